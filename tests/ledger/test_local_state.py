@@ -46,6 +46,17 @@ def test_what_is_mended_was_saved_when_it_was(tmp_path: Path) -> None:
     assert saved_at(state) == before
 
 
+def test_no_room_for_what_is_mended_is_said(tmp_path: Path) -> None:
+    """It was an internal error, and half of the new one took the rest of the room."""
+    state = tmp_path / "state.json"
+    state.write_text(text := json.dumps({"blocks": [block(0, 2), block(0, 1)]}))
+    state.with_suffix(".new").symlink_to("/dev/full")
+    with pytest.raises(DependencyDown, match="No space left on device.*needs room .* 1 MiB"):
+        keep_first_genesis(state)
+    assert list(tmp_path.iterdir()) == [state]
+    assert state.read_text() == text
+
+
 @pytest.mark.parametrize("cut", [None, 0, 1, 10, -1])
 def test_only_what_was_saved_whole_is_taken(tmp_path: Path, cut: int | None) -> None:
     state, new = tmp_path / "state.json", json.dumps({"blocks": [block(0, 1)]})
@@ -54,7 +65,11 @@ def test_only_what_was_saved_whole_is_taken(tmp_path: Path, cut: int | None) -> 
     place_beside(state).write_text(new[:cut])
     assert take_saved(state) == (cut is None)
     assert state.read_text() == (new if cut is None else "before")
-    assert place_beside(state).exists() == (cut is not None)
+    if cut is None:
+        assert not place_beside(state).exists()
+    else:  # the room is free for others, and the next start knows
+        assert place_beside(state).stat().st_size == 0
+        assert not take_saved(state)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process is Linux's")
@@ -75,7 +90,7 @@ def test_a_full_disk_loses_the_last_run_alone(
         assert node.pid is not None and node.gone_back_to is None
         resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (4096, 4096))
     assert "could not be saved" in caplog.text
-    assert place_beside(state).stat().st_size <= 4096
+    assert place_beside(state).stat().st_size == 0
     assert state.read_bytes() == whole
     saved = saved_at(state)
     with LocalNode(find_anvil(None), state=state) as node:

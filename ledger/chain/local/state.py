@@ -44,7 +44,10 @@ def take_saved(state: Path) -> bool:
         os.replace(saved, state)
     except FileNotFoundError:
         return True  # it was taken when that node ended, or there was none
-    except (OSError, ValueError):
+    except ValueError:
+        os.truncate(saved, 0)  # half of one is of no use, and takes the room that others need
+        return False
+    except OSError:
         return False
     return True
 
@@ -63,7 +66,7 @@ def keep_first_genesis(state: Path) -> int:
     Raises
     ------
     DependencyDown
-        If the file is not a state of Anvil.
+        If the file is not a state of Anvil, or cannot be written anew.
     """
     try:
         document: dict[str, Any] = msgspec.json.decode(state.read_bytes())
@@ -81,8 +84,20 @@ def keep_first_genesis(state: Path) -> int:
     if len(firsts) > 1:
         later = {id(block) for block in firsts} - {id(first)}
         document["blocks"] = [block for block in blocks if id(block) not in later]
-        draft = state.with_suffix(".new")
-        draft.write_bytes(msgspec.json.encode(document))
-        shutil.copystat(state, draft)  # it was saved when it was
-        os.replace(draft, state)
+        _replace(state, msgspec.json.encode(document))
     return len(firsts) - 1
+
+
+def _replace(state: Path, content: bytes) -> None:
+    """Put other content into a state, which was saved when it was."""
+    draft = state.with_suffix(".new")
+    try:
+        draft.write_bytes(content)
+        shutil.copystat(state, draft)
+        os.replace(draft, state)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise DependencyDown(
+            f"{draft}: cannot be written ({error.strerror}); the local chain needs room for a second state, "
+            f"{len(content) // 2**20 + 1} MiB"
+        ) from error
