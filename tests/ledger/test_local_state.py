@@ -51,7 +51,7 @@ def test_no_room_for_what_is_mended_is_said(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     state.write_text(text := json.dumps({"blocks": [block(0, 2), block(0, 1)]}))
     state.with_suffix(".new").symlink_to("/dev/full")
-    with pytest.raises(DependencyDown, match="No space left on device.*needs room .* 1 MiB"):
+    with pytest.raises(DependencyDown, match=r"No space left on device.*needs room .* 1 MiB"):
         keep_first_genesis(state)
     assert list(tmp_path.iterdir()) == [state]
     assert state.read_text() == text
