@@ -317,7 +317,8 @@ def _signed_until(session: Session, chain: Chain, scope: Scope) -> datetime:
         return scope.signed_until
     # The contract goes by the chain's clock, which may be ahead of ours: on a test chain by days.
     newest = select(ChainBlock.block_time).order_by(ChainBlock.number.desc()).limit(1)
-    now = max(datetime.now(UTC), *session.scalars(newest))
+    now = datetime.now(UTC)
+    now = max(now, session.scalar(newest) or now)
     return (now + timedelta(hours=chain.settling.signing_hours)).replace(microsecond=0)
 
 
