@@ -130,7 +130,7 @@ def check_node_lives(settings: Settings) -> None:
     if pid is None or not _is_node(pid):
         raise DependencyDown(
             f"the node of the local chain has ended; {settings.chain_folder / 'anvil.log'} may say why, "
-            "and what it had not saved is lost: start again",
+            "and what it had not saved is taken back at the next start: start again",
             code="node-ended",
         )
 
