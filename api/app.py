@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
+from api.absolute import AbsoluteTargets
 from api.access import all_public
 from api.allowed import Allowed
 from api.audit.endpoints import router as audit
@@ -180,6 +181,7 @@ def _surround(app: FastAPI, serving: Serving) -> None:
     app.add_middleware(Counting, answers=app.state.answers)  # around all: it counts problems, too
     if serving.trusted_proxies:
         app.add_middleware(Clients, serving=serving)
+    app.add_middleware(AbsoluteTargets)  # all others go by the path
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -319,7 +319,11 @@ def _password(file: Path | None) -> str:
         raise BadInput("no terminal to ask for the password; give it with --password-file FILE")
     import getpass
 
-    first = getpass.getpass("Password: ", sys.stderr)
-    if first != getpass.getpass("Again: ", sys.stderr):
+    try:
+        first = getpass.getpass("Password: ", sys.stderr)
+        again = getpass.getpass("Again: ", sys.stderr)
+    except EOFError as error:  # Ctrl-D
+        raise BadInput("no password was typed; nothing was changed") from error
+    if first != again:
         raise BadInput("the two passwords differ; nothing was changed")
     return first

@@ -7,7 +7,6 @@ SIGTERM let it clean up first. Its exit code is then ``INTERRUPTED``, never that
 from __future__ import annotations
 
 import argparse
-import fcntl
 import math
 import signal
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from cli.alone import alone_in
 from ledger.errors import DependencyDown
 
 BUILD = Path(__file__).resolve().parents[1] / "build"
@@ -85,11 +85,6 @@ def alone(name: str) -> Iterator[None]:
 
     For suites whose runs share a folder under ``build/``. The lock goes with the process, however it ends.
     """
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / f"{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{name}: waiting for another ./dev {name} in this folder", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    said = f"{name}: waiting for another ./dev {name} in this folder"
+    with alone_in(BUILD / "alone" / name, lambda: print(said, file=sys.stderr)):
         yield

@@ -316,11 +316,10 @@ def _signed_until(session: Session, chain: Chain, scope: Scope) -> datetime:
     if scope.signed_until is not None:
         return scope.signed_until
     # The contract goes by the chain's clock, which may be ahead of ours: on a test chain by days.
-    query = select(ChainBlock.block_time).order_by(ChainBlock.number.desc()).limit(1)
-    now, newest = datetime.now(UTC), session.scalars(query).first()  # none: nothing is mirrored yet
-    return (max(now, newest or now) + timedelta(hours=chain.settling.signing_hours)).replace(
-        microsecond=0
-    )
+    newest = select(ChainBlock.block_time).order_by(ChainBlock.number.desc()).limit(1)
+    now = datetime.now(UTC)
+    now = max(now, session.scalar(newest) or now)
+    return (now + timedelta(hours=chain.settling.signing_hours)).replace(microsecond=0)
 
 
 def proposal_of(

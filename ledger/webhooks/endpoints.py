@@ -138,7 +138,7 @@ def remove(session: Session, row: WebhookEndpoint, by: By) -> None:
 
 
 def rotate(session: Session, sealer: Sealer, row: WebhookEndpoint, by: By, at: datetime) -> str:
-    """Give an endpoint another secret, and return it; the former signs as well for a day."""
+    """Give an endpoint another secret, and return it; the former signs as well for a day, an earlier one no more."""
     secret = new_secret()
     row.former_sealed, row.former_until = row.secret_sealed, at + FORMER_KEPT
     row.secret_sealed = sealer.seal(secret, context(row))

@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -99,10 +99,18 @@ class Sender:
             await response.aclose()
 
     async def _answered(self, others: list[httpx.Request], last: httpx.Request) -> httpx.Response:
-        """Return the answer of the first that takes a connection; to those before it nothing was sent."""
+        """Return the answer of the first that takes a connection; to those before it nothing was sent.
+
+        One that takes it and fails at TLS is the first: what is wrong there is not hidden by what another one lacks.
+        """
         for request in others:
-            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+            try:
                 return await self._transport.handle_async_request(request)
+            except httpx.ConnectTimeout:
+                continue
+            except httpx.ConnectError as error:
+                if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+                    raise
         return await self._transport.handle_async_request(last)
 
 
@@ -141,16 +149,22 @@ def _said(error: httpx.HTTPError) -> str:
     """Return what went wrong, as the system says it where it does: the client's own words are of all attempts."""
     if isinstance(error, httpx.TimeoutException):
         return "timed out"
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted ({cause.verify_message.rstrip('.')})"
         if isinstance(cause, ssl.SSLError):  # has a number that is none of the system's
             return f"TLS failed ({cause.reason or cause})"
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno)
-        cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and what it came of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _after(text: str | None, at: datetime) -> timedelta | None:

@@ -75,6 +75,37 @@ def test_a_body_that_is_sent_in_two_ways_ends_the_connection(client: TestClient)
     assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "bad-request"
 
 
+@pytest.mark.parametrize(
+    ("target", "status", "instance"),
+    [
+        ("http://elsewhere:80/livez", 200, None),
+        ("HTTP://[::1]:8600/livez?a=1", 422, "/livez"),
+        ("http://here/v1/credits/%E5%9B%AD%2F/http://x", 404, "/v1/credits/%E5%9B%AD//http://x"),
+        ("http://here", 200, None),
+        ("http:///livez", 404, "http:///livez"),
+        ("https://a:b@here/livez", 404, "https://a:b@here/livez"),
+    ],
+)
+def test_a_target_may_be_a_whole_url(
+    client: TestClient, target: str, status: int, instance: str | None
+) -> None:
+    """As a client sends it that takes the service for a proxy (RFC 9112, 3.2.2): every one was not found."""
+    server = ApiServer(cast(FastAPI, client.app), "127.0.0.1", 0)
+    server.start()
+    try:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as made:
+            made.sendall(
+                f"GET {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode()
+            )
+            said = b"".join(iter(lambda: made.recv(65_536), b""))
+    finally:
+        server.stop()
+    assert said.startswith(f"HTTP/1.1 {status} ".encode())
+    if instance is not None:
+        assert json.loads(said.partition(b"\r\n\r\n")[2])["instance"] == instance
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
 def test_a_method_that_is_not_answered(client: TestClient, method: str) -> None:
     answer = client.request(method, "/v1/credits")

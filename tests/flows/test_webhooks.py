@@ -344,7 +344,12 @@ def test_a_host_with_an_address_where_nobody_listens(
             (socket.AF_INET, "127.0.0.1"),
         )
     ]
-    monkeypatch.setattr(targets.socket, "getaddrinfo", lambda *_, **__: found)
+    looked_up = socket.getaddrinfo
+
+    def look_up(host: str, *rest: Any, **more: Any) -> Any:
+        return found if host == "somewhere.example" else looked_up(host, *rest, **more)
+
+    monkeypatch.setattr(targets.socket, "getaddrinfo", look_up)
     house.add(f"http://somewhere.example:{port}/hook", "credit.issued")
     one_event(house)
     assert house.tick() == "1 new deliveries, 1 taken, 0 not"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from ledger.chain.local.anvil import LocalNode, find_anvil
-from ledger.chain.local.state import keep_first_genesis
+from ledger.chain.local.state import keep_first_genesis, place_beside, saved_at, take_saved
 from ledger.chain.node.client import ChainClient
 from ledger.errors import DependencyDown
 
@@ -32,6 +34,106 @@ def test_the_oldest_first_block_is_kept(tmp_path: Path) -> None:
 
 def test_a_chain_that_was_never_saved_is_left_alone(tmp_path: Path) -> None:
     assert keep_first_genesis(tmp_path / "state.json") == 0
+
+
+def test_what_is_mended_was_saved_when_it_was(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    assert saved_at(state) is None
+    state.write_text(json.dumps({"blocks": [block(0, 2), block(0, 1)]}))
+    os.utime(state, (1_000_000_000, 1_000_000_000))
+    before = saved_at(state)
+    assert keep_first_genesis(state) == 1
+    assert saved_at(state) == before
+
+
+def test_no_room_for_what_is_mended_is_said(tmp_path: Path) -> None:
+    """It was an internal error, and half of the new one took the rest of the room."""
+    state = tmp_path / "state.json"
+    state.write_text(text := json.dumps({"blocks": [block(0, 2), block(0, 1)]}))
+    state.with_suffix(".new").symlink_to("/dev/full")
+    with pytest.raises(DependencyDown, match=r"No space left on device.*needs room .* 1 MiB"):
+        keep_first_genesis(state)
+    assert list(tmp_path.iterdir()) == [state]
+    assert state.read_text() == text
+
+
+@pytest.mark.parametrize("cut", [None, 0, 1, 10, -1])
+def test_only_what_was_saved_whole_is_taken(tmp_path: Path, cut: int | None) -> None:
+    state, new = tmp_path / "state.json", json.dumps({"blocks": [block(0, 1)]})
+    assert take_saved(state)  # nobody has saved anything
+    state.write_text("before")
+    place_beside(state).write_text(new[:cut])
+    assert take_saved(state) == (cut is None)
+    assert state.read_text() == (new if cut is None else "before")
+    if cut is None:
+        assert not place_beside(state).exists()
+    else:  # the room is free for others, and the next start knows
+        assert place_beside(state).stat().st_size == 0
+        assert not take_saved(state)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process is Linux's")
+def test_a_full_disk_loses_the_last_run_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anvil wrote over the state that it was started from: 4 KB were left, and no chain."""
+    import resource
+
+    state = tmp_path / "state.json"
+    with LocalNode(find_anvil(None), state=state) as node:
+        node.mine(20)
+        assert node.gone_back_to is None
+    whole = state.read_bytes()
+    assert len(whole) > 4096
+    with LocalNode(find_anvil(None), state=state) as node:
+        node.mine(7)
+        assert node.pid is not None and node.gone_back_to is None
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+    assert "could not be saved" in caplog.text
+    assert place_beside(state).stat().st_size == 0
+    assert state.read_bytes() == whole
+    saved = saved_at(state)
+    with LocalNode(find_anvil(None), state=state) as node:
+        assert node.gone_back_to == saved is not None
+        assert height(node) == 20
+        node.mine(1)
+    with LocalNode(find_anvil(None), state=state) as node:
+        assert node.gone_back_to is None
+        assert height(node) == 21
+
+
+def test_a_node_that_was_killed_is_known_to_be(tmp_path: Path) -> None:
+    """What it left looked as if nothing had been since."""
+    state = tmp_path / "state.json"
+    with LocalNode(find_anvil(None), state=state) as node:
+        node.mine(1)
+    node.start()
+    assert node.pid is not None
+    os.kill(node.pid, 9)
+    node.stop()
+    for program in (tmp_path / "none", Path("/bin/false")):  # nor does a start that fails forget it
+        with pytest.raises(DependencyDown):
+            LocalNode(program, state=state).start()
+    with LocalNode(find_anvil(None), state=state) as node:
+        assert node.gone_back_to is not None
+
+
+def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    with LocalNode(find_anvil(None), state=state):
+        pass
+    for program in (tmp_path / "none", Path("/bin/false")):
+        with pytest.raises(DependencyDown):
+            LocalNode(program, state=state).start()
+        assert list(tmp_path.iterdir()) == [state]
+
+
+def height(node: LocalNode) -> int:
+    client = ChainClient(node.rpc_url)
+    try:
+        return client.block_number()
+    finally:
+        client.close()
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"blocks": []}', '{"blocks": [1]}', "[]"])

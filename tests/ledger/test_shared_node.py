@@ -17,7 +17,9 @@ import pytest
 from ledger.chain.local.anvil import free_port
 from ledger.chain.local.shared import node_for, published_url
 from ledger.chain.node.client import ChainClient
+from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
+from ledger.models import ChainCursor
 from ledger.settings import Settings, load_settings
 from tests.ledger.test_local_node import alive, soon
 
@@ -221,3 +223,43 @@ def test_state_that_was_lost_is_noticed(settings: Settings) -> None:
     with pytest.raises(DependencyDown) as caught, node_for(settings):
         pass
     assert caught.value.code == "chain-lost"
+
+
+def test_a_chain_that_goes_back_gets_higher_than_the_books(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The mirror waits for a chain that is lower than what was final, and nobody makes blocks meanwhile."""
+    with node_for(settings) as url:
+        client = ChainClient(url)
+        client.request("anvil_mine", [hex(3)])
+        genesis, tip = client.blocks([0, 3])
+        client.close()
+    assert genesis is not None and tip is not None
+    db = Database(settings.database_url)
+    db.upgrade()
+    with db.write() as session:
+        session.add(
+            ChainCursor(
+                network=settings.network,
+                chain_id=31337,
+                genesis_hash=genesis.hash,
+                block_number=40,
+                block_hash=tip.hash,
+                final_number=38,
+            )
+        )
+    db.close()
+    with node_for(settings) as url:
+        client = ChainClient(url)
+        assert client.block_number() == 3  # all is well: nothing is mined
+        note = json.loads((settings.chain_folder / "node.json").read_text())
+        os.kill(note["node_pid"], signal.SIGKILL)
+        client.close()
+    assert "as of" not in caplog.text
+    with node_for(settings) as url:
+        client = ChainClient(url)
+        assert client.block_number() == 41
+        same = client.block(3)
+        assert same is not None and same.hash == tip.hash
+        client.close()
+    assert "it goes on as of" in caplog.text

@@ -93,6 +93,20 @@ def test_a_certificate_that_is_refused_is_said_to_be(
     assert answer.status is None and str(answer.error).startswith(f"no answer: {said}")
 
 
+def test_what_is_wrong_with_a_certificate_is_said_also_where_another_address_is_down(
+    tmp_path: Path,
+) -> None:
+    """Of several addresses only what the last one lacked was said."""
+    with receiving(made_certificate(tmp_path, LOCAL)) as port, Sender() as sender:
+        urls = (
+            f"https://127.0.0.9:{port}/",
+            f"https://{LOCAL}:{port}/",
+            f"https://127.0.0.8:{port}/",
+        )
+        answer = sender.send(urls, b"{}", {"host": "here"}, LOCAL, datetime.now(UTC))
+    assert answer.error == "no answer: its certificate is not trusted (self-signed certificate)"
+
+
 def test_who_speaks_no_tls_is_said_to(tmp_path: Path) -> None:
     with receiving(None) as port:
         assert str(posted(port).error).startswith("no answer: TLS failed (")

@@ -7,6 +7,7 @@ lags two blocks behind the head; ``mine`` makes things final.
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import shutil
 import signal
@@ -16,15 +17,18 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from ledger.chain.local.state import keep_first_genesis
+from ledger.chain.local.state import keep_first_genesis, place_beside, saved_at, take_saved
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import LOCAL_CHAIN_ID
 
 FINALITY_LAG_BLOCKS = 2
+
+log = logging.getLogger(__name__)
 
 
 class LocalNode:
@@ -35,7 +39,8 @@ class LocalNode:
     program
         The native ``anvil`` program. (npm's wrapper orphans it when it is killed.)
     state
-        File that the chain is loaded from and saved to when the node ends; None keeps nothing.
+        File that the chain is loaded from and saved to when the node ends; None keeps nothing. One that
+        cannot be saved leaves the file as it was.
     port
         Port to listen on; None takes a free one.
     options
@@ -74,6 +79,8 @@ class LocalNode:
         self._ipc = ipc
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
+        self.gone_back_to: datetime | None = None
+        """When the state was saved, if a node ran since that could not save its own: known from the start on."""
 
     @property
     def rpc_url(self) -> str:
@@ -114,9 +121,7 @@ class LocalNode:
             command += ["--ipc", str(self._ipc)]
         home = None
         if self.state is not None:
-            self.state.parent.mkdir(parents=True, exist_ok=True)
-            keep_first_genesis(self.state)
-            command += ["--state", str(self.state), "--preserve-historical-states"]
+            command += self._state_options(self.state)
             home = self.state.parent
         output = self._log.open("ab") if self._log is not None else subprocess.DEVNULL
         environment = dict(os.environ)
@@ -134,6 +139,7 @@ class LocalNode:
                 preexec_fn=end_with_parent(),  # noqa: PLW1509
             )
         except OSError as error:
+            self._forget_begun()
             raise DependencyDown(
                 f"{self.program} does not start ({error.strerror}); run ./dev sync, or set anvil"
             ) from error
@@ -142,6 +148,15 @@ class LocalNode:
                 output.close()  # type: ignore[union-attr]
         self._wait()
         return self
+
+    def _state_options(self, state: Path) -> list[str]:
+        """Make the state ready to be loaded, and return what has Anvil load it and save it beside."""
+        state.parent.mkdir(parents=True, exist_ok=True)
+        self.gone_back_to = None if take_saved(state) else saved_at(state)
+        keep_first_genesis(state)
+        place_beside(state).touch()  # empty until the node has saved: whoever finds it so knows
+        loading = ["--load-state", str(state)] if state.exists() else []
+        return [*loading, "--dump-state", str(place_beside(state)), "--preserve-historical-states"]
 
     def _wait(self) -> None:
         until = time.monotonic() + self._patience_s
@@ -157,13 +172,32 @@ class LocalNode:
                 time.sleep(0.02)
         finally:
             client.close()
-        self.stop()
+        self._end()
+        self._forget_begun()
         where = f"; see {self._log}" if self._log is not None else ""
         places = f"port {self.port}" + (f" and {self._ipc}" if self._ipc is not None else "")
         raise DependencyDown(f"{self.program} did not answer on {places}{where}")
 
+    def _forget_begun(self) -> None:
+        """Have the next start find what this one found: no block was made that could be lost."""
+        if self.state is None:
+            return
+        if self.gone_back_to is None:
+            place_beside(self.state).unlink(missing_ok=True)
+        else:
+            place_beside(self.state).write_bytes(b"")
+
     def stop(self) -> None:
         """End the node in order, so that it saves its state; harmless when it has ended."""
+        self._end()
+        if self.state is not None and not take_saved(self.state):
+            log.warning(
+                "the local chain could not be saved in %s (has the disk room?); the next start goes back to "
+                "what was saved before",
+                self.state.parent,
+            )
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return

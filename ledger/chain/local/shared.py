@@ -4,13 +4,15 @@
 that the chain goes on where it ended. A lock keeps two commands from starting two nodes on one
 state, and a small file tells the others where the running one listens. Whoever shares the node holds a
 second lock meanwhile, so that the one who started it ends it only when nobody needs it any more. A
-process that was killed takes its node along: the next one waits until that has saved its state.
+process that was killed takes its node along: the next one waits until that has saved its state. Where it could
+not, the chain goes on from the state before, and the mirror takes back what came later.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.local.state import place_beside
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
@@ -27,6 +30,8 @@ from ledger.settings import Settings
 _WAIT_SECONDS_MAX = 30.0
 _GUESTS_SECONDS_MAX = 20.0
 """How long a command that started the node waits for others that still use it."""
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -70,6 +75,8 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
         try:
             node.start()
             _check_continuity(folder, node.rpc_url)
+            if node.gone_back_to is not None:
+                _go_back(settings, node)
             (folder / "node.json").write_text(
                 json.dumps({"rpc_url": node.rpc_url, "node_pid": node.pid}), encoding="utf-8"
             )
@@ -78,6 +85,35 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
             (folder / "node.json").unlink(missing_ok=True)
             _wait_for_guests(guests.fileno())
             node.stop()
+
+
+def _go_back(settings: Settings, node: LocalNode) -> None:
+    """Say that the chain is an older one, and make it as high as the books: a lower one would only be waited for.
+
+    Blocks of other hashes where the books have theirs are a reorganisation, which the mirror follows.
+    """
+    log.warning(
+        "the local chain was not saved when it last ended, by a full disk or a kill: it goes on as of %s UTC; the "
+        "mirror takes back what came later, as in a reorganisation, and what we had signed is sent again",
+        f"{node.gone_back_to:%Y-%m-%d %H:%M:%S}",
+    )
+    db = Database(settings.database_url)
+    try:
+        with db.read() as session:
+            cursor = session.get(ChainCursor, settings.network)
+    except DependencyDown:  # no tables yet: nothing to take back
+        return
+    finally:
+        db.close()
+    if cursor is None:
+        return
+    client = ChainClient(node.rpc_url)
+    try:
+        missing = cursor.block_number + 1 - client.block_number()
+    finally:
+        client.close()
+    if missing > 0:
+        node.mine(missing)
 
 
 def check_node_lives(settings: Settings) -> None:
@@ -94,7 +130,7 @@ def check_node_lives(settings: Settings) -> None:
     if pid is None or not _is_node(pid):
         raise DependencyDown(
             f"the node of the local chain has ended; {settings.chain_folder / 'anvil.log'} may say why, "
-            "and what it had not saved is lost: start again",
+            "and what it had not saved is taken back at the next start: start again",
             code="node-ended",
         )
 
@@ -135,6 +171,7 @@ def forget_chain(settings: Settings) -> None:
     state = folder / "state.json"
     if state.exists():
         state.replace(folder / "state.old.json")
+    place_beside(state).unlink(missing_ok=True)
     (folder / "genesis").unlink(missing_ok=True)
     settings.deployment.unlink(missing_ok=True)
 

@@ -1,4 +1,7 @@
-"""The saved state of a local chain, mended before Anvil loads it.
+"""The saved state of a local chain: never lost for the next one, and mended before Anvil loads it.
+
+Anvil writes its state when it ends, over whatever is there. A full disk would cut short the only one, so it is given
+another place, and what is whole there takes the place of the state before.
 
 Every start of Anvil makes a new first block, with the time of day in it, and saves it beside those of
 earlier starts. The next start then answers with any one of them for block 0, so that the chain seems
@@ -8,6 +11,8 @@ to be another one. The oldest is the one that block 1 stands on.
 from __future__ import annotations
 
 import os
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +21,52 @@ import msgspec
 from ledger.errors import DependencyDown
 
 
+def place_beside(state: Path) -> Path:
+    """Return where a node writes its state when it ends; while it runs, an empty file is there."""
+    return state.with_suffix(".next")
+
+
+def take_saved(state: Path) -> bool:
+    """Put what the last node saved in the place of the state before it.
+
+    Returns
+    -------
+    bool
+        Whether the state is the last node's: False when that was killed, or what it wrote was cut short.
+    """
+    saved = place_beside(state)
+    try:
+        with saved.open("rb") as file:
+            msgspec.json.decode(
+                file.read(), type=msgspec.Raw
+            )  # whole, without making objects of it
+            os.fsync(file.fileno())
+        os.replace(saved, state)
+    except FileNotFoundError:
+        return True  # it was taken when that node ended, or there was none
+    except ValueError:
+        os.truncate(saved, 0)  # half of one is of no use, and takes the room that others need
+        return False
+    except OSError:
+        return False
+    return True
+
+
+def saved_at(state: Path) -> datetime | None:
+    """Return when a state was saved; None when there is none."""
+    try:
+        return datetime.fromtimestamp(state.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
+
+
 def keep_first_genesis(state: Path) -> int:
     """Remove the first blocks that later starts added to a state file; return how many they were.
 
     Raises
     ------
     DependencyDown
-        If the file is not a state of Anvil.
+        If the file is not a state of Anvil, or cannot be written anew.
     """
     try:
         document: dict[str, Any] = msgspec.json.decode(state.read_bytes())
@@ -40,7 +84,20 @@ def keep_first_genesis(state: Path) -> int:
     if len(firsts) > 1:
         later = {id(block) for block in firsts} - {id(first)}
         document["blocks"] = [block for block in blocks if id(block) not in later]
-        draft = state.with_suffix(".new")
-        draft.write_bytes(msgspec.json.encode(document))
-        os.replace(draft, state)
+        _replace(state, msgspec.json.encode(document))
     return len(firsts) - 1
+
+
+def _replace(state: Path, content: bytes) -> None:
+    """Put other content into a state, which was saved when it was."""
+    draft = state.with_suffix(".new")
+    try:
+        draft.write_bytes(content)
+        shutil.copystat(state, draft)
+        os.replace(draft, state)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise DependencyDown(
+            f"{draft}: cannot be written ({error.strerror}); the local chain needs room for a second state, "
+            f"{len(content) // 2**20 + 1} MiB"
+        ) from error
