@@ -47,6 +47,12 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Check everything and say what would happen; write nothing."),
 ]
+NoWait = Annotated[
+    bool,
+    typer.Option(
+        "--no-wait", help="Return when it is sent; `truetonne index run` confirms it later."
+    ),
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., int | None])
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import DryRun, Invocation, command
-from cli.credits_write import NoWait, Project
+from cli.command import DryRun, Invocation, NoWait, command
+from cli.credit_options import Project
 from cli.output import Table
 from ledger.errors import BadInput
 

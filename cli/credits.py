@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli import credits_write, proofs
+from cli import proofs
 from cli.command import Invocation, command, command_group
+from cli.credit_options import Credit
+from cli.credits_acts import cancel, retire, transfer
+from cli.credits_issue import issue
 from cli.lists import Cursor, Limit, walk
 from cli.output import Table
 
@@ -24,12 +27,6 @@ Site = Annotated[
 Vintage = Annotated[
     int | None, typer.Option("--vintage", min=1970, max=9999, help="Only those of this year.")
 ]
-CreditId = Annotated[
-    str,
-    typer.Argument(
-        metavar="ID", help="A batch SITE-VINTAGE-NUMBER, its serials, a row number, or a key."
-    ),
-]
 
 _LABELS = {
     "site": "project",
@@ -43,7 +40,10 @@ def register(root: typer.Typer) -> None:
     """Add the group."""
     command(group, "list")(list_credits)
     command(group, "show")(show_credit)
-    credits_write.register(group)
+    command(group, "issue")(issue)
+    command(group, "transfer")(transfer)
+    command(group, "retire")(retire)
+    command(group, "cancel")(cancel)
     proofs.register(group, root)
     root.add_typer(group, name="credits")
 
@@ -83,7 +83,7 @@ def list_credits(
     )
 
 
-def show_credit(run: Invocation, credit: CreditId) -> None:
+def show_credit(run: Invocation, credit: Credit) -> None:
     """Show one credit with its batch and its retirement."""
     from api.credits import queries
     from cli.books import reading

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -216,8 +215,7 @@ def _keys(settings: Settings) -> Iterator[Check]:
             "set keystore to a folder of key files",
         )
     else:
-        files = [item for item in sorted(folder.iterdir()) if item.is_file()]
-        yield _closed("keystore", files, f"{len(files)} key files in {folder}")
+        yield _key_files(folder)
     if password is None:
         verdict = Verdict.SKIPPED if folder is None else Verdict.FAILED
         mend = "" if folder is None else "set keystore_password_file"
@@ -232,6 +230,16 @@ def _keys(settings: Settings) -> Iterator[Check]:
     else:
         yield _closed("keystore_password_file", [password], str(password))
     yield _signer(settings)
+
+
+def _key_files(folder: Path) -> Check:
+    from ledger.chain.keys.keystore import files_of
+
+    try:
+        files = files_of(folder)
+    except TruetonneError as error:
+        return bad("keystore", Verdict.FAILED, error, "give the folder to this user")
+    return _closed("keystore", files, f"{len(files)} key files in {folder}")
 
 
 def _signer(settings: Settings) -> Check:
@@ -249,7 +257,9 @@ def _signer(settings: Settings) -> Check:
 
 def _closed(name: str, files: list[Path], found: str) -> Check:
     """Check that nobody but the owner may read or write the files."""
-    opened = [file for file in files if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
+    from ledger.chain.keys.keystore import is_open
+
+    opened = [file for file in files if is_open(file.stat().st_mode)]
     if opened:
         names = " ".join(str(file) for file in opened)
         return Check(name, Verdict.FAILED, f"open to others: {names}", f"chmod 600 {names}")

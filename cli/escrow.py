@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,13 +63,15 @@ def deposit(
     with open_flow(run.settings) as flow:
         address = _address(flow, account)
         asset = _asset(flow, credits)
+        keys: list[str] = []
         if not dry_run and asset is not None:
-            flow.confirm([escrow.deposit_credits(flow.chain, address, asset, number)])
+            keys = [escrow.deposit_credits(flow.chain, address, asset, number)]
         elif not dry_run:
             if mint:
                 flow.confirm([escrow.mint_test_currency(flow.chain, address, number)])
-            flow.confirm(escrow.deposit(flow.chain, address, address, number))
-        _say(run, flow, "deposit", (account, address), (number, asset), dry_run)
+            keys = escrow.deposit(flow.chain, address, address, number)
+        hint = _confirmed(flow, keys)
+        _say(run, flow, "deposit", (account, address), (number, asset), dry_run, hint)
 
 
 def withdraw(
@@ -86,11 +89,25 @@ def withdraw(
     with open_flow(run.settings) as flow:
         address = _address(flow, account)
         asset = _asset(flow, credits)
+        keys: list[str] = []
         if not dry_run and asset is not None:
-            flow.confirm([escrow.withdraw_credits(flow.chain, address, address, asset, number)])
+            keys = [escrow.withdraw_credits(flow.chain, address, address, asset, number)]
         elif not dry_run:
-            flow.confirm([escrow.withdraw(flow.chain, address, address, number)])
-        _say(run, flow, "withdraw", (account, address), (number, asset), dry_run)
+            keys = [escrow.withdraw(flow.chain, address, address, number)]
+        hint = _confirmed(flow, keys)
+        _say(run, flow, "withdraw", (account, address), (number, asset), dry_run, hint)
+
+
+def _confirmed(flow: Flow, keys: Sequence[str]) -> str | None:
+    """Wait until payments are final; return a hint where the last one comes on top of its like."""
+    from ledger.chain.sending import intents
+
+    if not keys:
+        return None
+    with flow.db.read() as session:
+        hint = flow.said_of_twin(intents.get(session, keys[-1]))
+    flow.confirm(keys)
+    return hint
 
 
 def _say(
@@ -100,6 +117,7 @@ def _say(
     who: tuple[str, str],
     what: tuple[int, int | None],
     dry_run: bool,
+    hint: str | None,
 ) -> None:
     from ledger.units import currency_of_cents, tonnes_of_kg
 
@@ -122,8 +140,11 @@ def _say(
     }
     if dry_run:
         document["dry_run"] = True
+    if hint:
+        document["hint"] = hint
     done = f"would {verb}" if dry_run else verb
-    run.output.result(document, f"{done} {amount}{unit}, {who[0]}: balance {balance}{unit}")
+    line = f"{done} {amount}{unit}, {who[0]}: balance {balance}{unit}"
+    run.output.result(document, line, *([hint] if hint else []))
 
 
 def _amount(text: str, credits: str | None) -> int:

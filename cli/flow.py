@@ -17,6 +17,7 @@ from ledger.chain.local.shared import mine_to_finality, node_for
 from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
+from ledger.models import ChainIntent
 from ledger.models.sending import IntentState
 from ledger.settings import Settings
 
@@ -88,6 +89,16 @@ class Flow:
         for key in keys:
             with suppress(Refused):
                 self.confirm([key])
+
+    def said_of_twin(self, own: ChainIntent) -> str | None:
+        """Return a hint where what an intent does was asked for lately by another one; None: it was not."""
+        with self.db.read() as session:
+            twin = intents.twin_of(session, own)
+        if twin is None:
+            return None
+        known = f"{twin.state.value}{f' in {twin.tx_hash}' if twin.tx_hash else ''}"
+        when = f"{twin.created_at:%H:%M:%S} UTC"
+        return f"hint: the same was asked for at {when} ({known}); this one comes on top of it"
 
     def _waiting(self, keys: Sequence[str]) -> list[str]:
         waiting = []

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.command import Invocation, command
-from cli.credits_write import From, To
+from cli.credit_options import From, To
 from cli.output import Table
 
 Site = Annotated[str, typer.Option("--site", help="Code of the site.")]

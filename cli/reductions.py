@@ -10,7 +10,7 @@ import typer
 from cli import corrections
 from cli.command import Invocation, command, command_group
 from cli.corrections import OptionalFrom, OptionalTo
-from cli.credits_write import From, Project, To
+from cli.credit_options import From, Project, To
 from cli.output import Table
 from ledger.errors import BadInput, ProblemFound
 

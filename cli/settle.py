@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import cosign, escrow, settle_acts
-from cli.command import DryRun, Invocation, command, command_group
+from cli.command import DryRun, Invocation, NoWait, command, command_group
 from cli.output import Table, counted
 from ledger.errors import Refused
 
@@ -32,12 +32,6 @@ MaybeWhat = Annotated[
 ]
 Market = Annotated[
     str | None, typer.Option("--market", metavar="NAME", help="Only trades on this market.")
-]
-NoWait = Annotated[
-    bool,
-    typer.Option(
-        "--no-wait", help="Return when it is sent; `truetonne index run` confirms it later."
-    ),
 ]
 
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import DryRun, Invocation, command
+from cli.command import DryRun, Invocation, NoWait, command
 from ledger.errors import Refused
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from cli.flow import Flow
+    from ledger.models import ChainIntent
 
 Trade = Annotated[str, typer.Argument(metavar="TRADE", help="Number of the trade.")]
 Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Key or row number of the batch.")]
-NoWait = Annotated[
-    bool,
-    typer.Option(
-        "--no-wait", help="Return when it is sent; `truetonne index run` confirms it later."
-    ),
-]
 
 
 def register(group: typer.Typer) -> None:
@@ -42,19 +38,17 @@ def settle_one(
     number = finding.number_of_trade(trade)
 
     def plan(session: Session) -> str:
-        key = singles.plan_single(session, flow.chain, number)
-        if dry_run:
-            _rehearse(session, flow, key)
-        return key
+        return singles.plan_single(session, flow.chain, number)
 
     with open_flow(run.settings) as flow:
         flow.mirror()
         try:
-            key = flow.db.run(plan)
             if dry_run:
+                _rehearse(flow, plan)
                 document: dict[str, Any] = {"trade": number, "dry_run": True}
                 run.output.result(document, f"would settle trade {number} by itself")
                 return
+            key = flow.db.run(plan)
             transaction = flow.chain.sender.submit(key, SETTLEMENT)
         except Refused as refusal:
             raise Refused(explained(flow.chain, refusal.message), code=refusal.code) from refusal
@@ -66,16 +60,18 @@ def settle_one(
     )
 
 
-def _rehearse(session: Session, flow: Flow, key: str) -> None:
-    """Have the contract tried with what was planned, and keep nothing of it."""
+def _rehearse(flow: Flow, plan: Callable[[Session], str]) -> None:
+    """Plan an act, keep nothing of it, and look at all that would be looked at before it is signed."""
     from ledger.chain.contracts.events import SETTLEMENT
-    from ledger.chain.failures.reverts import rehearse
     from ledger.chain.sending import intents
 
-    intent = intents.get(session, key)
-    session.expunge(intent)
-    session.rollback()
-    rehearse(flow.chain.client, SETTLEMENT, intent)
+    def planned(session: Session) -> ChainIntent:
+        intent = intents.get(session, plan(session))
+        session.expunge(intent)
+        session.rollback()
+        return intent
+
+    flow.chain.sender.rehearse(flow.db.run(planned), SETTLEMENT)
 
 
 def cancel_settlement(
@@ -91,19 +87,17 @@ def cancel_settlement(
     from ledger.settlement.cancel import plan_cancellation
 
     def plan(session: Session) -> str:
-        key = plan_cancellation(session, flow.chain, batch, reason)
-        if dry_run:
-            _rehearse(session, flow, key)
-        return key
+        return plan_cancellation(session, flow.chain, batch, reason)
 
     with open_flow(run.settings) as flow:
         flow.mirror()
-        key = flow.db.run(plan)
         document: dict[str, Any] = {"batch": batch, "reason": reason.strip()}
         if dry_run:
+            _rehearse(flow, plan)
             document["dry_run"] = True
             run.output.result(document, f"would cancel batch {batch}")
             return
+        key = flow.db.run(plan)
         transaction = flow.chain.sender.submit(key, SETTLEMENT)
         if not no_wait:
             flow.confirm([key])

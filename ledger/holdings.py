@@ -196,7 +196,7 @@ def transfer_call(chain: Chain, holding: Holding, to: str) -> NewIntent:
     """Return the call that moves units to another account.
 
     An act with a name carries its key as the transfer's data, where nobody reads these: the receiver has no code.
-    By that, books that were restored from before find it on chain, and do not do it again.
+    By that, books that were restored from before find it on chain, and do not do it again (decision 0073).
 
     Raises
     ------

@@ -9,8 +9,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from ledger.chain.access import Chain
-from ledger.chain.sending.sender import AlreadyOnChain
-from ledger.errors import Refused
+from ledger.errors import Refused, TruetonneError
 from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
 
@@ -34,8 +33,9 @@ def submit_released(chain: Chain) -> list[str]:
 
     Raises
     ------
-    DependencyDown
-        If node or signer do not answer; the next run tries again.
+    BadInput, PolicyRefused, DependencyDown
+        If one cannot be signed or sent: its key is not here, caps or fees forbid it, node or signer do not
+        answer. The first reason is raised when the others were tried; the next run tries again.
     """
     signed = select(ChainAttempt.tx_hash).where(ChainAttempt.intent_key == ChainIntent.key)
     query = (
@@ -52,9 +52,14 @@ def submit_released(chain: Chain) -> list[str]:
     with chain.db.read() as session:
         found = [(key, names[place]) for key, place in session.execute(query) if place in names]
     sent = []
+    trouble: TruetonneError | None = None
     for key, contract in found:
         try:
             sent.append(chain.sender.submit(key, contract))
-        except (AlreadyOnChain, Refused):  # the mirror, or the intent, says so
+        except Refused:  # the mirror, or the intent, says so
             continue
+        except TruetonneError as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
     return sent

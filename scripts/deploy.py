@@ -39,7 +39,8 @@ from typing import Any, NoReturn
 
 from eth_utils.crypto import keccak
 
-from ledger.chain.keys.keystore import files_of
+from ledger.chain.keys.keystore import check_closed, files_of
+from ledger.chain.keys.signers import keystore_password
 from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
@@ -207,7 +208,7 @@ def load_keys(accounts: Any, settings: Settings, chain_id: int) -> list[Any]:
     Raises
     ------
     BadInput
-        If the keystore or its password is missing or cannot be read.
+        If the keystore or its password is missing or cannot be read, or a file of them is open to others.
     """
     if settings.keystore is None:
         if chain_id != LOCAL_CHAIN_ID:
@@ -216,17 +217,19 @@ def load_keys(accounts: Any, settings: Settings, chain_id: int) -> list[Any]:
         return list(accounts.from_mnemonic(words, count=10))
     if settings.keystore_password_file is None or not settings.keystore_password_file.is_file():
         raise BadInput("TRUETONNE_KEYSTORE_PASSWORD_FILE is not a file")
-    password = settings.keystore_password_file.read_text(encoding="utf-8").rstrip("\r\n")
+    password = keystore_password(settings.keystore_password_file)
     return [_unlocked(accounts, file, password) for file in files_of(settings.keystore)]
 
 
 def _unlocked(accounts: Any, file: Path, password: str) -> Any:
     try:
-        return accounts.load(str(file.resolve()), password)
+        account = accounts.load(str(file.resolve()), password)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(
             f"{file} in the keystore folder cannot be unlocked: {error}; it is no keystore file, or of another password"
         ) from error
+    check_closed(file)
+    return account
 
 
 def earlier_contracts(path: Path, genesis_hash: str) -> dict[str, Any]:

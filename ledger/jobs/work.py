@@ -14,7 +14,7 @@ from ledger.chain.access import Chain
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.local.shared import mine_to_finality
 from ledger.db import Database
-from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused
+from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused, TruetonneError
 from ledger.expiry import record_expired
 from ledger.jobs import retention
 from ledger.jobs.issuing import issue_closed
@@ -96,11 +96,25 @@ def send(tools: Tools) -> str | None:
         If the node does not answer, or did not take a transaction; the next run tries again.
     Refused
         If the contract refuses an issuance; what is under way was brought on before.
+    BadInput, PolicyRefused
+        If the key of an act is not here, or a cap forbids it; it does not keep the others from being sent.
     """
     gone = tools.chain.sender.audit()
     waiting = tools.chain.sender.tend()
-    waiting += len(submit_released(tools.chain)) + len(corrections.submit_planned(tools.chain))
-    sent = len(issuance.submit_planned(tools.chain))
+    counts = [0, 0]
+
+    def acts() -> None:
+        counts[0] += len(submit_released(tools.chain))
+
+    def cancellations() -> None:
+        counts[0] += len(corrections.submit_planned(tools.chain))
+
+    def issuances() -> None:
+        counts[1] = len(issuance.submit_planned(tools.chain))
+
+    # What is amiss is often so for one account: a key that is not here, a cap of the day, a pool that it is in.
+    _each((acts, cancellations, issuances), (TruetonneError,))
+    waiting, sent = waiting + counts[0], counts[1]
     said = [f"{waiting + sent} intents on their way"] if waiting or sent or gone else []
     if sent:
         said.append(f"{sent} of them issuances whose turn has come")
@@ -318,16 +332,19 @@ def make_final(tools: Tools) -> str | None:
     return "mined 2 blocks"
 
 
-def _each(steps: Sequence[Callable[[], None]]) -> None:
-    """Do every step, whatever is refused to one before it; then raise the first refusal."""
-    refusal: Refused | PolicyRefused | None = None
+def _each(
+    steps: Sequence[Callable[[], None]],
+    passed: tuple[type[TruetonneError], ...] = (Refused, PolicyRefused),
+) -> None:
+    """Do every step, whatever of those errors one before it ends with; then raise the first of them."""
+    trouble: TruetonneError | None = None
     for step in steps:
         try:
             step()
-        except (Refused, PolicyRefused) as error:
-            refusal = refusal or error
-    if refusal is not None:
-        raise refusal
+        except passed as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
 
 
 def _today(tools: Tools) -> date:

@@ -11,6 +11,7 @@ from tiny_keccak import keccak256
 from ledger.chain.contracts.wrappers import decode_call
 from ledger.chain.keys import signed
 from ledger.chain.sending.intents import FILL
+from ledger.chain.sending.marks import with_key_in_data
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.sending import IntentState
 from ledger.reconcile.books import Books
@@ -137,14 +138,16 @@ def _intent(
 def _done_by_other(books: Books, row: ChainIntent) -> bool:
     """Return whether the transaction of an intent that was not sent from here did what it wants.
 
-    It made the same call from the same account, or left the intent's key, or the end of its batch, in a log.
+    It made the same call from the same account (a transfer, with its key as data), or left the intent's key, or
+    the end of its batch, in a log.
     """
     mined = mined_of(books, [row.tx_hash]) if row.tx_hash else {}
     item = mined.get(row.tx_hash or "")
     if item is None or item.receipt.status != 1:
         return False
-    call = item.transaction.sender, item.transaction.to, item.transaction.input
-    if call == (row.sender_address, row.contract_address, row.call_data):
+    place = item.transaction.sender, item.transaction.to
+    calls = {row.call_data, with_key_in_data(row)}
+    if place == (row.sender_address, row.contract_address) and item.transaction.input in calls:
         return True
     topics = [log.topics for log in item.receipt.logs if log.address == row.contract_address]
     if row.function_name == "finalizeBatch":

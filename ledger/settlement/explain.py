@@ -224,10 +224,8 @@ def _left_by(session: Session, record: VppTradingRecord) -> list[str]:
         .limit(_FAILED_MAX)
     )
     for batch, parameters in session.execute(query):
-        words = parameters.get("settlement", parameters)[
-            "words"
-        ]  # of those who sign, or of the operator
-        if any(unpack(int(word)).seq == record.id for word in words):
+        call = parameters.get("settlement", parameters)  # co-signed: a struct
+        if any(unpack(int(word)).seq == record.id for word in call["words"]):
             return [f"batch {batch.batch_key} failed with it: {batch.error}"]
     return []
 

@@ -117,8 +117,8 @@ def test_books_from_before_do_nothing_twice_that_has_a_key(
     kept.rename(migrated.folder / ".truetonne")
     tried = migrated(*words, "--dry-run")
     assert tried.code == 0 and f"transaction {first['transaction']} did it" in tried.out
-    for _ in range(2):
-        again = migrated(*words, "--json").json()
+    for waits in (("--no-wait",), (), ()):
+        again = migrated(*words, *waits, "--json").json()
         assert (again["state"], again["repeated"]) == ("confirmed", True)
         assert again["transaction"] == first["transaction"]
     assert held(chain) == 993

@@ -91,6 +91,8 @@ def issued(program: Program, chain: TestChain) -> Program:
     chain.client.request("evm_setAutomine", [False])
     sent = good(program("credits", "issue", *JANUARY, "--no-wait", "--json")).json()
     assert (sent["went_on"], sent["issuances"][0]["state"]) == (False, "submitted")
+    dry = good(program("credits", "issue", *JANUARY, "--dry-run", "--json")).json()
+    assert (dry["went_on"], dry["issuances"][0]["issued_kg"]) == (True, "1299")
     longer = program("credits", "issue", *JANUARY[:-1], "2014-02-02", "--dry-run")
     assert "(planned); a reading counts once; an issuance of those very dates" in longer.one_line()
     with LyingNode(chain.client.rpc_url) as node:
@@ -379,6 +381,9 @@ def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     short = issued("settle", "deposit", "anvil:4", "9000", *credits)
     assert short.code == 1
     assert "and needs 9000.000 t of credit batch" in short.one_line()
+    assert "hint" not in there
+    again = good(issued("settle", "deposit", "anvil:4", "0.005", *credits, "--json")).json()
+    assert again["balance"] == "0.007" and "this one comes on top of it" in again["hint"]
     report = good(issued("reconcile", "--json")).json()
     assert all(rule["ok"] for rule in report["rules"])
 

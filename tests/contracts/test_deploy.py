@@ -185,6 +185,7 @@ def test_keys_of_a_keystore(tmp_path: Path, accounts: Any) -> None:
     with pytest.raises(BadInput, match="PASSWORD_FILE is not a file"):
         keys_of()
     password.write_text("secret\n")
+    password.chmod(0o600)
     file = {"TRUETONNE_KEYSTORE_PASSWORD_FILE": str(password)}
     from eth_account import Account
 
@@ -192,8 +193,14 @@ def test_keys_of_a_keystore(tmp_path: Path, accounts: Any) -> None:
     (folder / "deployer.json").write_text(
         json.dumps(Account.encrypt(key.key, "secret", iterations=2))
     )
+    (folder / "deployer.json").chmod(0o600)
     (folder / "old").mkdir()  # no file: passed over, as whoever sends passes it over
     assert [each.address for each in keys_of(**file)] == [key.address]
+    for secret in (password, folder / "deployer.json"):
+        secret.chmod(0o640)
+        with pytest.raises(BadInput, match=rf"{secret.name} is open to others; chmod 600"):
+            keys_of(**file)
+        secret.chmod(0o600)
     with pytest.raises(BadInput, match=r"none cannot be read \(No such file"):
         keys_of(**file, TRUETONNE_KEYSTORE=str(tmp_path / "none"))
     password.write_text("guess\n")

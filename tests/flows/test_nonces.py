@@ -1,17 +1,21 @@
 """Nonces that strangers take, holes below ours, forks of every depth, and two senders at once."""
 
 import threading
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.contracts.wrappers import encode_call
 from ledger.chain.keys.policy import DailyCaps
+from ledger.chain.keys.signers import Keyring, anvil_signer
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import stuck
 from ledger.chain.sending.intents import FILL, new_key
 from ledger.db import Database
+from ledger.errors import BadInput
 from ledger.holdings import cancellation_call, holding_of
 from ledger.jobs import work
 from ledger.jobs.work import Tools
@@ -21,7 +25,7 @@ from ledger.reconcile import reconcile
 from ledger.settings import load_settings
 from tests.support.chain import CURRENCY, PARTIES, SITE_CODE
 from tests.support.forms import rest
-from tests.support.park import Park
+from tests.support.park import PROJECT, Park
 from tests.support.racers import race, submitting
 from tests.support.sending import (
     GWEI,
@@ -208,6 +212,40 @@ def test_an_act_that_lost_its_nonce_is_tried_again_by_the_jobs(park: Park) -> No
     work.send(tools)
     assert park.intent(call.key).state is IntentState.FAILED
     assert "InsufficientBalance" in (park.intent(call.key).error or "")
+    holds(park)
+
+
+def test_an_act_that_nobody_here_can_sign_keeps_no_issuance_waiting(park: Park) -> None:
+    """The owner's key may be elsewhere; the job's other work is the issuer's."""
+    park.register()
+    park.generate(date(2014, 1, 1), ["100"] * 2)
+    batch = park.node.issue(1000, 0)
+    key = plan(park, "retire", park.node.retire_arguments(batch, 8), "owner", CREDIT)
+    lost(park, key, CREDIT, "owner")
+    automine(park, True)
+    park.node.act("pauser", CREDIT, "suspend", [batch])
+    park.mirror_final()
+    park.chain.sender.tend()
+    assert park.intent(key).state is IntentState.PLANNED
+    (planned,) = issuance.plan_issuance(park.chain, PROJECT, date(2014, 1, 1), date(2014, 1, 3))
+
+    mine = PARTIES["owner"]
+    keys = [anvil_signer(number) for number in range(10)]
+    others = Keyring({each.address: each for each in keys if each.address != mine})
+    door = opened(park, keyring=others)
+    with pytest.raises(BadInput, match=f"no key for {mine}"):
+        work.send(Tools(door.chain, load_settings(None, {})))
+    assert park.intent(key).state is IntentState.PLANNED
+    assert park.intent(planned.key).state is IntentState.SUBMITTED
+    work_on(park, key, planned.key)
+
+
+def work_on(park: Park, refused: str, issued: str) -> None:
+    """Let the jobs of a process with all keys bring both intents to their ends."""
+    park.mirror_final()
+    work.send(Tools(park.chain, load_settings(None, {})))
+    assert park.intent(refused).state is IntentState.FAILED
+    assert park.intent(issued).state is IntentState.CONFIRMED
     holds(park)
 
 

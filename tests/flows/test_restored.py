@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cli.credits_issue import would
 from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending import intents
@@ -330,6 +331,10 @@ def test_an_issuance(both: Park, planned: bool) -> None:
 
     both.mirror_final()
     if not planned:
+        (tried,) = issuance.plan_issuance(both.chain, PROJECT, *period, dry_run=True)
+        said = would(both.db, tried.key, {"issued_kg": "7", "vintage": 2014}, went_on=False)
+        (batch,) = both.rows(CreditBatch)
+        assert f"nothing anew: transaction {batch.tx_hash} issued 7 kg, vintage 2014" in said
         (again,) = issuance.plan_issuance(both.chain, PROJECT, *period)
         assert again.key == first.key
     assert issuance.submit_planned(both.chain) == []
@@ -339,6 +344,10 @@ def test_an_issuance(both: Park, planned: bool) -> None:
     assert sent(both, "issuer") == 1
     assert both.count(CreditBatch) == 1
     holds(both)
+
+
+ACCEPTS = "0x63f23a6e6160e01b5f5260205ff3"
+"""Code that answers every call with the selector of ``onERC1155Received``."""
 
 
 def named(park: Park, act: Act, kg: int) -> str:
@@ -390,7 +399,7 @@ def test_a_retirement_with_a_name(both: Park, saved: str, read: bool) -> None:
 
 @pytest.mark.parametrize("read", [False, True], ids=["mirror behind", "mirror first"])
 def test_a_transfer_that_was_planned(both: Park, read: bool) -> None:
-    """It has no key on chain: the same call by the same account, since it was planned, is it."""
+    """Its data is its key; and the same call by the same account, since it was planned, is it."""
     both.node.issue(1000, 0)
     both.mirror_final()
     key = named(both, Act.TRANSFER, 300)
@@ -400,6 +409,31 @@ def test_a_transfer_that_was_planned(both: Park, read: bool) -> None:
     restore()
     if read:
         both.mirror.run_until("head")
+    not_again(both, key, tx_hash)
+    both.mirror_final()
+    assert both.intent(key).state is IntentState.CONFIRMED
+    held = {row.holder: row.amount_kg for row in both.rows(CreditHolding)}
+    assert held == {PLANT: 700, PARTIES["buyer"]: 300}
+    assert sent(both, "owner") == 1
+    holds(both)
+
+
+@pytest.mark.parametrize("read", rest([False, True]), ids=["mirror behind", "mirror first"])
+def test_a_transfer_whose_receiver_has_got_code_since(both: Park, read: bool) -> None:
+    """A wallet that is a contract may be paid before it is deployed: asked for again, no key is put into the data."""
+    both.node.issue(1000, 0)
+    both.mirror_final()
+    restore = back_up(both.db, both.folder)
+    key = named(both, Act.TRANSFER, 300)
+    assert both.intent(key).parameters["data"] == key
+    tx_hash = both.chain.sender.submit(key, CREDIT)
+    both.mirror_final()
+    restore()
+    both.node.client.request("anvil_setCode", [PARTIES["buyer"], ACCEPTS])
+    if read:
+        both.mirror.run_until("head")
+    assert named(both, Act.TRANSFER, 300) == key
+    assert both.intent(key).parameters["data"] == "0x"
     not_again(both, key, tx_hash)
     both.mirror_final()
     assert both.intent(key).state is IntentState.CONFIRMED

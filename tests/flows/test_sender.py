@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -400,6 +401,26 @@ def test_two_refusals_at_once_and_a_sending_that_comes_too_late(
     monkeypatch.setattr(rehearsal, "ready", ready)
     with pytest.raises(Refused, match="mint was refused before: another process"):
         sender.submit(key, CURRENCY)
+    assert sent(park) == park.count(ChainAttempt) == 0
+
+
+def test_the_mirror_adopts_an_intent_that_is_about_to_be_signed(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a transaction then, and no attempt of ours."""
+    key, theirs = plan(park), "0x" + "ab" * 32
+    honest = rehearsal.ready
+
+    def ready(*arguments: Any) -> rehearsal.Ready:
+        found = honest(*arguments)
+        now = datetime.now(UTC)
+        park.db.run(lambda session: intents.confirm(session, key, theirs, 1, now))
+        return found
+
+    monkeypatch.setattr(rehearsal, "ready", ready)
+    with pytest.raises(AlreadyOnChain, match=f"mint is done: transaction {theirs} did it"):
+        park.chain.sender.submit(key, CURRENCY)
+    assert park.intent(key).state is IntentState.CONFIRMED
     assert sent(park) == park.count(ChainAttempt) == 0
 
 

@@ -11,10 +11,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
-from ledger.chain.failures.reverts import rehearse
 from ledger.chain.sending import intents
 from ledger.errors import NotFound, Refused
 from ledger.models import (
+    ChainBlock,
     ChainIntent,
     SettlementBalance,
     VppSettlementBatch,
@@ -353,6 +353,20 @@ def test_signatures_hold_by_the_clock_of_a_chain_that_is_ahead(two: Park) -> Non
     holds(two)
 
 
+def test_a_co_signed_batch_is_planned_before_anything_is_mirrored(park: Park) -> None:
+    """Jobs may begin before the mirror does: then there is no clock of the chain's to go by."""
+    escrow.mint_test_currency(park.chain, BUYER, 10_00)
+    escrow.deposit(park.chain, BUYER, BUYER, 10_00)
+    take(park, ["plant sell 1.000 1.0000 1.00 5"])
+    door = opened(park, settling=replace(HOURLY, way=Way.COSIGNED))
+    assert park.count(ChainBlock) == 0
+    (planned,) = plan_batches(door.chain)
+    assert planned.cosigned
+    settle(door)
+    assert statuses(park) == ["executed"]
+    holds(park)
+
+
 def test_a_trade_says_why_its_last_batch_failed(two: Park) -> None:
     asset = two.node.issue(5_000, 0)
     two.mirror_final()
@@ -398,8 +412,8 @@ def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
         return intent
 
     before = two.count(ChainIntent)
-    rehearse(two.node.client, SETTLEMENT, two.db.run(plan))
+    two.chain.sender.rehearse(two.db.run(plan), SETTLEMENT)
     two.node.act("pauser", SETTLEMENT, "pause", [])
     with pytest.raises(Refused, match=r"VppSettlement refuses settleOne: EnforcedPause\(\)"):
-        rehearse(two.node.client, SETTLEMENT, two.db.run(plan))
+        two.chain.sender.rehearse(two.db.run(plan), SETTLEMENT)
     assert two.count(ChainIntent) == before

@@ -44,6 +44,7 @@ def keystore(tmp_path: Path) -> Path:
     folder.mkdir()
     content = Account.encrypt(bytes.fromhex(KEY[2:]), "correct horse", kdf="pbkdf2", iterations=2)
     (folder / "sender.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "sender.json").chmod(0o600)
     (folder / ".DS_Store").write_bytes(b"\xff")
     (folder / "old").mkdir()
     return folder
@@ -132,6 +133,14 @@ def test_a_password_file_that_others_can_read(keystore: Path, password_file: Pat
     password_file.chmod(0o640)
     with pytest.raises(BadInput, match="open to others; chmod 600"):
         load_keyring(settings_with(keystore, password_file), 1)
+
+
+def test_a_key_file_that_others_can_read(keystore: Path, password_file: Path) -> None:
+    """The page of settings says that files must be closed; `keys list` said so, and the key signed all the same."""
+    for mode in (0o640, 0o604, 0o620):
+        (keystore / "sender.json").chmod(mode)
+        with pytest.raises(BadInput, match=r"sender\.json is open to others; chmod 600"):
+            load_keyring(settings_with(keystore, password_file), 1)
 
 
 def test_a_keystore_without_a_password(keystore: Path, tmp_path: Path) -> None:

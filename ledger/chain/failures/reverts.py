@@ -13,9 +13,6 @@ from tiny_keccak import keccak256
 from ledger.chain.contracts.abi_values import decoded
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.contracts.wrappers import decode_error
-from ledger.chain.node.client import ChainClient, RpcError
-from ledger.errors import DependencyDown, Refused
-from ledger.models import ChainIntent
 
 _TOKEN_ERRORS = (
     # ERC-6093, for ERC-20 and ERC-1155
@@ -91,25 +88,3 @@ def _of_tokens(data: str) -> str | None:
     return (
         f"{name}({', '.join(f'{word}={value}' for word, value in zip(words, shown, strict=True))})"
     )
-
-
-def rehearse(client: ChainClient, contract: str, intent: ChainIntent) -> None:
-    """Have the node try on its latest block what an intent would send; nothing is sent or kept.
-
-    Raises
-    ------
-    Refused
-        If the contract would refuse it.
-    DependencyDown
-        If the node cannot try it.
-    """
-    function, sender = intent.function_name, intent.sender_address
-    try:
-        client.call(intent.contract_address, intent.call_data, "latest", sender=sender)
-    except RpcError as error:
-        if not error.reverted:
-            raise DependencyDown(f"the node cannot try {function}: {error.rpc_message}") from error
-        reason = reason_of(contract, error.data) or error.rpc_message
-        raise Refused(
-            f"{contract} refuses {function}: {reason}", code="contract-refused"
-        ) from error

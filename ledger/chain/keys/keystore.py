@@ -61,6 +61,27 @@ def key_files(folder: Path) -> list[KeyFile]:
     return [_looked_at(file) for file in files_of(folder)]
 
 
+def is_open(mode: int) -> bool:
+    """Return whether a file of this mode may be used by others than its owner."""
+    return bool(mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def check_closed(file: Path) -> None:
+    """Refuse a keystore file that others than its owner may use: they need its password alone.
+
+    Raises
+    ------
+    BadInput
+        If they may, or the file is gone.
+    """
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        raise BadInput(f"keystore: {file} cannot be read ({error.strerror})") from error
+    if is_open(mode):
+        raise BadInput(f"keystore: {file} is open to others; chmod 600 {file}")
+
+
 def check_new_key(folder: Path, password: str) -> None:
     """Look whether a key can be made in a folder, which need not be there yet.
 
@@ -123,9 +144,7 @@ def _looked_at(file: Path) -> KeyFile:
     if not _ADDRESS.fullmatch(named):
         return KeyFile(file, None, "names no account; take it out of the folder")
     address = "0x" + named.removeprefix("0x")
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return KeyFile(file, address, f"is open to others; chmod 600 {file}")
-    return KeyFile(file, address)
+    return KeyFile(file, address, f"is open to others; chmod 600 {file}" if is_open(mode) else "")
 
 
 def _write(file: Path, text: str) -> None:

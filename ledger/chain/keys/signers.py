@@ -10,14 +10,13 @@ a chain only reads it.
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tiny_keccak import keccak256
 
-from ledger.chain.keys.keystore import files_of
+from ledger.chain.keys.keystore import check_closed, files_of, is_open
 from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 
@@ -202,7 +201,7 @@ def load_keyring(settings: Settings, chain_id: int) -> Keyring:
     Raises
     ------
     BadInput
-        If the keystore or its password cannot be read, or the password file is open to others.
+        If the keystore or its password cannot be read, or a file of them is open to others.
     """
     service = _service(settings.signer_url) if settings.signer_url else None
     if settings.keystore is None:
@@ -243,7 +242,7 @@ def keystore_password(file: Path | None) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"keystore_password_file: {file} is not text in UTF-8") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if is_open(mode):
         raise BadInput(f"keystore_password_file: {file} is open to others; chmod 600 {file}")
     return text.rstrip("\r\n")
 
@@ -252,8 +251,7 @@ def _unlock(file: Path, password: str) -> LocalSigner:
     from eth_account import Account
 
     try:
-        key = Account.decrypt(json.loads(file.read_text(encoding="utf-8")), password)
-        return _signer_of(key)
+        signer = _signer_of(Account.decrypt(json.loads(file.read_text(encoding="utf-8")), password))
     # A keystore is whatever somebody put into the folder: eth-keyfile looks up what it likes in it.
     except (
         OSError,
@@ -267,6 +265,8 @@ def _unlock(file: Path, password: str) -> LocalSigner:
             f"keystore: {file} cannot be unlocked ({type(error).__name__}: {error}); correct the password, "
             "or take the file out of the folder"
         ) from error
+    check_closed(file)
+    return signer
 
 
 def new_signer() -> LocalSigner:

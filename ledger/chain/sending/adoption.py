@@ -7,8 +7,6 @@ transaction that did it, is never called failed, and never sent again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import intents, transactions
+from ledger.chain.sending.marks import Mark, mark_of, with_key_in_data
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import (
@@ -24,18 +23,11 @@ from ledger.models import (
     ChainAttempt,
     ChainBlock,
     ChainCursor,
-    ChainEvent,
     ChainInclusion,
     ChainIntent,
-    CreditBatch,
-    CreditCancellation,
-    CreditRetirement,
-    CreditTransfer,
     SettlementBatch,
-    SettlementTrade,
     VppSettlementItem,
 )
-from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 
 _CLOCKS_APART = timedelta(seconds=2)
@@ -47,15 +39,6 @@ KEYED = frozenset({"retire", "cancel"})
 """Acts whose key the contract writes into its event and does not remember: a second one would succeed."""
 
 
-@dataclass(frozen=True)
-class Mark:
-    """Where the chain did what an intent wants."""
-
-    tx_hash: str
-    block_number: int
-    at: datetime
-
-
 def in_mirror(session: Session, intent: ChainIntent, calls_above: int | None = None) -> Mark | None:
     """Return where the mirrored chain did what an intent wants; None while it has not.
 
@@ -64,8 +47,7 @@ def in_mirror(session: Session, intent: ChainIntent, calls_above: int | None = N
     calls_above
         Look through the calls of blocks above this one too; None: for marks that have a key alone.
     """
-    look = _MARKS.get(intent.function_name)
-    found = look(session, intent) if look is not None else None
+    found = mark_of(session, intent)
     if found is None and calls_above is not None:
         found = _same_call(session, intent, calls_above)
     return found
@@ -192,131 +174,7 @@ def adopt_final(
     return adopted
 
 
-# ------------------------------------------------------------------------ marks, by function
-
-
-def _issued(session: Session, intent: ChainIntent) -> Mark | None:
-    found = session.scalars(select(CreditBatch).where(CreditBatch.key == intent.key)).first()
-    return Mark(found.tx_hash, found.block_number, found.issued_at) if found else None
-
-
-def _retired(session: Session, intent: ChainIntent) -> Mark | None:
-    # A stranger may copy the key out of the pool; not the holder, whose signature that would need.
-    query = select(CreditRetirement).where(
-        CreditRetirement.key == intent.key, CreditRetirement.holder == intent.sender_address
-    )
-    found = session.scalars(query).first()
-    return Mark(found.tx_hash, found.block_number, found.retired_at) if found else None
-
-
-def _cancelled(session: Session, intent: ChainIntent) -> Mark | None:
-    query = select(CreditCancellation).where(
-        CreditCancellation.key == intent.key, CreditCancellation.holder == intent.sender_address
-    )
-    found = session.scalars(query).first()
-    return Mark(found.tx_hash, found.block_number, found.cancelled_at) if found else None
-
-
-def _transferred(session: Session, intent: ChainIntent) -> Mark | None:
-    """Return the transfer that carries the key of an intent; one without a name carries none."""
-    if not has_key_in_data(intent):
-        return None
-    wanted = intent.parameters
-    query = (
-        select(CreditTransfer.tx_hash, CreditTransfer.block_number, ChainBlock.block_time)
-        .join(BlockchainTransaction, BlockchainTransaction.tx_hash == CreditTransfer.tx_hash)
-        .join(ChainInclusion, ChainInclusion.tx_hash == CreditTransfer.tx_hash)
-        .join(ChainBlock, ChainBlock.number == CreditTransfer.block_number)
-        .where(
-            CreditTransfer.batch_id == int(wanted["id"]),
-            CreditTransfer.from_address == intent.sender_address,
-            CreditTransfer.to_address == str(wanted["to"]).lower(),
-            CreditTransfer.amount_kg == int(wanted["value"]),
-            ChainInclusion.sender == intent.sender_address,
-        )
-        .add_columns(BlockchainTransaction.parameters)
-    )
-    for tx_hash, number, at, parameters in session.execute(query):
-        if parameters == wanted:
-            return Mark(tx_hash, number, at)
-    return None
-
-
-def has_key_in_data(intent: ChainIntent) -> bool:
-    """Return whether an intent is a transfer that carries its own key, by which it is found again."""
-    moves = intent.function_name == "safeTransferFrom"
-    return moves and intent.parameters.get("data") == intent.key
-
-
-def _proposed(session: Session, intent: ChainIntent) -> Mark | None:
-    found = session.scalars(
-        select(SettlementBatch).where(SettlementBatch.key == intent.key)
-    ).first()
-    if found is None:
-        return None
-    event = session.get(ChainEvent, (found.block_number, found.log_index))
-    wanted = intent.parameters.get("settlement", intent.parameters)  # co-signed: a struct
-    # A member of the market could use our key up for another batch.
-    same = event is not None and (
-        [int(word) for word in event.args["words"]] == [int(word) for word in wanted["words"]]
-        and list(event.args["accounts"]) == [item.lower() for item in wanted["accounts"]]
-    )
-    return Mark(found.tx_hash, found.block_number, found.proposed_at) if same else None
-
-
-def _settled_one(session: Session, intent: ChainIntent) -> Mark | None:
-    wanted = intent.parameters["trade"]
-    query = select(SettlementTrade).where(SettlementTrade.seq == int(wanted["seq"]))
-    found = session.scalars(query).first()
-    same = found is not None and (
-        (found.buyer, found.seller, found.asset, found.quantity, found.price_e4)
-        == (
-            str(wanted["buyer"]).lower(),
-            str(wanted["seller"]).lower(),
-            int(intent.parameters["asset"]),
-            int(wanted["quantity"]),
-            int(wanted["price"]),
-        )
-    )
-    return Mark(found.tx_hash, found.block_number, found.settled_at) if found and same else None
-
-
-def _finalized(session: Session, intent: ChainIntent) -> Mark | None:
-    batch = session.get(SettlementBatch, int(intent.parameters["batchId"]))
-    if batch is None or batch.status is not SettlementStatus.FINALIZED or batch.ended_block is None:
-        return None
-    return _event(
-        session,
-        batch.ended_block,
-        "BatchFinalized",
-        lambda args: int(args["batch_id"]) == batch.batch_id,
-    )
-
-
-def _event(
-    session: Session, block_number: int, name: str, fits: Callable[[Mapping[str, Any]], bool]
-) -> Mark | None:
-    query = (
-        select(ChainEvent, ChainBlock.block_time)
-        .join(ChainBlock, ChainBlock.number == ChainEvent.block_number)
-        .where(ChainEvent.block_number == block_number, ChainEvent.event_name == name)
-    )
-    for event, at in session.execute(query):
-        if fits(event.args):
-            return Mark(event.tx_hash, event.block_number, at)
-    return None
-
-
-_MARKS: Mapping[str, Callable[[Session, ChainIntent], Mark | None]] = {
-    "issue": _issued,
-    "retire": _retired,
-    "cancel": _cancelled,
-    "safeTransferFrom": _transferred,
-    "proposeBatch": _proposed,
-    "settleCosigned": _proposed,
-    "settleOne": _settled_one,
-    "finalizeBatch": _finalized,
-}
+# ------------------------------------------------------------------- calls without a mark
 
 
 def _same_call(session: Session, intent: ChainIntent, above: int) -> Mark | None:
@@ -385,15 +243,15 @@ def _by_key(client: ChainClient, intent: ChainIntent, first: int) -> str | None:
 
 def _by_call(client: ChainClient, intent: ChainIntent, numbers: range) -> list[str]:
     found = []
-    # What carries its key is the same act whenever it was done; else another of the same words may be older.
-    known = has_key_in_data(intent)
-    since = 0.0 if known else (intent.created_at - _CLOCKS_APART).timestamp()
+    keyed, data = with_key_in_data(intent), intent.call_data.lower()
+    since = (intent.created_at - _CLOCKS_APART).timestamp()
     for block in client.blocks_with_transactions(numbers):
-        if block is None or block[0].timestamp < since:
+        if block is None:
             continue
+        # What carries its key is the same act whenever it was done; another of the same words may be older.
+        wanted = {keyed} if block[0].timestamp < since else {keyed, data}
         for item in block[1]:
-            call = item.sender, item.to, item.input.lower()
-            wanted = intent.sender_address, intent.contract_address, intent.call_data.lower()
-            if call == wanted:
+            ours = (item.sender, item.to) == (intent.sender_address, intent.contract_address)
+            if ours and item.input.lower() in wanted:
                 found.append(item.hash)
     return found

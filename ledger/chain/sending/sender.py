@@ -16,12 +16,14 @@ from ledger.chain.fees import GWEI
 from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.sending import adoption, intents, lanes, rehearsal, stuck, unknown
+from ledger.chain.sending import adoption, intents, rehearsal, stuck, unknown
 from ledger.chain.sending.auditing import AUDIT_BLOCKS, taken_back
-from ledger.chain.sending.intents import NewIntent, SignedAttempt
-from ledger.chain.sending.rehearsal import AlreadyOnChain, Ready
+from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all
+from ledger.chain.sending.first import sign_and_store
+from ledger.chain.sending.intents import NewIntent
+from ledger.chain.sending.rehearsal import AlreadyOnChain
 from ledger.chain.sending.signing import REPLACE_SECONDS, Desk
-from ledger.db import Database, DatabaseBusy
+from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
 from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
@@ -30,21 +32,8 @@ from ledger.settings import depth_of
 _INCLUSION_SECONDS_MAX = 180.0
 _INCLUSION_POLL_SECONDS = 0.25
 _POLLS_PER_TENDING = 20
-_LANE_TRIES = 20
-"""So often others may take the nonce that was just signed with."""
-_HARMLESS = ("already known", "already imported", "nonce too low", "known transaction")
-"""Answers to a second sending that mean the first one arrived."""
-_TOO_CHEAP = "less than block base fee"
-_NOT_TAKEN = "the node does not take it: "
-
 
 __all__ = ["AlreadyOnChain", "NotTaken", "Sender"]
-
-
-class NotTaken(DependencyDown):
-    """The node answers, but does not take a signed transaction now."""
-
-    default_code = "not-taken"
 
 
 class Sender:
@@ -139,28 +128,34 @@ class Sender:
         """
         return self._begin(intents.row_of(self._desk.chain_id, new), new.contract, new)
 
-    def rehearse(self, new: NewIntent) -> None:
-        """Look at all that would be looked at before a call is signed; store and send nothing.
+    def rehearse(self, intent: ChainIntent, contract: str) -> None:
+        """Look at all that would be looked at before an intent is signed; store and send nothing.
+
+        Parameters
+        ----------
+        intent
+            Planned, and in no session: it need not be stored.
+        contract
+            As for ``submit``.
 
         Raises
         ------
         Refused, AlreadyOnChain, BadInput, PolicyRefused, DependencyDown
             As ``submit`` would.
         """
-        intent = intents.row_of(self._desk.chain_id, new)
         try:
             rehearsal.ready(self._desk, intent)
         except RpcError as error:
-            reason = rehearsal.refusal(new.contract, intent, error)
-            raise _refused(new.contract, intent, reason) from error
+            reason = rehearsal.refusal(contract, intent, error)
+            raise _refused(contract, intent, reason) from error
 
     def _begin(self, intent: ChainIntent, contract: str, new: NewIntent | None = None) -> str:
         try:
             prepared = rehearsal.ready(self._desk, intent)
         except RpcError as error:
             return self._refused(intent, contract, error, new)
-        attempt = self._sign_and_store(intent, prepared, new)
-        self._send(attempt)
+        attempt = sign_and_store(self._desk, intent, prepared, new)
+        send(self._desk, attempt)
         return attempt.tx_hash
 
     def rebroadcast(self, key: str | None = None) -> int:
@@ -184,17 +179,13 @@ class Sender:
         for item in attempts:
             if key in (None, item.intent_key):
                 by_intent.setdefault(item.intent_key, []).append(item)
-        included = self._included([item for items in by_intent.values() for item in items])
-        trouble: NotTaken | None = None
-        for items in by_intent.values():
-            if included.isdisjoint(item.tx_hash for item in items):
-                last = items[-1]
-                try:
-                    self._send(SignedAttempt(last.tx_hash, last.raw_transaction, 0, 0, 0))
-                except NotTaken as error:
-                    trouble = trouble or error
-        if trouble is not None:
-            raise trouble
+        arrived = included(self._desk, [item for items in by_intent.values() for item in items])
+        waiting = [
+            items[-1]
+            for items in by_intent.values()
+            if arrived.isdisjoint(item.tx_hash for item in items)
+        ]
+        send_all(self._desk, waiting)
         return len(by_intent)
 
     def tend(self) -> int:
@@ -224,15 +215,7 @@ class Sender:
             If the node does not answer, or did not take one of them.
         """
         gone = taken_back(self._desk, blocks)
-        trouble: NotTaken | None = None
-        for last in gone.values():
-            try:
-                if last is not None:
-                    self._send(SignedAttempt(last.tx_hash, last.raw_transaction, 0, 0, 0))
-            except NotTaken as error:
-                trouble = trouble or error
-        if trouble is not None:
-            raise trouble
+        send_all(self._desk, [last for last in gone.values() if last is not None])
         return list(gone)
 
     def check_known(self, account: str) -> None:
@@ -255,7 +238,7 @@ class Sender:
         """
         until = time.monotonic() + _INCLUSION_SECONDS_MAX
         polls = 0
-        while not self._included(self._siblings(tx_hash)):
+        while not included(self._desk, self._siblings(tx_hash)):
             if time.monotonic() > until:
                 raise DependencyDown(
                     f"transaction {tx_hash} is in no block after {_INCLUSION_SECONDS_MAX:.0f} s; it is stored and "
@@ -293,92 +276,11 @@ class Sender:
             ) from error
         raise _refused(contract, intent, found.error or reason) from error
 
-    def _sign_and_store(
-        self, intent: ChainIntent, prepared: Ready, new: NewIntent | None
-    ) -> SignedAttempt:
-        """Sign with the lane's next nonce, and store that in the commit that takes the nonce.
-
-        Signed before the commit begins, so that no lock waits for a signer: whoever finds the nonce gone
-        throws the bytes away and signs anew.
-        """
-        signer, gas, offered = prepared.signer, prepared.gas, prepared.fees
-        desk, cost = self._desk, gas * offered.max_fee_wei
-        account = desk.chain_id, signer.address
-        for _ in range(_LANE_TRIES):
-            on_chain = self._client.transaction_count(signer.address, "latest")
-            with self._db.read() as session:
-                nonce = lanes.next_nonce(session, *account, on_chain)
-                if desk.caps is not None:
-                    lanes.check_spending(session, desk.caps, account, 1, cost)
-            attempt = desk.sign(signer, intent, nonce, gas, offered)
-
-            def store(
-                session: Session, attempt: SignedAttempt = attempt, on_chain: int = on_chain
-            ) -> SignedAttempt | None:
-                found = None
-                if new is None:
-                    found = session.get_one(ChainIntent, intent.key, with_for_update=True)
-                if found is not None and found.state is IntentState.FAILED:
-                    raise Refused(
-                        f"{found.function_name} was refused before: {found.error}",
-                        details={"key": found.key},
-                    )
-                if found is not None and found.state is not IntentState.PLANNED:
-                    # Somebody else was faster: send theirs.
-                    stored = intents.attempts_of(session, found.key)[-1]
-                    return SignedAttempt(stored.tx_hash, stored.raw_transaction, 0, 0, 0)
-                if not lanes.take_nonce(session, *account, attempt.nonce, on_chain):
-                    return None
-                if desk.caps is not None:
-                    lanes.spend(session, desk.caps, account, 1, cost)
-                if new is not None:
-                    intents.plan(session, desk.chain_id, new)
-                intents.store_attempt(session, intents.get(session, intent.key), attempt)
-                return attempt
-
-            stored = self._db.run(store)
-            if stored is not None:
-                return stored
-        raise DatabaseBusy(f"others take the nonces of {signer.address} all the time; try again")
-
-    def _send(self, attempt: SignedAttempt) -> None:
-        try:
-            self._client.send_raw(attempt.raw)
-        except RpcError as error:
-            if not any(text in error.rpc_message.lower() for text in _HARMLESS):
-                self._alarm(attempt.tx_hash, _NOT_TAKEN + error.rpc_message)
-                if _TOO_CHEAP in error.rpc_message.lower():
-                    return  # some keep such a one, some do not: the next tending replaces it
-                raise NotTaken(
-                    f"the node does not take transaction {attempt.tx_hash}: {error.rpc_message}; "
-                    "it is stored and will be sent again"
-                ) from error
-
-        def sent(session: Session) -> None:
-            intents.mark_broadcast(session, attempt.tx_hash)
-            intents.clear_alarm(session, attempt.tx_hash, _NOT_TAKEN)
-
-        self._db.run(sent)
-
-    def _alarm(self, tx_hash: str, text: str) -> None:
-        def note(session: Session) -> None:
-            key = intents.key_of_transaction(session, tx_hash)
-            known = intents.get(session, key).alarm if key is not None else None
-            if key is not None and (known is None or known.startswith(_NOT_TAKEN)):
-                intents.set_alarm(session, key, text)  # a better reason is not written over
-
-        self._db.run(note)
-
     def _siblings(self, tx_hash: str) -> list[ChainAttempt]:
         """Return all attempts of the intent that a transaction is one of."""
         with self._db.read() as session:
             key = intents.key_of_transaction(session, tx_hash)
             return list(intents.attempts_of(session, key)) if key is not None else []
-
-    def _included(self, attempts: list[ChainAttempt]) -> set[str]:
-        hashes = [item.tx_hash for item in attempts]
-        receipts = self._client.receipts(hashes)
-        return {tx_hash for tx_hash, found in zip(hashes, receipts, strict=True) if found}
 
 
 def _refused(contract: str, intent: ChainIntent, reason: str) -> Refused:

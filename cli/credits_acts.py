@@ -1,17 +1,15 @@
-"""``truetonne credits issue | transfer | retire | cancel``: planned, sent, and confirmed by the mirror."""
+"""``truetonne credits transfer | retire | cancel``: what a holder does, once where it has a ``--key``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import DryRun, Invocation, command
-from cli.output import Table
+from cli.command import DryRun, Invocation, NoWait
+from cli.credit_options import Amount, Credit, Holder, Key
 from ledger.errors import BadInput
 from ledger.serials import Act
 
@@ -21,150 +19,6 @@ if TYPE_CHECKING:
     from cli.flow import Flow
     from ledger.chain.sending.intents import NewIntent
     from ledger.holdings import Holding
-
-_DIGITS_MAX = 18
-Project = Annotated[str, typer.Option("--project", help="Code of the project.")]
-From = Annotated[
-    datetime,
-    typer.Option(
-        "--from", formats=["%Y-%m-%d"], metavar="DATE", help="First legal day of the period."
-    ),
-]
-To = Annotated[
-    datetime,
-    typer.Option("--to", formats=["%Y-%m-%d"], metavar="DATE", help="The day after its last."),
-]
-Credit = Annotated[
-    str,
-    typer.Argument(
-        metavar="ID", help="A batch SITE-VINTAGE-NUMBER, its serials, a row number, or a key."
-    ),
-]
-
-
-def _kilograms(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS_MAX or int(text) == 0:
-        raise typer.BadParameter(
-            f"{text!r} is no whole number of kilograms above zero; a credit is 1 kg, a tonne has 1000"
-        )
-    return int(text)
-
-
-Amount = Annotated[
-    int,
-    typer.Option("--amount", metavar="KG", parser=_kilograms, help="How much, in whole kilograms."),
-]
-Holder = Annotated[
-    str | None,
-    typer.Option(
-        "--holder",
-        metavar="ACCOUNT",
-        help="Whose units; not needed when one account of ours holds enough.",
-    ),
-]
-Key = Annotated[
-    str | None,
-    typer.Option(
-        "--key",
-        metavar="TEXT",
-        help="What you call this act: given again with the same key, it is not done twice.",
-    ),
-]
-NoWait = Annotated[
-    bool,
-    typer.Option(
-        "--no-wait", help="Return when it is sent; `truetonne index run` confirms it later."
-    ),
-]
-
-
-def register(group: typer.Typer) -> None:
-    """Add the commands to the group ``credits``."""
-    command(group, "issue")(issue)
-    command(group, "transfer")(transfer)
-    command(group, "retire")(retire)
-    command(group, "cancel")(cancel)
-
-
-def issue(
-    run: Invocation,
-    project: Project,
-    start: From,
-    end: To,
-    dry_run: DryRun = False,
-    no_wait: NoWait = False,
-) -> None:
-    """Issue the reductions of a period as credits: one batch for each vintage in it, one after the other.
-
-    Given again after it was killed, or did not wait, it goes on with what it had planned.
-    """
-    from cli.flow import open_flow
-    from ledger import issuance
-    from ledger.chain.sending import intents
-    from ledger.reductions.reporting import report
-
-    period = (start.date(), end.date())
-    with open_flow(run.settings) as flow:
-        flow.mirror()
-        found = {} if dry_run else _begun(flow, project, period)
-        went_on = bool(found)
-        if not went_on:
-            planned = issuance.plan_issuance(flow.chain, project, *period, dry_run=dry_run)
-            found = {item.key: report(item.reduction) for item in planned}
-        if dry_run:
-            reports = list(found.values())
-            run.output.result(
-                {"dry_run": True, "issuances": reports},
-                *(
-                    f"would issue {item['issued_kg']} kg, vintage {item['vintage']}"
-                    for item in reports
-                ),
-            )
-            return
-        issuance.submit_planned(flow.chain, project)
-        if not no_wait:
-            onward = partial(issuance.submit_planned, flow.chain, project)
-            flow.confirm(list(found), onward=onward)
-        with flow.db.read() as session:
-            rows = [
-                {
-                    **item,
-                    "key": key,
-                    "serials": _serials(session, key),
-                    "transaction": intents.get(session, key).tx_hash,
-                    "state": intents.get(session, key).state.value,
-                }
-                for key, item in found.items()
-            ]
-    run.output.result(
-        {"project": project, "went_on": went_on, "issuances": rows},
-        Table(
-            ("vintage", "issued kg", "serials", "transaction", "state"),
-            [
-                (row["vintage"], row["issued_kg"], row["serials"], row["transaction"], row["state"])
-                for row in rows
-            ],
-            right=frozenset({"issued kg"}),
-        ),
-    )
-
-
-def _begun(flow: Flow, project: str, period: tuple[date, date]) -> dict[str, dict[str, Any]]:
-    """Return what is said of the issuances that were planned before and are not final, by key."""
-    from ledger.issuance import begun
-
-    with flow.db.read() as session:
-        return {
-            row.key: {
-                "project": project,
-                "vintage": row.vintage,
-                "period": {"from": row.from_date.isoformat(), "to": row.to_date.isoformat()},
-                "issued_kg": str(row.issued_kg),
-                "evidence_root": row.evidence_root,
-                "leaves": row.leaves,
-            }
-            for row in begun(session, project, *period)
-        }
 
 
 def transfer(
@@ -274,7 +128,7 @@ def _act(
             run.output.result({**document, "dry_run": True}, _rehearsed(flow, asked, holding, call))
             return
         hint = _hint(flow, asked, call)
-        if _is_done_already(flow, asked, holding, call, no_wait):
+        if _send(flow, asked, holding, call, no_wait):
             document["repeated"] = True
         if not no_wait:
             flow.confirm([call.key])
@@ -293,9 +147,7 @@ def _act(
     run.output.result(document, line, *([hint] if hint else []))
 
 
-def _is_done_already(
-    flow: Flow, asked: _Asked, holding: Holding, call: NewIntent, no_wait: bool
-) -> bool:
+def _send(flow: Flow, asked: _Asked, holding: Holding, call: NewIntent, no_wait: bool) -> bool:
     """Send an act; return whether the chain has done it before, and these books had forgotten it."""
     from ledger.chain.contracts.events import CREDIT
     from ledger.chain.sending.adoption import adopt_now
@@ -312,14 +164,23 @@ def _is_done_already(
         flow.chain.sender.submit(call.key, CREDIT)
     except AlreadyOnChain:
         adopt_now(flow.db, flow.chain.deployment.chain_id, call.key)
-        if no_wait:
+        if no_wait and not _is_confirmed(flow, call.key):
             raise
         return True
     return False
 
 
+def _is_confirmed(flow: Flow, key: str) -> bool:
+    from ledger.chain.sending import intents
+    from ledger.models.sending import IntentState
+
+    with flow.db.read() as session:
+        return intents.get(session, key).state is IntentState.CONFIRMED
+
+
 def _rehearsed(flow: Flow, asked: _Asked, holding: Holding, call: NewIntent) -> str:
     """Check an act as far as it goes without a signature; return what would be done."""
+    from ledger.chain.contracts.events import CREDIT
     from ledger.chain.sending import intents
     from ledger.chain.sending.sender import AlreadyOnChain
     from ledger.holdings import check_repeats
@@ -333,7 +194,7 @@ def _rehearsed(flow: Flow, asked: _Asked, holding: Holding, call: NewIntent) -> 
         if stored.state is not IntentState.PLANNED:
             return f"would do nothing: this was asked for before, under the key {asked.key}"
     try:
-        flow.chain.sender.rehearse(call)
+        flow.chain.sender.rehearse(intents.row_of(flow.chain.deployment.chain_id, call), CREDIT)
     except AlreadyOnChain as known:
         return f"would do nothing: {known.message}"
     return (
@@ -374,39 +235,14 @@ def _hint(flow: Flow, asked: _Asked, call: NewIntent) -> str | None:
     if asked.key is not None:
         return None
     own = intents.row_of(flow.chain.deployment.chain_id, call)
-    with flow.db.read() as session:
-        twin = intents.twin_of(session, own)
-    if twin is None:
-        return None
-    known = f"{twin.state.value}{f' in {twin.tx_hash}' if twin.tx_hash else ''}"
-    return (
-        f"hint: the same was asked for at {twin.created_at:%H:%M:%S} UTC ({known}); this one comes on top of it. "
-        "With --key TEXT a command can be repeated and acts once"
-    )
+    said = flow.said_of_twin(own)
+    return f"{said}. With --key TEXT a command can be repeated and acts once" if said else None
 
 
 def _account(flow: Flow, text: str) -> str:
     from ledger.chain.keys.signers import resolve_account
 
     return resolve_account(text, flow.chain.deployment.chain_id)
-
-
-def _serials(session: Session, key: str) -> str | None:
-    from sqlalchemy import select
-
-    from ledger.models import CreditBatch, CreditSite
-    from ledger.serials import credit_id
-
-    query = (
-        select(CreditBatch, CreditSite.code)
-        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-        .where(CreditBatch.key == key)
-    )
-    row = session.execute(query).one_or_none()
-    if row is None:
-        return None
-    batch, code = row
-    return credit_id(code, batch.vintage, batch.ordinal, 1, batch.issued_kg)
 
 
 def _retirement(session: Session, key: str) -> dict[str, str] | None:

@@ -1,0 +1,128 @@
+"""``truetonne credits issue``: the reductions of a period, planned, sent, and confirmed by the mirror."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cli.command import DryRun, Invocation, NoWait
+from cli.credit_options import From, Project, To
+from cli.output import Table
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from cli.flow import Flow
+    from ledger.db import Database
+
+
+def issue(
+    run: Invocation,
+    project: Project,
+    start: From,
+    end: To,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Issue the reductions of a period as credits: one batch for each vintage in it, one after the other.
+
+    Given again after it was killed, or did not wait, it goes on with what it had planned.
+    """
+    from cli.flow import open_flow
+    from ledger import issuance
+    from ledger.chain.sending import intents
+    from ledger.reductions.reporting import report
+
+    period = (start.date(), end.date())
+    with open_flow(run.settings) as flow:
+        flow.mirror()
+        found = _begun(flow, project, period)
+        went_on = bool(found)
+        if not went_on:
+            planned = issuance.plan_issuance(flow.chain, project, *period, dry_run=dry_run)
+            found = {item.key: report(item.reduction) for item in planned}
+        if dry_run:
+            lines = [would(flow.db, key, item, went_on) for key, item in found.items()]
+            document = {"dry_run": True, "went_on": went_on, "issuances": list(found.values())}
+            run.output.result(document, *lines)
+            return
+        issuance.submit_planned(flow.chain, project)
+        if not no_wait:
+            onward = partial(issuance.submit_planned, flow.chain, project)
+            flow.confirm(list(found), onward=onward)
+        with flow.db.read() as session:
+            rows = [
+                {
+                    **item,
+                    "key": key,
+                    "serials": _serials(session, key),
+                    "transaction": intents.get(session, key).tx_hash,
+                    "state": intents.get(session, key).state.value,
+                }
+                for key, item in found.items()
+            ]
+    run.output.result(
+        {"project": project, "went_on": went_on, "issuances": rows},
+        Table(
+            ("vintage", "issued kg", "serials", "transaction", "state"),
+            [
+                (row["vintage"], row["issued_kg"], row["serials"], row["transaction"], row["state"])
+                for row in rows
+            ],
+            right=frozenset({"issued kg"}),
+        ),
+    )
+
+
+def would(db: Database, key: str, item: dict[str, Any], went_on: bool) -> str:
+    """Say what would become of an issuance, whose report is noted where the chain has it already."""
+    from sqlalchemy import select
+
+    from ledger.models import CreditBatch
+
+    with db.read() as session:
+        known = session.scalar(select(CreditBatch.tx_hash).where(CreditBatch.key == key))
+    item["transaction"] = known
+    what = f"{item['issued_kg']} kg, vintage {item['vintage']}"
+    if known is not None:
+        return (
+            f"would issue nothing anew: transaction {known} issued {what}; the books take it over"
+        )
+    return f"would go on with the issuance of {what}" if went_on else f"would issue {what}"
+
+
+def _begun(flow: Flow, project: str, period: tuple[date, date]) -> dict[str, dict[str, Any]]:
+    """Return what is said of the issuances that were planned before and are not final, by key."""
+    from ledger.issuance import begun
+
+    with flow.db.read() as session:
+        return {
+            row.key: {
+                "project": project,
+                "vintage": row.vintage,
+                "period": {"from": row.from_date.isoformat(), "to": row.to_date.isoformat()},
+                "issued_kg": str(row.issued_kg),
+                "evidence_root": row.evidence_root,
+                "leaves": row.leaves,
+            }
+            for row in begun(session, project, *period)
+        }
+
+
+def _serials(session: Session, key: str) -> str | None:
+    from sqlalchemy import select
+
+    from ledger.models import CreditBatch, CreditSite
+    from ledger.serials import credit_id
+
+    query = (
+        select(CreditBatch, CreditSite.code)
+        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+        .where(CreditBatch.key == key)
+    )
+    row = session.execute(query).one_or_none()
+    if row is None:
+        return None
+    batch, code = row
+    return credit_id(code, batch.vintage, batch.ordinal, 1, batch.issued_kg)

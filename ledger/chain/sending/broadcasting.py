@@ -1,0 +1,91 @@
+"""Signed transactions to the node, as often as it takes: what is sent here is stored already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy.orm import Session
+
+from ledger.chain.node.client import RpcError
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import SignedAttempt
+from ledger.chain.sending.signing import Desk
+from ledger.errors import DependencyDown
+from ledger.models import ChainAttempt
+
+_HARMLESS = ("already known", "already imported", "nonce too low", "known transaction")
+"""Answers to a second sending that mean the first one arrived."""
+_TOO_CHEAP = "less than block base fee"
+_NOT_TAKEN = "the node does not take it: "
+
+
+class NotTaken(DependencyDown):
+    """The node answers, but does not take a signed transaction now."""
+
+    default_code = "not-taken"
+
+
+def send(desk: Desk, attempt: SignedAttempt) -> None:
+    """Send a stored attempt, and note that a node has it.
+
+    Raises
+    ------
+    NotTaken
+        If the node does not take it; its intent has an alarm then.
+    DependencyDown
+        If the node does not answer.
+    """
+    try:
+        desk.client.send_raw(attempt.raw)
+    except RpcError as error:
+        if not any(text in error.rpc_message.lower() for text in _HARMLESS):
+            _alarm(desk, attempt.tx_hash, _NOT_TAKEN + error.rpc_message)
+            if _TOO_CHEAP in error.rpc_message.lower():
+                return  # some keep such a one, some do not: the next tending replaces it
+            raise NotTaken(
+                f"the node does not take transaction {attempt.tx_hash}: {error.rpc_message}; "
+                "it is stored and will be sent again"
+            ) from error
+
+    def sent(session: Session) -> None:
+        intents.mark_broadcast(session, attempt.tx_hash)
+        intents.clear_alarm(session, attempt.tx_hash, _NOT_TAKEN)
+
+    desk.db.run(sent)
+
+
+def send_all(desk: Desk, attempts: Iterable[ChainAttempt]) -> None:
+    """Send attempts again; one that the node does not take does not keep the others from being sent.
+
+    Raises
+    ------
+    NotTaken
+        If it did not take one of them; the first reason is given.
+    DependencyDown
+        If the node does not answer.
+    """
+    trouble: NotTaken | None = None
+    for item in attempts:
+        try:
+            send(desk, SignedAttempt(item.tx_hash, item.raw_transaction, 0, 0, 0))
+        except NotTaken as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
+
+
+def included(desk: Desk, attempts: Iterable[ChainAttempt]) -> set[str]:
+    """Return the hashes of those attempts that stand in a block of the node."""
+    hashes = [item.tx_hash for item in attempts]
+    receipts = desk.client.receipts(hashes)
+    return {tx_hash for tx_hash, found in zip(hashes, receipts, strict=True) if found}
+
+
+def _alarm(desk: Desk, tx_hash: str, text: str) -> None:
+    def note(session: Session) -> None:
+        key = intents.key_of_transaction(session, tx_hash)
+        known = intents.get(session, key).alarm if key is not None else None
+        if key is not None and (known is None or known.startswith(_NOT_TAKEN)):
+            intents.set_alarm(session, key, text)  # a better reason is not written over
+
+    desk.db.run(note)

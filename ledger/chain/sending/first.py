@@ -1,0 +1,90 @@
+"""The first signed transaction of an intent, stored in the commit that takes its nonce."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from ledger.chain.sending import intents, lanes
+from ledger.chain.sending.intents import NewIntent, SignedAttempt
+from ledger.chain.sending.rehearsal import AlreadyOnChain, Ready
+from ledger.chain.sending.signing import Desk
+from ledger.db import DatabaseBusy
+from ledger.errors import Refused
+from ledger.models import ChainIntent
+from ledger.models.sending import IntentState
+
+_LANE_TRIES = 20
+"""So often others may take the nonce that was just signed with."""
+
+
+def sign_and_store(
+    desk: Desk, intent: ChainIntent, prepared: Ready, new: NewIntent | None
+) -> SignedAttempt:
+    """Sign with the lane's next nonce, and store that in the commit that takes the nonce.
+
+    Signed before the commit begins, so that no lock waits for a signer: whoever finds the nonce gone
+    throws the bytes away and signs anew.
+
+    Parameters
+    ----------
+    new
+        The intent as it shall be stored in this commit, too; None: it is stored already.
+
+    Raises
+    ------
+    Refused
+        If another process has had it refused meanwhile.
+    AlreadyOnChain
+        If the mirror has adopted it meanwhile.
+    PolicyRefused, DependencyDown
+        As ``Sender.submit``.
+    """
+    signer, gas, offered = prepared.signer, prepared.gas, prepared.fees
+    account, cost = (desk.chain_id, signer.address), gas * offered.max_fee_wei
+    for _ in range(_LANE_TRIES):
+        on_chain = desk.client.transaction_count(signer.address, "latest")
+        with desk.db.read() as session:
+            nonce = lanes.next_nonce(session, *account, on_chain)
+            if desk.caps is not None:
+                lanes.check_spending(session, desk.caps, account, 1, cost)
+        attempt = desk.sign(signer, intent, nonce, gas, offered)
+
+        def store(
+            session: Session, attempt: SignedAttempt = attempt, on_chain: int = on_chain
+        ) -> SignedAttempt | None:
+            theirs = _of_others(session, intent.key) if new is None else None
+            if theirs is not None:
+                return theirs
+            if not lanes.take_nonce(session, *account, attempt.nonce, on_chain):
+                return None
+            if desk.caps is not None:
+                lanes.spend(session, desk.caps, account, 1, cost)
+            if new is not None:
+                intents.plan(session, desk.chain_id, new)
+            intents.store_attempt(session, intents.get(session, intent.key), attempt)
+            return attempt
+
+        stored = desk.db.run(store)
+        if stored is not None:
+            return stored
+    raise DatabaseBusy(f"others take the nonces of {signer.address} all the time; try again")
+
+
+def _of_others(session: Session, key: str) -> SignedAttempt | None:
+    """Return the last attempt of an intent that somebody else was faster to sign; None: it is still planned."""
+    found = session.get_one(ChainIntent, key, with_for_update=True)
+    if found.state is IntentState.PLANNED:
+        return None
+    if found.state is IntentState.FAILED:
+        raise Refused(
+            f"{found.function_name} was refused before: {found.error}", details={"key": found.key}
+        )
+    attempts = intents.attempts_of(session, key)
+    if (
+        not attempts
+    ):  # the mirror has found meanwhile that it was done, and these books had forgotten it
+        raise AlreadyOnChain(
+            f"{found.function_name} is done: transaction {found.tx_hash} did it",
+            details={"key": key, "transaction": found.tx_hash},
+        )
+    return SignedAttempt(attempts[-1].tx_hash, attempts[-1].raw_transaction, 0, 0, 0)
