@@ -39,7 +39,7 @@ from typing import Any, NoReturn
 
 from eth_utils.crypto import keccak
 
-from ledger.chain.keys.keystore import check_closed, files_of
+from ledger.chain.keys.keystore import files_of
 from ledger.chain.keys.signers import keystore_password
 from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
@@ -208,7 +208,7 @@ def load_keys(accounts: Any, settings: Settings, chain_id: int) -> list[Any]:
     Raises
     ------
     BadInput
-        If the keystore or its password is missing or cannot be read, or a file of them is open to others.
+        If the keystore or its password is missing or cannot be read, or the password file is open to others.
     """
     if settings.keystore is None:
         if chain_id != LOCAL_CHAIN_ID:
@@ -228,7 +228,6 @@ def _unlocked(accounts: Any, file: Path, password: str) -> Any:
         raise BadInput(
             f"{file} in the keystore folder cannot be unlocked: {error}; it is no keystore file, or of another password"
         ) from error
-    check_closed(file)
     return account
 
 

@@ -196,11 +196,10 @@ def test_keys_of_a_keystore(tmp_path: Path, accounts: Any) -> None:
     (folder / "deployer.json").chmod(0o600)
     (folder / "old").mkdir()  # no file: passed over, as whoever sends passes it over
     assert [each.address for each in keys_of(**file)] == [key.address]
-    for secret in (password, folder / "deployer.json"):
-        secret.chmod(0o640)
-        with pytest.raises(BadInput, match=rf"{secret.name} is open to others; chmod 600"):
-            keys_of(**file)
-        secret.chmod(0o600)
+    password.chmod(0o640)
+    with pytest.raises(BadInput, match="password is open to others; chmod 600"):
+        keys_of(**file)
+    password.chmod(0o600)
     with pytest.raises(BadInput, match=r"none cannot be read \(No such file"):
         keys_of(**file, TRUETONNE_KEYSTORE=str(tmp_path / "none"))
     password.write_text("guess\n")

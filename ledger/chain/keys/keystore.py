@@ -66,22 +66,6 @@ def is_open(mode: int) -> bool:
     return bool(mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-def check_closed(file: Path) -> None:
-    """Refuse a keystore file that others than its owner may use: they need its password alone.
-
-    Raises
-    ------
-    BadInput
-        If they may, or the file is gone.
-    """
-    try:
-        mode = file.stat().st_mode
-    except OSError as error:
-        raise BadInput(f"keystore: {file} cannot be read ({error.strerror})") from error
-    if is_open(mode):
-        raise BadInput(f"keystore: {file} is open to others; chmod 600 {file}")
-
-
 def check_new_key(folder: Path, password: str) -> None:
     """Look whether a key can be made in a folder, which need not be there yet.
 

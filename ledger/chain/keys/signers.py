@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tiny_keccak import keccak256
 
-from ledger.chain.keys.keystore import check_closed, files_of, is_open
+from ledger.chain.keys.keystore import files_of, is_open
 from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 
@@ -201,7 +201,7 @@ def load_keyring(settings: Settings, chain_id: int) -> Keyring:
     Raises
     ------
     BadInput
-        If the keystore or its password cannot be read, or a file of them is open to others.
+        If the keystore or its password cannot be read, or the password file is open to others.
     """
     service = _service(settings.signer_url) if settings.signer_url else None
     if settings.keystore is None:
@@ -265,7 +265,6 @@ def _unlock(file: Path, password: str) -> LocalSigner:
             f"keystore: {file} cannot be unlocked ({type(error).__name__}: {error}); correct the password, "
             "or take the file out of the folder"
         ) from error
-    check_closed(file)
     return signer
 
 
