@@ -26,6 +26,7 @@ from scripts.verify import (
 from scripts.verify_roles import role_rows
 from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES
+from tests.support.forms import long
 
 
 def test_what_was_deployed_is_verified(
@@ -124,6 +125,7 @@ def with_contract(deployment: Deployment, name: str, **changes: Any) -> Deployme
     return replace(deployment, contracts={**deployment.contracts, name: changed})
 
 
+@long
 def test_a_cache_is_not_believed(
     brownie_project: Any, builds: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -489,7 +489,7 @@ def page_of_transaction(park: Park) -> str:
         return "/transactions/" + session.scalars(select(CreditBatch.tx_hash)).one()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", rest(["light", "dark"], "dark"))
 def test_axe_finds_nothing_serious_and_no_page_is_wider_than_a_phone(
     page: Page, site: str, park: Park, theme: str
 ) -> None:

@@ -147,7 +147,7 @@ def test_a_range_comes_through_the_connection_as_it_is(chain: TestChain) -> None
             assert getattr(mine.log, name) == getattr(theirs.log, name)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("sign", rest([signal.SIGSTOP, signal.SIGKILL]))
 def test_a_process_that_dies_or_hangs_is_done_without(
     chain: TestChain,
     sqlite_db: Database,

@@ -162,6 +162,7 @@ def test_to_just_before_a_drop(source: LoggingServer, tmp_path: Path) -> None:
     ]
 
 
+@long
 def test_the_log_is_kept_on_when_the_server_or_the_off_site_command_fails_for_a_while(
     source: LoggingServer, tmp_path: Path
 ) -> None:

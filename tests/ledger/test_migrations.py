@@ -34,6 +34,7 @@ from tests.support.interrupted import upgrade_step_by_step
 from tests.support.mariadb import MariaDbServer
 
 LONG_ON_MARIADB = (
+    "test_four_at_once_build_one_schema",
     "test_revision_by_revision_is_the_same",
     "test_rows_of_the_first_contracts_are_kept",
     "test_meters_that_have_readings_get_their_series",

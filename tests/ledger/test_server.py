@@ -25,6 +25,7 @@ from ledger.db.tls import read_tls
 from ledger.errors import BadInput, DependencyDown
 from ledger.models.devices import DeviceType
 from tests.support.accounts import made_account
+from tests.support.forms import rest
 from tests.support.mariadb import MariaDbServer
 
 pytestmark = pytest.mark.mariadb
@@ -247,11 +248,13 @@ def test_what_a_server_presets_for_sessions_changes_nothing_for_ours(
 
 @pytest.mark.parametrize(
     ("name", "usual"),
-    [
-        ("wait_timeout", "28800"),
-        ("idle_transaction_timeout", "0"),
-        ("idle_readonly_transaction_timeout", "0"),
-    ],
+    rest(
+        [
+            ("wait_timeout", "28800"),
+            ("idle_transaction_timeout", "0"),
+            ("idle_readonly_transaction_timeout", "0"),
+        ]
+    ),
 )
 def test_a_snapshot_outlives_a_server_that_closes_idle_connections(
     sound: MariaDbServer, name: str, usual: str
