@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from cli.flow import Flow
-    from ledger.db import Database
 
 
 def issue(
@@ -43,8 +42,12 @@ def issue(
             planned = issuance.plan_issuance(flow.chain, project, *period, dry_run=dry_run)
             found = {item.key: report(item.reduction) for item in planned}
         if dry_run:
-            lines = [would(flow.db, key, item, went_on) for key, item in found.items()]
-            document = {"dry_run": True, "went_on": went_on, "issuances": list(found.values())}
+            with flow.db.read() as session:
+                items = [
+                    {**item, "transaction": issued_by(session, key)} for key, item in found.items()
+                ]
+            lines = [would(item, went_on) for item in items]
+            document = {"dry_run": True, "went_on": went_on, "issuances": items}
             run.output.result(document, *lines)
             return
         issuance.submit_planned(flow.chain, project)
@@ -75,16 +78,18 @@ def issue(
     )
 
 
-def would(db: Database, key: str, item: dict[str, Any], went_on: bool) -> str:
-    """Say what would become of an issuance, whose report is noted where the chain has it already."""
+def issued_by(session: Session, key: str) -> str | None:
+    """Return the transaction by which the chain has an issuance already; None: it has not."""
     from sqlalchemy import select
 
     from ledger.models import CreditBatch
 
-    with db.read() as session:
-        known = session.scalar(select(CreditBatch.tx_hash).where(CreditBatch.key == key))
-    item["transaction"] = known
-    what = f"{item['issued_kg']} kg, vintage {item['vintage']}"
+    return session.scalar(select(CreditBatch.tx_hash).where(CreditBatch.key == key))
+
+
+def would(item: dict[str, Any], went_on: bool) -> str:
+    """Say what would become of an issuance, from what is reported of it."""
+    what, known = f"{item['issued_kg']} kg, vintage {item['vintage']}", item["transaction"]
     if known is not None:
         return (
             f"would issue nothing anew: transaction {known} issued {what}; the books take it over"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,7 +31,6 @@ Credits = Annotated[
     str | None,
     typer.Option("--credits", metavar="CREDIT", help="Credits of this batch instead of money."),
 ]
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 
 
 def register(group: typer.Typer) -> None:
@@ -149,13 +146,13 @@ def _say(
 
 def _amount(text: str, credits: str | None) -> int:
     """Return an amount in cents, or in kilograms of credits."""
-    from ledger.units import kg_of_tonnes
+    from ledger.units import decimal_of, kg_of_tonnes
 
     if credits is None:
         return _cents(text)
     try:
-        kg = kg_of_tonnes(_decimal(text))
-    except (InvalidOperation, ValueError):
+        kg = kg_of_tonnes(decimal_of(text))
+    except ValueError:
         raise BadInput(
             f"{text!r} is no amount of credits; write tonnes, for example 1.234"
         ) from None
@@ -176,22 +173,15 @@ def _asset(flow: Flow, credits: str | None) -> int | None:
 
 
 def _cents(text: str) -> int:
-    from ledger.units import CENTS_PER_CURRENCY, scaled_exact
+    from ledger.units import CENTS_PER_CURRENCY, decimal_of, scaled_exact
 
     try:
-        cents = scaled_exact(_decimal(text), CENTS_PER_CURRENCY)
-    except (InvalidOperation, ValueError):
+        cents = scaled_exact(decimal_of(text), CENTS_PER_CURRENCY)
+    except ValueError:
         raise BadInput(f"{text!r} is no amount of money; write for example 1000.00") from None
     if cents <= 0:
         raise BadInput(f"the amount must be above zero, found {text}")
     return cents
-
-
-def _decimal(text: str) -> Decimal:
-    """Return a number of plain digits: 1e3, 1_000 and digits of other scripts are refused, as in trade files."""
-    if not _NUMBER.fullmatch(text):
-        raise ValueError("not plain digits")
-    return Decimal(text)
 
 
 def _address(flow: Flow, text: str) -> str:

@@ -18,7 +18,7 @@ import typer
 
 from cli.command import AsJson, Config, Invocation, Traceback
 from cli.output import Output, OutputLost
-from ledger.errors import BadInput, DependencyDown, TruetonneError
+from ledger.errors import INTERRUPTED, BadInput, DependencyDown, TruetonneError
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "cli.demo": ("demo",),
@@ -52,7 +52,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "cli.openapi": ("openapi",),
 }
 """The modules with commands, and the words that each adds: what is not asked for is not imported."""
-INTERRUPTED = 130
 _NEW_OBJECTS = 50_000
 """So many more before Python looks for garbage among them."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from ledger.errors import BadInput, RowsRejected
+from ledger.errors import INTERRUPTED, BadInput, RowsRejected
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ledger.readings import ImportReport
     from ledger.sites import SiteChanges
 
-INTERRUPTED = 130
 ERRORS_SHOWN = 20
 JUMPS_SHOWN = 5
 

@@ -21,6 +21,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+INTERRUPTED = 130
+"""Exit code of what was told to end, by Ctrl-C or a signal: none of the tree's."""
+
 
 class TruetonneError(Exception):
     """Base of every error that the ledger raises on purpose.

@@ -6,6 +6,7 @@ decimal text. No function here accepts or returns a float.
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 
@@ -23,6 +24,7 @@ PRICE_SCALE = 10_000
 _EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
 _DIGITS_MAX = 60
 """More digits than any column holds; a longer number is refused before it costs time."""
+_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 
 
 def tonnes_of_kg(kg: int) -> Decimal:
@@ -65,6 +67,19 @@ def text_of_fraction_floor(value: Fraction, decimals: int) -> str:
 def decimal_floor(value: Fraction, decimals: int) -> Decimal:
     """Return a fraction as a Decimal, cut toward minus infinity."""
     return Decimal(text_of_fraction_floor(value, decimals))
+
+
+def decimal_of(text: str) -> Decimal:
+    """Return a number as people write it: digits, a point and a sign.
+
+    Raises
+    ------
+    ValueError
+        If it is written otherwise: ``1e3``, ``1_000``, digits of another script, blanks.
+    """
+    if not _PLAIN.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a number; write digits and a point")
+    return Decimal(text)
 
 
 def scaled_exact(value: Decimal, scale: int) -> int:

@@ -7,21 +7,21 @@ SIGTERM let it clean up first. Its exit code is then ``INTERRUPTED``, never that
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol
 
 from cli.alone import alone_in
-from ledger.errors import DependencyDown
+from ledger.errors import INTERRUPTED, DependencyDown
 
 BUILD = Path(__file__).resolve().parents[1] / "build"
-INTERRUPTED = 130
-MISSING = 3
+MISSING = DependencyDown.exit_code
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -70,6 +70,26 @@ def command(name: str, main: Callable[[], int]) -> int:
     except DependencyDown as reason:
         print(f"{name}: {reason}", file=sys.stderr)
         return MISSING
+
+
+class Summary(Protocol):
+    """What a suite found, whose first seed is ``seed``."""
+
+    seed: int
+
+    def lines(self) -> Iterable[str]:
+        """Return it for people."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+
+
+def report(summary: Summary, folder: Path) -> None:
+    """Print what a suite found, and keep it in a folder, in the file of its seed."""
+    print("\n".join(summary.lines()))
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(summary.as_json(), indent=1) + "\n"
+    (folder / f"summary-{summary.seed}.json").write_text(text, "utf-8")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

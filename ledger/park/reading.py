@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from ledger.errors import BadInput
 from ledger.jsontext import JSON_SAFE_INTEGER
+from ledger.units import decimal_of
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _FINER = re.compile(r"[.,]\d{7}")
 _YEAR_MIN, _YEAR_MAX = 1970, 2999
 JSON_MAX = 60_000
@@ -123,9 +124,10 @@ def read_decimal(column: str, raw: object) -> Decimal:
     """
     if isinstance(raw, int) and not isinstance(raw, bool):
         return Decimal(raw)
-    if not isinstance(raw, str) or len(raw) > 60 or not _NUMBER.fullmatch(raw.strip()):
-        raise Wrong(column, f"{short(raw)} is not a number; write digits and a point")
-    return Decimal(raw.strip())
+    if isinstance(raw, str) and len(raw) <= 60:
+        with suppress(ValueError):
+            return decimal_of(raw.strip())
+    raise Wrong(column, f"{short(raw)} is not a number; write digits and a point")
 
 
 def read_time(column: str, raw: object) -> datetime:

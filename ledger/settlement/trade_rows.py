@@ -25,6 +25,7 @@ from ledger.units import (
     PRICE_SCALE,
     QUANTITY_SCALE,
     currency_of_cents,
+    decimal_of,
     scaled_exact,
     trade_cents_half_away,
 )
@@ -41,7 +42,6 @@ COLUMNS = (
 )
 CREDIT_COLUMN = "credit"
 """A column that may be missing: the credits that a trade is of; empty: energy."""
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _FINER = re.compile(r"[.,]\d{6}0*[1-9]", re.ASCII)
 """Digits of a second that no column holds: cut off, two trades would be one."""
 _QUANTITY_MAX = 10**12  # DECIMAL(12,3), in 0.001
@@ -173,10 +173,8 @@ def _strategy(cell: Mapping[str, str], vpp_id: int, names: Names) -> int | None:
 
 def _number(cell: Mapping[str, str], column: str, scale: int, limit: int) -> int:
     text = cell[column]
-    if not _NUMBER.fullmatch(text):
-        raise BadCell(column, f"{text[:40]!r} is not a number; write digits and a point")
     try:
-        value = scaled_exact(Decimal(text), scale)
+        value = scaled_exact(decimal_of(text), scale)
     except ValueError as error:
         raise BadCell(column, str(error)) from None
     if abs(value) >= limit:

@@ -7,7 +7,6 @@ race each other, and the instant of a kill -9, are the machine's.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import secrets
 import sys
@@ -72,18 +71,9 @@ def main() -> int:
         print(f"chaos: {reason}; --mariadb-share 0 does without", file=sys.stderr)
         return suite.MISSING
     finally:  # interrupted, too: what was found until then
-        _report(summary)
+        if summary.scenarios:
+            suite.report(summary, BUILD)
     return 1 if summary.bad else 0
-
-
-def _report(summary: Summary) -> None:
-    if not summary.scenarios:
-        return
-    print("\n".join(summary.lines()))
-    BUILD.mkdir(parents=True, exist_ok=True)
-    (BUILD / f"summary-{summary.seed}.json").write_text(
-        json.dumps(summary.as_json(), indent=1) + "\n", "utf-8"
-    )
 
 
 def _one(on: Stage, what: Plan, summary: Summary) -> None:

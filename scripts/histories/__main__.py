@@ -7,7 +7,6 @@ the instants at which processes are killed and meet each other are the machine's
 from __future__ import annotations
 
 import argparse
-import json
 import secrets
 import sys
 import time
@@ -70,18 +69,9 @@ def main() -> int:
         print(f"histories: {reason}; --mariadb-share 0 does without", file=sys.stderr)
         return suite.MISSING
     finally:  # interrupted, too: what was found until then
-        _report(summary)
+        if summary.histories:
+            suite.report(summary, BUILD)
     return 1 if summary.differences else 0
-
-
-def _report(summary: Summary) -> None:
-    if not summary.histories:
-        return
-    print("\n".join(summary.lines()))
-    BUILD.mkdir(parents=True, exist_ok=True)
-    (BUILD / f"summary-{summary.seed}.json").write_text(
-        json.dumps(summary.as_json(), indent=1) + "\n", "utf-8"
-    )
 
 
 def _one(on: Stage, what: Plan, summary: Summary, steps: bool) -> None:

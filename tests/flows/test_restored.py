@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cli.credits_issue import would
+from cli.credits_issue import issued_by, would
 from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending import intents
@@ -332,8 +332,12 @@ def test_an_issuance(both: Park, planned: bool) -> None:
     both.mirror_final()
     if not planned:
         (tried,) = issuance.plan_issuance(both.chain, PROJECT, *period, dry_run=True)
-        said = would(both.db, tried.key, {"issued_kg": "7", "vintage": 2014}, went_on=False)
+        with both.db.read() as session:
+            known = issued_by(session, tried.key)
         (batch,) = both.rows(CreditBatch)
+        assert known == batch.tx_hash
+        item = {"issued_kg": "7", "vintage": 2014, "transaction": known}
+        said = would(item, went_on=False)
         assert f"nothing anew: transaction {batch.tx_hash} issued 7 kg, vintage 2014" in said
         (again,) = issuance.plan_issuance(both.chain, PROJECT, *period)
         assert again.key == first.key
@@ -397,6 +401,17 @@ def test_a_retirement_with_a_name(both: Park, saved: str, read: bool) -> None:
     holds(both)
 
 
+def transferred_once(park: Park, key: str, tx_hash: str) -> None:
+    """Ask again for a transfer of 300 kg that a transaction did: it is known, and nothing more is sent."""
+    not_again(park, key, tx_hash)
+    park.mirror_final()
+    assert park.intent(key).state is IntentState.CONFIRMED
+    held = {row.holder: row.amount_kg for row in park.rows(CreditHolding)}
+    assert held == {PLANT: 700, PARTIES["buyer"]: 300}
+    assert sent(park, "owner") == 1
+    holds(park)
+
+
 @pytest.mark.parametrize("read", [False, True], ids=["mirror behind", "mirror first"])
 def test_a_transfer_that_was_planned(both: Park, read: bool) -> None:
     """Its data is its key; and the same call by the same account, since it was planned, is it."""
@@ -409,13 +424,7 @@ def test_a_transfer_that_was_planned(both: Park, read: bool) -> None:
     restore()
     if read:
         both.mirror.run_until("head")
-    not_again(both, key, tx_hash)
-    both.mirror_final()
-    assert both.intent(key).state is IntentState.CONFIRMED
-    held = {row.holder: row.amount_kg for row in both.rows(CreditHolding)}
-    assert held == {PLANT: 700, PARTIES["buyer"]: 300}
-    assert sent(both, "owner") == 1
-    holds(both)
+    transferred_once(both, key, tx_hash)
 
 
 @pytest.mark.parametrize("read", rest([False, True]), ids=["mirror behind", "mirror first"])
@@ -434,13 +443,7 @@ def test_a_transfer_whose_receiver_has_got_code_since(both: Park, read: bool) ->
         both.mirror.run_until("head")
     assert named(both, Act.TRANSFER, 300) == key
     assert both.intent(key).parameters["data"] == "0x"
-    not_again(both, key, tx_hash)
-    both.mirror_final()
-    assert both.intent(key).state is IntentState.CONFIRMED
-    held = {row.holder: row.amount_kg for row in both.rows(CreditHolding)}
-    assert held == {PLANT: 700, PARTIES["buyer"]: 300}
-    assert sent(both, "owner") == 1
-    holds(both)
+    transferred_once(both, key, tx_hash)
 
 
 def test_a_replacement_that_the_books_forgot(both: Park) -> None:

@@ -135,9 +135,7 @@ def test_a_password_file_that_others_can_read(keystore: Path, password_file: Pat
         load_keyring(settings_with(keystore, password_file), 1)
 
 
-def test_a_key_file_that_others_can_read_is_of_no_use_to_them(
-    keystore: Path, password_file: Path
-) -> None:
+def test_a_key_file_that_others_can_read_signs(keystore: Path, password_file: Path) -> None:
     """It is encrypted: `keys list` and `doctor` tell of it, and the key signs."""
     (keystore / "sender.json").chmod(0o644)
     assert load_keyring(settings_with(keystore, password_file), 1).addresses

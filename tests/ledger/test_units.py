@@ -11,6 +11,7 @@ from ledger.units import (
     currency_of_cents,
     decimal_floor,
     decimal_half_up,
+    decimal_of,
     kg_of_tonnes,
     scaled_exact,
     text_of_fraction_floor,
@@ -135,3 +136,16 @@ def test_cents_to_currency(cents: int) -> None:
     shown = currency_of_cents(cents)
     assert shown.as_tuple().exponent == -2
     assert Fraction(shown) == Fraction(cents, 100)
+
+
+@pytest.mark.parametrize("text", ["1", "-0.5", "+12.", ".25", "007"])
+def test_plain_digits_are_a_number(text: str) -> None:
+    assert decimal_of(text) == Decimal(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "1e3", "1_000", "1,5", " 1", "1\n", "１", "٣", "nan", "+-1"]
+)
+def test_what_is_written_otherwise_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number; write digits and a point"):
+        decimal_of(text)

@@ -251,7 +251,8 @@ def _unlock(file: Path, password: str) -> LocalSigner:
     from eth_account import Account
 
     try:
-        signer = _signer_of(Account.decrypt(json.loads(file.read_text(encoding="utf-8")), password))
+        key = Account.decrypt(json.loads(file.read_text(encoding="utf-8")), password)
+        return _signer_of(key)
     # A keystore is whatever somebody put into the folder: eth-keyfile looks up what it likes in it.
     except (
         OSError,
@@ -265,7 +266,6 @@ def _unlock(file: Path, password: str) -> LocalSigner:
             f"keystore: {file} cannot be unlocked ({type(error).__name__}: {error}); correct the password, "
             "or take the file out of the folder"
         ) from error
-    return signer
 
 
 def new_signer() -> LocalSigner:

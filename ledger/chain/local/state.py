@@ -37,9 +37,8 @@ def take_saved(state: Path) -> bool:
     saved = place_beside(state)
     try:
         with saved.open("rb") as file:
-            msgspec.json.decode(
-                file.read(), type=msgspec.Raw
-            )  # whole, without making objects of it
+            # Read to its end, without making objects of it.
+            msgspec.json.decode(file.read(), type=msgspec.Raw)
             os.fsync(file.fileno())
         os.replace(saved, state)
     except FileNotFoundError:

@@ -82,7 +82,7 @@ def _of_others(session: Session, key: str) -> SignedAttempt | None:
     attempts = intents.attempts_of(session, key)
     if (
         not attempts
-    ):  # the mirror has found meanwhile that it was done, and these books had forgotten it
+    ):  # the mirror has found meanwhile that it was done: these books had forgotten it
         raise AlreadyOnChain(
             f"{found.function_name} is done: transaction {found.tx_hash} did it",
             details={"key": key, "transaction": found.tx_hash},

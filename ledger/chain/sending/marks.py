@@ -84,7 +84,12 @@ def _transferred(session: Session, intent: ChainIntent) -> Mark | None:
     """
     wanted = intent.parameters | {"data": intent.key}
     query = (
-        select(CreditTransfer.tx_hash, CreditTransfer.block_number, ChainBlock.block_time)
+        select(
+            CreditTransfer.tx_hash,
+            CreditTransfer.block_number,
+            ChainBlock.block_time,
+            BlockchainTransaction.parameters,
+        )
         .join(BlockchainTransaction, BlockchainTransaction.tx_hash == CreditTransfer.tx_hash)
         .join(ChainInclusion, ChainInclusion.tx_hash == CreditTransfer.tx_hash)
         .join(ChainBlock, ChainBlock.number == CreditTransfer.block_number)
@@ -95,7 +100,6 @@ def _transferred(session: Session, intent: ChainIntent) -> Mark | None:
             CreditTransfer.amount_kg == int(wanted["value"]),
             ChainInclusion.sender == intent.sender_address,
         )
-        .add_columns(BlockchainTransaction.parameters)
     )
     for tx_hash, number, at, parameters in session.execute(query):
         if parameters == wanted:

@@ -153,7 +153,7 @@ class Sender:
         try:
             prepared = rehearsal.ready(self._desk, intent)
         except RpcError as error:
-            return self._refused(intent, contract, error, new)
+            return self._noted_refusal(intent, contract, error, new)
         attempt = sign_and_store(self._desk, intent, prepared, new)
         send(self._desk, attempt)
         return attempt.tx_hash
@@ -252,7 +252,7 @@ class Sender:
 
     # ---------------------------------------------------------------------- signing, sending
 
-    def _refused(
+    def _noted_refusal(
         self, intent: ChainIntent, contract: str, error: RpcError, new: NewIntent | None
     ) -> str:
         """Say why a call was refused; return the transaction's hash if somebody else has sent it."""
