@@ -204,6 +204,13 @@ NONSENSE = [
         "is above 1",
     ),
     ("devices", "D,D,no such type,,,online,", "type", "there is no device type 'no such type'"),
+    ("devices", f"D,D,{'x' * 101},,,online,", "type", "there is no device type 'xxx"),
+    (
+        "operations",
+        f"VPP-NORTH,start,,{'x' * 51},success,2026-11-25T05:00:00Z",
+        "operator",
+        "there is no user 'xxx",
+    ),
     (
         "devices",
         "D,D,charging_point,,,asleep,",
