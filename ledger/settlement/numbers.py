@@ -50,8 +50,7 @@ def give_back(session: Session) -> int:
     if not claimed:
         return 0
     accounts = Accounts.load(session)
-    there = _contents(session, _rows(session, claimed), accounts)
-    right = {number for number, content in there.items() if content == claimed[number]}
+    right = _right(session, accounts, claimed)
     orphans = {number: content for number, content in claimed.items() if number not in right}
     if not orphans:
         return 0
@@ -125,6 +124,19 @@ def _contents(
         except KeyError:
             continue
         found[record.id] = _content(trade, assets.get(record.id, ENERGY))
+    return found
+
+
+def _right(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) -> set[int]:
+    """Return the numbers under which the books have what the chain has, by whatever account a party had then."""
+    records = _rows(session, claimed)
+    assets = assets_of(session, [record.id for record in records])
+    found = set()
+    for record in records:
+        *figures, asset = claimed[record.id]
+        same_asset = assets.get(record.id, ENERGY) == asset
+        if same_asset and accounts.is_of(record, Trade(record.id, *figures)):
+            found.add(record.id)
     return found
 
 
