@@ -14,7 +14,7 @@ from ledger.models import (
     ChainIntent,
     SettlementBatch,
     SettlementDispute,
-    VppSettlementAccount,
+    VppDefinition,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradeShortfall,
@@ -26,8 +26,9 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, singles
 from ledger.settlement.cancel import ACTION
-from ledger.settlement.elsewhere import settled_elsewhere
+from ledger.settlement.elsewhere import Accounts, settled_elsewhere
 from ledger.settlement.finding import find_batch, named_trade
+from ledger.settlement.fitting import why_unfit
 from ledger.settlement.money import participants
 from ledger.settlement.words import unpack
 
@@ -204,7 +205,7 @@ def _trade(session: Session, number: int) -> Story:
 
 def _alone(session: Session, record: VppTradingRecord) -> tuple[list[str], str]:
     """Tell of a trade that stands in no batch: the first of these that has something to tell."""
-    for look in (_cancelled, _single, _elsewhere, _short, _homeless):
+    for look in (_cancelled, _single, _elsewhere, _homeless, _unfit, _short):
         found = look(session, record)
         if found is not None:
             return found
@@ -275,12 +276,26 @@ def _short(session: Session, record: VppTradingRecord) -> _Found:
 
 
 def _homeless(session: Session, record: VppTradingRecord) -> _Found:
-    accounts = session.scalars(select(VppSettlementAccount)).all()
-    known = {item.vpp_id for item in accounts} | {item.market for item in accounts}
-    for of in (record.vpp_id, record.market):
-        if of not in known:
-            return [f"{of} has no settlement account"], "add it to the site file and apply that"
-    return None
+    if record.status is not TradeStatus.PENDING:
+        return None
+    accounts = Accounts.load(session)
+    lacking = [record.market] if record.market not in accounts.markets else []
+    if record.vpp_id not in accounts.plants:
+        plant = session.get(VppDefinition, record.vpp_id)
+        lacking.insert(0, plant.vpp_id if plant else f"plant {record.vpp_id}")
+    if not lacking:
+        return None
+    return [f"{lacking[0]} has no settlement account"], "add it to the site file and apply that"
+
+
+def _unfit(session: Session, record: VppTradingRecord) -> _Found:
+    if record.status is not TradeStatus.PENDING:
+        return None
+    why = why_unfit(record, Accounts.load(session).trade(record))
+    if why is None:
+        return None
+    to_do = f"mend that, or take it out: truetonne trades cancel {record.id}"
+    return [f"it cannot be settled: {why}"], to_do
 
 
 def _time(moment: datetime | None) -> str:

@@ -26,6 +26,7 @@ from ledger.settlement.elsewhere import (
     batch_holding,
     settled_elsewhere,
 )
+from ledger.settlement.fitting import fitting
 
 KIND = "settle_one"
 _UNDER_WAY = (IntentState.PLANNED, IntentState.SUBMITTED)
@@ -51,7 +52,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
     NotFound
         If there is no such trade.
     Refused
-        If it is not pending, stands in a batch, is on its way already, is settled, or has no accounts.
+        If it is not pending, stands in a batch, is on its way already, is settled, or cannot be (see ``fitting``).
     """
     query = select(VppTradingRecord).where(VppTradingRecord.id == number).with_for_update()
     record = session.scalars(query).first()
@@ -77,12 +78,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
             f"trade {number} is settled on chain; it is executed once that is final",
             code="trade-settled",
         )
-    try:
-        trade = Accounts.load(session).trade(record)
-    except KeyError as error:
-        raise Refused(
-            f"trade {number} has no settlement account for {error}; add it to the site file and apply that"
-        ) from error
+    trade = fitting(record, Accounts.load(session))
     asset = assets_of(session, [number]).get(number, ENERGY)
     fields = (
         trade.seq,

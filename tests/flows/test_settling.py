@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 
 import pytest
@@ -417,3 +418,62 @@ def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
     with pytest.raises(Refused, match=r"VppSettlement refuses settleOne: EnforcedPause\(\)"):
         two.chain.sender.rehearse(two.db.run(plan), SETTLEMENT)
     assert two.count(ChainIntent) == before
+
+
+# ------------------------------------------------------------------ trades that cannot be settled
+
+
+def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> None:
+    """What other programs wrote into the table, or an account that is the market's own by now: it waits, and says why."""
+    park = two_on_both
+    fund(park, BUYER, 100_00)
+    take(park, [f"plant sell {n} 1.0000 {n}.00 {60 * n}" for n in (1, 2, 3)])
+    take(park, ["second sell 4 1.0000 4.00 240"])
+    with park.db.write() as session:
+        for number, change in ((1, "quantity = -1"), (2, "total_value = 5")):
+            row = session.get_one(VppTradingRecord, number)
+            column, _, value = change.partition(" = ")
+            setattr(row, column, Decimal(value))
+        addresses = {"anvil:4": BUYER, "anvil:5": SECOND, "anvil:6": BUYER}
+        apply_site(session, SITE + TRADING + MORE, resolve_account=addresses.__getitem__)
+        shared = session.get_one(VppTradingRecord, 3)
+        assert shared.status.value == "pending"
+    settle(park)
+    assert statuses(park) == ["pending"] * 3 + ["executed"]
+    with park.db.write() as session:  # the plant has an account of its own again
+        addresses = {"anvil:4": PLANT, "anvil:5": SECOND, "anvil:6": BUYER}
+        apply_site(session, SITE + TRADING + MORE, resolve_account=addresses.__getitem__)
+    settle(park)
+    assert statuses(park) == ["pending", "pending", "executed", "executed"]
+    with park.db.read() as session:
+        told = [story_of(session, f"trade:{number}") for number in (1, 2)]
+    assert [story.happened for story in told] == [
+        ("it cannot be settled: its quantity -1.000 is not above zero",),
+        (
+            "it cannot be settled: its total_value 5.00 is not quantity x price = 2.00 "
+            "(rounded half away from zero)",
+        ),
+    ]
+    assert told[0].to_do == "mend that, or take it out: truetonne trades cancel 1"
+    with pytest.raises(Refused, match="trade 1 cannot be settled: its quantity"):
+        plan_round(park.chain)  # nothing else is left
+    with pytest.raises(Refused, match="trade 2 cannot be settled: its total_value"):
+        settle_alone(park, 2)
+
+
+def test_a_trade_of_one_account_with_itself_is_refused(two: Park) -> None:
+    with two.db.write() as session:
+        addresses = {"anvil:4": BUYER, "anvil:5": SECOND, "anvil:6": BUYER}
+        apply_site(session, SITE + TRADING + MORE, resolve_account=addresses.__getitem__)
+    file = two.folder / "trades.csv"
+    row = f"plant,,sell,1,1,1,{MARKET},2014-01-01T00:00:00+00:00"
+    file.write_text("\n".join([",".join(COLUMNS), row]))
+    report = two.db.run(lambda session: import_trades(session, file))
+    assert [(error.line, error.column, error.message) for error in report.errors] == [
+        (
+            2,
+            "market",
+            f"VPP 'plant' and market '{MARKET}' have one settlement account, {BUYER}; give one of them "
+            "another in the site file",
+        )
+    ]
