@@ -50,12 +50,12 @@ def give_back(session: Session) -> int:
     if not claimed:
         return 0
     accounts = Accounts.load(session)
-    right = _right(session, accounts, claimed)
-    orphans = {number: content for number, content in claimed.items() if number not in right}
+    kept = _kept(session, accounts, claimed)
+    orphans = {number: content for number, content in claimed.items() if number not in kept}
     if not orphans:
         return 0
     _withdraw_planned(session, accounts, orphans)
-    free = _free(session, accounts, right)
+    free = _free(session, accounts, kept)
     waiting: dict[Content, list[VppTradingRecord]] = defaultdict(list)
     for record, content in free.values():
         waiting[content].append(record)
@@ -127,12 +127,19 @@ def _contents(
     return found
 
 
-def _right(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) -> set[int]:
-    """Return the numbers under which the books have what the chain has, by whatever account a party had then."""
+def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) -> set[int]:
+    """Return the numbers whose trade keeps them.
+
+    The books have what the chain has, by whatever account a party had then; or they have sent the trade
+    themselves, or are done with it: it is the same one, even if somebody has edited it since.
+    """
     records = _rows(session, claimed)
     assets = assets_of(session, [record.id for record in records])
-    found = set()
+    found = singles.sent(session) & {record.id for record in records}
     for record in records:
+        if record.status is not TradeStatus.PENDING:
+            found.add(record.id)
+            continue
         *figures, asset = claimed[record.id]
         same_asset = assets.get(record.id, ENERGY) == asset
         if same_asset and accounts.is_of(record, Trade(record.id, *figures)):
@@ -162,7 +169,7 @@ def _withdraw_planned(session: Session, accounts: Accounts, orphans: Mapping[int
 
 
 def _free(
-    session: Session, accounts: Accounts, right: set[int]
+    session: Session, accounts: Accounts, kept: set[int]
 ) -> dict[int, tuple[VppTradingRecord, Content]]:
     """Return the pending trades that nothing has begun with, the oldest first, by number."""
     query = (
@@ -173,7 +180,7 @@ def _free(
         )
         .with_for_update()
     )
-    begun = singles.under_way(session) | right
+    begun = singles.under_way(session) | kept
     records = [record for record in session.scalars(query) if record.id not in begun]
     contents = _contents(session, records, accounts)
     return {

@@ -44,6 +44,15 @@ def under_way(session: Session) -> set[int]:
     return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
 
 
+def sent(session: Session) -> set[int]:
+    """Return the numbers of trades that these books have sent to be settled by themselves, and that were not refused."""
+    query = select(ChainIntent.parameters).where(
+        ChainIntent.kind == KIND,
+        ChainIntent.state.in_((IntentState.SUBMITTED, IntentState.CONFIRMED)),
+    )
+    return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
+
+
 def plan_single(session: Session, chain: Chain, number: int) -> str:
     """Store the intent to settle a pending trade by itself; return its key.
 

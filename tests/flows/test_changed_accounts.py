@@ -1,5 +1,7 @@
 """A plant gets another account, as when its key is changed: what was settled with the former one stays settled, once."""
 
+from decimal import Decimal
+
 import pytest
 from sqlalchemy import text
 
@@ -118,3 +120,48 @@ def test_an_account_that_was_changed_by_hand_is_a_difference(park: Park) -> None
             {"new": SECOND, "old": PLANT},
         )
     assert differences(park) == [f"trade 1: seller is {SECOND}, the chain says {PLANT}"]
+
+
+def edit(park: Park, number: int, **values: object) -> None:
+    """Change a trade as another program does."""
+    with park.db.write() as session:
+        row = session.get_one(VppTradingRecord, number)
+        for name, value in values.items():
+            setattr(row, name, value)
+
+
+def test_a_trade_that_is_edited_on_its_way_is_not_paid_twice(park: Park) -> None:
+    park = funded(park)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    settle_alone(park, 1)
+    edit(park, 1, quantity=Decimal(5), total_value=Decimal(5))
+    for _ in range(2):
+        park.mirror_final()
+        plan_batches(park.chain)
+        submit_planned(park.chain)
+        finish(park)
+    assert [row.id for row in park.rows(VppTradingRecord)] == [1]
+    assert park.rows(VppSettlementBatch) == []
+    assert differences(park) == [
+        "trade 1: quantity is 5.000, the chain says 1",
+        "trade 1: total_value is 5.00, the chain says 1.00",
+    ]
+
+
+def test_a_trade_that_was_edited_afterwards_holds_up_no_other(park: Park) -> None:
+    """Another trade of the figures that the first one had is its own: trades have no time on chain."""
+    park = funded(park)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    settle_alone(park, 1)
+    park.mirror_final()
+    edit(park, 1, quantity=Decimal(5), total_value=Decimal(5))
+    take(park, ["plant sell 1 1.0000 1.00 60"])
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    park.mirror_final()
+    finish(park)
+    assert [(row.id, row.status.value) for row in park.rows(VppTradingRecord)] == [
+        (1, "executed"),
+        (2, "executed"),
+    ]
+    assert {line.partition(":")[0] for line in differences(park)} == {"trade 1"}
