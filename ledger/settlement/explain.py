@@ -30,6 +30,7 @@ from ledger.settlement.elsewhere import Accounts, settled_elsewhere
 from ledger.settlement.finding import find_batch, named_trade
 from ledger.settlement.fitting import why_unfit
 from ledger.settlement.money import participants
+from ledger.settlement.stuck import why_held_up
 from ledger.settlement.words import unpack
 
 _FAILED_MAX = 20
@@ -86,6 +87,7 @@ def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
     ).first()
     if on_chain is not None and batch.chain_batch_id is not None:
         happened += _on_chain(session, batch, on_chain)
+        happened += _held_up(session, batch)
         to_do = _after_proposal(session, batch, on_chain)
     if batch.state is BatchState.FAILED:
         happened.append(
@@ -157,6 +159,12 @@ def _on_chain(session: Session, batch: VppSettlementBatch, on_chain: SettlementB
     return happened
 
 
+def _held_up(session: Session, batch: VppSettlementBatch) -> list[str]:
+    """Tell why a proposed batch is not finalised, if its credits or those of one before it do not move."""
+    found = why_held_up(session, batch) if batch.state is BatchState.PROPOSED else None
+    return [] if found is None else [f"it waits: {found[0]}"]
+
+
 def _after_proposal(session: Session, batch: VppSettlementBatch, on_chain: SettlementBatch) -> str:
     if batch.state in (BatchState.FINALIZED, BatchState.CANCELLED):
         done = (
@@ -176,6 +184,9 @@ def _after_proposal(session: Session, batch: VppSettlementBatch, on_chain: Settl
         return (
             "an arbiter decides; when the dispute times out, anybody may cancel the batch on chain"
         )
+    held_up = why_held_up(session, batch)
+    if held_up is not None:
+        return held_up[1]
     finalize = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
     if finalize is not None and finalize.state is not IntentState.FAILED:
         return _after_sending(finalize, "nothing: it is finalised by the next run")

@@ -25,7 +25,7 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
-from ledger.settlement import escrow, shortfalls, singles
+from ledger.settlement import cancel, escrow, shortfalls, singles
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
 from ledger.settlement.outlook import preview
@@ -477,3 +477,43 @@ def test_a_trade_of_one_account_with_itself_is_refused(two: Park) -> None:
             "another in the site file",
         )
     ]
+
+
+@pytest.mark.parametrize("how", ["suspend", "expire"])
+def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
+    two: Park, how: str
+) -> None:
+    late = two.node.client.block("latest").timestamp + 1_000  # type: ignore[union-attr]
+    asset = two.node.issue(5_000, 0, **({"expires_at": late} if how == "expire" else {}))
+    two.mirror.run_until("head")
+    escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
+    fund(two, BUYER, 200_00)
+    park = opened(two, settling=HOURLY_PROPOSED)
+    take(park, [f"plant sell 1 10.0000 10.00 0 {asset}", "second sell 2 1.0000 2.00 60"])
+    settle(park)
+    if how == "suspend":
+        park.node.act("pauser", CREDIT, "suspend", [asset])
+    park.node.later(WINDOW_S + 1)
+    park.mirror_final()
+    first, second = (row.batch_key for row in park.rows(VppSettlementBatch))
+    way_out = (
+        f"wait until they move again; where they never will, truetonne settle cancel {first} --reason WHY "
+        "lets the batches behind it go on"
+    )
+    with pytest.raises(Refused, match=f"settlement batch {first} cannot be finalised") as refusal:
+        finalize_due(park.chain)
+    assert way_out in refusal.value.message
+    with park.db.read() as session:
+        stories = [story_of(session, key) for key in (first, second)]
+    state = {"suspend": "suspended", "expire": "expired"}[how]
+    waits = f"it waits: credits of batch {asset} are {state} and do not move"
+    assert [(story.happened[-1], story.to_do) for story in stories] == [
+        (waits, way_out),
+        (f"{waits}, in batch {first} before it", way_out),
+    ]
+    key = park.db.run(lambda session: cancel.plan_cancellation(session, park.chain, first, "over"))
+    park.chain.sender.submit(key, SETTLEMENT)
+    park.mirror_final()
+    finalize_due(park.chain)
+    park.mirror_final()
+    assert statuses(park) == ["cancelled", "executed"]
