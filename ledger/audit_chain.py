@@ -74,7 +74,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Linked:
-    """An entry with its place; ``entry`` is None where there is a place without an entry, empty where it is unreadable."""
+    """An entry with its place; ``entry`` is None where there is none at the place, empty where it is unreadable."""
 
     position: int
     audit_id: int
@@ -313,7 +313,10 @@ def _linked(session: Session) -> Iterator[Linked]:
 
 
 def _entries(session: Session, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-    """Return entries by number; an empty one for what other hands made unreadable (no JSON, no time), which SQLite lets them."""
+    """Return entries by number; an empty one for what other hands made unreadable.
+
+    SQLite keeps what is no JSON, and no time.
+    """
     try:
         rows = session.execute(select(*_ENTRY).where(AuditLog.id.in_(numbers))).all()
     except (TypeError, ValueError):

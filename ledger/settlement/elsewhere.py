@@ -186,11 +186,11 @@ class Accounts:
         None stands for one that has no account.
         """
         plant_buys = record.trade_type is TradeType.BUY
-        plant, market = (buyer, seller) if plant_buys else (seller, buyer)
-        if plant not in self.plants_had.get(record.vpp_id, ()):
-            plant = self.plants.get(record.vpp_id)
-        if market not in self.markets_had.get(record.market, ()):
-            market = self.markets.get(record.market)
+        said_plant, said_market = (buyer, seller) if plant_buys else (seller, buyer)
+        had_plant = said_plant in self.plants_had.get(record.vpp_id, ())
+        had_market = said_market in self.markets_had.get(record.market, ())
+        plant = said_plant if had_plant else self.plants.get(record.vpp_id)
+        market = said_market if had_market else self.markets.get(record.market)
         return (plant, market) if plant_buys else (market, plant)
 
 

@@ -1,4 +1,4 @@
-"""A trade of the books as the chain takes it, or why it cannot be settled: one that cannot waits, and holds up no other.
+"""A trade of the books as the chain takes it, or why it cannot be settled: then it waits, and holds up no other.
 
 Trades come by ``trades import``, which refuses what is wrong with them. Accounts can be changed afterwards, and other
 programs write to the table.

@@ -140,9 +140,9 @@ def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) 
         if record.status is not TradeStatus.PENDING:
             found.add(record.id)
             continue
-        *figures, asset = claimed[record.id]
-        same_asset = assets.get(record.id, ENERGY) == asset
-        if same_asset and accounts.is_of(record, Trade(record.id, *figures)):
+        buyer, seller, quantity_milli, price_e4, asset = claimed[record.id]
+        trade = Trade(record.id, buyer, seller, quantity_milli, price_e4)
+        if assets.get(record.id, ENERGY) == asset and accounts.is_of(record, trade):
             found.add(record.id)
     return found
 

@@ -45,7 +45,7 @@ def under_way(session: Session) -> set[int]:
 
 
 def sent(session: Session) -> set[int]:
-    """Return the numbers of trades that these books have sent to be settled by themselves, and that were not refused."""
+    """Return the numbers of trades that these books sent to be settled by themselves, but for those refused."""
     query = select(ChainIntent.parameters).where(
         ChainIntent.kind == KIND,
         ChainIntent.state.in_((IntentState.SUBMITTED, IntentState.CONFIRMED)),

@@ -1,4 +1,4 @@
-"""A plant gets another account, as when its key is changed: what was settled with the former one stays settled, once."""
+"""A plant gets another account, as when its key is changed: what the former one settled stays settled, once."""
 
 from decimal import Decimal
 

@@ -424,7 +424,7 @@ def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
 
 
 def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> None:
-    """What other programs wrote into the table, or an account that is the market's own by now: it waits, and says why."""
+    """What other programs wrote, or an account that is the market's own by now: it waits, and says why."""
     park = two_on_both
     fund(park, BUYER, 100_00)
     take(park, [f"plant sell {n} 1.0000 {n}.00 {60 * n}" for n in (1, 2, 3)])
