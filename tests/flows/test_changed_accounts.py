@@ -5,10 +5,12 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
+from ledger.errors import Refused
 from ledger.models import AuditLog, SettlementTrade, VppSettlementBatch, VppTradingRecord
 from ledger.models.settlement import BatchState
 from ledger.reconcile import reconcile
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.cancel import cancel_trade
 from ledger.sites import apply_site
 from tests.flows.test_settling import (
     BUYER,
@@ -23,7 +25,7 @@ from tests.flows.test_settling import (
 from tests.support.chain import WINDOW_S
 from tests.support.park import TRADING, Park
 from tests.support.plant import SITE
-from tests.support.sending import opened
+from tests.support.sending import automine, opened
 
 SHORT_ON_MARIADB = ("test_a_trade_by_itself_is_paid_once",)
 
@@ -165,3 +167,16 @@ def test_a_trade_that_was_edited_afterwards_holds_up_no_other(park: Park) -> Non
         (2, "executed"),
     ]
     assert {line.partition(":")[0] for line in differences(park)} == {"trade 1"}
+
+
+def test_a_trade_on_its_way_cannot_be_cancelled(park: Park) -> None:
+    park = funded(park)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    automine(park, on=False)
+    settle_alone(park, 1)  # in the pool, and in no block that the mirror could have read
+    with pytest.raises(Refused, match="trade 1 is on its way to be settled"):
+        park.db.run(lambda session: cancel_trade(session, 1, "an error"))
+    automine(park, on=True)
+    park.mirror_final()
+    assert statuses(park) == ["executed"]
+    assert differences(park) == []
