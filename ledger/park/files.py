@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ledger.errors import BadInput
 from ledger.park.kinds import Kind
-from ledger.park.reading import DECODING, Wrong
+from ledger.park.reading import DECODING, DEPTH_MAX, Wrong
 from ledger.spreadsheets import unguarded, wrong_count
 
 _CELL_MAX = 1 << 20
@@ -164,7 +164,9 @@ def _of_json(path: Path, text: str) -> Iterator[RawRow]:
             return
         try:
             found, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            raise _no_json(path, line, f"nested deeper than {DEPTH_MAX}") from None
+        except ValueError as error:
             said = getattr(error, "msg", str(error))
             raise _no_json(path, getattr(error, "lineno", line), said) from None
         if isinstance(found, dict):

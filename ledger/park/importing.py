@@ -176,8 +176,9 @@ def _parents(session: Session, field: Field, codes: set[Any]) -> dict[str, Any]:
     refers = field.refers
     assert refers is not None
     column = getattr(refers.model, refers.code)
+    longest = column.type.length  # what is longer is no parent's code, and cannot be asked for
     found: dict[str, Any] = {}
-    for piece in pieces(sorted(codes)):
+    for piece in pieces(sorted(code for code in codes if len(code) <= longest)):
         for parent in session.scalars(select(refers.model).where(column.in_(piece))):
             found[getattr(parent, refers.code)] = parent
     return found

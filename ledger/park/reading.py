@@ -46,7 +46,9 @@ def read_object(column: str, raw: object) -> dict[str, Any]:
     if isinstance(raw, str):
         try:
             found = loads(raw)
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            raise Wrong(column, f"is nested deeper than {DEPTH_MAX}") from None
+        except ValueError as error:
             raise Wrong(column, f"is not a JSON object ({error})") from None
     if not isinstance(found, dict):
         raise Wrong(column, f"{short(raw)} is not a JSON object: write {{...}}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -12,11 +12,10 @@ from sqlalchemy.orm import Session
 
 from ledger.models import (
     AuditLog,
-    VppSettlementAccount,
     VppSettlementBatch,
     VppTradingRecord,
 )
-from ledger.models.trading import TradeStatus, TradeType
+from ledger.models.trading import TradeStatus
 from ledger.reconcile.books import Books
 from ledger.reconcile.mined import among
 from ledger.reconcile.pieces import ROWS, pieces
@@ -24,12 +23,10 @@ from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reconcile.shelves import Shelf
 from ledger.settlement import cancel
-from ledger.settlement.elsewhere import ENERGY, assets_of
+from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of
 from ledger.settlement.words import Trade, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents
 
-Owners = Mapping[tuple[int | None, str | None], str]
-"""Addresses by plant or market."""
 Expected = Shelf[int, tuple[TradeStatus, datetime | None]]
 """What trades must be by now, by number: status and time of settlement."""
 _BATCHES_AT_ONCE = 20
@@ -41,10 +38,9 @@ def trades(books: Books) -> list[str]:
     A trade is cancelled when the chain has cancelled its batch, or by the command that keeps the reason.
     """
     session = books.session
-    accounts = session.scalars(select(VppSettlementAccount)).all()
-    owners = {(item.vpp_id, item.market): item.address for item in accounts}
+    accounts = Accounts.load(session)
     expected: Expected = books.replay.shelves.shelf()
-    found = _in_batches(books, owners, expected) + _by_themselves(books, owners, expected)
+    found = _in_batches(books, accounts, expected) + _by_themselves(books, accounts, expected)
     expected.settle()
     taken_out = _taken_out(session)
     for piece in pieces(session, VppTradingRecord.id):
@@ -65,7 +61,7 @@ def trades(books: Books) -> list[str]:
     return found
 
 
-def _in_batches(books: Books, owners: Owners, expected: Expected) -> list[str]:
+def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[str]:
     """Compare the trades that batches settled; note what each of them must be by now."""
     found = []
     batches = books.replay.settled.items()
@@ -86,7 +82,7 @@ def _in_batches(books: Books, owners: Owners, expected: Expected) -> list[str]:
             outcome = _outcome(books, batch)
             for trade in trades_of.get(key, ()):
                 if trade.seq in rows:
-                    differences = _differences_of(rows[trade.seq], owners, trade)
+                    differences = _differences_of(rows[trade.seq], accounts, trade)
                     found += differences
                     if key in ours or not differences:
                         expected[trade.seq] = outcome
@@ -96,7 +92,7 @@ def _in_batches(books: Books, owners: Owners, expected: Expected) -> list[str]:
     return found
 
 
-def _by_themselves(books: Books, owners: Owners, expected: Expected) -> list[str]:
+def _by_themselves(books: Books, accounts: Accounts, expected: Expected) -> list[str]:
     """The same for trades that were settled each by itself."""
     found = []
     singles = books.replay.singles.items()
@@ -113,7 +109,7 @@ def _by_themselves(books: Books, owners: Owners, expected: Expected) -> list[str
             )
             if trade.seq not in rows or single["asset"] != assets.get(trade.seq, ENERGY):
                 continue
-            differences = _differences_of(rows[trade.seq], owners, trade)
+            differences = _differences_of(rows[trade.seq], accounts, trade)
             found += differences
             if not differences:
                 done = TradeStatus.EXECUTED, single["settled_at"]
@@ -163,9 +159,8 @@ def _trades_of(batch: SettledBatch) -> list[Trade]:
     ]
 
 
-def _differences_of(row: VppTradingRecord, owners: Owners, trade: Trade) -> list[str]:
-    sides = (owners.get((None, row.market)), owners.get((row.vpp_id, None)))
-    buyer, seller = sides[::-1] if row.trade_type is TradeType.BUY else sides
+def _differences_of(row: VppTradingRecord, accounts: Accounts, trade: Trade) -> list[str]:
+    buyer, seller = accounts.sides(row, trade.buyer, trade.seller)
     return unequal(
         f"trade {trade.seq}",
         (row.quantity, row.price, row.total_value, buyer, seller),

@@ -1,7 +1,7 @@
 """Trades to money: import, plan, submit, confirm.
 
-- **Trades.** ``trades`` reads files, ``trade_rows`` one row; ``numbers`` keeps the number that the chain has
-  each under; ``finding`` says which a person means.
+- **Trades.** ``trades`` reads files, ``trade_rows`` one row; ``fitting`` says which can be settled;
+  ``numbers`` keeps the number that the chain has each under; ``finding`` says which a person means.
 - **Plan.** ``planning`` freezes batches of what ``netting`` leaves in; ``shortfalls`` are left out; ``words``
   packs trades as the contract reads them, ``tree`` is their root; ``outlook`` and ``estimate`` say what a run
   would do and cost.
@@ -9,5 +9,5 @@
   ``cosign`` takes signatures, ``cosign_files`` as files; ``escrow`` moves money and credits in and out,
   ``money`` says whose it is; ``cancel`` takes back what shall not be settled.
 - **Confirm.** ``confirm`` is what the mirror calls; ``elsewhere`` and ``forgotten`` are what the chain has and
-  these books do not; ``explain`` says what became of a batch or a trade.
+  these books do not; ``explain`` says what became of a batch or a trade, ``stuck`` what holds it up.
 """

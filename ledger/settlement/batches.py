@@ -30,7 +30,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import cosign, numbers, order, planning, singles
+from ledger.settlement import cosign, numbers, order, planning, singles, stuck
 from ledger.settlement.money import explained
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
@@ -159,7 +159,16 @@ def finalize_due(chain: Chain) -> list[str]:
         except AlreadyOnChain:
             continue  # somebody else was faster, or we before a restore: the mirror says so
         except Refused as refusal:
+            with chain.db.read() as session:
+                batch_key = stuck.key_finalised_by(session, key)
             chain.db.run(partial(_drop_finalization, key=key))
+            if "AssetNotTransferable" in refusal.message:
+                raise Refused(
+                    f"settlement batch {batch_key} cannot be finalised, and those behind it wait: its credits "
+                    f"do not move; {stuck.way_out(batch_key)} ({refusal.message})",
+                    code="credits-do-not-move",
+                    details={"batch_key": batch_key},
+                ) from refusal
             if "BatchNotProposed" in refusal.message:
                 continue  # somebody else was faster: the mirror will say so
             if "OutOfOrder" in refusal.message:

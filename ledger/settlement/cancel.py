@@ -23,6 +23,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
+from ledger.settlement import singles
 from ledger.settlement.elsewhere import batch_holding, settled_elsewhere
 from ledger.settlement.finding import find_batch
 
@@ -47,7 +48,8 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     BadInput
         If no reason is given.
     Refused
-        If it is no longer pending, stands in a batch that may be on chain, or is settled there already.
+        If it is no longer pending, stands in a batch that may be on chain, is on its way there by itself, or is settled
+        there already.
     """
     if not reason.strip() or len(reason) > _REASON_MAX:
         raise BadInput(f"a cancellation names its reason, in at most {_REASON_MAX} characters")
@@ -67,6 +69,11 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
             "be on chain; `truetonne settle run` brings that to its end",
             code="trade-in-batch",
             details={"batch_key": batch.batch_key},
+        )
+    if number in singles.under_way(session):
+        raise Refused(
+            f"trade {number} is on its way to be settled by itself; see `truetonne settle status trade:{number}`",
+            code="trade-under-way",
         )
     if number in {item.trade.seq for item in settled_elsewhere(session, 0, None)}:
         raise Refused(

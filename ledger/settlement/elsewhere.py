@@ -8,7 +8,7 @@ ours when parties and figures are the same.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -31,6 +31,7 @@ from ledger.models.escrow import CURRENCY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeType
 from ledger.settlement.words import Trade, unpack
+from ledger.sites.accounts import former_addresses
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
 
 ENERGY = CURRENCY
@@ -133,14 +134,20 @@ class Accounts:
 
     plants: Mapping[int, str]
     markets: Mapping[str, str]
+    plants_had: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    markets_had: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Those that they had before."""
 
     @classmethod
     def load(cls, session: Session) -> Accounts:
         """Read them."""
         rows = session.scalars(select(VppSettlementAccount)).all()
+        had = former_addresses(session)
         return cls(
             {row.vpp_id: row.address for row in rows if row.vpp_id is not None},
             {row.market: row.address for row in rows if row.market is not None},
+            {row.vpp_id: had[row.id] for row in rows if row.vpp_id is not None and row.id in had},
+            {row.market: had[row.id] for row in rows if row.market is not None and row.id in had},
         )
 
     def trade(self, record: VppTradingRecord) -> Trade:
@@ -153,17 +160,41 @@ class Accounts:
         """
         plant, market = self.plants[record.vpp_id], self.markets[record.market]
         plant_buys = record.trade_type is TradeType.BUY
+        seq, quantity_milli, price_e4 = _figures(record)
         return Trade(
-            seq=record.id,
+            seq=seq,
             buyer=plant if plant_buys else market,
             seller=market if plant_buys else plant,
-            quantity_milli=scaled_exact(Decimal(record.quantity), QUANTITY_SCALE),
-            price_e4=scaled_exact(Decimal(record.price), PRICE_SCALE),
+            quantity_milli=quantity_milli,
+            price_e4=price_e4,
         )
 
     def is_of(self, record: VppTradingRecord, trade: Trade) -> bool:
-        """Return whether a trade that the chain settled is the one of the books."""
-        try:
-            return self.trade(record) == trade
-        except KeyError:
-            return False
+        """Return whether a trade that the chain settled is the one of the books.
+
+        With an account that its plant or market has, or had: the key may have been changed since.
+        """
+        parties = trade.buyer, trade.seller
+        figures = trade.seq, trade.quantity_milli, trade.price_e4
+        return self.sides(record, *parties) == parties and _figures(record) == figures
+
+    def sides(
+        self, record: VppTradingRecord, buyer: str, seller: str
+    ) -> tuple[str | None, str | None]:
+        """Return buyer and seller of a trade of the books; those of the chain where they have had these accounts.
+
+        None stands for one that has no account.
+        """
+        plant_buys = record.trade_type is TradeType.BUY
+        said_plant, said_market = (buyer, seller) if plant_buys else (seller, buyer)
+        had_plant = said_plant in self.plants_had.get(record.vpp_id, ())
+        had_market = said_market in self.markets_had.get(record.market, ())
+        plant = said_plant if had_plant else self.plants.get(record.vpp_id)
+        market = said_market if had_market else self.markets.get(record.market)
+        return (plant, market) if plant_buys else (market, plant)
+
+
+def _figures(record: VppTradingRecord) -> tuple[int, int, int]:
+    """Return number, thousandths of the quantity and ten-thousandths of the price."""
+    quantity = scaled_exact(Decimal(record.quantity), QUANTITY_SCALE)
+    return record.id, quantity, scaled_exact(Decimal(record.price), PRICE_SCALE)

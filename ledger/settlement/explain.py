@@ -14,7 +14,7 @@ from ledger.models import (
     ChainIntent,
     SettlementBatch,
     SettlementDispute,
-    VppSettlementAccount,
+    VppDefinition,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradeShortfall,
@@ -26,9 +26,11 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, singles
 from ledger.settlement.cancel import ACTION
-from ledger.settlement.elsewhere import settled_elsewhere
+from ledger.settlement.elsewhere import Accounts, settled_elsewhere
 from ledger.settlement.finding import find_batch, named_trade
+from ledger.settlement.fitting import why_unfit
 from ledger.settlement.money import participants
+from ledger.settlement.stuck import why_held_up
 from ledger.settlement.words import unpack
 
 _FAILED_MAX = 20
@@ -85,6 +87,7 @@ def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
     ).first()
     if on_chain is not None and batch.chain_batch_id is not None:
         happened += _on_chain(session, batch, on_chain)
+        happened += _held_up(session, batch)
         to_do = _after_proposal(session, batch, on_chain)
     if batch.state is BatchState.FAILED:
         happened.append(
@@ -156,6 +159,12 @@ def _on_chain(session: Session, batch: VppSettlementBatch, on_chain: SettlementB
     return happened
 
 
+def _held_up(session: Session, batch: VppSettlementBatch) -> list[str]:
+    """Tell why a proposed batch is not finalised, if its credits or those of one before it do not move."""
+    found = why_held_up(session, batch) if batch.state is BatchState.PROPOSED else None
+    return [] if found is None else [f"it waits: {found[0]}"]
+
+
 def _after_proposal(session: Session, batch: VppSettlementBatch, on_chain: SettlementBatch) -> str:
     if batch.state in (BatchState.FINALIZED, BatchState.CANCELLED):
         done = (
@@ -175,6 +184,9 @@ def _after_proposal(session: Session, batch: VppSettlementBatch, on_chain: Settl
         return (
             "an arbiter decides; when the dispute times out, anybody may cancel the batch on chain"
         )
+    held_up = why_held_up(session, batch)
+    if held_up is not None:
+        return held_up[1]
     finalize = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
     if finalize is not None and finalize.state is not IntentState.FAILED:
         return _after_sending(finalize, "nothing: it is finalised by the next run")
@@ -204,7 +216,7 @@ def _trade(session: Session, number: int) -> Story:
 
 def _alone(session: Session, record: VppTradingRecord) -> tuple[list[str], str]:
     """Tell of a trade that stands in no batch: the first of these that has something to tell."""
-    for look in (_cancelled, _single, _elsewhere, _short, _homeless):
+    for look in (_cancelled, _single, _elsewhere, _homeless, _unfit, _short):
         found = look(session, record)
         if found is not None:
             return found
@@ -275,12 +287,26 @@ def _short(session: Session, record: VppTradingRecord) -> _Found:
 
 
 def _homeless(session: Session, record: VppTradingRecord) -> _Found:
-    accounts = session.scalars(select(VppSettlementAccount)).all()
-    known = {item.vpp_id for item in accounts} | {item.market for item in accounts}
-    for of in (record.vpp_id, record.market):
-        if of not in known:
-            return [f"{of} has no settlement account"], "add it to the site file and apply that"
-    return None
+    if record.status is not TradeStatus.PENDING:
+        return None
+    accounts = Accounts.load(session)
+    lacking = [record.market] if record.market not in accounts.markets else []
+    if record.vpp_id not in accounts.plants:
+        plant = session.get(VppDefinition, record.vpp_id)
+        lacking.insert(0, plant.vpp_id if plant else f"plant {record.vpp_id}")
+    if not lacking:
+        return None
+    return [f"{lacking[0]} has no settlement account"], "add it to the site file and apply that"
+
+
+def _unfit(session: Session, record: VppTradingRecord) -> _Found:
+    if record.status is not TradeStatus.PENDING:
+        return None
+    why = why_unfit(record, Accounts.load(session).trade(record))
+    if why is None:
+        return None
+    to_do = f"mend that, or take it out: truetonne trades cancel {record.id}"
+    return [f"it cannot be settled: {why}"], to_do
 
 
 def _time(moment: datetime | None) -> str:

@@ -50,13 +50,12 @@ def give_back(session: Session) -> int:
     if not claimed:
         return 0
     accounts = Accounts.load(session)
-    there = _contents(session, _rows(session, claimed), accounts)
-    right = {number for number, content in there.items() if content == claimed[number]}
-    orphans = {number: content for number, content in claimed.items() if number not in right}
+    kept = _kept(session, accounts, claimed)
+    orphans = {number: content for number, content in claimed.items() if number not in kept}
     if not orphans:
         return 0
     _withdraw_planned(session, accounts, orphans)
-    free = _free(session, accounts, right)
+    free = _free(session, accounts, kept)
     waiting: dict[Content, list[VppTradingRecord]] = defaultdict(list)
     for record, content in free.values():
         waiting[content].append(record)
@@ -128,6 +127,26 @@ def _contents(
     return found
 
 
+def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) -> set[int]:
+    """Return the numbers whose trade keeps them.
+
+    The books have what the chain has, by whatever account a party had then; or they have sent the trade
+    themselves, or are done with it: it is the same one, even if somebody has edited it since.
+    """
+    records = _rows(session, claimed)
+    assets = assets_of(session, [record.id for record in records])
+    found = singles.sent(session) & {record.id for record in records}
+    for record in records:
+        if record.status is not TradeStatus.PENDING:
+            found.add(record.id)
+            continue
+        buyer, seller, quantity_milli, price_e4, asset = claimed[record.id]
+        trade = Trade(record.id, buyer, seller, quantity_milli, price_e4)
+        if assets.get(record.id, ENERGY) == asset and accounts.is_of(record, trade):
+            found.add(record.id)
+    return found
+
+
 def _rows(session: Session, numbers: Mapping[int, Content]) -> list[VppTradingRecord]:
     return [
         record
@@ -150,7 +169,7 @@ def _withdraw_planned(session: Session, accounts: Accounts, orphans: Mapping[int
 
 
 def _free(
-    session: Session, accounts: Accounts, right: set[int]
+    session: Session, accounts: Accounts, kept: set[int]
 ) -> dict[int, tuple[VppTradingRecord, Content]]:
     """Return the pending trades that nothing has begun with, the oldest first, by number."""
     query = (
@@ -161,7 +180,7 @@ def _free(
         )
         .with_for_update()
     )
-    begun = singles.under_way(session) | right
+    begun = singles.under_way(session) | kept
     records = [record for record in session.scalars(query) if record.id not in begun]
     contents = _contents(session, records, accounts)
     return {

@@ -30,6 +30,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import forgotten, numbers, shortfalls, singles
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
+from ledger.settlement.fitting import fitting
 from ledger.settlement.money import Missing, participants
 from ledger.settlement.netting import (
     Funds,
@@ -138,7 +139,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     Raises
     ------
     Refused
-        If a trade does not fit the contract's fields, or its plant or market has no account.
+        If trades wait, none of which can be settled as it is (see ``fitting``).
     """
     numbers.give_back(session)
     forgotten.adopt(session, chain)
@@ -195,7 +196,7 @@ def _grouped(
     assets = assets_of(session, [record.id for record in records])
     hours = timedelta(hours=chain.settling.netting_hours)
     groups: dict[_Group, list[Trade]] = defaultdict(list)
-    homeless: list[Refused] = []
+    waiting: list[Refused] = []
     for record in records:
         if record.market in resting or scope.market not in (None, record.market):
             continue
@@ -203,16 +204,16 @@ def _grouped(
         if scope.until is not None and start + hours > scope.until:
             continue
         try:
-            trade, asset = _trade(record, accounts), assets.get(record.id)
+            trade, asset = fitting(record, accounts), assets.get(record.id)
         except Refused as refusal:
-            homeless.append(refusal)
+            waiting.append(refusal)
             continue
         if {trade.buyer, trade.seller} <= known:
             groups[start, record.market, asset].append(trade)
-    if homeless and not groups:
-        raise homeless[0]
-    for first in homeless[:1]:
-        log.warning("%d pending trades wait for an account: %s", len(homeless), first.message)
+    if waiting and not groups:
+        raise waiting[0]
+    for first in waiting[:1]:
+        log.warning("pending trades that cannot be settled: %d: %s", len(waiting), first.message)
     return groups
 
 
@@ -250,15 +251,6 @@ def free_trades(session: Session, chain: Chain) -> Sequence[VppTradingRecord]:
         forgotten.execute_late(session, chain)
     taken |= forgotten.taken_numbers(session) | singles.under_way(session)
     return [record for record in records if record.id not in taken]
-
-
-def _trade(record: VppTradingRecord, accounts: Accounts) -> Trade:
-    try:
-        return accounts.trade(record)
-    except KeyError as error:
-        raise Refused(
-            f"trade {record.id} has no settlement account for {error}; add it to the site file and apply that"
-        ) from error
 
 
 def _store(

@@ -26,6 +26,7 @@ from ledger.settlement.elsewhere import (
     batch_holding,
     settled_elsewhere,
 )
+from ledger.settlement.fitting import fitting
 
 KIND = "settle_one"
 _UNDER_WAY = (IntentState.PLANNED, IntentState.SUBMITTED)
@@ -43,6 +44,15 @@ def under_way(session: Session) -> set[int]:
     return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
 
 
+def sent(session: Session) -> set[int]:
+    """Return the numbers of trades that these books sent to be settled by themselves, but for those refused."""
+    query = select(ChainIntent.parameters).where(
+        ChainIntent.kind == KIND,
+        ChainIntent.state.in_((IntentState.SUBMITTED, IntentState.CONFIRMED)),
+    )
+    return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
+
+
 def plan_single(session: Session, chain: Chain, number: int) -> str:
     """Store the intent to settle a pending trade by itself; return its key.
 
@@ -51,7 +61,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
     NotFound
         If there is no such trade.
     Refused
-        If it is not pending, stands in a batch, is on its way already, is settled, or has no accounts.
+        If it is not pending, stands in a batch, is on its way already, is settled, or cannot be (see ``fitting``).
     """
     query = select(VppTradingRecord).where(VppTradingRecord.id == number).with_for_update()
     record = session.scalars(query).first()
@@ -77,12 +87,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
             f"trade {number} is settled on chain; it is executed once that is final",
             code="trade-settled",
         )
-    try:
-        trade = Accounts.load(session).trade(record)
-    except KeyError as error:
-        raise Refused(
-            f"trade {number} has no settlement account for {error}; add it to the site file and apply that"
-        ) from error
+    trade = fitting(record, Accounts.load(session))
     asset = assets_of(session, [number]).get(number, ENERGY)
     fields = (
         trade.seq,

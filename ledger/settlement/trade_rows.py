@@ -65,8 +65,10 @@ class Names:
 
     vpps: Mapping[str, int]
     strategies: Mapping[tuple[int, str], int]
-    markets: frozenset[str]
-    funded: frozenset[int]
+    markets: Mapping[str, str]
+    """Accounts of markets, by name."""
+    funded: Mapping[int, str]
+    """Accounts of plants, by row number."""
     credits: Callable[[str], int]
     """Finds the number of a credit batch by a name of it; raises NotFound."""
 
@@ -83,8 +85,8 @@ def names_of(session: Session) -> Names:
     return Names(
         vpps={item.vpp_id: item.id for item in session.scalars(select(VppDefinition))},
         strategies={(item.vpp_id, item.strategy_name): item.id for item in strategies},
-        markets=frozenset(item.market for item in accounts if item.market is not None),
-        funded=frozenset(item.vpp_id for item in accounts if item.vpp_id is not None),
+        markets={item.market: item.address for item in accounts if item.market is not None},
+        funded={item.vpp_id: item.address for item in accounts if item.vpp_id is not None},
         credits=credits,
     )
 
@@ -125,6 +127,12 @@ def record_of(row: Mapping[str, str], names: Names) -> VppTradingRecord:
     if cell["market"] not in names.markets:
         raise BadCell(
             "market", f"unknown market {cell['market']!r}; add it to the site file and apply that"
+        )
+    if names.markets[cell["market"]] == names.funded[vpp_id]:
+        raise BadCell(
+            "market",
+            f"VPP {cell['vpp']!r} and market {cell['market']!r} have one settlement account, "
+            f"{names.funded[vpp_id]}; give one of them another in the site file",
         )
     if cell["trade_type"] not in {item.value for item in TradeType}:
         raise BadCell("trade_type", f"{cell['trade_type']!r} is neither buy nor sell")

@@ -73,14 +73,9 @@ def word(trade: Trade, buyer: int, seller: int) -> int:
     """
     if buyer == seller:
         raise ValueError(f"trade {trade.seq}: buyer and seller are the same account")
-    if not 0 < trade.seq < 2**64:
-        raise ValueError(f"trade {trade.seq}: its number does not fit 64 bits")
     if not 0 <= min(buyer, seller) <= max(buyer, seller) < 2**16:
         raise ValueError(f"trade {trade.seq}: a batch has at most 65,536 accounts")
-    if not 0 <= trade.quantity_milli <= QUANTITY_MAX:
-        raise ValueError(f"trade {trade.seq}: the quantity does not fit 48 bits")
-    if abs(trade.price_e4) > PRICE_MAX or abs(trade.cents) > CENTS_MAX:
-        raise ValueError(f"trade {trade.seq}: price or total do not fit their fields")
+    check(trade)
     return (
         trade.seq << 192
         | buyer << 176
@@ -89,6 +84,22 @@ def word(trade: Trade, buyer: int, seller: int) -> int:
         | (trade.price_e4 % 2**48) << 64
         | trade.cents % 2**64
     )
+
+
+def check(trade: Trade) -> None:
+    """Refuse a trade whose figures do not fit their fields.
+
+    Raises
+    ------
+    ValueError
+        If one does not.
+    """
+    if not 0 < trade.seq < 2**64:
+        raise ValueError(f"trade {trade.seq}: its number does not fit 64 bits")
+    if not 0 <= trade.quantity_milli <= QUANTITY_MAX:
+        raise ValueError(f"trade {trade.seq}: the quantity does not fit 48 bits")
+    if abs(trade.price_e4) > PRICE_MAX or abs(trade.cents) > CENTS_MAX:
+        raise ValueError(f"trade {trade.seq}: price or total do not fit their fields")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from ledger.models import (
     VppDefinition,
     VppResource,
     VppResourceAssociation,
-    VppSettlementAccount,
     VppTradingStrategy,
 )
 from ledger.models.trading import StrategyType
@@ -21,6 +20,8 @@ from ledger.sites.specs import DeviceSpec, SiteFile, VppSpec
 
 Put = Callable[..., Any]
 """``put(model, key, values, label, initial)`` of an application."""
+PutAccount = Callable[[Mapping[str, Any], str, str], None]
+"""``put_account(key, address, label)`` of ``ledger.sites.accounts``."""
 _KINDS = (
     ("wind", ResourceType.WIND),
     ("pv", ResourceType.SOLAR),
@@ -32,12 +33,13 @@ _KINDS = (
 
 def apply_plants(
     put: Put,
+    put_account: PutAccount,
     file: SiteFile,
     devices: Mapping[str, Device],
     resolve_account: Callable[[str], str],
 ) -> set[int]:
     """Make or change the plants, strategies and accounts of a file; return the resources that were shared."""
-    plants = {spec.code: _plant(put, spec, resolve_account) for spec in file.vpps}
+    plants = {spec.code: _plant(put, put_account, spec, resolve_account) for spec in file.vpps}
     specs = {spec.code: spec for spec in file.devices}
     shared = {
         _resource(put, plants[vpp.code], vpp, devices[code], specs[code])
@@ -51,23 +53,20 @@ def apply_plants(
         put(VppTradingStrategy, key, values, label, {"status": VppStatus.ACTIVE})
     for market in file.markets:
         address = resolve_account(market.account)
-        put(
-            VppSettlementAccount,
-            {"market": market.name},
-            {"address": address},
-            f"market {market.name}",
-        )
+        put_account({"market": market.name}, address, f"market {market.name}")
     return shared
 
 
-def _plant(put: Put, spec: VppSpec, resolve_account: Callable[[str], str]) -> VppDefinition:
+def _plant(
+    put: Put, put_account: PutAccount, spec: VppSpec, resolve_account: Callable[[str], str]
+) -> VppDefinition:
     values = {"name": spec.name, "total_capacity": spec.total_capacity}
     # Whether it is in use, and how it is shared, may be said otherwise later: a site file only begins.
     initial = {"status": VppStatus.ACTIVE}
     key = {"vpp_id": spec.code}
     plant: VppDefinition = put(VppDefinition, key, values, f"vpp {spec.code}", initial)
-    account = {"address": resolve_account(spec.account)}
-    put(VppSettlementAccount, {"vpp_id": plant.id}, account, f"account of vpp {spec.code}")
+    address = resolve_account(spec.account)
+    put_account({"vpp_id": plant.id}, address, f"account of vpp {spec.code}")
     return plant
 
 

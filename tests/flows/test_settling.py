@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 
 import pytest
@@ -24,7 +25,7 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
-from ledger.settlement import escrow, shortfalls, singles
+from ledger.settlement import cancel, escrow, shortfalls, singles
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
 from ledger.settlement.outlook import preview
@@ -417,3 +418,102 @@ def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
     with pytest.raises(Refused, match=r"VppSettlement refuses settleOne: EnforcedPause\(\)"):
         two.chain.sender.rehearse(two.db.run(plan), SETTLEMENT)
     assert two.count(ChainIntent) == before
+
+
+# ------------------------------------------------------------------ trades that cannot be settled
+
+
+def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> None:
+    """What other programs wrote, or an account that is the market's own by now: it waits, and says why."""
+    park = two_on_both
+    fund(park, BUYER, 100_00)
+    take(park, [f"plant sell {n} 1.0000 {n}.00 {60 * n}" for n in (1, 2, 3)])
+    take(park, ["second sell 4 1.0000 4.00 240"])
+    with park.db.write() as session:
+        for number, change in ((1, "quantity = -1"), (2, "total_value = 5")):
+            row = session.get_one(VppTradingRecord, number)
+            column, _, value = change.partition(" = ")
+            setattr(row, column, Decimal(value))
+        addresses = {"anvil:4": BUYER, "anvil:5": SECOND, "anvil:6": BUYER}
+        apply_site(session, SITE + TRADING + MORE, resolve_account=addresses.__getitem__)
+        shared = session.get_one(VppTradingRecord, 3)
+        assert shared.status.value == "pending"
+    settle(park)
+    assert statuses(park) == ["pending"] * 3 + ["executed"]
+    with park.db.write() as session:  # the plant has an account of its own again
+        addresses = {"anvil:4": PLANT, "anvil:5": SECOND, "anvil:6": BUYER}
+        apply_site(session, SITE + TRADING + MORE, resolve_account=addresses.__getitem__)
+    settle(park)
+    assert statuses(park) == ["pending", "pending", "executed", "executed"]
+    with park.db.read() as session:
+        told = [story_of(session, f"trade:{number}") for number in (1, 2)]
+    assert [story.happened for story in told] == [
+        ("it cannot be settled: its quantity -1.000 is not above zero",),
+        (
+            "it cannot be settled: its total_value 5.00 is not quantity x price = 2.00 "
+            "(rounded half away from zero)",
+        ),
+    ]
+    assert told[0].to_do == "mend that, or take it out: truetonne trades cancel 1"
+    with pytest.raises(Refused, match="trade 1 cannot be settled: its quantity"):
+        plan_round(park.chain)  # nothing else is left
+    with pytest.raises(Refused, match="trade 2 cannot be settled: its total_value"):
+        settle_alone(park, 2)
+
+
+def test_a_trade_of_one_account_with_itself_is_refused(two: Park) -> None:
+    with two.db.write() as session:
+        addresses = {"anvil:4": BUYER, "anvil:5": SECOND, "anvil:6": BUYER}
+        apply_site(session, SITE + TRADING + MORE, resolve_account=addresses.__getitem__)
+    file = two.folder / "trades.csv"
+    row = f"plant,,sell,1,1,1,{MARKET},2014-01-01T00:00:00+00:00"
+    file.write_text("\n".join([",".join(COLUMNS), row]))
+    report = two.db.run(lambda session: import_trades(session, file))
+    assert [(error.line, error.column, error.message) for error in report.errors] == [
+        (
+            2,
+            "market",
+            f"VPP 'plant' and market '{MARKET}' have one settlement account, {BUYER}; give one of them "
+            "another in the site file",
+        )
+    ]
+
+
+@pytest.mark.parametrize("how", ["suspend", "expire"])
+def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
+    two: Park, how: str
+) -> None:
+    late = two.node.client.block("latest").timestamp + 1_000  # type: ignore[union-attr]
+    asset = two.node.issue(5_000, 0, **({"expires_at": late} if how == "expire" else {}))
+    two.mirror.run_until("head")
+    escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
+    fund(two, BUYER, 200_00)
+    park = opened(two, settling=HOURLY_PROPOSED)
+    take(park, [f"plant sell 1 10.0000 10.00 0 {asset}", "second sell 2 1.0000 2.00 60"])
+    settle(park)
+    if how == "suspend":
+        park.node.act("pauser", CREDIT, "suspend", [asset])
+    park.node.later(WINDOW_S + 1)
+    park.mirror_final()
+    first, second = (row.batch_key for row in park.rows(VppSettlementBatch))
+    way_out = (
+        f"wait until they move again; where they never will, truetonne settle cancel {first} --reason WHY "
+        "lets the batches behind it go on"
+    )
+    with pytest.raises(Refused, match=f"settlement batch {first} cannot be finalised") as refusal:
+        finalize_due(park.chain)
+    assert way_out in refusal.value.message
+    with park.db.read() as session:
+        stories = [story_of(session, key) for key in (first, second)]
+    state = {"suspend": "suspended", "expire": "expired"}[how]
+    waits = f"it waits: credits of batch {asset} are {state} and do not move"
+    assert [(story.happened[-1], story.to_do) for story in stories] == [
+        (waits, way_out),
+        (f"{waits}, in batch {first} before it", way_out),
+    ]
+    key = park.db.run(lambda session: cancel.plan_cancellation(session, park.chain, first, "over"))
+    park.chain.sender.submit(key, SETTLEMENT)
+    park.mirror_final()
+    finalize_due(park.chain)
+    park.mirror_final()
+    assert statuses(park) == ["cancelled", "executed"]

@@ -204,6 +204,19 @@ NONSENSE = [
         "is above 1",
     ),
     ("devices", "D,D,no such type,,,online,", "type", "there is no device type 'no such type'"),
+    ("devices", f"D,D,{'x' * 101},,,online,", "type", "there is no device type 'xxx"),
+    (
+        "devices",
+        'D,D,charging_point,,"' + '{""a"":' * 1_200 + "1" + "}" * 1_200 + '",online,',
+        "specifications",
+        "is nested deeper than 20",
+    ),
+    (
+        "operations",
+        f"VPP-NORTH,start,,{'x' * 51},success,2026-11-25T05:00:00Z",
+        "operator",
+        "there is no user 'xxx",
+    ),
     (
         "devices",
         "D,D,charging_point,,,asleep,",

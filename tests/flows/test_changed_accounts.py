@@ -1,0 +1,182 @@
+"""A plant gets another account, as when its key is changed: what the former one settled stays settled, once."""
+
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+
+from ledger.errors import Refused
+from ledger.models import AuditLog, SettlementTrade, VppSettlementBatch, VppTradingRecord
+from ledger.models.settlement import BatchState
+from ledger.reconcile import reconcile
+from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.cancel import cancel_trade
+from ledger.sites import apply_site
+from tests.flows.test_settling import (
+    BUYER,
+    HOURLY_PROPOSED,
+    PLANT,
+    SECOND,
+    fund,
+    settle_alone,
+    statuses,
+    take,
+)
+from tests.support.chain import WINDOW_S
+from tests.support.park import TRADING, Park
+from tests.support.plant import SITE
+from tests.support.sending import automine, opened
+
+SHORT_ON_MARIADB = ("test_a_trade_by_itself_is_paid_once",)
+
+
+def with_account(park: Park, plant: str) -> None:
+    """Apply the site file with this account of the plant."""
+    with park.db.write() as session:
+        addresses = {"anvil:4": plant, "anvil:6": BUYER}
+        apply_site(session, SITE + TRADING, resolve_account=addresses.__getitem__)
+
+
+def funded(park: Park) -> Park:
+    with_account(park, PLANT)
+    park.mirror.run_until("head")
+    park = opened(park, settling=HOURLY_PROPOSED)
+    for account in (PLANT, BUYER, SECOND):
+        fund(park, account, 10_000)
+    return park
+
+
+def finish(park: Park) -> None:
+    """Let the windows end, and finalise."""
+    park.node.later(WINDOW_S + 1)
+    park.mirror_final()
+    finalize_due(park.chain)
+    park.mirror_final()
+
+
+def differences(park: Park) -> list[str]:
+    report = reconcile(park.db, park.chain.client, park.chain.deployment)
+    return [line for rule in report.rules for line in rule.differences]
+
+
+def test_a_trade_by_itself_is_paid_once(both: Park) -> None:
+    park = funded(both)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    settle_alone(park, 1)
+    with_account(park, SECOND)  # while the transaction is not final
+    park.mirror_final()
+    assert statuses(park) == ["executed"]
+    for _ in range(2):
+        plan_batches(park.chain)
+        submit_planned(park.chain)
+        finish(park)
+    (record,) = park.rows(VppTradingRecord)
+    assert (record.id, record.status.value) == (1, "executed")
+    assert park.rows(VppSettlementBatch) == []
+    assert len(park.rows(SettlementTrade)) == 1
+    assert differences(park) == []
+
+
+@pytest.mark.parametrize("when", ["proposed", "final"])
+def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
+    park = funded(both)
+    take(park, ["plant sell 1 1.0000 1.00 0", "plant buy 2 1.0000 2.00 60"])
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    park.mirror_final()
+    if when == "final":
+        finish(park)
+    with_account(park, SECOND)
+    if when == "proposed":
+        finish(park)
+    assert [row.state for row in park.rows(VppSettlementBatch)] == [BatchState.FINALIZED] * 2
+    assert statuses(park) == ["executed", "executed"]
+    assert differences(park) == []
+    entry = park.rows(AuditLog)[-1]
+    assert entry.action == "settlement.account"
+    assert (entry.old_values, entry.new_values) == (
+        {"address": PLANT},
+        {"address": SECOND, "of": "account of vpp plant"},
+    )
+
+    take(park, ["plant sell 3 1.0000 3.00 120"])  # what comes now goes to the new one
+    plan_batches(park.chain)
+    assert SECOND in park.rows(VppSettlementBatch)[-1].accounts
+    submit_planned(park.chain)
+    park.mirror_final()
+    finish(park)
+    assert statuses(park) == ["executed"] * 3
+    assert differences(park) == []
+
+
+def test_an_account_that_was_changed_by_hand_is_a_difference(park: Park) -> None:
+    park = funded(park)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    park.mirror_final()
+    finish(park)
+    with park.db.write() as session:
+        session.execute(
+            text("UPDATE vpp_settlement_accounts SET address = :new WHERE address = :old"),
+            {"new": SECOND, "old": PLANT},
+        )
+    assert differences(park) == [f"trade 1: seller is {SECOND}, the chain says {PLANT}"]
+
+
+def edit(park: Park, number: int, **values: object) -> None:
+    """Change a trade as another program does."""
+    with park.db.write() as session:
+        row = session.get_one(VppTradingRecord, number)
+        for name, value in values.items():
+            setattr(row, name, value)
+
+
+def test_a_trade_that_is_edited_on_its_way_is_not_paid_twice(park: Park) -> None:
+    park = funded(park)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    settle_alone(park, 1)
+    edit(park, 1, quantity=Decimal(5), total_value=Decimal(5))
+    for _ in range(2):
+        park.mirror_final()
+        plan_batches(park.chain)
+        submit_planned(park.chain)
+        finish(park)
+    assert [row.id for row in park.rows(VppTradingRecord)] == [1]
+    assert park.rows(VppSettlementBatch) == []
+    assert differences(park) == [
+        "trade 1: quantity is 5.000, the chain says 1",
+        "trade 1: total_value is 5.00, the chain says 1.00",
+    ]
+
+
+def test_a_trade_that_was_edited_afterwards_holds_up_no_other(park: Park) -> None:
+    """Another trade of the figures that the first one had is its own: trades have no time on chain."""
+    park = funded(park)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    settle_alone(park, 1)
+    park.mirror_final()
+    edit(park, 1, quantity=Decimal(5), total_value=Decimal(5))
+    take(park, ["plant sell 1 1.0000 1.00 60"])
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    park.mirror_final()
+    finish(park)
+    assert [(row.id, row.status.value) for row in park.rows(VppTradingRecord)] == [
+        (1, "executed"),
+        (2, "executed"),
+    ]
+    assert {line.partition(":")[0] for line in differences(park)} == {"trade 1"}
+
+
+def test_a_trade_on_its_way_cannot_be_cancelled(park: Park) -> None:
+    park = funded(park)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    automine(park, on=False)
+    settle_alone(park, 1)  # in the pool, and in no block that the mirror could have read
+    with pytest.raises(Refused, match="trade 1 is on its way to be settled"):
+        park.db.run(lambda session: cancel_trade(session, 1, "an error"))
+    automine(park, on=True)
+    park.mirror_final()
+    assert statuses(park) == ["executed"]
+    assert differences(park) == []
