@@ -199,7 +199,7 @@ STATES: dict[str, tuple[list[int], str]] = {
 }
 
 
-def of_batch(serials: list[int]) -> World:
+def of_batch(serials: list[int] | None) -> World:
     """Return the world with a bundle that has no retirement in it."""
     document = json.loads(World().build()[0])
     return World(bundle={"serials": serials, "events": document["events"][:1]})
@@ -231,6 +231,18 @@ def test_a_batch_past_its_expiry_is_not_said_to_be_active_alone(world: World, sa
     """Its status is written when somebody records the expiry; it moves no more before that, too (CC-33)."""
     words = dict(verify(*world.build()).checks)["batch"]
     assert words.startswith(f"the block contains batch 21474836487, {said}"), words
+
+
+def test_without_the_retirement_nobody_is_told_for_whom_it_was() -> None:
+    """Whoever takes the event out of another's bundle must not have one of retired serials without a name."""
+    unnamed = "for whom the serials were retired"
+    cases = {"retired": ([1, 100], True), "held": ([101, 950], False), "batch": (None, False)}
+    for serials, missing in cases.values():
+        text, trusted = of_batch(serials).build()
+        said = judge(text, trusted)
+        assert (unnamed in said["not_proven"]) is missing, serials
+        assert judged([case(text, trusted)]) == [said]
+    assert unnamed not in judge(*World().build())["not_proven"]
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -26,6 +26,7 @@ NOT_PROVEN = (
 _LEFT_OUT = {
     "creation": "by what init code, and with which arguments, the contract was made",
     "serials": "what became of single serials",
+    "retired": "for whom the serials were retired",
     "manifest": "how the kilograms were calculated",
     "readings": "on which readings the kilograms rest",
 }
@@ -66,7 +67,10 @@ def verify(text: str, trusted: Trusted) -> Verdict:
         failed = ProofError(f"{name}: {error}")
         failed.check, failed.done = name, tuple(verdict.checks)
         raise failed from None
-    verdict.not_proven += tuple(_LEFT_OUT[part] for part in _LEFT_OUT if bundle[part] is None)
+    facts = verdict.facts
+    unnamed = facts.get("serials", {}).get("state") == "retired" and "retired" not in facts
+    parts = bundle | {"retired": None if unnamed else ""}
+    verdict.not_proven += tuple(_LEFT_OUT[part] for part in _LEFT_OUT if parts[part] is None)
     return verdict
 
 
