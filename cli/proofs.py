@@ -11,10 +11,11 @@ import typer
 
 from cli.command import Invocation, command
 from cli.files import write_whole
+from ledger.bounded import read_at_most
 from ledger.errors import BadInput
 
 if TYPE_CHECKING:
-    from ledger.proofs.verifier import Trusted
+    from ledger.proofs.verifier import ProofError, Trusted
 
 _BYTES_MAX = 256 * 1024 * 1024
 """Beyond this a file is no bundle: ten years of one meter are 40 MB."""
@@ -154,9 +155,14 @@ def verify(
         if summed is not None:
             held.append((NAME, summed))
             not_proven.remove(NOT_PROVEN)
+    except MemoryError as error:
+        raise BadInput(
+            f"{file}: takes more memory than there is; no bundle of its size does",
+            code="file-unreadable",
+        ) from error
     except ProofError as error:
         held, facts, not_proven = list(error.done) or held, {}, []
-        failed = [(error.check, str(error) if _claims_to_be_one(text) else _NO_BUNDLE)]
+        failed = [(error.check, str(error) if _claims_to_be_one(error, text) else _NO_BUNDLE)]
     run.output.result(
         {
             "valid": not failed,
@@ -183,11 +189,13 @@ def command_line(file: Path, trusted: Trusted) -> str:
     return " ".join((f"verify {file}", *options))
 
 
-def _claims_to_be_one(text: str) -> bool:
+def _claims_to_be_one(refused: ProofError, text: str) -> bool:
     """Return whether a text may be a bundle of some version, or is cut so that nobody can tell."""
+    if refused.check != "format":
+        return True
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, MemoryError):
         return True
     stated = found.get("format") if isinstance(found, dict) else None
     return isinstance(stated, str) and stated.startswith(_FORMATS)
@@ -195,9 +203,10 @@ def _claims_to_be_one(text: str) -> bool:
 
 def _text(file: Path) -> str:
     try:
-        if file.stat().st_size > _BYTES_MAX:
+        data = read_at_most(file, _BYTES_MAX)
+        if data is None:
             raise BadInput(f"{file}: larger than any bundle", code="file-unreadable")
-        return file.read_text(encoding="utf-8")
+        return data.decode("utf-8")
     except OSError as error:
         raise BadInput(
             f"{file}: cannot be read ({error.strerror}); name an existing file",

@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from ledger.proofs.verifier.checks import shows
+
 NAME_LENGTH_MAX = 280
 """Beyond so many characters a name is folded away behind its beginning."""
 MARKS_MAX = 2
 """Marks on one letter: Vietnamese has two."""
-_PLAIN_SPACE = " "
 
 
 def number(value: Any) -> str:
@@ -71,20 +72,15 @@ def short(text: str | None) -> str:
 def visible(text: str) -> str:
     """Return somebody's text on one line; a sign that would not show as itself, by its number.
 
-    Controls, marks that turn the direction of writing, unassigned and private code points, and blanks
-    other than the space become ``<202e>``, as in the verifier's words; so does whatever is piled on one letter
-    beyond two marks.
+    Controls, marks that turn the direction of writing, unassigned and private code points, blanks other than
+    the space, and letters without ink become ``<202e>``, as in the verifier's words; so does whatever is piled on
+    one letter beyond two marks.
     """
     shown, marks = [], 0
     for sign in text:
         marks = marks + 1 if unicodedata.category(sign)[0] == "M" else 0
         shown.append(sign if shows(sign) and marks <= MARKS_MAX else f"<{ord(sign):x}>")
     return "".join(shown)
-
-
-def shows(sign: str) -> bool:
-    """Return whether a sign shows as itself."""
-    return sign == _PLAIN_SPACE or unicodedata.category(sign)[0] not in "CZ"
 
 
 def cells_of(text: str) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ledger.bounded import read_at_most
 from ledger.errors import BadInput
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, DEPTH_MAX, Wrong
@@ -94,9 +95,9 @@ def _known(row: RawRow, known: set[str]) -> RawRow:
 
 def _text_of(path: Path) -> tuple[bytes, str]:
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
+        content = read_at_most(path, FILE_BYTES_MAX)
+        if content is None:
             raise BadInput(f"{path}: larger than {FILE_BYTES_MAX >> 20} MiB; import it in parts")
-        content = path.read_bytes()
         return content, content.decode("utf-8-sig")
     except OSError as error:
         raise BadInput(

@@ -18,6 +18,8 @@ from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
 
 NAME = "sum"
+_WORDS_MAX = 600
+"""Of a message: what a manifest says in it has any length."""
 NOT_PROVEN = verifier.NOT_PROVEN[-1]
 """What the verifier does not prove, and this does."""
 
@@ -65,7 +67,7 @@ def recompute(text: str) -> str | None:
 
 def _failed(message: str) -> ProofError:
     """Return the error; the manifest's own words are in the message, and cannot command a terminal."""
-    plain = "".join(sign if sign.isprintable() else "?" for sign in message)
+    plain = "".join(sign if sign.isprintable() else "?" for sign in message[:_WORDS_MAX])
     error = ProofError(f"{NAME}: {plain}")
     error.check = NAME
     return error

@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ledger.bounded import read_at_most
 from ledger.chain.contracts.structs import Settlement, settlement_typed_data
 from ledger.chain.keys.typed_data import as_contracts_take_it, digest_of, signer_of
 from ledger.errors import BadInput, Refused
@@ -215,9 +216,10 @@ def check_signer(path: Path, order: Order, account: str, signature: str) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _SIZE_MAX:
+        data = read_at_most(path, _SIZE_MAX)
+        if data is None:
             raise BadInput(f"{path}: larger than {_SIZE_MAX} bytes; no file of a settlement is")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(data.decode("utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

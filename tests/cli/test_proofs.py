@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+
 import pytest
 
 from tests.cli.conftest import Program
@@ -62,6 +65,28 @@ def test_a_file_that_cannot_be_read_is_one_line(
     ended = truetonne("verify", name, *GIVEN)
     assert ended.code == 2
     assert name in ended.one_line()
+
+
+def test_a_device_without_an_end_is_larger_than_any_bundle(truetonne: Program) -> None:
+    """It has no size to ask for: it was read until the machine had no memory left."""
+    ended = truetonne("verify", "/dev/zero", *GIVEN)
+    assert ended.code == 2
+    assert "larger than any bundle" in ended.one_line()
+
+
+def test_a_file_that_takes_all_memory_is_no_defect_of_the_program(truetonne: Program) -> None:
+    file = truetonne.write("bundle.json", '{"format": [' + "[]," * 10**7 + "0]}")
+    command = shlex.join(truetonne.command("verify", file, *GIVEN))
+    ended = subprocess.run(
+        ["sh", "-c", f"ulimit -v 700000; exec {command}"],
+        cwd=truetonne.folder,
+        env=truetonne.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "takes more memory than there is" in ended.stderr
 
 
 @pytest.mark.parametrize(

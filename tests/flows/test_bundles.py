@@ -118,6 +118,15 @@ def test_a_name_cannot_speak_for_the_verifier() -> None:
     assert len(shown("é" * 10_000)) == 10_002
 
 
+def test_no_two_names_look_alike_for_a_sign_without_ink() -> None:
+    """Letters, marks and a symbol that nobody sees: Hangul's filler, variations, braille's blank."""
+    assert shown("ACME\u3164") == '"ACME<3164>"'
+    assert shown("\u115f\u1160\uffa0\u2800\u034f\u17b4\u180b\ufe0f\U000e0100") == (
+        '"<115f><1160><ffa0><2800><34f><17b4><180b><fe0f><e0100>"'
+    )
+    assert shown("Vie\u0323\u0302t Nam 深圳 ㄱ") == '"Vie\u0323\u0302t Nam 深圳 ㄱ"'
+
+
 def test_with_all_readings_the_root_is_recomputed(corpus: dict[str, BuiltBundle]) -> None:
     built = corpus[ALL_READINGS]
     facts = verify(built.text, built.trusted).facts

@@ -8,15 +8,22 @@ import pytest
 from ledger.proofs.verifier import ProofError, verify
 from tests.support.bundle_mutants import judge
 from tests.support.verify_page import case, judged
-from tests.support.worlds import CONTRACT, MANIFEST, OTHER, OWNER, ROW, World, leaf
+from tests.support.worlds import CONTRACT, END, MANIFEST, OTHER, OWNER, ROW, START, World, leaf
 
 OWN = b"\x66" * 20
+TRUSTED_AT = START + 10**7 + 1010
+"""Time of the trusted block, in seconds since 1970."""
 
 
 def manifest(**parts: Any) -> dict[str, Any]:
     return {
         name: MANIFEST[name] | parts.pop(name, {}) for name in ("carbon", "evidence", "period")
     } | {"meters": parts.pop("meters", MANIFEST["meters"])}
+
+
+def with_more(value: str) -> str:
+    """Return the text of the manifest with one value more."""
+    return f'{json.dumps(MANIFEST)[:-1]}, "more": {value}}}'
 
 
 GOOD: dict[str, World] = {
@@ -26,8 +33,16 @@ GOOD: dict[str, World] = {
     "as far back as can be": World(distance=8191),
     "serials in the retirement": World(bundle={"serials": [5, 100]}),
     "in deficit": World(deficit_kg=3, status=2),
+    "with an expiry to come": World(expires_at=END + 10**8),
+    "past its expiry": World(expires_at=TRUSTED_AT),
     "a hostile name": World(beneficiary='"\n\u202eok\x1b[2J\ufeff\U0001f33f'),
+    "a name of signs without ink": World(
+        beneficiary="A\u3164\u115f\u2800\u034f\u17b5\u180d\ufe0f\uffa0\U000e01ef"
+    ),
     "a name of ten thousand signs": World(beneficiary="é" * 10_000),
+    "a manifest as deep, and a number as long, as may be": World(
+        manifest=with_more("[" * 99 + "9" * 100 + "]" * 99)
+    ),
     "readings with proofs": World(
         bundle={
             "readings": {
@@ -108,7 +123,7 @@ WRONG: dict[str, tuple[World, str]] = {
     "a manifest of a number": (World(manifest="7"), "manifest: the text behind the hash"),
     "a manifest with meters of text": (
         World(manifest=json.dumps(MANIFEST | {"meters": "M1"})),
-        "manifest: it has no list",
+        "manifest: the text behind the hash",
     ),
     "a manifest with a list for a serial": (
         World(manifest=json.dumps(MANIFEST | {"meters": [{"serial": ["M1"]}]})),
@@ -116,7 +131,7 @@ WRONG: dict[str, tuple[World, str]] = {
     ),
     "a manifest with no list of meters": (
         World(manifest=json.dumps(MANIFEST | {"meters": {}}), bundle={"readings": None}),
-        "manifest: it has no list",
+        "manifest: the text behind the hash",
     ),
     "a manifest with a meter of nothing": (
         World(manifest=json.dumps(MANIFEST | {"meters": [{}]})),
@@ -130,6 +145,18 @@ WRONG: dict[str, tuple[World, str]] = {
         World(manifest=manifest(evidence={"leaves": "2"})),
         "readings: they are not as many",
     ),
+    "a manifest deeper than every Python reads": (
+        World(manifest=with_more("[" * 101 + "]" * 101)),
+        "manifest: not JSON as it is written here: nested too deep",
+    ),
+    "a manifest too deep for any Python": (
+        World(manifest=with_more("[" * 5000 + "]" * 5000)),
+        "manifest: not JSON",
+    ),
+    "a manifest with a number longer than every Python reads": (
+        World(manifest=with_more("9" * 101)),
+        "manifest: not JSON",
+    ),
     "a manifest that is no JSON": (World(manifest="{"), "manifest: not JSON"),
     "a manifest with a key twice": (
         World(manifest='{"carbon":1,"carbon":1}'),
@@ -141,6 +168,14 @@ WRONG: dict[str, tuple[World, str]] = {
             bundle={"readings": {"meters": ["M1"], "rows": [ROW, OTHER, ROW], "proofs": None}},
         ),
         "readings: a reading stands twice",
+    ),
+    "a meter named twice": (
+        World(
+            bundle={
+                "readings": {"meters": ["M1", "M1"], "rows": [ROW, [1, *OTHER[1:]]], "proofs": None}
+            }
+        ),
+        "format: meters, rows and proofs",
     ),
     "a reading for another": (
         World(
@@ -164,7 +199,7 @@ STATES: dict[str, tuple[list[int], str]] = {
 }
 
 
-def of_batch(serials: list[int]) -> World:
+def of_batch(serials: list[int] | None) -> World:
     """Return the world with a bundle that has no retirement in it."""
     document = json.loads(World().build()[0])
     return World(bundle={"serials": serials, "events": document["events"][:1]})
@@ -181,6 +216,33 @@ def test_all_is_well(name: str) -> None:
     assert verdict.facts["retired"]["sender"].hex() == OWNER.address[2:].lower()
     assert verdict.facts["retired"]["beneficiary"] == GOOD[name].beneficiary
     assert all(words.isprintable() for _, words in verdict.checks)
+
+
+@pytest.mark.parametrize(
+    ("world", "said"),
+    [
+        (World(), "active;"),
+        (World(expires_at=TRUSTED_AT + 1), "active, which expires at 2014-04-26T18:03:31Z;"),
+        (World(expires_at=TRUSTED_AT), "active, which expired at 2014-04-26T18:03:30Z;"),
+        (World(status=2, expires_at=1), "suspended, which expired at 1970-01-01T00:00:01Z;"),
+    ],
+)
+def test_a_batch_past_its_expiry_is_not_said_to_be_active_alone(world: World, said: str) -> None:
+    """Its status is written when somebody records the expiry; it moves no more before that, too (CC-33)."""
+    words = dict(verify(*world.build()).checks)["batch"]
+    assert words.startswith(f"the block contains batch 21474836487, {said}"), words
+
+
+def test_without_the_retirement_nobody_is_told_for_whom_it_was() -> None:
+    """Whoever takes the event out of another's bundle must not have one of retired serials without a name."""
+    unnamed = "for whom the serials were retired"
+    cases = {"retired": ([1, 100], True), "held": ([101, 950], False), "batch": (None, False)}
+    for serials, missing in cases.values():
+        text, trusted = of_batch(serials).build()
+        said = judge(text, trusted)
+        assert (unnamed in said["not_proven"]) is missing, serials
+        assert judged([case(text, trusted)]) == [said]
+    assert unnamed not in judge(*World().build())["not_proven"]
 
 
 @pytest.mark.parametrize("name", WRONG)

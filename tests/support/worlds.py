@@ -94,6 +94,7 @@ class World:
     retired_kg: int = 100
     cancelled_kg: int = 50
     deficit_kg: int = 0
+    expires_at: int = 0
     period_start: int = START
     period_end: int = END
     claimed_end: int = END
@@ -170,7 +171,7 @@ class World:
 
     def _batch(self) -> int:
         parts = ((self.status, 0), (self.issued_kg, 8), (self.retired_kg, 48))
-        times = ((self.period_start, 128), (self.period_end, 160), (END + 10**8, 224))
+        times = ((self.period_start, 128), (self.period_end, 160), (self.expires_at, 224))
         return sum(value << bit for value, bit in (*parts, (self.cancelled_kg, 88), *times))
 
     def _signed(self, account: Any, nonce: int) -> bytes:

@@ -6,6 +6,8 @@ from typing import Any
 from ledger.proofs.verifier.errors import ProofError, require
 
 FORMAT = "truetonne-bundle/1"
+DEEPEST, DIGITS_MAX = 100, 100
+"""Of JSON: so deep its values are nested, and so long its numbers are, whatever reads them."""
 
 # A shape is a range of whole numbers, or a number of bytes; str, bytes or int: text, any bytes, a
 # number written as text; a list of one shape, a tuple of several, an object; or (None, shape): or null.
@@ -45,20 +47,32 @@ def parse_bundle(text: str) -> dict[str, Any]:
     fits = fits and used == set(range(len(ancestors) + 1))
     require(fits, "an ancestor leads nowhere, or a block is not in the bundle")
     if readings is not None:
-        rows, proofs = readings["rows"], readings["proofs"]
+        meters, rows, proofs = map(readings.get, ("meters", "rows", "proofs"))
         fits = rows and (proofs is None or len(proofs) == len(rows))
-        fits = fits and {row[0] for row in rows} == set(range(len(readings["meters"])))
+        fits = fits and len(set(meters)) == len(meters)
+        fits = fits and {row[0] for row in rows} == set(range(len(meters)))
         require(fits, "meters, rows and proofs of the readings do not belong together")
     return bundle
 
 
 def parse_json(text: str) -> Any:
-    """Return what a JSON text says; its numbers are whole, and no key stands twice."""
+    """Return what a JSON text says; its numbers are whole, and no key stands twice.
+
+    How deep a bundle is, its shape says; of the text of a manifest see ``require_shallow``.
+    """
     hooks: dict[str, Any] = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), _number)
     try:
         return json.loads(text, object_pairs_hook=_once, **hooks)
     except (ValueError, RecursionError) as error:
         raise ProofError(f"not JSON as it is written here: {str(error)[:80]}") from None
+
+
+def require_shallow(value: Any, left: int = DEEPEST) -> None:
+    """Raise ``ProofError`` where values are nested deeper than is read here."""
+    require(left >= 0, "not JSON as it is written here: nested too deep")
+    parts = list(value.values()) if isinstance(value, dict) else value
+    for part in parts if isinstance(parts, list) else ():
+        require_shallow(part, left - 1)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -68,7 +82,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> int:
-    if not text.removeprefix("-").isdecimal() or str(int(text)) != text:
+    whole = text.removeprefix("-").isdecimal() and len(text) <= DIGITS_MAX
+    if not whole or str(int(text)) != text:
         raise ValueError(f"{text[:20]} is not a whole number in its one spelling")
     return int(text)
 

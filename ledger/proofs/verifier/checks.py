@@ -1,11 +1,12 @@
 """The checks of a bundle, in order, each in plain words; the first that fails ends it."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from ledger.proofs.verifier import blocks, ledger, rlp
-from ledger.proofs.verifier.bundle import parse_bundle, parse_json
+from ledger.proofs.verifier.bundle import parse_bundle, parse_json, require_shallow
 from ledger.proofs.verifier.errors import ProofError, require
 from ledger.proofs.verifier.trie import keccak256, lookup
 
@@ -25,9 +26,14 @@ NOT_PROVEN = (
 _LEFT_OUT = {
     "creation": "by what init code, and with which arguments, the contract was made",
     "serials": "what became of single serials",
+    "retired": "for whom the serials were retired",
     "manifest": "how the kilograms were calculated",
     "readings": "on which readings the kilograms rest",
 }
+_WITHOUT_INK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that nobody sees (Unicode's Default_Ignorable_Code_Point), and braille's blank."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,10 @@ def verify(text: str, trusted: Trusted) -> Verdict:
         failed = ProofError(f"{name}: {error}")
         failed.check, failed.done = name, tuple(verdict.checks)
         raise failed from None
-    verdict.not_proven += tuple(_LEFT_OUT[part] for part in _LEFT_OUT if bundle[part] is None)
+    facts = verdict.facts
+    unnamed = facts.get("serials", {}).get("state") == "retired" and "retired" not in facts
+    parts = bundle | {"retired": None if unnamed else ""}
+    verdict.not_proven += tuple(_LEFT_OUT[part] for part in _LEFT_OUT if parts[part] is None)
     return verdict
 
 
@@ -86,8 +95,8 @@ class _Checks:
         header = blocks.read_header(self.bundle["header"])
         require(header.hash == self.trusted.block_hash, f"its hash is {_hex(header.hash)}")
         self.headers.append(header)
-        self.facts |= {"block": header.number, "time": _time(header)}
-        return f"the block you trust is number {header.number}, of {_time(header)}"
+        self.facts |= {"block": header.number, "time": _time(header.time)}
+        return f"the block you trust is number {header.number}, of {_time(header.time)}"
 
     def contract(self) -> str:
         address, chain_id = self.bundle["contract"], self.bundle["chain_id"]
@@ -110,7 +119,11 @@ class _Checks:
         batch = self.facts["batch"] = ledger.read_batch(packed) | {"deficit_kg": deficit}
         batch["id"], kinds = number, ("issued", "retired", "cancelled", "deficit")
         words = ", ".join(f"{batch[f'{kind}_kg']} {kind}" for kind in kinds)
-        return f"the block contains batch {number}, {batch['status']}; of its kilograms are {words}"
+        state, end = batch["status"], batch["expires_at"]
+        if end:  # a status is written later than its time, or never
+            expires = "expired" if end <= self.headers[0].time else "expires"
+            state += f", which {expires} at {_time(end)}"
+        return f"the block contains batch {number}, {state}; of its kilograms are {words}"
 
     def log(self) -> str:
         seq, head = self.slot("counters") % 2**64, ledger.word(self.slot("head"))
@@ -134,7 +147,7 @@ class _Checks:
         named = f"block {anchor.number} contains the hash of"
         require(ledger.word(kept) == header.hash, f"{named} another block {header.number}")
         self.headers.append(header)
-        return f"{named} block {header.number}, of {_time(header)}"
+        return f"{named} block {header.number}, of {_time(header.time)}"
 
     def event(self, each: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """Return an event of the contract, and in words where it stands."""
@@ -149,7 +162,7 @@ class _Checks:
         require(address == self.trusted.address, "the log is of another contract")
         event = ledger.read_event(each["kind"], topics, data)
         require(event["batch_id"] == self.bundle["batch_id"], "it is of another batch")
-        place = {"block": header.number, "time": _time(header)}
+        place = {"block": header.number, "time": _time(header.time)}
         self.facts[each["kind"]] = event | place | {"transaction": transaction, "sender": sender}
         by = f"by transaction {_hex(transaction)}, signed by {_hex(sender)}"
         return event, f"{by}, in block {header.number}"
@@ -183,10 +196,12 @@ class _Checks:
         text, event = self.bundle["manifest"], self.facts["issued"]
         require(keccak256(text.encode()) == event["manifest_hash"], "its hash is not the event's")
         stated = parse_json(text)
+        require_shallow(stated)
         try:
             said = stated["evidence"]["root"], stated["carbon"]["issued_kg"]
-            require(isinstance(stated["meters"], list), "it has no list of meters")
-            self.meters = {meter["serial"] for meter in stated["meters"]}
+            self.meters = {
+                meter["serial"] for meter in [] + stated["meters"]
+            }  # only a list adds up
             self.leaves = stated["evidence"]["leaves"]
             period = [stated["period"][name] for name in ("from_s", "to_s")]
         except (KeyError, TypeError):
@@ -231,14 +246,19 @@ def _slot(storage_root: bytes, place: int, nodes: list[bytes]) -> int:
 
 def shown(text: str) -> str:
     """Return somebody's text in quotes; signs that do not show as themselves by their numbers."""
-    plain = {sign for sign in text if sign.isprintable() and sign not in '"\\'}
+    plain = {sign for sign in text if shows(sign) and sign not in '"\\'}
     return f'"{"".join(sign if sign in plain else f"<{ord(sign):x}>" for sign in text)}"'
+
+
+def shows(sign: str) -> bool:
+    """Return whether a sign shows as itself."""
+    return sign.isprintable() and not _WITHOUT_INK.match(sign)
 
 
 def _hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
-def _time(header: blocks.Header) -> str:
+def _time(seconds: int) -> str:
     end = 253402300799  # of the calendar
-    return datetime.fromtimestamp(min(header.time, end), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(min(seconds, end), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
