@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cli.command import Invocation, command, command_group
-from cli.files import written_aside
+from cli.files import Writable, written_aside
 from cli.output import Table, counted
 from ledger.errors import BadInput
 from ledger.spreadsheets import guarded
@@ -98,8 +98,11 @@ def show_log(
 def export(
     run: Invocation,
     out: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The file; it is made anew.")
-    ],
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The file, made anew; stdout without it."
+        ),
+    ] = None,
     format: Annotated[
         Literal["jsonl", "csv"],
         typer.Option("--format", help="Lines of JSON, or CSV with JSON in the last two columns."),
@@ -110,9 +113,13 @@ def export(
     done_from: From = None,
     before: Before = None,
 ) -> None:
-    """Write the audit log to a file, the oldest entry first; the file appears when it is whole."""
+    """Write the audit log, the oldest entry first; a file appears when it is whole."""
     filters = _filters(user, action, resource, done_from, before)
     entries = _entries(run, filters, "asc", None)
+    if out is None:
+        run.output.require_text("the entries")
+        _write(run.output, format, entries)
+        return
     with (
         written_aside(out) as aside,
         aside.open("w", encoding="utf-8", newline="") as stream,
@@ -174,7 +181,7 @@ def verify(
     return 1 if wrong else 0
 
 
-def _write(stream: TextIO, format: str, entries: Iterator[AuditEntry]) -> int:
+def _write(stream: Writable, format: str, entries: Iterator[AuditEntry]) -> int:
     count = 0
     writer = csv.writer(stream, lineterminator="\n")
     if format == "csv":

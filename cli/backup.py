@@ -46,7 +46,7 @@ _log = logging.getLogger("truetonne.backup")
 
 def register(group: typer.Typer) -> None:
     """Add the commands to ``db``."""
-    taking = command_group("Back the database up.")
+    taking = command_group("Back the database up; without a command, all of it.", alone=full)
     command(taking, "full")(full)
     command(taking, "incremental")(incremental)
     command(taking, "binlogs")(binlogs)
@@ -209,14 +209,15 @@ def _fetch(run: Invocation, db: Database, store: Store) -> int:
 
 def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
     from ledger.backup.manifest import Kind
+    from ledger.backup.overview import rehearse
     from ledger.backup.store import utc_now
     from ledger.backup.taking import take
 
     begun = time.monotonic()
     if dry_run:
-        store = store_for(run, to)
-        document = {"kind": name, "to": str(store.folder), "dry_run": True}
-        run.output.result(document, f"would keep a {name} backup in {store.folder}")
+        folder = rehearse(run.settings, to)
+        document = {"kind": name, "to": str(folder), "dry_run": True}
+        run.output.result(document, f"would keep a {name} backup in {folder}")
         return
     with _taking(run, to) as (db, store):
         kept = take(db, store, Kind(name), utc_now())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from cli.command import Invocation, command
-from cli.files import written_aside
+from cli.files import Writable, written_aside
 from cli.output import counted
 from ledger.errors import BadInput
 
@@ -31,7 +32,12 @@ Where = Annotated[
         help="Only rows with this: a filter of the list in the API. May be given several times.",
     ),
 ]
-Out = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write it to this file.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write it to this file; stdout without it."
+    ),
+]
 
 
 def register(root: typer.Typer) -> None:
@@ -42,25 +48,32 @@ def register(root: typer.Typer) -> None:
 def export(
     run: Invocation,
     name: Name,
-    out: Out,
+    out: Out = None,
     form: Form = "csv",
     where: Where = None,
     order: Annotated[
         Literal["asc", "desc"], typer.Option("--order", help="asc: oldest first; desc: newest.")
     ] = "asc",
 ) -> None:
-    """Write a list to a file: all of it, from one snapshot of the books."""
+    """Write a list: all of it, from one snapshot of the books."""
     from api.exports.formats import Format
     from api.exports.stream import Counted, export_named, pieces
     from api.finality import ChainView
     from cli.books import reading
 
+    if out is None:
+        run.output.require_text("the rows")
+        if form == "parquet":
+            raise BadInput("--format parquet needs --output FILE: it is no text", code="usage")
     exported = export_named(name)
     parameters = _parameters(exported.parameters, _pairs(where or ()), order)
     counted_rows, digest = Counted(), hashlib.sha256()
     sent = pieces(lambda: reading(run.settings), exported, parameters, Format(form), counted_rows)
     view = next(sent)
     assert isinstance(view, ChainView)
+    if out is None:
+        _print(run.output, sent)
+        return
     # A file that is not whole has another name: nobody takes it for the export.
     with (
         written_aside(out) as aside,
@@ -83,6 +96,13 @@ def export(
         "before the mirror began" if view.as_of_block is None else f"as of block {view.as_of_block}"
     )
     run.output.result(document, f"wrote {counted(counted_rows.rows, 'row')} to {out}, {moment}")
+
+
+def _print(stream: Writable, sent: Iterator[object]) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for piece in sent:
+        assert isinstance(piece, bytes)
+        stream.write(decoder.decode(piece))
 
 
 def _pairs(where: Sequence[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ledger.errors import DependencyDown, TruetonneError
+from ledger.errors import BadInput, DependencyDown, TruetonneError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,6 +85,19 @@ class Output:
         """
         with self._kept():
             return self._stdout.write(text)
+
+    def require_text(self, what: str) -> None:
+        """Refuse ``--json`` where stdout is to carry something else.
+
+        Raises
+        ------
+        BadInput
+            If the answer is one JSON document.
+        """
+        if self.as_json:
+            raise BadInput(
+                f"--json needs --output FILE: {what} would stand in the document's place"
+            )
 
     def flush(self) -> None:
         """Write what is still to be written.

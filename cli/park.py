@@ -232,10 +232,8 @@ def export(
     wanted = kind_named(kind)
     filters = _filters(where, wanted)
     form = _form(file_format, output)
-    if run.output.as_json and output is None:
-        raise BadInput(
-            "--json needs --output FILE: the records would stand in the document's place"
-        )
+    if output is None:
+        run.output.require_text("the records")
     # A file that is not whole has another name: nobody takes it for the export.
     with open_books(run.settings) as db, db.read() as session:
         found = all_records(session, wanted, filters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -45,13 +46,39 @@ def store_of(settings: Settings, folder: Path | None = None, *, make_key: bool =
     BadInput
         If none is named, or the key file cannot be used.
     """
+    place = _folder_of(settings, folder)
+    return Store(place, backup_keys(settings.backup_key_file, make=make_key))
+
+
+def rehearse(settings: Settings, folder: Path | None = None) -> Path:
+    """Look at the folder and the key of a backup, make neither, and return the folder.
+
+    Raises
+    ------
+    BadInput
+        If a backup could not be taken into it, or the key file cannot be used.
+    """
+    place = _folder_of(settings, folder)
+    # The first backup makes the key file.
+    if item_names(place) or settings.backup_key_file.exists():
+        backup_keys(settings.backup_key_file)
+    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(
+            f"backup folder {place}: {there} cannot be written; name a folder of yours",
+            code="backup-folder",
+        )
+    return place
+
+
+def _folder_of(settings: Settings, folder: Path | None) -> Path:
     place = folder or settings.backup_folder
     if place is None:
         raise BadInput(
             "no backup folder is named; set TRUETONNE_BACKUP_FOLDER, or name one on the command line",
             code="no-backup-folder",
         )
-    return Store(place, backup_keys(settings.backup_key_file, make=make_key))
+    return place
 
 
 def standing(settings: Settings, now: datetime) -> Standing | None:

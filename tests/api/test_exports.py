@@ -427,7 +427,18 @@ def test_the_command_writes_what_the_api_sends(
         sent = client.get(f"/v1/credits/export?status=retired&format={form}").content
         if form != "parquet":  # whose metadata names the settings of its maker
             assert out.read_bytes() == sent
+            assert run(words[:4] + words[6:]) == 0  # without a file
+            assert capsys.readouterr().out.encode() == sent
     assert list(at_books.glob("*.part")) == []
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--format", "parquet"]])
+def test_stdout_takes_text_alone(
+    at_books: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert run(["export", "credits", *words]) == 2
+    said = capsys.readouterr()
+    assert "needs --output FILE" in said.out + said.err
 
 
 @pytest.mark.parametrize(

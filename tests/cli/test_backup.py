@@ -249,6 +249,45 @@ def test_the_off_site_command(books: Program) -> None:
     assert books("db", "restore", "far", "--into", "x.db").code == 0
 
 
+def test_a_dry_run_needs_no_key_before_the_first_backup(books: Program) -> None:
+    before = books.files()
+    ended = books("db", "backup", "full", "--dry-run", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json() == {
+        "kind": "full",
+        "to": str(books.folder / "backups"),
+        "dry_run": True,
+    }
+    assert books.files() == before
+
+
+def test_a_dry_run_misses_the_key_of_backups_that_are_there(books: Program) -> None:
+    assert books("db", "backup", "full").code == 0
+    (books.folder / ".truetonne" / "backup.key").unlink()
+    assert (
+        "bring it from where its copy is kept"
+        in books("db", "backup", "full", "--dry-run").one_line()
+    )
+
+
+def test_a_dry_run_refuses_a_folder_that_is_none(books: Program) -> None:
+    (books.folder / "file").write_text("")
+    for place in ("file", "file/below"):
+        ended = books("db", "backup", "full", "--to", place, "--dry-run", "--json")
+        assert ended.code == 2, ended.out
+
+
+def test_backup_without_a_word_is_a_full_one(books: Program) -> None:
+    would = books("db", "backup", "--dry-run", "--json").json()
+    assert would["kind"] == "full"
+    (kept,) = books("db", "backup", "--to", "elsewhere", "--json").json()["kept"]
+    assert kept["kind"] == "full"
+    assert len(list((books.folder / "elsewhere").glob("*-full-*"))) == 1
+    refused = books("db", "backup", "--to", "elsewhere", "incremental")
+    assert refused.code == 2
+    assert "options stand after the command" in refused.one_line()
+
+
 def test_dry_runs_write_nothing(books: Program) -> None:
     assert books("db", "backup", "full").code == 0
     before = books.files()

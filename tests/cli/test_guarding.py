@@ -53,6 +53,8 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
     assert (good.code, good.out) == (0, f"as written, up to {head}\n")
     house("audit", "export", "-o", "log.jsonl")
     file = house.folder / "log.jsonl"
+    assert house("audit", "export").out == file.read_text()
+    assert house("audit", "export", "--json").code == 2
     lines = file.read_text().splitlines(keepends=True)
     away = {"database_url": "sqlite:///none.db"}  # an auditor has no database
     checked = house("audit", "verify", "log.jsonl", "--head", head, **away)
