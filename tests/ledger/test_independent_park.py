@@ -153,7 +153,9 @@ class RandomPark:
         for part in parts:
             self.dice.shuffle(part)
             path = self.folder / f"{next(self.numbers)}.csv"
-            lines = [f"{datetime.fromtimestamp(at_s, UTC).isoformat()},{text}" for at_s, text in part]
+            lines = [
+                f"{datetime.fromtimestamp(at_s, UTC).isoformat()},{text}" for at_s, text in part
+            ]
             path.write_text("\n".join(["time,value", *lines]) + "\n")
             report = import_file(self.db, "park", code, path)
             kept = report.new + report.unchanged + report.conflicts

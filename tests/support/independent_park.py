@@ -1,7 +1,7 @@
 """A second implementation of a park's interval meters, from the sentences of the documents, that shares no code.
 
-``docs/meter-files.md`` says what becomes of a row, ``docs/methodology.md`` what a period comes to. Numbers are fractions
-from the text on; a meter is all of its rows, so that no order of files can matter.
+``docs/meter-files.md`` says what becomes of a row, ``docs/methodology.md`` what a period comes to. Numbers are
+fractions from the text on; a meter is all of its rows, so that no order of files can matter.
 """
 
 from collections import defaultdict
@@ -91,7 +91,9 @@ def judged(meter: Instrument, zone: ZoneInfo) -> dict[tuple[int, str], int]:
             if text not in values:
                 quality = NEEDLESS
             elif text == chosen:
-                quality = _of_chosen(meter, least, CONTRADICTED if len({*values.values()}) > 1 else USED)
+                quality = _of_chosen(
+                    meter, least, CONTRADICTED if len({*values.values()}) > 1 else USED
+                )
             else:
                 quality = RESPELLED if values[text] == least else CLAIMS_MORE
             found[start_s, text] = quality
