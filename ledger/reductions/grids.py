@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from ledger.reductions.zones import epoch_s, legal_day, legal_day_start_s, utc_of
+from ledger.reductions.zones import epoch_s, legal_day, legal_day_end_s, utc_of
 from ledger.units import DAY_S, HOUR_S
 
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
@@ -102,10 +102,16 @@ class _Clock:
         day = legal_day(seconds, self._where)
         points = self._points(day)
         if at_end and seconds == points[0]:
-            return self._points(day - timedelta(days=1))[-2]
+            return self._last_before(day)
         if seconds not in points:
             return None
         return points[points.index(seconds) - 1] if at_end else seconds
+
+    def _last_before(self, day: date) -> int:
+        """Return the start of the last interval before a legal day; a date that a zone left out has none."""
+        while len(points := self._points(day - timedelta(days=1))) < 2:
+            day -= timedelta(days=1)
+        return points[-2]
 
     def nearest_s(self, seconds: int) -> int:
         points = self._points(legal_day(seconds, self._where))
@@ -127,7 +133,9 @@ def clock_points(day: date, where: ZoneInfo, interval_s: int) -> list[int]:
         epoch_s((midnight + timedelta(seconds=at)).replace(tzinfo=where))
         for at in range(0, DAY_S, interval_s)
     }
-    return sorted({*points, legal_day_start_s(day + timedelta(days=1), where)})
+    end_s = legal_day_end_s(day, where)
+    # A date that the zone left out (Samoa's 30 December 2011) ends where it begins: its times are of the next day.
+    return sorted({*(point for point in points if point < end_s), end_s})
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ all lines of its slot. What contradicts the file is a ``Difference`` that names 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ledger.reductions.manifest_shapes import Manifest1
@@ -28,7 +28,9 @@ class Judged:
 
 
 def judge(
-    manifest: Manifest1, lines: Iterable[Line], no_value: Mapping[str, Iterable[str]] | None = None
+    manifest: Manifest1,
+    lines: Iterable[Line],
+    no_value: Mapping[str, Collection[tuple[int, str]]] | None = None,
 ) -> Judged:
     """Return the readings that stand in a file, each with the quality that follows from the rules.
 
@@ -38,7 +40,8 @@ def judge(
     Parameters
     ----------
     no_value
-        Texts of each meter that mean "no value", besides those that the manifest names.
+        Starts and texts of each meter's rows without a value, as the books have them; ``None``: as the manifest and
+        the lines say.
     """
     tables = {table.serial: table for table in manifest.meters}
     judged = Judged({serial: () for serial in tables})
@@ -63,7 +66,8 @@ def judge(
                 )
             )
             continue
-        meter = MeterJudge(manifest, table, (no_value or {}).get(serial, ()), judged.differences)
+        known = None if no_value is None else no_value.get(serial, ())
+        meter = MeterJudge(manifest, table, known, judged.differences)
         once = _once(sorted(given, key=_order), judged.differences)
         judged.readings[serial] = tuple(meter.readings(once))
     return judged

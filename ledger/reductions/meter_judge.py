@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fractions import Fraction
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from ledger.reductions.runs import Reading
 from ledger.reductions.zones import day_starts, utc_of, zone
 
 _YEAR_2106_S = 2**32
+_EMPTY = (Quality.MISSING_SENTINEL, Quality.SUPERSEDED_EMPTY)
 _UNUSED_INSTANTS = (
     Quality.SUPERSEDED_SAME_VALUE,
     Quality.REGISTER_CONFLICT,
@@ -53,7 +54,8 @@ class MeterJudge:
     manifest, table
         The manifest, and what it says of the meter.
     no_value
-        Texts that mean "no value", besides those that the manifest names.
+        Starts and texts of the rows without a value, where the books are at hand. ``None``: the texts that the
+        manifest names are none, but for numbers whose line says that they count as one.
     differences
         Where what contradicts a line is noted.
     """
@@ -62,7 +64,7 @@ class MeterJudge:
         self,
         manifest: Manifest1,
         table: MeterTable1,
-        no_value: Iterable[str],
+        no_value: Collection[tuple[int, str]] | None,
         differences: list[Difference],
     ) -> None:
         more = table if isinstance(table, MeterTable2) else None
@@ -71,7 +73,8 @@ class MeterJudge:
         self._scale = UNITS[self._kind][table.unit]
         self._register = more.register if more else False
         self._stuck_hours = more.stuck_hours if more else 0
-        self._no_value = {*no_value, *(more.no_value_texts if more else ())}
+        self._no_value = no_value
+        self._no_value_texts = frozenset(more.no_value_texts if more else ())
         rated = None if table.rated_kw is None else Fraction(table.rated_kw)
         self._limits = limits_of(table.role, rated, self._kind, table.interval_s)
         self._from_s, self._to_s = manifest.period.from_s, manifest.period.to_s
@@ -120,7 +123,7 @@ class MeterJudge:
                 self._note(line, ".start_s", line.start_s, expected)
                 continue
             try:
-                value = self._value(line.text, instant)
+                value = self._value(line, instant)
             except ValueError as error:
                 self._note(line, ".text", line.text, str(error))
                 continue
@@ -146,8 +149,24 @@ class MeterJudge:
             self._note(line, ".end_s", line.end_s, line.start_s + expected)
         return duration_s == expected
 
-    def _value(self, text: str, instant: bool) -> Value:
-        if not text or text in self._no_value:
+    def _has_none(self, line: Line) -> bool:
+        """Return whether a line says that there is no value.
+
+        A text may mean that in one row and be a number in another of the same meter: ``missing`` was declared after
+        the first import, or for one of two sources, or ``9,999`` is stored as ``9.999``, which the source declares.
+        Nothing but the row tells, and the root stands over what it says.
+        """
+        if not line.text:
+            return True
+        if self._no_value is not None:
+            return (line.start_s, line.text) in self._no_value
+        return line.text in self._no_value_texts and (
+            line.quality in _EMPTY or not _is_number(line.text, self._scale)
+        )
+
+    def _value(self, line: Line, instant: bool) -> Value:
+        text = line.text
+        if self._has_none(line):
             return None
         if self._register and not instant:
             return fitted(*energy_of(text, self._scale))
@@ -231,6 +250,14 @@ def _unused(line: Line, value: Value, valued: bool) -> Quality:
         if line.quality == quality:
             return quality
     return Quality.REGISTER_CONFLICT
+
+
+def _is_number(text: str, scale: int) -> bool:
+    try:
+        parse_value(text, scale)
+    except ValueError:
+        return False
+    return True
 
 
 def _named(quality: int) -> str:

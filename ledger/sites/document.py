@@ -140,7 +140,7 @@ class Table:
         if value < 0 or value >= below or value != value.quantize(Decimal(1).scaleb(-decimals)):
             raise self.wrong(
                 key,
-                f"{key} must lie from 0 to {below} with at most {decimals} decimals, found {text}",
+                f"{key} must lie from 0 to below {below} with at most {decimals} decimals, found {text}",
             )
         return value
 

@@ -124,9 +124,9 @@ def _project(table: Table) -> ProjectSpec:
     table.require_known(_keys(ProjectSpec))
     completeness = Decimal(0)
     if table.has("completeness_min"):
-        completeness = table.amount("completeness_min", 4, 2)
-        if completeness > 1:
+        if Decimal(table.decimal("completeness_min")) > 1:
             raise table.wrong("completeness_min", "completeness_min is a share, from 0 to 1")
+        completeness = table.amount("completeness_min", 4, 2)
     return ProjectSpec(
         code=table.code("code"),
         methodology=table.text("methodology", 50),

@@ -5,12 +5,14 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import BooksDiffer, NotFound
 from ledger.readings.periods.evidence_files import (
@@ -23,7 +25,7 @@ from ledger.readings.periods.evidence_files import (
 from ledger.reductions.recompute import Verification, verify_files
 from tests.support.forms import long
 from tests.support.park import PARIS
-from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, write_csv
+from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
 
 FIRST = datetime(2014, 6, 1, tzinfo=PARIS).astimezone(UTC)
 JUNE = (date(2014, 6, 1), date(2014, 6, 3))
@@ -103,7 +105,50 @@ def test_declared_texts_for_no_value_are_found_again(sqlite_db: Database, tmp_pa
     (tmp_path / "other.json").write_text(spelled)
     result = verify_files(tmp_path / "other.json", tmp_path / READINGS)
     qualities = [item for item in result.differences if item.path.endswith(".quality")]
-    assert [item.recomputed for item in qualities] == ["302 outlier_below", "403 superseded_empty"]
+    assert [item.recomputed for item in qualities] == [
+        "302 outlier_below",
+        "401 superseded_in_conflict",
+    ]
+    # A number may be a value in one row and none in another; that it is none in no row is told.
+    (texts,) = [item for item in result.differences if "no_value_texts" in item.path]
+    assert "50" not in texts.recomputed
+
+
+@pytest.mark.parametrize("declared_first", [False, True])
+def test_a_number_that_is_no_value_in_some_rows_alone_is_found_again(
+    sqlite_db: Database, tmp_path: Path, declared_first: bool
+) -> None:
+    """What is stored stays a value or none, whatever ``missing`` says later; so one text may be both."""
+    declared = SITE.replace('time_zone = "offset"', 'time_zone = "offset"\nmissing = ["40"]')
+    sites = (declared, SITE) if declared_first else (SITE, declared)
+    for minutes, site in zip((0, 30), sites, strict=True):
+        bring(sqlite_db, tmp_path, [(minutes, "40"), (minutes + 10, "50")], site)
+    bring(sqlite_db, tmp_path, [(30, "45"), (0, "45")], sites[1])  # beside a 40 of each meaning
+    meter = meter_of(exported(sqlite_db, tmp_path))
+    assert meter["no_value_texts"] == ["40"]
+    assert meter["rows"] == {
+        "used": 3,
+        "used_in_conflict": 1,
+        "superseded_in_conflict": 1,
+        "superseded_empty": 1,
+    }
+    assert verify_files(tmp_path / MANIFEST, tmp_path / READINGS).valid
+    # Neither can be taken for the other.
+    for old, new in ((",1,101,40", ",1,403,40"), (",1,403,40", ",1,101,40")):
+        assert not again(tmp_path, old, new).valid
+
+
+def test_a_number_that_came_late_is_a_value_or_none_as_it_came(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    declared = SITE.replace('time_zone = "offset"', 'time_zone = "offset"\nmissing = ["40"]')
+    bring(sqlite_db, tmp_path, [(10 * slot, "60") for slot in range(6)])
+    issue(sqlite_db)
+    bring(sqlite_db, tmp_path, [(0, "40")])  # late: 20 kW less
+    bring(sqlite_db, tmp_path, [(10, "40"), (60, "40")], declared)  # late, and no value
+    found = correct(sqlite_db, "park-wind")
+    (row,) = found.found
+    assert row.effect_kg == Fraction(20, 6) * Fraction(-1, 2)
 
 
 def test_a_register_is_computed_again_from_its_texts(sqlite_db: Database, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ledger.readings.files.timeformats import parser_of
 from ledger.readings.files.times import DoubledTime, SkippedTime, TimeReader, zone
 from ledger.readings.files.writing import rewriter_of
 from ledger.reductions import Counts
-from ledger.reductions.grids import grid_of
+from ledger.reductions.grids import clock_points, grid_of
 from tests.support.plant import SITE, apply, imported
 
 START = datetime(2014, 6, 1, tzinfo=UTC)
@@ -906,6 +906,29 @@ def test_days_whose_label_is_their_end(sqlite_db: Database, tmp_path: Path) -> N
     changes = DAILY | {"label": '"end"'}
     bring(sqlite_db, tmp_path, daily(date(2015, 1, 1), 1), **changes)
     assert stored(sqlite_db)[0][0] == "2014-12-30T23:00"
+
+
+@pytest.mark.parametrize("minutes", [120, 720, 1440])
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("Pacific/Apia", date(2011, 12, 29), date(2011, 12, 31)),
+        ("Pacific/Kwajalein", date(1993, 8, 20), date(1993, 8, 22)),
+    ],
+)
+def test_a_date_that_a_zone_left_out_has_no_interval(
+    minutes: int, name: str, before: date, after: date
+) -> None:
+    where = zone(name)
+    grid = grid_of(where, minutes * 60)
+    border = int(datetime(after.year, after.month, after.day, tzinfo=where).timestamp())
+    last = grid.start_s(border, at_end=True)
+    assert last == border - minutes * 60
+    assert grid.duration_s(last) == minutes * 60
+    ended = datetime.fromtimestamp(border - 1, where).date()
+    assert ended == before
+    left_out = clock_points(before + timedelta(days=1), where, minutes * 60)
+    assert left_out == [border]
 
 
 @pytest.mark.parametrize("minutes", [120, 180, 240, 360, 480, 720, 1440])

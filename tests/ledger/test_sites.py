@@ -425,6 +425,7 @@ WRONG = [
     ('unit = "t/MWh"', 'unit = "t/kWh"', 13, "unknown unit 't/kWh'; did you mean 't/MWh'?"),
     ('purpose = "crediting_cm"', 'purpose = "crediting"', 11, "did you mean 'crediting_cm'?"),
     ('completeness_min = "0"', 'completeness_min = "1.5"', 32, "from 0 to 1"),
+    ('completeness_min = "0"', 'completeness_min = "95"', 32, "is a share, from 0 to 1"),
     ('completeness_min = "0"', 'completeness_min = "0.12345"', 32, "at most 4 decimals"),
     (
         'program = "internal"',

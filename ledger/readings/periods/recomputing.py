@@ -19,7 +19,7 @@ from ledger.readings.periods.certificates import certificates_of
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.readings.periods.issued import issued_periods
 from ledger.readings.rows.chains import Chain, Row
-from ledger.readings.rows.stored import late_readings_of, readings_of, texts_without_value
+from ledger.readings.rows.stored import late_readings_of, readings_of, rows_without_value
 from ledger.reductions.certificates import marked
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest_file import certificates_of as certificates_of_table
@@ -58,7 +58,7 @@ def recomputed_inputs(
     period = (issuance.from_s, issuance.to_s)
     tables = {table.serial: table for table in stated.meters}
     lines: list[Line] = []
-    no_value: dict[str, set[str]] = {}
+    no_value: dict[str, set[tuple[int, str]]] = {}
     for serial, meter_id in meter_ids_of(session, issuance).items():
         if late and is_register(tables[serial]):
             lines += chain_lines(session, stated, tables[serial], meter_id)
@@ -68,8 +68,8 @@ def recomputed_inputs(
                 readings += late_readings_of(session, meter_id, *period)
             for start_s, end_s, kind, quality, _, _, text in readings:
                 lines.append(Line(0, serial, start_s, end_s, kind, quality, text))
-        # What came late may have texts that the manifest does not know to mean no value.
-        no_value[serial] = texts_without_value(session, meter_id, *period)
+        # What came late may have texts that the manifest does not know to mean no value, and its quality says nothing.
+        no_value[serial] = rows_without_value(session, meter_id, *period)
     lines.sort(key=lambda line: (line.meter, line.start_s, line.text))
     judged = judge(stated, lines, no_value)
     wrong = [item for item in judged.differences if not item.path.endswith(".quality")]

@@ -42,19 +42,21 @@ def late_readings_of(session: Session, meter_id: int, from_s: int, to_s: int) ->
     return _stored(session, meter_id, from_s, to_s, late=True, lock=False)
 
 
-def texts_without_value(session: Session, meter_id: int, from_s: int, to_s: int) -> set[str]:
-    """Return the texts of a meter that its source declared to mean that there is no value."""
+def rows_without_value(
+    session: Session, meter_id: int, from_s: int, to_s: int
+) -> set[tuple[int, str]]:
+    """Return starts and texts of a meter's rows whose source declared the text to mean that there is no value."""
     intervals, instants = models.MeterReading, models.RegisterReading
-    found: set[str] = set()
+    found: set[tuple[int, str]] = set()
     for table, at_s in ((intervals, intervals.start_s), (instants, instants.at_s)):
-        query = select(table.text).where(
+        query = select(at_s, table.text).where(
             table.meter_id == meter_id,
             at_s >= from_s,
             at_s < to_s,
             table.value_digits.is_(None),
             table.text != "",
         )
-        found.update(session.scalars(query.distinct()).all())
+        found.update((start_s, text) for start_s, text in session.execute(query))
     return found
 
 

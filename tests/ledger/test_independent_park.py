@@ -1,0 +1,226 @@
+"""Random parks against a second implementation: files in any order, days of clock changes, what comes late."""
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ledger.corrections import correct
+from ledger.db import Database
+from ledger.readings import import_file, reductions_for
+from ledger.readings.periods.period import load_period
+from tests.support.forms import times
+from tests.support.independent_park import Balance, Instrument, Span, balance, judged, midnight_s
+from tests.support.plant import apply, issue
+
+DAYS = [
+    ("Europe/Berlin", date(2024, 3, 31)),
+    ("Europe/Berlin", date(2024, 10, 27)),
+    ("America/St_Johns", date(2024, 11, 3)),
+    ("America/Santiago", date(2024, 9, 8)),
+    ("Australia/Lord_Howe", date(2024, 4, 7)),
+    ("Asia/Kathmandu", date(2024, 2, 29)),
+]
+KG_PER_KWH, LEAKAGE, UNCERTAINTY = Fraction(4329, 10_000), Fraction(1, 50), Fraction(3, 100)
+# 0.84 kg/L x 43 GJ/t x 74.1 t/TJ
+DIESEL_T_PER_L = Fraction(84, 100_000) * 43 * Fraction(741, 10_000)
+SITE = """
+[site]
+code = "park"
+name = "Park"
+time_zone = "{zone}"
+country = "DE"
+
+[[factor]]
+code = "cm"
+version = "1"
+purpose = "crediting_cm"
+value = "432.9"
+unit = "g/kWh"
+source = "a test"
+verified = true
+
+[[factor]]
+code = "diesel"
+version = "1"
+purpose = "fuel"
+value = "74.1"
+unit = "t CO2/TJ"
+ncv_gj_per_t = "43"
+source = "a test"
+verified = true
+
+[project]
+code = "park-wind"
+methodology = "internal-grid-renewable"
+methodology_version = "1"
+factor = "cm"
+program = "internal"
+completeness_min = "0"
+leakage_share = "0.02"
+uncertainty_share = "0.03"
+"""
+UNITS = {
+    True: (("W", Fraction(1, 1000)), ("kW", Fraction(1)), ("MW", Fraction(1000))),
+    False: (("Wh", Fraction(1, 1000)), ("kWh", Fraction(1)), ("MWh", Fraction(1000))),
+}
+TEXTS = ("60", "60.0", "6e1", "", "-", "-7.5", "0", "119.99", "120", "120.01", "-20", "-21", "0.1")
+
+
+def random_meter(dice: random.Random, role: str, day: date) -> tuple[Instrument, str, str]:
+    """Return a meter, the keys of its ``[[device]]``, and those of its ``[[source]]``."""
+    power = role != "fuel" and dice.random() < 0.5
+    unit, base = ("L", Fraction(1)) if role == "fuel" else dice.choice(UNITS[power])
+    meter = Instrument(role, power, base, dice.choice([15, 30]), no_value=("-",))
+    device = ""
+    if role != "fuel" and dice.random() < 0.8:
+        # So that 120 is at the limit.
+        meter.rated_kw = 100 * base if power else 100 * base * 60 / meter.minutes
+        device += f'rated_kw = "{float(meter.rated_kw)}"\n'
+    if meter.supplies:
+        meter.stuck_hours = dice.choice([0, 1, 2, 24])
+        device += f"stuck_hours = {meter.stuck_hours}\n"
+    if role in ("generation", "import", "fuel") and dice.random() < 0.6:
+        meter.accuracy = Fraction(1, 2)
+        device += 'accuracy_class = "0.5"\n'
+        if dice.random() < 0.5:
+            meter.spans = [Span(day, day, Fraction(dice.choice([-3, 0]))), Span(day + timedelta(2))]
+        else:
+            meter.calibrated = False
+            device += "calibrated = false\n"
+    if role == "fuel":
+        meter.tonnes_per_unit = DIESEL_T_PER_L
+        device += 'fuel_factor = "diesel"\ndensity_kg_per_l = "0.84"\n'
+    kind = "fuel" if role == "fuel" else "power" if power else "energy"
+    return meter, device, f'kind = "{kind}"\nunit = "{unit}"\n'
+
+
+def tables_of(code: str, meter: Instrument, device: str, source: str) -> str:
+    """Return the tables of a meter in the site file."""
+    text = (
+        f'[[device]]\ncode = "{code}"\ntype = "a device"\nmeter_serial = "serial-{code}"\n'
+        f'role = "{meter.role}"\n{device}'
+        f'[[source]]\nname = "{code}"\ndevice = "{code}"\n{source}'
+        f'interval_minutes = {meter.minutes}\nlabel = "start"\nmissing = ["-"]\n'
+        'time_column = "time"\nvalue_column = "value"\ntime_zone = "offset"\n'
+    )
+    for span in meter.spans:
+        last = f'calibrated_to = "{span.last}"\n' if span.last else ""
+        error = f'measured_error = "{span.found}"\n' if span.found else ""
+        text += f'[[calibration]]\ndevice = "{code}"\ncalibrated_from = "{span.first}"\n'
+        text += last + error
+    return text
+
+
+class RandomPark:
+    """Some meters of each kind, and all rows of two legal days, of which the first has a change of the clocks."""
+
+    def __init__(self, db: Database, folder: Path, seed: int) -> None:
+        self.dice = random.Random(seed)
+        name, self.day = self.dice.choice(DAYS)
+        self.zone = ZoneInfo(name)
+        self.db, self.folder = db, folder
+        self.numbers = count()
+        roles = ["generation", "generation", "import", "load", "fuel", "storage"]
+        made = [random_meter(self.dice, role, self.day) for role in roles]
+        self.meters = {f"D{number}": meter for number, (meter, _, _) in enumerate(made)}
+        tables = [tables_of(code, *parts) for code, parts in zip(self.meters, made, strict=True)]
+        apply(db, SITE.format(zone=name) + "\n".join(tables))
+
+    @property
+    def after(self) -> date:
+        return self.day + timedelta(2)
+
+    def rows_of(self, meter: Instrument) -> list[tuple[int, str]]:
+        """Return rows of most slots, some of them with several: flat lines, spellings, contradictions, no values."""
+        rows: list[tuple[int, str]] = []
+        flat = 0
+        start_s, end_s = (midnight_s(day, self.zone) for day in (self.day, self.after))
+        for slot_s in range(start_s, end_s, meter.minutes * 60):
+            flat = flat - 1 if flat else self.dice.choice([0] * 15 + [5, 100])
+            number = self.dice.choice([0, 1, 1, 1, 1, 1, 1, 2, 3])
+            some = TEXTS[:3] if flat else (*TEXTS, str(self.dice.uniform(-1, 90)))
+            rows += [(slot_s, self.dice.choice(some)) for _ in range(number)]
+        return rows
+
+    def bring(self, code: str, rows: list[tuple[int, str]]) -> None:
+        """Import rows as files in any order, some of them in two."""
+        parts = [rows[number::3] + self.dice.sample(rows, len(rows) // 9) for number in range(3)]
+        for part in parts:
+            self.dice.shuffle(part)
+            path = self.folder / f"{next(self.numbers)}.csv"
+            lines = [
+                f"{datetime.fromtimestamp(at_s, UTC).isoformat()},{text}" for at_s, text in part
+            ]
+            path.write_text("\n".join(["time,value", *lines]) + "\n")
+            report = import_file(self.db, "park", code, path)
+            kept = report.new + report.unchanged + report.conflicts
+            assert (report.read, report.rejected, kept) == (len(part), 0, len(part))
+        self.meters[code].rows |= {*rows}
+
+    def expected(self, first: date, last: date) -> Balance:
+        return balance(
+            self.meters.values(),
+            self.zone,
+            first,
+            last,
+            kg_per_kwh=KG_PER_KWH,
+            leakage=LEAKAGE,
+            uncertainty=UNCERTAINTY,
+        )
+
+    def agrees(self, first: date, last: date, *, rows: bool = True) -> None:
+        """Compare a period, and what became of each of its rows."""
+        with self.db.read() as session:
+            (found,) = reductions_for(session, "park-wind", first, last)
+            inputs = load_period(session, "park-wind", first, last)
+        wanted = self.expected(first, last)
+        for name in ("export_kwh", "import_kwh", "project_t", "reductions_kg"):
+            assert getattr(found, name) == getattr(wanted, name), name
+        assert found.self_consumption is not None
+        assert found.self_consumption.self_kwh == wanted.self_kwh
+        assert found.issued_kg == wanted.issued_kg(inputs.carry_in_kg)
+        within = range(midnight_s(first, self.zone), midnight_s(last, self.zone))
+        for meter in inputs.meters:
+            qualities = {(item.start_s, item.text): int(item.quality) for item in meter.readings}
+            all_rows = judged(self.meters[meter.device_code], self.zone)
+            assert qualities == {row: what for row, what in all_rows.items() if row[0] in within}
+
+
+@pytest.mark.parametrize("seed", range(times(4, 60)))
+def test_every_row_and_every_sum_is_what_the_documents_say(
+    sqlite_db: Database, tmp_path: Path, seed: int
+) -> None:
+    park = RandomPark(sqlite_db, tmp_path, seed)
+    for code, meter in park.meters.items():
+        park.bring(code, park.rows_of(meter))
+    park.agrees(park.day, park.after)
+    park.agrees(park.day, park.day + timedelta(1))
+
+
+@pytest.mark.parametrize("seed", range(times(4, 60)))
+def test_issued_and_corrected_a_day_is_what_it_would_be_had_all_been_known(
+    sqlite_db: Database, tmp_path: Path, seed: int
+) -> None:
+    park = RandomPark(sqlite_db, tmp_path, 1000 + seed)
+    day = park.day, park.day + timedelta(1)
+    late = {}
+    for code, meter in park.meters.items():
+        rows = park.rows_of(meter)
+        early = [row for row in rows if park.dice.random() < 0.8]
+        late[code] = [row for row in rows if row not in early]
+        park.bring(code, early)
+    park.agrees(*day)
+    known_kg = issue(sqlite_db, day).reductions_kg
+    for codes in (list(late)[::2], list(late)[1::2]):
+        for code in codes:
+            park.bring(code, late[code])
+        for item in correct(sqlite_db, "park-wind").found:
+            known_kg += item.effect_kg
+        assert known_kg == park.expected(*day).reductions_kg
+    assert not correct(sqlite_db, "park-wind").found
+    park.agrees(day[1], park.after)
