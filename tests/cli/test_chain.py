@@ -226,7 +226,9 @@ def test_an_act_with_a_key_is_done_once(issued: Program) -> None:
     assert left() == before - 16
 
 
-def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
+@pytest.fixture(scope="module")
+def settled(issued: Program, chain: TestChain) -> tuple[Program, str]:
+    """The program after its trade was settled, step by step; and the key of the batch."""
     dry = good(issued("settle", "run", "--dry-run", "--json")).json()
     assert (dry["pending"], dry["trades"]) == ({"spot": 1}, {"spot": 1})
     assert (dry["left_out"], dry["refused"]) == ([], [])
@@ -254,14 +256,20 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     assert [(row["batch_key"], row["state"]) for row in final.json()["batches"]] == [
         (batch["batch_key"], "finalized")
     ]
-    told = good(issued("settle", "status", batch["batch_key"], "--json")).json()
+    return issued, batch["batch_key"]
+
+
+def test_a_settled_trade_is_executed(settled: tuple[Program, str]) -> None:
+    program, batch_key = settled
+    told = good(program("settle", "status", batch_key, "--json")).json()
     assert (told["state"], told["to_do"]) == ("finalized", "nothing: its trades are executed")
-    status = good(issued("settle", "status", "--json")).json()
+    status = good(program("settle", "status", "--json")).json()
     assert ([row["state"] for row in status["batches"]], status["pending"]) == (["finalized"], {})
-    assert good(issued("status", "--json")).json()["trades"]["executed"] == 1
+    assert good(program("status", "--json")).json()["trades"]["executed"] == 1
 
 
-def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> None:
+def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(settled: tuple[Program, str]) -> None:
+    issued, _ = settled
     line = "lab-vpp,sell,sell,1000.000,1.0000,1000.00,spot,2014-01-01T01:00:00+01:00"
     issued.write("dear.csv", TRADES.splitlines()[0] + "\n" + line + "\n")
     good(issued("trades", "import", "dear.csv"))
@@ -388,7 +396,8 @@ def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     assert all(rule["ok"] for rule in report["rules"])
 
 
-def test_a_batch_goes_to_its_parties_and_comes_back(issued: Program) -> None:
+def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]) -> None:
+    issued, _ = settled
     line = "lab-vpp,sell,sell,10.000,1.0000,10.00,spot,2014-01-01T03:00:00+01:00"
     issued.write("signed.csv", TRADES.splitlines()[0] + "\n" + line + "\n")
     good(issued("trades", "import", "signed.csv"))
