@@ -409,6 +409,11 @@ class TestChain:
         """Let time pass before the next block."""
         self.client.request("evm_increaseTime", [hex(seconds)])
 
+    def pass_window(self) -> None:
+        """Mine a block in which the window of every proposed batch has passed."""
+        self.later(WINDOW_S + 1)
+        self.mine(1)
+
 
 def trade(seq: int, buyer: str, seller: str, quantity_milli: int, price_e4: int) -> Trade:
     """Return a trade between two parties."""
