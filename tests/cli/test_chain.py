@@ -6,13 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger.chain.keys.signers import anvil_address
-from tests.cli.conftest import READINGS, SITE, TRADES, Ended, Program
+from tests.cli.conftest import TRADES, Program, good, lab_on
 from tests.support.chain import TestChain
 from tests.support.mirror import running_chain
 from tests.support.proxy import LyingNode, Tamper
@@ -29,23 +28,9 @@ def chain() -> Iterator[TestChain]:
 
 
 @pytest.fixture(scope="module")
-def program(
-    chain: TestChain, park_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Program:
+def program(chain: TestChain, tmp_path_factory: pytest.TempPathFactory) -> Program:
     """The program in a folder with a park, its readings and a trade, on that chain."""
-    program = Program(tmp_path_factory.mktemp("chain"))
-    program.environ |= program.with_settings(
-        {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
-    )
-    program.write("local.json", chain.deployment_text())
-    program.write("site.toml", SITE.replace("0x" + "2" * 40, "anvil:6"))
-    # Ten minutes at 600 kW and ten at 1200.5 kW, on ten days: 3000.83 kWh, 1299.06 kg.
-    lines = [
-        f"2014-01-{day:02d}{line[10:]}"
-        for day in range(1, 11)
-        for line in READINGS.splitlines()[1:]
-    ]
-    program.write("readings.csv", "time,power\n" + "\n".join(lines) + "\n")
+    program = lab_on(chain, tmp_path_factory.mktemp("chain"))
     program.write("trades.csv", TRADES)
     for words in (
         ("db", "upgrade"),
@@ -55,13 +40,6 @@ def program(
     ):
         good(program(*words))
     return program
-
-
-def good(ended: Ended) -> Ended:
-    """Check that the program did what it was asked for."""
-    assert ended.code == 0, ended.out + ended.err
-    assert ended.err == ""
-    return ended
 
 
 def _mines_when_asked_what_became_of_it(chain: TestChain) -> Tamper:
