@@ -21,7 +21,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
 from ledger.settlement import escrow, planning
-from ledger.settlement.batches import plan_batches, submit_planned
+from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
@@ -179,7 +179,7 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
     dear, _ = (row.id for row in both.rows(VppTradingRecord))
     both.db.run(lambda session: cancel_trade(session, dear, " entered twice "))
     assert market_to_retry(both.chain, batch.batch_key) == MARKET
-    plan_batches(both.chain, market=MARKET)
+    plan_round(both.chain, Scope(market=MARKET))
     assert len(submit_planned(both.chain)) == 1
     assert (states(both), statuses(both)) == (["failed", "planned"], ["cancelled", "pending"])
     assert [row.trade_id for row in both.rows(VppTradeShortfall)] == [1]
@@ -197,8 +197,8 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
 def test_only_one_market_is_planned_when_one_is_named(park: Park) -> None:
     park.fund(BUYER, 5)
     park.trade(("sell", 1000, 500))
-    assert plan_batches(park.chain, market="other") == []
-    assert len(plan_batches(park.chain, market=MARKET)) == 1
+    assert plan_round(park.chain, Scope(market="other")).batches == ()
+    assert len(plan_round(park.chain, Scope(market=MARKET)).batches) == 1
 
 
 def test_what_cannot_be_cancelled(both: Park) -> None:
