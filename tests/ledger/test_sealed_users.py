@@ -195,7 +195,7 @@ def test_secrets_among_the_settings_go_over_to_the_new_key(db: Database, key_fil
     sealing.remove_key(key_file, 1)
     with db.read() as session:
         kept = select(SystemConfig.config_value).where(SystemConfig.config_key == "partner.token")
-        sealed = json.loads(session.scalars(kept).one())["secret"]
+        sealed = json.loads(session.scalars(kept).one() or "")["secret"]
         opened = load_sealer(key_file).open(sealed, "system_config/partner.token")
         assert opened == "open sesame"
         assert db_keys.keys_in_use(session)["system_config"] == {2: 1}
