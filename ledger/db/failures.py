@@ -34,15 +34,6 @@ def translated(place: str, presence: Presence, setting: str) -> Iterator[None]:
         Told whether it answers.
     setting
         The setting that names the database, as people set it.
-
-    Raises
-    ------
-    DatabaseBusy
-        If another writer was in the way for too long.
-    SchemaMissing
-        If a table is not there.
-    DependencyDown
-        If the database does not answer, or cannot do what it is asked.
     """
     try:
         yield

@@ -538,7 +538,7 @@ def test_the_doctor_exits_3_when_something_is_down(park: Program) -> None:
     assert "start the server or correct TRUETONNE_DATABASE_URL" in database.out
 
 
-def test_the_doctor_gives_one_hint(park: Program) -> None:
+def test_the_doctor_gives_one_hint(truetonne: Program, park: Program) -> None:
     found = {item["name"]: item for item in park("doctor", "--json").json()["checks"]}
     deployment = found["deployment"]
     assert deployment["found"].endswith("deployment.json: no deployment file")

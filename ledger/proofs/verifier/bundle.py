@@ -53,13 +53,7 @@ def parse_bundle(text: str) -> dict[str, Any]:
 
 
 def parse_json(text: str) -> Any:
-    """Return what a JSON text says; its numbers are whole, and no key stands twice.
-
-    Raises
-    ------
-    ProofError
-        If it is no such text.
-    """
+    """Return what a JSON text says; its numbers are whole, and no key stands twice."""
     hooks: dict[str, Any] = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), _number)
     try:
         return json.loads(text, object_pairs_hook=_once, **hooks)
