@@ -1,11 +1,18 @@
 """The mirror: it reads the chain and writes what the chain says, and nothing else writes that.
 
-``loop`` is the one loop; ``ranges`` decides how much is read at once; ``reading`` reads a range, here or in a process
-of its own (``ahead``, with ``packing`` between them); ``window`` believes nothing unchecked; ``handlers`` turn one
-event each into ``rows``; ``derived`` are the numbers that follow; ``reorg`` takes blocks back; ``finality`` confirms;
-``cursor`` moves only with the rows that belong to it. ``follow`` runs the loop under a ``lease``, with waits of
-``backoff``; ``status`` says how it is; ``verify`` and ``reindex`` hold it to a fresh mirror, made by ``shadow`` and
-compared by ``compare``, of the tables of ``tables``.
+- **Round and round.** ``loop`` is the one loop, made of ``ticks``. ``follow`` runs it under a ``lease``, with waits of
+  ``backoff``; ``status`` says how it is.
+- **Reading.** ``ranges`` decides how much is read at once; ``reading`` reads a range, here or in a process of its own
+  (``ahead``, with ``packing`` between them and some ``patience``). ``watch`` says what is ours, ``asking`` asks the
+  node for it, and ``inputs`` for what no receipt says.
+- **Believing nothing unchecked.** ``window`` checks a range, with ``proven`` receipts and the ``creditlog``; it may
+  ``doubt``, and ``checks`` keeps what could not be checked.
+- **Writing.** ``handlers`` turn one event each into ``rows``, by ``lookups`` of what was there; ``derived`` are the
+  numbers that follow; ``writing`` writes a range, sparing of ``memory``, and ``cursor`` moves only with it. ``reorg``
+  takes blocks back; ``finality`` confirms.
+- **Held to the chain.** ``verify`` and ``reindex`` hold it to a fresh mirror, made by ``shadow`` at its ``place`` and
+  compared by ``compare``, of the tables of ``tables``; ``bodies`` and ``sums`` look further. A ``report`` comes of it.
+
 ``docs/mirror.md`` tells the algorithm.
 """
 

@@ -154,7 +154,13 @@ class Rows:
         self._touched.setdefault(batch_id, event)
 
     def minted_until(self, event: DecodedEvent, site_id: int) -> int:
-        """Return the end of the last period of a site, after the events so far."""
+        """Return the end of the last period of a site, after the events so far.
+
+        Raises
+        ------
+        MirrorStopped
+            If the mirror does not know what the event is about.
+        """
         found = self._new[CreditSite].get(site_id) or self._changes[CreditSite].get(site_id)
         if found is not None:
             return int(found["minted_until_s"])
@@ -163,7 +169,13 @@ class Rows:
         return self.lookups.sites[site_id].minted_until_s
 
     def current(self, event: DecodedEvent, table: type[Base], key: int, column: str) -> Any:
-        """Return a column of the row with a primary key, after the events so far."""
+        """Return a column of the row with a primary key, after the events so far.
+
+        Raises
+        ------
+        MirrorStopped
+            If the mirror does not know what the event is about.
+        """
         for rows in (self._new[table], self._changes[table]):
             if column in rows.get(key, ()):
                 return rows[key][column]
@@ -223,7 +235,13 @@ class Rows:
         self._outcomes[batch_id] = outcome
 
     def outcome(self, event: DecodedEvent, batch_id: int) -> Outcome:
-        """Return the outcome of a batch as it was proposed."""
+        """Return the outcome of a batch as it was proposed.
+
+        Raises
+        ------
+        MirrorStopped
+            If the mirror does not know what the event is about.
+        """
         found = self._outcomes.get(batch_id) or self.lookups.outcomes.get(batch_id)
         if found is None:
             raise MirrorStopped(_unknown(event, f"settlement batch {batch_id}"))

@@ -29,6 +29,7 @@ from ledger.models import HeldLease
 
 LEASE_S = 10.0
 """How long a lease lasts without being renewed."""
+_STAND_BY_S_MAX = 1.0
 _RENEWALS_PER_LEASE = 4
 
 
@@ -220,12 +221,12 @@ def holder_of(session: Session, name: str) -> Holder | None:
     return None if row is None else Holder(*row)
 
 
-def stand_by_s(other: Holder, longest_s: float = 1.0) -> float:
+def stand_by_s(other: Holder) -> float:
     """Return how long to wait before the next look at a lease that another holds, in seconds.
 
     Not longer than it lasts: it is taken over when it ends, not at the next look.
     """
-    return min(max(other.remaining_ms / 1000, 0.05), longest_s)
+    return min(max(other.remaining_ms / 1000, 0.05), _STAND_BY_S_MAX)
 
 
 def process_identity(pid: int) -> str | None:

@@ -44,7 +44,7 @@ def address_of(salt: bytes, code: bytes) -> str:
     return to_checksum_address(digest[12:])
 
 
-def constructed(request: Any, address: str, code: bytes, block: int | str = "latest") -> bytes:
+def constructed(request: Any, address: str, code: bytes) -> bytes:
     """Return the code that a constructor leaves at an address, immutables included.
 
     The node runs the constructor in a call, at that very address and on empty storage, and nothing
@@ -55,7 +55,8 @@ def constructed(request: Any, address: str, code: bytes, block: int | str = "lat
     request
         A function of a JSON-RPC method and its parameters that returns the result.
     """
-    block = block if isinstance(block, str) else hex(block)
     overrides = {address: {"code": "0x" + code.hex(), "state": {}}}
-    result: str = request("eth_call", [{"to": address, "gas": hex(15_000_000)}, block, overrides])
+    result: str = request(
+        "eth_call", [{"to": address, "gas": hex(15_000_000)}, "latest", overrides]
+    )
     return bytes.fromhex(result[2:])

@@ -10,9 +10,7 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from sqlalchemy import text
 
@@ -26,7 +24,7 @@ from tests.ledger.test_migrations import (
     structure,
 )
 from tests.support.interrupted import upgrade_step_by_step
-from tests.support.mariadb import MariaDbServer
+from tests.support.mariadb import MariaDbServer, running_server
 
 ROWS = {
     "0009": OLD_ROWS,
@@ -52,16 +50,11 @@ def main() -> int:
         "--seed", type=suite.seed, default=1, help="what their moments are drawn from (1)"
     )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="truetonne-migrations-") as folder:
-        server = MariaDbServer(Path(folder))
-        try:
-            server.start()
-            whole, took_s = _whole(server)
-            same = _interrupted(server, whole)
-            killed = _kill(server, options.kills, options.seed, took_s)
-            return 0 if same and killed else 1
-        finally:
-            server.stop()
+    with running_server() as server:
+        whole, took_s = _whole(server)
+        same = _interrupted(server, whole)
+        killed = _kill(server, options.kills, options.seed, took_s)
+        return 0 if same and killed else 1
 
 
 def _whole(server: MariaDbServer) -> tuple[Database, float]:

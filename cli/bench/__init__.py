@@ -8,7 +8,7 @@ Every benchmark prints one shape: ``{"machine": {...}, "results": [{"name", "val
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -315,26 +315,15 @@ def bench_indexer(
     ] = False,
 ) -> int:
     """Measure the mirror on a chain of our own events, beside Subsquid and Ponder on the same chain."""
-    import signal
-    import sys
-
     from cli.bench.indexer import growth as growing
     from cli.bench.indexer import measure
     from cli.bench.report import show
     from ledger.errors import DependencyDown
 
     _check_indexer(growth, database, head_blocks, head_only=head_only)
-    # Servers and nodes that it started end with it, however it is told to end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     databases = (growing.SQLITE, growing.MARIADB) if database is None else (database,)
     if growth is not None:
-        grown = growing.grow(growth, databases, buffer, run.output.step)
-        show(
-            run.output,
-            growing.results(grown),
-            title="the last tenth beside the first",
-            more={"growth": [growing.document(each) for each in grown]},
-        )
+        _show_growth(run, growth, databases, buffer)
         return 0
     settings = run.settings
     folder = cache or settings.home / "bench"
@@ -357,6 +346,20 @@ def bench_indexer(
         more=measure.document(measured),
     )
     return DependencyDown.exit_code if measured.failed else 0
+
+
+def _show_growth(run: Invocation, rows: int, databases: Sequence[str], buffer_mib: int) -> None:
+    """Measure whether the mirror slows down while it writes so many rows."""
+    from cli.bench.indexer import growth
+    from cli.bench.report import show
+
+    grown = growth.grow(rows, databases, buffer_mib, run.output.step)
+    show(
+        run.output,
+        growth.results(grown),
+        title="the last tenth beside the first",
+        more={"growth": [growth.document(each) for each in grown]},
+    )
 
 
 def _check_indexer(

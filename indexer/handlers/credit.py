@@ -105,7 +105,13 @@ def site_registered(event: DecodedEvent, rows: Rows) -> None:
 
 @handles(CREDIT, "Issued")
 def issued(event: DecodedEvent, rows: Rows) -> None:
-    """Add a batch: all of its serials are active."""
+    """Add a batch: all of its serials are active.
+
+    Raises
+    ------
+    MirrorStopped
+        If the batch is larger than a row of ``carbon_credits`` can hold.
+    """
     args = cast(Issued, event.args)
     claim = args.claim
     if claim.amount > BATCH_KG_MAX:

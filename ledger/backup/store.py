@@ -223,7 +223,13 @@ class Store:
 
 
 def item_names(folder: Path) -> list[str]:
-    """Return the names of the items in a folder, the oldest first; none where there is no folder."""
+    """Return the names of the items in a folder, the oldest first; none where there is no folder.
+
+    Raises
+    ------
+    BadInput
+        If the folder cannot be read.
+    """
     try:
         return sorted(entry.name for entry in folder.iterdir() if is_id(entry.name))
     except FileNotFoundError:

@@ -64,7 +64,13 @@ def build_bundle(
 def prove(
     client: ChainClient, deployment: Deployment, subject: Subject, block: int | str
 ) -> BuiltBundle:
-    """Return the bundle of what the books say, by what a node sends; see ``build_bundle``."""
+    """Return the bundle of what the books say, by what a node sends; see ``build_bundle``.
+
+    Raises
+    ------
+    Refused, DependencyDown
+        As ``build_bundle``.
+    """
     raw = block_of(client, block)
     number, newest = int(raw["number"], 16), max(place.block for place in subject.places)
     if newest > number:

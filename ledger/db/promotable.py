@@ -38,7 +38,13 @@ class Ask:
 
 
 def require_words(link: Connection, replica: Database) -> None:
-    """Require a server that knows what it is asked, before anything is begun."""
+    """Require a server that knows what it is asked, before anything is begun.
+
+    Raises
+    ------
+    Refused
+        If it is older than MariaDB 11.6.
+    """
     known = link.exec_driver_sql(
         "SELECT COUNT(*) FROM information_schema.tables "
         "WHERE table_schema = 'information_schema' AND table_name = 'SLAVE_STATUS'"
@@ -52,7 +58,13 @@ def require_words(link: Connection, replica: Database) -> None:
 
 
 def require_sound(follows: Following) -> None:
-    """Require that what was received can be applied."""
+    """Require that what was received can be applied.
+
+    Raises
+    ------
+    Refused
+        If its SQL thread has stopped with an error, or it does not follow by GTID.
+    """
     if follows.sql_error:
         raise Refused(
             f"the replica's SQL thread stopped with error {follows.sql_error}; mend that and START REPLICA SQL_THREAD "
@@ -68,7 +80,13 @@ def require_sound(follows: Following) -> None:
 
 
 def require_the_same(link: Connection, follows: Following, old: Primary) -> None:
-    """Require that the server of ``database_url`` is the one that the replica follows."""
+    """Require that the server of ``database_url`` is the one that the replica follows.
+
+    Raises
+    ------
+    BadInput
+        If both settings name one server, or the replica follows another one.
+    """
     if not old.server_id:
         return
     own = int(link.exec_driver_sql("SELECT @@GLOBAL.server_id").scalar_one())
@@ -85,7 +103,14 @@ def require_the_same(link: Connection, follows: Following, old: Primary) -> None
 
 
 def require_out_of_the_way(follows: Following, old: Primary, ask: Ask) -> None:
-    """Require that nobody writes to the old primary, as far as can be seen, or that somebody answers for it."""
+    """Require that nobody writes to the old primary, as far as can be seen, or that somebody answers for it.
+
+    Raises
+    ------
+    Refused
+        If the old primary lives, or may live and nobody has said that it cannot be reached; or if it is to hand over
+        and does not answer.
+    """
     if ask.switchover:
         if not old.position:
             raise Refused(

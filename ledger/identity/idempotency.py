@@ -96,52 +96,72 @@ def claim(
         If it is being answered.
     """
     key_hash = hashlib.sha256("\0".join((caller, call, key)).encode()).hexdigest()
-    with db.read() as session:
-        found = session.get(IdempotencyKey, key_hash)
-    if found is not None and found.claimed_at < at - KEPT:
-        expired = delete(IdempotencyKey).where(
-            IdempotencyKey.key_hash == key_hash, IdempotencyKey.claim == found.claim
-        )
-        db.alone(expired)
-        found = None
+    found = _standing(db, key_hash, at)
     if found is None:
-        salt = secrets.token_hex(16)
-        fingerprint, sealing_key = _derive(key, request, salt)
-        mine = Claim(key_hash, secrets.token_hex(16), sealing_key)
-        row = IdempotencyKey(
-            key_hash=key_hash,
-            salt=salt,
-            fingerprint=fingerprint,
-            claim=mine.number,
-            claimed_at=at,
-            answer=None,
-        )
-        try:
-            with _given_up_if_gone(mine):
-                db.run(lambda session: session.add(row), lasting=False)
+        mine = _first(db, key_hash, key, request, at)
+        if mine is not None:
             return mine
-        except IntegrityError:  # another request claimed it meanwhile
-            with db.read() as session:
-                found = session.get(IdempotencyKey, key_hash)
-            if found is None:
-                raise StillRunning("the same request is being answered; try again") from None
+        found = _row(db, key_hash)
+        if found is None:  # it was claimed, and given up again
+            raise StillRunning("the same request is being answered; try again")
     fingerprint, sealing_key = _derive(key, request, found.salt)
     if not secrets.compare_digest(fingerprint, found.fingerprint):
         raise OtherRequest(
             "this Idempotency-Key was used with another request; use a new key for a new request"
         )
     if found.answer is not None:
-        sealed = base64.b64decode(found.answer)
-        nonce, sealed = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        return AESGCM(sealing_key).decrypt(nonce, sealed, key_hash.encode())
+        return _opened(found.answer, Claim(key_hash, found.claim, sealing_key))
     if found.claimed_at > at - TAKEN_OVER and found.claim not in _abandoned:
         raise StillRunning("the same request is being answered; try again in a moment")
+    return _taken_over(db, found, sealing_key, at)
+
+
+def _row(db: Database, key_hash: str) -> IdempotencyKey | None:
+    with db.read() as session:
+        return session.get(IdempotencyKey, key_hash)
+
+
+def _standing(db: Database, key_hash: str, at: datetime) -> IdempotencyKey | None:
+    """Return the row of a key; one that is kept no longer is deleted."""
+    found = _row(db, key_hash)
+    if found is None or found.claimed_at >= at - KEPT:
+        return found
+    expired = delete(IdempotencyKey).where(
+        IdempotencyKey.key_hash == key_hash, IdempotencyKey.claim == found.claim
+    )
+    db.alone(expired)
+    return None
+
+
+def _first(db: Database, key_hash: str, key: str, request: bytes, at: datetime) -> Claim | None:
+    """Claim a request that nobody has claimed; None when another one has, meanwhile."""
+    salt = secrets.token_hex(16)
+    fingerprint, sealing_key = _derive(key, request, salt)
     mine = Claim(key_hash, secrets.token_hex(16), sealing_key)
+    row = IdempotencyKey(
+        key_hash=key_hash,
+        salt=salt,
+        fingerprint=fingerprint,
+        claim=mine.number,
+        claimed_at=at,
+        answer=None,
+    )
+    try:
+        with _given_up_if_gone(mine):
+            db.run(lambda session: session.add(row), lasting=False)
+    except IntegrityError:
+        return None
+    return mine
+
+
+def _taken_over(db: Database, found: IdempotencyKey, sealing_key: bytes, at: datetime) -> Claim:
+    """Claim a request whose process died, or could not give it up."""
+    mine = Claim(found.key_hash, secrets.token_hex(16), sealing_key)
     with _given_up_if_gone(mine):
         taken = db.alone(
             update(IdempotencyKey)
             .where(
-                IdempotencyKey.key_hash == key_hash,
+                IdempotencyKey.key_hash == found.key_hash,
                 IdempotencyKey.claim == found.claim,
                 IdempotencyKey.answer.is_(None),
             )
@@ -160,12 +180,10 @@ def answered(session: Session, mine: Claim, answer: bytes) -> None:
     ClaimLost
         If another run has taken over; the unit of work must not be committed.
     """
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    sealed = nonce + AESGCM(mine.sealing_key).encrypt(nonce, answer, mine.key_hash.encode())
     statement = (
         update(IdempotencyKey)
         .where(IdempotencyKey.key_hash == mine.key_hash, IdempotencyKey.claim == mine.number)
-        .values(answer=base64.b64encode(sealed).decode())
+        .values(answer=_sealed(answer, mine))
     )
     if rows_found(session, statement) != 1:
         raise ClaimLost("another run answers this request; try again in a moment")
@@ -201,3 +219,15 @@ def forget(session: Session, at: datetime) -> int:
 def _derive(key: str, request: bytes, salt: str) -> tuple[str, bytes]:
     made = hashlib.scrypt(key.encode() + b"\0" + request, salt=bytes.fromhex(salt), **_SCRYPT)
     return made[:32].hex(), made[32:]
+
+
+def _sealed(answer: bytes, by: Claim) -> str:
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    sealed = nonce + AESGCM(by.sealing_key).encrypt(nonce, answer, by.key_hash.encode())
+    return base64.b64encode(sealed).decode()
+
+
+def _opened(answer: str, by: Claim) -> bytes:
+    sealed = base64.b64decode(answer)
+    nonce, sealed = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+    return AESGCM(by.sealing_key).decrypt(nonce, sealed, by.key_hash.encode())

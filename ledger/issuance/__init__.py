@@ -4,6 +4,8 @@ Planning computes the reductions, claims every slot of every meter of the period
 by the verifier, and stores all of it with the intent in one commit. A slot is claimed once, for ever:
 the primary key of ``reading_claims`` refuses it in the books, the site's time and the evidence root
 refuse it on chain. Only the mirror makes an issuance *issued*.
+
+``planning`` plans what the ``checks`` let through; ``states`` are what becomes of it.
 """
 
 from ledger.issuance.planning import PlannedIssuance, begun, plan_issuance

@@ -22,7 +22,13 @@ LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
 
 
 def check_ended(session: Session, project: Project, end: date, now: datetime) -> None:
-    """Refuse a period that is not over: the contract would, and what is left of it can still change."""
+    """Refuse a period that is not over: the contract would, and what is left of it can still change.
+
+    Raises
+    ------
+    Refused
+        If the period ends after today, in the legal time of its site.
+    """
     site = session.get_one(Site, project.site_id)
     today = now.astimezone(zone(site.time_zone)).date()
     if end > today:
@@ -34,7 +40,13 @@ def check_ended(session: Session, project: Project, end: date, now: datetime) ->
 
 
 def check_free(session: Session, project_id: int, from_s: int, to_s: int) -> None:
-    """Refuse a period that overlaps one that is issued, or about to be; seconds since 1970, the end exclusive."""
+    """Refuse a period that overlaps one that is issued, or about to be; seconds since 1970, the end exclusive.
+
+    Raises
+    ------
+    Refused
+        If it overlaps one.
+    """
     query = select(Issuance).where(
         Issuance.project_id == project_id,
         Issuance.state.in_(LIVE),
@@ -54,7 +66,13 @@ def check_free(session: Session, project_id: int, from_s: int, to_s: int) -> Non
 
 
 def check_gap(session: Session, project: Project, start: date) -> None:
-    """Refuse a period that leaves out one before it whose reductions are negative: a deficit is paid."""
+    """Refuse a period that leaves out one before it whose reductions are negative: a deficit is paid.
+
+    Raises
+    ------
+    Refused
+        If a deficit was left out.
+    """
     query = (
         select(Issuance)
         .where(
@@ -78,7 +96,13 @@ def check_gap(session: Session, project: Project, start: date) -> None:
 def check_turn(
     session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
 ) -> None:
-    """Refuse a period that the contract has passed: it takes no period before one that it has (CC-15)."""
+    """Refuse a period that the contract has passed: it takes no period before one that it has (CC-15).
+
+    Raises
+    ------
+    Refused
+        If the site is issued until later than the period begins.
+    """
     minted_s = session.scalar(
         select(CreditSite.minted_until_s).where(CreditSite.site_id == site.site_id)
     )

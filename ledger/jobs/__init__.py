@@ -2,5 +2,8 @@
 
 Each job is a function of database and chain, safe to run again at any time. When it is due stands in the
 database (``rows``), so that any process finds it there; who may run it is said by a lease; APScheduler, which
-this room alone knows, waits and calls (``scheduler``). ``catalogue`` names the jobs.
+this room alone knows, waits and calls (``scheduler``).
+
+``catalogue`` names the jobs, and ``schedules`` says when each is due; ``work`` is what they do, with ``issuing``,
+``backing_up`` and ``retention``. ``running`` is one run, ``asking`` for one now, and ``overview`` shows them.
 """

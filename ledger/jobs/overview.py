@@ -69,15 +69,15 @@ def views(session: Session) -> list[JobView]:
     return [JobView(row, last.get(row.name)) for row in found]
 
 
-def alarms(session: Session, now: datetime | None = None) -> list[str]:
+def alarms(session: Session) -> list[str]:
     """Return a sentence for each job that failed last, and one when nobody runs what is due."""
-    moment = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     found, overdue = [], []
     for view in views(session):
         row, last = view.row, view.last
         if last is not None and last.outcome is RunOutcome.FAILED and row.paused_at is None:
             found.append(f"job {row.name} failed: {last.said}")
-        if view.state in ("waiting", "asked") and row.due_at < moment - OVERDUE:
+        if view.state in ("waiting", "asked") and row.due_at < now - OVERDUE:
             overdue.append(row)
     if overdue:
         first = min(row.due_at for row in overdue)

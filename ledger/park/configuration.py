@@ -216,21 +216,6 @@ def remove(session: Session, key: str, by: audit.By = audit.HOUSE) -> Setting:
     return found
 
 
-def reveal(session: Session, key: str, sealer: Sealer) -> str:
-    """Return a secret, for a program of ours that needs it; no command and no answer shows it.
-
-    Raises
-    ------
-    NotFound
-        If there is no such secret.
-    """
-    row = _row(session, key)
-    kind, value = unpacked(row.config_value) if row is not None else (None, "")
-    if kind is not ValueType.SECRET:
-        raise NotFound(f"there is no secret {key[:100]!r} in the database")
-    return sealer.open(str(value), context_of(key))
-
-
 def _row(session: Session, key: str) -> SystemConfig | None:
     return session.scalars(select(SystemConfig).where(SystemConfig.config_key == key)).first()
 

@@ -158,16 +158,17 @@ def _with_parents(session: Session, kind: Kind, rows: list[Row], report: ImportR
         found = []
         for row in rows:
             code = row.given.get(field.name)
-            parent = None if code is None else known.get(code)
             if code is None:
                 found.append(row)
-            elif parent is None:
+                continue
+            parent = known.get(code)
+            if parent is None:
                 report.reject(row.line, Wrong(field.name, _unknown(field, code)))
-            else:
-                row.parents[field.name] = parent
-                if not field.refers.by_code:
-                    row.given[field.name] = parent.id
-                found.append(row)
+                continue
+            row.parents[field.name] = parent
+            if not field.refers.by_code:
+                row.given[field.name] = parent.id
+            found.append(row)
         rows = found
     return rows
 

@@ -3,6 +3,14 @@
 Two independent ways lead to every number: the mirror's rows, and the chain's events read anew and
 played in plain Python (``replay``); what can be asked of a contract's storage is asked as well. All of
 it is as of the last block that is mirrored.
+
+- **What rules are given.** ``books``; ``replay``, with ``replay_credit`` and ``replay_escrow``, kept on ``shelves``;
+  ``mined`` transactions; long tables in ``pieces``.
+- **The mirror.** ``mirror_rules`` and ``transaction_rules`` by the events; ``chain_rules``, ``escrow_rules`` and
+  ``custody_rules`` by the contracts' storage.
+- **The flows.** ``flow_rules``, ``intent_rules``, ``plan_rules``, ``trade_rules``, ``correction_rules`` and
+  ``certificate_rules``.
+- **The outcome.** A ``report``, the last one ``stored``.
 """
 
 from __future__ import annotations

@@ -116,33 +116,29 @@ def _limited(stream: io.TextIOWrapper) -> Iterator[str]:
 
 
 def _line(name: str, number: int, line: str) -> Line:
-    what = ""
+    cells = _cells(line[:-1])
+    if (what := _wrong(line, cells)) is not None or cells is None:
+        raise BadInput(f"{name}: line {number}: {what}")
+    meter, start_s, end_s, kind, quality, text = cells
+    return Line(number, meter, int(start_s), int(end_s), int(kind), int(quality), text)
+
+
+def _wrong(line: str, cells: list[str] | None) -> str | None:
+    """Return what is wrong with the spelling of a line; None when nothing is."""
     if len(line) > LINE_MAX:
-        what = f"is longer than {LINE_MAX} characters"
-    elif not line.endswith("\n"):
-        what = "the line is not ended: the file is cut off"
-    else:
-        cells = _cells(line[:-1])
-        if cells is None:
-            what = "a cell is not in its one spelling: quotes stand where a comma, a quote or a return is"
-        elif len(cells) != len(COLUMNS):
-            what = f"{len(cells)} columns instead of {len(COLUMNS)}"
-        else:
-            for column, cell in zip(COLUMNS[1:5], cells[1:5], strict=True):
-                if not _is_integer(cell):
-                    what = f"column {column}: {cell[:40]!r} is no whole number in its one spelling"
-                    break
-            else:
-                return Line(
-                    number,
-                    cells[0],
-                    int(cells[1]),
-                    int(cells[2]),
-                    int(cells[3]),
-                    int(cells[4]),
-                    cells[5],
-                )
-    raise BadInput(f"{name}: line {number}: {what}")
+        return f"is longer than {LINE_MAX} characters"
+    if not line.endswith("\n"):
+        return "the line is not ended: the file is cut off"
+    if cells is None:
+        return (
+            "a cell is not in its one spelling: quotes stand where a comma, a quote or a return is"
+        )
+    if len(cells) != len(COLUMNS):
+        return f"{len(cells)} columns instead of {len(COLUMNS)}"
+    for column, cell in zip(COLUMNS[1:5], cells[1:5], strict=True):
+        if not _is_integer(cell):
+            return f"column {column}: {cell[:40]!r} is no whole number in its one spelling"
+    return None
 
 
 def _cells(line: str) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""What goes into a reduction and what comes out: immutable records without database or chain.
+"""What goes into a reduction: immutable records without database or chain; ``results`` are what comes out.
 
 Energy is kilowatt-hours, carbon is kilograms or tonnes of CO2 equivalent, each as an exact
 ``Fraction``; times are whole seconds of UTC since 1970.

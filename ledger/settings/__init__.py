@@ -1,4 +1,7 @@
-"""The settings of the ledger: the only room that reads the environment."""
+"""The settings of the ledger: the only room that reads the environment.
+
+``table`` has them all, ``values`` reads the text of each, and ``loading`` makes one frozen value of them.
+"""
 
 from ledger.settings.loading import (
     LOCAL_CHAIN_ID,

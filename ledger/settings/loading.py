@@ -1,7 +1,6 @@
-"""The settings of the ledger: the only place that reads the environment.
+"""All settings as one frozen value, which is passed down; nothing reads a variable at import time.
 
-``load_settings`` returns a frozen value that is passed down; nothing reads a variable at import
-time. The order is: the environment, then the file named by ``--config``, then the default.
+What counts is what the environment says, then the file named by ``--config``, then the default.
 """
 
 from __future__ import annotations

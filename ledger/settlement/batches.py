@@ -41,9 +41,7 @@ def plan_batches(
     chain: Chain,
     rest: timedelta = timedelta(0),
     *,
-    market: str | None = None,
     until: datetime | None = None,
-    dry_run: bool = False,
 ) -> list[PlannedBatch]:
     """Store batches for the pending trades that stand in none; return them.
 
@@ -62,8 +60,7 @@ def plan_batches(
     DatabaseBusy
         If another process plans the same trades all the time.
     """
-    scope = Scope(rest, market, until)
-    return list(plan_round(chain, scope, dry_run=dry_run).batches)
+    return list(plan_round(chain, Scope(rest, until=until)).batches)
 
 
 def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = False) -> Plan:

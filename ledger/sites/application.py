@@ -57,7 +57,13 @@ class Application:
     def factor_row(
         self, code: str, version: str | None, what: str, *purposes: FactorPurpose
     ) -> EmissionFactor:
-        """Return the factor that is meant; one of another purpose is refused where one is named."""
+        """Return the factor that is meant; one of another purpose is refused where one is named.
+
+        Raises
+        ------
+        BadInput
+            If there is none of that code and version, or several, or it is of another purpose.
+        """
         own = self.file.factors
         factor = find_factor(self.session, code, version, f"{self.file.name}: {what}", own)
         if purposes and factor.purpose not in purposes:

@@ -17,7 +17,13 @@ _OWN = ("calibrated_from", "calibrated_to", "measured_error")
 
 
 def measured_error(table: Table) -> str | None:
-    """Return the error that a calibration found, in percent; None when it is not given."""
+    """Return the error that a calibration found, in percent; None when it is not given.
+
+    Raises
+    ------
+    BadInput
+        If it is no percentage between -100 and 100.
+    """
     measured = table.decimal("measured_error") if table.has("measured_error") else None
     if measured is not None and not -100 < Decimal(measured) < 100:
         raise table.wrong(

@@ -40,6 +40,11 @@ class Table:
         Which of the tables of that name, from 0.
     values
         Keys and values.
+
+    Raises
+    ------
+    BadInput
+        From every method that reads a key, if what is given for it cannot be used; with the line.
     """
 
     def __init__(

@@ -40,7 +40,13 @@ _CSV_ONLY = ("delimiter", "header_line", "comment")
 
 
 def read_source(table: Table) -> SourceSpec:
-    """Read and check one ``[[source]]``."""
+    """Read and check one ``[[source]]``.
+
+    Raises
+    ------
+    BadInput
+        If a key is unknown, missing or wrong.
+    """
     table.require_known(_KEYS)
     kind = table.one_of("kind", SOURCE_KINDS)
     counter = kind == COUNTER

@@ -62,8 +62,6 @@ TYPES: dict[tuple[str, str], str] = {
 """The type of each event that is told; several events may have one type."""
 ALERT_RAISED, ALERT_CLEARED = "alert.raised", "alert.cleared"
 """What is told of the alerts of devices, which are no matter of the chain."""
-NOT_TOLD = frozenset({"ApprovalForAll", "EIP712DomainChanged", "RoleAdminChanged", "URI"})
-"""Events that change nothing which a third party would act upon."""
 _PATTERN = re.compile(r"\*|[a-z]+\.(\*|[a-z_]+)")
 
 

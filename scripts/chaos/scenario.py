@@ -21,7 +21,7 @@ from scripts.chaos.process import Process
 from scripts.chaos.stage import KW_BY_DAY, Stage
 from scripts.chaos.strikes import Fault
 from scripts.chaos.watch import Watch
-from tests.support.chain import PARTIES, WINDOW_S
+from tests.support.chain import PARTIES
 from tests.support.park import MARKET
 
 TURNS_MORE = 8
@@ -221,8 +221,7 @@ class Scenario:
 
     def pass_window(self) -> None:
         """Let the contract's window pass."""
-        self.on.node.later(WINDOW_S + 1)
-        self.on.node.mine(1)
+        self.on.node.pass_window()
 
     def base_fee(self, gwei: int) -> None:
         """Mine a block with this base fee, and see that it has it."""

@@ -20,8 +20,9 @@ from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.models import Base, CreditBatch
 from ledger.sites import apply_site
+from tests.support.books import new_books
 from tests.support.chain import PARTIES, TestChain
-from tests.support.mariadb import MariaDbServer, empty
+from tests.support.mariadb import MariaDbServer, empty, running_server
 from tests.support.mirror import running_chain
 from tests.support.nursery import Nursery
 from tests.support.park import PROJECT, TRADING, Park, open_chain
@@ -84,29 +85,11 @@ def stages(with_mariadb: bool) -> Iterator[Callable[[], AbstractContextManager[S
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="chaos-")))
         template = folder / "template.db"
-        books = Database(f"sqlite:///{template}")
-        books.upgrade()
-        books.close()
+        new_books(template).close()
         nursery = stack.enter_context(Nursery())
-        server = stack.enter_context(_mariadb()) if with_mariadb else None
+        server = stack.enter_context(running_server(BASE, PLAY)) if with_mariadb else None
         numbers = iter(range(1 << 30))
         yield lambda: stage(template, folder / f"stage-{next(numbers)}", nursery, server)
-
-
-@contextmanager
-def _mariadb() -> Iterator[MariaDbServer]:
-    with TemporaryDirectory(prefix="mariadb-") as name:
-        server = MariaDbServer(Path(name))
-        server.start()
-        try:
-            for database in (BASE, PLAY):
-                server.execute(f"CREATE DATABASE {database}")
-                books = Database(server.url(database))
-                books.upgrade()
-                books.close()
-            yield server
-        finally:
-            server.stop()
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 from ledger.db import Database
 from scripts import suite
 from scripts.histories.summary import Summary
-from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
+from tests.support.books import new_books
+from tests.support.mariadb import ServerUnavailable, empty, running_server
 from tests.support.nursery import Nursery
 from tests.support.plans import MARIADB_SHARE, PROCESS_SHARE, Plan, plan
 from tests.support.scenario import run
@@ -104,9 +105,7 @@ def _stages(with_mariadb: bool) -> Iterator[Callable[[], AbstractContextManager[
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="histories-")))
         template = folder / "template.db"
-        books = Database(f"sqlite:///{template}")
-        books.upgrade()
-        books.close()
+        new_books(template).close()
         nursery = stack.enter_context(Nursery())
         mariadb = stack.enter_context(_mariadb()) if with_mariadb else None
         numbers = iter(range(1 << 30))
@@ -115,22 +114,13 @@ def _stages(with_mariadb: bool) -> Iterator[Callable[[], AbstractContextManager[
 
 @contextmanager
 def _mariadb() -> Iterator[Books]:
-    with TemporaryDirectory(prefix="mariadb-") as name:
-        server = MariaDbServer(Path(name))
-        server.start()
-        try:
-            server.execute("CREATE DATABASE truetonne")
-            books = Database(server.url("truetonne"))
-            books.upgrade()
-            books.close()
+    with running_server("truetonne") as server:
 
-            def new() -> Database:
-                empty(server, "truetonne")
-                return Database(server.url("truetonne"))
+        def new() -> Database:
+            empty(server, "truetonne")
+            return Database(server.url("truetonne"))
 
-            yield new
-        finally:
-            server.stop()
+        yield new
 
 
 if __name__ == "__main__":

@@ -464,7 +464,7 @@ def test_holders_of_every_block_are_those_of_the_transfers(
 
 
 def test_sums_of_a_project_at_every_block(
-    client: TestClient, chain: TestChain, told: list[tuple[int, str, dict[str, Any], str]]
+    client: TestClient, told: list[tuple[int, str, dict[str, Any], str]]
 ) -> None:
     context = client.app.state.context  # type: ignore[attr-defined]
     for block in sorted({block for block, *_ in told}):

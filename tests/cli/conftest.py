@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.chain import TestChain
 from tests.support.nursery import Child, shared
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,6 +172,33 @@ class Program:
         """Return the names of all files below the folder."""
         found = (path for path in self.folder.rglob("*") if path.is_file())
         return {str(path.relative_to(self.folder)) for path in found}
+
+
+def good(ended: Ended) -> Ended:
+    """Check that the program did what it was asked for."""
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.err == ""
+    return ended
+
+
+def lab_on(chain: TestChain, folder: Path) -> Program:
+    """Return the program on a chain, in a folder with the files of a park that are not yet brought in.
+
+    Ten minutes at 600 kW and ten at 1200.5 kW, on ten days: 3000.83 kWh, 1299.06 kg.
+    """
+    program = Program(folder)
+    program.environ |= program.with_settings(
+        {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
+    )
+    program.write("local.json", chain.deployment_text())
+    program.write("site.toml", SITE.replace("0x" + "2" * 40, "anvil:6"))
+    lines = [
+        f"2014-01-{day:02d}{line[10:]}"
+        for day in range(1, 11)
+        for line in READINGS.splitlines()[1:]
+    ]
+    program.write("readings.csv", "time,power\n" + "\n".join(lines) + "\n")
+    return program
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger.chain.keys.signers import anvil_address
-from tests.cli.conftest import READINGS, SITE, TRADES, Ended, Program
+from tests.cli.conftest import TRADES, Program, good, lab_on
 from tests.support.chain import TestChain
 from tests.support.mirror import running_chain
 from tests.support.proxy import LyingNode, Tamper
@@ -29,23 +28,9 @@ def chain() -> Iterator[TestChain]:
 
 
 @pytest.fixture(scope="module")
-def program(
-    chain: TestChain, park_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Program:
+def program(chain: TestChain, tmp_path_factory: pytest.TempPathFactory) -> Program:
     """The program in a folder with a park, its readings and a trade, on that chain."""
-    program = Program(tmp_path_factory.mktemp("chain"))
-    program.environ |= program.with_settings(
-        {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
-    )
-    program.write("local.json", chain.deployment_text())
-    program.write("site.toml", SITE.replace("0x" + "2" * 40, "anvil:6"))
-    # Ten minutes at 600 kW and ten at 1200.5 kW, on ten days: 3000.83 kWh, 1299.06 kg.
-    lines = [
-        f"2014-01-{day:02d}{line[10:]}"
-        for day in range(1, 11)
-        for line in READINGS.splitlines()[1:]
-    ]
-    program.write("readings.csv", "time,power\n" + "\n".join(lines) + "\n")
+    program = lab_on(chain, tmp_path_factory.mktemp("chain"))
     program.write("trades.csv", TRADES)
     for words in (
         ("db", "upgrade"),
@@ -55,13 +40,6 @@ def program(
     ):
         good(program(*words))
     return program
-
-
-def good(ended: Ended) -> Ended:
-    """Check that the program did what it was asked for."""
-    assert ended.code == 0, ended.out + ended.err
-    assert ended.err == ""
-    return ended
 
 
 def _mines_when_asked_what_became_of_it(chain: TestChain) -> Tamper:
@@ -226,7 +204,9 @@ def test_an_act_with_a_key_is_done_once(issued: Program) -> None:
     assert left() == before - 16
 
 
-def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
+@pytest.fixture(scope="module")
+def settled(issued: Program, chain: TestChain) -> tuple[Program, str]:
+    """The program after its trade was settled, step by step; and the key of the batch."""
     dry = good(issued("settle", "run", "--dry-run", "--json")).json()
     assert (dry["pending"], dry["trades"]) == ({"spot": 1}, {"spot": 1})
     assert (dry["left_out"], dry["refused"]) == ([], [])
@@ -254,14 +234,20 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     assert [(row["batch_key"], row["state"]) for row in final.json()["batches"]] == [
         (batch["batch_key"], "finalized")
     ]
-    told = good(issued("settle", "status", batch["batch_key"], "--json")).json()
+    return issued, batch["batch_key"]
+
+
+def test_a_settled_trade_is_executed(settled: tuple[Program, str]) -> None:
+    program, batch_key = settled
+    told = good(program("settle", "status", batch_key, "--json")).json()
     assert (told["state"], told["to_do"]) == ("finalized", "nothing: its trades are executed")
-    status = good(issued("settle", "status", "--json")).json()
+    status = good(program("settle", "status", "--json")).json()
     assert ([row["state"] for row in status["batches"]], status["pending"]) == (["finalized"], {})
-    assert good(issued("status", "--json")).json()["trades"]["executed"] == 1
+    assert good(program("status", "--json")).json()["trades"]["executed"] == 1
 
 
-def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> None:
+def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(settled: tuple[Program, str]) -> None:
+    issued, _ = settled
     line = "lab-vpp,sell,sell,1000.000,1.0000,1000.00,spot,2014-01-01T01:00:00+01:00"
     issued.write("dear.csv", TRADES.splitlines()[0] + "\n" + line + "\n")
     good(issued("trades", "import", "dear.csv"))
@@ -388,7 +374,8 @@ def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     assert all(rule["ok"] for rule in report["rules"])
 
 
-def test_a_batch_goes_to_its_parties_and_comes_back(issued: Program) -> None:
+def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]) -> None:
+    issued, _ = settled
     line = "lab-vpp,sell,sell,10.000,1.0000,10.00,spot,2014-01-01T03:00:00+01:00"
     issued.write("signed.csv", TRADES.splitlines()[0] + "\n" + line + "\n")
     good(issued("trades", "import", "signed.csv"))

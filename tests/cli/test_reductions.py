@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import READINGS, SITE, Ended, Program
+from tests.cli.conftest import Program, good, lab_on
 from tests.support.chain import TestChain
 from tests.support.mirror import running_chain
 
@@ -25,22 +25,9 @@ def chain() -> Iterator[TestChain]:
 
 
 @pytest.fixture(scope="module")
-def issued(
-    chain: TestChain, park_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Program:
+def issued(chain: TestChain, tmp_path_factory: pytest.TempPathFactory) -> Program:
     """The program in a folder whose January is issued: 1,299 kg of 3000.83 kWh."""
-    program = Program(tmp_path_factory.mktemp("reductions"))
-    program.environ |= program.with_settings(
-        {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
-    )
-    program.write("local.json", chain.deployment_text())
-    program.write("site.toml", SITE.replace("0x" + "2" * 40, "anvil:6"))
-    lines = [
-        f"2014-01-{day:02d}{line[10:]}"
-        for day in range(1, 11)
-        for line in READINGS.splitlines()[1:]
-    ]
-    program.write("readings.csv", "time,power\n" + "\n".join(lines) + "\n")
+    program = lab_on(chain, tmp_path_factory.mktemp("reductions"))
     for words in (
         ("db", "upgrade"),
         ("site", "apply", "site.toml"),
@@ -52,12 +39,6 @@ def issued(
     ):
         good(program(*words))
     return program
-
-
-def good(ended: Ended) -> Ended:
-    assert ended.code == 0, ended.out + ended.err
-    assert ended.err == ""
-    return ended
 
 
 def test_what_was_exported_before_is_what_was_issued(issued: Program) -> None:

@@ -14,7 +14,7 @@ from ledger.issuance import plan_issuance, submit_planned
 from ledger.models import CarbonCredit, Issuance, MeterReading, VppTradingRecord
 from ledger.models.issuance import IssuanceState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import batches, escrow
+from ledger.settlement import batches
 from tests.support.accounts import made_account
 from tests.support.chain import PARTIES
 from tests.support.mariadb import MariaDbServer
@@ -44,9 +44,7 @@ def test_readings_to_credits_and_trades_to_batches_without_a_right_too_many(
             assert [row.state for row in park.rows(Issuance)] == [IssuanceState.ISSUED]
 
             buyer = PARTIES["market"]
-            escrow.mint_test_currency(park.chain, buyer, 100_00)
-            escrow.deposit(park.chain, buyer, buyer, 100_00)
-            park.mirror.run_until("head")
+            park.fund(buyer, 100_00)
             park.trade(("sell", 1_000, 5_000), ("buy", 1_000, 3_000))
             assert [item.trades for item in batches.plan_batches(park.chain)] == [2]
             assert len(batches.submit_planned(park.chain)) == 1

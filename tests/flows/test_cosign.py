@@ -21,8 +21,7 @@ from ledger.models import (
     VppSettlementSignature,
     VppTradingRecord,
 )
-from ledger.reconcile import reconcile
-from ledger.settlement import cosign, cosign_files, escrow
+from ledger.settlement import cosign, cosign_files
 from ledger.settlement.batches import plan_round, submit_planned
 from ledger.settlement.planning import Scope
 from ledger.settling import SettlementPolicy, Way
@@ -34,12 +33,6 @@ SHORT_ON_MARIADB = ("test_a_file_says_what_is_signed_and_brings_it_back",)
 
 PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
 AUTO = SettlementPolicy(netting_hours=10**6)
-
-
-def fund(park: Park, account: str, cents: int) -> None:
-    escrow.mint_test_currency(park.chain, account, cents)
-    escrow.deposit(park.chain, account, account, cents)
-    park.mirror.run_until("head")
 
 
 def balances(park: Park) -> dict[str, int]:
@@ -56,16 +49,11 @@ def states(park: Park) -> list[str]:
     return [row.state.value for row in park.rows(VppSettlementBatch)]
 
 
-def holds(park: Park) -> None:
-    report = reconcile(park.db, park.node.client, park.node.deployment)
-    assert [rule for rule in report.rules if not rule.ok] == []
-
-
 def test_a_batch_whose_keys_are_ours_is_final_at_once_whatever_crashes(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crash before and after every commit and every question to the node, from planning to sending."""
-    fund(park, BUYER, 100_00)
+    park.fund(BUYER, 100_00)
     names = set()
     for number, place in enumerate(count(0, 3)):
         park.trade(("sell", 1000, 20_000), hour=number)
@@ -89,7 +77,7 @@ def test_a_batch_whose_keys_are_ours_is_final_at_once_whatever_crashes(
     assert balances(park) == {PLANT: 2_00 * (number + 1), BUYER: 100_00 - 2_00 * (number + 1)}
     assert set(states(park)) == {"finalized"}
     assert {row.finalize_key for row in park.rows(VppSettlementBatch)} == {None}
-    holds(park)
+    assert park.differences() == []
 
 
 @pytest.fixture
@@ -105,7 +93,7 @@ def apart_on_both(both: Park) -> Park:
 
 
 def _apart(park: Park) -> Park:
-    fund(park, BUYER, 100_00)
+    park.fund(BUYER, 100_00)
     park.trade(("sell", 1000, 20_000), ("buy", 2500, -1_234))
     keys = {anvil_address(number): anvil_signer(number) for number in range(10) if number != 4}
     return opened(park, settling=AUTO, keyring=Keyring(keys))
@@ -180,12 +168,12 @@ def test_a_file_says_what_is_signed_and_brings_it_back(apart_on_both: Park) -> N
     assert balances(apart) == {PLANT: 2_31, BUYER: 97_69}
     with pytest.raises(Refused, match="is finalized; nothing is left to sign"):
         take(apart, path)
-    holds(apart)
+    assert apart.differences() == []
 
 
 def test_files_of_one_batch_are_tried_together(park: Park) -> None:
     """Two parties sign two copies: what is tried says what taking them in would come to."""
-    fund(park, BUYER, 100_00)
+    park.fund(BUYER, 100_00)
     park.trade(("sell", 1000, 20_000))
     places = {anvil_address(number): number for number in range(10)}
     others = {at: anvil_signer(number) for at, number in places.items() if at not in (PLANT, BUYER)}

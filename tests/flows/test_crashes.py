@@ -14,7 +14,6 @@ from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
-from ledger.reconcile import reconcile
 from tests.support.chain import CURRENCY, PARTIES, wait_for
 from tests.support.forked import FORKED
 from tests.support.forms import rest, times
@@ -41,11 +40,6 @@ SHORT_ON_MARIADB = (
     "test_a_crash_at_every_boundary",
     "test_a_real_kill_between_storing_and_sending",
 )
-
-
-def holds(park: Park) -> None:
-    report = reconcile(park.db, park.node.client, park.node.deployment)
-    assert [rule for rule in report.rules if not rule.ok] == []
 
 
 def submit(park: Park, key: str) -> None:
@@ -106,7 +100,7 @@ def test_a_crash_at_every_boundary(
     intents = len([row for row in both.rows(ChainIntent) if row.kind == "test"])
     assert intents == crashed + 1
     assert minted(both) == UNITS * intents
-    holds(both)
+    assert both.differences() == []
 
 
 def test_a_real_kill_between_storing_and_sending(both: Park) -> None:
@@ -128,7 +122,7 @@ def test_a_real_kill_between_storing_and_sending(both: Park) -> None:
     until_confirmed(both)
     assert both.intent(key).tx_hash == attempt.tx_hash
     assert (minted(both), sent(both), both.count(ChainAttempt)) == (UNITS, 1, 1)
-    holds(both)
+    assert both.differences() == []
 
 
 # ----------------------------------------------------------------------- answers that are lost
@@ -165,7 +159,7 @@ def test_an_error_of_the_node(
     park.chain.sender.submit(key, CURRENCY)
     until_confirmed(park)
     assert (minted(park), sent(park), park.count(ChainAttempt)) == (UNITS, 1, 1)
-    holds(park)
+    assert park.differences() == []
 
 
 def test_a_pool_that_is_wiped_again_and_again(both: Park) -> None:
@@ -181,7 +175,7 @@ def test_a_pool_that_is_wiped_again_and_again(both: Park) -> None:
     both.node.mine(1)
     until_confirmed(both)
     assert (minted(both), sent(both), both.count(ChainAttempt)) == (4 * UNITS, 4, 4)
-    holds(both)
+    assert both.differences() == []
 
 
 # ----------------------------------------------------------------------- the harness itself

@@ -18,7 +18,6 @@ from ledger.issuance import submit_planned as submit_issuances
 from ledger.models import Correction, CorrectionRegister, CreditCancellation, Issuance, MeterReading
 from ledger.readings import import_file, reductions_for
 from ledger.readings.periods.evidence_files import files_of_period
-from ledger.reconcile import reconcile
 from ledger.reductions.recompute import Trusted, verify_files
 from ledger.sites import apply_site
 from tests.ledger.test_import_counters import COUNTER
@@ -60,11 +59,6 @@ def issue(park: Park, first: int, last: int) -> Issuance:
     return park.rows(Issuance)[-1]  # type: ignore[no-any-return]
 
 
-def differences(park: Park) -> list[str]:
-    found = reconcile(park.db, park.node.client, park.node.deployment)
-    return [line for rule in found.rules for line in rule.differences]
-
-
 def at_once(*works: Callable[[], Any]) -> list[Any]:
     """Run some works at the same moment; return what each returned, or the error that it ended with."""
     barrier = threading.Barrier(len(works))
@@ -91,7 +85,7 @@ def test_a_period_with_a_certificate_goes_the_whole_way(both: Park) -> None:
     apply(both, SITE + certificate('energy_mwh = "1"', 1, 1))
     first = issue(both, 1, 1)
     assert (first.issued_kg, str(first.export_kwh)) == (220, "440.000000000")
-    assert differences(both) == []
+    assert both.differences() == []
     with both.db.read() as session:
         reading = session.scalars(select(MeterReading.id).order_by(MeterReading.start_s)).first()
         assert reading is not None
@@ -110,7 +104,7 @@ def test_a_period_with_a_certificate_goes_the_whole_way(both: Park) -> None:
         "credits were issued"
         in apply(both, SITE + certificate('energy_mwh = "1"', 1, 1) + more).warnings[-1]
     )
-    (said,) = differences(both)
+    (said,) = both.differences()
     assert (
         "GEC 8 of meter serial-A: credits were issued for its days (2014-01-02 to 2014-01-03)"
         in said
@@ -120,7 +114,7 @@ def test_a_period_with_a_certificate_goes_the_whole_way(both: Park) -> None:
     submit_planned(both.chain)
     both.mirror_final()
     assert [row.amount_kg for row in both.rows(CreditCancellation)] == [360]
-    assert differences(both) == []
+    assert both.differences() == []
 
 
 def test_a_certificate_and_an_issuance_at_once_leave_no_double_claim(both: Park) -> None:
@@ -140,7 +134,7 @@ def test_a_certificate_and_an_issuance_at_once_leave_no_double_claim(both: Park)
     effects = [item.effect_kg for item in correct(both.db, PROJECT).found]
     # Either the issuance knows of it, or the correction does.
     assert (issuance.issued_kg, effects) == ((220, []) if named else (720, [-500]))
-    assert differences(both) == []
+    assert both.differences() == []
     other.db.close()
 
 
@@ -190,7 +184,7 @@ def test_importers_correctors_and_an_issuer_at_once_count_a_register_once(both: 
     with both.db.read() as session:
         (third,) = reductions_for(session, PROJECT, day(3), day(4))
     assert third.export_kwh == 600 - 412
-    assert differences(both) == []
+    assert both.differences() == []
     for other in others:
         other.db.close()
 
@@ -207,9 +201,9 @@ def test_a_late_register_that_shows_too_much_is_cancelled_on_chain(both: Park) -
     submit_planned(both.chain)
     both.mirror_final()
     assert [row.amount_kg for row in both.rows(CreditCancellation)] == [200]
-    assert differences(both) == []
+    assert both.differences() == []
     assert issue(both, 2, 2).issued_kg == 50
-    assert differences(both) == []
+    assert both.differences() == []
 
 
 def test_a_period_of_which_all_is_certified_has_nothing_to_issue(park: Park) -> None:

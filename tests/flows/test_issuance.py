@@ -20,7 +20,7 @@ from ledger import issuance, registration
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT, Claim
 from ledger.chain.contracts.layout import canonical_type
-from ledger.chain.contracts.structs import claim_typed_data
+from ledger.chain.contracts.structs import claim_tuple, claim_typed_data
 from ledger.chain.contracts.wrappers import decode_error, encode_call
 from ledger.chain.node.client import RpcError
 from ledger.errors import BadInput, NotFound, Refused
@@ -490,7 +490,7 @@ def test_the_claim_s_hash_is_the_contract_s(ready: Park) -> None:
     address = ready.node.deployment.credit.address
     message = encode_typed_data(full_message=dict(claim_typed_data(claim, 31337, address)))
     digest = "0x" + _hash_eip191_message(message).hex()
-    assert digest == ready.chain.credit.hash_claim(claim)
+    assert digest == ready.node.ask(CREDIT, "hashClaim", [claim_tuple(claim)])
     recovered = Account._recover_hash(bytes.fromhex(digest[2:]), signature=signature)
     assert recovered.lower() == verifier == PARTIES["verifier"]
 

@@ -19,9 +19,7 @@ from ledger.models import ChainCursor, ChainIntent, CreditBatch, Issuance, Proje
 from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
-from ledger.reconcile import reconcile
 from ledger.settings import load_settings
-from ledger.settlement import escrow
 from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.sites.validity import factor_alarms
@@ -72,14 +70,13 @@ def test_trades_are_settled_step_by_step_and_the_books_compared(both: Park) -> N
     quiet = [job for job in JOBS if job.name in ("settle", "finalise", "send", "issue", "expire")]
     assert [job.work(tools(both)) for job in quiet] == [None] * 5
     assert work.compare(tools(both)) is None  # nothing is mirrored yet
-    escrow.mint_test_currency(both.chain, PARTIES["market"], 100_00)
-    escrow.deposit(both.chain, PARTIES["market"], PARTIES["market"], 100_00)
+    both.fund(PARTIES["market"], 100_00)
     both.mirror_final()
     both.trade(("sell", 1000, 10_000), ("sell", 500, 20_000))
     assert work.settle(tools(both)) == "planned 1, sent 1 batches"
     assert work.send(tools(both)) == "1 intents on their way"
     assert work.finalise(tools(both)) is None
-    both.node.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
+    both.node.later(WINDOW_S + 1)
     both.mirror_final()
     assert work.finalise(tools(both)) == "sent 1 transactions"
     both.mirror_final()
@@ -194,7 +191,7 @@ def test_an_expired_batch_is_recorded_once(both: Park) -> None:
     both.node.issue(1000, 2)
     both.mirror_final()
     assert work.expire(tools(both)) is None
-    both.node.client.request("evm_increaseTime", [hex(3601)])
+    both.node.later(3601)
     both.node.mine(1)
     assert work.expire(tools(both)) == "recorded 1 batches"
     assert work.expire(tools(both)) is None  # on its way
@@ -208,8 +205,7 @@ def test_an_expired_batch_is_recorded_once(both: Park) -> None:
         IntentState.CONFIRMED,
         both.chain.deployment.account("issuer").lower(),
     )
-    report = reconcile(both.db, both.node.client, both.chain.deployment)
-    assert [rule.name for rule in report.rules if not rule.ok] == []
+    assert both.differences() == []
 
 
 def test_somebody_else_records_it_first(park: Park) -> None:
@@ -217,7 +213,7 @@ def test_somebody_else_records_it_first(park: Park) -> None:
     assert head is not None
     batch = park.node.issue(1000, 0, expires_at=head.timestamp + 3600)
     park.mirror_final()
-    park.node.client.request("evm_increaseTime", [hex(3601)])
+    park.node.later(3601)
     park.node.act("spare", CREDIT, "expire", [batch])
     assert record_expired(park.chain) == []  # the contract refuses: nothing is sent
     (intent,) = [row for row in park.rows(ChainIntent) if row.function_name == "expire"]

@@ -13,7 +13,6 @@ from ledger.issuance import plan_issuance, planning, submit_planned
 from ledger.models import EmissionFactor, Issuance, Project
 from ledger.models.sites import FactorPurpose
 from ledger.readings import import_file
-from ledger.reconcile import reconcile
 from ledger.reductions import manifest as manifests
 from ledger.sites import apply_site
 from tests.ledger.test_inventory import BATTERY, DIESEL, FUEL, LOAD
@@ -33,11 +32,7 @@ def settled(park: Park) -> list[str]:
     """Send what is planned, mirror it to its end, and return what the reconciliation finds."""
     submit_planned(park.chain, PROJECT)
     park.mirror_final()
-    return [
-        line
-        for rule in reconcile(park.db, park.node.client, park.node.deployment).rules
-        for line in rule.differences
-    ]
+    return park.differences()
 
 
 def bring(park: Park, source: str, value: str) -> None:
@@ -73,11 +68,7 @@ def test_an_issuance_with_fuel_shares_load_and_storage_recomputes(both: Park) ->
     # A site file that says something else since then moves nothing that was issued.
     with both.db.write() as session:
         apply_site(session, SITE.replace('"CCER-01-002"', '"CCER-01-001"'))
-    assert [
-        line
-        for rule in reconcile(both.db, both.node.client, both.node.deployment).rules
-        for line in rule.differences
-    ] == []
+    assert both.differences() == []
 
 
 def test_an_issuance_of_the_first_release_still_reconciles(
@@ -98,11 +89,7 @@ def test_an_issuance_of_the_first_release_still_reconciles(
     with park.db.write() as session:
         apply_site(session, SHARES + LOAD)
     bring(park, "LOAD", "7")
-    assert [
-        line
-        for rule in reconcile(park.db, park.node.client, park.node.deployment).rules
-        for line in rule.differences
-    ] == []
+    assert park.differences() == []
     # The carry goes on from a manifest of the first format to one of the second.
     park.generate(SECOND, ["60"])
     (planned,) = plan_issuance(park.chain, PROJECT, SECOND, date(2014, 1, 3))

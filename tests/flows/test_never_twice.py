@@ -24,7 +24,6 @@ from ledger.models.readings import ReadingQuality
 from ledger.readings import import_file
 from ledger.readings.periods.evidence_files import files_of_issuance
 from ledger.readings.periods.period import load_period
-from ledger.reconcile import reconcile
 from ledger.reductions import compute
 from ledger.registration import register_project, register_site
 from tests.support.forms import rest, times
@@ -220,8 +219,7 @@ def test_a_device_that_moves_is_issued_once_for_every_interval(both: Park) -> No
     assert planned.reduction.issued_kg == 720
     assert both.count(ReadingClaim) == 3 * SLOTS
     both.mirror_final()
-    report = reconcile(both.db, both.node.client, both.node.deployment)
-    assert [(rule.name, rule.differences) for rule in report.rules if not rule.ok] == []
+    assert both.differences() == []
 
 
 def test_what_a_moved_device_brings_for_an_issued_time_is_late(both: Park) -> None:

@@ -48,11 +48,6 @@ SHORT_ON_MARIADB = (
 )
 
 
-def holds(park: Park) -> None:
-    report = reconcile(park.db, park.node.client, park.node.deployment)
-    assert [rule for rule in report.rules if not rule.ok] == []
-
-
 def lost(park: Park, key: str, contract: str = CURRENCY, party: str = "buyer") -> str:
     """Sign and send an intent, let it vanish from the pool, and let a stranger take its nonce."""
     automine(park, False)
@@ -80,7 +75,7 @@ def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
     until_confirmed(both)
     assert both.intent(key).tx_hash == second.tx_hash
     assert (minted(both), sent(both)) == (UNITS, 2)
-    holds(both)
+    assert both.differences() == []
 
 
 def test_a_fork_gives_the_nonce_back_before_it_is_final(park: Park) -> None:
@@ -172,7 +167,7 @@ def test_a_call_that_would_be_refused_now_is_planned_again(park: Park) -> None:
 
 def holds_after(park: Park) -> None:
     park.mirror_final()
-    holds(park)
+    assert park.differences() == []
 
 
 def test_a_retirement_whose_nonce_was_stolen_happens_once(both: Park) -> None:
@@ -187,7 +182,7 @@ def test_a_retirement_whose_nonce_was_stolen_happens_once(both: Park) -> None:
     both.chain.sender.tend()
     until_confirmed(both)
     assert [row.amount_kg for row in both.rows(CreditRetirement)] == [8]
-    holds(both)
+    assert both.differences() == []
 
 
 def test_an_act_that_lost_its_nonce_is_tried_again_by_the_jobs(park: Park) -> None:
@@ -212,7 +207,7 @@ def test_an_act_that_lost_its_nonce_is_tried_again_by_the_jobs(park: Park) -> No
     work.send(tools)
     assert park.intent(call.key).state is IntentState.FAILED
     assert "InsufficientBalance" in (park.intent(call.key).error or "")
-    holds(park)
+    assert park.differences() == []
 
 
 def test_an_act_that_nobody_here_can_sign_keeps_no_issuance_waiting(park: Park) -> None:
@@ -246,7 +241,7 @@ def work_on(park: Park, refused: str, issued: str) -> None:
     work.send(Tools(park.chain, load_settings(None, {})))
     assert park.intent(refused).state is IntentState.FAILED
     assert park.intent(issued).state is IntentState.CONFIRMED
-    holds(park)
+    assert park.differences() == []
 
 
 # ------------------------------------------------------------------------------- holes
@@ -277,7 +272,7 @@ def test_a_hole_is_filled_with_nothing(both: Park) -> None:
     until_confirmed(both)
     assert {row.state for row in both.rows(ChainIntent)} == {IntentState.CONFIRMED}
     assert (minted(both), sent(both)) == (UNITS, 2)
-    holds(both)
+    assert both.differences() == []
 
 
 def test_a_stranger_in_the_pool_is_no_hole(park: Park) -> None:
@@ -322,7 +317,7 @@ def test_a_filling_whose_nonce_is_taken_after_all(park: Park) -> None:
     assert ended.state is IntentState.FAILED
     assert (ended.error or "").endswith("nothing is left to fill")
     assert (minted(park), sent(park)) == (UNITS, 2)
-    holds(park)
+    assert park.differences() == []
 
 
 # ------------------------------------------------------------------------------- forks
@@ -349,7 +344,7 @@ def test_forks_with_other_content(park: Park, depth: int) -> None:
     until_confirmed(hasty)
     assert {park.intent(key).state for key in keys} == {IntentState.CONFIRMED}
     assert (minted(park), sent(park), park.count(ChainAttempt)) == (8 * UNITS, 8, 8)
-    holds(park)
+    assert park.differences() == []
 
 
 @pytest.mark.parametrize("audited", [False, True])
@@ -374,7 +369,7 @@ def test_final_after_one_block_and_a_fork_of_two(both: Park, audited: bool) -> N
     until_confirmed(hasty)
     assert both.intent(key).state is IntentState.CONFIRMED
     assert (minted(both), sent(both)) == (UNITS, 1)
-    holds(both)
+    assert both.differences() == []
 
 
 # -------------------------------------------------------------------------- two at once
@@ -394,7 +389,7 @@ def test_two_processes_never_use_a_nonce_twice(both: Park) -> None:
     assert (minted(both), sent(both)) == (24 * UNITS, 24)
     (lane,) = both.rows(ChainNonceLane)
     assert lane.next_nonce == 24
-    holds(both)
+    assert both.differences() == []
 
 
 def test_two_that_fill_one_hole_fill_it_once(both: Park) -> None:

@@ -21,7 +21,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
 from ledger.settlement import escrow, planning
-from ledger.settlement.batches import plan_batches, submit_planned
+from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
@@ -31,12 +31,6 @@ from tests.support.park import MARKET, Park
 SHORT_ON_MARIADB = ("test_a_preview_says_who_cannot_pay_and_keeps_nothing",)
 
 PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
-
-
-def fund(park: Park, account: str, cents: int) -> None:
-    escrow.mint_test_currency(park.chain, account, cents)
-    escrow.deposit(park.chain, account, account, cents)
-    park.mirror.run_until("head")
 
 
 def states(park: Park) -> list[str]:
@@ -49,7 +43,7 @@ def statuses(park: Park) -> list[str]:
 
 def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
     both.mirror.run_until("head")
-    fund(both, BUYER, 150)
+    both.fund(BUYER, 150)
     both.trade(("sell", 1000, 20_000), ("buy", 1000, 1_000))  # 2.00 to the plant, 0.10 back
     found = preview(both.chain)
     assert (found.symbol, found.names) == ("tEUR", {PLANT: "plant", BUYER: MARKET})
@@ -61,7 +55,7 @@ def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
     )
     assert (states(both), both.count(VppSettlementItem)) == ([], 0)
     assert both.count(VppTradeShortfall) == 0
-    fund(both, BUYER, 40)
+    both.fund(BUYER, 40)
     found = preview(both.chain)
     (batch,) = found.batches
     assert (batch.market, batch.trades, batch.stored) == (MARKET, 2, False)
@@ -74,7 +68,7 @@ def test_money_is_promised_once(park: Park, monkeypatch: pytest.MonkeyPatch) -> 
     """The second of three batches is too dear for what the first leaves; the third is not."""
     monkeypatch.setattr("ledger.settlement.netting.TRADES_PER_BATCH_MAX", 1)
     park.mirror.run_until("head")
-    fund(park, BUYER, 100)
+    park.fund(BUYER, 100)
     park.trade(("sell", 1000, 8_000), ("sell", 1000, 3_000), ("sell", 1000, 2_000))
     found = preview(park.chain)
     assert [item.escrow[BUYER] for item in found.batches] == [100, 20]
@@ -97,7 +91,7 @@ def flow_of(park: Park) -> Flow:
 def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
     """By the preview: what nobody can pay, now or when it was planned, is no trade that would be."""
     park.mirror.run_until("head")
-    fund(park, BUYER, 100)
+    park.fund(BUYER, 100)
     park.trade(("sell", 1000, 8_000))
     plan_batches(park.chain)
     escrow.withdraw(park.chain, BUYER, BUYER, 70)  # 0.30 is left; 0.80 was planned
@@ -108,7 +102,7 @@ def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
     (refused,), (out,) = found["refused"], found["left_out"]
     assert (refused["market"], refused["trades"], out["trades"]) == (MARKET, 1, [2])
     assert refused["said"].startswith("day-ahead has 0.30 tEUR in escrow and owes 0.80 tEUR: ")
-    fund(park, BUYER, 90)
+    park.fund(BUYER, 90)
     found = dry_json(preview(park.chain))
     assert found == {"trades": {MARKET: 2}, "left_out": [], "refused": []}
 
@@ -117,13 +111,13 @@ def test_a_run_names_what_an_earlier_one_began(park: Park, monkeypatch: pytest.M
     """One that was killed after planning, and one that did not wait for the window."""
     monkeypatch.setattr(settle, "WINDOW_SECONDS_MAX", 0.0)
     park.mirror.run_until("head")
-    fund(park, BUYER, 100)
+    park.fund(BUYER, 100)
     park.trade(("sell", 1000, 8_000))
     (batch,) = plan_batches(park.chain)
     document, rows = settle._settle(flow_of(park), no_wait=False)
     assert (document["planned"], document["resumed"]) == ([], [batch.key])
     assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "proposed")]
-    park.node.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
+    park.node.later(WINDOW_S + 1)
     park.mirror_final()
     document, rows = settle._settle(flow_of(park), no_wait=False)
     assert (document["planned"], document["resumed"]) == ([], [])
@@ -136,7 +130,7 @@ def test_a_run_waits_for_what_another_has_sent(park: Park, monkeypatch: pytest.M
     """An earlier one that did not wait, the jobs, or one beside it: it is final when this one ends."""
     monkeypatch.setattr(settle, "WINDOW_SECONDS_MAX", 0.0)
     park.mirror.run_until("head")
-    fund(park, BUYER, 100)
+    park.fund(BUYER, 100)
     park.trade(("sell", 1000, 8_000))
     first, rows = settle._settle(flow_of(park), no_wait=True)
     assert [row["state"] for row in rows] == ["planned"]
@@ -149,7 +143,7 @@ def test_a_run_waits_for_what_another_has_sent(park: Park, monkeypatch: pytest.M
 
 def test_a_run_names_what_it_could_not_send_of_an_earlier_one(park: Park) -> None:
     park.mirror.run_until("head")
-    fund(park, BUYER, 100)
+    park.fund(BUYER, 100)
     park.trade(("sell", 1000, 8_000))
     (batch,) = plan_batches(park.chain)
     escrow.withdraw(park.chain, BUYER, BUYER, 70)
@@ -162,7 +156,7 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
     """The contract has the last word; what it refuses is planned anew, without who cannot pay."""
     both.mirror.run_until("head")
     both.trade(("sell", 1000, 50_000), ("sell", 1000, 500))  # 5.00, and 0.05
-    fund(both, BUYER, 505)
+    both.fund(BUYER, 505)
     plan_batches(both.chain)
     escrow.withdraw(both.chain, BUYER, BUYER, 500)
     submit_planned(both.chain)
@@ -185,7 +179,7 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
     dear, _ = (row.id for row in both.rows(VppTradingRecord))
     both.db.run(lambda session: cancel_trade(session, dear, " entered twice "))
     assert market_to_retry(both.chain, batch.batch_key) == MARKET
-    plan_batches(both.chain, market=MARKET)
+    plan_round(both.chain, Scope(market=MARKET))
     assert len(submit_planned(both.chain)) == 1
     assert (states(both), statuses(both)) == (["failed", "planned"], ["cancelled", "pending"])
     assert [row.trade_id for row in both.rows(VppTradeShortfall)] == [1]
@@ -201,14 +195,14 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
 
 
 def test_only_one_market_is_planned_when_one_is_named(park: Park) -> None:
-    fund(park, BUYER, 5)
+    park.fund(BUYER, 5)
     park.trade(("sell", 1000, 500))
-    assert plan_batches(park.chain, market="other") == []
-    assert len(plan_batches(park.chain, market=MARKET)) == 1
+    assert plan_round(park.chain, Scope(market="other")).batches == ()
+    assert len(plan_round(park.chain, Scope(market=MARKET)).batches) == 1
 
 
 def test_what_cannot_be_cancelled(both: Park) -> None:
-    fund(both, BUYER, 10)
+    both.fund(BUYER, 10)
     both.trade(("sell", 1000, 500), ("sell", 1000, 500))
     first, second = (row.id for row in both.rows(VppTradingRecord))
     cancel = cancel_trade
@@ -241,7 +235,7 @@ def test_a_token_that_refuses_is_understood(park: Park) -> None:
 
 
 def test_a_withdrawal_of_more_than_there_is_is_said_in_money(park: Park) -> None:
-    fund(park, BUYER, 250)
+    park.fund(BUYER, 250)
     with pytest.raises(Refused) as error:
         escrow.withdraw(park.chain, BUYER, BUYER, 700)
     assert error.value.message.startswith(
@@ -251,7 +245,7 @@ def test_a_withdrawal_of_more_than_there_is_is_said_in_money(park: Park) -> None
 
 
 def test_a_trade_is_planned_or_cancelled_and_never_both(both: Park) -> None:
-    fund(both, BUYER, 5)
+    both.fund(BUYER, 5)
     both.trade(("sell", 1000, 500))
     (number,) = (row.id for row in both.rows(VppTradingRecord))
     other = both.again()

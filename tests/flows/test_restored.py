@@ -28,14 +28,13 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
-from ledger.reconcile import reconcile
 from ledger.serials import Act
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.singles import plan_single
 from ledger.settling import Way
 from tests.support import ticks
 from tests.support.backup import back_up
-from tests.support.chain import PARTIES, SITE_CODE, WINDOW_S
+from tests.support.chain import PARTIES, SITE_CODE
 from tests.support.forms import rest
 from tests.support.park import PROJECT, Park
 from tests.support.sending import automine, sent
@@ -52,19 +51,8 @@ OWED_CENTS = 200 + 750 + 150
 """2.00, 7.50025 rounded to 7.50, and 1.50 for taking energy at a negative price."""
 
 
-def holds(park: Park) -> None:
-    report = reconcile(park.db, park.node.client, park.node.deployment)
-    assert [rule for rule in report.rules if not rule.ok] == []
-
-
 def money(park: Park) -> dict[str, int]:
     return {row.account: int(row.balance) for row in park.rows(SettlementBalance)}
-
-
-def pass_window(park: Park) -> None:
-    park.node.later(WINDOW_S + 1)
-    park.node.mine(1)
-    park.mirror.run_until("head")
 
 
 Step = Callable[[Park], object]
@@ -73,7 +61,7 @@ STEPS: Sequence[Step] = (
     lambda park: submit_planned(park.chain),
     lambda park: park.mirror.run_until("head"),
     lambda park: park.mirror_final(),
-    pass_window,
+    Park.pass_window,
     lambda park: finalize_due(park.chain),
     lambda park: park.mirror.run_until("head"),
     lambda park: park.mirror_final(),
@@ -119,7 +107,7 @@ def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool
     open_ = [row for row in both.rows(ChainIntent) if row.state.value in ("planned", "submitted")]
     assert open_ == []
     assert both.intent(live[0].batch_key).state is IntentState.CONFIRMED
-    holds(both)
+    assert both.differences() == []
     again.chain.close()
     again.db.close()
 
@@ -145,7 +133,7 @@ def test_a_forgotten_batch_that_is_not_final(both: Park, state: str) -> None:
     (adopted,) = both.rows(VppSettlementBatch)
     assert (adopted.batch_key, adopted.state.value) == (batch.batch_key, state)
     if state == "proposed":
-        pass_window(both)
+        both.pass_window()
     ticks.settle(both.chain)
     both.mirror_final()
     ticks.settle(both.chain)
@@ -153,7 +141,7 @@ def test_a_forgotten_batch_that_is_not_final(both: Park, state: str) -> None:
     assert {row.status.value for row in both.rows(VppTradingRecord)} == {expected}
     paid = OWED_CENTS if state == "proposed" else 0
     assert money(both).get(PLANT, 0) == paid
-    holds(both)
+    assert both.differences() == []
 
 
 def test_a_fork_takes_an_adopted_batch_back(both: Park) -> None:
@@ -176,12 +164,12 @@ def test_a_fork_takes_an_adopted_batch_back(both: Park) -> None:
     ticks.settle(both.chain)
     assert sent(both, "operator") == 1
     both.mirror_final()
-    pass_window(both)
+    both.pass_window()
     ticks.settle(both.chain)
     both.mirror_final()
     assert money(both) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
     assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}
-    holds(both)
+    assert both.differences() == []
 
 
 # ------------------------------------------------------- trades that came after the backup
@@ -195,7 +183,7 @@ def settle_all(park: Park) -> None:
         with suppress(DependencyDown):
             ticks.settle(park.chain)
         park.mirror_final()
-        pass_window(park)
+        park.pass_window()
 
 
 def contents(park: Park) -> dict[int, tuple[str, int, int]]:
@@ -237,7 +225,7 @@ def test_trades_that_come_again_under_other_numbers(
     for _ in range(3):
         ticks.settle(chain)
         both.mirror_final()
-        pass_window(both)
+        both.pass_window()
     assert money(both) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
     on_chain, done = contents(both), sent(both, "operator")
     restore()
@@ -263,7 +251,7 @@ def test_trades_that_come_again_under_other_numbers(
     assert {number: each for number, each in now.items() if each in TRADES} == on_chain
     if not new:
         assert sent(both, "operator") == done
-    holds(both)
+    assert both.differences() == []
 
 
 def test_trades_that_are_alike_are_settled_as_often_as_they_were_made(both: Park) -> None:
@@ -278,7 +266,7 @@ def test_trades_that_are_alike_are_settled_as_often_as_they_were_made(both: Park
     settle_all(both)
     assert money(both)[PLANT] == 400 + 200 + 750
     assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}
-    holds(both)
+    assert both.differences() == []
 
 
 def test_nothing_is_signed_while_a_forgotten_transaction_waits_in_the_pool(park: Park) -> None:
@@ -306,7 +294,7 @@ def test_nothing_is_signed_while_a_forgotten_transaction_waits_in_the_pool(park:
     settle_all(park)
     assert money(park) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
     assert sent(park, "operator") == 2  # proposed and finalised, each once
-    holds(park)
+    assert park.differences() == []
 
 
 # --------------------------------------------------------------------------------- credits
@@ -347,7 +335,7 @@ def test_an_issuance(both: Park, planned: bool) -> None:
     assert both.intent(first.key).state is IntentState.CONFIRMED
     assert sent(both, "issuer") == 1
     assert both.count(CreditBatch) == 1
-    holds(both)
+    assert both.differences() == []
 
 
 ACCEPTS = "0x63f23a6e6160e01b5f5260205ff3"
@@ -398,7 +386,7 @@ def test_a_retirement_with_a_name(both: Park, saved: str, read: bool) -> None:
     assert (intent.state, intent.tx_hash) == (IntentState.CONFIRMED, tx_hash)
     assert [row.amount_kg for row in both.rows(CreditRetirement)] == [300]
     assert sent(both, "owner") == 1
-    holds(both)
+    assert both.differences() == []
 
 
 def transferred_once(park: Park, key: str, tx_hash: str) -> None:
@@ -409,7 +397,7 @@ def transferred_once(park: Park, key: str, tx_hash: str) -> None:
     held = {row.holder: row.amount_kg for row in park.rows(CreditHolding)}
     assert held == {PLANT: 700, PARTIES["buyer"]: 300}
     assert sent(park, "owner") == 1
-    holds(park)
+    assert park.differences() == []
 
 
 @pytest.mark.parametrize("read", [False, True], ids=["mirror behind", "mirror first"])
@@ -474,7 +462,7 @@ def test_a_replacement_that_the_books_forgot(both: Park) -> None:
     assert (rows[first], rows[second]) == ("failed", "confirmed")
     held = {row.holder: row.amount_kg for row in both.rows(CreditHolding)}
     assert held == {PLANT: 700, PARTIES["buyer"]: 300}
-    holds(both)
+    assert both.differences() == []
 
 
 def test_a_stranger_who_copies_a_retirement_s_key(park: Park) -> None:

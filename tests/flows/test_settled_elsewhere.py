@@ -7,13 +7,12 @@ from ledger.errors import BadInput, Refused
 from ledger.models import SettlementBalance, VppSettlementBatch, VppSettlementItem, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
-from ledger.settlement import escrow
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation
 from ledger.settlement.explain import story_of
 from ledger.settlement.words import Trade
 from tests.support import acts
-from tests.support.chain import BOND_CENTS, PARTIES, WINDOW_S, trade
+from tests.support.chain import BOND_CENTS, PARTIES, trade
 from tests.support.park import Park
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
@@ -23,9 +22,7 @@ SOLD = ("sell", 1000, 20_000)
 
 @pytest.fixture
 def funded(park: Park) -> Park:
-    escrow.mint_test_currency(park.chain, MARKET, 100_00)
-    escrow.deposit(park.chain, MARKET, MARKET, 100_00)
-    park.mirror.run_until("head")
+    park.fund(MARKET, 100_00)
     park.trade(SOLD)
     return park
 
@@ -47,24 +44,13 @@ def propose(park: Park) -> None:
     park.mirror.run_until("head")
 
 
-def pass_window(park: Park) -> None:
-    park.node.later(WINDOW_S + 1)
-    park.node.mine(1)
-    park.mirror.run_until("head")
-
-
-def holds(park: Park) -> None:
-    report = reconcile(park.db, park.node.client, park.node.deployment)
-    assert [rule for rule in report.rules if not rule.ok] == []
-
-
 def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     propose(funded)
     (before,) = funded.rows(VppSettlementBatch)
     acts.dispute(funded.node, "market", 1, sold(funded))
-    pass_window(funded)
+    funded.pass_window()
     assert finalize_due(funded.chain) == []
-    holds(funded)
+    assert funded.differences() == []
     with funded.db.read() as session:
         story = story_of(session, "batch:1")
     assert (story.state, "an arbiter decides" in story.to_do) == ("proposed", True)
@@ -75,7 +61,7 @@ def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     (after,) = funded.rows(VppSettlementBatch)
     assert (after.state.value, after.finalizable_at) == ("cancelled", before.finalizable_at)
     assert status(funded) is TradeStatus.CANCELLED
-    holds(funded)
+    assert funded.differences() == []
 
 
 def test_a_batch_that_the_operator_takes_back(funded: Park) -> None:
@@ -104,7 +90,7 @@ def test_a_batch_that_the_operator_takes_back(funded: Park) -> None:
         story = story_of(session, batch.batch_key)
     assert story.happened[-1].endswith(": a wrong price")
     assert story.to_do == "nothing: its trades are cancelled"
-    holds(funded)
+    assert funded.differences() == []
 
 
 def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
@@ -122,7 +108,7 @@ def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
     (again,) = funded.rows(VppSettlementBatch)
     assert (again.state.value, again.finalizable_at) == ("proposed", before.finalizable_at)
     acts.reject_dispute(funded.node, 1)
-    pass_window(funded)
+    funded.pass_window()
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror_final()
     assert status(funded) is TradeStatus.EXECUTED
@@ -132,20 +118,20 @@ def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
         MARKET: 98_00 - BOND_CENTS,
         PARTIES["admin"]: BOND_CENTS,
     }
-    holds(funded)
+    assert funded.differences() == []
 
 
 def test_a_fee_does_not_keep_a_batch_from_its_end(funded: Park) -> None:
     funded.node.act("admin", SETTLEMENT, "setFee", [100, PARTIES["buyer"]])
     funded.node.later(acts.WEEK_S)
     propose(funded)
-    pass_window(funded)
+    funded.pass_window()
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror_final()
     balances = {row.account: int(row.balance) for row in funded.rows(SettlementBalance)}
     assert balances == {PLANT: 1_98, MARKET: 98_00, PARTIES["buyer"]: 2}
     assert status(funded) is TradeStatus.EXECUTED
-    holds(funded)
+    assert funded.differences() == []
 
 
 @pytest.mark.parametrize("way", ["by itself", "co-signed"])
@@ -160,16 +146,16 @@ def test_a_trade_that_the_chain_settled_without_our_batch(funded: Park, way: str
     seq = sold(funded).seq
     with pytest.raises(Refused, match="is settled on chain"):
         funded.db.run(lambda session: cancel_trade(session, seq, "entered twice"))
-    holds(funded)
+    assert funded.differences() == []
     funded.mirror_final()
     assert status(funded) is TradeStatus.EXECUTED
     assert funded.count(VppSettlementItem) == 0
-    holds(funded)
+    assert funded.differences() == []
     funded.node.reorganise(3)  # the settlement among them
     funded.mirror.run_until("head")
     assert status(funded) is TradeStatus.PENDING
     assert len(plan_batches(funded.chain)) == 1
-    holds(funded)
+    assert funded.differences() == []
 
 
 def test_a_trade_that_is_imported_after_the_chain_has_settled_it(park: Park) -> None:
@@ -183,7 +169,7 @@ def test_a_trade_that_is_imported_after_the_chain_has_settled_it(park: Park) -> 
     rows = park.rows(VppTradingRecord)
     assert [row.status for row in rows] == [TradeStatus.EXECUTED] * 2
     assert {row.settlement_time for row in rows} != {None}
-    holds(park)
+    assert park.differences() == []
 
 
 def test_a_trade_with_other_figures_is_not_ours(funded: Park) -> None:

@@ -32,7 +32,7 @@ from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
 from tests.support import ticks
-from tests.support.chain import PARTIES, WINDOW_S, send
+from tests.support.chain import PARTIES, send
 from tests.support.park import MARKET, Park, running_park
 
 SHORT_ON_MARIADB = (
@@ -46,21 +46,9 @@ PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
 TRADES = (("sell", 1000, 20_000), ("sell", 1000, -500), ("buy", 2000, 5_000))
 
 
-def fund(park: Park, account: str, cents: int) -> None:
-    escrow.mint_test_currency(park.chain, account, cents)
-    escrow.deposit(park.chain, account, account, cents)
-    park.mirror.run_until("head")
-
-
-def pass_time(park: Park) -> None:
-    """Let the window of a proposal pass."""
-    park.node.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
-    park.node.mine(1)
-
-
 @pytest.fixture
 def funded(park: Park) -> Park:
-    fund(park, BUYER, 100_00)
+    park.fund(BUYER, 100_00)
     return park
 
 
@@ -86,7 +74,7 @@ def settle(park: Park) -> None:
     submit_planned(park.chain)
     for _ in range(6):
         park.mirror.run_until("head")
-        pass_time(park)
+        park.node.pass_window()
         finalize_due(park.chain)
     park.mirror_final()
 
@@ -95,7 +83,7 @@ def settle(park: Park) -> None:
 
 
 def test_from_trades_to_money(both: Park) -> None:
-    fund(both, BUYER, 100_00)
+    both.fund(BUYER, 100_00)
     both.trade(*TRADES)
     (planned,) = plan_batches(both.chain)
     # The plant sells for 2.00, pays 0.05 for the one below zero, and buys for 1.00.
@@ -116,7 +104,7 @@ def test_from_trades_to_money(both: Park) -> None:
     assert balances(both) == {BUYER: 100_00 - 95}
 
     assert finalize_due(both.chain) == []  # its window is open
-    pass_time(both)
+    both.node.pass_window()
     assert len(finalize_due(both.chain)) == 1
     assert finalize_due(both.chain) == []
     both.mirror.run_until("head")
@@ -130,12 +118,13 @@ def test_from_trades_to_money(both: Park) -> None:
     assert block is not None
     times = {row.settlement_time for row in both.rows(VppTradingRecord)}
     assert times == {datetime.fromtimestamp(block.timestamp, UTC)}
-    assert both.chain.settlement.are_settled([1, 2, 3, 4]) == [True] * 3 + [False]
+    taken = [int(both.node.ask(SETTLEMENT, "isSettled", [seq]), 16) for seq in (1, 2, 3, 4)]
+    assert taken == [1, 1, 1, 0]
     assert plan_batches(both.chain) == []
 
 
 def test_negative_prices_are_paid_by_the_seller(park: Park) -> None:
-    fund(park, PLANT, 50_00)
+    park.fund(PLANT, 50_00)
     park.trade(("sell", 100_000, -1_000), ("buy", 1, -50_000))
     # 100 kWh at -0.1: the plant pays 10.00. 0.001 kWh bought at -5: half a cent to it, rounded to one.
     (planned,) = plan_batches(park.chain)
@@ -177,7 +166,7 @@ def test_every_step_in_a_process_of_its_own(funded: Park, monkeypatch: pytest.Mo
     step(lambda park: submit_planned(park.chain))
     step(mirror)
     assert states(funded) == ["proposed"]
-    pass_time(funded)
+    funded.node.pass_window()
     step(lambda park: finalize_due(park.chain), crashing=True)
     step(lambda park: finalize_due(park.chain))  # it is sent again, not signed again
     step(lambda park: park.chain.sender.rebroadcast())
@@ -221,7 +210,7 @@ def test_a_debtor_without_funds(both: Park) -> None:
     assert plan_batches(both.chain) == []
     assert [row.account for row in both.rows(VppTradeShortfall)] == [BUYER] * 3
     assert statuses(both) == ["pending"] * 3
-    fund(both, BUYER, 95)
+    both.fund(BUYER, 95)
     (planned,) = plan_batches(both.chain)
     assert both.count(VppTradeShortfall) == 0
     escrow.withdraw(both.chain, BUYER, BUYER, 95)
@@ -234,7 +223,7 @@ def test_a_debtor_without_funds(both: Park) -> None:
     assert both.count(VppSettlementItem) == 0
     assert statuses(both) == ["pending"] * 3
     assert both.intent(planned.key).state is IntentState.FAILED
-    fund(both, BUYER, 95)
+    both.fund(BUYER, 95)
     settle(both)
     assert (states(both), statuses(both)) == (["failed", "finalized"], ["executed"] * 3)
     assert balances(both) == {PLANT: 95}
@@ -260,7 +249,7 @@ def test_a_refused_step_keeps_no_later_one_from_its_work(funded: Park) -> None:
     plan_batches(funded.chain)
     submit_planned(funded.chain)
     funded.mirror.run_until("head")
-    pass_time(funded)
+    funded.node.pass_window()
     funded.trade(("sell", 1, 1), hour=50)
     with funded.db.write() as session:
         session.execute(delete(VppSettlementAccount).where(VppSettlementAccount.market == MARKET))
@@ -316,7 +305,7 @@ def test_somebody_else_finalises(funded: Park) -> None:
     plan_batches(funded.chain)
     submit_planned(funded.chain)
     funded.mirror.run_until("head")
-    pass_time(funded)
+    funded.node.pass_window()
     (batch,) = funded.rows(VppSettlementBatch)
     nets = [int(net) for net in batch.nets]
     funded.node.act("spare", SETTLEMENT, "finalizeBatch", [1, (batch.accounts, nets, [])])
@@ -332,7 +321,7 @@ def test_the_creditor_takes_the_money_out_before_the_mirror_looks(funded: Park) 
     plan_batches(funded.chain)
     submit_planned(funded.chain)
     funded.mirror.run_until("head")
-    pass_time(funded)
+    funded.node.pass_window()
     assert len(finalize_due(funded.chain)) == 1
     funded.node.withdraw("owner", 2_00)
     funded.mirror_final()
@@ -347,7 +336,7 @@ def test_ours_fails_in_a_block_and_somebody_else_finalises(funded: Park, first: 
     plan_batches(funded.chain)
     submit_planned(funded.chain)
     funded.mirror.run_until("head")
-    pass_time(funded)
+    funded.node.pass_window()
     client, node = funded.node.client, funded.node
     client.request("evm_setAutomine", [False])
     (tx_hash,) = finalize_due(funded.chain)
@@ -388,7 +377,7 @@ def test_a_window_that_the_chain_finds_open(funded: Park) -> None:
     assert finalize_due(funded.chain) == []
     assert funded.rows(VppSettlementBatch)[0].finalize_key is None
     funded.node.client.request("evm_setAutomine", [True])
-    pass_time(funded)
+    funded.node.pass_window()
     assert len(finalize_due(funded.chain)) == 1
 
 
@@ -396,7 +385,7 @@ def test_a_window_that_the_chain_finds_open(funded: Park) -> None:
 
 
 def test_a_trade_is_planned_once_while_another_plans(both: Park) -> None:
-    fund(both, BUYER, 100_00)
+    both.fund(BUYER, 100_00)
     both.trade(*TRADES)
     other = both.again()
     found: list[Any] = []
@@ -418,7 +407,7 @@ def test_a_plan_that_saw_old_rows_looks_again(
 ) -> None:
     """Between its first look and its choice of trades, another process plans all of them."""
     with running_park(mariadb_db, tmp_path) as park:
-        fund(park, BUYER, 100_00)
+        park.fund(BUYER, 100_00)
         park.trade(*TRADES)
         other = park.again()
         honest = planning.free_trades
@@ -439,7 +428,7 @@ def test_a_plan_that_saw_old_rows_looks_again(
 
 
 def test_many_plan_and_submit_at_once(both: Park) -> None:
-    fund(both, BUYER, 100_00)
+    both.fund(BUYER, 100_00)
     both.trade(*[("sell", 1000, 10_000)] * 12)
     doors = [both.again() for _ in range(3)]
     gate = threading.Barrier(3)
@@ -498,7 +487,7 @@ def test_a_fork_takes_executed_trades_back(funded: Park) -> None:
     assert plan_batches(funded.chain) == []
     for _ in range(3):
         funded.chain.sender.rebroadcast()
-        pass_time(funded)
+        funded.node.pass_window()
         funded.mirror.run_until("head")
         finalize_due(funded.chain)
     funded.mirror.run_until("head")

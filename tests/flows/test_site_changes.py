@@ -15,7 +15,6 @@ from ledger.models import Issuance, MeterReading
 from ledger.proofs.verifier import verify
 from ledger.readings import import_file
 from ledger.readings.periods.evidence_files import files_of_credit
-from ledger.reconcile import reconcile
 from tests.support.park import PARIS, PROJECT, Park
 from tests.support.plant import SITE, apply, write_csv
 
@@ -35,11 +34,6 @@ CHANGES = {
     "flat lines": ("stuck_hours = 0", "stuck_hours = 3"),
     "threshold": ('completeness_min = "0"', 'completeness_min = "0.9"'),
 }
-
-
-def broken(park: Park) -> list[str]:
-    report = reconcile(park.db, park.node.client, park.node.deployment)
-    return [text for rule in report.rules for text in rule.differences]
 
 
 def files(park: Park) -> tuple[str, bytes]:
@@ -71,7 +65,7 @@ def issued(park: Park) -> Park:
     plan_issuance(park.chain, PROJECT, date(2014, 1, 1), date(2014, 1, 2))
     submit_planned(park.chain)
     park.mirror_final()
-    assert broken(park) == []
+    assert park.differences() == []
     return park
 
 
@@ -85,7 +79,7 @@ def test_what_a_site_file_changes_moves_nothing_that_was_issued(issued: Park) ->
     for name, (old, new) in CHANGES.items():
         assert old in DECLARED
         apply(issued.db, DECLARED.replace(old, new))
-        assert broken(issued) == [], name
+        assert issued.differences() == [], name
         assert files(issued) == before, name
         assert bundled(issued, head.number) == bundle, name
         with issued.db.read() as session:
@@ -109,7 +103,7 @@ def test_a_late_reading_is_counted_by_the_meter_as_it_was(issued: Park) -> None:
     (found,) = correct(issued.db, PROJECT).found
     # The lower of two values counts: (60 - 57.9)/6 kWh less, times 0.5 kg.
     assert found.effect_kg == Fraction(-175, 1000)
-    assert broken(issued) == []
+    assert issued.differences() == []
 
 
 def test_a_changed_reading_is_found_whatever_the_site_file_says(issued: Park) -> None:
@@ -120,7 +114,7 @@ def test_a_changed_reading_is_found_whatever_the_site_file_says(issued: Park) ->
             text("UPDATE meter_readings SET text = '61', value_digits = 61 WHERE id = :id"),
             {"id": row.id},
         )
-    found = broken(issued)
+    found = issued.differences()
     assert any("evidence_root is not what the stored readings give" in item for item in found)
     assert any("manifest is not what the stored readings give" in item for item in found)
 
@@ -129,4 +123,4 @@ def test_a_changed_quality_is_found(issued: Park) -> None:
     change = "UPDATE meter_readings SET quality = 'used', reason = NULL WHERE text = '150'"
     with issued.db.write() as session:
         session.execute(text(change))
-    assert any("readings_outlier" in item for item in broken(issued))
+    assert any("readings_outlier" in item for item in issued.differences())

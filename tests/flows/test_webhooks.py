@@ -29,7 +29,7 @@ from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import load_sealer
 from ledger.settings import load_settings
 from ledger.webhooks import delivering, endpoints, outbox, posting, targets, telling
-from ledger.webhooks.telling import NOT_TOLD, TYPES
+from ledger.webhooks.telling import TYPES
 from tests.support.backup import back_up
 from tests.support.chain import PARTIES
 from tests.support.listener import Heard, Listener, listening
@@ -112,6 +112,10 @@ def credit_events(park: Park) -> None:
 
 
 # ------------------------------------------------------------------------------ what is told
+
+
+NOT_TOLD = frozenset({"ApprovalForAll", "EIP712DomainChanged", "RoleAdminChanged", "URI"})
+"""Events that change nothing which a third party would act upon."""
 
 
 def test_every_event_of_the_contracts_is_told_or_named_as_not_told() -> None:

@@ -41,7 +41,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def figures(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
+def figures() -> Callable[[str, Any], None]:
     """Return a function that keeps figures under a name, for the command's own report."""
 
     def keep(name: str, found: Any) -> None:

@@ -25,9 +25,8 @@ from ledger.models.escrow import CURRENCY as MONEY
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
-from ledger.reconcile import reconcile
 from tests.ha.load import TRADE_CENTS, TRADES_FROM, Load, readings
-from tests.ha.park_at_work import DATABASE, DAYS_ISSUED, KG_A_DAY, AtWork, pass_window
+from tests.ha.park_at_work import DATABASE, DAYS_ISSUED, KG_A_DAY, AtWork
 from tests.support.chain import PARTIES
 from tests.support.mirror import LOCAL, Dump, dump, fresh
 
@@ -51,7 +50,7 @@ def settle(work: AtWork) -> None:
         if calm and set(trades) <= {TradeStatus.EXECUTED} and set(issued) <= {IssuanceState.ISSUED}:
             return
         if calm and not passed:
-            pass_window(park)  # else nothing proposed is finalised
+            park.node.pass_window()  # else nothing proposed is finalised
             passed = True
         passed = passed and not calm
         assert time.monotonic() < until_s, (intents, trades, issued)
@@ -76,8 +75,7 @@ def judge(work: AtWork, load: Load, template: Path) -> dict[str, int]:
     _transfers(work, load)
     _trades(work, load)
     _issues(work, load)
-    report = reconcile(park.db, park.node.client, park.node.deployment)
-    assert [(rule.name, rule.differences) for rule in report.rules if not rule.ok] == []
+    assert park.differences() == []
     ended = work.nursery.run(
         ["index", "verify", "--json"], work.folder, _environment(work), timeout_s=120
     )

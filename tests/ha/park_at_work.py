@@ -19,7 +19,7 @@ from ledger.identity import passwords, users
 from ledger.models import CreditBatch
 from ledger.models.users import UserRole
 from ledger.sealing import load_sealer
-from tests.support.chain import PARTIES, WINDOW_S
+from tests.support.chain import PARTIES
 from tests.support.galera import Cluster, until
 from tests.support.nursery import Child, Nursery
 from tests.support.park import PROJECT, Park, running_park
@@ -120,12 +120,6 @@ def park_at_work(cluster: Cluster, folder: Path) -> Iterator[AtWork]:
             START_S,
         )
         yield work
-
-
-def pass_window(park: Park) -> None:
-    """Let the window of every proposed batch pass."""
-    park.node.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
-    park.node.mine(1)
 
 
 def _prepare(park: Park) -> int:

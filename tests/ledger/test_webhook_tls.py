@@ -107,6 +107,6 @@ def test_what_is_wrong_with_a_certificate_is_said_also_where_another_address_is_
     assert answer.error == "no answer: its certificate is not trusted (self-signed certificate)"
 
 
-def test_who_speaks_no_tls_is_said_to(tmp_path: Path) -> None:
+def test_who_speaks_no_tls_is_said_to() -> None:
     with receiving(None) as port:
         assert str(posted(port).error).startswith("no answer: TLS failed (")

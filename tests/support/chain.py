@@ -193,6 +193,11 @@ class TestChain:
         assert not must or receipt.status == 1, (contract, function, arguments)
         return receipt
 
+    def ask(self, contract: str, function: str, arguments: Sequence[Any]) -> str:
+        """Return what a view answers, in hexadecimal."""
+        address = self.deployment.contracts[contract].address
+        return self.client.call(address, encode_call(contract, function, arguments))
+
     def new_key(self) -> str:
         """Return a key that no earlier one of this chain equals."""
         return "0x" + keccak(text=f"key {next(self.keys)}").hex()
@@ -403,6 +408,11 @@ class TestChain:
     def later(self, seconds: int) -> None:
         """Let time pass before the next block."""
         self.client.request("evm_increaseTime", [hex(seconds)])
+
+    def pass_window(self) -> None:
+        """Mine a block in which the window of every proposed batch has passed."""
+        self.later(WINDOW_S + 1)
+        self.mine(1)
 
 
 def trade(seq: int, buyer: str, seller: str, quantity_milli: int, price_e4: int) -> Trade:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pymysql
 
 from cli.bench.mariadb import MariaDbServer as _Server
 from cli.bench.mariadb import ServerUnavailable
+from ledger.db import Database
 
-__all__ = ["MariaDbServer", "ServerUnavailable", "empty", "load", "save"]
+__all__ = ["MariaDbServer", "ServerUnavailable", "empty", "load", "running_server", "save"]
 
 
 class MariaDbServer(_Server):
@@ -19,6 +23,29 @@ class MariaDbServer(_Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"])
+
+
+@contextmanager
+def running_server(*databases: str) -> Iterator[MariaDbServer]:
+    """Start a server in a temporary folder, with the schema in each of these databases; nothing of it stays.
+
+    Raises
+    ------
+    ServerUnavailable
+        If none can be started here.
+    """
+    with TemporaryDirectory(prefix="mariadb-") as folder:
+        server = MariaDbServer(Path(folder))
+        server.start()
+        try:
+            for name in databases:
+                server.execute(f"CREATE DATABASE {name}")
+                books = Database(server.url(name))
+                books.upgrade()
+                books.close()
+            yield server
+        finally:
+            server.stop()
 
 
 def save(server: MariaDbServer, database: str, file: Path) -> None:

@@ -17,7 +17,7 @@ from ledger.issuance import plan_issuance, submit_planned
 from ledger.readings import import_file
 from ledger.serials import Act
 from ledger.settings import load_settings
-from ledger.settlement import batches, escrow
+from ledger.settlement import batches
 from tests.support.books import new_books
 from tests.support.park import PARIS, PROJECT, Park, running_park
 from tests.support.plant import write_csv
@@ -43,8 +43,7 @@ def shown_park(folder: Path) -> Iterator[Park]:
         for beneficiary, kg in ((CHINESE, 100), (HOSTILE, 50)):
             _retire(park, beneficiary, kg)
         for account in (anvil_address(4), anvil_address(6)):  # of the plant and of the market
-            escrow.mint_test_currency(park.chain, account, 10_000)
-            escrow.deposit(park.chain, account, account, 10_000)
+            park.fund(account, 100_00)
         park.trade(("sell", 1_000, 500), ("sell", 2_000, 400), ("buy", 500, 450))
         assert batches.plan_batches(park.chain)
         batches.submit_planned(park.chain)

@@ -19,7 +19,9 @@ from ledger.chain.sending.sender import Sender
 from ledger.db import Database
 from ledger.models import Base, ChainIntent
 from ledger.readings import import_file
+from ledger.reconcile import reconcile
 from ledger.registration import register_project, register_site
+from ledger.settlement import escrow
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import TradesReport, import_trades
 from ledger.settling import SettlementPolicy, Way
@@ -102,6 +104,22 @@ class Park:
         report = self.db.run(lambda session: import_trades(session, file))
         assert report.rejected == 0
         return report
+
+    def fund(self, account: str, cents: int) -> None:
+        """Give test money to an account, pay it in, and mirror that."""
+        escrow.mint_test_currency(self.chain, account, cents)
+        escrow.deposit(self.chain, account, account, cents)
+        self.mirror.run_until("head")
+
+    def pass_window(self) -> None:
+        """Let the window of every proposed batch pass, and mirror that."""
+        self.node.pass_window()
+        self.mirror.run_until("head")
+
+    def differences(self) -> list[str]:
+        """Return in what books and chain differ, by every rule of the reconciliation."""
+        report = reconcile(self.db, self.node.client, self.node.deployment)
+        return [text for rule in report.rules for text in rule.differences]
 
     def intent(self, key: str) -> ChainIntent:
         """Return an intent."""

@@ -17,9 +17,8 @@ from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.abi_values import decoded, encoded
 from ledger.chain.contracts.decoders import CALLS, ERRORS
 from ledger.chain.contracts.decoders.words import of_hex
-from ledger.chain.contracts.events import CREDIT, SETTLEMENT, Claim
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.contracts.layout import canonical_type, json_value
-from ledger.chain.contracts.structs import claim_tuple
 from ledger.chain.node.client import ChainClient
 
 
@@ -262,10 +261,6 @@ class CarbonCredit(_Contract):
         seq, head = self._view("logHead", [], block)
         return int(seq), _hex(head)
 
-    def hash_claim(self, claim: Claim, block: int | str = "latest") -> str:
-        """Return the EIP-712 digest of a claim as the contract computes it."""
-        return _hex(self._view("hashClaim", [claim_tuple(claim)], block)[0])
-
 
 class VppSettlement(_Contract):
     """The settlement contract at one address."""
@@ -309,11 +304,6 @@ class VppSettlement(_Contract):
         (balance,) = self._view("totalBalance", [], block)
         (locked,) = self._view("totalLocked", [], block)
         return int(balance), int(locked)
-
-    def are_settled(self, seqs: Sequence[int], block: int | str = "latest") -> list[bool]:
-        """Return whether each trade's number is taken by a live or final batch."""
-        found = self._views("isSettled", [[seq] for seq in seqs], block)
-        return [bool(values[0]) for values in found]
 
     def batch_statuses(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[int]:
         """Return the contract's status numbers of several batches."""

@@ -266,8 +266,7 @@ class ChainClient:
 
     def block(self, block: int | str) -> BlockHeader | None:
         """Return a header by number, hash or tag; None where the node has no such block."""
-        found = self.blocks([block])[0]
-        return found
+        return self.blocks([block])[0]
 
     def blocks(self, blocks: Sequence[int | str]) -> list[BlockHeader | None]:
         """Return several headers in the order asked."""

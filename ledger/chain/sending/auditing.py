@@ -16,21 +16,21 @@ AUDIT_BLOCKS = 256
 """So far below the mirror's head final intents are looked at again."""
 
 
-def taken_back(desk: Desk, blocks: int) -> dict[str, ChainAttempt | None]:
+def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
     """Return the intents that are final in the books and in no block of the node, with their last attempts.
 
     The mirror, which sees the same, opens them again; nothing is written here.
 
-    Parameters
-    ----------
-    blocks
-        How far below the mirror's head to look.
+    Raises
+    ------
+    DependencyDown
+        If the node does not answer.
     """
     with desk.db.read() as session:
         query = select(ChainCursor.block_number).where(ChainCursor.chain_id == desk.chain_id)
         head = session.scalars(query).first() or 0
         final = select(ChainIntent).where(
-            ChainIntent.chain_id == desk.chain_id, ChainIntent.block_number > head - blocks
+            ChainIntent.chain_id == desk.chain_id, ChainIntent.block_number > head - AUDIT_BLOCKS
         )
         rows = [row for row in session.scalars(final) if row.tx_hash is not None]
     receipts = desk.client.receipts([str(row.tx_hash) for row in rows])

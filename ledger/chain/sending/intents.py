@@ -267,6 +267,11 @@ def refuse(session: Session, key: str, error: str) -> ChainIntent:
     """Mark an intent as failed that the node refused before it had a nonce.
 
     One that another process has sent meanwhile is left as it is: the caller looks at its state.
+
+    Raises
+    ------
+    NotFound
+        If no intent has the key.
     """
     intent = session.get(ChainIntent, key, with_for_update=True)
     if intent is None:

@@ -17,7 +17,7 @@ from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, intents, rehearsal, stuck, unknown
-from ledger.chain.sending.auditing import AUDIT_BLOCKS, taken_back
+from ledger.chain.sending.auditing import taken_back
 from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all
 from ledger.chain.sending.first import sign_and_store
 from ledger.chain.sending.intents import NewIntent
@@ -204,7 +204,7 @@ class Sender:
         stuck.tend(self._desk, waiting, attempts)
         return self.rebroadcast()
 
-    def audit(self, blocks: int = AUDIT_BLOCKS) -> list[str]:
+    def audit(self) -> list[str]:
         """Look again at intents that were final lately; return the keys of those that a chain took back.
 
         Their bytes are sent again at once. The mirror, which sees the same, makes them *submitted* again.
@@ -214,7 +214,7 @@ class Sender:
         DependencyDown
             If the node does not answer, or did not take one of them.
         """
-        gone = taken_back(self._desk, blocks)
+        gone = taken_back(self._desk)
         send_all(self._desk, [last for last in gone.values() if last is not None])
         return list(gone)
 

@@ -25,7 +25,13 @@ def encode(item: Item) -> bytes:
 
 
 def decode(data: bytes) -> Item:
-    """Return the item that some bytes are."""
+    """Return the item that some bytes are.
+
+    Raises
+    ------
+    ProofError
+        If they are none, or not in the one spelling of it.
+    """
     try:
         item, _ = _read(data, 0)
         require(encode(item) == data, "its RLP is not in its one spelling")
@@ -60,21 +66,39 @@ def digits_of(number: int) -> bytes:
 
 
 def number_of(item: Item) -> int:
-    """Return the number that an item is."""
+    """Return the number that an item is.
+
+    Raises
+    ------
+    ProofError
+        If it is none of 32 bytes at most, or has zeros in front.
+    """
     data = bytes_of(item)
     require(len(data) <= 32 and data[:1] != b"\0", "a number in its RLP is not in its one spelling")
     return int.from_bytes(data)
 
 
 def bytes_of(item: Item, length: int | None = None) -> bytes:
-    """Return an item that is bytes, of a length where one is given."""
+    """Return an item that is bytes, of a length where one is given.
+
+    Raises
+    ------
+    ProofError
+        If it is none.
+    """
     if isinstance(item, list) or length not in (None, len(item)):
         raise ProofError(f"{length or 'some'} bytes are expected in its RLP")
     return item
 
 
 def list_of(item: Item, *lengths: int) -> list[Item]:
-    """Return an item that is a list, of one of the lengths where any are given."""
+    """Return an item that is a list, of one of the lengths where any are given.
+
+    Raises
+    ------
+    ProofError
+        If it is none.
+    """
     if isinstance(item, bytes) or (lengths and len(item) not in lengths):
         raise ProofError(f"a list of {' or '.join(map(str, lengths))} is expected in its RLP")
     return item

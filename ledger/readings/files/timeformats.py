@@ -47,7 +47,13 @@ def parser_of(time_format: str | None) -> Parser:
 
 
 def iso(text: str) -> datetime:
-    """Return a time in ISO 8601."""
+    """Return a time in ISO 8601.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or finer than microseconds.
+    """
     if len(text) > _MICROS_FROM and _BELOW_MICROS.search(text):  # Python drops them unseen
         raise ValueError(f"{text[:40]!r} has fractions of a second")
     try:

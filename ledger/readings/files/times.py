@@ -193,7 +193,13 @@ class TimeReader:
         return self._grid.duration_s(start_s)
 
     def slot_of(self, moment: datetime, text: str) -> int:
-        """Return the first second of the interval that a moment names; ``text`` is for messages."""
+        """Return the first second of the interval that a moment names; ``text`` is for messages.
+
+        Raises
+        ------
+        ValueError
+            If the moment lies beside the grid, has fractions of a second, or is not between 1970 and 2106.
+        """
         if moment.microsecond and not self._tolerance_s:
             raise ValueError(f"{text!r} has fractions of a second")
         start = self._grid.start_s(epoch_s(moment), at_end=self._label_is_end)

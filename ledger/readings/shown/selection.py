@@ -50,7 +50,13 @@ def meters_of(
 def period_of(
     session: Session, site: Site, meter_ids: list[int], start: date | None, end: date | None
 ) -> tuple[date, date]:
-    """Return the period that is meant: what is not given reaches as far as there are readings."""
+    """Return the period that is meant: what is not given reaches as far as there are readings.
+
+    Raises
+    ------
+    BadInput
+        If there is no reading to go by, or the period is empty, too long, or too far off.
+    """
     stated = start is not None and end is not None
     if start is None or end is None:
         ends = [_span(session, meter_id) for meter_id in meter_ids]
