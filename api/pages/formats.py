@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ledger.proofs.verifier.checks import shows
+from ledger.proofs.verifier.checks import NO_INK
 
 NAME_LENGTH_MAX = 280
 """Beyond so many characters a name is folded away behind its beginning."""
@@ -79,7 +79,8 @@ def visible(text: str) -> str:
     shown, marks = [], 0
     for sign in text:
         marks = marks + 1 if unicodedata.category(sign)[0] == "M" else 0
-        shown.append(sign if shows(sign) and marks <= MARKS_MAX else f"<{ord(sign):x}>")
+        plain = sign.isprintable() and sign not in NO_INK and marks <= MARKS_MAX
+        shown.append(sign if plain else f"<{ord(sign):x}>")
     return "".join(shown)
 
 

@@ -62,7 +62,7 @@ def proofs(document: dict[str, Any], headers: list[str]) -> list[Proof]:
     def state(block: int, address: bytes, account: list[str]) -> tuple[Proof, bytes]:
         proof = (blocks[block].state_root, keccak(address), nodes(account))
         found = lookup(*proof)
-        assert found is not None
+        assert found
         return proof, rlp.bytes_of(rlp.list_of(rlp.decode(found))[2])
 
     def slot(root: bytes, place: int, texts: list[str]) -> Proof:
@@ -167,7 +167,7 @@ def test_ethereumjs_finds_the_same_values(ethereumjs: dict[str, Any], proofs: li
     for proof, theirs in zip(proofs, ethereumjs["proofs"], strict=True):
         assert keccak(proof[2][0]) == proof[0]
         ours = lookup(*proof)
-        assert (None if ours is None else "0x" + ours.hex()) == theirs
+        assert ("0x" + ours.hex() if ours else None) == theirs
     assert sum(value is None for value in ethereumjs["proofs"]) == 1  # no kilogram is in deficit
 
 
@@ -200,7 +200,7 @@ def test_openzeppelin_finds_the_same_values_on_chain(traverse: Any, proofs: list
     found = 0
     for proof in proofs:
         ours = lookup(*proof)
-        if ours is not None:  # it proves nothing absent
+        if ours:  # it proves nothing absent
             assert traverse(proof) == ours
             found += 1
     assert found == 13

@@ -194,7 +194,7 @@ def test_each_trusted_value_matters(built: BuiltBundle, field: str, check: str) 
     value = getattr(built.trusted, field)
     other = value + 1 if isinstance(value, int) else bytes([value[0] ^ 1]) + value[1:]
     with pytest.raises(ProofError) as error:
-        verify(built.text, replace(built.trusted, **{field: other}))
+        verify(built.text, built.trusted._replace(**{field: other}))
     assert error.value.check == check
 
 

@@ -53,5 +53,4 @@ def read_transaction(data: bytes) -> tuple[bytes, int, bytes]:
         require(v >= 35, "it names no chain (before EIP-155)")
         chain_id, parity = divmod(v - 35, 2)
         signed = rlp.encode([*unsigned, rlp.digits_of(chain_id), b"", b""])
-    signer = keccak256(recover(keccak256(signed), parity, r, s))[12:]
-    return keccak256(data), chain_id, signer
+    return keccak256(data), chain_id, keccak256(recover(keccak256(signed), parity, r, s))[12:]

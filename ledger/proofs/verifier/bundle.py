@@ -6,8 +6,6 @@ from typing import Any
 from ledger.proofs.verifier.errors import ProofError, require
 
 FORMAT = "truetonne-bundle/1"
-DEEPEST, DIGITS_MAX = 100, 100
-"""Of JSON: so deep its values are nested, and so long its numbers are, whatever reads them."""
 
 # A shape is a range of whole numbers, or a number of bytes; str, bytes or int: text, any bytes, a
 # number written as text; a list of one shape, a tuple of several, an object; or (None, shape): or null.
@@ -49,8 +47,8 @@ def parse_bundle(text: str) -> dict[str, Any]:
     if readings is not None:
         meters, rows, proofs = map(readings.get, ("meters", "rows", "proofs"))
         fits = rows and (proofs is None or len(proofs) == len(rows))
-        fits = fits and len(set(meters)) == len(meters)
-        fits = fits and {row[0] for row in rows} == set(range(len(meters)))
+        once = len(set(meters)) == len(meters)
+        fits = fits and once and {row[0] for row in rows} == set(range(len(meters)))
         require(fits, "meters, rows and proofs of the readings do not belong together")
     return bundle
 
@@ -58,7 +56,7 @@ def parse_bundle(text: str) -> dict[str, Any]:
 def parse_json(text: str) -> Any:
     """Return what a JSON text says; its numbers are whole, and no key stands twice.
 
-    How deep a bundle is, its shape says; of the text of a manifest see ``require_shallow``.
+    How deep a bundle is, its shape says; of the text of a manifest see ``too_deep``.
     """
     hooks: dict[str, Any] = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), _number)
     try:
@@ -67,23 +65,20 @@ def parse_json(text: str) -> Any:
         raise ProofError(f"not JSON as it is written here: {str(error)[:80]}") from None
 
 
-def require_shallow(value: Any, left: int = DEEPEST) -> None:
-    """Raise ``ProofError`` where values are nested deeper than is read here."""
-    require(left >= 0, "not JSON as it is written here: nested too deep")
-    parts = list(value.values()) if isinstance(value, dict) else value
-    for part in parts if isinstance(parts, list) else ():
-        require_shallow(part, left - 1)
+def too_deep(value: Any, left: int = 100) -> bool:
+    """Return whether values are nested deeper than is read here, whatever reads them."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return left < 0 or any(too_deep(part, left - 1) for part in parts)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key stands twice")
+    require(len(dict(pairs)) == len(pairs), "not JSON as it is written here: a key stands twice")
     return dict(pairs)
 
 
 def _number(text: str) -> int:
-    whole = text.removeprefix("-").isdecimal() and len(text) <= DIGITS_MAX
-    if not whole or str(int(text)) != text:
+    whole = text.removeprefix("-").isdecimal() and len(text) <= 100 and str(int(text)) == text
+    if not whole:
         raise ValueError(f"{text[:20]} is not a whole number in its one spelling")
     return int(text)
 
@@ -97,9 +92,8 @@ def _read(shape: Any, raw: Any, where: str) -> Any:
         require(isinstance(raw, dict) and raw.keys() == shape.keys(), wrong)
         return {name: _read(shape[name], raw[name], f"{where}.{name}") for name in shape}
     if isinstance(shape, list | tuple):
-        require(isinstance(raw, list), wrong)
-        shapes = shape if isinstance(shape, tuple) else shape * len(raw)
-        require(len(raw) == len(shapes), wrong)
+        shapes = shape * len(raw) if isinstance(shape, list) and isinstance(raw, list) else shape
+        require(isinstance(raw, list) and len(raw) == len(shapes), wrong)
         return [_read(shapes[at], item, f"{where}[{at}]") for at, item in enumerate(raw)]
     if isinstance(shape, range):
         require(type(raw) is int and raw in shape, wrong)  # True is an int too, and no number here

@@ -1,12 +1,11 @@
 """The checks of a bundle, in order, each in plain words; the first that fails ends it."""
 
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.proofs.verifier import blocks, ledger, rlp
-from ledger.proofs.verifier.bundle import parse_bundle, parse_json, require_shallow
+from ledger.proofs.verifier.bundle import parse_bundle, parse_json, too_deep
 from ledger.proofs.verifier.errors import ProofError, require
 from ledger.proofs.verifier.trie import keccak256, lookup
 
@@ -30,14 +29,12 @@ _LEFT_OUT = {
     "manifest": "how the kilograms were calculated",
     "readings": "on which readings the kilograms rest",
 }
-_WITHOUT_INK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+_RANGES = [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]
+NO_INK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, _RANGES))
 """Letters and marks that nobody sees (Unicode's Default_Ignorable_Code_Point), and braille's blank."""
 
 
-@dataclass(frozen=True)
-class Trusted:
+class Trusted(NamedTuple):
     """The four values that the auditor trusts; all else is proven from them."""
 
     block_hash: bytes
@@ -59,25 +56,22 @@ def verify(text: str, trusted: Trusted) -> Verdict:
     """Return what a bundle (JSON) proves to somebody who trusts four values, or raise ``ProofError``."""
     verdict, name = Verdict(), "format"
     try:
-        bundle = parse_bundle(text)
-        checks = _Checks(bundle, trusted, verdict.facts)
-        for name, *given in _in_order(bundle):
+        checks = _Checks(parse_bundle(text), trusted, verdict.facts)
+        for name, *given in _in_order(bundle := checks.bundle):
             verdict.checks.append((name, getattr(checks, name)(*given)))
     except ProofError as error:
         failed = ProofError(f"{name}: {error}")
         failed.check, failed.done = name, tuple(verdict.checks)
         raise failed from None
-    facts = verdict.facts
-    unnamed = facts.get("serials", {}).get("state") == "retired" and "retired" not in facts
-    parts = bundle | {"retired": None if unnamed else ""}
-    verdict.not_proven += tuple(_LEFT_OUT[part] for part in _LEFT_OUT if parts[part] is None)
+    is_retired = verdict.facts.get("serials", {}).get("state") == "retired"
+    bundle["retired"] = verdict.facts.get("retired") if is_retired else ""
+    verdict.not_proven += tuple(_LEFT_OUT[part] for part in _LEFT_OUT if bundle[part] is None)
     return verdict
 
 
 def _in_order(bundle: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Return the names of the checks, each with what it is given; a part that is null has none."""
-    state = ("block", "contract", "creation", "batch", "log", "admin")
-    steps: list[tuple[Any, ...]] = [(name,) for name in state]
+    steps: list[Any] = [("block",), ("contract",), ("creation",), ("batch",), ("log",), ("admin",)]
     steps += [("ancestor", each) for each in bundle["ancestors"]]
     steps += [(each["kind"], each) for each in bundle["events"]]
     steps += [("serials",), ("manifest",), ("readings",)]
@@ -119,10 +113,9 @@ class _Checks:
         batch = self.facts["batch"] = ledger.read_batch(packed) | {"deficit_kg": deficit}
         batch["id"], kinds = number, ("issued", "retired", "cancelled", "deficit")
         words = ", ".join(f"{batch[f'{kind}_kg']} {kind}" for kind in kinds)
-        state, end = batch["status"], batch["expires_at"]
+        state, end, now = batch["status"], batch["expires_at"], self.headers[0].time
         if end:  # a status is written later than its time, or never
-            expires = "expired" if end <= self.headers[0].time else "expires"
-            state += f", which {expires} at {_time(end)}"
+            state += f", which {'expired' if end <= now else 'expires'} at {_time(end)}"
         return f"the block contains batch {number}, {state}; of its kilograms are {words}"
 
     def log(self) -> str:
@@ -154,8 +147,7 @@ class _Checks:
         header, key = self.headers[each["block"]], rlp.encode(rlp.digits_of(each["index"]))
         receipt = lookup(header.receipts_root, key, each["receipt"])
         signed = lookup(header.transactions_root, key, each["transaction"])
-        if receipt is None or signed is None:
-            raise ProofError("its block has no such transaction")
+        require(receipt and signed, "its block has no such transaction")
         transaction, chain_id, sender = blocks.read_transaction(signed)
         require(chain_id == self.trusted.chain_id, f"it was signed for chain {chain_id}")
         address, topics, data = blocks.read_log(receipt, each["log"])
@@ -196,13 +188,12 @@ class _Checks:
         text, event = self.bundle["manifest"], self.facts["issued"]
         require(keccak256(text.encode()) == event["manifest_hash"], "its hash is not the event's")
         stated = parse_json(text)
-        require_shallow(stated)
+        require(not too_deep(stated), "not JSON as it is written here: nested too deep")
         try:
             said = stated["evidence"]["root"], stated["carbon"]["issued_kg"]
-            self.meters = {
-                meter["serial"] for meter in [] + stated["meters"]
-            }  # only a list adds up
-            self.leaves = stated["evidence"]["leaves"]
+            # Only a list adds up.
+            self.meters = {meter["serial"] for meter in [] + stated["meters"]}
+            self.count = stated["evidence"]["leaves"]
             period = [stated["period"][name] for name in ("from_s", "to_s")]
         except (KeyError, TypeError):
             raise ProofError("the text behind the hash is none") from None
@@ -220,8 +211,7 @@ class _Checks:
         require(len(set(leaves)) == len(leaves), "a reading stands twice")
         if self.bundle["manifest"] is not None:
             require(self.meters.issuperset(meters), "a meter is not one of the manifest's")
-            as_many = proofs is not None or repr(self.leaves) == str(len(rows))
-            require(as_many, "they are not as many as it says")
+            require(proofs or repr(self.count) == str(len(rows)), "they are not as many as it says")
         self.facts |= {"readings": len(rows), "all_readings": proofs is None}
         if proofs is None:
             require(ledger.root_of(leaves) == root, "they are not exactly those of the evidence")
@@ -233,26 +223,20 @@ class _Checks:
 
 def _account(header: blocks.Header, address: bytes, nodes: list[bytes]) -> tuple[bytes, bytes]:
     found = lookup(header.state_root, keccak256(address), nodes)
-    if found is None:
-        raise ProofError(f"{_hex(address)} does not exist in block {header.number}")
+    require(found, f"{_hex(address)} does not exist in block {header.number}")
     _, _, storage_root, code_hash = rlp.list_of(rlp.decode(found), 4)
     return rlp.bytes_of(storage_root, 32), rlp.bytes_of(code_hash, 32)
 
 
 def _slot(storage_root: bytes, place: int, nodes: list[bytes]) -> int:
     found = lookup(storage_root, keccak256(ledger.word(place)), nodes)
-    return 0 if found is None else rlp.number_of(rlp.decode(found))  # zero stands nowhere
+    return rlp.number_of(rlp.decode(found)) if found else 0  # zero stands nowhere
 
 
 def shown(text: str) -> str:
     """Return somebody's text in quotes; signs that do not show as themselves by their numbers."""
-    plain = {sign for sign in text if shows(sign) and sign not in '"\\'}
+    plain = {sign for sign in text if sign.isprintable() and sign not in '"\\' + NO_INK}
     return f'"{"".join(sign if sign in plain else f"<{ord(sign):x}>" for sign in text)}"'
-
-
-def shows(sign: str) -> bool:
-    """Return whether a sign shows as itself."""
-    return sign.isprintable() and not _WITHOUT_INK.match(sign)
 
 
 def _hex(data: bytes) -> str:
@@ -260,5 +244,5 @@ def _hex(data: bytes) -> str:
 
 
 def _time(seconds: int) -> str:
-    end = 253402300799  # of the calendar
-    return datetime.fromtimestamp(min(seconds, end), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # At most the end of the calendar.
+    return datetime.fromtimestamp(min(seconds, 253402300799), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

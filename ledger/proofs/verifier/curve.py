@@ -21,17 +21,15 @@ def recover(digest: bytes, parity: int, r: int, s: int) -> bytes:
     inverse = pow(r, -1, N)
     x, y, z = _combined(-int.from_bytes(digest) * inverse % N, s * inverse % N, signed)
     require(z, "its signature is none")
-    scale = pow(z, -1, P)
-    return b"".join((part * scale % P).to_bytes(32) for part in (x, y))
+    return b"".join((part * pow(z, -1, P) % P).to_bytes(32) for part in (x, y))
 
 
 def _combined(factor: int, other_factor: int, other: Point) -> Point:
     """Return factor x G + other_factor x other, bit by bit of both from the top."""
     choices, total = (NEUTRAL, G, other, _add(G, other)), NEUTRAL
     for at in reversed(range(256)):
-        total = _double(total)
         chosen = (factor >> at & 1) + 2 * (other_factor >> at & 1)
-        total = _add(total, choices[chosen]) if chosen else total
+        total = _add(_double(total), choices[chosen])
     return total
 
 

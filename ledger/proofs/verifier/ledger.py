@@ -38,8 +38,7 @@ def read_batch(packed: int) -> dict[str, Any]:
 def read_event(name: str, topics: list[bytes], data: bytes) -> dict[str, Any]:
     """Return the arguments of an event from its log: numbers, texts, addresses and hashes."""
     require(len(topics) == 4 and topics[0] == EVENTS[name], "the log is another event")
-    event: dict[str, Any] = {"key": topics[1], "holder": topics[3][12:]}
-    event["batch_id"] = int.from_bytes(topics[2])
+    event = {"key": topics[1], "batch_id": int.from_bytes(topics[2]), "holder": topics[3][12:]}
     words = [data[at : at + 32] for at in range(0, len(data), 32)]
     if name == "issued":
         amount, start, end = map(int.from_bytes, words[4:7])

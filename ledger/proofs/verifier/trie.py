@@ -18,8 +18,8 @@ def keccak256(data: bytes) -> bytes:
 EMPTY_ROOT = keccak256(rlp.encode(b""))
 
 
-def lookup(root: bytes, key: bytes, nodes: list[bytes]) -> bytes | None:
-    """Return the value under a key, or None where the proof shows that there is none.
+def lookup(root: bytes, key: bytes, nodes: list[bytes]) -> bytes:
+    """Return the value under a key; it is empty where the proof shows that there is none.
 
     The key is as the trie has it: hashed already, where it hashes its keys.
     """
@@ -43,7 +43,7 @@ def lookup(root: bytes, key: bytes, nodes: list[bytes]) -> bytes | None:
         value = rlp.bytes_of(node[1]) if is_leaf and follows and not path else b""
         reference = node[1] if follows and not is_leaf else b""
     require(met == len(nodes), "nodes of its proof belong to no path")
-    return value or None
+    return value
 
 
 def _unpacked(packed: bytes) -> tuple[bool, str]:
