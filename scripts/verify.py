@@ -116,7 +116,7 @@ def origin_differences(
     data = "0x" + deployed.salt.removeprefix("0x") + init_code.hex()
     if found.get("input") != data or (found.get("to") or "").lower() != create2.FACTORY.lower():
         return ["transaction"]
-    if int(receipt.get("status") or "0x0", 16) != 1:  # the same once more makes nothing: the factory refuses it
+    if int(receipt.get("status") or "0x0", 16) != 1:  # the factory refuses the same once more
         return ["transaction"]
     return [] if int(found["blockNumber"] or "0x0", 16) == deployed.block else ["block"]
 

@@ -195,7 +195,7 @@ def test_a_mirror_that_would_begin_too_late(verified: Deployment) -> None:
 
 
 def test_a_transaction_that_made_nothing(verified: Deployment, keys: list[Any]) -> None:
-    """DP-04: the call that made a contract, sent once more, fails; a mirror that began there would lack what was before."""
+    """DP-04: the call that made a contract, sent once more, fails; a mirror would begin too late there."""
     from brownie import web3
 
     forged = verified

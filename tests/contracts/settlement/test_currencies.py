@@ -46,7 +46,7 @@ def test_a_fee_that_breaks_a_cent(park: Park) -> None:
 
 
 def test_a_fee_of_the_sender(park: Park) -> None:
-    """VS-03, VS-04, VS-05: what a withdrawal costs beside its amount is borne by who withdraws, not by those who stay."""
+    """VS-03, VS-04, VS-05: what a withdrawal costs beside its amount is borne by who withdraws alone."""
     currency = park.project.SenderFeeCurrency.deploy(2, 3, {"from": park.admin})
     settlement = settled_in(park, currency)
     for account in (park.buyer, park.owner):
