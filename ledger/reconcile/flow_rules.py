@@ -225,8 +225,12 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
             continue
         proposal = on_chain.proposal
         unsent = row.state in (BatchState.PLANNED, BatchState.FAILED) and row.chain_batch_id is None
-        if unsent and proposal.trades_root != row.trades_root:
-            continue  # a stranger has used its key up for other trades
+        mine, theirs = (
+            (row.trades_root, row.asset or ENERGY),
+            (proposal.trades_root, proposal.asset),
+        )
+        if unsent and mine != theirs:
+            continue  # its key was used up for other trades, or as if they were of another asset
         state = BatchState.PROPOSED
         if on_chain.ended_block is not None:
             state = BatchState.FINALIZED if on_chain.finalized else BatchState.CANCELLED

@@ -119,6 +119,7 @@ def _proposed(session: Session, intent: ChainIntent) -> Mark | None:
     same = event is not None and (
         [int(word) for word in event.args["words"]] == [int(word) for word in wanted["words"]]
         and list(event.args["accounts"]) == [item.lower() for item in wanted["accounts"]]
+        and found.asset == int(wanted["asset"])
     )
     return Mark(found.tx_hash, found.block_number, found.proposed_at) if same else None
 
