@@ -64,6 +64,8 @@ def _issuances(books: Books, rows: Sequence[Issuance]) -> list[str]:
             if row.state is IssuanceState.ISSUED:
                 found.append(f"{what}: issued, but the chain has no batch with its key")
             continue
+        if row.state is not IssuanceState.ISSUED and batch.evidence_root != row.evidence_root:
+            continue  # its key was used up for another claim
         final = batch.block_number <= books.final
         state = IssuanceState.ISSUED if final else IssuanceState.PLANNED
         found += unequal(
