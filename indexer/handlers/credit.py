@@ -130,7 +130,10 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
             "large` in docs/mirror.md"
         )
     site_id, ordinal = site_and_ordinal(args.batch_id)
-    vintage = rows.lookups.legal_years.get(args.key) or vintage_of(claim.period_start)
+    ours = rows.lookups.legal_years.get(
+        (args.key, claim.evidence_root)
+    )  # others may use our key up
+    vintage = ours or vintage_of(claim.period_start)
     rows.add(
         CreditBatch,
         batch_id=args.batch_id,

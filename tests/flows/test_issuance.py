@@ -116,8 +116,11 @@ def test_an_issuance_s_key_that_others_used_up(ready: Park) -> None:
     planned = plan(ready, day(1), day(2))
     theirs = ready.node.act("registrar", CREDIT, "registerSite", [1, "elsewhere"])
     site_id = int(theirs.logs[0].topics[1], 16)
-    ready.node.issue(5, 0, key=planned.key, site_id=site_id)
+    first = int(datetime(2011, 5, 1, tzinfo=UTC).timestamp())
+    period = {"period_start": first, "period_end": first + 60}
+    ready.node.issue(5, 0, key=planned.key, site_id=site_id, **period)
     ready.mirror_final()
+    assert [row.vintage for row in ready.rows(CreditBatch)] == [2011]
     assert states(ready) == ["planned"]
     with pytest.raises(Refused, match="KeyUsed"):
         submit_planned(ready.chain, PROJECT)
