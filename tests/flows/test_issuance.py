@@ -39,6 +39,7 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
+from ledger.readings.periods.evidence_files import files_of_credit
 from ledger.reconcile import reconcile
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import rest
@@ -121,6 +122,8 @@ def test_an_issuance_s_key_that_others_used_up(ready: Park) -> None:
     ready.node.issue(5, 0, key=planned.key, site_id=site_id, **period)
     ready.mirror_final()
     assert [row.vintage for row in ready.rows(CreditBatch)] == [2011]
+    with ready.db.read() as session, pytest.raises(NotFound, match="not issued from these books"):
+        files_of_credit(session, "elsewhere-2011-1-1-5")
     assert states(ready) == ["planned"]
     with pytest.raises(Refused, match="KeyUsed"):
         submit_planned(ready.chain, PROJECT)
