@@ -455,7 +455,7 @@ def test_caps_of_the_day_hold_for_two_at_once(mariadb_db: Database, tmp_path: Pa
 
 def test_a_batch_s_key_that_its_parties_used_up_for_another_asset(park: Park) -> None:
     """They sign the very trades of our batch, as trades of credits: the root is the same, and energy it is not."""
-    from ledger.models import VppSettlementBatch, VppTradingRecord
+    from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
     from ledger.settlement.batches import plan_batches, submit_planned
     from tests.support import acts
     from tests.support.chain import trade
@@ -482,6 +482,13 @@ def test_a_batch_s_key_that_its_parties_used_up_for_another_asset(park: Park) ->
     report = reconcile(park.db, park.node.client, park.node.deployment)
     wrong = {rule.name: rule.differences for rule in report.rules if not rule.ok}
     assert wrong == {}
+    # The trade has another number now (theirs is used up), and is settled beside the next one.
+    park.trade(("sell", 500, 10_000), hour=5)
+    assert len(plan_batches(park.chain)) == 1
+    assert len(submit_planned(park.chain)) == 1
+    last = park.rows(VppSettlementBatch)[-1]
+    items = [row for row in park.rows(VppSettlementItem) if row.batch_id == last.id]
+    assert [row.trade_id for row in items] == [2, 3]
 
 
 def test_a_batch_s_key_that_a_stranger_used_up(park: Park) -> None:
