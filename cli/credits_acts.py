@@ -248,9 +248,15 @@ def _account(flow: Flow, text: str) -> str:
 def _retirement(session: Session, key: str) -> dict[str, str] | None:
     from sqlalchemy import select
 
-    from ledger.models import CreditRetirement
+    from ledger.models import ChainIntent, CreditRetirement
 
-    found = session.scalars(select(CreditRetirement).where(CreditRetirement.key == key)).first()
+    # Another holder may retire under a key that it saw in the pool.
+    query = (
+        select(CreditRetirement)
+        .join(ChainIntent, ChainIntent.key == CreditRetirement.key)
+        .where(CreditRetirement.key == key, CreditRetirement.holder == ChainIntent.sender_address)
+    )
+    found = session.scalars(query).first()
     if found is None:
         return None
     last = found.first_serial + found.amount_kg - 1

@@ -15,11 +15,13 @@ abstract contract SettlementBatches is IVppSettlement, SettlementEscrow {
 
     /// @dev Found by its key, which every leaf of its tree holds. `outcomeHash` commits to the
     /// outcome, so that finalization need not compute it again; a co-signed batch has none.
+    /// `pausedBefore` is how long pauses had held, all in all, when it was proposed.
     struct Batch {
-        uint48 id;
+        uint40 id;
         uint40 finalizableAt;
         BatchStatus status;
         uint64 asset;
+        uint32 pausedBefore;
         bytes32 tradesRoot;
         bytes32 outcomeHash;
     }

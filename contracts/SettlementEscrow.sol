@@ -74,13 +74,21 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
     /// @inheritdoc ISettlementEscrow
     function withdraw(address to, uint256 amount) external nonReentrant {
         _requireReceiver(to);
-        _requireWholeCents(amount);
+        uint256 before = _custody();
+        _bookWithdrawal(to, amount);
 
+        CURRENCY.safeTransfer(to, amount);
+
+        // A currency may take a fee of who sends, beside the amount: it is borne by who withdraws.
+        uint256 accounted = _custody() + amount;
+        if (accounted < before) _bookWithdrawal(to, before - accounted);
+    }
+
+    function _bookWithdrawal(address to, uint256 amount) private {
+        _requireWholeCents(amount);
         uint256 balance = _debitOut(CASH, amount);
 
         emit Withdrawn(msg.sender, to, amount, balance);
-
-        CURRENCY.safeTransfer(to, amount);
     }
 
     function _deposit(address account, uint256 amount)
@@ -91,10 +99,9 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
     {
         _requireReceiver(account);
 
-        IERC20Metadata token = CURRENCY;
-        uint256 before = token.balanceOf(address(this));
-        token.safeTransferFrom(msg.sender, address(this), amount);
-        credited = token.balanceOf(address(this)) - before;
+        uint256 before = _custody();
+        CURRENCY.safeTransferFrom(msg.sender, address(this), amount);
+        credited = _custody() - before;
         _requireWholeCents(credited);
 
         uint256 balance = _creditIn(CASH, account, credited);
@@ -106,6 +113,11 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
         uint256 cent = _units(1);
         if (amount == 0) revert ZeroAmount();
         if (amount % cent != 0) revert NotWholeCents(amount, cent);
+    }
+
+    /// @dev What of the currency this contract has, by the currency's word.
+    function _custody() private view returns (uint256) {
+        return CURRENCY.balanceOf(address(this));
     }
 
     function _units(uint256 cents) internal view returns (uint256) {
@@ -134,6 +146,7 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
         uint256[] calldata values,
         bytes calldata data
     ) external returns (bytes4) {
+        if (ids.length == 0) revert ZeroAmount();
         for (uint256 i; i < ids.length; ++i) {
             _receive(from, ids[i], values[i], data);
         }

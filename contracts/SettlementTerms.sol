@@ -28,14 +28,18 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
 
     // ---------------------------------------------------------------- storage
 
-    // What every settlement reads shares one slot, with the counters of batches.
+    // What every settlement reads shares one slot, with the counters of batches, of which 40 bits are
+    // more than there will ever be.
 
-    uint48 internal _batchCount;
+    uint40 internal _batchCount;
 
     /// @dev No batch below it is open; it may point at a closed one.
-    uint48 internal _next = 1;
+    uint40 internal _next = 1;
 
-    bool internal _paused;
+    bool private _paused;
+
+    /// @dev How long all pauses held that are over, in seconds.
+    uint32 internal _pausedBefore;
 
     uint16 private _feeBps;
     uint16 private _nextFeeBps;
@@ -52,6 +56,9 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
     uint64 public creditCap;
 
     address private _nextFeeCollector;
+
+    /// @dev When the pause began, if one holds.
+    uint40 private _pausedAt;
 
     // ------------------------------------------------------------ constructor
 
@@ -94,6 +101,7 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
     /// @inheritdoc ISettlementEscrow
     function pause() external onlyRole(PAUSER_ROLE) whenNotPaused {
         _paused = true;
+        _pausedAt = uint40(block.timestamp);
         emit Paused(msg.sender);
     }
 
@@ -101,11 +109,21 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
     function unpause() external onlyRole(DEFAULT_ADMIN_ROLE) {
         if (!_paused) revert ExpectedPause();
         _paused = false;
+        unchecked {
+            _pausedBefore += uint32(block.timestamp - _pausedAt);
+        }
         emit Unpaused(msg.sender);
     }
 
     function _requireNotPaused() private view {
         if (_paused) revert EnforcedPause();
+    }
+
+    /// @dev Whether a pause holds, and all pauses have come to so many seconds.
+    function _hasPausedFor(uint256 time) internal view returns (bool) {
+        unchecked {
+            return _paused && _pausedBefore + block.timestamp - _pausedAt >= time;
+        }
     }
 
     /// @dev Rounded down, in favour of the creditor.

@@ -198,7 +198,7 @@ contract VppSettlement is SettlementBatches, EIP712 {
 
     /// @inheritdoc IVppSettlement
     function skipClosed(uint256 limit) public {
-        uint48 next = _next;
+        uint40 next = _next;
         for (uint256 i; i < limit && _isClosed(next); ++i) {
             ++next;
         }
@@ -254,7 +254,11 @@ contract VppSettlement is SettlementBatches, EIP712 {
         if (!disputed && status != BatchStatus.Proposed) revert BatchNotOpen(batchId, status);
         if (hasRole(OPERATOR_ROLE, msg.sender) || hasRole(ARBITER_ROLE, msg.sender)) return;
         if (disputed && block.timestamp >= _disputes[batchId].timeoutAt) return;
-        if (_paused && block.timestamp >= batch.finalizableAt + disputeTimeout) return;
+        uint256 timeout = disputeTimeout;
+        if (
+            block.timestamp >= batch.finalizableAt + timeout
+                && _hasPausedFor(timeout + batch.pausedBefore)
+        ) return;
         if (!_isTransferable(batch.asset)) return;
         revert MayNotCancel(batchId, msg.sender);
     }
@@ -285,10 +289,11 @@ contract VppSettlement is SettlementBatches, EIP712 {
 
         batchId = ++_batchCount;
         keyOf[batchId] = key;
-        batch.id = uint48(batchId);
+        batch.id = uint40(batchId);
         batch.finalizableAt = uint40(block.timestamp + (cosigned ? 0 : window));
         batch.status = BatchStatus.Proposed;
         batch.asset = uint64(asset);
+        batch.pausedBefore = _pausedBefore;
         if (!cosigned) batch.outcomeHash = _hash(outcome);
         _publish(key, batch, outcome, words);
     }

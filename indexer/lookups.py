@@ -42,8 +42,8 @@ class Site:
 class Lookups:
     """Rows of before, as far as the events of a range speak of them."""
 
-    legal_years: dict[str, int] = field(default_factory=dict)
-    """The year of an issuance by the law of the site, by its key: our books know it, the chain does not."""
+    legal_years: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The year of an issuance by the law of its site, by key and evidence root: the books know it, not the chain."""
     our_batches: frozenset[str] = frozenset()
     """Keys of the settlement batches that these books planned."""
     sites: dict[int, Site] = field(default_factory=dict)
@@ -63,7 +63,12 @@ class Lookups:
         ended = {event.args.batch_id for name in _ENDS for event in by_name[name]}
         settled = {event.args.key for name in _PROPOSALS for event in by_name[name]}
         return cls(
-            legal_years=dict(_rows(session, [Issuance.key, Issuance.vintage], keys)),
+            legal_years={
+                (key, root): year
+                for key, root, year in _rows(
+                    session, [Issuance.key, Issuance.evidence_root, Issuance.vintage], keys
+                )
+            },
             our_batches=frozenset(
                 key for (key,) in _rows(session, [VppSettlementBatch.batch_key], settled)
             ),

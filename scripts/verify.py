@@ -112,8 +112,11 @@ def origin_differences(
         )
         return [] if before == "0x" != after else ["block"]
     found = request("eth_getTransactionByHash", [deployed.tx_hash]) or {}
+    receipt = request("eth_getTransactionReceipt", [deployed.tx_hash]) or {}
     data = "0x" + deployed.salt.removeprefix("0x") + init_code.hex()
     if found.get("input") != data or (found.get("to") or "").lower() != create2.FACTORY.lower():
+        return ["transaction"]
+    if int(receipt.get("status") or "0x0", 16) != 1:  # the factory refuses the same once more
         return ["transaction"]
     return [] if int(found["blockNumber"] or "0x0", 16) == deployed.block else ["block"]
 

@@ -144,7 +144,11 @@ def _event(session: Session, retirement_id: int) -> ChainEvent | None:
 
 def _stated(session: Session, batch: CreditBatch) -> tuple[str | None, str | None]:
     """Return zone and methodology of a batch as its manifest states them, whose hash stands on chain."""
-    query = select(Issuance).where(Issuance.key == batch.key, Issuance.state != IssuanceState.VOID)
+    query = select(Issuance).where(
+        Issuance.key == batch.key,
+        Issuance.evidence_root == batch.evidence_root,  # others may use a key of ours
+        Issuance.state != IssuanceState.VOID,
+    )
     issuance = session.scalars(query).first()
     if issuance is None:
         return None, None

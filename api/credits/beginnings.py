@@ -26,7 +26,11 @@ from ledger.models.issuance import IssuanceState
 
 def issuance_of(session: Session, batch: CreditBatch) -> Issuance | None:
     """Return the issuance that became a batch; None for one that was issued from others' books."""
-    query = select(Issuance).where(Issuance.key == batch.key, Issuance.state != IssuanceState.VOID)
+    query = select(Issuance).where(
+        Issuance.key == batch.key,
+        Issuance.evidence_root == batch.evidence_root,  # others may use a key of ours
+        Issuance.state != IssuanceState.VOID,
+    )
     return session.scalars(query).first()
 
 

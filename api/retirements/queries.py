@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, select
 from sqlalchemy.orm import Session
 
 from api.credits.schemas import Retirement, RetirementAnswer, RetirementItem
@@ -16,7 +16,7 @@ from api.pagination import page_of, paged
 from api.retirements.schemas import RetirementPage, RetirementParameters
 from ledger.chain.contracts.events import ZERO_HASH
 from ledger.errors import NotFound
-from ledger.models import CreditRetirement, CreditSerial, CreditSite
+from ledger.models import ChainIntent, CreditRetirement, CreditSerial, CreditSite
 from ledger.serials import SITE_SHIFT
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -83,7 +83,8 @@ def show_retirement(
         query = query.where(CreditRetirement.retirement_id == int(name))
         found = session.execute(query).first()
     elif _KEY.fullmatch(name):
-        found = session.execute(query.where(CreditRetirement.key == name.lower())).first()
+        query = query.where(CreditRetirement.key == name.lower())
+        found = session.execute(query.order_by(*_ours_first())).first()
     if as_of_block is not None:
         view = view.at(checked_block(session, as_of_block, view.as_of_block))
         if found is not None and found[0].block_number > as_of_block:
@@ -91,6 +92,15 @@ def show_retirement(
     if found is None:
         raise not_there(name)
     return RetirementAnswer(**dict(_item(view, *found)), **view.fields())
+
+
+def _ours_first() -> tuple[ColumnElement[Any], ...]:
+    """Return the order of what is under one key, which any holder may use: what these books sent comes first."""
+    ours = exists().where(
+        ChainIntent.key == CreditRetirement.key,
+        ChainIntent.sender_address == CreditRetirement.holder,
+    )
+    return ours.desc(), CreditRetirement.retirement_id.asc()
 
 
 def not_there(name: str) -> NotFound:

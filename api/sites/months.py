@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
@@ -63,7 +63,13 @@ def issuances_of(
     query = (
         select(Issuance, Project.code, CreditBatch.batch_id, CreditBatch.block_number)
         .join(Project, Project.id == Issuance.project_id)
-        .outerjoin(CreditBatch, CreditBatch.key == Issuance.key)
+        .outerjoin(
+            CreditBatch,
+            and_(
+                CreditBatch.key == Issuance.key,
+                CreditBatch.evidence_root == Issuance.evidence_root,  # others may use a key of ours
+            ),
+        )
         .where(Issuance.project_id.in_(project_ids), Issuance.state != IssuanceState.VOID)
         .order_by(Issuance.from_s.desc(), Issuance.id.desc())
         .limit(ISSUANCES_MAX)

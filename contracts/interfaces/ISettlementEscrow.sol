@@ -18,7 +18,8 @@ interface ISettlementEscrow {
         address indexed account, address indexed payer, uint256 amount, uint256 balance
     );
 
-    /// @notice Currency left the escrow.
+    /// @notice Currency left the escrow: what was asked for, or in an event of its own what the
+    /// currency took beside it.
     /// @param balance what the account has from now on
     event Withdrawn(address indexed account, address indexed to, uint256 amount, uint256 balance);
 
@@ -107,9 +108,13 @@ interface ISettlementEscrow {
     ) external returns (uint256 credited);
 
     /// @notice Takes currency out of the caller's balance. No pause stops it.
-    /// @dev Requirements:
+    /// @dev If the currency takes a fee of the sender beside the amount, that leaves the caller's
+    /// balance, too.
+    ///
+    /// Requirements:
     /// - the receiver is neither zero nor this contract;
-    /// - the amount is more than zero, whole cents, and no more than the caller's balance.
+    /// - the amount is more than zero, whole cents, and with such a fee no more than the caller's
+    ///   balance.
     function withdraw(address to, uint256 amount) external;
 
     /// @notice Takes credits out of the caller's balance. No pause here stops it; the credits'

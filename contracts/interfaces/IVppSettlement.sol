@@ -267,8 +267,8 @@ interface IVppSettlement is ISettlementEscrow {
     /// it its bond, and unmarks the trades. No pause stops it.
     /// @dev Requirements:
     /// - the caller is an operator or an arbiter, who upholds a dispute so; or anyone, once the
-    ///   dispute has timed out, the credits are not transferable, or a pause has kept the batch from
-    ///   being final for as long as a dispute may hold it;
+    ///   dispute has timed out, the credits are not transferable, or a pause holds, pauses have held
+    ///   for `disputeTimeout` since the proposal, all in all, and the window has been over as long;
     /// - the batch is proposed or disputed;
     /// - outcome and trades are those of the proposal;
     /// - the reason has at most 1,024 bytes.

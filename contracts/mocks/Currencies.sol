@@ -35,6 +35,20 @@ contract FeeCurrency is PlainCurrency {
     }
 }
 
+/// @title A currency that takes a fee from the sender of every transfer, beside the amount
+contract SenderFeeCurrency is PlainCurrency {
+    uint256 public fee;
+
+    constructor(uint8 decimals_, uint256 fee_) PlainCurrency(decimals_) {
+        fee = fee_;
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        super._update(from, to, amount);
+        if (from != address(0) && to != address(0)) super._update(from, address(0xfee), fee);
+    }
+}
+
 /// @title A currency that says false instead of moving anything
 contract FalseCurrency is PlainCurrency(2) {
     function transfer(address, uint256) public pure override returns (bool) {

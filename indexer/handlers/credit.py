@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from tiny_keccak import keccak256
+
 from indexer.handlers.registry import handles
 from indexer.rows import Rows
 from ledger.chain.contracts.events import (
@@ -43,7 +45,20 @@ from ledger.serials import (
     vintage_of,
 )
 
+_CODE_MAX = 50
+"""The longest code that the contract takes, in bytes, and so in characters of any text."""
 _NO_DETAILS = RetirementDetails("", "", "", 0, 0, ZERO_HASH)
+
+
+def _code(text: str) -> str:
+    """Return a code as rows hold it, of no more than ``_CODE_MAX`` characters.
+
+    Bytes that are no UTF-8 take four characters each to be shown, for which a serial has no room: the hash of what
+    they show names such a code.
+    """
+    if len(text) <= _CODE_MAX:
+        return text
+    return "\\x" + keccak256(text.encode()).hex()[: _CODE_MAX - 2]
 
 
 @handles(CREDIT, "ClassRegistered")
@@ -53,7 +68,7 @@ def class_registered(event: DecodedEvent, rows: Rows) -> None:
     rows.add(
         CreditClass,
         class_id=args.class_id,
-        code=args.code,
+        code=_code(args.code),
         methodology_hash=args.methodology_hash,
         cap_kg=args.cap,
         buffer_bps=args.buffer_bps,
@@ -84,7 +99,7 @@ def project_registered(event: DecodedEvent, rows: Rows) -> None:
         project_id=args.project_id,
         class_id=args.class_id,
         owner=args.owner,
-        code=args.code,
+        code=_code(args.code),
         block_number=event.log.block_number,
     )
 
@@ -97,7 +112,7 @@ def site_registered(event: DecodedEvent, rows: Rows) -> None:
         CreditSite,
         site_id=args.site_id,
         project_id=args.project_id,
-        code=args.code,
+        code=_code(args.code),
         minted_until_s=0,
         block_number=event.log.block_number,
     )
@@ -121,7 +136,10 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
             "large` in docs/mirror.md"
         )
     site_id, ordinal = site_and_ordinal(args.batch_id)
-    vintage = rows.lookups.legal_years.get(args.key) or vintage_of(claim.period_start)
+    ours = rows.lookups.legal_years.get(
+        (args.key, claim.evidence_root)
+    )  # others may use our key up
+    vintage = ours or vintage_of(claim.period_start)
     rows.add(
         CreditBatch,
         batch_id=args.batch_id,

@@ -84,7 +84,11 @@ def _evidence(
     session: Session, batch: CreditBatch, readings: int
 ) -> tuple[str | None, dict[str, Any] | None]:
     """Return manifest and readings, where these books have them."""
-    query = select(Issuance).where(Issuance.key == batch.key, Issuance.state != IssuanceState.VOID)
+    query = select(Issuance).where(
+        Issuance.key == batch.key,
+        Issuance.evidence_root == batch.evidence_root,  # others may use a key of ours
+        Issuance.state != IssuanceState.VOID,
+    )
     issuance = session.scalars(query).first()
     if issuance is None:
         if readings:

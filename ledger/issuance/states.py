@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending import intents
+from ledger.chain.sending.marks import mark_of
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.db import tables
 from ledger.errors import Refused
@@ -84,10 +85,14 @@ def settle_final(session: Session, final_number: int) -> int:
     for here in tables.among(session, CreditBatch.key, by_key):
         query = select(CreditBatch).where(here, CreditBatch.block_number <= final_number)
         found += [(by_key[batch.key], batch) for batch in session.scalars(query)]
+    issued = 0
     for issuance, batch in found:
+        if mark_of(session, session.get_one(ChainIntent, issuance.key)) is None:
+            continue  # others have used its key up
         issuance.state = IssuanceState.ISSUED
         intents.confirm(session, issuance.key, batch.tx_hash, batch.block_number, batch.issued_at)
-    return len(found)
+        issued += 1
+    return issued
 
 
 def confirm(session: Session, key: str) -> None:

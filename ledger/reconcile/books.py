@@ -85,8 +85,8 @@ class _Times(dict[int, datetime]):
         return block_time(self._headers[number])
 
 
-class _Vintages(dict[str, int]):
-    """Legal years of our own issuances: those of the events that are played now."""
+class _Vintages(dict[tuple[str, str], int]):
+    """Legal years of our own issuances, by key and evidence root: those of the events that are played now."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -96,8 +96,9 @@ class _Vintages(dict[str, int]):
         self.clear()
         keys = {event.values["key"] for event in events if event.name == "Issued"}
         for here in tables.among(self._session, Issuance.key, keys):
-            query = select(Issuance.key, Issuance.vintage).where(here)
-            self.update((key, year) for key, year in self._session.execute(query))
+            query = select(Issuance.key, Issuance.evidence_root, Issuance.vintage).where(here)
+            for key, root, year in self._session.execute(query):
+                self[key, root] = year
 
 
 def open_sides(session: Session, client: ChainClient, deployment: Deployment) -> Sides:

@@ -71,7 +71,10 @@ def _cancelled(books: Books, what: str, row: Correction, issuance: Issuance) -> 
     query = (
         select(CreditCancellation, CreditBatch.key)
         .join(CreditBatch, CreditBatch.batch_id == CreditCancellation.batch_id)
-        .where(CreditCancellation.key == row.act_key)
+        .where(
+            CreditCancellation.key == row.act_key,
+            CreditCancellation.holder == act.sender_address,  # others may use a key that they saw
+        )
     )
     held = books.session.execute(query).all()
     if len(held) != 1:

@@ -64,6 +64,8 @@ def _issuances(books: Books, rows: Sequence[Issuance]) -> list[str]:
             if row.state is IssuanceState.ISSUED:
                 found.append(f"{what}: issued, but the chain has no batch with its key")
             continue
+        if row.state is not IssuanceState.ISSUED and batch.evidence_root != row.evidence_root:
+            continue  # its key was used up for another claim
         final = batch.block_number <= books.final
         state = IssuanceState.ISSUED if final else IssuanceState.PLANNED
         found += unequal(
@@ -225,8 +227,12 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
             continue
         proposal = on_chain.proposal
         unsent = row.state in (BatchState.PLANNED, BatchState.FAILED) and row.chain_batch_id is None
-        if unsent and proposal.trades_root != row.trades_root:
-            continue  # a stranger has used its key up for other trades
+        mine, theirs = (
+            (row.trades_root, row.asset or ENERGY),
+            (proposal.trades_root, proposal.asset),
+        )
+        if unsent and mine != theirs:
+            continue  # its key was used up for other trades, or as if they were of another asset
         state = BatchState.PROPOSED
         if on_chain.ended_block is not None:
             state = BatchState.FINALIZED if on_chain.finalized else BatchState.CANCELLED

@@ -43,7 +43,7 @@ class Replay:
     times
         Time of each block that holds an event.
     vintages
-        Legal year of our own issuances by key, which the chain does not know.
+        Legal year of our own issuances by key and evidence root, which the chain does not know.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Replay:
         shelves: Shelves,
         units_per_cent: int,
         times: Mapping[int, datetime],
-        vintages: Mapping[str, int],
+        vintages: Mapping[tuple[str, str], int],
     ) -> None:
         self.shelves = shelves
         self.units_per_cent, self.times, self.vintages = units_per_cent, times, vintages

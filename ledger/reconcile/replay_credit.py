@@ -90,7 +90,8 @@ def _issued(to: Replay, event: DecodedEvent, args: Issued) -> None:
         "key": args.key,
         "site_id": site_id,
         "ordinal": ordinal,
-        "vintage": to.vintages.get(args.key) or vintage_of(claim.period_start),
+        "vintage": to.vintages.get((args.key, claim.evidence_root))
+        or vintage_of(claim.period_start),
         "recipient": args.recipient,
         "issued_kg": claim.amount,
         "retired_kg": 0,

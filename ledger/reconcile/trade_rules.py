@@ -78,10 +78,13 @@ def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[st
             if key in ours or batch.cosigned_digest is not None
         }
         rows = _rows(books, (trade.seq for trades in trades_of.values() for trade in trades))
+        assets = assets_of(books.session, list(rows))
         for key, batch in piece:
             outcome = _outcome(books, batch)
             for trade in trades_of.get(key, ()):
                 if trade.seq in rows:
+                    if batch.proposal.asset != assets.get(trade.seq, ENERGY):
+                        continue  # settled as what it is not: its parties may sign so
                     differences = _differences_of(rows[trade.seq], accounts, trade)
                     found += differences
                     if key in ours or not differences:

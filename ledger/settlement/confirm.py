@@ -28,6 +28,7 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
+from ledger.models.escrow import CURRENCY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement.elsewhere import (
@@ -45,10 +46,13 @@ _ROW_MAX = 2**63 - 1
 def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
     """Note that a batch of ours was proposed; a batch of somebody else's is none of our rows.
 
-    A member of the market can use up a key that it saw in the pool: other trades are another batch.
+    A member of the market can use up a key that it saw in the pool: other trades are another batch, and so are the
+    same trades of another asset, which no root tells apart.
     """
     batch = _ours(session, event.key)
-    if batch is None or batch.trades_root != event.trades_root:
+    if batch is None:
+        return
+    if (batch.trades_root, batch.asset or CURRENCY) != (event.trades_root, event.asset):
         return
     if batch.state is BatchState.FAILED and not _revive(session, batch, event):
         return

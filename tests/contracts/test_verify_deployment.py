@@ -194,6 +194,23 @@ def test_a_mirror_that_would_begin_too_late(verified: Deployment) -> None:
         assert found == ({"CarbonCredit": ["block"]} if differs else {})
 
 
+def test_a_transaction_that_made_nothing(verified: Deployment, keys: list[Any]) -> None:
+    """DP-04: the call that made a contract, sent once more, fails; a mirror would begin too late there."""
+    from brownie import web3
+
+    forged = verified
+    for name, deployed in verified.contracts.items():
+        call = request("eth_getTransactionByHash", [deployed.tx_hash])
+        message = {"from": keys[0].address, "to": call["to"], "data": call["input"]}
+        again = request("eth_sendTransaction", [{**message, "gas": hex(12_000_000)}])
+        receipt = web3.eth.wait_for_transaction_receipt(again)
+        assert receipt["status"] == 0
+        forged = with_contract(forged, name, tx_hash=again, block=receipt["blockNumber"])
+    forged = replace(forged, deployed_block=min(each.block for each in forged.contracts.values()))
+    assert forged.deployed_block > verified.deployed_block
+    assert wrong(forged) == {name: ["transaction"] for name in verified.contracts}
+
+
 def test_a_settlement_of_another_ledger(
     deployer: Deployer, verified: Deployment, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from indexer import Indexer
 from ledger import issuance
+from ledger.chain.contracts.events import CREDIT
 from ledger.corrections import Outcome, correct, corrections_of, debts_of, submit_planned
 from ledger.db import Database
 from ledger.errors import NotFound, Refused
@@ -255,6 +256,11 @@ def test_too_much_is_cancelled_in_equal_number_rounded_up(issued: Park) -> None:
     (batch,) = issued.rows(CreditBatch)
     assert (batch.issued_kg, batch.cancelled_kg) == (720, 6)
     assert issued.rows(CreditCancellation)[0].reason.startswith("correction 0x")
+    books_agree(issued)
+    issued.node.transfer("owner", "buyer", batch.batch_id, 1)  # who may use the key, too
+    key = bytes.fromhex(issued.rows(CreditCancellation)[0].key[2:])
+    issued.node.act("buyer", CREDIT, "cancel", [key, batch.batch_id, 1, "I saw it"])
+    issued.mirror_final()
     books_agree(issued)
     second = issue(issued, day(2), day(3))
     assert (second.carry_in_kg, second.issued_kg) == ("0/1", 720)

@@ -10,6 +10,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.finality import ChainView
+from api.retirements.queries import show_retirement
+from cli.credits_acts import _retirement
 from ledger.chain.contracts.events import CREDIT, ZERO_HASH
 from ledger.chain.keys.signers import Keyring, anvil_signer
 from ledger.chain.sending import intents
@@ -237,6 +240,32 @@ def test_an_act_with_a_key_is_done_once(both: Park) -> None:
     for empty in ("", " ", "x" * 201):
         with pytest.raises(BadInput, match="a key is a text of 1 to 200 characters"):
             named(both, 1, empty)
+
+
+def test_another_holder_may_retire_under_a_key_of_ours(both: Park) -> None:
+    """It saw the key in the pool, and was faster: what is asked for by the key is ours all the same."""
+    issued(both)
+    both.node.transfer("owner", "buyer", BATCH, 10)
+    both.mirror_final()
+    found = named(both, 600, "order 7")
+    details = details_of("Kindergarten", "2014")
+    key = both.db.run(lambda s: plan_retirement(s, both.chain, found, details))
+    arguments = both.node.retire_arguments(BATCH, 1, beneficiary="Somebody")
+    arguments[0] = bytes.fromhex(key[2:])
+    both.node.act("buyer", CREDIT, "retire", arguments)
+    send(both, key)
+    kept = [(row.holder, row.retirement_id, row.key) for row in both.rows(CreditRetirement)]
+    assert kept == [(BUYER, 1, key), (OWNER, 2, key)]
+    with both.db.read() as session:
+        said = _retirement(session, key)
+        shown = show_retirement(session, ChainView("local", "finalized", None, None), key)
+    assert said == {
+        "retirement_id": "2",
+        "serials": "2-601",
+        "beneficiary": "Kindergarten",
+        "reason": "2014",
+    }
+    assert (shown.retirement_id, shown.beneficiary) == (2, "Kindergarten")
 
 
 def test_one_key_asked_for_twice_at_once_is_one_act(both: Park) -> None:

@@ -39,6 +39,8 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
+from ledger.readings.periods.evidence_files import files_of_credit
+from ledger.reconcile import reconcile
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import rest
 from tests.support.park import PROJECT, Park
@@ -108,6 +110,31 @@ def test_what_was_planned_and_not_sent_is_gone_on_with(ready: Park) -> None:
     assert found(day(1), day(2)) == [planned.key]
     ready.mirror_final()
     assert states(ready) == ["issued"] and found(day(1), day(2)) == []
+
+
+def test_an_issuance_s_key_that_others_used_up(ready: Park) -> None:
+    """An issuer and a verifier who see it in the pool: their batch is not our issuance, which is planned anew."""
+    planned = plan(ready, day(1), day(2))
+    theirs = ready.node.act("registrar", CREDIT, "registerSite", [1, "elsewhere"])
+    site_id = int(theirs.logs[0].topics[1], 16)
+    first = int(datetime(2011, 5, 1, tzinfo=UTC).timestamp())
+    period = {"period_start": first, "period_end": first + 60}
+    ready.node.issue(5, 0, key=planned.key, site_id=site_id, **period)
+    ready.mirror_final()
+    assert [row.vintage for row in ready.rows(CreditBatch)] == [2011]
+    with ready.db.read() as session, pytest.raises(NotFound, match="not issued from these books"):
+        files_of_credit(session, "elsewhere-2011-1-1-5")
+    assert states(ready) == ["planned"]
+    with pytest.raises(Refused, match="KeyUsed"):
+        submit_planned(ready.chain, PROJECT)
+    assert states(ready) == ["void"]
+    again = plan(ready, day(1), day(2))
+    assert again.key != planned.key
+    submit_planned(ready.chain, PROJECT)
+    ready.mirror_final()
+    assert states(ready) == ["void", "issued"]
+    report = reconcile(ready.db, ready.node.client, ready.node.deployment)
+    assert [rule for rule in report.rules if not rule.ok] == []
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

@@ -19,7 +19,7 @@ from ledger.errors import BadInput
 from ledger.holdings import cancellation_call, holding_of
 from ledger.jobs import work
 from ledger.jobs.work import Tools
-from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane, CreditRetirement
+from ledger.models import ChainAttempt, ChainEvent, ChainIntent, ChainNonceLane, CreditRetirement
 from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from ledger.settings import load_settings
@@ -446,6 +446,44 @@ def test_caps_of_the_day_hold_for_two_at_once(mariadb_db: Database, tmp_path: Pa
         assert (sent(park), refused) == (5, ["PolicyRefused"] * 3)
         for door in doors:
             door.db.close()
+
+
+def test_a_batch_s_key_that_its_parties_used_up_for_another_asset(park: Park) -> None:
+    """They sign the very trades of our batch, as trades of credits: the root is the same, and energy it is not."""
+    from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
+    from ledger.settlement.batches import plan_batches, submit_planned
+    from tests.support import acts
+    from tests.support.chain import trade
+
+    asset = park.node.issue(2000, 0)
+    escrow = park.node.deployment.settlement.address
+    park.node.act("owner", CREDIT, "safeTransferFrom", [PARTIES["owner"], escrow, asset, 2000, b""])
+    park.node.deposit("market", 100_00)
+    park.mirror.run_until("head")
+    park.trade(("sell", 1000, 20_000))
+    (planned,) = plan_batches(park.chain)
+    key = bytes.fromhex(planned.key[2:])
+    same = [trade(1, "market", "owner", 1000, 20_000)]
+    acts.cosign(park.node, ("market", "owner"), same, asset, key=key)
+    park.mirror_final()
+    (batch,) = park.rows(VppSettlementBatch)
+    events = [row.args for row in park.rows(ChainEvent) if row.event_name == "BatchProposed"]
+    assert [event["trades_root"] for event in events] == [batch.trades_root]
+    assert batch.state.value == "planned"
+    assert [row.status.value for row in park.rows(VppTradingRecord)] == ["pending"]
+    assert submit_planned(park.chain) == []
+    (batch,) = park.rows(VppSettlementBatch)
+    assert batch.state.value == "failed" and "KeyUsed" in (batch.error or "")
+    report = reconcile(park.db, park.node.client, park.node.deployment)
+    wrong = {rule.name: rule.differences for rule in report.rules if not rule.ok}
+    assert wrong == {}
+    # The trade has another number now (theirs is used up), and is settled beside the next one.
+    park.trade(("sell", 500, 10_000), hour=5)
+    assert len(plan_batches(park.chain)) == 1
+    assert len(submit_planned(park.chain)) == 1
+    last = park.rows(VppSettlementBatch)[-1]
+    items = [row for row in park.rows(VppSettlementItem) if row.batch_id == last.id]
+    assert [row.trade_id for row in items] == [2, 3]
 
 
 def test_a_batch_s_key_that_a_stranger_used_up(park: Park) -> None:

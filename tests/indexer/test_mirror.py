@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 
 from indexer import Indexer
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
@@ -12,7 +14,7 @@ from ledger.errors import MirrorStopped
 from ledger.models.blockchain import CreditStatus, TransactionStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import MovementKind
-from tests.support.chain import LIBRARIES, PARTIES, TestChain, trade
+from tests.support.chain import LIBRARIES, PARTIES, TestChain, send, trade
 from tests.support.mirror import dump, rows
 
 SHORT_ON_MARIADB = (
@@ -271,6 +273,35 @@ def test_bytes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Dat
     Indexer(db, chain.client, chain.deployment).run_until("head")
     reasons = rows(db, "credit_retirements", "retirement_id", "reason")
     assert reasons == [(1, "\\xff\x00AB\\xc3("), (2, "year 2015")]
+
+
+def test_codes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Database) -> None:
+    """Fifty bytes of which none can be shown as itself, as a code of each kind, and an issuance under it."""
+
+    def register(function: str, before: list[Any], code: bytes, after: list[Any]) -> None:
+        plain = "A" * len(code)
+        call = chain.transaction("registrar", CREDIT, function, [*before, plain, *after])
+        data = call["data"].replace(plain.encode().hex(), code.hex())
+        assert data != call["data"]
+        receipt = send(chain.client, call["from"], call["to"], data)
+        assert receipt.status == 1
+
+    first, second = b"\xff" * 50, b"\xff" * 49 + b"\xfe"
+    register("registerClass", [], first, [bytes(32), 10, 0])
+    register("registerProject", [1, OWNER], first, [])
+    register("registerSite", [1], first, [])
+    register("registerSite", [1], second, [])
+    batches = [chain.issue(10, 0, site_id=2), chain.issue(20, 0, site_id=3)]
+    assert batches == [2 << 32 | 1, 3 << 32 | 1]
+    Indexer(db, chain.client, chain.deployment).run_until("head")
+    shown = ["\\x" + keccak(text="\\xff" * 50).hex()[:48]]
+    shown.append("\\x" + keccak(text="\\xff" * 49 + "\\xfe").hex()[:48])
+    assert dict(rows(db, "credit_classes", "class_id", "code"))[2] == shown[0]
+    assert dict(rows(db, "credit_projects", "project_id", "code"))[2] == shown[0]
+    sites = dict(rows(db, "credit_sites", "site_id", "code"))
+    assert [sites[2], sites[3]] == shown
+    credits = {name for (name,) in rows(db, "carbon_credits", "credit_id")}
+    assert credits == {f"{shown[0]}-2014-1-1-10", f"{shown[1]}-2014-1-1-20"}
 
 
 def test_a_transfer_of_nothing_leaves_no_row(chain: TestChain, db: Database) -> None:

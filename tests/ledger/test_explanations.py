@@ -47,6 +47,12 @@ def test_every_error_is_explained_with_its_values(contract: str) -> None:
     ("text", "english"),
     [
         ("NotActive(batchId=7, status=2)", "Batch 7 is suspended, not active."),
+        (
+            "AssetNotTransferable(asset=4294967297)",
+            "Asset 4294967297 does not move: its batch of credits is suspended, disputed, cancelled, expired or "
+            "unknown (0 is money, and no batch).",
+        ),
+        ("AlreadySettled(seq=5)", "Trade 5 is settled already, or in a batch that is open."),
         ("BatchNotOpen(batchId=7, status=2)", "Settlement batch 7 is finalized: it is over."),
         (
             "ClaimExpired(deadline=1388534400)",

@@ -25,6 +25,7 @@ from ledger.models import (
     ChainCursor,
     ChainInclusion,
     ChainIntent,
+    CreditBatch,
     SettlementBatch,
     VppSettlementItem,
 )
@@ -78,8 +79,12 @@ def says_done(session: Session, intent: ChainIntent, reason: str) -> bool:
 
 
 def _is_used_up(session: Session, intent: ChainIntent) -> bool:
-    query = select(SettlementBatch).where(SettlementBatch.key == intent.key)
-    return session.scalars(query).first() is not None and in_mirror(session, intent) is None
+    tables = (SettlementBatch, CreditBatch)
+    used = any(
+        session.scalars(select(table.key).where(table.key == intent.key)).first()
+        for table in tables
+    )
+    return used and in_mirror(session, intent) is None
 
 
 def _is_in_a_batch(session: Session, intent: ChainIntent) -> bool:

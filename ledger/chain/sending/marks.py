@@ -57,7 +57,28 @@ def mark_of(session: Session, intent: ChainIntent) -> Mark | None:
 
 def _issued(session: Session, intent: ChainIntent) -> Mark | None:
     found = session.scalars(select(CreditBatch).where(CreditBatch.key == intent.key)).first()
-    return Mark(found.tx_hash, found.block_number, found.issued_at) if found else None
+    if found is None:
+        return None
+    claim = intent.parameters["claim"]
+    # An issuer and a verifier, of whatever class, could use our key up for a claim of theirs.
+    same = (
+        found.site_id,
+        found.issued_kg,
+        found.period_start_s,
+        found.period_end_s,
+        found.evidence_root,
+        found.manifest_hash,
+        found.recipient,
+    ) == (
+        int(claim["siteId"]),
+        int(claim["amount"]),
+        int(claim["periodStart"]),
+        int(claim["periodEnd"]),
+        claim["evidenceRoot"],
+        claim["manifestHash"],
+        claim["recipient"].lower(),
+    )
+    return Mark(found.tx_hash, found.block_number, found.issued_at) if same else None
 
 
 def _retired(session: Session, intent: ChainIntent) -> Mark | None:
@@ -119,6 +140,7 @@ def _proposed(session: Session, intent: ChainIntent) -> Mark | None:
     same = event is not None and (
         [int(word) for word in event.args["words"]] == [int(word) for word in wanted["words"]]
         and list(event.args["accounts"]) == [item.lower() for item in wanted["accounts"]]
+        and found.asset == int(wanted["asset"])
     )
     return Mark(found.tx_hash, found.block_number, found.proposed_at) if same else None
 

@@ -104,7 +104,10 @@ def files_of_credit(session: Session, name: str) -> EvidenceFiles:
         The stored readings do not give its manifest any more.
     """
     batch = session.get_one(models.CreditBatch, find_credit(session, name).batch_id)
-    query = select(models.Issuance).where(models.Issuance.key == batch.key)
+    query = select(models.Issuance).where(
+        models.Issuance.key == batch.key,
+        models.Issuance.evidence_root == batch.evidence_root,  # others may use a key of ours
+    )
     issuance = session.scalars(query).first()
     if issuance is None:
         raise NotFound(

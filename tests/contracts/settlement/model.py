@@ -34,6 +34,7 @@ class BatchModel:
     disputer: str = ""
     timeout_at: int = 0
     window_left: int = 0
+    paused_before_s: int = 0
     disputers: set[str] = field(default_factory=set)
 
     @property
@@ -55,7 +56,8 @@ class Model:
     balances: dict[int, dict[str, int]] = field(default_factory=lambda: {CASH: {}, ASSET: {}})
     batches: dict[int, BatchModel] = field(default_factory=dict)
     singles: set[int] = field(default_factory=set)
-    paused: bool = False
+    paused_at: int | None = None
+    paused_before_s: int = 0
     frozen: bool = False
     caps: tuple[int, int] = (2**64 - 1, 2**64 - 1)
     fee_bps: int = 0
@@ -70,6 +72,15 @@ class Model:
     def add(self, account: str, amount: int, asset: int = CASH) -> None:
         """Give to an account, or take from it."""
         self.balances[asset][account] = self.balance(account, asset) + amount
+
+    @property
+    def paused(self) -> bool:
+        """Whether a pause holds."""
+        return self.paused_at is not None
+
+    def paused_for_s(self, now: int) -> int:
+        """How long all pauses have held so far."""
+        return self.paused_before_s + (now - self.paused_at if self.paused_at is not None else 0)
 
     @property
     def opened(self) -> list[int]:
@@ -158,7 +169,11 @@ class Model:
         disputed = each.status == DISPUTED
         may = (
             who in ("operator", "arbiter")
-            or (self.paused and now >= each.finalizable_at + TIMEOUT_S)
+            or (
+                self.paused
+                and now >= each.finalizable_at + TIMEOUT_S
+                and self.paused_for_s(now) - each.paused_before_s >= TIMEOUT_S
+            )
             or (disputed and now >= each.timeout_at)
             or (each.batch.asset == ASSET and self.frozen)
         )
@@ -209,7 +224,8 @@ class Model:
     def propose(self, batch: Batch, now: int) -> int:
         """Add a batch and lock what its debtors owe."""
         number = len(self.batches) + 1
-        self.batches[number] = BatchModel(batch, now + WINDOW_S)
+        paused_s = self.paused_for_s(now)
+        self.batches[number] = BatchModel(batch, now + WINDOW_S, paused_before_s=paused_s)
         for asset, leg in self.legs(batch).items():
             for account, net in _pairs(batch, leg):
                 self.add(account, min(net, 0), asset)
@@ -251,6 +267,14 @@ class Model:
         each.disputers.add(party)
         each.timeout_at, each.window_left = now + TIMEOUT_S, each.finalizable_at - now
         self.add(party, -BOND)
+
+    def pause(self, now: int) -> None:
+        """Stop what a pause stops."""
+        self.paused_at = now
+
+    def resume(self, now: int) -> None:
+        """End the pause."""
+        self.paused_before_s, self.paused_at = self.paused_for_s(now), None
 
     def reject(self, number: int, now: int) -> None:
         """Let a batch go on."""

@@ -83,11 +83,8 @@ def test_a_pause_does_not_lock_for_ever(park: Park, settlement: Any, batch: Batc
         assert settlement.balanceOf(account) == 10_000
 
 
-def test_a_pause_of_a_moment_frees_what_has_waited_long(park: Park, settlement: Any) -> None:
-    """VS-34: the contract asks for a pause now and for the window's end, not for what kept the batch from being final.
-
-    Here it was a dispute of the batch before: a known limit (docs/contracts.md), since a debtor can use it.
-    """
+def test_a_pause_of_a_moment_frees_nothing(park: Park, settlement: Any) -> None:
+    """VS-34: what a dispute of the batch before held is no debtor's to cancel, until the pause has held as long."""
     buyer, owner = park.buyer.address, park.owner.address
     first = Batch([TradeOf(1, buyer, owner, 1000, 100_000)])
     second = Batch([TradeOf(2, buyer, owner, 1000, 200_000)])
@@ -97,11 +94,59 @@ def test_a_pause_of_a_moment_frees_what_has_waited_long(park: Park, settlement: 
     park.mine_at(settlement.finalizableAt(2) + TIMEOUT_S)
     error = refusal(settlement.finalizeBatch, 2, second.outcome, sender=park.stranger)
     assert error == ("OutOfOrder", 2, 1)
-    assert refused(park, 2, second, sender=park.buyer) == ("MayNotCancel", 2, buyer)
+    denied = ("MayNotCancel", 2, buyer)
+    assert refused(park, 2, second, sender=park.buyer) == denied
     settlement.pause({"from": park.pauser})
+    paused_at = park.now
+    assert refused(park, 2, second, sender=park.buyer) == denied
+    park.mine_at(paused_at + TIMEOUT_S - 1)
+    assert refused(park, 2, second, sender=park.buyer) == denied
+    park.next_block_at(paused_at + TIMEOUT_S)
     park.cancel_batch(2, second, by=park.buyer)
     assert settlement.batchStatus(2) == CANCELLED
     assert not settlement.isSettled(2)
+
+
+def test_pauses_add_up(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-34: who resumes for a moment does not begin anew; a pause before the proposal does not count."""
+
+    def pause_for(seconds: int) -> None:
+        settlement.pause({"from": park.pauser})
+        park.next_block_at(park.now + seconds)
+        settlement.unpause({"from": park.admin})
+
+    pause_for(2 * TIMEOUT_S)
+    park.propose(batch)
+    park.mine_at(settlement.finalizableAt(1) + TIMEOUT_S)
+    pause_for(TIMEOUT_S // 2)
+    assert refused(park, 1, batch, sender=park.buyer) == ("MayNotCancel", 1, park.buyer.address)
+    settlement.pause({"from": park.pauser})
+    half_at = park.now + TIMEOUT_S // 2
+    park.mine_at(half_at - 1)
+    assert refused(park, 1, batch, sender=park.buyer) == ("MayNotCancel", 1, park.buyer.address)
+    park.next_block_at(half_at)
+    park.cancel_batch(1, batch, by=park.buyer)
+    assert settlement.batchStatus(1) == CANCELLED
+
+
+def test_a_pause_within_a_long_window(park: Park, batch: Batch) -> None:
+    """VS-34: however long a pause holds, the window is over for the time-out first."""
+    long = park.settlement_in(park.currency, window=3 * TIMEOUT_S)
+    park.currency.mint(park.market, 30_000, {"from": park.market})
+    park.currency.approve(long, 30_000, {"from": park.market})
+    for account in (park.buyer, park.owner, park.market):
+        long.deposit(account, 10_000, {"from": park.market})
+    arguments = (park.new_key(), batch.asset, batch.accounts, batch.words)
+    long.proposeBatch(*arguments, {"from": park.operator})
+    long.pause({"from": park.pauser})
+    over_at = long.finalizableAt(1) + TIMEOUT_S
+    park.mine_at(over_at - 1)
+    call = (1, batch.outcome, batch.words, "")
+    error = refusal(long.cancelBatch, *call, sender=park.buyer)
+    assert error == ("MayNotCancel", 1, park.buyer.address)
+    park.next_block_at(over_at)
+    long.cancelBatch(*call, {"from": park.buyer})
+    assert long.batchStatus(1) == CANCELLED
 
 
 def test_anyone_cancels_what_cannot_be_finalized(park: Park, settlement: Any) -> None:

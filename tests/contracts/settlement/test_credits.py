@@ -65,6 +65,15 @@ def test_only_the_credits_contract_is_believed(park: Park, settlement: Any) -> N
     assert error == ("ForeignToken", park.owner.address)
 
 
+def test_nothing_is_no_deposit(park: Park, settlement: Any) -> None:
+    """VS-02, VS-07: a transfer of no batch at all is refused, whoever's token it is."""
+    foreign = park.project.PlainCredits.deploy({"from": park.stranger})
+    for token in (foreign, park.credits):
+        arguments = (park.owner, settlement, [], [], b"")
+        error = refusal(token.safeBatchTransferFrom, *arguments, sender=park.owner)
+        assert error == ("ZeroAmount",)
+
+
 def test_a_mint_is_no_deposit(park: Park, settlement: Any) -> None:
     """VS-07: it would be nobody's."""
     error = refusal(park.credits.mint, settlement, ASSET, 5, sender=park.owner)

@@ -45,6 +45,31 @@ def test_a_fee_that_breaks_a_cent(park: Park) -> None:
     assert settlement.balanceOf(park.buyer) == 100
 
 
+def test_a_fee_of_the_sender(park: Park) -> None:
+    """VS-03, VS-04, VS-05: what a withdrawal costs beside its amount is borne by who withdraws alone."""
+    currency = park.project.SenderFeeCurrency.deploy(2, 3, {"from": park.admin})
+    settlement = settled_in(park, currency)
+    for account in (park.buyer, park.owner):
+        settlement.deposit(account, 100, {"from": park.buyer})
+    error = refusal(settlement.withdraw, park.buyer, 98, sender=park.buyer)
+    assert error == ("InsufficientBalance", park.buyer.address, 0, 2, 3)
+    tx = settlement.withdraw(park.stranger, 97, {"from": park.buyer})
+    booked = [(each["to"], each["amount"], each["balance"]) for each in tx.events["Withdrawn"]]
+    assert booked == [(park.stranger, 97, 3), (park.stranger, 3, 0)]
+    assert settlement.totalBalance() == 100 == currency.balanceOf(settlement)
+    settlement.withdraw(park.owner, 97, {"from": park.owner})
+    assert settlement.totalBalance() == 0 == currency.balanceOf(settlement)
+
+
+def test_a_fee_of_the_sender_that_breaks_a_cent(park: Park) -> None:
+    """VS-02, VS-05: balances stay whole cents."""
+    currency = park.project.SenderFeeCurrency.deploy(3, 5, {"from": park.admin})
+    settlement = settled_in(park, currency)
+    settlement.deposit(park.buyer, 100, {"from": park.buyer})
+    error = refusal(settlement.withdraw, park.buyer, 50, sender=park.buyer)
+    assert error == ("NotWholeCents", 5, 10)
+
+
 def test_false(park: Park) -> None:
     """VS-05: a currency that says false has moved nothing, and nothing is booked."""
     currency = park.project.FalseCurrency.deploy({"from": park.admin})

@@ -239,9 +239,10 @@ def machine(park: Park) -> type[RuleBasedStateMachine]:
                 return  # most of the time there is none
             if self.model.paused:
                 settlement.unpause({"from": park.admin})
+                self.model.resume(park.now)
             else:
                 settlement.pause({"from": park.pauser})
-            self.model.paused = not self.model.paused
+                self.model.pause(park.now)
 
         def freeze_or_thaw(self, one: int) -> None:
             if not self.model.frozen and one % 3:

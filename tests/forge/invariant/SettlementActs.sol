@@ -131,15 +131,23 @@ abstract contract SettlementActs is SettlementModel {
     /// @dev One time in four, so that a campaign is not mostly paused.
     function pause(uint256 seed) external {
         if (seed % 4 != 0) return;
-        if (pausedModel) vm.expectRevert();
-        pausedModel = true;
+        if (pausedModel) {
+            vm.expectRevert();
+        } else {
+            pausedModel = true;
+            _pausedSince = block.timestamp;
+        }
         vm.prank(pauser);
         settlement.pause();
     }
 
     function unpause() external {
-        if (!pausedModel) vm.expectRevert();
-        pausedModel = false;
+        if (pausedModel) {
+            pausedModel = false;
+            _pausedSum += block.timestamp - _pausedSince;
+        } else {
+            vm.expectRevert();
+        }
         vm.prank(admin);
         settlement.unpause();
     }

@@ -110,8 +110,7 @@ contract SettlementHandler is SettlementActs {
         bool disputed = is_(batchId, IVppSettlement.BatchStatus.Disputed);
         bool may = sender != stranger
             || (disputed && block.timestamp >= _batches[batchId - 1].timeoutAt)
-            || (pausedModel && block.timestamp >= _batches[batchId - 1].finalizableAt + TIMEOUT)
-            || !mayMove(_batches[batchId - 1].asset);
+            || isHeldByPauses(batchId) || !mayMove(_batches[batchId - 1].asset);
         if (isOpen(batchId) && may) modelCancel(batchId);
         else vm.expectRevert();
         vm.prank(sender);

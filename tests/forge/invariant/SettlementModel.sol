@@ -18,6 +18,7 @@ abstract contract SettlementModel is SettlementPark {
         address disputer;
         uint256 timeoutAt;
         uint256 windowLeft;
+        uint256 pausedBefore;
         Book.Deal[] deals;
         int256[] nets;
         int256[] creditNets;
@@ -42,6 +43,8 @@ abstract contract SettlementModel is SettlementPark {
     uint64 public creditCapModel = CREDIT_CAP;
     bool public frozen;
     bool public pausedModel;
+    uint256 internal _pausedSince;
+    uint256 internal _pausedSum; // seconds of all pauses that are over
 
     constructor() {
         buildSettlement(5);
@@ -112,6 +115,7 @@ abstract contract SettlementModel is SettlementPark {
         batch.finalizableAt = block.timestamp + (cosigned_ ? 0 : WINDOW);
         batch.status = IVppSettlement.BatchStatus.Proposed;
         batch.cosigned = cosigned_;
+        batch.pausedBefore = _pausedSum;
         batch.nets = outcome.nets;
         batch.creditNets = outcome.creditNets;
         for (uint256 i; i < deals.length; ++i) {
@@ -175,6 +179,13 @@ abstract contract SettlementModel is SettlementPark {
         balance[CASH][to] += BOND * UNIT;
         locked[CASH] -= BOND * UNIT;
         _batches[batchId - 1].disputer = address(0);
+    }
+
+    /// @dev Whether pauses have held for the time-out since the proposal, and one holds.
+    function isHeldByPauses(uint256 batchId) internal view returns (bool) {
+        BatchModel storage batch = _batches[batchId - 1];
+        uint256 held = _pausedSum + (block.timestamp - _pausedSince) - batch.pausedBefore;
+        return pausedModel && held >= TIMEOUT && block.timestamp >= batch.finalizableAt + TIMEOUT;
     }
 
     function _mark(uint64 seq) private {

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {ISettlementEscrow} from "../../../contracts/interfaces/ISettlementEscrow.sol";
+import {IVppSettlement} from "../../../contracts/interfaces/IVppSettlement.sol";
 import {Book} from "../base/Book.sol";
 import {SettlementPark} from "../base/SettlementPark.sol";
 
@@ -57,6 +58,42 @@ contract SettlementEdgesTest is SettlementPark {
         );
         vm.prank(operator);
         settlement.proposeBatch(key, LAST + 1, parties, words);
+    }
+
+    /// @notice VS-34: pauses since the proposal free a batch when they come to the time-out, all in
+    /// all, and not a second sooner; one before it does not count.
+    function testPausesAddUp() public {
+        _pauseFor(2 * TIMEOUT);
+        propose(newKey(), CREDIT, deals);
+        vm.warp(block.timestamp + WINDOW + TIMEOUT);
+        _pauseFor(TIMEOUT / 2);
+        vm.prank(pauser);
+        settlement.pause();
+        vm.warp(block.timestamp + TIMEOUT / 2 - 1);
+        bytes memory denied =
+            abi.encodeWithSelector(IVppSettlement.MayNotCancel.selector, 1, stranger);
+        _cancelByStranger(denied);
+        vm.warp(block.timestamp + 1);
+        _cancelByStranger("");
+        _has(parties[0], 1, 0);
+        _has(parties[1], 0, 1);
+    }
+
+    function _pauseFor(uint256 time) private {
+        vm.prank(pauser);
+        settlement.pause();
+        vm.warp(block.timestamp + time);
+        vm.prank(admin);
+        settlement.unpause();
+    }
+
+    function _cancelByStranger(bytes memory denied) private {
+        uint256[] memory words = new uint256[](1);
+        words[0] = Book.word(deals[0]);
+        IVppSettlement.Outcome memory outcome = outcomeOf(CREDIT, deals, 0);
+        if (denied.length != 0) vm.expectRevert(denied);
+        vm.prank(stranger);
+        settlement.cancelBatch(1, outcome, words, "");
     }
 
     function _has(address account, uint256 cents, uint256 kilograms) private view {
