@@ -3,7 +3,9 @@
 import gzip
 import json
 import os
+import resource
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from cli.reductions import write_evidence
 from ledger.db import Database
-from ledger.errors import BooksDiffer, NotFound
+from ledger.errors import BadInput, BooksDiffer, NotFound
 from ledger.readings.periods.evidence_files import (
     MANIFEST,
     READINGS,
@@ -40,7 +43,7 @@ def exported(db: Database, folder: Path, period: tuple[date, date] = JUNE) -> Ev
     """Write the files of a period, and check them with nothing but them."""
     with db.read() as session:
         (files,) = files_of_period(session, "park-wind", *period)
-    files.write(folder)
+    write_evidence(files, folder)
     result = verify_files(folder / MANIFEST, folder / READINGS)
     assert result.valid, result.differences
     return files
@@ -63,6 +66,22 @@ def bring(db: Database, folder: Path, rows: Sequence[tuple[int, str]], site: str
     apply(db, site)
     report = imported(db, write_csv(folder / "m.csv", [(at(minutes), kw) for minutes, kw in rows]))
     assert report.rejected == 0, report.errors
+
+
+def test_a_full_disk_leaves_the_files_that_were_there(sqlite_db: Database, tmp_path: Path) -> None:
+    bring(sqlite_db, tmp_path, [(0, "60"), (10, "50")])
+    folder = tmp_path / "evidence"
+    files = exported(sqlite_db, folder)
+    there = {file.name: file.read_bytes() for file in folder.iterdir()}
+    other = replace(files, manifest=files.manifest + " ", readings=os.urandom(1 << 16))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 15, hard))
+    try:
+        with pytest.raises(BadInput, match=f"{READINGS}: cannot be written"):
+            write_evidence(other, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == there
 
 
 def test_a_flat_line_is_found_again(sqlite_db: Database, tmp_path: Path) -> None:
@@ -189,7 +208,7 @@ def test_the_bundled_year_is_exported_and_verified(sqlite_db: Database, tmp_path
         (2015, 1_277_080, False),
     ]
     for item in (*both, march):
-        item.write(tmp_path)
+        write_evidence(item, tmp_path)
         result = verify_files(tmp_path / MANIFEST, tmp_path / READINGS)
         assert result.valid, result.differences[:5]
         assert result.evidence_root == item.evidence_root
