@@ -538,6 +538,22 @@ def test_the_doctor_exits_3_when_something_is_down(park: Program) -> None:
     assert "start the server or correct TRUETONNE_DATABASE_URL" in database.out
 
 
+def test_the_doctor_goes_on_when_the_database_answers_half_of_what_it_is_asked(
+    park: Program,
+) -> None:
+    (file,) = park.folder.glob(".truetonne/*.db")
+    with sqlite3.connect(file) as link:
+        link.execute("DROP TABLE held_leases")
+    link.close()
+    ended = park("doctor", "--json")
+    found = {item["name"]: item for item in ended.json()["checks"]}
+    assert ended.code == 3
+    assert found["database"]["verdict"] == "ok"
+    assert found["database asked"]["verdict"] == "down"
+    assert "no such table: held_leases" in found["database asked"]["found"]
+    assert found["signer_url"]["verdict"] == "skipped"
+
+
 def test_the_doctor_gives_one_hint(truetonne: Program, park: Program) -> None:
     found = {item["name"]: item for item in park("doctor", "--json").json()["checks"]}
     deployment = found["deployment"]

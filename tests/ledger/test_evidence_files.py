@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import resource
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -25,6 +24,7 @@ from ledger.readings.periods.evidence_files import (
 )
 from ledger.reductions.recompute import Verification, verify_files
 from tests.support.forms import long
+from tests.support.full import full_disk
 from tests.support.park import PARIS
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, write_csv
 
@@ -74,13 +74,8 @@ def test_a_full_disk_leaves_the_files_that_were_there(sqlite_db: Database, tmp_p
     files = exported(sqlite_db, folder)
     there = {file.name: file.read_bytes() for file in folder.iterdir()}
     other = replace(files, manifest=files.manifest + " ", readings=os.urandom(1 << 16))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 15, hard))
-    try:
-        with pytest.raises(BadInput, match=f"{READINGS}: cannot be written"):
-            write_evidence(other, folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(1 << 15), pytest.raises(BadInput, match=f"{READINGS}: cannot be written"):
+        write_evidence(other, folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == there
 
 
