@@ -204,6 +204,9 @@ def test_well_known_accounts_are_for_the_local_chain_alone(park: Program) -> Non
     ended = park("site", "apply", file, rpc_url="http://127.0.0.1:1", deployment="private.json")
     assert ended.code == 2
     assert "Anvil's accounts are public keys" in ended.one_line()
+    ended = park("site", "apply", file, rpc_url="http://127.0.0.1:1", deployment="none.json")
+    assert ended.code == 2
+    assert "none.json, which says what chain this is, is not there" in ended.one_line()
     assert park("site", "apply", file).code == 0
 
 
