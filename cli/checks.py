@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -46,6 +46,16 @@ def check_of(name: str, look: Callable[[], str], mend: str) -> Check:
         return bad(name, Verdict.DOWN, error, mend)
     except TruetonneError as error:
         return bad(name, Verdict.FAILED, error, mend)
+
+
+def whole(name: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """Yield checks; what keeps the rest of them from being made is one as well, by this name."""
+    try:
+        yield from checks
+    except DependencyDown as error:
+        yield bad(name, Verdict.DOWN, error, "mend that, and ask again")
+    except TruetonneError as error:
+        yield bad(name, Verdict.FAILED, error, "mend that, and ask again")
 
 
 def bad(name: str, verdict: Verdict, error: TruetonneError, mend: str) -> Check:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.checks import Check, Verdict, bad, check_of
+from cli.checks import Check, Verdict, bad, check_of, whole
 from cli.command import Invocation, command
 from cli.doctor_database import database_checks
 from cli.output import Table
@@ -57,7 +57,7 @@ def doctor(run: Invocation) -> int:
 def _checks(settings: Settings) -> Iterator[Check]:
     yield _home(settings)
     yield check_of("job_schedules", lambda: _schedules(settings), "correct job_schedules")
-    yield from database_checks(settings)
+    yield from whole("database asked", database_checks(settings))
     yield from _cache(settings)
     yield _backups(settings)
     yield from _chain(settings)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.checks import Check, Verdict, bad, check_of
+from cli.checks import Check, Verdict, bad, check_of, whole
 from ledger.errors import TruetonneError
 from ledger.settings import Settings
 
@@ -46,8 +46,8 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         failed = schema.verdict is Verdict.DOWN
         yield Check(schema.name, Verdict.FAILED, schema.found, schema.mend) if failed else schema
         if database.dialect == "mysql":
-            yield from _server(database)
-        yield from _pair(settings, database)
+            yield from whole("server asked", _server(database))
+        yield from whole("pair asked", _pair(settings, database))
         if schema.verdict is Verdict.OK:
             if database.dialect == "mysql":
                 yield from _triggers(settings)

@@ -196,6 +196,12 @@ def _account_reader(settings: Settings, file: Path) -> Callable[[str], str]:
         try:
             return resolve_account(text, chain_id)
         except BadInput as error:
-            raise BadInput(f"{file}: account {text!r}: {error.message}", code=error.code) from error
+            said = f"{file}: account {text!r}: {error.message}"
+            if not chain_id and text.startswith("anvil:"):
+                said += (
+                    f", and {settings.deployment}, which says what chain this is, is not there; run `truetonne chain "
+                    "deploy` first, or write the account as 0x..."
+                )
+            raise BadInput(said, code=error.code) from error
 
     return resolve

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from cli import corrections
 from cli.command import Invocation, command, command_group
 from cli.corrections import OptionalFrom, OptionalTo
 from cli.credit_options import From, Project, To
+from cli.files import written_aside
 from cli.output import Table
 from ledger.errors import BadInput, ProblemFound
 
@@ -87,7 +89,7 @@ def export(
     # A period over New Year makes two issuances, and so two folders.
     places = [folder] if len(files) == 1 else [folder / str(item.vintage) for item in files]
     for item, place in zip(files, places, strict=True):
-        item.write(place)
+        write_evidence(item, place)
     rows = [_exported(item, place) for item, place in zip(files, places, strict=True)]
     run.output.result(
         {"files": rows},
@@ -98,6 +100,25 @@ def export(
             for row in rows
         ),
     )
+
+
+def write_evidence(files: EvidenceFiles, folder: Path) -> None:
+    """Write the files of a period into a folder. Those that stood there stay until all of the new ones are whole.
+
+    Raises
+    ------
+    BadInput
+        If the folder cannot be made, or a file in it not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            f"{folder}: {error.strerror}; name a folder that you may write", code="file-error"
+        ) from error
+    with ExitStack() as written:
+        for name, content in files.contents.items():
+            written.enter_context(written_aside(folder / name)).write_bytes(content)
 
 
 def verify(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ledger.db import Database
 
 DIFFERENCES_SHOWN = 10
+_SCHEMES = {"sqlite:", "mysql:", "mysql+pymysql:", "mariadb:", "mariadb+pymysql:"}
 
 Until = Annotated[
     str | None,
@@ -61,6 +62,7 @@ def restore(
     from ledger.backup.restoring import refuse_what_is_there
     from ledger.backup.restoring import restore as put_together
 
+    _refuse_address(into)
     store = store_for(run, folder)
     plan, damaged = _plan(store, _wanted(backup, until, before))
     refuse_what_is_there(into.absolute(), plan.copy.dialect)
@@ -198,6 +200,15 @@ def _comparison(run: Invocation) -> Any:
         return Finding("reconcile", tuple(wrong), said=said)
 
     return compare
+
+
+def _refuse_address(into: Path) -> None:
+    """Refuse ``sqlite:///FILE`` and the like: as a path it would make a folder called ``sqlite:``."""
+    if into.parts and into.parts[0] in _SCHEMES:
+        raise BadInput(
+            f"--into {into}: is the address of a database; name a new file (SQLite) or folder (MariaDB)",
+            code="usage",
+        )
 
 
 def _what_next(plan: RestorePlan, into: Path, gtid: str) -> Sequence[str]:

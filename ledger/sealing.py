@@ -17,7 +17,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,10 +150,10 @@ def load_sealer(
     Raises
     ------
     BadInput
-        If the file is not there, can be read by others, or is no key file.
+        If the file is not there, can be read by others, is no key file, or cannot be made.
     """
     if make and not path.exists():
-        _make(path)
+        _make(path, what)
     found = _read(path, what, lost)
     if make and found.index_key is None:
         with _changing(path) as lines:
@@ -253,38 +253,46 @@ def _changing(path: Path) -> Iterator[list[str]]:
             lines = list(before)
             yield lines
             if lines != before:
-                aside = _write_aside(path, "\n".join(lines) + "\n")
-                aside.replace(path)
-                _sync_folder(path.parent)
+                with _aside(path, "\n".join(lines) + "\n", WHAT) as aside:
+                    aside.replace(path)
             return
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, what: str) -> None:
     # Made aside and linked: two processes at once have one key, and a crash leaves none that is cut short.
-    aside = _write_aside(path, f"{_new_line('1')}\n{_new_line(_INDEX)}\n")
-    try:
+    with (
+        _aside(path, f"{_new_line('1')}\n{_new_line(_INDEX)}\n", what) as aside,
+        suppress(FileExistsError),  # the other one was first
+    ):
         os.link(aside, path)
-        _sync_folder(path.parent)
-    except FileExistsError:
-        pass  # the other one was first
-    finally:
-        aside.unlink()
 
 
-def _write_aside(path: Path, text: str) -> Path:
+@contextmanager
+def _aside(path: Path, text: str, what: str) -> Iterator[Path]:
+    """Yield a file of this text beside a key file, to take its place. Nothing of it stays beside it.
+
+    Raises
+    ------
+    BadInput
+        If the disk does not take it, or its name.
+    """
     aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            yield aside
+            _sync_folder(path.parent)
+        finally:
+            aside.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(
-            f"sealing key file {path}: cannot be written ({error.strerror}); name one in a folder of yours"
+            f"{what} {path}: cannot be written ({error.strerror}); name one in a folder of yours, on a disk with room"
         ) from error
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return aside
 
 
 def _sync_folder(folder: Path) -> None:

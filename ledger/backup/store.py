@@ -318,8 +318,9 @@ def _errors(folder: Path) -> Iterator[None]:
                 f"backup folder {folder}: no room ({error.strerror}); make some, or lower backup_keep_days",
                 code="backup-folder-full",
             ) from error
+        where = f": {error.filename}" if error.filename else ""
         raise BadInput(
-            f"backup folder {folder}: cannot be written ({error.strerror}: {error.filename or ''}); "
+            f"backup folder {folder}: cannot be written ({error.strerror}{where}); "
             "name a folder of yours",
             code="backup-folder",
         ) from error

@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from ledger.db import engines
 from ledger.db.counting import rows_found
-from ledger.db.failures import DatabaseBusy, translated
+from ledger.db.failures import DatabaseBusy, Stage, translated
 from ledger.db.location import checked, make_folder
 from ledger.db.presence import Presence
 from ledger.db.quick import Quick
@@ -229,7 +229,8 @@ class Database(Rows):
             with self.write(lasting=False) as session:
                 return rows_found(session, statement)
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        with self._translated(), engine.connect() as connection:
+        with self._translated() as stage, engine.connect() as connection:
+            stage.committing = True
             return int(connection.execute(statement).rowcount)
 
     @contextmanager
@@ -272,14 +273,16 @@ class Database(Rows):
         if self.dialect == "sqlite":
             make_folder(self.url)
         with (
-            self._translated(),
+            self._translated() as stage,
             UnitOfWork(engine, expire_on_commit=False, info={"database": self}) as session,
             session.begin(),
         ):
             session.connection()
             yield session
+            session.flush()
+            stage.committing = engine.get_execution_options().get(engines.MODE) != engines.READ
 
-    def _translated(self) -> AbstractContextManager[None]:
+    def _translated(self) -> AbstractContextManager[Stage]:
         return translated(self.place, self._presence, self._setting)
 
 

@@ -23,6 +23,7 @@ _UNPROVEN = (
 )
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct {setting}"
+LOOK = "whether it was committed is not known: look before you do it again"
 _ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
 _UPGRADE = "run `truetonne db upgrade`"
 _GONE = {1053, 1927, 2002, 2003, 2005, 2006, 2013, 2055, galera.NOT_READY, galera.UNDECIDED}
@@ -96,7 +97,7 @@ _MYSQL = (
         "the node is not of the cluster's majority, or still gets its data: name the writer endpoint in "
         "{setting}; where all nodes say so, see docs/ha.md",
     ),
-    ({galera.UNDECIDED}, DOWN, "whether it was committed is not known; look, or do the same again"),
+    ({galera.UNDECIDED}, DOWN, LOOK),
     (
         {1040, 1203},
         DOWN,

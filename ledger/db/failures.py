@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ledger.db import diagnoses
 from ledger.db.presence import Presence
@@ -22,8 +23,15 @@ class SchemaMissing(DependencyDown):
     default_code = "schema-missing"
 
 
+@dataclass
+class Stage:
+    """How far a unit of work is: once it is ``committing``, a lost connection leaves open what became of it."""
+
+    committing: bool = False
+
+
 @contextmanager
-def translated(place: str, presence: Presence, setting: str) -> Iterator[None]:
+def translated(place: str, presence: Presence, setting: str) -> Iterator[Stage]:
     """Turn the driver's complaints about the server into errors of ours, with a way out.
 
     Parameters
@@ -34,9 +42,15 @@ def translated(place: str, presence: Presence, setting: str) -> Iterator[None]:
         Told whether it answers.
     setting
         The setting that names the database, as people set it.
+
+    Returns
+    -------
+    Iterator
+        Of what the block is to tell when it begins to commit.
     """
+    stage = Stage()
     try:
-        yield
+        yield stage
     except diagnoses.DRIVER_ERRORS as error:
         kind, advice = diagnoses.diagnose(error, setting)
         if not kind:
@@ -45,6 +59,8 @@ def translated(place: str, presence: Presence, setting: str) -> Iterator[None]:
         said = " ".join(str(argument) for argument in getattr(original, "args", ()))
         if diagnoses.is_gone(error):
             presence.is_gone(said)
+            if stage.committing and diagnoses.LOOK not in advice:
+                advice = f"{advice}; {diagnoses.LOOK}"
         message = f"database {place}: {said}; {advice}"
         details = {"database": place}
         if kind == diagnoses.BUSY:

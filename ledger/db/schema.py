@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session
 
 from ledger.db import engines
+from ledger.db.failures import Stage
 from ledger.db.location import make_folder, require_place
 from ledger.migrations import revisions
 from ledger.models import Base
@@ -34,7 +35,7 @@ class Schema(ABC):
         """Open a session that cannot write."""
 
     @abstractmethod
-    def _translated(self) -> AbstractContextManager[None]:
+    def _translated(self) -> AbstractContextManager[Stage]:
         """Turn the driver's complaints into errors of ours."""
 
     @contextmanager

@@ -110,6 +110,7 @@ class Scheduler:
                     if self._listeners.on_stand_by is not None:
                         self._listeners.on_stand_by(other)
                 return stand_by_s(other)
+        if self._timer is None:  # the lease may be ours since a step that the database cut short
             self._lead()
         self._look()
         return LOOK_S

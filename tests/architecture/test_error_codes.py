@@ -23,7 +23,6 @@ NEVER_ANSWERED = {
     "chain-moved": "of the local chain that `truetonne up` runs",
     "node-ended": "of the local chain that `truetonne up` runs",
     "wrong-code": "the mirror and `verify` look at the code of contracts",
-    "file-error": "a command that writes evidence into a folder says it",
     "shares": "an import of shares says it",
     "sealing-key-used": "`truetonne db keys` says it",
     "no-such-month": "a page alone asks for a month",

@@ -179,6 +179,9 @@ def test_what_is_refused(books: Program, line: Line) -> None:
         "db", "restore", "--into", "x.db", "--until", "2020-01-01T00:00Z"
     )
     assert "not written over" in line("db", "restore", "--into", str(database(books)), code=1)
+    for address in ("sqlite:///z.db", f"sqlite:///{books.folder}/z.db", "mysql+pymysql://root@h/x"):
+        assert "is the address of a database" in line("db", "restore", "--into", address)
+    assert not list(books.folder.glob("*:"))
     books.write("y.db-wal", "of a file that was here")
     assert "y.db-wal is there" in line("db", "restore", "--into", "y.db", code=1)
     assert "is not supported" in line("db", "backup", "full", backup_url="postgresql://x/y")

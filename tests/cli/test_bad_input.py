@@ -204,6 +204,9 @@ def test_well_known_accounts_are_for_the_local_chain_alone(park: Program) -> Non
     ended = park("site", "apply", file, rpc_url="http://127.0.0.1:1", deployment="private.json")
     assert ended.code == 2
     assert "Anvil's accounts are public keys" in ended.one_line()
+    ended = park("site", "apply", file, rpc_url="http://127.0.0.1:1", deployment="none.json")
+    assert ended.code == 2
+    assert "none.json, which says what chain this is, is not there" in ended.one_line()
     assert park("site", "apply", file).code == 0
 
 
@@ -536,6 +539,22 @@ def test_the_doctor_exits_3_when_something_is_down(park: Program) -> None:
     database = park("doctor", database_url="mysql+pymysql://me:x@127.0.0.1:1/books")
     assert database.code == 3
     assert "start the server or correct TRUETONNE_DATABASE_URL" in database.out
+
+
+def test_the_doctor_goes_on_when_the_database_answers_half_of_what_it_is_asked(
+    park: Program,
+) -> None:
+    (file,) = park.folder.glob(".truetonne/*.db")
+    with sqlite3.connect(file) as link:
+        link.execute("DROP TABLE held_leases")
+    link.close()
+    ended = park("doctor", "--json")
+    found = {item["name"]: item for item in ended.json()["checks"]}
+    assert ended.code == 3
+    assert found["database"]["verdict"] == "ok"
+    assert found["database asked"]["verdict"] == "down"
+    assert "no such table: held_leases" in found["database asked"]["found"]
+    assert found["signer_url"]["verdict"] == "skipped"
 
 
 def test_the_doctor_gives_one_hint(truetonne: Program, park: Program) -> None:

@@ -1,11 +1,16 @@
 """``truetonne keys``: a key is made once, opens with its password, and never becomes another file's end."""
 
+import errno
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
 from eth_account import Account
 
+from ledger.chain.keys.keystore import new_key
+from ledger.errors import BadInput
 from tests.cli.conftest import Program
 
 PASSWORD = "correct horse battery"
@@ -89,6 +94,23 @@ def test_what_no_key_can_be_made_of(
     ended = house("keys", "new", *more, **settings)
     assert ended.code == 2 and said in ended.one_line()
     assert house.files() == before
+
+
+def test_a_key_whose_name_the_disk_does_not_keep_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told its address: nobody may find it either."""
+    synced = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(BadInput, match=r"cannot be written \(Input/output error\)"):
+        new_key(tmp_path / "keys", "password")
+    assert list((tmp_path / "keys").iterdir()) == []
 
 
 def test_a_password_that_others_may_read_makes_no_key(house: Program) -> None:

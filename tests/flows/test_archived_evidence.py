@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select
 
+from cli.reductions import write_evidence
 from ledger.bundles import ALL
 from ledger.corrections import correct
 from ledger.db import Database
@@ -124,7 +125,7 @@ def test_what_was_proven_is_proven_after_its_month_was_archived(issued: Park) ->
     built = after["bundle"]
     assert verify(built.text, built.trusted).facts["all_readings"] is True
 
-    after["credit"].write(issued.folder / "credit")
+    write_evidence(after["credit"], issued.folder / "credit")
     files = (issued.folder / "credit" / MANIFEST, issued.folder / "credit" / READINGS)
     row = issued.rows(Issuance)[0]
     trusted = Trusted(row.manifest_hash, row.evidence_root, row.issued_kg)

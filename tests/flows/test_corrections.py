@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
+from cli.reductions import write_evidence
 from indexer import Indexer
 from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
@@ -148,7 +149,7 @@ def test_a_period_that_names_a_correction_verifies_from_its_files(issued: Park) 
         )
         again = files_of_credit(session, "park-wind-2014-1")
     assert first == again  # the late reading is in no issued root
-    second.write(issued.folder / "second")
+    write_evidence(second, issued.folder / "second")
     files = (issued.folder / "second" / MANIFEST, issued.folder / "second" / READINGS)
     row = issued.rows(Issuance)[1]
     trusted = Trusted(row.manifest_hash, row.evidence_root, row.issued_kg)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from cli.reductions import write_evidence
 from ledger.corrections import correct, submit_planned
 from ledger.errors import Refused
 from ledger.evidence import prove_reading
@@ -92,7 +93,7 @@ def test_a_period_with_a_certificate_goes_the_whole_way(both: Park) -> None:
         proven = prove_reading(session, reading)
         (files,) = files_of_period(session, PROJECT, day(1), day(2))
     assert proven.reading.quality == 102
-    files.write(both.folder / "first")
+    write_evidence(files, both.folder / "first")
     folder = both.folder / "first"
     trusted = Trusted(first.manifest_hash, first.evidence_root, 220)
     assert verify_files(folder / "manifest.json", folder / "readings.csv.gz", trusted).valid

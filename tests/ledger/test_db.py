@@ -430,6 +430,31 @@ def test_a_server_that_goes_away_is_noticed_and_found_again(mariadb_schema_file:
 
 
 @pytest.mark.mariadb
+@pytest.mark.parametrize("late", [False, True], ids=["before it commits", "as it commits"])
+def test_whose_commit_is_cut_is_told_that_nobody_knows(
+    mariadb_db: Database, mariadb_server: MariaDbServer, late: bool
+) -> None:
+    """Before that the server has taken it back, and a read has nothing to take back."""
+
+    def cut(session: Session) -> None:
+        mariadb_server.execute(f"KILL {session.scalar(text('SELECT CONNECTION_ID()'))}")
+
+    with pytest.raises(DependencyDown) as raised, mariadb_db.write() as session:
+        add_kind(session, "cut")
+        cut(session)
+        if not late:
+            add_kind(session, "cut, too")
+    assert raised.value.code == "database-down"
+    assert ("whether it was committed is not known: look" in raised.value.message) is late
+    with pytest.raises(DependencyDown) as raised, mariadb_db.read() as session:
+        cut(session)
+        kinds_there = session.scalars(select(DeviceType.type_name))
+        pytest.fail(f"it read {kinds_there}")
+    assert "committed" not in raised.value.message
+    assert kinds(mariadb_db) == []
+
+
+@pytest.mark.mariadb
 @pytest.mark.parametrize("ended", ["KILL QUERY {}", "SET STATEMENT max_statement_time = 0.2 FOR "])
 def test_a_statement_that_the_server_ended_is_no_defect(
     mariadb_db: Database, mariadb_server: MariaDbServer, ended: str

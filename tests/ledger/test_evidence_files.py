@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from cli.reductions import write_evidence
 from ledger.corrections import correct
 from ledger.db import Database
-from ledger.errors import BooksDiffer, NotFound
+from ledger.errors import BadInput, BooksDiffer, NotFound
 from ledger.readings.periods.evidence_files import (
     MANIFEST,
     READINGS,
@@ -24,6 +26,7 @@ from ledger.readings.periods.evidence_files import (
 )
 from ledger.reductions.recompute import Verification, verify_files
 from tests.support.forms import long
+from tests.support.full import full_disk
 from tests.support.park import PARIS
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
 
@@ -42,7 +45,7 @@ def exported(db: Database, folder: Path, period: tuple[date, date] = JUNE) -> Ev
     """Write the files of a period, and check them with nothing but them."""
     with db.read() as session:
         (files,) = files_of_period(session, "park-wind", *period)
-    files.write(folder)
+    write_evidence(files, folder)
     result = verify_files(folder / MANIFEST, folder / READINGS)
     assert result.valid, result.differences
     return files
@@ -65,6 +68,17 @@ def bring(db: Database, folder: Path, rows: Sequence[tuple[int, str]], site: str
     apply(db, site)
     report = imported(db, write_csv(folder / "m.csv", [(at(minutes), kw) for minutes, kw in rows]))
     assert report.rejected == 0, report.errors
+
+
+def test_a_full_disk_leaves_the_files_that_were_there(sqlite_db: Database, tmp_path: Path) -> None:
+    bring(sqlite_db, tmp_path, [(0, "60"), (10, "50")])
+    folder = tmp_path / "evidence"
+    files = exported(sqlite_db, folder)
+    there = {file.name: file.read_bytes() for file in folder.iterdir()}
+    other = replace(files, manifest=files.manifest + " ", readings=os.urandom(1 << 16))
+    with full_disk(1 << 15), pytest.raises(BadInput, match=f"{READINGS}: cannot be written"):
+        write_evidence(other, folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == there
 
 
 def test_a_flat_line_is_found_again(sqlite_db: Database, tmp_path: Path) -> None:
@@ -234,7 +248,7 @@ def test_the_bundled_year_is_exported_and_verified(sqlite_db: Database, tmp_path
         (2015, 1_277_080, False),
     ]
     for item in (*both, march):
-        item.write(tmp_path)
+        write_evidence(item, tmp_path)
         result = verify_files(tmp_path / MANIFEST, tmp_path / READINGS)
         assert result.valid, result.differences[:5]
         assert result.evidence_root == item.evidence_root

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.reductions import write_evidence
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.readings import reductions_for
@@ -82,7 +83,7 @@ def test_a_manifest_with_an_odd_zone_or_day_is_judged(
     imported(sqlite_db, write_csv(tmp_path / "a.csv", rows))
     with sqlite_db.read() as session:
         (files,) = files_of_period(session, "park-wind", *DAY)
-    files.write(tmp_path)
+    write_evidence(files, tmp_path)
     manifest = tmp_path / MANIFEST
     document = json.loads(manifest.read_text(encoding="utf-8"))
     document[path[0]][path[1]] = value

@@ -26,7 +26,7 @@ from ledger.jobs.running import NAME, RETRY, Runner
 from ledger.jobs.scheduler import Listeners, Scheduler
 from ledger.jobs.schedules import Schedule, read
 from ledger.jobs.work import Tools, utc_now
-from ledger.leases import Holder, Lease
+from ledger.leases import Holder, Lease, holder_of
 from ledger.models import HeldLease, JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
 from tests.support.accounts import made_account
@@ -455,6 +455,23 @@ def test_the_database_that_goes_away_is_waited_for(
         until(lambda: counting.runs == 2)
         until(lambda: len(history(sqlite_db)) == 2)
     assert history(sqlite_db) == [("lost", 1), ("done", 1)]
+
+
+def test_who_takes_the_lease_and_is_then_failed_by_the_database_leads_when_it_is_back(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It held the lease, kept everybody else from it, and began nothing ever after."""
+    count = Counting(every="1s")
+    with db.write() as session:
+        session.execute(text("ALTER TABLE scheduled_jobs RENAME TO scheduled_elsewhere"))
+    with working(db, count):
+        until(lambda: "scheduled_jobs" in caplog.text and "trying again" in caplog.text)
+        with db.read() as session:
+            holder = holder_of(session, NAME)
+        assert holder is not None and holder.live and count.runs == 0
+        with db.write() as session:
+            session.execute(text("ALTER TABLE scheduled_elsewhere RENAME TO scheduled_jobs"))
+        until(lambda: count.runs > 1)
 
 
 @pytest.mark.mariadb

@@ -27,6 +27,7 @@ from ledger.models.users import UserRole
 from ledger.park import configuration
 from ledger.park.configuration import ValueType
 from ledger.sealing import Sealer, load_sealer
+from tests.support.full import full_disk
 
 HASH = "$2b$04$" + "x" * 53
 USERS = 250
@@ -273,6 +274,20 @@ def test_keys_that_several_add_at_once_are_all_there(key_file: Path) -> None:
     assert sorted(load_sealer(key_file).keys) == [1, 2, 3, 4, 5]
     assert [item.name for item in key_file.parent.iterdir()] == ["sealing.key"]
     assert key_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk_leaves_the_keys_that_were_there_and_no_part_of_another(key_file: Path) -> None:
+    before = key_file.read_bytes()
+    with full_disk(), pytest.raises(BadInput, match=r"sealing key file .*: cannot be written"):
+        sealing.add_key(key_file)
+    with (
+        full_disk(),
+        pytest.raises(BadInput, match=r"other: cannot be written \(.*on a disk with room"),
+    ):
+        load_sealer(key_file.with_name("other"), make=True)
+    assert {file.name: file.read_bytes() for file in key_file.parent.iterdir()} == {
+        key_file.name: before
+    }
 
 
 def test_a_file_from_before_there_were_indexes_gets_its_key(key_file: Path) -> None:

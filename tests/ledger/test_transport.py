@@ -333,33 +333,37 @@ def test_a_rest_until_a_date(folder: Path) -> None:
     assert caught.value.retry_after_s > 10**9
 
 
-def test_a_body_that_drips_is_not_waited_for(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "begin",
+    [b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b"HTTP/1.1 200 OK\r\nx-a: ", b"HTTP/1.1"],
+    ids=["body", "headers", "status"],
+)
+def test_an_answer_that_drips_is_not_waited_for(begin: bytes) -> None:
     """Each part comes in time, the whole does not."""
     listening = socket.create_server(("127.0.0.1", 0))
+    left = threading.Event()
 
     def drip() -> None:
         connection, _ = listening.accept()
         connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-        try:
-            for _ in range(1000):
+        with connection, suppress(OSError):
+            connection.sendall(begin)
+            while not left.wait(0.05):
                 connection.sendall(b" ")
-                time.sleep(0.05)
-        except OSError:
-            pass
-        finally:
-            connection.close()
 
-    thread = threading.Thread(target=drip)
-    thread.start()
-    transport = open_transport(
-        f"http://127.0.0.1:{listening.getsockname()[1]}", Bounds(timeout_s=0.4)
-    )
-    with pytest.raises(NodeSlow):
-        transport.exchange(request(1))
-    transport.close()
-    thread.join()
-    listening.close()
+    with ThreadPoolExecutor() as pool:
+        dripping = pool.submit(drip)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        transport = open_transport(address, Bounds(timeout_s=0.4))
+        asked = pool.submit(transport.exchange, request(1))
+        try:
+            with pytest.raises(NodeSlow):
+                asked.result(60)
+        finally:
+            left.set()
+            dripping.result()
+            transport.close()
+            listening.close()
 
 
 def test_a_compressed_answer_is_read_and_bounded(folder: Path) -> None:
@@ -453,10 +457,16 @@ def test_a_server_of_something_else(answer: bytes) -> None:
         answered("http://127.0.0.1:{}", answer)
 
 
-def test_a_redirection_is_not_followed() -> None:
+def test_a_redirection_is_not_followed_and_said() -> None:
     moved = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n"
-    content, _ = answered("http://127.0.0.1:{}", moved)
-    assert content == b""
+    with pytest.raises(NodeAnswer, match=r"HTTP 302, a redirection, which is not followed"):
+        answered("http://127.0.0.1:{}", moved)
+
+
+def test_a_gateway_that_takes_short_requests_alone_is_named() -> None:
+    short = b"HTTP/1.1 413 Too Large\r\ncontent-length: 6\r\n\r\n<html>"
+    with pytest.raises(NodeAnswer, match=r"takes no request as long as ours \(HTTP 413\)"):
+        answered("http://127.0.0.1:{}", short)
 
 
 @pytest.mark.parametrize("address", ["http://", "http://host:port", "http://[::1"])

@@ -143,11 +143,19 @@ def _write(file: Path, text: str) -> None:
         os.link(aside, file)
     finally:
         aside.unlink()
-    folder = os.open(file.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        _sync_folder(file.parent)
+    except OSError:  # whoever is told that it failed looks for no key
+        file.unlink()
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _unwritable(folder: Path, why: str) -> BadInput:

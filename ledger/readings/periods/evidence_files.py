@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import models
-from ledger.errors import BadInput, BooksDiffer, NotFound
+from ledger.errors import BooksDiffer, NotFound
 from ledger.models.issuance import IssuanceState
 from ledger.naming import find_credit
 from ledger.readings.periods.period import reductions_for, split_by_vintage
@@ -50,20 +49,10 @@ class EvidenceFiles:
     leaves: int
     readings: bytes
 
-    def write(self, folder: Path) -> None:
-        """Write both files.
-
-        Raises
-        ------
-        BadInput
-            If the folder cannot be written to.
-        """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / MANIFEST).write_bytes(self.manifest.encode("utf-8"))
-            (folder / READINGS).write_bytes(self.readings)
-        except OSError as error:
-            raise BadInput(f"{folder}: {error.strerror}", code="file-error") from None
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The bytes of each file by its name."""
+        return {MANIFEST: self.manifest.encode("utf-8"), READINGS: self.readings}
 
 
 def files_of_period(session: Session, project: str, start: date, end: date) -> list[EvidenceFiles]:

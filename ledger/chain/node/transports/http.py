@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from base64 import b64encode
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -34,12 +33,15 @@ from ledger.chain.node.transports.errors import (
     NodeTrouble,
     untrusted,
 )
+from ledger.chain.node.transports.whole import bound
 from ledger.errors import BadInput
 from ledger.resting import asked_rest_s
 
 _TOO_MANY_REQUESTS = 429
 _GATEWAY_ALONE = frozenset({502, 503, 504})
+_TOO_LARGE = 413
 _REFUSES_US = frozenset({401, 403})
+_MOVED = 300
 _BAD = 400
 _PART_BYTES = 256 * 1024
 """Read at once, at most: as much as has come."""
@@ -62,13 +64,17 @@ class HttpTransport(Transport):
         super().__init__(address, bounds)
         # No proxy that the environment names: it must not send a key holder's traffic elsewhere.
         # SSL_CERT_FILE is read by the default context, as WebSockets do.
-        self._http = urllib3.PoolManager(
-            num_pools=1,
-            maxsize=bounds.in_flight_max,
-            timeout=urllib3.Timeout(connect=bounds.timeout_s, read=bounds.timeout_s),
-            retries=False,
-            socket_options=_SOCKET,
-            ssl_context=ssl.create_default_context() if address.startswith("https://") else None,
+        self._http = bound(
+            urllib3.PoolManager(
+                num_pools=1,
+                maxsize=bounds.in_flight_max,
+                timeout=urllib3.Timeout(connect=bounds.timeout_s, read=bounds.timeout_s),
+                retries=False,
+                socket_options=_SOCKET,
+                ssl_context=ssl.create_default_context()
+                if address.startswith("https://")
+                else None,
+            )
         )
         self._headers: dict[str, str] | None = None
 
@@ -81,7 +87,6 @@ class HttpTransport(Transport):
         self._http.clear()
 
     def _once(self, body: bytes) -> bytes:
-        until = time.monotonic() + self.bounds.timeout_s
         try:
             if self._headers is None:
                 self._headers = _headers(self.address)
@@ -94,7 +99,7 @@ class HttpTransport(Transport):
                 preload_content=False,
             )
             try:
-                content = self._content(answer, until)
+                content = self._content(answer)
             except BaseException:
                 answer.close()  # whatever comes on it now belongs to nobody
                 raise
@@ -102,11 +107,11 @@ class HttpTransport(Transport):
             raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
         except HTTPError as error:
             raise self._trouble(error) from error
-        if answer.status >= _BAD and not _is_rpc(content):
+        if answer.status >= _MOVED and not _is_rpc(content):
             raise self._page(answer.status)
         return content
 
-    def _content(self, answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    def _content(self, answer: urllib3.BaseHTTPResponse) -> bytes:
         rest_s = asked_rest_s(answer.headers.get("retry-after"), datetime.now(UTC))
         if answer.status == _TOO_MANY_REQUESTS or (
             answer.status in _GATEWAY_ALONE and rest_s is not None
@@ -120,8 +125,6 @@ class HttpTransport(Transport):
                 raise AnswerTooLarge(
                     f"{self.place} answers with more than {self.bounds.answer_bytes_max} bytes; ask for less"
                 )
-            if time.monotonic() > until:  # the time-out bounds the wait for each part, not for all
-                raise self._slow()
         # It may have ended in its headers; of a refusal the status says enough.
         if not parts and answer.status < _BAD and "content-length" not in answer.headers:
             raise self._closed()
@@ -158,6 +161,16 @@ class HttpTransport(Transport):
         if status in _REFUSES_US:
             return NodeAnswer(
                 f"{self.place} refuses to answer (HTTP {status}); check the key in rpc_url"
+            )
+        if status < _BAD:
+            return NodeAnswer(
+                f"{self.place} answers HTTP {status}, a redirection, which is not followed; "
+                "set rpc_url to where it leads"
+            )
+        if status == _TOO_LARGE:
+            return NodeAnswer(
+                f"{self.place} takes no request as long as ours (HTTP {status}); have the gateway before the node take "
+                "1 MiB, or set rpc_url to another"
             )
         return NodeAnswer(f"{self.place} answers HTTP {status} but not JSON-RPC; check rpc_url")
 
