@@ -148,7 +148,11 @@ def _settle_elsewhere(session: Session, final_numbers: tuple[int, int]) -> int:
     pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
     if session.scalar(pending.limit(1)) is None:
         return 0
-    found = settled_elsewhere(session, *final_numbers)
+    return execute(session, settled_elsewhere(session, *final_numbers))
+
+
+def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
+    """Execute trades of the books that the chain settled in no batch of ours, in final blocks; return how many."""
     changed = 0
     for record, at in _records_of(session, found):
         if record.status in (TradeStatus.PENDING, TradeStatus.FAILED):

@@ -26,7 +26,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, singles
 from ledger.settlement.cancel import ACTION
-from ledger.settlement.elsewhere import Accounts, settled_elsewhere
+from ledger.settlement.elsewhere import Accounts, settled_among
 from ledger.settlement.finding import find_batch, named_trade
 from ledger.settlement.fitting import why_unfit
 from ledger.settlement.money import participants
@@ -270,7 +270,7 @@ def _single(session: Session, record: VppTradingRecord) -> _Found:
 
 
 def _elsewhere(session: Session, record: VppTradingRecord) -> _Found:
-    if all(item.trade.seq != record.id for item in settled_elsewhere(session, 0, None)):
+    if not settled_among(session, [record.id]):
         return None
     return ["the chain has settled it, in no batch of these books"], "nothing"
 

@@ -29,7 +29,7 @@ from ledger.models import (
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import forgotten, numbers, shortfalls, singles
-from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
+from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_among
 from ledger.settlement.fitting import fitting
 from ledger.settlement.money import Missing, participants
 from ledger.settlement.netting import (
@@ -246,9 +246,10 @@ def free_trades(session: Session, chain: Chain) -> Sequence[VppTradingRecord]:
     records = session.scalars(query).all()
     if not records:
         return []
-    taken = {item.trade.seq for item in settled_elsewhere(session, 0, None)}
-    if any(record.id in taken for record in records):
-        forgotten.execute_late(session, chain)
+    settled = settled_among(session, [record.id for record in records])
+    if settled:
+        forgotten.execute_late(session, chain, settled)
+    taken = {item.trade.seq for item in settled}
     taken |= forgotten.taken_numbers(session) | singles.under_way(session)
     return [record for record in records if record.id not in taken]
 
