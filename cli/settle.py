@@ -155,11 +155,16 @@ def _settle(
     from ledger.settlement import batches
     from ledger.settlement.money import Missing, currency_symbol, participants
     from ledger.settlement.outlook import unsent
-    from ledger.settlement.planning import Scope
+    from ledger.settlement.planning import Plan, Scope
 
     with flow.db.read() as session:
         open_before = [row["batch_key"] for row in _batches(session) if row["state"] in _OPEN]
-    plan = batches.plan_round(flow.chain, Scope(market=market, symbol=currency_symbol(flow.chain)))
+    scope = Scope(market=market, symbol=currency_symbol(flow.chain))
+    refusal: Refused | None = None
+    try:
+        plan = batches.plan_round(flow.chain, scope)
+    except Refused as error:  # what is begun goes on
+        plan, refusal = Plan(), error
     planned = [item.key for item in plan.batches]
     with flow.db.read() as session:  # what an earlier run planned and did not send is sent with it
         resumed = [row.batch_key for row in unsent(session) if row.batch_key not in planned]
@@ -168,6 +173,8 @@ def _settle(
     if not no_wait:
         flow.confirm([*sent_before, *_sent(flow, [*resumed, *planned])])
     finalize_due(flow, wait=not no_wait)
+    if refusal is not None:
+        raise refusal
     concerned = {*open_before, *sent_before, *resumed, *planned}
     with flow.db.read() as session:
         rows = [

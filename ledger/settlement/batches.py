@@ -56,7 +56,7 @@ def plan_batches(
     Raises
     ------
     Refused
-        If a trade does not fit the contract's fields.
+        If trades wait, none of which can be settled as it is (see ``fitting``).
     DatabaseBusy
         If another process plans the same trades all the time.
     """
@@ -69,7 +69,7 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     Raises
     ------
     Refused
-        If a trade does not fit the contract's fields.
+        If trades wait, none of which can be settled as it is (see ``fitting``).
     DatabaseBusy
         If another process plans the same trades all the time.
     DependencyDown
@@ -89,11 +89,15 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     for attempt in range(_ATTEMPTS_MAX):
         funds = planning.read_funds(chain)
         try:
-            return chain.db.run(work)
+            made = chain.db.run(work)
         except IntegrityError as error:
             # Another process has put one of these trades into a batch since this one looked: look again.
             if attempt + 1 == _ATTEMPTS_MAX:
                 raise DatabaseBusy("another process plans the same trades; try again") from error
+            continue
+        if made.refusal is not None:  # what was taken up from the chain is committed
+            raise made.refusal
+        return made
     raise AssertionError("unreachable")
 
 

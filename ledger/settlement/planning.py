@@ -71,11 +71,15 @@ class PlannedBatch:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was planned, whom it leaves out, and which trades have failed for it."""
+    """What was planned, whom it leaves out, and which trades have failed for it.
+
+    ``refusal`` is why the first of the trades that wait cannot be settled, where there are no others.
+    """
 
     batches: tuple[PlannedBatch, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     failed: tuple[int, ...] = ()
+    refusal: Refused | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     Raises
     ------
     Refused
-        If trades wait, none of which can be settled as it is (see ``fitting``).
+        If trades do not fit one batch's fields.
     """
     numbers.give_back(session)
     forgotten.adopt(session, chain)
@@ -148,7 +152,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
         return Plan()
     known, funds = frozenset(funds.cents), funds.copy()
     _take_promised(session, funds)
-    groups = _grouped(session, chain, known, scope)
+    groups, refusal = _grouped(session, chain, known, scope)
     names = participants(session) if groups else {}
 
     def say(short: Shortfall) -> str:
@@ -167,7 +171,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     shortfalls.forget(session, [n for item in planned for n in _numbers(item)])
     patience = chain.settling.patience
     failed = shortfalls.record(session, left_out, say, datetime.now(UTC), patience)
-    return Plan(tuple(planned), tuple(left_out), tuple(failed))
+    return Plan(tuple(planned), tuple(left_out), tuple(failed), refusal)
 
 
 def _numbers(batch: PlannedBatch) -> list[int]:
@@ -187,10 +191,11 @@ def _take_promised(session: Session, funds: Funds) -> None:
 
 def _grouped(
     session: Session, chain: Chain, known: frozenset[str], scope: Scope
-) -> dict[_Group, list[Trade]]:
+) -> tuple[dict[_Group, list[Trade]], Refused | None]:
+    """Return what is settled together; and why the first trade cannot be settled, where none can."""
     records = free_trades(session, chain)
     if not records:
-        return {}
+        return {}, None
     accounts = Accounts.load(session)
     resting = _resting_markets(session, scope.rest)
     assets = assets_of(session, [record.id for record in records])
@@ -211,10 +216,10 @@ def _grouped(
         if {trade.buyer, trade.seller} <= known:
             groups[start, record.market, asset].append(trade)
     if waiting and not groups:
-        raise waiting[0]
+        return {}, waiting[0]
     for first in waiting[:1]:
         log.warning("pending trades that cannot be settled: %d: %s", len(waiting), first.message)
-    return groups
+    return groups, None
 
 
 def _start_of(moment: datetime, hours: timedelta) -> datetime:

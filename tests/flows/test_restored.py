@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending import intents
 from ledger.chain.sending.sender import AlreadyOnChain
-from ledger.errors import DependencyDown
+from ledger.errors import DependencyDown, Refused
 from ledger.holdings import details_of, holding_of, plan_retirement, plan_transfer
 from ledger.models import (
     BlockchainTransaction,
@@ -301,6 +302,25 @@ def test_a_number_that_a_trade_has_which_was_taken_out(both: Park, ended: str) -
         told = story_of(session, "trade:3").happened
     if ended == "cancelled":
         assert told == ("cancelled by hand: entered twice",)
+
+
+def test_a_batch_is_taken_up_though_all_that_waits_cannot_be_settled(park: Park) -> None:
+    park.node.deposit("market", 100_00)
+    park.mirror_final()
+    park.trade(SOLD)
+    restore = back_up(park.db, park.folder)
+    plan_batches(park.chain)
+    assert len(submit_planned(park.chain)) == 1
+    restore()
+    park.mirror_final()
+    park.trade(DEARER, hour=3)
+    with park.db.write() as session:
+        session.get_one(VppTradingRecord, 2).total_value = Decimal(5)
+    with pytest.raises(Refused, match="trade 2 cannot be settled: its total_value"):
+        plan_batches(park.chain)
+    assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["proposed"]
+    park.pass_window()
+    assert len(finalize_due(park.chain)) == 1
 
 
 def test_nothing_is_signed_while_a_forgotten_transaction_waits_in_the_pool(park: Park) -> None:
