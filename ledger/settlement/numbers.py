@@ -73,16 +73,16 @@ def give_back(session: Session) -> int:
     for number in sorted(orphans):
         matching = waiting[orphans[number]]
         holder = free.get(number)
-        if matching and holder is None and (ended := _ended(session, number)) is not None:
-            _renumber(session, ended, following, _EVICTED)
-            following += 1
-            moved += 1
         if holder is not None:  # under a number that another trade has it would wait for ever
             waiting[holder[1]].remove(holder[0])
             renamed = _renumber(session, holder[0], following, _EVICTED)
             waiting[holder[1]].append(renamed)
             waiting[holder[1]].sort(key=_age)
             free[following] = renamed, holder[1]
+            following += 1
+            moved += 1
+        elif matching and (ended := _ended(session, number)) is not None:
+            _renumber(session, ended, following, _EVICTED)
             following += 1
             moved += 1
         if matching:
@@ -95,7 +95,7 @@ def give_back(session: Session) -> int:
 
 
 def _claimed(session: Session) -> dict[int, Content]:
-    """Return the trades that stand on chain in no batch of these books, by number; not the singles that are executed."""
+    """Return the trades that stand on chain in no batch of these books, by number; no singles that are executed."""
     query = (
         select(ChainEvent.args, SettlementBatch.asset)
         .join(
@@ -114,8 +114,7 @@ def _claimed(session: Session) -> dict[int, Content]:
         for trade in (trade_of(args, int(word)) for word in args["words"])
     }
     found |= {
-        item.trade.seq: _content(item.trade, item.asset or ENERGY)
-        for item in unaccounted(session)
+        item.trade.seq: _content(item.trade, item.asset or ENERGY) for item in unaccounted(session)
     }
     return {number: content for number, content in found.items() if number <= _ROW_MAX}
 
@@ -244,4 +243,4 @@ def _tell_again(session: Session, there: str, here: str) -> None:
     """Have the audit log say under its new number why a trade was taken out by hand."""
     query = select(AuditLog).where(AuditLog.action == cancel.ACTION, AuditLog.resource == there)
     for entry in session.scalars(query.order_by(AuditLog.id.desc()).limit(1)).all():
-        audit.record(session, cancel.ACTION, here, entry.old_values, entry.new_values)
+        audit.record(session, cancel.ACTION, here, entry.old_values or {}, entry.new_values or {})

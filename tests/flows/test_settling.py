@@ -504,7 +504,9 @@ def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
     with pytest.raises(Refused, match=f"settlement batch {first} cannot be finalised") as refusal:
         finalize_due(park.chain)
     assert way_out in refusal.value.message
-    assert park.count(ChainIntent) == kept  # no refused call stays of what is asked every few seconds
+    assert (
+        park.count(ChainIntent) == kept
+    )  # no refused call stays of what is asked every few seconds
     with park.db.read() as session:
         stories = [story_of(session, key) for key in (first, second)]
     state = {"suspend": "suspended", "expire": "expired"}[how]
@@ -534,7 +536,9 @@ def test_credits_that_stopped_moving_since_the_mirror_looked(two: Park) -> None:
     park.mirror_final()
     park.node.act("pauser", CREDIT, "suspend", [asset])
     (batch,) = park.rows(VppSettlementBatch)
-    with pytest.raises(Refused, match=f"batch {batch.batch_key} cannot be finalised.*AssetNotTransf"):
+    with pytest.raises(
+        Refused, match=f"batch {batch.batch_key} cannot be finalised.*AssetNotTransf"
+    ):
         finalize_due(park.chain)
     assert [row.finalize_key for row in park.rows(VppSettlementBatch)] == [None]
 
