@@ -127,8 +127,8 @@ class Output:
             raise
         except OSError as error:
             raise OutputLost(
-                f"stdout cannot be written ({error.strerror}); what the command had to do is done, and only its "
-                "answer is lost"
+                f"stdout cannot be written ({error.strerror}); the answer is lost or cut off, and whatever else the "
+                "command had to do is done"
             ) from error
 
     def note(self, text: str) -> None:
