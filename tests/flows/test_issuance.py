@@ -15,6 +15,7 @@ from msgspec.structs import asdict, fields, replace
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
+from api.credits.beginnings import issuance_of
 from indexer import Indexer
 from ledger import issuance, registration
 from ledger.chain.contracts.abi import artifact
@@ -124,6 +125,9 @@ def test_an_issuance_s_key_that_others_used_up(ready: Park) -> None:
     assert [row.vintage for row in ready.rows(CreditBatch)] == [2011]
     with ready.db.read() as session, pytest.raises(NotFound, match="not issued from these books"):
         files_of_credit(session, "elsewhere-2011-1-1-5")
+    with ready.db.read() as session:
+        (batch,) = session.scalars(select(CreditBatch))
+        assert issuance_of(session, batch) is None  # by which pages and certificates ask
     assert states(ready) == ["planned"]
     with pytest.raises(Refused, match="KeyUsed"):
         submit_planned(ready.chain, PROJECT)
