@@ -412,7 +412,7 @@ def test_a_registrar_without_a_key(deployer: Deployer) -> None:
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 37, 255])
-def test_a_currency_without_cents(deployer: Deployer, accounts: Any, decimals: int) -> None:
+def test_a_currency_without_cents(deployer: Deployer, decimals: int) -> None:
     """DP-05: what the constructor would refuse, and an account without code."""
     plan = deployer.plan
     deployer.plan = replace(plan, currency=private_key(9).address)

@@ -337,7 +337,7 @@ def test_cancel_a_disputed_batch(park: Park, settlement: Any, batch: Batch, who:
     assert settlement.nextToFinalize() == 2
 
 
-def test_frozen_credits_end_a_dispute(park: Park, settlement: Any, batch: Batch) -> None:
+def test_frozen_credits_end_a_dispute(park: Park, batch: Batch) -> None:
     """VS-25, VS-53: anyone cancels, at once, and the bond goes back."""
     before = park.escrow()
     park.propose(batch, KEY)
