@@ -69,7 +69,8 @@ def _dry_run(run: Invocation, flow: Flow) -> int:
     with flow.db.read() as session:
         document = {"dry_run": True, **_pending(session), **found}
     run.output.result(document, *dry_lines(found))
-    return Refused.exit_code if found["left_out"] or found["refused"] else 0
+    fails = found["left_out"] or found["refused"] or found["waiting"]
+    return Refused.exit_code if fails else 0
 
 
 def retry_settlement(
@@ -114,8 +115,8 @@ def preview_settlement(run: Invocation, market: Market = None) -> int:
         flow.mirror()
         outlook = preview(flow.chain, market)
     run.output.result(as_json(outlook), table(outlook), *lines(outlook))
-    fails = outlook.missing or any(batch.cost.refusal for batch in outlook.batches)
-    return Refused.exit_code if fails else 0
+    refused = any(batch.cost.refusal for batch in outlook.batches)
+    return Refused.exit_code if outlook.missing or outlook.waiting or refused else 0
 
 
 def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
@@ -151,7 +152,7 @@ def _settle(
     flow: Flow, no_wait: bool, market: str | None = None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Plan, submit and finalise; return what was planned, and the batches that this concerns."""
-    from cli.settle_preview import left_out_json
+    from cli.settle_preview import left_out_json, waiting_json
     from ledger.settlement import batches
     from ledger.settlement.money import Missing, currency_symbol, participants
     from ledger.settlement.outlook import unsent
@@ -183,21 +184,23 @@ def _settle(
             for item in plan.left_out
         ]
         document = {"planned": planned, "resumed": resumed, "left_out": left_out}
+        document["waiting"] = waiting_json(plan.waiting)
         document |= {"failed": list(plan.failed), **_pending(session), "batches": rows}
         return document, rows
 
 
 def _report(run: Invocation, document: dict[str, Any], rows: list[dict[str, Any]]) -> int:
-    from cli.settle_preview import left_out_lines
+    from cli.settle_preview import left_out_lines, waiting_lines
 
     run.output.result(
         document,
         _table(rows),
         *left_out_lines(document["left_out"]),
+        *waiting_lines(document["waiting"]),
         _left(document),
     )
     ours = [*document["resumed"], *document["planned"]]
-    refused = bool(document["left_out"]) or any(
+    refused = bool(document["left_out"] or document["waiting"]) or any(
         row["state"] == "failed" for row in rows if row["batch_key"] in ours
     )
     return Refused.exit_code if refused else 0

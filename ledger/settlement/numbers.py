@@ -28,7 +28,7 @@ from ledger.models import (
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.trading import TradeStatus
-from ledger.settlement import forgotten, singles
+from ledger.settlement import forgotten, signatures, singles
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, single, still_ours, trade_of
 from ledger.settlement.words import Trade
 
@@ -131,11 +131,12 @@ def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) 
     """Return the numbers whose trade keeps them.
 
     The books have what the chain has, by whatever account a party had then; or they have sent the trade
-    themselves, or are done with it: it is the same one, even if somebody has edited it since.
+    themselves, or had it signed, or are done with it: it is the same one, even if somebody has edited it since.
     """
     records = _rows(session, claimed)
     assets = assets_of(session, [record.id for record in records])
-    found = singles.sent(session) & {record.id for record in records}
+    ours = singles.sent(session) | signatures.settled_as_signed(session)
+    found = ours & {record.id for record in records}
     for record in records:
         if record.status is not TradeStatus.PENDING:
             found.add(record.id)

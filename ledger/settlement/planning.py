@@ -30,7 +30,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import forgotten, numbers, shortfalls, singles
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
-from ledger.settlement.fitting import fitting
+from ledger.settlement.fitting import Terms, Unfit, Waiting, waiting_by_reason, why_unfit
 from ledger.settlement.money import Missing, participants
 from ledger.settlement.netting import (
     Funds,
@@ -71,11 +71,12 @@ class PlannedBatch:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was planned, whom it leaves out, and which trades have failed for it."""
+    """What was planned, whom it leaves out, which trades have failed for it, and which wait because they are unfit."""
 
     batches: tuple[PlannedBatch, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     failed: tuple[int, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,6 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     funds
         What ``read_funds`` said before this transaction began. Trades of parties that it does not know
         have come since, and wait for the next time.
-
-    Raises
-    ------
-    Refused
-        If trades wait, none of which can be settled as it is (see ``fitting``).
     """
     numbers.give_back(session)
     forgotten.adopt(session, chain)
@@ -148,7 +144,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
         return Plan()
     known, funds = frozenset(funds.cents), funds.copy()
     _take_promised(session, funds)
-    groups = _grouped(session, chain, known, scope)
+    groups, waiting = _grouped(session, chain, known, scope)
     names = participants(session) if groups else {}
 
     def say(short: Shortfall) -> str:
@@ -167,7 +163,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     shortfalls.forget(session, [n for item in planned for n in _numbers(item)])
     patience = chain.settling.patience
     failed = shortfalls.record(session, left_out, say, datetime.now(UTC), patience)
-    return Plan(tuple(planned), tuple(left_out), tuple(failed))
+    return Plan(tuple(planned), tuple(left_out), tuple(failed), waiting)
 
 
 def _numbers(batch: PlannedBatch) -> list[int]:
@@ -187,34 +183,34 @@ def _take_promised(session: Session, funds: Funds) -> None:
 
 def _grouped(
     session: Session, chain: Chain, known: frozenset[str], scope: Scope
-) -> dict[_Group, list[Trade]]:
+) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...]]:
     records = free_trades(session, chain)
     if not records:
-        return {}
-    accounts = Accounts.load(session)
+        return {}, ()
     resting = _resting_markets(session, scope.rest)
     assets = assets_of(session, [record.id for record in records])
+    terms = Terms.load(session, assets.values())
     hours = timedelta(hours=chain.settling.netting_hours)
     groups: dict[_Group, list[Trade]] = defaultdict(list)
-    waiting: list[Refused] = []
+    unfit: list[tuple[int, Unfit]] = []
     for record in records:
         if record.market in resting or scope.market not in (None, record.market):
             continue
         start = _start_of(record.trade_time, hours)
         if scope.until is not None and start + hours > scope.until:
             continue
-        try:
-            trade, asset = fitting(record, accounts), assets.get(record.id)
-        except Refused as refusal:
-            waiting.append(refusal)
+        asset = assets.get(record.id)
+        why = why_unfit(record, asset, terms)
+        if why is not None:
+            unfit.append((record.id, why))
             continue
+        trade = terms.accounts.trade(record)
         if {trade.buyer, trade.seller} <= known:
             groups[start, record.market, asset].append(trade)
-    if waiting and not groups:
-        raise waiting[0]
+    waiting = waiting_by_reason(unfit)
     for first in waiting[:1]:
-        log.warning("pending trades that cannot be settled: %d: %s", len(waiting), first.message)
-    return groups
+        log.warning("pending trades that cannot be settled: %d: %s", len(unfit), first.message)
+    return groups, waiting
 
 
 def _start_of(moment: datetime, hours: timedelta) -> datetime:

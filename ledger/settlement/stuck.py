@@ -1,4 +1,4 @@
-"""Proposed batches that the contract does not finalise while their credits do not move, and what stands behind them.
+"""Credits that do not move: proposed batches that wait for them, what stands behind those, and what cannot be planned.
 
 The contract finalises in order, so that one such batch holds up all later ones. Whether its credits will move again
 (they are suspended) or never (they are over) is not ours to know: a person cancels the batch, or waits.
@@ -6,9 +6,12 @@ The contract finalises in order, so that one such batch holds up all later ones.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ledger.db import tables
 from ledger.models import ChainBlock, CreditBatch, SettlementBatch, VppSettlementBatch
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import CURRENCY, SettlementStatus
@@ -35,15 +38,25 @@ def why_held_up(session: Session, batch: VppSettlementBatch) -> tuple[str, str] 
         )
         .order_by(SettlementBatch.batch_id)
     )
-    newest = session.scalar(select(func.max(ChainBlock.block_time)))
+    now_s = _newest_s(session)
     for key, credits in session.execute(open_before):
-        over = 0 < credits.expires_at_s <= (newest.timestamp() if newest else 0)
-        if credits.status is BatchStatus.ACTIVE and not over:
+        state = _unmoving(credits, now_s)
+        if state is None:
             continue
-        state = BatchStatus.EXPIRED if over else credits.status
         why = f"credits of batch {credits.batch_id} are {state.value} and do not move"
         return (why if key == batch.batch_key else f"{why}, in batch {key} before it"), way_out(key)
     return None
+
+
+def unmoving(session: Session, assets: Collection[int]) -> dict[int, str]:
+    """Return which of these credits do not move, as far as the books know, and as what: suspended, for instance."""
+    now_s = _newest_s(session)
+    return {
+        credits.batch_id: state.value
+        for here in tables.among(session, CreditBatch.batch_id, assets)
+        for credits in session.scalars(select(CreditBatch).where(here))
+        if (state := _unmoving(credits, now_s)) is not None
+    }
 
 
 def key_finalised_by(session: Session, finalize_key: str) -> str:
@@ -53,3 +66,14 @@ def key_finalised_by(session: Session, finalize_key: str) -> str:
         VppSettlementBatch.state == BatchState.PROPOSED,
     )
     return session.scalars(query).one()
+
+
+def _newest_s(session: Session) -> float:
+    newest = session.scalar(select(func.max(ChainBlock.block_time)))
+    return newest.timestamp() if newest else 0
+
+
+def _unmoving(credits: CreditBatch, now_s: float) -> BatchStatus | None:
+    if 0 < credits.expires_at_s <= now_s:
+        return BatchStatus.EXPIRED
+    return None if credits.status is BatchStatus.ACTIVE else credits.status

@@ -104,7 +104,7 @@ def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
     assert refused["said"].startswith("day-ahead has 0.30 tEUR in escrow and owes 0.80 tEUR: ")
     park.fund(BUYER, 90)
     found = dry_json(preview(park.chain))
-    assert found == {"trades": {MARKET: 2}, "left_out": [], "refused": []}
+    assert found == {"trades": {MARKET: 2}, "left_out": [], "refused": [], "waiting": []}
 
 
 def test_a_run_names_what_an_earlier_one_began(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
