@@ -1,4 +1,4 @@
-"""Signatures outlive a batch that failed: until they are over, none of its trades is cancelled or edited into another."""
+"""Signatures outlive a batch that failed: until they are over, no trade of it is cancelled or edited into another."""
 
 from decimal import Decimal
 
