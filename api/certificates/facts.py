@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from api.finality import ChainView
 from api.retirements.queries import show_retirement
+from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound, Refused
 from ledger.models import (
     ChainCursor,
@@ -17,9 +18,7 @@ from ledger.models import (
     CreditBatch,
     CreditRetirement,
     CreditSite,
-    Issuance,
 )
-from ledger.models.issuance import IssuanceState
 from ledger.readings.periods.evidence_files import stated_by
 from ledger.serials import credit_id
 from ledger.settings import Settings
@@ -144,12 +143,7 @@ def _event(session: Session, retirement_id: int) -> ChainEvent | None:
 
 def _stated(session: Session, batch: CreditBatch) -> tuple[str | None, str | None]:
     """Return zone and methodology of a batch as its manifest states them, whose hash stands on chain."""
-    query = select(Issuance).where(
-        Issuance.key == batch.key,
-        Issuance.evidence_root == batch.evidence_root,  # others may use a key of ours
-        Issuance.state != IssuanceState.VOID,
-    )
-    issuance = session.scalars(query).first()
+    issuance = issuance_of(session, batch)
     if issuance is None:
         return None, None
     stated = stated_by(issuance)

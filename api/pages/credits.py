@@ -8,7 +8,6 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -26,9 +25,9 @@ from api.pages.rendering import is_fragment, page, words_of
 from api.proofs.endpoints import show_bundle
 from api.proofs.schemas import BundleParameters
 from ledger.chain.addresses.book import Deployment
+from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainBlock, CreditBatch, Issuance
-from ledger.models.issuance import IssuanceState
 from ledger.naming import find_credit
 from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.manifest_shapes import Manifest1
@@ -53,7 +52,7 @@ def show(request: Request, context: ReadContext, credit_id: str) -> HTMLResponse
     month = request.query_params.get("month")
     with context.reading() as (session, view):
         credit = show_credit(session, view, credit_id)
-        issuance = issuance_of(session, credit.key)
+        issuance = issuance_of(session, _batch_of(session, credit_id))
         readings = month_of(session, issuance, month) if issuance is not None else None
         if is_fragment(request):
             return _readings(request, credit.credit_id, readings)
@@ -81,7 +80,7 @@ def show_day(request: Request, context: ReadContext, credit_id: str, day: date) 
     """Show every reading of one legal day behind a credit."""
     with context.reading() as (session, view):
         credit = show_credit(session, view, credit_id)
-        issuance = _needed(session, credit.key, credit_id)
+        issuance = _needed(session, credit_id)
         found = day_of(session, issuance, day)
     template = "parts/day" if is_fragment(request) else "day"
     return page(request, template, credit=credit, day=day, found=found)
@@ -92,8 +91,7 @@ def show_chart(request: Request, context: ReadContext, credit_id: str) -> Respon
     """Return the readings of a month as columns, for the chart of the page."""
     month = request.query_params.get("month")
     with context.database.read() as session:
-        batch_key = _key_of(session, credit_id)
-        found = month_of(session, _needed(session, batch_key, credit_id), month)
+        found = month_of(session, _needed(session, credit_id), month)
     return Response(json.dumps(chart_of(found)), media_type="application/json")
 
 
@@ -101,7 +99,7 @@ def show_chart(request: Request, context: ReadContext, credit_id: str) -> Respon
 def show_manifest(context: ReadContext, credit_id: str) -> Response:
     """Return the manifest of the calculation, byte for byte as its hash stands on chain."""
     with context.database.read() as session:
-        issuance = _needed(session, _key_of(session, credit_id), credit_id)
+        issuance = _needed(session, credit_id)
     return Response(
         issuance.manifest,
         media_type="application/json",
@@ -117,12 +115,6 @@ def show_proof(
     return show_bundle(context, credit_id, parameters)
 
 
-def issuance_of(session: Session, key: str) -> Issuance | None:
-    """Return the issuance of these books that made a batch; None when others' books did."""
-    query = select(Issuance).where(Issuance.key == key, Issuance.state != IssuanceState.VOID)
-    return session.scalars(query).first()
-
-
 def stated_of(issuance: Issuance | None) -> Manifest1 | None:
     """Return what the manifest of an issuance says."""
     if issuance is None:
@@ -130,8 +122,8 @@ def stated_of(issuance: Issuance | None) -> Manifest1 | None:
     return read_manifest(issuance.manifest.encode(), f"manifest of issuance {issuance.id}")[1]
 
 
-def _needed(session: Session, key: str, name: str) -> Issuance:
-    found = issuance_of(session, key)
+def _needed(session: Session, name: str) -> Issuance:
+    found = issuance_of(session, _batch_of(session, name))
     if found is None:
         raise NotFound(
             f"credit {name[:100]!r} was not issued from these books: they have no readings of it"
@@ -139,8 +131,8 @@ def _needed(session: Session, key: str, name: str) -> Issuance:
     return found
 
 
-def _key_of(session: Session, name: str) -> str:
-    return session.get_one(CreditBatch, find_credit(session, name).batch_id).key
+def _batch_of(session: Session, name: str) -> CreditBatch:
+    return session.get_one(CreditBatch, find_credit(session, name).batch_id)
 
 
 def _readings(request: Request, credit_id: str, readings: Month | None) -> HTMLResponse:
