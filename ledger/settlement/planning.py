@@ -184,21 +184,15 @@ def _take_promised(session: Session, funds: Funds) -> None:
 def _grouped(
     session: Session, chain: Chain, known: frozenset[str], scope: Scope
 ) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...]]:
-    records = free_trades(session, chain)
+    hours = timedelta(hours=chain.settling.netting_hours)
+    records = _in_scope(session, free_trades(session, chain), scope, hours)
     if not records:
         return {}, ()
-    resting = _resting_markets(session, scope.rest)
     assets = assets_of(session, [record.id for record in records])
     terms = Terms.load(session, assets.values())
-    hours = timedelta(hours=chain.settling.netting_hours)
     groups: dict[_Group, list[Trade]] = defaultdict(list)
     unfit: list[tuple[int, Unfit]] = []
     for record in records:
-        if record.market in resting or scope.market not in (None, record.market):
-            continue
-        start = _start_of(record.trade_time, hours)
-        if scope.until is not None and start + hours > scope.until:
-            continue
         asset = assets.get(record.id)
         why = why_unfit(record, asset, terms)
         if why is not None:
@@ -206,11 +200,24 @@ def _grouped(
             continue
         trade = terms.accounts.trade(record)
         if {trade.buyer, trade.seller} <= known:
-            groups[start, record.market, asset].append(trade)
+            groups[_start_of(record.trade_time, hours), record.market, asset].append(trade)
     waiting = waiting_by_reason(unfit)
     for first in waiting[:1]:
         log.warning("pending trades that cannot be settled: %d: %s", len(unfit), first.message)
     return groups, waiting
+
+
+def _in_scope(
+    session: Session, records: Sequence[VppTradingRecord], scope: Scope, hours: timedelta
+) -> list[VppTradingRecord]:
+    resting = _resting_markets(session, scope.rest) if records else set()
+    return [
+        record
+        for record in records
+        if record.market not in resting
+        and scope.market in (None, record.market)
+        and (scope.until is None or _start_of(record.trade_time, hours) + hours <= scope.until)
+    ]
 
 
 def _start_of(moment: datetime, hours: timedelta) -> datetime:

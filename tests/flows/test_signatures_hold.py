@@ -8,6 +8,7 @@ from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.node.client import RpcError
 from ledger.errors import Refused
 from ledger.models import AuditLog, ChainIntent, VppSettlementBatch, VppTradingRecord
+from ledger.models.trading import TradeStatus
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation
 from ledger.settlement.explain import story_of
@@ -79,6 +80,18 @@ def test_a_trade_is_not_cancelled_while_its_signatures_hold(both: Park) -> None:
     park.mirror_final()
     assert (states(park), statuses(park)) == (["finalized"], ["executed"] * 2)
     assert balances(park)[PLANT] == 2_31
+    assert park.differences() == []
+
+
+def test_a_trade_that_failed_for_want_of_funds_is_executed_when_its_signatures_are_used(
+    both: Park,
+) -> None:
+    park, call = given_up(both)
+    for number in (1, 2):
+        edit(park, number, status=TradeStatus.FAILED)  # as `debtor_hours` does, which may be fewer
+    send(park, call)
+    park.mirror_final()
+    assert (states(park), statuses(park)) == (["finalized"], ["executed"] * 2)
     assert park.differences() == []
 
 
