@@ -160,7 +160,8 @@ def _settle(
 
     with flow.db.read() as session:
         open_before = [row["batch_key"] for row in _batches(session) if row["state"] in _OPEN]
-    plan = batches.plan_round(flow.chain, Scope(market=market, symbol=currency_symbol(flow.chain)))
+    scope = Scope(market=market, symbol=currency_symbol(flow.chain))
+    plan = batches.plan_round(flow.chain, scope)
     planned = [item.key for item in plan.batches]
     with flow.db.read() as session:  # what an earlier run planned and did not send is sent with it
         resumed = [row.batch_key for row in unsent(session) if row.batch_key not in planned]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
+from tiny_keccak import keccak256
 
 from ledger.chain.contracts.events import (
     ZERO_ADDRESS,
@@ -46,9 +47,14 @@ STATUS = {
 """States by the contract's numbers, written down a second time: the replay shares none of the mirror's knowledge."""
 
 
+def _shown(code: str) -> str:
+    """Return a code as the books show it: 50 characters hold no more than 12 bytes that are no UTF-8."""
+    return code if len(code) < 51 else f"\\x{keccak256(code.encode()).hex()[:48]}"
+
+
 def _class_registered(to: Replay, event: DecodedEvent, args: ClassRegistered) -> None:
     to.classes[(args.class_id,)] = {
-        "code": args.code,
+        "code": _shown(args.code),
         "methodology_hash": args.methodology_hash,
         "cap_kg": args.cap,
         "buffer_bps": args.buffer_bps,
@@ -68,7 +74,7 @@ def _project_registered(to: Replay, event: DecodedEvent, args: ProjectRegistered
     to.projects[(args.project_id,)] = {
         "class_id": args.class_id,
         "owner": args.owner,
-        "code": args.code,
+        "code": _shown(args.code),
         "block_number": event.log.block_number,
     }
 
@@ -76,7 +82,7 @@ def _project_registered(to: Replay, event: DecodedEvent, args: ProjectRegistered
 def _site_registered(to: Replay, event: DecodedEvent, args: SiteRegistered) -> None:
     to.sites[(args.site_id,)] = {
         "project_id": args.project_id,
-        "code": args.code,
+        "code": _shown(args.code),
         "minted_until_s": None,  # counted at the end
         "block_number": event.log.block_number,
     }

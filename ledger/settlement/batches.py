@@ -91,11 +91,13 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     for attempt in range(_ATTEMPTS_MAX):
         funds = planning.read_funds(chain)
         try:
-            return chain.db.run(work)
+            made = chain.db.run(work)
         except IntegrityError as error:
             # Another process has put one of these trades into a batch since this one looked: look again.
             if attempt + 1 == _ATTEMPTS_MAX:
                 raise DatabaseBusy("another process plans the same trades; try again") from error
+            continue
+        return made
     raise AssertionError("unreachable")
 
 
@@ -147,6 +149,13 @@ def finalize_due(chain: Chain) -> list[str]:
     The contract finalises in order: while an earlier batch is open there, nothing is tried, and the
     first refusal ends the round. The next round goes on from there. Closed batches that keep the contract
     from finding ours are passed first (see ``order``).
+
+    Raises
+    ------
+    Refused
+        If the next one's credits do not move, or the contract refuses it otherwise.
+    DependencyDown
+        If the node does not answer.
     """
     head = chain.client.block("latest")
     now = datetime.fromtimestamp(head.timestamp if head else 0, UTC)
@@ -158,16 +167,9 @@ def finalize_due(chain: Chain) -> list[str]:
         except AlreadyOnChain:
             continue  # somebody else was faster, or we before a restore: the mirror says so
         except Refused as refusal:
-            with chain.db.read() as session:
-                batch_key = stuck.key_finalised_by(session, key)
-            chain.db.run(partial(_drop_finalization, key=key))
-            if "AssetNotTransferable" in refusal.message:
-                raise Refused(
-                    f"settlement batch {batch_key} cannot be finalised, and those behind it wait: its credits "
-                    f"do not move; {stuck.way_out(batch_key)} ({refusal.message})",
-                    code="credits-do-not-move",
-                    details={"batch_key": batch_key},
-                ) from refusal
+            batch_key = chain.db.run(partial(_drop_finalization, key=key))
+            if batch_key is not None and "AssetNotTransferable" in refusal.message:
+                raise stuck.refusal(batch_key, refusal.message) from refusal
             if "BatchNotProposed" in refusal.message:
                 continue  # somebody else was faster: the mirror will say so
             if "OutOfOrder" in refusal.message:
@@ -213,6 +215,11 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime, following:
             if earlier.state is IntentState.PLANNED:
                 keys.append(earlier.key)
             continue
+        held_up = stuck.credits_held_up(session, on_chain)
+        if held_up is not None:  # asked every few seconds: no refused call shall stay of each time
+            if keys:
+                break
+            raise stuck.refusal(batch.batch_key, held_up)
         batch.finalize_key = new_key()
         # As the contract published them: a fee has changed what we planned.
         nets = [[int(net) for net in nets] for nets in (on_chain.nets, on_chain.credit_nets)]
@@ -240,7 +247,11 @@ def _batch_id(chain: Chain, key: str) -> int:
         return int(intents.get(session, key).parameters["batchId"])
 
 
-def _drop_finalization(session: Session, key: str) -> None:
+def _drop_finalization(session: Session, key: str) -> str | None:
+    """Return the key of the batch that an intent was to finalise; None: it has another meanwhile."""
     query = select(VppSettlementBatch).where(VppSettlementBatch.finalize_key == key)
-    for batch in session.scalars(query):
-        batch.finalize_key = None
+    batch = session.scalars(query).first()
+    if batch is None:
+        return None
+    batch.finalize_key = None
+    return batch.batch_key

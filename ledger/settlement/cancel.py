@@ -26,7 +26,7 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import signatures, singles
-from ledger.settlement.elsewhere import batch_holding, settled_elsewhere
+from ledger.settlement.elsewhere import batch_holding, settled_among
 from ledger.settlement.finding import find_batch
 
 ACTION = "trades.cancel"
@@ -77,7 +77,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
             f"trade {number} is on its way to be settled by itself; see `truetonne settle status trade:{number}`",
             code="trade-under-way",
         )
-    if number in {item.trade.seq for item in settled_elsewhere(session, 0, None)}:
+    if settled_among(session, [number]):
         raise Refused(
             f"trade {number} is settled on chain, though in no batch of these books; it is executed once "
             "that is final",

@@ -151,7 +151,11 @@ def _settle_elsewhere(session: Session, final_numbers: tuple[int, int]) -> int:
     pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
     if session.scalar(pending.limit(1)) is None:
         return 0
-    found = settled_elsewhere(session, *final_numbers)
+    return execute(session, settled_elsewhere(session, *final_numbers))
+
+
+def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
+    """Execute trades of the books that the chain settled in no batch of ours, in final blocks; return how many."""
     changed = 0
     for record, at in _records_of(session, found):
         if record.status in _UNDONE:
@@ -167,17 +171,18 @@ def _records_of(
     if not found:
         return
     accounts = Accounts.load(session)
-    assets = assets_of(session, {item.trade.seq for item in found if item.trade.seq <= _ROW_MAX})
+    numbers = {item.trade.seq for item in found if item.trade.seq <= _ROW_MAX}
+    assets = assets_of(session, numbers)
+    records = {
+        record.id: record
+        for here in tables.among(session, VppTradingRecord.id, numbers)
+        for record in session.scalars(select(VppTradingRecord).where(here))
+    }
     for item in found:
-        record = _record(session, item.trade.seq)
+        record = records.get(item.trade.seq)
         same_asset = assets.get(item.trade.seq) == item.asset
         if record is not None and same_asset and accounts.is_of(record, item.trade):
             yield record, item.at
-
-
-def _record(session: Session, seq: int) -> VppTradingRecord | None:
-    query = select(VppTradingRecord).where(VppTradingRecord.id == seq)
-    return session.scalars(query).one_or_none() if seq <= _ROW_MAX else None
 
 
 def failed(session: Session, key: str, error: str) -> None:

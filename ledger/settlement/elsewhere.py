@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
@@ -29,7 +29,7 @@ from ledger.models import (
 )
 from ledger.models.escrow import CURRENCY
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeType
+from ledger.models.trading import TradeStatus, TradeType
 from ledger.settlement.words import Trade, unpack
 from ledger.sites.accounts import former_addresses
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
@@ -40,11 +40,12 @@ ENERGY = CURRENCY
 
 @dataclass(frozen=True)
 class SettledElsewhere:
-    """A trade as the chain settled it, what it is of (None: energy), and the time of its block."""
+    """A trade as the chain settled it, what it is of (None: energy), and time and number of its block."""
 
     trade: Trade
     asset: int | None
     at: datetime
+    block_number: int
 
 
 def assets_of(session: Session, numbers: Collection[int]) -> dict[int, int]:
@@ -60,27 +61,47 @@ def assets_of(session: Session, numbers: Collection[int]) -> dict[int, int]:
 
 def settled_elsewhere(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
     """Return the trades that were settled in blocks above one, and up to another if there is one."""
-    return single(session, above, up_to) + _cosigned(session, above, up_to)
-
-
-def single(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
-    """Return the trades that were settled each by itself in blocks above one, and up to another if there is one."""
     query = select(SettlementTrade).where(SettlementTrade.block_number > above)
     if up_to is not None:
         query = query.where(SettlementTrade.block_number <= up_to)
-    return [
-        SettledElsewhere(
-            Trade(int(row.seq), row.buyer, row.seller, row.quantity, row.price_e4),
-            row.asset or None,
-            row.settled_at,
-        )
-        for row in session.scalars(query)
+    return [_single(row) for row in session.scalars(query)] + _cosigned(session, above, up_to)
+
+
+def settled_among(session: Session, numbers: Collection[int]) -> list[SettledElsewhere]:
+    """Return which of some trades were settled so, in whatever block: singles are looked up, for they only grow."""
+    keys = [Decimal(number) for number in numbers]
+    alone = [
+        _single(row)
+        for here in tables.among(session, SettlementTrade.seq, keys)
+        for row in session.scalars(select(SettlementTrade).where(here))
     ]
+    wanted = frozenset(numbers)
+    signed = _cosigned(session, 0, None) if wanted else []
+    return alone + [item for item in signed if item.trade.seq in wanted]
+
+
+def unaccounted(session: Session) -> list[SettledElsewhere]:
+    """Return the trades that were settled each by itself, but for those that the books have as executed."""
+    executed = exists().where(
+        VppTradingRecord.id == SettlementTrade.seq,
+        VppTradingRecord.status == TradeStatus.EXECUTED,
+    )
+    return [_single(row) for row in session.scalars(select(SettlementTrade).where(~executed))]
+
+
+def _single(row: SettlementTrade) -> SettledElsewhere:
+    trade = Trade(int(row.seq), row.buyer, row.seller, row.quantity, row.price_e4)
+    return SettledElsewhere(trade, row.asset or None, row.settled_at, row.block_number)
 
 
 def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
     query = (
-        select(ChainEvent.args, SettlementBatch.asset, SettlementBatch.proposed_at)
+        select(
+            ChainEvent.args,
+            SettlementBatch.asset,
+            SettlementBatch.proposed_at,
+            SettlementBatch.block_number,
+        )
         .join(
             SettlementBatch,
             (SettlementBatch.block_number == ChainEvent.block_number)
@@ -95,8 +116,8 @@ def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledEl
     if up_to is not None:
         query = query.where(SettlementBatch.block_number <= up_to)
     return [
-        SettledElsewhere(trade_of(args, int(word)), asset or None, at)
-        for args, asset, at in session.execute(query)
+        SettledElsewhere(trade_of(args, int(word)), asset or None, at, number)
+        for args, asset, at, number in session.execute(query)
         for word in args["words"]
     ]
 

@@ -25,7 +25,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, signatures, singles
 from ledger.settlement.cancel import ACTION
-from ledger.settlement.elsewhere import assets_of, settled_elsewhere
+from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import find_batch, named_trade
 from ledger.settlement.fitting import Terms, why_unfit
 from ledger.settlement.money import participants_ever
@@ -270,7 +270,7 @@ def _single(session: Session, record: VppTradingRecord) -> _Found:
 
 
 def _elsewhere(session: Session, record: VppTradingRecord) -> _Found:
-    if all(item.trade.seq != record.id for item in settled_elsewhere(session, 0, None)):
+    if not settled_among(session, [record.id]):
         return None
     return ["the chain has settled it, in no batch of these books"], "nothing"
 

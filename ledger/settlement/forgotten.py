@@ -30,7 +30,13 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm, signatures
-from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
+from ledger.settlement.elsewhere import (
+    ENERGY,
+    Accounts,
+    SettledElsewhere,
+    assets_of,
+    settled_among,
+)
 from ledger.settlement.words import Trade, hex_words, nets_of, unpack
 
 _STATES = {
@@ -76,8 +82,8 @@ def adopt(session: Session, chain: Chain) -> list[str]:
     return adopted
 
 
-def execute_late(session: Session, chain: Chain) -> None:
-    """Execute trades that the chain settled without a batch of ours before these books had them (again).
+def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewhere]) -> None:
+    """Execute those of these trades that the chain settled, and made final, before the books had them (again).
 
     The mirror says so of trades that are there when their block becomes final. Those that are imported later,
     after a restore for instance, it passes by.
@@ -86,7 +92,7 @@ def execute_late(session: Session, chain: Chain) -> None:
         select(ChainCursor.final_number).where(ChainCursor.chain_id == chain.deployment.chain_id)
     )
     if final is not None:
-        confirm.settle_final(session, final)
+        confirm.execute(session, [item for item in found if item.block_number <= final])
 
 
 def taken_numbers(session: Session) -> set[int]:
@@ -145,9 +151,8 @@ def withdraw_overtaken(session: Session) -> None:
         .join(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
         .where(VppSettlementBatch.state == BatchState.PLANNED)
     )
-    numbers = set(session.scalars(waiting))
-    settled = {item.trade.seq for item in settled_elsewhere(session, 0, None)} if numbers else set()
-    if overtaken := sorted(numbers & settled):
+    settled = settled_among(session, session.scalars(waiting).all())
+    if overtaken := sorted({item.trade.seq for item in settled}):
         withdraw(session, overtaken, "settled by another way")
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.db import tables
 from ledger.models import (
+    AuditLog,
     ChainEvent,
     SettlementBatch,
     VppMarketBid,
@@ -28,8 +29,15 @@ from ledger.models import (
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.trading import TradeStatus
-from ledger.settlement import forgotten, signatures, singles
-from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, single, still_ours, trade_of
+from ledger.settlement import cancel, forgotten, signatures, singles
+from ledger.settlement.elsewhere import (
+    ENERGY,
+    Accounts,
+    assets_of,
+    still_ours,
+    trade_of,
+    unaccounted,
+)
 from ledger.settlement.words import Trade
 
 _ROW_MAX = 2**63 - 1
@@ -46,7 +54,8 @@ def give_back(session: Session) -> int:
     What was planned with such trades and is not sent yet is withdrawn; ``plan`` takes them up again. To be
     called when the mirror has read what the accounts sent (``Sender.check_known``).
     """
-    claimed = _claimed(session)
+    pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
+    claimed = {} if session.scalar(pending.limit(1)) is None else _claimed(session)
     if not claimed:
         return 0
     accounts = Accounts.load(session)
@@ -72,6 +81,10 @@ def give_back(session: Session) -> int:
             free[following] = renamed, holder[1]
             following += 1
             moved += 1
+        elif matching and (ended := _ended(session, number)) is not None:
+            _renumber(session, ended, following, _EVICTED)
+            following += 1
+            moved += 1
         if matching:
             record = matching.pop(0)
             del free[record.id]
@@ -82,7 +95,7 @@ def give_back(session: Session) -> int:
 
 
 def _claimed(session: Session) -> dict[int, Content]:
-    """Return the trades that stand on chain in no batch of these books, by number."""
+    """Return the trades that stand on chain in no batch of these books, by number; no singles that are executed."""
     query = (
         select(ChainEvent.args, SettlementBatch.asset)
         .join(
@@ -101,8 +114,7 @@ def _claimed(session: Session) -> dict[int, Content]:
         for trade in (trade_of(args, int(word)) for word in args["words"])
     }
     found |= {
-        item.trade.seq: _content(item.trade, item.asset or ENERGY)
-        for item in single(session, 0, None)
+        item.trade.seq: _content(item.trade, item.asset or ENERGY) for item in unaccounted(session)
     }
     return {number: content for number, content in found.items() if number <= _ROW_MAX}
 
@@ -131,21 +143,23 @@ def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) 
     """Return the numbers whose trade keeps them.
 
     The books have what the chain has, by whatever account a party had then; or they have sent the trade
-    themselves, or had it signed, or are done with it: it is the same one, even if somebody has edited it since.
+    themselves, or had it signed, or have executed it: it is the same one, even if somebody has edited it since.
     """
     records = _rows(session, claimed)
     assets = assets_of(session, [record.id for record in records])
-    ours = singles.sent(session) | signatures.settled_as_signed(session)
-    found = ours & {record.id for record in records}
-    for record in records:
-        if record.status is not TradeStatus.PENDING:
-            found.add(record.id)
-            continue
+
+    def is_it(record: VppTradingRecord) -> bool:
         buyer, seller, quantity_milli, price_e4, asset = claimed[record.id]
         trade = Trade(record.id, buyer, seller, quantity_milli, price_e4)
-        if assets.get(record.id, ENERGY) == asset and accounts.is_of(record, trade):
-            found.add(record.id)
-    return found
+        return assets.get(record.id, ENERGY) == asset and accounts.is_of(record, trade)
+
+    others = {
+        record.id
+        for record in records
+        if record.status is not TradeStatus.EXECUTED and not is_it(record)
+    }
+    ours = singles.settled_by_us(session, others) | signatures.settled_as_signed(session) & others
+    return {record.id for record in records} - others | ours
 
 
 def _rows(session: Session, numbers: Mapping[int, Content]) -> list[VppTradingRecord]:
@@ -191,6 +205,16 @@ def _free(
     }
 
 
+def _ended(session: Session, number: int) -> VppTradingRecord | None:
+    """Return the trade of a number that was taken out, or has failed, without a batch: it leaves the number free."""
+    query = select(VppTradingRecord).where(
+        VppTradingRecord.id == number,
+        VppTradingRecord.status.in_((TradeStatus.CANCELLED, TradeStatus.FAILED)),
+        VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
+    )
+    return session.scalars(query.with_for_update()).first()
+
+
 def _age(record: VppTradingRecord) -> tuple[object, int]:
     return record.trade_time, record.id
 
@@ -209,11 +233,15 @@ def _renumber(
     session.flush()
     for table in (VppTradeCredit, VppTradeShortfall, VppMarketBid):
         session.execute(update(table).where(table.trade_id == old).values(trade_id=number))
-    audit.record(
-        session,
-        "trades.renumber",
-        f"vpp_trading_records/{number}",
-        {"id": old},
-        {"id": number, "reason": reason},
-    )
+    there, here = (f"{VppTradingRecord.__tablename__}/{each}" for each in (old, number))
+    audit.record(session, "trades.renumber", here, {"id": old}, {"id": number, "reason": reason})
+    if renamed.status is TradeStatus.CANCELLED:
+        _tell_again(session, there, here)
     return renamed
+
+
+def _tell_again(session: Session, there: str, here: str) -> None:
+    """Have the audit log say under its new number why a trade was taken out by hand."""
+    query = select(AuditLog).where(AuditLog.action == cancel.ACTION, AuditLog.resource == there)
+    for entry in session.scalars(query.order_by(AuditLog.id.desc()).limit(1)).all():
+        audit.record(session, cancel.ACTION, here, entry.old_values or {}, entry.new_values or {})

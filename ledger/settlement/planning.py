@@ -29,7 +29,7 @@ from ledger.models import (
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import forgotten, numbers, shortfalls, singles
-from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
+from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_among
 from ledger.settlement.fitting import Terms, Unfit, Waiting, waiting_by_reason, why_unfit
 from ledger.settlement.money import Missing, participants
 from ledger.settlement.netting import (
@@ -136,6 +136,11 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     funds
         What ``read_funds`` said before this transaction began. Trades of parties that it does not know
         have come since, and wait for the next time.
+
+    Raises
+    ------
+    Refused
+        If trades do not fit one batch's fields.
     """
     numbers.give_back(session)
     forgotten.adopt(session, chain)
@@ -249,9 +254,10 @@ def free_trades(session: Session, chain: Chain) -> Sequence[VppTradingRecord]:
     records = session.scalars(query).all()
     if not records:
         return []
-    taken = {item.trade.seq for item in settled_elsewhere(session, 0, None)}
-    if any(record.id in taken for record in records):
-        forgotten.execute_late(session, chain)
+    settled = settled_among(session, [record.id for record in records])
+    if settled:
+        forgotten.execute_late(session, chain, settled)
+    taken = {item.trade.seq for item in settled}
     taken |= forgotten.taken_numbers(session) | singles.under_way(session)
     return [record for record in records if record.id not in taken]
 

@@ -7,23 +7,25 @@ is on its way, no batch takes the trade; when it was refused, the trade is free 
 from __future__ import annotations
 
 from collections.abc import Collection
+from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.db import tables
 from ledger.errors import NotFound, Refused
-from ledger.models import ChainIntent, VppTradingRecord
+from ledger.models import ChainAttempt, ChainIntent, SettlementTrade, VppTradingRecord
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.settlement.elsewhere import (
     ENERGY,
     assets_of,
     batch_holding,
-    settled_elsewhere,
+    settled_among,
 )
 from ledger.settlement.fitting import Terms, fitting
 
@@ -43,13 +45,18 @@ def under_way(session: Session) -> set[int]:
     return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
 
 
-def sent(session: Session) -> set[int]:
-    """Return the numbers of trades that these books sent to be settled by themselves, but for those refused."""
-    query = select(ChainIntent.parameters).where(
-        ChainIntent.kind == KIND,
-        ChainIntent.state.in_((IntentState.SUBMITTED, IntentState.CONFIRMED)),
+def settled_by_us(session: Session, numbers: Collection[int]) -> set[int]:
+    """Return which of some trades were settled by themselves by a transaction of these books."""
+    intent = exists().where(ChainIntent.kind == KIND)
+    attempt = intent.where(
+        ChainIntent.key == ChainAttempt.intent_key, ChainAttempt.tx_hash == SettlementTrade.tx_hash
     )
-    return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
+    ours = or_(intent.where(ChainIntent.tx_hash == SettlementTrade.tx_hash), attempt)
+    return {
+        int(number)
+        for here in tables.among(session, SettlementTrade.seq, [Decimal(n) for n in numbers])
+        for number in session.scalars(select(SettlementTrade.seq).where(here, ours))
+    }
 
 
 def plan_single(session: Session, chain: Chain, number: int) -> str:
@@ -81,7 +88,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
             f"trade {number} is on its way to be settled; see `truetonne settle status trade:{number}`",
             code="trade-under-way",
         )
-    if number in {item.trade.seq for item in settled_elsewhere(session, 0, None)}:
+    if settled_among(session, [number]):
         raise Refused(
             f"trade {number} is settled on chain; it is executed once that is final",
             code="trade-settled",

@@ -8,29 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
+from ledger.errors import Refused
 from ledger.models import ChainBlock, CreditBatch, SettlementBatch, VppSettlementBatch
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import CURRENCY, SettlementStatus
-from ledger.models.settlement import BatchState
 
 
-def way_out(batch_key: str) -> str:
-    """Return what to do about a batch that is held up."""
-    return (
-        "wait until they move again; where they never will, "
-        f"truetonne settle cancel {batch_key} --reason WHY lets the batches behind it go on"
+def refusal(batch_key: str, why: str) -> Refused:
+    """Return the error of a batch of ours that cannot be finalised, and the way out."""
+    return Refused(
+        f"settlement batch {batch_key} cannot be finalised, and those behind it wait: its credits "
+        f"do not move; {_way_out(batch_key)} ({why})",
+        code="credits-do-not-move",
+        details={"batch_key": batch_key},
     )
 
 
 def why_held_up(session: Session, batch: VppSettlementBatch) -> tuple[str, str] | None:
     """Return why a proposed batch cannot be finalised, and what to do; None: it can, as far as the books know."""
     open_before = (
-        select(SettlementBatch.key, CreditBatch)
-        .join(CreditBatch, CreditBatch.batch_id == SettlementBatch.asset)
+        select(SettlementBatch)
         .where(
             SettlementBatch.status == SettlementStatus.PROPOSED,
             SettlementBatch.asset != CURRENCY,
@@ -38,42 +39,47 @@ def why_held_up(session: Session, batch: VppSettlementBatch) -> tuple[str, str] 
         )
         .order_by(SettlementBatch.batch_id)
     )
-    now_s = _newest_s(session)
-    for key, credits in session.execute(open_before):
-        state = _unmoving(credits, now_s)
-        if state is None:
-            continue
-        why = f"credits of batch {credits.batch_id} are {state.value} and do not move"
-        return (why if key == batch.batch_key else f"{why}, in batch {key} before it"), way_out(key)
+    for first in session.scalars(open_before):
+        why = credits_held_up(session, first)
+        if why is not None:
+            where = "" if first.key == batch.batch_key else f", in batch {first.key} before it"
+            return f"{why} and do not move{where}", _way_out(first.key)
     return None
+
+
+def credits_held_up(session: Session, batch: SettlementBatch) -> str | None:
+    """Return what the credits are that a batch moves and that do not move; None: they do, or it moves none."""
+    credits = session.get(CreditBatch, batch.asset) if batch.asset != CURRENCY else None
+    state = None if credits is None else _unmoving(session, credits)
+    return None if state is None else f"credits of batch {batch.asset} are {state.value}"
 
 
 def unmoving(session: Session, assets: Collection[int]) -> dict[int, str]:
     """Return which of these credits do not move, as far as the books know, and as what: suspended, for instance."""
-    now_s = _newest_s(session)
     return {
         credits.batch_id: state.value
         for here in tables.among(session, CreditBatch.batch_id, assets)
         for credits in session.scalars(select(CreditBatch).where(here))
-        if (state := _unmoving(credits, now_s)) is not None
+        if (state := _unmoving(session, credits)) is not None
     }
 
 
-def key_finalised_by(session: Session, finalize_key: str) -> str:
-    """Return the key of the batch that an intent finalises."""
-    query = select(VppSettlementBatch.batch_key).where(
-        VppSettlementBatch.finalize_key == finalize_key,
-        VppSettlementBatch.state == BatchState.PROPOSED,
-    )
-    return session.scalars(query).one()
-
-
-def _newest_s(session: Session) -> float:
-    newest = session.scalar(select(func.max(ChainBlock.block_time)))
-    return newest.timestamp() if newest else 0
-
-
-def _unmoving(credits: CreditBatch, now_s: float) -> BatchStatus | None:
-    if 0 < credits.expires_at_s <= now_s:
+def _unmoving(session: Session, credits: CreditBatch) -> BatchStatus | None:
+    if _is_over(session, credits):
         return BatchStatus.EXPIRED
     return None if credits.status is BatchStatus.ACTIVE else credits.status
+
+
+def _is_over(session: Session, credits: CreditBatch) -> bool:
+    if not credits.expires_at_s:
+        return False
+    newest = select(ChainBlock.block_time).order_by(ChainBlock.number.desc()).limit(1)
+    now = session.scalar(newest)
+    return now is not None and credits.expires_at_s <= now.timestamp()
+
+
+def _way_out(batch_key: str) -> str:
+    return (
+        "wait until they move again; where they never will, "
+        f"truetonne settle cancel {batch_key} --reason WHY lets the batches behind it go on"
+    )

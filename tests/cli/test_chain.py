@@ -435,3 +435,27 @@ def test_a_file_of_another_chain_is_not_verified(program: Program, chain: TestCh
         program.write("other.json", json.dumps({**book, **changes}))
         ended = program("chain", "verify", "--json", deployment="other.json")
         assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-chain")
+
+
+def test_a_trade_that_cannot_be_settled_keeps_no_batch_from_its_end(
+    settled: tuple[Program, str], chain: TestChain
+) -> None:
+    """Another program has changed its figures; what a run before it began is finalised, and then it is said."""
+    issued, _ = settled
+    for hour, run in ((5, True), (6, False)):
+        line = f"lab-vpp,sell,sell,1.000,1.0000,1.00,spot,2014-01-01T{hour:02}:00:00+01:00"
+        issued.write("more.csv", TRADES.splitlines()[0] + "\n" + line + "\n")
+        good(issued("trades", "import", "more.csv"))
+        if run:
+            (key,) = good(issued("settle", "run", "--no-wait", "--json")).json()["planned"]
+    with closing(sqlite3.connect(issued.folder / ".truetonne" / "truetonne.db")) as link, link:
+        (number,) = link.execute("SELECT max(id) FROM vpp_trading_records").fetchone()
+        link.execute("UPDATE vpp_trading_records SET total_value = 500 WHERE id = ?", [number])
+    good(issued("index", "run", "--until", "head"))
+    chain.client.request("anvil_mine", ["0x2", hex(3600)])
+    ended = issued("settle", "run", "--json")
+    (waiting,) = ended.json()["waiting"]
+    assert (ended.code, waiting["trades"]) == (1, [number])
+    assert waiting["said"].startswith("its total_value 500.00 is not quantity x price")
+    assert good(issued("settle", "status", key, "--json")).json()["state"] == "finalized"
+    good(issued("trades", "cancel", str(number), "--reason", "changed by another program"))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending import intents
 from ledger.chain.sending.sender import AlreadyOnChain
-from ledger.errors import DependencyDown
+from ledger.errors import DependencyDown, Refused
 from ledger.holdings import details_of, holding_of, plan_retirement, plan_transfer
 from ledger.models import (
     BlockchainTransaction,
@@ -28,8 +29,11 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
+from ledger.models.trading import TradeStatus
 from ledger.serials import Act
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.cancel import cancel_trade
+from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
 from ledger.settling import Way
 from tests.support import ticks
@@ -267,6 +271,56 @@ def test_trades_that_are_alike_are_settled_as_often_as_they_were_made(both: Park
     assert money(both)[PLANT] == 400 + 200 + 750
     assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}
     assert both.differences() == []
+
+
+@pytest.mark.parametrize("ended", ["cancelled", "failed"])
+def test_a_number_that_a_trade_has_which_was_taken_out(both: Park, ended: str) -> None:
+    """Restored books gave it to another trade, which is over: what the chain settled under it gets it back."""
+    both.node.deposit("market", 100_00)
+    both.mirror_final()
+    restore = back_up(both.db, both.folder)
+    both.trade(SOLD)
+    both.db.run(lambda session: plan_single(session, both.chain, 1))
+    settle_all(both)
+    paid = money(both)
+    restore()
+    both.trade(DEARER)  # as number 1, and before the mirror has read what became of that one
+    if ended == "cancelled":
+        both.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
+    else:
+        with both.db.write() as session:
+            session.get_one(VppTradingRecord, 1).status = TradeStatus.FAILED
+    both.trade(SOLD, hour=3)
+    settle_all(both)
+    assert money(both) == paid
+    assert {row.id: row.status.value for row in both.rows(VppTradingRecord)} == {
+        1: "executed",
+        3: ended,
+    }
+    assert both.differences() == []
+    with both.db.read() as session:
+        told = story_of(session, "trade:3").happened
+    if ended == "cancelled":
+        assert told == ("cancelled by hand: entered twice",)
+
+
+def test_a_batch_is_taken_up_though_all_that_waits_cannot_be_settled(park: Park) -> None:
+    park.node.deposit("market", 100_00)
+    park.mirror_final()
+    park.trade(SOLD)
+    restore = back_up(park.db, park.folder)
+    plan_batches(park.chain)
+    assert len(submit_planned(park.chain)) == 1
+    restore()
+    park.mirror_final()
+    park.trade(DEARER, hour=3)
+    with park.db.write() as session:
+        session.get_one(VppTradingRecord, 2).total_value = Decimal(5)
+    with pytest.raises(Refused, match="trade 2 cannot be settled: its total_value"):
+        plan_batches(park.chain)
+    assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["proposed"]
+    park.pass_window()
+    assert len(finalize_due(park.chain)) == 1
 
 
 def test_nothing_is_signed_while_a_forgotten_transaction_waits_in_the_pool(park: Park) -> None:

@@ -549,6 +549,7 @@ def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
     park.node.later(WINDOW_S + 1)
     park.mirror_final()
     first, second = (row.batch_key for row in park.rows(VppSettlementBatch))
+    kept = park.count(ChainIntent)
     way_out = (
         f"wait until they move again; where they never will, truetonne settle cancel {first} --reason WHY "
         "lets the batches behind it go on"
@@ -556,6 +557,9 @@ def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
     with pytest.raises(Refused, match=f"settlement batch {first} cannot be finalised") as refusal:
         finalize_due(park.chain)
     assert way_out in refusal.value.message
+    assert (
+        park.count(ChainIntent) == kept
+    )  # no refused call stays of what is asked every few seconds
     with park.db.read() as session:
         stories = [story_of(session, key) for key in (first, second)]
     state = {"suspend": "suspended", "expire": "expired"}[how]
@@ -570,3 +574,54 @@ def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
     finalize_due(park.chain)
     park.mirror_final()
     assert statuses(park) == ["cancelled", "executed"]
+
+
+def test_credits_that_stopped_moving_since_the_mirror_looked(two: Park) -> None:
+    """The contract says so first: the refusal names the batch, and nothing is left of the call but its refusal."""
+    asset = two.node.issue(5_000, 0)
+    two.mirror.run_until("head")
+    escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
+    fund(two, BUYER, 200_00)
+    park = opened(two, settling=HOURLY_PROPOSED)
+    take(park, [f"plant sell 1 10.0000 10.00 0 {asset}"])
+    settle(park)
+    park.node.later(WINDOW_S + 1)
+    park.mirror_final()
+    park.node.act("pauser", CREDIT, "suspend", [asset])
+    (batch,) = park.rows(VppSettlementBatch)
+    with pytest.raises(
+        Refused, match=f"batch {batch.batch_key} cannot be finalised.*AssetNotTransf"
+    ):
+        finalize_due(park.chain)
+    assert [row.finalize_key for row in park.rows(VppSettlementBatch)] == [None]
+
+
+def test_a_batch_that_is_cancelled_just_before_it_is_finalised_holds_nobody_up(
+    two: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process cancels it, and its mirror says so, between our planning and our call."""
+    asset = two.node.issue(5_000, 0)
+    two.mirror.run_until("head")
+    escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
+    fund(two, BUYER, 200_00)
+    park = opened(two, settling=HOURLY_PROPOSED)
+    take(park, [f"plant sell 1 10.0000 10.00 0 {asset}"])
+    settle(park)
+    park.node.later(WINDOW_S + 1)
+    park.mirror_final()
+    submit = park.chain.sender.submit
+
+    def overtaken(key: str, contract: str) -> str:
+        monkeypatch.undo()
+        (batch,) = park.rows(VppSettlementBatch)
+        park.node.act("pauser", CREDIT, "suspend", [asset])
+        ending = park.db.run(
+            lambda session: cancel.plan_cancellation(session, park.chain, batch.batch_key, "over")
+        )
+        submit(ending, SETTLEMENT)
+        park.mirror_final()
+        return submit(key, contract)
+
+    monkeypatch.setattr(park.chain.sender, "submit", overtaken)
+    assert finalize_due(park.chain) == []
+    assert statuses(park) == ["cancelled"]

@@ -14,6 +14,7 @@ from ledger.errors import MirrorStopped
 from ledger.models.blockchain import CreditStatus, TransactionStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import MovementKind
+from ledger.reconcile import reconcile
 from tests.support.chain import LIBRARIES, PARTIES, TestChain, send, trade
 from tests.support.mirror import dump, rows
 
@@ -302,6 +303,8 @@ def test_codes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Dat
     assert [sites[2], sites[3]] == shown
     credits = {name for (name,) in rows(db, "carbon_credits", "credit_id")}
     assert credits == {f"{shown[0]}-2014-1-1-10", f"{shown[1]}-2014-1-1-20"}
+    report = reconcile(db, chain.client, chain.deployment)
+    assert [line for rule in report.rules for line in rule.differences] == []
 
 
 def test_a_transfer_of_nothing_leaves_no_row(chain: TestChain, db: Database) -> None:
