@@ -456,6 +456,6 @@ def test_a_trade_that_cannot_be_settled_keeps_no_batch_from_its_end(
     ended = issued("settle", "run", "--json")
     (waiting,) = ended.json()["waiting"]
     assert (ended.code, waiting["trades"]) == (1, [number])
-    assert waiting["said"].startswith("its total_value 500.00 is not quantity x price")
+    assert waiting["said"].startswith("its total_value 5.00 is not quantity x price")
     assert good(issued("settle", "status", key, "--json")).json()["state"] == "finalized"
     good(issued("trades", "cancel", str(number), "--reason", "changed by another program"))
