@@ -17,7 +17,7 @@ from cli.output import Table, time_text
 from ledger.errors import BadInput, ProblemFound, TruetonneError
 
 if TYPE_CHECKING:
-    from ledger.backup.manifest import Manifest
+    from ledger.backup.manifest import Kind, Manifest
     from ledger.backup.store import Store
     from ledger.db import Database
 
@@ -41,6 +41,11 @@ BackupId = Annotated[
 ]
 
 
+_WHAT = {
+    "full": "a full backup",
+    "incremental": "an incremental backup",
+    "binlog": "the binary log",
+}
 _log = logging.getLogger("truetonne.backup")
 
 
@@ -209,15 +214,14 @@ def _fetch(run: Invocation, db: Database, store: Store) -> int:
 
 def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
     from ledger.backup.manifest import Kind
-    from ledger.backup.overview import rehearse
     from ledger.backup.store import utc_now
     from ledger.backup.taking import take
 
     begun = time.monotonic()
     if dry_run:
-        folder = rehearse(run.settings, to)
+        folder = _rehearse(run, Kind(name), to)
         document = {"kind": name, "to": str(folder), "dry_run": True}
-        run.output.result(document, f"would keep a {name} backup in {folder}")
+        run.output.result(document, f"would keep {_WHAT[name]} in {folder}")
         return
     with _taking(run, to) as (db, store):
         kept = take(db, store, Kind(name), utc_now())
@@ -239,14 +243,33 @@ def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
     )
 
 
+def _rehearse(run: Invocation, kind: Kind, to: Path | None) -> Path:
+    """Refuse what could not be taken, and return the folder."""
+    from ledger.backup.overview import rehearse
+    from ledger.backup.store import item_names
+    from ledger.backup.taking import require_base
+
+    folder = rehearse(run.settings, to)
+    with _database(run) as db:
+        require_base(db, store_for(run, to) if item_names(folder) else None, kind)
+    return folder
+
+
 @contextmanager
 def _taking(run: Invocation, to: Path | None) -> Iterator[tuple[Database, Store]]:
     from ledger.backup.overview import store_of
+
+    with _database(run) as db:
+        yield db, store_of(run.settings, to, make_key=True)
+
+
+@contextmanager
+def _database(run: Invocation) -> Iterator[Database]:
     from ledger.db import Database
 
     db = Database(run.settings.backup_url, setting=run.settings.variable_of("backup_url"))
     try:
-        yield db, store_of(run.settings, to, make_key=True)
+        yield db
     finally:
         db.close()
 

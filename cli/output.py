@@ -7,6 +7,7 @@ takes long are lines there in any case, but for ``--json`` to a pipe.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,13 +79,22 @@ class Output:
     def write(self, text: str) -> int:
         """Print one piece of an answer that is a file of its own, such as the next lines of a CSV; return its length.
 
+        It is UTF-8 whatever the locale says, as where ``-o`` names the file; a terminal gets what it can show.
+
         Raises
         ------
         OutputLost
             If it cannot be written; a reader that left is a BrokenPipeError as ever.
         """
         with self._kept():
-            return self._stdout.write(text)
+            stdout = self._stdout
+            if (
+                isinstance(stdout, io.TextIOWrapper)
+                and stdout.encoding.lower() != "utf-8"
+                and not stdout.isatty()
+            ):
+                stdout.reconfigure(encoding="utf-8")
+            return stdout.write(text)
 
     def require_text(self, what: str) -> None:
         """Refuse ``--json`` where stdout is to carry something else.
@@ -127,8 +137,8 @@ class Output:
             raise
         except OSError as error:
             raise OutputLost(
-                f"stdout cannot be written ({error.strerror}); what the command had to do is done, and only its "
-                "answer is lost"
+                f"stdout cannot be written ({error.strerror}); the answer is lost or cut off, and whatever else the "
+                "command had to do is done"
             ) from error
 
     def note(self, text: str) -> None:

@@ -174,10 +174,11 @@ class Deployer:
 
         No transaction when it came from within another one: anybody may ask the factory, by a contract, too.
         """
-        known = self.earlier.get(name, {}).get("tx_hash")
-        receipt = known and self._request("eth_getTransactionReceipt", [known])
-        if receipt and self.earlier[name]["address"] == address.lower():
-            return int(receipt["blockNumber"], 16), known
+        earlier = self.earlier.get(name, {})
+        if earlier.get("tx_hash") and earlier["address"] == address.lower():
+            known = self._request("eth_getTransactionByHash", [earlier["tx_hash"]])
+            if known and self._made(known, data):  # the file is believed in nothing
+                return int(known["blockNumber"], 16), earlier["tx_hash"]
         low, high = 0, int(self.web3.eth.block_number)
         while low < high:  # the first block that has the code; needs a node that keeps old states
             middle = (low + high) // 2
@@ -185,11 +186,16 @@ class Deployer:
             low, high = (low, middle) if code != "0x" else (middle + 1, high)
         block = self._request("eth_getBlockByNumber", [hex(low), True])
         for transaction in block["transactions"]:
-            if transaction["input"] == data and transaction["to"] == create2.FACTORY.lower():
-                receipt = self._request("eth_getTransactionReceipt", [transaction["hash"]])
-                if int(receipt["status"], 16) == 1:
-                    return low, transaction["hash"]
+            if self._made(transaction, data):
+                return low, transaction["hash"]
         return low, None
+
+    def _made(self, transaction: dict[str, Any], data: str) -> bool:
+        """Return whether a transaction had the factory make what this data makes: once more, it refuses."""
+        if (transaction["input"], transaction["to"]) != (data, create2.FACTORY.lower()):
+            return False
+        receipt = self._request("eth_getTransactionReceipt", [transaction["hash"]])
+        return receipt is not None and int(receipt["status"], 16) == 1
 
     def _request(self, method: str, parameters: list[Any]) -> Any:
         answer = self.web3.provider.make_request(method, parameters)

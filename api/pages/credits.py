@@ -52,7 +52,7 @@ def show(request: Request, context: ReadContext, credit_id: str) -> HTMLResponse
     month = request.query_params.get("month")
     with context.reading() as (session, view):
         credit = show_credit(session, view, credit_id)
-        issuance = issuance_of(session, _batch_of(session, credit_id))
+        issuance = issuance_of(session, _batch(session, credit.credit_id))
         readings = month_of(session, issuance, month) if issuance is not None else None
         if is_fragment(request):
             return _readings(request, credit.credit_id, readings)
@@ -123,7 +123,7 @@ def stated_of(issuance: Issuance | None) -> Manifest1 | None:
 
 
 def _needed(session: Session, name: str) -> Issuance:
-    found = issuance_of(session, _batch_of(session, name))
+    found = issuance_of(session, _batch(session, name))
     if found is None:
         raise NotFound(
             f"credit {name[:100]!r} was not issued from these books: they have no readings of it"
@@ -131,7 +131,7 @@ def _needed(session: Session, name: str) -> Issuance:
     return found
 
 
-def _batch_of(session: Session, name: str) -> CreditBatch:
+def _batch(session: Session, name: str) -> CreditBatch:
     return session.get_one(CreditBatch, find_credit(session, name).batch_id)
 
 

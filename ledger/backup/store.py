@@ -235,7 +235,9 @@ def item_names(folder: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise BadInput(f"backup folder {folder}: cannot be read ({error.strerror})") from error
+        raise BadInput(
+            f"backup folder {folder}: cannot be read ({error.strerror}); name a folder of yours"
+        ) from error
 
 
 def chain_of(items: Sequence[Manifest], last: Manifest) -> list[Manifest]:

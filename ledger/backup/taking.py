@@ -78,11 +78,7 @@ def take(db: Database, store: Store, kind: Kind, now: datetime) -> list[Manifest
     """
     if kind is Kind.BINLOG:
         return follow(db, store)
-    if db.dialect == "sqlite" and kind is Kind.INCREMENTAL:
-        raise BadInput(
-            "an SQLite file is copied whole each time; run `truetonne db backup full`",
-            code="backup-sqlite-whole",
-        )
+    _refuse_parts_of_sqlite(db, kind)
     with store.alone("copies", *COPIES):
         if db.dialect == "sqlite":
             return [sqlite.take(db, store, now)]
@@ -90,6 +86,26 @@ def take(db: Database, store: Store, kind: Kind, now: datetime) -> list[Manifest
         copy = mariadb.take(db, store, kind, parent, now)
     with store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S):
         return [copy, *_join(db, store, copy), *_follow(db, store)]
+
+
+def require_base(db: Database, store: Store | None, kind: Kind) -> None:
+    """Refuse a backup that would have nothing to build on, as ``take`` does; nothing is written.
+
+    Parameters
+    ----------
+    store
+        None where nothing is kept yet.
+
+    Raises
+    ------
+    NeedsFull, BadInput
+        As ``take``.
+    """
+    _refuse_parts_of_sqlite(db, kind)
+    if kind is Kind.INCREMENTAL:
+        _parent(db, store)
+    elif kind is Kind.BINLOG:
+        _newest(_kept(db, store)[0])
 
 
 def follow(db: Database, store: Store) -> list[Manifest]:
@@ -104,22 +120,31 @@ def follow(db: Database, store: Store) -> list[Manifest]:
     DependencyDown
         As ``take``.
     """
-    if db.dialect == "sqlite":
-        raise BadInput("an SQLite file has no binary log; run `truetonne db backup full`")
+    _refuse_parts_of_sqlite(db, Kind.BINLOG)
     with store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S):
         return _follow(db, store)
 
 
+def _refuse_parts_of_sqlite(db: Database, kind: Kind) -> None:
+    if db.dialect != "sqlite" or kind is Kind.FULL:
+        return
+    if kind is Kind.BINLOG:
+        raise BadInput("an SQLite file has no binary log; run `truetonne db backup full`")
+    raise BadInput(
+        "an SQLite file is copied whole each time; run `truetonne db backup full`",
+        code="backup-sqlite-whole",
+    )
+
+
 def _follow(db: Database, store: Store) -> list[Manifest]:
     copies, logs = _kept(db, store)
-    if not copies:
-        raise NeedsFull("there is no backup yet; run `truetonne db backup full`")
-    start = copies[-1].stop
+    newest = _newest(copies)
+    start = newest.stop
     assert start is not None
-    found = walk(logs, copies[-1])
+    found = walk(logs, newest)
     if found:
         return _some(mariadb.follow(db, store, found[-1].stop or start))
-    bridge = _bridge(db, store, copies[-1], [*copies[:-1], *logs])
+    bridge = _bridge(db, store, newest, [*copies[:-1], *logs])
     return [*bridge, *_some(mariadb.follow(db, store, start))]
 
 
@@ -146,9 +171,16 @@ def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
     return joined
 
 
-def _kept(db: Database, store: Store) -> tuple[list[Manifest], list[Manifest]]:
+def _newest(copies: Sequence[Manifest]) -> Manifest:
+    """Return the copy that the binary log goes on from."""
+    if not copies:
+        raise NeedsFull("there is no backup yet; run `truetonne db backup full`")
+    return copies[-1]
+
+
+def _kept(db: Database, store: Store | None) -> tuple[list[Manifest], list[Manifest]]:
     """Return the sound copies and binary logs of a database, the oldest first."""
-    sound, _ = store.sound()
+    sound = [] if store is None else store.sound()[0]
     source = source_of(db)
     return of_source(sound, source, *COPIES), of_source(sound, source, Kind.BINLOG)
 
@@ -171,7 +203,7 @@ def _some(item: Manifest | None) -> list[Manifest]:
     return [] if item is None else [item]
 
 
-def _parent(db: Database, store: Store) -> Manifest:
+def _parent(db: Database, store: Store | None) -> Manifest:
     """Return the newest copy whose chain is whole."""
     copies, _ = _kept(db, store)
     for copy in reversed(copies):

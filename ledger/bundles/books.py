@@ -95,13 +95,13 @@ def _evidence(
         return None, None
     rows: dict[str, Any] | None = None
     if readings:
-        rows = _readings(issued_inputs(session, issuance).meters, readings)
+        rows = readings_of(issued_inputs(session, issuance).meters, readings)
     return issuance.manifest, rows
 
 
-def _readings(meters: Sequence[Meter], wanted: int) -> dict[str, Any]:
-    """Return all readings, or so many of them spread evenly, each with its proof."""
-    rows = [
+def readings_of(meters: Sequence[Meter], wanted: int) -> dict[str, Any]:
+    """Return the readings of a bundle (proof-format.md): all, or so many spread evenly, each with its proof."""
+    rows: list[list[Any]] = [
         [at, *row[:4], str(row.digits), row.scale, row.text]
         for at, meter in enumerate(meters)
         for row in meter.readings
@@ -114,4 +114,8 @@ def _readings(meters: Sequence[Meter], wanted: int) -> dict[str, Any]:
         chosen = [len(rows) * at // count for at in range(count)]
         proofs = [["0x" + node.hex() for node in proof_of(tree, leaves[at])] for at in chosen]
         rows = [rows[at] for at in chosen]
-    return {"meters": [meter.serial for meter in meters], "rows": rows, "proofs": proofs}
+    # A verifier wants each meter that is named to have a row: one may have no reading, or none of the chosen.
+    named = sorted({row[0] for row in rows})
+    place = {at: new for new, at in enumerate(named)}
+    rows = [[place[at], *row] for at, *row in rows]
+    return {"meters": [meters[at].serial for at in named], "rows": rows, "proofs": proofs}

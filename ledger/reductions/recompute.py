@@ -39,7 +39,7 @@ NOT_PROVEN = (
     "names, zone data version, calibration dates and the carry brought in, but for the manifest's hash: "
     "the carry is the carry out of the issuance before it",
     "what is declared, but for that hash: factor and shares, role, unit, rated power and accuracy of the meters, "
-    "certificates and what others left out for them",
+    "texts that mean no value, certificates and what others left out for them",
     "that no other issuance used the same readings: books and contract refuse it, and the contract can be asked",
 )
 """What a valid result does not say, in plain words."""

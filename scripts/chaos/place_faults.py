@@ -11,7 +11,7 @@ from scripts.chaos import clock, rows
 from scripts.chaos.process import Process
 from scripts.chaos.strikes import Fault, Work
 from scripts.chaos.watch import Watch
-from tests.support.backup import Restore, back_up
+from tests.support.copied import Restore, back_up
 from tests.support.sending import Boundaries
 
 PROCESS_S_MAX = 180.0

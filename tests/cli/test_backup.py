@@ -280,6 +280,15 @@ def test_a_dry_run_refuses_a_folder_that_is_none(books: Program) -> None:
         assert ended.code == 2, ended.out
 
 
+def test_a_dry_run_refuses_what_the_run_refuses(books: Program) -> None:
+    """Of an SQLite file there is nothing but a full copy."""
+    for kind in ("incremental", "binlogs"):
+        refused = books("db", "backup", kind)
+        would = books("db", "backup", kind, "--dry-run")
+        assert (would.code, would.one_line()) == (refused.code, refused.one_line())
+        assert refused.code == 2
+
+
 def test_backup_without_a_word_is_a_full_one(books: Program) -> None:
     would = books("db", "backup", "--dry-run", "--json").json()
     assert would["kind"] == "full"

@@ -141,6 +141,21 @@ def test_stdout_is_no_place_for_a_file(
         assert "is where this command's own answer goes" in said
 
 
+def test_a_file_on_stdout_is_the_file_that_is_named(migrated: Program) -> None:
+    """In a locale without them, letters stood there as ``\\u4e1c``, and the log's hashes were of other texts."""
+    assert migrated("config", "set", "x.greeting", "Grüße, 东").code == 0
+    assert migrated("audit", "export", "-o", "named").code == 0
+    for encoding in ("latin-1", "ascii", "utf-8"):
+        printed = subprocess.run(
+            migrated.command("audit", "export"),
+            cwd=migrated.folder,
+            env=migrated.environ | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=True,
+        ).stdout
+        assert printed == (migrated.folder / "named").read_bytes()
+
+
 def test_a_device_is_written_into() -> None:
     with written_aside(Path("/dev/null")) as aside:
         assert aside == Path("/dev/null")

@@ -226,7 +226,7 @@ def on_a_full_disk(program: Program, *words: str) -> str:
     return line
 
 
-FULL = "error: stdout cannot be written (No space left on device); what the"
+FULL = "error: stdout cannot be written (No space left on device); the answer is lost or cut off"
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)])

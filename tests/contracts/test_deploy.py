@@ -305,6 +305,24 @@ def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
     assert chain.height == height
 
 
+def test_an_earlier_file_is_not_believed(deployer: Deployer, keys: list[Any]) -> None:
+    """DP-02, DP-04: transactions it names that made nothing, or something else, are looked for anew."""
+    from brownie import web3
+
+    first = deployer.run()
+    forged = {}
+    others = [each["tx_hash"] for each in first["contracts"].values()]
+    for name, tx_hash in zip(first["contracts"], [*others[1:], "0x" + 32 * "00"], strict=True):
+        forged[name] = {**first["contracts"][name], "tx_hash": tx_hash}
+    for name in ("CarbonCredit", "VppSettlement"):
+        call = request("eth_getTransactionByHash", [first["contracts"][name]["tx_hash"]])
+        message = {"from": keys[0].address, "to": call["to"], "data": call["input"]}
+        again = request("eth_sendTransaction", [{**message, "gas": hex(12_000_000)}])
+        assert web3.eth.wait_for_transaction_receipt(again)["status"] == 0
+        forged[name]["tx_hash"] = again
+    assert Deployer(deployer.project, web3, deployer.plan, forged).run() == first
+
+
 def test_a_run_that_was_cut_off_is_finished(deployer: Deployer, chain: Any) -> None:
     """DP-02: what is missing is done, the rest is left."""
     for library in ("Register", "Oversight"):
@@ -394,7 +412,7 @@ def test_a_registrar_without_a_key(deployer: Deployer) -> None:
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 37, 255])
-def test_a_currency_without_cents(deployer: Deployer, accounts: Any, decimals: int) -> None:
+def test_a_currency_without_cents(deployer: Deployer, decimals: int) -> None:
     """DP-05: what the constructor would refuse, and an account without code."""
     plan = deployer.plan
     deployer.plan = replace(plan, currency=private_key(9).address)

@@ -8,7 +8,6 @@ from sqlalchemy import text
 from ledger.errors import Refused
 from ledger.models import AuditLog, SettlementTrade, VppSettlementBatch, VppTradingRecord
 from ledger.models.settlement import BatchState
-from ledger.reconcile import reconcile
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.sites import apply_site
@@ -17,7 +16,6 @@ from tests.flows.test_settling import (
     HOURLY_PROPOSED,
     PLANT,
     SECOND,
-    fund,
     settle_alone,
     statuses,
     take,
@@ -42,7 +40,7 @@ def funded(park: Park) -> Park:
     park.mirror.run_until("head")
     park = opened(park, settling=HOURLY_PROPOSED)
     for account in (PLANT, BUYER, SECOND):
-        fund(park, account, 10_000)
+        park.fund(account, 10_000)
     return park
 
 
@@ -52,11 +50,6 @@ def finish(park: Park) -> None:
     park.mirror_final()
     finalize_due(park.chain)
     park.mirror_final()
-
-
-def differences(park: Park) -> list[str]:
-    report = reconcile(park.db, park.chain.client, park.chain.deployment)
-    return [line for rule in report.rules for line in rule.differences]
 
 
 def test_a_trade_by_itself_is_paid_once(both: Park) -> None:
@@ -74,7 +67,7 @@ def test_a_trade_by_itself_is_paid_once(both: Park) -> None:
     assert (record.id, record.status.value) == (1, "executed")
     assert park.rows(VppSettlementBatch) == []
     assert len(park.rows(SettlementTrade)) == 1
-    assert differences(park) == []
+    assert park.differences() == []
 
 
 @pytest.mark.parametrize("when", ["proposed", "final"])
@@ -91,7 +84,7 @@ def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
         finish(park)
     assert [row.state for row in park.rows(VppSettlementBatch)] == [BatchState.FINALIZED] * 2
     assert statuses(park) == ["executed", "executed"]
-    assert differences(park) == []
+    assert park.differences() == []
     entry = park.rows(AuditLog)[-1]
     assert entry.action == "settlement.account"
     assert (entry.old_values, entry.new_values) == (
@@ -106,7 +99,7 @@ def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
     park.mirror_final()
     finish(park)
     assert statuses(park) == ["executed"] * 3
-    assert differences(park) == []
+    assert park.differences() == []
 
 
 def test_an_account_that_was_changed_by_hand_is_a_difference(park: Park) -> None:
@@ -121,7 +114,7 @@ def test_an_account_that_was_changed_by_hand_is_a_difference(park: Park) -> None
             text("UPDATE vpp_settlement_accounts SET address = :new WHERE address = :old"),
             {"new": SECOND, "old": PLANT},
         )
-    assert differences(park) == [f"trade 1: seller is {SECOND}, the chain says {PLANT}"]
+    assert park.differences() == [f"trade 1: seller is {SECOND}, the chain says {PLANT}"]
 
 
 def edit(park: Park, number: int, **values: object) -> None:
@@ -144,7 +137,7 @@ def test_a_trade_that_is_edited_on_its_way_is_not_paid_twice(park: Park) -> None
         finish(park)
     assert [row.id for row in park.rows(VppTradingRecord)] == [1]
     assert park.rows(VppSettlementBatch) == []
-    assert differences(park) == [
+    assert park.differences() == [
         "trade 1: quantity is 5.000, the chain says 1",
         "trade 1: total_value is 5.00, the chain says 1.00",
     ]
@@ -166,7 +159,7 @@ def test_a_trade_that_was_edited_afterwards_holds_up_no_other(park: Park) -> Non
         (1, "executed"),
         (2, "executed"),
     ]
-    assert {line.partition(":")[0] for line in differences(park)} == {"trade 1"}
+    assert {line.partition(":")[0] for line in park.differences()} == {"trade 1"}
 
 
 def test_a_trade_on_its_way_cannot_be_cancelled(park: Park) -> None:
@@ -179,4 +172,4 @@ def test_a_trade_on_its_way_cannot_be_cancelled(park: Park) -> None:
     automine(park, on=True)
     park.mirror_final()
     assert statuses(park) == ["executed"]
-    assert differences(park) == []
+    assert park.differences() == []

@@ -37,8 +37,8 @@ from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
 from ledger.settling import Way
 from tests.support import ticks
-from tests.support.backup import back_up
 from tests.support.chain import PARTIES, SITE_CODE
+from tests.support.copied import back_up
 from tests.support.forms import rest
 from tests.support.park import PROJECT, Park
 from tests.support.sending import automine, sent

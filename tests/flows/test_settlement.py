@@ -26,7 +26,6 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
-from ledger.reconcile import reconcile
 from ledger.settlement import batches, escrow, netting, planning
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.planning import Scope
@@ -362,8 +361,7 @@ def test_ours_fails_in_a_block_and_somebody_else_finalises(funded: Park, first: 
     intent = funded.intent(batch.finalize_key or "")
     assert intent.state is IntentState.CONFIRMED
     assert intent.tx_hash != tx_hash
-    report = reconcile(funded.db, client, node.deployment)
-    assert [rule for rule in report.rules if not rule.ok] == []
+    assert funded.differences() == []
 
 
 def test_a_window_that_the_chain_finds_open(funded: Park) -> None:

@@ -25,7 +25,6 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
-from ledger.reconcile import reconcile
 from ledger.settlement import cancel, escrow, shortfalls, singles
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
@@ -75,12 +74,6 @@ def _with_two_plants(park: Park) -> Park:
     return opened(park, settling=HOURLY)
 
 
-def fund(park: Park, account: str, cents: int) -> None:
-    escrow.mint_test_currency(park.chain, account, cents)
-    escrow.deposit(park.chain, account, account, cents)
-    park.mirror.run_until("head")
-
-
 def take(park: Park, lines: Sequence[str]) -> None:
     """Import rows: plant, side, quantity, price, total, minutes after midnight, credit."""
     text = [",".join((*COLUMNS, "credit"))]
@@ -126,18 +119,9 @@ def balances(park: Park, asset: int = 0) -> dict[str, int]:
     }
 
 
-def differences(park: Park) -> list[str]:
-    report = reconcile(park.db, park.node.client, park.node.deployment)
-    return [text for rule in report.rules for text in rule.differences]
-
-
-def holds(park: Park) -> None:
-    assert differences(park) == []
-
-
 def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: Park) -> None:
     two = two_on_both
-    fund(two, BUYER, 10_00)
+    two.fund(BUYER, 10_00)
     take(
         two,
         [
@@ -172,7 +156,7 @@ def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: 
     ]
     assert statuses(two) == ["executed", "pending", "executed", "executed", "executed"]
     assert balances(two) == {PLANT: 2_75, SECOND: 3_00, BUYER: 4_25}
-    holds(two)
+    assert two.differences() == []
     with two.db.read() as session:
         story = story_of(session, "trade:2")
     assert "second has 0.00 of the currency in escrow and owes 1.00" in story.happened[0]
@@ -182,12 +166,12 @@ def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: 
     assert balances(two) == {PLANT: 2_75, SECOND: 2_00, BUYER: 5_25}
     assert two.count(VppTradeShortfall) == 0
     assert plan_round(two.chain).batches == ()
-    holds(two)
+    assert two.differences() == []
 
 
 def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
     two = two_on_both
-    fund(two, BUYER, 1_00)
+    two.fund(BUYER, 1_00)
     take(two, ["second buy 1.000 2.0000 2.00 5", "plant sell 1.000 1.0000 1.00 6"])
     impatient = opened(two, settling=replace(HOURLY, debtor_hours=1))
     settle(impatient)
@@ -202,8 +186,8 @@ def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
         story = story_of(session, "trade:1")
     assert (story.state, len(story.happened)) == ("failed", 2)
     assert story.to_do == "pay in, then: truetonne settle retry trade:1"
-    holds(two)
-    fund(two, SECOND, 2_00)
+    assert two.differences() == []
+    two.fund(SECOND, 2_00)
     settle(impatient)
     assert statuses(two) == ["failed", "executed"]  # only a person opens it again
     assert two.db.run(lambda session: shortfalls.reopen(session, 1, "paid")) == MARKET
@@ -211,7 +195,7 @@ def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
         two.db.run(lambda session: shortfalls.reopen(session, 2, "x"))
     settle(impatient)
     assert statuses(two) == ["executed"] * 2
-    holds(two)
+    assert two.differences() == []
 
 
 @pytest.mark.parametrize("way", rest([Way.AUTO, Way.PROPOSED], Way.PROPOSED))
@@ -219,7 +203,7 @@ def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
     asset = two.node.issue(5_000, 0)
     two.mirror_final()
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
-    fund(two, BUYER, 200_00)
+    two.fund(BUYER, 200_00)
     take(
         two,
         [
@@ -243,17 +227,17 @@ def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
     )
     assert [item.cost.refusal for item in found.batches] == [None, None]
     plan_round(door.chain)
-    holds(two)  # what is planned agrees with its trades, with an intent or without
+    # What is planned agrees with its trades, with an intent or without.
+    assert two.differences() == []
     with two.db.write() as session:
         batch = session.scalars(select(VppSettlementBatch).filter_by(asset=asset)).one()
         kept, batch.credit_nets = batch.credit_nets, ["1", "-1"]
-    assert [text for text in differences(two) if "credit_nets" in text]
+    assert [text for text in two.differences() if "credit_nets" in text]
     with two.db.write() as session:
         session.get_one(VppSettlementBatch, batch.id).credit_nets = kept
     settle(door)
     if way is Way.PROPOSED:
-        two.node.later(WINDOW_S + 1)
-        two.node.mine(1)
+        two.node.pass_window()
         hashes = finalize_due(door.chain)
         two.mirror_final()
         receipts = [two.node.client.receipt(tx_hash) for tx_hash in hashes]
@@ -266,17 +250,17 @@ def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
     assert statuses(two) == ["executed", "executed", "pending", "executed"]
     assert balances(two) == {PLANT: 97_62, BUYER: 102_38}
     assert balances(two, asset) == {PLANT: 1_800, BUYER: 1_200}
-    holds(two)
+    assert two.differences() == []
     escrow.withdraw_credits(two.chain, BUYER, BUYER, asset, 1_200)
     two.mirror_final()
     assert balances(two, asset) == {PLANT: 1_800}
-    holds(two)
+    assert two.differences() == []
 
 
 def test_a_trade_by_itself_once_whatever_crashes(
     two: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fund(two, BUYER, 100_00)
+    two.fund(BUYER, 100_00)
     asset = two.node.issue(50_000, 0)
     two.mirror_final()
     escrow.deposit_credits(two.chain, PLANT, asset, 50_000)
@@ -305,13 +289,13 @@ def test_a_trade_by_itself_once_whatever_crashes(
     assert balances(two) == {PLANT: 2_00 * number, BUYER: 100_00 - 2_00 * number}
     assert balances(two, asset) == {PLANT: 50_000 - 1_000 * number, BUYER: 1_000 * number}
     assert two.count(VppSettlementItem) == 0
-    holds(two)
+    assert two.differences() == []
 
 
 def test_a_single_trade_and_a_batch_that_miss_each_other(two_on_both: Park) -> None:
     """A planner that saw old rows: the contract takes the trade once, and the batch is withdrawn."""
     two = two_on_both
-    fund(two, BUYER, 10_00)
+    two.fund(BUYER, 10_00)
     take(two, ["plant sell 1.000 2.0000 2.00 1", "plant sell 1.000 1.0000 1.00 2"])
     key = two.db.run(lambda session: singles.plan_single(session, two.chain, 1))
     with pytest.raises(Refused, match="on its way to be settled"):
@@ -337,7 +321,7 @@ def test_a_single_trade_and_a_batch_that_miss_each_other(two_on_both: Park) -> N
     assert [row.state.value for row in two.rows(VppSettlementBatch)] == ["failed", "finalized"]
     assert two.intent(key).state is IntentState.CONFIRMED
     assert balances(two) == {PLANT: 3_00, BUYER: 7_00}
-    holds(two)
+    assert two.differences() == []
     with two.db.read() as session:
         assert story_of(session, "1").state == "failed"
         assert "settleOne final" in story_of(session, "trade:1").happened[-1]
@@ -345,14 +329,14 @@ def test_a_single_trade_and_a_batch_that_miss_each_other(two_on_both: Park) -> N
 
 
 def test_signatures_hold_by_the_clock_of_a_chain_that_is_ahead(two: Park) -> None:
-    fund(two, BUYER, 10_00)
+    two.fund(BUYER, 10_00)
     two.node.later(7 * 24 * 3600)
     two.node.mine(1)
     two.mirror_final()
     take(two, ["plant sell 1.000 1.0000 1.00 5"])
     settle(opened(two, settling=replace(HOURLY, way=Way.COSIGNED)))
     assert statuses(two) == ["executed"]
-    holds(two)
+    assert two.differences() == []
 
 
 def test_a_co_signed_batch_is_planned_before_anything_is_mirrored(park: Park) -> None:
@@ -366,14 +350,14 @@ def test_a_co_signed_batch_is_planned_before_anything_is_mirrored(park: Park) ->
     assert planned.cosigned
     settle(door)
     assert statuses(park) == ["executed"]
-    holds(park)
+    assert park.differences() == []
 
 
 def test_a_trade_says_why_its_last_batch_failed(two: Park) -> None:
     asset = two.node.issue(5_000, 0)
     two.mirror_final()
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
-    fund(two, BUYER, 200_00)
+    two.fund(BUYER, 200_00)
     take(two, ["plant sell 1.000 1.0000 1.00 5", f"plant sell 1.000 80.0000 80.00 5 {asset}"])
     door = opened(two, settling=HOURLY_PROPOSED)
     plan_batches(door.chain)
@@ -399,7 +383,7 @@ def test_trades_of_credits_that_do_not_move_wait_for_them(two_on_both: Park, how
     asset = two.node.issue(5_000, 0, **({"expires_at": late} if how == "expire" else {}))
     two.mirror.run_until("head")
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
-    fund(two, BUYER, 200_00)
+    two.fund(BUYER, 200_00)
     take(two, [f"plant sell 1 10.0000 10.00 {n} {asset}" for n in (0, 1)])
     if how == "suspend":
         two.node.act("pauser", CREDIT, "suspend", [asset])
@@ -434,11 +418,11 @@ def test_trades_of_credits_that_do_not_move_wait_for_them(two_on_both: Park, how
         two.mirror_final()
         settle(two)
         assert statuses(two) == ["executed"] * 3
-    holds(two)
+    assert two.differences() == []
 
 
 def test_a_preview_says_what_the_contract_would_refuse(two: Park) -> None:
-    fund(two, BUYER, 10_00)
+    two.fund(BUYER, 10_00)
     take(two, ["plant sell 1.000 2.0000 2.00 1"])
     two.node.act("pauser", SETTLEMENT, "pause", [])
     (batch,) = preview(two.chain).batches
@@ -450,7 +434,7 @@ def test_a_preview_says_what_the_contract_would_refuse(two: Park) -> None:
 
 def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
     """What the books alone allow, a pause may still refuse; nothing of the rehearsal is kept."""
-    fund(two, BUYER, 10_00)
+    two.fund(BUYER, 10_00)
     take(two, ["plant sell 1.000 2.0000 2.00 1"])
 
     def plan(session: Session) -> ChainIntent:
@@ -473,7 +457,7 @@ def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
 def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> None:
     """What other programs wrote, or an account that is the market's own by now: it waits, and says why."""
     park = two_on_both
-    fund(park, BUYER, 100_00)
+    park.fund(BUYER, 100_00)
     take(park, [f"plant sell {n} 1.0000 {n}.00 {60 * n}" for n in (1, 2, 3)])
     take(park, ["second sell 4 1.0000 4.00 240"])
     with park.db.write() as session:
@@ -536,11 +520,12 @@ def test_a_trade_of_one_account_with_itself_is_refused(two: Park) -> None:
 def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
     two: Park, how: str
 ) -> None:
+    two.node.mine(1)  # the chain that is copied may be as old as the session
     late = two.node.client.block("latest").timestamp + 1_000  # type: ignore[union-attr]
     asset = two.node.issue(5_000, 0, **({"expires_at": late} if how == "expire" else {}))
     two.mirror.run_until("head")
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
-    fund(two, BUYER, 200_00)
+    two.fund(BUYER, 200_00)
     park = opened(two, settling=HOURLY_PROPOSED)
     take(park, [f"plant sell 1 10.0000 10.00 0 {asset}", "second sell 2 1.0000 2.00 60"])
     settle(park)
@@ -581,7 +566,7 @@ def test_credits_that_stopped_moving_since_the_mirror_looked(two: Park) -> None:
     asset = two.node.issue(5_000, 0)
     two.mirror.run_until("head")
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
-    fund(two, BUYER, 200_00)
+    two.fund(BUYER, 200_00)
     park = opened(two, settling=HOURLY_PROPOSED)
     take(park, [f"plant sell 1 10.0000 10.00 0 {asset}"])
     settle(park)
@@ -603,7 +588,7 @@ def test_a_batch_that_is_cancelled_just_before_it_is_finalised_holds_nobody_up(
     asset = two.node.issue(5_000, 0)
     two.mirror.run_until("head")
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
-    fund(two, BUYER, 200_00)
+    two.fund(BUYER, 200_00)
     park = opened(two, settling=HOURLY_PROPOSED)
     take(park, [f"plant sell 1 10.0000 10.00 0 {asset}"])
     settle(park)

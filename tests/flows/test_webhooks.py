@@ -30,8 +30,8 @@ from ledger.sealing import load_sealer
 from ledger.settings import load_settings
 from ledger.webhooks import delivering, endpoints, outbox, posting, targets, telling
 from ledger.webhooks.telling import TYPES
-from tests.support.backup import back_up
 from tests.support.chain import PARTIES
+from tests.support.copied import back_up
 from tests.support.listener import Heard, Listener, listening
 from tests.support.park import Park
 from tests.support.waiting import until

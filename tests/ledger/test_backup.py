@@ -28,7 +28,7 @@ from ledger.backup.planning import Wanted, plan
 from ledger.backup.restoring import restore
 from ledger.backup.store import Store
 from ledger.backup.stream import BackupDamaged
-from ledger.backup.taking import follow, take
+from ledger.backup.taking import follow, require_base, take
 from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import DependencyDown, NotFound, Refused
@@ -311,7 +311,14 @@ def test_a_server_that_was_reset_needs_a_full_copy(source: LoggingServer, tmp_pa
         take(source.db, folder, Kind.INCREMENTAL, now())
     with pytest.raises(NeedsFull, match="no backup yet"):
         follow(source.db, folder)
+    for known in (None, folder):  # a rehearsal says the same
+        with pytest.raises(NeedsFull, match="no full backup yet"):
+            require_base(source.db, known, Kind.INCREMENTAL)
+        with pytest.raises(NeedsFull, match="no backup yet"):
+            require_base(source.db, known, Kind.BINLOG)
     take(source.db, folder, Kind.FULL, now())
+    for kind in Kind:
+        require_base(source.db, folder, kind)
     source("RESET MASTER", f"INSERT INTO {DATABASE}.t (v) VALUES ('x')")
     for again in (
         lambda: take(source.db, folder, Kind.INCREMENTAL, now()),

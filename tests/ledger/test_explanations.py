@@ -53,7 +53,9 @@ def test_every_error_is_explained_with_its_values(contract: str) -> None:
             "unknown (0 is money, and no batch).",
         ),
         ("AlreadySettled(seq=5)", "Trade 5 is settled already, or in a batch that is open."),
-        ("BatchNotOpen(batchId=7, status=2)", "Settlement batch 7 is finalized: it is over."),
+        ("BatchNotOpen(batchId=7, status=2)", "Settlement batch 7 is finalized, not open."),
+        ("BatchNotOpen(batchId=9, status=0)", "Settlement batch 9 is unknown, not open."),
+        ("NotActive(batchId=9, status=0)", "Batch 9 is unknown, not active."),
         (
             "ClaimExpired(deadline=1388534400)",
             "The verifier's signature was good until 2014-01-01 00:00:00 UTC.",

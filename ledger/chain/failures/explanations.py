@@ -20,8 +20,8 @@ _NAMED = re.compile(r"\b([A-Z][A-Za-z0-9]+)\(")
 _PLACE = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
 _SHOWN_MAX = 120
 """Characters of a value that are shown: a text of a contract's caller may be long."""
-CREDIT_STATUS = ("none", "active", "suspended", "disputed", "cancelled", "expired")
-SETTLEMENT_STATUS = ("none", "proposed", "finalized", "cancelled", "disputed")
+CREDIT_STATUS = ("unknown", "active", "suspended", "disputed", "cancelled", "expired")
+SETTLEMENT_STATUS = ("unknown", "proposed", "finalized", "cancelled", "disputed")
 _CREDIT_STATUS_CHINESE = ("不存在", "有效", "已暂停", "有争议", "已作废", "已到期")
 _SETTLEMENT_STATUS_CHINESE = ("不存在", "已提交", "已结算", "已作废", "有争议")
 _Form = Callable[[str], str]

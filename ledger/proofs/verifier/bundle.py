@@ -46,9 +46,8 @@ def parse_bundle(text: str) -> dict[str, Any]:
     require(fits, "an ancestor leads nowhere, or a block is not in the bundle")
     if readings is not None:
         meters, rows, proofs = map(readings.get, ("meters", "rows", "proofs"))
-        fits = rows and (proofs is None or len(proofs) == len(rows))
-        once = len(set(meters)) == len(meters)
-        fits = fits and once and {row[0] for row in rows} == set(range(len(meters)))
+        fits = {row[0] for row in rows} == {*range(len(meters))} and len({*meters}) == len(meters)
+        fits = fits and rows and (proofs is None or len(proofs) == len(rows))
         require(fits, "meters, rows and proofs of the readings do not belong together")
     return bundle
 

@@ -28,7 +28,7 @@ def times(park: Park, batch: int) -> tuple[int, ...]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def batches(park: Park, credit: Any) -> None:
+def batches(park: Park) -> None:
     """Two batches of the first site, with free time before both."""
     issue(park, 100, 200)
     issue(park, 300, 400)
@@ -122,7 +122,7 @@ def test_backfill(park: Park, credit: Any) -> None:
     ]
 
 
-def test_before_the_first_batch(park: Park, credit: Any) -> None:
+def test_before_the_first_batch(park: Park) -> None:
     """CC-22: from the beginning of time."""
     issue(park, 0, 100, 1)
     assert (times(park, FIRST), times(park, THIRD)) == ((100, 200, 100), (0, 100, 0))
@@ -140,7 +140,7 @@ def test_the_end_of_time_moves_on(park: Park) -> None:
     assert times(park, FIFTH) == (400, 450, 400)
 
 
-def test_no_second_is_issued_upon_twice(park: Park, credit: Any) -> None:
+def test_no_second_is_issued_upon_twice(park: Park) -> None:
     """CC-22: whatever is tried, what is accepted is free and what is free is accepted."""
     chance = random.Random(3)
     used = set(range(100, 200)) | set(range(300, 400))

@@ -116,7 +116,7 @@ def test_another_list_has_another_head(park: Park, credit: Any) -> None:
         assert sealed(swapped) != head
 
 
-def test_events_tell_everything(park: Park, credit: Any) -> None:
+def test_events_tell_everything(park: Park) -> None:
     """CC-62: registers, totals, gaps, statuses, deficits and balances, from the logs alone."""
     live(park)
     ledger = compare_with_storage(park)

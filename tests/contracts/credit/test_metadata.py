@@ -14,7 +14,7 @@ WEEK_S = 7 * 86_400
 
 
 @pytest.fixture(scope="module", autouse=True)
-def batches(park: Park, credit: Any) -> None:
+def batches(park: Park) -> None:
     """A batch that expires and one that does not, with large and small numbers."""
     park.issue(amount=123_851, periodStart=100, periodEnd=1_704_063_600, expiresAt=EXPIRY_S)
     park.issue(amount=1, periodStart=1_704_063_600, periodEnd=1_704_063_601)

@@ -23,7 +23,7 @@ DAY_S = 86_400
 
 
 @pytest.fixture(scope="module", autouse=True)
-def batches(park: Park, credit: Any) -> None:
+def batches(park: Park) -> None:
     """Two batches of the owner."""
     park.issue(amount=1000, periodStart=100, periodEnd=200)
     park.issue(amount=1000, periodStart=200, periodEnd=300)

@@ -21,7 +21,7 @@ BATCH = (1 << 32) + 1
 
 
 @pytest.fixture(scope="module", autouse=True)
-def batch(park: Park, credit: Any) -> None:
+def batch(park: Park) -> None:
     """A batch of the buyer."""
     park.issue(amount=1000, periodStart=100, periodEnd=200, recipient=park.buyer.address)
 

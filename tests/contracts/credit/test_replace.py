@@ -71,7 +71,7 @@ def test_a_key_and_an_amount_are_needed(park: Park) -> None:
     assert refused(park, GOOD, WRONG, 0) == ("ZeroAmount",)
 
 
-def test_no_more_than_the_deficit(park: Park, credit: Any) -> None:
+def test_no_more_than_the_deficit(park: Park) -> None:
     """CC-58: in all, and nothing for a batch that has none."""
     assert refused(park, GOOD, WRONG, 121) == ("AboveDeficit", 121, 120)
     assert refused(park, GOOD, GOOD, 1) == ("AboveDeficit", 1, 0)

@@ -42,7 +42,7 @@ def test_an_amount_is_needed(park: Park) -> None:
     assert refused(park, KEY, BATCH, 0, NO_DETAILS) == ("ZeroAmount",)
 
 
-def test_no_more_than_the_balance(park: Park, credit: Any) -> None:
+def test_no_more_than_the_balance(park: Park) -> None:
     """CC-40: the holder's own, whatever others hold of the batch."""
     short = ("ERC1155InsufficientBalance", park.owner.address, 600, 601, BATCH)
     assert refused(park, KEY, BATCH, 601, NO_DETAILS) == short

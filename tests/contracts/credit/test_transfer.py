@@ -10,7 +10,7 @@ FIRST, SECOND = (1 << 32) + 1, (1 << 32) + 2
 
 
 @pytest.fixture(scope="module", autouse=True)
-def batches(park: Park, credit: Any) -> None:
+def batches(park: Park) -> None:
     """Two batches of the owner."""
     park.issue(amount=1000, periodStart=100, periodEnd=200)
     park.issue(amount=2000, periodStart=200, periodEnd=300)

@@ -23,7 +23,7 @@ TREE = Evidence(*EVERY)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def batches(park: Park, credit: Any) -> None:
+def batches(park: Park) -> None:
     """A batch on seven readings and one on a single reading."""
     park.issue(evidenceRoot=TREE.root, periodStart=100, periodEnd=200)
     park.issue(evidenceRoot=Evidence(EVERY[0]).root, periodStart=200, periodEnd=300)

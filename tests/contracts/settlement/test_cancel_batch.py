@@ -19,14 +19,9 @@ from tests.contracts.park import (
     refusal,
 )
 
+pytestmark = pytest.mark.usefixtures("three_with_money")
+
 KEY = b"\x01" * 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def money(park: Park) -> None:
-    """Three accounts with 100.00 each."""
-    for account in (park.buyer, park.owner, park.market):
-        park.deposit(account, 10_000)
 
 
 @pytest.fixture
@@ -132,10 +127,8 @@ def test_pauses_add_up(park: Park, settlement: Any, batch: Batch) -> None:
 def test_a_pause_within_a_long_window(park: Park, batch: Batch) -> None:
     """VS-34: however long a pause holds, the window is over for the time-out first."""
     long = park.settlement_in(park.currency, window=3 * TIMEOUT_S)
-    park.currency.mint(park.market, 30_000, {"from": park.market})
-    park.currency.approve(long, 30_000, {"from": park.market})
     for account in (park.buyer, park.owner, park.market):
-        long.deposit(account, 10_000, {"from": park.market})
+        park.deposit(account, 10_000, long)
     arguments = (park.new_key(), batch.asset, batch.accounts, batch.words)
     long.proposeBatch(*arguments, {"from": park.operator})
     long.pause({"from": park.pauser})
@@ -245,7 +238,7 @@ def test_cancel_batch(park: Park, settlement: Any, batch: Batch) -> None:
     assert {seq for seq in range(600) if settlement.isSettled(seq)} == {249, 254, 257}
 
 
-def test_a_cancelled_batch_may_come_again(park: Park, settlement: Any, batch: Batch) -> None:
+def test_a_cancelled_batch_may_come_again(park: Park, batch: Batch) -> None:
     """VS-16, VS-22: under another key, as if it had never been there."""
     park.propose(batch)
     first = park.escrow()
@@ -259,7 +252,7 @@ def test_a_cancelled_batch_may_come_again(park: Park, settlement: Any, batch: Ba
     assert park.escrow() == expected
 
 
-def test_cancel_batch_of_credits(park: Park, settlement: Any, batch: Batch) -> None:
+def test_cancel_batch_of_credits(park: Park, batch: Batch) -> None:
     """VS-22, VS-24: both legs, exactly."""
     park.deposit_credits(park.owner, 2_000_000)
     park.deposit_credits(park.market, 2_000_000)

@@ -120,7 +120,7 @@ def test_a_pause_stops_it(park: Park, settlement: Any) -> None:
     assert error == ("EnforcedPause",)
 
 
-def test_a_deposit(park: Park, settlement: Any) -> None:
+def test_a_deposit(park: Park) -> None:
     """VS-04, VS-07: to the sender's balance; event and every balance."""
     tx = send(park, ASSET, 300)
     assert event(tx, "CreditsDeposited") == {
@@ -136,7 +136,7 @@ def test_a_deposit(park: Park, settlement: Any) -> None:
     assert park.escrow() == {}
 
 
-def test_a_deposit_for_another(park: Park, settlement: Any) -> None:
+def test_a_deposit_for_another(park: Park) -> None:
     """VS-07: whom the data names; the payer is the holder, whoever sends."""
     park.credits.setApprovalForAll(park.stranger, True, {"from": park.owner})
     data = encode(["address"], [park.buyer.address])

@@ -25,15 +25,15 @@ from tests.contracts.park import (
     refusal,
 )
 
+pytestmark = pytest.mark.usefixtures("three_with_money")
+
 KEY = b"\x01" * 32
 NO_DISPUTE = (ZERO, 0, 0)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def money(park: Park) -> None:
-    """Three accounts with 100.00 each; the owner with 1,000 kg."""
-    for account in (park.buyer, park.owner, park.market):
-        park.deposit(account, 10_000)
+def credits_(park: Park) -> None:
+    """The owner has 1,000 kg in escrow."""
     park.deposit_credits(park.owner, 1000)
 
 
@@ -337,7 +337,7 @@ def test_cancel_a_disputed_batch(park: Park, settlement: Any, batch: Batch, who:
     assert settlement.nextToFinalize() == 2
 
 
-def test_frozen_credits_end_a_dispute(park: Park, settlement: Any, batch: Batch) -> None:
+def test_frozen_credits_end_a_dispute(park: Park, batch: Batch) -> None:
     """VS-25, VS-53: anyone cancels, at once, and the bond goes back."""
     before = park.escrow()
     park.propose(batch, KEY)

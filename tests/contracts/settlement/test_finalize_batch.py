@@ -17,14 +17,9 @@ from tests.contracts.park import (
     refusal,
 )
 
+pytestmark = pytest.mark.usefixtures("three_with_money")
+
 KEY = b"\x01" * 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def money(park: Park) -> None:
-    """Three accounts with 100.00 each."""
-    for account in (park.buyer, park.owner, park.market):
-        park.deposit(account, 10_000)
 
 
 def trade_of(park: Park, seq: int, cents: int = 100) -> Batch:
@@ -189,7 +184,7 @@ def test_finalize_batch(park: Park, settlement: Any, batch: Batch) -> None:
     assert park.escrow() == {park.buyer: 8000, park.owner: 12_500, park.market: 9500}
 
 
-def test_credits_are_transferable(park: Park, settlement: Any) -> None:
+def test_credits_are_transferable(park: Park) -> None:
     """VS-25: at finalization too; a batch of cash does not mind."""
     park.deposit_credits(park.owner, 1000)
     trade = TradeOf(1, park.buyer.address, park.owner.address, 1000, 10)

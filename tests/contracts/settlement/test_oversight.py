@@ -10,7 +10,7 @@ ADMIN_ROLE = bytes(32)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def money(park: Park, settlement: Any) -> None:
+def money(park: Park) -> None:
     """The buyer has 100.00 in escrow."""
     park.deposit(park.buyer, 10_000)
 

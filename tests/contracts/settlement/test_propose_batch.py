@@ -18,15 +18,10 @@ from tests.contracts.park import (
     refusal,
 )
 
+pytestmark = pytest.mark.usefixtures("three_with_money")
+
 KEY = b"\x01" * 32
 SEQ = 2**40
-
-
-@pytest.fixture(scope="module", autouse=True)
-def money(park: Park) -> None:
-    """Three accounts with 100.00 each."""
-    for account in (park.buyer, park.owner, park.market):
-        park.deposit(account, 10_000)
 
 
 @pytest.fixture
@@ -151,7 +146,7 @@ def test_the_lowest_repeated_trade_is_named(park: Park, batch: Batch) -> None:
     assert error == ("AlreadySettled", SEQ)
 
 
-def test_a_debtor_has_what_it_owes(park: Park, batch: Batch) -> None:
+def test_a_debtor_has_what_it_owes(park: Park) -> None:
     """VS-17: to the cent, on the whole and not trade by trade."""
     buyer, owner, market = (each.address for each in (park.buyer, park.owner, park.market))
     # The buyer owes 150.00 and has 60.00 coming: 90.00 of its 100.00.
@@ -193,7 +188,7 @@ def test_a_total_that_does_not_fit_is_refused(park: Park) -> None:
         assert error == ("WrongTotal", SEQ, cut, trade.cents)
 
 
-def test_credits_are_transferable(park: Park, settlement: Any, batch: Batch) -> None:
+def test_credits_are_transferable(park: Park, batch: Batch) -> None:
     """VS-25: frozen ones are not, nor what no batch of credits has as its number."""
     park.deposit_credits(park.owner, 10_000_000)
     park.credits.freeze(ASSET, True, {"from": park.stranger})
@@ -203,7 +198,7 @@ def test_credits_are_transferable(park: Park, settlement: Any, batch: Batch) -> 
         assert refused(park, KEY, accounts, words, asset=asset) == ("AssetNotTransferable", asset)
 
 
-def test_a_debtor_has_the_credits(park: Park, settlement: Any) -> None:
+def test_a_debtor_has_the_credits(park: Park) -> None:
     """VS-17, VS-24: to the kilogram, on the whole; those of another batch do not count."""
     buyer, owner = park.buyer.address, park.owner.address
     park.deposit_credits(park.owner, 999)

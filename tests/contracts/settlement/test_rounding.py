@@ -49,7 +49,7 @@ def samples() -> list[tuple[int, int]]:
         (1_234_567, -12_345, -152_407),
     ],
 )
-def test_by_hand(park: Park, quantity: int, price: int, cents: int) -> None:
+def test_by_hand(quantity: int, price: int, cents: int) -> None:
     """VS-15: half a cent goes away from zero, on either side."""
     assert decimal_cents(quantity, price) == cents == round_half_away(quantity, price)
 

@@ -22,16 +22,10 @@ from tests.contracts.park import (
     refusal,
 )
 
+pytestmark = pytest.mark.usefixtures("three_with_money", "three_with_credits")
+
 KEY = b"\x01" * 32
 SEQ = 700
-
-
-@pytest.fixture(scope="module", autouse=True)
-def money(park: Park) -> None:
-    """Three accounts with 100.00 and 1,000 kg each."""
-    for account in (park.buyer, park.owner, park.market):
-        park.deposit(account, 10_000)
-        park.deposit_credits(account, 1000)
 
 
 @pytest.fixture
@@ -192,7 +186,7 @@ def test_a_settlement_comes_once(park: Park, batch: Batch) -> None:
     assert error == ("KeyUsed", KEY)
 
 
-def test_a_debtor_has_what_it_owes(park: Park, batch: Batch) -> None:
+def test_a_debtor_has_what_it_owes(park: Park) -> None:
     """VS-17, VS-24: in cash and in credits, or nothing moves."""
     buyer, owner = park.buyer.address, park.owner.address
     dear = Batch([TradeOf(1, buyer, owner, 1000, 1_000_100)])

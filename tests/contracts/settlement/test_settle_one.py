@@ -89,7 +89,7 @@ def test_credits_are_transferable(park: Park, trade: TradeOf) -> None:
     assert refused(park, trade, asset=2**64) == ("AssetNotTransferable", 2**64)
 
 
-def test_both_have_what_they_give(park: Park, trade: TradeOf) -> None:
+def test_both_have_what_they_give(park: Park) -> None:
     """VS-17, VS-24: cash to the cent, credits to the kilogram; else nothing moves."""
     buyer, owner = park.buyer.address, park.owner.address
     dear = TradeOf(SEQ, buyer, owner, 1000, 1_000_100)
@@ -173,7 +173,7 @@ def test_settle_one_of_credits(park: Park, settlement: Any, trade: TradeOf) -> N
     settlement.withdrawCredits(park.buyer, ASSET, 1000, {"from": park.buyer})
 
 
-def test_it_waits_for_no_batch(park: Park, settlement: Any, trade: TradeOf) -> None:
+def test_it_waits_for_no_batch(park: Park, trade: TradeOf) -> None:
     """VS-27: nor does a batch wait for it."""
     batch = Batch([replace(trade, seq=1)])
     park.propose(batch)

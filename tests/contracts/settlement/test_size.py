@@ -128,7 +128,7 @@ def test_a_thousand_trades(park: Park, settlement: Any, parties: list[str], asse
     assert per_trade["cosign"] < 2000
 
 
-def test_a_single_trade(park: Park, settlement: Any, parties: list[str]) -> None:
+def test_a_single_trade(park: Park, parties: list[str]) -> None:
     """VS-23, VS-27: gas of one among accounts that have traded before, its mark beside others."""
     gas = {}
     for seq, asset in ((1000, CASH), (1001, CASH), (1002, ASSET)):

@@ -19,16 +19,10 @@ from tests.contracts.park import (
     refusal,
 )
 
+pytestmark = pytest.mark.usefixtures("three_with_money", "three_with_credits")
+
 ADMIN_ROLE = bytes(32)
 DELAY_S = 7 * 86_400
-
-
-@pytest.fixture(scope="module", autouse=True)
-def money(park: Park) -> None:
-    """Three accounts with 100.00 and 1,000 kg each."""
-    for account in (park.buyer, park.owner, park.market):
-        park.deposit(account, 10_000)
-        park.deposit_credits(account, 1000)
 
 
 @pytest.fixture
@@ -176,7 +170,7 @@ def test_a_fee_of_a_batch(park: Park, settlement: Any, batch: Batch) -> None:
     settlement.withdraw(park.stranger, 12, {"from": park.stranger})
 
 
-def test_a_fee_comes_back_with_the_rest(park: Park, settlement: Any, batch: Batch) -> None:
+def test_a_fee_comes_back_with_the_rest(park: Park, batch: Batch) -> None:
     """VS-22, VS-61: a cancelled batch costs nothing."""
     charge(park)
     before = park.escrow()
@@ -204,7 +198,7 @@ def test_a_batch_has_the_fee_of_its_proposal(park: Park, settlement: Any, batch:
     assert park.escrow()[park.issuer] == 19
 
 
-def test_a_fee_of_a_cosigned_batch(park: Park, settlement: Any, batch: Batch) -> None:
+def test_a_fee_of_a_cosigned_batch(park: Park, batch: Batch) -> None:
     """VS-41, VS-61: at once, of cash alone."""
     charge(park)
     dvp = Batch(batch.trades, asset=ASSET, fee_bps=50)
@@ -219,7 +213,7 @@ def test_a_fee_of_a_cosigned_batch(park: Park, settlement: Any, batch: Batch) ->
 @pytest.mark.parametrize(
     ("price", "fee"), [(100_000, 9), (-100_000, 9), (5_000, 0), (10_050, 1), (9_900, 0)]
 )
-def test_a_fee_of_a_single_trade(park: Park, settlement: Any, price: int, fee: int) -> None:
+def test_a_fee_of_a_single_trade(park: Park, price: int, fee: int) -> None:
     """VS-27, VS-61: of the creditor's gain, whoever it is; a collector may be a party."""
     charge(park)
     trade = TradeOf(5, park.buyer.address, park.owner.address, 1999, price)
