@@ -48,6 +48,7 @@ def write_files(
     Keys that are at hand sign at once. A batch that waits for signatures already has its file written again.
     """
     from cli.flow import open_flow
+    from cli.settle_preview import waiting_json, waiting_lines
     from ledger.settlement import batches
     from ledger.settlement.money import currency_symbol
     from ledger.settlement.planning import Scope
@@ -71,8 +72,9 @@ def write_files(
             return 0
         rows = _written(flow, folder, symbol)
     left_out = sum(len(item.trades) for item in plan.left_out)
+    waiting = waiting_json(plan.waiting)
     run.output.result(
-        {"batches": rows, "left_out": left_out},
+        {"batches": rows, "left_out": left_out, "waiting": waiting},
         Table(
             ("file", "trades", "signed until", "signatures missing"),
             [
@@ -93,8 +95,9 @@ def write_files(
             [f"{counted(left_out, 'trade')} left out: see truetonne settle preview"]
             * bool(left_out)
         ),
+        *waiting_lines(waiting),
     )
-    return Refused.exit_code if left_out else 0
+    return Refused.exit_code if left_out or waiting else 0
 
 
 def _written(flow: Flow, folder: Path, symbol: str) -> list[dict[str, Any]]:

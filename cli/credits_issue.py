@@ -80,11 +80,10 @@ def issue(
 
 def issued_by(session: Session, key: str) -> str | None:
     """Return the transaction by which the chain has an issuance already; None: it has not."""
-    from sqlalchemy import select
+    from ledger.chain.sending.issued import batch_of
 
-    from ledger.models import CreditBatch
-
-    return session.scalar(select(CreditBatch.tx_hash).where(CreditBatch.key == key))
+    found = batch_of(session, key)
+    return None if found is None else found.tx_hash
 
 
 def would(item: dict[str, Any], went_on: bool) -> str:
@@ -116,18 +115,12 @@ def _begun(flow: Flow, project: str, period: tuple[date, date]) -> dict[str, dic
 
 
 def _serials(session: Session, key: str) -> str | None:
-    from sqlalchemy import select
-
-    from ledger.models import CreditBatch, CreditSite
+    from ledger.chain.sending.issued import batch_of
+    from ledger.models import CreditSite
     from ledger.serials import credit_id
 
-    query = (
-        select(CreditBatch, CreditSite.code)
-        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-        .where(CreditBatch.key == key)
-    )
-    row = session.execute(query).one_or_none()
-    if row is None:
+    batch = batch_of(session, key)
+    if batch is None:
         return None
-    batch, code = row
+    code = session.get_one(CreditSite, batch.site_id).code
     return credit_id(code, batch.vintage, batch.ordinal, 1, batch.issued_kg)

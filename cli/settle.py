@@ -69,7 +69,8 @@ def _dry_run(run: Invocation, flow: Flow) -> int:
     with flow.db.read() as session:
         document = {"dry_run": True, **_pending(session), **found}
     run.output.result(document, *dry_lines(found))
-    return Refused.exit_code if found["left_out"] or found["refused"] else 0
+    fails = found["left_out"] or found["refused"] or found["waiting"]
+    return Refused.exit_code if fails else 0
 
 
 def retry_settlement(
@@ -114,8 +115,8 @@ def preview_settlement(run: Invocation, market: Market = None) -> int:
         flow.mirror()
         outlook = preview(flow.chain, market)
     run.output.result(as_json(outlook), table(outlook), *lines(outlook))
-    fails = outlook.missing or any(batch.cost.refusal for batch in outlook.batches)
-    return Refused.exit_code if fails else 0
+    refused = any(batch.cost.refusal for batch in outlook.batches)
+    return Refused.exit_code if outlook.missing or outlook.waiting or refused else 0
 
 
 def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
@@ -151,20 +152,16 @@ def _settle(
     flow: Flow, no_wait: bool, market: str | None = None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Plan, submit and finalise; return what was planned, and the batches that this concerns."""
-    from cli.settle_preview import left_out_json
+    from cli.settle_preview import left_out_json, waiting_json
     from ledger.settlement import batches
     from ledger.settlement.money import Missing, currency_symbol, participants
     from ledger.settlement.outlook import unsent
-    from ledger.settlement.planning import Plan, Scope
+    from ledger.settlement.planning import Scope
 
     with flow.db.read() as session:
         open_before = [row["batch_key"] for row in _batches(session) if row["state"] in _OPEN]
     scope = Scope(market=market, symbol=currency_symbol(flow.chain))
-    refusal: Refused | None = None
-    try:
-        plan = batches.plan_round(flow.chain, scope)
-    except Refused as error:  # what is begun goes on
-        plan, refusal = Plan(), error
+    plan = batches.plan_round(flow.chain, scope)
     planned = [item.key for item in plan.batches]
     with flow.db.read() as session:  # what an earlier run planned and did not send is sent with it
         resumed = [row.batch_key for row in unsent(session) if row.batch_key not in planned]
@@ -173,8 +170,6 @@ def _settle(
     if not no_wait:
         flow.confirm([*sent_before, *_sent(flow, [*resumed, *planned])])
     finalize_due(flow, wait=not no_wait)
-    if refusal is not None:
-        raise refusal
     concerned = {*open_before, *sent_before, *resumed, *planned}
     with flow.db.read() as session:
         rows = [
@@ -190,21 +185,23 @@ def _settle(
             for item in plan.left_out
         ]
         document = {"planned": planned, "resumed": resumed, "left_out": left_out}
+        document["waiting"] = waiting_json(plan.waiting)
         document |= {"failed": list(plan.failed), **_pending(session), "batches": rows}
         return document, rows
 
 
 def _report(run: Invocation, document: dict[str, Any], rows: list[dict[str, Any]]) -> int:
-    from cli.settle_preview import left_out_lines
+    from cli.settle_preview import left_out_lines, waiting_lines
 
     run.output.result(
         document,
         _table(rows),
         *left_out_lines(document["left_out"]),
+        *waiting_lines(document["waiting"]),
         _left(document),
     )
     ours = [*document["resumed"], *document["planned"]]
-    refused = bool(document["left_out"]) or any(
+    refused = bool(document["left_out"] or document["waiting"]) or any(
         row["state"] == "failed" for row in rows if row["batch_key"] in ours
     )
     return Refused.exit_code if refused else 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
+    from ledger.settlement.fitting import Waiting
     from ledger.settlement.money import Missing
     from ledger.settlement.outlook import BatchOutlook, Outlook
 
@@ -27,6 +28,7 @@ def as_json(outlook: Outlook) -> dict[str, Any]:
         "left_out": [
             {**missing_json(item.missing), "trades": list(item.trades)} for item in outlook.left_out
         ],
+        "waiting": waiting_json(outlook.waiting),
         "total": _total(outlook),
     }
 
@@ -67,12 +69,11 @@ def lines(outlook: Outlook) -> Iterator[str]:
     for item in outlook.missing:
         yield f"cannot pay: {item.sentence()}"
     for debtor in outlook.left_out:
-        shown = ", ".join(str(number) for number in debtor.trades[:_SHOWN_TRADES])
-        more = len(debtor.trades) - _SHOWN_TRADES
         yield (
             f"left out for {debtor.missing.participant}: {counted(len(debtor.trades), 'trade')} "
-            f"({shown}{f' and {more} more' if more > 0 else ''})"
+            f"({_shown(debtor.trades)})"
         )
+    yield from waiting_lines(waiting_json(outlook.waiting))
     yield _summary(outlook)
 
 
@@ -87,7 +88,8 @@ def dry_json(outlook: Outlook) -> dict[str, Any]:
         else:
             refused.append({"market": batch.market, "trades": batch.trades, "said": why})
     left_out = [left_out_json(item.missing, item.trades) for item in outlook.left_out]
-    return {"trades": dict(settled), "left_out": left_out, "refused": refused}
+    waiting = waiting_json(outlook.waiting)
+    return {"trades": dict(settled), "left_out": left_out, "refused": refused, "waiting": waiting}
 
 
 def dry_lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -99,6 +101,7 @@ def dry_lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield from left_out_lines(found["left_out"])
     for item in found["refused"]:
         yield f"would be refused, {counted(item['trades'], 'trade')} of {item['market']}: {item['said']}"
+    yield from waiting_lines(found["waiting"])
 
 
 def left_out_json(missing: Missing, trades: Sequence[int]) -> dict[str, Any]:
@@ -114,9 +117,32 @@ def left_out_lines(left_out: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"left out, {counted(len(item['trades']), 'trade')}: {item['said']}"
 
 
+def waiting_json(waiting: Sequence[Waiting]) -> list[dict[str, Any]]:
+    """Return which trades wait because they are unfit, why, and what to do."""
+    return [
+        {"trades": list(item.trades), "said": item.unfit.why, "to_do": item.unfit.to_do}
+        for item in waiting
+    ]
+
+
+def waiting_lines(waiting: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the same in words."""
+    for item in waiting:
+        yield (
+            f"cannot be settled, {counted(len(item['trades']), 'trade')} ({_shown(item['trades'])}): "
+            f"{item['said']}; {item['to_do']}"
+        )
+
+
+def _shown(trades: Sequence[int]) -> str:
+    shown = ", ".join(str(number) for number in trades[:_SHOWN_TRADES])
+    more = len(trades) - _SHOWN_TRADES
+    return f"{shown}{f' and {more} more' if more > 0 else ''}"
+
+
 def _summary(outlook: Outlook) -> str:
     if not outlook.batches and not outlook.left_out:
-        return "nothing is pending"
+        return "nothing else is pending" if outlook.waiting else "nothing is pending"
     total = _total(outlook)
     said = counted(len(outlook.batches), "batch", "batches")
     if total["gas"] is not None and outlook.batches:

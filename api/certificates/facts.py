@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.credits.beginnings import issuance_of
 from api.finality import ChainView
 from api.retirements.queries import show_retirement
+from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound, Refused
 from ledger.models import (
     ChainCursor,

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.credits.schemas import HistoryEntry
+from ledger.chain.sending.issued import issuance_of
 from ledger.models import (
     CreditBatch,
     EmissionFactor,
@@ -21,17 +22,6 @@ from ledger.models import (
     Project,
     Site,
 )
-from ledger.models.issuance import IssuanceState
-
-
-def issuance_of(session: Session, batch: CreditBatch) -> Issuance | None:
-    """Return the issuance that became a batch; None for one that was issued from others' books."""
-    query = select(Issuance).where(
-        Issuance.key == batch.key,
-        Issuance.evidence_root == batch.evidence_root,  # others may use a key of ours
-        Issuance.state != IssuanceState.VOID,
-    )
-    return session.scalars(query).first()
 
 
 def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntry]:

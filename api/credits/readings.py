@@ -7,10 +7,10 @@ from decimal import Context, Decimal
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from api.credits.beginnings import issuance_of
 from api.credits.schemas import CreditReading, ReadingPage, ReadingParameters
 from api.finality import ChainView
 from api.pagination import Order
+from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound
 from ledger.models import CreditBatch, Device, ImportFile, Meter, MeterReading
 from ledger.naming import find_credit

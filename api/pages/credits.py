@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from api.context import Context, ReadContext
-from api.credits.beginnings import issuance_of
 from api.credits.history import show_history
 from api.credits.queries import show_credit
 from api.finality import ChainView
@@ -26,6 +25,7 @@ from api.pages.rendering import is_fragment, page, words_of
 from api.proofs.endpoints import show_bundle
 from api.proofs.schemas import BundleParameters
 from ledger.chain.addresses.book import Deployment
+from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainBlock, CreditBatch, Issuance
 from ledger.naming import find_credit

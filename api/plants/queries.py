@@ -14,6 +14,7 @@ from api.holders.schemas import HolderParameters, Holding
 from api.pagination import Order, page_of, paged
 from api.plants.schemas import (
     Balance,
+    FormerAccount,
     PlantAnswer,
     PlantItem,
     PlantPage,
@@ -38,6 +39,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.trading import TradeType
+from ledger.sites.accounts import former_of_plant, plants_of
 
 RESOURCES_MAX = 200
 HOLDINGS_MAX = 50
@@ -94,6 +96,10 @@ def show_plant(
         description=row.description,
         resources=_resources(session, row),
         balances=_balances(session, account),
+        former_accounts=[
+            FormerAccount(account=before, balances=_balances(session, before))
+            for before in former_of_plant(session, row.id)
+        ],
         holdings=_holdings(session, view, account),
         sums=_sums(session, row, parameters.by),
         settlements=_settlements(session, view, row),
@@ -101,15 +107,9 @@ def show_plant(
 
 
 def plant_of(session: Session, account: str) -> str | None:
-    """Return the code of the plant that settles by an account in lower case; None: no plant does."""
-    query = (
-        select(VppDefinition.vpp_id)
-        .join(VppSettlementAccount, VppSettlementAccount.vpp_id == VppDefinition.id)
-        .where(VppSettlementAccount.address == account)
-        .order_by(VppDefinition.id)
-        .limit(1)
-    )
-    return session.scalars(query).first()
+    """Return the code of the plant that settles, or settled, by an account in lower case; None: no plant does."""
+    numbers = plants_of(session, account)
+    return session.get_one(VppDefinition, numbers[0]).vpp_id if numbers else None
 
 
 def _item(row: VppDefinition, account: str | None) -> PlantItem:

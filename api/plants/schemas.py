@@ -76,6 +76,15 @@ class Balance(Document):
     balance: DecimalText = Field(description="Balance, in units of the asset.")
 
 
+class FormerAccount(Document):
+    """An account that the plant had before; what was settled with it stays settled."""
+
+    account: str = Field(description="The account.")
+    balances: list[Balance] = Field(
+        description="What it still has in the settlement contract, the plant's to withdraw."
+    )
+
+
 class TradeSum(Document):
     """The trades of a period, on one side."""
 
@@ -107,6 +116,9 @@ class PlantAnswer(PlantItem, ChainAnswer):
     description: str | None = Field(description="What it is for.")
     resources: list[Resource] = Field(description="What belongs to it, the first 200 by code.")
     balances: list[Balance] = Field(description="What it has in the settlement contract.")
+    former_accounts: list[FormerAccount] = Field(
+        description="Accounts that it had before, by address."
+    )
     holdings: list[Holding] = Field(
         description="Credits of its account, the first 50 batches; `/v1/holders/{address}` has all."
     )

@@ -17,9 +17,9 @@ from ledger.models import (
     CreditRetirement,
     SmartContract,
     VppDefinition,
-    VppSettlementAccount,
     VppSettlementBatch,
 )
+from ledger.sites.accounts import plants_of
 from ledger.units import tonnes_of_kg
 
 _RESULTS_MAX = 20
@@ -46,20 +46,14 @@ def of_hash(session: Session, text: str) -> Iterator[Hit]:
 
 
 def of_address(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
-    """Yield contracts at an address in lower case, plants whose account it is, and a holder of credits."""
+    """Yield contracts at an address in lower case, plants whose account it is or was, and a holder of credits."""
     contracts = select(SmartContract).where(
         SmartContract.contract_address == text, SmartContract.network == view.network
     )
     for contract in session.scalars(contracts):
         yield contract_hit(contract, exact=True)
-    plants = (
-        select(VppDefinition)
-        .join(VppSettlementAccount, VppSettlementAccount.vpp_id == VppDefinition.id)
-        .where(VppSettlementAccount.address == text)
-        .limit(_RESULTS_MAX)
-    )
-    for plant in session.scalars(plants):
-        yield plant_hit(plant, exact=True)
+    for number in plants_of(session, text)[:_RESULTS_MAX]:
+        yield plant_hit(session.get_one(VppDefinition, number), exact=True)
     query = select(CreditHolding.batch_id).where(CreditHolding.holder == text).limit(1)
     if session.scalars(query).first() is not None:
         yield Hit(

@@ -38,7 +38,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeType
 from ledger.settlement.finding import find_batch
-from ledger.settlement.money import participants
+from ledger.settlement.money import participants_ever
 from ledger.units import currency_of_cents
 
 TRADES_MAX = 1_000
@@ -102,7 +102,7 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
         return _answer_elsewhere(session, view, other)
     query = _batches().where(VppSettlementBatch.id == batch.id)
     row, chain = session.execute(query).one()
-    names = participants(session)
+    names = participants_ever(session)
     trades, payments = _trades(session, batch)
     return SettlementAnswer(
         **dict(_item(view, row, chain)),
@@ -169,7 +169,7 @@ def _item_elsewhere(view: ChainView, chain: SettlementBatch) -> SettlementBatchI
 def _answer_elsewhere(
     session: Session, view: ChainView, chain: SettlementBatch
 ) -> SettlementAnswer:
-    names = participants(session)
+    names = participants_ever(session)
     return SettlementAnswer(
         **dict(_item_elsewhere(view, chain)),
         **view.fields(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from api.finality import ChainView
 from api.sites.schemas import IssuanceItem, Month
+from ledger.chain.sending.issued import batch_of
 from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Project
 from ledger.models.issuance import IssuanceState
 from ledger.readings.files.times import legal_day, legal_day_start_s, utc_of
@@ -22,6 +23,8 @@ MONTHS_MAX = 120
 ISSUANCES_MAX = 500
 """Most issuances of one answer: the last ones."""
 _KWH_ZERO = Decimal("0.000")
+_Issued = tuple[Issuance, str, int | None, int | None]
+"""An issuance, the code of its project, and number and block of its batch."""
 
 
 def months_of(
@@ -76,6 +79,10 @@ def issuances_of(
     )
     if block is not None:
         query = query.where(CreditBatch.block_number <= block)
+    found: list[_Issued] = [
+        (row, code, batch_id, number)
+        for row, code, batch_id, number in reversed(session.execute(query).all())
+    ]
     return [
         IssuanceItem.model_validate(
             {
@@ -89,11 +96,25 @@ def issuances_of(
                 "reductions_kg": row.reductions_kg,
                 "issued_kg": row.issued_kg,
                 "batch_id": batch_id,
-                "final": view.is_final(block),
+                "final": view.is_final(number),
             }
         )
-        for row, code, batch_id, block in reversed(session.execute(query).all())
+        for row, code, batch_id, number in map(_without_others(session), found)
+        if block is None or batch_id is not None
     ]
+
+
+def _without_others(session: Session) -> Callable[[_Issued], _Issued]:
+    """Return what takes the batch from an issuance whose key others have used up for a claim of theirs."""
+
+    def work(found: _Issued) -> _Issued:
+        row, code, batch_id, _ = found
+        planned = row.state is IssuanceState.PLANNED and batch_id is not None
+        if planned and batch_of(session, row.key) is None:
+            return row, code, None, None
+        return found
+
+    return work
 
 
 def _total(

@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.bundles.fates import refuse_mixed
+from ledger.chain.sending.issued import issuance_of
 from ledger.errors import Refused
-from ledger.models import CreditBatch, CreditRetirement, Issuance
-from ledger.models.issuance import IssuanceState
+from ledger.models import CreditBatch, CreditRetirement
 from ledger.naming import NamedCredit, find_credit, rows_of
 from ledger.readings.periods.evidence_files import issued_inputs
 from ledger.reductions.evidence import leaves_of, merkle_tree, proof_of
@@ -84,12 +84,7 @@ def _evidence(
     session: Session, batch: CreditBatch, readings: int
 ) -> tuple[str | None, dict[str, Any] | None]:
     """Return manifest and readings, where these books have them."""
-    query = select(Issuance).where(
-        Issuance.key == batch.key,
-        Issuance.evidence_root == batch.evidence_root,  # others may use a key of ours
-        Issuance.state != IssuanceState.VOID,
-    )
-    issuance = session.scalars(query).first()
+    issuance = issuance_of(session, batch)
     if issuance is None:
         if readings:
             raise Refused(

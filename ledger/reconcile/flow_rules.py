@@ -12,6 +12,7 @@ from fractions import Fraction
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from ledger.chain.sending.issued import batch_of
 from ledger.errors import TruetonneError
 from ledger.models import (
     ChainIntent,
@@ -64,8 +65,10 @@ def _issuances(books: Books, rows: Sequence[Issuance]) -> list[str]:
             if row.state is IssuanceState.ISSUED:
                 found.append(f"{what}: issued, but the chain has no batch with its key")
             continue
-        if row.state is not IssuanceState.ISSUED and batch.evidence_root != row.evidence_root:
+        if row.state is IssuanceState.VOID and batch.evidence_root != row.evidence_root:
             continue  # its key was used up for another claim
+        if row.state is IssuanceState.PLANNED and batch_of(books.session, row.key) is None:
+            continue  # the same, and the sender has not heard of it yet
         final = batch.block_number <= books.final
         state = IssuanceState.ISSUED if final else IssuanceState.PLANNED
         found += unequal(

@@ -56,20 +56,22 @@ def plan_batches(
     Raises
     ------
     Refused
-        If trades wait, none of which can be settled as it is (see ``fitting``).
+        If trades wait, nothing else is pending, and somebody has to mend one of them (see ``fitting``).
     DatabaseBusy
         If another process plans the same trades all the time.
     """
-    return list(plan_round(chain, Scope(rest, until=until)).batches)
+    made = plan_round(chain, Scope(rest, until=until))
+    to_mend = [item for item in made.waiting if not item.unfit.passes]
+    if to_mend and not made.batches and not made.left_out:
+        raise Refused(to_mend[0].message, code="trade-unfit")
+    return list(made.batches)
 
 
 def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = False) -> Plan:
-    """Do as ``plan_batches`` does, and say who is left out too.
+    """Do as ``plan_batches`` does, and say who is left out, and which trades wait, too.
 
     Raises
     ------
-    Refused
-        If trades wait, none of which can be settled as it is (see ``fitting``).
     DatabaseBusy
         If another process plans the same trades all the time.
     DependencyDown
@@ -95,8 +97,6 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
             if attempt + 1 == _ATTEMPTS_MAX:
                 raise DatabaseBusy("another process plans the same trades; try again") from error
             continue
-        if made.refusal is not None:  # what was taken up from the chain is committed
-            raise made.refusal
         return made
     raise AssertionError("unreachable")
 

@@ -5,6 +5,8 @@ Either keeps its reason: the trade's in the audit log, the batch's on chain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -23,7 +25,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import singles
+from ledger.settlement import signatures, singles
 from ledger.settlement.elsewhere import batch_holding, settled_among
 from ledger.settlement.finding import find_batch
 
@@ -48,8 +50,8 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     BadInput
         If no reason is given.
     Refused
-        If it is no longer pending, stands in a batch that may be on chain, is on its way there by itself, or is settled
-        there already.
+        If it is no longer pending, stands in a batch that may be on chain, is on its way there by itself, is settled
+        there already, or may still be settled with signatures of a batch that failed.
     """
     if not reason.strip() or len(reason) > _REASON_MAX:
         raise BadInput(f"a cancellation names its reason, in at most {_REASON_MAX} characters")
@@ -81,6 +83,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
             "that is final",
             code="trade-settled",
         )
+    _require_no_signatures(session, [number])
     trade.status = TradeStatus.CANCELLED
     audit.record(
         session,
@@ -90,6 +93,26 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
         {"status": TradeStatus.CANCELLED.value, "reason": reason.strip()},
     )
     return trade
+
+
+def _require_no_signatures(session: Session, numbers: Sequence[int]) -> None:
+    """Refuse to cancel a trade that others could settle afterwards.
+
+    Raises
+    ------
+    Refused
+        If signatures for one of them hold.
+    """
+    signed = signatures.held(session)
+    for number in numbers:
+        if number in signed:
+            longest = signatures.last(signed[number])
+            raise Refused(
+                f"trade {number} may still be settled by who has its signatures: {longest.said}; cancel it "
+                "after that, or have it settled: truetonne settle run",
+                code="trade-signed",
+                details={"batch_key": longest.batch_key, "until": longest.until.isoformat()},
+            )
 
 
 def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) -> str:
@@ -105,7 +128,7 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
     BadInput
         If no reason is given.
     Refused
-        If the batch is not proposed.
+        If the batch is not proposed, or a trade of it may still be settled with signatures of one that failed.
     """
     if not reason.strip() or len(reason.encode()) > _REASON_MAX:
         raise BadInput(f"a cancellation names its reason, in at most {_REASON_MAX} bytes")
@@ -114,6 +137,8 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
         raise Refused(
             f"batch {batch.batch_key} is {batch.state.value}; only a proposed one can be cancelled"
         )
+    trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch.id)
+    _require_no_signatures(session, session.scalars(trades).all())
     query = select(ChainIntent).where(
         ChainIntent.kind == _CANCEL_BATCH,
         ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),

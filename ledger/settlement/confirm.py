@@ -41,6 +41,8 @@ from ledger.settlement.words import hex_words, unpack
 
 _ROW_MAX = 2**63 - 1
 """The highest row number; the contract has room for more."""
+_UNDONE = (TradeStatus.PENDING, TradeStatus.FAILED)
+"""Trades that the chain may settle all the same: one fails for want of funds, and signatures for it may hold."""
 
 
 def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
@@ -127,16 +129,17 @@ def settle_final(session: Session, final_number: int, before: int = 0) -> int:
         .where(
             VppSettlementBatch.state.in_(outcomes),
             VppSettlementBatch.finalized_block <= final_number,
-            VppSettlementBatch.id.in_(_with_pending_trades()),
+            VppSettlementBatch.id.in_(_with_undone_trades()),
         )
     )
     for batch_id, state, block_time in session.execute(query).all():
         trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch_id)
         executed = state is BatchState.FINALIZED
+        undone = _UNDONE if executed else (TradeStatus.PENDING,)
         changed += rows_found(
             session,
             update(VppTradingRecord)
-            .where(VppTradingRecord.id.in_(trades), VppTradingRecord.status == TradeStatus.PENDING)
+            .where(VppTradingRecord.id.in_(trades), VppTradingRecord.status.in_(undone))
             .values(status=outcomes[state], settlement_time=block_time if executed else None)
             .execution_options(synchronize_session=False),
         )
@@ -155,7 +158,7 @@ def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
     """Execute trades of the books that the chain settled in no batch of ours, in final blocks; return how many."""
     changed = 0
     for record, at in _records_of(session, found):
-        if record.status in (TradeStatus.PENDING, TradeStatus.FAILED):
+        if record.status in _UNDONE:
             record.status, record.settlement_time = TradeStatus.EXECUTED, at
             changed += 1
     return changed
@@ -252,11 +255,11 @@ def _reopen(session: Session) -> None:
     session.flush()
 
 
-def _with_pending_trades() -> Select[int]:
+def _with_undone_trades() -> Select[int]:
     return (
         select(VppSettlementItem.batch_id)
         .join(VppTradingRecord, VppTradingRecord.id == VppSettlementItem.trade_id)
-        .where(VppTradingRecord.status == TradeStatus.PENDING)
+        .where(VppTradingRecord.status.in_(_UNDONE))
     )
 
 

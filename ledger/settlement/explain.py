@@ -14,7 +14,6 @@ from ledger.models import (
     ChainIntent,
     SettlementBatch,
     SettlementDispute,
-    VppDefinition,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradeShortfall,
@@ -24,12 +23,12 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cosign, singles
+from ledger.settlement import cosign, signatures, singles
 from ledger.settlement.cancel import ACTION
-from ledger.settlement.elsewhere import Accounts, settled_among
+from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import find_batch, named_trade
-from ledger.settlement.fitting import why_unfit
-from ledger.settlement.money import participants
+from ledger.settlement.fitting import Terms, why_unfit
+from ledger.settlement.money import participants_ever
 from ledger.settlement.stuck import why_held_up
 from ledger.settlement.words import unpack
 
@@ -106,7 +105,7 @@ def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
 
 
 def _signatures(session: Session, batch: VppSettlementBatch) -> tuple[str, bool]:
-    names = participants(session)
+    names = participants_ever(session)
     there = cosign.signatures_of(session, batch)
     missing = [names.get(item, item) for item in batch.accounts if item not in there]
     said = f"{len(there)} of {len(batch.accounts)} parties have signed, until {_time(batch.signed_until)}"
@@ -148,7 +147,7 @@ def _on_chain(session: Session, batch: VppSettlementBatch, on_chain: SettlementB
     steps = session.scalars(
         query.order_by(SettlementDispute.block_number, SettlementDispute.log_index)
     )
-    names = participants(session)
+    names = participants_ever(session)
     for step in steps:
         who = names.get(step.account, step.account)
         what = f" of trade {int(step.seq)}" if step.seq is not None else ""
@@ -216,11 +215,12 @@ def _trade(session: Session, number: int) -> Story:
 
 def _alone(session: Session, record: VppTradingRecord) -> tuple[list[str], str]:
     """Tell of a trade that stands in no batch: the first of these that has something to tell."""
-    for look in (_cancelled, _single, _elsewhere, _homeless, _unfit, _short):
+    for look in (_cancelled, _single, _elsewhere, _unfit, _short):
         found = look(session, record)
         if found is not None:
             return found
-    return ["in no batch yet", *_left_by(session, record)], "truetonne settle run takes it"
+    happened = ["in no batch yet", *_left_by(session, record), *_signed(session, record)]
+    return happened, "truetonne settle run takes it"
 
 
 def _left_by(session: Session, record: VppTradingRecord) -> list[str]:
@@ -286,27 +286,20 @@ def _short(session: Session, record: VppTradingRecord) -> _Found:
     return happened, f"pay in, then: truetonne settle retry trade:{record.id}"
 
 
-def _homeless(session: Session, record: VppTradingRecord) -> _Found:
-    if record.status is not TradeStatus.PENDING:
-        return None
-    accounts = Accounts.load(session)
-    lacking = [record.market] if record.market not in accounts.markets else []
-    if record.vpp_id not in accounts.plants:
-        plant = session.get(VppDefinition, record.vpp_id)
-        lacking.insert(0, plant.vpp_id if plant else f"plant {record.vpp_id}")
-    if not lacking:
-        return None
-    return [f"{lacking[0]} has no settlement account"], "add it to the site file and apply that"
-
-
 def _unfit(session: Session, record: VppTradingRecord) -> _Found:
     if record.status is not TradeStatus.PENDING:
         return None
-    why = why_unfit(record, Accounts.load(session).trade(record))
-    if why is None:
+    asset = assets_of(session, [record.id]).get(record.id)
+    unfit = why_unfit(record, asset, Terms.load(session, () if asset is None else (asset,)))
+    if unfit is None:
         return None
-    to_do = f"mend that, or take it out: truetonne trades cancel {record.id}"
-    return [f"it cannot be settled: {why}"], to_do
+    return [f"it cannot be settled: {unfit.why}"], unfit.to_do_for(record.id)
+
+
+def _signed(session: Session, record: VppTradingRecord) -> list[str]:
+    """Tell of signatures for a trade that hold though their batch failed: until then it cannot be cancelled."""
+    signed = signatures.held(session).get(record.id)
+    return [signatures.last(signed).said] if signed else []
 
 
 def _time(moment: datetime | None) -> str:

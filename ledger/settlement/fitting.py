@@ -1,44 +1,142 @@
 """A trade of the books as the chain takes it, or why it cannot be settled: then it waits, and holds up no other.
 
-Trades come by ``trades import``, which refuses what is wrong with them. Accounts can be changed afterwards, and other
-programs write to the table.
+Trades come by ``trades import``, which refuses what is wrong with them. Accounts can be changed afterwards, other
+programs write to the table, and credits stop to move.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from ledger.errors import Refused
-from ledger.models import VppTradingRecord
-from ledger.settlement.elsewhere import Accounts
+from ledger.models import VppDefinition, VppTradingRecord
+from ledger.settlement import signatures, stuck
+from ledger.settlement.elsewhere import ENERGY, Accounts
+from ledger.settlement.signatures import Held
 from ledger.settlement.words import Trade, check
 from ledger.units import currency_of_cents
 
+_TAKE_OUT = "truetonne trades cancel ID"
+_ADD_ACCOUNT = "add it to the site file and apply that"
 
-def fitting(record: VppTradingRecord, accounts: Accounts) -> Trade:
+
+@dataclass(frozen=True)
+class Unfit:
+    """Why a trade cannot be settled, and what to do, with ``ID`` for its number.
+
+    ``passes`` says that nobody has to mend it: it goes on by itself.
+    """
+
+    why: str
+    to_do: str
+    passes: bool = False
+
+    def to_do_for(self, number: int) -> str:
+        """Return what to do about one trade."""
+        return self.to_do.replace(_TAKE_OUT, f"truetonne trades cancel {number}")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Trades that wait for one reason, by number."""
+
+    unfit: Unfit
+    trades: tuple[int, ...]
+
+    @property
+    def message(self) -> str:
+        """The reason, in words that name the first trade."""
+        return _message(self.trades[0], self.unfit)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What trades are held against: accounts, credits that do not move, by number, and signatures that hold, by trade.
+
+    ``plants`` are the codes of plants, by row number.
+    """
+
+    accounts: Accounts
+    plants: Mapping[int, str]
+    unmoving: Mapping[int, str]
+    signed: Mapping[int, Sequence[Held]]
+
+    @classmethod
+    def load(cls, session: Session, assets: Iterable[int]) -> Terms:
+        """Read them, with the credits that trades are of."""
+        plants = session.execute(select(VppDefinition.id, VppDefinition.vpp_id))
+        return cls(
+            Accounts.load(session),
+            {number: code for number, code in plants},
+            stuck.unmoving(session, set(assets)),
+            signatures.held(session),
+        )
+
+    def without_account(self, record: VppTradingRecord) -> str | None:
+        """Return which of the parties of a trade has no account; None: both have one."""
+        if record.vpp_id not in self.accounts.plants:
+            return self.plants.get(record.vpp_id, f"plant {record.vpp_id}")
+        return None if record.market in self.accounts.markets else record.market
+
+
+def fitting(record: VppTradingRecord, asset: int | None, terms: Terms) -> Trade:
     """Return a trade as the chain takes it.
 
     Raises
     ------
     Refused
-        If its plant or market has no account, both have one, or its figures contradict each other.
+        If it is unfit (see ``why_unfit``).
     """
-    try:
-        trade = accounts.trade(record)
-    except KeyError as error:
-        raise Refused(
-            f"trade {record.id} has no settlement account for {error}; add it to the site file and apply that"
-        ) from error
-    why = why_unfit(record, trade)
+    unfit = why_unfit(record, asset, terms)
+    if unfit is not None:
+        raise Refused(_message(record.id, unfit), code="trade-unfit")
+    return terms.accounts.trade(record)
+
+
+def why_unfit(record: VppTradingRecord, asset: int | None, terms: Terms) -> Unfit | None:
+    """Return why a trade cannot be settled; None: it can.
+
+    That is, if its plant or market has no account, both have one, its figures contradict each other, its credits do not
+    move, or others were signed in a batch that failed and may still be settled.
+
+    Parameters
+    ----------
+    asset
+        The credits that it is of; None: energy.
+    """
+    lacking = terms.without_account(record)
+    if lacking is not None:
+        return Unfit(f"{lacking} has no settlement account", _ADD_ACCOUNT)
+    trade = terms.accounts.trade(record)
+    why = _contradiction(record, trade)
     if why is not None:
-        raise Refused(
-            f"trade {record.id} cannot be settled: {why}; mend that, or take it out: "
-            f"truetonne trades cancel {record.id}",
-            code="trade-unfit",
+        return Unfit(why, f"mend that, or take it out: {_TAKE_OUT}")
+    if asset is not None and asset in terms.unmoving:
+        return Unfit(
+            f"credits of batch {asset} are {terms.unmoving[asset]} and do not move",
+            f"it goes on when they move again; where they never will, take it out: {_TAKE_OUT}",
+            passes=True,
         )
-    return trade
+    return _signed_otherwise(record, asset, terms)
 
 
-def why_unfit(record: VppTradingRecord, trade: Trade) -> str | None:
-    """Return why a trade that has its accounts cannot be settled; None: it can."""
+def waiting_by_reason(found: Iterable[tuple[int, Unfit]]) -> tuple[Waiting, ...]:
+    """Return unfit trades by why they wait, in the order in which each reason is met first."""
+    by_reason: dict[Unfit, list[int]] = {}
+    for number, unfit in found:
+        by_reason.setdefault(unfit, []).append(number)
+    return tuple(Waiting(unfit, tuple(numbers)) for unfit, numbers in by_reason.items())
+
+
+def _message(number: int, unfit: Unfit) -> str:
+    return f"trade {number} cannot be settled: {unfit.why}; {unfit.to_do_for(number)}"
+
+
+def _contradiction(record: VppTradingRecord, trade: Trade) -> str | None:
     if trade.buyer == trade.seller:
         return f"its plant and its market have one account, {trade.buyer}"
     if trade.quantity_milli <= 0:
@@ -54,3 +152,19 @@ def why_unfit(record: VppTradingRecord, trade: Trade) -> str | None:
             "(rounded half away from zero)"
         )
     return None
+
+
+def _signed_otherwise(record: VppTradingRecord, asset: int | None, terms: Terms) -> Unfit | None:
+    """Return that a trade was edited since it was signed; then either may be settled, and the other never again."""
+    others = [
+        item
+        for item in terms.signed.get(record.id, ())
+        if (asset or ENERGY) != item.asset or not terms.accounts.is_of(record, item.trade)
+    ]
+    if not others:
+        return None
+    return Unfit(
+        f"it was signed with other figures: {signatures.last(others).said}",
+        "give it back the figures that it had, or wait until then",
+        passes=True,
+    )

@@ -29,7 +29,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import confirm
+from ledger.settlement import confirm, signatures
 from ledger.settlement.elsewhere import (
     ENERGY,
     Accounts,
@@ -177,12 +177,17 @@ def withdraw(session: Session, numbers: list[int], where: str) -> None:
             ),
         )
     )
-    for batch, intent in session.execute(query).all():
+    found: list[tuple[VppSettlementBatch, ChainIntent | None]] = [
+        (batch, intent) for batch, intent in session.execute(query).all()
+    ]
+    for batch, intent in found:
         reason = f"withdrawn, it was not sent: the chain has trades of it {where}"
         if intent is not None:
             refused = intents.refuse(session, intent.key, reason)
             if refused.state is not IntentState.FAILED:
                 continue
+        else:
+            signatures.note_withdrawal(session, batch, reason)
         batch.state = BatchState.FAILED
         batch.error = reason
         # Longer ago than any rest: the market has done nothing wrong.

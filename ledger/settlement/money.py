@@ -19,6 +19,7 @@ from ledger.chain.node.client import RpcError
 from ledger.models import VppDefinition, VppSettlementAccount
 from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.netting import Shortfall
+from ledger.sites.accounts import former_addresses
 from ledger.units import currency_of_cents, tonnes_of_kg
 
 _SYMBOL_CALL = "0x95d89b41"  # symbol() of ERC-20, which the standard leaves optional
@@ -81,6 +82,19 @@ def participants(session: Session) -> dict[str, str]:
     names = {address: market or code for address, market, code in session.execute(query)}
     times = Counter(names.values())
     return {address: name if times[name] == 1 else address for address, name in names.items()}
+
+
+def participants_ever(session: Session) -> dict[str, str]:
+    """Return who each settlement account belongs to, and to whom it did before: for what is told of the past."""
+    now, had = participants(session), former_addresses(session)
+    accounts = session.execute(select(VppSettlementAccount.id, VppSettlementAccount.address))
+    former = {
+        before: now[address]
+        for number, address in accounts
+        if now[address] != address
+        for before in had.get(number, ())
+    }
+    return former | now
 
 
 def currency_symbol(chain: Chain) -> str:

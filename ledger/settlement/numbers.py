@@ -29,7 +29,7 @@ from ledger.models import (
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, forgotten, singles
+from ledger.settlement import cancel, forgotten, signatures, singles
 from ledger.settlement.elsewhere import (
     ENERGY,
     Accounts,
@@ -143,7 +143,7 @@ def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) 
     """Return the numbers whose trade keeps them.
 
     The books have what the chain has, by whatever account a party had then; or they have sent the trade
-    themselves, or have executed it: it is the same one, even if somebody has edited it since.
+    themselves, or had it signed, or have executed it: it is the same one, even if somebody has edited it since.
     """
     records = _rows(session, claimed)
     assets = assets_of(session, [record.id for record in records])
@@ -158,7 +158,8 @@ def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) 
         for record in records
         if record.status is not TradeStatus.EXECUTED and not is_it(record)
     }
-    return {record.id for record in records} - others | singles.settled_by_us(session, others)
+    ours = singles.settled_by_us(session, others) | signatures.settled_as_signed(session) & others
+    return {record.id for record in records} - others | ours
 
 
 def _rows(session: Session, numbers: Mapping[int, Content]) -> list[VppTradingRecord]:

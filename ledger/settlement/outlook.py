@@ -16,6 +16,7 @@ from ledger.models.settlement import BatchState
 from ledger.settlement.batches import plan_round
 from ledger.settlement.estimate import Cost, costs
 from ledger.settlement.finding import find_batch
+from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import Missing, balances, currency_symbol, participants
 from ledger.settlement.netting import Shortfall
 from ledger.settlement.planning import PlannedBatch, Scope
@@ -61,12 +62,13 @@ class DebtorOutlook:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What the next run would do; ``names`` says whose an account is."""
+    """What the next run would do; ``names`` says whose an account is, ``waiting`` which trades are unfit."""
 
     symbol: str
     names: dict[str, str]
     batches: tuple[BatchOutlook, ...]
     left_out: tuple[DebtorOutlook, ...]
+    waiting: tuple[Waiting, ...] = ()
 
     @property
     def missing(self) -> list[Missing]:
@@ -82,11 +84,6 @@ def preview(chain: Chain, market: str | None = None) -> Outlook:
     ----------
     market
         Only the batches of this market; None: of all.
-
-    Raises
-    ------
-    Refused
-        If a trade cannot be planned at all; it would stop the run as well.
     """
     with chain.db.read() as session:
         names = participants(session)
@@ -115,7 +112,7 @@ def preview(chain: Chain, market: str | None = None) -> Outlook:
         )
         for item in made.left_out
     )
-    return Outlook(symbol, names, tuple(found), left_out)
+    return Outlook(symbol, names, tuple(found), left_out, made.waiting)
 
 
 def unsent(session: Session) -> Sequence[VppSettlementBatch]:

@@ -30,7 +30,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import forgotten, numbers, shortfalls, singles
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_among
-from ledger.settlement.fitting import fitting
+from ledger.settlement.fitting import Terms, Unfit, Waiting, waiting_by_reason, why_unfit
 from ledger.settlement.money import Missing, participants
 from ledger.settlement.netting import (
     Funds,
@@ -71,15 +71,12 @@ class PlannedBatch:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was planned, whom it leaves out, and which trades have failed for it.
-
-    ``refusal`` is why the first of the trades that wait cannot be settled, where there are no others.
-    """
+    """What was planned, whom it leaves out, which trades have failed for it, and which wait because they are unfit."""
 
     batches: tuple[PlannedBatch, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     failed: tuple[int, ...] = ()
-    refusal: Refused | None = None
+    waiting: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
         return Plan()
     known, funds = frozenset(funds.cents), funds.copy()
     _take_promised(session, funds)
-    groups, refusal = _grouped(session, chain, known, scope)
+    groups, waiting = _grouped(session, chain, known, scope)
     names = participants(session) if groups else {}
 
     def say(short: Shortfall) -> str:
@@ -171,7 +168,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     shortfalls.forget(session, [n for item in planned for n in _numbers(item)])
     patience = chain.settling.patience
     failed = shortfalls.record(session, left_out, say, datetime.now(UTC), patience)
-    return Plan(tuple(planned), tuple(left_out), tuple(failed), refusal)
+    return Plan(tuple(planned), tuple(left_out), tuple(failed), waiting)
 
 
 def _numbers(batch: PlannedBatch) -> list[int]:
@@ -191,35 +188,41 @@ def _take_promised(session: Session, funds: Funds) -> None:
 
 def _grouped(
     session: Session, chain: Chain, known: frozenset[str], scope: Scope
-) -> tuple[dict[_Group, list[Trade]], Refused | None]:
-    """Return what is settled together; and why the first trade cannot be settled, where none can."""
-    records = free_trades(session, chain)
-    if not records:
-        return {}, None
-    accounts = Accounts.load(session)
-    resting = _resting_markets(session, scope.rest)
-    assets = assets_of(session, [record.id for record in records])
+) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...]]:
     hours = timedelta(hours=chain.settling.netting_hours)
+    records = _in_scope(session, free_trades(session, chain), scope, hours)
+    if not records:
+        return {}, ()
+    assets = assets_of(session, [record.id for record in records])
+    terms = Terms.load(session, assets.values())
     groups: dict[_Group, list[Trade]] = defaultdict(list)
-    waiting: list[Refused] = []
+    unfit: list[tuple[int, Unfit]] = []
     for record in records:
-        if record.market in resting or scope.market not in (None, record.market):
+        asset = assets.get(record.id)
+        why = why_unfit(record, asset, terms)
+        if why is not None:
+            unfit.append((record.id, why))
             continue
-        start = _start_of(record.trade_time, hours)
-        if scope.until is not None and start + hours > scope.until:
-            continue
-        try:
-            trade, asset = fitting(record, accounts), assets.get(record.id)
-        except Refused as refusal:
-            waiting.append(refusal)
-            continue
+        trade = terms.accounts.trade(record)
         if {trade.buyer, trade.seller} <= known:
-            groups[start, record.market, asset].append(trade)
-    if waiting and not groups:
-        return {}, waiting[0]
+            groups[_start_of(record.trade_time, hours), record.market, asset].append(trade)
+    waiting = waiting_by_reason(unfit)
     for first in waiting[:1]:
-        log.warning("pending trades that cannot be settled: %d: %s", len(waiting), first.message)
-    return groups, None
+        log.warning("pending trades that cannot be settled: %d: %s", len(unfit), first.message)
+    return groups, waiting
+
+
+def _in_scope(
+    session: Session, records: Sequence[VppTradingRecord], scope: Scope, hours: timedelta
+) -> list[VppTradingRecord]:
+    resting = _resting_markets(session, scope.rest) if records else set()
+    return [
+        record
+        for record in records
+        if record.market not in resting
+        and scope.market in (None, record.market)
+        and (scope.until is None or _start_of(record.trade_time, hours) + hours <= scope.until)
+    ]
 
 
 def _start_of(moment: datetime, hours: timedelta) -> datetime:

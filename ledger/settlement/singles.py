@@ -23,12 +23,11 @@ from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.settlement.elsewhere import (
     ENERGY,
-    Accounts,
     assets_of,
     batch_holding,
     settled_among,
 )
-from ledger.settlement.fitting import fitting
+from ledger.settlement.fitting import Terms, fitting
 
 KIND = "settle_one"
 _UNDER_WAY = (IntentState.PLANNED, IntentState.SUBMITTED)
@@ -94,8 +93,9 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
             f"trade {number} is settled on chain; it is executed once that is final",
             code="trade-settled",
         )
-    trade = fitting(record, Accounts.load(session))
-    asset = assets_of(session, [number]).get(number, ENERGY)
+    of = assets_of(session, [number]).get(number)
+    trade = fitting(record, of, Terms.load(session, () if of is None else (of,)))
+    asset = of or ENERGY
     fields = (
         trade.seq,
         trade.buyer,

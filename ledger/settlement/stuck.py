@@ -1,4 +1,4 @@
-"""Proposed batches that the contract does not finalise while their credits do not move, and what stands behind them.
+"""Credits that do not move: proposed batches that wait for them, what stands behind those, and what cannot be planned.
 
 The contract finalises in order, so that one such batch holds up all later ones. Whether its credits will move again
 (they are suspended) or never (they are over) is not ours to know: a person cancels the batch, or waits.
@@ -6,9 +6,12 @@ The contract finalises in order, so that one such batch holds up all later ones.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.db import tables
 from ledger.errors import Refused
 from ledger.models import ChainBlock, CreditBatch, SettlementBatch, VppSettlementBatch
 from ledger.models.credits import BatchStatus
@@ -47,12 +50,24 @@ def why_held_up(session: Session, batch: VppSettlementBatch) -> tuple[str, str] 
 def credits_held_up(session: Session, batch: SettlementBatch) -> str | None:
     """Return what the credits are that a batch moves and that do not move; None: they do, or it moves none."""
     credits = session.get(CreditBatch, batch.asset) if batch.asset != CURRENCY else None
-    if credits is None:
-        return None
-    state = BatchStatus.EXPIRED if _is_over(session, credits) else credits.status
-    if state is BatchStatus.ACTIVE:
-        return None
-    return f"credits of batch {credits.batch_id} are {state.value}"
+    state = None if credits is None else _unmoving(session, credits)
+    return None if state is None else f"credits of batch {batch.asset} are {state.value}"
+
+
+def unmoving(session: Session, assets: Collection[int]) -> dict[int, str]:
+    """Return which of these credits do not move, as far as the books know, and as what: suspended, for instance."""
+    return {
+        credits.batch_id: state.value
+        for here in tables.among(session, CreditBatch.batch_id, assets)
+        for credits in session.scalars(select(CreditBatch).where(here))
+        if (state := _unmoving(session, credits)) is not None
+    }
+
+
+def _unmoving(session: Session, credits: CreditBatch) -> BatchStatus | None:
+    if _is_over(session, credits):
+        return BatchStatus.EXPIRED
+    return None if credits.status is BatchStatus.ACTIVE else credits.status
 
 
 def _is_over(session: Session, credits: CreditBatch) -> bool:

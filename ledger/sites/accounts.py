@@ -40,5 +40,24 @@ def former_addresses(session: Session) -> dict[int, frozenset[str]]:
     return {number: frozenset(had) for number, had in found.items()}
 
 
+def former_of_plant(session: Session, vpp_id: int) -> list[str]:
+    """Return the accounts that a plant had before and has no longer, sorted."""
+    query = select(VppSettlementAccount).where(VppSettlementAccount.vpp_id == vpp_id)
+    row = session.scalars(query).first()
+    if row is None:
+        return []
+    return sorted(former_addresses(session).get(row.id, frozenset()) - {row.address})
+
+
+def plants_of(session: Session, address: str) -> list[int]:
+    """Return the row numbers of the plants whose account an address is, or was; whose it is come first."""
+    had = former_addresses(session)
+    query = select(VppSettlementAccount).where(VppSettlementAccount.vpp_id.is_not(None))
+    rows = session.scalars(query.order_by(VppSettlementAccount.vpp_id)).all()
+    now = [row.vpp_id for row in rows if row.vpp_id and row.address == address]
+    before = [row.vpp_id for row in rows if row.vpp_id and address in had.get(row.id, ())]
+    return list(dict.fromkeys(now + before))
+
+
 def _resource(number: int) -> str:
     return f"{VppSettlementAccount.__tablename__}/{number}"

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from ledger import audit
 from ledger.db import Database
 from ledger.models import (
     CreditHolding,
@@ -23,6 +24,7 @@ from ledger.models import (
 from ledger.models.trading import TradeType
 from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType
 from ledger.settings import load_settings
+from ledger.sites.accounts import ACTION
 from tests.api.conftest import ISSUER, _batch, _batch_id, _contracts, _trades, _transactions, h66
 
 
@@ -123,6 +125,45 @@ def test_a_plant_that_buys_credits_and_holds_them(sqlite_db: Database, tmp_path:
             assert words in page, words
         holder = client.get(f"/holders/{account}", headers={"accept": "text/html"}).text
         assert 'href="/plants/vpp-north"' in holder
+
+
+def test_a_plant_that_had_another_account(sqlite_db: Database, tmp_path: Path) -> None:
+    """What was settled with it is still the plant's: its batches name the plant, and its money is shown."""
+    with sqlite_db.write() as session:
+        _contracts(session)
+        _transactions(session)
+        _trades(session)
+        session.flush()
+    before, now = ISSUER, "0x" + "7a" * 20  # the batches of these books have the former one
+    with sqlite_db.write() as session:
+        row = VppSettlementAccount(vpp_id=1, address=now)
+        session.add(row)
+        session.flush()
+        resource = f"vpp_settlement_accounts/{row.id}"
+        audit.record(session, ACTION, resource, {"address": before}, {"address": now})
+        session.add(SettlementBalance(account=before, asset=0, balance=Decimal(70_000)))
+    given = {
+        "TRUETONNE_DATABASE_URL": sqlite_db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(tmp_path),
+    }
+    with TestClient(create_app(load_settings(None, given))) as client:
+        plant = client.get("/v1/plants/vpp-north").json()
+        assert (plant["account"], plant["balances"]) == (now, [])
+        assert plant["former_accounts"] == [
+            {"account": before, "balances": [{"asset": "0", "balance": "70000"}]}
+        ]
+        assert client.get("/v1/plants/vpp-south").json()["former_accounts"] == []
+        assert len(plant["settlements"]) == 2
+        for item in plant["settlements"]:
+            batch = client.get(f"/v1/settlements/{item['batch_key']}").json()
+            assert [row["participant"] for row in batch["positions"]] == ["vpp-north"]
+        for address in (before, now):
+            [hit] = client.get(f"/v1/search?q={address}").json()["items"][:1]
+            assert (hit["kind"], hit["id"]) == ("plant", "vpp-north")
+            holder = client.get(f"/holders/{address}", headers={"accept": "text/html"}).text
+            assert 'href="/plants/vpp-north"' in holder
+        page = client.get("/plants/vpp-north", headers={"accept": "text/html"}).text
+        assert before in page and "70,000" in page
 
 
 @pytest.mark.parametrize(

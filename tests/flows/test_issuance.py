@@ -11,11 +11,15 @@ import pytest
 from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
+from fastapi.testclient import TestClient
 from msgspec.structs import asdict, fields, replace
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from api.credits.beginnings import issuance_of
+from api.app import create_app
+from api.finality import chain_view
+from api.sites.months import issuances_of
+from cli.credits_issue import _serials, issued_by
 from indexer import Indexer
 from ledger import issuance, registration
 from ledger.chain.contracts.abi import artifact
@@ -24,6 +28,7 @@ from ledger.chain.contracts.layout import canonical_type
 from ledger.chain.contracts.structs import claim_tuple, claim_typed_data
 from ledger.chain.contracts.wrappers import decode_error, encode_call
 from ledger.chain.node.client import RpcError
+from ledger.chain.sending.issued import issuance_of
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance import PlannedIssuance, begun, plan_issuance, planning, submit_planned
 from ledger.models import (
@@ -41,6 +46,7 @@ from ledger.models import (
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.readings.periods.evidence_files import files_of_credit
+from ledger.settings import load_settings
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import rest
 from tests.support.park import PROJECT, Park
@@ -137,6 +143,44 @@ def test_an_issuance_s_key_that_others_used_up(ready: Park) -> None:
     ready.mirror_final()
     assert states(ready) == ["void", "issued"]
     assert ready.differences() == []
+
+
+def test_the_batch_of_others_under_our_key_is_not_shown_as_ours(ready: Park) -> None:
+    """Theirs has our key, evidence and manifest, and another site; ours is still planned."""
+    planned = plan(ready, day(1), day(2))
+    theirs = ready.node.act("registrar", CREDIT, "registerSite", [1, "elsewhere"])
+    site_id = int(theirs.logs[0].topics[1], 16)
+    claim, _, _ = stored_call(ready.intent(planned.key))
+    arguments = ready.node.issue_arguments(replace(claim, project_id=1, site_id=site_id))
+    ready.node.act("issuer", CREDIT, "issue", arguments)
+    ready.mirror_final()
+    assert states(ready) == ["planned"]
+    (batch,) = ready.rows(CreditBatch)
+    assert batch.evidence_root == ready.rows(Issuance)[0].evidence_root
+    with ready.db.read() as session:
+        assert issued_by(session, planned.key) is None
+        assert _serials(session, planned.key) is None
+        assert issuance_of(session, batch) is None
+        view = chain_view(session, "local", "test")
+        (item,) = issuances_of(session, view, [1])
+        assert (item.batch_id, item.final) == (None, False)
+        assert issuances_of(session, view, [1], batch.block_number) == []
+    assert ready.differences() == []
+    settings = load_settings(
+        None,
+        {
+            "TRUETONNE_DATABASE_URL": ready.db.url.render_as_string(hide_password=False),
+            "TRUETONNE_HOME": str(ready.folder),
+        },
+    )
+    with TestClient(create_app(settings)) as client:
+        html = {"accept": "text/html"}
+        page = client.get(f"/credits/{batch.batch_id}", headers=html)
+        assert page.status_code == 200 and "manifest.json" not in page.text
+        for part in ("manifest.json", "readings.json"):
+            assert client.get(f"/credits/{batch.batch_id}/{part}").status_code == 404
+        history = client.get(f"/v1/credits/{batch.batch_id}/history").json()
+        assert "reductions_computed" not in {entry["kind"] for entry in history["items"]}
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

@@ -2,13 +2,14 @@
 
 import threading
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
 
 from cli import settle
 from cli.flow import Flow
-from cli.settle_preview import dry_json
+from cli.settle_preview import as_json, dry_json, lines
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     AuditLog,
@@ -104,7 +105,7 @@ def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
     assert refused["said"].startswith("day-ahead has 0.30 tEUR in escrow and owes 0.80 tEUR: ")
     park.fund(BUYER, 90)
     found = dry_json(preview(park.chain))
-    assert found == {"trades": {MARKET: 2}, "left_out": [], "refused": []}
+    assert found == {"trades": {MARKET: 2}, "left_out": [], "refused": [], "waiting": []}
 
 
 def test_a_run_names_what_an_earlier_one_began(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +140,33 @@ def test_a_run_waits_for_what_another_has_sent(park: Park, monkeypatch: pytest.M
     assert [(row["batch_key"], row["state"]) for row in rows] == [(first["planned"][0], "proposed")]
     (intent,) = [item for item in park.rows(ChainIntent) if item.key == first["planned"][0]]
     assert intent.state is IntentState.CONFIRMED
+
+
+def test_a_trade_that_waits_alone_keeps_a_run_from_nothing(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is due is finalised, and what waits is named in the preview, the dry run and the run."""
+    monkeypatch.setattr(settle, "WINDOW_SECONDS_MAX", 0.0)
+    park.mirror.run_until("head")
+    park.fund(BUYER, 100)
+    park.trade(("sell", 1000, 8_000))
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    park.mirror_final()
+    park.node.later(WINDOW_S + 1)
+    park.mirror_final()
+    park.trade(("sell", 1000, 1_000), hour=1)
+    with park.db.write() as session:
+        session.get_one(VppTradingRecord, 2).total_value = Decimal(5)
+    outlook = preview(park.chain)
+    (waiting,) = as_json(outlook)["waiting"]
+    assert waiting["trades"] == [2] and waiting["said"].startswith("its total_value 5.00 is not")
+    assert list(lines(outlook))[-1] == "nothing else is pending"
+    assert dry_json(outlook)["waiting"] == [waiting]
+    document, rows = settle._settle(flow_of(park), no_wait=False)
+    assert document["waiting"] == [waiting]
+    assert [row["state"] for row in rows] == ["finalized"]
+    assert statuses(park) == ["executed", "pending"]
 
 
 def test_a_run_names_what_it_could_not_send_of_an_earlier_one(park: Park) -> None:

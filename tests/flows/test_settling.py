@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cli.settle_preview import lines, waiting_json
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.sending import intents
 from ledger.errors import NotFound, Refused
@@ -358,20 +359,66 @@ def test_a_trade_says_why_its_last_batch_failed(two: Park) -> None:
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
     two.fund(BUYER, 200_00)
     take(two, ["plant sell 1.000 1.0000 1.00 5", f"plant sell 1.000 80.0000 80.00 5 {asset}"])
-    door = opened(two, settling=replace(HOURLY, way=Way.COSIGNED))
+    door = opened(two, settling=HOURLY_PROPOSED)
     plan_batches(door.chain)
-    two.node.act("pauser", CREDIT, "suspend", [asset])
+    two.node.act("pauser", SETTLEMENT, "pause", [])
     submit_planned(door.chain)
     two.mirror_final()
     with two.db.read() as session:
         story = story_of(session, "trade:2")
         batch = session.scalars(select(VppSettlementBatch).filter_by(asset=asset)).one()
-    assert batch.error and "AssetNotTransferable" in batch.error
+    assert batch.error and "EnforcedPause" in batch.error
     assert story.happened == (
         "in no batch yet",
         f"batch {batch.batch_key} failed with it: {batch.error}",
     )
     assert story.to_do == "truetonne settle run takes it"
+
+
+@pytest.mark.parametrize("how", ["suspend", "expire"])
+def test_trades_of_credits_that_do_not_move_wait_for_them(two_on_both: Park, how: str) -> None:
+    """They are in no batch, so that none fails and the market does not rest; the others go on."""
+    two = two_on_both
+    late = two.node.client.block("latest").timestamp + 1_000  # type: ignore[union-attr]
+    asset = two.node.issue(5_000, 0, **({"expires_at": late} if how == "expire" else {}))
+    two.mirror.run_until("head")
+    escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
+    two.fund(BUYER, 200_00)
+    take(two, [f"plant sell 1 10.0000 10.00 {n} {asset}" for n in (0, 1)])
+    if how == "suspend":
+        two.node.act("pauser", CREDIT, "suspend", [asset])
+    else:
+        two.node.later(1_001)
+    two.mirror_final()
+    assert plan_batches(two.chain) == []  # nothing to mend: the job does not fail
+    assert two.rows(VppSettlementBatch) == []
+    take(two, ["second sell 2 1.0000 2.00 60"])
+    settle(two)
+    assert statuses(two) == ["pending", "pending", "executed"]
+    state = {"suspend": "suspended", "expire": "expired"}[how]
+    why = f"credits of batch {asset} are {state} and do not move"
+    outlook = preview(two.chain)
+    assert waiting_json(outlook.waiting) == [
+        {
+            "trades": [1, 2],
+            "said": why,
+            "to_do": "it goes on when they move again; where they never will, take it out: "
+            "truetonne trades cancel ID",
+        }
+    ]
+    assert list(lines(outlook))[-2].startswith(f"cannot be settled, 2 trades (1, 2): {why}; ")
+    with two.db.read() as session:
+        story = story_of(session, "trade:2")
+    assert story.happened == (f"it cannot be settled: {why}",)
+    assert story.to_do.endswith("take it out: truetonne trades cancel 2")
+    with pytest.raises(Refused, match=f"trade 1 cannot be settled: {why}"):
+        settle_alone(two, 1)
+    if how == "suspend":
+        two.node.act("admin", CREDIT, "reinstate", [asset])
+        two.mirror_final()
+        settle(two)
+        assert statuses(two) == ["executed"] * 3
+    assert two.differences() == []
 
 
 def test_a_preview_says_what_the_contract_would_refuse(two: Park) -> None:
@@ -439,8 +486,14 @@ def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> 
         ),
     ]
     assert told[0].to_do == "mend that, or take it out: truetonne trades cancel 1"
+    waiting = preview(park.chain).waiting
+    assert [(item.trades, item.unfit.why) for item in waiting] == [
+        ((number,), story.happened[0].removeprefix("it cannot be settled: "))
+        for number, story in enumerate(told, start=1)
+    ]
+    assert plan_round(park.chain).waiting == waiting  # the rest of a run is done all the same
     with pytest.raises(Refused, match="trade 1 cannot be settled: its quantity"):
-        plan_round(park.chain)  # nothing else is left
+        plan_batches(park.chain)  # nothing else is left, and the job says so
     with pytest.raises(Refused, match="trade 2 cannot be settled: its total_value"):
         settle_alone(park, 2)
 

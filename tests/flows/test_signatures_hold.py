@@ -1,0 +1,202 @@
+"""Signatures outlive a batch that failed: until they are over, no trade of it is cancelled or edited into another."""
+
+from decimal import Decimal
+
+import pytest
+
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.node.client import RpcError
+from ledger.errors import Refused
+from ledger.models import AuditLog, ChainIntent, VppSettlementBatch, VppTradingRecord
+from ledger.models.trading import TradeStatus
+from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
+from ledger.settlement.cancel import cancel_trade, plan_cancellation
+from ledger.settlement.explain import story_of
+from ledger.settlement.outlook import preview
+from ledger.settlement.planning import Scope
+from ledger.settlement.signatures import WITHDRAWN
+from ledger.settling import Way
+from tests.flows.test_changed_accounts import edit
+from tests.flows.test_cosign import PLANT, balances, signed, states, statuses, take, written
+from tests.flows.test_cosign import _apart as apart_of
+from tests.support import acts
+from tests.support.chain import PARTIES, trade
+from tests.support.park import Park
+
+SHORT_ON_MARIADB = ("test_a_trade_is_not_cancelled_while_its_signatures_hold",)
+
+
+def given_up(park: Park) -> tuple[Park, str]:
+    """Return a park with a co-signed batch of its two trades that the contract refused, and the call of it."""
+    park = apart_of(park)
+    path = written(park)
+    signed(path)
+    take(park, path)
+    (batch,) = park.rows(VppSettlementBatch)
+    park.node.act("pauser", SETTLEMENT, "pause", [])
+    submit_planned(park.chain)
+    park.node.act("admin", SETTLEMENT, "unpause", [])
+    park.mirror_final()
+    assert states(park) == ["failed"]
+    return park, park.intent(batch.batch_key).call_data
+
+
+def send(park: Park, call: str) -> None:
+    """Send the call of a batch as any member of the market may."""
+    message = {
+        "from": PARTIES["operator"],
+        "to": park.node.deployment.settlement.address,
+        "data": call,
+        "gas": hex(1_000_000),
+    }
+    park.node.client.request("eth_sendTransaction", [message])
+
+
+def cancel(park: Park, number: int) -> None:
+    park.db.run(lambda session: cancel_trade(session, number, "an error"))
+
+
+def pass_deadline(park: Park) -> None:
+    park.node.later(3 * 3600)
+    park.node.mine(1)
+    park.mirror_final()
+
+
+def said_of(park: Park, number: int) -> tuple[str, ...]:
+    with park.db.read() as session:
+        return story_of(session, f"trade:{number}").happened
+
+
+def test_a_trade_is_not_cancelled_while_its_signatures_hold(both: Park) -> None:
+    park, call = given_up(both)
+    (batch,) = park.rows(VppSettlementBatch)
+    until = f"hold until {batch.signed_until:%Y-%m-%d %H:%M:%S} UTC by the chain's clock"
+    with pytest.raises(Refused, match="trade 1 may still be settled by who has its sign") as caught:
+        cancel(park, 1)
+    assert caught.value.code == "trade-signed"
+    assert until in caught.value.message and batch.batch_key in caught.value.message
+    assert said_of(park, 1)[-1].endswith(until)
+    send(park, call)
+    park.mirror_final()
+    assert (states(park), statuses(park)) == (["finalized"], ["executed"] * 2)
+    assert balances(park)[PLANT] == 2_31
+    assert park.differences() == []
+
+
+def test_a_trade_that_failed_for_want_of_funds_is_executed_when_its_signatures_are_used(
+    both: Park,
+) -> None:
+    park, call = given_up(both)
+    for number in (1, 2):
+        edit(park, number, status=TradeStatus.FAILED)  # as `debtor_hours` does, which may be fewer
+    send(park, call)
+    park.mirror_final()
+    assert (states(park), statuses(park)) == (["finalized"], ["executed"] * 2)
+    assert park.differences() == []
+
+
+def test_a_trade_is_cancelled_when_its_signatures_are_over(park: Park) -> None:
+    park, call = given_up(park)
+    park.node.later(3 * 3600)
+    park.node.mine(1)
+    park.mirror.run_until("head")
+    with pytest.raises(Refused, match="may still be settled"):
+        cancel(park, 1)  # a fork could be earlier
+    park.mirror_final()
+    cancel(park, 1)
+    message = {
+        "from": PARTIES["operator"],
+        "to": park.node.deployment.settlement.address,
+        "data": call,
+    }
+    with pytest.raises(RpcError, match="revert"):  # the contract agrees
+        park.node.client.request("eth_call", [message, "latest"])
+    assert statuses(park) == ["cancelled", "pending"]
+
+
+def test_a_trade_that_is_edited_waits_until_its_signatures_are_over(both: Park) -> None:
+    park, _ = given_up(both)
+    edit(park, 1, quantity=Decimal(5), total_value=Decimal(10))
+    (waiting,) = plan_round(park.chain, Scope(way=Way.PROPOSED), dry_run=True).waiting
+    assert waiting.trades == (1,)
+    assert waiting.unfit.why.startswith("it was signed with other figures: signatures for batch 0x")
+    assert [item.trades for item in preview(park.chain).waiting] == [(1,)]
+    assert plan_batches(park.chain)[0].trades == 1  # the other one goes on
+    edit(park, 1, quantity=Decimal(1), total_value=Decimal(2))
+    assert plan_round(park.chain, Scope(way=Way.PROPOSED), dry_run=True).waiting == ()
+    edit(park, 1, quantity=Decimal(5), total_value=Decimal(10))
+    pass_deadline(park)
+    assert plan_round(park.chain, dry_run=True).waiting == ()
+
+
+def test_an_edited_trade_is_not_paid_twice_when_the_first_batch_is_sent_after_all(
+    both: Park,
+) -> None:
+    """It was planned again as it was, edited then, and a member was faster: it keeps its number, and is done."""
+    park, call = given_up(both)
+    plan_round(park.chain, Scope(way=Way.PROPOSED))
+    assert states(park) == ["failed", "planned"]
+    edit(park, 1, quantity=Decimal(5), total_value=Decimal(10))
+    send(park, call)
+    for _ in range(2):
+        park.mirror_final()
+        plan_round(park.chain, Scope(way=Way.PROPOSED))
+        submit_planned(park.chain)
+        park.mirror_final()
+        park.node.pass_window()
+        park.mirror_final()
+        finalize_due(park.chain)
+    assert [row.id for row in park.rows(VppTradingRecord)] == [1, 2]
+    assert balances(park)[PLANT] == 2_31
+    assert states(park) == ["failed", "failed"]
+
+
+def test_a_trade_is_free_when_another_of_its_batch_is_settled_for_good(park: Park) -> None:
+    """The contract takes a number once: the whole batch is refused from then on."""
+    park, _ = given_up(park)
+    acts.settle_one(park.node, trade(2, "owner", "market", 2500, -1_234))
+    park.mirror.run_until("head")
+    with pytest.raises(Refused, match="trade 1 may still be settled"):
+        cancel(park, 1)
+    park.mirror_final()
+    cancel(park, 1)
+    assert statuses(park) == ["cancelled", "executed"]
+    assert park.differences() == []
+
+
+def test_a_batch_that_was_withdrawn_before_all_had_signed(both: Park) -> None:
+    """There is no call of it; its parties may have signed their files all the same."""
+    park = apart_of(both)
+    path = written(park)
+    signed(path)  # and the market's signature is in the books: the plant could send the two
+    (batch,) = park.rows(VppSettlementBatch)
+    acts.settle_one(park.node, trade(2, "owner", "market", 2500, -1_234))
+    park.mirror.run_until("head")
+    plan_round(park.chain)
+    assert states(park) == ["failed"]
+    with park.db.read() as session:
+        assert session.get(ChainIntent, batch.batch_key) is None
+    assert [row.action for row in park.rows(AuditLog)].count(WITHDRAWN) == 1
+    with pytest.raises(Refused, match="trade 1 may still be settled"):
+        cancel(park, 1)
+    park.mirror_final()
+    cancel(park, 1)
+    assert statuses(park) == ["cancelled", "executed"]
+
+
+def test_a_proposed_batch_is_not_cancelled_while_signatures_for_a_trade_hold(park: Park) -> None:
+    park, _ = given_up(park)
+    plan_round(park.chain, Scope(way=Way.PROPOSED))
+    submit_planned(park.chain)
+    park.mirror_final()
+    assert states(park) == ["failed", "proposed"]
+
+    def plan() -> str:
+        return park.db.run(
+            lambda session: plan_cancellation(session, park.chain, "batch:2", "an error")
+        )
+
+    with pytest.raises(Refused, match="trade 1 may still be settled"):
+        plan()
+    pass_deadline(park)
+    assert plan()
