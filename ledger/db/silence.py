@@ -134,7 +134,7 @@ def runs(known: Known, link: Connection[Any]) -> bool:
         return False
     with link.cursor() as cursor:
         cursor.execute("SHOW PROCESSLIST")
-        does = {row[0]: row[4] for row in cursor.fetchall()}
+        does = {int(row[0]): str(row[4]) for row in cursor.fetchall()}
     return does.get(known[1], _IDLE) != _IDLE
 
 

@@ -22,7 +22,9 @@ HANGS_S = 60
 
 
 @pytest.fixture
-def proxy(mariadb_server: MariaDbServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[SwallowingProxy]:
+def proxy(
+    mariadb_server: MariaDbServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SwallowingProxy]:
     """A proxy before the server of the tests, and little patience."""
     monkeypatch.setattr(silence, "SILENCE_S", 1)
     monkeypatch.setattr(silence, "ASK_S", 2)
