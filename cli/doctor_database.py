@@ -219,7 +219,7 @@ def _sending(database: Database) -> Check:
 def _jobs(database: Database) -> Check:
     """Check that jobs do not fail, and that somebody runs them where somebody ever did."""
     from ledger.jobs.overview import alarms
-    from ledger.jobs.running import NAME
+    from ledger.jobs.rows import NAME
     from ledger.leases import holder_of
 
     with database.read() as session:

@@ -112,7 +112,7 @@ def list_jobs(run: Invocation) -> int:
     """Show every job: when it is due, whether it runs, and what its last run came to; exit 1 on an alarm."""
     from ledger.jobs.catalogue import jobs_of
     from ledger.jobs.overview import alarms, views
-    from ledger.jobs.running import NAME
+    from ledger.jobs.rows import NAME
     from ledger.leases import holder_of
 
     what = {job.name: job.what for job in jobs_of(run.settings)}
@@ -257,7 +257,8 @@ def _run_one(run: Invocation, name: str, lease_s: float) -> int:
     from ledger.jobs.asking import run_now
     from ledger.jobs.catalogue import job_named, schedules_of
     from ledger.jobs.overview import run_as_json
-    from ledger.jobs.running import NAME, Runner
+    from ledger.jobs.rows import NAME
+    from ledger.jobs.running import Runner
     from ledger.jobs.work import Tools, utc_now
     from ledger.leases import Lease as JobsLease
     from ledger.models.jobs import RunOutcome

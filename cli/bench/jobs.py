@@ -27,7 +27,8 @@ from ledger.chain.sending.sender import Sender
 from ledger.db import Database
 from ledger.errors import TruetonneError
 from ledger.jobs.catalogue import job_named, schedules_of
-from ledger.jobs.running import NAME, Runner
+from ledger.jobs.rows import NAME
+from ledger.jobs.running import Runner
 from ledger.jobs.work import Tools
 from ledger.leases import Lease
 from ledger.models import VppDefinition, VppTradingRecord

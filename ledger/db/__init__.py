@@ -1,7 +1,8 @@
 """The database: engines, transactions, read-only sessions. The only place that commits.
 
 - **Units of work.** ``database`` opens them, over ``engines`` and ``location``; ``failures`` are its errors,
-  and ``diagnoses`` what the drivers' mean; ``presence`` is its line in the log; ``schema`` brings it to a revision.
+  and ``diagnoses`` what the drivers' mean; ``presence`` is its line in the log, and ``silence`` asks after a
+  statement; ``schema`` brings it to a revision.
 - **Many rows.** ``rows``, ``tables`` and ``bulk`` store them, ``encoders`` make values ready, ``arrays`` and
   ``cells`` at MariaDB's best, ``behind`` while their author goes on; ``pairs`` and ``packed`` ask for many,
   ``quick`` for one; ``counting``, ``deferring`` and ``sqltext`` are small tools.

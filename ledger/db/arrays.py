@@ -6,13 +6,16 @@ statement, strict as any other: all rows are stored or none is.
 
 ``LOAD DATA LOCAL`` is not announced. A server may still answer any statement with the name of a file, and the usual
 client with ``local_infile`` sends it. This one gives nothing, and closes the connection.
+
+Where no ``read_timeout`` is set, an answer is waited for as long as its statement runs (``ledger.db.silence``).
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pymysql import err
@@ -20,6 +23,7 @@ from pymysql.charset import charset_by_name
 from pymysql.connections import MAX_PACKET_LEN, Connection, MySQLResult
 from pymysql.constants import CLIENT, CR, ER
 
+from ledger.db import silence
 from ledger.db.cells import Array
 
 if TYPE_CHECKING:
@@ -42,20 +46,33 @@ _ARRAYS = 1 << 2
 _GREETING_ENDS = 32
 _SHOWN = 80
 _CHARACTER_BYTES_MAX = 4
+_READ_BYTES = io.DEFAULT_BUFFER_SIZE
 _FRAME_BYTES = 1_024
 """More than stands in a packet beside the content: a command, a statement's number, types of columns."""
 
 
 class ArrayConnection(_Connection):
-    """A connection of PyMySQL's with all its settings, see the module."""
+    """A connection of PyMySQL's with all its settings, see the module.
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    Parameters
+    ----------
+    given_up
+        Where connections are noted that were given up, and ended once their server answers.
+    """
+
+    def __init__(
+        self, *arguments: Any, given_up: silence.GivenUp | None = None, **options: Any
+    ) -> None:
         self._array: Array | None = None
         self._turned_away = False
         self._greets = False
         self._bytes_max = 0
         self._outgrown = False
         options["local_infile"] = False
+        self._opened_with = arguments, options
+        self._given_up = given_up or silence.GivenUp()
+        self._known: silence.Known | None = None
+        self._may_run = True
         super().__init__(*arguments, **options)
 
     def connect(self, sock: Any = None) -> None:
@@ -66,12 +83,24 @@ class ArrayConnection(_Connection):
             super().connect(sock)
         finally:
             self._read_timeout = patience_s
+        if patience_s is None:
+            self._listen()
+
+    def _listen(self) -> None:
+        wire: Any = self
+        wire._rfile.close()  # which leaves the socket open
+        wire._rfile = io.BufferedReader(
+            silence.Listening(wire._sock, self._runs, self._is_given_up), _READ_BYTES
+        )
+        wire._read_timeout = silence.SILENCE_S
 
     def learn_limits(self) -> None:
-        """Ask how much the server takes at once: of more it says nothing, and hangs up."""
+        """Ask how much the server takes at once, of more it says nothing and hangs up, and which server it is."""
         with self.cursor() as cursor:
-            cursor.execute("SELECT @@max_allowed_packet")
-            ((self._bytes_max,),) = cursor.fetchall()
+            cursor.execute(f"SELECT @@max_allowed_packet, {silence.SERVER}, CONNECTION_ID()")
+            ((self._bytes_max, server, number),) = cursor.fetchall()
+        self._known = str(server), int(number)
+        self._given_up.end(self, self._known[0])
 
     def ping(self, *arguments: Any, **options: Any) -> None:
         """Look whether the connection is of use: not any more where the limit of its session was too low.
@@ -80,7 +109,11 @@ class ArrayConnection(_Connection):
         """
         if self._outgrown:
             raise err.OperationalError(CR.CR_SERVER_GONE_ERROR, "its max_allowed_packet is too low")
-        super().ping(*arguments, **options)
+        self._may_run = False  # a ping takes no time: who does not answer it is not asked why
+        try:
+            super().ping(*arguments, **options)
+        finally:
+            self._may_run = True
 
     @property
     def takes_arrays(self) -> bool:
@@ -137,6 +170,33 @@ class ArrayConnection(_Connection):
                 ER.NET_PACKET_TOO_LARGE,
                 f"{size} bytes at once are more than the server's max_allowed_packet of {self._bytes_max}",
             )
+
+    # ------------------------------------------------------------------ where nothing comes
+
+    def _asking(self) -> ArrayConnection:
+        """Open another connection to the same place, which is not waited for."""
+        arguments, options = self._opened_with
+        limits = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), silence.ASK_S)
+        return ArrayConnection(*arguments, **{**options, **limits, "init_command": None})
+
+    def _runs(self) -> bool:
+        """Return whether the statement runs at the server."""
+        if self._known is None or not self._may_run:
+            return False
+        try:
+            with closing(self._asking()) as link:
+                return silence.runs(self._known, link)
+        except (err.Error, OSError) as error:
+            return silence.is_full(error)
+
+    def _is_given_up(self) -> None:
+        """End what is left of this connection at the server, now or when it answers."""
+        if self._known is None:
+            return
+        self._given_up.add(self._known)
+        if self._may_run:
+            with suppress(err.Error, OSError), closing(self._asking()) as link:
+                self._given_up.end(link, silence.server_of(link))
 
     # ------------------------------------------------------------------ what PyMySQL does not have
 

@@ -66,7 +66,8 @@ class Database(Rows):
     lock_timeout_s
         How long a statement waits for another writer, in seconds.
     patience_s
-        How long an answer is waited for before the server counts as gone; None: for as long as it takes.
+        How long an answer is waited for before the server counts as gone; None: for as long as the statement runs
+        there.
     setting
         The setting that the URL is from, as people set it: errors name it.
     silent

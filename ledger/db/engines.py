@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from ledger.db import galera, packed
+from ledger.db import galera, packed, silence
 from ledger.db.arrays import FILE_REFUSED, ArrayConnection
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown
@@ -93,7 +93,8 @@ def create(
         For migrations: a connection of its own, foreign keys of SQLite off (a table that is
         rebuilt would take its children along), and no long wait for locks on tables.
     patience_s
-        How long MariaDB is waited for before it counts as gone, in seconds; None: until it answers.
+        How long MariaDB is waited for before it counts as gone, in seconds; None: as long as the statement runs
+        there (``ledger.db.silence``).
     on_node
         Told by each new connection to a Galera cluster which node it has come to.
     """
@@ -121,14 +122,14 @@ def create(
             "charset": "utf8mb4",
             "connect_timeout": min(10, patience_s or 10),
             "read_timeout": patience_s,
+            "write_timeout": patience_s or silence.WRITE_S,
             "local_infile": False,
             "init_command": f"SET time_zone='+00:00', sql_mode='{_SQL_MODE}', sql_notes=1, "
             f"group_concat_max_len={packed.BYTES_MAX}, {_WHOLE}, {waits} {_SNAPSHOTS}",
         },
         **common,
     )
-    if not migration:  # which stores no rows in bulk
-        event.listen(engine, "do_connect", _open_mysql)
+    event.listen(engine, "do_connect", partial(_open_mysql, silence.GivenUp()))
     event.listen(engine, "connect", partial(_prepare_mysql, on_node=on_node))
     event.listen(engine, "handle_error", _no_use)
     event.listen(engine, "begin", _begin_mysql)
@@ -149,9 +150,13 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: 
 
 
 def _open_mysql(
-    _dialect: Any, _record: Any, arguments: Sequence[Any], options: dict[str, Any]
+    given_up: silence.GivenUp,
+    _dialect: Any,
+    _record: Any,
+    arguments: Sequence[Any],
+    options: dict[str, Any],
 ) -> ArrayConnection:
-    return ArrayConnection(*arguments, **options)
+    return ArrayConnection(*arguments, given_up=given_up, **options)
 
 
 def _prepare_mysql(

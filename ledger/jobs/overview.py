@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ledger.jobs.rows import NAME
+from ledger.leases import holder_of
 from ledger.models import JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
 
 OVERDUE = timedelta(minutes=10)
-"""A job that is due for longer, and does not run, is a sign that nobody runs the jobs."""
+"""A job that is due for longer, and does not run, is a sign that nobody runs the jobs, or that they are stuck."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def views(session: Session) -> list[JobView]:
 
 
 def alarms(session: Session) -> list[str]:
-    """Return a sentence for each job that failed last, and one when nobody runs what is due."""
+    """Return a sentence for each job that failed last, and one when nobody runs what is due, or comes to it."""
     now = datetime.now(UTC)
     found, overdue = [], []
     for view in views(session):
@@ -79,11 +82,22 @@ def alarms(session: Session) -> list[str]:
             found.append(f"job {row.name} failed: {last.said}")
         if view.state in ("waiting", "asked") and row.due_at < now - OVERDUE:
             overdue.append(row)
-    if overdue:
-        first = min(row.due_at for row in overdue)
-        names = ", ".join(row.name for row in overdue)
-        found.append(
-            f"nobody runs the jobs: {names} are due since {first:%Y-%m-%d %H:%M:%S} UTC; "
-            "start truetonne up, or truetonne jobs run"
-        )
+    if overdue and (late := _late(session, overdue)) is not None:
+        found.append(late)
     return found
+
+
+def _late(session: Session, overdue: Sequence[ScheduledJob]) -> str | None:
+    """Return what to say of jobs that are long due; None while who has just begun to run them comes to them."""
+    leader = holder_of(session, NAME)
+    first = min(row.due_at for row in overdue)
+    names = ", ".join(row.name for row in overdue)
+    since = f"{names} are due since {first:%Y-%m-%d %H:%M:%S} UTC"
+    if leader is None or not leader.live:
+        return f"nobody runs the jobs: {since}; start truetonne up, or truetonne jobs run"
+    if timedelta(milliseconds=leader.held_ms) < OVERDUE:
+        return None
+    return (
+        f"the jobs are behind: {since}, and {leader.place}, which runs the jobs, has not come to them; "
+        "they wait for a run that goes on, or for the database (see its log)"
+    )

@@ -23,6 +23,8 @@ from ledger.leases import Lease
 from ledger.models import JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
 
+NAME = "jobs"
+"""Name of the lease under which jobs run."""
 LOST = "its process ended, or was silent for longer than its lease; it is due still"
 _SAID_MAX = 2_000
 """Characters that are kept of what a run said."""

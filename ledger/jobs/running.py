@@ -22,8 +22,6 @@ from ledger.models.jobs import RunOutcome
 
 log = logging.getLogger(__name__)
 
-NAME = "jobs"
-"""Name of the lease under which jobs run."""
 RETRY = timedelta(minutes=5)
 """After this a job is tried again that a dependency kept from its work, where its schedule is longer."""
 

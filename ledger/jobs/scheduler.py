@@ -24,7 +24,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from ledger.errors import DependencyDown
 from ledger.jobs import rows
 from ledger.jobs.catalogue import LANES, Job
-from ledger.jobs.running import NAME, Runner
+from ledger.jobs.rows import NAME
+from ledger.jobs.running import Runner
 from ledger.jobs.schedules import Schedule
 from ledger.jobs.work import Tools
 from ledger.leases import LEASE_S, Holder, Lease, stand_by_s

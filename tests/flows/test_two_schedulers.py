@@ -20,7 +20,7 @@ from sqlalchemy import select, update
 
 from ledger.db import Database
 from ledger.jobs import rows
-from ledger.jobs.running import NAME
+from ledger.jobs.rows import NAME
 from ledger.models import (
     BlockchainTransaction,
     ChainIntent,

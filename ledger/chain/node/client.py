@@ -6,7 +6,6 @@ hexadecimal text; here they are integers. Hashes and addresses are lower-case te
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
@@ -25,16 +24,14 @@ from ledger.chain.node.records import (
     log_of,
     receipt_of,
 )
+from ledger.chain.node.requests import BATCH_MAX, Requests, encoded
 from ledger.chain.node.transports.base import Bounds
 from ledger.chain.node.transports.errors import NodeAnswer
 from ledger.chain.node.transports.opening import open_transport
-from ledger.chain.node.wire import Answer, Asked, Call
+from ledger.chain.node.wire import Answer, Asked, Call, Means
 from ledger.errors import TruetonneError
 
 T = TypeVar("T")
-
-_BATCH_MAX = 50
-"""Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
 _NO_SUCH_METHOD = -32601
@@ -87,7 +84,7 @@ class ChainClient:
         """The way to the node, for whoever encodes and decodes on his own."""
         self.place = self.transport.place
         """The address for messages: without secrets."""
-        self._ids = itertools.count(1)
+        self._requests = Requests(self.transport)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -107,15 +104,15 @@ class ChainClient:
     def request_batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Make several calls in as few requests as allowed; results are in the calls' order."""
         results: list[Any] = []
-        for start in range(0, len(calls), _BATCH_MAX):
-            results += self._post(calls[start : start + _BATCH_MAX])
+        for batch in self._requests.batches(calls, BATCH_MAX):
+            results += self._post(batch)
         return results
 
     def attempt(self, calls: Sequence[Call]) -> list[Any]:
         """Make several calls, and return for each its ``result``, or the ``RpcError`` that refused it."""
         found: list[Any] = []
-        for start in range(0, len(calls), _BATCH_MAX):
-            for body, answer in self._exchanged(calls[start : start + _BATCH_MAX]):
+        for batch in self._requests.batches(calls, BATCH_MAX):
+            for body, answer in self._requests.exchanged(batch):
                 try:
                     found.append(self._result(body, answer))
                 except RpcError as error:
@@ -127,7 +124,7 @@ class ChainClient:
         self,
         calls: Sequence[Call],
         decoder: msgspec.json.Decoder[list[Answer[T]]],
-        batch_max: int = _BATCH_MAX,
+        batch_max: int = BATCH_MAX,
     ) -> Asked[T]:
         """Send calls that only read, in batches, and return while they are on their way.
 
@@ -139,11 +136,12 @@ class ChainClient:
             Calls of one request at most: fewer where the answers are long.
         """
         bodies, sent = [], []
-        for start in range(0, len(calls), batch_max):
-            batch = self._bodies(calls[start : start + batch_max])
-            future = self.transport.submit(msgspec.json.encode(batch), True)
-            sent.append(([body["id"] for body in batch], future))
-            bodies.append(batch)
+        batches = list(self._requests.batches(calls, batch_max))
+        for batch in batches:
+            asked = self._requests.bodies(batch)
+            future = self.transport.submit(encoded(asked), True)
+            sent.append(([body["id"] for body in asked], future))
+            bodies.append(asked)
 
         def explain(number: int, content: bytes) -> Exception:
             try:
@@ -153,58 +151,23 @@ class ChainClient:
             method = bodies[number][0]["method"]
             return NodeAnswer(f"{self.place} answers {method} with something else; check rpc_url")
 
-        return Asked(sent, decoder, explain)
+        def again(number: int, content: bytes | None) -> bytes | None:
+            return self._requests.again(batches[number], bodies[number], content)
 
-    def _bodies(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
-        return [
-            {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
-            for method, params in calls
-        ]
+        return Asked(sent, decoder, Means(explain, again, self._requests.length.taken))
 
     def _post(self, calls: Sequence[Call]) -> list[Any]:
-        return [self._result(body, answer) for body, answer in self._exchanged(calls)]
-
-    def _exchanged(self, calls: Sequence[Call]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """Make calls in one request; return each with its answer."""
-        bodies = self._bodies(calls)
-        payload = bodies[0] if len(bodies) == 1 else bodies
-        again = all(_repeatable(method) for method, _ in calls)
-        content = self.transport.exchange(msgspec.json.encode(payload), again)
-        return list(zip(bodies, self._answers(bodies, content), strict=True))
+        return [self._result(body, answer) for body, answer in self._requests.exchanged(calls)]
 
     def _results(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[Any]:
-        answers = self._answers(bodies, content)
+        answers = self._requests.answers(bodies, content)
         return [self._result(body, answer) for body, answer in zip(bodies, answers, strict=True)]
-
-    def _answers(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[dict[str, Any]]:
-        """Return the answer to each call; one for the whole request stands for all of them."""
-        try:
-            answer = msgspec.json.decode(content)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._no_rpc() from error
-        answers = answer if isinstance(answer, list) else [answer]
-        known = [item for item in answers if isinstance(item, dict)]
-        by_id = {item["id"]: item for item in known if isinstance(item.get("id"), int)}
-        if any(body["id"] not in by_id for body in bodies):
-            # One error object for the whole request, without an id or with the first one's.
-            if len(known) == 1 and known[0].get("error") is not None:
-                return known * len(bodies)
-            self.transport.reset()
-            if not by_id:
-                raise self._no_rpc()
-            raise NodeAnswer(
-                f"{self.place} left a call without an answer, and answered one that was not asked"
-            )
-        return [by_id[body["id"]] for body in bodies]
-
-    def _no_rpc(self) -> NodeAnswer:
-        return NodeAnswer(f"{self.place} answers, but not JSON-RPC; check rpc_url")
 
     def _result(self, body: dict[str, Any], answer: dict[str, Any]) -> Any:
         error = answer.get("error")
         if error is None:
             if "result" not in answer:
-                raise self._no_rpc()
+                raise self._requests.no_rpc()
             return answer["result"]
         if not isinstance(error, dict):  # a gateway's own words
             raise RpcError(str(body["method"]), 0, str(error), None)
@@ -353,11 +316,6 @@ class ChainClient:
     def send_raw(self, raw: str) -> str:
         """Broadcast a signed transaction and return its hash."""
         return str(self.request("eth_sendRawTransaction", [raw]))
-
-
-def _repeatable(method: str) -> bool:
-    """Return whether a call may be made twice: it reads, or sends bytes that a node takes once."""
-    return method.startswith(("eth_", "net_", "web3_")) and method != "eth_sendTransaction"
 
 
 def _tag(block: int | str) -> Any:

@@ -10,12 +10,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from ledger.chain.node.transports.errors import RequestRefused
+
 T = TypeVar("T")
 Call = tuple[str, Sequence[Any]]
+_BEGINS = 16
+"""Within so many bytes an answer shows whether it is one or several."""
+
+
+class _NotAsAsked(Exception):
+    """An answer is not what was asked for."""
 
 
 class WireHeader(msgspec.Struct, rename="camel", gc=False, kw_only=True):
@@ -158,6 +167,26 @@ TRANSACTIONS = batch_decoder(WireTransaction)
 TRACES = batch_decoder(list[WireTrace])
 
 
+@dataclass(frozen=True)
+class Means:
+    """What whoever asks does with an answer that is not what was asked for, and with one that is.
+
+    Parameters
+    ----------
+    explain
+        Called with the number of the request and its answer; returns what the node meant by it.
+    again
+        Called with the number of a request that was refused, and its answer, if it had one; asks in smaller
+        requests and returns what they brought, as one answer. None: it was not too long.
+    taken
+        Told of how many calls were answered at once.
+    """
+
+    explain: Callable[[int, bytes], Exception]
+    again: Callable[[int, bytes | None], bytes | None]
+    taken: Callable[[int], None]
+
+
 class Asked(Generic[T]):
     """Calls of one kind on their way to a node.
 
@@ -167,20 +196,17 @@ class Asked(Generic[T]):
         Each request: the ids of its calls, and the answer to come.
     decoder
         Of the answers.
-    explain
-        Called with the number of the request and an answer that is not what was asked for; raises what
-        the node meant by it.
     """
 
     def __init__(
         self,
         sent: Sequence[tuple[Sequence[int], Future[bytes]]],
         decoder: msgspec.json.Decoder[list[Answer[T]]],
-        explain: Callable[[int, bytes], Exception],
+        means: Means,
     ) -> None:
         self._sent = deque(enumerate(sent))
         self._decoder = decoder
-        self._explain = explain
+        self._means = means
         self.bytes_max = 0
         """The length of the longest answer; known after ``results``."""
 
@@ -195,23 +221,48 @@ class Asked(Generic[T]):
         found: list[T | None] = []
         while self._sent:  # each answer is let go of as it is read
             number, (ids, future) = self._sent[0]
-            content = future.result()
+            content: bytes | None = None
+            try:
+                content = future.result()
+                found += self._read(ids, content)
+                self._means.taken(len(ids))
+            except (RequestRefused, _NotAsAsked) as error:
+                content = self._again(number, content, error)
+                found += self._read_again(number, ids, content)
             self._sent.popleft()
             self.bytes_max = max(self.bytes_max, len(content))
-            try:
-                answers = self._decoder.decode(content)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise self._explain(number, content) from error
-            if [answer.id for answer in answers] != ids:
-                by_id = {answer.id: answer for answer in answers}
-                if not by_id.keys() >= set(ids):
-                    raise self._explain(number, content)
-                answers = [by_id[one] for one in ids]
-            for answer in answers:
-                result = answer.result
-                if answer.error is not None or isinstance(result, msgspec.UnsetType):
-                    raise self._explain(number, content)
-                found.append(result)
+        return found
+
+    def _again(self, number: int, content: bytes | None, error: Exception) -> bytes:
+        again = self._means.again(number, content)
+        if again is not None:
+            return again
+        raise error if content is None else self._means.explain(number, content) from error
+
+    def _read_again(self, number: int, ids: Sequence[int], content: bytes) -> list[T | None]:
+        try:
+            return self._read(ids, content)
+        except _NotAsAsked as error:
+            raise self._means.explain(number, content) from error
+
+    def _read(self, ids: Sequence[int], content: bytes) -> list[T | None]:
+        if len(ids) == 1 and content[:_BEGINS].lstrip().startswith(b"{"):
+            content = b"[" + content + b"]"
+        try:
+            answers = self._decoder.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _NotAsAsked from error
+        if [answer.id for answer in answers] != ids:
+            by_id = {answer.id: answer for answer in answers}
+            if not by_id.keys() >= set(ids):
+                raise _NotAsAsked
+            answers = [by_id[one] for one in ids]
+        found: list[T | None] = []
+        for answer in answers:
+            result = answer.result
+            if answer.error is not None or isinstance(result, msgspec.UnsetType):
+                raise _NotAsAsked
+            found.append(result)
         return found
 
     def cancel(self) -> None:

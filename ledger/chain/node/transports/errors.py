@@ -8,7 +8,8 @@
     ├── NodeSlow          no whole answer within the time-out
     ├── NodeLimits        asked too much: HTTP 429; says when to come back, if the node does
     └── NodeAnswer        an answer that is none: a gateway's page, other ids than were asked
-        └── AnswerTooLarge    more bytes than are taken; ask for less
+        ├── AnswerTooLarge    more bytes than are taken; ask for less
+        └── RequestRefused    a gateway does not take the request: it may be too long
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class NodeAnswer(NodeTrouble):
 
 class AnswerTooLarge(NodeAnswer):
     """The answer has more bytes than are taken; a shorter range has fewer."""
+
+
+class RequestRefused(NodeAnswer):
+    """The request was not taken, and none of its calls was made; a shorter one may be."""
 
 
 def untrusted(place: str, error: BaseException) -> NodeDown | None:

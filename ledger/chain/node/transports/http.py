@@ -31,6 +31,7 @@ from ledger.chain.node.transports.errors import (
     NodeLimits,
     NodeSlow,
     NodeTrouble,
+    RequestRefused,
     untrusted,
 )
 from ledger.chain.node.transports.whole import bound
@@ -43,6 +44,7 @@ _TOO_LARGE = 413
 _REFUSES_US = frozenset({401, 403})
 _MOVED = 300
 _BAD = 400
+_BROKEN = 500
 _PART_BYTES = 256 * 1024
 """Read at once, at most: as much as has come."""
 _KEEPIDLE: int = getattr(socket, "TCP_KEEPIDLE", 0) or getattr(socket, "TCP_KEEPALIVE", 0)
@@ -168,11 +170,12 @@ class HttpTransport(Transport):
                 "set rpc_url to where it leads"
             )
         if status == _TOO_LARGE:
-            return NodeAnswer(
+            return RequestRefused(
                 f"{self.place} takes no request as long as ours (HTTP {status}); have the gateway before the node take "
                 "1 MiB, or set rpc_url to another"
             )
-        return NodeAnswer(f"{self.place} answers HTTP {status} but not JSON-RPC; check rpc_url")
+        kind = RequestRefused if status < _BROKEN else NodeAnswer
+        return kind(f"{self.place} answers HTTP {status} but not JSON-RPC; check rpc_url")
 
 
 def _headers(address: str) -> dict[str, str]:

@@ -1,0 +1,143 @@
+"""Requests to one node: calls with ids, and their answers; in batches as long as the node takes them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from ledger.chain.node.batches import BatchLength, is_refusal
+from ledger.chain.node.transports.base import Transport
+from ledger.chain.node.transports.errors import NodeAnswer, RequestRefused
+from ledger.chain.node.wire import Call
+
+Exchanged = tuple[dict[str, Any], dict[str, Any]]
+"""A call as it was sent, and its answer."""
+
+BATCH_MAX = 50
+"""Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
+
+
+class Requests:
+    """Requests over one transport; used by several threads."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._ids = itertools.count(1)
+        self.length = BatchLength()
+
+    def batches(self, calls: Sequence[Call], batch_max: int) -> Iterator[Sequence[Call]]:
+        """Yield the calls of one request after the other."""
+        start = 0
+        while start < len(calls):
+            size = self.length.next(min(batch_max, len(calls) - start))
+            yield calls[start : start + size]
+            start += size
+
+    def again(
+        self, calls: Sequence[Call], bodies: Sequence[dict[str, Any]], content: bytes | None
+    ) -> bytes | None:
+        """Ask in smaller requests what was refused (None) or answered by an error; return the answers.
+
+        Returns
+        -------
+        bytes or None
+            As one answer to the first request; None when that was not too long.
+        """
+        if len(calls) == 1:
+            return None
+        if content is not None:
+            try:
+                if not is_refusal(self.answers(bodies, content)):
+                    return None
+            except NodeAnswer:
+                return None
+        if self.length.refuses(len(calls)):
+            found = [
+                pair for batch in self.batches(calls, BATCH_MAX) for pair in self.exchanged(batch)
+            ]
+        else:
+            halves = self._halved(calls)
+            if halves is None:
+                return None
+            found = halves
+        numbered = [
+            {**answer, "id": body["id"]} for body, (_, answer) in zip(bodies, found, strict=True)
+        ]
+        return msgspec.json.encode(numbered)
+
+    def bodies(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
+        """Return calls as they are sent, each with an id of its own."""
+        return [
+            {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
+            for method, params in calls
+        ]
+
+    def exchanged(self, calls: Sequence[Call]) -> list[Exchanged]:
+        """Make calls in one request, or in several where the node refuses that; return each with its answer."""
+        bodies = self.bodies(calls)
+        again = all(_repeatable(method) for method, _ in calls)
+        may_halve = again and len(calls) > 1
+        try:
+            content = self._transport.exchange(encoded(bodies), again)
+        except RequestRefused:
+            halves = self._halved(calls) if may_halve else None
+            if halves is None:
+                raise
+            return halves
+        answers = self.answers(bodies, content)
+        if not (may_halve and is_refusal(answers)):
+            self.length.taken(len(calls))
+        elif (halves := self._halved(calls)) is not None:
+            return halves
+        return list(zip(bodies, answers, strict=True))
+
+    def _halved(self, calls: Sequence[Call]) -> list[Exchanged] | None:
+        """Make calls that were refused in one request in smaller ones; None when these are refused as well."""
+        half = len(calls) // 2
+        found = self.exchanged(calls[:half])
+        if all(answer.get("error") is not None for _, answer in found):
+            return None
+        self.length.refused(len(calls))
+        for batch in self.batches(calls[half:], BATCH_MAX):
+            found += self.exchanged(batch)
+        return found
+
+    def answers(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[dict[str, Any]]:
+        """Return the answer to each call; one for the whole request stands for all of them."""
+        try:
+            answer = msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self.no_rpc() from error
+        answers = answer if isinstance(answer, list) else [answer]
+        known = [item for item in answers if isinstance(item, dict)]
+        by_id = {item["id"]: item for item in known if isinstance(item.get("id"), int)}
+        if any(body["id"] not in by_id for body in bodies):
+            # One error object for the whole request, without an id or with the first one's.
+            if len(known) == 1 and known[0].get("error") is not None:
+                return known * len(bodies)
+            self._transport.reset()
+            if not by_id:
+                raise self.no_rpc()
+            raise NodeAnswer(
+                f"{self._transport.place} left a call without an answer, and answered one that was not asked"
+            )
+        return [by_id[body["id"]] for body in bodies]
+
+    def no_rpc(self) -> NodeAnswer:
+        """Return the error for an answer that is no JSON-RPC."""
+        return NodeAnswer(f"{self._transport.place} answers, but not JSON-RPC; check rpc_url")
+
+
+def encoded(bodies: Sequence[dict[str, Any]]) -> bytes:
+    """Return a request: one call goes by itself, which nodes take that take no batches."""
+    return msgspec.json.encode(bodies[0] if len(bodies) == 1 else bodies)
+
+
+def _repeatable(method: str) -> bool:
+    """Return whether a call may be made twice: it reads, or sends bytes that a node takes once."""
+    return (
+        method.startswith(("eth_", "net_", "web3_", "trace_")) and method != "eth_sendTransaction"
+    )

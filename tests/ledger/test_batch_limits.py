@@ -1,0 +1,222 @@
+"""Nodes that take no batches, or short ones only: each call is made, and what was learnt is remembered."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from ledger.chain.node import batches
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.transports.errors import NodeAnswer, NodeDown
+from ledger.chain.node.wire import TRANSACTIONS, batch_decoder
+from ledger.errors import DependencyDown
+
+NUMBERS = batch_decoder(int)
+Refusal = Callable[[list[Any]], tuple[int, bytes]]
+"""From the calls of a request that is too long to status and body."""
+
+
+def _error(number: Any, code: int, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}}
+
+
+def _whole(code: int, message: str, status: int = 200) -> Refusal:
+    return lambda calls: (status, json.dumps(_error(None, code, message)).encode())
+
+
+def _first(calls: list[Any]) -> tuple[int, bytes]:
+    """As go-ethereum does: a list of one error, with the id of the first call."""
+    return 200, json.dumps([_error(calls[0]["id"], -32600, "batch too large")]).encode()
+
+
+def _each(calls: list[Any]) -> tuple[int, bytes]:
+    found = [_error(call["id"], -32005, "batch limit exceeded") for call in calls]
+    return 200, json.dumps(found).encode()
+
+
+def _rest(calls: list[Any]) -> tuple[int, bytes]:
+    """As go-ethereum does where answers are long: the first one is answered, and the others are refused."""
+    found = [_error(call["id"], -32003, "response too large") for call in calls]
+    found[0] = {"jsonrpc": "2.0", "id": calls[0]["id"], "result": calls[0]["params"][0]}
+    return 200, json.dumps(found).encode()
+
+
+REFUSALS: dict[str, Refusal] = {
+    "413": lambda calls: (413, b"<html>Request Entity Too Large</html>"),
+    "400": lambda calls: (400, b"no batches"),
+    "413 in JSON": _whole(-32600, "too many", 413),
+    "-32005": _whole(-32005, "limit exceeded"),
+    "-32014": _whole(-32014, "batch limit exceeded"),
+    "500 in JSON": _whole(31, "Batch of more than 3 requests are not allowed", 500),
+    "the first": _first,
+    "each": _each,
+    "the rest": _rest,
+}
+
+
+class Limited:
+    """A server that answers each call by its first parameter, and takes so many calls in a request."""
+
+    def __init__(self, most: int, refusal: Refusal) -> None:
+        self.most = most
+        self.refusal = refusal
+        self.sizes: list[int] = []
+        """Of the requests that were answered."""
+        self.refused: list[int] = []
+        self.lists = 0
+        """Requests that came as a list."""
+
+    def answer(self, body: Any) -> tuple[int, bytes]:
+        calls = body if isinstance(body, list) else [body]
+        self.lists += isinstance(body, list)
+        if isinstance(body, list) and len(calls) > self.most:
+            self.refused.append(len(calls))
+            return self.refusal(calls)
+        self.sizes.append(len(calls))
+        found = [
+            {"jsonrpc": "2.0", "id": call["id"], "result": call["params"][0]} for call in calls
+        ]
+        return 200, json.dumps(found if isinstance(body, list) else found[0]).encode()
+
+
+@contextmanager
+def serving(limited: Limited) -> Iterator[ChainClient]:
+    """A client of such a server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            status, content = limited.answer(body)
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+    thread.start()
+    client = ChainClient(f"http://127.0.0.1:{listening.server_port}", timeout_s=60)
+    try:
+        yield client
+    finally:
+        client.close()
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
+
+
+def calls(count: int) -> list[tuple[str, list[int]]]:
+    """Return calls whose results are their numbers."""
+    return [("eth_number", [number]) for number in range(count)]
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 10])
+@pytest.mark.parametrize("name", REFUSALS)
+def test_all_is_answered_whatever_a_node_takes(name: str, most: int) -> None:
+    """``most`` 0: not even a list of one call."""
+    limited = Limited(most, REFUSALS[name])
+    with serving(limited) as client:
+        assert client.ask(calls(130), NUMBERS).results() == list(range(130))
+        assert client.request_batch(calls(70)) == list(range(70))
+        assert client.attempt(calls(70)) == list(range(70))
+        assert limited.refused, "the server has not refused anything"
+        limited.refused.clear()
+        assert client.ask(calls(130), NUMBERS).results() == list(range(130))
+        assert client.request_batch(calls(130)) == list(range(130))
+    assert all(size <= max(most, 1) for size in limited.sizes)
+    # Learnt: but for one that is tried now and then.
+    assert len(limited.refused) <= 2
+    if most > 1:
+        assert sum(size > most / 2 for size in limited.sizes) > len(limited.sizes) / 2
+
+
+def test_what_is_learnt_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal may have been a passing one: the length comes back, by twos."""
+    monkeypatch.setattr(batches, "_PROBE_AFTER", 20)
+    limited = Limited(1, REFUSALS["413"])
+    with serving(limited) as client:
+        assert client.request_batch(calls(50)) == list(range(50))
+        limited.most = 1000
+        limited.sizes.clear()
+        for _ in range(60):
+            assert client.ask(calls(100), NUMBERS).results() == list(range(100))
+            if limited.sizes[-2:] == [50, 50]:
+                break
+        else:
+            pytest.fail("it is as short as ever")
+    assert limited.sizes[0] == 1
+    assert {2, 4, 8, 16, 32, 50} <= set(limited.sizes)
+
+
+def test_an_error_that_single_calls_get_too_teaches_nothing() -> None:
+    limited = Limited(1000, _whole(-32005, "daily limit"))
+    with serving(limited) as client:
+        client.request_batch(calls(2))
+
+        def refuse_all(body: Any) -> tuple[int, bytes]:
+            limited.lists += isinstance(body, list)
+            return limited.refusal(body)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(limited, "answer", refuse_all)
+            with pytest.raises(RpcError, match="daily limit"):
+                client.request_batch(calls(50))
+            with pytest.raises(RpcError, match="daily limit"):
+                client.ask(calls(50), NUMBERS).results()
+            found = client.attempt(calls(50))
+            assert all(isinstance(one, RpcError) for one in found) and len(found) == 50
+        limited.sizes.clear()
+        client.request_batch(calls(100))
+    assert limited.sizes == [50, 50]
+
+
+def test_calls_that_are_not_to_be_made_twice_are_not_asked_for_again() -> None:
+    limited = Limited(1, _whole(-32005, "limit exceeded"))
+    with serving(limited) as client, pytest.raises(RpcError, match="limit exceeded"):
+        client.request_batch([("eth_sendTransaction", [1])] * 2)
+    assert (limited.refused, limited.sizes) == ([2], [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 3, "message": "execution reverted: no such batch"},
+        {"code": -32000, "message": "execution reverted: batch", "data": "0x08c379a0"},
+        {"code": -32000, "message": "VM Exception: revert batch is open"},
+        {"code": -32000, "message": "header not found"},
+    ],
+)
+def test_the_error_of_a_call_is_its_own(error: dict[str, Any]) -> None:
+    """Batches of credits are not batches of calls."""
+    answers = [{"id": 1, "result": "0x"}, {"id": 2, "error": error}]
+    assert not batches.is_refusal(answers)
+
+
+def test_a_gateway_that_answers_nothing_else_is_named() -> None:
+    limited = Limited(0, REFUSALS["413"])
+    with serving(limited) as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limited, "answer", lambda body: (413, b"<html>"))
+        with pytest.raises(NodeAnswer, match="HTTP 413"):
+            client.request_batch(calls(50))
+        with pytest.raises(NodeAnswer, match="HTTP 413"):
+            client.ask(calls(50), NUMBERS).results()
+        patch.setattr(limited, "answer", lambda body: (502, b"<html>"))
+        with pytest.raises(NodeDown):
+            client.ask(calls(50), NUMBERS).results()
+
+
+def test_an_answer_of_another_kind_is_none() -> None:
+    with (
+        serving(Limited(1, REFUSALS["413"])) as client,
+        pytest.raises(DependencyDown, match="answers eth_number with something else"),
+    ):
+        client.ask(calls(3), TRANSACTIONS).results()

@@ -1,0 +1,175 @@
+"""A connection that goes silent behind a living proxy is given up; a statement that runs is waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pymysql
+import pytest
+from sqlalchemy import text
+
+from ledger.db import Database, silence
+from ledger.errors import DependencyDown
+from tests.support.mariadb import MariaDbServer
+from tests.support.swallowing import SwallowingProxy
+
+pytestmark = pytest.mark.mariadb
+HANGS_S = 60
+"""A test that waits for so long has found a hang."""
+
+
+@pytest.fixture
+def proxy(
+    mariadb_server: MariaDbServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SwallowingProxy]:
+    """A proxy before the server of the tests, and little patience."""
+    monkeypatch.setattr(silence, "SILENCE_S", 1)
+    monkeypatch.setattr(silence, "ASK_S", 2)
+    monkeypatch.setattr(silence, "_ON_ITS_WAY_S", 0.5)
+    mariadb_server.execute(
+        "CREATE OR REPLACE DATABASE silent", "CREATE TABLE silent.kept (id INT PRIMARY KEY)"
+    )
+    with SwallowingProxy(mariadb_server.port) as found:
+        yield found
+    mariadb_server.execute("DROP DATABASE silent")
+
+
+@pytest.fixture
+def db(proxy: SwallowingProxy) -> Iterator[Database]:
+    """The server behind the proxy."""
+    database = Database(f"mysql+pymysql://root@127.0.0.1:{proxy.port}/silent", lock_timeout_s=2)
+    yield database
+    database.close()
+
+
+def done(work: object, *arguments: object) -> object:
+    """Return what a piece of work comes to, or raise what it raises; a hang is an error, too."""
+    found: list[object] = []
+    failed: list[BaseException] = []
+
+    def do_it() -> None:
+        try:
+            found.append(work(*arguments))  # type: ignore[operator]
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=do_it, daemon=True)
+    thread.start()
+    thread.join(HANGS_S)
+    assert not thread.is_alive(), "it hangs"
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def kept(server: MariaDbServer) -> list[int]:
+    """Return what is in the table, read past the proxy."""
+    database = Database(server.url("silent"))
+    try:
+        with database.read() as session:
+            return [int(one) for one in session.scalars(text("SELECT id FROM kept ORDER BY id"))]
+    finally:
+        database.close()
+
+
+def store(db: Database, number: int) -> None:
+    """Store a row."""
+    with db.write() as session:
+        session.execute(text("INSERT INTO kept VALUES (:id)"), {"id": number})
+
+
+def test_a_statement_that_runs_is_waited_for(db: Database) -> None:
+    """Several times as long as nothing may come before the server is asked."""
+    with db.read() as session:
+        assert session.scalar(text("SELECT SLEEP(4)")) == 0
+
+
+def test_a_statement_is_waited_for_while_the_server_takes_no_further_connection(
+    db: Database, mariadb_server: MariaDbServer
+) -> None:
+    with db.read() as session, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(session.scalar, text("SELECT SLEEP(5)"))
+        mariadb_server.execute("SET GLOBAL max_connections = 10")
+        with ExitStack() as links:
+            with pytest.raises(pymysql.err.OperationalError, match="1040"):
+                while True:  # until it is full
+                    links.enter_context(
+                        pymysql.connect(host="127.0.0.1", port=mariadb_server.port, user="root")
+                    )
+            assert running.result() == 0
+        mariadb_server.execute("SET GLOBAL max_connections = 151")
+
+
+def test_a_read_whose_server_is_out_of_reach_ends(db: Database, proxy: SwallowingProxy) -> None:
+    with pytest.raises(DependencyDown, match="nothing came for 1 s"), db.read() as session:
+        proxy.swallow_all()
+        done(session.scalar, text("SELECT 1"))
+    proxy.pass_on()
+    db.ping()
+
+
+def test_connections_that_rest_in_the_pool_are_found_out(
+    db: Database, proxy: SwallowingProxy
+) -> None:
+    db.ping()
+    proxy.swallow_open()
+    done(db.ping)
+
+
+def test_what_is_given_up_leaves_no_lock(
+    db: Database, proxy: SwallowingProxy, mariadb_server: MariaDbServer
+) -> None:
+    """New connections reach the server: the row that was changed and not committed is free at once."""
+    with pytest.raises(DependencyDown), db.write() as session:
+        session.execute(text("INSERT INTO kept VALUES (1)"))
+        proxy.swallow_open()
+        done(session.execute, text("INSERT INTO kept VALUES (2)"))
+    assert kept(mariadb_server) == []
+    store(db, 1)  # the same row: it waits for nobody
+    assert kept(mariadb_server) == [1]
+
+
+def test_what_was_given_up_in_an_outage_leaves_no_lock_after_it(
+    db: Database, proxy: SwallowingProxy, mariadb_server: MariaDbServer
+) -> None:
+    with pytest.raises(DependencyDown), db.write() as session:
+        session.execute(text("INSERT INTO kept VALUES (1)"))
+        proxy.swallow_all()
+        done(session.execute, text("INSERT INTO kept VALUES (2)"))
+    proxy.pass_on()
+    store(db, 1)
+    assert kept(mariadb_server) == [1]
+
+
+def test_a_commit_without_an_answer_says_that_it_may_have_happened(
+    db: Database, proxy: SwallowingProxy, mariadb_server: MariaDbServer
+) -> None:
+    def commit() -> None:
+        with db.write() as session:
+            session.execute(text("INSERT INTO kept VALUES (1)"))
+            proxy.swallow_answers()
+
+    with pytest.raises(DependencyDown, match="whether it was committed is not known"):
+        done(commit)
+    assert kept(mariadb_server) == [1]
+
+
+@pytest.mark.parametrize("size", [100, 1_000, 5_000])
+def test_an_answer_that_stops_in_the_middle_ends(
+    db: Database, proxy: SwallowingProxy, size: int
+) -> None:
+    with pytest.raises(DependencyDown), db.read() as session:
+        proxy.swallow_all(after_bytes=size)
+        done(session.execute, text("SELECT REPEAT('a', 100000) UNION SELECT REPEAT('b', 9000000)"))
+
+
+def test_a_migration_ends_as_well(proxy: SwallowingProxy) -> None:
+    proxy.swallow_all(after_bytes=20_000)
+    books = Database(f"mysql+pymysql://root@127.0.0.1:{proxy.port}/silent")
+    with pytest.raises(DependencyDown):
+        done(books.upgrade)
+    assert proxy.struck.is_set()
+    books.close()
