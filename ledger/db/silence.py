@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
@@ -31,6 +32,8 @@ _ON_ITS_WAY_S = 2
 _FULL = frozenset({1040, 1203, 1226})
 """The server is there, and takes no further connection: whether the statement runs cannot be asked now."""
 _IDLE = "Sleep"
+_SECOND = 1
+"""Servers say whole ones."""
 SERVER = "CONCAT_WS(' ', @@hostname, @@port, @@server_id)"
 """In SQL: what tells a server from others."""
 
@@ -56,22 +59,29 @@ class GivenUp:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: list[Known] = []
+        self._open: list[tuple[Known, float]] = []
 
     def add(self, known: Known) -> None:
         """Note one."""
         with self._lock:
-            self._open.append(known)
+            self._open.append((known, time.monotonic()))
 
     def end(self, link: Connection[Any], server: str) -> None:
         """End those of a server by a new connection to it; one that has ended meanwhile is no error."""
         if not self._open:
             return
         with self._lock:
-            here = [known for known in self._open if known[0] == server]
-            self._open = [known for known in self._open if known[0] != server]
-        for _, number in here:
-            _kill(link, number)
+            here = [(known[1], since) for known, since in self._open if known[0] == server]
+            self._open = [(known, since) for known, since in self._open if known[0] != server]
+        if not here:
+            return
+        with suppress(err.Error), link.cursor() as cursor:
+            connections = _connections(link)
+            for number, since in here:
+                # One that has done something since has the number of it after a restart, and is another's.
+                _, seconds = connections.get(number, ("", -_SECOND))
+                if seconds + _SECOND > time.monotonic() - since:
+                    cursor.execute(f"KILL CONNECTION {number:d}")
 
 
 class Listening(io.RawIOBase):
@@ -132,10 +142,8 @@ def runs(known: Known, link: Connection[Any]) -> bool:
     """Return whether a connection runs a statement at the server of another connection."""
     if server_of(link) != known[0]:  # the proxy leads elsewhere now
         return False
-    with link.cursor() as cursor:
-        cursor.execute("SHOW PROCESSLIST")
-        does = {int(row[0]): str(row[4]) for row in cursor.fetchall()}
-    return does.get(known[1], _IDLE) != _IDLE
+    does, _ = _connections(link).get(known[1], (_IDLE, 0))
+    return does != _IDLE
 
 
 def server_of(link: Connection[Any]) -> str:
@@ -151,6 +159,8 @@ def is_full(error: Exception) -> bool:
     return bool(error.args) and error.args[0] in _FULL
 
 
-def _kill(link: Connection[Any], number: int) -> None:
-    with suppress(err.Error), link.cursor() as cursor:
-        cursor.execute(f"KILL CONNECTION {number:d}")
+def _connections(link: Connection[Any]) -> dict[int, tuple[str, int]]:
+    """Return what each connection of the account does, and for how many seconds, by its number."""
+    with link.cursor() as cursor:
+        cursor.execute("SHOW PROCESSLIST")
+        return {int(row[0]): (str(row[4]), int(row[5] or 0)) for row in cursor.fetchall()}
