@@ -118,5 +118,5 @@ class Line(Transport):
 def watched_client(rpc_url: str, watch: Watch) -> ChainClient:
     """Return the product's client, over a line that can fail."""
     client = ChainClient(rpc_url)
-    client.transport = Line(client.transport, watch)
+    client.go_by(Line(client.transport, watch))
     return client

@@ -568,7 +568,7 @@ def test_a_node_that_is_down_changes_nothing(funded: Park) -> None:
     funded.trade(*TRADES)
     plan_batches(funded.chain)
     down = funded.again()
-    down.chain.client.transport = open_transport("http://127.0.0.1:1")
+    down.chain.client.go_by(open_transport("http://127.0.0.1:1"))
     with pytest.raises(DependencyDown):
         submit_planned(down.chain)
     with pytest.raises(DependencyDown):

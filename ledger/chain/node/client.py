@@ -25,7 +25,7 @@ from ledger.chain.node.records import (
     receipt_of,
 )
 from ledger.chain.node.requests import BATCH_MAX, Requests, encoded
-from ledger.chain.node.transports.base import Bounds
+from ledger.chain.node.transports.base import Bounds, Transport
 from ledger.chain.node.transports.errors import NodeAnswer
 from ledger.chain.node.transports.opening import open_transport
 from ledger.chain.node.wire import Answer, Asked, Call, Means
@@ -80,11 +80,15 @@ class ChainClient:
 
     def __init__(self, rpc_url: str, timeout_s: float = 30.0) -> None:
         self.rpc_url = rpc_url
-        self.transport = open_transport(rpc_url, Bounds(timeout_s=timeout_s))
-        """The way to the node, for whoever encodes and decodes on his own."""
+        self.go_by(open_transport(rpc_url, Bounds(timeout_s=timeout_s)))
         self.place = self.transport.place
         """The address for messages: without secrets."""
-        self._requests = Requests(self.transport)
+
+    def go_by(self, transport: Transport) -> None:
+        """Ask over this transport from now on, such as one that fails on purpose."""
+        self.transport = transport
+        """The way to the node, for whoever encodes and decodes on his own."""
+        self._requests = Requests(transport)
 
     def close(self) -> None:
         """Close the kept connections."""
