@@ -19,7 +19,7 @@ from ledger.models.users import UserRole
 from ledger.proofs.verifier import verify
 from ledger.sealing import load_sealer
 from tests.support.browser import Page, browser, find_chromium
-from tests.support.forms import is_long, rest
+from tests.support.forms import is_long, long, rest
 from tests.support.identity import CHEAP_ROUNDS, PASSWORD
 from tests.support.pages import BATCH, CHINESE, RETIRED, served_pages, shown_park
 from tests.support.park import PROJECT, Park
@@ -345,6 +345,7 @@ def test_what_is_printed_is_dark_on_white(page: Page, site: str) -> None:
     page.call("Emulation.setEmulatedMedia", media="", features=[])
 
 
+@long
 def test_nothing_is_wider_than_a_narrow_window(page: Page, site: str) -> None:
     """320 px are also what is left of 1280 px at four times the size."""
     page.call("Emulation.setDeviceMetricsOverride", **{**PHONE, "width": 320})

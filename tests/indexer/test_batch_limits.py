@@ -14,6 +14,7 @@ from ledger.db import Database
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain
+from tests.support.forms import rest
 from tests.support.mirror import dump, fresh
 from tests.support.proxy import LyingNode
 
@@ -49,7 +50,7 @@ class LimitedNode(LyingNode):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("most", "status"), [(0, 413), (1, 200), (7, 413), (20, 200)])
+@pytest.mark.parametrize(("most", "status"), rest([(0, 413), (1, 200), (7, 413), (20, 200)]))
 def test_the_mirror_of_a_node_that_takes_short_batches_is_whole(
     chain: TestChain,
     sqlite_db: Database,

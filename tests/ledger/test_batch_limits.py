@@ -16,6 +16,7 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.transports.errors import NodeAnswer, NodeDown
 from ledger.chain.node.wire import TRANSACTIONS, batch_decoder
 from ledger.errors import DependencyDown
+from tests.support.forms import rest
 
 NUMBERS = batch_decoder(int)
 Refusal = Callable[[list[Any]], tuple[int, bytes]]
@@ -119,7 +120,7 @@ def calls(count: int) -> list[tuple[str, list[int]]]:
     return [("eth_number", [number]) for number in range(count)]
 
 
-@pytest.mark.parametrize("most", [0, 1, 3, 10])
+@pytest.mark.parametrize("most", rest([0, 1, 3, 10], 3))
 @pytest.mark.parametrize("name", REFUSALS)
 def test_all_is_answered_whatever_a_node_takes(name: str, most: int) -> None:
     """``most`` 0: not even a list of one call."""

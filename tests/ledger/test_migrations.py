@@ -34,6 +34,7 @@ from tests.support.interrupted import upgrade_step_by_step
 from tests.support.mariadb import MariaDbServer
 
 LONG_ON_MARIADB = (
+    "test_a_migration_that_stops_half_way_can_be_run_again",
     "test_four_at_once_build_one_schema",
     "test_revision_by_revision_is_the_same",
     "test_rows_of_the_first_contracts_are_kept",

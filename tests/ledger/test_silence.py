@@ -89,6 +89,7 @@ def test_a_statement_that_runs_is_waited_for(db: Database) -> None:
         assert session.scalar(text("SELECT SLEEP(2.5)")) == 0
 
 
+@long
 def test_a_statement_is_waited_for_while_the_server_takes_no_further_connection(
     db: Database, mariadb_server: MariaDbServer
 ) -> None:
@@ -134,6 +135,7 @@ def test_what_is_given_up_leaves_no_lock(
     assert kept(mariadb_server) == [1]
 
 
+@long
 def test_what_was_given_up_in_an_outage_leaves_no_lock_after_it(
     db: Database, proxy: SwallowingProxy, mariadb_server: MariaDbServer
 ) -> None:
