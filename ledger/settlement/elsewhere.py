@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
@@ -36,6 +36,10 @@ from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
 
 ENERGY = CURRENCY
 """Trades of asset 0 move only money: what they are of is energy."""
+PROPOSED_BY = (SettlementBatch.block_number == ChainEvent.block_number) & (
+    SettlementBatch.log_index == ChainEvent.log_index
+)
+"""In SQL: the event that says which trades a batch has."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,7 @@ def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledEl
             SettlementBatch.proposed_at,
             SettlementBatch.block_number,
         )
-        .join(
-            SettlementBatch,
-            (SettlementBatch.block_number == ChainEvent.block_number)
-            & (SettlementBatch.log_index == ChainEvent.log_index),
-        )
+        .join(SettlementBatch, PROPOSED_BY)
         .where(
             SettlementBatch.block_number > above,
             SettlementBatch.cosigned_digest.is_not(None),
@@ -120,6 +120,12 @@ def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledEl
         for args, asset, at, number in session.execute(query)
         for word in args["words"]
     ]
+
+
+def numbers_in_batches(session: Session, *those: ColumnElement[bool]) -> set[int]:
+    """Return the numbers of the trades in those batches of the chain."""
+    query = select(ChainEvent.args).join(SettlementBatch, PROPOSED_BY).where(*those)
+    return {unpack(int(word)).seq for args in session.scalars(query) for word in args["words"]}
 
 
 def batch_holding(session: Session, number: int) -> VppSettlementBatch | None:

@@ -35,6 +35,7 @@ from ledger.settlement.elsewhere import (
     Accounts,
     SettledElsewhere,
     assets_of,
+    numbers_in_batches,
     settled_among,
 )
 from ledger.settlement.words import Trade, hex_words, nets_of, unpack
@@ -97,19 +98,11 @@ def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewh
 
 def taken_numbers(session: Session) -> set[int]:
     """Return the numbers of trades in batches that are live or final on chain and none of ours."""
-    query = (
-        select(ChainEvent.args)
-        .join(
-            SettlementBatch,
-            (SettlementBatch.block_number == ChainEvent.block_number)
-            & (SettlementBatch.log_index == ChainEvent.log_index),
-        )
-        .where(
-            SettlementBatch.status != SettlementStatus.CANCELLED,
-            SettlementBatch.key.not_in(select(VppSettlementBatch.batch_key)),
-        )
+    return numbers_in_batches(
+        session,
+        SettlementBatch.status != SettlementStatus.CANCELLED,
+        SettlementBatch.key.not_in(select(VppSettlementBatch.batch_key)),
     )
-    return {unpack(int(word)).seq for args in session.scalars(query) for word in args["words"]}
 
 
 def _records(session: Session, numbers: list[int]) -> dict[int, VppTradingRecord]:

@@ -32,6 +32,7 @@ from ledger.models.trading import TradeStatus
 from ledger.settlement import cancel, forgotten, signatures, singles
 from ledger.settlement.elsewhere import (
     ENERGY,
+    PROPOSED_BY,
     Accounts,
     assets_of,
     still_ours,
@@ -98,11 +99,7 @@ def _claimed(session: Session) -> dict[int, Content]:
     """Return the trades that stand on chain in no batch of these books, by number; no singles that are executed."""
     query = (
         select(ChainEvent.args, SettlementBatch.asset)
-        .join(
-            SettlementBatch,
-            (SettlementBatch.block_number == ChainEvent.block_number)
-            & (SettlementBatch.log_index == ChainEvent.log_index),
-        )
+        .join(SettlementBatch, PROPOSED_BY)
         .where(
             SettlementBatch.status != SettlementStatus.CANCELLED,
             SettlementBatch.key.not_in(still_ours()),

@@ -22,7 +22,6 @@ from ledger.models import (
     AuditLog,
     ChainBlock,
     ChainCursor,
-    ChainEvent,
     ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
@@ -31,7 +30,7 @@ from ledger.models import (
 )
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement.elsewhere import ENERGY, trade_of
+from ledger.settlement.elsewhere import ENERGY, numbers_in_batches, trade_of
 from ledger.settlement.words import Trade, unpack
 
 WITHDRAWN = "settlement.withdraw"
@@ -106,21 +105,13 @@ def note_withdrawal(session: Session, batch: VppSettlementBatch, reason: str) ->
 
 def settled_as_signed(session: Session) -> set[int]:
     """Return the numbers of trades that the chain settled as a failed batch of ours had them."""
-    query = (
-        select(ChainEvent.args)
-        .join(
-            SettlementBatch,
-            (SettlementBatch.block_number == ChainEvent.block_number)
-            & (SettlementBatch.log_index == ChainEvent.log_index),
-        )
-        .join(VppSettlementBatch, VppSettlementBatch.batch_key == SettlementBatch.key)
-        .where(
-            VppSettlementBatch.state == BatchState.FAILED,
-            VppSettlementBatch.trades_root == SettlementBatch.trades_root,
-            func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
-        )
+    return numbers_in_batches(
+        session,
+        SettlementBatch.key == VppSettlementBatch.batch_key,
+        VppSettlementBatch.state == BatchState.FAILED,
+        VppSettlementBatch.trades_root == SettlementBatch.trades_root,
+        func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
     )
-    return {unpack(int(word)).seq for args in session.scalars(query) for word in args["words"]}
 
 
 def _words(session: Session, batch: VppSettlementBatch) -> list[int]:

@@ -561,8 +561,8 @@ def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
     assert statuses(park) == ["cancelled", "executed"]
 
 
-def test_credits_that_stopped_moving_since_the_mirror_looked(two: Park) -> None:
-    """The contract says so first: the refusal names the batch, and nothing is left of the call but its refusal."""
+def with_credits_to_finalise(two: Park) -> tuple[Park, int]:
+    """Return the park with a proposed batch of credits whose window is over, and which credits."""
     asset = two.node.issue(5_000, 0)
     two.mirror.run_until("head")
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
@@ -572,6 +572,12 @@ def test_credits_that_stopped_moving_since_the_mirror_looked(two: Park) -> None:
     settle(park)
     park.node.later(WINDOW_S + 1)
     park.mirror_final()
+    return park, asset
+
+
+def test_credits_that_stopped_moving_since_the_mirror_looked(two: Park) -> None:
+    """The contract says so first: the refusal names the batch, and nothing is left of the call but its refusal."""
+    park, asset = with_credits_to_finalise(two)
     park.node.act("pauser", CREDIT, "suspend", [asset])
     (batch,) = park.rows(VppSettlementBatch)
     with pytest.raises(
@@ -585,15 +591,7 @@ def test_a_batch_that_is_cancelled_just_before_it_is_finalised_holds_nobody_up(
     two: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process cancels it, and its mirror says so, between our planning and our call."""
-    asset = two.node.issue(5_000, 0)
-    two.mirror.run_until("head")
-    escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
-    two.fund(BUYER, 200_00)
-    park = opened(two, settling=HOURLY_PROPOSED)
-    take(park, [f"plant sell 1 10.0000 10.00 0 {asset}"])
-    settle(park)
-    park.node.later(WINDOW_S + 1)
-    park.mirror_final()
+    park, asset = with_credits_to_finalise(two)
     submit = park.chain.sender.submit
 
     def overtaken(key: str, contract: str) -> str:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ledger.chain.node import batches
-from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.client import RpcError
 from ledger.chain.node.transports.errors import NodeAnswer, NodeDown
 from ledger.chain.node.wire import TRANSACTIONS, batch_decoder
 from ledger.errors import DependencyDown
+from tests.support.answering import answering
 from tests.support.forms import rest
 
 NUMBERS = batch_decoder(int)
@@ -73,6 +71,10 @@ class Limited:
         self.lists = 0
         """Requests that came as a list."""
 
+    def respond(self, body: Any) -> tuple[int, bytes]:
+        """Answer as it does now: a test may change how."""
+        return self.answer(body)
+
     def answer(self, body: Any) -> tuple[int, bytes]:
         calls = body if isinstance(body, list) else [body]
         self.lists += isinstance(body, list)
@@ -86,35 +88,6 @@ class Limited:
         return 200, json.dumps(found if isinstance(body, list) else found[0]).encode()
 
 
-@contextmanager
-def serving(limited: Limited) -> Iterator[ChainClient]:
-    """A client of such a server."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            status, content = limited.answer(body)
-            self.send_response(status)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-    thread.start()
-    client = ChainClient(f"http://127.0.0.1:{listening.server_port}", timeout_s=60)
-    try:
-        yield client
-    finally:
-        client.close()
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
-
-
 def calls(count: int) -> list[tuple[str, list[int]]]:
     """Return calls whose results are their numbers."""
     return [("eth_number", [number]) for number in range(count)]
@@ -125,7 +98,7 @@ def calls(count: int) -> list[tuple[str, list[int]]]:
 def test_all_is_answered_whatever_a_node_takes(name: str, most: int) -> None:
     """``most`` 0: not even a list of one call."""
     limited = Limited(most, REFUSALS[name])
-    with serving(limited) as client:
+    with answering(limited.respond) as client:
         assert client.ask(calls(130), NUMBERS).results() == list(range(130))
         assert client.request_batch(calls(70)) == list(range(70))
         assert client.attempt(calls(70)) == list(range(70))
@@ -144,7 +117,7 @@ def test_what_is_learnt_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal may have been a passing one: the length comes back, by twos."""
     monkeypatch.setattr(batches, "_PROBE_AFTER", 20)
     limited = Limited(1, REFUSALS["413"])
-    with serving(limited) as client:
+    with answering(limited.respond) as client:
         assert client.request_batch(calls(50)) == list(range(50))
         limited.most = 1000
         limited.sizes.clear()
@@ -160,7 +133,7 @@ def test_what_is_learnt_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_error_that_single_calls_get_too_teaches_nothing() -> None:
     limited = Limited(1000, _whole(-32005, "daily limit"))
-    with serving(limited) as client:
+    with answering(limited.respond) as client:
         client.request_batch(calls(2))
 
         def refuse_all(body: Any) -> tuple[int, bytes]:
@@ -182,7 +155,7 @@ def test_an_error_that_single_calls_get_too_teaches_nothing() -> None:
 
 def test_calls_that_are_not_to_be_made_twice_are_not_asked_for_again() -> None:
     limited = Limited(1, _whole(-32005, "limit exceeded"))
-    with serving(limited) as client, pytest.raises(RpcError, match="limit exceeded"):
+    with answering(limited.respond) as client, pytest.raises(RpcError, match="limit exceeded"):
         client.request_batch([("eth_sendTransaction", [1])] * 2)
     assert (limited.refused, limited.sizes) == ([2], [])
 
@@ -204,7 +177,10 @@ def test_the_error_of_a_call_is_its_own(error: dict[str, Any]) -> None:
 
 def test_a_gateway_that_answers_nothing_else_is_named() -> None:
     limited = Limited(0, REFUSALS["413"])
-    with serving(limited) as client, pytest.MonkeyPatch.context() as patch:
+    with (
+        answering(limited.respond) as client,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(limited, "answer", lambda body: (413, b"<html>"))
         with pytest.raises(NodeAnswer, match="HTTP 413"):
             client.request_batch(calls(50))
@@ -217,7 +193,7 @@ def test_a_gateway_that_answers_nothing_else_is_named() -> None:
 
 def test_an_answer_of_another_kind_is_none() -> None:
     with (
-        serving(Limited(1, REFUSALS["413"])) as client,
+        answering(Limited(1, REFUSALS["413"]).respond) as client,
         pytest.raises(DependencyDown, match="answers eth_number with something else"),
     ):
         client.ask(calls(3), TRANSACTIONS).results()

@@ -2,11 +2,9 @@
 
 import json
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from web3 import HTTPProvider, Web3
 from ledger.chain.local.anvil import KeptPort, LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.errors import BadInput, DependencyDown
+from tests.support.answering import answering
 from tests.support.chain import PARTIES, send
 
 Answer = Callable[[Any], bytes]
@@ -26,30 +25,12 @@ def server(answer: Answer, status: int = 200) -> Iterator[tuple[ChainClient, lis
     """A server that answers every request by a function of its JSON body."""
     seen: list[Any] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            seen.append(body)
-            content = answer(body)
-            self.send_response(status)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def respond(body: Any) -> tuple[int, bytes]:
+        seen.append(body)
+        return status, answer(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-    thread.start()
-    client = ChainClient(f"http://127.0.0.1:{listening.server_port}", timeout_s=60)
-    try:
+    with answering(respond) as client:
         yield client, seen
-    finally:
-        client.close()
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
 
 
 def results(body: Any) -> list[dict[str, Any]]:
