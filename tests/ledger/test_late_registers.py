@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -311,6 +311,13 @@ batches = st.lists(
     st.booleans(),
     st.lists(st.integers(0, 12), min_size=6, max_size=6).map(sorted),
     st.sampled_from([1, 12]),
+)
+@example(  # what comes at last says nothing that a correction has not said
+    parts=[([], {0, 1}, False), ([(-13, "244")], set(), True), ([(0, "244")], set(), False)],
+    rated=None,
+    wide=False,
+    rises=[0, 0, 0, 0, 0, 8],
+    days=1,
 )
 def test_issued_and_corrected_is_what_an_independent_model_gives_of_all_readings(
     sqlite_db: Database,
