@@ -24,6 +24,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ledger.durable import sync
 from ledger.errors import BadInput, Refused
 
 _KEY_BYTES = 32
@@ -286,19 +287,10 @@ def _aside(path: Path, text: str, what: str) -> Iterator[Path]:
                 file.flush()
                 os.fsync(file.fileno())
             yield aside
-            _sync_folder(path.parent)
+            sync(path.parent)  # a key that sealed something must not vanish
         finally:
             aside.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(
             f"{what} {path}: cannot be written ({error.strerror}); name one in a folder of yours, on a disk with room"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have a name in a folder outlast a power cut: a key that sealed something must not vanish."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

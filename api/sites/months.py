@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -79,8 +79,8 @@ def issuances_of(
     )
     if block is not None:
         query = query.where(CreditBatch.block_number <= block)
-    found: list[_Issued] = [
-        (row, code, batch_id, number)
+    found = [
+        _without_others(session, (row, code, batch_id, number))
         for row, code, batch_id, number in reversed(session.execute(query).all())
     ]
     return [
@@ -99,22 +99,18 @@ def issuances_of(
                 "final": view.is_final(number),
             }
         )
-        for row, code, batch_id, number in map(_without_others(session), found)
+        for row, code, batch_id, number in found
         if block is None or batch_id is not None
     ]
 
 
-def _without_others(session: Session) -> Callable[[_Issued], _Issued]:
-    """Return what takes the batch from an issuance whose key others have used up for a claim of theirs."""
-
-    def work(found: _Issued) -> _Issued:
-        row, code, batch_id, _ = found
-        planned = row.state is IssuanceState.PLANNED and batch_id is not None
-        if planned and batch_of(session, row.key) is None:
-            return row, code, None, None
-        return found
-
-    return work
+def _without_others(session: Session, found: _Issued) -> _Issued:
+    """Take the batch from an issuance whose key others have used up for a claim of theirs."""
+    row, code, batch_id, _ = found
+    planned = row.state is IssuanceState.PLANNED and batch_id is not None
+    if planned and batch_of(session, row.key) is None:
+        return row, code, None, None
+    return found
 
 
 def _total(

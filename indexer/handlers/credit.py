@@ -136,9 +136,8 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
             "large` in docs/mirror.md"
         )
     site_id, ordinal = site_and_ordinal(args.batch_id)
-    ours = rows.lookups.legal_years.get(
-        (args.key, claim.evidence_root)
-    )  # others may use our key up
+    # By the root, too: others may use our key up.
+    ours = rows.lookups.legal_years.get((args.key, claim.evidence_root))
     vintage = ours or vintage_of(claim.period_start)
     rows.add(
         CreditBatch,

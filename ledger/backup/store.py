@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from ledger.backup.manifest import Kind, Manifest, Part, is_id, new_id, read_manifest
 from ledger.backup.stream import BackupDamaged, opened, seal
+from ledger.durable import sync
 from ledger.errors import BadInput, DependencyDown, NotFound
 from ledger.sealing import Sealer, load_sealer
 
@@ -99,9 +100,9 @@ class Store:
         with (making.folder / MANIFEST).open("xb") as file:
             file.write(manifest.signed(self.sealer))
             _to_disk(file)
-        _folder_to_disk(making.folder)
+        sync(making.folder)
         making.folder.rename(self.folder / making.id)
-        _folder_to_disk(self.folder)
+        sync(self.folder)
         return manifest
 
     @contextmanager
@@ -299,14 +300,6 @@ def _sha256(path: Path) -> str:
 def _to_disk(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _folder_to_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, Integer, func, select
 
 from ledger.db import Database
+from ledger.durable import sync
 from ledger.errors import BadInput
 from ledger.keeping.places import ARCHIVED, Month, partitioning_of, years_of
 from ledger.keeping.reading import count_between, rows_between
@@ -211,7 +212,7 @@ def _write(file: Path, period: Period, first: Iterator[Any], rows: Iterator[Any]
                 ]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
                 count += len(some)
-    _sync(file)
+    sync(file)
     return {
         **about,
         "from": period.start.isoformat(),
@@ -297,18 +298,9 @@ def _manifest(file: Path) -> Mapping[str, Any] | None:
 def _write_manifest(file: Path, manifest: Mapping[str, Any]) -> None:
     aside = file.with_name(f"{file.name}.{os.getpid()}.partial")
     aside.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    _sync(aside)
+    sync(aside)
     aside.replace(file)
-    _sync(file.parent)
-
-
-def _sync(path: Path) -> None:
-    """Have the disk keep what was written."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(file.parent)
 
 
 def _sha256(file: Path) -> str:

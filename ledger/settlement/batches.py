@@ -91,13 +91,11 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     for attempt in range(_ATTEMPTS_MAX):
         funds = planning.read_funds(chain)
         try:
-            made = chain.db.run(work)
+            return chain.db.run(work)
         except IntegrityError as error:
             # Another process has put one of these trades into a batch since this one looked: look again.
             if attempt + 1 == _ATTEMPTS_MAX:
                 raise DatabaseBusy("another process plans the same trades; try again") from error
-            continue
-        return made
     raise AssertionError("unreachable")
 
 

@@ -22,8 +22,6 @@ from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent
 from ledger.errors import NotFound, Refused
 from ledger.models import (
-    ChainBlock,
-    ChainCursor,
     ChainIntent,
     VppSettlementBatch,
     VppSettlementItem,
@@ -31,7 +29,7 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import cosign_files
+from ledger.settlement import cosign_files, signatures
 from ledger.settlement.cosign_files import Order
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.money import participants
@@ -242,18 +240,15 @@ def late(session: Session) -> list[tuple[VppSettlementBatch, ChainIntent | None]
 
     Then no fork can still settle one.
     """
-    final_at = (
-        select(ChainBlock.block_time)
-        .join(ChainCursor, ChainCursor.final_number == ChainBlock.number)
-        .limit(1)
-        .scalar_subquery()
-    )
+    now = signatures.final_time(session)
+    if now is None:
+        return []
     query = (
         select(VppSettlementBatch, ChainIntent)
         .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
         .where(
             VppSettlementBatch.state == BatchState.PLANNED,
-            VppSettlementBatch.signed_until < final_at,
+            VppSettlementBatch.signed_until < now,
         )
     )
     return [(batch, intent) for batch, intent in session.execute(query)]

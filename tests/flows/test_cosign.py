@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
@@ -83,16 +84,16 @@ def test_a_batch_whose_keys_are_ours_is_final_at_once_whatever_crashes(
 @pytest.fixture
 def apart(park: Park) -> Park:
     """A park whose plant keeps its key elsewhere, with two trades."""
-    return _apart(park)
+    return apart_of(park)
 
 
 @pytest.fixture
 def apart_on_both(both: Park) -> Park:
     """The same on either database."""
-    return _apart(both)
+    return apart_of(both)
 
 
-def _apart(park: Park) -> Park:
+def apart_of(park: Park) -> Park:
     park.fund(BUYER, 100_00)
     park.trade(("sell", 1000, 20_000), ("buy", 2500, -1_234))
     keys = {anvil_address(number): anvil_signer(number) for number in range(10) if number != 4}
@@ -307,27 +308,36 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
         take(apart, path)
 
 
+def given_up(apart: Park) -> str:
+    """Have all parties sign a batch that the contract then refuses; return the call, which is good all the same."""
+    path = written(apart)
+    signed(path)
+    take(apart, path)
+    (batch,) = apart.rows(VppSettlementBatch)
+    apart.node.act("pauser", SETTLEMENT, "pause", [])
+    submit_planned(apart.chain)
+    apart.node.act("admin", SETTLEMENT, "unpause", [])
+    assert (states(apart), apart.count(VppSettlementItem)) == (["failed"], 0)
+    return apart.intent(batch.batch_key).call_data
+
+
+def send(park: Park, call: str) -> None:
+    """Send the call of a batch as any member of the market may."""
+    message = {
+        "from": PARTIES["operator"],
+        "to": park.node.deployment.settlement.address,
+        "data": call,
+        "gas": hex(1_000_000),
+    }
+    park.node.client.request("eth_sendTransaction", [message])
+
+
 def test_a_batch_that_was_given_up_and_that_a_member_settles_all_the_same(
     apart_on_both: Park,
 ) -> None:
     """Signatures are good for whoever has them; the books follow the chain."""
     apart = apart_on_both
-    path = written(apart)
-    signed(path)
-    take(apart, path)
-    (batch,) = apart.rows(VppSettlementBatch)
-    call = apart.intent(batch.batch_key).call_data
-    apart.node.act("pauser", "VppSettlement", "pause", [])
-    submit_planned(apart.chain)
-    assert (states(apart), apart.count(VppSettlementItem)) == (["failed"], 0)
-    apart.node.act("admin", "VppSettlement", "unpause", [])
-    message = {
-        "from": PARTIES["operator"],
-        "to": apart.node.deployment.settlement.address,
-        "data": call,
-        "gas": hex(1_000_000),
-    }
-    apart.node.client.request("eth_sendTransaction", [message])
+    send(apart, given_up(apart))
     apart.mirror_final()
     assert (states(apart), statuses(apart)) == (["finalized"], ["executed"] * 2)
     assert apart.count(VppSettlementItem) == 2

@@ -4,7 +4,6 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.node.client import RpcError
 from ledger.errors import Refused
 from ledger.models import AuditLog, ChainIntent, VppSettlementBatch, VppTradingRecord
@@ -17,8 +16,17 @@ from ledger.settlement.planning import Scope
 from ledger.settlement.signatures import WITHDRAWN
 from ledger.settling import Way
 from tests.flows.test_changed_accounts import edit
-from tests.flows.test_cosign import PLANT, balances, signed, states, statuses, take, written
-from tests.flows.test_cosign import _apart as apart_of
+from tests.flows.test_cosign import (
+    PLANT,
+    apart_of,
+    balances,
+    given_up,
+    send,
+    signed,
+    states,
+    statuses,
+    written,
+)
 from tests.support import acts
 from tests.support.chain import PARTIES, trade
 from tests.support.park import Park
@@ -26,30 +34,12 @@ from tests.support.park import Park
 SHORT_ON_MARIADB = ("test_a_trade_is_not_cancelled_while_its_signatures_hold",)
 
 
-def given_up(park: Park) -> tuple[Park, str]:
+def with_signatures(park: Park) -> tuple[Park, str]:
     """Return a park with a co-signed batch of its two trades that the contract refused, and the call of it."""
     park = apart_of(park)
-    path = written(park)
-    signed(path)
-    take(park, path)
-    (batch,) = park.rows(VppSettlementBatch)
-    park.node.act("pauser", SETTLEMENT, "pause", [])
-    submit_planned(park.chain)
-    park.node.act("admin", SETTLEMENT, "unpause", [])
+    call = given_up(park)
     park.mirror_final()
-    assert states(park) == ["failed"]
-    return park, park.intent(batch.batch_key).call_data
-
-
-def send(park: Park, call: str) -> None:
-    """Send the call of a batch as any member of the market may."""
-    message = {
-        "from": PARTIES["operator"],
-        "to": park.node.deployment.settlement.address,
-        "data": call,
-        "gas": hex(1_000_000),
-    }
-    park.node.client.request("eth_sendTransaction", [message])
+    return park, call
 
 
 def cancel(park: Park, number: int) -> None:
@@ -68,7 +58,7 @@ def said_of(park: Park, number: int) -> tuple[str, ...]:
 
 
 def test_a_trade_is_not_cancelled_while_its_signatures_hold(both: Park) -> None:
-    park, call = given_up(both)
+    park, call = with_signatures(both)
     (batch,) = park.rows(VppSettlementBatch)
     until = f"hold until {batch.signed_until:%Y-%m-%d %H:%M:%S} UTC by the chain's clock"
     with pytest.raises(Refused, match="trade 1 may still be settled by who has its sign") as caught:
@@ -86,7 +76,7 @@ def test_a_trade_is_not_cancelled_while_its_signatures_hold(both: Park) -> None:
 def test_a_trade_that_failed_for_want_of_funds_is_executed_when_its_signatures_are_used(
     both: Park,
 ) -> None:
-    park, call = given_up(both)
+    park, call = with_signatures(both)
     for number in (1, 2):
         edit(park, number, status=TradeStatus.FAILED)  # as `debtor_hours` does, which may be fewer
     send(park, call)
@@ -96,7 +86,7 @@ def test_a_trade_that_failed_for_want_of_funds_is_executed_when_its_signatures_a
 
 
 def test_a_trade_is_cancelled_when_its_signatures_are_over(park: Park) -> None:
-    park, call = given_up(park)
+    park, call = with_signatures(park)
     park.node.later(3 * 3600)
     park.node.mine(1)
     park.mirror.run_until("head")
@@ -115,7 +105,7 @@ def test_a_trade_is_cancelled_when_its_signatures_are_over(park: Park) -> None:
 
 
 def test_a_trade_that_is_edited_waits_until_its_signatures_are_over(both: Park) -> None:
-    park, _ = given_up(both)
+    park, _ = with_signatures(both)
     edit(park, 1, quantity=Decimal(5), total_value=Decimal(10))
     (waiting,) = plan_round(park.chain, Scope(way=Way.PROPOSED), dry_run=True).waiting
     assert waiting.trades == (1,)
@@ -133,7 +123,7 @@ def test_an_edited_trade_is_not_paid_twice_when_the_first_batch_is_sent_after_al
     both: Park,
 ) -> None:
     """It was planned again as it was, edited then, and a member was faster: it keeps its number, and is done."""
-    park, call = given_up(both)
+    park, call = with_signatures(both)
     plan_round(park.chain, Scope(way=Way.PROPOSED))
     assert states(park) == ["failed", "planned"]
     edit(park, 1, quantity=Decimal(5), total_value=Decimal(10))
@@ -153,7 +143,7 @@ def test_an_edited_trade_is_not_paid_twice_when_the_first_batch_is_sent_after_al
 
 def test_a_trade_is_free_when_another_of_its_batch_is_settled_for_good(park: Park) -> None:
     """The contract takes a number once: the whole batch is refused from then on."""
-    park, _ = given_up(park)
+    park, _ = with_signatures(park)
     acts.settle_one(park.node, trade(2, "owner", "market", 2500, -1_234))
     park.mirror.run_until("head")
     with pytest.raises(Refused, match="trade 1 may still be settled"):
@@ -185,7 +175,7 @@ def test_a_batch_that_was_withdrawn_before_all_had_signed(both: Park) -> None:
 
 
 def test_a_proposed_batch_is_not_cancelled_while_signatures_for_a_trade_hold(park: Park) -> None:
-    park, _ = given_up(park)
+    park, _ = with_signatures(park)
     plan_round(park.chain, Scope(way=Way.PROPOSED))
     submit_planned(park.chain)
     park.mirror_final()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -83,6 +83,14 @@ def store(db: Database, number: int) -> None:
         session.execute(text("INSERT INTO kept VALUES (:id)"), {"id": number})
 
 
+def lose_a_write(db: Database, strike: Callable[[], None]) -> None:
+    """Change a row and lose the connection before the next one, and before a commit."""
+    with pytest.raises(DependencyDown), db.write() as session:
+        session.execute(text("INSERT INTO kept VALUES (1)"))
+        strike()
+        done(session.execute, text("INSERT INTO kept VALUES (2)"))
+
+
 def test_a_statement_that_runs_is_waited_for(db: Database) -> None:
     """Several times as long as nothing may come before the server is asked."""
     with db.read() as session:
@@ -126,10 +134,7 @@ def test_what_is_given_up_leaves_no_lock(
     db: Database, proxy: SwallowingProxy, mariadb_server: MariaDbServer
 ) -> None:
     """New connections reach the server: the row that was changed and not committed is free at once."""
-    with pytest.raises(DependencyDown), db.write() as session:
-        session.execute(text("INSERT INTO kept VALUES (1)"))
-        proxy.swallow_open()
-        done(session.execute, text("INSERT INTO kept VALUES (2)"))
+    lose_a_write(db, proxy.swallow_open)
     assert kept(mariadb_server) == []
     store(db, 1)  # the same row: it waits for nobody
     assert kept(mariadb_server) == [1]
@@ -139,10 +144,7 @@ def test_what_is_given_up_leaves_no_lock(
 def test_what_was_given_up_in_an_outage_leaves_no_lock_after_it(
     db: Database, proxy: SwallowingProxy, mariadb_server: MariaDbServer
 ) -> None:
-    with pytest.raises(DependencyDown), db.write() as session:
-        session.execute(text("INSERT INTO kept VALUES (1)"))
-        proxy.swallow_all()
-        done(session.execute, text("INSERT INTO kept VALUES (2)"))
+    lose_a_write(db, proxy.swallow_all)
     proxy.pass_on()
     store(db, 1)
     assert kept(mariadb_server) == [1]

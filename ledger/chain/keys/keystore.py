@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ledger.durable import sync
 from ledger.errors import BadInput
 
 _ADDRESS = re.compile(r"(0x)?[0-9a-f]{40}", re.ASCII)
@@ -144,18 +145,10 @@ def _write(file: Path, text: str) -> None:
     finally:
         aside.unlink()
     try:
-        _sync_folder(file.parent)
+        sync(file.parent)
     except OSError:  # whoever is told that it failed looks for no key
         file.unlink()
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(folder: Path, why: str) -> BadInput:

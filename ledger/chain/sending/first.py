@@ -80,9 +80,7 @@ def _of_others(session: Session, key: str) -> SignedAttempt | None:
             f"{found.function_name} was refused before: {found.error}", details={"key": found.key}
         )
     attempts = intents.attempts_of(session, key)
-    if (
-        not attempts
-    ):  # the mirror has found meanwhile that it was done: these books had forgotten it
+    if not attempts:  # the mirror has found meanwhile that it was done: the books had forgotten it
         raise AlreadyOnChain(
             f"{found.function_name} is done: transaction {found.tx_hash} did it",
             details={"key": key, "transaction": found.tx_hash},
