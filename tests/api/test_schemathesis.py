@@ -30,7 +30,7 @@ from api.app import create_app
 from ledger.models.users import UserRole
 from ledger.park import KINDS
 from ledger.settings import Settings
-from tests.support.forms import rest, times
+from tests.support.forms import long, rest, times
 from tests.support.identity import House, new_house
 
 ONE_DATABASE = "it asks about the description; the lists' own tests run their queries on both"
@@ -117,7 +117,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield opened
 
 
-@pytest.mark.parametrize("mode", rest([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
+@long
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_every_route_answers_an_admin_as_described(house: House, mode: Any) -> None:
     """Each route has an admin of its own, who may end their session or lose their rights by what they ask."""
     statuses: dict[int, int] = {}

@@ -437,7 +437,7 @@ class _OtherChain(BaseHTTPRequestHandler):
 def other_chain() -> Iterator[str]:
     """The address of a node of another chain."""
     server = HTTPServer(("127.0.0.1", 0), _OtherChain)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

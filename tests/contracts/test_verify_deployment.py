@@ -12,6 +12,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import load_settings
 from scripts.deploy import Deployer, write
+from scripts.export_abi import export
 from scripts.fresh import fresh_builds
 from scripts.linking import linked_build
 from scripts.toolchain.brownie_home import ROOT
@@ -102,6 +103,13 @@ def verified(
 @pytest.fixture(scope="module")
 def builds() -> dict[str, Any]:
     return fresh_builds()
+
+
+def test_artifacts_of_the_package_are_those_of_the_sources(
+    builds: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.export_abi.fresh_builds", lambda: builds)
+    assert export(check=True) == [], "run `python -m scripts.export_abi`"
 
 
 def wrong(deployment: Deployment) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from indexer import Indexer
 from ledger.db import Database
 from tests.indexer.conftest import DEPTH
-from tests.support.forms import rest, times
+from tests.support.forms import long, rest, times
 from tests.support.history_acts import IN_FORKS, ON_CHAIN
 from tests.support.mirror import Dump, dump, fresh
 from tests.support.plans import DEPTH_MAX, Plan, Step, plan
@@ -111,6 +111,7 @@ def test_killed_restarted_and_doubled(process_stage: Stage, seed: int) -> None:
     assert outcome.counts["second indexers"] > 0
 
 
+@long  # on SQLite it is done above, and two mirrors on MariaDB in test_once.py and test_lease.py
 @pytest.mark.mariadb
 def test_killed_restarted_and_doubled_on_mariadb(mariadb_stage: Stage) -> None:
     outcome = run(mariadb_stage, plan(5, mariadb_share=1, process_share=1))

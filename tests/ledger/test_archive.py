@@ -251,6 +251,7 @@ def test_a_kill_before_any_step_loses_and_doubles_nothing(
     assert archive_file(sqlite_db) == tmp_path / "truetonne_archive.db"
 
 
+@long  # on SQLite it is done above
 @pytest.mark.mariadb
 def test_a_kill_before_any_step_loses_and_doubles_nothing_on_mariadb(
     mariadb_books: Database, kept_url: str

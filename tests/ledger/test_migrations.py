@@ -29,7 +29,7 @@ from ledger.models.partitions import PARTITIONED, Partitioning, partition_sql
 from ledger.models.system import AuditLog
 from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.interrupted import upgrade_step_by_step
 from tests.support.mariadb import MariaDbServer
 
@@ -187,6 +187,7 @@ def test_a_database_of_a_newer_version_is_left_alone(db: Database) -> None:
             )
 
 
+@long
 @pytest.mark.mariadb
 def test_the_newest_migrations_can_be_interrupted_before_every_statement(
     new_mariadb_url: Callable[[], str], mariadb_db: Database
