@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from sqlalchemy import Select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.errors import BadInput
 
@@ -138,6 +138,36 @@ def paged(query: Query, parameters: PageParameters, row_id: InstrumentedAttribut
     return query.order_by(row_id.desc() if newest_first else row_id.asc()).limit(
         parameters.limit + 1
     )
+
+
+def found_by_id(
+    session: Session,
+    ids: Select[int],
+    rows: Query,
+    parameters: PageParameters,
+    row_id: InstrumentedAttribute[int],
+) -> Sequence[Any]:
+    """Return the rows of one page, one more than it holds: their numbers are sought first, and sorted alone.
+
+    For filters that an index finds in another order than that of the page: otherwise each row that they leave is
+    read with all that is joined to it, and sorted, before the page is cut off.
+
+    Parameters
+    ----------
+    ids
+        Query of ``row_id``, with all filters.
+    rows
+        Query of the rows, which needs none.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    found = session.scalars(paged(ids, parameters, row_id)).all()
+    newest_first = parameters.order is Order.DESC
+    rows = rows.where(row_id.in_(found))
+    return session.execute(rows.order_by(row_id.desc() if newest_first else row_id.asc())).all()
 
 
 def page_of(parameters: PageParameters, found: Sequence[Row], ids: Sequence[int]) -> Page[Row]:

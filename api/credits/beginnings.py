@@ -29,17 +29,21 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntr
     issuance = issuance_of(session, batch)
     if issuance is None:
         return
-    files = (
-        select(ImportFile, MeterSource.name, func.count(MeterReading.id))
-        .join(MeterReading, MeterReading.file_id == ImportFile.id)
+    counts = (  # by themselves: MariaDB, set to be strict, shows no column that it does not group by
+        select(MeterReading.file_id, func.count().label("readings"))
         .join(Meter, Meter.id == MeterReading.meter_id)
-        .join(MeterSource, MeterSource.id == ImportFile.source_id)
         .where(
             Meter.project_id == issuance.project_id,
             MeterReading.start_s >= issuance.from_s,
             MeterReading.start_s < issuance.to_s,
         )
-        .group_by(ImportFile.id, MeterSource.name)
+        .group_by(MeterReading.file_id)
+        .subquery()
+    )
+    files = (
+        select(ImportFile, MeterSource.name, counts.c.readings)
+        .join(counts, counts.c.file_id == ImportFile.id)
+        .join(MeterSource, MeterSource.id == ImportFile.source_id)
         .order_by(ImportFile.imported_at, ImportFile.id)
     )
     for file, source, count in session.execute(files):
@@ -58,8 +62,9 @@ def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> Hi
     query = (
         select(Project, Site.code, EmissionFactor)
         .join(Site, Site.id == Project.site_id)
-        .join(EmissionFactor, EmissionFactor.id == issuance.factor_id)
-        .where(Project.id == issuance.project_id)
+        .join(Issuance, Issuance.project_id == Project.id)
+        .join(EmissionFactor, EmissionFactor.id == Issuance.factor_id)
+        .where(Issuance.id == issuance.id)
     )
     project, site, factor = session.execute(query).one()
     # The tables of readings end with the day before `to`, as the issuance does.

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import and_, literal, or_, select
+from sqlalchemy import Text, and_, cast, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.credits.beginnings import entries_before
@@ -138,10 +138,12 @@ class _Page:
 
     def _statuses(self) -> Iterator[tuple[Place, HistoryEntry]]:
         row = ChainEvent
+        named = str(self.batch.batch_id)
         query = (
             select(row, ChainBlock.block_time)
             .outerjoin(ChainBlock, ChainBlock.number == row.block_number)
-            .where(row.event_name == "StatusChanged")
+            # All batches' changes are read: as text first, since few of them are of this one.
+            .where(row.event_name == "StatusChanged", cast(row.args, Text).contains(named))
         )
         rows = self.session.execute(self._ordered(query, row, None))
         ours = (item for item in rows if int(item[0].args["batch_id"]) == self.batch.batch_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from api.credits import asof
@@ -20,7 +20,7 @@ from api.credits.schemas import (
 )
 from api.credits.then import status_changes
 from api.finality import ChainView
-from api.pagination import page_of, paged
+from api.pagination import found_by_id, page_of, paged
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models.blockchain import CarbonCredit, CreditStatus
@@ -33,7 +33,11 @@ from ledger.models.credits import (
 )
 from ledger.models.oversight import CreditInvalidation, InvalidationStep
 from ledger.naming import PARTS_MAX, count_rows_of, find_credit, rows_of
+from ledger.serials import SITE_SHIFT
 from ledger.units import kg_of_tonnes
+
+_FEW = 200
+"""Batches whose credits are found by their batch."""
 
 
 def list_credits(session: Session, view: ChainView, parameters: CreditParameters) -> CreditPage:
@@ -57,7 +61,12 @@ def list_credits(session: Session, view: ChainView, parameters: CreditParameters
         query = query.where(CreditBatch.key == parameters.key)
     if parameters.batch_id is not None:
         query = query.where(CreditBatch.batch_id == parameters.batch_id)
-    found = session.execute(paged(query, parameters, CarbonCredit.id)).all()
+    few = _few_batches(session, parameters)
+    if few is None:
+        found = session.execute(paged(query, parameters, CarbonCredit.id)).all()
+    else:
+        ids = query.with_only_columns(CarbonCredit.id).where(CarbonCredit.credit_id.in_(few))
+        found = found_by_id(session, ids, _credits(), parameters, CarbonCredit.id)
     page = page_of(parameters, found, [row.CarbonCredit.id for row in found])
     return CreditPage(
         items=_items(session, view, page.rows), next_cursor=page.next_cursor, **view.fields()
@@ -106,6 +115,32 @@ def show_credit(
         batch=_batch(session, row.CreditBatch),
         retirement=retirement_document(session, credit.retirement_id),
     )
+
+
+def _few_batches(session: Session, parameters: CreditParameters) -> Select[str] | None:
+    """Return the query of the credits of a site or year with few batches; None: it has many, or none is asked for.
+
+    Where there are many, a page is soon full, read in its order; where there are few, all credits would be read for it.
+    """
+    query = select(CreditBatch.batch_id)
+    if parameters.site is not None:
+        sites = session.scalars(
+            select(CreditSite.site_id).where(CreditSite.code == parameters.site)
+        )
+        query = query.where(or_(false(), *(_is_of(each) for each in sites)))
+    if parameters.vintage is not None:
+        query = query.where(CreditBatch.vintage == parameters.vintage)
+    if parameters.site is None and parameters.vintage is None:
+        return None
+    batches = session.scalars(query.limit(_FEW + 1)).all()
+    if len(batches) > _FEW:
+        return None
+    return select(CreditSerial.credit_id).where(CreditSerial.batch_id.in_(batches))
+
+
+def _is_of(site_id: int) -> ColumnElement[bool]:
+    number = CreditBatch.batch_id
+    return (number >= site_id << SITE_SHIFT) & (number < (site_id + 1) << SITE_SHIFT)
 
 
 def _credits() -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:

@@ -30,6 +30,7 @@ from api.pagination import CURSOR_SECONDS_MAX, Order
 from api.sites.periods import (
     LegalPeriod,
     clipped,
+    ends_of,
     legal_days,
     legal_hours,
     legal_months,
@@ -128,14 +129,11 @@ def _ends(session: Session, meters: Sequence[_Metered], until_s: int | None) -> 
     One mistyped year in a meter file would otherwise make decades of periods without a reading.
     """
     for metered in meters:
-        query = select(func.min(MeterReading.start_s), func.max(MeterReading.start_s)).where(
-            MeterReading.meter_id == metered.meter.id
-        )
+        at = MeterReading.start_s
+        query = select(at).where(MeterReading.meter_id == metered.meter.id)
         if until_s is not None:
-            query = query.where(MeterReading.start_s < until_s)
-        for second in session.execute(query).one():
-            if second is not None:
-                yield second
+            query = query.where(at < until_s)
+        yield from ends_of(session, query, at)
 
 
 def _item(

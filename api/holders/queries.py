@@ -9,7 +9,7 @@ from api.credits.asof import view_at
 from api.credits.then import batches_then
 from api.finality import ChainView
 from api.holders.schemas import HolderPage, HolderParameters, Holding
-from api.pagination import page_of, paged
+from api.pagination import found_by_id, page_of, paged
 from ledger.models import CreditBatch, CreditHolding, CreditSite, CreditTransfer
 from ledger.units import tonnes_of_kg
 
@@ -32,7 +32,8 @@ def show_holder(
         .outerjoin(CreditSite, CreditSite.site_id == CreditBatch.site_id)
         .where(CreditHolding.holder == address)
     )
-    found = session.execute(paged(query, parameters, CreditHolding.batch_id)).all()
+    ids = select(CreditHolding.batch_id).where(CreditHolding.holder == address)
+    found = found_by_id(session, ids, query, parameters, CreditHolding.batch_id)
     page = page_of(parameters, found, [row[0].batch_id for row in found])
     return HolderPage(
         holder=address.lower(),

@@ -46,7 +46,7 @@ _OTHERS = 20
 def show_home(request: Request, context: ReadContext) -> HTMLResponse:
     """Show search, the figures of the ledger, how far the mirror has come, and what came last."""
     with context.reading() as (session, view):
-        found = status(session, view)
+        found = status(session, view, request.app.state.totals)
         if is_fragment(request):
             return page(request, "parts/mirror", found=found)
         return page(
@@ -119,7 +119,7 @@ def show_search(request: Request, context: ReadContext) -> Response:
 def show_operations(request: Request, context: ReadContext) -> HTMLResponse:
     """Show the mirror, the jobs, and the last comparison of books and chain."""
     with context.reading() as (session, view):
-        found = status(session, view)
+        found = status(session, view, request.app.state.totals)
         compared = show_reconciliation(session, view, datetime.now(UTC))
     template = "parts/operations" if is_fragment(request) else "operations"
     return page(request, template, found=found, compared=compared)

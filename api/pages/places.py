@@ -11,10 +11,13 @@ from api.pages.endpoints import asked
 from api.pages.figures import columns_of
 from api.pages.payments import payments_picture
 from api.pages.rendering import page
+from api.plants import queries as plant_queries
 from api.plants.queries import list_plants, show_plant
 from api.plants.schemas import PlantParameters, PlantsParameters, TradePeriod
 from api.projects.queries import show_project
+from api.settlements import queries as settlement_queries
 from api.settlements.queries import show_settlement
+from api.sites import months
 from api.sites.queries import show_site
 
 router = APIRouter(include_in_schema=False)
@@ -27,7 +30,9 @@ def project(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     with context.reading() as (session, view):
         found = show_project(session, view, code)
     charts = {name: columns_of(found.months, name) for name in _CHARTS}
-    return page(request, "project", found=found, charts=charts)
+    return page(
+        request, "project", found=found, charts=charts, most={"issuances": months.ISSUANCES_MAX}
+    )
 
 
 @router.get("/sites/{code}")
@@ -36,7 +41,9 @@ def site(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     with context.reading() as (session, view):
         found = show_site(session, view, code)
     charts = {name: columns_of(found.months, name) for name in _CHARTS}
-    return page(request, "site", found=found, charts=charts)
+    return page(
+        request, "site", found=found, charts=charts, most={"issuances": months.ISSUANCES_MAX}
+    )
 
 
 @router.get("/plants")
@@ -54,7 +61,18 @@ def plant(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     parameters = asked(request, PlantParameters)
     with context.reading() as (session, view):
         found = show_plant(session, view, code, parameters)
-    return page(request, "plant", found=found, by=parameters.by, periods=tuple(TradePeriod))
+    return page(
+        request,
+        "plant",
+        found=found,
+        by=parameters.by,
+        periods=tuple(TradePeriod),
+        most={
+            "holdings": plant_queries.HOLDINGS_MAX,
+            "sums": plant_queries.SUMS_MAX,
+            "settlements": plant_queries.SETTLEMENTS_MAX,
+        },
+    )
 
 
 @router.get("/settlements/{name}")
@@ -64,4 +82,11 @@ def settlement(request: Request, context: ReadContext, name: str) -> HTMLRespons
         found = show_settlement(session, view, name)
     parties = {name for paid in found.payments for name in (paid.payer, paid.payee)}
     plants = parties - {found.market}
-    return page(request, "settlement", found=found, picture=payments_picture(found), plants=plants)
+    return page(
+        request,
+        "settlement",
+        found=found,
+        picture=payments_picture(found),
+        plants=plants,
+        most={"trades": settlement_queries.TRADES_MAX},
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +17,8 @@ from api.pagination import page_of, paged
 from api.retirements.schemas import RetirementPage, RetirementParameters
 from ledger.chain.contracts.events import ZERO_HASH
 from ledger.errors import NotFound
-from ledger.models import ChainIntent, CreditRetirement, CreditSerial, CreditSite
-from ledger.serials import SITE_SHIFT
+from ledger.models import ChainIntent, CreditBatch, CreditRetirement, CreditSerial, CreditSite
+from ledger.serials import SITE_SHIFT, credit_id
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
@@ -34,7 +35,7 @@ def list_retirements(
         If the cursor, or the block, cannot be used.
     """
     row = CreditRetirement
-    query = _retirements()
+    query = select(row)
     if parameters.as_of_block is not None:
         view = view.at(checked_block(session, parameters.as_of_block, view.as_of_block))
         query = query.where(row.block_number <= parameters.as_of_block)
@@ -56,10 +57,10 @@ def list_retirements(
         query = query.where(row.retired_at >= parameters.retired_from)
     if parameters.retired_before is not None:
         query = query.where(row.retired_at < parameters.retired_before)
-    found = session.execute(paged(query, parameters, row.retirement_id)).all()
-    page = page_of(parameters, found, [item[0].retirement_id for item in found])
+    found = session.scalars(paged(query, parameters, row.retirement_id)).all()
+    page = page_of(parameters, found, [item.retirement_id for item in found])
     return RetirementPage(
-        items=[_item(view, *parts) for parts in page.rows],
+        items=[_item(view, *parts) for parts in _named(session, page.rows)],
         next_cursor=page.next_cursor,
         **view.fields(),
     )
@@ -114,8 +115,33 @@ def retirement_document(session: Session, retirement_id: int | None) -> Retireme
     return None if found is None else Retirement(**_whom(found))
 
 
+def _named(
+    session: Session, rows: Sequence[CreditRetirement]
+) -> list[tuple[CreditRetirement, str | None]]:
+    """Return retirements with the credit of each, which its own serials name: they are one run for ever.
+
+    Sought by the batch, each retirement of a batch of many runs would read all of them.
+    """
+    query = select(
+        CreditBatch.batch_id, CreditBatch.vintage, CreditBatch.ordinal, CreditSite.code
+    ).join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+    batches = {row.batch_id for row in rows}
+    of = {row[0]: row for row in session.execute(query.where(CreditBatch.batch_id.in_(batches)))}
+    names = {}
+    for row in rows:
+        if row.batch_id in of:
+            _, vintage, ordinal, code = of[row.batch_id]
+            last = row.first_serial + row.amount_kg - 1
+            names[row.retirement_id] = credit_id(code, vintage, ordinal, row.first_serial, last)
+    there = select(CreditSerial.credit_id).where(CreditSerial.credit_id.in_(names.values()))
+    known = set(session.scalars(there))
+    return [
+        (row, name if (name := names.get(row.retirement_id)) in known else None) for row in rows
+    ]
+
+
 def _retirements() -> Select[CreditRetirement, str]:
-    # By batch and serial, for which there is an index; a retirement's serials are one run for ever.
+    # A retirement's serials are one run for ever.
     return select(CreditRetirement, CreditSerial.credit_id).outerjoin(
         CreditSerial,
         and_(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from api.finality import ChainView
+from api.sites.periods import ends_of
 from api.sites.schemas import IssuanceItem, Month
 from ledger.chain.sending.issued import batch_of
 from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Project
@@ -74,6 +75,7 @@ def issuances_of(
             ),
         )
         .where(Issuance.project_id.in_(project_ids), Issuance.state != IssuanceState.VOID)
+        .options(defer(Issuance.manifest))  # the longest column by far, and not shown
         .order_by(Issuance.from_s.desc(), Issuance.id.desc())
         .limit(ISSUANCES_MAX)
     )
@@ -155,14 +157,10 @@ def _days_with_energy(session: Session, where: ZoneInfo, device_ids: Sequence[in
     found = []
     for table in (EnergyProduction, EnergyConsumption):
         for device_id in device_ids:
-            query = select(func.min(table.recorded_at), func.max(table.recorded_at)).where(
-                table.device_id == device_id
-            )
-            ends: Sequence[datetime | None] = session.execute(query).one()
+            query = select(table.recorded_at).where(table.device_id == device_id)
             found += [
                 legal_day(int(at.astimezone(UTC).timestamp()), where)
-                for at in ends
-                if at is not None
+                for at in ends_of(session, query, table.recorded_at)
             ]
     return found
 

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
-from api.pagination import Query, page_of, paged
+from api.pagination import Query, found_by_id, page_of, paged
 from api.trades.schemas import Settlement, Trade, TradePage, TradeParameters
 from ledger.models.settlement import VppSettlementBatch, VppSettlementItem
 from ledger.models.settling import VppTradeCredit, VppTradeShortfall
@@ -24,9 +24,10 @@ def list_trades(session: Session, view: ChainView, parameters: TradeParameters) 
     BadInput
         If the cursor cannot be used.
     """
-    query = _filtered(
+    row = VppTradingRecord
+    query = (
         select(
-            VppTradingRecord,
+            row,
             VppDefinition.vpp_id,
             VppTradingStrategy.strategy_name,
             VppSettlementBatch,
@@ -38,10 +39,13 @@ def list_trades(session: Session, view: ChainView, parameters: TradeParameters) 
         .outerjoin(VppSettlementItem, VppSettlementItem.trade_id == VppTradingRecord.id)
         .outerjoin(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
         .outerjoin(VppTradeCredit, VppTradeCredit.trade_id == VppTradingRecord.id)
-        .outerjoin(VppTradeShortfall, VppTradeShortfall.trade_id == VppTradingRecord.id),
-        parameters,
+        .outerjoin(VppTradeShortfall, VppTradeShortfall.trade_id == VppTradingRecord.id)
     )
-    found = session.execute(paged(query, parameters, VppTradingRecord.id)).all()
+    if parameters.vpp_code is None and parameters.batch_key is None:
+        found = session.execute(paged(_filtered(query, parameters), parameters, row.id)).all()
+    else:
+        ids = _named(session, _filtered(select(row.id), parameters), parameters)
+        found = found_by_id(session, ids, query, parameters, row.id)
     page = page_of(parameters, found, [item.VppTradingRecord.id for item in found])
     items = [_item(view, *parts) for parts in page.rows]
     return TradePage(items=items, next_cursor=page.next_cursor, **view.fields())
@@ -49,8 +53,6 @@ def list_trades(session: Session, view: ChainView, parameters: TradeParameters) 
 
 def _filtered(query: Query, parameters: TradeParameters) -> Query:
     row = VppTradingRecord
-    if parameters.vpp_code is not None:
-        query = query.where(VppDefinition.vpp_id == parameters.vpp_code)
     if parameters.market is not None:
         query = query.where(row.market == parameters.market)
     if parameters.trade_type is not None:
@@ -61,8 +63,21 @@ def _filtered(query: Query, parameters: TradeParameters) -> Query:
         query = query.where(row.trade_time >= parameters.traded_from)
     if parameters.traded_before is not None:
         query = query.where(row.trade_time < parameters.traded_before)
+    return query
+
+
+def _named(session: Session, query: Query, parameters: TradeParameters) -> Query:
+    """Leave the trades of the plant and of the settlement batch that are named."""
+    if parameters.vpp_code is not None:
+        plant = select(VppDefinition.id).where(VppDefinition.vpp_id == parameters.vpp_code)
+        query = query.where(VppTradingRecord.vpp_id == session.scalars(plant).first())
     if parameters.batch_key is not None:
-        query = query.where(VppSettlementBatch.batch_key == parameters.batch_key)
+        batch = select(VppSettlementBatch.id).where(
+            VppSettlementBatch.batch_key == parameters.batch_key
+        )
+        item = VppSettlementItem
+        mine = select(item.trade_id).where(item.batch_id == session.scalars(batch).first())
+        query = query.where(VppTradingRecord.id.in_(mine))
     return query
 
 

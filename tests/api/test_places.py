@@ -149,3 +149,21 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
         shown = client.get("/settlements/" + h66(0x0F, 7), headers=html)
         assert shown.status_code == 200 and "not of these books" in shown.text
         assert client.get("/v1/settlements/" + h66(0x0F, 9)).status_code == 404
+
+
+def test_a_page_says_where_a_table_ends_before_its_list(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settlement batch 1 has 24 trades."""
+    wanted = {"Accept": "text/html"}
+    for most, cut in ((10, True), (24, True), (25, False)):
+        monkeypatch.setattr("api.settlements.queries.TRADES_MAX", most)
+        page = client.get("/settlements/1", headers=wanted).text
+        assert (f"No more than {most} are shown here." in page) is cut
+        assert (f'href="/v1/trades?batch_key={h66(0x5B, 1)}"' in page) is cut
+    monkeypatch.setattr("api.plants.queries.SUMS_MAX", 1)
+    page = client.get("/plants/vpp-north?by=day", headers=wanted).text
+    assert "No more than 1 are shown here." in page
+    chinese = client.get("/plants/vpp-north?by=day&lang=zh", headers=wanted).text
+    assert "此处最多显示 1 条。" in chinese
+    client.cookies.clear()
