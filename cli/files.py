@@ -29,9 +29,9 @@ class Writable(Protocol):
 def written_aside(out: Path) -> Iterator[Path]:
     """Open a block that writes the path it is given, which takes the place of ``out`` at its end.
 
-    What was written goes when the block raises, and when the block has ended the disk keeps it. A symbolic link stays one: what it names is written. A pipe, a device
-    or a descriptor such as ``/dev/fd/3`` can only be written as it goes, and is the path itself. Two processes that
-    write the same file take no part in each other's.
+    What was written goes when the block raises, and when the block has ended the disk keeps it. A symbolic link stays
+    one: what it names is written. A pipe, a device or a descriptor such as ``/dev/fd/3`` can only be written as it
+    goes, and is the path itself. Two processes that write the same file take no part in each other's.
 
     Raises
     ------

@@ -287,7 +287,9 @@ def _half_named(work: Path, place: Path) -> bool:
     """Return whether the archive beside a place is that of a restoring that was cut short before its database."""
     ours, named = archive_beside(work / _DATA), archive_beside(place)
     both = ours.exists() and named.exists() and ours.samefile(named)
-    return both and not ((work / _DATA).exists() and place.exists() and place.samefile(work / _DATA))
+    return both and not (
+        (work / _DATA).exists() and place.exists() and place.samefile(work / _DATA)
+    )
 
 
 def _take_back(work: Path, place: Path) -> None:

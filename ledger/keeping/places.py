@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -220,8 +220,8 @@ def is_lost(live: Session, name: str) -> bool:
 def lost(live: Session, name: str) -> str:
     """Return what is said of an archive that is lost."""
     return (
-        f"archive {_place(live.connection())}: has no {name}, though rows went there, or this account may not see it; bring it back from a "
-        "backup, see docs/retention.md"
+        f"archive {_place(live.connection())}: has no {name}, though rows went there, or this account may not see it; "
+        "bring it back from a backup, see docs/retention.md"
     )
 
 
