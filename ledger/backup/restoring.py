@@ -193,6 +193,7 @@ def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
                 "--no-defaults",
                 "--prepare",
                 f"--target-dir={base}",
+                f"--tmpdir={work}",
                 *([] if number == 0 else [f"--incremental-dir={folder}"]),
             ],
             said,
@@ -258,8 +259,10 @@ def _working(place: Path) -> Iterator[Path]:
         try:
             yield work
         except OSError as error:
+            where = work if error.filename is None else Path(os.fsdecode(error.filename))
+            hint = "" if where.is_relative_to(work) else " (TMPDIR names the folder for such files)"
             raise DependencyDown(
-                f"{work}: cannot be written ({error.strerror}); nothing was restored"
+                f"{where}: cannot be written ({error.strerror}){hint}; nothing was restored"
             ) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -396,6 +396,21 @@ def test_a_chain_without_its_full_copy_keeps_nothing_and_nothing_goes_for_it(
     assert folder.sound()[0] == [later]
 
 
+def test_the_first_error_of_a_program_is_said(tmp_path: Path) -> None:
+    log = tmp_path / "said"
+    log.write_text(
+        "0 [Note] Starting\n0 [ERROR] The socket file path is too long (> 107): /x/s\n0 [ERROR] Aborting\n"
+    )
+    assert "is too long" in tools.failure("mariadbd", 1, log).message
+    log.write_text("connected\n[00] FATAL ERROR: no right\nmariadb-backup: Error: cannot go on\n")
+    assert tools.failure("mariadb-backup", 1, log).message.endswith("Error: cannot go on")
+
+
+def test_a_pipe_for_which_there_is_no_room(tmp_path: Path) -> None:
+    with pytest.raises(DependencyDown, match=r"cannot be written .* TMPDIR names the folder"):
+        tools._pipe(tmp_path / "none" / "bin.000001")
+
+
 def test_a_full_folder_for_temporary_files_is_not_called_the_backup_folder(
     folder: Store,
 ) -> None:
