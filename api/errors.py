@@ -47,6 +47,7 @@ _UNAVAILABLE = {
     "wrong-chain": "the node serves another chain than the books are kept for",
     "not-deployed": "this service does not know where its contracts stand",
     "sealing-key-missing": "this service lacks the key that it seals with",
+    "archive-lost": "the archive that these values went to is not there",
     "sealing-key-wrong": "this service has another key than the one that was sealed with",
 }
 """What is no fault of whoever asks, by the code, in words that name no place on the machine."""

@@ -59,6 +59,7 @@ def check(run: Invocation, folder: Folder, books: Books = False) -> int:
         document,
         *(f"{item.file}: {item.complaint}" for item in wrong),
         f"{counted(len(found), 'file')} with {counted(total, 'row')}, {len(wrong)} not as they must be",
+        *([f"to write again: truetonne db partitions archive --parquet {folder}"] if wrong else []),
     )
     return 1 if wrong else 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from ledger.durable import part_in, put
 from ledger.errors import BadInput
 
 _OF_THE_SYSTEM = (Path("/dev"), Path("/proc"))
@@ -29,9 +29,9 @@ class Writable(Protocol):
 def written_aside(out: Path) -> Iterator[Path]:
     """Open a block that writes the path it is given, which takes the place of ``out`` at its end.
 
-    What was written goes when the block raises. A symbolic link stays one: what it names is written. A pipe, a device
-    or a descriptor such as ``/dev/fd/3`` can only be written as it goes, and is the path itself. Two processes that
-    write the same file take no part in each other's.
+    What was written goes when the block raises, and when the block has ended the disk keeps it. A symbolic link stays
+    one: what it names is written. A pipe, a device or a descriptor such as ``/dev/fd/3`` can only be written as it
+    goes, and is the path itself. Two processes that write the same file take no part in each other's.
 
     Raises
     ------
@@ -43,16 +43,11 @@ def written_aside(out: Path) -> Iterator[Path]:
             yield out
             return
         target = out.resolve()
-        # A name that nobody can foresee or has: others write to the folder, and each container has a process 1.
-        aside = target.with_name(f".truetonne-{secrets.token_hex(8)}.part")
-        aside.touch(exist_ok=False)
-        try:
+        with part_in(target.parent) as aside:
             with suppress(FileNotFoundError):  # a file that is closed to others stays so
                 aside.chmod(stat.S_IMODE(target.stat().st_mode))
             yield aside
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+            put(aside, target)
     except OSError as error:
         raise unwritable(out, error) from error
 

@@ -114,7 +114,7 @@ def ensure(run: Invocation, until: Until = None, dry_run: DryRun = False) -> int
     return 1 if not dry_run and any(item.stray_left for item in reports) else 0
 
 
-def archive(run: Invocation, parquet: ParquetTo = None, dry_run: DryRun = False) -> None:
+def archive(run: Invocation, parquet: ParquetTo = None, dry_run: DryRun = False) -> int:
     """Move real-time data that are older than they are kept live into the archive; go on where a run was killed."""
     from ledger.keeping.moves import due
     from ledger.keeping.moving import archive as move
@@ -159,9 +159,16 @@ def archive(run: Invocation, parquet: ParquetTo = None, dry_run: DryRun = False)
         rows = [(item.table, str(item.month), item.rows) for item in moved]
         said.insert(0, Table(("table", "month", "rows"), rows, right=frozenset({"rows"})))
     if parquet is not None and not dry_run:
-        new = sum(1 for each in written if each["state"] != "unchanged")
+        new = sum(1 for each in written if each["state"] in ("new", "replaced"))
         said.append(f"{parquet}: {counted(len(written), 'file')}, {new} written now")
+    richer = [each for each in written if each["state"] == "kept"]
+    said += [
+        f"{each['file']}: has {counted(each['rows'], 'row')}, the books have fewer; it is left as it is: bring the "
+        "rows back into the books, or move it away, see docs/retention.md"
+        for each in richer
+    ]
     run.output.result(document, *said)
+    return ProblemFound.exit_code if richer else 0
 
 
 def expire(run: Invocation, dry_run: DryRun = False) -> None:

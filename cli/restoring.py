@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,12 +60,17 @@ def restore(
     dry_run: DryRun = False,
 ) -> None:
     """Put a backup together, to the last moment that is kept or to the one named; writes over nothing."""
+    _refuse_address(into)
+    wanted, store = _wanted(backup, until, before), store_for(run, folder)
+    with nullcontext() if dry_run else store.reading():
+        _restore(run, store, wanted, into, dry_run)
+
+
+def _restore(run: Invocation, store: Store, wanted: Wanted, into: Path, dry_run: bool) -> None:
     from ledger.backup.restoring import refuse_what_is_there
     from ledger.backup.restoring import restore as put_together
 
-    _refuse_address(into)
-    store = store_for(run, folder)
-    plan, damaged = _plan(store, _wanted(backup, until, before))
+    plan, damaged = _plan(store, wanted)
     refuse_what_is_there(into.absolute(), plan.copy.dialect)
     names = [item.id for item in plan.chain]
     if dry_run:
@@ -99,9 +105,10 @@ def drill(
     from ledger.backup.drill import drill as rehearse
 
     store = store_for(run, folder)
-    plan, damaged = _plan(store, _wanted(backup, None, None))
-    run.output.note(f"putting together {', '.join(item.id for item in plan.chain)}")
-    done = rehearse(store, plan, _comparison(run), scratch, damaged)
+    with store.reading():
+        plan, damaged = _plan(store, _wanted(backup, None, None))
+        run.output.note(f"putting together {', '.join(item.id for item in plan.chain)}")
+        done = rehearse(store, plan, _comparison(run), scratch, damaged)
     document = done.as_json()
     rows = [
         (

@@ -1,9 +1,19 @@
-"""What must outlast a power cut."""
+"""What must outlast a power cut, and files that appear under their name when they are whole."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_PARTS = ".truetonne-*.part"
+_HAS_NONE = {errno.EINVAL, errno.ENOTSUP}
+"""What a filesystem says that does not know ``fsync`` of folders."""
 
 
 def sync(path: Path) -> None:
@@ -17,5 +27,86 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _HAS_NONE or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
     finally:
         os.close(descriptor)
+
+
+def sync_all(folder: Path) -> None:
+    """Have the disk keep a folder with all that is in it.
+
+    Raises
+    ------
+    OSError
+        It does not.
+    """
+    for place, _, files in os.walk(folder):
+        for name in files:
+            sync(Path(place, name))
+        sync(Path(place))
+
+
+@contextmanager
+def part_in(folder: Path) -> Iterator[Path]:
+    """Yield an empty file of this process alone, for what is to have another name when it is whole.
+
+    It is gone at the end unless it was given that name (``put``). It is locked meanwhile: what a process that was
+    killed left in the folder is locked by nobody, and goes first.
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+    _sweep(folder)
+    path, descriptor = _reserved(folder)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def put(part: Path, target: Path) -> None:
+    """Give a whole file its name, in the place of what has it; when this returns, the disk keeps it.
+
+    Raises
+    ------
+    OSError
+        It cannot; what had the name has it still, unless the folder's disk fails at the very end.
+    """
+    sync(part)
+    part.replace(target)
+    sync(target.parent)
+
+
+def _reserved(folder: Path) -> tuple[Path, int]:
+    while True:
+        # A name that nobody can foresee or has: others write to the folder, and each container has a process 1.
+        path = folder / f".truetonne-{secrets.token_hex(8)}.part"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with suppress(OSError):  # a filesystem without locks: nothing is swept there
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:  # else another's sweep came before the lock
+                return path, descriptor
+        except BaseException:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the parts that processes which were killed left in a folder."""
+    for path in folder.glob(_PARTS):
+        with suppress(OSError):  # another's, or in use
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+            finally:
+                os.close(descriptor)

@@ -158,10 +158,10 @@ def drill(
     except TruetonneError as error:
         failed = Finding("restore", (error.message,))
         found.findings.append(failed)
-        keep_report(store.folder, found.as_json())
+        _keep(store.folder, found)
         raise
     found.seconds_total = time.monotonic() - begun
-    keep_report(store.folder, found.as_json())
+    _keep(store.folder, found)
     return found
 
 
@@ -250,6 +250,15 @@ def _upgraded(found: Drill, db: Database, revision: str) -> Finding:
     except TruetonneError as error:
         return Finding("upgrade", (error.message,))
     return Finding("upgrade", said=f"from {revision} to {done[-1]}, {len(done)} revisions")
+
+
+def _keep(folder: Path, found: Drill) -> None:
+    """Keep the report, or add that it is not kept: an off-site copy is read where nobody may write."""
+    try:
+        keep_report(folder, found.as_json())
+    except OSError as error:
+        why = f"not kept in {folder / _REPORTS} ({error.strerror or error})"
+        found.findings.append(Finding("report", skipped=why))
 
 
 def keep_report(folder: Path, report: dict[str, Any]) -> None:

@@ -26,8 +26,12 @@ from ledger.backup.server import PrivateServer, running
 from ledger.backup.sqlite import ARCHIVED
 from ledger.backup.store import Store
 from ledger.db.gtid import gtids
+from ledger.durable import sync, sync_all
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.keeping.places import archive_beside
+
+_DATA = "data"
+"""What is put together, in the folder beside the place; an archive's file stands beside it."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,17 @@ def restore(store: Store, plan: RestorePlan, place: Path) -> Restored:
     with _working(place) as work:
         require_room(work, plan)
         if plan.copy.dialect == "sqlite":
-            restore_files(store, plan.copy, work / "data")
+            restore_files(store, plan.copy, work / _DATA)
             reached = Reached()
-            archive = archive_beside(work / "data")
-            if archive.exists():  # first: a database that is there is whole
-                _name(archive, archive_beside(place))
+            _name_files(work, place)
         else:
             copy_back(store, plan, work)
-            with running(work / "data", plan.copy.options or {}) as server:
+            with running(work / _DATA, plan.copy.options or {}) as server:
                 reached = apply_own(store, plan, server)
                 apply_later(store, plan, server, reached)
-        _name(work / "data", place)
+            sync_all(work / _DATA)
+            _name(work / _DATA, place)
+        sync(place.parent)
     last = reached.last_s
     return Restored(
         place,
@@ -108,7 +112,8 @@ def refuse_what_is_there(place: Path, dialect: str) -> None:
     if dialect == "sqlite":
         for suffix in ("", "-wal", "-shm", "-journal"):
             here, beside = Path(f"{place}{suffix}"), Path(f"{archive_beside(place)}{suffix}")
-            file = beside if beside.exists() else here
+            ours = not suffix and _half_named(_work_of(place), place)
+            file = beside if beside.exists() and not ours else here
             if file.exists() or file.is_symlink():
                 raise Refused(
                     f"{file} is there, and is not written over; name another file, or move it away",
@@ -188,13 +193,14 @@ def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
                 "--no-defaults",
                 "--prepare",
                 f"--target-dir={base}",
+                f"--tmpdir={work}",
                 *([] if number == 0 else [f"--incremental-dir={folder}"]),
             ],
             said,
         )
         if number:
             shutil.rmtree(folder)
-    data = work / "data"
+    data = work / _DATA
     data.mkdir(mode=0o700)
     tools.run(
         [command, "--no-defaults", "--move-back", f"--target-dir={base}", f"--datadir={data}"], said
@@ -233,7 +239,7 @@ def position(plan: RestorePlan, reached: Reached) -> str:
 @contextmanager
 def _working(place: Path) -> Iterator[Path]:
     """Yield an empty folder beside a place, this process's alone; it is gone at the end."""
-    work = place.parent / f".{place.name}.restoring"
+    work = _work_of(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         work.mkdir(mode=0o700, exist_ok=True)
@@ -247,18 +253,51 @@ def _working(place: Path) -> Iterator[Path]:
             raise DependencyDown(
                 f"another process restores into {place}; wait for it", code="restore-running"
             ) from error
+        _take_back(work, place)
         for left in work.iterdir():  # of one that was cut short
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         try:
             yield work
         except OSError as error:
+            where = work if error.filename is None else Path(os.fsdecode(error.filename))
+            hint = "" if where.is_relative_to(work) else " (TMPDIR names the folder for such files)"
             raise DependencyDown(
-                f"{work}: cannot be written ({error.strerror}); nothing was restored"
+                f"{where}: cannot be written ({error.strerror}){hint}; nothing was restored"
             ) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
     finally:
         os.close(descriptor)
+
+
+def _work_of(place: Path) -> Path:
+    return place.parent / f".{place.name}.restoring"
+
+
+def _name_files(work: Path, place: Path) -> None:
+    """Name an SQLite file and its archive, that one first: a database that is there is whole."""
+    archive = archive_beside(work / _DATA)
+    if archive.exists():
+        _name(archive, archive_beside(place))
+    try:
+        _name(work / _DATA, place)
+    except Refused:
+        _take_back(work, place)
+        raise
+
+
+def _half_named(work: Path, place: Path) -> bool:
+    """Return whether the archive beside a place is that of a restoring that was cut short before its database."""
+    ours, named = archive_beside(work / _DATA), archive_beside(place)
+    both = ours.exists() and named.exists() and ours.samefile(named)
+    return both and not (
+        (work / _DATA).exists() and place.exists() and place.samefile(work / _DATA)
+    )
+
+
+def _take_back(work: Path, place: Path) -> None:
+    if _half_named(work, place):
+        archive_beside(place).unlink()
 
 
 def _name(data: Path, place: Path) -> None:

@@ -28,7 +28,14 @@ from ledger.errors import BadInput, DependencyDown, NotFound
 from ledger.sealing import Sealer, load_sealer
 
 MANIFEST = "manifest.json"
+_READERS = ".readers.lock"
 _POLL_S = 0.1
+
+
+class BeingRead(DependencyDown):
+    """Somebody reads items of the folder: none is deleted now."""
+
+    default_code = "backup-running"
 
 
 def backup_keys(path: Path, *, make: bool = False) -> Sealer:
@@ -137,6 +144,39 @@ class Store:
         finally:
             os.close(descriptor)
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep others from deleting items meanwhile: who restores for an hour needs them at its end, too."""
+        try:
+            descriptor = os.open(self.folder / _READERS, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:  # not there, or read-only: nobody deletes there
+            yield
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def deleting(self) -> Iterator[None]:
+        """Delete in this block, while nobody reads.
+
+        Raises
+        ------
+        BeingRead
+            If somebody does.
+        """
+        with _errors(self.folder):
+            descriptor = os.open(self.folder / _READERS, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if not _locked(descriptor, 0):
+                raise BeingRead(f"{self.folder}: another process restores from it; wait for it")
+            with _errors(self.folder):
+                yield
+        finally:
+            os.close(descriptor)
+
     def names(self) -> list[str]:
         """Return the names of all items whose manifests are as they were signed, the oldest first."""
         good, _ = self.sound()
@@ -153,14 +193,23 @@ class Store:
         return [self.item(name) for name in item_names(self.folder)]
 
     def sound(self) -> tuple[list[Manifest], list[BackupDamaged]]:
-        """Return the items whose manifests are as they were signed, and what is wrong with the others."""
+        """Return the items whose manifests are as they were signed, and what is wrong with the others.
+
+        Their files are there, as long as they were; nobody has read them.
+        """
         good: list[Manifest] = []
         bad: list[BackupDamaged] = []
         for name in item_names(self.folder):
             try:
-                good.append(self.item(name))
+                item = self.item(name)
+                for part in item.parts:
+                    require_size(self.folder / name / part.name, part)
+                good.append(item)
             except BackupDamaged as error:
-                bad.append(error)
+                if (self.folder / name).exists():  # else it was deleted meanwhile
+                    bad.append(error)
+            except NotFound:
+                continue
         return good, bad
 
     def item(self, name: str) -> Manifest:
@@ -185,18 +234,12 @@ class Store:
         """
         path = self.folder / manifest.id / part.name
         name = f"{manifest.id}/{part.name}"
+        require_size(path, part)
         try:
             file = path.open("rb")
         except OSError as error:
-            raise BackupDamaged(
-                f"{name}: cannot be read ({error.strerror}); bring it from the off-site copy"
-            ) from error
+            raise _unreadable(name, error) from error
         with file:
-            size = os.fstat(file.fileno()).st_size
-            if size != part.size:
-                raise BackupDamaged(
-                    f"{name}: has {size} bytes, should have {part.size}; bring it from the off-site copy"
-                )
             yield from opened(file, self.sealer.keys, manifest.context(part.name), name)
 
     def check(self, manifest: Manifest) -> list[str]:
@@ -239,6 +282,31 @@ def item_names(folder: Path) -> list[str]:
         raise BadInput(
             f"backup folder {folder}: cannot be read ({error.strerror}); name a folder of yours"
         ) from error
+
+
+def require_size(path: Path, part: Part) -> None:
+    """Require that a file of an item is there, as long as it was written; its content is not read.
+
+    Raises
+    ------
+    BackupDamaged
+        If it is not.
+    """
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise _unreadable(name, error) from error
+    if size != part.size:
+        raise BackupDamaged(
+            f"{name}: has {size} bytes, should have {part.size}; bring it from the off-site copy"
+        )
+
+
+def _unreadable(name: str, error: OSError) -> BackupDamaged:
+    return BackupDamaged(
+        f"{name}: cannot be read ({error.strerror}); bring it from the off-site copy"
+    )
 
 
 def chain_of(items: Sequence[Manifest], last: Manifest) -> list[Manifest]:
@@ -308,6 +376,12 @@ def _errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        named = None if error.filename is None else Path(os.fsdecode(error.filename)).absolute()
+        if named is not None and not named.is_relative_to(folder.absolute()):
+            raise DependencyDown(
+                f"{named}: cannot be written ({error.strerror}); TMPDIR names the folder for temporary files",
+                code="backup-scratch",
+            ) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DependencyDown(
                 f"backup folder {folder}: no room ({error.strerror}); make some, or lower backup_keep_days",

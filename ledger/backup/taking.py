@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from ledger.backup import mariadb, sqlite
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
 from ledger.backup.planning import of_source, walk
-from ledger.backup.store import Store, chain_of
+from ledger.backup.store import BeingRead, Store, chain_of
 from ledger.backup.stream import BackupDamaged
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, ProblemFound
@@ -164,10 +165,12 @@ def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
         joined = _some(mariadb.follow(db, store, first, copy))
     except NeedsFull:  # the server has it no more: what was fetched of it stays in pieces
         return []
-    for item in logs:
-        inside = item.start and item.stop and item.start.order >= first.order
-        if inside and item.stop and item.stop.order <= last.order:
-            store.delete(item)
+    # Where somebody restores from them, they stay beside it, until they expire.
+    with suppress(BeingRead), store.deleting():
+        for item in logs:
+            inside = item.start and item.stop and item.start.order >= first.order
+            if inside and item.stop and item.stop.order <= last.order:
+                store.delete(item)
     return joined
 
 
@@ -226,10 +229,11 @@ def expired(items: Sequence[Manifest], keep_days: int, now: datetime) -> list[Ma
     for source in sorted({item.source for item in items}):
         copies = of_source(items, source, *COPIES)
         roots = {item.id: _root(items, item) for item in copies}
-        begins = {root.id: root.at for root in roots.values()}
+        # One without its full copy brings nothing back: it keeps nothing, and no other goes for it.
+        begins = {root.id: root.at for root in roots.values() if root.kind is Kind.FULL}
         older = [at for at in begins.values() if at <= cutoff]
         oldest_kept = max(older, default=min(begins.values(), default=cutoff))
-        useless = [item for item in copies if begins[roots[item.id].id] < oldest_kept]
+        useless = [item for item in copies if roots[item.id].at < oldest_kept]
         logs = of_source(items, source, Kind.BINLOG)
         useless += [item for item in logs if item.at <= oldest_kept] if begins else []
         gone += sorted(useless, key=lambda item: item.at, reverse=True)
@@ -249,7 +253,7 @@ def expire(store: Store, keep_days: int, now: datetime, *, dry_run: bool = False
     Raises
     ------
     DependencyDown
-        If a backup is being taken.
+        If a backup is being taken, or somebody restores from the folder.
     """
     with (
         store.alone("copies", *COPIES),
@@ -257,9 +261,10 @@ def expire(store: Store, keep_days: int, now: datetime, *, dry_run: bool = False
     ):
         sound, _ = store.sound()
         gone = expired(sound, keep_days, now)
-        if not dry_run:
-            for item in gone:
-                store.delete(item)
+        if gone and not dry_run:
+            with store.deleting():
+                for item in gone:
+                    store.delete(item)
     return gone
 
 

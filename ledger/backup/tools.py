@@ -185,9 +185,7 @@ def raw_log(entry: Login, log: str, start: int) -> Iterator[Iterator[bytes]]:
     """
     with tempfile.TemporaryDirectory(prefix="truetonne-binlog-") as name:
         folder = Path(name)
-        pipe = folder / log
-        os.mkfifo(pipe, 0o600)
-        descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = _pipe(folder / log)
         said = folder / "said"
         command = [
             program("mariadb-binlog"),
@@ -213,6 +211,24 @@ def raw_log(entry: Login, log: str, start: int) -> Iterator[Iterator[bytes]]:
             _end(process)
 
 
+def _pipe(path: Path) -> int:
+    """Make a pipe with a name, and return the descriptor of its reader.
+
+    Raises
+    ------
+    DependencyDown
+        If the folder for temporary files has no room for it.
+    """
+    try:
+        os.mkfifo(path, 0o600)
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:  # which names no file
+        raise DependencyDown(
+            f"{path.parent}: cannot be written ({error.strerror}); TMPDIR names the folder for temporary files",
+            code="backup-scratch",
+        ) from error
+
+
 def _piped(descriptor: int, process: subprocess.Popen[bytes], said: Path) -> Iterator[bytes]:
     waiter = select.poll()
     waiter.register(descriptor, select.POLLIN)
@@ -234,7 +250,10 @@ def failure(command: str, code: int, log: Path) -> ToolFailed:
     """Return the error of a program that failed, with the line of its log that says why."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     wrong = [line for line in lines if "rror" in line or "FATAL" in line or "ailed" in line]
-    said = (wrong or lines or ["it said nothing"])[-1][:400]
+    first = [line for line in lines if "[ERROR]" in line][
+        :1
+    ]  # what follows from it is said after it
+    said = (first or wrong or lines or ["it said nothing"])[-1][:400]
     return ToolFailed(f"{Path(command).name} ended with code {code}: {said}")
 
 

@@ -90,7 +90,7 @@ _MYSQL = (
         DOWN,
         "CREATE DATABASE it, or check user, password and name in {setting}",
     ),
-    ({1290, 1836}, DOWN, "the server is read-only; name the primary in {setting}"),
+    ({1036, 1290, 1836}, DOWN, "the server is read-only; name the primary in {setting}"),
     (
         {galera.NOT_READY},
         DOWN,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ledger.backup.drill import Finding, drill
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
 from ledger.backup.overview import store_of
 from ledger.backup.planning import Wanted, of_source, plan
-from ledger.backup.store import Store
+from ledger.backup.store import BeingRead, Store
 from ledger.backup.taking import (
     COPIES,
     OffSite,
@@ -94,8 +94,9 @@ def rehearse(tools: Tools) -> str | None:
         copies = _copies(db, store)
         if not copies:
             return None
-        items = [item for item in store.items() if item.source == source_of(db)]
-        found = drill(store, plan(items, Wanted()), compare, None)
+        with store.reading():
+            items = [item for item in store.items() if item.source == source_of(db)]
+            found = drill(store, plan(items, Wanted()), compare, None)
     wrong = [text for item in found.findings for text in item.differences]
     if wrong:
         raise BooksDiffer(
@@ -107,7 +108,9 @@ def rehearse(tools: Tools) -> str | None:
 def _take(tools: Tools, kind: Kind) -> str:
     with _opened(tools) as (db, store):
         kept = _kept(db, store, kind, tools)
-        gone = expire(store, tools.settings.backup_keep_days, tools.now())
+        gone: Sequence[Manifest] = ()
+        with suppress(BeingRead):  # the next run deletes what is old
+            gone = expire(store, tools.settings.backup_keep_days, tools.now())
         _send_away(tools, store)
     return _said(kept) + (f"; deleted {len(gone)} old ones" if gone else "")
 

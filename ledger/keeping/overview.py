@@ -18,6 +18,8 @@ from ledger.keeping.places import (
     archive_schema,
     archive_session,
     is_incoming,
+    is_lost,
+    lost,
     stored_table,
     years_of,
 )
@@ -98,10 +100,10 @@ def views(db: Database, today: date, count: bool = False) -> list[TableView]:
 
 
 def alarms(session: Session) -> list[str]:
-    """Return a sentence for each table with rows that no period covers."""
+    """Return a sentence for each table with rows that no period covers, or that are gone with the archive."""
+    found = [lost(session, name) for name in ARCHIVED if is_lost(session, name)]
     if session.connection().dialect.name == "sqlite":
-        return []
-    found = []
+        return found
     for item in PARTITIONED:
         count = stray_rows(session.connection(), item.table)
         if count:

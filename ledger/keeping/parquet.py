@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +24,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, Integer, func, select
 
 from ledger.db import Database
-from ledger.durable import sync
+from ledger.durable import part_in, put
 from ledger.errors import BadInput
 from ledger.keeping.places import ARCHIVED, Month, partitioning_of, years_of
 from ledger.keeping.reading import count_between, rows_between
@@ -78,7 +77,7 @@ class Written:
     period: Period
     rows: int
     state: str
-    """``new``, ``replaced`` or ``unchanged``."""
+    """``new``, ``replaced``, ``unchanged``, or ``kept``: the file has more rows than the books, and was left alone."""
 
 
 @dataclass(frozen=True)
@@ -164,26 +163,24 @@ def check(folder: Path, db: Database | None = None) -> Iterator[Checked]:
 def _export(db: Database, folder: Path, period: Period) -> Written | None:
     file = period.file(folder)
     known = _manifest(file)
-    if known is not None and period.table in ARCHIVED:  # whose rows are added to, never changed
+    intact = known is not None and file.is_file() and _sha256(file) == known["sha256"]
+    if known is not None and file.is_file():
         count = count_between(db, period.table, period.start, period.end)
-        if known["rows"] == count and file.is_file() and file.stat().st_size == known["bytes"]:
+        if count < known["rows"]:  # the books have lost some: this may be the only copy
+            return Written(period, known["rows"], "kept")
+        if intact and known["rows"] == count and period.table in ARCHIVED:  # never changed
             return Written(period, count, "unchanged")
     with rows_between(db, period.table, period.start, period.end) as rows:
         first = next(rows, None)
         if first is None and known is None:
             return None
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f"{file.name}.{os.getpid()}.partial")
-        try:
-            made = _write(aside, period, iter([first] if first is not None else []), rows)
-            if known is not None and known["content_sha256"] == made["content_sha256"]:
-                intact = file.is_file() and _sha256(file) == known["sha256"]
-                if intact:
-                    return Written(period, made["rows"], "unchanged")
-            aside.replace(file)
-            _write_manifest(file.with_suffix(".json"), made)
-        finally:
-            aside.unlink(missing_ok=True)
+        with part_in(file.parent) as part:
+            made = _write(part, period, iter([first] if first is not None else []), rows)
+            if intact and known is not None and known["content_sha256"] == made["content_sha256"]:
+                return Written(period, made["rows"], "unchanged")
+            put(part, file)
+        _write_manifest(file.with_suffix(".json"), made)
     return Written(period, made["rows"], "new" if known is None else "replaced")
 
 
@@ -212,7 +209,6 @@ def _write(file: Path, period: Period, first: Iterator[Any], rows: Iterator[Any]
                 ]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
                 count += len(some)
-    sync(file)
     return {
         **about,
         "from": period.start.isoformat(),
@@ -246,12 +242,16 @@ def _checked_rows(file: Path, db: Database | None) -> int:
     if not file.is_file():
         raise _Wrong("is not there, but its manifest is")
     if _sha256(file) != known["sha256"]:
-        raise _Wrong("has other bytes than its manifest says")
+        raise _Wrong("has other bytes than its manifest says; write it again")
     count, content = _content_in(file)
     if (count, content) != (known["rows"], known["content_sha256"]):
         raise _Wrong("holds other rows than its manifest says")
-    if db is not None and _content_of(db, file) != (count, content):
-        raise _Wrong("holds other rows than the books; write it again")
+    if db is not None:
+        there, digest = _content_of(db, file)
+        if there < count:
+            raise _Wrong(f"has {count} rows, the books have {there}; see docs/retention.md")
+        if (there, digest) != (count, content):
+            raise _Wrong("holds other rows than the books; write it again")
     return count
 
 
@@ -296,11 +296,9 @@ def _manifest(file: Path) -> Mapping[str, Any] | None:
 
 
 def _write_manifest(file: Path, manifest: Mapping[str, Any]) -> None:
-    aside = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    aside.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    sync(aside)
-    aside.replace(file)
-    sync(file.parent)
+    with part_in(file.parent) as part:
+        part.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        put(part, file)
 
 
 def _sha256(file: Path) -> str:

@@ -16,9 +16,12 @@ from ledger.keeping.moving_sqlite import open_move, was_moved
 from ledger.keeping.places import (
     ARCHIVED,
     INCOMING,
+    ArchiveLost,
     archive_schema,
     archive_session,
     is_incoming,
+    is_lost,
+    lost,
     partitioning_of,
     stored_table,
     years_of,
@@ -50,6 +53,8 @@ def rows_between(
     ------
     DatabaseBusy
         A partition was moved between the begin of this reading and now; read again.
+    ArchiveLost
+        Rows went to the archive, and it is gone.
     """
     time = partitioning_of(table).column
 
@@ -80,7 +85,7 @@ def places_between(
 
     Raises
     ------
-    DatabaseBusy
+    DatabaseBusy, ArchiveLost
         As ``rows_between``.
     """
     with db.read() as live, archive_session(db, live) as archive:
@@ -94,7 +99,7 @@ def every_place(db: Database, table: str) -> AbstractContextManager[list[tuple[S
 
     Raises
     ------
-    DatabaseBusy
+    DatabaseBusy, ArchiveLost
         As ``rows_between``.
     """
     return places_between(db, table, *_EVER)
@@ -105,7 +110,7 @@ def count_between(db: Database, table: str, start: datetime, end: datetime) -> i
 
     Raises
     ------
-    DatabaseBusy
+    DatabaseBusy, ArchiveLost
         As ``rows_between``.
     """
     time = partitioning_of(table).column
@@ -127,8 +132,18 @@ def _stored(
     live: Session,
     archive: Session | None,
 ) -> list[Table]:
-    """Return the tables of the archive that rows of the period may be in."""
-    if table not in ARCHIVED or archive is None:
+    """Return the tables of the archive that rows of the period may be in.
+
+    Raises
+    ------
+    ArchiveLost
+        They are gone: what is left is not all.
+    """
+    if table not in ARCHIVED:
+        return []
+    if is_lost(live, table):
+        raise ArchiveLost(lost(live, table))
+    if archive is None:
         return []
     schema = archive_schema(db) if db.dialect == "mysql" else None
     start, end = period

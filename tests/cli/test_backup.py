@@ -6,7 +6,10 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +22,7 @@ from ledger.backup.store import backup_keys
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import DeviceType
-from tests.cli.conftest import READINGS, Program
+from tests.cli.conftest import READINGS, ROOT, Program
 from tests.support.backups import store
 
 
@@ -110,6 +113,55 @@ def test_the_archive_comes_along(books: Program) -> None:
     sealed = books.folder / "backups" / one["id"] / "archive.sealed"
     sealed.write_bytes(sealed.read_bytes()[:-1])
     assert books("db", "drill").code != 0
+
+
+def test_a_restore_that_is_killed_between_archive_and_database_is_given_again(
+    books: Program,
+) -> None:
+    file = database(books)
+    assert books("db", "partitions", "archive").code == 0
+    assert books("db", "backup", "full").code == 0
+    wanted = dump(file), dump(file.with_name("truetonne_archive.db"))
+    held = [sys.executable, "-m", "tests.support.held", "naming", "sign", "db", "restore"]
+    with subprocess.Popen(
+        [*held, "--into", "again.db"],
+        cwd=books.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **books.environ},
+        stdin=subprocess.PIPE,
+    ) as process:
+        while not (books.folder / "sign").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    assert (books.folder / "again_archive.db").exists()
+    assert not (books.folder / "again.db").exists()
+    assert books("db", "restore", "--into", "again.db", "--dry-run").code == 0
+    done = books("db", "restore", "--into", "again.db")
+    assert done.code == 0, done.err
+    assert (dump(books.folder / "again.db"), dump(books.folder / "again_archive.db")) == wanted
+    assert not list(books.folder.glob(".again*"))
+    assert "again_archive.db is there" in books("db", "restore", "--into", "again.db").one_line()
+
+
+def test_a_drill_whose_report_cannot_be_kept_says_all_that_it_found(books: Program) -> None:
+    """As on another machine, from an off-site copy that is mounted for reading."""
+    assert books("db", "backup", "full").code == 0
+    books.write("backups/drills", "where the folder of reports would be")
+    drilled = books("db", "drill", "--json")
+    assert drilled.code == 0, drilled.err
+    found = {item["name"]: item["skipped"] for item in drilled.json()["checks"]}
+    assert found["tables"] is None
+    assert "drills (File exists)" in found["report"]
+
+
+def test_a_copy_whose_file_is_gone_is_no_copy(books: Program) -> None:
+    first, second = (books("db", "backup", "full", "--json").json()["kept"][0] for _ in range(2))
+    (books.folder / "backups" / second["id"] / "copy.sealed").unlink()
+    listed = books("db", "backups", "list", "--json")
+    assert (listed.code, [item["id"] for item in listed.json()["backups"]]) == (1, [first["id"]])
+    assert "copy.sealed: cannot be read (No such file" in listed.json()["damaged"][0]
+    done = books("db", "restore", "--into", "x.db", "--json").json()
+    assert (done["backups"], len(done["damaged"])) == ([first["id"]], 1)
 
 
 def test_a_file_that_is_written_meanwhile(books: Program) -> None:

@@ -1,6 +1,7 @@
 """Files that commands write: whole or not at all, links and devices stay what they are, two at once part nothing."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 from cli.files import write_whole, written_aside
 from ledger.errors import BadInput
-from tests.cli.conftest import Program
+from tests.cli.conftest import ROOT, Program
 from tests.support.forms import rest
 
 
@@ -92,6 +93,42 @@ def test_two_files_of_one_folder_are_apart(tmp_path: Path) -> None:
         first.write_bytes(b"1")
         second.write_bytes(b"2")
     assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"1", b"2")
+
+
+def test_what_a_killed_command_left_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
+    (tmp_path / "notes.part").write_text("of a person")
+    script = f"""
+from pathlib import Path
+from cli.files import written_aside
+import os, signal
+with written_aside(Path({str(tmp_path / "a")!r})) as aside:
+    aside.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob(".truetonne-*.part")
+    with written_aside(tmp_path / "b") as first:
+        assert not left.exists()
+        write_whole(tmp_path / "c", b"c")
+        assert first.exists()  # it is being written
+    assert sorted(os.listdir(tmp_path)) == ["b", "c", "notes.part"]
+
+
+def test_the_disk_keeps_a_file_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut right after the command leaves an empty one."""
+    kept: list[tuple[int, bool]] = []
+    real, out = os.fsync, tmp_path / "a"
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        kept.append((os.fstat(descriptor).st_ino, out.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_whole(out, b"x")
+    assert kept == [(out.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
 
 
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def test_old_data_are_archived_checked_and_read_back(read_in: Program) -> None:
     file.write_bytes(file.read_bytes()[:-1])
     found = read_in(*PARTS, "check", "second", "--json")
     assert (found.code, found.json()["ok"]) == (1, False)
-    assert found.json()["files"][0]["complaint"] == "has other bytes than its manifest says"
+    assert found.json()["files"][0]["complaint"] == (
+        "has other bytes than its manifest says; write it again"
+    )
     file.unlink()
     assert read_in(*PARTS, "archive", "--parquet", "second").code == 0
     assert read_in(*PARTS, "check", "second").code == 0
@@ -109,6 +111,21 @@ def test_what_grows_old_and_what_is_lost_is_said(read_in: Program) -> None:
     assert [(o["number"], o["rows"], o["parent"]) for o in lost.json()["orphans"]] == [
         (99, 2, "devices")
     ]
+
+
+def test_an_archive_that_is_gone_is_an_alarm(read_in: Program) -> None:
+    assert read_in(*PARTS, "archive").code == 0
+    assert read_in(*PARTS, "show").code == 0
+    (read_in.folder / ".truetonne" / "truetonne_archive.db").unlink()
+    for words in (("show",), ("read", "T1", "--from", "2013-12-31", "--to", "2014-01-01")):
+        ended = read_in(*PARTS, *words)
+        assert "truetonne_archive.db: has no device_data, though rows went there" in (
+            ended.out + ended.err
+        )
+        assert ended.code in (1, 3)
+    checks = {item["name"]: item for item in read_in("doctor", "--json").json()["checks"]}
+    assert checks["partitions"]["verdict"] == "failed"
+    assert checks["partitions"]["mend"].startswith("bring it back from a backup")
 
 
 @pytest.mark.parametrize(

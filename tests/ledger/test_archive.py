@@ -21,8 +21,15 @@ from ledger.keeping.moves import due
 from ledger.keeping.moving import archive, drop_archive
 from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import alarms, views
-from ledger.keeping.places import Month, archive_file, archive_schema, live_from, years_of
-from ledger.keeping.reading import rows_between
+from ledger.keeping.places import (
+    ArchiveLost,
+    Month,
+    archive_file,
+    archive_schema,
+    live_from,
+    years_of,
+)
+from ledger.keeping.reading import count_between, rows_between
 from ledger.models import (
     ArchivedDevice,
     AuditLog,
@@ -126,8 +133,25 @@ def test_a_demonstration_that_starts_anew_takes_its_archive_along(books: Databas
     moved(books)
     drop_archive(books)
     assert years_of(books, "device_data") == []
-    assert len(everything(books)) == len(NEW)
+    assert live_rows(books) == len(NEW)
     drop_archive(books)
+
+
+def test_an_archive_that_is_gone_is_said_and_nothing_is_read_without_it(books: Database) -> None:
+    """As where only the live database was copied to another machine: else what had left it is missing unseen."""
+    put(books, add_device(books), OLD + NEW)
+    with books.read() as session:
+        assert alarms(session) == []
+    moved(books)
+    with books.read() as session:
+        assert alarms(session) == []
+    drop_archive(books)
+    with books.read() as session:
+        (alarm,) = alarms(session)
+    assert "has no device_data, though rows went there" in alarm
+    for read in (everything, lambda db: count_between(db, "device_data", *EVER)):
+        with pytest.raises(ArchiveLost, match="bring it back from a backup"):
+            read(books)
 
 
 def test_late_values_of_an_archived_month_follow_it(books: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -25,7 +26,7 @@ from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.planning import Wanted, plan, walk
-from ledger.backup.store import MANIFEST, Store, backup_keys, chain_of
+from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys, chain_of
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
 from ledger.db.gtid import Gtid
@@ -369,6 +370,55 @@ def test_deleting_waits_for_who_fetches_the_log(folder: Store) -> None:
     assert expire(folder, 14, NOW) == []
     done.set()
     other.join()
+
+
+def test_nothing_is_deleted_while_somebody_restores(folder: Store) -> None:
+    old = [item(folder, Kind.FULL, NOW + n * DAY) for n in range(3)]
+    with folder.reading(), folder.reading():  # any number may
+        assert expire(folder, 1, NOW + 30 * DAY, dry_run=True) == [old[1], old[0]]
+        with pytest.raises(BeingRead, match="another process restores from it"):
+            expire(folder, 1, NOW + 30 * DAY)
+        assert folder.items() == old
+    expire(folder, 1, NOW + 30 * DAY)
+    assert folder.items() == old[2:]
+
+
+def test_a_chain_without_its_full_copy_keeps_nothing_and_nothing_goes_for_it(
+    folder: Store,
+) -> None:
+    whole, lost = item(folder, Kind.FULL, NOW), item(folder, Kind.FULL, NOW + 10 * DAY)
+    parts = [item(folder, Kind.INCREMENTAL, NOW + n * DAY, lost) for n in (11, 12)]
+    (folder.folder / lost.id / "copy.sealed").unlink()
+    assert folder.sound()[0] == [whole, *parts]
+    assert expire(folder, 14, NOW + 26.5 * DAY) == []
+    later = item(folder, Kind.FULL, NOW + 27 * DAY)
+    assert expire(folder, 14, NOW + 50 * DAY) == [parts[1], parts[0], whole]
+    assert folder.sound()[0] == [later]
+
+
+def test_the_first_error_of_a_program_is_said(tmp_path: Path) -> None:
+    log = tmp_path / "said"
+    log.write_text(
+        "0 [Note] Starting\n0 [ERROR] The socket file path is too long (> 107): /x/s\n0 [ERROR] Aborting\n"
+    )
+    assert "is too long" in tools.failure("mariadbd", 1, log).message
+    log.write_text("connected\n[00] FATAL ERROR: no right\nmariadb-backup: Error: cannot go on\n")
+    assert tools.failure("mariadb-backup", 1, log).message.endswith("Error: cannot go on")
+
+
+def test_a_pipe_for_which_there_is_no_room(tmp_path: Path) -> None:
+    with pytest.raises(DependencyDown, match=r"cannot be written .* TMPDIR names the folder"):
+        tools._pipe(tmp_path / "none" / "bin.000001")
+
+
+def test_a_full_folder_for_temporary_files_is_not_called_the_backup_folder(
+    folder: Store,
+) -> None:
+    with (
+        pytest.raises(DependencyDown, match=r"^/scratch/x: cannot be written .* TMPDIR"),
+        folder.making(Kind.BINLOG, NOW),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/scratch/x")
 
 
 # ------------------------------------------------------------------ off-site

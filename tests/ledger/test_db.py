@@ -710,6 +710,14 @@ def test_one_statement_alone_holds_no_lock_and_counts_what_it_finds(db: Database
 
 
 @pytest.mark.mariadb
+def test_an_innodb_that_takes_no_writes_is_called_read_only(mariadb_db: Database) -> None:
+    """``innodb_read_only`` is no ``read_only``: the server names the table, with a number of its own."""
+    refused = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1036, MESSAGE_TEXT = 'Table is read only'"
+    with pytest.raises(DependencyDown, match="the server is read-only; name the primary"):
+        mariadb_db.run(lambda session: session.execute(text(refused)))
+
+
+@pytest.mark.mariadb
 def test_a_server_without_a_log_is_not_backed_up(mariadb_db: Database, tmp_path: Path) -> None:
     folder = store(tmp_path / "backups")
     with pytest.raises(BadInput, match="log_bin=ON"):

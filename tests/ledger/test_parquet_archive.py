@@ -12,6 +12,7 @@ from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.keeping.moving import archive
 from ledger.keeping.parquet import check, export
+from ledger.keeping.places import open_archive
 from ledger.models import DeviceData, VppDefinition, VppTradingRecord
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
@@ -117,7 +118,11 @@ def test_what_is_wrong_with_a_file_is_found(books: Database, tmp_path: Path) -> 
     whole = (data / JULY).read_bytes()
     for place in (4, len(whole) // 2, len(whole) - 5):
         (data / JULY).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert complaints(folder) == {JULY: "has other bytes than its manifest says"}
+        assert complaints(folder) == {
+            JULY: "has other bytes than its manifest says; write it again"
+        }
+        assert written(books, folder)[0] == ("2025-07", 1, "replaced")
+        assert complaints(folder, books) == {}
     (data / JULY).write_bytes(whole)
     # A file that was made anew with another value, and a manifest made to fit its bytes.
     manifest = json.loads((data / JULY).with_suffix(".json").read_text())
@@ -139,6 +144,39 @@ def test_what_is_wrong_with_a_file_is_found(books: Database, tmp_path: Path) -> 
     assert complaints(folder, books) == {}
     (data / "notes.parquet").write_text("x")
     assert complaints(folder) == {"notes.parquet": "is no file of this archive; take it elsewhere"}
+
+
+def test_a_file_with_more_rows_than_the_books_is_left_alone(
+    books: Database, tmp_path: Path
+) -> None:
+    """It may be the only copy: of books that were put back to an earlier state, or that lost rows."""
+    folder = tmp_path / "s"
+    written(books, folder)
+    held = (folder / "device_data" / AUGUST).read_bytes()
+    stored = open_archive(books)
+    for rows_left in (2, 0):
+        with stored.write() as session:
+            session.connection().exec_driver_sql(
+                "DELETE FROM device_data_2025 WHERE recorded_at >= '2025-08-01' AND id NOT IN "
+                f"(SELECT id FROM device_data_2025 WHERE recorded_at >= '2025-08-01' LIMIT {rows_left})"
+            )
+        assert written(books, folder)[1] == ("2025-08", 3, "kept")
+        assert (folder / "device_data" / AUGUST).read_bytes() == held
+        assert complaints(folder) == {}
+        said = f"has 3 rows, the books have {rows_left}; see docs/retention.md"
+        assert complaints(folder, books) == {AUGUST: said}
+    stored.close()
+    (folder / "device_data" / AUGUST).unlink()  # as somebody who knows that the books are right
+    assert written(books, folder)[1] == ("2025-08", 0, "replaced")
+
+
+def test_what_a_killed_run_left_beside_the_files_goes(books: Database, tmp_path: Path) -> None:
+    left = tmp_path / "s" / "device_data" / ".truetonne-0123456789abcdef.part"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"PAR1")
+    written(books, tmp_path / "s")
+    assert not left.exists()
+    assert {file.suffix for file in left.parent.iterdir()} == {".parquet", ".json"}
 
 
 def test_a_folder_that_cannot_be_used_is_said(books: Database, tmp_path: Path) -> None:

@@ -60,7 +60,18 @@ def in_server(hold: Hold) -> None:
     restoring.apply_own = held
 
 
-PLACES = {"backup": in_backup, "restore": in_restore, "server": in_server}
+def in_naming(hold: Hold) -> None:
+    """Hold where an SQLite file's archive has its name, and the file has not."""
+    name = restoring._name
+
+    def held(data: Path, place: Path) -> None:
+        name(data, place)
+        hold()
+
+    restoring._name = held
+
+
+PLACES = {"backup": in_backup, "restore": in_restore, "server": in_server, "naming": in_naming}
 
 
 def main(place: str, sign: str, *words: str) -> int:
