@@ -58,6 +58,11 @@ class Holder:
         return length_ms is not None and self.remaining_ms > length_ms
 
     @property
+    def ends_in_ms(self) -> int:
+        """Within which time it is renewed, or free to be taken over; 0 when it has ended."""
+        return max(min(self.remaining_ms, self.told.get(_LENGTH, self.remaining_ms)), 0)
+
+    @property
     def live(self) -> bool:
         """Whether the lease is in force, and its holder not known to be dead."""
         return self.remaining_ms > 0 and not _is_dead(self.process)
@@ -67,7 +72,7 @@ class Holder:
         return {
             "place": self.place,
             "live": self.live,
-            "lease_ends_in_s": max(self.remaining_ms, 0) // 1000,
+            "lease_ends_in_s": self.ends_in_ms // 1000,
             "since_s": self.held_ms // 1000,
         }
 

@@ -154,7 +154,7 @@ def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
     Else a folder would have a piece for every ten seconds of two weeks.
     """
     copies, logs = _kept(db, store)
-    before = [item for item in copies if item.at < copy.at]
+    before = [item for item in copies if item.turn < copy.turn]
     if not before or before[-1].stop is None or copy.stop is None:
         return []
     first, last = before[-1].stop, copy.stop
