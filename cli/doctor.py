@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from cli.checks import Check, Verdict, bad, check_of, whole
 from cli.command import Invocation, command
 from cli.doctor_database import database_checks
 from cli.output import Table
-from ledger.errors import DependencyDown, TruetonneError
+from ledger.errors import DependencyDown, ProblemFound, TruetonneError
 from ledger.settings import SETTINGS, Settings, described, redacted, unknown_variables
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ledger.chain.node.client import ChainClient
 
 NODE_SECONDS_MAX = 5.0
+AHEAD_SECONDS_MAX = 15
+"""A node takes no block that is further in the future."""
 
 
 def register(root: typer.Typer) -> None:
@@ -153,7 +156,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
         yield Check("node", Verdict.SKIPPED, asleep)
         yield Check("chain", Verdict.SKIPPED, "no node runs")
         return
-    yield from _node(url, deployment)
+    yield from _node(url, deployment, local=settings.local_chain)
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:
@@ -170,7 +173,7 @@ def _named(deployment: Deployment, settings: Settings) -> Check:
     )
 
 
-def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
+def _node(url: str, deployment: Deployment | None, *, local: bool) -> Iterator[Check]:
     from ledger.chain.node.client import ChainClient
 
     client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
@@ -183,7 +186,9 @@ def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
         yield answers
         if answers.verdict is not Verdict.OK:
             yield Check("chain", Verdict.SKIPPED, "the node does not answer")
-        elif deployment is None:
+            return
+        yield check_of("chain clock", lambda: _clock(client, local), "have it keep time (NTP)")
+        if deployment is None:
             yield Check("chain", Verdict.SKIPPED, "there is no deployment to compare it with")
         else:
             yield check_of(
@@ -193,6 +198,23 @@ def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
             )
     finally:
         client.close()
+
+
+def _clock(client: ChainClient, local: bool) -> str:
+    """Compare the time of the newest block with the clock here: a block of the future shows that that is behind."""
+    head = client.block("latest")
+    if head is None:
+        raise DependencyDown("the node has no newest block; look at the node")
+    age_s = int(time.time()) - head.timestamp
+    if age_s >= -AHEAD_SECONDS_MAX:
+        return f"the newest block is {max(age_s, 0)} s old"
+    found = f"the newest block is {-age_s} s later than the clock here"
+    if local:
+        return f"{found}, as on a local chain that was let go ahead"
+    raise ProblemFound(
+        f"{found}: periods and hours that are over are taken for open, and what is sent for late; "
+        "have this machine keep time (NTP)"
+    )
 
 
 def _same_chain(client: ChainClient, deployment: Deployment) -> str:
