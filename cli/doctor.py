@@ -186,22 +186,25 @@ def _node(url: str, deployment: Deployment | None, *, local: bool) -> Iterator[C
         yield answers
         if answers.verdict is not Verdict.OK:
             yield Check("chain", Verdict.SKIPPED, "the node does not answer")
-            return
-        yield check_of("chain clock", lambda: _clock(client, local), "have it keep time (NTP)")
-        if deployment is None:
+        elif deployment is None:
             yield Check("chain", Verdict.SKIPPED, "there is no deployment to compare it with")
         else:
-            yield check_of(
+            same = check_of(
                 "chain",
                 lambda: _same_chain(client, deployment),
                 "set rpc_url or deployment to the same chain",
             )
+            yield same
+            if same.verdict is Verdict.OK:
+                yield check_of(
+                    "chain clock", lambda: clock_of_chain(client, local=local), "look at the node"
+                )
     finally:
         client.close()
 
 
-def _clock(client: ChainClient, local: bool) -> str:
-    """Compare the time of the newest block with the clock here: a block of the future shows that that is behind."""
+def clock_of_chain(client: ChainClient, *, local: bool) -> str:
+    """Compare the newest block's time with the clock here: a block of the future shows that the clock is behind."""
     head = client.block("latest")
     if head is None:
         raise DependencyDown("the node has no newest block; look at the node")
