@@ -1,13 +1,20 @@
 """Clocks: the last second of what has an end on chain, and a machine whose clock is not the chain's."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from cli.doctor import clock_of_chain
-from ledger.errors import ProblemFound
+from ledger.errors import ProblemFound, Refused
 from ledger.expiry import record_expired
+from ledger.issuance import plan_issuance
+from ledger.issuance import submit_planned as submit_issuances
+from ledger.models import Issuance
+from ledger.models.issuance import IssuanceState
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from scripts.chaos import clock
 from tests.support.chain import PARTIES, WINDOW_S
-from tests.support.park import PROPOSED, Park
+from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.sending import opened
 
 
@@ -61,3 +68,40 @@ def test_a_block_of_the_future_shows_that_the_clock_is_behind(park: Park) -> Non
     with pytest.raises(ProblemFound, match=r"is 7[12]\d\d s later than the clock here"):
         clock_of_chain(park.node.client, local=False)
     assert clock_of_chain(park.node.client, local=True).endswith("that was let go ahead")
+
+
+def test_a_period_that_is_over_is_issued_though_the_chain_was_quiet_since_before_its_end(
+    park: Park,
+) -> None:
+    """A local chain has no blocks but those of transactions, and the contract is asked by the newest one's time."""
+    park.register()
+    first = datetime.now(UTC).date() + timedelta(days=1)
+    park.generate(first, ["60"])
+    with clock.own():
+        clock.jump(timedelta(days=40))
+        plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
+        park.node.later(40 * 86_400)  # the node's clock goes on, too; there is no block
+        assert len(submit_issuances(park.chain)) == 1
+    park.mirror_final()
+    (issuance,) = park.rows(Issuance)
+    assert issuance.state is IssuanceState.ISSUED
+
+
+def test_a_period_that_is_over_here_and_not_on_chain_is_refused_until_it_is(park: Park) -> None:
+    park.register()
+    first = datetime.now(UTC).date() + timedelta(days=1)
+    park.generate(first, ["60"])
+    with clock.own():
+        clock.jump(timedelta(days=3))
+        for _ in range(2):
+            plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
+            with pytest.raises(Refused, match="BadPeriod"):
+                submit_issuances(park.chain)
+        park.node.later(3 * 86_400)
+        plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
+        assert len(submit_issuances(park.chain)) == 1
+    park.mirror_final()
+    assert [row.state for row in park.rows(Issuance)] == [IssuanceState.VOID] * 2 + [
+        IssuanceState.ISSUED
+    ]
+    assert park.differences() == []
