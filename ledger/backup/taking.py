@@ -226,13 +226,15 @@ def expired(items: Sequence[Manifest], keep_days: int, now: datetime) -> list[Ma
     for source in sorted({item.source for item in items}):
         copies = of_source(items, source, *COPIES)
         roots = {item.id: _root(items, item) for item in copies}
-        begins = {root.id: root.at for root in roots.values()}
-        older = [at for at in begins.values() if at <= cutoff]
-        oldest_kept = max(older, default=min(begins.values(), default=cutoff))
-        useless = [item for item in copies if begins[roots[item.id].id] < oldest_kept]
+        begun = sorted(roots.values(), key=lambda item: item.turn)
+        if not begun:
+            continue
+        first = ([root for root in begun if root.at <= cutoff] or begun[:1])[-1]
+        useless = [item for item in copies if roots[item.id].turn < first.turn]
         logs = of_source(items, source, Kind.BINLOG)
-        useless += [item for item in logs if item.at <= oldest_kept] if begins else []
-        gone += sorted(useless, key=lambda item: item.at, reverse=True)
+        # What leads to a copy's moment is fetched after it, and is of that moment.
+        useless += [item for item in logs if item.turn < first.turn or item.at == first.at]
+        gone += sorted(useless, key=lambda item: item.turn, reverse=True)
     return gone
 
 

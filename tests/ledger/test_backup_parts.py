@@ -344,6 +344,12 @@ def test_a_clock_that_was_set_back_between_backups(folder: Store) -> None:
     found = plan(folder.items(), Wanted())
     assert (found.copy.id, [one.id for one in found.logs]) == (second.id, [after.id])
     assert [one.number for one in of_source(folder.items(), second.source, *Kind)] == [*range(1, 6)]
+    # The logs of the first copy stay as long as it does, and it goes when the second one brings all back.
+    lead = item(folder, Kind.BINLOG, second.at, None, (10, 30))
+    gone = expired(folder.items(), 14, NOW + 14.9 * DAY)
+    assert gone == []
+    gone = expired(folder.items(), 14, NOW + 15 * DAY)
+    assert [one.number for one in gone] == [lead.number, 3, 2, 1]
 
 
 def test_what_is_kept(folder: Store) -> None:
