@@ -15,7 +15,14 @@ from cli.command import Invocation, command
 from cli.doctor_database import database_checks
 from cli.output import Table
 from ledger.errors import DependencyDown, ProblemFound, TruetonneError
-from ledger.settings import SETTINGS, Settings, described, redacted, unknown_variables
+from ledger.settings import (
+    LOCAL_CHAIN_ID,
+    SETTINGS,
+    Settings,
+    described,
+    redacted,
+    unknown_variables,
+)
 
 if TYPE_CHECKING:
     from ledger.chain.addresses.book import Deployment
@@ -156,7 +163,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
         yield Check("node", Verdict.SKIPPED, asleep)
         yield Check("chain", Verdict.SKIPPED, "no node runs")
         return
-    yield from _node(url, deployment, local=settings.local_chain)
+    yield from _node(url, deployment)
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:
@@ -173,7 +180,7 @@ def _named(deployment: Deployment, settings: Settings) -> Check:
     )
 
 
-def _node(url: str, deployment: Deployment | None, *, local: bool) -> Iterator[Check]:
+def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
     from ledger.chain.node.client import ChainClient
 
     client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
@@ -196,6 +203,7 @@ def _node(url: str, deployment: Deployment | None, *, local: bool) -> Iterator[C
             )
             yield same
             if same.verdict is Verdict.OK:
+                local = deployment.chain_id == LOCAL_CHAIN_ID
                 yield check_of(
                     "chain clock", lambda: clock_of_chain(client, local=local), "look at the node"
                 )
