@@ -148,8 +148,8 @@ def sign_file(
     deadline = datetime.fromtimestamp(order.settlement.deadline, UTC)
     if deadline < datetime.now(UTC):
         raise Refused(
-            f"{file}: its signatures hold until {deadline:%Y-%m-%d %H:%M:%S} UTC, which is over; "
-            "ask for a new file",
+            f"{file}: its signatures hold until {deadline:%Y-%m-%d %H:%M:%S} UTC, which is over by the clock of this "
+            f"machine ({datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC); ask for a new file, or set the clock right",
             code="expired",
         )
     for other, signature in signatures.items():

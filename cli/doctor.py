@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +14,23 @@ from cli.checks import Check, Verdict, bad, check_of, whole
 from cli.command import Invocation, command
 from cli.doctor_database import database_checks
 from cli.output import Table
-from ledger.errors import DependencyDown, TruetonneError
-from ledger.settings import SETTINGS, Settings, described, redacted, unknown_variables
+from ledger.errors import DependencyDown, ProblemFound, TruetonneError
+from ledger.settings import (
+    LOCAL_CHAIN_ID,
+    SETTINGS,
+    Settings,
+    described,
+    redacted,
+    unknown_variables,
+)
 
 if TYPE_CHECKING:
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.node.client import ChainClient
 
 NODE_SECONDS_MAX = 5.0
+AHEAD_SECONDS_MAX = 15
+"""A node takes no block that is further in the future."""
 
 
 def register(root: typer.Typer) -> None:
@@ -186,13 +196,36 @@ def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
         elif deployment is None:
             yield Check("chain", Verdict.SKIPPED, "there is no deployment to compare it with")
         else:
-            yield check_of(
+            same = check_of(
                 "chain",
                 lambda: _same_chain(client, deployment),
                 "set rpc_url or deployment to the same chain",
             )
+            yield same
+            if same.verdict is Verdict.OK:
+                local = deployment.chain_id == LOCAL_CHAIN_ID
+                yield check_of(
+                    "chain clock", lambda: clock_of_chain(client, local=local), "look at the node"
+                )
     finally:
         client.close()
+
+
+def clock_of_chain(client: ChainClient, *, local: bool) -> str:
+    """Compare the newest block's time with the clock here: a block of the future shows that the clock is behind."""
+    head = client.block("latest")
+    if head is None:
+        raise DependencyDown("the node has no newest block; look at the node")
+    age_s = int(time.time()) - head.timestamp
+    if age_s >= -AHEAD_SECONDS_MAX:
+        return f"the newest block is {max(age_s, 0)} s old"
+    found = f"the newest block is {-age_s} s later than the clock here"
+    if local:
+        return f"{found}, as on a local chain that was let go ahead"
+    raise ProblemFound(
+        f"{found}: periods and hours that are over are taken for open, and what is sent for late; "
+        "have this machine keep time (NTP)"
+    )
 
 
 def _same_chain(client: ChainClient, deployment: Deployment) -> str:

@@ -311,7 +311,7 @@ def _watched() -> Listeners:
         log.warning(
             "stands by: %s runs the jobs; takes over when its lease ends, %.0f s after it was last heard of",
             other.place,
-            other.remaining_ms / 1000,
+            other.ends_in_ms / 1000,
         )
 
     return Listeners(leads, stands_by)

@@ -166,7 +166,7 @@ def watched(log: logging.Logger) -> dict[str, Any]:
         log.warning(
             "stands by: %s mirrors; takes over when its lease ends, %.0f s after it was last heard of",
             other.place,
-            other.remaining_ms / 1000,
+            other.ends_in_ms / 1000,
         )
 
     def waits(error: Exception, pause_s: float) -> None:

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from ledger.errors import DependencyDown, TruetonneError
@@ -46,12 +47,12 @@ def stay(settings: Settings, stop: threading.Event) -> TruetonneError | None:
 
 
 def log_to_stderr() -> None:
-    """Send warnings and errors of all rooms to stderr, a line each."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    """Send warnings and errors of all rooms to stderr, a line each, with the time in UTC, as everywhere else."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def has_started() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Exists, Update, exists, insert, or_, select, update
+from sqlalchemy import Exists, Update, and_, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -31,6 +31,8 @@ LEASE_S = 10.0
 """How long a lease lasts without being renewed."""
 _STAND_BY_S_MAX = 1.0
 _RENEWALS_PER_LEASE = 4
+_LENGTH = "lease_ms"
+"""Under this name the length of a lease is told, beside what its holder says of its work."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ class Holder:
     told: Mapping[str, int]
     """What the holder said of its work when it last renewed."""
     process: str | None
+    until_ms: int
+    """When it ends, in ms since 1970 by the database's clock."""
+
+    @property
+    def outlasts(self) -> bool:
+        """Whether it lasts longer than its holder may ask for: the database's clock was set back since."""
+        length_ms = self.told.get(_LENGTH)
+        return length_ms is not None and self.remaining_ms > length_ms
+
+    @property
+    def ends_in_ms(self) -> int:
+        """Within which time it is renewed, or free to be taken over; 0 when it has ended."""
+        return max(min(self.remaining_ms, self.told.get(_LENGTH, self.remaining_ms)), 0)
 
     @property
     def live(self) -> bool:
@@ -57,7 +72,7 @@ class Holder:
         return {
             "place": self.place,
             "live": self.live,
-            "lease_ends_in_s": max(self.remaining_ms, 0) // 1000,
+            "lease_ends_in_s": self.ends_in_ms // 1000,
             "since_s": self.held_ms // 1000,
         }
 
@@ -81,6 +96,7 @@ class Lease:
         self._db = db
         self._now = clock_ms(db.dialect)
         self._keeper: _Keeper | None = None
+        self._outlasting: tuple[tuple[str, int], float] | None = None
 
     @property
     def held(self) -> bool:
@@ -102,10 +118,11 @@ class Lease:
         self.stop_renewing()
         with self._db.read() as session:
             found = holder_of(session, self.name)
-        if found is not None and found.holder != self.holder and found.live:
+        silent = found is not None and self._is_silent(found)
+        if found is not None and found.holder != self.holder and found.live and not silent:
             return found
         try:
-            taken = self._insert() if found is None else self._overtake(found)
+            taken = self._insert() if found is None else self._overtake(found, silent)
         except IntegrityError:  # another run took it first
             taken = False
         if not taken:
@@ -123,7 +140,7 @@ class Lease:
         DependencyDown
             If the database does not answer.
         """
-        renewal = self._ours().values(until_ms=self._until(), told=dict(self.told()))
+        renewal = self._ours().values(until_ms=self._until(), told=self._all_told())
         return self._db.alone(renewal) == 1
 
     def in_force(self) -> Exists:
@@ -147,6 +164,23 @@ class Lease:
 
     # ------------------------------------------------------------------- steps
 
+    def _all_told(self) -> dict[str, int]:
+        return {_LENGTH: int(self.lease_s * 1000), **self.told()}
+
+    def _is_silent(self, found: Holder) -> bool:
+        """Return whether a lease that outlasts its length was watched for that length, and not renewed.
+
+        By the database's clock, which was set back, it would be waited for as long as that was set back by. Who
+        lives renews it, and then it is as long as it may be.
+        """
+        if not found.outlasts:
+            self._outlasting = None
+            return False
+        now_s, seen = time.monotonic(), (found.holder, found.until_ms)
+        if self._outlasting is None or self._outlasting[0] != seen:
+            self._outlasting = seen, now_s
+        return now_s - self._outlasting[1] > found.told[_LENGTH] / 1000
+
     def _until(self) -> object:
         return self._now + int(self.lease_s * 1000)
 
@@ -157,7 +191,7 @@ class Lease:
             "process": process_identity(os.getpid()),
             "taken_ms": self._now,
             "until_ms": self._until(),
-            "told": {},
+            "told": self._all_told(),
         }
 
     def _ours(self) -> Update:
@@ -167,11 +201,14 @@ class Lease:
     def _insert(self) -> bool:
         return self._db.alone(insert(HeldLease).values(name=self.name, **self._values())) == 1
 
-    def _overtake(self, found: Holder) -> bool:
-        """Take the lease if it is still as it was found: ended, or its holder dead."""
+    def _overtake(self, found: Holder, silent: bool) -> bool:
+        """Take the lease if it is still as it was found: ended, or its holder dead or silent."""
         ended = HeldLease.until_ms <= self._now
         if found.holder == self.holder or _is_dead(found.process):
             ended = or_(ended, HeldLease.holder == found.holder)
+        if silent:
+            as_seen = HeldLease.holder == found.holder, HeldLease.until_ms == found.until_ms
+            ended = or_(ended, and_(*as_seen))
         taking = update(HeldLease).where(HeldLease.name == self.name, ended)
         taking = taking.values(**self._values()).execution_options(synchronize_session=False)
         return self._db.alone(taking) == 1
@@ -216,6 +253,7 @@ def holder_of(session: Session, name: str) -> Holder | None:
             now - HeldLease.taken_ms,
             HeldLease.told,
             HeldLease.process,
+            HeldLease.until_ms,
         ).where(HeldLease.name == name)
     ).one_or_none()
     return None if row is None else Holder(*row)

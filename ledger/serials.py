@@ -19,6 +19,8 @@ import msgspec
 
 SITE_SHIFT = 32
 """``batch_id`` is the site's number shifted by so many bits, and the ordinal of the batch."""
+_EAST_MAX = timedelta(hours=14)
+"""How far legal time is ahead of UTC at most."""
 
 
 BATCH_KG_MAX = 10**12 - 1
@@ -265,15 +267,19 @@ def batch_id_of(site_id: int, ordinal: int) -> int:
     return site_id << SITE_SHIFT | ordinal
 
 
-def vintage_of(period_start_s: int) -> int:
-    """Return the year of a period that began at local midnight, when the time zone is not known.
+def vintage_of(period_start_s: int, period_end_s: int) -> int:
+    """Return the year of a period of whole local days, when the time zone is not known.
 
-    Half a day is added: local midnight of 1 January is 31 December in UTC east of Greenwich. Where our
-    own books know the legal year (``issuances``), that one counts.
+    Local midnight of 1 January is 31 December in UTC east of Greenwich, by up to 14 hours, which are added; no more
+    than half of the period: one that is 31 December alone is of that year west of Greenwich, too. Where our own
+    books know the legal year (``issuances``), that one counts.
 
     Parameters
     ----------
     period_start_s
         First second of the period, since 1970 in UTC.
+    period_end_s
+        The second after its last.
     """
-    return (datetime.fromtimestamp(period_start_s, UTC) + timedelta(hours=12)).year
+    half = timedelta(seconds=(period_end_s - period_start_s) // 2)
+    return (datetime.fromtimestamp(period_start_s, UTC) + min(half, _EAST_MAX)).year

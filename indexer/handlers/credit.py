@@ -138,7 +138,7 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
     site_id, ordinal = site_and_ordinal(args.batch_id)
     # By the root, too: others may use our key up.
     ours = rows.lookups.legal_years.get((args.key, claim.evidence_root))
-    vintage = ours or vintage_of(claim.period_start)
+    vintage = ours or vintage_of(claim.period_start, claim.period_end)
     rows.add(
         CreditBatch,
         batch_id=args.batch_id,

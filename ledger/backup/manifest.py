@@ -97,6 +97,13 @@ class Manifest:
     stop: Position | None = None
     """Where its binary logs end; that of a copy is its moment."""
     tables: Mapping[str, TableCheck] | None = None
+    number: int = 0
+    """Counts the items of a folder as they are kept; 0: by a version that did not count."""
+
+    @property
+    def turn(self) -> tuple[int, datetime, str]:
+        """What sorts items as they were kept, though the clock was set back between them."""
+        return self.number, self.at, self.id
 
     @property
     def size(self) -> int:
@@ -202,6 +209,7 @@ def _manifest(body: Mapping[str, Any]) -> Manifest:
         start=_position(body["start"]),
         stop=_position(body["stop"]),
         tables=tables and {name: TableCheck(**check) for name, check in tables.items()},
+        number=int(body.get("number", 0)),
     )
 
 

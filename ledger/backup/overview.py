@@ -19,6 +19,8 @@ from ledger.settings import Settings
 
 AGE_MAX = timedelta(hours=26)
 """A daily backup that is older was missed."""
+AHEAD_MAX = timedelta(minutes=5)
+"""A backup that is of a later moment than the clock shows was made by another clock, or this one was set back."""
 DRILL_AGE_MAX = timedelta(days=35)
 
 _NONE_YET = "there is no backup yet; run `truetonne db backup full`"
@@ -96,11 +98,16 @@ def standing(settings: Settings, now: datetime) -> Standing | None:
         return Standing(settings.backup_folder, None, None, None, (error.message,))
     copies = of_source(sound, source, *COPIES)
     copy = copies[-1] if copies else None
-    reaches = [item.at for item in of_source(sound, source, *COPIES, Kind.BINLOG)]
+    kept = of_source(sound, source, *COPIES, Kind.BINLOG)
     report = last_report(store.folder)
     alarms = [error.message for error in damaged]
     if copy is None:
         alarms.append(_NONE_YET)
+    elif copy.at - now > AHEAD_MAX:
+        alarms.append(
+            f"the last good backup is of {copy.at:%Y-%m-%d %H:%M:%S} UTC, and it is {now:%Y-%m-%d %H:%M:%S} UTC here: "
+            "the clock was ahead then, or is behind now; set it right, and run `truetonne db backup full`"
+        )
     elif now - copy.at > AGE_MAX:
         alarms.append(
             f"the last good backup is of {copy.at:%Y-%m-%d %H:%M} UTC, {_hours(now - copy.at)} ago; see `truetonne "
@@ -114,7 +121,7 @@ def standing(settings: Settings, now: datetime) -> Standing | None:
         alarms.append(_of_drill(report))
     elif now - datetime.fromisoformat(report["begun_at"]) > DRILL_AGE_MAX:
         alarms.append(f"the last drill was on {report['begun_at'][:10]}; run `truetonne db drill`")
-    return Standing(store.folder, copy, max(reaches, default=None), report, tuple(alarms))
+    return Standing(store.folder, copy, kept[-1].at if kept else None, report, tuple(alarms))
 
 
 def _of_drill(report: dict[str, Any]) -> str:

@@ -83,9 +83,9 @@ def plan(items: Sequence[Manifest], wanted: Wanted) -> RestorePlan:
 
 
 def of_source(items: Sequence[Manifest], source: str, *kinds: Kind) -> list[Manifest]:
-    """Return the items of one database and some kinds, the oldest first."""
+    """Return the items of one database and some kinds, in the order in which they were kept."""
     found = [item for item in items if item.source == source and item.kind in kinds]
-    return sorted(found, key=lambda item: (item.at, item.id))
+    return sorted(found, key=lambda item: item.turn)
 
 
 def walk(logs: Sequence[Manifest], copy: Manifest) -> list[Manifest]:
@@ -95,7 +95,7 @@ def walk(logs: Sequence[Manifest], copy: Manifest) -> list[Manifest]:
     """
     found: list[Manifest] = []
     place = copy.stop
-    later = [item for item in logs if item.start and item.at >= copy.at]
+    later = [item for item in logs if item.start and _follows(item, copy)]
     while place is not None:
         following = [item for item in later if item.start and item.start.same_place(place)]
         if not following:
@@ -106,6 +106,11 @@ def walk(logs: Sequence[Manifest], copy: Manifest) -> list[Manifest]:
         found.append(longest)
         place = longest.stop
     return found
+
+
+def _follows(log: Manifest, copy: Manifest) -> bool:
+    """Return whether a binary log was kept after a copy, or belongs to its moment."""
+    return (log.number, log.at) >= (copy.number, copy.at)
 
 
 def _copy(items: Sequence[Manifest], wanted: Wanted) -> Manifest:
@@ -130,7 +135,7 @@ def _copy(items: Sequence[Manifest], wanted: Wanted) -> Manifest:
             "there is no backup that old" if copies else "there is no backup in the folder",
             code="no-such-backup",
         )
-    return max(fit, key=lambda item: (item.at, item.id))
+    return max(fit, key=lambda item: item.turn)
 
 
 def _before(copy: Manifest, wanted: Wanted) -> bool:
@@ -158,7 +163,7 @@ def _logs(items: Sequence[Manifest], copy: Manifest, wanted: Wanted) -> list[Man
     end = found[-1].stop if found else copy.stop
     assert end is not None
     beyond = [
-        item for item in logs if item.stop and item.stop.order > end.order and item.at > copy.at
+        item for item in logs if item.stop and item.stop.order > end.order and item.turn > copy.turn
     ]
     reached = found[-1].at if found else copy.at
     enough = wanted.until is not None and reached >= wanted.until + SECOND

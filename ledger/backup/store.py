@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -103,7 +103,9 @@ class Store:
             shutil.rmtree(place, ignore_errors=True)
 
     def finish(self, making: Making, manifest: Manifest) -> Manifest:
-        """Write the manifest of an item, and give the item its name."""
+        """Write the manifest of an item, with its number in the folder, and give the item its name."""
+        number = 1 + max((item.number for item in self.sound()[0]), default=0)
+        manifest = replace(manifest, number=number)
         with (making.folder / MANIFEST).open("xb") as file:
             file.write(manifest.signed(self.sealer))
             _to_disk(file)

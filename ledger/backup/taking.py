@@ -155,7 +155,7 @@ def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
     Else a folder would have a piece for every ten seconds of two weeks.
     """
     copies, logs = _kept(db, store)
-    before = [item for item in copies if item.at < copy.at]
+    before = [item for item in copies if item.turn < copy.turn]
     if not before or before[-1].stop is None or copy.stop is None:
         return []
     first, last = before[-1].stop, copy.stop
@@ -230,13 +230,18 @@ def expired(items: Sequence[Manifest], keep_days: int, now: datetime) -> list[Ma
         copies = of_source(items, source, *COPIES)
         roots = {item.id: _root(items, item) for item in copies}
         # One without its full copy brings nothing back: it keeps nothing, and no other goes for it.
-        begins = {root.id: root.at for root in roots.values() if root.kind is Kind.FULL}
-        older = [at for at in begins.values() if at <= cutoff]
-        oldest_kept = max(older, default=min(begins.values(), default=cutoff))
-        useless = [item for item in copies if roots[item.id].at < oldest_kept]
-        logs = of_source(items, source, Kind.BINLOG)
-        useless += [item for item in logs if item.at <= oldest_kept] if begins else []
-        gone += sorted(useless, key=lambda item: item.at, reverse=True)
+        begun = sorted(
+            (root for root in roots.values() if root.kind is Kind.FULL), key=lambda item: item.turn
+        )
+        if begun:
+            first = ([root for root in begun if root.at <= cutoff] or begun[:1])[-1]
+            useless = [item for item in copies if roots[item.id].turn < first.turn]
+            # What leads to a copy's moment is fetched after it, and is of that moment.
+            logs = of_source(items, source, Kind.BINLOG)
+            useless += [item for item in logs if item.turn < first.turn or item.at == first.at]
+        else:
+            useless = [item for item in copies if roots[item.id].at < cutoff]
+        gone += sorted(useless, key=lambda item: item.turn, reverse=True)
     return gone
 
 

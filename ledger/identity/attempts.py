@@ -67,7 +67,9 @@ def forget(session: Session, at: datetime) -> int:
 def _check(session: Session, condition: ColumnElement[bool], most: int, at: datetime) -> None:
     count, first = session.execute(
         select(func.count(), func.min(SignInAttempt.attempted_at)).where(
-            condition, SignInAttempt.attempted_at > at - WINDOW
+            condition,
+            SignInAttempt.attempted_at > at - WINDOW,
+            SignInAttempt.attempted_at < at + WINDOW,  # beyond: by a clock that was set back since
         )
     ).one()
     if count >= most:

@@ -84,8 +84,9 @@ def plan_issuance(
         If the period has not ended, a slot is claimed already, a gap hides a deficit, or there is nothing to issue.
     """
     head = chain.client.block("latest")
-    deadline = (head.timestamp if head else 0) + _DEADLINE_SECONDS
     moment = now or datetime.now(UTC)
+    # The contract goes by the chain's clock, and a local chain may have had no block for weeks.
+    deadline = max(head.timestamp if head else 0, int(moment.timestamp())) + _DEADLINE_SECONDS
 
     def work(session: Session) -> list[PlannedIssuance]:
         planned = _plan(session, chain, project_code, (start, end), deadline, moment)

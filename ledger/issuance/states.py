@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 
 from sqlalchemy import ColumnElement, Select, delete, exists, select
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
+from ledger.chain.local.shared import come_to
 from ledger.chain.sending import intents
 from ledger.chain.sending.marks import mark_of
 from ledger.chain.sending.sender import AlreadyOnChain
@@ -36,7 +38,7 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
     """
     with chain.db.read() as session:
         query = (
-            select(Issuance.key)
+            select(Issuance.key, Issuance.to_s)
             .join(ChainIntent, ChainIntent.key == Issuance.key)
             .where(
                 Issuance.state == IssuanceState.PLANNED,
@@ -49,9 +51,10 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
         if project_code is not None:
             query = query.join(Project, Project.id == Issuance.project_id)
             query = query.where(Project.code == project_code)
-        keys = session.scalars(query).all()
+        found = session.execute(query).all()
     hashes = []
-    for key in keys:
+    for key, end_s in found:
+        come_to(chain.client, chain.deployment.chain_id, datetime.fromtimestamp(end_s, UTC))
         try:
             hashes.append(chain.sender.submit(key, CREDIT))
         except AlreadyOnChain:  # the mirror will say so

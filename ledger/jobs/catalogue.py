@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ledger.errors import NotFound
-from ledger.jobs import backing_up, schedules, work
+from ledger.jobs import backing_up, growing, schedules, work
 from ledger.jobs.schedules import Schedule
 from ledger.jobs.work import Tools
 from ledger.settings import Settings
@@ -36,7 +36,9 @@ class Job:
     lane: str = BOOKS
 
 
-_LOCAL = Job("finality", "let a local chain grow until it is final", "2s", work.make_final, CHAIN)
+_LOCAL = Job(
+    "finality", "let a local chain grow until it is final", "2s", growing.make_final, CHAIN
+)
 JOBS = (
     Job("settle", "net pending trades into batches and propose them", "10s", work.settle, CHAIN),
     Job("finalise", "finalise batches whose window is over", "10s", work.finalise, CHAIN),

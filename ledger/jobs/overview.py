@@ -99,5 +99,5 @@ def _late(session: Session, overdue: Sequence[ScheduledJob]) -> str | None:
         return None
     return (
         f"the jobs are behind: {since}, and {leader.place}, which runs the jobs, has not come to them; "
-        "they wait for a run that goes on, or for the database (see its log)"
+        "they wait for a run that goes on, or for the database (see its log), or its clock is behind the one here"
     )

@@ -7,12 +7,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import select
-
 from ledger import audit_chain, corrections, issuance
 from ledger.chain.access import Chain
 from ledger.chain.keys.policy import PolicyRefused
-from ledger.chain.local.shared import mine_to_finality
 from ledger.db import Database
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused, TruetonneError
 from ledger.expiry import record_expired
@@ -22,7 +19,6 @@ from ledger.keeping.moving import archive
 from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import stray_alarm
 from ledger.keeping.places import live_from
-from ledger.models import ChainCursor, ChainInclusion
 from ledger.park import watching
 from ledger.park.alerts import unreadable_rules
 from ledger.reconcile import keep_outcome, reconcile
@@ -314,22 +310,6 @@ def verify_audit(tools: Tools) -> str:
         more = f", and {len(others)} more" if others else ""
         raise ProblemFound(f"{first}{more}; see `truetonne audit verify`", code="audit-changed")
     return f"the audit log is as written, up to {checked.head}"
-
-
-def make_final(tools: Tools) -> str | None:
-    """Let a local chain grow while something in it waits to be final; a quiet one stays as it is."""
-    with tools.chain.db.read() as session:
-        cursor = session.scalars(select(ChainCursor)).first()
-        if cursor is None:
-            return None
-        query = select(ChainInclusion.tx_hash).where(
-            ChainInclusion.block_number > cursor.final_number
-        )
-        waiting = session.scalars(query.limit(1)).first() is not None
-    if not waiting or not tools.settings.local_chain:
-        return None
-    mine_to_finality(tools.chain.client, tools.settings)
-    return "mined 2 blocks"
 
 
 def _each(

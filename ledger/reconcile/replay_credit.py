@@ -97,7 +97,7 @@ def _issued(to: Replay, event: DecodedEvent, args: Issued) -> None:
         "site_id": site_id,
         "ordinal": ordinal,
         "vintage": to.vintages.get((args.key, claim.evidence_root))
-        or vintage_of(claim.period_start),
+        or vintage_of(claim.period_start, claim.period_end),
         "recipient": args.recipient,
         "issued_kg": claim.amount,
         "retired_kg": 0,

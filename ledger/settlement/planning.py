@@ -231,9 +231,11 @@ def _start_of(moment: datetime, hours: timedelta) -> datetime:
 
 
 def _resting_markets(session: Session, rest: timedelta) -> set[str]:
+    now = datetime.now(UTC)
     query = select(VppSettlementBatch.market).where(
         VppSettlementBatch.state == BatchState.FAILED,
-        VppSettlementBatch.updated_at > datetime.now(UTC) - rest,
+        VppSettlementBatch.updated_at > now - rest,
+        VppSettlementBatch.updated_at < now + rest,  # later: the clock was set back since
         VppSettlementBatch.error.not_like(f"%{_NO_FUNDS}%"),
     )
     return set(session.scalars(query)) if rest else set()

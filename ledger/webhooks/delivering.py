@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import metadata
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, tables
@@ -19,7 +19,7 @@ from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, Webh
 from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import Sealer
 from ledger.webhooks.endpoints import secrets_of
-from ledger.webhooks.posting import Answer, Sender, since_ms
+from ledger.webhooks.posting import AFTER_MAX, Answer, Sender, since_ms
 from ledger.webhooks.signing import headers
 from ledger.webhooks.targets import resolve
 
@@ -36,6 +36,8 @@ RUN_S = 30.0
 """After this a run begins no more deliveries, and the next goes on."""
 _LOOK_S = 1.0
 """While a slow endpoint is waited for, the others are looked after so often."""
+_LONGEST = max(*DELAYS, AFTER_MAX)
+"""Nothing is put off for longer: what is due later was made so by a clock that was ahead."""
 _GONE = 410
 _FORGOTTEN_AT_ONCE = 10_000
 
@@ -116,7 +118,7 @@ def deliver(
 
 def _waiting(db: Database, posting: Posting, endpoint_id: int | None) -> list[int]:
     """Return the endpoints for which something is due."""
-    due = WebhookDelivery.state == DeliveryState.PENDING, WebhookDelivery.due_at <= posting.now()
+    due = WebhookDelivery.state == DeliveryState.PENDING, _is_due(posting.now())
     query = (
         select(WebhookEndpoint.id)
         .where(
@@ -131,6 +133,12 @@ def _waiting(db: Database, posting: Posting, endpoint_id: int | None) -> list[in
         return list(session.scalars(query))
 
 
+def _is_due(at: datetime) -> ColumnElement[bool]:
+    """Return the condition that a delivery is due, though the clock may have been set back since it was made."""
+    due_at = WebhookDelivery.due_at
+    return or_(due_at <= at, WebhookDelivery.tries == 0, due_at > at + _LONGEST)
+
+
 def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) -> tuple[int, int]:
     taken = failed = 0
     with db.read() as session:
@@ -139,7 +147,7 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) 
             .where(
                 WebhookDelivery.endpoint_id == endpoint_id,
                 WebhookDelivery.state == DeliveryState.PENDING,
-                WebhookDelivery.due_at <= posting.now(),
+                _is_due(posting.now()),
             )
             .order_by(WebhookDelivery.id)  # as collected; a message may be older, made for another
             .limit(PER_ENDPOINT)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -483,3 +484,19 @@ def test_trades_may_come_through_a_pipe(park: Program) -> None:
 def test_an_error_that_nobody_reads_is_no_traceback(truetonne: Program) -> None:
     ended = piped(truetonne, "", "credits", "list", "--json", read=False)
     assert (ended.code, ended.err) == (3, "")  # the database has no tables
+
+
+def test_lines_of_the_log_have_the_time_in_utc() -> None:
+    script = "import logging, cli.service; cli.service.log_to_stderr(); logging.warning('said')"
+    before = datetime.now(UTC).replace(microsecond=0)
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TZ": "Pacific/Kiritimati"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    day, clock, *words = ended.stderr.split()
+    at = datetime.fromisoformat(f"{day}T{clock.replace(',', '.')}+00:00")
+    assert before <= at <= datetime.now(UTC)
+    assert words == ["WARNING", "root:", "said"]

@@ -12,10 +12,18 @@ from ledger.chain.contracts.events import CREDIT
 from ledger.db import Database
 from ledger.errors import BooksDiffer, ProblemFound
 from ledger.expiry import record_expired
-from ledger.jobs import issuing, work
+from ledger.jobs import growing, issuing, work
 from ledger.jobs.catalogue import JOBS
 from ledger.jobs.work import Tools
-from ledger.models import ChainCursor, ChainIntent, CreditBatch, Issuance, Project, VppTradingRecord
+from ledger.models import (
+    ChainCursor,
+    ChainIntent,
+    CreditBatch,
+    Issuance,
+    Project,
+    VppSettlementBatch,
+    VppTradingRecord,
+)
 from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
@@ -42,26 +50,46 @@ def tools(park: Park, now: datetime | None = None) -> Tools:
 def test_a_local_chain_grows_only_while_something_waits(park: Park) -> None:
     client = park.node.client
     before = client.block_number()
-    assert work.make_final(tools(park)) is None  # nothing is mirrored yet
+    assert growing.make_final(tools(park)) is None  # nothing is mirrored yet
     assert client.block_number() == before
     park.mirror.run_until("head")
     other = Tools(park.chain, replace(SETTINGS, local_chain=False))
-    assert work.make_final(other) is None  # a chain of others is not made to grow
+    assert growing.make_final(other) is None  # a chain of others is not made to grow
     assert client.block_number() == before
     for _ in range(3):
-        work.make_final(tools(park))
+        growing.make_final(tools(park))
         park.mirror.run_until("head")
     grown = client.block_number()
     assert grown == before + 2
     park.mirror.run_until("head")
     (cursor,) = park.rows(ChainCursor)
     assert cursor.final_number == before
-    assert work.make_final(tools(park)) is None
+    assert growing.make_final(tools(park)) is None
     assert client.block_number() == grown
     park.node.issue(5, 0)
     park.mirror.run_until("head")
-    assert work.make_final(tools(park)) == "mined 2 blocks"
+    assert growing.make_final(tools(park)) == "mined 2 blocks"
     assert client.block_number() == grown + 3
+
+
+def test_a_quiet_local_chain_comes_to_the_end_of_a_window(park: Park) -> None:
+    """Nobody sends anything, and the machine's clock alone says that the window is over."""
+    park = opened(park, settling=SettlementPolicy(Way.PROPOSED, netting_hours=24))
+    park.fund(PARTIES["market"], 100_00)
+    park.mirror_final()
+    park.trade(("sell", 1000, 10_000))
+    assert work.settle(tools(park)) == "planned 1, sent 1 batches"
+    park.mirror_final()
+    assert growing.make_final(tools(park)) is None  # all is final, and the window is open
+    (batch,) = park.rows(VppSettlementBatch)
+    assert batch.finalizable_at is not None
+    late = batch.finalizable_at
+    assert growing.make_final(tools(park, late - timedelta(seconds=1))) is None
+    park.node.client.request("evm_setNextBlockTimestamp", [int(late.timestamp())])
+    assert growing.make_final(tools(park, late)) == "mined 2 blocks"
+    park.mirror.run_until("head")
+    assert growing.make_final(tools(park, late)) is None  # its time has come on the chain, too
+    assert work.finalise(tools(park)) == "sent 1 transactions"
 
 
 def test_trades_are_settled_step_by_step_and_the_books_compared(both: Park) -> None:

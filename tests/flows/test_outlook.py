@@ -1,11 +1,11 @@
 """A trade that nobody can pay: seen beforehand, said with names and money, taken out, tried again."""
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from cli import settle
 from cli.flow import Flow
@@ -22,7 +22,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
 from ledger.settlement import escrow, planning
-from ledger.settlement.batches import plan_batches, plan_round, submit_planned
+from ledger.settlement.batches import plan_batches, plan_round, release, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
@@ -178,6 +178,20 @@ def test_a_run_names_what_it_could_not_send_of_an_earlier_one(park: Park) -> Non
     document, rows = settle._settle(flow_of(park), no_wait=True)
     assert document["resumed"] == [batch.key]
     assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "failed")]
+
+
+def test_a_market_rests_no_longer_though_the_clock_was_set_back(park: Park) -> None:
+    park.mirror.run_until("head")
+    park.fund(BUYER, 1000)
+    park.trade(("sell", 1000, 8_000))
+    (batch,) = plan_batches(park.chain)
+    park.db.run(lambda session: release(session, batch.key, "refused"))
+    hour = timedelta(hours=1)
+    assert plan_batches(park.chain, hour) == []
+    with park.db.write() as session:
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        session.execute(update(VppSettlementBatch).values(updated_at=tomorrow))
+    assert len(plan_batches(park.chain, hour)) == 1
 
 
 def test_money_that_goes_between_planning_and_sending(both: Park) -> None:

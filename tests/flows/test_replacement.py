@@ -1,9 +1,11 @@
 """What does not arrive is replaced by what pays more; any attempt may be the one that is mined."""
 
 import logging
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from eth_account import Account
+from sqlalchemy import update
 
 from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown
@@ -112,6 +114,19 @@ def test_without_blocks_nothing_is_replaced(park: Park) -> None:
     assert head.timestamp < first.created_at.timestamp()
     hasty.chain.sender.tend()
     assert len(attempts(park, key)) == 1
+
+
+def test_a_clock_that_was_set_back_is_not_waited_for(park: Park) -> None:
+    key = wait_in_pool(park)
+    with park.db.write() as session:
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        session.execute(update(ChainAttempt).values(created_at=tomorrow))
+    for _ in range(2):
+        park.chain.sender.tend()
+        assert len(attempts(park, key)) == 2  # the second one's time is right
+    park.node.mine(1)
+    until_confirmed(park)
+    assert (minted(park), sent(park)) == (UNITS, 1)
 
 
 def test_only_the_first_of_a_lane_is_replaced_for_waiting(park: Park) -> None:

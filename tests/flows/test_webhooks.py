@@ -250,6 +250,19 @@ def test_a_message_is_sent_until_it_is_taken(house: House, listener: Listener) -
     ]
 
 
+def test_a_clock_that_is_set_back_holds_up_no_message(house: House, listener: Listener) -> None:
+    house.add(listener.url, "credit.issued")
+    house.later(days=3)
+    one_event(house)
+    outbox.collect(house.park.db, house.clock[0])
+    house.later(days=-3)
+    listener.answers(500)
+    assert house.tick() == "0 new deliveries, 0 taken, 1 not"
+    assert house.tick() is None  # it is put off, by the clock as it is now
+    house.later(days=-3)
+    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+
+
 def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: Listener) -> None:
     _, number = house.add(listener.url, "credit.issued")
     one_event(house)

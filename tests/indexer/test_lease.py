@@ -118,6 +118,38 @@ def test_whoever_lost_it_learns_that(db: Database) -> None:
     assert found(db).live
 
 
+def test_a_lease_from_before_the_clock_was_set_back_is_waited_for_no_longer_than_it_is_long(
+    db: Database,
+) -> None:
+    """Its holder, of another machine, died; by the database's clock it would end in a day."""
+    dead, successor = Lease(db, NETWORK, 1), Lease(db, NETWORK, LONG_S)
+    assert dead.take() is None
+    dead.stop_renewing()
+    with db.write() as session:
+        a_day_later = HeldLease.until_ms + 86_400_000
+        session.execute(update(HeldLease).values(process=None, until_ms=a_day_later))
+    other = successor.take()
+    assert other is not None and other.outlasts  # who lives may renew it yet
+    until(lambda: successor.take() is None)
+    assert found(db).holder == successor.holder and not found(db).outlasts
+    successor.release()
+
+
+def test_who_lives_when_the_clock_is_set_back_keeps_the_lease(db: Database) -> None:
+    leader, rival = Lease(db, NETWORK, LONG_S), Lease(db, NETWORK, LONG_S)
+    assert leader.take() is None
+    with db.write() as session:
+        a_day_later = HeldLease.until_ms + 86_400_000
+        session.execute(update(HeldLease).values(process=None, until_ms=a_day_later))
+    other = rival.take()
+    assert other is not None and other.outlasts
+    assert leader.renew()
+    other = rival.take()
+    assert other is not None and other.holder == leader.holder and not other.outlasts
+    assert holding(leader)
+    leader.release()
+
+
 def test_many_at_once_and_one_wins(db: Database) -> None:
     leases = [Lease(db, NETWORK, LONG_S) for _ in range(6)]
     start = threading.Barrier(len(leases))

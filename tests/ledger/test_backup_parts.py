@@ -25,7 +25,7 @@ from ledger.backup import stream, tools
 from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
-from ledger.backup.planning import Wanted, plan, walk
+from ledger.backup.planning import Wanted, of_source, plan, walk
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys, chain_of
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
@@ -300,7 +300,10 @@ def test_logs_follow_each_other_as_far_as_they_go(folder: Store) -> None:
     spans = [(10, 20), (20, 25), (20, 40), (40, 40), (40, 50), (60, 70)]
     logs = [item(folder, Kind.BINLOG, NOW + n * DAY, None, span) for n, span in enumerate(spans, 1)]
     assert walk(logs, full) == [logs[0], logs[2], logs[4]]
-    assert walk(logs, replace(full, at=NOW + 9 * DAY)) == []  # they are of a history before
+    assert walk(logs, replace(full, number=9)) == []  # they are of a history before
+    first = [replace(one, number=0) for one in (full, *logs)]  # of a version that did not count
+    assert walk(first[1:], first[0]) == [first[1], first[3], first[5]]
+    assert walk(first[1:], replace(first[0], at=NOW + 9 * DAY)) == []
     assert full.stop is not None
     assert walk(logs, replace(full, stop=replace(full.stop, gtid="0-2-10"))) == []
 
@@ -326,6 +329,28 @@ def test_which_copy(folder: Store) -> None:
     with pytest.raises(BadInput, match="backups of mariadb a:1/x and mariadb b:1/x"):
         plan(folder.items(), Wanted())
     assert plan(folder.items(), Wanted(backup=other.id)).copy == other
+
+
+def test_a_clock_that_was_set_back_between_backups(folder: Store) -> None:
+    """The first copy was taken by a clock that was two days ahead; what was kept after it counts all the same."""
+    item(folder, Kind.FULL, NOW + 2 * DAY, None, (10, 10))
+    logs = [
+        item(folder, Kind.BINLOG, NOW, None, (10, 20)),
+        item(folder, Kind.BINLOG, NOW + 0.1 * DAY, None, (20, 30)),
+    ]
+    found = plan(folder.items(), Wanted())
+    assert [one.id for one in found.logs] == [one.id for one in logs]
+    second = item(folder, Kind.FULL, NOW + DAY, None, (30, 30))
+    after = item(folder, Kind.BINLOG, NOW + 1.1 * DAY, None, (30, 40))
+    found = plan(folder.items(), Wanted())
+    assert (found.copy.id, [one.id for one in found.logs]) == (second.id, [after.id])
+    assert [one.number for one in of_source(folder.items(), second.source, *Kind)] == [*range(1, 6)]
+    # The logs of the first copy stay as long as it does, and it goes when the second one brings all back.
+    lead = item(folder, Kind.BINLOG, second.at, None, (10, 30))
+    gone = expired(folder.items(), 14, NOW + 14.9 * DAY)
+    assert gone == []
+    gone = expired(folder.items(), 14, NOW + 15 * DAY)
+    assert [one.number for one in gone] == [lead.number, 3, 2, 1]
 
 
 def test_what_is_kept(folder: Store) -> None:

@@ -298,6 +298,16 @@ def test_attempts_count_by_pair_name_and_address(db: Database) -> None:
     assert count == attempts.ADDRESS_MAX == 50
 
 
+def test_attempts_of_a_clock_that_was_set_back_do_not_count(db: Database) -> None:
+    ahead = NOW + timedelta(hours=5)
+    for _ in range(attempts.PAIR_MAX):
+        db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", ahead))
+    db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", NOW))
+    with pytest.raises(attempts.TooManyAttempts):  # of two machines, one may be ahead by a little
+        near = ahead - timedelta(minutes=1)
+        db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", near))
+
+
 def test_a_claim_is_one_runs(db: Database) -> None:
     def claim(body: bytes = b"body", at: datetime = NOW, caller: str = "user 1") -> object:
         return idempotency.claim(db, caller, "POST /x", "k" * 16, body, at)
@@ -313,6 +323,8 @@ def test_a_claim_is_one_runs(db: Database) -> None:
     assert isinstance(late, idempotency.Claim) and late.number != first.number
     with pytest.raises(idempotency.ClaimLost), db.write() as session:
         idempotency.answered(session, first, b"too late")
+    dead, late = late, claim()  # of a process that died, and the clock was set back since
+    assert isinstance(late, idempotency.Claim) and late.number != dead.number
     with db.write() as session:
         idempotency.answered(session, late, b"the answer, with a secret")
     assert claim() == b"the answer, with a secret"

@@ -100,16 +100,21 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start_s", "year"),
+    ("start_s", "days", "year"),
     [
-        (1_388_530_800, 2014),  # 2013-12-31T23:00Z, midnight of 2014-01-01 in Paris
-        (1_388_505_600, 2014),  # 2013-12-31T16:00Z, midnight of 2014-01-01 in Beijing
-        (1_388_552_400, 2014),  # 2014-01-01T05:00Z, midnight of 2014-01-01 in New York
-        (1_388_444_400, 2013),  # 2013-12-30T23:00Z, midnight of 2013-12-31 in Paris
+        (1_388_530_800, 1, 2014),  # 2013-12-31T23:00Z, midnight of 2014-01-01 in Paris
+        (1_388_505_600, 31, 2014),  # 2013-12-31T16:00Z, midnight of 2014-01-01 in Beijing
+        (1_388_552_400, 1, 2014),  # 2014-01-01T05:00Z, midnight of 2014-01-01 in New York
+        (1_388_444_400, 1, 2013),  # 2013-12-30T23:00Z, midnight of 2013-12-31 in Paris
+        (1_388_487_600, 31, 2014),  # 2013-12-31T11:00Z, midnight of 2014-01-01 in Auckland
+        (1_388_484_000, 365, 2014),  # 2013-12-31T10:00Z, midnight of 2014-01-01 on Kiritimati
+        (1_388_484_000, 1, 2013),  # 2013-12-31T10:00Z, midnight of 2013-12-31 in Honolulu
+        (1_385_809_200, 31, 2013),  # 2013-11-30T11:00Z, midnight of 2013-12-01 in Auckland
+        (1_387_191_600, 31, 2013),  # 2013-12-16T11:00Z: over New Year, as only others issue
     ],
 )
-def test_vintage_of_a_local_midnight(start_s: int, year: int) -> None:
-    assert vintage_of(start_s) == year
+def test_vintage_of_a_local_midnight(start_s: int, days: int, year: int) -> None:
+    assert vintage_of(start_s, start_s + days * 86_400) == year
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,17 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ledger.chain.local.anvil import LocalNode, find_anvil
 from ledger.chain.local.state import place_beside
-from ledger.chain.node.client import ChainClient
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
 from ledger.models import ChainCursor
-from ledger.settings import Settings
+from ledger.settings import LOCAL_CHAIN_ID, Settings
 
 _WAIT_SECONDS_MAX = 30.0
 _GUESTS_SECONDS_MAX = 20.0
@@ -205,6 +206,20 @@ def mine_to_finality(client: ChainClient, settings: Settings) -> None:
     """Mine empty blocks on a local chain so that what is in its head becomes final."""
     if settings.local_chain:
         client.request("anvil_mine", [hex(2)])  # Anvil's distance, with one slot in an epoch
+
+
+def come_to(client: ChainClient, chain_id: int, moment: datetime) -> None:
+    """Have a local chain come to a moment that is over by our clock, where its newest block is from before.
+
+    A call is tried by the time of the newest block. A local chain has no blocks but those of transactions: what has
+    been right since would be refused for as long as nobody sends anything.
+    """
+    if chain_id != LOCAL_CHAIN_ID or moment > datetime.now(UTC):
+        return
+    head = client.block("latest")
+    if head is not None and head.timestamp < moment.timestamp():
+        with suppress(RpcError):  # a node that is none of ours, and cannot
+            client.request("evm_mine")
 
 
 def published_url(settings: Settings) -> str:

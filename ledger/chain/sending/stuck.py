@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _REPEATABLE = frozenset({"approve"})
 """Calls that a second time change nothing."""
+_CLOCKS_APART_MAX = timedelta(minutes=1)
 
 
 def preflight(client: ChainClient, sender: str, target: str, data: str) -> int:
@@ -47,6 +48,11 @@ def preflight(client: ChainClient, sender: str, target: str, data: str) -> int:
     """
     client.call(target, data, "latest", sender=sender)
     return fees.gas_limit(client.estimate_gas(sender, target, data), data)
+
+
+def _was_set_back(last: ChainAttempt) -> bool:
+    """Return whether the clock was since an attempt: it would be waited for as long as that was set back by."""
+    return last.created_at > datetime.now(UTC) + _CLOCKS_APART_MAX
 
 
 def tend(desk: Desk, waiting: Sequence[ChainIntent], attempts: Sequence[ChainAttempt]) -> None:
@@ -112,12 +118,12 @@ class _Lane:
     def _is_stuck(self, intent: ChainIntent, last: ChainAttempt, count: int) -> bool:
         if int(last.max_fee_wei) < self._market.base_fee_wei:
             return True
-        blocks_came = self._head.timestamp >= last.created_at.timestamp()
+        blocks_came = self._head.timestamp >= last.created_at.timestamp() or _was_set_back(last)
         return intent.nonce == count and self._is_late(last) and blocks_came
 
     def _is_late(self, last: ChainAttempt) -> bool:
         waited = datetime.now(UTC) - last.created_at
-        return waited >= timedelta(seconds=self._desk.replace_seconds)
+        return waited >= timedelta(seconds=self._desk.replace_seconds) or _was_set_back(last)
 
     def _replace(self, intent: ChainIntent, last: ChainAttempt) -> None:
         cap, base = self._desk.max_fee_wei, self._market.base_fee_wei

@@ -1,0 +1,107 @@
+"""Clocks: the last second of what has an end on chain, and a machine whose clock is not the chain's."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cli.doctor import clock_of_chain
+from ledger.errors import ProblemFound, Refused
+from ledger.expiry import record_expired
+from ledger.issuance import plan_issuance
+from ledger.issuance import submit_planned as submit_issuances
+from ledger.models import Issuance
+from ledger.models.issuance import IssuanceState
+from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from scripts.chaos import clock
+from tests.support.chain import PARTIES, WINDOW_S
+from tests.support.park import PROJECT, PROPOSED, Park
+from tests.support.sending import opened
+
+
+def mine_at(park: Park, second: int) -> None:
+    """Mine one block of this time, and mirror it."""
+    park.node.client.request("evm_setNextBlockTimestamp", [second])
+    park.node.mine(1)
+    park.mirror.run_until("head")
+    head = park.node.client.block("latest")
+    assert head is not None and head.timestamp == second
+
+
+def test_credits_are_recorded_as_expired_from_their_second_on(park: Park) -> None:
+    head = park.node.client.block("latest")
+    assert head is not None
+    end = head.timestamp + 3600
+    park.node.issue(1000, 0, expires_at=end)
+    park.mirror_final()
+    mine_at(park, end - 1)
+    assert record_expired(park.chain) == []
+    mine_at(park, end)
+    assert len(record_expired(park.chain)) == 1
+    park.mirror_final()
+    assert (record_expired(park.chain), park.differences()) == ([], [])
+
+
+def test_a_batch_is_finalised_from_the_end_of_its_window_on(park: Park) -> None:
+    park = opened(park, settling=PROPOSED)
+    park.fund(PARTIES["market"], 100_00)
+    park.trade(("sell", 1000, 10_000))
+    plan_batches(park.chain)
+    head = park.node.client.block("latest")
+    assert head is not None
+    proposed = head.timestamp + 10
+    park.node.client.request("evm_setNextBlockTimestamp", [proposed])
+    assert len(submit_planned(park.chain)) == 1
+    park.mirror.run_until("head")
+    mine_at(park, proposed + WINDOW_S - 1)
+    assert finalize_due(park.chain) == []
+    mine_at(park, proposed + WINDOW_S)
+    assert len(finalize_due(park.chain)) == 1
+    park.mirror_final()
+    assert (finalize_due(park.chain), park.differences()) == ([], [])
+
+
+def test_a_block_of_the_future_shows_that_the_clock_is_behind(park: Park) -> None:
+    park.node.mine(1)
+    assert clock_of_chain(park.node.client, local=False).startswith("the newest block is ")
+    park.node.later(7200)
+    park.node.mine(1)
+    with pytest.raises(ProblemFound, match=r"is 7[12]\d\d s later than the clock here"):
+        clock_of_chain(park.node.client, local=False)
+    assert clock_of_chain(park.node.client, local=True).endswith("that was let go ahead")
+
+
+def test_a_period_that_is_over_is_issued_though_the_chain_was_quiet_since_before_its_end(
+    park: Park,
+) -> None:
+    """A local chain has no blocks but those of transactions, and the contract is asked by the newest one's time."""
+    park.register()
+    first = datetime.now(UTC).date() + timedelta(days=1)
+    park.generate(first, ["60"])
+    with clock.own():
+        clock.jump(timedelta(days=40))
+        plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
+        park.node.later(40 * 86_400)  # the node's clock goes on, too; there is no block
+        assert len(submit_issuances(park.chain)) == 1
+    park.mirror_final()
+    (issuance,) = park.rows(Issuance)
+    assert issuance.state is IssuanceState.ISSUED
+
+
+def test_a_period_that_is_over_here_and_not_on_chain_is_refused_until_it_is(park: Park) -> None:
+    park.register()
+    first = datetime.now(UTC).date() + timedelta(days=1)
+    park.generate(first, ["60"])
+    with clock.own():
+        clock.jump(timedelta(days=3))
+        for _ in range(2):
+            plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
+            with pytest.raises(Refused, match="BadPeriod"):
+                submit_issuances(park.chain)
+        park.node.later(3 * 86_400)
+        plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
+        assert len(submit_issuances(park.chain)) == 1
+    park.mirror_final()
+    assert [row.state for row in park.rows(Issuance)] == [IssuanceState.VOID] * 2 + [
+        IssuanceState.ISSUED
+    ]
+    assert park.differences() == []
