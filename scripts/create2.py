@@ -65,7 +65,10 @@ def constructed(request: Any, address: str, code: bytes, salt: bytes, block: int
         overrides = {address: {"code": "0x" + code.hex(), "state": {}}}
         call, state = {"to": address, "gas": _GAS}, ["latest", overrides]
     else:
-        call, state = {"data": "0x" + _made_again(address, salt + code).hex(), "gas": _GAS}, [hex(block - 1)]
+        call, state = (
+            {"data": "0x" + _made_again(address, salt + code).hex(), "gas": _GAS},
+            [hex(block - 1)],
+        )
     result: str = request("eth_call", [call, *state])
     return bytes.fromhex(result[2:])
 

@@ -64,8 +64,8 @@ def _proof(client: ChainClient, address: str, slots: Sequence[int], raw: Mapping
         return client.in_state("eth_getProof", [address, keys], raw["hash"])
     except RpcError as error:
         raise Refused(
-            f"the node has no proof in the state of block {int(raw['number'], 16)}: it no longer keeps that state, "
-            f"or proves none ({error.rpc_message}); ask an archive node, or prove against a newer --block",
+            f"the node has no proof in the state of block {int(raw['number'], 16)}: it no longer keeps "
+            "that state, or proves none; ask an archive node, or prove against a newer --block",
             code="state-pruned",
         ) from error
 
