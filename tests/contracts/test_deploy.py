@@ -615,7 +615,7 @@ class _Network:
 
 
 def test_fees_are_asked_for_plainly() -> None:
-    """As ethereumjs 0.10 answers: it suggests no tip, and holds a price of nothing against the base fee."""
+    """DP-09: as ethereumjs 0.10 answers; it suggests no tip, and holds a price of nothing against the base fee."""
 
     def tamper(method: str, parameters: list[Any], result: Any) -> Any:
         priced = method == "eth_estimateGas" and "gasPrice" in parameters[0]

@@ -98,6 +98,20 @@ def test_what_a_node_does_not_have_is_not_taken(other: Park, front: LyingNode) -
         other.chain.sender.submit(plan(other), CURRENCY)
 
 
+def test_too_cheap_by_its_words_is_replaced(other: Park, front: LyingNode) -> None:
+    """Hardhat's: the command goes on, and the next tending offers more."""
+    said = (
+        "Transaction maxFeePerGas (7) is too low for the next block, which has a baseFeePerGas of 8"
+    )
+    front.tamper = lambda asked, _, result: {
+        "eth_sendRawTransaction": recorded(-32000, said),
+        "eth_getTransactionByHash": None,
+    }.get(asked, result)
+    key = plan(other)
+    other.chain.sender.submit(key, CURRENCY)
+    assert other.intent(key).alarm == f"the node does not take it: {said}"
+
+
 def test_a_state_is_asked_for_by_its_number(other: Park, front: LyingNode) -> None:
     client = other.chain.client
     block = client.block("latest")
