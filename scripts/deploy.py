@@ -45,9 +45,11 @@ from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
 from scripts.deploy_checks import check_before
+from scripts.deploy_node import put_factory
 from scripts.deploy_plan import Plan, check_network, make_plan
 from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
+from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_patience import be_patient
 
 
@@ -67,6 +69,7 @@ class Deployer:
         """Do all steps and return the deployment file's content."""
         plan, codes = self.plan, self.codes()
         check_before(self.project, self.web3, plan, {name: at[:2] for name, at in codes.items()})
+        put_factory(self.web3, plan)
         contracts = {
             name: self.contract(name, arguments) for name, (*_, arguments) in codes.items()
         }
@@ -140,7 +143,7 @@ class Deployer:
             sent = self.plan.key("admin").transfer(create2.FACTORY, 0, data=data)
             block, tx_hash = sent.block_number, _hex(sent.txid)
         code = bytes(self.web3.eth.get_code(address))
-        if code != create2.constructed(self._request, address, init_code):
+        if code != create2.constructed(self._request, address, init_code, self.salt, block):
             raise DependencyDown(f"the code of {name} at {address} is not what was deployed")
         self.contracts[name] = {
             "address": address.lower(),
@@ -270,6 +273,7 @@ def main() -> None:
     from brownie import accounts, network, project, web3
 
     be_patient(web3)
+    ask_plainly(web3, network)
     rpc_url = web3.provider.endpoint_uri
     active = network.show_active()
     name = os.environ.get("TRUETONNE_NETWORK") or active

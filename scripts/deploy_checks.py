@@ -9,7 +9,7 @@ from eth_utils.crypto import keccak
 
 from ledger.chain.contracts.abi import artifact
 from ledger.errors import BadInput, DependencyDown
-from scripts import create2
+from scripts.deploy_node import check_rules, factory_costs
 from scripts.deploy_plan import Plan
 from scripts.export_abi import metadata_hash
 from scripts.linking import linked_build
@@ -35,14 +35,10 @@ def check_before(
         If a key that will have to sign is not at hand, the currency is none, the class has other terms, or the
         sources are others than those that the program was made for.
     DependencyDown
-        If the chain lacks the factory, transactions of an earlier run do not come through, or the money does not
-        suffice.
+        If the chain has older rules than the contracts need, transactions of an earlier run do not come through, or
+        the money does not suffice.
     """
-    if not web3.eth.get_code(create2.FACTORY):
-        raise DependencyDown(
-            f"this chain lacks the CREATE2 factory {create2.FACTORY}: send its published "
-            "deployment transaction first (github.com/Arachnid/deterministic-deployment-proxy)"
-        )
+    check_rules(web3)
     for role in ("admin", "registrar"):
         if plan.holders[role].lower() in plan.keys:
             _wait_for_pending(web3, role, plan.holders[role])
@@ -146,10 +142,11 @@ def _check_money(project: Any, web3: Any, plan: Plan, codes: Mapping[str, bytes]
     gas = sum(_least_gas(linked_build(project, name), code) for name, code in codes.items())
     admin = plan.holders["admin"]
     price, has = int(web3.eth.gas_price), int(web3.eth.get_balance(admin))
-    if has < gas * price:
+    least = gas * price + factory_costs(web3)
+    if has < least:
         raise DependencyDown(
             f"the admin {admin} has {has / 10**18:.6f} of the chain's money, and the deployment takes more than "
-            f"{gas * price / 10**18:.6f} ({gas} gas at {price / 10**9:.3f} gwei): send it more, and run again"
+            f"{least / 10**18:.6f} ({gas} gas at {price / 10**9:.3f} gwei): send it more, and run again"
         )
 
 

@@ -23,6 +23,7 @@ from ledger.errors import BadInput, TruetonneError
 from ledger.settings import load_settings
 from scripts.deploy import end, load_keys, refused
 from scripts.deploy_plan import check_address
+from scripts.toolchain.brownie_fees import ask_plainly
 
 
 def role_of(contract: Any, text: str) -> Any:
@@ -76,6 +77,7 @@ def main() -> None:
 def _as_admin(name: str, account: str, act: Callable[[Any, str, dict[str, Any]], Any]) -> None:
     from brownie import accounts, network, project, web3
 
+    ask_plainly(web3, network)
     network_name = os.environ.get("TRUETONNE_NETWORK") or network.show_active()
     try:
         choice = {

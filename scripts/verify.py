@@ -46,7 +46,7 @@ def differences(
     init_code = create2.init_code(build, arguments)
     code = bytes.fromhex(request("eth_getCode", [deployed.address, "latest"])[2:])
     salt = bytes.fromhex(deployed.salt[2:])
-    constructed = create2.constructed(request, deployed.address, init_code)
+    constructed = create2.constructed(request, deployed.address, init_code, salt, deployed.block)
     compared = {
         "names of the constructor's arguments": (
             create2.named_arguments(build, arguments),

@@ -58,10 +58,10 @@ def header_of(raw: Mapping[str, Any]) -> bytes:
 
 
 def _proof(client: ChainClient, address: str, slots: Sequence[int], raw: Mapping[str, Any]) -> Any:
-    """Return account and storage proofs in the state of a block, named by its hash."""
+    """Return account and storage proofs in the state of a block."""
     keys = [f"0x{slot:064x}" for slot in slots]
     try:
-        return client.request("eth_getProof", [address, keys, {"blockHash": raw["hash"]}])
+        return client.in_state("eth_getProof", [address, keys], raw["hash"])
     except RpcError as error:
         raise Refused(
             f"the node has no proof in the state of block {int(raw['number'], 16)}: it no longer keeps "
@@ -115,7 +115,7 @@ def events_of(
     DependencyDown
         The node has another block in the place of one of them.
     Refused
-        An ancestor cannot be proven from a newer block.
+        An ancestor cannot be proven from a newer block: the node lacks the state, or the chain the hashes.
     """
     chained = _Ancestors(client, trusted)
     events = []
@@ -173,6 +173,12 @@ class _Ancestors:
         address = hex_of(HISTORY)
         slot = number % HISTORY_BLOCKS
         found = _proof(self._client, address, [slot], self.blocks[anchor])
+        if not int(found["storageProof"][0]["value"], 16):
+            raise Refused(
+                f"this chain keeps no hash of block {number} for contracts (EIP-2935, of Prague), by which an event of "
+                "an older block is proven; local chains of Hardhat keep none",
+                code="no-block-hashes",
+            )
         self.documents.append(
             {
                 "header": hex_of(header_of(raw)),

@@ -13,17 +13,27 @@ from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
+from web3 import HTTPProvider, Web3
 
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.local.anvil import KeptPort
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from scripts import create2
 from scripts.deploy import Deployer, earlier_contracts, load_keys, network_chain_id, write
+from scripts.deploy_node import (
+    FACTORY_SIGNER,
+    FACTORY_TRANSACTION,
+    check_rules,
+    factory_costs,
+    put_factory,
+)
 from scripts.deploy_plan import check_network, make_plan
+from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_home import ROOT
 from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES, private_key
 from tests.support.forms import times
+from tests.support.proxy import LyingNode, recorded
 
 CLASS = "internal-CCER-01-002-V01"
 ANVIL_ROLES = ("admin", "registrar", "issuer", "verifier", "owner")
@@ -511,30 +521,133 @@ def test_a_contract_that_a_stranger_made(deployer: Deployer) -> None:
     assert (made["tx_hash"], made["block"]) == (None, 1)
 
 
-def test_a_chain_without_the_factory(deployer: Deployer, chain: Any) -> None:
-    """DP-05: is told so, and nothing is sent."""
+@contextmanager
+def without_the_factory() -> Iterator[None]:
+    """Take the factory away that Anvil begins with, as chains of other nodes begin."""
     code = request("eth_getCode", [create2.FACTORY, "latest"])
+    nonce = request("eth_getTransactionCount", [FACTORY_SIGNER, "latest"])
     request("anvil_setCode", [create2.FACTORY, "0x"])
+    request("anvil_setNonce", [create2.FACTORY, "0x0"])
     try:
-        with pytest.raises(DependencyDown, match=create2.FACTORY):
-            deployer.run()
+        yield
     finally:  # no snapshot covers what is set by hand
         request("anvil_setCode", [create2.FACTORY, code])
-    assert chain.height == 0
+        request("anvil_setNonce", [FACTORY_SIGNER, nonce])
+
+
+def test_a_chain_without_the_factory(
+    deployer: Deployer, chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-08: the admin pays for its published transaction; it stands where it does everywhere, by the same code."""
+    from brownie import web3
+
+    code = request("eth_getCode", [create2.FACTORY, "latest"])
+    monkeypatch.setattr(deployer, "contract", lambda *_: pytest.fail("enough"))
+    with without_the_factory():
+        assert factory_costs(web3) == 10**16
+        with pytest.raises(pytest.fail.Exception, match="enough"):
+            deployer.run()
+        assert request("eth_getCode", [create2.FACTORY, "latest"]) == code
+        assert chain.height == 2
+        assert factory_costs(web3) == 0
+
+
+def test_a_node_that_does_not_take_the_factory(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-08: what geth says to a transaction without a chain id, with what to do."""
+    from brownie import web3
+
+    make = web3.provider.make_request
+
+    def refusing(method: str, parameters: Any) -> Any:
+        if (method, parameters) != ("eth_sendRawTransaction", [FACTORY_TRANSACTION]):
+            return make(method, parameters)
+        said = "only replay-protected (EIP-155) transactions allowed over RPC"
+        return {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": said}}
+
+    with without_the_factory():
+        monkeypatch.setattr(web3.provider, "make_request", refusing)
+        with pytest.raises(DependencyDown, match=r"EIP-155.*--rpc.allow-unprotected-txs"):
+            put_factory(web3, deployer.plan)
+
+
+def test_the_code_without_overrides_is_the_same(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-04: some nodes run the code of the chain whatever code a call brings (ethereumjs 0.10)."""
+    from brownie import web3
+
+    made = deployer.run()["contracts"]
+
+    def ignoring(method: str, parameters: list[Any]) -> Any:
+        return deployer._request(method, parameters[:2])
+
+    asked = []
+    for name, (address, init_code, _) in deployer.codes().items():
+        place = (address, init_code, deployer.salt, made[name]["block"])
+        found = create2.constructed(ignoring, *place)
+        assert found == create2.constructed(deployer._request, *place)
+        assert found == bytes(web3.eth.get_code(address))
+        asked.append(create2.constructed(ignoring, address, init_code + b"\0", *place[2:]))
+    assert set(asked) == {b""}  # other code stands elsewhere
+
+
+@pytest.mark.parametrize("rules", ["shanghai", "cancun", "prague"])
+def test_rules_older_than_the_contracts_need(rules: str) -> None:
+    """DP-05: as on Ganache, which stops at Shanghai: contracts would be made there, and fail."""
+    with running_node(rules) as url:
+        web3 = Web3(HTTPProvider(url))
+        if rules != "shanghai":
+            check_rules(web3)
+            return
+        with pytest.raises(DependencyDown, match=r"compiled for Prague.* Nothing was sent"):
+            check_rules(web3)
+
+
+class _Network:
+    """Brownie's, as far as fees go."""
+
+    tip: int | None = None
+
+    def priority_fee(self, tip: int) -> None:
+        self.tip = tip
+
+
+def test_fees_are_asked_for_plainly() -> None:
+    """DP-09: as ethereumjs 0.10 answers; it suggests no tip, and holds a price of nothing against the base fee."""
+
+    def tamper(method: str, parameters: list[Any], result: Any) -> Any:
+        priced = method == "eth_estimateGas" and "gasPrice" in parameters[0]
+        return recorded(-32603, "Transaction's gasPrice (0) is less than ...") if priced else result
+
+    transfer: Any = {"from": FACTORY_SIGNER, "to": create2.FACTORY, "value": 0, "gasPrice": "0x0"}
+    with running_node() as url, LyingNode(url) as node:
+        node.tamper = tamper
+        web3, network = Web3(HTTPProvider(node.rpc_url)), _Network()
+        with pytest.raises(Exception, match="less than"):
+            web3.eth.estimate_gas({**transfer, "data": "0x" + "00" * 33})
+        ask_plainly(web3, network)
+        ask_plainly(web3, network)
+        assert network.tip is None  # it suggests one
+        assert web3.eth.estimate_gas({**transfer, "to": FACTORY_SIGNER}) == 21_000
+        node.lacks = frozenset({"eth_maxPriorityFeePerGas"})
+        ask_plainly(web3, network)
+        assert network.tip == 10**9
 
 
 # ------------------------------------------------------------------ the scripts, as they are
 
 
 @contextmanager
-def running_node() -> Iterator[str]:
+def running_node(rules: str = "prague") -> Iterator[str]:
     """Start an Anvil of one's own, let something happen there, and yield its address."""
     from brownie._config import CONFIG
 
     kept = KeptPort()
     port = kept.number
     command = CONFIG.networks["development"]["cmd"]
-    process = subprocess.Popen([command, "--silent", "--port", str(port), "--hardfork", "prague"])
+    process = subprocess.Popen([command, "--silent", "--port", str(port), "--hardfork", rules])
     url = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + 60

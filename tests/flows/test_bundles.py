@@ -19,7 +19,7 @@ from ledger.errors import BadInput, DependencyDown, NotFound, Refused, Truetonne
 from ledger.models import CreditRetirement
 from ledger.proofs.sums import recompute
 from ledger.proofs.verifier import NOT_PROVEN, ProofError, Trusted, verify
-from ledger.proofs.verifier.checks import shown
+from ledger.proofs.verifier.checks import HISTORY, shown
 from tests.support.bundle_mutants import judge, mutants, says_no_more
 from tests.support.chain import FIRST_PERIOD_S, PARTIES
 from tests.support.forgeries import FORGERIES, TEXTS, forged
@@ -309,6 +309,9 @@ class Node:
             raise self._answer
         return self._answer(self._client.request(method, params))
 
+    def in_state(self, method: str, params: Sequence[Any], block: str) -> Any:
+        return self.request(method, [*params, {"blockHash": block}])
+
 
 def built_from(park: Park, method: str, answer: Any) -> BuiltBundle:
     node: Any = Node(park.chain.client, method, answer)
@@ -321,6 +324,21 @@ def test_a_node_without_the_state_says_so(park: Park) -> None:
     with pytest.raises(Refused, match=r"ask an archive node, or .* newer --block") as error:
         built_from(park, "eth_getProof", pruned)
     assert "10.0.0.1" not in error.value.message
+
+
+def test_a_chain_without_hashes_of_older_blocks_says_so(park: Park) -> None:
+    """As Hardhat 3.18 proves it: the account is there, and has no storage at all."""
+
+    def no_history(found: dict[str, Any]) -> dict[str, Any]:
+        if found["address"] != "0x" + HISTORY.hex():
+            return found
+        empty = {"key": found["storageProof"][0]["key"], "value": "0x0", "proof": ["0x80"]}
+        root = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
+        return found | {"storageHash": root, "storageProof": [empty]}
+
+    with pytest.raises(Refused, match="keeps no hash of block") as error:
+        built_from(park, "eth_getProof", no_history)
+    assert error.value.code == "no-block-hashes"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,16 @@ Tamper = Callable[[str, list[Any], Any], Any]
 class NodeError(str):
     """Returned by a tamper to answer with an error of that text."""
 
+    code = -32005
+    data: str | None = None
+
+
+def recorded(code: int, message: str, data: str | None = None) -> NodeError:
+    """Return an error as a node of another kind gave it."""
+    error = NodeError(message)
+    error.code, error.data = code, data
+    return error
+
 
 class LyingNode:
     """Forwards JSON-RPC to a node; ``tamper`` may change every result, ``lies`` counts the changes."""
@@ -131,8 +141,11 @@ class _Server(ThreadingHTTPServer):
             self.defects.append(error)
 
 
-def _error(number: Any, text: str) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": number, "error": {"code": -32005, "message": str(text)}}
+def _error(number: Any, said: NodeError) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": said.code, "message": str(said)}
+    if said.data is not None:
+        error["data"] = said.data
+    return {"jsonrpc": "2.0", "id": number, "error": error}
 
 
 # ------------------------------------------------------------------------------ faults

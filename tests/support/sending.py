@@ -129,7 +129,7 @@ def until_confirmed(park: Park, rounds: int = 30) -> None:
 
 
 _OF_THE_TEST = ("anvil_", "evm_", "eth_sendTransaction", "eth_getTransactionByHash")
-"""Questions that tests ask, and the product does not."""
+"""Questions that tests ask, and the product does not, but for the last: of what a node refused to take."""
 
 
 class Crash(BaseException):

@@ -35,6 +35,7 @@ T = TypeVar("T")
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
 _NO_SUCH_METHOD = -32601
+_INVALID_PARAMETERS = -32602
 _REVERTED = 3
 """The error code of the execution API for a call that reverted."""
 
@@ -276,9 +277,30 @@ class ChainClient:
         raws = self.request_batch([("eth_getTransactionByHash", [item]) for item in tx_hashes])
         return self._read(raws, included_of, "transactions")
 
+    def in_state(self, method: str, params: Sequence[Any], block: int | str) -> Any:
+        """Make a call in the state of a block, by number, hash or tag; return its ``result``.
+
+        Some nodes do not know a block by its hash here (EIP-1898). They are asked by its number, and before and after
+        that whether it has that hash.
+        """
+        tag = _tag(block)
+        try:
+            return self.request(method, [*params, tag])
+        except RpcError as error:
+            if not isinstance(tag, dict) or error.rpc_code != _INVALID_PARAMETERS:
+                raise
+            header = self.block(block)
+            if header is None:
+                raise
+            found = self.request(method, [*params, hex(header.number)])
+            there = self.block(header.number)
+            if there is None or there.hash != header.hash:
+                raise  # it is in the chain no more
+            return found
+
     def code(self, address: str, block: int | str = "latest") -> str:
         """Return the code at an address as hexadecimal text; ``0x`` where there is none."""
-        return str(self.request("eth_getCode", [address, _tag(block)]))
+        return str(self.in_state("eth_getCode", [address], block))
 
     def call(
         self, to: str, data: str, block: int | str = "latest", sender: str | None = None
@@ -293,7 +315,7 @@ class ChainClient:
         message = {"to": to, "data": data}
         if sender is not None:
             message["from"] = sender
-        return str(self.request("eth_call", [message, _tag(block)]))
+        return str(self.in_state("eth_call", [message], block))
 
     def calls(self, messages: Iterable[tuple[str, str]], block: int | str = "latest") -> list[str]:
         """Run several calls at one block; ``messages`` are pairs of address and call data."""
@@ -303,7 +325,8 @@ class ChainClient:
 
     def transaction_count(self, address: str, block: int | str = "latest") -> int:
         """Return how many transactions the address has sent: its next nonce."""
-        return self._quantity("eth_getTransactionCount", [address, _tag(block)])
+        method = "eth_getTransactionCount"
+        return self._number(method, self.in_state(method, [address], block))
 
     def estimate_gas(self, sender: str, to: str, data: str) -> int:
         """Return the node's estimate of the gas of a transaction."""

@@ -1,0 +1,85 @@
+"""What nodes and chains differ in that a deployment meets: their rules, the CREATE2 factory."""
+
+from typing import Any
+
+from ledger.errors import DependencyDown
+from scripts import create2
+from scripts.deploy_plan import Plan
+
+FACTORY_SIGNER = "0x3fAB184622Dc19b6109349B94811493BF2a45362"
+"""Who deploys the factory, the same on every chain. Nobody has the key: the signature was made up, and the account
+follows from it."""
+FACTORY_WEI = 10**16
+"""What its transaction may cost: 100,000 gas at 100 gwei."""
+FACTORY_TRANSACTION = (
+    "0xf8a58085174876e800830186a08080b853604580600e600039806000f350fe7fffffffffffffffffffffffffffffffffffffffffffffffff"
+    "ffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf31ba02222222222222222222222"
+    "222222222222222222222222222222222222222222a02222222222222222222222222222222222222222222222222222222222222222"
+)
+"""As published with it; it holds on every chain."""
+_RECEIPT_S = 180.0
+_OLD_RULES = "0x60006000f3"
+"""Returns nothing, by instructions that every chain has."""
+_NEW_RULES = "0x5f5f5f5e5f5f5d5f5ff3"
+"""The same after MCOPY and TSTORE of nothing: instructions of Cancun, which the compiler uses for Prague."""
+
+
+def check_rules(web3: Any) -> None:
+    """Refuse a chain whose rules are older than those that the contracts are compiled for. Sends nothing.
+
+    Raises
+    ------
+    DependencyDown
+        If it runs a plain constructor, and none with the newer instructions: the contracts would stand there, and
+        fail.
+    """
+    refused = _refused(web3, _NEW_RULES)
+    if refused is not None and _refused(web3, _OLD_RULES) is None:
+        raise DependencyDown(
+            "the contracts are compiled for Prague, and this chain has not even the instructions of Cancun (MCOPY, "
+            f"TSTORE): the node says {refused!r} to them. Nothing was sent: take a chain of these rules, or start "
+            "the node with its hardfork set to prague"
+        )
+
+
+def _refused(web3: Any, code: str) -> str | None:
+    """Return how the node refuses to run a constructor; None where it runs."""
+    try:
+        answer = web3.provider.make_request("eth_call", [{"data": code}, "latest"])
+    except Exception as error:  # a provider has many names for a node that answers otherwise
+        return str(error)
+    return str(answer["error"].get("message")) if "error" in answer else None
+
+
+def factory_costs(web3: Any) -> int:
+    """Return what is to be paid in wei before the factory stands; 0 when it does."""
+    if web3.eth.get_code(create2.FACTORY):
+        return 0
+    return max(0, FACTORY_WEI - int(web3.eth.get_balance(FACTORY_SIGNER)))
+
+
+def put_factory(web3: Any, plan: Plan) -> None:
+    """Deploy the factory where a chain lacks it, by its published transaction; the admin pays what that takes.
+
+    Raises
+    ------
+    DependencyDown
+        If the node does not take the transaction.
+    """
+    if web3.eth.get_code(create2.FACTORY):
+        return
+    missing = factory_costs(web3)
+    if missing:
+        plan.key("admin").transfer(FACTORY_SIGNER, missing)
+    answer = web3.provider.make_request("eth_sendRawTransaction", [FACTORY_TRANSACTION])
+    if "error" in answer:
+        raise DependencyDown(
+            f"this chain lacks the CREATE2 factory {create2.FACTORY}, and the node does not take its published "
+            f"transaction: {answer['error'].get('message')}. It is one without a chain id (before EIP-155), which geth "
+            "takes with --rpc.allow-unprotected-txs; have it sent by such a node, and run again"
+        )
+    web3.eth.wait_for_transaction_receipt(answer["result"], timeout=_RECEIPT_S)
+    if not web3.eth.get_code(create2.FACTORY):
+        raise DependencyDown(
+            f"the CREATE2 factory's transaction {answer['result']} was mined, and none stands at {create2.FACTORY}"
+        )
