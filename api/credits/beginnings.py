@@ -29,17 +29,22 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntr
     issuance = issuance_of(session, batch)
     if issuance is None:
         return
-    files = (
-        select(ImportFile, MeterSource.name, func.count(MeterReading.id))
-        .join(MeterReading, MeterReading.file_id == ImportFile.id)
+    # Counted apart: MariaDB does not know that a file's columns follow from its number.
+    brought = (
+        select(MeterReading.file_id, func.count(MeterReading.id).label("readings"))
         .join(Meter, Meter.id == MeterReading.meter_id)
-        .join(MeterSource, MeterSource.id == ImportFile.source_id)
         .where(
             Meter.project_id == issuance.project_id,
             MeterReading.start_s >= issuance.from_s,
             MeterReading.start_s < issuance.to_s,
         )
-        .group_by(ImportFile.id, MeterSource.name)
+        .group_by(MeterReading.file_id)
+        .subquery()
+    )
+    files = (
+        select(ImportFile, MeterSource.name, brought.c.readings)
+        .join(brought, brought.c.file_id == ImportFile.id)
+        .join(MeterSource, MeterSource.id == ImportFile.source_id)
         .order_by(ImportFile.imported_at, ImportFile.id)
     )
     for file, source, count in session.execute(files):
@@ -56,12 +61,12 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntr
 
 def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> HistoryEntry:
     query = (
-        select(Project, Site.code, EmissionFactor)
+        select(Project, Site.code)
         .join(Site, Site.id == Project.site_id)
-        .join(EmissionFactor, EmissionFactor.id == issuance.factor_id)
         .where(Project.id == issuance.project_id)
     )
-    project, site, factor = session.execute(query).one()
+    project, site = session.execute(query).one()
+    factor = session.get_one(EmissionFactor, issuance.factor_id)
     # The tables of readings end with the day before `to`, as the issuance does.
     days = urlencode({"site": site, "from": issuance.from_date, "to": issuance.to_date})
     uncertainty = issuance.uncertainty_t
