@@ -347,6 +347,21 @@ def test_forks_with_other_content(park: Park, depth: int) -> None:
     assert park.differences() == []
 
 
+def test_a_node_that_is_behind_has_taken_nothing_back(park: Park) -> None:
+    """It has no receipt of a block that it has not come to; another block there is another matter."""
+    hasty = opened(park, 1)
+    key = plan(park)
+    hasty.chain.sender.submit(key, CURRENCY)
+    park.node.mine(2)
+    hasty.mirror.run_until("head")
+    assert park.intent(key).state is IntentState.CONFIRMED
+    park.node.roll_back(3)
+    assert park.node.client.block_number() < (park.intent(key).block_number or 0)
+    assert hasty.chain.sender.audit() == []
+    park.node.act("market", CURRENCY, "mint", [PARTIES["market"], 3])
+    assert hasty.chain.sender.audit() == [key]
+
+
 @pytest.mark.parametrize("audited", [False, True])
 def test_final_after_one_block_and_a_fork_of_two(both: Park, audited: bool) -> None:
     """What was called final too early is opened again, by the audit before the mirror has seen it."""

@@ -19,6 +19,8 @@ AUDIT_BLOCKS = 256
 def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
     """Return the intents that are final in the books and in no block of the node, with their last attempts.
 
+    A node that has not come to an intent's block yet, after it was restored for instance, has taken nothing back.
+
     The mirror, which sees the same, opens them again; nothing is written here.
 
     Raises
@@ -26,11 +28,14 @@ def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
     DependencyDown
         If the node does not answer.
     """
+    there = desk.client.block_number()  # before its receipts: what it has now it has then
     with desk.db.read() as session:
         query = select(ChainCursor.block_number).where(ChainCursor.chain_id == desk.chain_id)
         head = session.scalars(query).first() or 0
         final = select(ChainIntent).where(
-            ChainIntent.chain_id == desk.chain_id, ChainIntent.block_number > head - AUDIT_BLOCKS
+            ChainIntent.chain_id == desk.chain_id,
+            ChainIntent.block_number > head - AUDIT_BLOCKS,
+            ChainIntent.block_number <= there,
         )
         rows = [row for row in session.scalars(final) if row.tx_hash is not None]
     receipts = desk.client.receipts([str(row.tx_hash) for row in rows])
