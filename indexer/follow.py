@@ -31,6 +31,8 @@ class Listeners:
     """Called when this run takes the lease, with who had stood in its way; None when nobody had."""
     on_stand_by: Callable[[Holder], None] | None = None
     """Called when another run holds the lease."""
+    on_recovery: Callable[[float], None] | None = None
+    """Called when a trouble is over, with the seconds since it began."""
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Follower:
         if not self.lease.held and not self._lead(stop):
             return
         report = self.tick()
-        self._failures, self._trouble_since_s = 0, None
+        self._recover()
         self.lease.rate.add(report.blocks, report.events)
         if self.listeners.on_tick is not None:
             self.listeners.on_tick(report)
@@ -95,12 +97,19 @@ class Follower:
                 self.listeners.on_lead(self._before)
             self._before = None
             return True
+        self._failures, self._trouble_since_s = 0, None  # it is the other's now
         if self._before is None or self._before.holder != other.holder:
             self._before = other
             if self.listeners.on_stand_by is not None:
                 self.listeners.on_stand_by(other)
         stop.wait(stand_by_s(other))
         return False
+
+    def _recover(self) -> None:
+        since_s, self._trouble_since_s = self._trouble_since_s, None
+        self._failures = 0
+        if since_s is not None and self.listeners.on_recovery is not None:
+            self.listeners.on_recovery(time.monotonic() - since_s)
 
     def _rest(self, error: Exception, stop: threading.Event) -> None:
         """Wait after a trouble; who has been in trouble for longer than a lease lets another try."""
