@@ -171,8 +171,6 @@ def watched(log: logging.Logger) -> dict[str, Any]:
         log.warning("this run mirrors now%s", after)
 
     def stands_by(other: Holder) -> None:
-        nonlocal last
-        last = ""
         log.warning(
             "stands by: %s mirrors; takes over when its lease ends, %.0f s after it was last heard of",
             other.place,

@@ -53,6 +53,8 @@ class Follower:
     """Who held the lease while we stood by."""
     _failures: int = field(default=0, init=False)
     _trouble_since_s: float | None = field(default=None, init=False)
+    _away_since_s: float | None = field(default=None, init=False)
+    """Since when this run mirrors nothing for a trouble; None while another mirrors."""
 
     def run(self, stop: threading.Event) -> None:
         """Follow until told to stop; a range that is being written is finished first.
@@ -80,6 +82,7 @@ class Follower:
         if not self.lease.held and not self._lead(stop):
             return
         report = self.tick()
+        self._failures, self._trouble_since_s = 0, None
         self._recover()
         self.lease.rate.add(report.blocks, report.events)
         if self.listeners.on_tick is not None:
@@ -97,7 +100,7 @@ class Follower:
                 self.listeners.on_lead(self._before)
             self._before = None
             return True
-        self._failures, self._trouble_since_s = 0, None  # it is the other's now
+        self._away_since_s = None  # it is the other's to say
         if self._before is None or self._before.holder != other.holder:
             self._before = other
             if self.listeners.on_stand_by is not None:
@@ -106,8 +109,7 @@ class Follower:
         return False
 
     def _recover(self) -> None:
-        since_s, self._trouble_since_s = self._trouble_since_s, None
-        self._failures = 0
+        since_s, self._away_since_s = self._away_since_s, None
         if since_s is not None and self.listeners.on_recovery is not None:
             self.listeners.on_recovery(time.monotonic() - since_s)
 
@@ -115,6 +117,8 @@ class Follower:
         """Wait after a trouble; who has been in trouble for longer than a lease lets another try."""
         self._failures += 1
         now_s = time.monotonic()
+        if self._away_since_s is None:
+            self._away_since_s = now_s
         if self._trouble_since_s is None:
             self._trouble_since_s = now_s
         elif now_s - self._trouble_since_s > self.lease.lease_s and self.lease.held:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ledger.jobs.rows import NAME
+from ledger.jobs import overview as working
 from ledger.leases import Holder, holder_of, mirror_lease
 from ledger.models import ChainCursor, ChainIntent
 from ledger.models.sending import IntentState
@@ -26,7 +26,7 @@ def alarms(session: Session, network: str) -> list[str]:
     if cursor is None or cursor.updated_at > now - PATIENCE:
         return []
     since = f"since {cursor.updated_at:%Y-%m-%d %H:%M:%S} UTC"
-    jobs, mirror = holder_of(session, NAME), holder_of(session, mirror_lease(network))
+    jobs, mirror = working.leader_of(session), holder_of(session, mirror_lease(network))
     if mirror is not None and _is_long_over(mirror) and jobs is not None and jobs.live:
         return [
             f"nobody mirrors the chain, and the books have not moved {since}; "
