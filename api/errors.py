@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.lately import Lately
 from ledger.chain.failures.explanations import explain
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
 from ledger.identity.attempts import TooManyAttempts
@@ -65,6 +66,7 @@ _OF_THE_LEDGER: dict[type[TruetonneError], int] = {
 """Errors whose message is for whoever asks, and the status that they are answered with."""
 
 _log = logging.getLogger("truetonne.api")
+_lately = Lately(_log)
 
 
 class ParameterError(BaseModel):
@@ -245,7 +247,7 @@ def _title(problem: Problem) -> str:
 
 def _unavailable(error: TruetonneError) -> Problem:
     # The message names hosts and files, and an address may carry a key: it is for the log, not for the world.
-    _log.warning("%s: %s", error.code, error.message)
+    _lately.warn(f"{error.code}: {error.message}")
     detail = _UNAVAILABLE.get(error.code, "something that this service needs does not answer")
     return Problem(
         503,

@@ -56,7 +56,9 @@ class Envelope:
         except Exception as error:
             problem = problem_of(error)
             if problem.status == 500:
-                _log.exception("request %s failed", request_id)
+                _log.exception(
+                    "request %s failed: %s %r", request_id, scope["method"], scope["path"]
+                )
             if held.streaming:  # the status is gone out; who reads it sees that the end is missing
                 raise
             held = _Held(send, request_id, head)

@@ -54,6 +54,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
             yield _sealing(database, settings.sealing_key_file)
             yield _sending(database)
             yield _jobs(database)
+            yield _mirror(database, settings.network)
             yield _partitions(database)
     finally:
         database.close()
@@ -232,6 +233,23 @@ def _jobs(database: Database) -> Check:
         asleep = "nobody runs them now; `truetonne up` and `truetonne jobs run` do"
         return Check("jobs", Verdict.OK, asleep)
     return Check("jobs", Verdict.OK, f"run by {holder.place}")
+
+
+def _mirror(database: Database, network: str) -> Check:
+    """Check that somebody mirrors the chain where the jobs run, and where what was sent waits for it."""
+    from api.status.mirror import alarms
+    from ledger.leases import holder_of, mirror_lease
+
+    with database.read() as session:
+        wrong = alarms(session, network)
+        holder = holder_of(session, mirror_lease(network))
+    if wrong:
+        found, _, mend = wrong[0].partition("; ")
+        return Check("mirror", Verdict.FAILED, found, mend)
+    if holder is None or not holder.live:
+        asleep = "nobody mirrors now; `truetonne up` and `truetonne index run` do"
+        return Check("mirror", Verdict.OK, asleep)
+    return Check("mirror", Verdict.OK, f"read by {holder.place}")
 
 
 def _partitions(database: Database) -> Check:

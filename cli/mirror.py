@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 DIFFERENCES_SHOWN = 20
 LEASE_S = 10.0
 POLL_S = 0.1
+SAID_AGAIN_S = 60.0
+"""How often a trouble that lasts is said again."""
 _HEAD = "head"
 _log = logging.getLogger("truetonne.index")
 
@@ -154,9 +157,14 @@ def reconcile(run: Invocation, dry_run: DryRun = False) -> int:
 
 
 def watched(log: logging.Logger) -> dict[str, Any]:
-    """Return the callbacks of ``Indexer.follow`` that log who leads, and what is waited for."""
+    """Return the callbacks of ``Indexer.follow`` that log who leads, what is waited for, and when that is over.
+
+    A trouble that lasts is a line when it begins and one a minute, not one for each attempt.
+    """
     from indexer.backoff import trouble_of
     from ledger.leases import Holder
+
+    last, told_s = "", 0.0
 
     def leads(before: Holder | None) -> None:
         after = "" if before is None else f", after {before.place}"
@@ -170,9 +178,24 @@ def watched(log: logging.Logger) -> dict[str, Any]:
         )
 
     def waits(error: Exception, pause_s: float) -> None:
-        log.warning("%s: %s; trying again in %.1f s", trouble_of(error).name, error, pause_s)
+        nonlocal last, told_s
+        name, now_s = trouble_of(error).name, time.monotonic()
+        if name == last and now_s - told_s < SAID_AGAIN_S:
+            return
+        last, told_s = name, now_s
+        log.warning("%s: %s; trying again in %.1f s", name, error, pause_s)
 
-    return {"on_lead": leads, "on_stand_by": stands_by, "on_trouble": waits}
+    def is_over(seconds: float) -> None:
+        nonlocal last
+        last = ""
+        log.warning("mirrors again, after %.1f s", seconds)
+
+    return {
+        "on_lead": leads,
+        "on_stand_by": stands_by,
+        "on_trouble": waits,
+        "on_recovery": is_over,
+    }
 
 
 def _follow(indexer: Any, ticked: Any, lease_s: float) -> None:

@@ -24,7 +24,7 @@ def status(run: Invocation) -> None:
 
     with reading(run.settings) as (session, view):
         found = status_of(session, view)
-        wrong = alarms(session)
+        wrong = alarms(session, view.network)
     backups = _backups(run)
     wrong += [f"backups: {text}" for text in backups["alarms"]]
     credits_ = found.credits

@@ -31,6 +31,8 @@ class Listeners:
     """Called when this run takes the lease, with who had stood in its way; None when nobody had."""
     on_stand_by: Callable[[Holder], None] | None = None
     """Called when another run holds the lease."""
+    on_recovery: Callable[[float], None] | None = None
+    """Called when a trouble is over, with the seconds since it began."""
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Follower:
     """Who held the lease while we stood by."""
     _failures: int = field(default=0, init=False)
     _trouble_since_s: float | None = field(default=None, init=False)
+    _away_since_s: float | None = field(default=None, init=False)
+    """Since when this run mirrors nothing for a trouble; None while another mirrors."""
 
     def run(self, stop: threading.Event) -> None:
         """Follow until told to stop; a range that is being written is finished first.
@@ -79,6 +83,7 @@ class Follower:
             return
         report = self.tick()
         self._failures, self._trouble_since_s = 0, None
+        self._recover()
         self.lease.rate.add(report.blocks, report.events)
         if self.listeners.on_tick is not None:
             self.listeners.on_tick(report)
@@ -95,6 +100,7 @@ class Follower:
                 self.listeners.on_lead(self._before)
             self._before = None
             return True
+        self._away_since_s = None  # it is the other's to say
         if self._before is None or self._before.holder != other.holder:
             self._before = other
             if self.listeners.on_stand_by is not None:
@@ -102,10 +108,17 @@ class Follower:
         stop.wait(stand_by_s(other))
         return False
 
+    def _recover(self) -> None:
+        since_s, self._away_since_s = self._away_since_s, None
+        if since_s is not None and self.listeners.on_recovery is not None:
+            self.listeners.on_recovery(time.monotonic() - since_s)
+
     def _rest(self, error: Exception, stop: threading.Event) -> None:
         """Wait after a trouble; who has been in trouble for longer than a lease lets another try."""
         self._failures += 1
         now_s = time.monotonic()
+        if self._away_since_s is None:
+            self._away_since_s = now_s
         if self._trouble_since_s is None:
             self._trouble_since_s = now_s
         elif now_s - self._trouble_since_s > self.lease.lease_s and self.lease.held:

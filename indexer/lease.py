@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from ledger import leases
 from ledger.db import Database
-from ledger.leases import LEASE_S, Holder
+from ledger.leases import LEASE_S, Holder, mirror_lease
 
 _LATELY_S = 60.0
 """What the rate is taken over."""
@@ -50,7 +50,7 @@ class Lease(leases.Lease):
     """The lease of one network, for one run of the mirror."""
 
     def __init__(self, db: Database, network: str, lease_s: float = LEASE_S) -> None:
-        super().__init__(db, _name(network), lease_s)
+        super().__init__(db, mirror_lease(network), lease_s)
         self.rate = Rate()
 
     def take(self) -> Holder | None:
@@ -68,8 +68,4 @@ class Lease(leases.Lease):
 
 def holder_of(session: Session, network: str) -> Holder | None:
     """Return who mirrors a network, or mirrored it last; None when nobody ever did."""
-    return leases.holder_of(session, _name(network))
-
-
-def _name(network: str) -> str:
-    return f"mirror:{network}"
+    return leases.holder_of(session, mirror_lease(network))

@@ -145,6 +145,7 @@ class Indexer:
         *,
         on_lead: Callable[[Holder | None], None] | None = None,
         on_stand_by: Callable[[Holder], None] | None = None,
+        on_recovery: Callable[[float], None] | None = None,
         lease_s: float = LEASE_S,
     ) -> None:
         """Mirror until told to stop, while no other run does. What is down is waited for.
@@ -153,7 +154,7 @@ class Indexer:
         ----------
         stop
             Set it to end the loop; a range that is being written is finished first.
-        on_tick, on_trouble, on_lead, on_stand_by
+        on_tick, on_trouble, on_lead, on_stand_by, on_recovery
             See ``indexer.follow.Listeners``.
         lease_s
             Seconds after which another run takes over from one that was killed.
@@ -165,7 +166,7 @@ class Indexer:
         """
         lease = Lease(self._db, self._deployment.network, lease_s)
         heads = Heads(self._client.transport, self._poll_s)
-        listeners = Listeners(on_tick, on_trouble, on_lead, on_stand_by)
+        listeners = Listeners(on_tick, on_trouble, on_lead, on_stand_by, on_recovery)
         with closing(self._ranges), few_collections(), quick_switches():
             Follower(self.tick, lease, heads, listeners).run(stop)
 

@@ -242,6 +242,11 @@ class _Keeper(threading.Thread):
             self.join()
 
 
+def mirror_lease(network: str) -> str:
+    """Return the name of the lease of whoever mirrors a network."""
+    return f"mirror:{network}"
+
+
 def holder_of(session: Session, name: str) -> Holder | None:
     """Return who holds a lease, or held it last; None when nobody ever did."""
     now = clock_ms(session.connection().dialect.name)

@@ -29,8 +29,9 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntr
     issuance = issuance_of(session, batch)
     if issuance is None:
         return
-    counts = (  # by themselves: MariaDB, set to be strict, shows no column that it does not group by
-        select(MeterReading.file_id, func.count().label("readings"))
+    # Counted apart: MariaDB does not know that a file's columns follow from its number.
+    brought = (
+        select(MeterReading.file_id, func.count(MeterReading.id).label("readings"))
         .join(Meter, Meter.id == MeterReading.meter_id)
         .where(
             Meter.project_id == issuance.project_id,
@@ -41,8 +42,8 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntr
         .subquery()
     )
     files = (
-        select(ImportFile, MeterSource.name, counts.c.readings)
-        .join(counts, counts.c.file_id == ImportFile.id)
+        select(ImportFile, MeterSource.name, brought.c.readings)
+        .join(brought, brought.c.file_id == ImportFile.id)
         .join(MeterSource, MeterSource.id == ImportFile.source_id)
         .order_by(ImportFile.imported_at, ImportFile.id)
     )
@@ -60,13 +61,12 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntr
 
 def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> HistoryEntry:
     query = (
-        select(Project, Site.code, EmissionFactor)
+        select(Project, Site.code)
         .join(Site, Site.id == Project.site_id)
-        .join(Issuance, Issuance.project_id == Project.id)
-        .join(EmissionFactor, EmissionFactor.id == Issuance.factor_id)
-        .where(Issuance.id == issuance.id)
+        .where(Project.id == issuance.project_id)
     )
-    project, site, factor = session.execute(query).one()
+    project, site = session.execute(query).one()
+    factor = session.get_one(EmissionFactor, issuance.factor_id)
     # The tables of readings end with the day before `to`, as the issuance does.
     days = urlencode({"site": site, "from": issuance.from_date, "to": issuance.to_date})
     uncertainty = issuance.uncertainty_t

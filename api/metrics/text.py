@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
 from api.metrics.counting import BOUNDS_S, Answers
 from ledger.jobs import overview as working
 from ledger.models.jobs import RunOutcome
+from ledger.models.mirror import ChainCursor
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Labels = Mapping[str, str]
@@ -35,6 +37,15 @@ def metrics_text(
         ("final_block", view.final_block, "Last final block."),
     ):
         lines += _family(name + suffix, "gauge", what, _known(network, value))
+    moved = session.scalar(
+        select(ChainCursor.updated_at).where(ChainCursor.network == view.network)
+    )
+    lines += _family(
+        name + "mirror_updated_timestamp_seconds",
+        "gauge",
+        "When the mirror last moved.",
+        _known(network, None if moved is None else moved.timestamp()),
+    )
     compared = view.reconciliation
     for suffix, found, what in (
         ("reconciled_block", None if compared is None else compared.block, "Block compared last."),

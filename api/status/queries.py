@@ -11,6 +11,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.finality import ChainView
+from api.status import mirror
 from api.status.schemas import CreditTotals, JobStatus, Status
 from api.status.totals import Totals
 from ledger.chain.local.shared import published_url
@@ -59,16 +60,20 @@ def status(session: Session, view: ChainView, totals: Totals | None = None) -> S
         credits=totals.remembered(session, "credits", _credits),
         transactions=totals.remembered(session, "transactions", _transactions),
         trades=_counted(session, VppTradingRecord.status, TradeStatus),
-        alarms=len(alarms(session)),
+        alarms=len(alarms(session, view.network)),
         jobs=[_job(view) for view in working.views(session)],
         **view.fields(),
     )
 
 
-def alarms(session: Session) -> list[str]:
-    """Return a sentence for each thing that a person should look at: stuck intents, jobs that failed, stray rows."""
+def alarms(session: Session, network: str) -> list[str]:
+    """Return a sentence for each thing that a person should look at.
+
+    These are stuck intents, jobs that failed, a mirror that nobody runs, stray rows.
+    """
     _, stuck = sending.alarms(session)
-    return stuck + working.alarms(session) + keeping.alarms(session)
+    late = mirror.alarms(session, network)
+    return stuck + working.alarms(session) + late + keeping.alarms(session)
 
 
 def readiness(database: Database, settings: Settings) -> Mapping[str, str]:

@@ -46,7 +46,8 @@ class Status(ChainAnswer):
     transactions: dict[str, int] = Field(description="How many transactions there are, by status.")
     trades: dict[str, int] = Field(description="How many trades there are, by status.")
     alarms: int = Field(
-        description="How many things a person should look at: intents that are stuck, jobs that failed."
+        description="How many things a person should look at: intents that are stuck, jobs that failed, "
+        "a mirror that nobody runs."
     )
     jobs: list[JobStatus] = Field(description="The periodic jobs, by name.")
 

@@ -13,9 +13,11 @@ Where no ``read_timeout`` is set, an answer is waited for as long as its stateme
 from __future__ import annotations
 
 import io
+import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pymysql import err
@@ -74,6 +76,17 @@ class ArrayConnection(_Connection):
         self._known: silence.Known | None = None
         self._may_run = True
         super().__init__(*arguments, **options)
+
+    def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
+        """Return one context for all connections that say nothing of TLS: a server on this machine proves nothing.
+
+        The driver makes one for each attempt, and reads the authorities of the system for it, which it then does not
+        ask: 0.8 MB and 8 ms each. While a server is away, what failed waits in cycles for the next collection.
+        """
+        if sslp == {}:
+            return _proving_nothing()
+        made: ssl.SSLContext = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
+        return made
 
     def connect(self, sock: Any = None) -> None:
         """Connect, as the driver does; a server that takes the connection and says nothing is not waited for."""
@@ -267,6 +280,13 @@ class ArrayConnection(_Connection):
             self.server_status = result.server_status
         affected: int = result.affected_rows
         return affected
+
+
+@cache
+def _proving_nothing() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class _Result(MySQLResult):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ LAG_REST_S = 2.0
 """For so long a replica that was waited for in vain is not asked."""
 GONE_REST_S = 15.0
 """For so long one that does not answer is not asked."""
+SAID_AGAIN_S = 60.0
+"""A replica that lags now and then is a line of the log so often at most."""
 PATIENCE_S = 60
 """How long an answer of it is waited for: as long as the longest report takes."""
 
@@ -43,7 +46,11 @@ class Replica:
         self.passed = 0
         """Sessions for which it lagged or did not answer."""
         self._rest_until_s = 0.0
-        self._gone_at_s: float | None = None
+        self._passed_at_s: float | None = None
+        self._gone = False
+        self._said = False
+        """Whether the log has it that it is passed over."""
+        self._said_at_s = -math.inf
         self.why = ""
         """Why it was passed over last; empty when it served."""
 
@@ -86,17 +93,23 @@ class Replica:
 
     def _rest(self, seconds: float, why: str) -> None:
         """Pass it over for a while. The log has a line when that begins, and one more when a lagging one is gone."""
-        goes = seconds == GONE_REST_S and self._gone_at_s is None
-        begins = goes or not self.why
-        if goes:
-            self._gone_at_s = time.monotonic()
-        self.passed += 1
-        self._rest_until_s = time.monotonic() + seconds
-        self.why = why
+        now_s = time.monotonic()
+        goes = seconds == GONE_REST_S and not self._gone
+        begins = self._passed_at_s is None
         if begins:
+            self._passed_at_s = now_s
+        self._gone = self._gone or goes
+        self.passed += 1
+        self._rest_until_s = now_s + seconds
+        self.why = why
+        if goes or (begins and now_s - self._said_at_s >= SAID_AGAIN_S):
+            self._said, self._said_at_s = True, now_s
             log.warning("%s; the primary is read", why)
 
     def _is_read_again(self) -> None:
-        if self._gone_at_s is not None:
-            away_s, self._gone_at_s = time.monotonic() - self._gone_at_s, None
+        since_s, self._passed_at_s = self._passed_at_s, None
+        said, self._said = self._said, False
+        self._gone = False
+        if since_s is not None and said:
+            away_s = time.monotonic() - since_s
             log.warning("replica %s is read again, after %.1f s", self.there.place, away_s)

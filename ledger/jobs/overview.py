@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger.jobs.rows import NAME
-from ledger.leases import holder_of
+from ledger.leases import Holder, holder_of
 from ledger.models import JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
 
@@ -72,6 +72,11 @@ def views(session: Session) -> list[JobView]:
     return [JobView(row, last.get(row.name)) for row in found]
 
 
+def leader_of(session: Session) -> Holder | None:
+    """Return who runs the jobs, or ran them last; None when nobody ever did."""
+    return holder_of(session, NAME)
+
+
 def alarms(session: Session) -> list[str]:
     """Return a sentence for each job that failed last, and one when nobody runs what is due, or comes to it."""
     now = datetime.now(UTC)
@@ -89,7 +94,7 @@ def alarms(session: Session) -> list[str]:
 
 def _late(session: Session, overdue: Sequence[ScheduledJob]) -> str | None:
     """Return what to say of jobs that are long due; None while who has just begun to run them comes to them."""
-    leader = holder_of(session, NAME)
+    leader = leader_of(session)
     first = min(row.due_at for row in overdue)
     names = ", ".join(row.name for row in overdue)
     since = f"{names} are due since {first:%Y-%m-%d %H:%M:%S} UTC"

@@ -101,7 +101,7 @@ class Runner:
     def _result(self, job: Job) -> Result:
         # Durations by a clock that nobody sets.
         started_s = time.monotonic()
-        outcome, again_at, failure = RunOutcome.FAILED, None, None
+        outcome, again_at, failure, defect = RunOutcome.FAILED, None, None, None
         try:
             said = job.work(self.tools)
             outcome = RunOutcome.IDLE if said is None else RunOutcome.DONE
@@ -113,8 +113,10 @@ class Runner:
             said = failure = (
                 f"internal error: {type(error).__name__}: {error} (a defect of this program)"
             )
-            log.debug("job %s", job.name, exc_info=True)
+            defect = error
         if failure is not None and self._told.get(job.name) != failure:
-            log.warning("job %s: %s", job.name, failure)
+            log.warning("job %s: %s", job.name, failure, exc_info=defect)
+        elif failure is None and self._told.get(job.name) is not None:
+            log.warning("job %s: works again", job.name)
         self._told[job.name] = failure
         return Result(outcome, said, int((time.monotonic() - started_s) * 1000), again_at)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from ledger import audit_chain, corrections, issuance
@@ -26,8 +27,11 @@ from ledger.released import submit_released
 from ledger.sealing import load_sealer
 from ledger.settings import Settings
 from ledger.settlement import batches
+from ledger.settlement.fitting import Waiting
 from ledger.sites.validity import factor_alarms
 from ledger.webhooks import Posting, agent, collect, deliver, has_endpoints
+
+log = logging.getLogger(__name__)
 
 REFUSED_REST = timedelta(minutes=10)
 """How long a market rests after the contract refused a batch of it, for instance for want of funds."""
@@ -46,6 +50,13 @@ class Tools:
     chain: Chain
     settings: Settings
     now: Callable[[], datetime] = utc_now
+    _told: dict[str, str] = field(default_factory=dict)
+
+    def tell(self, job: str, line: str) -> None:
+        """Write a line to the log unless it was the job's last one; an empty one ends what was told."""
+        if line and self._told.get(job) != line:
+            log.warning("job %s: %s", job, line)
+        self._told[job] = line
 
 
 def settle(tools: Tools) -> str | None:
@@ -59,8 +70,14 @@ def settle(tools: Tools) -> str | None:
     """
     chain, counts = tools.chain, [0, 0]
 
+    def waits(waiting: Sequence[Waiting]) -> None:
+        number = sum(len(item.trades) for item in waiting)
+        first = waiting[0].message if waiting else ""
+        tools.tell("settle", f"{number} pending trades wait, the first: {first}" if first else "")
+
     def plan() -> None:
-        counts[0] = len(batches.plan_batches(chain, REFUSED_REST, until=tools.now()))
+        planned = batches.plan_batches(chain, REFUSED_REST, until=tools.now(), on_waiting=waits)
+        counts[0] = len(planned)
 
     def submit() -> None:
         counts[1] = len(batches.submit_planned(chain))

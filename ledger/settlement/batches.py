@@ -7,6 +7,7 @@ finalised after the contract's window. Nothing here says that a trade is settled
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -31,6 +32,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import cosign, numbers, order, planning, singles, stuck
+from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import explained
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
@@ -42,6 +44,7 @@ def plan_batches(
     rest: timedelta = timedelta(0),
     *,
     until: datetime | None = None,
+    on_waiting: Callable[[Sequence[Waiting]], None] | None = None,
 ) -> list[PlannedBatch]:
     """Store batches for the pending trades that stand in none; return them.
 
@@ -52,6 +55,8 @@ def plan_batches(
         not fill the books with refusals.
     until
         Trades of hours that end later wait for the rest of their hour; None: none does.
+    on_waiting
+        Called with the pending trades that cannot be settled, by reason, unless they are what is raised.
 
     Raises
     ------
@@ -64,6 +69,8 @@ def plan_batches(
     to_mend = [item for item in made.waiting if not item.unfit.passes]
     if to_mend and not made.batches and not made.left_out:
         raise Refused(to_mend[0].message, code="trade-unfit")
+    if on_waiting is not None:
+        on_waiting(made.waiting)
     return list(made.batches)
 
 

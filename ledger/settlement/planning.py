@@ -6,7 +6,6 @@ first. Who lacks funds is left out, and the rest is netted anew. A trade stands 
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,8 +42,6 @@ from ledger.settlement.netting import (
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import Trade, hex_words, pack
 from ledger.settling import Way
-
-log = logging.getLogger(__name__)
 
 _NO_FUNDS = "InsufficientBalance("
 """A refusal that the next planning answers by leaving somebody out: the market need not rest."""
@@ -206,10 +203,7 @@ def _grouped(
         trade = terms.accounts.trade(record)
         if {trade.buyer, trade.seller} <= known:
             groups[_start_of(record.trade_time, hours), record.market, asset].append(trade)
-    waiting = waiting_by_reason(unfit)
-    for first in waiting[:1]:
-        log.warning("pending trades that cannot be settled: %d: %s", len(unfit), first.message)
-    return groups, waiting
+    return groups, waiting_by_reason(unfit)
 
 
 def _in_scope(

@@ -12,7 +12,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,6 +38,7 @@ from ledger.spreadsheets import wrong_count
 
 FUTURE = timedelta(days=366)
 """A trade of a time that lies further ahead is said to be odd."""
+_TIMES_PER_QUERY = 500
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,21 @@ def import_trades(
     # Locked, and first: two imports of one file at once must not store its trades twice.
     session.scalars(select(VppSettlementAccount).with_for_update()).all()
     names = names_of(session)
-    known = _existing(session)
-    seen: dict[tuple[object, ...], int] = {}
-    new: list[tuple[VppTradingRecord, int | None]] = []
+    lines: list[tuple[int, VppTradingRecord, int | None]] = []
     for line, row, surplus in _rows(path, text):
         report.read += 1
         try:
             if surplus:
                 raise BadCell("", wrong_count(surplus))
-            record, asset = record_of(row, names), asset_of(row, names)
-            identity = _identity(record, asset)
+            lines.append((line, record_of(row, names), asset_of(row, names)))
+        except BadCell as bad:
+            _reject(report, line, bad)
+    known = _existing(session, [record for _, record, _ in lines])
+    seen: dict[tuple[object, ...], int] = {}
+    new: list[tuple[VppTradingRecord, int | None]] = []
+    for line, record, asset in lines:
+        identity = _identity(record, asset)
+        try:
             earlier = seen.setdefault((*identity, record.quantity, record.price), line)
             if earlier != line:
                 raise BadCell(
@@ -114,8 +121,7 @@ def import_trades(
                 report.unchanged += 1
                 continue
         except BadCell as bad:
-            report.rejected += 1
-            report.errors.append(RowError(line, bad.column, bad.message))
+            _reject(report, line, bad)
             continue
         known.setdefault(identity, []).append((record.quantity, record.price, record.status))
         new.append((record, asset))
@@ -130,7 +136,13 @@ def import_trades(
     )
     session.flush()
     report.new = len(new)
+    report.errors.sort(key=lambda error: error.line)
     return report
+
+
+def _reject(report: TradesReport, line: int, bad: BadCell) -> None:
+    report.rejected += 1
+    report.errors.append(RowError(line, bad.column, bad.message))
 
 
 def check_file(path: Path) -> bytes:
@@ -207,9 +219,28 @@ def _identity(record: VppTradingRecord, asset: int | None) -> _Identity:
     return record.vpp_id, record.market, record.trade_type.value, record.trade_time, asset
 
 
-def _existing(session: Session) -> dict[_Identity, list[_Stored]]:
+def _existing(
+    session: Session, records: Iterable[VppTradingRecord]
+) -> dict[_Identity, list[_Stored]]:
+    """Return what is stored of the plants and times of some trades; all that was ever stored is more each day."""
+    times: dict[int, set[datetime]] = defaultdict(set)
+    for record in records:
+        times[record.vpp_id].add(record.trade_time)
+    found: dict[_Identity, list[_Stored]] = {}
+    for vpp_id, those in times.items():
+        ordered = sorted(those)
+        for start in range(0, len(ordered), _TIMES_PER_QUERY):
+            _add_stored(session, vpp_id, ordered[start : start + _TIMES_PER_QUERY], found)
+    return found
+
+
+def _add_stored(
+    session: Session,
+    vpp_id: int,
+    times: Sequence[datetime],
+    found: dict[_Identity, list[_Stored]],
+) -> None:
     columns = (
-        VppTradingRecord.vpp_id,
         VppTradingRecord.market,
         VppTradingRecord.trade_type,
         VppTradingRecord.trade_time,
@@ -218,15 +249,15 @@ def _existing(session: Session) -> dict[_Identity, list[_Stored]]:
         VppTradingRecord.price,
         VppTradingRecord.status,
     )
-    found: dict[_Identity, list[_Stored]] = {}
-    query = select(*columns).outerjoin(
-        VppTradeCredit, VppTradeCredit.trade_id == VppTradingRecord.id
+    query = (
+        select(*columns)
+        .outerjoin(VppTradeCredit, VppTradeCredit.trade_id == VppTradingRecord.id)
+        .where(VppTradingRecord.vpp_id == vpp_id, VppTradingRecord.trade_time.in_(times))
+        .order_by(VppTradingRecord.id)
     )
-    for row in session.execute(query):
-        vpp_id, market, side, trade_time, asset, quantity, price, status = row
+    for market, side, trade_time, asset, quantity, price, status in session.execute(query):
         identity = vpp_id, market, side.value, trade_time, asset
         found.setdefault(identity, []).append((quantity, price, status))
-    return found
 
 
 def _is_known(record: VppTradingRecord, stored: Sequence[_Stored]) -> bool:

@@ -31,7 +31,9 @@ def deliveries(
     query = (
         select(WebhookDelivery, WebhookMessage, WebhookTry)
         .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
-        .outerjoin(WebhookTry, WebhookTry.id == last)
+        .outerjoin(
+            WebhookTry, (WebhookTry.delivery_id == WebhookDelivery.id) & (WebhookTry.id == last)
+        )
         .where(WebhookDelivery.endpoint_id == endpoint_id)
     )
     if not_taken:

@@ -216,7 +216,7 @@ def test_what_is_too_long_is_refused(client: TestClient) -> None:
 
 
 def test_a_defect_is_a_problem_without_its_insides(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret insides")
@@ -225,6 +225,11 @@ def test_a_defect_is_a_problem_without_its_insides(
     answer = client.get("/v1/credits?status=active")
     problem(answer, 500, "internal-error")
     assert "secret" not in answer.text
+    (line,) = [each for each in caplog.records if each.name == "truetonne.api"]
+    assert line.getMessage().endswith(
+        " failed: GET '/v1/credits'"
+    )  # whoever reads the log knows which
+    assert line.exc_info is not None
 
 
 def test_more_requests_than_connections(

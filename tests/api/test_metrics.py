@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from fastapi.testclient import TestClient
 
@@ -32,6 +33,8 @@ def test_figures(client: TestClient) -> None:
     before = read(client.get("/metrics").text)
     assert before["truetonne_mirror_block", 'network="local"'] == 98
     assert before["truetonne_final_block", 'network="local"'] == 90
+    moved_s = before["truetonne_mirror_updated_timestamp_seconds", 'network="local"']
+    assert 0 < moved_s <= time.time()
     client.get("/v1/credits")
     client.get("/v1/nothing")
     answer = client.get("/metrics")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cli import mirror
 from ledger.chain.local.anvil import LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient
+from ledger.errors import DependencyDown
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forms import rest
@@ -216,3 +220,25 @@ def test_contracts_that_are_not_there(
     assert "set deployment" in ended.err
     program.write("local.json", chain.deployment_text())
     assert program("index", "verify").code == 0
+
+
+def test_a_trouble_that_lasts_is_a_line_a_minute_and_its_end_is_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(mirror, "time", SimpleNamespace(monotonic=lambda: now))
+    told = mirror.watched(logging.getLogger("said"))
+    down = DependencyDown("no node answers", code="node-down")
+    for _ in range(30):
+        told["on_trouble"](down, 4.0)
+        now += 5.0
+    told["on_trouble"](DependencyDown("gone", code="database-down"), 1.0)
+    told["on_recovery"](151.0)
+    told["on_trouble"](down, 0.5)
+    line = "the node is down: no node answers; trying again in 4.0 s"
+    assert caplog.messages == [
+        *[line] * 3,
+        "the database: gone; trying again in 1.0 s",
+        "mirrors again, after 151.0 s",
+        "the node is down: no node answers; trying again in 0.5 s",
+    ]

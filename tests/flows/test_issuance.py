@@ -17,6 +17,7 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from api.app import create_app
+from api.credits.beginnings import entries_before
 from api.finality import chain_view
 from api.sites.months import issuances_of
 from cli.credits_issue import _serials, issued_by
@@ -53,6 +54,7 @@ from tests.support.park import PROJECT, Park
 from tests.support.sending import automine, drop, steal
 
 SHORT_ON_MARIADB = (
+    "test_only_the_mirror_confirms_and_only_what_is_final",
     "test_a_plan_holds_claim_slots_and_intent",
     "test_two_issuances_of_one_period_at_once",
 )
@@ -373,6 +375,10 @@ def test_only_the_mirror_confirms_and_only_what_is_final(both: Park) -> None:
     assert both.intent(key).state is IntentState.CONFIRMED
     (credit,) = both.rows(CarbonCredit)
     assert (credit.credit_id, credit.amount) == (f"{PROJECT}-2014-1-1-720", Decimal("0.720"))
+    with both.db.read() as session:  # what its page shows of before, on MariaDB too
+        told = list(entries_before(session, batch))
+    assert [item.kind for item in told] == ["readings_imported", "reductions_computed"]
+    assert (told[0].values["readings"], told[0].values["source"]) == (str(SLOTS), "scada")
 
 
 def test_a_reorganisation_takes_an_issuance_back_and_it_comes_again(ready: Park) -> None:

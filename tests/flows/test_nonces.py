@@ -3,6 +3,7 @@
 import threading
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,7 @@ from tests.support.sending import (
     steal,
     until_confirmed,
 )
+from tests.support.statements import listening, steps_of
 
 SHORT_ON_MARIADB = (
     "test_a_stolen_nonce_is_given_up_only_when_that_is_final",
@@ -345,6 +347,27 @@ def test_forks_with_other_content(park: Park, depth: int) -> None:
     assert {park.intent(key).state for key in keys} == {IntentState.CONFIRMED}
     assert (minted(park), sent(park), park.count(ChainAttempt)) == (8 * UNITS, 8, 8)
     assert park.differences() == []
+
+
+def test_a_node_that_is_behind_has_taken_nothing_back(park: Park) -> None:
+    """It has no receipt of a block that it has not come to; another block there is another matter."""
+    hasty = opened(park, 1)
+    key = plan(park)
+    hasty.chain.sender.submit(key, CURRENCY)
+    park.node.mine(2)
+    hasty.mirror.run_until("head")
+    assert park.intent(key).state is IntentState.CONFIRMED
+    park.node.roll_back(3)
+    assert park.node.client.block_number() < (park.intent(key).block_number or 0)
+    said: dict[str, Any] = {}
+    with listening(lambda _c, _cursor, sql, parameters, *_: said.update({sql: parameters})):
+        assert hasty.chain.sender.audit() == []
+    with park.db.read() as session:  # every 15 s: not by all that was ever sent
+        link = session.connection().connection.driver_connection
+        asked = [steps_of(link, sql, said[sql]) for sql in said if "chain_intents" in sql]
+    assert len(asked) == 1 and not [step for step in asked[0] if step.startswith("SCAN")]
+    park.node.act("market", CURRENCY, "mint", [PARTIES["market"], 3])
+    assert hasty.chain.sender.audit() == [key]
 
 
 @pytest.mark.parametrize("audited", [False, True])

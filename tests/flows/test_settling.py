@@ -15,6 +15,8 @@ from cli.settle_preview import lines, waiting_json
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.sending import intents
 from ledger.errors import NotFound, Refused
+from ledger.jobs import work
+from ledger.jobs.work import Tools
 from ledger.models import (
     ChainBlock,
     ChainIntent,
@@ -25,6 +27,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
+from ledger.settings import load_settings
 from ledger.settlement import cancel, escrow, shortfalls, singles
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
@@ -452,6 +455,29 @@ def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
 
 
 # ------------------------------------------------------------------ trades that cannot be settled
+
+
+def test_what_waits_is_a_line_of_the_log_once_and_again_when_it_is_another(
+    two: Park, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job looks every ten seconds."""
+    two.fund(BUYER, 100_00)
+    take(two, ["plant sell 1 1.0000 1.00 60"])
+    with two.db.write() as session:
+        session.get_one(VppTradingRecord, 1).total_value = Decimal(5)
+    tools = Tools(two.chain, load_settings(None, {}))
+    for number in (2, 3, 4):
+        take(two, [f"plant sell {number} 1.0000 {number}.00 {60 * number}"])
+        assert work.settle(tools) == "planned 1, sent 1 batches"
+        two.mirror_final()
+    take(two, ["plant sell 5 1.0000 5.00 300", "plant sell 6 1.0000 6.00 360"])
+    with two.db.write() as session:
+        session.get_one(VppTradingRecord, 5).quantity = Decimal(-1)
+    work.settle(tools)
+    said = [each.getMessage() for each in caplog.records if each.name == work.__name__]
+    assert [line.partition(":")[0] for line in said] == ["job settle"] * 2
+    assert ["1 pending trades wait" in said[0], "2 pending trades wait" in said[1]] == [True, True]
+    assert all("trade 1 cannot be settled: its total_value 5.00" in line for line in said)
 
 
 def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> None:

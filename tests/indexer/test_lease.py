@@ -324,6 +324,26 @@ def test_who_had_trouble_while_it_stood_by_still_says_that_it_leads(
     assert len(stood_by) == len(troubles) == 1
 
 
+def test_the_end_of_a_trouble_is_told_once(
+    chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = Indexer.tick, [DependencyDown("no node answers", code="node-down")] * 2
+    over: list[float] = []
+
+    def tick(mirror: Indexer, up_to: int | None = None) -> TickReport:
+        if left:
+            raise left.pop()
+        return real(mirror, up_to)
+
+    monkeypatch.setattr(Indexer, "tick", tick)
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, 64)
+    with following(mirror, on_recovery=over.append):
+        until(lambda: over)
+        until(lambda: tip(sqlite_db) == chain.client.block_number())
+    (seconds,) = over
+    assert seconds > 0 and not left
+
+
 def follow(url: str, rpc_url: str, book: str) -> None:
     mirror = Indexer(Database(url), ChainClient(rpc_url), Deployment.load(Path(book)), 64)
     mirror.follow(threading.Event(), lease_s=LONG_S)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from ledger.chain.local import anvil
 from ledger.chain.local.anvil import LocalNode, find_anvil
 from ledger.chain.local.state import keep_first_genesis, place_beside, saved_at, take_saved
 from ledger.chain.node.client import ChainClient
 from ledger.errors import DependencyDown
+from tests.support.waiting import until
 
 
 def block(number: int, time: int) -> dict[str, object]:
@@ -159,3 +162,35 @@ def test_a_node_started_many_times_serves_one_chain(tmp_path: Path) -> None:
             client.close()
             node.mine(1)
     assert len(seen) == 1
+
+
+def head_of(node: LocalNode) -> int:
+    client = ChainClient(node.rpc_url)
+    try:
+        return client.block_number()
+    finally:
+        client.close()
+
+
+def test_a_node_saves_at_its_end_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anvil saves each minute unless told otherwise: whoever was killed after one was taken for one that had saved."""
+    assert anvil.SAVED_EVERY_S > 365 * 86_400
+    state = tmp_path / "state.json"
+    with LocalNode(find_anvil(None), state=state) as node:
+        node.mine(1)
+    monkeypatch.setattr(anvil, "SAVED_EVERY_S", 1)  # the option is what decides
+    node = LocalNode(find_anvil(None), state=state).start()
+    until(lambda: place_beside(state).stat().st_size > 0)
+    node.stop()
+    monkeypatch.undo()
+    node = LocalNode(find_anvil(None), state=state).start()
+    node.mine(5)
+    assert node.pid is not None
+    os.kill(node.pid, signal.SIGKILL)
+    node.stop()
+    assert place_beside(state).stat().st_size == 0
+    with LocalNode(find_anvil(None), state=state) as again:
+        assert (
+            again.gone_back_to is not None
+        )  # and whoever started it makes it as high as the books
+        assert head_of(again) == 1

@@ -162,10 +162,15 @@ def test_that_the_test_would_see_a_stale_read(pair: Pair) -> None:
         database.close()
 
 
-def test_a_replica_that_lags(pair: Pair, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replica_that_lags(
+    pair: Pair, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has a line when that begins, and one when it is over."""
     put(db, 1)
     assert eventually(db, (1, 2))
     assert db.replica is not None
+    monkeypatch.setattr(db.replica, "_said_at_s", -replica.SAID_AGAIN_S)  # as if long ago
+    caplog.clear()
     passed, now_s = db.replica.passed, [time.monotonic()]
     monkeypatch.setattr("ledger.db.replica.time", SimpleNamespace(monotonic=lambda: now_s[0]))
     with pair.standing_still():
@@ -180,6 +185,9 @@ def test_a_replica_that_lags(pair: Pair, db: Database, monkeypatch: pytest.Monke
         assert "lags" in db.replica.why
     monkeypatch.undo()
     assert eventually(db, (2, 2))
+    first, last = (record.getMessage() for record in caplog.records)
+    assert first.endswith("lags; the primary is read")
+    assert re.search(r"is read again, after \d+\.\d s$", last)
 
 
 def test_a_replica_that_is_gone_and_comes_back(

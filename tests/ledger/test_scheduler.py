@@ -261,6 +261,7 @@ def test_a_defect_is_a_line_and_no_end(db: Database, caplog: pytest.LogCaptureFi
     assert history(db) == [("failed", 3)]
     (line,) = [record for record in caplog.records if record.name == "ledger.jobs.running"]
     assert line.getMessage().startswith("job count: internal error: ZeroDivisionError")
+    assert line.exc_info is not None and line.exc_info[0] is ZeroDivisionError  # where it is
 
 
 def test_a_paused_job_rests_and_says_how_to_go_on(db: Database) -> None:

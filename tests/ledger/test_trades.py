@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -13,10 +14,12 @@ from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.models import VppDefinition, VppTradingRecord, VppTradingStrategy
 from ledger.models.trading import StrategyType, TradeStatus
+from ledger.settlement import trades
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import TradesReport, as_json, import_trades
 from tests.support.plant import SITE, apply
+from tests.support.statements import listening, steps_of
 
 TRADING = """
 [[vpp]]
@@ -370,3 +373,31 @@ def test_one_file_imported_twice_at_once_is_stored_once(books: Database, tmp_pat
     assert (first.new, first.unchanged) == (28, 0)
     assert [(report.new, report.unchanged) for report in reports] == [(0, 28)]
     assert len(stored(books)) == 28
+
+
+def test_an_import_looks_at_the_trades_of_its_times_alone(lite: Database, tmp_path: Path) -> None:
+    """It read all that was ever stored, into memory, however short the file was."""
+    apart = [f"2014-01-{day:02}T01:00:00+01:00" for day in range(1, 21)]
+    report = take(lite, tmp_path, *[row(trade_time=moment) for moment in apart])
+    assert (report.new, report.rejected) == (20, 0)
+    said: dict[str, Any] = {}
+    with listening(lambda _c, _cursor, sql, parameters, *_: said.update({sql: parameters})):
+        again = take(lite, tmp_path, *[row(trade_time=moment) for moment in (apart[3], apart[9])])
+    assert (again.new, again.unchanged) == (0, 2)
+    with lite.read() as session:
+        link = session.connection().connection.driver_connection
+        (plan,) = [steps_of(link, sql, said[sql]) for sql in said if "FROM vpp_trading_rec" in sql]
+    assert not [step for step in plan if step.startswith("SCAN")]
+
+
+def test_more_times_than_one_question_holds(
+    books: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trades, "_TIMES_PER_QUERY", 3)
+    lines = [row(trade_time=f"2014-02-01T{hour:02}:00:00Z") for hour in range(10)]
+    assert take(books, tmp_path, *lines).new == 10
+    lines[7] = row(trade_time="2014-02-01T07:00:00Z", quantity="285.191")
+    lines.insert(2, row(trade_type="both"))
+    again = take(books, tmp_path, *lines)
+    assert (again.new, again.unchanged, again.rejected) == (0, 9, 2)
+    assert [error.line for error in again.errors] == [4, 10]  # in the order of the file

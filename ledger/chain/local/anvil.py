@@ -27,6 +27,11 @@ from ledger.errors import BadInput, DependencyDown
 from ledger.settings import LOCAL_CHAIN_ID
 
 FINALITY_LAG_BLOCKS = 2
+SAVED_EVERY_S = 10 * 365 * 86_400
+"""How often Anvil saves while it runs: never, so that what is saved is of its end, see ``state``.
+
+By itself it does each minute, and answers nobody meanwhile: a chain of a thousand blocks is 300 MB.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +161,14 @@ class LocalNode:
         keep_first_genesis(state)
         place_beside(state).touch()  # empty until the node has saved: whoever finds it so knows
         loading = ["--load-state", str(state)] if state.exists() else []
-        return [*loading, "--dump-state", str(place_beside(state)), "--preserve-historical-states"]
+        return [
+            *loading,
+            "--dump-state",
+            str(place_beside(state)),
+            "--state-interval",
+            str(SAVED_EVERY_S),
+            "--preserve-historical-states",
+        ]
 
     def _wait(self) -> None:
         until = time.monotonic() + self._patience_s

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from ledger.chain.sending import intents
 from ledger.chain.sending.signing import Desk
-from ledger.models import ChainAttempt, ChainCursor, ChainIntent
+from ledger.models import ChainAttempt, ChainCursor, ChainInclusion, ChainIntent
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,8 @@ AUDIT_BLOCKS = 256
 def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
     """Return the intents that are final in the books and in no block of the node, with their last attempts.
 
+    A node that has not come to an intent's block yet, after it was restored for instance, has taken nothing back.
+
     The mirror, which sees the same, opens them again; nothing is written here.
 
     Raises
@@ -26,13 +28,22 @@ def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
     DependencyDown
         If the node does not answer.
     """
+    there = desk.client.block_number()  # before its receipts: what it has now it has then
     with desk.db.read() as session:
         query = select(ChainCursor.block_number).where(ChainCursor.chain_id == desk.chain_id)
         head = session.scalars(query).first() or 0
-        final = select(ChainIntent).where(
-            ChainIntent.chain_id == desk.chain_id, ChainIntent.block_number > head - AUDIT_BLOCKS
+        # By the mirror's rows, which are found by their blocks: intents are many, and long.
+        final = (
+            select(ChainIntent)
+            .join(ChainInclusion, ChainInclusion.tx_hash == ChainIntent.tx_hash)
+            .where(
+                ChainInclusion.block_number > head - AUDIT_BLOCKS,
+                ChainIntent.chain_id == desk.chain_id,
+                ChainIntent.block_number <= there,
+            )
+            .order_by(ChainIntent.block_number, ChainIntent.key)
         )
-        rows = [row for row in session.scalars(final) if row.tx_hash is not None]
+        rows = session.scalars(final).all()
     receipts = desk.client.receipts([str(row.tx_hash) for row in rows])
     gone = [row for row, receipt in zip(rows, receipts, strict=True) if receipt is None]
     found: dict[str, ChainAttempt | None] = {}

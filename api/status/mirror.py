@@ -1,0 +1,50 @@
+"""Whether somebody mirrors the chain, as the books alone tell: for those who look at alarms and at no process."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ledger.jobs import overview as working
+from ledger.leases import Holder, holder_of, mirror_lease
+from ledger.models import ChainCursor, ChainIntent
+from ledger.models.sending import IntentState
+
+PATIENCE = timedelta(minutes=10)
+"""A mirror that nobody runs, or that does not move, for longer is something that a person should look at."""
+
+
+def alarms(session: Session, network: str) -> list[str]:
+    """Return a sentence when nobody has mirrored for long while the jobs run, or when what was sent waits for a mirror.
+
+    A quiet chain moves no mirror, and without jobs a chain may well be left alone: these are no alarms.
+    """
+    cursor = session.get(ChainCursor, network)
+    now = datetime.now(UTC)
+    if cursor is None or cursor.updated_at > now - PATIENCE:
+        return []
+    since = f"since {cursor.updated_at:%Y-%m-%d %H:%M:%S} UTC"
+    jobs, mirror = working.leader_of(session), holder_of(session, mirror_lease(network))
+    if mirror is not None and _is_long_over(mirror) and jobs is not None and jobs.live:
+        return [
+            f"nobody mirrors the chain, and the books have not moved {since}; "
+            "start truetonne up, or truetonne index run (the log of the last one says why it ended)"
+        ]
+    waiting = select(func.count()).where(
+        ChainIntent.chain_id == cursor.chain_id,
+        ChainIntent.state == IntentState.SUBMITTED,
+        ChainIntent.submitted_at < now - PATIENCE,
+    )
+    count = session.scalar(waiting) or 0
+    if count:
+        return [
+            f"the mirror has not moved {since}, and {count} intents wait for it; "
+            "see truetonne index status, and the log of truetonne index run"
+        ]
+    return []
+
+
+def _is_long_over(holder: Holder) -> bool:
+    return not holder.live and timedelta(milliseconds=-holder.remaining_ms) > PATIENCE

@@ -1,0 +1,99 @@
+"""A mirror that nobody runs is said where alarms are looked at; a quiet chain is no alarm."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from api.status.mirror import alarms
+from cli.checks import Verdict
+from cli.doctor_database import _mirror
+from indexer import cursor as cursors
+from indexer.lease import Lease as MirrorLease
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.db import Database
+from ledger.jobs.rows import NAME
+from ledger.leases import Lease
+from ledger.models import ChainCursor, ChainIntent, HeldLease
+from ledger.models.sending import IntentState
+
+CHAIN_ID = 31337
+LONG = timedelta(minutes=11)
+
+
+def begin(session: Session) -> None:
+    at = cursors.Cursor("local", CHAIN_ID, "0x" + "1" * 64, 7, "0x" + "2" * 64, 5)
+    cursors.create(session, at)
+
+
+def moved(db: Database, ago: timedelta) -> None:
+    when = datetime.now(UTC) - ago
+    db.run(lambda session: session.execute(update(ChainCursor).values(updated_at=when)))
+
+
+def ended(db: Database, name: str, ago: timedelta) -> None:
+    """Have a lease be over since then."""
+    values: Any = {"until_ms": HeldLease.until_ms - int(ago.total_seconds() * 1000)}
+    query = update(HeldLease).where(HeldLease.name == name).values(values)
+    db.run(lambda session: session.execute(query))
+
+
+def said(db: Database) -> list[str]:
+    with db.read() as session:
+        found = alarms(session, "local")
+    check = _mirror(db, "local")
+    assert (check.verdict is Verdict.FAILED) == bool(found)
+    return found
+
+
+def test_nobody_mirrors_while_the_jobs_run(db: Database) -> None:
+    assert said(db) == []  # nothing was ever mirrored
+    db.run(begin)
+    moved(db, LONG)
+    mirror, jobs = MirrorLease(db, "local"), Lease(db, NAME)
+    assert mirror.take() is None
+    assert said(db) == []  # the chain is quiet
+    mirror.release()
+    ended(db, mirror.name, LONG)
+    assert said(db) == []  # nobody works here
+    assert jobs.take() is None
+    try:
+        (line,) = said(db)
+        assert line.startswith("nobody mirrors the chain, and the books have not moved since ")
+        moved(db, timedelta(minutes=9))  # by `index run --until`, for instance
+        assert said(db) == []
+    finally:
+        jobs.release()
+
+
+def test_a_mirror_that_does_not_move_while_something_waits_for_it(db: Database) -> None:
+    def send(session: Session) -> None:
+        begin(session)
+        new = NewIntent(
+            new_key(),
+            "test",
+            "TestCurrency",
+            "0x" + "2" * 40,
+            "mint",
+            ["0x" + "1" * 40, 5],
+            "0x" + "1" * 40,
+        )
+        key = intents.plan(session, CHAIN_ID, new)
+        intent = session.get_one(ChainIntent, key)
+        intent.state, intent.submitted_at = IntentState.SUBMITTED, datetime.now(UTC) - LONG
+
+    db.run(send)
+    mirror = MirrorLease(db, "local")
+    assert mirror.take() is None
+    try:
+        assert said(db) == []
+        moved(db, LONG)
+        (line,) = said(db)
+        assert line.startswith("the mirror has not moved since ")
+        assert ", and 1 intents wait for it; " in line
+    finally:
+        mirror.release()
