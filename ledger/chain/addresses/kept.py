@@ -34,24 +34,21 @@ def require_same_contracts(session: Session, network: str, addresses: Mapping[st
         If one of them is in the books at another address.
     """
     names = {row_name(name, network): name for name in addresses}
-    rows = session.execute(
+    has_events = exists().where(ChainEvent.contract_address == SmartContract.contract_address)
+    row = session.execute(
         select(SmartContract.contract_name, SmartContract.contract_address).where(
             SmartContract.contract_name.in_(list(names)),
             SmartContract.status != ContractStatus.DEPRECATED,
+            SmartContract.contract_address.not_in(list(addresses.values())),
+            has_events,
         )
-    ).all()
-    for stored, address in rows:
-        name = names[stored]
-        if address == addresses[name] or not _has_events(session, address):
-            continue
-        raise WrongChain(
-            f"the books of {network!r} are kept of {name} at {address}, and the deployment has it at "
-            f"{addresses[name]}; set deployment to the file of the contracts of these books, or use "
-            "another database for other contracts",
-            code="other-contracts",
-            details={"contract": name, "expected": address, "found": addresses[name]},
-        )
-
-
-def _has_events(session: Session, address: str) -> bool:
-    return bool(session.scalar(select(exists().where(ChainEvent.contract_address == address))))
+    ).first()
+    if row is None:
+        return
+    name, address = names[row.contract_name], row.contract_address
+    raise WrongChain(
+        f"the books of {network!r} are kept of {name} at {address}, and the deployment has it at {addresses[name]}; "
+        "set deployment to the file of the contracts of these books, or use another database for other contracts",
+        code="other-contracts",
+        details={"contract": name, "expected": address, "found": addresses[name]},
+    )
