@@ -38,7 +38,7 @@ REALM = 'Bearer realm="truetonne"'
 _UNAVAILABLE = {
     "database-down": "the database does not answer",
     "database-busy": "the database is busy",
-    "schema-missing": "the database has no tables yet",
+    "schema-missing": "the database lacks tables of this version",
     "node-down": "the node does not answer",
     "node-slow": "the node does not answer in time",
     "node-limits": "the node limits how much it is asked",

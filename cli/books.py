@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from api.finality import ChainView, chain_view
 from ledger.db import Database, SchemaMissing
+from ledger.errors import DependencyDown
+from ledger.migrations import revisions
 from ledger.settings import Settings
 
 
@@ -59,12 +61,18 @@ def check_schema(database: Database) -> str:
     Raises
     ------
     SchemaMissing
-        If there is none, or another than this version wants.
+        If there is none, or another than this version wants: an older one, or one of a newer version.
     """
     revision = database.current()
     if revision is None:
         raise SchemaMissing(
             f"database {database.place} has no tables yet; run `truetonne db upgrade`"
+        )
+    if not revisions.known(revision):
+        raise SchemaMissing(
+            f"database {database.place} is at revision {revision}, this version knows them up to {database.head()}: "
+            "a newer version upgraded it; use that one, or restore the backup from before the upgrade",
+            code="unknown-revision",
         )
     if revision != database.head():
         raise SchemaMissing(
@@ -73,3 +81,18 @@ def check_schema(database: Database) -> str:
             code="schema-old",
         )
     return revision
+
+
+def refuse_other_schema(database: Database) -> None:
+    """Refuse tables of another version. None at all, or a server that is down, are waited for by who serves.
+
+    Raises
+    ------
+    SchemaMissing
+        If it answers, and has the schema of another version.
+    """
+    try:
+        check_schema(database)
+    except DependencyDown as error:
+        if error.code in ("schema-old", "unknown-revision"):
+            raise

@@ -72,6 +72,7 @@ def _seal_what_is_plain(run: Invocation, database: Database) -> dict[str, int]:
 def current(run: Invocation) -> int:
     """Say which revision the database is at; exit 1 when it is not the one wanted."""
     from ledger.db import Database
+    from ledger.migrations import revisions
 
     database = Database(run.settings.database_url)
     try:
@@ -85,6 +86,8 @@ def current(run: Invocation) -> int:
         "wanted": head,
         "current": revision == head,
     }
-    hint = "" if revision == head else f"; wanted is {head}: run `truetonne db upgrade`"
+    newer = revision is not None and not revisions.known(revision)
+    mend = "a newer version upgraded it, use that one" if newer else "run `truetonne db upgrade`"
+    hint = "" if revision == head else f"; wanted is {head}: {mend}"
     run.output.result(document, f"{database.place} is at {revision or 'no revision'}{hint}")
     return 0 if revision == head else 1

@@ -6,16 +6,22 @@ import json
 import os
 import re
 import subprocess
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sqlalchemy import select
+
 from cli.alone import alone_in
-from ledger.chain.addresses.book import Deployment
+from ledger.chain.addresses.book import DeployedContract, Deployment
+from ledger.chain.addresses.deployment import of_this_version
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.node.client import ChainClient
+from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, TruetonneError, WrongChain
+from ledger.models import SmartContract
 from ledger.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -54,15 +60,34 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
 
 
 def _check_version(settings: Settings, deployment: Deployment) -> None:
-    """Refuse contracts of another version: their functions and events are other ones."""
+    """Refuse contracts of another version, unless the books know that functions, events and errors are the same."""
     for item in deployment.mirrored:
-        if item.source_hash != artifact(item.name).source_hash:
+        if not of_this_version(item) and not _speaks_alike(settings, deployment.network, item):
             raise WrongChain(
                 f"{settings.deployment}: {item.name} of {deployment.network!r} is of another version than "
-                "this program; run ./dev demo --fresh for a new local chain, or deploy and set deployment",
+                "this program, and has other functions, or the books do not know it: go on with the version that "
+                "deployed it, or begin beside it, with another home, database_url and deployment (a demonstration "
+                "that may be lost: ./dev demo --fresh)",
                 code="other-version",
                 details={"contract": item.name, "deployed": item.source_hash},
             )
+
+
+def _speaks_alike(settings: Settings, network: str, item: DeployedContract) -> bool:
+    """Return whether the books have a contract with the interface that this version calls and reads."""
+    with closing(Database(settings.database_url)) as db:
+        if db.current() is None:
+            return False
+        query = select(SmartContract.abi).where(
+            SmartContract.network == network, SmartContract.contract_address == item.address
+        )
+        with db.read() as session:
+            abi = session.scalar(query)
+    return abi is not None and _entries(json.loads(abi)) == _entries(artifact(item.name).abi)
+
+
+def _entries(abi: list[dict[str, Any]]) -> set[str]:
+    return {json.dumps(entry, sort_keys=True) for entry in abi}
 
 
 def deploy(settings: Settings, rpc_url: str, network: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from cli.books import check_schema
 from indexer import Indexer
 from ledger.chain.access import Chain, load_deployment
 from ledger.chain.local.shared import mine_to_finality, node_for
@@ -139,6 +140,7 @@ def flow_on(settings: Settings, rpc_url: str) -> Iterator[Flow]:
     """Open books, contracts and mirror on a node that runs."""
     db = Database(settings.database_url)
     try:
+        check_schema(db)
         chain = Chain.open(settings, db, rpc_url)
         try:
             indexer = Indexer(db, chain.client, chain.deployment, settings.finality)

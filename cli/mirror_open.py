@@ -32,12 +32,13 @@ def opened(settings: Settings) -> Iterator[Opened]:
     ------
     BadInput
         If nothing is deployed, or node and deployment are of two chains, or the contracts do not stand where the
-        deployment file says.
+        deployment file says, or the books are kept of others.
     DependencyDown
         If database or node do not answer.
     """
     from cli.books import open_books
     from ledger.chain.access import load_deployment
+    from ledger.chain.addresses.kept import require_same_contracts
     from ledger.chain.local.shared import node_for
     from ledger.chain.node.client import ChainClient
 
@@ -47,6 +48,8 @@ def opened(settings: Settings) -> Iterator[Opened]:
         try:
             deployment.check(client)
             _check_contracts(deployment, client)
+            with db.read() as session:
+                require_same_contracts(session, deployment.network, deployment.addresses)
             yield Opened(db, client, deployment)
         finally:
             client.close()

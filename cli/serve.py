@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 
 import typer
 
@@ -19,10 +20,14 @@ def serve(run: Invocation) -> None:
     """Serve the API on api_host and api_port until Ctrl-C or SIGTERM."""
     from api.app import create_app
     from api.server import ApiServer
+    from cli.books import refuse_other_schema
     from cli.service import has_started, log_to_stderr, stop_on_signal
+    from ledger.db import Database
 
     log_to_stderr()
     settings = run.settings
+    with closing(Database(settings.database_url)) as database:
+        refuse_other_schema(database)
     stop = stop_on_signal()
     server = ApiServer(create_app(settings), settings.api_host, settings.api_port)
     try:

@@ -31,6 +31,7 @@ from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain.addresses import deployment as contracts_book
 from ledger.chain.addresses import sightings
 from ledger.chain.addresses.book import Deployment
+from ledger.chain.addresses.kept import require_same_contracts
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.wrappers import VppSettlement
 from ledger.chain.node.client import ChainClient
@@ -94,6 +95,7 @@ class Indexer:
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
         self._contracts_stored = False
+        self._contracts_compared = False
         self._unchecked: Unchecked | None = None
         self._limits = limits
 
@@ -226,6 +228,13 @@ class Indexer:
         self._deployment.check(self._client)
         with self._db.read() as session:
             cursor = cursors.load(session, self._deployment.network)
+            if (
+                not self._contracts_compared and self._limits is None
+            ):  # a comparison finds all that differs
+                require_same_contracts(
+                    session, self._deployment.network, self._deployment.addresses
+                )
+                self._contracts_compared = True
         if cursor is None:
             cursor = self._begin()
         expected = (self._deployment.chain_id, self._deployment.genesis_hash)

@@ -28,6 +28,7 @@ from indexer.shadow import Workshop, forget, read_on, take_back
 from indexer.sums import check_log_and_sums
 from indexer.tables import MIRRORED, Mirrored
 from ledger.chain.addresses.book import TOLD, Deployment
+from ledger.chain.addresses.deployment import keep_what_was_stored
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
@@ -176,6 +177,7 @@ def fresh_beside(
     """
     fresh = shop.empty_beside(copy, "fresh")
     read_on(fresh, client, deployment, up_to, min(confirmed, up_to))
+    keep_what_was_stored(fresh, copy, deployment)
     forget(fresh, confirmed)
     return fresh
 
@@ -197,6 +199,7 @@ def _part(
         again.close()
         _whole(shop, copy, client, deployment, report, confirmed)
         return
+    keep_what_was_stored(again, copy, deployment)
     forget(again, confirmed)
     compare_all(copy, again, report)
     _check_beside(copy, client, deployment, report)

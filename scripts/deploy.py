@@ -34,11 +34,13 @@ import json
 import os
 import sys
 import traceback
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
 from eth_utils.crypto import keccak
 
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.keystore import files_of
 from ledger.chain.keys.signers import keystore_password
 from ledger.errors import BadInput, DependencyDown, TruetonneError
@@ -269,6 +271,17 @@ def record(settings: Settings, rpc_url: str) -> None:
     record_rows(database, ChainClient(rpc_url), Deployment.load(settings.deployment))
 
 
+def require_books(settings: Settings, addresses: dict[str, str]) -> None:
+    """Refuse, before anything is sent, contracts beside those that the books are kept of."""
+    from ledger.chain.addresses.kept import require_same_contracts
+    from ledger.db import Database
+
+    with closing(Database(settings.database_url)) as database:
+        if database.current() == database.head():  # else there are no books yet
+            with database.read() as session:
+                require_same_contracts(session, settings.network, addresses)
+
+
 def main() -> None:
     from brownie import accounts, network, project, web3
 
@@ -287,10 +300,15 @@ def main() -> None:
         keys = load_keys(accounts, settings, chain_id)
         plan = make_plan(name, os.environ, chain_id, keys)
         earlier = earlier_contracts(settings.deployment, _hex(web3.eth.get_block(0)["hash"]))
-        content = Deployer(project.get_loaded_projects()[0], web3, plan, earlier).run()
+        deployer = Deployer(project.get_loaded_projects()[0], web3, plan, earlier)
+        recorded = active != "development" or bool(os.environ.get("TRUETONNE_DATABASE_URL"))
+        if recorded:
+            codes = deployer.codes()
+            require_books(settings, {each: codes[each][0].lower() for each in (CREDIT, SETTLEMENT)})
+        content = deployer.run()
         write(settings.deployment, content)
         print(f"written: {settings.deployment}")
-        if active != "development" or os.environ.get("TRUETONNE_DATABASE_URL"):
+        if recorded:
             record(settings, rpc_url)
     except TruetonneError as error:
         end("deploy", error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ledger.chain.addresses.book import Deployment
+from ledger.chain.addresses.kept import require_same_contracts
 from ledger.chain.contracts.wrappers import CarbonCredit, VppSettlement
 from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
 from ledger.chain.keys.signers import Keyring, load_keyring
@@ -41,7 +42,8 @@ class Chain:
         BadInput
             If there is no deployment file, or the keystore cannot be used.
         WrongChain
-            If the node serves another chain than the deployment's, or the contracts are not there.
+            If the node serves another chain than the deployment's, the contracts are not there, or the books are
+            kept of others.
         DependencyDown
             If the node does not answer.
         """
@@ -52,6 +54,8 @@ class Chain:
         try:
             deployment.check(client)
             deployment.check_code(client)
+            with db.read() as session:
+                require_same_contracts(session, deployment.network, deployment.addresses)
         except BaseException:
             client.close()
             raise

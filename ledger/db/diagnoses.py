@@ -26,6 +26,9 @@ _START = "start the server or correct {setting}"
 LOOK = "whether it was committed is not known: look before you do it again"
 _ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
 _UPGRADE = "run `truetonne db upgrade`"
+_OTHER_VERSION = (
+    "the tables are of another version: run `truetonne db upgrade`, and start anew what ran before"
+)
 _GONE = {1053, 1927, 2002, 2003, 2005, 2006, 2013, 2055, galera.NOT_READY, galera.UNDECIDED}
 """The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
 was committed is not known: nobody repeats it but who has seen that it was not, or who may do it twice."""
@@ -64,6 +67,7 @@ _MYSQL = (
         "SET GLOBAL max_allowed_packet = 16777216 (and in its configuration), and try again",
     ),
     ({1146}, NO_TABLE, _UPGRADE),
+    ({1054}, NO_TABLE, _OTHER_VERSION),
     (
         {1044, 1045},
         DOWN,
@@ -160,7 +164,11 @@ def _diagnose_sqlite(error: sqlite3.Error) -> tuple[str, str]:
     for names, kind, advice in _SQLITE:
         if name.startswith(names):
             return kind, advice
-    return (NO_TABLE, _UPGRADE) if "no such table" in str(error) else ("", "")
+    said = str(error)
+    if "no such table" in said:
+        return NO_TABLE, _UPGRADE
+    other = "no such column" in said or "has no column named" in said
+    return (NO_TABLE, _OTHER_VERSION) if other else ("", "")
 
 
 def is_gone(error: DBAPIError | pymysql.err.Error) -> bool:

@@ -18,7 +18,7 @@ class DatabaseBusy(DependencyDown):
 
 
 class SchemaMissing(DependencyDown):
-    """The database answers, but a table is not there."""
+    """The database answers, but a table or a column is not there."""
 
     default_code = "schema-missing"
 

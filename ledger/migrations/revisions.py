@@ -23,7 +23,16 @@ def current(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-@cache
 def head() -> str:
     """Return the newest revision: files are named by their revisions, which are numbers one after the other."""
-    return max(file.name.split("_")[0] for file in _VERSIONS.glob("[0-9]*_*.py"))
+    return max(_all())
+
+
+def known(revision: str) -> bool:
+    """Return whether this version has a revision; it lacks those of newer versions."""
+    return revision in _all()
+
+
+@cache
+def _all() -> frozenset[str]:
+    return frozenset(file.name.split("_")[0] for file in _VERSIONS.glob("[0-9]*_*.py"))

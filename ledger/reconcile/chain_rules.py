@@ -10,7 +10,7 @@ from collections import defaultdict
 from sqlalchemy import ColumnElement, func, select
 from tiny_keccak import keccak256
 
-from ledger.chain.addresses.deployment import expected_row
+from ledger.chain.addresses.deployment import differing, row_name
 from ledger.chain.contracts.events import ZERO_ADDRESS, ZERO_HASH
 from ledger.models import (
     ChainEvent,
@@ -209,17 +209,13 @@ def contracts_deployed(books: Books) -> list[str]:
     for contract in books.deployment.contracts.values():
         header = books.client.block(contract.block)
         assert header is not None  # below the mirror's block, which the node has
-        expected = expected_row(contract, books.deployment.network, block_time(header))
-        row = rows.pop(expected["contract_name"], None)
+        name = row_name(contract.name, books.deployment.network)
+        row = rows.pop(name, None)
         if row is None:
-            found.append(f"smart_contracts {expected['contract_name']}: the row is missing")
+            found.append(f"smart_contracts {name}: the row is missing")
             continue
-        held = [getattr(row, name) for name in expected]
-        found += [
-            f"smart_contracts {row.contract_name}: {name} is not what was deployed"
-            for name, mine, theirs in zip(expected, held, expected.values(), strict=True)
-            if mine != theirs
-        ]
+        wrong = differing(row, contract, books.deployment.network, block_time(header))
+        found += [f"smart_contracts {name}: {column} is not what was deployed" for column in wrong]
         if row.status.value == "deprecated":
             found.append(f"smart_contracts {row.contract_name}: deprecated, but in use")
         code = books.client.code(contract.address, books.block)

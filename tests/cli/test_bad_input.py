@@ -409,6 +409,24 @@ def test_a_local_chain_that_stayed_behind(park: Program, words: tuple[str, ...])
     assert not list(park.folder.glob("**/anvil.log")), "a node was started for nothing"
 
 
+def test_a_local_chain_whose_deployment_file_is_lost(park: Program) -> None:
+    """It was said to be elsewhere, and to be thrown away, though all of it was there but this file."""
+    home = park.folder / ".truetonne"
+    with sqlite3.connect(home / "truetonne.db") as link:
+        link.execute(
+            "INSERT INTO chain_cursor (network, chain_id, genesis_hash, block_number, block_hash, "
+            "final_number, updated_at) VALUES ('local', 31337, ?, 7, ?, 5, '2026-01-01 00:00:00')",
+            ("0x" + "1" * 64, "0x" + "2" * 64),
+        )
+    moved = park("index", "run", "--until", "head", "--json").json()["error"]
+    folder = park.folder / moved["expected"]
+    folder.mkdir()
+    (folder / "state.json").write_text("{}")
+    lost = park("index", "run", "--until", "head", "--json").json()["error"]
+    assert (moved["code"], lost["code"]) == ("chain-moved", "not-deployed")
+    assert "truetonne chain deploy" in lost["message"] and "fresh" not in lost["message"]
+
+
 class _OtherChain(BaseHTTPRequestHandler):
     """A node of chain 1, as far as a client asks before it finds out."""
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from cli.alone import alone_in
 from cli.command import Invocation
 from cli.demo.steps import run_demo
 from cli.deploying import deploy, ensure_deployed, verify
 from cli.output import Output
+from indexer import Indexer
+from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT
+from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, WrongChain
+from ledger.models import SmartContract
 from ledger.settings import load_settings
 from tests.cli.conftest import Program
 from tests.support.mirror import running_chain
@@ -39,6 +45,29 @@ def test_contracts_of_another_version_are_refused(tmp_path: Path) -> None:
             ensure_deployed(settings, url)
     assert refused.value.code == "other-version"
     assert CREDIT in refused.value.message
+
+
+def test_contracts_of_other_sources_that_speak_alike_are_used(tmp_path: Path) -> None:
+    """A local chain of before was refused by `up` and `chain deploy`, and used by everything else."""
+    path = tmp_path / "local.json"
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    with running_chain() as chain, closing(Database(url)) as books:
+        book = json.loads(chain.deployment_text())
+        books.upgrade()
+        Indexer(books, chain.client, chain.deployment).run_until("head")
+        book["contracts"][CREDIT]["source_hash"] = "0x" + "11" * 32
+        path.write_text(json.dumps(book))
+        given = {"TRUETONNE_DEPLOYMENT": str(path), "TRUETONNE_DATABASE_URL": url}
+        settings = load_settings(None, given)
+        assert ensure_deployed(settings, chain.client.rpc_url) is False
+
+        here = SmartContract.contract_address == chain.deployment.credit.address
+        less = json.dumps(artifact(CREDIT).abi[:-1])
+        with books.write() as session:
+            session.execute(update(SmartContract).where(here).values(abi=less))
+        with pytest.raises(WrongChain, match="has other functions") as refused:
+            ensure_deployed(settings, chain.client.rpc_url)
+    assert refused.value.code == "other-version"
 
 
 def test_of_two_that_deploy_at_once_the_second_waits(

@@ -24,6 +24,7 @@ from ledger.db.deferring import deferred_foreign_keys
 from ledger.db.grants import Account
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
+from ledger.models import ChainAttempt
 from ledger.models.devices import DeviceType
 from ledger.models.sending import ChainNonceLane
 from ledger.models.system import SystemConfig
@@ -583,6 +584,18 @@ def test_a_missing_schema_says_how_to_make_it(new_url: str) -> None:
     assert database.current() is None
     with pytest.raises(SchemaMissing, match="truetonne db upgrade"), database.read() as session:
         session.scalars(select(DeviceType)).all()
+    database.close()
+
+
+def test_a_missing_column_says_that_the_tables_are_of_another_version(new_url: str) -> None:
+    """It came as a server that does not answer, or as an internal error."""
+    database = Database(new_url)
+    database.upgrade("0014")
+    said = "of another version: run `truetonne db upgrade`"
+    with pytest.raises(SchemaMissing, match=said), database.read() as session:
+        session.scalars(select(ChainAttempt.nonce)).all()  # of revision 0017
+    with pytest.raises(SchemaMissing, match=said), database.write() as session:
+        session.execute(text("INSERT INTO chain_attempts (nonce) VALUES (1)"))
     database.close()
 
 

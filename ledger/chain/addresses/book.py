@@ -126,6 +126,11 @@ class Deployment:
         """The contracts that the mirror follows."""
         return (self.credit, self.settlement)
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where the contracts are that the mirror follows, by name."""
+        return {item.name: item.address for item in self.mirrored}
+
     def account(self, role: str) -> str:
         """Return the address that holds a role.
 

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from tiny_keccak import keccak256
 
 from ledger.chain.addresses.book import DeployedContract, Deployment
 from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.abi_values import encoded
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown
@@ -74,16 +76,79 @@ def mark_verified(session: Session, deployment: Deployment, names: Sequence[str]
 def expected_row(
     contract: DeployedContract, network: str, deployed_at: datetime
 ) -> Mapping[str, Any]:
-    """Return what the row of a contract in use says; ``status`` aside, which verification changes."""
+    """Return what the row of a contract in use says; ``status`` aside, which verification changes.
+
+    Of a contract of another version it is the interface by which this one reads it, and no bytecode.
+    """
     compiled = artifact(contract.name)
     return {
         "contract_name": row_name(contract.name, network),
         "contract_address": contract.address,
         "abi": json.dumps(compiled.abi, separators=(",", ":")),
-        "bytecode": compiled.bytecode,
+        "bytecode": compiled.bytecode if of_this_version(contract) else None,
         "network": network,
         "deployed_at": deployed_at,
     }
+
+
+def of_this_version(contract: DeployedContract) -> bool:
+    """Return whether a contract was compiled from the sources of this version."""
+    return contract.source_hash == artifact(contract.name).source_hash
+
+
+def differing(
+    row: SmartContract, contract: DeployedContract, network: str, deployed_at: datetime
+) -> list[str]:
+    """Return the columns of a row in use that are not what was deployed.
+
+    The version that deployed a contract stored its interface and its bytecode. Of those a later version of other
+    sources can prove the bytecode, and the interface not at all.
+    """
+    expected = dict(expected_row(contract, network, deployed_at))
+    if not of_this_version(contract):
+        expected["abi"] = row.abi
+        if _made(contract, row.abi, row.bytecode):
+            expected["bytecode"] = row.bytecode
+    return [name for name, value in expected.items() if getattr(row, name) != value]
+
+
+def keep_what_was_stored(mirror: Database, books: Database, deployment: Deployment) -> None:
+    """Give a mirror that was made anew what the books have of contracts of another version, where it is theirs."""
+    others = [item for item in deployment.contracts.values() if not of_this_version(item)]
+    if not others:
+        return
+    with books.read() as session:
+        rows = {row.contract_name: row for row in session.scalars(select(SmartContract))}
+    with mirror.write() as session:
+        for item in others:
+            row = rows.get(row_name(item.name, deployment.network))
+            if row is None or row.contract_address != item.address:
+                continue
+            kept = {"abi": row.abi}
+            if _made(item, row.abi, row.bytecode):
+                kept["bytecode"] = str(row.bytecode)
+            session.execute(
+                update(SmartContract)
+                .where(SmartContract.contract_name == row.contract_name)
+                .values(kept)
+                .execution_options(synchronize_session=False)
+            )
+
+
+def _made(contract: DeployedContract, abi: str, bytecode: str | None) -> bool:
+    """Return whether a bytecode, with the arguments of the deployment file, is the code that deployed a contract."""
+    try:
+        types = [
+            str(argument["type"])
+            for entry in json.loads(abi)
+            if entry["type"] == "constructor"
+            for argument in entry["inputs"]
+        ]
+        arguments = encoded(types, list(contract.constructor.values()))
+        code = bytes.fromhex(str(bytecode).removeprefix("0x"))
+    except Exception:  # altered rows fail in many ways, and eth_abi has as many kinds of errors
+        return False
+    return "0x" + keccak256(code + arguments).hex() == contract.init_code_hash.lower()
 
 
 def _record(session: Session, deployment: Deployment, times: Mapping[str, datetime]) -> int:

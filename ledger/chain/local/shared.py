@@ -149,6 +149,8 @@ def check_chain_is_here(settings: Settings, db: Database) -> None:
     folder = settings.chain_folder
     if not settings.local_chain or settings.deployment.exists():
         return
+    if (folder / "state.json").exists():
+        return  # the chain is here, and its deployment file is not: to deploy again writes that
     try:
         with db.read() as session:
             known = session.get(ChainCursor, settings.network) is not None

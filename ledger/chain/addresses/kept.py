@@ -1,0 +1,54 @@
+"""Whether the contracts of a deployment are those that the books are kept of.
+
+A mirror holds one credit contract and one settlement. With another pair in the file it would go on from where it is:
+the old balances would stand beside the new events, and nothing would say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from ledger.chain.addresses.deployment import row_name
+from ledger.errors import WrongChain
+from ledger.models import ChainEvent, SmartContract
+from ledger.models.blockchain import ContractStatus
+
+
+def require_same_contracts(session: Session, network: str, addresses: Mapping[str, str]) -> None:
+    """Refuse other contracts than those whose events the books hold.
+
+    A row that was altered has an address without events: that is for ``index verify`` to find and for ``index reindex``
+    to mend.
+
+    Parameters
+    ----------
+    addresses
+        Where the mirrored contracts are, by name; lower-case text.
+
+    Raises
+    ------
+    WrongChain
+        If one of them is in the books at another address.
+    """
+    names = {row_name(name, network): name for name in addresses}
+    has_events = exists().where(ChainEvent.contract_address == SmartContract.contract_address)
+    row = session.execute(
+        select(SmartContract.contract_name, SmartContract.contract_address).where(
+            SmartContract.contract_name.in_(list(names)),
+            SmartContract.status != ContractStatus.DEPRECATED,
+            SmartContract.contract_address.not_in(list(addresses.values())),
+            has_events,
+        )
+    ).first()
+    if row is None:
+        return
+    name, address = names[row.contract_name], row.contract_address
+    raise WrongChain(
+        f"the books of {network!r} are kept of {name} at {address}, and the deployment has it at {addresses[name]}; "
+        "set deployment to the file of the contracts of these books, or use another database for other contracts",
+        code="other-contracts",
+        details={"contract": name, "expected": address, "found": addresses[name]},
+    )
