@@ -142,6 +142,11 @@ def test_certificates_with_time_in_common_take_together_what_there_is() -> None:
     # Half of the two slots, and then an amount of what is left of them, and of a third.
     half = Record("GO", "3", 0, 2 * SLOT_S, share="0.5")
     assert taken(half, Record("GEC", "1", 0, 3 * SLOT_S, energy_mwh="1")) == [10, 20]
+    # In order of time, however they are listed: the first two slots are one's alone, the last two the other's.
+    early = Record("GEC", "1", 0, 4 * SLOT_S, energy_mwh="0.020")
+    late = Record("GEC", "2", 2 * SLOT_S, 6 * SLOT_S, energy_mwh="0.040")
+    assert taken(early, late) == [20, 40]
+    assert taken(late, early) == [40, 20]
 
 
 # ---------------------------------------------------------------------- from files alone

@@ -366,6 +366,20 @@ def test_a_claim_whose_database_went_away_is_not_waited_for(
     assert claim() == b"done"
 
 
+@pytest.mark.parametrize(("whole_h", "idle_h", "hours"), [(12, 1, 1), (1, 12, 1)])
+def test_a_session_that_nobody_uses_ends_by_the_shorter_time(
+    sqlite_db: Database, whole_h: int, idle_h: int, hours: int
+) -> None:
+    user = add(sqlite_db, "otto")
+    lifetime = Lifetime(timedelta(hours=whole_h), timedelta(hours=idle_h))
+    end = NOW + timedelta(hours=hours)
+    with sqlite_db.write() as session:
+        token, _ = sessions.begin(session, user.id, "agent", lifetime, HOUSE, NOW)
+    with sqlite_db.read() as session:
+        assert sessions.find(session, token, end - timedelta(seconds=1)) is not None
+        assert sessions.find(session, token, end) is None
+
+
 def test_what_is_kept_for_a_time_only(db: Database) -> None:
     user = add(db, "otto")
     for age in (timedelta(days=1), timedelta(days=31)):

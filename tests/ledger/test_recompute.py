@@ -602,6 +602,7 @@ def test_the_file_has_one_spelling(tmp_path: Path) -> None:
         ((HEADER + "\nB,0,600,1,100,1").encode(), "line 2: the line is not ended"),
         ((HEADER + "\nB,00,600,1,100,1\n").encode(), "line 2: column start_s: '00'"),
         ((HEADER + "\nB,0,+600,1,100,1\n").encode(), "line 2: column end_s: '+600'"),
+        ((HEADER + f"\nB,0,1{'0' * 18},1,100,1\n").encode(), "line 2: column end_s: '1000"),
         ((HEADER + "\nB,0,600,1.0,100,1\n").encode(), "line 2: column kind: '1.0'"),
         ((HEADER + "\nB,0,600,1,,1\n").encode(), "line 2: column quality: ''"),
         ((HEADER + '\n"B",0,600,1,100,1\n').encode(), "line 2: a cell is not in its one spelling"),
