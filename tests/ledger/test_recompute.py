@@ -530,6 +530,10 @@ def test_a_mutant_names_its_line() -> None:
     assert "readings[line 7, A, east, 1970-01-01T00:20:00Z].kind" in paths(
         run(MANIFEST, change(5, 3, "2"))
     )
+    beside = change(5, 1, "1201")
+    found = {each.path: each.recomputed for each in run(MANIFEST, beside).differences}
+    name = "readings[line 7, A, east, 1970-01-01T00:20:01Z].start_s"
+    assert found[name] == "on the grid of 10 minutes from midnight in UTC"
     doubled = [*LINES[:8], LINES[7], *LINES[8:]]
     assert any("[line 9, " in name for name in paths(run(MANIFEST, doubled)))
     moved = [LINES[0], *BODY[:9], BODY[10], BODY[9], *BODY[11:]]
