@@ -327,6 +327,39 @@ def test_a_claim_is_one_runs(db: Database) -> None:
     assert isinstance(claim(at=NOW + timedelta(hours=25)), idempotency.Claim)
 
 
+@pytest.mark.parametrize("ending", ["under way", "answered", "given up"])
+def test_whoever_claims_a_moment_later_learns_how_it_stands(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """Both found that nobody had used the key."""
+    db, run = sqlite_db, Database.run
+
+    def claim() -> object:
+        return idempotency.claim(db, "user 1", "POST /x", "k" * 16, b"body", NOW)
+
+    def slower(self: Database, work: Any, **options: Any) -> None:
+        monkeypatch.setattr(Database, "run", run)
+        faster = claim()
+        assert isinstance(faster, idempotency.Claim)
+        try:
+            run(self, work, **options)
+        finally:
+            if ending == "answered":
+                with db.write() as session:
+                    idempotency.answered(session, faster, b"done")
+            elif ending == "given up":
+                idempotency.released(db, faster)
+
+    monkeypatch.setattr(Database, "run", slower)
+    if ending == "answered":
+        assert claim() == b"done"
+        return
+    with pytest.raises(idempotency.StillRunning):
+        claim()
+    if ending == "given up":
+        assert isinstance(claim(), idempotency.Claim)
+
+
 @pytest.mark.parametrize("committed", [True, False])
 def test_a_claim_whose_database_went_away_is_not_waited_for(
     sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, committed: bool
