@@ -63,6 +63,9 @@ def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
     assert batch.nets == {PLANT: 190, BUYER: -190}
     assert batch.escrow == {PLANT: 0, BUYER: 190}
     assert (batch.missing, found.left_out, batch.cost.refusal) == ((), (), None)
+    # Two transactions, each of 21,000 gas at least.
+    assert batch.cost.finalize_gas > 21_000
+    assert batch.cost.gas is not None and batch.cost.gas > batch.cost.finalize_gas + 21_000
 
 
 def test_money_is_promised_once(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
