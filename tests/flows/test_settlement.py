@@ -273,6 +273,7 @@ def test_a_proposal_that_fails_in_a_block_frees_its_trades(funded: Park) -> None
     assert receipt is not None and receipt.status == 0
     (batch,) = funded.rows(VppSettlementBatch)
     assert (batch.state.value, batch.error) == ("failed", "EnforcedPause()")
+    assert funded.intent(batch.batch_key).error == "EnforcedPause()"
     assert funded.count(VppSettlementItem) == 0
     funded.node.act("admin", SETTLEMENT, "unpause", [])
     settle(funded)
