@@ -205,6 +205,16 @@ def test_the_client_behind_proxies(
     assert found.sql("SELECT ip_address FROM sign_in_attempts") == [(client,)]
 
 
+def test_whoever_comes_from_no_address_is_nobodys_proxy(tmp_path: Path, url: str) -> None:
+    """A server that listens on a socket of the machine does not say where a request comes from."""
+    found = house(tmp_path, url, trusted_proxies="10.0.0.1")
+    body = {"username": "nobody", "password": "not a password"}
+    behind = TestClient(found.app, client=None)  # type: ignore[arg-type]
+    headers = {"X-Forwarded-For": "198.51.100.9"}
+    assert behind.post("/v1/sessions", json=body, headers=headers).status_code == 401
+    assert found.sql("SELECT ip_address FROM sign_in_attempts") == [("unknown",)]
+
+
 def test_a_cookie_is_secure_when_the_proxy_had_tls(tmp_path: Path, url: str) -> None:
     found = house(tmp_path, url, trusted_proxies="10.0.0.1")
     found.add("anna")

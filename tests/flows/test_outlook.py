@@ -26,7 +26,7 @@ from ledger.settlement.batches import plan_batches, plan_round, release, submit_
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
-from tests.support.chain import PARTIES, WINDOW_S
+from tests.support.chain import PARTIES, WINDOW_S, wait_for
 from tests.support.park import MARKET, Park
 
 SHORT_ON_MARIADB = ("test_a_preview_says_who_cannot_pay_and_keeps_nothing",)
@@ -78,8 +78,12 @@ def test_money_is_promised_once(park: Park, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(plan_batches(park.chain)) == 2
     assert plan_batches(park.chain) == []  # what is promised is not promised again
     assert [item.stored for item in preview(park.chain).batches] == [True] * 2
-    assert len(submit_planned(park.chain)) == 2
+    first, _ = submit_planned(park.chain)
     assert states(park) == ["planned", "planned"]
+    # What was foreseen for the first is its proposal, and its finalisation: no transaction is under 21,000 gas.
+    cost, used = found.batches[0].cost, wait_for(park.node.client, first).gas_used
+    assert cost.gas is not None and cost.finalize_gas > 21_000
+    assert abs(cost.gas - cost.finalize_gas - used) < 21_000
 
 
 def flow_of(park: Park) -> Flow:

@@ -12,7 +12,7 @@ import pytest
 from cli.credits_issue import issued_by, would
 from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
-from ledger.chain.sending import intents
+from ledger.chain.sending import adoption, intents
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import DependencyDown, Refused
 from ledger.holdings import details_of, holding_of, plan_retirement, plan_transfer
@@ -41,7 +41,7 @@ from tests.support.chain import PARTIES, SITE_CODE
 from tests.support.copied import back_up
 from tests.support.forms import rest
 from tests.support.park import PROJECT, Park
-from tests.support.sending import automine, sent
+from tests.support.sending import automine, plan, sent
 
 SHORT_ON_MARIADB = (
     "test_a_settlement_from_any_backup",
@@ -467,6 +467,23 @@ def test_a_transfer_that_was_planned(both: Park, read: bool) -> None:
     if read:
         both.mirror.run_until("head")
     transferred_once(both, key, tx_hash)
+
+
+def test_a_call_without_a_key_is_ours_by_its_account_and_its_arguments(park: Park) -> None:
+    ours, others = ([PARTIES["spare"], allowed] for allowed in (True, False))
+    key = plan(park, "setApprovalForAll", ours, "buyer", CREDIT)
+
+    def found() -> str | None:
+        park.mirror.run_until("head")
+        with park.db.read() as session:
+            mark = adoption.in_mirror(session, session.get_one(ChainIntent, key), calls_above=0)
+        return mark.tx_hash if mark else None
+
+    for party, arguments in (("owner", ours), ("buyer", others)):
+        park.node.act(party, CREDIT, "setApprovalForAll", arguments)
+        assert found() is None
+    sent_elsewhere = park.node.act("buyer", CREDIT, "setApprovalForAll", ours)
+    assert found() == sent_elsewhere.tx_hash
 
 
 @pytest.mark.parametrize("read", rest([False, True]), ids=["mirror behind", "mirror first"])

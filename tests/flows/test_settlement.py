@@ -14,6 +14,7 @@ from indexer import Indexer
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.transports.opening import open_transport
+from ledger.chain.sending.marks import mark_of
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.models import (
@@ -189,6 +190,11 @@ def test_many_trades_are_many_batches_in_order(
     assert (states(funded), statuses(funded)) == (["finalized"] * 3, ["executed"] * 5)
     assert [row.chain_batch_id for row in funded.rows(VppSettlementBatch)] == [1, 2, 3]
     assert balances(funded) == {PLANT: 5_00, BUYER: 95_00}
+    for item in planned:  # books that forgot the sending would find each by its own key
+        with funded.db.read() as session:
+            intent = session.get_one(ChainIntent, item.key)
+            mark = mark_of(session, intent)
+            assert mark is not None and mark.tx_hash == intent.tx_hash
 
 
 def test_a_proposal_takes_no_more_accounts_than_the_contract() -> None:
@@ -273,6 +279,7 @@ def test_a_proposal_that_fails_in_a_block_frees_its_trades(funded: Park) -> None
     assert receipt is not None and receipt.status == 0
     (batch,) = funded.rows(VppSettlementBatch)
     assert (batch.state.value, batch.error) == ("failed", "EnforcedPause()")
+    assert funded.intent(batch.batch_key).error == "EnforcedPause()"
     assert funded.count(VppSettlementItem) == 0
     funded.node.act("admin", SETTLEMENT, "unpause", [])
     settle(funded)

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-from indexer import Indexer, finality
+from indexer import Indexer, checks, finality
+from indexer.checks import Unchecked
 from indexer.reindex import reindex
 from indexer.reorg import REWINDS
 from indexer.verify import verify
@@ -317,6 +318,18 @@ def test_every_mirrored_table_is_rewound() -> None:
         "chain_inclusions",
     }  # ledger.chain.sending.transactions.rewind
     assert {name for name in names - known if name not in text} == set()
+
+
+@pytest.mark.parametrize(("believed", "left"), [(None, None), (6, 6), (7, 7), (9, 7)])
+def test_nothing_more_was_believed_after_a_rewind_than_before(
+    sqlite_db: Database, believed: int | None, left: int | None
+) -> None:
+    with sqlite_db.write() as session:
+        for network, number in (("local", believed), ("other", 9)):
+            checks.store(session, network, Unchecked(number, "no such method"))
+        checks.take_back(session, "local", 7)
+        assert checks.load(session, "local") == Unchecked(left, "no such method")
+        assert checks.load(session, "other") == Unchecked(9, "no such method")
 
 
 def _owner() -> str:

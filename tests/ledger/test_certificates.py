@@ -142,6 +142,13 @@ def test_certificates_with_time_in_common_take_together_what_there_is() -> None:
     # Half of the two slots, and then an amount of what is left of them, and of a third.
     half = Record("GO", "3", 0, 2 * SLOT_S, share="0.5")
     assert taken(half, Record("GEC", "1", 0, 3 * SLOT_S, energy_mwh="1")) == [10, 20]
+    # An amount takes nothing that another one took.
+    assert taken(first, Record("GEC", "2", 0, 4 * SLOT_S, energy_mwh="0.020")) == [30, 10]
+    # In order of time, however they are listed: what is one's alone comes first, and the slot of both is the other's.
+    early = Record("GEC", "1", SLOT_S, 4 * SLOT_S, energy_mwh="0.010")
+    late = Record("GEC", "2", 3 * SLOT_S, 5 * SLOT_S, energy_mwh="0.040")
+    assert taken(early, late) == [10, 20]
+    assert taken(late, early) == [20, 10]
 
 
 # ---------------------------------------------------------------------- from files alone

@@ -339,6 +339,39 @@ def test_a_claim_is_one_runs(db: Database) -> None:
     assert isinstance(claim(at=NOW + timedelta(hours=25)), idempotency.Claim)
 
 
+@pytest.mark.parametrize("ending", ["under way", "answered", "given up"])
+def test_whoever_claims_a_moment_later_learns_how_it_stands(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """Both found that nobody had used the key."""
+    db, run = sqlite_db, Database.run
+
+    def claim() -> object:
+        return idempotency.claim(db, "user 1", "POST /x", "k" * 16, b"body", NOW)
+
+    def slower(self: Database, work: Any, **options: Any) -> None:
+        monkeypatch.setattr(Database, "run", run)
+        faster = claim()
+        assert isinstance(faster, idempotency.Claim)
+        try:
+            run(self, work, **options)
+        finally:
+            if ending == "answered":
+                with db.write() as session:
+                    idempotency.answered(session, faster, b"done")
+            elif ending == "given up":
+                idempotency.released(db, faster)
+
+    monkeypatch.setattr(Database, "run", slower)
+    if ending == "answered":
+        assert claim() == b"done"
+        return
+    with pytest.raises(idempotency.StillRunning):
+        claim()
+    if ending == "given up":
+        assert isinstance(claim(), idempotency.Claim)
+
+
 @pytest.mark.parametrize("committed", [True, False])
 def test_a_claim_whose_database_went_away_is_not_waited_for(
     sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, committed: bool
@@ -376,6 +409,20 @@ def test_a_claim_whose_database_went_away_is_not_waited_for(
     with db.write() as session:
         idempotency.answered(session, second, b"done")
     assert claim() == b"done"
+
+
+@pytest.mark.parametrize(("whole_h", "idle_h", "hours"), [(12, 1, 1), (1, 12, 1)])
+def test_a_session_that_nobody_uses_ends_by_the_shorter_time(
+    sqlite_db: Database, whole_h: int, idle_h: int, hours: int
+) -> None:
+    user = add(sqlite_db, "otto")
+    lifetime = Lifetime(timedelta(hours=whole_h), timedelta(hours=idle_h))
+    end = NOW + timedelta(hours=hours)
+    with sqlite_db.write() as session:
+        token, _ = sessions.begin(session, user.id, "agent", lifetime, HOUSE, NOW)
+    with sqlite_db.read() as session:
+        assert sessions.find(session, token, end - timedelta(seconds=1)) is not None
+        assert sessions.find(session, token, end) is None
 
 
 def test_what_is_kept_for_a_time_only(db: Database) -> None:

@@ -530,6 +530,10 @@ def test_a_mutant_names_its_line() -> None:
     assert "readings[line 7, A, east, 1970-01-01T00:20:00Z].kind" in paths(
         run(MANIFEST, change(5, 3, "2"))
     )
+    beside = change(5, 1, "1201")
+    found = {each.path: each.recomputed for each in run(MANIFEST, beside).differences}
+    name = "readings[line 7, A, east, 1970-01-01T00:20:01Z].start_s"
+    assert found[name] == "on the grid of 10 minutes from midnight in UTC"
     doubled = [*LINES[:8], LINES[7], *LINES[8:]]
     assert any("[line 9, " in name for name in paths(run(MANIFEST, doubled)))
     moved = [LINES[0], *BODY[:9], BODY[10], BODY[9], *BODY[11:]]
@@ -602,6 +606,7 @@ def test_the_file_has_one_spelling(tmp_path: Path) -> None:
         ((HEADER + "\nB,0,600,1,100,1").encode(), "line 2: the line is not ended"),
         ((HEADER + "\nB,00,600,1,100,1\n").encode(), "line 2: column start_s: '00'"),
         ((HEADER + "\nB,0,+600,1,100,1\n").encode(), "line 2: column end_s: '+600'"),
+        ((HEADER + f"\nB,0,1{'0' * 18},1,100,1\n").encode(), "line 2: column end_s: '1000"),
         ((HEADER + "\nB,0,600,1.0,100,1\n").encode(), "line 2: column kind: '1.0'"),
         ((HEADER + "\nB,0,600,1,,1\n").encode(), "line 2: column quality: ''"),
         ((HEADER + '\n"B",0,600,1,100,1\n').encode(), "line 2: a cell is not in its one spelling"),

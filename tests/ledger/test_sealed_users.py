@@ -102,6 +102,13 @@ def test_the_books_have_no_address_and_no_profile_that_anybody_can_read(
         row = users.get(session, number)
         assert users.profile_of(sealer, row) == {"language": "zh", "theme": "dunkel"}
         assert len(row.email) <= 100 and row.email.startswith("b1:")
+    with db.write() as session:
+        row = users.get(session, number)
+        users.set_profile(session, sealer, row, None, HOUSE)
+        assert (row.profile, users.profile_of(sealer, row)) == (None, None)
+        told = select(AuditLog.new_values).where(AuditLog.action == "users.profile")
+        said = session.scalars(told.order_by(AuditLog.id)).all()
+    assert said == [{"profile": "kept"}, {"profile": "removed"}]
 
 
 def test_an_address_is_taken_once_however_it_is_written(db: Database, key_file: Path) -> None:

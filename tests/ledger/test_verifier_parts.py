@@ -13,6 +13,7 @@ from trie import HexaryTrie
 from ledger.proofs import tries
 from ledger.proofs.verifier import ProofError, rlp
 from ledger.proofs.verifier.curve import N, recover
+from ledger.proofs.verifier.ledger import EVENTS, read_event
 from ledger.proofs.verifier.trie import EMPTY_ROOT, keccak256, lookup
 from tests.support.forms import times
 
@@ -68,6 +69,13 @@ def test_a_bomb_of_lists_is_refused(data: bytes) -> None:
 def test_a_number_has_one_spelling(item: Any) -> None:
     with pytest.raises(ProofError):
         rlp.number_of(item)
+
+
+@pytest.mark.parametrize("item", [b"\1" * 31, b"\1" * 33, b"", []])
+def test_a_hash_has_32_bytes(item: Any) -> None:
+    assert rlp.bytes_of(b"\1" * 32, 32) == b"\1" * 32
+    with pytest.raises(ProofError, match="32 bytes are expected"):
+        rlp.bytes_of(item, 32)
 
 
 # ----------------------------------------------------------------------- trie
@@ -161,6 +169,33 @@ def test_a_node_has_one_form(node: Any, message: str) -> None:
     data = rlp.encode(node)
     with pytest.raises(ProofError, match=message):
         lookup(keccak256(data), b"\xab", [data])
+
+
+def test_nothing_stands_under_a_key_that_goes_on_where_a_leaf_ends() -> None:
+    """Though the leaf's digits begin the key: else it would be the value of any longer key."""
+    leaf = rlp.encode([b"\x20\xab", b"value"])
+    for key, value in ((b"\xab", b"value"), (b"\xab\xcd", b"")):
+        nodes = [other_rlp.decode(leaf)]
+        assert HexaryTrie.get_from_proof(keccak256(leaf), key, nodes) == value
+        assert lookup(keccak256(leaf), key, [leaf]) == value
+
+
+# ------------------------------------------------------------------ events
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_a_log_is_the_event_that_it_is_shown_as(name: str) -> None:
+    """The contract leaves others with as many topics, such as ERC-1155's TransferSingle."""
+    transfer = keccak256(b"TransferSingle(address,address,address,uint256,uint256)")
+    (other,) = EVENTS.keys() - {name}
+    data = bytes(32 * 17)
+    for topic in (transfer, EVENTS[other]):
+        with pytest.raises(ProofError, match="another event"):
+            read_event(name, [topic, *[bytes(32)] * 3], data)
+    for topics in (1, 2, 4):
+        with pytest.raises(ProofError, match="another event"):
+            read_event(name, [EVENTS[name], *[bytes(32)] * topics], data)
+    assert read_event(name, [EVENTS[name], *[bytes(32)] * 3], data)["amount"] == 0
 
 
 # ------------------------------------------------------------------ signature

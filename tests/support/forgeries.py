@@ -164,6 +164,15 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "an empty manifest": (put("manifest", value=""), "its hash"),
     "a reading that was more": (put("readings", "rows", 0, 5, value="61"), "no such proof"),
     "another text of a number": (put("readings", "rows", 0, 7, value="60.0"), "no such proof"),
+    # Numbers are hashed as 256 bits: these have the leaf of the true ones.
+    "digits that are too small": (
+        put("readings", "rows", 0, 5, value=lambda digits: str(int(digits) - 2**256)),
+        "5] is not what the format wants there",
+    ),
+    "digits that are too large": (
+        put("readings", "rows", 0, 5, value=lambda digits: str(int(digits) + 2**256)),
+        "5] is not what the format wants there",
+    ),
     "an excluded reading that counts": (put("readings", "rows", 0, 4, value=301), "no such proof"),
     "a reading of long ago": (put("readings", "rows", 0, 1, value=1), "outside of the period"),
     "a reading of another hour": (
