@@ -98,11 +98,14 @@ class Manifest:
     """Where its binary logs end; that of a copy is its moment."""
     tables: Mapping[str, TableCheck] | None = None
     number: int = 0
-    """Counts the items of a folder as they are kept; 0: by a version that did not count."""
+    """Counts the items of a folder in the order of their moments; two that were made at once may share one.
+
+    0: by a version that did not count.
+    """
 
     @property
     def turn(self) -> tuple[int, datetime, str]:
-        """What sorts items as they were kept, though the clock was set back between them."""
+        """What sorts items in the order of their moments, though the clock was set back between them."""
         return self.number, self.at, self.id
 
     @property

@@ -73,6 +73,8 @@ def take(
     with store.making(kind, now) as making:
         lsn, end = _copy(db.url, making, command, facts["datadir"], parent)
         with db.server() as link, tools.login(db.url) as entry:
+            # Before the moment: the log that others keep while this copy is made goes beyond it, and counts as later.
+            number = store.next_number()
             moment = _snapshot(link)
             at = utc_now()
             tables = mariadb_tables(link, db.url.database or "")
@@ -94,6 +96,7 @@ def take(
             start=end,
             stop=moment,
             tables=tables,
+            number=number,
         )
         return store.finish(making, manifest)
 
@@ -187,6 +190,7 @@ def follow(
                 parts=tuple(making.parts),
                 start=start,
                 stop=stop,
+                number=store.next_number(),
             )
             return store.finish(making, manifest)
 

@@ -83,7 +83,7 @@ def plan(items: Sequence[Manifest], wanted: Wanted) -> RestorePlan:
 
 
 def of_source(items: Sequence[Manifest], source: str, *kinds: Kind) -> list[Manifest]:
-    """Return the items of one database and some kinds, in the order in which they were kept."""
+    """Return the items of one database and some kinds, in the order of their moments."""
     found = [item for item in items if item.source == source and item.kind in kinds]
     return sorted(found, key=lambda item: item.turn)
 
@@ -109,7 +109,7 @@ def walk(logs: Sequence[Manifest], copy: Manifest) -> list[Manifest]:
 
 
 def _follows(log: Manifest, copy: Manifest) -> bool:
-    """Return whether a binary log was kept after a copy, or belongs to its moment."""
+    """Return whether a binary log goes beyond a copy's moment, or belongs to it."""
     return (log.number, log.at) >= (copy.number, copy.at)
 
 

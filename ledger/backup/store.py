@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -102,10 +102,12 @@ class Store:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
+    def next_number(self) -> int:
+        """Return the number of an item whose moment is now; what is kept from now on has this one or a higher one."""
+        return 1 + max((item.number for item in self.sound()[0]), default=0)
+
     def finish(self, making: Making, manifest: Manifest) -> Manifest:
-        """Write the manifest of an item, with its number in the folder, and give the item its name."""
-        number = 1 + max((item.number for item in self.sound()[0]), default=0)
-        manifest = replace(manifest, number=number)
+        """Write the manifest of an item, and give the item its name."""
         with (making.folder / MANIFEST).open("xb") as file:
             file.write(manifest.signed(self.sealer))
             _to_disk(file)

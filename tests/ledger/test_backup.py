@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from cli.main import run
+from ledger.backup import mariadb
 from ledger.backup.binlog import statements
 from ledger.backup.drill import Finding, drill, last_report
 from ledger.backup.manifest import Kind, Manifest
@@ -28,7 +29,7 @@ from ledger.backup.planning import Wanted, plan
 from ledger.backup.restoring import restore
 from ledger.backup.store import Store
 from ledger.backup.stream import BackupDamaged
-from ledger.backup.taking import follow, require_base, take
+from ledger.backup.taking import expired, follow, require_base, take
 from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import DependencyDown, NotFound, Refused
@@ -100,6 +101,35 @@ def nothing(_db: Database) -> Finding:
 
 def kept(folder: Store) -> list[Manifest]:
     return folder.items()
+
+
+def test_what_the_log_has_of_after_a_copy_is_not_left_out_unsaid(
+    source: LoggingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is kept while a copy is made, beyond its moment; then the server and whoever takes the copy are lost."""
+    folder = store(tmp_path / "backups")
+    (first,) = take(source.db, folder, Kind.FULL, now())
+    pieces: list[Manifest] = []
+    compared = mariadb.mariadb_tables
+
+    def meanwhile(*arguments: Any) -> Any:
+        for _ in range(2):
+            source(f"INSERT INTO {DATABASE}.t (v) VALUES ('later')")
+            pieces.extend(follow(source.db, folder))
+        return compared(*arguments)
+
+    monkeypatch.setattr(mariadb, "mariadb_tables", meanwhile)
+    source(f"INSERT INTO {DATABASE}.t (v) VALUES ('before')")
+    with folder.alone("copies", Kind.FULL):
+        copy = mariadb.take(source.db, folder, Kind.FULL, None, now())
+    with pytest.raises(BackupDamaged, match=f"is missing, before that of {pieces[0].id}"):
+        plan(kept(folder), Wanted())
+    assert plan(kept(folder), Wanted(backup=copy.id)).logs == ()
+    assert plan(kept(folder), Wanted(until=copy.at)).chain == (first,)
+    monkeypatch.undo()
+    assert expired(kept(folder), 1, now() + timedelta(days=3)) == [first]
+    follow(source.db, folder)
+    assert plan(kept(folder), Wanted()).logs[-1].stop == pieces[-1].stop
 
 
 def test_to_just_before_a_drop(source: LoggingServer, tmp_path: Path) -> None:

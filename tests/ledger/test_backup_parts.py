@@ -161,6 +161,7 @@ def item(
             start=Position("bin.000001", start, f"0-1-{start}"),
             stop=Position("bin.000001", stop, f"0-1-{stop}"),
             tables={"t": TableCheck(1, "2")},
+            number=folder.next_number(),
         )
         return folder.finish(making, manifest)
 
