@@ -14,6 +14,7 @@ from ledger.keeping.places import (
     archive_file,
     archive_schema,
     is_incoming,
+    require_archive,
     years_of,
 )
 
@@ -37,11 +38,15 @@ def archive(db: Database, before: date) -> Iterator[Moved]:
     ------
     DatabaseBusy
         A table was in use for longer than a change may hold up others; what was moved stays so.
+    ArchiveLost
+        Rows went to an archive that is gone. A new one in its place would hide that they are missing.
     ProblemFound
         The user of the database may not change tables, or the archive has other columns.
     """
     mover = moving_sqlite if db.dialect == "sqlite" else moving_mysql
     for table in ARCHIVED:
+        with db.read() as session:
+            require_archive(session, table)
         yield from mover.move(db, table, before)
 
 

@@ -18,7 +18,6 @@ from ledger.keeping.places import (
     archive_schema,
     archive_session,
     is_incoming,
-    is_lost,
     lost,
     stored_table,
     years_of,
@@ -101,7 +100,7 @@ def views(db: Database, today: date, count: bool = False) -> list[TableView]:
 
 def alarms(session: Session) -> list[str]:
     """Return a sentence for each table with rows that no period covers, or that are gone with the archive."""
-    found = [lost(session, name) for name in ARCHIVED if is_lost(session, name)]
+    found = [said for name in ARCHIVED if (said := lost(session, name))]
     if session.connection().dialect.name == "sqlite":
         return found
     for item in PARTITIONED:

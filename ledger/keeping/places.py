@@ -204,8 +204,10 @@ class ArchiveLost(DependencyDown):
     default_code = "archive-lost"
 
 
-def is_lost(live: Session, name: str) -> bool:
-    """Return whether rows of a table went to the archive, which has none of its tables.
+def lost(live: Session, name: str) -> str:
+    """Return what is said when rows of a table went to an archive that has none of its tables, or cannot be read.
+
+    Empty when nothing went there, or it is there.
 
     Parameters
     ----------
@@ -213,16 +215,28 @@ def is_lost(live: Session, name: str) -> bool:
         A session that reads the live tables.
     """
     if live.scalar(select(ArchivedDevice.device_id).limit(1)) is None:
-        return False
-    return not any(table.startswith(f"{name}_") for table in _seen(live.connection()))
+        return ""
+    link = live.connection()
+    try:
+        if any(table.startswith(f"{name}_") for table in _seen(link)):
+            return ""
+        wrong = f"has no {name}, though rows went there, or this account may not see it"
+    except sqlite3.Error as error:
+        wrong = f"cannot be read ({error})"
+    return f"archive {_place(link)}: {wrong}; bring it back from a backup, see docs/retention.md"
 
 
-def lost(live: Session, name: str) -> str:
-    """Return what is said of an archive that is lost."""
-    return (
-        f"archive {_place(live.connection())}: has no {name}, though rows went there, or this account may not see it; "
-        "bring it back from a backup, see docs/retention.md"
-    )
+def require_archive(live: Session, name: str) -> None:
+    """Require that the archive is there, where rows of a table went to it.
+
+    Raises
+    ------
+    ArchiveLost
+        It is not.
+    """
+    said = lost(live, name)
+    if said:
+        raise ArchiveLost(said)
 
 
 def _place(link: Connection) -> str:

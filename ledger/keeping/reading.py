@@ -16,13 +16,11 @@ from ledger.keeping.moving_sqlite import open_move, was_moved
 from ledger.keeping.places import (
     ARCHIVED,
     INCOMING,
-    ArchiveLost,
     archive_schema,
     archive_session,
     is_incoming,
-    is_lost,
-    lost,
     partitioning_of,
+    require_archive,
     stored_table,
     years_of,
 )
@@ -141,8 +139,7 @@ def _stored(
     """
     if table not in ARCHIVED:
         return []
-    if is_lost(live, table):
-        raise ArchiveLost(lost(live, table))
+    require_archive(live, table)
     if archive is None:
         return []
     schema = archive_schema(db) if db.dialect == "mysql" else None

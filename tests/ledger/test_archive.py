@@ -139,19 +139,30 @@ def test_a_demonstration_that_starts_anew_takes_its_archive_along(books: Databas
 
 def test_an_archive_that_is_gone_is_said_and_nothing_is_read_without_it(books: Database) -> None:
     """As where only the live database was copied to another machine: else what had left it is missing unseen."""
-    put(books, add_device(books), OLD + NEW)
+    device = add_device(books)
+    put(books, device, OLD + NEW)
     with books.read() as session:
         assert alarms(session) == []
     moved(books)
     with books.read() as session:
         assert alarms(session) == []
     drop_archive(books)
+    put(books, device, OLD[:1])  # late: to move it would make an archive anew, and nobody would miss the other one
+    for act in (everything, lambda db: count_between(db, "device_data", *EVER), moved):
+        with pytest.raises(ArchiveLost, match="bring it back from a backup"):
+            act(books)
     with books.read() as session:
         (alarm,) = alarms(session)
     assert "has no device_data, though rows went there" in alarm
-    for read in (everything, lambda db: count_between(db, "device_data", *EVER)):
-        with pytest.raises(ArchiveLost, match="bring it back from a backup"):
-            read(books)
+
+
+def test_an_archive_that_is_damaged_is_an_alarm(sqlite_db: Database) -> None:
+    put(sqlite_db, add_device(sqlite_db), OLD)
+    moved(sqlite_db)
+    archive_file(sqlite_db).write_bytes(b"no database")
+    with sqlite_db.read() as session:
+        (alarm,) = alarms(session)
+    assert f"{archive_file(sqlite_db)}: cannot be read (file is not a database); " in alarm
 
 
 def test_late_values_of_an_archived_month_follow_it(books: Database) -> None:
