@@ -92,17 +92,19 @@ class Replica:
         self.there.close()
 
     def _rest(self, seconds: float, why: str) -> None:
-        """Pass it over for a while. The log has a line when that begins, and one more when a lagging one is gone."""
+        """Pass it over for a while. The log has a line when that begins, and one more when a lagging one is gone.
+
+        What begins soon after the line before has its own when it lasts.
+        """
         now_s = time.monotonic()
         goes = seconds == GONE_REST_S and not self._gone
-        begins = self._passed_at_s is None
-        if begins:
+        if self._passed_at_s is None:
             self._passed_at_s = now_s
         self._gone = self._gone or goes
         self.passed += 1
         self._rest_until_s = now_s + seconds
         self.why = why
-        if goes or (begins and now_s - self._said_at_s >= SAID_AGAIN_S):
+        if goes or (not self._said and now_s - self._said_at_s >= SAID_AGAIN_S):
             self._said, self._said_at_s = True, now_s
             log.warning("%s; the primary is read", why)
 

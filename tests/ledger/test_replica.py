@@ -188,6 +188,19 @@ def test_a_replica_that_lags(
     first, last = (record.getMessage() for record in caplog.records)
     assert first.endswith("lags; the primary is read")
     assert re.search(r"is read again, after \d+\.\d s$", last)
+    # Soon again: that is no line at first, and one when it lasts.
+    caplog.clear()
+    now_s[0] = time.monotonic()
+    monkeypatch.setattr(db.replica, "_said_at_s", now_s[0])
+    monkeypatch.setattr("ledger.db.replica.time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    with pair.standing_still():
+        put(db, 3)
+        for lines in (0, 1, 1):
+            assert seen(db) == (3, 1)
+            assert len(caplog.records) == lines
+            now_s[0] += replica.SAID_AGAIN_S
+    monkeypatch.undo()
+    assert eventually(db, (3, 2))
 
 
 def test_a_replica_that_is_gone_and_comes_back(
