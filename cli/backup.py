@@ -137,10 +137,10 @@ def list_backups(run: Invocation, folder: From = None) -> int:
 def check_backups(run: Invocation, folder: From = None, backup: BackupId = None) -> int:
     """Read every file of a backup folder, or of one backup, to its end; exit 1 when one is not as it was written."""
     store = store_for(run, folder)
-    sound, damaged = store.sound()
-    items = sound if backup is None else [store.item(backup)]
-    wrong = [error.message for error in damaged] if backup is None else []
-    with run.output.progress("checking", "backups") as advance:
+    with store.reading(), run.output.progress("checking", "backups") as advance:
+        sound, damaged = store.sound()
+        items = sound if backup is None else [store.item(backup)]
+        wrong = [error.message for error in damaged] if backup is None else []
         for number, item in enumerate(items, start=1):
             wrong += store.check(item)
             advance(number, len(items))
@@ -159,11 +159,12 @@ def show_statements(run: Invocation, folder: From = None) -> None:
 
     store = store_for(run, folder)
     found = {}
-    for item in store.items():
-        for part in item.parts:
-            if part.name.startswith("log-"):
-                for statement in statements(store.open(item, part)):
-                    found[str(statement.gtid)] = statement
+    with store.reading():
+        for item in store.items():
+            for part in item.parts:
+                if part.name.startswith("log-"):
+                    for statement in statements(store.open(item, part)):
+                        found[str(statement.gtid)] = statement
     rows = sorted(found.values(), key=lambda item: (item.at, item.gtid.domain, item.gtid.number))
     run.output.result(
         {

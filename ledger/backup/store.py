@@ -15,7 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,7 +157,8 @@ class Store:
             yield
             return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            with suppress(OSError):  # a filesystem without locks: no backup is taken there
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
             yield
         finally:
             os.close(descriptor)
@@ -175,7 +176,7 @@ class Store:
             descriptor = os.open(self.folder / _READERS, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not _locked(descriptor, 0):
-                raise BeingRead(f"{self.folder}: another process restores from it; wait for it")
+                raise BeingRead(f"{self.folder}: another process reads backups in it; wait for it")
             with _errors(self.folder):
                 yield
         finally:

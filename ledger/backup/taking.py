@@ -165,7 +165,7 @@ def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
         joined = _some(mariadb.follow(db, store, first, copy))
     except NeedsFull:  # the server has it no more: what was fetched of it stays in pieces
         return []
-    # Where somebody restores from them, they stay beside it, until they expire.
+    # Where somebody reads them, they stay beside it, until they expire.
     with suppress(BeingRead), store.deleting():
         for item in logs:
             inside = item.start and item.stop and item.start.order >= first.order
@@ -258,7 +258,7 @@ def expire(store: Store, keep_days: int, now: datetime, *, dry_run: bool = False
     Raises
     ------
     DependencyDown
-        If a backup is being taken, or somebody restores from the folder.
+        If a backup is being taken, or somebody reads what is in the folder.
     """
     with (
         store.alone("copies", *COPIES),

@@ -250,11 +250,9 @@ def failure(command: str, code: int, log: Path) -> ToolFailed:
     """Return the error of a program that failed, with the line of its log that says why."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     wrong = [line for line in lines if "rror" in line or "FATAL" in line or "ailed" in line]
-    first = [line for line in lines if "[ERROR]" in line][
-        :1
-    ]  # what follows from it is said after it
-    said = (first or wrong or lines or ["it said nothing"])[-1][:400]
-    return ToolFailed(f"{Path(command).name} ended with code {code}: {said}")
+    first = next((line for line in lines if "[ERROR]" in line), None)  # the others follow from it
+    said = first or (wrong or lines or ["it said nothing"])[-1]
+    return ToolFailed(f"{Path(command).name} ended with code {code}: {said[:400]}")
 
 
 def key_values(path: Path) -> Mapping[str, str]:

@@ -10,15 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from ledger.backup.planning import Wanted, plan
 from ledger.backup.restoring import require_room
-from ledger.backup.store import backup_keys
+from ledger.backup.store import BeingRead, backup_keys
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import DeviceType
@@ -115,6 +115,38 @@ def test_the_archive_comes_along(books: Program) -> None:
     assert books("db", "drill").code != 0
 
 
+@contextmanager
+def held(books: Program, place: str, *words: str) -> Iterator[None]:
+    """Run a command up to a place (``tests/support/held.py``), do what is to be done meanwhile, and kill it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.support.held", place, "sign", *words],
+        cwd=books.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **books.environ},
+        stdin=subprocess.PIPE,
+    ) as process:
+        try:
+            while not (books.folder / "sign").exists():
+                assert process.poll() is None
+                time.sleep(0.02)
+            yield
+        finally:
+            process.kill()
+
+
+def test_nothing_is_deleted_while_somebody_checks(books: Program) -> None:
+    """What is deleted under his hands would be damaged, he would say."""
+    assert books("db", "backup", "full").code == 0
+    folder = store(books.folder / "backups")
+    with (
+        held(books, "restore", "db", "backups", "check"),
+        pytest.raises(BeingRead),
+        folder.deleting(),
+    ):
+        pytest.fail("it may delete")
+    with folder.deleting():
+        pass
+
+
 def test_a_restore_that_is_killed_between_archive_and_database_is_given_again(
     books: Program,
 ) -> None:
@@ -122,17 +154,8 @@ def test_a_restore_that_is_killed_between_archive_and_database_is_given_again(
     assert books("db", "partitions", "archive").code == 0
     assert books("db", "backup", "full").code == 0
     wanted = dump(file), dump(file.with_name("truetonne_archive.db"))
-    held = [sys.executable, "-m", "tests.support.held", "naming", "sign", "db", "restore"]
-    with subprocess.Popen(
-        [*held, "--into", "again.db"],
-        cwd=books.folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **books.environ},
-        stdin=subprocess.PIPE,
-    ) as process:
-        while not (books.folder / "sign").exists():
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.kill()
+    with held(books, "naming", "db", "restore", "--into", "again.db"):
+        pass
     assert (books.folder / "again_archive.db").exists()
     assert not (books.folder / "again.db").exists()
     assert books("db", "restore", "--into", "again.db", "--dry-run").code == 0

@@ -402,7 +402,7 @@ def test_nothing_is_deleted_while_somebody_restores(folder: Store) -> None:
     old = [item(folder, Kind.FULL, NOW + n * DAY) for n in range(3)]
     with folder.reading(), folder.reading():  # any number may
         assert expire(folder, 1, NOW + 30 * DAY, dry_run=True) == [old[1], old[0]]
-        with pytest.raises(BeingRead, match="another process restores from it"):
+        with pytest.raises(BeingRead, match="another process reads backups in it"):
             expire(folder, 1, NOW + 30 * DAY)
         assert folder.items() == old
     expire(folder, 1, NOW + 30 * DAY)
