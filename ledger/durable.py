@@ -24,7 +24,11 @@ def sync(path: Path) -> None:
     OSError
         It does not.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # one may write it and not read it
+        os.sync()
+        return
     try:
         os.fsync(descriptor)
     except OSError as error:

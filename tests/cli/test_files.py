@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,24 @@ def test_the_disk_keeps_a_file_before_it_has_its_name(
     monkeypatch.setattr(os, "fsync", fsync)
     write_whole(out, b"x")
     assert kept == [(out.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
+def test_a_folder_that_one_may_write_and_not_read() -> None:
+    """As a drop box: the file was there, and the command said that it cannot be written."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        os.chmod(name, 0o333)
+        try:
+            if root:  # who reads everywhere
+                os.seteuid(65534)
+            for data in (b"first", b"second"):
+                write_whole(Path(name, "a"), data)
+        finally:
+            if root:
+                os.seteuid(0)
+            os.chmod(name, 0o700)
+        assert os.listdir(name) == ["a"]
+        assert Path(name, "a").read_bytes() == b"second"
 
 
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
