@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from ledger.backup.binlog import Limit
 from ledger.backup.manifest import Kind, Manifest, Position
-from ledger.backup.store import chain_of
 from ledger.backup.stream import BackupDamaged
 from ledger.db.gtid import Gtid, gtids
 from ledger.errors import BadInput, NotFound
@@ -86,6 +85,28 @@ def of_source(items: Sequence[Manifest], source: str, *kinds: Kind) -> list[Mani
     """Return the items of one database and some kinds, in the order of their moments."""
     found = [item for item in items if item.source == source and item.kind in kinds]
     return sorted(found, key=lambda item: item.turn)
+
+
+def chain_of(items: Sequence[Manifest], last: Manifest) -> list[Manifest]:
+    """Return a copy with those that it needs, the full one first.
+
+    Raises
+    ------
+    BackupDamaged
+        If one of them is not there.
+    """
+    by_id = {item.id: item for item in items}
+    chain = [last]
+    while chain[0].kind is not Kind.FULL:
+        parent = by_id.get(chain[0].parent or "")
+        if parent is None or parent in chain:
+            raise BackupDamaged(
+                f"backup {chain[0].id} needs {chain[0].parent}, which is not here; bring it from the off-site copy, "
+                "or restore an earlier one",
+                code="backup-link-missing",
+            )
+        chain.insert(0, parent)
+    return chain
 
 
 def walk(logs: Sequence[Manifest], copy: Manifest) -> list[Manifest]:

@@ -7,20 +7,19 @@ next one that makes an item deletes it.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from ledger.backup.folder import folder_errors, locked
 from ledger.backup.manifest import Kind, Manifest, Part, is_id, new_id, read_manifest
 from ledger.backup.stream import BackupDamaged, opened, seal
 from ledger.durable import sync
@@ -29,7 +28,6 @@ from ledger.sealing import Sealer, load_sealer
 
 MANIFEST = "manifest.json"
 _READERS = ".readers.lock"
-_POLL_S = 0.1
 
 
 class BeingRead(DependencyDown):
@@ -94,10 +92,10 @@ class Store:
         """Open a folder for a new item; it goes when the block raises, or ends without ``finish``."""
         name = new_id(kind, now, secrets.token_hex(4))
         place = self.folder / f".{name}"
-        with _errors(self.folder):
+        with folder_errors(self.folder):
             place.mkdir(mode=0o700)
         try:
-            with _errors(self.folder):
+            with folder_errors(self.folder):
                 yield Making(name, place, self.sealer)
         finally:
             shutil.rmtree(place, ignore_errors=True)
@@ -132,11 +130,11 @@ class Store:
         BadInput
             If the folder cannot be used.
         """
-        with _errors(self.folder):
+        with folder_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(self.folder / f".{what}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not _locked(descriptor, wait_s):
+            if not locked(descriptor, wait_s):
                 raise DependencyDown(
                     f"{self.folder}: another process is taking a backup ({what}); wait for it",
                     code="backup-running",
@@ -172,12 +170,12 @@ class Store:
         BeingRead
             If somebody does.
         """
-        with _errors(self.folder):
+        with folder_errors(self.folder):
             descriptor = os.open(self.folder / _READERS, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not _locked(descriptor, 0):
+            if not locked(descriptor, 0):
                 raise BeingRead(f"{self.folder}: another process reads backups in it; wait for it")
-            with _errors(self.folder):
+            with folder_errors(self.folder):
                 yield
         finally:
             os.close(descriptor)
@@ -314,28 +312,6 @@ def _unreadable(name: str, error: OSError) -> BackupDamaged:
     )
 
 
-def chain_of(items: Sequence[Manifest], last: Manifest) -> list[Manifest]:
-    """Return a copy with those that it needs, the full one first.
-
-    Raises
-    ------
-    BackupDamaged
-        If one of them is not there.
-    """
-    by_id = {item.id: item for item in items}
-    chain = [last]
-    while chain[0].kind is not Kind.FULL:
-        parent = by_id.get(chain[0].parent or "")
-        if parent is None or parent in chain:
-            raise BackupDamaged(
-                f"backup {chain[0].id} needs {chain[0].parent}, which is not here; bring it from the off-site copy, "
-                "or restore an earlier one",
-                code="backup-link-missing",
-            )
-        chain.insert(0, parent)
-    return chain
-
-
 def _read(folder: Path, name: str, sealer: Sealer | None) -> Manifest:
     if not is_id(name):
         raise NotFound(f"{name!r} is no name of a backup; see `truetonne db backups list`")
@@ -352,19 +328,6 @@ def _read(folder: Path, name: str, sealer: Sealer | None) -> Manifest:
     return read_manifest(content, name, sealer)
 
 
-def _locked(descriptor: int, wait_s: float) -> bool:
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL_S)
-        else:
-            return True
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -373,31 +336,6 @@ def _sha256(path: Path) -> str:
 def _to_disk(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-@contextmanager
-def _errors(folder: Path) -> Iterator[None]:
-    """Say what is wrong with the folder: that it is full, or may not be written."""
-    try:
-        yield
-    except OSError as error:
-        named = None if error.filename is None else Path(os.fsdecode(error.filename)).absolute()
-        if named is not None and not named.is_relative_to(folder.absolute()):
-            raise DependencyDown(
-                f"{named}: cannot be written ({error.strerror}); TMPDIR names the folder for temporary files",
-                code="backup-scratch",
-            ) from error
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DependencyDown(
-                f"backup folder {folder}: no room ({error.strerror}); make some, or lower backup_keep_days",
-                code="backup-folder-full",
-            ) from error
-        where = f": {error.filename}" if error.filename else ""
-        raise BadInput(
-            f"backup folder {folder}: cannot be written ({error.strerror}{where}); "
-            "name a folder of yours",
-            code="backup-folder",
-        ) from error
 
 
 def utc_now() -> datetime:

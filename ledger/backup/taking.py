@@ -15,8 +15,8 @@ from pathlib import Path
 from ledger.backup import mariadb, sqlite
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
-from ledger.backup.planning import of_source, walk
-from ledger.backup.store import BeingRead, Store, chain_of
+from ledger.backup.planning import chain_of, of_source, walk
+from ledger.backup.store import BeingRead, Store
 from ledger.backup.stream import BackupDamaged
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, ProblemFound

@@ -25,8 +25,8 @@ from ledger.backup import stream, tools
 from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
-from ledger.backup.planning import Wanted, of_source, plan, walk
-from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys, chain_of
+from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
+from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
 from ledger.db.gtid import Gtid

@@ -1,0 +1,54 @@
+"""A backup folder as the system sees it: what it says when it cannot be used, and the locks in it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ledger.errors import BadInput, DependencyDown
+
+_POLL_S = 0.1
+
+
+def locked(descriptor: int, wait_s: float) -> bool:
+    """Lock a file for this process alone; return False where another has it for longer than one waits."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_S)
+        else:
+            return True
+
+
+@contextmanager
+def folder_errors(folder: Path) -> Iterator[None]:
+    """Say what is wrong with the folder: that it is full, or may not be written."""
+    try:
+        yield
+    except OSError as error:
+        named = None if error.filename is None else Path(os.fsdecode(error.filename)).absolute()
+        if named is not None and not named.is_relative_to(folder.absolute()):
+            raise DependencyDown(
+                f"{named}: cannot be written ({error.strerror}); TMPDIR names the folder for temporary files",
+                code="backup-scratch",
+            ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DependencyDown(
+                f"backup folder {folder}: no room ({error.strerror}); make some, or lower backup_keep_days",
+                code="backup-folder-full",
+            ) from error
+        where = f": {error.filename}" if error.filename else ""
+        raise BadInput(
+            f"backup folder {folder}: cannot be written ({error.strerror}{where}); "
+            "name a folder of yours",
+            code="backup-folder",
+        ) from error
