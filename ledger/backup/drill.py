@@ -34,11 +34,14 @@ from ledger.backup.server import running
 from ledger.backup.sqlite import tables_of
 from ledger.backup.store import Store, utc_now
 from ledger.db import Database
+from ledger.durable import part_in, put
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.keeping.places import archive_beside
 
 _REPORTS = "drills"
 _REPORTS_KEPT = 100
+_REPORT_NAMES = "[0-9]*.json"
+"""By the time at which they were kept."""
 
 Compare = Callable[[Database], "Finding"]
 """Compares restored books with the chain."""
@@ -265,17 +268,20 @@ def keep_report(folder: Path, report: dict[str, Any]) -> None:
     """Keep what a drill came to beside the backups, for `doctor`."""
     place = folder / _REPORTS
     place.mkdir(exist_ok=True, mode=0o700)
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.json"
-    aside = place / f".{stamp}"
-    aside.write_text(json.dumps(report, indent=1) + "\n")
-    aside.rename(place / stamp)
-    for old in sorted(place.glob("[0-9]*.json"))[:-_REPORTS_KEPT]:
+    kept = place / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.json"
+    with part_in(place) as part:
+        part.write_text(json.dumps(report, indent=1) + "\n")
+        put(part, kept)
+    reports = sorted(place.glob(_REPORT_NAMES))
+    # Those that are later than this one are of a clock that was set back since.
+    good = [file for file in reports if file.name <= kept.name]
+    for old in set(reports) - set(good[-_REPORTS_KEPT:]):
         old.unlink(missing_ok=True)
 
 
 def last_report(folder: Path) -> dict[str, Any] | None:
     """Return what the last drill came to; None when there was none that can be read."""
-    for file in sorted((folder / _REPORTS).glob("[0-9]*.json"), reverse=True):
+    for file in sorted((folder / _REPORTS).glob(_REPORT_NAMES), reverse=True):
         try:
             found = json.loads(file.read_text())
             datetime.fromisoformat(found["begun_at"])

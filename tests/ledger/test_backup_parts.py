@@ -24,6 +24,7 @@ from sqlalchemy import make_url
 from ledger.backup import stream, tools
 from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
+from ledger.backup.drill import keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
@@ -352,6 +353,17 @@ def test_a_clock_that_was_set_back_between_backups(folder: Store) -> None:
     assert gone == []
     gone = expired(folder.items(), 14, NOW + 15 * DAY)
     assert [one.number for one in gone] == [lead.number, 3, 2, 1]
+
+
+def test_the_last_report_of_a_drill_is_the_one_that_was_kept_last(folder: Store) -> None:
+    """Also where the one before is of a clock that was set back since: it called the backups good."""
+    keep_report(folder.folder, {"begun_at": NOW.isoformat(), "ok": True})
+    (first,) = (folder.folder / "drills").iterdir()
+    first.rename(first.with_name("29991231T000000000000Z.json"))
+    for ok in (False, True):
+        keep_report(folder.folder, {"begun_at": NOW.isoformat(), "ok": ok})
+        assert last_report(folder.folder) == {"begun_at": NOW.isoformat(), "ok": ok}
+    assert len(list((folder.folder / "drills").iterdir())) == 2
 
 
 def test_what_is_kept(folder: Store) -> None:
