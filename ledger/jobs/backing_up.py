@@ -74,7 +74,7 @@ def rehearse(tools: Tools) -> str | None:
     Raises
     ------
     BooksDiffer
-        If something differs.
+        If something differs, or an item of the folder is damaged.
     TruetonneError
         If it cannot be restored.
     """
@@ -90,17 +90,20 @@ def rehearse(tools: Tools) -> str | None:
             "reconcile", tuple(wrong), said=f"{len(report.rules)} rules at {report.block}"
         )
 
-    with _opened(tools) as (db, store):
-        copies = _copies(db, store)
-        if not copies:
+    with _opened(tools) as (db, store), store.reading():
+        sound, damaged = store.sound()
+        items = of_source(sound, source_of(db), *Kind)
+        if not of_source(items, source_of(db), *COPIES):
+            if damaged:
+                raise damaged[0]
             return None
-        with store.reading():
-            items = [item for item in store.items() if item.source == source_of(db)]
-            found = drill(store, plan(items, Wanted()), compare, None)
+        found = drill(
+            store, plan(items, Wanted()), compare, None, [error.message for error in damaged]
+        )
     wrong = [text for item in found.findings for text in item.differences]
     if wrong:
         raise BooksDiffer(
-            f"the restored backup {found.plan.copy.id} differs: {'; '.join(wrong[:_SHOWN])}; see `truetonne db drill`"
+            f"the drill of {found.plan.copy.id} failed: {'; '.join(wrong[:_SHOWN])}; see `truetonne db drill`"
         )
     return f"restored {found.plan.copy.id} in {found.seconds_total:.0f} s, nothing differs"
 

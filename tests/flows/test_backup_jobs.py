@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from ledger.backup.overview import standing, store_of
+from ledger.backup.stream import BackupDamaged
 from ledger.errors import BadInput, BooksDiffer, ProblemFound
 from ledger.jobs import backing_up
 from ledger.jobs.catalogue import jobs_of, schedules_of
@@ -60,6 +61,23 @@ def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
     with pytest.raises(ProblemFound, match="is kept here, but not off-site"):
         backing_up.full(failing)
     assert len(store_of(settings).items()) == 3
+
+
+def test_a_drill_by_itself_uses_what_is_sound_and_says_what_is_not(
+    park: Park, tmp_path: Path
+) -> None:
+    settings = settings_of(park, tmp_path)
+    tools = Tools(park.chain, settings)
+    for _ in range(2):
+        backing_up.full(tools)
+    first, last = sorted(store_of(settings).items(), key=lambda item: item.turn)
+    place = store_of(settings).folder
+    (place / last.id / "copy.sealed").unlink()
+    with pytest.raises(BooksDiffer, match=f"drill of {first.id} failed: {last.id}/copy.sealed: "):
+        backing_up.rehearse(tools)
+    (place / first.id / "copy.sealed").unlink()  # none can be restored: not that there is none
+    with pytest.raises(BackupDamaged, match=r"copy\.sealed: cannot be read"):
+        backing_up.rehearse(tools)
 
 
 def test_only_where_a_folder_is_set(park: Park, tmp_path: Path) -> None:
