@@ -29,6 +29,14 @@ def locked(descriptor: int, wait_s: float) -> bool:
             return True
 
 
+def unwritable_scratch(place: Path, error: OSError) -> DependencyDown:
+    """Return the error of a temporary file, or their folder, that cannot be written."""
+    return DependencyDown(
+        f"{place}: cannot be written ({error.strerror}); TMPDIR names the folder for temporary files",
+        code="backup-scratch",
+    )
+
+
 @contextmanager
 def folder_errors(folder: Path) -> Iterator[None]:
     """Say what is wrong with the folder: that it is full, or may not be written."""
@@ -37,10 +45,7 @@ def folder_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         named = None if error.filename is None else Path(os.fsdecode(error.filename)).absolute()
         if named is not None and not named.is_relative_to(folder.absolute()):
-            raise DependencyDown(
-                f"{named}: cannot be written ({error.strerror}); TMPDIR names the folder for temporary files",
-                code="backup-scratch",
-            ) from error
+            raise unwritable_scratch(named, error) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DependencyDown(
                 f"backup folder {folder}: no room ({error.strerror}); make some, or lower backup_keep_days",

@@ -15,6 +15,7 @@ from typing import IO
 
 from sqlalchemy import URL
 
+from ledger.backup.folder import unwritable_scratch
 from ledger.errors import BadInput, DependencyDown
 
 _FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/mysql/bin"
@@ -223,10 +224,7 @@ def _pipe(path: Path) -> int:
         os.mkfifo(path, 0o600)
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:  # which names no file
-        raise DependencyDown(
-            f"{path.parent}: cannot be written ({error.strerror}); TMPDIR names the folder for temporary files",
-            code="backup-scratch",
-        ) from error
+        raise unwritable_scratch(path.parent, error) from error
 
 
 def _piped(descriptor: int, process: subprocess.Popen[bytes], said: Path) -> Iterator[bytes]:
