@@ -98,15 +98,15 @@ class Manifest:
     """Where its binary logs end; that of a copy is its moment."""
     tables: Mapping[str, TableCheck] | None = None
     number: int = 0
-    """Counts the items of a folder in the order of their moments; two that were made at once may share one.
+    """Its place among the items of a folder, by its moment: ms since 1970, but more than any before it has.
 
-    0: by a version that did not count.
+    Two that were made at once may share one. 0: by a version that gave none.
     """
 
     @property
     def turn(self) -> tuple[int, datetime, str]:
         """What sorts items in the order of their moments, though the clock was set back between them."""
-        return self.number, self.at, self.id
+        return self.number or ms_of(self.at), self.at, self.id
 
     @property
     def size(self) -> int:
@@ -125,6 +125,11 @@ class Manifest:
         body |= {"format": FORMAT, "key": number, "key_name": key_name(key)}
         body["signature"] = signature(key, _canonical(body))
         return json.dumps(body, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def ms_of(moment: datetime) -> int:
+    """Return the ms from 1970 to a moment."""
+    return int(moment.timestamp() * 1000)
 
 
 def new_id(kind: Kind, now: datetime, random: str) -> str:

@@ -74,7 +74,7 @@ def take(
         lsn, end = _copy(db.url, making, command, facts["datadir"], parent)
         with db.server() as link, tools.login(db.url) as entry:
             # Before the moment: the log that others keep while this copy is made goes beyond it, and counts as later.
-            number = store.next_number()
+            number = store.next_number(utc_now())
             moment = _snapshot(link)
             at = utc_now()
             tables = mariadb_tables(link, db.url.database or "")
@@ -190,7 +190,7 @@ def follow(
                 parts=tuple(making.parts),
                 start=start,
                 stop=stop,
-                number=store.next_number(),
+                number=store.next_number(utc_now()),
             )
             return store.finish(making, manifest)
 

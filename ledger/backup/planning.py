@@ -131,7 +131,7 @@ def walk(logs: Sequence[Manifest], copy: Manifest) -> list[Manifest]:
 
 def _follows(log: Manifest, copy: Manifest) -> bool:
     """Return whether a binary log goes beyond a copy's moment, or belongs to it."""
-    return (log.number, log.at) >= (copy.number, copy.at)
+    return log.turn[:2] >= copy.turn[:2]
 
 
 def _copy(items: Sequence[Manifest], wanted: Wanted) -> Manifest:

@@ -62,7 +62,7 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
                     schema=schema,
                     server=sqlite3.sqlite_version,
                     tables=tables,
-                    number=store.next_number(),
+                    number=store.next_number(utc_now()),
                 )
                 return store.finish(making, manifest)
     except sqlite3.Error as error:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ledger.backup.folder import folder_errors, locked
-from ledger.backup.manifest import Kind, Manifest, Part, is_id, new_id, read_manifest
+from ledger.backup.manifest import Kind, Manifest, Part, is_id, ms_of, new_id, read_manifest
 from ledger.backup.stream import BackupDamaged, opened, seal
 from ledger.durable import sync
 from ledger.errors import BadInput, DependencyDown, NotFound
@@ -100,9 +100,9 @@ class Store:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def next_number(self) -> int:
-        """Return the number of an item whose moment is now; what is kept from now on has this one or a higher one."""
-        return 1 + max((item.number for item in self.sound()[0]), default=0)
+    def next_number(self, now: datetime) -> int:
+        """Return the number of an item whose moment is now: the time, or one more than the last if that is more."""
+        return max(ms_of(now), 1 + max((item.turn[0] for item in self.sound()[0]), default=0))
 
     def finish(self, making: Making, manifest: Manifest) -> Manifest:
         """Write the manifest of an item, and give the item its name."""

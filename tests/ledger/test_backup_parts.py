@@ -144,6 +144,7 @@ def item(
     parent: Manifest | None = None,
     span: tuple[int, int] | None = None,
     source: str = "mariadb a:1/x",
+    number: int | None = None,
 ) -> Manifest:
     """Keep an item of a few bytes."""
     with folder.making(kind, at) as making:
@@ -162,7 +163,7 @@ def item(
             start=Position("bin.000001", start, f"0-1-{start}"),
             stop=Position("bin.000001", stop, f"0-1-{stop}"),
             tables={"t": TableCheck(1, "2")},
-            number=folder.next_number(),
+            number=folder.next_number(at) if number is None else number,
         )
         return folder.finish(making, manifest)
 
@@ -302,8 +303,9 @@ def test_logs_follow_each_other_as_far_as_they_go(folder: Store) -> None:
     spans = [(10, 20), (20, 25), (20, 40), (40, 40), (40, 50), (60, 70)]
     logs = [item(folder, Kind.BINLOG, NOW + n * DAY, None, span) for n, span in enumerate(spans, 1)]
     assert walk(logs, full) == [logs[0], logs[2], logs[4]]
-    assert walk(logs, replace(full, number=9)) == []  # they are of a history before
-    first = [replace(one, number=0) for one in (full, *logs)]  # of a version that did not count
+    later = replace(full, number=logs[-1].number + 1)
+    assert walk(logs, later) == []  # they are of a history before
+    first = [replace(one, number=0) for one in (full, *logs)]  # of a version that gave none
     assert walk(first[1:], first[0]) == [first[1], first[3], first[5]]
     assert walk(first[1:], replace(first[0], at=NOW + 9 * DAY)) == []
     assert full.stop is not None
@@ -335,7 +337,7 @@ def test_which_copy(folder: Store) -> None:
 
 def test_a_clock_that_was_set_back_between_backups(folder: Store) -> None:
     """The first copy was taken by a clock that was two days ahead; what was kept after it counts all the same."""
-    item(folder, Kind.FULL, NOW + 2 * DAY, None, (10, 10))
+    first = item(folder, Kind.FULL, NOW + 2 * DAY, None, (10, 10))
     logs = [
         item(folder, Kind.BINLOG, NOW, None, (10, 20)),
         item(folder, Kind.BINLOG, NOW + 0.1 * DAY, None, (20, 30)),
@@ -346,13 +348,27 @@ def test_a_clock_that_was_set_back_between_backups(folder: Store) -> None:
     after = item(folder, Kind.BINLOG, NOW + 1.1 * DAY, None, (30, 40))
     found = plan(folder.items(), Wanted())
     assert (found.copy.id, [one.id for one in found.logs]) == (second.id, [after.id])
-    assert [one.number for one in of_source(folder.items(), second.source, *Kind)] == [*range(1, 6)]
+    assert of_source(folder.items(), second.source, *Kind) == [first, *logs, second, after]
     # The logs of the first copy stay as long as it does, and it goes when the second one brings all back.
     lead = item(folder, Kind.BINLOG, second.at, None, (10, 30))
     gone = expired(folder.items(), 14, NOW + 14.9 * DAY)
     assert gone == []
     gone = expired(folder.items(), 14, NOW + 15 * DAY)
-    assert [one.number for one in gone] == [lead.number, 3, 2, 1]
+    assert gone == [lead, *reversed(logs), first]
+
+
+def test_an_older_version_kept_backups_in_between(folder: Store) -> None:
+    """It gives its items no number: whoever went back to it for a week has a week of them, and no other."""
+    old = item(folder, Kind.FULL, NOW)
+    early = item(folder, Kind.BINLOG, NOW + DAY, None, (10, 20))
+    copy = item(folder, Kind.FULL, NOW + 2 * DAY, None, (30, 30), number=0)
+    log = item(folder, Kind.BINLOG, NOW + 3 * DAY, None, (30, 40), number=0)
+    found = plan(folder.items(), Wanted())
+    assert (found.copy, found.logs) == (copy, (log,))
+    after = item(folder, Kind.BINLOG, NOW + 3 * DAY, None, (40, 50))
+    assert plan(folder.items(), Wanted()).logs == (log, after)
+    assert expired(folder.items(), 1, NOW + 2.5 * DAY) == []
+    assert expired(folder.items(), 1, NOW + 3.5 * DAY) == [early, old]
 
 
 def test_the_last_report_of_a_drill_is_the_one_that_was_kept_last(folder: Store) -> None:
