@@ -183,7 +183,7 @@ class Store:
     def names(self) -> list[str]:
         """Return the names of all items whose manifests are as they were signed, the oldest first."""
         good, _ = self.sound()
-        return [item.id for item in sorted(good, key=lambda item: (item.ended_at, item.id))]
+        return [item.id for item in sorted(good, key=lambda item: item.turn)]
 
     def items(self) -> list[Manifest]:
         """Return all items, proven, the oldest first.
