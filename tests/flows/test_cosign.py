@@ -57,7 +57,7 @@ def test_a_batch_whose_keys_are_ours_is_final_at_once_whatever_crashes(
     """A crash before and after every commit and every question to the node, from planning to sending."""
     park.fund(BUYER, 100_00)
     names = set()
-    for number, place in enumerate(count(0, times(9, 3))):
+    for number, place in enumerate(count(0, times(5, 3))):
         park.trade(("sell", 1000, 20_000), hour=number)
         door = opened(park, settling=AUTO)
         boundaries = Boundaries(place)
