@@ -39,8 +39,9 @@ def alarms(session: Session, network: str) -> list[str]:
     )
     count = session.scalar(waiting) or 0
     if count:
+        wait = "1 intent waits" if count == 1 else f"{count} intents wait"
         return [
-            f"the mirror has not moved {since}, and {count} intents wait for it; "
+            f"the mirror has not moved {since}, and {wait} for it; "
             "see truetonne index status, and the log of truetonne index run"
         ]
     return []
