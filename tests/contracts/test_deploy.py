@@ -6,23 +6,38 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
+from sqlalchemy import delete
 from web3 import HTTPProvider, Web3
 
 from ledger.chain.addresses.book import Deployment
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.local.anvil import KeptPort
+from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, WrongChain
+from ledger.models import ChainEvent, SmartContract
+from ledger.models.blockchain import ContractStatus
+from ledger.settings import load_settings
 from scripts import create2
-from scripts.deploy import Deployer, earlier_contracts, load_keys, network_chain_id, write
+from scripts.deploy import (
+    Deployer,
+    earlier_contracts,
+    load_keys,
+    network_chain_id,
+    require_books,
+    write,
+)
 from scripts.deploy_node import (
     FACTORY_SIGNER,
     FACTORY_TRANSACTION,
+    FACTORY_WEI,
     check_rules,
     factory_costs,
     put_factory,
@@ -521,6 +536,40 @@ def test_a_contract_that_a_stranger_made(deployer: Deployer) -> None:
     assert (made["tx_hash"], made["block"]) == (None, 1)
 
 
+@pytest.mark.parametrize("revision", ["0031", "head"])
+def test_contracts_beside_those_of_the_books_are_refused(tmp_path: Path, revision: str) -> None:
+    """DP-05: also on the tables of an older version, which are upgraded before they are read."""
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    settings = load_settings(None, {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_NETWORK": "local"})
+    kept, other = {SETTLEMENT: "0x" + "aa" * 20}, {SETTLEMENT: "0x" + "bb" * 20}
+    with closing(Database(url)) as books:
+        books.upgrade(revision)
+        with books.write() as session:
+            contract = SmartContract(
+                contract_name=f"{SETTLEMENT}@local",
+                contract_address=kept[SETTLEMENT],
+                abi="[]",
+                network="local",
+                status=ContractStatus.DEPLOYED,
+                deployed_at=datetime.now(UTC),
+            )
+            event = ChainEvent(
+                block_number=1,
+                log_index=0,
+                tx_hash="0x" + "11" * 32,
+                contract_address=kept[SETTLEMENT],
+                event_name="Paused",
+                args={},
+            )
+            session.add_all([contract, event])
+        require_books(settings, kept)
+        with pytest.raises(WrongChain, match="kept of VppSettlement at 0xaaaa"):
+            require_books(settings, other)
+        with books.write() as session:
+            session.execute(delete(ChainEvent))
+        require_books(settings, other)
+
+
 @contextmanager
 def without_the_factory() -> Iterator[None]:
     """Take the factory away that Anvil begins with, as chains of other nodes begin."""
@@ -570,6 +619,60 @@ def test_a_node_that_does_not_take_the_factory(
         monkeypatch.setattr(web3.provider, "make_request", refusing)
         with pytest.raises(DependencyDown, match=r"EIP-155.*--rpc.allow-unprotected-txs"):
             put_factory(web3, deployer.plan)
+
+
+def test_a_factory_that_an_earlier_run_sent_is_waited_for(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-02: the node says of the second sending that it has it, which is no refusal."""
+    from brownie import web3
+
+    make, said = web3.provider.make_request, []
+
+    def mining(method: str, parameters: Any) -> Any:
+        answer = make(method, parameters)
+        if method == "eth_sendRawTransaction":
+            said.append(answer)
+            request("evm_setAutomine", [True])
+            request("evm_mine", [])
+        return answer
+
+    with without_the_factory():
+        deployer.plan.key("admin").transfer(FACTORY_SIGNER, FACTORY_WEI)
+        request("evm_setAutomine", [False])
+        try:
+            request("eth_sendRawTransaction", [FACTORY_TRANSACTION])
+            monkeypatch.setattr(web3.provider, "make_request", mining)
+            put_factory(web3, deployer.plan)
+        finally:
+            request("evm_setAutomine", [True])
+        assert len(said) == 1 and "error" in said[0]
+        assert request("eth_getCode", [create2.FACTORY, "latest"]) != "0x"
+
+
+def test_a_factory_that_is_in_no_block_in_time(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-08: where gas costs more than its transaction offers."""
+    from brownie import web3
+
+    monkeypatch.setattr("scripts.deploy_node._RECEIPT_S", 0.1)
+    with without_the_factory():
+        deployer.plan.key("admin").transfer(FACTORY_SIGNER, FACTORY_WEI)
+        request("evm_setAutomine", [False])
+        try:
+            with pytest.raises(DependencyDown, match=r"in no block after .* run again later"):
+                put_factory(web3, deployer.plan)
+        finally:
+            request("evm_setAutomine", [True])
+
+
+@pytest.mark.parametrize("size", [0x2562, 49_000])
+def test_the_factory_makes_a_contract_again_of_code_of_any_length(size: int) -> None:
+    """DP-04: as a program that ends with all of the data, from where it is copied."""
+    program = create2._made_again("0x" + "ab" * 20, bytes(size))
+    assert program[:4] == b"\x62" + size.to_bytes(3)
+    assert int.from_bytes(program[5:7]) == len(program) - size
 
 
 def test_the_code_without_overrides_is_the_same(
