@@ -85,14 +85,14 @@ def test_sent_twice_is_sent(other: Park, front: LyingNode, error: Any) -> None:
     assert minted(other) == 5
 
 
-def test_what_a_node_does_not_have_is_not_taken(other: Park, front: LyingNode) -> None:
+@pytest.mark.parametrize("said", ["Cannot add tx: pool is full", "unknown transaction type"])
+def test_what_a_node_does_not_have_is_not_taken(other: Park, front: LyingNode, said: str) -> None:
     """An error for what is in no pool and no block stays one."""
-    full = recorded(-32602, "Cannot add tx: pool is full")
     front.tamper = lambda asked, _, result: {
-        "eth_sendRawTransaction": full,
+        "eth_sendRawTransaction": recorded(-32602, said),
         "eth_getTransactionByHash": None,
     }.get(asked, result)
-    with pytest.raises(NotTaken, match="pool is full"):
+    with pytest.raises(NotTaken, match=said):
         other.chain.sender.submit(plan(other), CURRENCY)
 
 
