@@ -54,6 +54,22 @@ def test_a_chain_without_the_factory(
         assert factory_costs(web3) == 0
 
 
+def test_too_little_money_where_the_factory_is_to_be_paid(deployer: Deployer) -> None:
+    """DP-05: what it takes is told with the rest, before the factory is paid."""
+    admin = deployer.plan.holders["admin"]
+    had = request("eth_getBalance", [admin, "latest"])
+    with without_the_factory():
+        request("anvil_setBalance", [admin, hex(FACTORY_WEI)])
+        try:
+            with pytest.raises(
+                DependencyDown, match=r"gwei, and 0\.010000 for the CREATE2 factory\)"
+            ):
+                deployer.run()
+        finally:
+            request("anvil_setBalance", [admin, had])
+        assert request("eth_getBalance", [FACTORY_SIGNER, "latest"]) == "0x0"
+
+
 def test_a_node_that_does_not_take_the_factory(
     deployer: Deployer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
