@@ -68,12 +68,7 @@ def check_schema(database: Database) -> str:
         raise SchemaMissing(
             f"database {database.place} has no tables yet; run `truetonne db upgrade`"
         )
-    if not revisions.known(revision):
-        raise SchemaMissing(
-            f"database {database.place} is at revision {revision}, this version knows them up to {database.head()}: "
-            "a newer version upgraded it; use that one, or restore the backup from before the upgrade",
-            code="unknown-revision",
-        )
+    require_known(database, revision)
     if revision != database.head():
         raise SchemaMissing(
             f"database {database.place} is at revision {revision}, this version wants "
@@ -81,6 +76,22 @@ def check_schema(database: Database) -> str:
             code="schema-old",
         )
     return revision
+
+
+def require_known(database: Database, revision: str | None) -> None:
+    """Refuse tables of a newer version.
+
+    Raises
+    ------
+    SchemaMissing
+        If this version does not know their revision.
+    """
+    if revision is not None and not revisions.known(revision):
+        raise SchemaMissing(
+            f"database {database.place} is at revision {revision}, this version knows them up to {database.head()}: "
+            "a newer version upgraded it; use that one, or restore the backup from before the upgrade",
+            code="unknown-revision",
+        )
 
 
 def refuse_other_schema(database: Database) -> None:

@@ -29,6 +29,7 @@ def register(root: typer.Typer) -> None:
 @command(group, "upgrade")
 def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
     """Bring the database to the schema of this version; does nothing when it is there."""
+    from cli.books import require_known
     from ledger.db import Database
 
     database = Database(
@@ -36,6 +37,7 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
     )
     try:
         before = database.current()
+        require_known(database, before)
         applied = [] if dry_run else database.upgrade()
         # Where an upgrade was interrupted here, the next one goes on.
         sealed = {} if dry_run else _seal_what_is_plain(run, database)

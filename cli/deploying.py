@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from cli.alone import alone_in
 from ledger.chain.addresses.book import DeployedContract, Deployment
-from ledger.chain.addresses.deployment import of_this_version
+from ledger.chain.addresses.deployment import deployed_from, of_this_version
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
@@ -65,7 +65,7 @@ def _check_version(settings: Settings, deployment: Deployment) -> None:
         if not of_this_version(item) and not _speaks_alike(settings, deployment.network, item):
             raise WrongChain(
                 f"{settings.deployment}: {item.name} of {deployment.network!r} is of another version than "
-                "this program, and has other functions, or the books do not know it: go on with the version that "
+                "this program, and has other functions, or the books do not tell which: go on with the version that "
                 "deployed it, or begin beside it, with another home, database_url and deployment (a demonstration "
                 "that may be lost: ./dev demo --fresh)",
                 code="other-version",
@@ -74,16 +74,22 @@ def _check_version(settings: Settings, deployment: Deployment) -> None:
 
 
 def _speaks_alike(settings: Settings, network: str, item: DeployedContract) -> bool:
-    """Return whether the books have a contract with the interface that this version calls and reads."""
+    """Return whether the books have a contract with the interface that this version calls and reads.
+
+    The version that deployed it stored that interface beside the code. Of a contract that books first saw by another
+    version they have that version's own interface, which proves nothing, and not the code.
+    """
     with closing(Database(settings.database_url)) as db:
         if db.current() is None:
             return False
-        query = select(SmartContract.abi).where(
+        query = select(SmartContract.abi, SmartContract.bytecode).where(
             SmartContract.network == network, SmartContract.contract_address == item.address
         )
         with db.read() as session:
-            abi = session.scalar(query)
-    return abi is not None and _entries(json.loads(abi)) == _entries(artifact(item.name).abi)
+            row = session.execute(query).one_or_none()
+    if row is None or not deployed_from(item, row.abi, row.bytecode):
+        return False
+    return _entries(json.loads(row.abi)) == _entries(artifact(item.name).abi)
 
 
 def _entries(abi: list[dict[str, Any]]) -> set[str]:

@@ -26,9 +26,9 @@ def serve(run: Invocation) -> None:
 
     log_to_stderr()
     settings = run.settings
+    stop = stop_on_signal()
     with closing(Database(settings.database_url)) as database:
         refuse_other_schema(database)
-    stop = stop_on_signal()
     server = ApiServer(create_app(settings), settings.api_host, settings.api_port)
     try:
         server.start()

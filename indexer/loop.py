@@ -95,7 +95,7 @@ class Indexer:
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
         self._contracts_stored = False
-        self._contracts_compared = False
+        self._contracts_compared = limits is not None  # a comparison finds all that differs
         self._unchecked: Unchecked | None = None
         self._limits = limits
 
@@ -228,9 +228,7 @@ class Indexer:
         self._deployment.check(self._client)
         with self._db.read() as session:
             cursor = cursors.load(session, self._deployment.network)
-            if (
-                not self._contracts_compared and self._limits is None
-            ):  # a comparison finds all that differs
+            if not self._contracts_compared:
                 require_same_contracts(
                     session, self._deployment.network, self._deployment.addresses
                 )

@@ -88,10 +88,11 @@ def _made_again(address: str, data: bytes) -> bytes:
     length = b"\x62" + len(data).to_bytes(3)
     place = b"\x73" + bytes.fromhex(address[2:])
     factory = b"\x73" + bytes.fromhex(FACTORY[2:])
-    parts = (
-        length + b"\x61%b\x5f\x39",  # CODECOPY: the factory's data into memory
-        b"\x5f\x5f" + length + b"\x5f\x5f" + factory + b"\x5a\xf1\x50",  # CALL
-        place + b"\x3b\x80\x5f\x5f" + place + b"\x3c\x5f\xf3",  # EXTCODECOPY, RETURN
-    )
-    own = sum(map(len, parts))  # "%b" is as long as what it stands for
-    return parts[0].replace(b"%b", own.to_bytes(2)) + parts[1] + parts[2] + data
+    make = b"\x5f\x5f" + length + b"\x5f\x5f" + factory + b"\x5a\xf1\x50"  # CALL
+    answer = place + b"\x3b\x80\x5f\x5f" + place + b"\x3c\x5f\xf3"  # EXTCODECOPY, RETURN
+
+    def program(data_at: int) -> bytes:
+        # CODECOPY: the data into memory
+        return length + b"\x61" + data_at.to_bytes(2) + b"\x5f\x39" + make + answer
+
+    return program(len(program(0))) + data

@@ -266,27 +266,25 @@ def record(settings: Settings, rpc_url: str) -> None:
     from ledger.chain.node.client import ChainClient
     from ledger.db import Database
 
-    database = Database(settings.database_url)
-    database.upgrade()
-    record_rows(database, ChainClient(rpc_url), Deployment.load(settings.deployment))
+    with closing(Database(settings.database_url)) as database:
+        record_rows(database, ChainClient(rpc_url), Deployment.load(settings.deployment))
 
 
 def require_books(settings: Settings, addresses: dict[str, str]) -> None:
-    """Refuse, before anything is sent, contracts beside those that the books are kept of."""
+    """Upgrade the tables, and refuse contracts beside those that the books are kept of, before anything is sent."""
     from ledger.chain.addresses.kept import require_same_contracts
     from ledger.db import Database
 
     with closing(Database(settings.database_url)) as database:
-        if database.current() == database.head():  # else there are no books yet
-            with database.read() as session:
-                require_same_contracts(session, settings.network, addresses)
+        database.upgrade()
+        with database.read() as session:
+            require_same_contracts(session, settings.network, addresses)
 
 
 def main() -> None:
     from brownie import accounts, network, project, web3
 
     be_patient(web3)
-    ask_plainly(web3, network)
     rpc_url = web3.provider.endpoint_uri
     active = network.show_active()
     name = os.environ.get("TRUETONNE_NETWORK") or active
@@ -295,6 +293,7 @@ def main() -> None:
             raise BadInput("TRUETONNE_RPC_URL is for a running node: add --network local")
         choice = {"TRUETONNE_NETWORK": name, "TRUETONNE_RPC_URL": rpc_url}
         settings = load_settings(None, {**os.environ, **choice})
+        ask_plainly(web3, network)
         chain_id = web3.eth.chain_id
         check_network(name, network_chain_id(name), chain_id)
         keys = load_keys(accounts, settings, chain_id)

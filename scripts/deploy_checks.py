@@ -142,11 +142,13 @@ def _check_money(project: Any, web3: Any, plan: Plan, codes: Mapping[str, bytes]
     gas = sum(_least_gas(linked_build(project, name), code) for name, code in codes.items())
     admin = plan.holders["admin"]
     price, has = int(web3.eth.gas_price), int(web3.eth.get_balance(admin))
-    least = gas * price + factory_costs(web3)
+    factory = factory_costs(web3)
+    least = gas * price + factory
     if has < least:
+        beside = f", and {factory / 10**18:.6f} for the CREATE2 factory" if factory else ""
         raise DependencyDown(
             f"the admin {admin} has {has / 10**18:.6f} of the chain's money, and the deployment takes more than "
-            f"{least / 10**18:.6f} ({gas} gas at {price / 10**9:.3f} gwei): send it more, and run again"
+            f"{least / 10**18:.6f} ({gas} gas at {price / 10**9:.3f} gwei{beside}): send it more, and run again"
         )
 
 

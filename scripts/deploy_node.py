@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from eth_utils.crypto import keccak
+from web3.exceptions import TimeExhausted
+
 from ledger.errors import DependencyDown
 from scripts import create2
 from scripts.deploy_plan import Plan
@@ -64,22 +67,35 @@ def put_factory(web3: Any, plan: Plan) -> None:
     Raises
     ------
     DependencyDown
-        If the node does not take the transaction.
+        If the node does not take the transaction, or has it in no block in time.
     """
     if web3.eth.get_code(create2.FACTORY):
         return
     missing = factory_costs(web3)
     if missing:
         plan.key("admin").transfer(FACTORY_SIGNER, missing)
+    tx_hash = "0x" + keccak(hexstr=FACTORY_TRANSACTION).hex()
     answer = web3.provider.make_request("eth_sendRawTransaction", [FACTORY_TRANSACTION])
-    if "error" in answer:
+    if "error" in answer and not _has(web3, tx_hash):
         raise DependencyDown(
             f"this chain lacks the CREATE2 factory {create2.FACTORY}, and the node does not take its published "
             f"transaction: {answer['error'].get('message')}. It is one without a chain id (before EIP-155), which geth "
             "takes with --rpc.allow-unprotected-txs; have it sent by such a node, and run again"
         )
-    web3.eth.wait_for_transaction_receipt(answer["result"], timeout=_RECEIPT_S)
+    try:
+        web3.eth.wait_for_transaction_receipt(tx_hash, timeout=_RECEIPT_S)
+    except TimeExhausted as error:
+        raise DependencyDown(
+            f"the CREATE2 factory's transaction {tx_hash} is in no block after {_RECEIPT_S:.0f} s; it offers 100 gwei "
+            "for gas, and waits while that costs more: run again later"
+        ) from error
     if not web3.eth.get_code(create2.FACTORY):
         raise DependencyDown(
-            f"the CREATE2 factory's transaction {answer['result']} was mined, and none stands at {create2.FACTORY}"
+            f"the CREATE2 factory's transaction {tx_hash} was mined, and none stands at {create2.FACTORY}"
         )
+
+
+def _has(web3: Any, tx_hash: str) -> bool:
+    """Return whether a node has a transaction though it answers its sending with an error, as it does the second."""
+    answer = web3.provider.make_request("eth_getTransactionByHash", [tx_hash])
+    return answer.get("result") is not None

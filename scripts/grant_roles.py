@@ -77,7 +77,6 @@ def main() -> None:
 def _as_admin(name: str, account: str, act: Callable[[Any, str, dict[str, Any]], Any]) -> None:
     from brownie import accounts, network, project, web3
 
-    ask_plainly(web3, network)
     network_name = os.environ.get("TRUETONNE_NETWORK") or network.show_active()
     try:
         choice = {
@@ -91,6 +90,7 @@ def _as_admin(name: str, account: str, act: Callable[[Any, str, dict[str, Any]],
         check_address("the account", account)
         with closing(ChainClient(web3.provider.endpoint_uri)) as client:
             deployment.check(client)  # the addresses are those of every chain
+        ask_plainly(web3, network)
         contract = project.get_loaded_projects()[0][name].at(
             to_checksum_address(deployment.contracts[name].address), persist=False
         )

@@ -37,7 +37,7 @@ from ledger.serials import SITE_SHIFT
 from ledger.units import kg_of_tonnes
 
 _FEW = 200
-"""Batches whose credits are found by their batch."""
+"""Up to so many batches have their credits sought by their numbers; those of more, in the order of the list."""
 
 
 def list_credits(session: Session, view: ChainView, parameters: CreditParameters) -> CreditPage:

@@ -87,14 +87,22 @@ def _rows(
 ) -> list[tuple[tuple[int, int], EmissionItem]]:
     """Return the rows of a month, or of its days, in order; each with what places it."""
     groups: dict[tuple[Any, ...], _Group] = {}
-    columns = ("id", "device_id", "recorded_at", "calculation_method", "factors", "emissions")
-    query = (  # columns: as rows of the mapper, a month of hours takes several times as long
-        _filtered(select(*(getattr(CarbonEmission, name) for name in columns)), filters, devices)
+    held = CarbonEmission
+    columns = select(  # as rows of the mapper, a month of hours takes several times as long
+        held.id,
+        held.device_id,
+        held.recorded_at,
+        held.calculation_method,
+        held.factors,
+        held.emissions,
+    )
+    query = (
+        _filtered(columns, filters, devices)
         .where(
-            CarbonEmission.recorded_at >= utc_of(month.from_s),
-            CarbonEmission.recorded_at < utc_of(month.to_s),
+            held.recorded_at >= utc_of(month.from_s),
+            held.recorded_at < utc_of(month.to_s),
         )
-        .order_by(CarbonEmission.id)
+        .order_by(held.id)
     )
     for row in session.execute(query):
         day = legal_day(int(row.recorded_at.timestamp()), where)

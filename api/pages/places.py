@@ -18,6 +18,7 @@ from api.projects.queries import show_project
 from api.settlements import queries as settlement_queries
 from api.settlements.queries import show_settlement
 from api.sites import months
+from api.sites import queries as site_queries
 from api.sites.queries import show_site
 
 router = APIRouter(include_in_schema=False)
@@ -30,9 +31,7 @@ def project(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     with context.reading() as (session, view):
         found = show_project(session, view, code)
     charts = {name: columns_of(found.months, name) for name in _CHARTS}
-    return page(
-        request, "project", found=found, charts=charts, most={"issuances": months.ISSUANCES_MAX}
-    )
+    return page(request, "project", found=found, charts=charts, most=_most())
 
 
 @router.get("/sites/{code}")
@@ -41,9 +40,16 @@ def site(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     with context.reading() as (session, view):
         found = show_site(session, view, code)
     charts = {name: columns_of(found.months, name) for name in _CHARTS}
-    return page(
-        request, "site", found=found, charts=charts, most={"issuances": months.ISSUANCES_MAX}
-    )
+    return page(request, "site", found=found, charts=charts, most=_most())
+
+
+def _most() -> dict[str, int]:
+    """Return how many rows the tables of a project or a site have at most."""
+    return {
+        "devices": site_queries.DEVICES_MAX,
+        "months": months.MONTHS_MAX,
+        "issuances": months.ISSUANCES_MAX,
+    }
 
 
 @router.get("/plants")
@@ -68,6 +74,8 @@ def plant(request: Request, context: ReadContext, code: str) -> HTMLResponse:
         by=parameters.by,
         periods=tuple(TradePeriod),
         most={
+            "resources": plant_queries.RESOURCES_MAX,
+            "balances": plant_queries.BALANCES_MAX,
             "holdings": plant_queries.HOLDINGS_MAX,
             "sums": plant_queries.SUMS_MAX,
             "settlements": plant_queries.SETTLEMENTS_MAX,

@@ -42,6 +42,7 @@ from ledger.models.trading import TradeType
 from ledger.sites.accounts import former_of_plant, plants_of
 
 RESOURCES_MAX = 200
+BALANCES_MAX = 200
 HOLDINGS_MAX = 50
 SUMS_MAX = 60
 SETTLEMENTS_MAX = 50
@@ -148,7 +149,7 @@ def _balances(session: Session, account: str | None) -> list[Balance]:
     if account is None:
         return []
     query = select(SettlementBalance).where(SettlementBalance.account == account)
-    rows = session.scalars(query.order_by(SettlementBalance.asset).limit(RESOURCES_MAX))
+    rows = session.scalars(query.order_by(SettlementBalance.asset).limit(BALANCES_MAX))
     return [Balance(asset=row.asset, balance=row.balance) for row in rows]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
 from api.credits.schemas import Retirement, RetirementAnswer, RetirementItem
@@ -78,21 +78,21 @@ def show_retirement(
     BadInput
         If the block cannot be used.
     """
-    query = _retirements()
+    row = CreditRetirement
     found = None
     if _NUMBER.fullmatch(name):
-        query = query.where(CreditRetirement.retirement_id == int(name))
-        found = session.execute(query).first()
+        found = session.get(row, int(name))
     elif _KEY.fullmatch(name):
-        query = query.where(CreditRetirement.key == name.lower())
-        found = session.execute(query.order_by(*_ours_first())).first()
+        query = select(row).where(row.key == name.lower()).order_by(*_ours_first())
+        found = session.scalars(query).first()
     if as_of_block is not None:
         view = view.at(checked_block(session, as_of_block, view.as_of_block))
-        if found is not None and found[0].block_number > as_of_block:
+        if found is not None and found.block_number > as_of_block:
             raise NotFound(f"as of block {as_of_block} there was no retirement {name[:100]!r} yet")
     if found is None:
         raise not_there(name)
-    return RetirementAnswer(**dict(_item(view, *found)), **view.fields())
+    (named,) = _named(session, [found])
+    return RetirementAnswer(**dict(_item(view, *named)), **view.fields())
 
 
 def _ours_first() -> tuple[ColumnElement[Any], ...]:
@@ -122,33 +122,25 @@ def _named(
 
     Sought by the batch, each retirement of a batch of many runs would read all of them.
     """
-    query = select(
-        CreditBatch.batch_id, CreditBatch.vintage, CreditBatch.ordinal, CreditSite.code
-    ).join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-    batches = {row.batch_id for row in rows}
-    of = {row[0]: row for row in session.execute(query.where(CreditBatch.batch_id.in_(batches)))}
-    names = {}
-    for row in rows:
-        if row.batch_id in of:
-            _, vintage, ordinal, code = of[row.batch_id]
-            last = row.first_serial + row.amount_kg - 1
-            names[row.retirement_id] = credit_id(code, vintage, ordinal, row.first_serial, last)
+    batch, batches = CreditBatch, {row.batch_id for row in rows}
+    query = (
+        select(batch.batch_id, CreditSite.code, batch.vintage, batch.ordinal)
+        .join(CreditSite, CreditSite.site_id == batch.site_id)
+        .where(batch.batch_id.in_(batches))
+    )
+    of = {number: (code, year, ordinal) for number, code, year, ordinal in session.execute(query)}
+    names = {
+        row.retirement_id: credit_id(
+            *of[row.batch_id], row.first_serial, row.first_serial + row.amount_kg - 1
+        )
+        for row in rows
+        if row.batch_id in of
+    }
     there = select(CreditSerial.credit_id).where(CreditSerial.credit_id.in_(names.values()))
     known = set(session.scalars(there))
     return [
         (row, name if (name := names.get(row.retirement_id)) in known else None) for row in rows
     ]
-
-
-def _retirements() -> Select[CreditRetirement, str]:
-    # A retirement's serials are one run for ever.
-    return select(CreditRetirement, CreditSerial.credit_id).outerjoin(
-        CreditSerial,
-        and_(
-            CreditSerial.batch_id == CreditRetirement.batch_id,
-            CreditSerial.first_serial == CreditRetirement.first_serial,
-        ),
-    )
 
 
 def _whom(row: CreditRetirement) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def alarms(session: Session, network: str) -> list[str]:
     """
     cursor = session.get(ChainCursor, network)
     now = datetime.now(UTC)
-    if cursor is None or cursor.updated_at > now - PATIENCE:
+    # Later by more: noted before the clock was set back, which holds nothing up (decision 0078).
+    if cursor is None or abs(now - cursor.updated_at) < PATIENCE:
         return []
     since = f"since {cursor.updated_at:%Y-%m-%d %H:%M:%S} UTC"
     jobs, mirror = working.leader_of(session), holder_of(session, mirror_lease(network))
@@ -39,8 +40,9 @@ def alarms(session: Session, network: str) -> list[str]:
     )
     count = session.scalar(waiting) or 0
     if count:
+        wait = "1 intent waits" if count == 1 else f"{count} intents wait"
         return [
-            f"the mirror has not moved {since}, and {count} intents wait for it; "
+            f"the mirror has not moved {since}, and {wait} for it; "
             "see truetonne index status, and the log of truetonne index run"
         ]
     return []

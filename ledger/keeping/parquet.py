@@ -240,7 +240,7 @@ def _checked_rows(file: Path, db: Database | None) -> int:
     if known is None:
         raise _Wrong("has no manifest that can be read; write it again")
     if not file.is_file():
-        raise _Wrong("is not there, but its manifest is")
+        raise _Wrong("is not there, but its manifest is; write it again")
     if _sha256(file) != known["sha256"]:
         raise _Wrong("has other bytes than its manifest says; write it again")
     count, content = _content_in(file)

@@ -26,7 +26,8 @@ Made from the models by `python -m ledger.models.document`; a test fails when it
 Types are MariaDB's. On SQLite an INT or BIGINT is an INTEGER, a DECIMAL of up to 18 digits an INTEGER
 without the point, a longer one text, a DATETIME(6) ISO text in UTC, an ENUM a VARCHAR with a CHECK,
 MEDIUMTEXT text. Tables are InnoDB; text compares byte by byte (`utf8mb4_bin`), hashes and addresses are
-ASCII. A JSON column is LONGTEXT with a check on MariaDB.
+ASCII. A JSON column is LONGTEXT with a check on MariaDB. Where one has "integers as text", those are meant
+that floating point would spoil, beyond 2^53 either way; smaller ones are numbers.
 
 Where the customer's design could not be built as written: `TIMESTAMP` is `DATETIME(6)`, always UTC;
 `devices.type` is as long as the `device_types.type_name` that it refers to; `abi` and `bytecode` are

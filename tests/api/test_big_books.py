@@ -331,6 +331,23 @@ def test_a_row_more_costs_a_few_steps_or_none(
     assert (large - small) / (LARGE - SMALL) <= steps, (small, large)
 
 
+@pytest.mark.parametrize("path", ["site=parted", "site=parted&status=retired", "vintage=2023"])
+def test_few_batches_and_many_give_the_same_pages(
+    pair: tuple[Counted, Counted], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Credits are sought by their batches or in the order of the list, as there are few or many batches."""
+    client = pair[0].client
+    for order in ("asc", "desc"):
+        asked = f"/v1/credits?{path}&limit=7&order={order}"
+        first = client.get(asked).json()
+        after = f"{asked}&cursor={first['next_cursor']}"
+        second = client.get(after).json()
+        assert len(first["items"]) == len(second["items"]) == 7
+        with monkeypatch.context() as patched:
+            patched.setattr("api.credits.queries._FEW", 0)
+            assert (client.get(asked).json(), client.get(after).json()) == (first, second)
+
+
 def test_the_first_and_the_last_hour_are_two_looks(pair: tuple[Counted, Counted]) -> None:
     small, large = (each.steps(each.ends) for each in pair)
     assert large - small <= 10 * STEP, (small, large)

@@ -226,9 +226,7 @@ def test_a_defect_is_a_problem_without_its_insides(
     problem(answer, 500, "internal-error")
     assert "secret" not in answer.text
     (line,) = [each for each in caplog.records if each.name == "truetonne.api"]
-    assert line.getMessage().endswith(
-        " failed: GET '/v1/credits'"
-    )  # whoever reads the log knows which
+    assert line.getMessage().endswith(" failed: GET '/v1/credits'")
     assert line.exc_info is not None
 
 

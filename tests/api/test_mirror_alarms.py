@@ -22,6 +22,7 @@ from ledger.models import ChainCursor, ChainIntent, HeldLease
 from ledger.models.sending import IntentState
 
 CHAIN_ID = 31337
+OWNER, CONTRACT = "0x" + "1" * 40, "0x" + "2" * 40
 LONG = timedelta(minutes=11)
 
 
@@ -64,6 +65,8 @@ def test_nobody_mirrors_while_the_jobs_run(db: Database) -> None:
     try:
         (line,) = said(db)
         assert line.startswith("nobody mirrors the chain, and the books have not moved since ")
+        moved(db, -timedelta(hours=2))  # by a clock that was set back since
+        assert said(db) != []
         moved(db, timedelta(minutes=9))  # by `index run --until`, for instance
         assert said(db) == []
     finally:
@@ -73,15 +76,7 @@ def test_nobody_mirrors_while_the_jobs_run(db: Database) -> None:
 def test_a_mirror_that_does_not_move_while_something_waits_for_it(db: Database) -> None:
     def send(session: Session) -> None:
         begin(session)
-        new = NewIntent(
-            new_key(),
-            "test",
-            "TestCurrency",
-            "0x" + "2" * 40,
-            "mint",
-            ["0x" + "1" * 40, 5],
-            "0x" + "1" * 40,
-        )
+        new = NewIntent(new_key(), "test", "TestCurrency", CONTRACT, "mint", [OWNER, 5], OWNER)
         key = intents.plan(session, CHAIN_ID, new)
         intent = session.get_one(ChainIntent, key)
         intent.state, intent.submitted_at = IntentState.SUBMITTED, datetime.now(UTC) - LONG
@@ -94,6 +89,6 @@ def test_a_mirror_that_does_not_move_while_something_waits_for_it(db: Database) 
         moved(db, LONG)
         (line,) = said(db)
         assert line.startswith("the mirror has not moved since ")
-        assert ", and 1 intents wait for it; " in line
+        assert ", and 1 intent waits for it; " in line
     finally:
         mirror.release()

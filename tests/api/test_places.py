@@ -167,3 +167,20 @@ def test_a_page_says_where_a_table_ends_before_its_list(
     chinese = client.get("/plants/vpp-north?by=day&lang=zh", headers=wanted).text
     assert "此处最多显示 1 条。" in chinese
     client.cookies.clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "table"),
+    [
+        ("/sites/park", "api.sites.queries.DEVICES_MAX"),
+        ("/sites/park", "api.sites.months.MONTHS_MAX"),
+        ("/projects/park-wind", "api.sites.months.MONTHS_MAX"),
+    ],
+)
+def test_every_table_that_can_end_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, table: str
+) -> None:
+    wanted, said = {"Accept": "text/html"}, "No more than 1 are shown here."
+    assert said not in client.get(path, headers=wanted).text
+    monkeypatch.setattr(table, 1)
+    assert client.get(path, headers=wanted).text.count(said) == 1

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.plants import queries as plant_queries
 from ledger import audit
 from ledger.db import Database
 from ledger.models import (
@@ -63,7 +64,9 @@ def test_who_paid_whom_is_that_of_the_batch(client: TestClient) -> None:
         assert item["payment"] in batch["payments"] and item["final"] is batch["final"]
 
 
-def test_a_plant_that_buys_credits_and_holds_them(sqlite_db: Database, tmp_path: Path) -> None:
+def test_a_plant_that_buys_credits_and_holds_them(
+    sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account = "0x" + "7a" * 20
     with sqlite_db.write() as session:
         _contracts(session)
@@ -123,6 +126,12 @@ def test_a_plant_that_buys_credits_and_holds_them(sqlite_db: Database, tmp_path:
         page = client.get("/plants/vpp-north", headers={"accept": "text/html"}).text
         for words in ("pack-1", "1.5 MWh", "25 %", account, "713", "park-a-2015-3"):
             assert words in page, words
+        assert "are shown here" not in page
+        for name in ("RESOURCES_MAX", "BALANCES_MAX", "HOLDINGS_MAX"):
+            with monkeypatch.context() as patched:
+                patched.setattr(plant_queries, name, 1)
+                page = client.get("/plants/vpp-north", headers={"accept": "text/html"}).text
+                assert page.count("No more than 1 are shown here.") == 1, name
         holder = client.get(f"/holders/{account}", headers={"accept": "text/html"}).text
         assert 'href="/plants/vpp-north"' in holder
 

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 from sqlalchemy import update
 
 from cli.alone import alone_in
@@ -19,6 +20,7 @@ from cli.demo.steps import run_demo
 from cli.deploying import deploy, ensure_deployed, verify
 from cli.output import Output
 from indexer import Indexer
+from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT
 from ledger.db import Database
@@ -26,6 +28,7 @@ from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.models import SmartContract
 from ledger.settings import load_settings
 from tests.cli.conftest import Program
+from tests.support.chain import TestChain
 from tests.support.mirror import running_chain
 
 
@@ -47,26 +50,51 @@ def test_contracts_of_another_version_are_refused(tmp_path: Path) -> None:
     assert CREDIT in refused.value.message
 
 
+def of_other_sources(chain: TestChain) -> str:
+    """The deployment file as a program of other sources reads it; hashed is the code that the chain was sent."""
+    book = json.loads(chain.deployment_text())
+    sent = chain.client.request("eth_getTransactionByHash", [book["contracts"][CREDIT]["tx_hash"]])
+    book["contracts"][CREDIT]["source_hash"] = "0x" + "11" * 32
+    book["contracts"][CREDIT]["init_code_hash"] = "0x" + keccak(hexstr=sent["input"]).hex()
+    return json.dumps(book)
+
+
 def test_contracts_of_other_sources_that_speak_alike_are_used(tmp_path: Path) -> None:
     """A local chain of before was refused by `up` and `chain deploy`, and used by everything else."""
     path = tmp_path / "local.json"
     url = f"sqlite:///{tmp_path / 'books.db'}"
     with running_chain() as chain, closing(Database(url)) as books:
-        book = json.loads(chain.deployment_text())
         books.upgrade()
         Indexer(books, chain.client, chain.deployment).run_until("head")
-        book["contracts"][CREDIT]["source_hash"] = "0x" + "11" * 32
-        path.write_text(json.dumps(book))
+        path.write_text(of_other_sources(chain))
         given = {"TRUETONNE_DEPLOYMENT": str(path), "TRUETONNE_DATABASE_URL": url}
         settings = load_settings(None, given)
         assert ensure_deployed(settings, chain.client.rpc_url) is False
 
         here = SmartContract.contract_address == chain.deployment.credit.address
-        less = json.dumps(artifact(CREDIT).abi[:-1])
+        less = json.dumps(
+            [entry for entry in artifact(CREDIT).abi if entry.get("name") != "retire"]
+        )
         with books.write() as session:
             session.execute(update(SmartContract).where(here).values(abi=less))
         with pytest.raises(WrongChain, match="has other functions") as refused:
             ensure_deployed(settings, chain.client.rpc_url)
+    assert refused.value.code == "other-version"
+
+
+def test_books_that_this_version_began_do_not_know_how_others_contracts_speak(
+    tmp_path: Path,
+) -> None:
+    """They have this version's own interface in their row, which was compared with itself."""
+    path = tmp_path / "local.json"
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    with running_chain() as chain, closing(Database(url)) as books:
+        books.upgrade()
+        path.write_text(of_other_sources(chain))
+        Indexer(books, chain.client, Deployment.load(path)).run_until("head")
+        given = {"TRUETONNE_DEPLOYMENT": str(path), "TRUETONNE_DATABASE_URL": url}
+        with pytest.raises(WrongChain, match="do not tell which") as refused:
+            ensure_deployed(load_settings(None, given), chain.client.rpc_url)
     assert refused.value.code == "other-version"
 
 

@@ -74,6 +74,9 @@ def test_old_data_are_archived_checked_and_read_back(read_in: Program) -> None:
     assert found.json()["files"][0]["complaint"] == (
         "has other bytes than its manifest says; write it again"
     )
+    assert f"write again: truetonne {' '.join(PARTS)} archive --parquet second" in (
+        read_in(*PARTS, "check", "second").out
+    )
     file.unlink()
     assert read_in(*PARTS, "archive", "--parquet", "second").code == 0
     assert read_in(*PARTS, "check", "second").code == 0
@@ -111,6 +114,25 @@ def test_what_grows_old_and_what_is_lost_is_said(read_in: Program) -> None:
     assert [(o["number"], o["rows"], o["parent"]) for o in lost.json()["orphans"]] == [
         (99, 2, "devices")
     ]
+
+
+def test_a_file_that_has_more_rows_than_the_books_is_not_to_be_written_again(
+    read_in: Program,
+) -> None:
+    """It may be the only copy; `check` told to write it again, which `archive` refuses."""
+    assert read_in(*PARTS, "archive", "--parquet", "second").code == 0
+    with (
+        closing(sqlite3.connect(read_in.folder / ".truetonne" / "truetonne_archive.db")) as file,
+        file,
+    ):
+        file.execute(
+            "DELETE FROM device_data_2013 WHERE id = (SELECT max(id) FROM device_data_2013)"
+        )
+    found = read_in(*PARTS, "check", "second", "--books")
+    assert found.code == 1 and "see docs/retention.md" in found.out
+    assert "write again" not in found.out
+    kept = read_in(*PARTS, "archive", "--parquet", "second")
+    assert kept.code == 1 and "it is left as it is" in kept.out
 
 
 def test_an_archive_that_is_gone_is_an_alarm(read_in: Program) -> None:

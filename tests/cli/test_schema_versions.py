@@ -52,7 +52,9 @@ def test_tables_of_an_older_version(deployed: Program, words: tuple[str, ...]) -
     assert f"0014, this version wants {Database.head()}; run `truetonne db upgrade`" in said
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [*COMMANDS, ("db", "upgrade"), ("db", "upgrade", "--dry-run")], ids=" ".join
+)
 def test_tables_of_a_newer_version(deployed: Program, words: tuple[str, ...]) -> None:
     """They said to run the upgrade, which cannot go back."""
     at_revision(deployed, "9999")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import urllib.request
 from urllib.error import HTTPError
@@ -52,3 +53,25 @@ def test_serve_answers_until_it_is_told_to_end(park: Program, told: signal.Signa
     assert out == ""
     assert "Traceback" not in err
     assert process.returncode == 0
+
+
+def test_it_ends_as_asked_while_it_waits_for_its_database(truetonne: Program) -> None:
+    """It looks at the tables before it serves: whoever ended it meanwhile killed it."""
+    kept = KeptPort()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"mysql+pymysql://a:b@127.0.0.1:{server.getsockname()[1]}/c"
+        process = subprocess.Popen(
+            truetonne.command("serve"),
+            cwd=truetonne.folder,
+            env=truetonne.with_settings({"database_url": place, "api_port": str(kept.number)}),
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            server.settimeout(60)
+            with server.accept()[0]:
+                process.send_signal(signal.SIGTERM)
+        except BaseException:
+            process.kill()
+            raise
+    assert process.wait(timeout=60) == 0
+    kept.close()

@@ -4,36 +4,38 @@ import json
 import os
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
-from web3 import HTTPProvider, Web3
+from sqlalchemy import delete
 
 from ledger.chain.addresses.book import Deployment
-from ledger.chain.local.anvil import KeptPort
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, WrongChain
+from ledger.models import ChainEvent, SmartContract
+from ledger.models.blockchain import ContractStatus
+from ledger.settings import load_settings
 from scripts import create2
-from scripts.deploy import Deployer, earlier_contracts, load_keys, network_chain_id, write
-from scripts.deploy_node import (
-    FACTORY_SIGNER,
-    FACTORY_TRANSACTION,
-    check_rules,
-    factory_costs,
-    put_factory,
+from scripts.deploy import (
+    Deployer,
+    earlier_contracts,
+    load_keys,
+    network_chain_id,
+    require_books,
+    write,
 )
 from scripts.deploy_plan import check_network, make_plan
-from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_home import ROOT
-from tests.contracts.deploying import request, request_checksum
+from tests.contracts.deploying import post, request, request_checksum, running_node
 from tests.contracts.park import LIBRARIES, private_key
 from tests.support.forms import times
-from tests.support.proxy import LyingNode, recorded
 
 CLASS = "internal-CCER-01-002-V01"
 ANVIL_ROLES = ("admin", "registrar", "issuer", "verifier", "owner")
@@ -521,146 +523,41 @@ def test_a_contract_that_a_stranger_made(deployer: Deployer) -> None:
     assert (made["tx_hash"], made["block"]) == (None, 1)
 
 
-@contextmanager
-def without_the_factory() -> Iterator[None]:
-    """Take the factory away that Anvil begins with, as chains of other nodes begin."""
-    code = request("eth_getCode", [create2.FACTORY, "latest"])
-    nonce = request("eth_getTransactionCount", [FACTORY_SIGNER, "latest"])
-    request("anvil_setCode", [create2.FACTORY, "0x"])
-    request("anvil_setNonce", [create2.FACTORY, "0x0"])
-    try:
-        yield
-    finally:  # no snapshot covers what is set by hand
-        request("anvil_setCode", [create2.FACTORY, code])
-        request("anvil_setNonce", [FACTORY_SIGNER, nonce])
-
-
-def test_a_chain_without_the_factory(
-    deployer: Deployer, chain: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DP-08: the admin pays for its published transaction; it stands where it does everywhere, by the same code."""
-    from brownie import web3
-
-    code = request("eth_getCode", [create2.FACTORY, "latest"])
-    monkeypatch.setattr(deployer, "contract", lambda *_: pytest.fail("enough"))
-    with without_the_factory():
-        assert factory_costs(web3) == 10**16
-        with pytest.raises(pytest.fail.Exception, match="enough"):
-            deployer.run()
-        assert request("eth_getCode", [create2.FACTORY, "latest"]) == code
-        assert chain.height == 2
-        assert factory_costs(web3) == 0
-
-
-def test_a_node_that_does_not_take_the_factory(
-    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DP-08: what geth says to a transaction without a chain id, with what to do."""
-    from brownie import web3
-
-    make = web3.provider.make_request
-
-    def refusing(method: str, parameters: Any) -> Any:
-        if (method, parameters) != ("eth_sendRawTransaction", [FACTORY_TRANSACTION]):
-            return make(method, parameters)
-        said = "only replay-protected (EIP-155) transactions allowed over RPC"
-        return {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": said}}
-
-    with without_the_factory():
-        monkeypatch.setattr(web3.provider, "make_request", refusing)
-        with pytest.raises(DependencyDown, match=r"EIP-155.*--rpc.allow-unprotected-txs"):
-            put_factory(web3, deployer.plan)
-
-
-def test_the_code_without_overrides_is_the_same(
-    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DP-04: some nodes run the code of the chain whatever code a call brings (ethereumjs 0.10)."""
-    from brownie import web3
-
-    made = deployer.run()["contracts"]
-
-    def ignoring(method: str, parameters: list[Any]) -> Any:
-        return deployer._request(method, parameters[:2])
-
-    asked = []
-    for name, (address, init_code, _) in deployer.codes().items():
-        place = (address, init_code, deployer.salt, made[name]["block"])
-        found = create2.constructed(ignoring, *place)
-        assert found == create2.constructed(deployer._request, *place)
-        assert found == bytes(web3.eth.get_code(address))
-        asked.append(create2.constructed(ignoring, address, init_code + b"\0", *place[2:]))
-    assert set(asked) == {b""}  # other code stands elsewhere
-
-
-@pytest.mark.parametrize("rules", ["shanghai", "cancun", "prague"])
-def test_rules_older_than_the_contracts_need(rules: str) -> None:
-    """DP-05: as on Ganache, which stops at Shanghai: contracts would be made there, and fail."""
-    with running_node(rules) as url:
-        web3 = Web3(HTTPProvider(url))
-        if rules != "shanghai":
-            check_rules(web3)
-            return
-        with pytest.raises(DependencyDown, match=r"compiled for Prague.* Nothing was sent"):
-            check_rules(web3)
-
-
-class _Network:
-    """Brownie's, as far as fees go."""
-
-    tip: int | None = None
-
-    def priority_fee(self, tip: int) -> None:
-        self.tip = tip
-
-
-def test_fees_are_asked_for_plainly() -> None:
-    """DP-09: as ethereumjs 0.10 answers; it suggests no tip, and holds a price of nothing against the base fee."""
-
-    def tamper(method: str, parameters: list[Any], result: Any) -> Any:
-        priced = method == "eth_estimateGas" and "gasPrice" in parameters[0]
-        return recorded(-32603, "Transaction's gasPrice (0) is less than ...") if priced else result
-
-    transfer: Any = {"from": FACTORY_SIGNER, "to": create2.FACTORY, "value": 0, "gasPrice": "0x0"}
-    with running_node() as url, LyingNode(url) as node:
-        node.tamper = tamper
-        web3, network = Web3(HTTPProvider(node.rpc_url)), _Network()
-        with pytest.raises(Exception, match="less than"):
-            web3.eth.estimate_gas({**transfer, "data": "0x" + "00" * 33})
-        ask_plainly(web3, network)
-        ask_plainly(web3, network)
-        assert network.tip is None  # it suggests one
-        assert web3.eth.estimate_gas({**transfer, "to": FACTORY_SIGNER}) == 21_000
-        node.lacks = frozenset({"eth_maxPriorityFeePerGas"})
-        ask_plainly(web3, network)
-        assert network.tip == 10**9
+@pytest.mark.parametrize("revision", ["0031", "head"])
+def test_contracts_beside_those_of_the_books_are_refused(tmp_path: Path, revision: str) -> None:
+    """DP-05: also on the tables of an older version, which are upgraded before they are read."""
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    settings = load_settings(None, {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_NETWORK": "local"})
+    kept, other = {SETTLEMENT: "0x" + "aa" * 20}, {SETTLEMENT: "0x" + "bb" * 20}
+    with closing(Database(url)) as books:
+        books.upgrade(revision)
+        with books.write() as session:
+            contract = SmartContract(
+                contract_name=f"{SETTLEMENT}@local",
+                contract_address=kept[SETTLEMENT],
+                abi="[]",
+                network="local",
+                status=ContractStatus.DEPLOYED,
+                deployed_at=datetime.now(UTC),
+            )
+            event = ChainEvent(
+                block_number=1,
+                log_index=0,
+                tx_hash="0x" + "11" * 32,
+                contract_address=kept[SETTLEMENT],
+                event_name="Paused",
+                args={},
+            )
+            session.add_all([contract, event])
+        require_books(settings, kept)
+        with pytest.raises(WrongChain, match="kept of VppSettlement at 0xaaaa"):
+            require_books(settings, other)
+        with books.write() as session:
+            session.execute(delete(ChainEvent))
+        require_books(settings, other)
 
 
 # ------------------------------------------------------------------ the scripts, as they are
-
-
-@contextmanager
-def running_node(rules: str = "prague") -> Iterator[str]:
-    """Start an Anvil of one's own, let something happen there, and yield its address."""
-    from brownie._config import CONFIG
-
-    kept = KeptPort()
-    port = kept.number
-    command = CONFIG.networks["development"]["cmd"]
-    process = subprocess.Popen([command, "--silent", "--port", str(port), "--hardfork", rules])
-    url = f"http://127.0.0.1:{port}"
-    try:
-        until = time.monotonic() + 60
-        while not _answers(url):
-            assert time.monotonic() < until, "the node does not answer"
-            time.sleep(0.05)
-        _post(url, "anvil_setBalance", ["0x" + "ab" * 20, "0x7b"])
-        _post(url, "anvil_mine", ["0x3"])
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-        kept.close()
 
 
 @pytest.fixture
@@ -684,22 +581,6 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         yield environ
 
 
-def _post(url: str, method: str, parameters: list[Any]) -> Any:
-    import httpx
-
-    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
-    return httpx.post(url, json=message).json()["result"]
-
-
-def _answers(url: str) -> bool:
-    import httpx
-
-    try:
-        return bool(_post(url, "eth_chainId", []))
-    except httpx.TransportError:
-        return False
-
-
 def _run(script: str, environ: dict[str, str], *network: str) -> subprocess.CompletedProcess[str]:
     command = ["sh", str(ROOT / "dev"), "brownie", "run", script, *network]
     given = {name: text for name, text in os.environ.items() if not name.startswith("TRUETONNE_")}
@@ -714,7 +595,7 @@ def test_on_a_node_that_runs(deployed: dict[str, str]) -> None:
     deployment = Deployment.load(Path(deployed["TRUETONNE_DEPLOYMENT"]))
     assert deployment.network == "local"
     assert deployment.deployed_block == 4
-    assert _post(node, "eth_getBalance", ["0x" + "ab" * 20, "latest"]) == "0x7b"
+    assert post(node, "eth_getBalance", ["0x" + "ab" * 20, "latest"]) == "0x7b"
 
     ended = _run("verify", deployed, "--network", "local")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -742,7 +623,7 @@ def test_roles_change_hands(deployed: dict[str, str]) -> None:
 
     def answer() -> int:
         call = {"to": credit, "data": "0x" + question.hex()}
-        return int(_post(node, "eth_call", [call, "latest"]), 16)
+        return int(post(node, "eth_call", [call, "latest"]), 16)
 
     for verb, expected in (("grant", 1), ("revoke", 0))[: times(1, 2)]:
         arguments = (verb, "CarbonCredit", "ISSUER:1", account, "--network", "local")
@@ -784,5 +665,5 @@ def test_a_running_node_needs_its_network(node: str, tmp_path: Path) -> None:
         ended.stderr.strip()
         == "deploy: TRUETONNE_RPC_URL is for a running node: add --network local"
     )
-    assert _post(node, "eth_blockNumber", []) == "0x3"
+    assert post(node, "eth_blockNumber", []) == "0x3"
     assert not (tmp_path / "local.json").exists()

@@ -108,6 +108,7 @@ def builds() -> dict[str, Any]:
 def test_artifacts_of_the_package_are_those_of_the_sources(
     builds: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """DP-04: what the program calls, reads and compares with is what the sources compile to."""
     monkeypatch.setattr("scripts.export_abi.fresh_builds", lambda: builds)
     assert export(check=True) == [], "run `python -m scripts.export_abi`"
 

@@ -21,6 +21,7 @@ from tests.flows.test_settling import (
     take,
 )
 from tests.support.chain import WINDOW_S
+from tests.support.forms import rest
 from tests.support.park import TRADING, Park
 from tests.support.plant import SITE
 from tests.support.sending import automine, opened
@@ -70,7 +71,7 @@ def test_a_trade_by_itself_is_paid_once(both: Park) -> None:
     assert park.differences() == []
 
 
-@pytest.mark.parametrize("when", ["proposed", "final"])
+@pytest.mark.parametrize("when", rest(["proposed", "final"]))
 def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
     park = funded(both)
     take(park, ["plant sell 1 1.0000 1.00 0", "plant buy 2 1.0000 2.00 60"])

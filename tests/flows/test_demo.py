@@ -362,6 +362,7 @@ def _page_agrees(text: str, words: list[str]) -> None:
     assert (verdicts[1]["check"], len(verdicts[1]["held"])) == ("creation", 2)
 
 
+@long  # of other deployments: tests/contracts/test_verify_deployment.py
 def test_the_contracts_of_the_demonstration_are_verified(first: dict[str, Any], home: Path) -> None:
     ended = truetonne(home, "chain", "verify", "--json")
     assert ended.returncode == 0, ended.stdout + ended.stderr

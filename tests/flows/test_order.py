@@ -7,7 +7,7 @@ from ledger.models.sending import IntentState
 from ledger.settlement import order
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from tests.support.chain import PARTIES, trade, wait_for
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.park import Park
 
 SHORT_ON_MARIADB = ("test_more_closed_batches_than_a_finalisation_passes",)
@@ -65,6 +65,7 @@ def test_a_finalisation_passes_some_by_itself(funded: Park, closed: int) -> None
     assert skips(funded) == []
 
 
+@long  # several passes are shown below, by less
 def test_more_closed_batches_than_a_finalisation_passes(both: Park) -> None:
     both.fund(PARTIES["market"], 100_00)
     cancel_many(both, PASSED_AT_ONCE + 1)

@@ -10,7 +10,7 @@ from ledger.chain.sending.sender import NotTaken
 from ledger.models.sending import IntentState
 from tests.flows.test_sender import CURRENCY, plan
 from tests.support.park import Park, open_chain
-from tests.support.proxy import LyingNode, recorded
+from tests.support.proxy import NO_HASH_THERE, LyingNode, by_hash, recorded
 from tests.support.sending import attempts, automine, drop, minted, until_confirmed
 
 UNKNOWN_BATCH = "0x4392ee6a" + f"{1:064x}"
@@ -34,8 +34,6 @@ IN_THE_POOL = (
     ),  # Hardhat
     recorded(-32000, "AlreadyKnown"),  # Nethermind; written from memory, not recorded
 )
-NO_HASH_THERE = recorded(-32602, "invalid argument 1: argument must be a string")
-"""ethereumjs 0.10 to a block that is named by its hash (EIP-1898)."""
 
 
 @pytest.fixture
@@ -87,14 +85,14 @@ def test_sent_twice_is_sent(other: Park, front: LyingNode, error: Any) -> None:
     assert minted(other) == 5
 
 
-def test_what_a_node_does_not_have_is_not_taken(other: Park, front: LyingNode) -> None:
+@pytest.mark.parametrize("said", ["Cannot add tx: pool is full", "unknown transaction type"])
+def test_what_a_node_does_not_have_is_not_taken(other: Park, front: LyingNode, said: str) -> None:
     """An error for what is in no pool and no block stays one."""
-    full = recorded(-32602, "Cannot add tx: pool is full")
     front.tamper = lambda asked, _, result: {
-        "eth_sendRawTransaction": full,
+        "eth_sendRawTransaction": recorded(-32602, said),
         "eth_getTransactionByHash": None,
     }.get(asked, result)
-    with pytest.raises(NotTaken, match="pool is full"):
+    with pytest.raises(NotTaken, match=said):
         other.chain.sender.submit(plan(other), CURRENCY)
 
 
@@ -121,8 +119,7 @@ def test_a_state_is_asked_for_by_its_number(other: Park, front: LyingNode) -> No
     known: dict[str, Any] = {}
 
     def answer(method: str, params: list[Any], result: Any) -> Any:
-        by_hash = any(isinstance(each, dict) and "blockHash" in each for each in params)
-        return NO_HASH_THERE if by_hash else known.get(method, result)
+        return NO_HASH_THERE if by_hash(params) else known.get(method, result)
 
     front.tamper = answer
     assert client.code(place, block.hash) == code != "0x"

@@ -208,7 +208,6 @@ def contents(park: Park) -> dict[int, tuple[str, int, int]]:
             ("single", (2, 1, 0), False),
         ],
         ("proposed", (1, 2, None), True),
-        ("single", (2, 1, 0), False),
     ),
     ids=["another order", "one less", "one more", "two more", "each by itself"],
 )

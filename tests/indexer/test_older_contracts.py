@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -74,15 +75,17 @@ def test_what_an_older_version_stored_of_its_contract_is_no_difference(
     """Held against the artifacts of today it differed for ever, and reindex put code there that was never deployed."""
     Indexer(books, chain.client, chain.deployment, 0).run_until("head")
     before, deployment = dump(books), of_another_version(chain)
-    # What the version that deployed it wrote, in its own order of the interface.
-    abi = "[" + stored(books).abi[1:-1].replace('"type":"error"', '"type": "error"') + "]"
+    # As the version that deployed it wrote it, in an order of its own.
+    abi = json.dumps(json.loads(stored(books).abi)[::-1])
     with books.write() as session:
         session.execute(update(SmartContract).where(HERE).values(abi=abi))
     assert verify(books, chain.client, deployment, 0).differences == []
     assert broken(books, chain, deployment) == []
     reindex(books, chain.client, deployment, 0)
     assert (stored(books).abi, stored(books).bytecode) == (abi, artifact(SETTLEMENT).bytecode)
-    assert dump(books).keys() == before.keys()
+    assert {name for name, rows in dump(books).items() if rows != before[name]} == {
+        "smart_contracts"
+    }
 
 
 def test_code_that_did_not_deploy_it_is_found_in_either_version(

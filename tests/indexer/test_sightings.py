@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from indexer import Indexer
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.contracts.layout import canonical_type
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.models import ContractSighting, SmartContract
 from ledger.reconcile import reconcile
 from tests.support.chain import GAS_DEPLOY, PARTIES, SUSPENDER_ROLE, TestChain, send
 from tests.support.mirror import dump, fresh, running_chain
+from tests.support.proxy import NO_HASH_THERE, LyingNode, by_hash
 
 DEPTH = 2
 DEEP = 64
@@ -119,6 +122,21 @@ def test_a_contract_stays_known_while_one_of_its_offices_stands(
     mirror.run_until("head")
     assert [row.event_name for row in sightings(db)] == ["RoleGranted"]
     assert f"Contract@local:{wallet}" in contracts(db)
+
+
+def test_a_code_is_asked_for_by_number_where_a_node_knows_no_hash_there(
+    chain: TestChain, sqlite_db: Database
+) -> None:
+    """As of its event's block: whoever got a role was no contract then, and is one now."""
+    chain.act("admin", CREDIT, "grantRole", [SUSPENDER_ROLE, PARTIES["spare"]])
+    chain.client.request("anvil_mine", ["0x1"])
+    chain.client.request("anvil_setCode", [PARTIES["spare"], "0x00"])
+    chain.client.request("anvil_mine", ["0x1"])
+    with LyingNode(chain.client.rpc_url) as front, closing(ChainClient(front.rpc_url)) as client:
+        front.tamper = lambda _, params, result: NO_HASH_THERE if by_hash(params) else result
+        Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
+    assert front.lies > 0
+    assert sightings(sqlite_db) == []
 
 
 def test_a_contract_of_the_deployment_keeps_its_row(chain: TestChain, sqlite_db: Database) -> None:

@@ -235,6 +235,7 @@ def test_a_migration_waits_for_another_and_then_says_so(
     database.close()
 
 
+@long
 @pytest.mark.mariadb
 def test_a_migration_whose_connection_is_lost_says_so_and_goes_on(
     new_mariadb_url: Callable[[], str],

@@ -138,7 +138,7 @@ def test_what_is_wrong_with_a_file_is_found(books: Database, tmp_path: Path) -> 
     (data / AUGUST).unlink()
     assert complaints(folder) == {
         JULY: "has no manifest that can be read; write it again",
-        AUGUST: "is not there, but its manifest is",
+        AUGUST: "is not there, but its manifest is; write it again",
     }
     assert written(books, folder)[:2] == [("2025-07", 1, "new"), ("2025-08", 3, "replaced")]
     assert complaints(folder, books) == {}

@@ -42,6 +42,15 @@ def recorded(code: int, message: str, data: str | None = None) -> NodeError:
     return error
 
 
+NO_HASH_THERE = recorded(-32602, "invalid argument 1: argument must be a string")
+"""ethereumjs 0.10 to a block that is named by its hash (EIP-1898)."""
+
+
+def by_hash(params: list[Any]) -> bool:
+    """Return whether a call is to be made in the state of a block that is named by its hash."""
+    return any(isinstance(each, dict) and "blockHash" in each for each in params)
+
+
 class LyingNode:
     """Forwards JSON-RPC to a node; ``tamper`` may change every result, ``lies`` counts the changes."""
 

@@ -107,7 +107,7 @@ def differing(
     expected = dict(expected_row(contract, network, deployed_at))
     if not of_this_version(contract):
         expected["abi"] = row.abi
-        if _made(contract, row.abi, row.bytecode):
+        if deployed_from(contract, row.abi, row.bytecode):
             expected["bytecode"] = row.bytecode
     return [name for name, value in expected.items() if getattr(row, name) != value]
 
@@ -125,7 +125,7 @@ def keep_what_was_stored(mirror: Database, books: Database, deployment: Deployme
             if row is None or row.contract_address != item.address:
                 continue
             kept = {"abi": row.abi}
-            if _made(item, row.abi, row.bytecode):
+            if deployed_from(item, row.abi, row.bytecode):
                 kept["bytecode"] = str(row.bytecode)
             session.execute(
                 update(SmartContract)
@@ -135,7 +135,7 @@ def keep_what_was_stored(mirror: Database, books: Database, deployment: Deployme
             )
 
 
-def _made(contract: DeployedContract, abi: str, bytecode: str | None) -> bool:
+def deployed_from(contract: DeployedContract, abi: str, bytecode: str | None) -> bool:
     """Return whether a bytecode, with the arguments of the deployment file, is the code that deployed a contract."""
     try:
         types = [

@@ -69,19 +69,23 @@ def find(
 
 
 def _codes(client: ChainClient, places: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the code at addresses, each as of a block; as of now where the node has forgotten that."""
-    found: dict[tuple[str, str], object] = {}
-    for _ in range(2):  # the second time for what was refused for a reason that passes
-        left = [place for place in places if isinstance(found.get(place), RpcError | None)]
-        found |= zip(left, client.attempt([_code_call(*place) for place in left]), strict=True)
-    left = [place for place in places if isinstance(found[place], RpcError)]
-    now = client.request_batch([_code_call(address, "latest") for address, _ in left])
-    found |= zip(left, now, strict=True)
-    return [str(found[place]) for place in places]
+    """Return the code at addresses, each as of a block, by its hash."""
+    calls: list[Call] = [
+        ("eth_getCode", [address, {"blockHash": block}]) for address, block in places
+    ]
+    found = zip(places, client.attempt(calls), strict=True)
+    return [
+        _code_again(client, *place) if isinstance(code, RpcError) else str(code)
+        for place, code in found
+    ]
 
 
-def _code_call(address: str, block: str) -> Call:
-    return "eth_getCode", [address, block if block == "latest" else {"blockHash": block}]
+def _code_again(client: ChainClient, address: str, block: str) -> str:
+    """Return a code that was refused, maybe for a reason that passes; as of now where the node has forgotten that."""
+    try:
+        return client.code(address, block)
+    except RpcError:
+        return client.code(address)
 
 
 def _kind(code: str, names: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
@@ -13,9 +14,8 @@ from ledger.chain.sending.signing import Desk
 from ledger.errors import DependencyDown
 from ledger.models import ChainAttempt
 
-_HARMLESS = (
-    *("already known", "alreadyknown", "known transaction", "already imported", "already in "),
-    *("nonce too low", "nonce is too low", "oldnonce"),
+_HARMLESS = re.compile(
+    r"already ?known|\bknown transaction|already imported|already in |nonce (is )?too low|oldnonce"
 )
 """Answers to a second sending that mean the first one arrived, in the words of one node or another."""
 _TOO_CHEAP = ("base fee", "basefee")
@@ -63,7 +63,7 @@ def _has_it(desk: Desk, attempt: SignedAttempt, error: RpcError) -> bool:
 
     One that mines at once and tells of a failure so (Hardhat) has it in a block.
     """
-    if any(text in error.rpc_message.lower() for text in _HARMLESS):
+    if _HARMLESS.search(error.rpc_message.lower()):
         return True
     try:
         return desk.client.request("eth_getTransactionByHash", [attempt.tx_hash]) is not None

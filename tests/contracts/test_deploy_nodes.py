@@ -1,0 +1,208 @@
+"""What nodes and chains differ in, and a deployment meets: scripts/deploy_node.py and what goes with it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from web3 import HTTPProvider, Web3
+
+from ledger.errors import DependencyDown
+from scripts import create2
+from scripts.deploy import Deployer
+from scripts.deploy_node import (
+    FACTORY_SIGNER,
+    FACTORY_TRANSACTION,
+    FACTORY_WEI,
+    check_rules,
+    factory_costs,
+    put_factory,
+)
+from scripts.toolchain.brownie_fees import ask_plainly
+from tests.contracts.deploying import request, running_node
+from tests.support.proxy import LyingNode, recorded
+
+
+@contextmanager
+def without_the_factory() -> Iterator[None]:
+    """Take the factory away that Anvil begins with, as chains of other nodes begin."""
+    code = request("eth_getCode", [create2.FACTORY, "latest"])
+    nonce = request("eth_getTransactionCount", [FACTORY_SIGNER, "latest"])
+    request("anvil_setCode", [create2.FACTORY, "0x"])
+    request("anvil_setNonce", [create2.FACTORY, "0x0"])
+    try:
+        yield
+    finally:  # no snapshot covers what is set by hand
+        request("anvil_setCode", [create2.FACTORY, code])
+        request("anvil_setNonce", [FACTORY_SIGNER, nonce])
+
+
+def test_a_chain_without_the_factory(
+    deployer: Deployer, chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-08: the admin pays for its published transaction; it stands where it does everywhere, by the same code."""
+    from brownie import web3
+
+    code = request("eth_getCode", [create2.FACTORY, "latest"])
+    monkeypatch.setattr(deployer, "contract", lambda *_: pytest.fail("enough"))
+    with without_the_factory():
+        assert factory_costs(web3) == 10**16
+        with pytest.raises(pytest.fail.Exception, match="enough"):
+            deployer.run()
+        assert request("eth_getCode", [create2.FACTORY, "latest"]) == code
+        assert chain.height == 2
+        assert factory_costs(web3) == 0
+
+
+def test_too_little_money_where_the_factory_is_to_be_paid(deployer: Deployer) -> None:
+    """DP-05: what it takes is told with the rest, before the factory is paid."""
+    admin = deployer.plan.holders["admin"]
+    had = request("eth_getBalance", [admin, "latest"])
+    with without_the_factory():
+        request("anvil_setBalance", [admin, hex(FACTORY_WEI)])
+        try:
+            with pytest.raises(
+                DependencyDown, match=r"gwei, and 0\.010000 for the CREATE2 factory\)"
+            ):
+                deployer.run()
+        finally:
+            request("anvil_setBalance", [admin, had])
+        assert request("eth_getBalance", [FACTORY_SIGNER, "latest"]) == "0x0"
+
+
+def test_a_node_that_does_not_take_the_factory(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-08: what geth says to a transaction without a chain id, with what to do."""
+    from brownie import web3
+
+    make = web3.provider.make_request
+
+    def refusing(method: str, parameters: Any) -> Any:
+        if (method, parameters) != ("eth_sendRawTransaction", [FACTORY_TRANSACTION]):
+            return make(method, parameters)
+        said = "only replay-protected (EIP-155) transactions allowed over RPC"
+        return {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": said}}
+
+    with without_the_factory():
+        monkeypatch.setattr(web3.provider, "make_request", refusing)
+        with pytest.raises(DependencyDown, match=r"EIP-155.*--rpc.allow-unprotected-txs"):
+            put_factory(web3, deployer.plan)
+
+
+def test_a_factory_that_an_earlier_run_sent_is_waited_for(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-02: the node says of the second sending that it has it, which is no refusal."""
+    from brownie import web3
+
+    make, said = web3.provider.make_request, []
+
+    def mining(method: str, parameters: Any) -> Any:
+        answer = make(method, parameters)
+        if method == "eth_sendRawTransaction":
+            said.append(answer)
+            request("evm_setAutomine", [True])
+            request("evm_mine", [])
+        return answer
+
+    with without_the_factory():
+        deployer.plan.key("admin").transfer(FACTORY_SIGNER, FACTORY_WEI)
+        request("evm_setAutomine", [False])
+        try:
+            request("eth_sendRawTransaction", [FACTORY_TRANSACTION])
+            monkeypatch.setattr(web3.provider, "make_request", mining)
+            put_factory(web3, deployer.plan)
+        finally:
+            request("evm_setAutomine", [True])
+        assert len(said) == 1 and "error" in said[0]
+        assert request("eth_getCode", [create2.FACTORY, "latest"]) != "0x"
+
+
+def test_a_factory_that_is_in_no_block_in_time(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-08: where gas costs more than its transaction offers."""
+    from brownie import web3
+
+    monkeypatch.setattr("scripts.deploy_node._RECEIPT_S", 0.1)
+    with without_the_factory():
+        deployer.plan.key("admin").transfer(FACTORY_SIGNER, FACTORY_WEI)
+        request("evm_setAutomine", [False])
+        try:
+            with pytest.raises(DependencyDown, match=r"in no block after .* run again later"):
+                put_factory(web3, deployer.plan)
+        finally:
+            request("evm_setAutomine", [True])
+
+
+@pytest.mark.parametrize("size", [0x2562, 49_000])
+def test_the_factory_makes_a_contract_again_of_code_of_any_length(size: int) -> None:
+    """DP-04: as a program that ends with all of the data, from where it is copied."""
+    program = create2._made_again("0x" + "ab" * 20, bytes(size))
+    assert program[:4] == b"\x62" + size.to_bytes(3)
+    assert int.from_bytes(program[5:7]) == len(program) - size
+
+
+def test_the_code_without_overrides_is_the_same(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-04: some nodes run the code of the chain whatever code a call brings (ethereumjs 0.10)."""
+    from brownie import web3
+
+    made = deployer.run()["contracts"]
+
+    def ignoring(method: str, parameters: list[Any]) -> Any:
+        return deployer._request(method, parameters[:2])
+
+    asked = []
+    for name, (address, init_code, _) in deployer.codes().items():
+        place = (address, init_code, deployer.salt, made[name]["block"])
+        found = create2.constructed(ignoring, *place)
+        assert found == create2.constructed(deployer._request, *place)
+        assert found == bytes(web3.eth.get_code(address))
+        asked.append(create2.constructed(ignoring, address, init_code + b"\0", *place[2:]))
+    assert set(asked) == {b""}  # other code stands elsewhere
+
+
+@pytest.mark.parametrize("rules", ["shanghai", "cancun", "prague"])
+def test_rules_older_than_the_contracts_need(rules: str) -> None:
+    """DP-05: as on Ganache, which stops at Shanghai: contracts would be made there, and fail."""
+    with running_node(rules) as url:
+        web3 = Web3(HTTPProvider(url))
+        if rules != "shanghai":
+            check_rules(web3)
+            return
+        with pytest.raises(DependencyDown, match=r"compiled for Prague.* Nothing was sent"):
+            check_rules(web3)
+
+
+class _Network:
+    """Brownie's, as far as fees go."""
+
+    tip: int | None = None
+
+    def priority_fee(self, tip: int) -> None:
+        self.tip = tip
+
+
+def test_fees_are_asked_for_plainly() -> None:
+    """DP-09: as ethereumjs 0.10 answers; it suggests no tip, and holds a price of nothing against the base fee."""
+
+    def tamper(method: str, parameters: list[Any], result: Any) -> Any:
+        priced = method == "eth_estimateGas" and "gasPrice" in parameters[0]
+        return recorded(-32603, "Transaction's gasPrice (0) is less than ...") if priced else result
+
+    transfer: Any = {"from": FACTORY_SIGNER, "to": create2.FACTORY, "value": 0, "gasPrice": "0x0"}
+    with running_node() as url, LyingNode(url) as node:
+        node.tamper = tamper
+        web3, network = Web3(HTTPProvider(node.rpc_url)), _Network()
+        with pytest.raises(Exception, match="less than"):
+            web3.eth.estimate_gas({**transfer, "data": "0x" + "00" * 33})
+        ask_plainly(web3, network)
+        ask_plainly(web3, network)
+        assert network.tip is None  # it suggests one
+        assert web3.eth.estimate_gas({**transfer, "to": FACTORY_SIGNER}) == 21_000
+        node.lacks = frozenset({"eth_maxPriorityFeePerGas"})
+        ask_plainly(web3, network)
+        assert network.tip == 10**9
