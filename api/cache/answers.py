@@ -11,7 +11,7 @@ Stamp = tuple[str | int | bool | None, ...]
 """The state of the books, see ``api.cache.stamps``; two equal ones are one state."""
 
 _ENTRY_BYTES, _HEADER_BYTES = 380, 130
-"""What a shelf spends on an answer, and on each of its headers, beside their text: about, with the objects of Python."""
+"""What a shelf spends on an answer, and on each of its headers, beside text: about, Python's objects included."""
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):

@@ -498,7 +498,7 @@ def test_a_shelf_takes_as_much_memory_as_it_may(size: int, headers: int) -> None
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    # With one figure for whatever headers, the second took 2.4 times as much; and such small answers are easily asked for.
+    # With one figure for whatever headers, the second took 2.4 times as much; small answers are easily asked for.
     assert 0.7 * bytes_max < taken < 1.15 * bytes_max
 
 
