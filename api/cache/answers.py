@@ -10,8 +10,8 @@ Header = tuple[bytes, bytes]
 Stamp = tuple[str | int | bool | None, ...]
 """The state of the books, see ``api.cache.stamps``; two equal ones are one state."""
 
-_ENTRY_BYTES = 500
-"""What a shelf spends on an answer beside its body, about."""
+_ENTRY_BYTES, _HEADER_BYTES = 380, 130
+"""What a shelf spends on an answer, and on each of its headers, beside text: about, Python's objects included."""
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -65,4 +65,5 @@ class Shelf:
 
 
 def _size(call: str, answer: Answer) -> int:
-    return _ENTRY_BYTES + len(call) + len(answer.body)
+    headers = sum([_HEADER_BYTES + len(name) + len(value) for name, value in answer.headers])
+    return _ENTRY_BYTES + len(call) + headers + len(answer.body)

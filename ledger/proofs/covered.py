@@ -206,13 +206,32 @@ class _Node(NamedTuple):
     below: tuple[_Node | None, ...]
 
 
+_NODES_MAX = 2**16
+_nodes: dict[tuple[bytes, int], _Node] = {}
+"""Nodes by the digits above them and how many values are below: lists grow at their end, so these two say which values.
+
+Two lengths share nearly all of their nodes. With nodes of its own for each, the tries of lists of up to 1,024 values
+took 83 MB, and those of longer ones more.
+"""
+
+
 @lru_cache(1024)
 def _shape(count: int) -> _Node:
     """Return the trie over a list of so many values."""
+    if len(_nodes) > _NODES_MAX:
+        _nodes.clear()
     return _node(sorted((digits_of(place_key(place)), place) for place in range(count)), 0)
 
 
 def _node(entries: Sequence[tuple[bytes, int]], depth: int) -> _Node:
+    key = entries[0][0][:depth], len(entries)
+    node = _nodes.get(key)
+    if node is None:
+        node = _nodes[key] = _made(entries, depth)
+    return node
+
+
+def _made(entries: Sequence[tuple[bytes, int]], depth: int) -> _Node:
     first, place = entries[0]
     if len(entries) == 1:
         return _Node(_path(first[depth:], leaf=True), place, ())

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -479,6 +480,26 @@ def test_the_shelf_is_bounded() -> None:
     for _ in range(100):  # the same again takes no more room
         shelf.put((1,), "/76", answer(3_500))
     assert len(shelf) == 24
+
+
+@pytest.mark.parametrize(("size", "headers"), [(175, 1), (175, 7), (1_500, 5), (20_000, 5)])
+def test_a_shelf_takes_as_much_memory_as_it_may(size: int, headers: int) -> None:
+    def made(number: int) -> Answer:
+        names = [(f"header-{place}".encode(), f"{number:030}".encode()) for place in range(headers)]
+        return Answer(tuple(names), b"%d" % number * (size // len(str(number))))
+
+    bytes_max = 2**22
+    shelf = Shelf(bytes_max)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(10_000, 10_000 + bytes_max // size):
+            shelf.put((1,), f"/v1/credits?limit=1&site={number}", made(number))
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    # With one figure for whatever headers, the second took 2.4 times as much; small answers are easily asked for.
+    assert 0.7 * bytes_max < taken < 1.15 * bytes_max
 
 
 def test_another_state_has_none_of_the_answers() -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from ledger.chain.node.wire import HEADER_FIELDS, WireReceipt
-from ledger.proofs import encoding
+from ledger.proofs import covered, encoding
 from ledger.proofs.covered import header_hash, receipts_root
 from ledger.proofs.tries import Trie
 from ledger.proofs.verifier.trie import keccak256
@@ -53,6 +53,31 @@ def test_roots_of_lists_of_any_length() -> None:
         receipts = [_receipt(place, []) for place in range(count)]
         expected = Trie([encoding.receipt(each) for each in receipts]).root
         assert _root(receipts) == "0x" + expected.hex(), count
+
+
+def test_tries_of_other_lengths_share_their_nodes() -> None:
+    counts = [*range(1, 40), *range(120, 140), *range(250, 265), 600]
+    every = [_receipt(place, []) for place in range(max(counts))]
+    expected = {}
+    for count in counts:
+        trie = Trie([encoding.receipt(each) for each in every[:count]])
+        expected[count] = "0x" + trie.root.hex()
+    for order in (counts, counts[::-1], CHANCE.sample(counts, len(counts))):
+        covered._shape.cache_clear()
+        covered._nodes.clear()
+        for count in order:
+            assert _root(every[:count]) == expected[count], count
+
+    nodes: set[int] = set()
+    for count in range(1, 1_001):
+        nodes |= _nodes_of(covered._shape(count))
+    # A value that comes at the end changes what is above it, by six digits at the most, and makes its own.
+    assert len(nodes) <= 7 * 1_000
+
+
+def _nodes_of(node: Any) -> set[int]:
+    """Return which nodes a trie has, each once however often it is met."""
+    return {id(node)}.union(*(_nodes_of(each) for each in node.below if each is not None))
 
 
 def test_logs_of_any_shape() -> None:
