@@ -157,9 +157,18 @@ def _copy(
 
 
 def follow(
-    db: Database, store: Store, start: Position, until: Manifest | None = None
+    db: Database,
+    store: Store,
+    start: Position,
+    until: Manifest | None = None,
+    last: Manifest | None = None,
 ) -> Manifest | None:
     """Fetch the binary log from a place to a copy's moment, or to its end; return None when it has not grown.
+
+    Parameters
+    ----------
+    last
+        See ``Store.next_number``.
 
     Raises
     ------
@@ -190,7 +199,7 @@ def follow(
                 parts=tuple(making.parts),
                 start=start,
                 stop=stop,
-                number=store.next_number(utc_now()),
+                number=store.next_number(utc_now(), last),
             )
             return store.finish(making, manifest)
 

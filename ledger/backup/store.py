@@ -100,9 +100,16 @@ class Store:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def next_number(self, now: datetime) -> int:
-        """Return the number of an item whose moment is now: the time, or one more than the last if that is more."""
-        return max(ms_of(now), 1 + max((item.turn[0] for item in self.sound()[0]), default=0))
+    def next_number(self, now: datetime, last: Manifest | None = None) -> int:
+        """Return the number of an item whose moment is now: the time, or one more than the last's if that is more.
+
+        Parameters
+        ----------
+        last
+            The item that stands last, for who has read all of them; None: they are read.
+        """
+        items = self.sound()[0] if last is None else [last]
+        return max(ms_of(now), 1 + max((item.turn[0] for item in items), default=0))
 
     def finish(self, making: Making, manifest: Manifest) -> Manifest:
         """Write the manifest of an item, and give the item its name."""

@@ -143,8 +143,11 @@ def _follow(db: Database, store: Store) -> list[Manifest]:
     start = newest.stop
     assert start is not None
     found = walk(logs, newest)
-    if found:
-        return _some(mariadb.follow(db, store, found[-1].stop or start))
+    if (
+        found
+    ):  # as each time but the first: a folder may have thousands, and they have just been read
+        last = max(newest, logs[-1], key=lambda item: item.turn)
+        return _some(mariadb.follow(db, store, found[-1].stop or start, last=last))
     bridge = _bridge(db, store, newest, [*copies[:-1], *logs])
     return [*bridge, *_some(mariadb.follow(db, store, start))]
 

@@ -98,11 +98,11 @@ def test_a_full_disk_loses_the_last_run_alone(
     saved = saved_at(state)
     with LocalNode(find_anvil(None), state=state) as node:
         assert node.gone_back_to == saved is not None
-        assert height(node) == 20
+        assert head_of(node) == 20
         node.mine(1)
     with LocalNode(find_anvil(None), state=state) as node:
         assert node.gone_back_to is None
-        assert height(node) == 21
+        assert head_of(node) == 21
 
 
 def test_a_node_that_was_killed_is_known_to_be(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == [state]
 
 
-def height(node: LocalNode) -> int:
+def head_of(node: LocalNode) -> int:
     client = ChainClient(node.rpc_url)
     try:
         return client.block_number()
@@ -162,14 +162,6 @@ def test_a_node_started_many_times_serves_one_chain(tmp_path: Path) -> None:
             client.close()
             node.mine(1)
     assert len(seen) == 1
-
-
-def head_of(node: LocalNode) -> int:
-    client = ChainClient(node.rpc_url)
-    try:
-        return client.block_number()
-    finally:
-        client.close()
 
 
 def test_a_node_saves_at_its_end_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
