@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -36,7 +37,7 @@ class QuickAnswers:
             await self._app(scope, receive, send)
             return
         try:
-            answer = self._answer(scope["path"], scope["query_string"])
+            answer = await self._answer(scope["path"], scope["query_string"])
         except NotFound as error:
             await respond(Request(scope), problem_of(error))(scope, receive, send)
             return
@@ -52,7 +53,7 @@ class QuickAnswers:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, path: str, query: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]] | None:
+    async def _answer(self, path: str, query: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]] | None:
         if path == _ALL_CREDITS:
             return self._page(query)
         body = None
@@ -61,7 +62,13 @@ class QuickAnswers:
         if path.startswith(_ONE_CREDIT):
             body = credits_.credit(self._context, path[len(_ONE_CREDIT) :])
         elif path.startswith(_ONE_RETIREMENT):
-            body = retirements.retirement(self._context, path[len(_ONE_RETIREMENT) :])
+            name = path[len(_ONE_RETIREMENT) :]
+            if retirements.asks_server(self._context, name):
+                body = await run_in_threadpool(
+                    retirements.retirement_of_server, self._context, name
+                )
+            else:
+                body = retirements.retirement(self._context, name)
         return None if body is None else (body, [])
 
     def _page(self, query: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]] | None:

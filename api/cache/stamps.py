@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from api.cache.answers import Stamp
 from api.context import Context
 from ledger.db.quick import Quick
-from ledger.errors import DependencyDown
-from ledger.models import ChainCursor, Reconciliation
 
 _NAME = "[^/]+"
 OF_THE_MIRROR = ("credits", f"credits/{_NAME}", "retirements", f"retirements/{_NAME}")
@@ -42,6 +39,11 @@ OF_THE_BOOKS = (
     "transactions",
 )
 """Routes under ``/v1`` that are anybody's, and whose answers depend on books and request alone, not on the clock."""
+
+_OF_THE_MIRROR = (
+    "SELECT k.block_hash, k.final_number, k.updated_at, n.compared_at FROM chain_cursor k "
+    "LEFT JOIN reconciliations n ON n.network = k.network WHERE k.network = ?"
+)
 
 
 class Stamps:
@@ -70,19 +72,6 @@ class Stamps:
         return await run_in_threadpool(self._of_the_mirror)
 
     def _of_the_mirror(self) -> Stamp | None:
-        wanted = (
-            select(
-                ChainCursor.block_hash,
-                ChainCursor.final_number,
-                ChainCursor.updated_at,
-                Reconciliation.compared_at,
-            )
-            .outerjoin(Reconciliation, Reconciliation.network == ChainCursor.network)
-            .where(ChainCursor.network == self._context.settings.network)
-        )
-        try:
-            with self._context.database.read() as session:
-                found = session.execute(wanted).one_or_none()
-        except DependencyDown:  # whoever answers will say so
-            return None
-        return None if found is None else tuple(map(str, found))
+        server = self._context.database.quick_server
+        found = server and server.try_one(_OF_THE_MIRROR, (self._context.settings.network,))
+        return found[0] if found else None

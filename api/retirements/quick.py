@@ -1,4 +1,4 @@
-"""The quick way of one retirement by its number, SQLite's alone: see ``api.credits.quick``.
+"""The quick way of one retirement by its number: see ``api.credits.quick``; it is one statement, so MariaDB has it too.
 
 It is what is asked again and again until it shows, by whoever has sent a retirement to the chain. So that there is
 none yet is answered the quick way, too.
@@ -25,7 +25,7 @@ _ONE = (
 
 
 def retirement(context: Context, name: str) -> bytes | None:
-    """Return the answer about a retirement by its number, as JSON; None: ask ``queries``.
+    """Return the answer about a retirement by its number, as JSON; None: ask ``queries``. It waits for nobody.
 
     Raises
     ------
@@ -35,7 +35,35 @@ def retirement(context: Context, name: str) -> bytes | None:
     quick = context.database.quick
     if quick is None or not _NUMBER.fullmatch(name):
         return None
-    found = quick.try_read(lambda read: read(_ONE, (context.settings.network, int(name))))
+    return _answer(context, name, quick.try_read(lambda read: read(_ONE, _values(context, name))))
+
+
+def asks_server(context: Context, name: str) -> bool:
+    """Return whether ``retirement_of_server`` may know it: of a number, in a MariaDB that no replica spares."""
+    database = context.database
+    there = database.quick_server is not None and database.replica is None
+    return there and _NUMBER.fullmatch(name) is not None
+
+
+def retirement_of_server(context: Context, name: str) -> bytes | None:
+    """As ``retirement``, of MariaDB: it waits for the server.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    quick = context.database.quick_server
+    if quick is None:
+        return None
+    return _answer(context, name, quick.try_one(_ONE, _values(context, name)))
+
+
+def _values(context: Context, name: str) -> tuple[str, int]:
+    return context.settings.network, int(name)
+
+
+def _answer(context: Context, name: str, found: list[Row] | None) -> bytes | None:
     if not found:
         return None
     if found[0][0] is None:

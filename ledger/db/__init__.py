@@ -5,7 +5,7 @@
   statement; ``schema`` brings it to a revision.
 - **Many rows.** ``rows``, ``tables`` and ``bulk`` store them, ``encoders`` make values ready, ``arrays`` and
   ``cells`` at MariaDB's best, ``behind`` while their author goes on; ``pairs`` and ``packed`` ask for many,
-  ``quick`` for one; ``counting``, ``deferring`` and ``sqltext`` are small tools.
+  ``quick`` and ``quick_server`` for one; ``counting``, ``deferring`` and ``sqltext`` are small tools.
 - **What a server must be like**, for ``doctor``: ``findings`` of ``server``, ``server_tables``,
   ``server_triggers``, ``tls``; of a ``pair``; of ``galera_rules`` and ``galera_nodes``. ``grants`` makes the
   accounts.

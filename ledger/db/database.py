@@ -35,12 +35,15 @@ from ledger.db.failures import DatabaseBusy, Stage, translated
 from ledger.db.location import checked, make_folder
 from ledger.db.presence import Presence
 from ledger.db.quick import Quick
+from ledger.db.quick_server import QuickServer
 from ledger.db.replica import PATIENCE_S, Replica
 from ledger.db.rows import Rows
 
 T = TypeVar("T")
 SETTING = "TRUETONNE_DATABASE_URL"
 READ_SETTING = "TRUETONNE_DATABASE_READ_URL"
+_QUICK_S = 2
+"""So long a quick read waits for MariaDB, in seconds, before the ordinary way is taken."""
 
 
 class UnitOfWork(Session):
@@ -104,7 +107,9 @@ class Database(Rows):
         self._writer = engine.execution_options(**{engines.MODE: engines.WRITE})
         self._notes = engine.execution_options(**{engines.MODE: engines.NOTES})
         self.quick = Quick(Path(self.url.database or "")) if self.dialect == "sqlite" else None
-        """Short reads past the mapper, see ``ledger.db.quick``; None on MariaDB, which has no such way."""
+        """Short reads past the mapper, see ``ledger.db.quick``; None on MariaDB."""
+        self.quick_server = QuickServer(self._quick_engine) if self.quick is None else None
+        """The same of MariaDB, a statement at a time, see ``ledger.db.quick_server``; None on SQLite."""
         self.replica = Replica(_replica_at(read_url)) if read_url else None
         """Where ``look`` reads; None: here."""
 
@@ -268,6 +273,11 @@ class Database(Rows):
             self.replica.close()
         if self.quick is not None:
             self.quick.close()
+        if self.quick_server is not None:
+            self.quick_server.close()
+
+    def _quick_engine(self) -> Engine:
+        return engines.create(self.url, lock_timeout_s=1, patience_s=_QUICK_S, quick=True)
 
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from pymysql.constants import FIELD_TYPE
+from pymysql.converters import conversions
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
@@ -66,6 +68,18 @@ _SNAPSHOTS = (
     "innodb_snapshot_isolation=1 */"
 )
 
+_KEPT = {
+    "pool_size": 4,
+    "max_overflow": 4,
+    "pool_timeout": 0.25,
+    "pool_recycle": 60,
+    "pool_reset_on_return": None,
+}
+_PLAIN: dict[str, Any] = {
+    "autocommit": True,
+    "conv": {kind: made for kind, made in conversions.items() if kind != FIELD_TYPE.DATETIME},
+}
+
 
 class ReplicaLags(DependencyDown):
     """A replica has not yet what was committed before it was asked."""
@@ -80,6 +94,7 @@ def create(
     migration: bool = False,
     patience_s: int | None = None,
     on_node: Callable[[str], None] | None = None,
+    quick: bool = False,
 ) -> Engine:
     """Return an engine for the URL.
 
@@ -97,6 +112,9 @@ def create(
         there (``ledger.db.silence``).
     on_node
         Told by each new connection to a Galera cluster which node it has come to.
+    quick
+        For ``ledger.db.quick_server``, on MariaDB: few connections, kept for a minute and handed over as they are,
+        each statement by itself, and times as text.
     """
     dumps = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     common: dict[str, Any] = {"json_serializer": dumps}
@@ -109,6 +127,8 @@ def create(
         return engine
     if migration:
         common["poolclass"] = NullPool
+    elif quick:
+        common |= _KEPT
     else:
         common |= {"pool_pre_ping": True, "pool_recycle": 1800, "pool_size": 10, "max_overflow": 20}
     # A migration that waits for a table's lock makes everybody wait behind it.
@@ -119,6 +139,7 @@ def create(
         tls.url,
         connect_args={
             **tls.arguments,
+            **(_PLAIN if quick else {}),
             "charset": "utf8mb4",
             "connect_timeout": min(10, patience_s or 10),
             "read_timeout": patience_s,

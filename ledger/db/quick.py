@@ -1,8 +1,8 @@
 """Short reads by key on a kept connection of SQLite, past mapper and pool.
 
 A read of the mapper costs some hundred microseconds however little it reads. Where one answer must not, its
-few statements are written out, and read here: in one snapshot, by a connection that can write nothing. On
-MariaDB there is no such way; whoever uses it has the ordinary one too.
+few statements are written out, and read here: in one snapshot, by a connection that can write nothing. For
+MariaDB see ``quick_server``. Whoever uses either has the ordinary way too.
 """
 
 from __future__ import annotations

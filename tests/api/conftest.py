@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from api.app import create_app
@@ -113,12 +114,13 @@ def books(
             file = tmp_path_factory.mktemp("books") / "books.db"
             shutil.copyfile(request.getfixturevalue("sqlite_template"), file)
             url = f"sqlite:///{file}"
-        _fill(url, tmp_path_factory.mktemp("readings"))
+        fill(url, tmp_path_factory.mktemp("readings"))
         filled[kind] = url
     return filled[kind]
 
 
-def _fill(url: str, folder: Path) -> None:
+def fill(url: str, folder: Path) -> None:
+    """Write the books into an empty database."""
     database = Database(url)
     with database.write() as session:
         _contracts(session)
@@ -129,6 +131,29 @@ def _fill(url: str, folder: Path) -> None:
         _trades(session)
     _readings(database, folder)
     database.close()
+
+
+def give_odd_forms(url: str) -> None:
+    """Give the first retirements what most do not have, one by one."""
+    forms: tuple[dict[str, object], ...] = (
+        {"document_hash": "0x" + "d0" * 32, "country": None},
+        {"consumption_start_s": 1_400_000_000, "consumption_end_s": 1_400_086_400},
+        {"retired_at": EPOCH.replace(microsecond=120), "replaced_batch_id": 2**62 + 1},
+        {"beneficiary": '"\\ü\x01\x7f绿\u2028', "reason": "", "first_serial": 2**61},
+    )
+    database = Database(url)
+    with database.write() as session:
+        numbers = session.scalars(
+            select(CreditRetirement.retirement_id).order_by(CreditRetirement.retirement_id)
+        ).all()
+        for number, values in zip(numbers, forms, strict=False):
+            session.execute(
+                update(CreditRetirement)
+                .where(CreditRetirement.retirement_id == number)
+                .values(**values)
+            )
+    database.close()
+    assert len(numbers) > len(forms)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from api.app import create_app
 from api.context import Context
@@ -20,10 +20,10 @@ from ledger.db import Database
 from ledger.db.quick import Quick
 from ledger.models import CarbonCredit, CreditRetirement, Reconciliation
 from ledger.settings import Settings, load_settings
-from tests.api.conftest import EPOCH, key_of
+from tests.api.conftest import EPOCH, give_odd_forms, key_of
 from tests.support.forms import times
 
-ONE_DATABASE = "the quick way is SQLite's alone"
+ONE_DATABASE = "the quick way of MariaDB has tests of its own"
 
 SAME = ("content-type", "content-length", "etag", "cache-control", "link", "x-content-type-options")
 
@@ -130,25 +130,7 @@ def own(settings: Settings, tmp_path: Path) -> Settings:
         closing(sqlite3.connect(file)) as copy,
     ):
         books.backup(copy)
-    database = Database(f"sqlite:///{file}")
-    forms: tuple[dict[str, object], ...] = (
-        {"document_hash": "0x" + "d0" * 32, "country": None},
-        {"consumption_start_s": 1_400_000_000, "consumption_end_s": 1_400_086_400},
-        {"retired_at": EPOCH.replace(microsecond=120), "replaced_batch_id": 2**62 + 1},
-        {"beneficiary": '"\\ü\x01\x7f绿\u2028', "reason": "", "first_serial": 2**61},
-    )
-    with database.write() as session:
-        numbers = session.scalars(
-            select(CreditRetirement.retirement_id).order_by(CreditRetirement.retirement_id)
-        ).all()
-        for number, values in zip(numbers, forms, strict=False):
-            session.execute(
-                update(CreditRetirement)
-                .where(CreditRetirement.retirement_id == number)
-                .values(**values)
-            )
-    database.close()
-    assert len(numbers) > len(forms)
+    give_odd_forms(f"sqlite:///{file}")
     return replace(settings, database_url=f"sqlite:///{file}")
 
 
