@@ -53,7 +53,9 @@ class QuickAnswers:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, path: str, query: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]] | None:
+    async def _answer(
+        self, path: str, query: bytes
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]] | None:
         if path == _ALL_CREDITS:
             return self._page(query)
         body = None

@@ -40,7 +40,8 @@ class QuickServer:
         """Return all rows of one statement with ``?`` for its values; None when it cannot be had soon.
 
         That is so when others have all the connections, or the server does not answer within two seconds, or not as it
-        should: the caller then asks the ordinary way. Times are text, as SQLite has them: ``2024-01-01 00:00:00.000000``.
+        should: the caller then asks the ordinary way. Times are text as SQLite has it,
+        ``2024-01-01 00:00:00.000000``.
         """
         if time.monotonic() < self._rests_until_s:
             return None
@@ -52,9 +53,9 @@ class QuickServer:
             self._rest()
             return None
         try:
-            with link.cursor() as cursor:
-                cursor.execute(sql.replace("?", "%s"), tuple(values))
-                return list(cursor.fetchall())
+            cursor = link.cursor()
+            cursor.execute(sql.replace("?", "%s"), tuple(values))
+            return list(cursor.fetchall())
         except (pymysql.err.Error, OSError):
             link.invalidate()
             self._rest()

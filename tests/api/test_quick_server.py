@@ -94,9 +94,7 @@ def numbers_of(client: TestClient) -> list[str]:
 
 def alike(clients: tuple[TestClient, TestClient], path: str, **headers: str) -> int:
     """Hold one way against the other; return the status."""
-    mine, other = (
-        each.get(path, headers={"X-Request-Id": "one", **headers}) for each in clients
-    )
+    mine, other = (each.get(path, headers={"X-Request-Id": "one", **headers}) for each in clients)
     assert (mine.status_code, mine.content) == (other.status_code, other.content), path
     for name in SAME:
         assert mine.headers.get(name) == other.headers.get(name), (path, name)
