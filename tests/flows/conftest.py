@@ -12,17 +12,21 @@ from tests.support.proven import bundles, proven_park
 
 
 @pytest.fixture
-def park(sqlite_db: Database, tmp_path: Path) -> Iterator[Park]:
+def park(request: pytest.FixtureRequest, sqlite_db: Database, tmp_path: Path) -> Iterator[Park]:
     """On SQLite."""
-    with running_park(sqlite_db, tmp_path) as started:
+    with running_park(sqlite_db, tmp_path, _is_mirrored(request)) as started:
         yield started
 
 
 @pytest.fixture
-def both(db: Database, tmp_path: Path) -> Iterator[Park]:
+def both(request: pytest.FixtureRequest, db: Database, tmp_path: Path) -> Iterator[Park]:
     """On SQLite and on MariaDB."""
-    with running_park(db, tmp_path) as started:
+    with running_park(db, tmp_path, _is_mirrored(request)) as started:
         yield started
+
+
+def _is_mirrored(request: pytest.FixtureRequest) -> bool:
+    return request.node.get_closest_marker("unmirrored") is None
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ def tools(park: Park, now: datetime | None = None) -> Tools:
     return Tools(park.chain, SETTINGS, lambda: moment)
 
 
+@pytest.mark.unmirrored
 def test_a_local_chain_grows_only_while_something_waits(park: Park) -> None:
     client = park.node.client
     before = client.block_number()
@@ -92,6 +93,7 @@ def test_a_quiet_local_chain_comes_to_the_end_of_a_window(park: Park) -> None:
     assert work.finalise(tools(park)) == "sent 1 transactions"
 
 
+@pytest.mark.unmirrored
 def test_trades_are_settled_step_by_step_and_the_books_compared(both: Park) -> None:
     """As the scheduler does it, with nothing to do before and after: hours that are over are netted."""
     both = opened(both, settling=SettlementPolicy(Way.PROPOSED, netting_hours=24))

@@ -274,6 +274,7 @@ def test_waiting_for_a_block_replaces(park: Park, monkeypatch: pytest.MonkeyPatc
     assert minted(park) == UNITS
 
 
+@pytest.mark.unmirrored
 def test_every_attempt_is_in_the_list_of_transactions(park: Park) -> None:
     key = wait_in_pool(park)
     spike(park, 50)

@@ -55,6 +55,7 @@ def sent(park: Park, party: str = "buyer") -> int:
     return park.node.client.transaction_count(PARTIES[party])
 
 
+@pytest.mark.unmirrored
 def test_planned_then_submitted_then_confirmed(both: Park) -> None:
     key = plan(both)
     planned = both.intent(key)

@@ -342,6 +342,7 @@ def test_signatures_hold_by_the_clock_of_a_chain_that_is_ahead(two: Park) -> Non
     assert two.differences() == []
 
 
+@pytest.mark.unmirrored
 def test_a_co_signed_batch_is_planned_before_anything_is_mirrored(park: Park) -> None:
     """Jobs may begin before the mirror does: then there is no clock of the chain's to go by."""
     escrow.mint_test_currency(park.chain, BUYER, 10_00)

@@ -1,7 +1,8 @@
 """A small park with its books, its chain and its mirror, as the commands open them."""
 
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -164,14 +165,51 @@ def open_chain(
 
 
 @contextmanager
-def running_park(db: Database, folder: Path) -> Iterator[Park]:
-    """Open a park on a node of its own; its site file is applied, nothing is registered."""
+def running_park(db: Database, folder: Path, mirrored: bool = True) -> Iterator[Park]:
+    """Open a park on a node of its own; its site file is applied, its chain mirrored, nothing is registered.
+
+    What each would do alike was done once: empty books of SQLite are exchanged for some that have come so far.
+    Where nothing is to be ``mirrored`` yet, the site file is applied alone.
+    """
     with running_chain() as node:
         chain = open_chain(db, node)
-        with db.write() as session:
-            apply_site(
-                session,
-                SITE + TRADING,
-                resolve_account=lambda text: anvil_address(int(text.removeprefix("anvil:"))),
-            )
-        yield Park(db, node, chain, Indexer(db, node.client, node.deployment), folder)
+        park = Park(db, node, chain, Indexer(db, node.client, node.deployment), folder)
+        file = Path(db.url.database or "") if db.dialect == "sqlite" else None
+        if not mirrored:
+            _apply(db)
+        elif file is None or file.with_name(file.name + "-wal").exists():
+            _begin(park)
+        else:
+            _exchange(park, file)
+        yield park
+
+
+_BEGUN: dict[bytes, bytes] = {}
+"""Books of a park that has begun, by the empty ones that they were."""
+
+
+def _exchange(park: Park, file: Path) -> None:
+    empty = file.read_bytes()
+    if empty in _BEGUN:
+        file.write_bytes(_BEGUN[empty])
+        return
+    _begin(park)
+    copy = file.with_name("begun.db")
+    with closing(sqlite3.connect(file)) as books:
+        books.execute("VACUUM INTO ?", (str(copy),))
+    _BEGUN[empty] = copy.read_bytes()
+    copy.unlink()
+
+
+def _begin(park: Park) -> None:
+    _apply(park.db)
+    park.mirror.run_until("head")
+
+
+def _apply(db: Database) -> None:
+    with db.write() as session:
+        apply_site(
+            session,
+            SITE + TRADING,
+            resolve_account=lambda text: anvil_address(int(text.removeprefix("anvil:"))),
+        )
