@@ -251,6 +251,11 @@ def time_text(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
+def second_text(value: datetime) -> str:
+    """Return a time for people, cut to the second."""
+    return time_text(value.replace(microsecond=0))
+
+
 def _cell(item: object) -> str:
     if item is None:
         return ""
