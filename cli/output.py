@@ -106,7 +106,7 @@ class Output:
         """
         if self.as_json:
             raise BadInput(
-                f"--json needs --output FILE: {what} would stand in the document's place"
+                f"--json needs --output FILE: otherwise {what} would be printed where the document belongs"
             )
 
     def flush(self) -> None:

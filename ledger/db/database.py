@@ -104,7 +104,7 @@ class Database(Rows):
         self._writer = engine.execution_options(**{engines.MODE: engines.WRITE})
         self._notes = engine.execution_options(**{engines.MODE: engines.NOTES})
         self.quick = Quick(Path(self.url.database or "")) if self.dialect == "sqlite" else None
-        """Short reads past the mapper, see ``ledger.db.quick``; None on MariaDB, which has no such way."""
+        """Short reads without the ORM, see ``ledger.db.quick``; None on MariaDB, which has no such way."""
         self.replica = Replica(_replica_at(read_url)) if read_url else None
         """Where ``look`` reads; None: here."""
 
