@@ -1,4 +1,4 @@
-"""What quick answers are made of: those that are read past the mapper (``ledger.db.quick``), and written out here."""
+"""What quick answers are made of: read without the ORM (``ledger.db.quick``), and written as JSON here."""
 
 from __future__ import annotations
 

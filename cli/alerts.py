@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group
+from cli.command import DryRun, Invocation, command, command_group, utc_now
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def acknowledge(run: Invocation, alert: Number, note: Note = "", dry_run: DryRun
         alert,
         dry_run,
         "acknowledged",
-        lambda s: handling.acknowledge(s, alert, note, HERE, _now()),
+        lambda s: handling.acknowledge(s, alert, note, HERE, utc_now()),
     )
 
 
@@ -96,7 +95,7 @@ def resolve(run: Invocation, alert: Number, note: Note, dry_run: DryRun = False)
     from ledger.park import handling
 
     _handle(
-        run, alert, dry_run, "resolved", lambda s: handling.resolve(s, alert, note, HERE, _now())
+        run, alert, dry_run, "resolved", lambda s: handling.resolve(s, alert, note, HERE, utc_now())
     )
 
 
@@ -106,7 +105,7 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
     from ledger.park import watching
 
     def work(session: Session) -> AlertTally:
-        tally = watching.evaluate_all(session, device, _now())
+        tally = watching.evaluate_all(session, device, utc_now())
         if dry_run:
             session.rollback()
         return tally
@@ -139,7 +138,3 @@ def _handle(
         document | ({"dry_run": True} if dry_run else {}),
         f"alert {number} {'would be' if dry_run else 'is'} {verb}: {message}",
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

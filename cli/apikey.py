@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group
+from cli.command import DryRun, Invocation, command, command_group, utc_now
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy.orm import Session
 
 
@@ -45,7 +43,7 @@ def create(
 
     def work(session: Session) -> tuple[str, dict[str, Any]]:
         owner = users.named(session, user)
-        key, row = keys.make(session, owner, name, scope, days, HOUSE, _now())
+        key, row = keys.make(session, owner, name, scope, days, HOUSE, utc_now())
         found = keys.described(row, user)
         if dry_run:
             session.rollback()
@@ -77,7 +75,7 @@ def list_keys(
     with open_books(run.settings) as db, db.read() as session:
         owner = None if user is None else users.named(session, user).id
         found = session.execute(keys.listed(owner).order_by(ApiKey.id)).all()
-    at = _now()
+    at = utc_now()
     shown = [
         (
             row.id,
@@ -113,7 +111,7 @@ def revoke(
 
     def work(session: Session) -> tuple[str, bool]:
         row = keys.named(session, key)
-        prefix, done = row.prefix, keys.revoke(session, row, HOUSE, _now())
+        prefix, done = row.prefix, keys.revoke(session, row, HOUSE, utc_now())
         if dry_run:
             session.rollback()
         return prefix, done
@@ -126,9 +124,3 @@ def revoke(
         {"dry_run": True, **document} if dry_run else document,
         said if done else f"{prefix} was revoked before",
     )
-
-
-def _now() -> datetime:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)

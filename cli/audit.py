@@ -160,7 +160,9 @@ def verify(
 
     said = audit_chain.Head.read(known) if known is not None else None
     if part and file is None:
-        raise BadInput("--part is for a file; the database has all entries")
+        raise BadInput(
+            "--part is for a file with some entries only; leave it out: the database has all"
+        )
     if file is not None:
         from cli.audit_file import check_file
 

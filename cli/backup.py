@@ -6,14 +6,13 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, time_text
+from cli.output import Table, second_text
 from ledger.errors import BadInput, ProblemFound, TruetonneError
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def list_backups(run: Invocation, folder: From = None) -> int:
         (
             item.id,
             item.source,
-            second(item.at),
+            second_text(item.at),
             item.size,
             sum(check.rows for check in (item.tables or {}).values()) if item.tables else None,
             item.parent,
@@ -174,7 +173,7 @@ def show_statements(run: Invocation, folder: From = None) -> None:
         },
         Table(
             ("GTID", "at (UTC)", "statement"),
-            [(str(item.gtid), second(item.at), item.text) for item in rows],
+            [(str(item.gtid), second_text(item.at), item.text) for item in rows],
         ),
     )
 
@@ -209,7 +208,7 @@ def _fetch(run: Invocation, db: Database, store: Store) -> int:
 
     kept = follow(db, store)
     for item in kept:
-        run.output.step(f"{item.id}: {item.size} bytes, to {second(item.at)}")
+        run.output.step(f"{item.id}: {item.size} bytes, to {second_text(item.at)}")
     return len(kept)
 
 
@@ -237,7 +236,7 @@ def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
             "key_file": str(run.settings.backup_key_file),
             "dry_run": False,
         },
-        *(f"kept {item.id}: {item.size} bytes, to {second(item.at)}" for item in kept),
+        *(f"kept {item.id}: {item.size} bytes, to {second_text(item.at)}" for item in kept),
         *([] if kept else ["the binary log has not grown"]),
         f"in {seconds:.1f} s, sealed with the key in {run.settings.backup_key_file}: without that file nothing of it "
         "opens, keep a copy of it elsewhere",
@@ -302,8 +301,3 @@ def _as_json(item: Manifest) -> dict[str, Any]:
         "gtid": item.stop.gtid if item.stop else None,
         "rows": {name: check.rows for name, check in (item.tables or {}).items()},
     }
-
-
-def second(moment: datetime) -> str:
-    """Return a time for people, to the second."""
-    return time_text(moment.replace(microsecond=0))

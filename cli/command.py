@@ -18,18 +18,16 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from cli.output import Output
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    pass
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
@@ -163,3 +161,8 @@ def _take(ctx: typer.Context, as_json: bool, config: Path | None) -> Invocation:
     invocation.output.as_json = invocation.output.as_json or as_json
     invocation.config = config or invocation.config
     return invocation
+
+
+def utc_now() -> datetime:
+    """Return the time of day of this machine, aware."""
+    return datetime.now(UTC)

@@ -106,13 +106,15 @@ def set_(
         raise BadInput("give the value, or --from-file FILE, and not both", code="usage")
     if kind == "secret" and value is not None:
         raise BadInput(
-            "a secret is no argument, which others on the machine can see; use --from-file"
+            "a secret is not given as an argument, which others on the machine can see; use --from-file"
         )
     text = value if value is not None else _read(file)
 
     def work(session: Session) -> tuple[Setting, bool]:
         if value is not None and configuration.is_secret(session, key):
-            raise BadInput(f"{key} is a secret, and a secret is no argument; use --from-file")
+            raise BadInput(
+                f"{key} is a secret, and others on the machine can see arguments; use --from-file"
+            )
         found = configuration.put(
             session,
             key,

@@ -78,9 +78,9 @@ def correct(
     from ledger import corrections as books
 
     if (start is None) != (end is None):
-        raise BadInput("--from and --to stand together", code="usage")
+        raise BadInput("give --from and --to together, or neither", code="usage")
     if (factor is None) != (factor_version is None):
-        raise BadInput("--factor and --factor-version stand together", code="usage")
+        raise BadInput("give --factor and --factor-version together, or neither", code="usage")
     period = (start.date(), end.date()) if start is not None and end is not None else None
     revised = (
         (factor, factor_version) if factor is not None and factor_version is not None else None

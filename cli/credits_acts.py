@@ -81,7 +81,7 @@ def cancel(
     from ledger.holdings import cancellation_call
 
     if not reason.strip():
-        raise BadInput("a cancellation names its reason")
+        raise BadInput("a cancellation needs a reason; give --reason")
 
     def call(flow: Flow, holding: Holding) -> NewIntent:
         return cancellation_call(flow.chain, holding, reason)

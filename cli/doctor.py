@@ -223,7 +223,7 @@ def clock_of_chain(client: ChainClient, *, local: bool) -> str:
     if local:
         return f"{found}, as on a local chain that was let go ahead"
     raise ProblemFound(
-        f"{found}: periods and hours that are over are taken for open, and what is sent for late; "
+        f"{found}: periods that are over are taken for open, and sent transactions for late; "
         "have this machine keep time (NTP)"
     )
 

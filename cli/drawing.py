@@ -136,7 +136,7 @@ def check_picture(path: Path) -> None:
     """
     if path.suffix.lower() not in WRITERS:
         raise BadInput(
-            f"{path}: a picture's name ends in .svg or .png, which says how it is written",
+            f"{path}: the name of a picture must end in .svg or .png, which decides its format",
             code="unknown-picture",
         )
     if path.is_dir() or not path.parent.is_dir():

@@ -55,7 +55,7 @@ def deposit(
     from ledger.settlement import escrow
 
     if credits is not None and mint:
-        raise BadInput("--mint makes money; credits are issued: truetonne credits issue")
+        raise BadInput("--mint makes test money only; to make credits: truetonne credits issue")
     number = _amount(amount, credits)
     with open_flow(run.settings) as flow:
         address = _address(flow, account)

@@ -64,7 +64,10 @@ def export(
     if out is None:
         run.output.require_text("the rows")
         if form == "parquet":
-            raise BadInput("--format parquet needs --output FILE: it is no text", code="usage")
+            raise BadInput(
+                "--format parquet needs --output FILE: it is binary, and not for a terminal",
+                code="usage",
+            )
     exported = export_named(name)
     parameters = _parameters(exported.parameters, _pairs(where or ()), order)
     counted_rows, digest = Counted(), hashlib.sha256()

@@ -7,19 +7,18 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted, time_text
+from cli.output import Table, counted, second_text
 from cli.service import log_to_stderr, stay, stop_on_signal
 from ledger.errors import ProblemFound, TruetonneError
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from ledger.leases import Holder
     from ledger.models import JobRun
 
+_T = TypeVar("_T")
 LEASE_S = 10.0
 RUNS_SHOWN = 50
 SAID_SHOWN = 100
@@ -130,9 +130,9 @@ def list_jobs(run: Invocation) -> int:
             view.row.name,
             view.row.schedule,
             view.state,
-            None if view.row.paused_at else _second(view.row.due_at),
+            None if view.row.paused_at else second_text(view.row.due_at),
             _outcome(view.last),
-            _second(view.last.ended_at) if view.last else None,
+            second_text(view.last.ended_at) if view.last else None,
             _short(view.last.said) if view.last else None,
         )
         for view in found
@@ -161,8 +161,8 @@ def show_history(run: Invocation, name: OfName = None, limit: Limit = RUNS_SHOWN
             [
                 (
                     item.job,
-                    _second(item.started_at),
-                    _second(item.ended_at),
+                    second_text(item.started_at),
+                    second_text(item.ended_at),
                     item.duration_ms,
                     item.outcome.value,
                     item.repeats,
@@ -204,20 +204,18 @@ def resume_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
     due_at = _changed(run, dry_run, lambda session: rows.resume(session, name).due_at)
     run.output.result(
         {"job": name, "due_at": due_at} | ({"dry_run": True} if dry_run else {}),
-        f"{name} {'would be' if dry_run else 'is'} due at {_second(due_at)}",
+        f"{name} {'would be' if dry_run else 'is'} due at {second_text(due_at)}",
     )
 
 
-def _changed(
-    run: Invocation, dry_run: bool, change: Callable[[Session], datetime | None]
-) -> datetime | None:
+def _changed(run: Invocation, dry_run: bool, change: Callable[[Session], _T]) -> _T:
     """Change the row of a job, and keep it unless this is a dry run; return what became of it."""
     from cli.books import open_books
     from ledger.jobs import rows
     from ledger.jobs.catalogue import schedules_of
     from ledger.jobs.work import utc_now
 
-    def tried(session: Session) -> datetime | None:
+    def tried(session: Session) -> _T:
         rows.register(session, schedules_of(run.settings), utc_now())
         found = change(session)
         session.rollback()
@@ -327,7 +325,3 @@ def _short(said: str | None) -> str | None:
     if said is None or len(said) <= SAID_SHOWN:
         return said
     return said[: SAID_SHOWN - 3] + "..."
-
-
-def _second(moment: Any) -> str:
-    return time_text(moment.replace(microsecond=0))

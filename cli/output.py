@@ -106,7 +106,7 @@ class Output:
         """
         if self.as_json:
             raise BadInput(
-                f"--json needs --output FILE: {what} would stand in the document's place"
+                f"--json needs --output FILE: otherwise {what} would be printed where the document belongs"
             )
 
     def flush(self) -> None:
@@ -249,6 +249,11 @@ def time_text(value: datetime) -> str:
     if value.tzinfo is None:
         raise TypeError("a time without a zone has no meaning outside this process")
     return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def second_text(value: datetime) -> str:
+    """Return a time for people, cut to the second."""
+    return time_text(value.replace(microsecond=0))
 
 
 def _cell(item: object) -> str:

@@ -294,7 +294,9 @@ def _pairs(values: list[str], kind: Kind) -> dict[str, str]:
         found[name] = value
     missing = [name for name in kind.key if not found.get(name)]
     if missing:
-        raise BadInput(f"{missing[0]} is missing: a {kind.one} is told by {', '.join(kind.key)}")
+        raise BadInput(
+            f"{missing[0]} is missing: a {kind.one} is identified by {', '.join(kind.key)}"
+        )
     return found
 
 
@@ -311,7 +313,9 @@ def _filters(where: list[str] | None, kind: Kind) -> dict[str, Any]:
             )
         field = kind.field(name)
         if field.sort is Sort.OBJECT:
-            raise BadInput(f"--where {text!r}: a {field.sort.value} cannot be asked for")
+            raise BadInput(
+                f"--where {text!r}: a {field.sort.value} cannot be selected by; name another column"
+            )
         try:
             found[name] = field.read(value)
         except Wrong as wrong:

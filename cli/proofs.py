@@ -157,7 +157,7 @@ def verify(
             not_proven.remove(NOT_PROVEN)
     except MemoryError as error:
         raise BadInput(
-            f"{file}: takes more memory than there is; no bundle of its size does",
+            f"{file}: reading it takes more memory than there is; a bundle of this size does not, so it is none",
             code="file-unreadable",
         ) from error
     except ProofError as error:

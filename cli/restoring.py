@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.backup import BackupId, From, second, store_for
+from cli.backup import BackupId, From, store_for
 from cli.command import DryRun, Invocation, command
-from cli.output import Table
+from cli.output import Table, second_text
 from ledger.errors import BadInput, ProblemFound
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _restore(run: Invocation, store: Store, wanted: Wanted, into: Path, dry_run:
     reached = f", to GTID {done.gtid}" if done.gtid else ""
     run.output.result(
         found,
-        f"{into} holds {plan.copy.source} as of {second(done.at)}{reached}: {done.transactions} transactions from "
+        f"{into} holds {plan.copy.source} as of {second_text(done.at)}{reached}: {done.transactions} transactions from "
         f"{len(plan.logs)} pieces of the binary log, in {done.seconds:.1f} s",
         *(f"not used, damaged: {text}" for text in damaged),
         *_what_next(plan, into, done.gtid),

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group
+from cli.command import DryRun, Invocation, command, command_group, utc_now
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -165,7 +164,7 @@ def rotate(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     secret = _on(
         run,
         number,
-        lambda session, row: endpoints.rotate(session, sealer, row, HOUSE, _now()),
+        lambda session, row: endpoints.rotate(session, sealer, row, HOUSE, utc_now()),
         dry_run,
     )
     if dry_run:
@@ -240,8 +239,10 @@ def replay(
 
     def work(session: Session, row: WebhookEndpoint) -> int:
         if from_block is not None:
-            return outbox.tell_from(session, row, from_block, HOUSE, _now())
-        return outbox.again(session, row, HOUSE, _now(), message_ids=message or (), failed=failed)
+            return outbox.tell_from(session, row, from_block, HOUSE, utc_now())
+        return outbox.again(
+            session, row, HOUSE, utc_now(), message_ids=message or (), failed=failed
+        )
 
     count = _on(run, number, work, dry_run)
     document: dict[str, Any] = {"id": number, "due": count}
@@ -269,7 +270,9 @@ def test(run: Invocation, number: Number) -> int:
         load_sealer(settings.sealing_key_file), settings.webhook_private_targets, agent()
     )
     with open_books(settings) as db:
-        db.run(lambda session: outbox.test(session, endpoints.get(session, number), name, _now()))
+        db.run(
+            lambda session: outbox.test(session, endpoints.get(session, number), name, utc_now())
+        )
         deliver(db, posting, number)
         with db.read() as session:
             query = (
@@ -367,9 +370,3 @@ def _on(
 
     with open_books(run.settings) as db:
         return db.run(work)
-
-
-def _now() -> datetime:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)

@@ -1,17 +1,18 @@
 """The mirror: it reads the chain and writes what the chain says, and nothing else writes that.
 
-- **Round and round.** ``loop`` is the one loop, made of ``ticks``. ``follow`` runs it under a ``lease``, with waits of
-  ``backoff``; ``status`` says how it is.
-- **Reading.** ``ranges`` decides how much is read at once; ``reading`` reads a range, here or in a process of its own
-  (``ahead``, with ``packing`` between them and some ``patience``). ``watch`` says what is ours, ``asking`` asks the
-  node for it, and ``inputs`` for what no receipt says.
-- **Believing nothing unchecked.** ``window`` checks a range, with ``proven`` receipts and the ``creditlog``; it may
-  ``doubt``, and ``checks`` keeps what could not be checked.
-- **Writing.** ``handlers`` turn one event each into ``rows``, by ``lookups`` of what was there; ``derived`` are the
-  numbers that follow; ``writing`` writes a range, sparing of ``memory``, and ``cursor`` moves only with it. ``reorg``
-  takes blocks back; ``finality`` confirms.
-- **Held to the chain.** ``verify`` and ``reindex`` hold it to a fresh mirror, made by ``shadow`` at its ``place`` and
-  compared by ``compare``, of the tables of ``tables``; ``bodies`` and ``sums`` look further. A ``report`` comes of it.
+- **The loop.** ``loop`` is the one loop, and ``ticks`` are its steps. ``follow`` runs it under a ``lease``, and waits
+  as ``backoff`` says when something is down; ``status`` reports on it.
+- **Reading.** ``ranges`` decides how many blocks are read at once. ``reading`` reads them, here or in a process of
+  its own (``ahead``, which sends them by ``packing``; ``patience`` says how long to wait for it). ``watch`` says
+  which addresses are ours, ``asking`` asks the node about them, ``inputs`` asks for what no receipt says.
+- **Checking.** ``window`` checks a range: its receipts are ``proven`` by the hashes of blocks, its log by the
+  ``creditlog``. What does not fit raises ``doubt``; ``checks`` records what could not be checked.
+- **Writing.** ``lookups`` fetch what is needed of older rows, one of the ``handlers`` turns each event into ``rows``,
+  and ``derived`` computes what follows. ``writing`` stores the range, and ``cursor`` moves only with it. ``memory``
+  keeps Python's garbage collector out of the way. ``reorg`` takes blocks back; ``finality`` confirms.
+- **Comparing with the chain.** ``verify`` and ``reindex`` make a fresh mirror (``shadow``, up to the same ``place``)
+  and ``compare`` it with the books, for all ``tables``. ``bodies`` and ``sums`` check transactions and totals, and
+  the outcome is a ``report``.
 
 ``docs/mirror.md`` tells the algorithm.
 """

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sqlalchemy import delete, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ledger.db import pairs, tables
+from ledger.db import composite_keys, tables
 from ledger.db.behind import Behind, behind
 from ledger.errors import MirrorStopped
 from ledger.models import (
@@ -251,7 +251,7 @@ class Amounts:
     """Amounts that two columns name, as they were and as they become."""
 
     model: type[Base]
-    pair: pairs.Pair
+    pair: composite_keys.Pair
     value: InstrumentedAttribute[Any]
     before: Mapping[Any, int]
     after: Mapping[Any, int]
@@ -267,8 +267,8 @@ class Amounts:
         gone = [key for key in before if not after[key]]
         changed = {key: after[key] for key in before if after[key]}
         session = later.unwaited
-        later.run(partial(pairs.remove, session, self.pair, gone))
-        later.run(partial(pairs.put, session, self.pair, self.value, changed))
+        later.run(partial(composite_keys.remove, session, self.pair, gone))
+        later.run(partial(composite_keys.put, session, self.pair, self.value, changed))
         new = [(*key, amount) for key, amount in after.items() if amount and key not in before]
         names = self.pair[0].key, self.pair[1].key, self.value.key
         columns = dict(zip(names, zip(*new, strict=True), strict=True)) if new else {}
@@ -326,12 +326,15 @@ def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> No
 def _after(
     session: Session,
     model: type[Base],
-    pair: pairs.Pair,
+    pair: composite_keys.Pair,
     value: InstrumentedAttribute[Any],
     changes: Mapping[Any, int],
 ) -> Amounts:
     keys = sorted(key for key, amount in changes.items() if amount)
-    before = {key: int(amount) for key, amount in pairs.values(session, pair, value, keys).items()}
+    before = {
+        key: int(amount)
+        for key, amount in composite_keys.values(session, pair, value, keys).items()
+    }
     after = {key: before.get(key, 0) + changes[key] for key in keys}
     return Amounts(model, pair, value, before, after)
 

@@ -1,4 +1,4 @@
-"""What the mirror feels when a node contradicts itself."""
+"""Raised when a node contradicts itself."""
 
 
 class Doubt(Exception):

@@ -26,7 +26,6 @@ from indexer.place import require_no_catching_up
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
-from indexer.window import block_time
 from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain.addresses import deployment as contracts_book
 from ledger.chain.addresses import sightings
@@ -317,7 +316,7 @@ class Indexer:
         window = read.window
         if any(event.contract == SETTLEMENT for event in window.events):
             self._units()
-        times = {header.number: block_time(header) for header in window.headers}
+        times = {header.number: header.time for header in window.headers}
         last = window.last.number
 
         def write(session: Session) -> Cursor:

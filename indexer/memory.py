@@ -1,4 +1,4 @@
-"""Fewer collections of cyclic garbage while many blocks are read: the rows of a range are no cycles."""
+"""Python's garbage collector runs less often while many blocks are read: the rows of a range form no cycles."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _THRESHOLDS = (50_000, 20, 50)
-"""Objects before the youngest are looked at, and how often the older ones are."""
+"""Objects made before the youngest generation is collected, and how often the older ones are; see ``gc``."""
 
 
 @contextmanager
 def few_collections() -> Iterator[None]:
-    """Collect more rarely than Python's 700 objects, which a range has in a few blocks."""
+    """Collect less often than after every 700 objects (Python's default), which a range has in a few blocks."""
     before = gc.get_threshold()
     gc.set_threshold(*_THRESHOLDS)
     try:

@@ -1,18 +1,18 @@
-"""How long a process that reads ahead is waited for, and when another is begun after one that died or hangs.
+"""How long to wait for the process that reads ahead, and when to start another after one that died or hangs.
 
-Both follow from what a range takes, so that a process that hangs costs as much as some ranges do, on a fast node
-and on a slow one, and one that died once (for want of memory, say) is not gone for good.
+Both follow from how long a range takes. So a hanging process costs as much as some ranges do, whether the node is
+fast or slow; and after one death (for want of memory, say) reading ahead is tried again.
 """
 
 from __future__ import annotations
 
 _LEAST_S = 5.0
 _TIMES = 10
-"""So many times the longest of the last ranges is waited."""
+"""The wait, as a multiple of the longest of the last ranges."""
 _FADES = 0.9
 """What is left of a long range's length with each one after it."""
 _RESTS_FIRST, _RESTS_MAX = 8, 256
-"""So many ranges are read in the open before another process is begun: after a first death, and at most."""
+"""Ranges that the mirror reads itself before it starts another process: after a first death, and at most."""
 
 
 class Patience:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter, lt
 
 from indexer.asking import Block, Node, RangeAsked
@@ -49,11 +49,6 @@ class Window:
         return self.headers[-1]
 
 
-def block_time(header: BlockHeader) -> datetime:
-    """Return the time of a block, aware, in UTC."""
-    return datetime.fromtimestamp(header.timestamp, UTC)
-
-
 def read_window(
     asked: RangeAsked, node: Node, watch: Watch, parent_hash: str, open_hashes: Collection[str]
 ) -> Window:
@@ -87,7 +82,7 @@ def read_window(
         mined, wanted = _mined(asked, blocks, watch, also)
         _check_receipts(wire_logs, wanted, watch)
     given = inputs_of(node.client, mined, wanted, asked.traces())
-    times = {header.number: block_time(header) for header in headers}
+    times = {header.number: header.time for header in headers}
     included = tuple(_included(node.client, watch, wanted, given, times))
     contracts = watch.log_contracts
     events = tuple(decode(contracts[log.address], log) for log in logs)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from indexer.handlers import apply
 from indexer.lookups import Lookups
 from indexer.rows import Rows
-from indexer.window import Window, block_time
+from indexer.window import Window
 from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import transactions
 from ledger.db import tables
@@ -30,7 +30,7 @@ def write_range(session: Session, window: Window, units_per_cent: int, final_num
     final_number
         The last block that is final: what others sent in blocks up to it is confirmed at once.
     """
-    times = {header.number: block_time(header) for header in window.headers}
+    times = {header.number: header.time for header in window.headers}
     lookups = Lookups.of(session, window.events)
     with behind(session) as later:
         transactions.record_included(later, window.transactions, final_number)
@@ -50,7 +50,7 @@ def block_row(header: BlockHeader) -> dict[str, object]:
         "number": header.number,
         "hash": header.hash,
         "parent_hash": header.parent_hash,
-        "block_time": block_time(header),
+        "block_time": header.time,
     }
 
 

@@ -1,4 +1,4 @@
-"""One credit, and a page of credits, in a few statements past the mapper: the answers that are asked for most.
+"""One credit, and a page of credits, in a few statements without the ORM: the answers that are asked for most.
 
 What is answered here is, byte for byte, what ``queries`` would answer, and a test holds the one against the
 other. Whatever is out of the ordinary (another name than the credit's own, a filter, an earlier block,

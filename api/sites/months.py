@@ -12,7 +12,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, defer
 
 from api.finality import ChainView
-from api.sites.periods import ends_of
+from api.sites.periods import ends_of, first_day, month_number
 from api.sites.schemas import IssuanceItem, Month
 from ledger.chain.sending.issued import batch_of
 from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Project
@@ -43,7 +43,7 @@ def months_of(
         Row numbers of the devices whose energy counts, and of the projects whose issuances do.
     """
     issued = _issued_by_month(session, project_ids)
-    ends = [_month_of(day) for day in _days_with_energy(session, where, device_ids)]
+    ends = [month_number(day) for day in _days_with_energy(session, where, device_ids)]
     ends += [_month(text) for text in issued]
     if not ends:
         return []
@@ -123,9 +123,9 @@ def _total(
     issued: dict[str, tuple[Decimal, int]],
 ) -> Month:
     start, end = (
-        utc_of(legal_day_start_s(_first_day(number), where)) for number in (month, month + 1)
+        utc_of(legal_day_start_s(first_day(number), where)) for number in (month, month + 1)
     )
-    text = f"{_first_day(month):%Y-%m}"
+    text = f"{first_day(month):%Y-%m}"
     reductions, amount = issued.get(text, (Decimal(0), 0))
     produced, consumed = (
         _sum_of(session, table, value, device_ids, start, end)
@@ -179,13 +179,5 @@ def _issued_by_month(
     return found
 
 
-def _month_of(day: date) -> int:
-    return 12 * day.year + day.month - 1
-
-
 def _month(text: str) -> int:
-    return _month_of(date.fromisoformat(text + "-01"))
-
-
-def _first_day(month: int) -> date:
-    return date(month // 12, month % 12 + 1, 1)
+    return month_number(date.fromisoformat(text + "-01"))

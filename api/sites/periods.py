@@ -111,10 +111,10 @@ def legal_months(
     """Yield legal months, the first and the last cut to the days."""
     if days is None:
         return
-    low, high = _number(days[0]), _number(days[1] - timedelta(days=1))
+    low, high = month_number(days[0]), month_number(days[1] - timedelta(days=1))
     months = range(low, high + 1)
     for number in reversed(months) if newest_first else months:
-        first, following = (max(_first(number), days[0]), min(_first(number + 1), days[1]))
+        first, following = (max(first_day(number), days[0]), min(first_day(number + 1), days[1]))
         yield LegalPeriod(
             first, legal_day_start_s(first, where), legal_day_start_s(following, where)
         )
@@ -130,9 +130,11 @@ def legal_hours(
             yield LegalPeriod(day.day, start, min(start + HOUR_S, day.to_s))
 
 
-def _number(day: date) -> int:
+def month_number(day: date) -> int:
+    """Return the month of a day, counted from the year 0."""
     return 12 * day.year + day.month - 1
 
 
-def _first(month: int) -> date:
+def first_day(month: int) -> date:
+    """Return the first day of a month, by its number."""
     return date(month // 12, month % 12 + 1, 1)

@@ -37,7 +37,7 @@ from ledger.models import (
 )
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import batches, escrow
+from ledger.settlement import batches, escrow, money
 from ledger.settlement.trades import as_json, import_trades
 from ledger.units import currency_of_cents
 
@@ -91,17 +91,16 @@ def _settled(flow: Flow) -> dict[str, Any]:
             item.market or plants[item.vpp_id or 0]: item.address
             for item in session.scalars(select(VppSettlementAccount))
         }
-    balances = flow.chain.settlement.balances_of(list(accounts.values()))
-    per_cent = flow.chain.settlement.units_per_cent()
+    escrowed = money.balances(flow.chain, accounts.values())
     return {
         "batches": len(settled),
         "trades_executed": count,
         "trades_pending": pending,
         "energy_kwh": str(energy),
         "money_moved": str(total),
+        "currency": money.currency_symbol(flow.chain),
         "balances": {
-            name: str(currency_of_cents(amount // per_cent))
-            for name, amount in zip(accounts, balances, strict=True)
+            name: str(currency_of_cents(escrowed[account])) for name, account in accounts.items()
         },
     }
 

@@ -55,7 +55,8 @@ def shown(story: Story) -> list[str | Table]:
         _years(story),
         "",
         f"Trades   {settlement['trades_executed']} hourly sales, {settlement['energy_kwh']} kWh, settled in "
-        f"{settlement['batches']} batches; {settlement['money_moved']} moved. Escrow now: {balances}.",
+        f"{settlement['batches']} batches; {settlement['money_moved']} {settlement['currency']} moved. "
+        f"Escrow now: {balances}.",
         f"Retired  {retirement['amount_kg']} kg, serials {retirement['serials']}, retirement "
         f"{retirement['retirement_id']}, on behalf of {retirement['beneficiary']}",
         f"         in transaction {retirement['transaction']}",
@@ -66,17 +67,27 @@ def shown(story: Story) -> list[str | Table]:
         DISCLAIMER,
         "",
         f"Took {story.seconds['total']} s. Look next:",
-        "  ./dev credits list                         every credit, by serial",
-        f"  ./dev credits show {retirement['serials']}    the retired credit, and its batch",
-        "  ./dev readings show --site lhb --at 2014-03-30T03:10    one time with two values, and which counts",
-        "  ./dev readings quality --site lhb -o quality.svg    what became of every slot, as a picture",
-        "  ./dev reductions --project lhb-wind --from 2014-03-01 --to 2014-04-01    a month, recomputed",
-        "  ./dev reconcile                            the comparison, rule by rule",
+        *_look_next(story),
+    ]
+
+
+def _look_next(story: Story) -> list[str]:
+    """Return the commands to try next, each beside what it shows; the long one of the proof has a line of its own."""
+    commands = {
+        "credits list": "every credit, by serial",
+        f"credits show {story.retirement['serials']}": "the retired credit, and its batch",
+        "readings show --site lhb --at 2014-03-30T03:10": "a time with two values, and which of them counts",
+        "readings quality --site lhb -o quality.svg": "what became of every slot, as a picture",
+        "reductions --project lhb-wind --from 2014-03-01 --to 2014-04-01": "a month, recomputed",
+        "reconcile": "books and chain compared, rule by rule",
+        f"certificate {story.retirement['retirement_id']} -o certificate.pdf": "the certificate of the retirement",
+        "up": "node, mirror, jobs, API and pages on this data",
+    }
+    width = max(map(len, commands))
+    return [
+        *(f"  ./dev {command:<{width}}  {what}" for command, what in commands.items()),
         f"  ./dev {story.proof['command']}",
-        "                                             the proof, offline: on any machine, years from now",
-        f"  ./dev certificate {retirement['retirement_id']} -o certificate.pdf      the certificate of the retirement, "
-        "in English and Chinese",
-        "  ./dev up                                   node, mirror, jobs, API and pages on this data",
+        "    the proof, offline: on any machine, years from now",
     ]
 
 
@@ -121,7 +132,7 @@ def _excluded(story: Story) -> Table:
             "device",
             "quality",
             "readings",
-            "first in line",
+            "first line",
             "not claimed kWh",
             "why it does not count",
         ),
@@ -138,7 +149,7 @@ def _excluded(story: Story) -> Table:
             for item in story.excluded
         ],
         title="Excluded readings (they stand in the evidence all the same)",
-        right=frozenset({"readings", "first in line", "not claimed kWh"}),
+        right=frozenset({"readings", "first line", "not claimed kWh"}),
     )
 
 

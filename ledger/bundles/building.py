@@ -106,7 +106,7 @@ def prove(
     except (ProofError, KeyError, IndexError, TypeError, ValueError) as error:
         why = str(error) if isinstance(error, ProofError) else "they are not of their form"
         raise DependencyDown(
-            f"the node's answers prove nothing ({why}); ask another node, or say so to its keeper",
+            f"the node's answers prove nothing ({why}); ask another node, or report it to whoever runs this one",
             code="not-proven",
         ) from error
     return BuiltBundle(text, trusted, verdict.checks)

@@ -1,14 +1,15 @@
 """The database: engines, transactions, read-only sessions. The only place that commits.
 
-- **Units of work.** ``database`` opens them, over ``engines`` and ``location``; ``failures`` are its errors,
-  and ``diagnoses`` what the drivers' mean; ``presence`` is its line in the log, and ``silence`` asks after a
-  statement; ``schema`` brings it to a revision.
-- **Many rows.** ``rows``, ``tables`` and ``bulk`` store them, ``encoders`` make values ready, ``arrays`` and
-  ``cells`` at MariaDB's best, ``behind`` while their author goes on; ``pairs`` and ``packed`` ask for many,
-  ``quick`` and ``quick_server`` for one; ``counting``, ``deferring`` and ``sqltext`` are small tools.
-- **What a server must be like**, for ``doctor``: ``findings`` of ``server``, ``server_tables``,
-  ``server_triggers``, ``tls``; of a ``pair``; of ``galera_rules`` and ``galera_nodes``. ``grants`` makes the
-  accounts.
+- **Units of work.** ``database`` opens them, with ``engines`` for the connections and ``location`` for the URL;
+  ``failures`` are its errors, and ``diagnoses`` what the drivers' errors mean. ``presence`` logs when the database
+  goes away and comes back; ``silence`` asks the server about a statement that does not answer. ``schema`` brings the
+  tables to a revision.
+- **Many rows.** ``rows``, ``tables`` and ``bulk`` store them: ``encoders`` prepare the values, ``arrays`` and
+  ``cells`` are MariaDB's fastest way, ``behind`` stores while the caller goes on. ``composite_keys`` and ``packed``
+  read many rows, ``quick`` and ``quick_server`` one. ``counting``, ``deferring`` and ``sqltext`` are small tools.
+- **Checks of a server**, for ``doctor``: rules give ``findings``. They are ``server``, ``server_tables``,
+  ``server_triggers`` and ``tls``; ``pair`` for a primary and its replica; ``galera_rules`` and ``galera_nodes``.
+  ``grants`` makes the accounts.
 - **More than one server.** ``replica`` serves reads; ``following``, ``gtid``, ``promotable``, ``promotion`` and
   ``rejoining`` make it the primary; ``galera`` connects to a node of a cluster.
 """

@@ -107,9 +107,9 @@ class Database(Rows):
         self._writer = engine.execution_options(**{engines.MODE: engines.WRITE})
         self._notes = engine.execution_options(**{engines.MODE: engines.NOTES})
         self.quick = Quick(Path(self.url.database or "")) if self.dialect == "sqlite" else None
-        """Short reads past the mapper, see ``ledger.db.quick``; None on MariaDB."""
+        """Short reads without the ORM, see ``ledger.db.quick``; None on MariaDB."""
         self.quick_server = QuickServer(self._quick_engine) if self.quick is None else None
-        """The same of MariaDB, a statement at a time, see ``ledger.db.quick_server``; None on SQLite."""
+        """The same on MariaDB, one statement at a time, see ``ledger.db.quick_server``; None on SQLite."""
         self.replica = Replica(_replica_at(read_url)) if read_url else None
         """Where ``look`` reads; None: here."""
 

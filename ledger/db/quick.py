@@ -1,4 +1,4 @@
-"""Short reads by key on a kept connection of SQLite, past mapper and pool.
+"""Short reads by key on a kept connection of SQLite, without ORM and pool.
 
 A read of the mapper costs some hundred microseconds however little it reads. Where one answer must not, its
 few statements are written out, and read here: in one snapshot, by a connection that can write nothing. For

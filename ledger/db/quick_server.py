@@ -1,7 +1,8 @@
-"""Short reads by key on a few connections kept to MariaDB, past mapper, transaction and the pool of all others.
+"""Short reads by key on a few connections kept to MariaDB, without ORM and transaction.
 
-What ``quick`` is for SQLite, with two differences. Each statement is a snapshot of its own, for to open one for several
-would cost as much as a statement. And whoever asks waits for the network: in a thread, where others are served.
+It is for MariaDB what ``quick`` is for SQLite, with two differences. Each statement is a snapshot of its own, because
+to open one for several statements would cost as much as a statement. And whoever asks waits for the network, so a
+server asks in a thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Who may do what: users, their sessions and API keys, rights, and what is kept against guessing.
+"""Who may do what: users, their sessions and API keys, rights, and the limits on guessing passwords.
 
 ``rights`` is the one table of who may do what. ``users`` (with their ``contacts``, sealed), ``permissions``,
-``sessions``, ``keys``, ``attempts`` and ``idempotency`` write what they are named after, and all but the last two
-write what they change to the audit log in the same unit of work. ``signing_in`` makes a session of a password, and
-``passwords`` knows nothing but those. API and command line are thin over them.
+``sessions``, ``keys``, ``attempts`` and ``idempotency`` each write the table that they are named after; all but the
+last two also write what they change to the audit log, in the same unit of work. ``signing_in`` turns a password into a
+session; ``passwords`` hashes and compares. API and command line only call these.
 """

@@ -19,19 +19,23 @@ _MARIADB = mysql.dialect()
 _HEAD = """\
 # The schema
 
-Made from the models by `python -m ledger.models.document`; a test fails when it is not up to date.
+For whoever queries the database or writes a report on it: every table with its columns, keys and indexes. It is
+made from the models by `python -m ledger.models.document`, and a test fails when it is not up to date.
+
+The customer of this project laid down 41 tables: 33 of them with columns (*customer's design*), 8 in a diagram
+alone (*completes the 41*). The others are the ledger's own (*beyond the 41*).
 
 {counts}
 
 Types are MariaDB's. On SQLite an INT or BIGINT is an INTEGER, a DECIMAL of up to 18 digits an INTEGER
 without the point, a longer one text, a DATETIME(6) ISO text in UTC, an ENUM a VARCHAR with a CHECK,
 MEDIUMTEXT text. Tables are InnoDB; text compares byte by byte (`utf8mb4_bin`), hashes and addresses are
-ASCII. A JSON column is LONGTEXT with a check on MariaDB. Where one has "integers as text", those are meant
-that floating point would spoil, beyond 2^53 either way; smaller ones are numbers.
+ASCII. A JSON column is LONGTEXT with a check on MariaDB. Where a column has "integers as text", those are
+text that floating point would spoil, beyond 2^53 either way; smaller ones are numbers.
 
 Where the customer's design could not be built as written: `TIMESTAMP` is `DATETIME(6)`, always UTC;
 `devices.type` is as long as the `device_types.type_name` that it refers to; `abi` and `bytecode` are
-MEDIUMTEXT, for a contract's code does not fit TEXT; a contract's address is unique within its network;
+MEDIUMTEXT, since a contract's code does not fit TEXT; a contract's address is unique within its network;
 `device_data` and `vpp_trading_records` are partitioned on MariaDB by ranges of the time itself, with the
 time in the server's primary key. MariaDB has no foreign keys on partitioned tables, so triggers refuse
 to delete a parent that has rows there, or to give it another number; SQLite has the foreign keys. Old

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -72,7 +72,7 @@ class Books(Sides):
 
     def time(self, number: int) -> datetime:
         """Return the time of a block that holds an event."""
-        return block_time(self.headers[number])
+        return self.headers[number].time
 
 
 class _Times(dict[int, datetime]):
@@ -82,7 +82,7 @@ class _Times(dict[int, datetime]):
         self._headers = headers
 
     def __missing__(self, number: int) -> datetime:
-        return block_time(self._headers[number])
+        return self._headers[number].time
 
 
 class _Vintages(dict[tuple[str, str], int]):
@@ -172,11 +172,6 @@ def _row(event: DecodedEvent) -> dict[str, Any]:
         "seq": event.values["seq"] if in_log else None,
         "head": event.values["head"] if in_log else None,
     }
-
-
-def block_time(header: BlockHeader) -> datetime:
-    """Return the time of a block."""
-    return datetime.fromtimestamp(header.timestamp, UTC)
 
 
 def _events(

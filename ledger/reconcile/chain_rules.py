@@ -25,7 +25,7 @@ from ledger.models import (
     SmartContract,
 )
 from ledger.models.oversight import InvalidationStep
-from ledger.reconcile.books import Books, Sides, block_time
+from ledger.reconcile.books import Books, Sides
 from ledger.reconcile.pieces import pieces
 from ledger.reconcile.replay_credit import STATUS
 from ledger.reconcile.report import unequal
@@ -214,7 +214,7 @@ def contracts_deployed(books: Books) -> list[str]:
         if row is None:
             found.append(f"smart_contracts {name}: the row is missing")
             continue
-        wrong = differing(row, contract, books.deployment.network, block_time(header))
+        wrong = differing(row, contract, books.deployment.network, header.time)
         found += [f"smart_contracts {name}: {column} is not what was deployed" for column in wrong]
         if row.status.value == "deprecated":
             found.append(f"smart_contracts {row.contract_name}: deprecated, but in use")

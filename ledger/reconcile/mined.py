@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from ledger.chain.node.records import Receipt, TransactionInfo
 from ledger.db import tables
 from ledger.models import Base
-from ledger.reconcile.books import Books, block_time
+from ledger.reconcile.books import Books
 
 _R = TypeVar("_R", bound=Base)
 
@@ -36,9 +36,7 @@ def mined_of(books: Books, hashes: Sequence[str]) -> dict[str, Mined]:
     }
     numbers = sorted({receipt.block_number for receipt in receipts.values()})
     times = {
-        header.number: block_time(header)
-        for header in books.client.blocks(numbers)
-        if header is not None
+        header.number: header.time for header in books.client.blocks(numbers) if header is not None
     }
     return {
         transaction.hash: Mined(

@@ -26,7 +26,7 @@ from ledger.models import (
     SettlementTerm,
     SettlementTrade,
 )
-from ledger.reconcile.books import Books, block_time
+from ledger.reconcile.books import Books
 from ledger.reconcile.pieces import pieces
 from ledger.reconcile.report import compare, missing, table_differences, unequal
 
@@ -65,7 +65,7 @@ def mirrored_blocks(books: Books) -> list[str]:
             (header.number,): {
                 "hash": header.hash,
                 "parent_hash": header.parent_hash,
-                "block_time": block_time(header),
+                "block_time": header.time,
             }
             for header in books.client.blocks([row.number for row in rows])
             if header is not None

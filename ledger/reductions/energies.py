@@ -33,14 +33,6 @@ from ledger.units import HOUR_S
 _CLASS = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)S?", re.ASCII)
 
 
-def energy_kwh(reading: Reading) -> Fraction:
-    """Return the energy of one reading over its interval, kWh, with its sign."""
-    value = Fraction(reading.digits, 10**reading.scale)
-    if reading.kind != Kind.POWER:
-        return value
-    return value * (reading.end_s - reading.start_s) / HOUR_S
-
-
 def permissible_error(calibration: Calibration, serial: str) -> Fraction:
     """Return the maximum permissible error of a meter's class as a share of the reading.
 

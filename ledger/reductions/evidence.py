@@ -180,11 +180,3 @@ def proof_of(tree: Sequence[bytes], leaf: bytes) -> list[bytes]:
         proof.append(tree[place - 1 if place % 2 == 0 else place + 1])
         place = (place - 1) // 2
     return proof
-
-
-def verify(root: bytes, leaf: bytes, proof: Iterable[bytes]) -> bool:
-    """Return whether a proof leads from a leaf to the root."""
-    node = leaf
-    for sibling in proof:
-        node = hash_pair(node, sibling)
-    return node == root

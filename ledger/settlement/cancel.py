@@ -54,7 +54,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
         there already, or may still be settled with signatures of a batch that failed.
     """
     if not reason.strip() or len(reason) > _REASON_MAX:
-        raise BadInput(f"a cancellation names its reason, in at most {_REASON_MAX} characters")
+        raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} characters")
     # Locked, and first: a planner that is at work on this trade is waited for, and its batch seen.
     query = select(VppTradingRecord).where(VppTradingRecord.id == number).with_for_update()
     trade = session.scalars(query).first()
@@ -131,7 +131,7 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
         If the batch is not proposed, or a trade of it may still be settled with signatures of one that failed.
     """
     if not reason.strip() or len(reason.encode()) > _REASON_MAX:
-        raise BadInput(f"a cancellation names its reason, in at most {_REASON_MAX} bytes")
+        raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} bytes")
     batch = find_batch(session, name)
     if batch.state is not BatchState.PROPOSED or batch.chain_batch_id is None:
         raise Refused(

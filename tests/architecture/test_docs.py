@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 import tomllib
 from collections.abc import Iterator
@@ -16,7 +17,10 @@ from api.app import create_app
 from api.pagination import PageParameters
 from cli.main import build
 from ledger.models import Base
+from ledger.readings.files.formats import Format
 from ledger.settings import SETTINGS, load_settings
+from ledger.sites import specs
+from ledger.sites.site_file import TABLES, read_site_file
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SHARED_OPTIONS = {"--json", "--config", "--help"}
@@ -29,6 +33,20 @@ ROOMS = sorted(
     if file.parent.name not in SELF_EVIDENT | {"migrations"}
 )
 PAGE_PARAMETERS = set(PageParameters.model_fields)
+SPECS = {
+    "site": specs.SiteSpec,
+    "factor": specs.FactorSpec,
+    "project": specs.ProjectSpec,
+    "device": specs.DeviceSpec,
+    "source": specs.SourceSpec,
+    "meter_change": specs.MeterChangeSpec,
+    "calibration": specs.CalibrationSpec,
+    "energy_certificate": specs.EnergyCertificateSpec,
+    "vpp": specs.VppSpec,
+    "strategy": specs.StrategySpec,
+    "market": specs.MarketSpec,
+}
+"""The record of each table of a site file: its fields are the table's keys."""
 
 
 def sections(text: str) -> dict[str, str]:
@@ -152,6 +170,27 @@ def test_every_setting_is_documented() -> None:
     for setting, line in zip(SETTINGS, documented, strict=True):
         if setting.default:
             assert f"`{setting.default}`" in line[2], setting.name
+
+
+def names_of(record: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(record)]
+
+
+def test_every_table_and_key_of_a_site_file_is_documented() -> None:
+    text = (DOCS / "site-file.md").read_text()
+    keys = {table: set(names_of(record)) for table, record in SPECS.items()}
+    keys["source"] = keys["source"] - {"written"} | set(names_of(Format)) - {"numbered"}
+    named = {f"[[{name}]]" if TABLES[name] else f"[{name}]": keys[name] for name in TABLES}
+    found = sections(text)
+    assert list(found) == list(named)
+    for name, wanted in named.items():
+        cells = re.findall(r"^\| (`[^|]*) \|", found[name], flags=re.MULTILINE)
+        assert {key for cell in cells for key in re.findall(r"`(\w+)`", cell)} == wanted, name
+
+
+def test_the_example_of_a_site_file_is_one() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", (DOCS / "site-file.md").read_text(), re.S)
+    assert read_site_file(example, "example").project is not None
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,10 @@ def test_a_row_that_ends_early_changes_nothing(type_in: Run, tmp_path: Path) -> 
         (("park", "import", "devices", "none.csv"), "none.csv: cannot be read"),
         (("park", "show", "vpps", "none"), "there is no plant with vpp_code 'none'"),
         (("park", "show", "shares", "x"), "there is no share of a resource with number 'x'"),
-        (("park", "set", "vpps", "name=x"), "vpp_code is missing: a plant is told by vpp_code"),
+        (
+            ("park", "set", "vpps", "name=x"),
+            "vpp_code is missing: a plant is identified by vpp_code",
+        ),
         (("park", "set", "vpps", "vpp_code=x", "colour=red"), "vpps has no column 'colour'"),
         (
             ("park", "set", "vpps", "vpp_code=x", "name"),
@@ -163,14 +166,14 @@ def test_a_row_that_ends_early_changes_nothing(type_in: Run, tmp_path: Path) -> 
         ),
         (
             ("park", "list", "vpps", "--where", "configuration={}"),
-            "a JSON object cannot be asked for",
+            "a JSON object cannot be selected by; name another column",
         ),
         (("alerts", "acknowledge", "7"), "there is no alert 7"),
         (("alerts", "evaluate", "--device", "X"), "there is no device 'X'"),
         (("config", "get", "a.b"), "there is no setting 'a.b'"),
         (("config", "set", "A", "1"), "a key is words of small letters"),
         (("config", "set", "a.b"), "give the value, or --from-file FILE, and not both"),
-        (("config", "set", "a.b", "x", "--type", "secret"), "a secret is no argument"),
+        (("config", "set", "a.b", "x", "--type", "secret"), "a secret is not given as an argument"),
         (("config", "set", "a.b", "x", "--type", "integer"), "'x' is not a whole number"),
         (("config", "set", "a.b", "maybe", "--type", "boolean"), "neither true nor false"),
         (("config", "set", "a.b", "[1]", "--type", "json"), "is not a JSON object"),
@@ -261,7 +264,10 @@ def test_settings_keep_their_types_and_secrets_stay_secret(type_in: Run, tmp_pat
         "'x' is not a number" in type_in("config", "set", "partner.limit", "x")[1]
     )  # it keeps its type
     (tmp_path / "plain").write_text("x")
-    assert "a secret is no argument" in type_in("config", "set", "partner.token", "x")[1]
+    assert (
+        "others on the machine can see arguments"
+        in type_in("config", "set", "partner.token", "x")[1]
+    )
     as_text = type_in("config", "set", "partner.token", "--from-file", "plain", "--type", "text")
     assert "is a secret; remove it first" in as_text[1]
     listed = type_in("config", "list")[1]

@@ -272,7 +272,10 @@ def test_what_xml_cannot_hold_is_not_written() -> None:
             (*QUALITY_OF, "--from", "2014-02-01", "--to", "2014-02-01"),
             "the period from 2014-02-01 to 2014-02-01 is empty",
         ),
-        ((*QUALITY_OF, "-o", "picture.jpg"), "picture.jpg: a picture's name ends in .svg or .png"),
+        (
+            (*QUALITY_OF, "-o", "picture.jpg"),
+            "picture.jpg: the name of a picture must end in .svg or .png",
+        ),
         (
             (*GAPS_OF, "-o", "nowhere/p.svg"),
             "nowhere/p.svg: cannot be written (there is no folder nowhere)",

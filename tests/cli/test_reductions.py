@@ -125,10 +125,10 @@ def test_a_stranger_verifies_with_the_two_files_and_what_stands_on_chain(
         (("reductions", "verify", "a", "b", "--root", "0x12"), "--root: '0x12' is no hash"),
         (("reductions", "verify", "a", "b", "--issued", "1.5"), "--issued: '1.5' is no whole"),
         (("reductions", "correct", "--project", "no"), "no project 'no'"),
-        (("reductions", "correct", *JANUARY[:4]), "--from and --to stand together"),
+        (("reductions", "correct", *JANUARY[:4]), "give --from and --to together"),
         (
             ("reductions", "correct", "--project", "lab-wind", "--factor", "CM"),
-            "--factor and --factor-version stand together",
+            "give --factor and --factor-version together",
         ),
         (("reductions", "corrections", "--project", "no"), "no project 'no'"),
     ],

@@ -26,7 +26,6 @@ from ledger.reductions import (
     report,
 )
 from ledger.reductions.arithmetic import issued_of
-from ledger.reductions.energies import energy_kwh
 from ledger.reductions.factors import factor_kg_per_kwh
 
 DAY_S = 86400
@@ -66,11 +65,13 @@ def inputs(*meters: Meter, **changes: object) -> ReductionInputs:
 
 
 def test_power_times_time_is_energy_exactly() -> None:
-    assert energy_kwh(reading(0, 441_06, 2)) == Fraction(441_06, 600)
+    result = compute(inputs(meter([reading(0, 441_06, 2)])))
+    assert result.export_kwh == Fraction(441_06, 600)
 
 
 def test_an_energy_reading_is_not_multiplied_by_its_interval() -> None:
-    assert energy_kwh(reading(0, 5, 1, kind=Kind.ENERGY)) == Fraction(1, 2)
+    result = compute(inputs(meter([reading(0, 5, 1, kind=Kind.ENERGY)])))
+    assert result.export_kwh == Fraction(1, 2)
 
 
 def test_positive_is_export_and_negative_is_import() -> None:

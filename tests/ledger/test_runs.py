@@ -29,7 +29,6 @@ from ledger.reductions import evidence as tree
 from ledger.reductions.arithmetic import counts_of
 from ledger.reductions.energies import (
     each_calibration,
-    energy_kwh,
     error_outside,
     error_within,
     is_calibrated,
@@ -102,7 +101,9 @@ def energies(one: Meter) -> tuple[Fraction, Fraction]:
             if within
             else max(error_outside(each, one.serial) for each in known)
         )
-        kwh = energy_kwh(reading)
+        kwh = Fraction(reading.digits, 10**reading.scale)
+        if reading.kind == Kind.POWER:
+            kwh *= Fraction(reading.end_s - reading.start_s, 3600)
         if one.role is Role.IMPORT:
             drawn += max(kwh, Fraction(0)) * (1 + error)
         else:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.event import listen
 
-from ledger.db import Database, pairs, tables
+from ledger.db import Database, composite_keys, tables
 from ledger.models import (
     Base,
     BlockchainTransaction,
@@ -365,7 +365,7 @@ def test_rows_among_many_keys(db: Database) -> None:
 def test_rows_of_many_pairs_are_found_changed_and_removed(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pairs, "_PER_QUERY", ROWS // 2)
+    monkeypatch.setattr(composite_keys, "_PER_QUERY", ROWS // 2)
     balances = [
         {"account": account(number), "asset": number % 3, "balance": 10**30 + number}
         for number in range(ROWS)
@@ -379,16 +379,16 @@ def test_rows_of_many_pairs_are_found_changed_and_removed(
     pair = SettlementBalance.account, SettlementBalance.asset
     with db.write() as session:
         tables.insert(session, SettlementBalance, balances)
-        assert pairs.values(session, pair, SettlementBalance.balance, []) == {}
-        assert pairs.values(session, pair, SettlementBalance.balance, keys) == there
+        assert composite_keys.values(session, pair, SettlementBalance.balance, []) == {}
+        assert composite_keys.values(session, pair, SettlementBalance.balance, keys) == there
         absent = {(account(ROWS), 0): 1}
-        pairs.put(session, pair, SettlementBalance.balance, other | absent)
-        pairs.put(session, pair, SettlementBalance.balance, {})
-        pairs.remove(session, pair, gone)
-        pairs.remove(session, pair, [])
-        assert pairs.values(session, pair, SettlementBalance.balance, keys) == other
+        composite_keys.put(session, pair, SettlementBalance.balance, other | absent)
+        composite_keys.put(session, pair, SettlementBalance.balance, {})
+        composite_keys.remove(session, pair, gone)
+        composite_keys.remove(session, pair, [])
+        assert composite_keys.values(session, pair, SettlementBalance.balance, keys) == other
         with pytest.raises(ValueRefused):
-            pairs.put(session, pair, SettlementBalance.balance, {keys[0]: Decimal("0.5")})
+            composite_keys.put(session, pair, SettlementBalance.balance, {keys[0]: Decimal("0.5")})
     with db.read() as session:
         rest = session.execute(select(*pair, SettlementBalance.balance))
         expected = {key: value for key, value in (named | other).items() if key not in gone}

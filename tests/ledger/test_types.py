@@ -328,7 +328,7 @@ def test_enumerations_are_stored_by_value_and_nothing_else_is_taken(db: Database
         assert session.scalars(select(Device.status)).one() is DeviceStatus.ONLINE
     with pytest.raises(StatementError, match="asleep"), db.write() as session:
         session.execute(insert(DeviceAlert).values(status="asleep"))
-    # The server refuses it, too: what is written past the mapper is checked there.
+    # The server refuses it, too: what is written without the ORM is checked there.
     with (
         pytest.raises(Exception, match=r"CHECK constraint failed|truncated"),
         db.write() as session,

@@ -1,4 +1,4 @@
-"""Books of many credits for the measurement, written row by row past the mapper.
+"""Books of many credits for the measurement, written row by row without the ORM.
 
 Each batch has two credits: a retired run and what is left. Every tenth has a third one, cancelled. All of it
 stands in final blocks, ten batches a block.

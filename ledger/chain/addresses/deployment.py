@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -257,4 +257,4 @@ def _block_time(client: ChainClient, number: int) -> datetime:
         raise DependencyDown(
             f"the node has no block {number}, in which a contract was deployed", code="node-behind"
         )
-    return datetime.fromtimestamp(header.timestamp, UTC)
+    return header.time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,6 +19,11 @@ class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
     timestamp: int
     base_fee: int
     """Wei per gas."""
+
+    @property
+    def time(self) -> datetime:
+        """The time of the block, aware, in UTC."""
+        return datetime.fromtimestamp(self.timestamp, UTC)
 
 
 class TransactionInfo(msgspec.Struct, frozen=True):

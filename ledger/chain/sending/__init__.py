@@ -1,9 +1,11 @@
-"""Transactions onto a chain, once.
+"""Transactions onto a chain, once. ``docs/sending.md`` has the picture.
 
-``intents`` are stored before they are sent; ``sender`` is the only door, ``rehearsal`` what it looks at before it
-signs, ``first`` what it stores with that, ``broadcasting`` how it sends; ``signing`` and ``lanes`` are its tools.
-``stuck`` helps what does not arrive; ``adoption`` (by the ``marks`` that acts leave), ``unknown`` and ``auditing`` ask
-what the chain did without us; ``issued`` says which batch is which issuance.
-``transactions`` is the only writer of what became of it all, by what the mirror has found ``included`` in blocks;
-``overview`` shows it.
+- **The way out.** ``intents`` are stored before they are sent. ``sender`` is the only door to the chain:
+  ``rehearsal`` is what it checks before it signs, ``first`` stores the first signed transaction, ``broadcasting``
+  sends what is stored. ``signing`` and ``lanes`` (nonces) are its tools.
+- **When something goes wrong.** ``stuck`` replaces what does not arrive. ``adoption``, ``unknown`` and ``auditing``
+  ask what the chain did without us, by the ``marks`` that acts leave there; ``issued`` says which batch on chain is
+  which issuance.
+- **The outcome.** ``transactions`` is the only writer of what became of each, by what the mirror found ``included``
+  in blocks; ``overview`` shows it to people.
 """

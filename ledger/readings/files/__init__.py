@@ -1,6 +1,6 @@
 """How a file becomes readings.
 
-``opening`` it gives one of the ``tables``, made of ``lines`` by ``csvtable`` or ``jsonlines``; ``marks`` and
-``formats`` say how it is written, ``timeformats``, ``times``, ``clocks`` and ``writing`` what a time or number in it
-means. ``sources`` puts all of that together.
+``opening`` opens a file as one of the ``tables``: ``csvtable`` or ``jsonlines``, read line by line (``lines``);
+``marks`` recognises what is no text at all. ``formats`` is what the source declares of the writing; ``timeformats``,
+``times`` and ``clocks`` read the times, ``writing`` the numbers. ``sources`` puts all of that together, row by row.
 """

@@ -1,7 +1,9 @@
 """What a file does to the books, and what is judged anew.
 
-``importing`` is the unit of work, ``series`` what a meter's readings are. ``fresh`` and ``days`` take whole days,
-``ahead`` of need; ``flatlines`` judges what came, ``copies`` whether it came for another device before, and
-``report`` says what became of it. ``requalify`` and ``refreshing`` judge stored readings anew, after something has
-changed.
+- **An import.** ``importing`` is the unit of work, and ``report`` what it says at the end. ``series`` fixes what the
+  readings of a meter are, ``copies`` finds a file that came for another device before.
+- **Its rows.** ``days`` stores them day by day; ``fresh`` is its fast way for days of which the books know nothing.
+  ``ahead`` reads the next piece meanwhile. ``flatlines`` judges what came.
+- **Later.** ``requalify`` and ``refreshing`` judge stored readings anew, after something that they are judged by
+  has changed.
 """

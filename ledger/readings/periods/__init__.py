@@ -1,5 +1,6 @@
-"""A period as the arithmetic wants it.
+"""A period as the arithmetic wants it: everything that one reduction is made of.
 
-``period`` is of ``metered`` meters, with ``certificates``, ``factor_rows`` and what is ``carry``; ``issued`` says
-which times are fixed. ``evidence_files`` is the same as two files, and ``recomputing`` the same with what came late.
+``period`` gathers it: the ``metered`` meters with their readings, ``certificates`` of energy, ``factor_rows``, and the
+``carry`` from before. ``issued`` says which times of a meter are issued already. ``evidence_files`` writes a period as
+two files; ``recomputing`` computes an issued one again with what came late.
 """

@@ -298,7 +298,7 @@ class Writer:
 
 
 def fetch(db: Database, session: Session, sql: str, values: tuple[Any, ...]) -> Sequence[Any]:
-    """Return all rows of a query written with ``?``, past the mapper."""
+    """Return all rows of a query written with ``?``, without the ORM."""
     result = session.connection().exec_driver_sql(for_driver(sql, db.dialect), values)
     return result.fetchall()
 

@@ -1,4 +1,4 @@
-"""Rows that two columns name, many at once."""
+"""Rows whose key is two columns: many of them read, changed or removed at once."""
 
 from __future__ import annotations
 
