@@ -63,7 +63,7 @@ class Envelope:
                 raise
             held = _Held(send, request_id, head)
             await respond(Request(scope), problem)(scope, receive, held.send)
-        await held.release(given)
+        await held.release(_tags_named(scope) if b"if-none-match" in given else None)
 
 
 class _Held:
@@ -92,7 +92,7 @@ class _Held:
             else:
                 self._body += message.get("body", b"")
 
-    async def release(self, given: Mapping[bytes, str]) -> None:
+    async def release(self, if_none_match: str | None) -> None:
         if self.streaming:
             return
         headers = self._start["headers"]
@@ -104,13 +104,19 @@ class _Held:
                 headers.append((b"etag", tag))
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-cache"))
-            if matches(given.get(b"if-none-match"), tag.decode()):
+            if matches(if_none_match, tag.decode()):
                 left_out = (b"content-length", b"content-type")
                 self._start["status"] = 304
                 self._start["headers"] = [pair for pair in headers if pair[0] not in left_out]
                 body = b""
         await self._send(self._start)
         await self._send({"type": "http.response.body", "body": b"" if self._head else body})
+
+
+def _tags_named(scope: Scope) -> str:
+    """Return the tags of ``If-None-Match``, which may stand in several lines (RFC 9110, 5.3)."""
+    lines = [value for name, value in scope["headers"] if name == b"if-none-match"]
+    return b", ".join(lines).decode("latin-1")
 
 
 def tag_of(body: bytes) -> bytes:
