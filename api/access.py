@@ -122,7 +122,8 @@ class Needs:
         if count > 1:  # a proxy may go by the one, and we by the other
             message = f"is given {count} times; give it once"
             errors = [{"place": "header", "name": "Authorization", "message": message}]
-            raise Problem(422, "bad-request", f"Authorization: {message}", errors=errors)
+            detail = f"Authorization: {message}"
+            raise Problem(422, "bad-request", detail, errors=errors)
         token = bearer.credentials if bearer is not None else cookie
         if token is None:
             raise _unknown("sign in first: send a token as `Authorization: Bearer ...`", REALM)

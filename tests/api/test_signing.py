@@ -269,6 +269,20 @@ def test_a_form_without_its_token_does_nothing(house: House) -> None:
         assert house.audit() == before
 
 
+def test_a_form_of_an_earlier_session_says_what_to_do(house: House) -> None:
+    """Who opened it before signing in anew has the right all the same, and needs no other."""
+    client = house.client
+    sign_in(client, "anna")
+    before = csrf(client)
+    sign_in(client, "anna")
+    for language, words in (("en", "Load its page anew"), ("zh", "请重新打开该页面")):
+        said = client.post(f"/sign-out?lang={language}", data={"csrf": before})
+        assert said.status_code == 403
+        lead = re.search('<p class="lead">(.*?)</p>', said.text)
+        assert lead is not None and words in lead[1]
+    client.cookies.clear()
+
+
 def test_guessing_ends_on_the_page_as_in_the_api(house: House) -> None:
     client = house.client
     said = [sign_in(client, "vera", "wrong password") for _ in range(6)]
