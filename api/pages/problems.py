@@ -44,6 +44,7 @@ def problem_page(request: Request, problem: Problem) -> Response | None:
         status=problem.status,
         headers=headers,
         problem=problem,
+        sent=request.method == "POST",
         request_id=str(request.scope.get("state", {}).get("request_id", "")),
         credits=[str(name) for name in problem.extensions.get("credits", [])][:50],
     )

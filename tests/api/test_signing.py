@@ -283,6 +283,17 @@ def test_a_form_of_an_earlier_session_says_what_to_do(house: House) -> None:
     client.cookies.clear()
 
 
+def test_a_form_that_lacks_something_says_that_it_is_the_form(house: House) -> None:
+    client = house.client
+    sign_in(client, "anna")
+    form = client.get("/account/keys").text
+    fields = {"csrf": field(form, "csrf"), "once": field(form, "once"), "name": "a", "days": "30"}
+    for language, words in (("en", "the form is not filled in"), ("zh", "表单填写有误")):
+        said = client.post(f"/account/keys?lang={language}", data=fields)  # without a scope
+        assert said.status_code == 422 and words in said.text
+    client.cookies.clear()
+
+
 def test_guessing_ends_on_the_page_as_in_the_api(house: House) -> None:
     client = house.client
     said = [sign_in(client, "vera", "wrong password") for _ in range(6)]
