@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -25,6 +26,7 @@ from api.context import Context, ReadContext
 from api.errors import REALM, Problem
 from api.limits import Buckets, too_many
 from ledger.audit import By
+from ledger.errors import DependencyDown
 from ledger.identity import keys, permissions, sessions
 from ledger.identity.rights import SCOPES, check_right
 from ledger.identity.sessions import Lifetime
@@ -96,7 +98,7 @@ class Needs:
         Raises
         ------
         Problem
-            401 when nobody is known by what was sent, 403 when they lack the right.
+            401 when nobody is known by what was sent, 403 when they lack the right, 422 when it was sent twice.
         """
         response.headers["Cache-Control"] = "no-store"
         self.admit(request, context, bearer, cookie, lambda: request.headers.get(CSRF_HEADER, ""))
@@ -116,6 +118,12 @@ class Needs:
         Problem
             As calling it.
         """
+        count = len(request.headers.getlist("authorization"))
+        if count > 1:  # a proxy may go by the one, and we by the other
+            message = f"is given {count} times; give it once"
+            errors = [{"place": "header", "name": "Authorization", "message": message}]
+            detail = f"Authorization: {message}"
+            raise Problem(422, "bad-request", detail, errors=errors)
         token = bearer.credentials if bearer is not None else cookie
         if token is None:
             raise _unknown("sign in first: send a token as `Authorization: Bearer ...`", REALM)
@@ -252,7 +260,8 @@ def _caller(request: Request, context: Context, token: str) -> Caller | None:
             caller = Caller(user, rights, By(user.id, address, key.id), None, None)
             note = keys.used(key, at)
     if note is not None:
-        context.database.alone(note)
+        with suppress(DependencyDown):  # a use that nobody noted is no reason to refuse it
+            context.database.alone(note)
     return caller
 
 

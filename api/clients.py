@@ -1,12 +1,13 @@
 """Whose request it is: the address of the client, also behind proxies that the settings name.
 
 A proxy writes the address of whoever called it at the end of ``X-Forwarded-For``; the last one that is no
-proxy of ours is the client. What a stranger writes there is not believed.
+proxy of ours is the client. What a stranger writes there is not believed. Some proxies write the port behind it.
 """
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+import re
+from ipaddress import IPv6Address, ip_address
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -15,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ledger.serving import Serving
 
 _HOPS_MAX = 20
+_WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}", re.ASCII)
+"""``[2001:db8::7]:4711`` or ``198.51.100.9:4711``."""
 
 
 class Clients:
@@ -31,7 +34,9 @@ class Clients:
             given = Headers(scope=scope)
             hops = ",".join(given.getlist("x-forwarded-for")).split(",")[-_HOPS_MAX:]
             scope = {**scope, "client": (self._first_stranger(hops, client[0]), 0)}
-            scheme = given.get("x-forwarded-proto", "").rpartition(",")[2].strip()
+            # The last word is the proxy's own, also where it adds a line to those that came.
+            schemes = ",".join(given.getlist("x-forwarded-proto"))
+            scheme = schemes.rpartition(",")[2].strip().lower()
             if scheme in ("http", "https"):
                 scope["scheme"] = scheme
         await self._app(scope, receive, send)
@@ -40,7 +45,7 @@ class Clients:
         host = proxy
         for hop in reversed(hops):
             try:
-                host = str(ip_address(hop.strip()))
+                host = _address(_without_port(hop.strip()))
             except ValueError:  # nobody that can be named: as far as is known, the proxy before it
                 return host
             if not self._serving.trusts(host):
@@ -51,6 +56,24 @@ class Clients:
 def address_of(connection: HTTPConnection) -> str | None:
     """Return the address of the client; None when the server does not know it."""
     try:
-        return str(ip_address(connection.client.host)) if connection.client else None
+        return _address(connection.client.host) if connection.client else None
     except ValueError:
         return None
+
+
+def _address(text: str) -> str:
+    """Return an address as it is noted: one of IPv4 as that, whichever way it is written.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    address = ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
+def _without_port(hop: str) -> str:
+    found = _WITH_PORT.fullmatch(hop)
+    return hop if found is None else found[1] or found[2]

@@ -3,12 +3,17 @@
 A server answers ``CONNECTIONS_MAX`` at a time. Whoever opens as many and sends a byte now and then would have it for
 themselves; so one that waits makes room for one that comes, and none waits for ever. An answer that is on its way to a
 slow client is waited for by nobody else: it ends when nothing of it is read, or makes room when there is no other.
+
+HTTP/1.0, which many proxies speak to us, ends a file by ending the connection: one that broke off would look whole.
+There a connection is reset while its answer is not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import uuid
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import Counter
@@ -22,7 +27,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from api.errors import MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, document_of
-from api.limits import machine_of
+from ledger.serving import machine_of
 
 CONNECTIONS_MAX = 200
 """Connections that are answered at a time; beside theirs, as many requests of clients that have left are worked at."""
@@ -84,10 +89,12 @@ class Connection(H11Protocol):
         room = self._has_room() and len(self.tasks) < 2 * CONNECTIONS_MAX
         self.app = self._application if room else _crowded
         super().handle_events()
+        self._choose_end()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, which may be there already."""
         super().on_response_complete()
+        self._choose_end()
         self._rest()
         if self._stalled is None:
             self._wait()
@@ -101,6 +108,7 @@ class Connection(H11Protocol):
     def resume_writing(self) -> None:
         """Go on: with the answer, or with the next request when that was all of it."""
         self._flow()
+        self._choose_end()
         super().resume_writing()
         if self._late is None:
             self._wait()
@@ -124,6 +132,18 @@ class Connection(H11Protocol):
         for event in events:
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+    def _choose_end(self) -> None:
+        """Have the system reset the connection if it ends now, however that comes, and the answer is not whole.
+
+        Where the end of the connection is not the end of the answer, nothing is chosen.
+        """
+        if self.conn.their_http_version != b"1.0":
+            return
+        cycle = self.cycle
+        whole = cycle is None or (cycle.response_complete and self._stalled is None)
+        held = self.transport.get_extra_info("socket")
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", not whole, 0))
 
     def _is_awaited(self) -> bool:
         """Return whether a request is awaited, or the rest of one."""

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Problem, problem_of, respond
+from ledger.errors import TruetonneError
 
 QUERY_BYTES_MAX = 4096
 BODY_BYTES_MAX = 1_048_576
@@ -54,16 +55,19 @@ class Envelope:
             if scope["method"] not in ("GET", "HEAD"):  # conditions on a tag are for reading
                 given = {}
         except Exception as error:
-            problem = problem_of(error)
+            problem = problem_of(_first(error))
             if problem.status == 500:
                 _log.exception(
                     "request %s failed: %s %r", request_id, scope["method"], scope["path"]
                 )
             if held.streaming:  # the status is gone out; who reads it sees that the end is missing
-                raise
+                if problem.status == 500:
+                    raise
+                _log.warning("request %s: %r broke off", request_id, scope["path"])
+                return
             held = _Held(send, request_id, head)
             await respond(Request(scope), problem)(scope, receive, held.send)
-        await held.release(given)
+        await held.release(_tags_named(scope) if b"if-none-match" in given else None)
 
 
 class _Held:
@@ -92,7 +96,7 @@ class _Held:
             else:
                 self._body += message.get("body", b"")
 
-    async def release(self, given: Mapping[bytes, str]) -> None:
+    async def release(self, if_none_match: str | None) -> None:
         if self.streaming:
             return
         headers = self._start["headers"]
@@ -104,13 +108,25 @@ class _Held:
                 headers.append((b"etag", tag))
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-cache"))
-            if matches(given.get(b"if-none-match"), tag.decode()):
+            if matches(if_none_match, tag.decode()):
                 left_out = (b"content-length", b"content-type")
                 self._start["status"] = 304
                 self._start["headers"] = [pair for pair in headers if pair[0] not in left_out]
                 body = b""
         await self._send(self._start)
         await self._send({"type": "http.response.body", "body": b"" if self._head else body})
+
+
+def _first(error: Exception) -> Exception:
+    """Return what failed, where the framework says only that it could not answer with it any more."""
+    told_too_late = isinstance(error, RuntimeError) and isinstance(error.__cause__, TruetonneError)
+    return error.__cause__ if told_too_late else error  # type: ignore[return-value]
+
+
+def _tags_named(scope: Scope) -> str:
+    """Return the tags of ``If-None-Match``, which may stand in several lines (RFC 9110, 5.3)."""
+    lines = [value for name, value in scope["headers"] if name == b"if-none-match"]
+    return b", ".join(lines).decode("latin-1")
 
 
 def tag_of(body: bytes) -> bytes:

@@ -12,13 +12,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Problem, respond
+from ledger.serving import machine_of
 
 WINDOW_S = 60
 CLIENTS_MAX = 20_000
@@ -113,17 +112,3 @@ def too_many(buckets: Buckets, seconds: int) -> Problem:
 def bucket_of(scope: Scope) -> str:
     """Return whose bucket a request takes from."""
     return machine_of(str(scope["client"][0]) if scope.get("client") else "")
-
-
-@lru_cache(maxsize=4096)
-def machine_of(host: str) -> str:
-    """Return what stands for one machine: its address, of IPv6 the /64."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(IPv6Address(int(address) >> 64 << 64))
-    return host

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from ledger.errors import BadInput
 
@@ -54,6 +55,20 @@ def within(networks: tuple[Network, ...], host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return any(address in network or (mapped and mapped in network) for network in networks)
+
+
+@lru_cache(maxsize=4096)
+def machine_of(host: str) -> str:
+    """Return what stands for one machine: its address, of IPv6 the /64; what is no address as it is."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(IPv6Address(int(address) >> 64 << 64))
+    return host
 
 
 def read_networks(setting: str, text: str) -> tuple[Network, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -15,13 +16,22 @@ _NO_PAGES = ("/v1/", "/static/", "/openapi.json", "/livez", "/readyz", "/metrics
 """Where programs ask: they get the problem as a document, whatever they say that they accept."""
 _ROOMS = ("/account", "/sign-out")
 """Pages for those who have signed in: a person who has not is shown the way."""
+_NOT_WANTED = re.compile(r"q=0(\.0*)?", re.ASCII)
+
+
+def wants_page(accept: str) -> bool:
+    """Return whether an ``Accept`` header names pages, and not as what is not wanted (RFC 9110, 12.4.2)."""
+    for part in accept.split(","):
+        media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        if media_type == "text/html":
+            return not any(_NOT_WANTED.fullmatch(text) for text in parameters)
+    return False
 
 
 def problem_page(request: Request, problem: Problem) -> Response | None:
     """Return the page of a problem, or None for a program that wants the document."""
     path = request.url.path
-    wants = "text/html" in request.headers.get("accept", "")
-    if not wants or path.startswith(_NO_PAGES):
+    if not wants_page(request.headers.get("accept", "")) or path.startswith(_NO_PAGES):
         return None
     if problem.code == "not-signed-in" and path.startswith(_ROOMS):
         here = urlencode({"next": next_place(path)}) if request.method == "GET" else ""
@@ -34,6 +44,7 @@ def problem_page(request: Request, problem: Problem) -> Response | None:
         status=problem.status,
         headers=headers,
         problem=problem,
+        sent=request.method == "POST",
         request_id=str(request.scope.get("state", {}).get("request_id", "")),
         credits=[str(name) for name in problem.extensions.get("credits", [])][:50],
     )

@@ -1,7 +1,8 @@
 """Attempts to sign in: counted before the password is looked at, so that many at once gain nothing.
 
 Five from one address under one name, fifty from one address and fifty under one name, in a quarter of an
-hour. What succeeded is taken back.
+hour. What succeeded is taken back. Of IPv6 an address is its /64: whoever has one has all of it, and could keep
+everybody else out of a name.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 from ledger.db.counting import rows_found
 from ledger.errors import Refused
 from ledger.models import SignInAttempt
+from ledger.serving import machine_of
 
 WINDOW = timedelta(minutes=15)
 PAIR_MAX = 5
@@ -37,6 +39,7 @@ def begin(session: Session, name: str, ip_address: str, at: datetime) -> None:
     TooManyAttempts
         If it is one too many; it is not noted then, so waiting helps.
     """
+    ip_address = machine_of(ip_address)
     by_name = SignInAttempt.name_hash == _hash(name)
     by_address = SignInAttempt.ip_address == ip_address
     for condition, most in (
@@ -53,7 +56,8 @@ def succeeded(session: Session, name: str, ip_address: str) -> None:
     """Take back the attempts under a name from an address."""
     session.execute(
         delete(SignInAttempt).where(
-            SignInAttempt.name_hash == _hash(name), SignInAttempt.ip_address == ip_address
+            SignInAttempt.name_hash == _hash(name),
+            SignInAttempt.ip_address == machine_of(ip_address),
         )
     )
 

@@ -17,7 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy
 from ledger.db.grants import Account, statements
 from ledger.errors import DependencyDown
 from ledger.identity import idempotency, passwords, rights, sessions
@@ -495,6 +495,30 @@ def test_a_key_ends(house: House, anna: dict[str, str]) -> None:
         number,
     )
     problem(house.client.get("/v1/me", headers=program), 401, "not-signed-in")
+
+
+def test_a_credential_is_sent_once(house: House, anna: dict[str, str]) -> None:
+    """A proxy may go by the one, and we by the other."""
+    lines = [("Authorization", anna["Authorization"]), ("Authorization", "Bearer another")]
+    for given in (lines, lines[::-1]):
+        document = problem(house.client.get("/v1/me", headers=given), 422, "bad-request")
+        assert document["errors"][0]["name"] == "Authorization"
+
+
+def test_a_use_that_cannot_be_noted_is_answered(
+    house: House, anna: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The books may be locked by a writer, or their disk be full: who only reads is answered."""
+    _, program = house.key(anna, "users:read")
+    noted = []
+
+    def alone(self: Database, statement: Any) -> int:
+        noted.append(statement)
+        raise DatabaseBusy("another writer is in the way")
+
+    monkeypatch.setattr(Database, "alone", alone)
+    assert house.client.get("/v1/me", headers=program).status_code == 200
+    assert len(noted) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import csv
 import gc
+import http.client
 import io
 import json
 import os
 import re
 import tracemalloc
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -29,8 +32,10 @@ from api.exports import stream
 from api.exports.columns import Kind
 from api.exports.formats import CsvWriter, Format
 from api.exports.lists import EXPORTS
+from api.server import ApiServer
 from cli.main import run
 from ledger.db import Database
+from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction
 from ledger.models.blockchain import TransactionStatus
 from ledger.settings import load_settings
@@ -403,6 +408,34 @@ def test_a_file_that_breaks_off_has_no_end(
     answer = client.get("/v1/trades/export?format=jsonl")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
     assert "secret" not in answer.text
+
+
+def test_a_database_that_goes_away_in_a_file_is_no_defect(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection ends before the file does, and the log has lines, not the insides of the program."""
+    monkeypatch.setattr(stream, "ROWS_AT_ONCE", 50)
+    query, calls = EXPORTS["trades"].query, []
+
+    def fails(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise DependencyDown("the server is gone", code="database-down")
+        return query(*arguments)
+
+    monkeypatch.setitem(EXPORTS, "trades", replace(EXPORTS["trades"], query=fails))
+    server = ApiServer(client.app, "127.0.0.1", 0)  # type: ignore[arg-type]
+    server.start()
+    try:
+        with (
+            pytest.raises(http.client.IncompleteRead),
+            urllib.request.urlopen(f"{server.url}/v1/trades/export", timeout=60) as answer,
+        ):
+            answer.read()
+    finally:
+        server.stop()
+    assert "/v1/trades/export' broke off" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 # ------------------------------------------------------------------ the command

@@ -190,7 +190,13 @@ def test_the_server_itself_believes_nobody_either(tmp_path: Path, url: str) -> N
         (["203.0.113.1, 198.51.100.9"], "198.51.100.9"),  # the first was written by the client
         (["203.0.113.1", "198.51.100.9, 10.1.2.3"], "198.51.100.9"),  # through two of ours
         (["198.51.100.9, nonsense"], "10.0.0.1"),
-        (["2001:db8::7"], "2001:db8::7"),
+        (["2001:db8::7"], "2001:db8::"),  # attempts are counted by the /64
+        (["[2001:db8::7]:4711"], "2001:db8::"),
+        (["[2001:db8::7]"], "2001:db8::"),
+        (["198.51.100.9:4711, 10.1.2.3:80"], "198.51.100.9"),
+        (["::ffff:198.51.100.9"], "198.51.100.9"),
+        (["198.51.100.9:a"], "10.0.0.1"),
+        (["[198.51.100.9"], "10.0.0.1"),
         ([], "10.0.0.1"),
     ],
 )
@@ -223,6 +229,12 @@ def test_a_cookie_is_secure_when_the_proxy_had_tls(tmp_path: Path, url: str) -> 
     for host, secure in (("10.0.0.1", True), ("192.0.2.1", False)):
         client = TestClient(found.app, client=(host, 1), base_url="http://park.example")
         answer = client.post("/v1/sessions", json=body, headers=headers)
+        assert ("secure" in answer.headers["Set-Cookie"].lower()) is secure
+    # A proxy that adds a line to what came has the last word.
+    behind = TestClient(found.app, client=("10.0.0.1", 1), base_url="http://park.example")
+    for said, secure in ((("http", "https"), True), (("https", "http"), False)):
+        lines = [("X-Forwarded-Proto", scheme) for scheme in said]
+        answer = behind.post("/v1/sessions", json=body, headers=lines)
         assert ("secure" in answer.headers["Set-Cookie"].lower()) is secure
 
 

@@ -110,6 +110,20 @@ def test_api2_broken_authentication_guessing_from_everywhere_ends(house: House) 
     assert codes == [401] * 50 + [429] * 2
 
 
+def test_api2_broken_authentication_an_ipv6_home_is_one_address(house: House) -> None:
+    """Whoever has one of its addresses has 2^64, and could keep everybody out under any name."""
+    body = {"username": "vera", "password": "not the password"}
+    codes = []
+    for number in range(6):
+        client = TestClient(house.app, client=(f"2001:db8::{number}:1", 1))
+        codes.append(client.post("/v1/sessions", json=body).status_code)
+    assert codes == [401] * 5 + [429]
+    neighbour = TestClient(house.app, client=("2001:db8:0:1::1", 1))
+    right = {**body, "password": PASSWORD}
+    assert neighbour.post("/v1/sessions", json=right).status_code == 201
+    assert client.post("/v1/sessions", json=right).status_code == 429
+
+
 def test_api2_broken_authentication_many_at_once_gain_nothing(house: House) -> None:
     """An attempt counts before its password is looked at, so ten at once are not ten guesses."""
     from concurrent.futures import ThreadPoolExecutor

@@ -15,6 +15,7 @@ from sqlalchemy import update
 from api.app import create_app
 from api.credits import asof, queries, quick
 from api.pages.language import Language, accepted
+from api.pages.problems import wants_page
 from api.pages.rendering import POLICY
 from ledger import naming
 from ledger.db import Database
@@ -258,6 +259,23 @@ def test_the_address_on_certificates_is_a_setting(books: str, tmp_path: Path) ->
 )
 def test_the_browser_says_its_language(header: str, language: str) -> None:
     assert accepted(header) is Language(language)
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("text/html,application/xhtml+xml,*/*;q=0.8", True),
+        ("application/json;q=0.9, TEXT/HTML ; q=0.5", True),
+        ("text/html;q=0, application/json", False),
+        ("text/html; q=0.00", False),
+        ("application/json", False),
+        ("*/*", False),  # what programs send that say nothing
+        ("application/x-text/html", False),
+        ("", False),
+    ],
+)
+def test_who_wants_a_page(accept: str, wanted: bool) -> None:
+    assert wants_page(accept) is wanted
 
 
 def test_the_address_goes_before_the_cookie_and_that_before_the_browser(settings: object) -> None:

@@ -46,6 +46,13 @@ def held_up() -> Iterator[threading.Event]:
     event.set()
 
 
+def parts_of_a_file(size: int, *, whole: bool) -> Iterator[bytes]:
+    """Yield the parts of a file, which breaks off behind the last one unless it is whole."""
+    yield b"x" * size
+    if not whole:
+        raise RuntimeError("the database is gone")
+
+
 @pytest.fixture
 def server(accepted: list[socket.socket], held_up: threading.Event) -> Iterator[ApiServer]:
     app = FastAPI()
@@ -61,6 +68,10 @@ def server(accepted: list[socket.socket], held_up: threading.Event) -> Iterator[
     @app.get("/large")
     def large(size: int = LARGE) -> Response:
         return Response(b"x" * size)
+
+    @app.get("/file")
+    def file(whole: bool, size: int = 3) -> StreamingResponse:
+        return StreamingResponse(parts_of_a_file(size, whole=whole))
 
     @app.get("/slow")
     def slow() -> None:
@@ -337,3 +348,38 @@ def test_a_socket_of_a_page_is_an_ordinary_request(place: str) -> None:
     connection.request("GET", "/nothing", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
     assert connection.getresponse().status == 404
     connection.close()
+
+
+# ------------------------------------------------------------------ HTTP/1.0
+
+
+@pytest.mark.parametrize("size", [3, LARGE])
+def test_a_file_is_whole_when_a_connection_of_http_1_0_ends_in_order(place: str, size: int) -> None:
+    """Its end is all that says so there: a proxy that speaks it would pass half of a file on as a whole one."""
+    with opened(place, b"GET /file?whole=true&size=%d HTTP/1.0\r\n\r\n" % size) as held:
+        said = b"".join(iter(lambda: held.recv(65_536), b""))
+    assert len(said.partition(b"\r\n\r\n")[2]) == size
+    with (
+        opened(place, b"GET /file?whole=false&size=%d HTTP/1.0\r\n\r\n" % size) as held,
+        pytest.raises(ConnectionResetError),
+    ):
+        while held.recv(65_536):
+            pass
+
+
+def test_an_answer_of_http_1_0_that_is_given_up_is_not_whole(
+    server: ApiServer, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "STALL_SECONDS_MAX", 0.2)
+    with opened(place, b"GET /endless HTTP/1.0\r\n\r\n") as held:
+        assert held.recv(4) == b"HTTP"
+        wait_until(lambda: not server._server.server_state.connections, "it is given up")
+        with pytest.raises(ConnectionResetError):
+            while held.recv(65_536):
+                pass
+
+
+def test_a_file_that_breaks_off_has_no_last_chunk(place: str) -> None:
+    with opened(place, b"GET /file?whole=false HTTP/1.1\r\nHost: x\r\n\r\n") as held:
+        said = b"".join(iter(lambda: held.recv(65_536), b""))
+    assert said.endswith(b"\r\n\r\n3\r\nxxx\r\n")

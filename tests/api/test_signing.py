@@ -269,6 +269,31 @@ def test_a_form_without_its_token_does_nothing(house: House) -> None:
         assert house.audit() == before
 
 
+def test_a_form_of_an_earlier_session_says_what_to_do(house: House) -> None:
+    """Who opened it before signing in anew has the right all the same, and needs no other."""
+    client = house.client
+    sign_in(client, "anna")
+    before = csrf(client)
+    sign_in(client, "anna")
+    for language, words in (("en", "Load its page anew"), ("zh", "请重新打开该页面")):
+        said = client.post(f"/sign-out?lang={language}", data={"csrf": before})
+        assert said.status_code == 403
+        lead = re.search('<p class="lead">(.*?)</p>', said.text)
+        assert lead is not None and words in lead[1]
+    client.cookies.clear()
+
+
+def test_a_form_that_lacks_something_says_that_it_is_the_form(house: House) -> None:
+    client = house.client
+    sign_in(client, "anna")
+    form = client.get("/account/keys").text
+    fields = {"csrf": field(form, "csrf"), "once": field(form, "once"), "name": "a", "days": "30"}
+    for language, words in (("en", "the form is not filled in"), ("zh", "表单填写有误")):
+        said = client.post(f"/account/keys?lang={language}", data=fields)  # without a scope
+        assert said.status_code == 422 and words in said.text
+    client.cookies.clear()
+
+
 def test_guessing_ends_on_the_page_as_in_the_api(house: House) -> None:
     client = house.client
     said = [sign_in(client, "vera", "wrong password") for _ in range(6)]

@@ -324,6 +324,13 @@ def test_a_certificate_is_downloaded(page: Page, site: str, tmp_path: Path) -> N
     assert data.startswith(b"%PDF-") and hashlib.sha256(data).hexdigest() == text(page, "#sha256")
 
 
+CUT_OFF = """[...document.querySelectorAll("main *")]
+    .filter((each) => each.clientWidth && getComputedStyle(each).overflowX !== "visible"
+        && (each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1))
+    .map((each) => `${each.tagName}.${each.className}`)"""
+"""What does not show all that it holds."""
+
+
 def test_what_is_printed_is_dark_on_white(page: Page, site: str) -> None:
     """Browsers print no backgrounds: the light words of a dark page would be lost."""
     for theme in ("dark", "light", "auto"):
@@ -343,6 +350,28 @@ def test_what_is_printed_is_dark_on_white(page: Page, site: str) -> None:
             red, green, blue = (int(number) for number in re.findall(r"\d+", colour))
             assert max(red, green, blue) < 128, (theme, part, colour)
     page.call("Emulation.setEmulatedMedia", media="", features=[])
+
+
+def test_a_sheet_of_paper_has_all_of_a_page(page: Page, site: str) -> None:
+    """Nothing can be scrolled on it. 718 px are a sheet of A4 between its margins."""
+    page.call("Emulation.setDeviceMetricsOverride", **{**PHONE, "width": 1280, "mobile": False})
+    page.open(f"{site}/credits/{RETIRED}?theme=dark")
+    page.wait("document.querySelectorAll('.plot canvas').length > 0")
+    page.run("dispatchEvent(new Event('beforeprint'))")  # what a browser tells before it prints
+    assert page.run("document.querySelector('.plot canvas').clientWidth") <= 640
+    colour = page.run("getComputedStyle(document.body).color")
+    assert max(int(number) for number in re.findall(r"\d+", colour)) < 128, colour
+    page.run("dispatchEvent(new Event('afterprint'))")
+    page.wait("document.querySelector('.plot canvas').clientWidth > 640")
+    assert page.run("document.documentElement.dataset.theme") == "dark"
+    page.call("Emulation.setDeviceMetricsOverride", **{**PHONE, "width": 718, "mobile": False})
+    for path in ("/credits?lang=en", f"/credits/{RETIRED}?lang=en", f"/projects/{PROJECT}?lang=zh"):
+        page.open(site + path)
+        page.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        page.call("Emulation.setEmulatedMedia", media="print")
+        assert page.run(CUT_OFF) == [], path
+        assert page.run("document.documentElement.scrollWidth") <= 718, path
+        page.call("Emulation.setEmulatedMedia", media="")
 
 
 @long

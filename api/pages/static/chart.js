@@ -40,7 +40,7 @@
     };
   }
 
-  function draw(place, meter) {
+  function draw(place, meter, width = place.clientWidth) {
     const { data, real, range } = columns(meter);
     const { zone, used: usedName, excluded, missing } = place.dataset;
     const output = place.closest("figure").querySelector("output");
@@ -54,7 +54,7 @@
       points: { show: true, size, fill: colour(name), stroke: colour(name), width: 0 },
     });
     const chart = new uPlot({
-      width: place.clientWidth, height: 260,
+      width, height: 260,
       legend: { show: false }, cursor: { y: false, points: { size: 7 } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
       scales: { y: { range: () => range } },
@@ -103,20 +103,34 @@
     if (place.isConnected) draw(place, meters[Number(place.dataset.meter)]);
   }
 
-  function again() { // other colours, another width
+  function again(widest = Infinity) { // other colours, another width
     for (const [place, { chart, meter }] of [...drawn]) {
       chart.destroy();
       drawn.delete(place);
-      if (place.isConnected) draw(place, meter);
+      if (place.isConnected) draw(place, meter, Math.min(place.clientWidth, widest));
     }
   }
 
   const begin = () => document.querySelectorAll("[data-chart]").forEach((place) => drawn.has(place) || load(place));
   begin();
   document.addEventListener("htmx:afterSwap", begin);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => again());
   let width = innerWidth;
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; again(); } });
+
+  // On paper: as on a light screen, and as wide as a sheet.
+  const root = document.documentElement;
+  let theme = null;
+  addEventListener("beforeprint", () => {
+    theme ??= root.dataset.theme;
+    root.dataset.theme = "light";
+    again(640);
+  });
+  addEventListener("afterprint", () => {
+    if (theme !== null) root.dataset.theme = theme;
+    theme = null;
+    again();
+  });
 })();
 
 // What was asked for by a link and has come elsewhere in the page: whoever reads with the keyboard goes on from there.
