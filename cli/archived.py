@@ -66,6 +66,20 @@ def check(run: Invocation, folder: Folder, books: Books = False) -> int:
     return 1 if wrong else 0
 
 
+def forget(run: Invocation, period: str, dry_run: bool) -> int:
+    """Note that a month or a year of the archive is lost, and is not to be asked for again."""
+    from ledger.keeping.missing import forget as note
+
+    with open_books(run.settings) as db:
+        months = note(db, period, dry_run)
+    verb = "would be noted" if dry_run else "is noted"
+    run.output.result(
+        {"forgotten": months, "dry_run": dry_run},
+        f"{', '.join(months)}: it {verb} that the archive has lost what it had",
+    )
+    return 0
+
+
 def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -> None:
     """Read the real-time data of a device, live and archived, as CSV or JSON."""
     from sqlalchemy import select

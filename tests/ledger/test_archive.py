@@ -16,13 +16,13 @@ from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database, DatabaseBusy
 from ledger.db.grants import Account
-from ledger.errors import ProblemFound
+from ledger.errors import BadInput, ProblemFound
 from ledger.keeping.moves import due
 from ledger.keeping.moving import archive, drop_archive
 from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import alarms, views
+from ledger.keeping.missing import ArchiveLost, forget
 from ledger.keeping.places import (
-    ArchiveLost,
     Month,
     archive_file,
     archive_schema,
@@ -46,6 +46,7 @@ from tests.support.keeping import (
     add_device,
     archive_at_once,
     archive_killed,
+    archive_link,
     at,
     ensure_at_once,
     everything,
@@ -155,6 +156,44 @@ def test_an_archive_that_is_gone_is_said_and_nothing_is_read_without_it(books: D
     with books.read() as session:
         (alarm,) = alarms(session)
     assert "has no device_data, though rows went there" in alarm
+
+
+def test_a_year_or_a_month_that_is_gone_is_said(books: Database) -> None:
+    """As where an archive was brought back that is older than the books; who knows of it says so, and goes on."""
+    device = add_device(books)
+    put(books, device, OLD)
+    moved(books)
+    for statement, gone in (
+        ("DELETE FROM {}device_data_2015 WHERE recorded_at >= '2015-02-01'", "2015-02"),
+        ("DROP TABLE {}device_data_2014", "device_data_2014"),
+    ):
+        with archive_link(books) as (link, schema):
+            link.exec_driver_sql(statement.format(schema))
+        with books.read() as session:
+            (alarm,) = alarms(session)
+        assert f"{gone}, though rows went there" in alarm.replace("no row of device_data of ", "")
+    for act in (everything, lambda db: count_between(db, "device_data", *EVER), moved):
+        with pytest.raises(ArchiveLost, match="has no device_data_2014, though rows went there"):
+            act(books)
+    with pytest.raises(BadInput, match="2013: no month of it is missing"):
+        forget(books, "2013")
+    assert forget(books, "2014", dry_run=True) == ["2014-07"]
+    assert forget(books, "2014") == ["2014-07"]
+    assert forget(books, "2015-02") == ["2015-02"]
+    with books.read() as session:
+        assert alarms(session) == []
+    assert len(everything(books)) == len(OLD) - 4
+    put(books, device, OLD[:1])  # what comes late makes the year anew, and is asked for as any other
+    assert moved(books) == {"2014-07": 1}
+    with books.read() as session:
+        assert alarms(session) == []
+    drop_archive(books)
+    with books.write() as session:
+        session.execute(delete(ArchivedDevice))  # that all of it is gone is known
+    put(books, device, OLD[-1:])
+    assert moved(books) == {f"{YEAR}-03": 1}
+    with books.read() as session:
+        assert alarms(session) == []
 
 
 def test_an_archive_that_is_damaged_is_an_alarm(sqlite_db: Database) -> None:
