@@ -7,8 +7,8 @@ from datetime import date
 
 from ledger.db import Database
 from ledger.keeping import moving_mysql, moving_sqlite
-from ledger.keeping.moves import Moved
 from ledger.keeping.missing import forget_all_gone, require_archive
+from ledger.keeping.moves import Moved
 from ledger.keeping.places import (
     ARCHIVED,
     INCOMING,

@@ -147,6 +147,25 @@ def archive_killed(url: str, before: date, step: int, told: Pipe) -> None:
     told.send(count)
 
 
+class Interrupted(BaseException):
+    """The run is at its end, as where its process is killed."""
+
+
+@contextmanager
+def interrupted(ends: str, text: str) -> Iterator[None]:
+    """End a run at a statement with this text: ``before_cursor_execute`` or ``after_cursor_execute``."""
+
+    def look(_c: Any, _cur: Any, statement: str, *_: Any) -> None:
+        if text in statement:
+            raise Interrupted
+
+    event.listen(Engine, ends, look)
+    try:
+        yield
+    finally:
+        event.remove(Engine, ends, look)
+
+
 def archive_at_once(url: str, before: date, barrier: Barrier, told: Pipe) -> None:
     """Archive when everybody is ready; tell how many rows were moved."""
     db = Database(url, lock_timeout_s=20)
