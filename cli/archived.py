@@ -39,10 +39,12 @@ _TEXTS = ("metric_name", "unit")
 def check(run: Invocation, folder: Folder, books: Books = False) -> int:
     """Read a Parquet archive back and compare every file with its manifest; exit 1 when one is not as it must be."""
     from ledger.keeping.parquet import check as look
+    from ledger.keeping.places import live_from
 
     if books:
+        before = live_from(datetime.now(UTC).date(), run.settings.live_months)
         with open_books(run.settings) as db:
-            found = list(look(folder, db))
+            found = list(look(folder, db, before))
     else:
         found = list(look(folder))
     wrong = [item for item in found if item.complaint]

@@ -86,8 +86,8 @@ def months_gone(live: Session, name: str) -> str:
         return ""
     said = _listed([str(month) for month in gone])
     return (
-        f"archive {_place(live.connection())}: has no row of {name} of {said}, though rows went there; is it older than "
-        "the books? bring it back from a backup, see docs/retention.md"
+        f"archive {_place(live.connection())}: has no row of {name} of {said}, though rows went there; "
+        "is it older than the books? bring it back from a backup, see docs/retention.md"
     )
 
 
@@ -138,7 +138,9 @@ def forget(db: Database, period: str, dry_run: bool = False) -> list[str]:
         It is no such period, or the archive has it.
     """
     if not _PERIOD.fullmatch(period):
-        raise BadInput(f"{period!r}: write a year or a month, such as 2014 or 2014-07", code="usage")
+        raise BadInput(
+            f"{period!r}: write a year or a month, such as 2014 or 2014-07", code="usage"
+        )
 
     def work(session: Session) -> list[str]:
         found: list[str] = []
@@ -188,7 +190,9 @@ def _empty_months(live: Session, name: str) -> list[Month]:
     if not moved:
         return []
     link = live.connection()
-    sqlite = link.dialect.name == "sqlite"  # whose tables have no partitions, and no rows of unknown devices
+    sqlite = (
+        link.dialect.name == "sqlite"
+    )  # whose tables have no partitions, and no rows of unknown devices
     devices = list(live.scalars(select(ArchivedDevice.device_id))) if sqlite else []
     seen = _seen(link)
     with _archive(link, seen) as ask:

@@ -100,7 +100,9 @@ def views(db: Database, today: date, count: bool = False) -> list[TableView]:
 
 def alarms(session: Session) -> list[str]:
     """Return a sentence for each table with rows that no period covers, or that are gone with the archive."""
-    found = [said for name in ARCHIVED if (said := lost(session, name) or months_gone(session, name))]
+    found = [
+        said for name in ARCHIVED if (said := lost(session, name) or months_gone(session, name))
+    ]
     if session.connection().dialect.name == "sqlite":
         return found
     for item in PARTITIONED:
