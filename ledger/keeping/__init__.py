@@ -1,7 +1,7 @@
 """What is kept how long, and where: partitions, the archive, its copy in Parquet, orphans.
 
 ``moving`` takes closed months to the ``places`` of the archive, by ``moving_sqlite`` or ``moving_mysql``, and notes
-them as ``moves``; ``parquet`` is a second archive. ``reading`` finds rows wherever they are, ``orphans`` those
+them as ``moves``; ``missing`` says what of it the archive must have and has not; ``parquet`` is a second archive. ``reading`` finds rows wherever they are, ``orphans`` those
 without a parent; ``overview`` shows how all of it stands.
 
 The evidence behind credits (``meter_readings``, ``register_readings``) and settlements
