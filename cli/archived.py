@@ -39,10 +39,12 @@ _TEXTS = ("metric_name", "unit")
 def check(run: Invocation, folder: Folder, books: Books = False) -> int:
     """Read a Parquet archive back and compare every file with its manifest; exit 1 when one is not as it must be."""
     from ledger.keeping.parquet import check as look
+    from ledger.keeping.places import live_from
 
     if books:
+        before = live_from(datetime.now(UTC).date(), run.settings.live_months)
         with open_books(run.settings) as db:
-            found = list(look(folder, db))
+            found = list(look(folder, db, before))
     else:
         found = list(look(folder))
     wrong = [item for item in found if item.complaint]
@@ -64,6 +66,20 @@ def check(run: Invocation, folder: Folder, books: Books = False) -> int:
         *([f"to write again: truetonne db partitions archive --parquet {folder}"] if again else []),
     )
     return 1 if wrong else 0
+
+
+def forget(run: Invocation, period: str, dry_run: bool) -> int:
+    """Note that a month or a year of the archive is lost, and is not to be asked for again."""
+    from ledger.keeping.missing import forget as note
+
+    with open_books(run.settings) as db:
+        months = note(db, period, dry_run)
+    verb = "would be noted" if dry_run else "is noted"
+    run.output.result(
+        {"forgotten": months, "dry_run": dry_run},
+        f"{', '.join(months)}: it {verb} that the archive has lost what it had",
+    )
+    return 0
 
 
 def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -> None:

@@ -39,6 +39,14 @@ ParquetTo = Annotated[
         help="Also write the closed periods to Parquet files in this folder, with manifests.",
     ),
 ]
+Forget = Annotated[
+    str | None,
+    typer.Option(
+        "--forget",
+        metavar="PERIOD",
+        help="Move nothing, and note instead that this month or year of the archive is lost for good, such as 2014-07.",
+    ),
+]
 
 
 def register(parent: typer.Typer) -> None:
@@ -114,13 +122,22 @@ def ensure(run: Invocation, until: Until = None, dry_run: DryRun = False) -> int
     return 1 if not dry_run and any(item.stray_left for item in reports) else 0
 
 
-def archive(run: Invocation, parquet: ParquetTo = None, dry_run: DryRun = False) -> int:
+def archive(
+    run: Invocation,
+    parquet: ParquetTo = None,
+    forget: Forget = None,
+    dry_run: DryRun = False,
+) -> int:
     """Move real-time data that are older than they are kept live into the archive; go on where a run was killed."""
     from ledger.keeping.moves import due
     from ledger.keeping.moving import archive as move
     from ledger.keeping.parquet import export
     from ledger.keeping.places import archive_schema, live_from
 
+    if forget is not None:
+        if parquet is not None:
+            raise BadInput("--forget moves and writes nothing; leave out --parquet", code="usage")
+        return archived.forget(run, forget, dry_run)
     before = live_from(_today(), run.settings.live_months)
     written: list[dict[str, Any]] = []
     with open_changing(run.settings) as db:

@@ -53,8 +53,15 @@ def sync_all(folder: Path) -> None:
 
 
 @contextmanager
-def part_in(folder: Path) -> Iterator[Path]:
+def part_in(folder: Path, mode: int = 0o666) -> Iterator[Path]:
     """Yield an empty file of this process alone, for what is to have another name when it is whole.
+
+    Parameters
+    ----------
+    folder
+        Where it is to stand.
+    mode
+        Who may read and write it, as far as the process's mask lets them: 0600 for secrets.
 
     It is gone at the end unless it was given that name (``put``). It is locked meanwhile: what a process that was
     killed left in the folder is locked by nobody, and goes first.
@@ -65,7 +72,7 @@ def part_in(folder: Path) -> Iterator[Path]:
         It cannot be made.
     """
     _sweep(folder)
-    path, descriptor = _reserved(folder)
+    path, descriptor = _reserved(folder, mode)
     try:
         yield path
     finally:
@@ -86,11 +93,11 @@ def put(part: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def _reserved(folder: Path) -> tuple[Path, int]:
+def _reserved(folder: Path, mode: int) -> tuple[Path, int]:
     while True:
         # A name that nobody can foresee or has: others write to the folder, and each container has a process 1.
         path = folder / f".truetonne-{secrets.token_hex(8)}.part"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         try:
             with suppress(OSError):  # a filesystem without locks: nothing is swept there
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -44,7 +44,7 @@ class Holder:
     remaining_ms: int
     """Until it ends; zero or less when it has ended."""
     held_ms: int
-    """Since it was taken."""
+    """Since it was taken; below zero when the database's clock was set back to before that."""
     told: Mapping[str, int]
     """What the holder said of its work when it last renewed."""
     process: str | None
@@ -73,7 +73,7 @@ class Holder:
             "place": self.place,
             "live": self.live,
             "lease_ends_in_s": self.ends_in_ms // 1000,
-            "since_s": self.held_ms // 1000,
+            "since_s": max(self.held_ms, 0) // 1000,
         }
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ledger.durable import sync
+from ledger.durable import part_in, sync
 from ledger.errors import BadInput, Refused
 
 _KEY_BYTES = 32
@@ -277,19 +277,14 @@ def _aside(path: Path, text: str, what: str) -> Iterator[Path]:
     BadInput
         If the disk does not take it, or its name.
     """
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+        # What a run that was killed left goes with the next one: no copy of a key outlives its removal.
+        with part_in(path.parent, 0o600) as aside:
+            aside.write_text(text, encoding="ascii")
+            sync(aside)
             yield aside
             sync(path.parent)  # a key that sealed something must not vanish
-        finally:
-            aside.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(
             f"{what} {path}: cannot be written ({error.strerror}); name one in a folder of yours, on a disk with room"

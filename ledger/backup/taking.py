@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from ledger.backup import mariadb, sqlite
@@ -227,9 +228,9 @@ def expired(items: Sequence[Manifest], keep_days: int, now: datetime) -> list[Ma
     Kept is every chain (a full copy and what builds on it) that began within these days, the last one that began
     before, and every binary log since that one's full copy.
     """
-    cutoff = now - timedelta(days=keep_days)
     gone: list[Manifest] = []
     for source in sorted({item.source for item in items}):
+        cutoff = _cutoff(of_source(items, source, *Kind), timedelta(days=keep_days), now)
         copies = of_source(items, source, *COPIES)
         roots = {item.id: _root(items, item) for item in copies}
         # One without its full copy brings nothing back: it keeps nothing, and no other goes for it.
@@ -246,6 +247,23 @@ def expired(items: Sequence[Manifest], keep_days: int, now: datetime) -> list[Ma
             useless = [item for item in copies if roots[item.id].at < cutoff]
         gone += sorted(useless, key=lambda item: item.turn, reverse=True)
     return gone
+
+
+def _cutoff(items: Sequence[Manifest], kept: timedelta, now: datetime) -> datetime:
+    """Return the moment from which on every one is to be brought back.
+
+    After a silence of longer than that, what was before it is kept for as long again: by a clock that is ahead, the
+    first copy would else be the end of all others but one.
+    """
+    known = [
+        item for item in items if item.at <= now
+    ]  # the others are of a clock that was set back
+    for after, before in pairwise(known[::-1]):
+        if now - after.at >= kept:
+            break
+        if after.at - before.at > kept:
+            return before.at - kept
+    return now - kept
 
 
 def _root(items: Sequence[Manifest], copy: Manifest) -> Manifest:

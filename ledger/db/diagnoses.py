@@ -121,7 +121,7 @@ _SQLITE = (
     (("SQLITE_CANTOPEN",), DOWN, "check that the folder exists and can be written"),
     (("SQLITE_READONLY_",), DOWN, "make the file and its folder writable"),
     (("SQLITE_NOTADB", "SQLITE_CORRUPT"), DOWN, "restore the file from a backup or name another"),
-    (("SQLITE_FULL", "SQLITE_IOERR"), DOWN, "check the disk"),
+    (("SQLITE_FULL", "SQLITE_IOERR"), DOWN, "make room on the disk, or check it"),
 )
 
 

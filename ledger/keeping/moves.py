@@ -18,7 +18,7 @@ from ledger.keeping.places import (
     Month,
     partitioning_of,
 )
-from ledger.models import ArchivedDevice, Base, Device
+from ledger.models import ArchivedDevice, AuditLog, Base, Device
 from ledger.models.partitions import partitions_of
 
 
@@ -71,6 +71,16 @@ def note(session: Session, table: str, month: Month, rows: int, move: str | None
     """
     new = {"rows": rows, "to": f"{table}_{month.year:04d}"}
     audit.record(session, ACTION, f"{table}/{month}", {}, new | ({"move": move} if move else {}))
+
+
+def was_moved(session: Session, table: str, month: str, name: str) -> bool:
+    """Return whether a move was noted; on SQLite its rows have left the live table then."""
+    entries = session.scalars(
+        select(AuditLog.new_values).where(
+            AuditLog.action == ACTION, AuditLog.resource == f"{table}/{month}"
+        )
+    )
+    return any(entry is not None and entry.get("move") == name for entry in entries)
 
 
 def keep_devices(session: Session, numbers: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ from datetime import date
 
 from ledger.db import Database
 from ledger.keeping import moving_mysql, moving_sqlite
+from ledger.keeping.missing import forget_all_gone, require_archive
 from ledger.keeping.moves import Moved
 from ledger.keeping.places import (
     ARCHIVED,
@@ -14,7 +15,6 @@ from ledger.keeping.places import (
     archive_file,
     archive_schema,
     is_incoming,
-    require_archive,
     years_of,
 )
 
@@ -47,6 +47,7 @@ def archive(db: Database, before: date) -> Iterator[Moved]:
     for table in ARCHIVED:
         with db.read() as session:
             require_archive(session, table)
+        forget_all_gone(db)
         yield from mover.move(db, table, before)
 
 

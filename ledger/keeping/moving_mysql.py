@@ -22,7 +22,8 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import ProblemFound
-from ledger.keeping.moves import Moved, keep_devices, note
+from ledger.keeping.missing import months_moved
+from ledger.keeping.moves import Moved, keep_devices, note, was_moved
 from ledger.keeping.places import INCOMING, Month, archive_schema, partitioning_of
 from ledger.models import Base
 from ledger.models.partitions import BEFORE, Partition, alone, part_sql, partitions_of
@@ -106,23 +107,26 @@ class _Mover:
     def file(self) -> Iterator[Moved]:
         """Move what is in ``incoming`` to the tables of its years; leave it empty."""
         rows = self._link.exec_driver_sql(
-            f"SELECT YEAR({self._column}), MONTH({self._column}), COUNT(*) FROM {self._incoming} "
-            "GROUP BY 1, 2 ORDER BY 3"
+            f"SELECT YEAR({self._column}), MONTH({self._column}), COUNT(*), MIN(id), MAX(id) "
+            f"FROM {self._incoming} GROUP BY 1, 2 ORDER BY 3"
         )
-        found = [(Month(int(year), int(month)), int(count)) for year, month, count in rows]
+        found = [
+            (Month(int(year), int(month)), int(count), f"{first}-{last}")
+            for year, month, count, first, last in rows
+        ]
         if not found:
             return
         self._keep_devices(self._incoming)  # some may have come after their partition was looked at
-        for month, count in found:
+        for month, count, numbers in found:
             self._make_year(month.year)
             target = f"{self._archive}.{self._table}_{month.year:04d}"
-            is_last = (month, count) == found[-1]
+            is_last = month == found[-1][0]
             if is_last and not self.holds_rows(f"{target} PARTITION ({_name(month)})"):
+                self._note(month, count, numbers)
                 self._link.exec_driver_sql(
                     f"ALTER TABLE {target} EXCHANGE PARTITION {_name(month)} "
                     f"WITH TABLE {self._incoming}"
                 )
-                self._noted(month, count)
             else:
                 self._copy(month, count, target)
             yield Moved(self._table, month, count)
@@ -171,8 +175,18 @@ class _Mover:
 
         self._db.run(work)
 
-    def _noted(self, month: Month, count: int) -> None:
-        self._db.run(lambda session: note(session, self._table, month, count))
+    def _note(self, month: Month, count: int, numbers: str) -> None:
+        """Note a move that is about to be made, once: nobody could say later what a run that is killed has moved.
+
+        It has the numbers of its rows as its name, as a run that was killed between note and move left it.
+        """
+
+        def work(session: Session) -> None:
+            there = month in months_moved(session, self._table)
+            if not there or not was_moved(session, self._table, str(month), numbers):
+                note(session, self._table, month, count, numbers)
+
+        self._db.run(work)
 
     def _keep_devices(self, place: str) -> None:
         rows = self._link.exec_driver_sql(f"SELECT DISTINCT device_id FROM {place}")

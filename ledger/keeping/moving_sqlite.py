@@ -17,9 +17,8 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.db.counting import rows_found
-from ledger.keeping.moves import Moved, due, keep_devices, note
+from ledger.keeping.moves import Moved, due, keep_devices, note, was_moved
 from ledger.keeping.places import (
-    ACTION,
     INCOMING,
     Month,
     archive_file,
@@ -27,7 +26,7 @@ from ledger.keeping.places import (
     partitioning_of,
     stored_table,
 )
-from ledger.models import AuditLog, Base
+from ledger.models import Base
 
 _MOVES = "CREATE TABLE IF NOT EXISTS moves (table_name TEXT PRIMARY KEY, month TEXT, move TEXT)"
 _AT_ONCE = 5_000
@@ -44,16 +43,6 @@ def move(db: Database, table: str, before: date) -> Iterator[Moved]:
             yield from _one(db, archive, table, month)
     finally:
         archive.close()
-
-
-def was_moved(session: Session, table: str, month: str, name: str) -> bool:
-    """Return whether the rows of a move have left the live table."""
-    entries = session.scalars(
-        select(AuditLog.new_values).where(
-            AuditLog.action == ACTION, AuditLog.resource == f"{table}/{month}"
-        )
-    )
-    return any(entry is not None and entry.get("move") == name for entry in entries)
 
 
 def open_move(link: Connection, table: str) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.keeping.missing import lost, months_gone
 from ledger.keeping.places import (
     ARCHIVED,
     INCOMING,
@@ -18,7 +19,6 @@ from ledger.keeping.places import (
     archive_schema,
     archive_session,
     is_incoming,
-    lost,
     stored_table,
     years_of,
 )
@@ -100,7 +100,9 @@ def views(db: Database, today: date, count: bool = False) -> list[TableView]:
 
 def alarms(session: Session) -> list[str]:
     """Return a sentence for each table with rows that no period covers, or that are gone with the archive."""
-    found = [said for name in ARCHIVED if (said := lost(session, name))]
+    found = [
+        said for name in ARCHIVED if (said := lost(session, name) or months_gone(session, name))
+    ]
     if session.connection().dialect.name == "sqlite":
         return found
     for item in PARTITIONED:

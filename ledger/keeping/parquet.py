@@ -132,13 +132,18 @@ def closed_periods(db: Database, before: date) -> Iterator[Period]:
                 yield Period(table, Month(year, 1))
 
 
-def check(folder: Path, db: Database | None = None) -> Iterator[Checked]:
+def check(
+    folder: Path, db: Database | None = None, before: date | None = None
+) -> Iterator[Checked]:
     """Read every file back and compare it with its manifest, and with the books.
 
     Parameters
     ----------
     db
         The books whose rows the files must hold; None: the files alone are looked at.
+    before
+        First day that stays live; each closed period before it of which the books have rows must have a file.
+        None: a file that is gone with its manifest is missed by nobody.
 
     Raises
     ------
@@ -158,6 +163,17 @@ def check(folder: Path, db: Database | None = None) -> Iterator[Checked]:
         )
     for file in sorted(files):
         yield _check(file, db)
+    if db is None or before is None:
+        return
+    for period in closed_periods(db, before):
+        file = period.file(folder)
+        if file in files:
+            continue
+        with rows_between(db, period.table, period.start, period.end) as rows:
+            if next(rows, None) is not None:
+                yield Checked(
+                    file, 0, "is not there, and the books have rows of it; write it again"
+                )
 
 
 def _export(db: Database, folder: Path, period: Period) -> Written | None:

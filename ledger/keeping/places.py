@@ -8,27 +8,25 @@ columns of the live table, and while rows are on their way, ``device_data_incomi
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, Index, MetaData, Table, func, select
+from sqlalchemy import Column, Index, MetaData, Table, func, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, tables
 from ledger.db.grants import archive_of
-from ledger.errors import DependencyDown
 from ledger.models import ArchivedDevice, AuditLog, Base
 from ledger.models.partitions import PARTITIONED, Partitioning
 
 ARCHIVED = ("device_data",)
 """Tables whose rows leave the live database. Trades do not: they stand under settlement roots."""
 INCOMING = "incoming"
-_TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
-_NAMES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+TABLES_SQL = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+NAMES_SQL = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 ACTION = "archive.move"
 """What the audit log calls a move; its resource is the table and the month, ``device_data/2025-01``."""
 
@@ -198,78 +196,17 @@ def open_archive(db: Database) -> Database:
     return Database(url.render_as_string(False), lock_timeout_s=db.lock_timeout_s)
 
 
-class ArchiveLost(DependencyDown):
-    """Rows are in no place where they can be read: they went to tables of the archive that are not there."""
-
-    default_code = "archive-lost"
-
-
-def lost(live: Session, name: str) -> str:
-    """Return what is said when rows of a table went to an archive that has none of its tables, or cannot be read.
-
-    Empty when nothing went there, or it is there.
-
-    Parameters
-    ----------
-    live
-        A session that reads the live tables.
-    """
-    # By its index, or MariaDB reads the table whole for one row.
-    first = select(ArchivedDevice.device_id).order_by(ArchivedDevice.device_id).limit(1)
-    if live.scalar(first) is None:
-        return ""
-    link = live.connection()
-    try:
-        if any(table.startswith(f"{name}_") for table in _seen(link)):
-            return ""
-        wrong = f"has no {name}, though rows went there, or this account may not see it"
-    except sqlite3.Error as error:
-        wrong = f"cannot be read ({error})"
-    return f"archive {_place(link)}: {wrong}; bring it back from a backup, see docs/retention.md"
-
-
-def require_archive(live: Session, name: str) -> None:
-    """Require that the archive is there, where rows of a table went to it.
-
-    Raises
-    ------
-    ArchiveLost
-        It is not.
-    """
-    said = lost(live, name)
-    if said:
-        raise ArchiveLost(said)
-
-
-def _place(link: Connection) -> str:
-    """Return the archive's schema, or the path of its file."""
-    own = str(link.engine.url.database)
-    return archive_of(own) if link.dialect.name == "mysql" else str(archive_beside(Path(own)))
-
-
-def _seen(link: Connection) -> set[str]:
-    """Return the names of the archive's tables, as far as a connection to the live ones can tell."""
-    if link.dialect.name == "mysql":
-        rows = link.exec_driver_sql(_TABLES, (_place(link),))
-        return {str(name) for (name,) in rows}
-    file = Path(_place(link))
-    if not file.exists():
-        return set()
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as archive:
-        return {str(name) for (name,) in archive.execute(_NAMES)}
-
-
 def _names(db: Database) -> set[str]:
     if db.dialect == "mysql":
         with db.read() as session:
-            rows = session.connection().exec_driver_sql(_TABLES, (archive_schema(db),))
+            rows = session.connection().exec_driver_sql(TABLES_SQL, (archive_schema(db),))
             return {str(name) for (name,) in rows}
     if not archive_file(db).exists():
         return set()
     archive = open_archive(db)
     try:
         with archive.read() as session:
-            rows = session.connection().exec_driver_sql(_NAMES)
+            rows = session.connection().exec_driver_sql(NAMES_SQL)
             return {str(name) for (name,) in rows}
     finally:
         archive.close()

@@ -12,7 +12,9 @@ from sqlalchemy import ColumnElement, RowMapping, Table, func, select, union_all
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.keeping.moving_sqlite import open_move, was_moved
+from ledger.keeping.missing import require_archive
+from ledger.keeping.moves import was_moved
+from ledger.keeping.moving_sqlite import open_move
 from ledger.keeping.places import (
     ARCHIVED,
     INCOMING,
@@ -20,7 +22,6 @@ from ledger.keeping.places import (
     archive_session,
     is_incoming,
     partitioning_of,
-    require_archive,
     stored_table,
     years_of,
 )

@@ -20,6 +20,7 @@ NEVER_ANSWERED = {
     "port-in-use": "the service does not start",
     "cache-down": "the doctor says it: answers come from the books then",
     "chain-lost": "of the local chain that `truetonne up` runs",
+    "chain-older": "of the local chain that `truetonne up` runs",
     "chain-moved": "of the local chain that `truetonne up` runs",
     "node-ended": "of the local chain that `truetonne up` runs",
     "wrong-code": "the mirror and `verify` look at the code of contracts",

@@ -198,3 +198,28 @@ def test_rows_in_pmax_are_said_everywhere_and_mended(
     assert mended.json()["tables"][0]["added"] == tried["tables"][0]["added"]
     assert truetonne(*PARTS, "show", "--count").code == 0
     assert alarm not in truetonne("status").out
+
+
+def test_a_month_that_the_archive_lost_is_named_until_somebody_says_so(read_in: Program) -> None:
+    assert read_in(*PARTS, "archive").code == 0
+    with closing(sqlite3.connect(read_in.folder / ".truetonne" / "truetonne_archive.db")) as link:
+        link.execute("DELETE FROM device_data_2013")
+        link.commit()
+    shown = read_in(*PARTS, "show", "--json")
+    assert shown.code == 1
+    (alarm,) = shown.json()["alarms"]
+    assert "has no row of device_data of 2013-12, though rows went there" in alarm
+    for words, said in (
+        (("--forget", "2013", "--parquet", "x"), "leave out --parquet"),
+        (("--forget", "13"), "write a year or a month"),
+        (("--forget", "2014-01"), "no month of it is missing"),
+    ):
+        refused = read_in(*PARTS, "archive", *words)
+        assert (refused.code, said in refused.one_line()) == (2, True)
+    tried = read_in(*PARTS, "archive", "--forget", "2013", "--dry-run", "--json").json()
+    assert tried == {"forgotten": ["2013-12"], "dry_run": True}
+    assert read_in(*PARTS, "show").code == 1
+    assert read_in(*PARTS, "archive", "--forget", "2013").out == (
+        "2013-12: it is noted that the archive has lost what it had\n"
+    )
+    assert read_in(*PARTS, "show").code == 0

@@ -140,9 +140,12 @@ def test_who_lives_when_the_clock_is_set_back_keeps_the_lease(db: Database) -> N
     assert leader.take() is None
     with db.write() as session:
         a_day_later = HeldLease.until_ms + 86_400_000
-        session.execute(update(HeldLease).values(process=None, until_ms=a_day_later))
+        taken_ms = HeldLease.taken_ms + 86_400_000
+        later = {"until_ms": a_day_later, "taken_ms": taken_ms}
+        session.execute(update(HeldLease).values(process=None, **later))
     other = rival.take()
     assert other is not None and other.outlasts
+    assert other.as_json()["since_s"] == 0  # not the seconds until it will have been taken
     assert leader.renew()
     other = rival.take()
     assert other is not None and other.holder == leader.holder and not other.outlasts

@@ -16,13 +16,13 @@ from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database, DatabaseBusy
 from ledger.db.grants import Account
-from ledger.errors import ProblemFound
+from ledger.errors import BadInput, ProblemFound
+from ledger.keeping.missing import ArchiveLost, forget
 from ledger.keeping.moves import due
 from ledger.keeping.moving import archive, drop_archive
 from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import alarms, views
 from ledger.keeping.places import (
-    ArchiveLost,
     Month,
     archive_file,
     archive_schema,
@@ -43,13 +43,16 @@ from tests.support.forked import FORKED
 from tests.support.forms import long
 from tests.support.keeping import (
     EVER,
+    Interrupted,
     add_device,
     archive_at_once,
     archive_killed,
+    archive_link,
     at,
     ensure_at_once,
     everything,
     fresh,
+    interrupted,
     put,
 )
 from tests.support.mariadb import MariaDbServer
@@ -157,6 +160,46 @@ def test_an_archive_that_is_gone_is_said_and_nothing_is_read_without_it(books: D
     assert "has no device_data, though rows went there" in alarm
 
 
+def test_a_year_or_a_month_that_is_gone_is_said(books: Database) -> None:
+    """As where an archive was brought back that is older than the books; who knows of it says so, and goes on."""
+    device = add_device(books)
+    put(books, device, OLD)
+    moved(books)
+    for statement, gone in (
+        ("DELETE FROM {}device_data_2015 WHERE recorded_at >= '2015-02-01'", "2015-02"),
+        ("DROP TABLE {}device_data_2014", "device_data_2014"),
+    ):
+        with archive_link(books) as (link, schema):
+            link.exec_driver_sql(statement.format(schema))
+        with books.read() as session:
+            (alarm,) = alarms(session)
+        assert f"{gone}, though rows went there" in alarm.replace("no row of device_data of ", "")
+    for act in (everything, lambda db: count_between(db, "device_data", *EVER), moved):
+        with pytest.raises(ArchiveLost, match="has no device_data_2014, though rows went there"):
+            act(books)
+    with pytest.raises(BadInput, match="2013: no month of it is missing"):
+        forget(books, "2013")
+    assert forget(books, "2014", dry_run=True) == ["2014-07"]
+    assert forget(books, "2014") == ["2014-07"]
+    assert forget(books, "2015-02") == ["2015-02"]
+    with books.read() as session:
+        assert alarms(session) == []
+    assert len(everything(books)) == len(OLD) - 4
+    put(
+        books, device, OLD[:1]
+    )  # what comes late makes the year anew, and is asked for as any other
+    assert moved(books) == {"2014-07": 1}
+    with books.read() as session:
+        assert alarms(session) == []
+    drop_archive(books)
+    with books.write() as session:
+        session.execute(delete(ArchivedDevice))  # that all of it is gone is known
+    put(books, device, OLD[-1:])
+    assert moved(books) == {f"{YEAR}-03": 1}
+    with books.read() as session:
+        assert alarms(session) == []
+
+
 def test_an_archive_that_is_damaged_is_an_alarm(sqlite_db: Database) -> None:
     put(sqlite_db, add_device(sqlite_db), OLD)
     moved(sqlite_db)
@@ -248,14 +291,26 @@ def killed_at(url: str, step: int) -> int | None:
     return count
 
 
+def noted(db: Database) -> list[tuple[str, int]]:
+    """Return what the audit log says of moves: table and month, and how many rows."""
+    with db.read() as session:
+        entries = session.scalars(
+            select(AuditLog).where(AuditLog.action == "archive.move").order_by(AuditLog.id)
+        )
+        return [(entry.resource, (entry.new_values or {})["rows"]) for entry in entries]
+
+
 def every_kill(db: Database, url: str, begin: Callable[[], None]) -> int:
     """Kill before each step in turn; each row is in one place then, and after the next run archived."""
     for step in range(1, 1000):
         begin()
-        before = everything(db)
+        before, old = everything(db), noted(db)
         count = killed_at(url, step)
         assert everything(db) == before, step
         left = moved(db, JANUARY_OVER)
+        assert noted(db)[len(old) :] == [("device_data/2014-07", 1), ("device_data/2014-08", 2)], (
+            step
+        )
         assert everything(db) == before, step
         assert live_rows(db) == len(NEW), step
         archived = views(db, BEFORE)[0].archive
@@ -299,6 +354,21 @@ def test_a_kill_before_any_step_loses_and_doubles_nothing_on_mariadb(
         put(mariadb_books, device, FEW + NEW)
 
     assert every_kill(mariadb_books, kept_url, begin) > 10
+
+
+@pytest.mark.mariadb
+def test_a_move_is_noted_once_though_it_is_interrupted(mariadb_books: Database) -> None:
+    """No run after a kill can know what the one before has moved: it is noted first, and by a name that comes again."""
+    put(mariadb_books, add_device(mariadb_books), FEW[1:])
+    before, old = everything(mariadb_books), len(noted(mariadb_books))
+    exchanged = "EXCHANGE PARTITION p201408"
+    for ends in ("before_cursor_execute", "after_cursor_execute"):
+        with interrupted(ends, exchanged), pytest.raises(Interrupted):
+            moved(mariadb_books)
+        assert noted(mariadb_books)[old:] == [("device_data/2014-08", 2)]
+        assert everything(mariadb_books) == before
+    assert moved(mariadb_books) == {}
+    assert noted(mariadb_books)[old:] == [("device_data/2014-08", 2)]
 
 
 def at_once(target: Callable[..., None], url: str, day: date) -> list[Any]:

@@ -382,6 +382,20 @@ def test_the_last_report_of_a_drill_is_the_one_that_was_kept_last(folder: Store)
     assert len(list((folder.folder / "drills").iterdir())) == 2
 
 
+def test_the_first_copies_by_a_clock_that_is_ahead_end_no_others(folder: Store) -> None:
+    """Nor do those after a month in which the machine was off: the days before it are kept for as long again."""
+    daily = [item(folder, Kind.FULL, NOW + day * DAY) for day in range(14)]
+    wrong = NOW + 400 * DAY
+    others = [item(folder, Kind.FULL, wrong), item(folder, Kind.BINLOG, wrong + DAY / 24)]
+    assert expired(folder.items(), 14, wrong + 2 * DAY) == []
+    # It was set right: what goes is what had gone without all that.
+    for day in range(14, 16):
+        item(folder, Kind.FULL, NOW + day * DAY)
+    assert expired(folder.items(), 14, NOW + 15 * DAY) == [daily[0]]
+    # It was right, and the machine off: 14 days later the copies from before are needed no more.
+    assert expired([*daily, *others], 14, wrong + 14 * DAY) == list(reversed(daily))
+
+
 def test_what_is_kept(folder: Store) -> None:
     """A full copy every tenth day, incrementals between, logs: with 14 days every moment of these comes back."""
     copies, logs, parent = [], [], None

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from ledger.backup.manifest import Kind
@@ -21,6 +21,7 @@ from ledger.backup.taking import take
 from ledger.chain.local.anvil import KeptPort
 from ledger.db import Database, DatabaseBusy, SchemaMissing
 from ledger.db.deferring import deferred_foreign_keys
+from ledger.db.diagnoses import DOWN, diagnose
 from ledger.db.grants import Account
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
@@ -740,3 +741,12 @@ def test_a_server_without_a_log_is_not_backed_up(mariadb_db: Database, tmp_path:
 
 def _setting() -> dict[str, str]:
     return {"config_key": "a", "config_value": "a", "category": "c"}
+
+
+@pytest.mark.parametrize("name", ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"])
+def test_a_full_disk_of_sqlite_asks_for_room(name: str) -> None:
+    """On a disk without any, SQLite cannot even read: it says "disk I/O error"."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = name
+    found = diagnose(OperationalError("SELECT 1", {}, error), "database_url")
+    assert found == (DOWN, "make room on the disk, or check it")

@@ -164,6 +164,22 @@ def test_a_node_started_many_times_serves_one_chain(tmp_path: Path) -> None:
     assert len(seen) == 1
 
 
+def test_a_start_by_a_clock_that_was_set_back_leaves_the_chain_its_first_block(
+    tmp_path: Path,
+) -> None:
+    """The oldest first block was kept: the new one, and the chain was lost for good."""
+    state = tmp_path / "state.json"
+    with LocalNode(find_anvil(None), state=state) as node:
+        node.mine(1)
+    saved = json.loads(state.read_text())
+    (first,) = (each for each in saved["blocks"] if each["header"]["number"] == "0x0")
+    earlier = hex(int(first["header"]["timestamp"], 16) - 3600)
+    other = first | {"header": first["header"] | {"timestamp": earlier}}
+    state.write_text(json.dumps(saved | {"blocks": [other, *saved["blocks"]]}))
+    assert keep_first_genesis(state) == 1
+    assert json.loads(state.read_text()) == saved
+
+
 def test_a_node_saves_at_its_end_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anvil saves each minute unless told otherwise: whoever was killed after one was taken for one that had saved."""
     assert anvil.SAVED_EVERY_S > 365 * 86_400

@@ -146,6 +146,22 @@ def test_what_is_wrong_with_a_file_is_found(books: Database, tmp_path: Path) -> 
     assert complaints(folder) == {"notes.parquet": "is no file of this archive; take it elsewhere"}
 
 
+def test_a_file_that_is_gone_with_its_manifest_is_missed_by_the_books(
+    books: Database, tmp_path: Path
+) -> None:
+    folder = tmp_path / "s"
+    written(books, folder)
+    for name in (JULY, TRADES):
+        for file in folder.rglob(f"{Path(name).stem}.*"):
+            file.unlink()
+    said = "is not there, and the books have rows of it; write it again"
+    found = {item.file.name: item.complaint for item in check(folder, books, BEFORE)}
+    assert found == {AUGUST: None, JULY: said, TRADES: said}
+    assert complaints(folder) == {}  # which the files alone cannot say
+    assert written(books, folder)[0] == ("2025-07", 1, "new")
+    assert not [item for item in check(folder, books, BEFORE) if item.complaint]
+
+
 def test_a_file_with_more_rows_than_the_books_is_left_alone(
     books: Database, tmp_path: Path
 ) -> None:

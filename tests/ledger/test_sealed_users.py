@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from cli import db_keys
 from ledger import sealing
 from ledger.audit import HOUSE
+from ledger.chain.keys import keystore
 from ledger.db import Database
 from ledger.errors import BadInput, Refused
 from ledger.identity import contacts, users
@@ -27,6 +28,7 @@ from ledger.models.users import UserRole
 from ledger.park import configuration
 from ledger.park.configuration import ValueType
 from ledger.sealing import Sealer, load_sealer
+from tests.support.forked import FORKED, killed_at_fsync
 from tests.support.full import full_disk
 
 HASH = "$2b$04$" + "x" * 53
@@ -281,6 +283,25 @@ def test_keys_that_several_add_at_once_are_all_there(key_file: Path) -> None:
     assert sorted(load_sealer(key_file).keys) == [1, 2, 3, 4, 5]
     assert [item.name for item in key_file.parent.iterdir()] == ["sealing.key"]
     assert key_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_copy_of_a_key_outlives_a_run_that_was_killed(key_file: Path) -> None:
+    """It would for ever, also of a key that is taken out of the file because somebody knows it."""
+    folder = key_file.parent / "keystore"
+    folder.mkdir()
+    acts = ((sealing.add_key, (key_file,)), (keystore._write, (folder / "UTC--1", "{}")))
+    for act, given in acts:
+        killed = FORKED.Process(target=killed_at_fsync, args=(act, *given))
+        killed.start()
+        killed.join(120)
+        assert killed.exitcode == -signal.SIGKILL
+        left = [file for file in given[0].parent.iterdir() if file.suffix == ".part"]
+        assert [file.stat().st_mode & 0o777 for file in left] == [0o600]
+        act(*given)
+    assert sorted(load_sealer(key_file).keys) == [1, 2]
+    assert {file.name for file in key_file.parent.iterdir()} == {"keystore", "sealing.key"}
+    assert [file.name for file in folder.iterdir()] == ["UTC--1"]
+    assert (folder / "UTC--1").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_full_disk_leaves_the_keys_that_were_there_and_no_part_of_another(key_file: Path) -> None:

@@ -5,7 +5,17 @@ child shares nothing with the tests but what it is given, and can be killed.
 """
 
 import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
 
 FORKED = multiprocessing.get_context("forkserver")
 """Where such processes come from: ``FORKED.Process(target=..., args=...)``; a target stands in a module."""
 FORKED.set_forkserver_preload(["tests.support.imported"])
+
+
+def killed_at_fsync(act: Callable[..., Any], *given: Any) -> None:
+    """Do something, and die when it first asks the disk to keep what was written; a target for a process."""
+    os.fsync = lambda _file: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    act(*given)

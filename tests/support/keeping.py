@@ -10,12 +10,13 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from sqlalchemy import Connection as Link
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.keeping.moving import archive, drop_archive
-from ledger.keeping.places import Month, archive_schema
+from ledger.keeping.places import Month, archive_schema, open_archive
 from ledger.keeping.reading import rows_between
 from ledger.models import Device, DeviceData, DeviceType
 from ledger.models.devices import DeviceStatus
@@ -72,6 +73,19 @@ def everything(db: Database) -> list[tuple[Any, ...]]:
         return sorted(
             tuple(str(value) for name, value in row.items() if name != "id") for row in rows
         )
+
+
+@contextmanager
+def archive_link(db: Database) -> Iterator[tuple[Link, str]]:
+    """Yield a connection that changes the archive, and what stands before the names of its tables."""
+    if db.dialect == "sqlite":
+        archive = open_archive(db)
+        with archive.write() as session:
+            yield session.connection(), ""
+        archive.close()
+    else:
+        with db.changing() as link:
+            yield link, f"{archive_schema(db)}."
 
 
 def fresh(db: Database) -> None:
@@ -131,6 +145,25 @@ def archive_killed(url: str, before: date, step: int, told: Pipe) -> None:
         pass
     db.close()
     told.send(count)
+
+
+class Interrupted(BaseException):
+    """The run is at its end, as where its process is killed."""
+
+
+@contextmanager
+def interrupted(ends: str, text: str) -> Iterator[None]:
+    """End a run at a statement with this text: ``before_cursor_execute`` or ``after_cursor_execute``."""
+
+    def look(_c: Any, _cur: Any, statement: str, *_: Any) -> None:
+        if text in statement:
+            raise Interrupted
+
+    event.listen(Engine, ends, look)
+    try:
+        yield
+    finally:
+        event.remove(Engine, ends, look)
 
 
 def archive_at_once(url: str, before: date, barrier: Barrier, told: Pipe) -> None:

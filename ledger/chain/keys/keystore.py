@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ledger.durable import sync
+from ledger.durable import part_in, sync
 from ledger.errors import BadInput
 
 _ADDRESS = re.compile(r"(0x)?[0-9a-f]{40}", re.ASCII)
@@ -134,16 +133,10 @@ def _looked_at(file: Path) -> KeyFile:
 
 def _write(file: Path, text: str) -> None:
     # Hidden until it is whole: who opens the folder meanwhile passes it over.
-    aside = file.with_name(f".{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+    with part_in(file.parent, 0o600) as aside:
+        aside.write_text(text, encoding="ascii")
+        sync(aside)
         os.link(aside, file)
-    finally:
-        aside.unlink()
     try:
         sync(file.parent)
     except OSError:  # whoever is told that it failed looks for no key

@@ -5,7 +5,8 @@ that the chain goes on where it ended. A lock keeps two commands from starting t
 state, and a small file tells the others where the running one listens. Whoever shares the node holds a
 second lock meanwhile, so that the one who started it ends it only when nobody needs it any more. A
 process that was killed takes its node along: the next one waits until that has saved its state. Where it could
-not, the chain goes on from the state before, and the mirror takes back what came later.
+not, the chain goes on from the state before, and the mirror takes back what came later. An older state that somebody
+put there is refused.
 """
 
 from __future__ import annotations
@@ -76,8 +77,7 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
         try:
             node.start()
             _check_continuity(folder, node.rpc_url)
-            if node.gone_back_to is not None:
-                _go_back(settings, node)
+            _check_age(settings, node)
             (folder / "node.json").write_text(
                 json.dumps({"rpc_url": node.rpc_url, "node_pid": node.pid}), encoding="utf-8"
             )
@@ -88,33 +88,54 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
             node.stop()
 
 
-def _go_back(settings: Settings, node: LocalNode) -> None:
-    """Say that the chain is an older one, and make it as high as the books: a lower one would only be waited for.
+def _check_age(settings: Settings, node: LocalNode) -> None:
+    """Check that the chain is as high as the books; make it so where the node that ran last could not save its state.
 
     Blocks of other hashes where the books have theirs are a reorganisation, which the mirror follows.
+
+    Raises
+    ------
+    DependencyDown
+        If somebody put an older state in its place. It may be a mistake, and the newer one is elsewhere.
     """
-    log.warning(
-        "the local chain was not saved when it last ended, by a full disk or a kill: it goes on as of %s UTC; the "
-        "mirror takes back what came later, as in a reorganisation, and what we had signed is sent again",
-        f"{node.gone_back_to:%Y-%m-%d %H:%M:%S}",
-    )
+    if node.gone_back_to is not None:
+        log.warning(
+            "the local chain was not saved when it last ended, by a full disk or a kill: it goes on as of %s UTC; the "
+            "mirror takes back what came later, as in a reorganisation, and what we had signed is sent again",
+            f"{node.gone_back_to:%Y-%m-%d %H:%M:%S}",
+        )
+    mirrored = _mirrored_to(settings)
+    if mirrored is None:
+        return
+    client = ChainClient(node.rpc_url)
+    try:
+        head = client.block_number()
+    finally:
+        client.close()
+    if mirrored > head and node.gone_back_to is None:
+        folder = settings.chain_folder
+        raise DependencyDown(
+            f"the local chain in {folder} is older than the books: it ends at block {head}, and they have block "
+            f"{mirrored}; bring back the newest state.json. Where that is lost, make an empty file "
+            f"{place_beside(folder / 'state.json')} and start again: the mirror takes back what came later, "
+            "and what we had signed is sent again",
+            code="chain-older",
+        )
+    if mirrored >= head and node.gone_back_to is not None:
+        node.mine(mirrored + 1 - head)
+
+
+def _mirrored_to(settings: Settings) -> int | None:
+    """Return the last block that the books have of the chain; None where there is none."""
     db = Database(settings.database_url)
     try:
         with db.read() as session:
             cursor = session.get(ChainCursor, settings.network)
-    except DependencyDown:  # no tables yet: nothing to take back
-        return
+            return None if cursor is None else cursor.block_number
+    except DependencyDown:  # no tables yet: nothing to be older than
+        return None
     finally:
         db.close()
-    if cursor is None:
-        return
-    client = ChainClient(node.rpc_url)
-    try:
-        missing = cursor.block_number + 1 - client.block_number()
-    finally:
-        client.close()
-    if missing > 0:
-        node.mine(missing)
 
 
 def check_node_lives(settings: Settings) -> None:

@@ -5,7 +5,7 @@ another place, and what is whole there takes the place of the state before.
 
 Every start of Anvil makes a new first block, with the time of day in it, and saves it beside those of
 earlier starts. The next start then answers with any one of them for block 0, so that the chain seems
-to be another one. The oldest is the one that block 1 stands on.
+to be another one. Kept is the one that block 1 stands on: the oldest, unless the clock was set back for one of them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from eth_utils.crypto import keccak
 
+from ledger.chain.node.wire import HEADER_FIELDS
 from ledger.errors import DependencyDown
+
+_FIELDS = tuple(
+    first + "".join(word.capitalize() for word in rest)
+    for first, *rest in (name.split("_") for name in HEADER_FIELDS)
+)
+_QUANTITIES = {
+    *("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas"),
+    *("blobGasUsed", "excessBlobGas"),
+}
+"""Fields of a header that are numbers; the others are bytes."""
 
 
 def place_beside(state: Path) -> Path:
@@ -71,7 +83,7 @@ def keep_first_genesis(state: Path) -> int:
         document: dict[str, Any] = msgspec.json.decode(state.read_bytes())
         blocks: list[dict[str, Any]] = document["blocks"]
         firsts = [block for block in blocks if int(block["header"]["number"], 16) == 0]
-        first = min(firsts, key=lambda block: int(block["header"]["timestamp"], 16))
+        first = _first_of(firsts, blocks)
     except FileNotFoundError:
         return 0  # nothing was saved yet
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -85,6 +97,31 @@ def keep_first_genesis(state: Path) -> int:
         document["blocks"] = [block for block in blocks if id(block) not in later]
         _replace(state, msgspec.json.encode(document))
     return len(firsts) - 1
+
+
+def _first_of(firsts: list[dict[str, Any]], blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first block that block 1 stands on; the oldest, where there is no block 1 that says."""
+    if len(firsts) > 1:
+        ones = (block["header"] for block in blocks if int(block["header"]["number"], 16) == 1)
+        parents = {header.get("parentHash") for header in ones} - {None}
+        for block in firsts:
+            if parents and _hash_of(block["header"]) in parents:
+                return block
+    return min(firsts, key=lambda block: int(block["header"]["timestamp"], 16))
+
+
+def _hash_of(header: dict[str, Any]) -> str:
+    """Return the hash of a header as Anvil saves it."""
+    import rlp
+
+    fields = [
+        int(value, 16).to_bytes((int(value, 16).bit_length() + 7) // 8)
+        if name in _QUANTITIES
+        else bytes.fromhex(value.removeprefix("0x"))
+        for name in _FIELDS
+        if (value := header.get(name)) is not None
+    ]
+    return "0x" + keccak(rlp.encode(fields)).hex()
 
 
 def _replace(state: Path, content: bytes) -> None:

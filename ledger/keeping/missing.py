@@ -1,0 +1,269 @@
+"""What the archive must have, and has not: the audit log names every move.
+
+All of it, a year's table, or a month without a row: as where an archive was brought back that is older than the
+books, or cut short. Who knows that there is no copy any more says so (``forget``): that is noted, and what went there
+before is not asked for again.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.orm import Session
+
+from ledger import audit
+from ledger.db import Database
+from ledger.db.grants import archive_of
+from ledger.errors import BadInput, DependencyDown
+from ledger.keeping.places import (
+    ACTION,
+    ARCHIVED,
+    INCOMING,
+    NAMES_SQL,
+    TABLES_SQL,
+    Month,
+    archive_beside,
+    partitioning_of,
+)
+from ledger.models import ArchivedDevice, AuditLog
+
+FORGOTTEN = "archive.forget"
+"""What the audit log calls it when a loss is known; its resource is table and month, or table and year."""
+_PERIOD = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2]))?")
+_NAMED = 3
+"""Months that a sentence names; of more it says how many."""
+
+
+class ArchiveLost(DependencyDown):
+    """Rows are in no place where they can be read: they went to tables of the archive that are not there."""
+
+    default_code = "archive-lost"
+
+
+def lost(live: Session, name: str) -> str:
+    """Return what is said when rows of a table went to tables of an archive that are not there, or cannot be read.
+
+    Empty when nothing went there, or all of its years are there.
+
+    Parameters
+    ----------
+    live
+        A session that reads the live tables.
+    """
+    if not _went(live):
+        return ""
+    link = live.connection()
+    try:
+        seen = _seen(link)
+        years = sorted({month.year for month in months_moved(live, name)})
+        gone = [f"{name}_{year:04d}" for year in years if f"{name}_{year:04d}" not in seen]
+        if any(table.startswith(f"{name}_") for table in seen):
+            if not gone:
+                return ""
+            wrong = f"has no {_listed(gone)}, though rows went there"
+        else:
+            wrong = f"has no {name}, though rows went there, or this account may not see it"
+    except sqlite3.Error as error:
+        wrong = f"cannot be read ({error})"
+    return f"archive {_place(link)}: {wrong}; bring it back from a backup, see docs/retention.md"
+
+
+def months_gone(live: Session, name: str) -> str:
+    """Return what is said of months whose rows went to the archive, where it has not one row of them; or nothing.
+
+    For an archive of which ``lost`` finds nothing to say. Asks for one row of each month.
+    """
+    if not _went(live):
+        return ""
+    gone = _empty_months(live, name)
+    if not gone:
+        return ""
+    said = _listed([str(month) for month in gone])
+    return (
+        f"archive {_place(live.connection())}: has no row of {name} of {said}, though rows went there; "
+        "is it older than the books? bring it back from a backup, see docs/retention.md"
+    )
+
+
+def require_archive(live: Session, name: str) -> None:
+    """Require that the archive is there, with each year that rows of a table went to.
+
+    Raises
+    ------
+    ArchiveLost
+        It is not.
+    """
+    said = lost(live, name)
+    if said:
+        raise ArchiveLost(said)
+
+
+def months_moved(live: Session, table: str) -> set[Month]:
+    """Return the months whose rows went to the archive, without those that were said to be lost since."""
+    entries = select(AuditLog.action, AuditLog.resource, func.max(AuditLog.id)).where(
+        AuditLog.action.in_((ACTION, FORGOTTEN)), AuditLog.resource.startswith(f"{table}/")
+    )
+    last: dict[str, dict[str, int]] = {ACTION: {}, FORGOTTEN: {}}
+    for action, resource, number in live.execute(
+        entries.group_by(AuditLog.action, AuditLog.resource)
+    ):
+        last[action][resource.partition("/")[2]] = number
+    forgotten = last[FORGOTTEN]
+    return {
+        _month(text)
+        for text, number in last[ACTION].items()
+        if number > max(forgotten.get(text, 0), forgotten.get(text[:4], 0))
+    }
+
+
+def forget(db: Database, period: str, dry_run: bool = False) -> list[str]:
+    """Note that a month or a year of the archive is lost, and is not to be asked for again; return its months.
+
+    Parameters
+    ----------
+    period
+        ``2014`` or ``2014-07``.
+    dry_run
+        Whether to look alone.
+
+    Raises
+    ------
+    BadInput
+        It is no such period, or the archive has it.
+    """
+    if not _PERIOD.fullmatch(period):
+        raise BadInput(
+            f"{period!r}: write a year or a month, such as 2014 or 2014-07", code="usage"
+        )
+
+    def work(session: Session) -> list[str]:
+        found: list[str] = []
+        for table in ARCHIVED:
+            gone = [
+                str(month)
+                for month in _empty_months(session, table)
+                if str(month).startswith(period)
+            ]
+            if gone and not dry_run:
+                audit.record(session, FORGOTTEN, f"{table}/{period}", {}, {"months": gone})
+            found += gone
+        return found
+
+    found = db.run(work)
+    if not found:
+        raise BadInput(
+            f"{period}: no month of it is missing; `truetonne db partitions show` says what is"
+        )
+    return found
+
+
+def forget_all_gone(db: Database) -> None:
+    """Note the loss of what is not there, where somebody emptied ``archived_devices`` because he knows of it."""
+
+    def work(session: Session) -> None:
+        for table in ARCHIVED:
+            if _went(session):
+                return
+            gone = {month.year for month in _empty_months(session, table)}
+            for year in sorted(gone):
+                audit.record(session, FORGOTTEN, f"{table}/{year:04d}", {}, {"months": "all"})
+
+    db.run(work)
+
+
+def _went(live: Session) -> bool:
+    """Return whether anything went to the archive, as far as somebody wants to know."""
+    # By its index, or MariaDB reads the table whole for one row.
+    first = select(ArchivedDevice.device_id).order_by(ArchivedDevice.device_id).limit(1)
+    return live.scalar(first) is not None
+
+
+def _empty_months(live: Session, name: str) -> list[Month]:
+    """Return the months whose rows went to the archive and that have none there, oldest first."""
+    moved = sorted(months_moved(live, name), key=str)
+    if not moved:
+        return []
+    link = live.connection()
+    sqlite = (
+        link.dialect.name == "sqlite"
+    )  # whose tables have no partitions, and no rows of unknown devices
+    devices = list(live.scalars(select(ArchivedDevice.device_id))) if sqlite else []
+    seen = _seen(link)
+    with _archive(link, seen) as ask:
+        # What a run that was killed left on its way: the next one puts it into its months.
+        if f"{name}_{INCOMING}" in seen and ask(f"SELECT 1 FROM {name}_{INCOMING} LIMIT 1"):
+            return []
+        return [
+            month
+            for month in moved
+            if f"{name}_{month.year:04d}" not in seen or not ask(_one_row(name, month, devices))
+        ]
+
+
+def _one_row(name: str, month: Month, devices: Sequence[int]) -> str:
+    """Return the SQL that finds a row of a month: by partition, or by the index of devices and times."""
+    time = partitioning_of(name).column
+    of = f"device_id IN ({', '.join(map(str, devices))}) AND " if devices else ""
+    return (
+        f"SELECT 1 FROM {name}_{month.year:04d} WHERE {of}{time} >= '{month.first}' "
+        f"AND {time} < '{month.plus(1).first}' LIMIT 1"
+    )
+
+
+@contextmanager
+def _archive(link: Connection, seen: set[str]) -> Iterator[Any]:
+    """Yield what asks the archive whether a query finds anything; its tables are named without their schema."""
+    if link.dialect.name == "mysql":
+        schema = link.dialect.identifier_preparer.quote_identifier(_place(link))
+
+        def asked(query: str) -> bool:
+            found = link.exec_driver_sql(query.replace(" FROM ", f" FROM {schema}.", 1))
+            return found.first() is not None
+
+        yield asked
+        return
+    if not seen:
+        yield lambda _query: False
+        return
+    with closing(_opened(link)) as archive:
+        yield lambda query: archive.execute(query).fetchone() is not None
+
+
+def _month(text: str) -> Month:
+    year, _, number = text.partition("-")
+    return Month(int(year), int(number))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first names of some, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _place(link: Connection) -> str:
+    """Return the archive's schema, or the path of its file."""
+    own = str(link.engine.url.database)
+    return archive_of(own) if link.dialect.name == "mysql" else str(archive_beside(Path(own)))
+
+
+def _seen(link: Connection) -> set[str]:
+    """Return the names of the archive's tables, as far as a connection to the live ones can tell."""
+    if link.dialect.name == "mysql":
+        rows = link.exec_driver_sql(TABLES_SQL, (_place(link),))
+        return {str(name) for (name,) in rows}
+    if not Path(_place(link)).exists():
+        return set()
+    with closing(_opened(link)) as archive:
+        return {str(name) for (name,) in archive.execute(NAMES_SQL)}
+
+
+def _opened(link: Connection) -> sqlite3.Connection:
+    """Return the archive's file, to read alone."""
+    file = Path(_place(link))
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
