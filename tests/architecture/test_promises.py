@@ -6,6 +6,7 @@ stand as the pages say them. Whoever changes one finds the sentence that it brea
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from fractions import Fraction
 from importlib import import_module
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from indexer import backoff
+from ledger.jobs import catalogue
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -211,3 +215,45 @@ def test_what_a_page_promises(page: str, sentence: str, numbers: dict[str, Any])
         module, _, name = place.partition(":")
         found[place] = getattr(import_module(module), name)
     assert found == numbers
+
+
+def test_when_a_job_is_due_is_what_its_page_says() -> None:
+    """Times of day are UTC; which minute of an hour an hourly job has is nobody's business."""
+    told = {}
+    for line in (DOCS / "jobs.md").read_text().splitlines():
+        cells = [cell.strip(" `") for cell in line.strip("|").split("|")]
+        if re.fullmatch(r"every .+|each .+|(Sundays, )?\d\d:\d\d", cells[-1]):
+            told[cells[0]] = cells[-1]
+    jobs = (*catalogue.JOBS, *catalogue._BACKUPS, catalogue._LOCAL)
+    assert told == {job.name: due_in_words(job.schedule) for job in jobs}
+
+
+def due_in_words(schedule: str) -> str:
+    """Return a schedule as the page has it: a time between runs, or minute, hour and day of the week of cron."""
+    if schedule == "1m":
+        return "each minute"
+    if schedule.endswith("s"):
+        return f"every {schedule[:-1]} s"
+    minute, hour, day, month, weekday = schedule.split()
+    assert (day, month) == ("*", "*")
+    if hour == "*":
+        return "every hour"
+    return {"*": "", "sun": "Sundays, "}[weekday] + f"{int(hour):02d}:{int(minute):02d}"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "waits"),
+    [
+        (backoff.DOWN, "node-down", (0.5, 15.0)),
+        (backoff.SLOW, "node-slow", (1.0, 30.0)),
+        (backoff.LIMITS, "node-limits", (2.0, 60.0)),
+        (backoff.ODD, "node-answer", (1.0, 30.0)),
+    ],
+)
+def test_how_long_the_mirror_waits_is_what_its_page_says(
+    trouble: backoff.Trouble, code: str, waits: tuple[float, float]
+) -> None:
+    lines = (DOCS / "mirror.md").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"| `{code}` |"))
+    assert "{:g} to {:g} s".format(*waits) in line
+    assert (trouble.first_s, trouble.longest_s) == waits
