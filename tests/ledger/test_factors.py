@@ -118,7 +118,7 @@ def test_the_hash_of_a_factor_of_the_first_release_has_not_changed(sqlite_db: Da
 
 
 def test_the_hash_of_a_factor_is_that_of_its_json_in_utf_8() -> None:
-    """By ``sha256sum``, of the same text written by hand: sorted, no blanks, nothing escaped, what is absent left out."""
+    """By ``sha256sum``, of the text by hand: sorted, no blanks, nothing escaped, what is absent left out."""
     fields = {
         "version": "1",
         "code": "grid",

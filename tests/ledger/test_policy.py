@@ -48,10 +48,10 @@ def test_who_may_call_what_is_what_the_page_says() -> None:
     told[CURRENCY] = told.pop("the currency")
     assert told == MAY_CALL
     assert "`Claim` by the verifier, `Settlement` by anybody" in page.read_text()
-    assert TYPED_DATA == {
+    assert {
         CREDIT: {"verifier": {"Claim"}, ANYBODY: set()},
         SETTLEMENT: {ANYBODY: {"Settlement"}},
-    }
+    } == TYPED_DATA
 
 
 @pytest.fixture

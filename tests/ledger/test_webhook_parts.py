@@ -32,10 +32,20 @@ def test_a_signature_is_that_of_the_specification() -> None:
     }
 
 
+def test_two_secrets_sign_side_by_side() -> None:
+    """The specification: a list with a blank between, while one secret takes the place of another."""
+    one, other = (
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_" + base64.b64encode(b"k" * 32).decode(),
+    )
+    alone = [headers([each], "msg_x", 1, "{}")["webhook-signature"] for each in (one, other)]
+    assert headers([one, other], "msg_x", 1, "{}")["webhook-signature"] == f"{alone[0]} {alone[1]}"
+
+
 def test_secrets_are_random_and_long() -> None:
     made = {new_secret() for _ in range(20)}
     assert len(made) == 20
-    assert {len(item) for item in made} == {len("whsec_") + 44}
+    assert {len(base64.b64decode(item.removeprefix("whsec_"))) for item in made} == {32}
 
 
 @pytest.mark.parametrize(
@@ -172,8 +182,12 @@ def test_books_of_a_version_before_are_opened() -> None:
     assert sealer.open(f"3:{base64.b64encode(body).decode()}", context) == "whsec_x"
     number, _, sealed = sealer.seal("whsec_x", context).partition(":")
     assert (number, len(base64.b64decode(sealed))) == ("3", 12 + len("whsec_x") + 16)
-    # printf 'users/email\0eva@park.example' | openssl dgst -sha256 -mac HMAC -macopt key:iii... -binary | basenc --base64url
-    assert sealer.index("eva@park.example", "users/email") == "b1:aaCtTFeAn0pA6DA55pgkqW6dn7ICUUGoEXGY9ecPWCI"
+    # printf 'users/email\0eva@park.example' | openssl dgst -sha256 -mac HMAC -macopt key:iii... -binary,
+    # in base64url
+    assert (
+        sealer.index("eva@park.example", "users/email")
+        == "b1:aaCtTFeAn0pA6DA55pgkqW6dn7ICUUGoEXGY9ecPWCI"
+    )
 
 
 def test_a_key_is_changed_by_another_line(tmp_path: Path) -> None:

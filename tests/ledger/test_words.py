@@ -81,7 +81,10 @@ def test_halves(quantity: int, price: int, cents: int) -> None:
         ({"quantity_milli": 2**48}, "the quantity does not fit 48 bits"),
         ({"price_e4": 2**47}, "price or total do not fit"),
         ({"price_e4": -(2**47)}, "price or total do not fit"),
-        ({"quantity_milli": 2**40, "price_e4": 3125 * 2**28}, "price or total do not fit"),  # 2^63 cents
+        (
+            {"quantity_milli": 2**40, "price_e4": 3125 * 2**28},
+            "price or total do not fit",
+        ),  # 2^63 cents
         ({"quantity_milli": QUANTITY_MAX, "price_e4": PRICE_MAX}, "price or total do not fit"),
         ({"buyer": B}, "buyer and seller are the same account"),
     ],
