@@ -304,6 +304,9 @@ def test_another_sites_form_signs_nobody_in(house: House, somebody: str) -> None
     body = {"username": somebody, "password": PASSWORD, "cookie": True}
     answer = house.client.post("/v1/sessions", json=body, headers={"Sec-Fetch-Site": "cross-site"})
     problem(answer, 403, "csrf")
+    browser = TestClient(house.app)  # its cookie is nobody else's
+    typed = browser.post("/v1/sessions", json=body, headers={"Sec-Fetch-Site": "none"})
+    assert typed.status_code == 201  # no site's: from the address bar, or a bookmark
     as_text = house.client.post(  # what a form can send without asking first
         "/v1/sessions", content=json.dumps(body), headers={"Content-Type": "text/plain"}
     )

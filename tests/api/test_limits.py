@@ -102,6 +102,7 @@ def test_buckets_are_forgotten_before_they_are_too_many() -> None:
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
         ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),  # the same home, another machine
+        ("2001:db8:1:3::1", "2001:db8:1:3::"),  # the home next door
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("testclient", "testclient"),
     ],

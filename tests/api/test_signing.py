@@ -253,6 +253,18 @@ def test_another_sites_page_signs_nobody_in(house: House) -> None:
         assert answer.status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("base", "more"), [("https://park.example", {"secure"}), ("http://127.0.0.1", set())]
+)
+def test_the_cookie_of_the_form_to_sign_in(house: House, base: str, more: set[str]) -> None:
+    """docs/access.md: for that form's page alone, out of reach of scripts and of other sites."""
+    given = TestClient(house.app, base_url=base, headers=HTML).get("/sign-in").headers["set-cookie"]
+    name, _, value = given.split(";")[0].partition("=")
+    assert name == STRANGER_COOKIE and re.fullmatch(r"[A-Za-z0-9_-]{43}", value)  # 256 bits
+    flags = {part.strip().lower() for part in given.split(";")[1:]}
+    assert flags == {"httponly", "path=/sign-in", "samesite=strict"} | more
+
+
 def test_a_form_without_its_token_does_nothing(house: House) -> None:
     client = house.client
     sign_in(client, "anna")

@@ -72,6 +72,26 @@ def test_many_leaves_are_the_leaves_one_by_one(many: list[Reading], serial: str)
     assert tree.leaves_of([meter]) == [tree.leaf_hash(name, item) for item in many]
 
 
+def test_nothing_among_what_flowed_back_is_nothing() -> None:
+    """One run of a meter with numbers below zero, zero itself among them: as a contract encodes them."""
+    values = (-1, 0, 1, -(2**63), 2**63 - 1)
+    many = tuple(
+        Reading(600 * at, 600 * (at + 1), 1, 0, value, 3, "x") for at, value in enumerate(values)
+    )
+    meter = Meter("m", "d", Role.EXPORT, Kind.POWER, "kW", 600, None, Calibration(), many)
+    assert tree.leaves_of([meter]) == [
+        keccak(
+            keccak(
+                encode(
+                    ABI,
+                    [keccak(text="m"), 600 * at, 600 * (at + 1), value, 3, 1, 0, keccak(text="x")],
+                )
+            )
+        )
+        for at, value in enumerate(values)
+    ]
+
+
 def test_a_published_root_of_openzeppelin() -> None:
     # The example of the README of @openzeppelin/merkle-tree.
     rows = [("0x" + "11" * 20, 5 * 10**18), ("0x" + "22" * 20, 25 * 10**17)]

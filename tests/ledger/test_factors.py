@@ -117,6 +117,26 @@ def test_the_hash_of_a_factor_of_the_first_release_has_not_changed(sqlite_db: Da
     )
 
 
+def test_the_hash_of_a_factor_is_that_of_its_json_in_utf_8() -> None:
+    """By ``sha256sum``, of the text by hand: sorted, no blanks, nothing escaped, what is absent left out."""
+    fields = {
+        "version": "1",
+        "code": "grid",
+        "purpose": "inventory_location",
+        "value": "0.5703",
+        "unit": "t/MWh",
+        "source": "生态环境部, 2023 – Zürich",
+        "data_year": None,
+        "verified": True,
+        "valid_from": date(2023, 1, 1),
+        "valid_to": None,
+        "sha256": "0" * 64,
+    }
+    assert content_sha256(fields) == (
+        "d5896bd268b0c2bc94dac7cf0143a4d1d75aa41dc1557d1fe1dcd42d5ad5c3e8"
+    )
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

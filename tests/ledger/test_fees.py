@@ -39,6 +39,14 @@ def test_the_eighth_is_rounded_up() -> None:
     assert fees.replacing(Fees(9, 0), Market(0, 0), 10**12) == Fees(11, 1)
 
 
+def test_a_replacement_has_room_for_the_base_fee_to_double() -> None:
+    before, market = Fees(10 * GWEI, GWEI), Market(20 * GWEI, GWEI)
+    wanted = 41_125_000_000  # twice 20 gwei, and a tip of 1.125
+    assert fees.replacing(before, market, 200 * GWEI) == Fees(wanted, 1_125_000_000)
+    assert not fees.is_capped(before, market, wanted)
+    assert fees.is_capped(before, market, wanted - 1)
+
+
 @given(wei, wei, wei, wei, wei)
 def test_a_replacement(highest: int, tip: int, base: int, suggested: int, cap: int) -> None:
     before = Fees(max(highest, tip), min(highest, tip))

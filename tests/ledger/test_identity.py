@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ from typing import Any
 
 import bcrypt
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
@@ -69,7 +72,8 @@ def test_a_password_that_is_refused(password: str, said: str) -> None:
         passwords.hashed(password)
 
 
-def test_72_bytes_are_all_read(cheap: None) -> None:
+def test_twelve_characters_are_taken_and_72_bytes_all_read(cheap: None) -> None:
+    assert passwords.hashed("abcdabcdabcd")  # twelve characters, four different ones
     password = "0123456789" * 7 + "ab"
     stored = passwords.hashed(password)
     assert bcrypt.checkpw(password.encode(), stored.encode())
@@ -334,6 +338,14 @@ def test_a_claim_is_one_runs(db: Database) -> None:
         row = session.get(IdempotencyKey, first.key_hash)
         assert row is not None and row.answer is not None
     assert "secret" not in row.answer
+    # As answers stand in the books, and are read by the version after: RFC 7914, NIST SP 800-38D.
+    made = hashlib.scrypt(
+        b"k" * 16 + b"\0body", salt=bytes.fromhex(row.salt), n=8192, r=8, p=1, dklen=64
+    )
+    assert row.fingerprint == made[:32].hex()
+    sealed = base64.b64decode(row.answer)
+    opened = AESGCM(made[32:]).decrypt(sealed[:12], sealed[12:], first.key_hash.encode())
+    assert opened == b"the answer, with a secret"
     idempotency.released(db, late)  # an answer that is there is not given up
     assert claim() == b"the answer, with a secret"
     assert isinstance(claim(at=NOW + timedelta(hours=25)), idempotency.Claim)

@@ -22,6 +22,16 @@ def value(text: str, unit: str = "kW") -> Fraction:
     return Fraction(digits, 10**scale)
 
 
+def test_what_64_bits_hold_is_kept_and_no_digit_more() -> None:
+    """Digits are a BIGINT, of which evidence has never the least."""
+    most = "9.223372036854775807"
+    assert parse_value(most, 0) == (9_223_372_036_854_775_807, 18)
+    assert parse_value(f"-{most}", 0) == (-9_223_372_036_854_775_807, 18)
+    for text in ("9.223372036854775808", "-9.223372036854775808"):
+        with pytest.raises(ValueError, match="has more digits than are kept exactly"):
+            parse_value(text, 0)
+
+
 @pytest.mark.parametrize(
     ("text", "unit", "kw"),
     [

@@ -26,6 +26,13 @@ def test_many_at_once(values: list[Any]) -> None:
         assert all(abs(number) <= JSON_SAFE_INTEGER for number in _numbers(json.loads(text)))
 
 
+def test_where_floating_point_ends() -> None:
+    """IEEE 754 has 53 bits: 9,007,199,254,740,993 would be read as ...992."""
+    assert json_safe([2**53, -(2**53)]) == [9_007_199_254_740_992, -9_007_199_254_740_992]
+    assert json_safe([2**53 + 1, -(2**53) - 1]) == ["9007199254740993", "-9007199254740993"]
+    assert json_texts([{"a": 2**53 + 1}]) == ['{"a":"9007199254740993"}']
+
+
 def _numbers(value: Any) -> list[int]:
     if isinstance(value, dict):
         return [number for part in value.values() for number in _numbers(part)]

@@ -346,6 +346,23 @@ def test_asb0038_its_margins_give_what_is_published() -> None:
     assert margin_warning(ASB0038) is None
 
 
+@pytest.mark.parametrize(
+    ("bm", "published", "agrees"),
+    [
+        ("0.3454", "0.4329", True),  # 0.43285, rounded half up
+        ("0.3454", "0.4328", True),  # and cut
+        ("0.3454", "0.4330", False),
+        ("0.3454", "0.4327", False),
+        ("0.34524", "0.4329", False),  # 0.43281
+    ],
+)
+def test_a_published_value_is_what_its_margins_give_rounded_or_cut(
+    bm: str, published: str, agrees: bool
+) -> None:
+    factor = replace(ASB0038, bm=bm, value=published)
+    assert (margin_warning(factor) is None) is agrees
+
+
 def test_asb0038_the_third_published_value_is_used_though_it_recomputes_to_another() -> None:
     third = replace(ASB0038, value="0.3748", w_om="0.25", w_bm="0.75")
     assert combined_margin(third) == Fraction("0.3747")

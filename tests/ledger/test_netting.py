@@ -108,6 +108,22 @@ def test_parts_fit_a_transaction() -> None:
     """Numbers in sequence fill a part with a thousand; far apart, each costs a word of the bitmap."""
     dense = [Trade(seq, NAMES[0], NAMES[1], 1, 1) for seq in range(1, 2502)]
     assert [len(part) for part in parts(dense)] == [1000, 1000, 501]
-    sparse = [Trade(seq * 256, NAMES[0], NAMES[1], 1, 1) for seq in range(1, 1001)]
+    sparse = [Trade(seq * 256, NAMES[0], NAMES[1], 1, 1) for seq in range(1, 1101)]
     found = [len(part) for part in parts(sparse)]
-    assert sum(found) == 1000 and max(found) < 520
+    # 120,000 + 2 x 45,000 + n x (2,000 + 22,500) passes 12,582,912, three quarters of EIP-7825's limit, after 505.
+    # That these are upper figures shows test_a_large_batch_fits of the contracts.
+    assert found == [505, 505, 90]
+    # The contract takes 200 accounts; the 200th debtor of one creditor is the 201st.
+    many = [Trade(seq, f"0x{seq:040x}", "0x" + "f" * 40, 1, 1) for seq in range(1, 301)]
+    assert [len(part) for part in parts(many)] == [199, 101]
+
+
+def test_who_has_nothing_in_escrow_has_nothing() -> None:
+    stranger, funds = "0x" + "9" * 40, Funds({}, {})
+    assert funds.of(stranger, None) == funds.of(stranger, ASSET) == 0
+    funds.promise({stranger: 5}, ASSET, {stranger: 3})  # what it gains comes later
+    assert (funds.cents, funds.kg) == ({stranger: 0}, {(stranger, ASSET): 0})
+    funds = Funds({}, {})
+    funds.promise({stranger: -5}, ASSET, {stranger: -3})
+    assert (funds.cents, funds.kg) == ({stranger: -5}, {(stranger, ASSET): -3})
+    assert funds.of(stranger, None) == funds.of(stranger, ASSET) == 0

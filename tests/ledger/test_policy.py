@@ -1,6 +1,9 @@
 """The signer policy: each rule by its name, and the setting that it names."""
 
+import re
 from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from ledger.chain.keys.policy import (
     ANYBODY,
     CURRENCY,
     MAY_CALL,
+    TYPED_DATA,
     DailyCaps,
     GuardedKeyring,
     PolicyRefused,
@@ -29,6 +33,25 @@ ZEROS = "0x" + "0" * 64
 
 def contract(name: str, address: str, constructor: dict[str, Any]) -> DeployedContract:
     return DeployedContract(name, address, constructor, ZEROS, ZEROS, ZEROS, 1, None, ZEROS)
+
+
+def test_who_may_call_what_is_what_the_page_says() -> None:
+    """Whoever widens the table without saying so is stopped here; and so is a page that says more."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "sending.md"
+    told: dict[str, dict[str, frozenset[str]]] = {}
+    _, _, table = page.read_text().partition("| contract | role | functions |\n|---|---|---|\n")
+    for line in takewhile(lambda line: line.startswith("|"), table.splitlines()):
+        contract, role, functions = (cell.strip() for cell in line.strip("|").split("|"))
+        told.setdefault(contract or list(told)[-1], {})[role] = frozenset(
+            re.findall("`(.+?)`", functions.partition(";")[0])
+        )
+    told[CURRENCY] = told.pop("the currency")
+    assert told == MAY_CALL
+    assert "`Claim` by the verifier, `Settlement` by anybody" in page.read_text()
+    assert {
+        CREDIT: {"verifier": {"Claim"}, ANYBODY: set()},
+        SETTLEMENT: {ANYBODY: {"Settlement"}},
+    } == TYPED_DATA
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import rlp
 from eth_account import Account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,9 @@ CLAIM = Claim(
     "0x" + "44" * 32, ME, 2**63,
 )  # fmt: skip
 MESSAGE = claim_typed_data(CLAIM, 31337, "0x" + "ab" * 20)
+KEY = anvil_signer(5)._account.key
+SECP256K1_N = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+"""The order of the curve's group: SEC 2, 2.4.1."""
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,33 @@ def test_a_lie_in_any_field(field: str, change: int, address: bytes, data: bytes
 def test_bytes_that_are_no_transaction(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         signed.read("0x02" + content.hex())
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "said"),
+    [
+        (-1, lambda s: (SECP256K1_N - int.from_bytes(s)).to_bytes(32), "not the low one"),  # EIP-2
+        (1, lambda nonce: b"\0" + nonce, "a number begins with zeros"),
+        (5, lambda to: b"", "it calls no account"),  # it makes a contract
+        (5, lambda to: to + b"\0", "it calls no account"),
+        (7, lambda data: [data], "a field is a list"),
+    ],
+)
+def test_a_transaction_that_is_written_otherwise(place: int, change: Any, said: str) -> None:
+    """What no other tool writes, and chains refuse or take for something else."""
+    fields = rlp.decode(bytes(Account.sign_transaction(ASKED, KEY).raw_transaction)[1:])
+    fields[place] = change(fields[place])
+    if place == -1:  # the twin of a signature, which names the same key
+        fields[9] = b"" if fields[9] else b"\1"
+    raw = "0x02" + rlp.encode(fields).hex()
+    with pytest.raises(ValueError, match=said):
+        raise ValueError(signed.differences(raw, ASKED, ME))
+
+
+def test_a_transaction_of_one_field_more() -> None:
+    fields = rlp.decode(bytes(Account.sign_transaction(ASKED, KEY).raw_transaction)[1:])
+    with pytest.raises(ValueError, match="it does not have 12 fields"):
+        signed.read("0x02" + rlp.encode([*fields, b""]).hex())
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from trie import HexaryTrie
 
 from ledger.proofs import tries
 from ledger.proofs.verifier import ProofError, rlp
+from ledger.proofs.verifier.blocks import read_header
+from ledger.proofs.verifier.checks import NO_INK
 from ledger.proofs.verifier.curve import N, recover
 from ledger.proofs.verifier.ledger import EVENTS, read_event
 from ledger.proofs.verifier.trie import EMPTY_ROOT, keccak256, lookup
@@ -31,6 +33,15 @@ def test_rlp_is_that_of_the_rlp_package(item: Any) -> None:
     data = other_rlp.encode(item)
     assert rlp.encode(item) == data
     assert rlp.decode(data) == item
+
+
+@pytest.mark.parametrize("size", [0, 1, 55, 56, 255, 256])
+@pytest.mark.parametrize("byte", [b"\0", b"\x7f", b"\x80", b"\xff"])
+def test_rlp_where_its_forms_meet(size: int, byte: bytes) -> None:
+    """A byte below 0x80 is itself, 55 bytes have their length before them, 56 the length of their length."""
+    for item in (byte * size, [byte] * size):
+        assert rlp.encode(item) == other_rlp.encode(item)
+        assert rlp.decode(other_rlp.encode(item)) == item
 
 
 @given(st.binary(max_size=120))
@@ -229,3 +240,51 @@ def test_a_signature_by_nobody_has_no_signer() -> None:
     digest = (k * sign.s % N).to_bytes(32)
     with pytest.raises(ProofError, match="signature is none"):
         recover(digest, 0, r, sign.s)
+
+
+# ------------------------------------------------------------------------ where the format ends
+
+
+@pytest.mark.parametrize("count", [15, 21, 32])
+def test_a_header_of_any_fork(count: int) -> None:
+    """docs/proof-format.md: 15 items when Ethereum began, 21 since Prague, 32 at the most."""
+    fields = [b"", b"", b"", b"s" * 32, b"t" * 32, b"r" * 32, b"", b"", b"\7", b"", b"", b"\x09"]
+    data = other_rlp.encode(fields + [b""] * (count - 12))
+    assert read_header(data)[1:] == (7, 9, b"s" * 32, b"t" * 32, b"r" * 32)
+    for other in (14, 33):
+        with pytest.raises(ProofError):
+            read_header(other_rlp.encode(fields + [b""] * (other - 12)))
+
+
+def test_a_node_of_32_bytes_is_hashed() -> None:
+    """Yellow Paper, appendix D: a node stands in another itself where it has fewer bytes."""
+    for size in (26, 27):  # of the value: of the node 31 and 32
+        child = [b"\x32\x34", b"v" * size]
+        assert len(other_rlp.encode(child)) == size + 5
+        top = other_rlp.encode([b"\x11", child])
+        if size == 26:
+            assert lookup(keccak256(top), b"\x12\x34", [top]) == b"v" * 26
+        else:
+            with pytest.raises(ProofError, match="is not hashed"):
+                lookup(keccak256(top), b"\x12\x34", [top])
+
+
+def test_signs_without_ink() -> None:
+    """Letters and marks of Unicode's Default_Ignorable_Code_Point, and braille's blank, by their numbers."""
+    told = [
+        "034F",
+        "115F",
+        "1160",
+        "17B4",
+        "17B5",
+        "180B",
+        "180C",
+        "180D",
+        "180E",
+        "180F",
+        "2800",
+        "3164",
+        "FFA0",
+    ]
+    ranges = [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]
+    assert sorted(NO_INK) == sorted(map(chr, [*(int(each, 16) for each in told), *ranges]))

@@ -30,6 +30,7 @@ GOOD: dict[str, World] = {
     "as it should be": World(),
     "typed by EIP-2930": World(kind=1),
     "typed not at all": World(kind=0),
+    "the block before": World(distance=1),
     "as far back as can be": World(distance=8191),
     "serials in the retirement": World(bundle={"serials": [5, 100]}),
     "in deficit": World(deficit_kg=3, status=2),

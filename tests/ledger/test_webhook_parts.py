@@ -1,5 +1,6 @@
 """Parts of the webhooks: signatures, where messages may go, secrets that are sealed."""
 
+import base64
 import os
 import socket
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.errors import BadInput
 from ledger.sealing import Sealer, load_sealer
@@ -30,10 +32,20 @@ def test_a_signature_is_that_of_the_specification() -> None:
     }
 
 
+def test_two_secrets_sign_side_by_side() -> None:
+    """The specification: a list with a blank between, while one secret takes the place of another."""
+    one, other = (
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_" + base64.b64encode(b"k" * 32).decode(),
+    )
+    alone = [headers([each], "msg_x", 1, "{}")["webhook-signature"] for each in (one, other)]
+    assert headers([one, other], "msg_x", 1, "{}")["webhook-signature"] == f"{alone[0]} {alone[1]}"
+
+
 def test_secrets_are_random_and_long() -> None:
     made = {new_secret() for _ in range(20)}
     assert len(made) == 20
-    assert {len(item) for item in made} == {len("whsec_") + 44}
+    assert {len(base64.b64decode(item.removeprefix("whsec_"))) for item in made} == {32}
 
 
 @pytest.mark.parametrize(
@@ -159,6 +171,23 @@ def test_what_is_sealed_opens_with_its_key_in_its_place(tmp_path: Path) -> None:
         sealer.open(sealed, "webhook_endpoints/2")
     with pytest.raises(BadInput, match="key '1' is not in the sealing key file"):
         Sealer({2: b"k" * 32}).open(sealed, "webhook_endpoints/1")
+
+
+def test_books_of_a_version_before_are_opened() -> None:
+    """What stands in books: key, nonce of 96 bits (NIST SP 800-38D, 5.2.1.1), what is sealed, tag of 128 bits."""
+    keys = {1: b"a" * 32, 3: b"k" * 32}
+    nonce, context = bytes(range(12)), "webhook_endpoints/1"
+    body = nonce + AESGCM(b"k" * 32).encrypt(nonce, b"whsec_x", context.encode())
+    sealer = Sealer(keys, b"i" * 32)
+    assert sealer.open(f"3:{base64.b64encode(body).decode()}", context) == "whsec_x"
+    number, _, sealed = sealer.seal("whsec_x", context).partition(":")
+    assert (number, len(base64.b64decode(sealed))) == ("3", 12 + len("whsec_x") + 16)
+    # printf 'users/email\0eva@park.example' | openssl dgst -sha256 -mac HMAC -macopt key:iii... -binary,
+    # in base64url
+    assert (
+        sealer.index("eva@park.example", "users/email")
+        == "b1:aaCtTFeAn0pA6DA55pgkqW6dn7ICUUGoEXGY9ecPWCI"
+    )
 
 
 def test_a_key_is_changed_by_another_line(tmp_path: Path) -> None:

@@ -78,9 +78,13 @@ def test_halves(quantity: int, price: int, cents: int) -> None:
         ({"seq": 0}, "its number does not fit 64 bits"),
         ({"seq": 2**64}, "its number does not fit 64 bits"),
         ({"quantity_milli": -1}, "the quantity does not fit 48 bits"),
-        ({"quantity_milli": QUANTITY_MAX + 1}, "the quantity does not fit 48 bits"),
-        ({"price_e4": PRICE_MAX + 1}, "price or total do not fit"),
-        ({"price_e4": -PRICE_MAX - 1}, "price or total do not fit"),
+        ({"quantity_milli": 2**48}, "the quantity does not fit 48 bits"),
+        ({"price_e4": 2**47}, "price or total do not fit"),
+        ({"price_e4": -(2**47)}, "price or total do not fit"),
+        (
+            {"quantity_milli": 2**40, "price_e4": 3125 * 2**28},
+            "price or total do not fit",
+        ),  # 2^63 cents
         ({"quantity_milli": QUANTITY_MAX, "price_e4": PRICE_MAX}, "price or total do not fit"),
         ({"buyer": B}, "buyer and seller are the same account"),
     ],
@@ -89,6 +93,14 @@ def test_what_does_not_fit(change: dict[str, int], said: str) -> None:
     values = {"seq": 9, "buyer": A, "seller": B, "quantity_milli": 1, "price_e4": 1, **change}
     with pytest.raises(ValueError, match=said):
         pack([Trade(**values)])  # type: ignore[arg-type]
+
+
+def test_the_most_that_fits() -> None:
+    """VppSettlement reads u48, i48 and i64, of which a price has no least value."""
+    assert (QUANTITY_MAX, PRICE_MAX) == (281_474_976_710_655, 140_737_488_355_327)
+    for trade in (Trade(1, A, B, 2**48 - 1, 1), Trade(1, A, B, 1, 2**47 - 1)):
+        found = unpack(word(trade, 0, 1))
+        assert (found.quantity_milli, found.price_e4) == (trade.quantity_milli, trade.price_e4)
 
 
 def test_a_position_that_does_not_fit() -> None:

@@ -69,6 +69,9 @@ def test_a_large_batch_fits(park: Park, settlement: Any, count: int, step: int) 
     assert settlement.balanceOf(creditor) == count
     print(f"gas of {count} trades: {most}")
     assert most < GAS_MAX
+    # What batches are planned by (ledger/settlement/netting.py) is no less than what one costs.
+    marks = len({trade.seq >> 8 for trade in trades})
+    assert most < 120_000 + count * 2_000 + 200 * 45_000 + marks * 22_500
 
 
 def test_the_code_fits(settlement: Any) -> None:

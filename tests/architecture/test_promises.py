@@ -1,0 +1,259 @@
+"""Numbers that a page promises are those that the code goes by.
+
+Of most limits a test shows that they bite, wherever they stand: it says ``limit + 1`` of the constant itself. Here they
+stand as the pages say them. Whoever changes one finds the sentence that it breaks, and the other way round.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from fractions import Fraction
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexer import backoff
+from ledger.jobs import catalogue
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+MIB = 1_048_576
+
+PROMISES: list[tuple[str, str, dict[str, Any]]] = [
+    (
+        "access.md",
+        "A password has 12 characters at least, four different ones among them, and 72 bytes at most",
+        {"ledger.identity.passwords:CHARACTERS_MIN": 12, "ledger.identity.passwords:BYTES_MAX": 72},
+    ),
+    (
+        "access.md",
+        "Five attempts in a quarter of an hour from one address under one name, fifty from one address or under one",
+        {
+            "ledger.identity.attempts:PAIR_MAX": 5,
+            "ledger.identity.attempts:WINDOW": 15 * MINUTE,
+            "ledger.identity.attempts:ADDRESS_MAX": 50,
+            "ledger.identity.attempts:NAME_MAX": 50,
+        },
+    ),
+    ("access.md", "A user has 50 sessions at most", {"ledger.identity.sessions:ACTIVE_MAX": 50}),
+    (
+        "access.md",
+        "It lasts 90 days unless told otherwise, 366 at most; a user has 25 at most.",
+        {
+            "ledger.identity.keys:DAYS": 90,
+            "cli.apikey:DAYS": 90,
+            "ledger.identity.keys:DAYS_MAX": 366,
+            "ledger.identity.keys:ACTIVE_MAX": 25,
+        },
+    ),
+    (
+        "access.md",
+        "with `Idempotency-Replayed: true`, for 24 hours",
+        {"ledger.identity.idempotency:KEPT": DAY},
+    ),
+    (
+        "decisions/0035-answers-kept-sealed.md",
+        "may be taken over after a minute",
+        {"ledger.identity.idempotency:TAKEN_OVER": MINUTE},
+    ),
+    (
+        "access.md",
+        "A process answers 200 connections at a time",
+        {"api.connections:CONNECTIONS_MAX": 200},
+    ),
+    ("access.md", "is ended after 30 s", {"api.connections:REQUEST_SECONDS_MAX": 30.0}),
+    ("access.md", "nothing is read for 60 s", {"api.connections:STALL_SECONDS_MAX": 60.0}),
+    ("access.md", '`RateLimit-Policy: "client";q=600;w=60`', {"api.limits:WINDOW_S": 60}),
+    (
+        "access.md",
+        "Bodies have 1 MiB at most, queries 4 KiB, pages 200 rows.",
+        {
+            "api.etag:BODY_BYTES_MAX": MIB,
+            "api.etag:QUERY_BYTES_MAX": 4096,
+            "api.pagination:LIMIT_MAX": 200,
+        },
+    ),
+    ("api.md", "Row groups have 10,000 rows.", {"api.exports.formats:ROW_GROUP": 10_000}),
+    (
+        "api.md",
+        "At most 400 days of all meters together.",
+        {"api.readings.queries:METER_DAYS_MAX": 400},
+    ),
+    ("api.md", "The text, up to 200 characters", {"api.search.schemas:LENGTH_MAX": 200}),
+    (
+        "api.md",
+        "Values before this time, 31 days later at most; a day later without it.",
+        {"api.park.schemas:SPAN_MAX": 31 * DAY, "api.park.queries:DAY": DAY},
+    ),
+    ("api.md", "the first 1,000 trades", {"api.settlements.queries:TRADES_MAX": 1_000}),
+    (
+        "backup.md",
+        "26 hours, and 35 days, are an alarm",
+        {
+            "ledger.backup.overview:AGE_MAX": 26 * HOUR,
+            "ledger.backup.overview:DRILL_AGE_MAX": 35 * DAY,
+        },
+    ),
+    ("backup.md", "in pieces of 1 MiB", {"ledger.backup.stream:PIECE_BYTES": MIB}),
+    (
+        "commands.md",
+        "At most 1,000 rows are shown.",
+        {"ledger.readings.shown.lookup:ROWS_MAX": 1_000},
+    ),
+    (
+        "commands.md",
+        "of a time more than 366 days ahead",
+        {"ledger.settlement.trades:FUTURE": 366 * DAY},
+    ),
+    (
+        "jobs.md",
+        "rests for 10 minutes after a refusal",
+        {"ledger.jobs.work:REFUSED_REST": 10 * MINUTE},
+    ),
+    ("jobs.md", "end within 60 days", {"ledger.sites.validity:SOON": 60 * DAY}),
+    ("jobs.md", "is tried again after 5 minutes", {"ledger.jobs.running:RETRY": 5 * MINUTE}),
+    ("jobs.md", "3 without it", {"ledger.sites.specs:ISSUE_AFTER_DAYS": 3}),
+    ("jobs.md", "sessions that ended 30 days ago", {"ledger.identity.sessions:KEPT": 30 * DAY}),
+    ("meter-files.md", "36 decimals", {"ledger.reductions.numbers:SCALE_MAX": 36}),
+    (
+        "meter-files.md",
+        "is back at its old value or above within 7 days and 1000 readings",
+        {
+            "ledger.reductions.registers:DIP_S": 604_800,
+            "ledger.reductions.registers:DIP_READINGS": 1000,
+        },
+    ),
+    (
+        "meter-files.md",
+        "Registers have at most 24 characters",
+        {"ledger.reductions.registers:TEXT_MAX": 24},
+    ),
+    (
+        "meter-files.md",
+        "a CSV line of more than 1,048,576 characters or a cell of more than 65,536",
+        {
+            "ledger.readings.files.lines:LINE_MAX": 1_048_576,
+            "ledger.readings.files.csvtable:_CELL_MAX": 65_536,
+        },
+    ),
+    (
+        "meter-files.md",
+        "A reading that ends more than a day after the time of the import",
+        {"ledger.readings.imports.importing:_FUTURE_S": 86_400},
+    ),
+    (
+        "meter-files.md",
+        "An outlier lies above 1.2 or below -0.2 times the rated power",
+        {
+            "ledger.reductions.quality:OUTLIER_ABOVE": Fraction("1.2"),
+            "ledger.reductions.quality:OUTLIER_BELOW": Fraction("-0.2"),
+        },
+    ),
+    (
+        "meter-files.md",
+        "read in pieces of 25,000 rows",
+        {"ledger.readings.imports.importing:PIECE_ROWS": 25_000},
+    ),
+    ("mirror.md", "Up to 512 blocks", {"indexer.ranges:RANGE_BLOCKS_MAX": 512}),
+    ("mirror.md", "128 blocks or more follow it", {"indexer.ranges:AHEAD_BLOCKS_MIN": 128}),
+    (
+        "park.md",
+        "Times of what has happened are not more than a day in the future.",
+        {"ledger.park.rules:AHEAD": DAY},
+    ),
+    ("replica.md", "is left in peace for 15 seconds", {"ledger.db.replica:GONE_REST_S": 15.0}),
+    (
+        "settlement.md",
+        "It has at most 1,000 trades and 200 accounts",
+        {
+            "ledger.settlement.netting:TRADES_PER_BATCH_MAX": 1000,
+            "ledger.settlement.netting:ACCOUNTS_PER_BATCH_MAX": 200,
+        },
+    ),
+    (
+        "webhooks.md",
+        "is tried again after 5 s, 30 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h",
+        {
+            "ledger.webhooks.delivering:DELAYS": (
+                *(timedelta(seconds=seconds) for seconds in (5, 30)),
+                *(minutes * MINUTE for minutes in (5, 30)),
+                *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)),
+            )
+        },
+    ),
+    (
+        "webhooks.md",
+        "`Retry-After` makes it later, by an hour at most",
+        {"ledger.webhooks.posting:AFTER_MAX": HOUR},
+    ),
+    (
+        "webhooks.md",
+        "answers 2xx within 10 s (15 s for connection and whole answer",
+        {"ledger.webhooks.posting:TIMEOUT_S": 10.0, "ledger.webhooks.posting:WHOLE_S": 15.0},
+    ),
+    (
+        "webhooks.md",
+        "as long as fewer than eight are slow at a time",
+        {"ledger.webhooks.delivering:AT_ONCE": 8},
+    ),
+    (
+        "webhooks.md",
+        "the former signs as well for 24 h",
+        {"ledger.webhooks.endpoints:FORMER_KEPT": DAY},
+    ),
+]
+
+
+@pytest.mark.parametrize(("page", "sentence", "numbers"), PROMISES)
+def test_what_a_page_promises(page: str, sentence: str, numbers: dict[str, Any]) -> None:
+    assert sentence.casefold() in " ".join((DOCS / page).read_text().split()).casefold()
+    found = {}
+    for place in numbers:
+        module, _, name = place.partition(":")
+        found[place] = getattr(import_module(module), name)
+    assert found == numbers
+
+
+def test_when_a_job_is_due_is_what_its_page_says() -> None:
+    """Times of day are UTC; which minute of an hour an hourly job has is nobody's business."""
+    told = {}
+    for line in (DOCS / "jobs.md").read_text().splitlines():
+        cells = [cell.strip(" `") for cell in line.strip("|").split("|")]
+        if re.fullmatch(r"every .+|each .+|(Sundays, )?\d\d:\d\d", cells[-1]):
+            told[cells[0]] = cells[-1]
+    jobs = (*catalogue.JOBS, *catalogue._BACKUPS, catalogue._LOCAL)
+    assert told == {job.name: due_in_words(job.schedule) for job in jobs}
+
+
+def due_in_words(schedule: str) -> str:
+    """Return a schedule as the page has it: a time between runs, or minute, hour and day of the week of cron."""
+    if schedule == "1m":
+        return "each minute"
+    if schedule.endswith("s"):
+        return f"every {schedule[:-1]} s"
+    minute, hour, day, month, weekday = schedule.split()
+    assert (day, month) == ("*", "*")
+    if hour == "*":
+        return "every hour"
+    return {"*": "", "sun": "Sundays, "}[weekday] + f"{int(hour):02d}:{int(minute):02d}"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "waits"),
+    [
+        (backoff.DOWN, "node-down", (0.5, 15.0)),
+        (backoff.SLOW, "node-slow", (1.0, 30.0)),
+        (backoff.LIMITS, "node-limits", (2.0, 60.0)),
+        (backoff.ODD, "node-answer", (1.0, 30.0)),
+    ],
+)
+def test_how_long_the_mirror_waits_is_what_its_page_says(
+    trouble: backoff.Trouble, code: str, waits: tuple[float, float]
+) -> None:
+    lines = (DOCS / "mirror.md").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"| `{code}` |"))
+    assert "{:g} to {:g} s".format(*waits) in line
+    assert (trouble.first_s, trouble.longest_s) == waits
