@@ -15,6 +15,7 @@ from fastapi.routing import iter_route_contexts
 from api.access import declared
 from ledger.identity import rights
 from ledger.models.users import UserRole
+from tests.support.forms import is_long
 from tests.support.identity import House, new_house
 
 # Somebody without a token; users of the three roles; a user who was disabled, with the token from before; an
@@ -305,7 +306,10 @@ def test_the_verdict_of_every_call(
     if name == ENDS_SESSIONS:
         headers |= {caller: house.sign_in(caller) for caller in WITH_SESSIONS}
     wrong = []
-    for caller, verdict in zip(CALLERS, matrix()[name], strict=True):
+    verdicts = dict(zip(CALLERS, matrix()[name], strict=True))
+    if set(verdicts.values()) == {"."} and not is_long():  # of what is everybody's, a few ask
+        verdicts = {caller: "." for caller in ("anonymous", "viewer", "expired", "users:read")}
+    for caller, verdict in verdicts.items():
         answer = house.client.request(method, path, json=body, headers=headers[caller])
         status = answer.status_code
         found = status if status in (401, 403) else "allowed"

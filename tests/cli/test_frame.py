@@ -24,7 +24,7 @@ from cli.main import COMMANDS, build, first_word
 from ledger.models.blockchain import CreditStatus
 from ledger.models.trading import TradeStatus
 from tests.cli.conftest import TRADES, Ended, Program
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,7 @@ def test_a_stream_that_ends_within_is_no_interruption(truetonne: Program) -> Non
     assert ended.err.strip().startswith("error: internal error: EOFError: lost")
 
 
+@long
 def test_a_module_that_a_full_disk_cut_short_is_named(truetonne: Program) -> None:
     """Python 3.11 leaves such a one behind, and every later run ended with nothing said."""
     kept = truetonne.folder / "compiled"

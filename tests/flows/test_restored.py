@@ -116,7 +116,7 @@ def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool
     again.db.close()
 
 
-@pytest.mark.parametrize("state", ["proposed", "cancelled"])
+@pytest.mark.parametrize("state", rest(["proposed", "cancelled"]))
 def test_a_forgotten_batch_that_is_not_final(both: Park, state: str) -> None:
     both.node.deposit("market", 100_00)
     both.mirror_final()
@@ -272,7 +272,7 @@ def test_trades_that_are_alike_are_settled_as_often_as_they_were_made(both: Park
     assert both.differences() == []
 
 
-@pytest.mark.parametrize("ended", ["cancelled", "failed"])
+@pytest.mark.parametrize("ended", rest(["cancelled", "failed"]))
 def test_a_number_that_a_trade_has_which_was_taken_out(both: Park, ended: str) -> None:
     """Restored books gave it to another trade, which is over: what the chain settled under it gets it back."""
     both.node.deposit("market", 100_00)
@@ -417,7 +417,7 @@ def not_again(park: Park, key: str, tx_hash: str) -> None:
 
 
 @pytest.mark.parametrize("read", rest([False, True]), ids=["mirror behind", "mirror first"])
-@pytest.mark.parametrize("saved", ["before planning", "after planning"])
+@pytest.mark.parametrize("saved", rest(["before planning", "after planning"]))
 def test_a_retirement_with_a_name(both: Park, saved: str, read: bool) -> None:
     """The contract remembers no keys of retirements: a second one would succeed."""
     both.node.issue(1000, 0)

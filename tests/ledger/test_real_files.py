@@ -181,6 +181,7 @@ def test_a_period_over_new_year_is_two_vintages_and_the_carry_ends(real: Databas
     assert new.inputs.carry_in_kg == 0
 
 
+@long
 def test_trap_energy_stored_in_whole_watt_hours_loses_ten_kilograms_a_year() -> None:
     rounded = months_of(
         LHB_FILE,
@@ -200,6 +201,7 @@ def test_trap_energy_stored_in_whole_watt_hours_loses_ten_kilograms_a_year() -> 
     assert years == {2014: 1_075_141, 2015: 1_277_070}
 
 
+@long
 def test_trap_tonnes_floored_for_each_reading_lose_percents_of_a_year(real: Database) -> None:
     # DECIMAL(12,3) tonnes hold whole kilograms: what ten minutes come to is cut 52,434 times.
     with real.read() as session:

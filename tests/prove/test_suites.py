@@ -24,6 +24,7 @@ from scripts.prove import __main__ as prove
 from scripts.prove import shop
 from scripts.prove.mutants import campaign
 from scripts.prove.mutants.operators import Mutant
+from tests.support.forms import long
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 60
@@ -150,6 +151,7 @@ def test_one_suite_of_a_name_works_in_a_folder_at_a_time(tmp_path: Path) -> None
     assert (second.returncode, out) == (0, "begun\n")
 
 
+@long
 def test_an_interrupted_run_of_ha_lets_its_tests_end_their_servers(tmp_path: Path) -> None:
     slow = tmp_path / "test_slow.py"
     slow.write_text(
