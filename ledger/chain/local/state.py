@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
 from ledger.chain.node.wire import HEADER_FIELDS
 from ledger.errors import DependencyDown
@@ -121,7 +121,7 @@ def _hash_of(header: dict[str, Any]) -> str:
         for name in _FIELDS
         if (value := header.get(name)) is not None
     ]
-    return "0x" + keccak(rlp.encode(fields)).hex()
+    return "0x" + keccak256(rlp.encode(fields)).hex()
 
 
 def _replace(state: Path, content: bytes) -> None:
