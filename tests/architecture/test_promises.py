@@ -55,6 +55,11 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         {"ledger.identity.idempotency:KEPT": DAY},
     ),
     (
+        "contracts.md",
+        "A verifier's signature under a claim is good for seven days",
+        {"ledger.issuance.planning:_DEADLINE_SECONDS": 7 * 86_400},
+    ),
+    (
         "decisions/0035-answers-kept-sealed.md",
         "may be taken over after a minute",
         {"ledger.identity.idempotency:TAKEN_OVER": MINUTE},
