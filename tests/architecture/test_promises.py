@@ -25,7 +25,7 @@ MIB = 1_048_576
 PROMISES: list[tuple[str, str, dict[str, Any]]] = [
     (
         "access.md",
-        "A password has 12 characters at least, four different ones among them, and 72 bytes at most",
+        "A password has at least 12 characters, four different ones among them, and at most 72 bytes",
         {"ledger.identity.passwords:CHARACTERS_MIN": 12, "ledger.identity.passwords:BYTES_MAX": 72},
     ),
     (
@@ -191,7 +191,7 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
     ),
     (
         "webhooks.md",
-        "`Retry-After` makes it later, by an hour at most",
+        "`Retry-After` makes a try later, by an hour at most",
         {"ledger.webhooks.posting:AFTER_MAX": HOUR},
     ),
     (
