@@ -488,7 +488,7 @@ def test_a_shelf_takes_as_much_memory_as_it_may(size: int, headers: int) -> None
         names = [(f"header-{place}".encode(), f"{number:030}".encode()) for place in range(headers)]
         return Answer(tuple(names), b"%d" % number * (size // len(str(number))))
 
-    bytes_max = 2**22
+    bytes_max = 2**20
     shelf = Shelf(bytes_max)
     tracemalloc.start()
     try:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -51,10 +52,19 @@ def months_of(
     months: dict[tuple[int, int], Month] = defaultdict(Month)
     lowest, highest = rated_kw * Fraction(-1, 5), rated_kw * Fraction(6, 5)
     hours, place = Fraction(minutes, 60), ZoneInfo(zone)
+
+    @cache
+    def month_at(hour: int) -> Month:
+        local = datetime.fromtimestamp(hour * 3600, UTC).astimezone(place)
+        return months[local.year, local.month]
+
+    @cache
+    def power_of(text: str) -> Fraction:
+        return Fraction(text) * kw_per_unit
+
     for second, texts in slots.items():
-        local = datetime.fromtimestamp(second, UTC).astimezone(place)
-        month = months[local.year, local.month]
-        powers = {Fraction(text) * kw_per_unit for text in texts if text}
+        month = month_at(second // 3600)  # where the clock is whole hours off UTC
+        powers = {power_of(text) for text in texts if text}
         month.conflicts += len(powers) > 1
         if not powers:
             month.empty += 1
