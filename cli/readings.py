@@ -40,7 +40,7 @@ def register(root: typer.Typer) -> None:
 
 
 def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None:
-    """Bring the books to what a site file says, and print what changed; nothing is deleted."""
+    """Bring the books to what a site file says, and print what changed."""
     from cli.books import open_books
     from ledger.sites import apply_site as apply
     from ledger.sites import check_site_file

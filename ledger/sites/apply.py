@@ -1,8 +1,9 @@
 """A site file into the database: what is new is made, what differs is changed, the rest is left.
 
-Nothing is deleted: a device that is taken out of the file keeps its rows. What an issued credit
-rests on cannot be changed: factors are append-only, and a meter that has readings, or that an
-issuance names, keeps its serial and role.
+A device or source that is taken out of the file keeps its rows. What belongs to a device of the file, its
+calibrations, changes of instruments and energy certificates, becomes what the file has of it, also nothing.
+What an issued credit rests on cannot be changed: factors are append-only, and a meter that has readings, or
+that an issuance names, keeps its serial and role.
 """
 
 from __future__ import annotations
