@@ -253,7 +253,7 @@ def test_what_cannot_be_cancelled(both: Park) -> None:
     first, second = (row.id for row in both.rows(VppTradingRecord))
     cancel = cancel_trade
     for reason in ("", "  ", "x" * 1001):
-        with pytest.raises(BadInput, match="names its reason"):
+        with pytest.raises(BadInput, match="needs a reason"):
             both.db.run(lambda session, reason=reason: cancel(session, first, reason))
     with pytest.raises(NotFound, match="there is no trade 99"):
         both.db.run(lambda session: cancel(session, 99, "x"))

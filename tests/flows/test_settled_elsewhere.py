@@ -72,7 +72,7 @@ def test_a_batch_that_the_operator_takes_back(funded: Park) -> None:
             lambda session: plan_cancellation(session, funded.chain, "batch:1", reason)
         )
 
-    with pytest.raises(BadInput, match="names its reason"):
+    with pytest.raises(BadInput, match="needs a reason"):
         plan(" ")
     key = plan("a wrong price")
     assert plan("asked again") == key  # one intent, whoever asks how often
