@@ -179,6 +179,18 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     (
+        "site-file.md",
+        "a divisor of 60, or 120, 180, 240, 360, 480, 720 or 1440",
+        {
+            "ledger.reductions.grids:INTERVALS": (
+                *(1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60),
+                *(120, 180, 240, 360, 480, 720, 1440),
+            )
+        },
+    ),
+    ("site-file.md", "Hours, 1 to 24, after which", {"ledger.reductions.flatlines:STUCK_HOURS": 24}),
+    ("site-file.md", "3 without it", {"ledger.sites.specs:ISSUE_AFTER_DAYS": 3}),
+    (
         "webhooks.md",
         "is tried again after 5 s, 30 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h",
         {
