@@ -55,8 +55,8 @@ def shown(story: Story) -> list[str | Table]:
         _years(story),
         "",
         f"Trades   {settlement['trades_executed']} hourly sales, {settlement['energy_kwh']} kWh, settled in "
-        f"{settlement['batches']} batches; {settlement['money_moved']} {settlement['currency']} (a test currency) moved. "
-        f"Escrow now: {balances}.",
+        f"{settlement['batches']} batches; {settlement['money_moved']} {settlement['currency']} "
+        f"(a test currency) moved. Escrow now: {balances}.",
         f"Retired  {retirement['amount_kg']} kg, serials {retirement['serials']}, retirement "
         f"{retirement['retirement_id']}, on behalf of {retirement['beneficiary']}",
         f"         in transaction {retirement['transaction']}",

@@ -188,7 +188,11 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
             )
         },
     ),
-    ("site-file.md", "Hours, 1 to 24, after which", {"ledger.reductions.flatlines:STUCK_HOURS": 24}),
+    (
+        "site-file.md",
+        "Hours, 1 to 24, after which",
+        {"ledger.reductions.flatlines:STUCK_HOURS": 24},
+    ),
     ("site-file.md", "3 without it", {"ledger.sites.specs:ISSUE_AFTER_DAYS": 3}),
     (
         "webhooks.md",
