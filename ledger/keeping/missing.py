@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
@@ -39,6 +39,9 @@ _PERIOD = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2]))?")
 _NAMED = 3
 """Months that a sentence names; of more it says how many."""
 _MEND = "bring it back from a backup"
+
+
+Ask = Callable[[Sequence[str]], list[bool]]
 
 
 class ArchiveLost(DependencyDown):
@@ -213,13 +216,16 @@ def _empty_months(live: Session, name: str) -> list[Month]:
     seen = _seen(link)
     with _archive(link, seen) as ask:
         # What a run that was killed left on its way: the next one puts it into its months.
-        if f"{name}_{INCOMING}" in seen and ask(f"SELECT 1 FROM {name}_{INCOMING} LIMIT 1"):
+        if f"{name}_{INCOMING}" in seen and ask([f"SELECT 1 FROM {name}_{INCOMING} LIMIT 1"])[0]:
             return []
-        return [
-            month
-            for month in moved
-            if f"{name}_{month.year:04d}" not in seen or not ask(_one_row(name, month, devices))
-        ]
+        gone: list[Month] = []
+        for year, months in groupby(moved, key=lambda month: month.year):  # a statement for each
+            some = list(months)
+            has = [False] * len(some)
+            if f"{name}_{year:04d}" in seen:
+                has = ask([_one_row(name, month, devices) for month in some])
+            gone += [month for month, is_there in zip(some, has, strict=True) if not is_there]
+        return gone
 
 
 def _one_row(name: str, month: Month, devices: Sequence[int]) -> str:
@@ -233,22 +239,28 @@ def _one_row(name: str, month: Month, devices: Sequence[int]) -> str:
 
 
 @contextmanager
-def _archive(link: Connection, seen: set[str]) -> Iterator[Any]:
-    """Yield what asks the archive whether a query finds anything; its tables are named without their schema."""
+def _archive(link: Connection, seen: set[str]) -> Iterator[Ask]:
+    """Yield what asks the archive, at once, which of some queries find anything; tables are named without schema."""
     if link.dialect.name == "mysql":
         schema = link.dialect.identifier_preparer.quote_identifier(_place(link))
 
-        def asked(query: str) -> bool:
-            found = link.exec_driver_sql(query.replace(" FROM ", f" FROM {schema}.", 1))
-            return found.first() is not None
+        def asked(queries: Sequence[str]) -> list[bool]:
+            one = _whether(queries).replace(" FROM ", f" FROM {schema}.")
+            return [bool(found) for found in link.exec_driver_sql(one).one()]
 
         yield asked
         return
     if not seen:
-        yield lambda _query: False
+        yield lambda queries: [False] * len(queries)
         return
     with _opened(link) as archive:
-        yield lambda query: archive.execute(query).fetchone() is not None
+        yield lambda queries: [
+            bool(found) for found in archive.execute(_whether(queries)).fetchone()
+        ]
+
+
+def _whether(queries: Sequence[str]) -> str:
+    return f"SELECT {', '.join(f'EXISTS({query})' for query in queries)}"
 
 
 def _month(text: str) -> Month:
