@@ -14,7 +14,9 @@ from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
 
+from pymysql.constants import ER
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -38,6 +40,7 @@ FORGOTTEN = "archive.forget"
 _PERIOD = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2]))?")
 _NAMED = 3
 """Months that a sentence names; of more it says how many."""
+_DENIED = {ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR}
 _MEND = "bring it back from a backup"
 
 
@@ -150,7 +153,7 @@ def forget(db: Database, period: str, dry_run: bool = False) -> list[str]:
     BadInput
         It is no such period, or the archive has it.
     ArchiveLost
-        The archive's file cannot be read, so that nobody can tell what is missing.
+        The archive cannot be read, or not by this account, so that nobody can tell what is missing.
     """
     if not _PERIOD.fullmatch(period):
         raise BadInput(
@@ -165,6 +168,8 @@ def forget(db: Database, period: str, dry_run: bool = False) -> list[str]:
                 for month in _empty_months(session, table)
                 if str(month).startswith(period)
             ]
+            if gone:
+                _require_sight(session.connection(), table)
             if not dry_run:
                 _note(session, table, gone)
             found += gone
@@ -185,9 +190,28 @@ def forget_all_gone(db: Database) -> None:
         for table in ARCHIVED:
             if _went(session):
                 return
-            _note(session, table, [str(month) for month in _empty_months(session, table)])
+            gone = [str(month) for month in _empty_months(session, table)]
+            if gone:
+                _require_sight(session.connection(), table)
+            _note(session, table, gone)
 
     db.run(work)
+
+
+def _require_sight(link: Connection, name: str) -> None:
+    """Require that the account may read the archive of MariaDB: what it may not see looks as if it were gone."""
+    if link.dialect.name != "mysql":
+        return
+    schema = link.dialect.identifier_preparer.quote_identifier(_place(link))
+    try:
+        link.exec_driver_sql(f"SELECT 1 FROM {schema}.{name}_{INCOMING} LIMIT 1")
+    except DBAPIError as error:
+        if getattr(error.orig, "args", (0,))[0] not in _DENIED:
+            return  # it is not there
+        raise ArchiveLost(
+            f"archive {_place(link)}: this account may not read it, and cannot say what is missing; "
+            "give it the right (`truetonne db grants`), or name another account in database_admin_url"
+        ) from error
 
 
 def _note(session: Session, table: str, months: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database, DatabaseBusy
-from ledger.db.grants import Account
+from ledger.db.grants import Account, archive_of, place_of
 from ledger.errors import BadInput, ProblemFound
 from ledger.keeping.missing import ArchiveLost, forget
 from ledger.keeping.moves import due
@@ -522,6 +522,15 @@ def test_the_account_that_writes_rows_is_told_of_the_one_that_changes_tables(
         database = Database(url.render_as_string(hide_password=False))
         assert moved(database) == ALL_MOVED
         database.close()
+    with made_account(mariadb_server, Account.WRITE, "kept") as url:
+        place = place_of(archive_of("kept"), "*")
+        mariadb_server.execute(f"REVOKE SELECT ON {place} FROM 'test_write'@'%'")
+        database = Database(url.render_as_string(hide_password=False))
+        with pytest.raises(ArchiveLost, match="may not read it, and cannot say what is missing"):
+            forget(database, "2014")  # all of it is there
+        database.close()
+    with pytest.raises(BadInput, match="no month of it is missing"):
+        forget(mariadb_books, "2014")
 
 
 @pytest.mark.mariadb
