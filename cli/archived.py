@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.books import open_books
+from cli.books import open_books, open_changing
 from cli.command import Invocation
 from cli.files import Writable, written_aside
 from cli.output import Table, counted
@@ -72,7 +72,9 @@ def forget(run: Invocation, period: str, dry_run: bool) -> int:
     """Note that a month or a year of the archive is lost, and is not to be asked for again."""
     from ledger.keeping.missing import forget as note
 
-    with open_books(run.settings) as db:
+    with open_changing(
+        run.settings
+    ) as db:  # as who moves it: others may not see all of the archive
         months = note(db, period, dry_run)
     verb = "would be noted" if dry_run else "is noted"
     run.output.result(

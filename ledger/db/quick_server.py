@@ -61,6 +61,9 @@ class QuickServer:
             link.invalidate()
             self._rest()
             return None
+        except BaseException:
+            link.invalidate()  # what is left of its answer is not the next one's
+            raise
         finally:
             link.close()
 

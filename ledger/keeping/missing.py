@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
+from pymysql.constants import ER
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -34,10 +36,15 @@ from ledger.keeping.places import (
 from ledger.models import ArchivedDevice, AuditLog
 
 FORGOTTEN = "archive.forget"
-"""What the audit log calls it when a loss is known; its resource is table and month, or table and year."""
+"""What the audit log calls it when a loss is known; its resource is the table and the month, as that of a move."""
 _PERIOD = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2]))?")
 _NAMED = 3
 """Months that a sentence names; of more it says how many."""
+_DENIED = {ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR}
+_MEND = "bring it back from a backup"
+
+
+Ask = Callable[[Sequence[str]], list[bool]]
 
 
 class ArchiveLost(DependencyDown):
@@ -49,7 +56,7 @@ class ArchiveLost(DependencyDown):
 def lost(live: Session, name: str) -> str:
     """Return what is said when rows of a table went to tables of an archive that are not there, or cannot be read.
 
-    Empty when nothing went there, or all of its years are there.
+    Empty when nothing went there, all of its years are there, or all that went there is known to be lost.
 
     Parameters
     ----------
@@ -61,17 +68,22 @@ def lost(live: Session, name: str) -> str:
     link = live.connection()
     try:
         seen = _seen(link)
-        years = sorted({month.year for month in months_moved(live, name)})
-        gone = [f"{name}_{year:04d}" for year in years if f"{name}_{year:04d}" not in seen]
-        if any(table.startswith(f"{name}_") for table in seen):
-            if not gone:
-                return ""
-            wrong = f"has no {_listed(gone)}, though rows went there"
-        else:
-            wrong = f"has no {name}, though rows went there, or this account may not see it"
-    except sqlite3.Error as error:
-        wrong = f"cannot be read ({error})"
-    return f"archive {_place(link)}: {wrong}; bring it back from a backup, see docs/retention.md"
+    except ArchiveLost as error:
+        return str(error)
+    moves = _moves(live, name)
+    if any(table.startswith(f"{name}_") for table in seen):
+        years = sorted({month.year for month, is_asked_for in moves.items() if is_asked_for})
+        gone = [year for year in years if f"{name}_{year:04d}" not in seen]
+        if not gone:
+            return ""
+        tables = _listed([f"{name}_{year:04d}" for year in gone])
+        return f"archive {_place(link)}: has no {tables}, though rows went there; {_way_on(f'{gone[0]:04d}')}"
+    if moves and not any(moves.values()):
+        return ""
+    return (
+        f"archive {_place(link)}: has no {name}, though rows went there, or this account may not see it; "
+        f"{_MEND}, see docs/retention.md"
+    )
 
 
 def months_gone(live: Session, name: str) -> str:
@@ -81,13 +93,16 @@ def months_gone(live: Session, name: str) -> str:
     """
     if not _went(live):
         return ""
-    gone = _empty_months(live, name)
+    try:
+        gone = _empty_months(live, name)
+    except ArchiveLost as error:
+        return str(error)
     if not gone:
         return ""
     said = _listed([str(month) for month in gone])
     return (
         f"archive {_place(live.connection())}: has no row of {name} of {said}, though rows went there; "
-        "is it older than the books? bring it back from a backup, see docs/retention.md"
+        f"is it older than the books? {_way_on(str(gone[0]))}"
     )
 
 
@@ -106,6 +121,11 @@ def require_archive(live: Session, name: str) -> None:
 
 def months_moved(live: Session, table: str) -> set[Month]:
     """Return the months whose rows went to the archive, without those that were said to be lost since."""
+    return {month for month, is_asked_for in _moves(live, table).items() if is_asked_for}
+
+
+def _moves(live: Session, table: str) -> dict[Month, bool]:
+    """Return the months whose rows went to the archive, and of each whether it is asked for: not known to be lost."""
     entries = select(AuditLog.action, AuditLog.resource, func.max(AuditLog.id)).where(
         AuditLog.action.in_((ACTION, FORGOTTEN)), AuditLog.resource.startswith(f"{table}/")
     )
@@ -115,11 +135,7 @@ def months_moved(live: Session, table: str) -> set[Month]:
     ):
         last[action][resource.partition("/")[2]] = number
     forgotten = last[FORGOTTEN]
-    return {
-        _month(text)
-        for text, number in last[ACTION].items()
-        if number > max(forgotten.get(text, 0), forgotten.get(text[:4], 0))
-    }
+    return {_month(text): number > forgotten.get(text, 0) for text, number in last[ACTION].items()}
 
 
 def forget(db: Database, period: str, dry_run: bool = False) -> list[str]:
@@ -136,6 +152,8 @@ def forget(db: Database, period: str, dry_run: bool = False) -> list[str]:
     ------
     BadInput
         It is no such period, or the archive has it.
+    ArchiveLost
+        The archive cannot be read, or not by this account, so that nobody can tell what is missing.
     """
     if not _PERIOD.fullmatch(period):
         raise BadInput(
@@ -150,8 +168,10 @@ def forget(db: Database, period: str, dry_run: bool = False) -> list[str]:
                 for month in _empty_months(session, table)
                 if str(month).startswith(period)
             ]
-            if gone and not dry_run:
-                audit.record(session, FORGOTTEN, f"{table}/{period}", {}, {"months": gone})
+            if gone:
+                _require_sight(session.connection(), table)
+            if not dry_run:
+                _note(session, table, gone)
             found += gone
         return found
 
@@ -170,11 +190,34 @@ def forget_all_gone(db: Database) -> None:
         for table in ARCHIVED:
             if _went(session):
                 return
-            gone = {month.year for month in _empty_months(session, table)}
-            for year in sorted(gone):
-                audit.record(session, FORGOTTEN, f"{table}/{year:04d}", {}, {"months": "all"})
+            gone = [str(month) for month in _empty_months(session, table)]
+            if gone:
+                _require_sight(session.connection(), table)
+            _note(session, table, gone)
 
     db.run(work)
+
+
+def _require_sight(link: Connection, name: str) -> None:
+    """Require that the account may read the archive of MariaDB: what it may not see looks as if it were gone."""
+    if link.dialect.name != "mysql":
+        return
+    schema = link.dialect.identifier_preparer.quote_identifier(_place(link))
+    try:
+        link.exec_driver_sql(f"SELECT 1 FROM {schema}.{name}_{INCOMING} LIMIT 1")
+    except DBAPIError as error:
+        if getattr(error.orig, "args", (0,))[0] not in _DENIED:
+            return  # it is not there
+        raise ArchiveLost(
+            f"archive {_place(link)}: this account may not read it, and cannot say what is missing; "
+            "give it the right (`truetonne db grants`), or name another account in database_admin_url"
+        ) from error
+
+
+def _note(session: Session, table: str, months: Sequence[str]) -> None:
+    """Note that months are lost: each by itself, since the others of its year are there and may be missed later."""
+    for month in months:
+        audit.record(session, FORGOTTEN, f"{table}/{month}", {}, {"lost": True})
 
 
 def _went(live: Session) -> bool:
@@ -197,13 +240,16 @@ def _empty_months(live: Session, name: str) -> list[Month]:
     seen = _seen(link)
     with _archive(link, seen) as ask:
         # What a run that was killed left on its way: the next one puts it into its months.
-        if f"{name}_{INCOMING}" in seen and ask(f"SELECT 1 FROM {name}_{INCOMING} LIMIT 1"):
+        if f"{name}_{INCOMING}" in seen and ask([f"SELECT 1 FROM {name}_{INCOMING} LIMIT 1"])[0]:
             return []
-        return [
-            month
-            for month in moved
-            if f"{name}_{month.year:04d}" not in seen or not ask(_one_row(name, month, devices))
-        ]
+        gone: list[Month] = []
+        for year, months in groupby(moved, key=lambda month: month.year):  # a statement for each
+            some = list(months)
+            has = [False] * len(some)
+            if f"{name}_{year:04d}" in seen:
+                has = ask([_one_row(name, month, devices) for month in some])
+            gone += [month for month, is_there in zip(some, has, strict=True) if not is_there]
+        return gone
 
 
 def _one_row(name: str, month: Month, devices: Sequence[int]) -> str:
@@ -217,22 +263,28 @@ def _one_row(name: str, month: Month, devices: Sequence[int]) -> str:
 
 
 @contextmanager
-def _archive(link: Connection, seen: set[str]) -> Iterator[Any]:
-    """Yield what asks the archive whether a query finds anything; its tables are named without their schema."""
+def _archive(link: Connection, seen: set[str]) -> Iterator[Ask]:
+    """Yield what asks the archive, at once, which of some queries find anything; tables are named without schema."""
     if link.dialect.name == "mysql":
         schema = link.dialect.identifier_preparer.quote_identifier(_place(link))
 
-        def asked(query: str) -> bool:
-            found = link.exec_driver_sql(query.replace(" FROM ", f" FROM {schema}.", 1))
-            return found.first() is not None
+        def asked(queries: Sequence[str]) -> list[bool]:
+            one = _whether(queries).replace(" FROM ", f" FROM {schema}.")
+            return [bool(found) for found in link.exec_driver_sql(one).one()]
 
         yield asked
         return
     if not seen:
-        yield lambda _query: False
+        yield lambda queries: [False] * len(queries)
         return
-    with closing(_opened(link)) as archive:
-        yield lambda query: archive.execute(query).fetchone() is not None
+    with _opened(link) as archive:
+        yield lambda queries: [
+            bool(found) for found in archive.execute(_whether(queries)).fetchone()
+        ]
+
+
+def _whether(queries: Sequence[str]) -> str:
+    return f"SELECT {', '.join(f'EXISTS({query})' for query in queries)}"
 
 
 def _month(text: str) -> Month:
@@ -244,6 +296,14 @@ def _listed(names: Sequence[str]) -> str:
     """Return the first names of some, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _way_on(period: str) -> str:
+    """Return what to do where a period is missing."""
+    return (
+        f"{_MEND}, or, where there is no copy, tell by `truetonne db partitions archive --forget {period}` "
+        "that you know (docs/retention.md)"
+    )
 
 
 def _place(link: Connection) -> str:
@@ -259,11 +319,23 @@ def _seen(link: Connection) -> set[str]:
         return {str(name) for (name,) in rows}
     if not Path(_place(link)).exists():
         return set()
-    with closing(_opened(link)) as archive:
+    with _opened(link) as archive:
         return {str(name) for (name,) in archive.execute(NAMES_SQL)}
 
 
-def _opened(link: Connection) -> sqlite3.Connection:
-    """Return the archive's file, to read alone."""
+@contextmanager
+def _opened(link: Connection) -> Iterator[sqlite3.Connection]:
+    """Yield the archive's file, to read alone.
+
+    Raises
+    ------
+    ArchiveLost
+        It cannot be read.
+    """
     file = Path(_place(link))
-    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as archive:
+            yield archive
+    except sqlite3.Error as error:
+        said = f"archive {file}: cannot be read ({error}); {_MEND}, see docs/retention.md"
+        raise ArchiveLost(said) from error

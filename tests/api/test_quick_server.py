@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pymysql.connections import MySQLResult
 from sqlalchemy import event, text, update
 
 from api.app import create_app
@@ -198,6 +199,21 @@ def test_a_statement_that_does_not_end_is_given_up(
     monkeypatch.setattr(server, "_rests_until_s", 0.0)
     assert server.try_one("SELECT ?", (1,)) == [(1,)]
     assert server.try_one("SELECT * FROM nothing_of_that_name", ()) is None
+
+
+def test_what_was_not_read_of_an_answer_is_not_the_next_one(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(url)
+    server = database.quick_server
+    assert server is not None
+    assert server.try_one("SELECT 4", ()) == [(4,)]
+    with monkeypatch.context() as patched:
+        patched.setattr(MySQLResult, "_read_row_from_packet", lambda *_: int("no number"))
+        with pytest.raises(ValueError, match="no number"):
+            server.try_one("SELECT 1 UNION SELECT 2", ())
+    assert server.try_one("SELECT 5", ()) == [(5,)]
+    database.close()
 
 
 def test_who_finds_no_connection_free_goes_the_ordinary_way(

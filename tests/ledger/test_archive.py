@@ -1,5 +1,6 @@
 """Real-time data go to the archive: nothing is lost and nothing doubled, whoever is killed whenever."""
 
+import re
 import shutil
 import signal
 import threading
@@ -15,7 +16,7 @@ from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database, DatabaseBusy
-from ledger.db.grants import Account
+from ledger.db.grants import Account, archive_of, place_of
 from ledger.errors import BadInput, ProblemFound
 from ledger.keeping.missing import ArchiveLost, forget
 from ledger.keeping.moves import due
@@ -174,6 +175,7 @@ def test_a_year_or_a_month_that_is_gone_is_said(books: Database) -> None:
         with books.read() as session:
             (alarm,) = alarms(session)
         assert f"{gone}, though rows went there" in alarm.replace("no row of device_data of ", "")
+        assert f"`truetonne db partitions archive --forget {gone.rpartition('_')[2]}`" in alarm
     for act in (everything, lambda db: count_between(db, "device_data", *EVER), moved):
         with pytest.raises(ArchiveLost, match="has no device_data_2014, though rows went there"):
             act(books)
@@ -181,7 +183,7 @@ def test_a_year_or_a_month_that_is_gone_is_said(books: Database) -> None:
         forget(books, "2013")
     assert forget(books, "2014", dry_run=True) == ["2014-07"]
     assert forget(books, "2014") == ["2014-07"]
-    assert forget(books, "2015-02") == ["2015-02"]
+    assert forget(books, "2015") == ["2015-02"]
     with books.read() as session:
         assert alarms(session) == []
     assert len(everything(books)) == len(OLD) - 4
@@ -191,6 +193,11 @@ def test_a_year_or_a_month_that_is_gone_is_said(books: Database) -> None:
     assert moved(books) == {"2014-07": 1}
     with books.read() as session:
         assert alarms(session) == []
+    with archive_link(books) as (link, schema):
+        link.exec_driver_sql(f"DELETE FROM {schema}device_data_2015")
+    with books.read() as session:
+        (alarm,) = alarms(session)  # what was there when a year was forgotten is missed as before
+    assert "no row of device_data of 2015-01, though" in alarm
     drop_archive(books)
     with books.write() as session:
         session.execute(delete(ArchivedDevice))  # that all of it is gone is known
@@ -200,13 +207,43 @@ def test_a_year_or_a_month_that_is_gone_is_said(books: Database) -> None:
         assert alarms(session) == []
 
 
+def test_an_archive_all_of_which_is_known_to_be_lost_is_not_asked_for(sqlite_db: Database) -> None:
+    device = add_device(sqlite_db)
+    put(sqlite_db, device, OLD + NEW)
+    moved(sqlite_db)
+    drop_archive(sqlite_db)
+    for year in ("2014", "2015"):
+        forget(sqlite_db, year)
+        with pytest.raises(ArchiveLost):
+            everything(sqlite_db)
+    forget(sqlite_db, str(YEAR))
+    with sqlite_db.read() as session:
+        assert alarms(session) == []
+    assert len(everything(sqlite_db)) == len(NEW)
+    put(sqlite_db, device, OLD[:1])
+    assert moved(sqlite_db) == {"2014-07": 1}
+    assert len(everything(sqlite_db)) == 1 + len(NEW)
+
+
 def test_an_archive_that_is_damaged_is_an_alarm(sqlite_db: Database) -> None:
     put(sqlite_db, add_device(sqlite_db), OLD)
     moved(sqlite_db)
-    archive_file(sqlite_db).write_bytes(b"no database")
-    with sqlite_db.read() as session:
+    file = archive_file(sqlite_db)
+    with file.open("r+b") as half:  # all but the first page, which has the names of its tables
+        half.seek(4096)
+        half.write(b"\x55" * (file.stat().st_size - 4096))
+    _require_unreadable(sqlite_db, "database disk image is malformed")
+    file.write_bytes(b"no database")
+    _require_unreadable(sqlite_db, "file is not a database")
+
+
+def _require_unreadable(db: Database, why: str) -> None:
+    said = f"archive {archive_file(db)}: cannot be read ({why}); "
+    with db.read() as session:
         (alarm,) = alarms(session)
-    assert f"{archive_file(sqlite_db)}: cannot be read (file is not a database); " in alarm
+    assert said in alarm
+    with pytest.raises(ArchiveLost, match=re.escape(said)):
+        forget(db, "2014")
 
 
 def test_late_values_of_an_archived_month_follow_it(books: Database) -> None:
@@ -485,6 +522,15 @@ def test_the_account_that_writes_rows_is_told_of_the_one_that_changes_tables(
         database = Database(url.render_as_string(hide_password=False))
         assert moved(database) == ALL_MOVED
         database.close()
+    with made_account(mariadb_server, Account.WRITE, "kept") as url:
+        place = place_of(archive_of("kept"), "*")
+        mariadb_server.execute(f"REVOKE SELECT ON {place} FROM 'test_write'@'%'")
+        database = Database(url.render_as_string(hide_password=False))
+        with pytest.raises(ArchiveLost, match="may not read it, and cannot say what is missing"):
+            forget(database, "2014")  # all of it is there
+        database.close()
+    with pytest.raises(BadInput, match="no month of it is missing"):
+        forget(mariadb_books, "2014")
 
 
 @pytest.mark.mariadb

@@ -101,6 +101,7 @@ def test_the_chain_goes_on_where_it_ended(settings: Settings) -> None:
     assert published_url(settings) == ""
     with node_for(settings) as url:
         assert height(url) == 7
+    assert not list(settings.home.glob("*.db"))  # of books that are not there none are made
 
 
 def test_a_node_of_the_settings_is_left_alone(settings: Settings) -> None:
