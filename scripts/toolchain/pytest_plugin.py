@@ -1,9 +1,11 @@
-"""Keeps Brownie's pytest plugin out of ordinary sessions.
+"""Keeps Brownie's pytest plugin out of ordinary sessions, and their temporary files in memory.
 
 Brownie registers a pytest plugin that compiles the project at the start of *every* session, starts
 a node on port 8545, and takes over and resets a chain that already listens there. Only ``brownie
 test`` wants that; there the node gets a free port instead. The plain sessions load Brownie in
 ``tests/contracts/conftest.py``, when its tests are collected.
+
+Tests commit to databases thousands of times, and wait for the disk each time, for files that are gone a moment later.
 
 Loaded by ``addopts = "-p scripts.toolchain.pytest_plugin"``, before the installed plugins are.
 """
@@ -11,6 +13,7 @@ Loaded by ``addopts = "-p scripts.toolchain.pytest_plugin"``, before the install
 import os
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -19,6 +22,9 @@ import pytest
 from scripts.toolchain.brownie_home import free_port
 
 BROWNIE_PLUGIN = "pytest-brownie"
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 12 * 2**30
+"""So much memory is free before temporary files lie there: a whole session has up to 4 GB of them."""
 _BROWNIE_TEST = "TRUETONNE_BROWNIE_TEST"  # inherited by the workers of pytest-xdist
 
 
@@ -27,6 +33,29 @@ def is_brownie_test() -> bool:
     if Path(sys.argv[0]).stem == "brownie" and "test" in sys.argv[1:2]:
         os.environ[_BROWNIE_TEST] = "1"
     return _BROWNIE_TEST in os.environ
+
+
+def has_room(memory: Path = MEMORY, meminfo: Path = Path("/proc/meminfo")) -> bool:
+    """Return whether programs can run in a file system in memory, and there is room for the files of a session."""
+    try:
+        found = os.statvfs(memory)
+        (free_kb,) = (
+            int(line.split()[1])
+            for line in meminfo.read_text().splitlines()
+            if line.startswith("MemAvailable:")
+        )
+    except (OSError, ValueError):
+        return False
+    room = min(found.f_bavail * found.f_frsize, free_kb * 1024)
+    return room >= ROOM_BYTES and not found.f_flag & os.ST_NOEXEC and os.access(memory, os.W_OK)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Put temporary files into memory, unless ``TMPDIR`` says where; workers and programs inherit it."""
+    if "TMPDIR" not in os.environ and has_room():
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # asked for again
 
 
 def pytest_plugin_registered(manager: pytest.PytestPluginManager) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,9 +10,12 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+
+from scripts.toolchain import pytest_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_LOCKS = [
@@ -160,3 +164,34 @@ def test_brownies_plugin_is_blocked_in_ordinary_sessions(tmp_path: Path) -> None
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "blocks", "flags", "room"),
+    [
+        (13, 13 * 2**18, 0, True),
+        (13, 11 * 2**18, 0, False),
+        (11, 13 * 2**18, 0, False),
+        (13, 13 * 2**18, os.ST_NOEXEC, False),
+        (None, 13 * 2**18, 0, False),
+    ],
+    ids=["room", "small file system", "little memory", "no programs", "nothing known"],
+)
+def test_files_of_tests_lie_in_memory_where_there_is_room(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    free_gib: int | None,
+    blocks: int,
+    flags: int,
+    room: bool,
+) -> None:
+    meminfo = tmp_path / "meminfo"
+    said = "" if free_gib is None else f"MemAvailable:   {free_gib * 2**20} kB\n"
+    meminfo.write_text(f"MemTotal:       99999999 kB\n{said}")
+    found = SimpleNamespace(f_bavail=blocks, f_frsize=4096, f_flag=flags)
+    monkeypatch.setattr(pytest_plugin.os, "statvfs", lambda _: found)
+    assert pytest_plugin.has_room(tmp_path, meminfo) is room
+
+
+def test_without_a_file_system_in_memory_there_is_no_room(tmp_path: Path) -> None:
+    assert not pytest_plugin.has_room(tmp_path / "shm")

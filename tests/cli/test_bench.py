@@ -64,6 +64,7 @@ def results_of(
     return results
 
 
+@long
 def test_gas(truetonne: Program) -> None:
     results = results_of(truetonne("bench", "gas", "--json"), limits=("EIP-",))
     assert set(results) >= NAMES

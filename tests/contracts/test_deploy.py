@@ -35,7 +35,7 @@ from scripts.deploy_plan import check_network, make_plan
 from scripts.toolchain.brownie_home import ROOT
 from tests.contracts.deploying import post, request, request_checksum, running_node
 from tests.contracts.park import LIBRARIES, private_key
-from tests.support.forms import times
+from tests.support.forms import long, times
 
 CLASS = "internal-CCER-01-002-V01"
 ANVIL_ROLES = ("admin", "registrar", "issuer", "verifier", "owner")
@@ -635,6 +635,7 @@ def test_roles_change_hands(deployed: dict[str, str]) -> None:
     assert ended.stderr.startswith("grant_roles: no role 'DEFAULT_ADMIN_ROLE'")
 
 
+@long
 def test_roles_are_changed_on_the_chain_of_the_file(
     deployed: dict[str, str], tmp_path: Path
 ) -> None:

@@ -172,6 +172,7 @@ def test_the_next_step_that_is_printed_works(home: Path, first: dict[str, Any]) 
     assert ended.returncode == 0, ended.stderr
 
 
+@long
 def test_money_goes_into_the_escrow_and_out_again(home: Path, first: dict[str, Any]) -> None:
     before = first["settlement"]["balances"]["lhb-vpp"]
     paid = truetonne(home, "settle", "deposit", "lhb-vpp", "10.50", "--mint", "--json")

@@ -29,6 +29,7 @@ from ledger.park import configuration
 from ledger.park.configuration import ValueType
 from ledger.sealing import Sealer, load_sealer
 from tests.support.forked import FORKED, killed_at_fsync
+from tests.support.forms import long
 from tests.support.full import full_disk
 
 HASH = "$2b$04$" + "x" * 53
@@ -237,6 +238,7 @@ def test_a_key_is_changed_and_the_old_one_goes(db: Database, key_file: Path) -> 
     assert told == [{"key": 2, "values": 7}]
 
 
+@long
 @pytest.mark.mariadb
 def test_processes_that_are_killed_and_two_at_once_seal_everything_once(
     mariadb_db: Database, key_file: Path
