@@ -16,6 +16,8 @@ from ledger.errors import BadInput
 
 _OF_THE_SYSTEM = (Path("/dev"), Path("/proc"))
 """What stands there leads to something else, and must stay what it is."""
+_IN_MEMORY = Path("/dev/shm")
+"""But for this, where files are files, in memory."""
 
 
 class Writable(Protocol):
@@ -96,7 +98,9 @@ def _replaceable(out: Path) -> bool:
             code="file-unwritable",
         )
     place = Path(os.path.abspath(out))
-    return regular and not any(place.is_relative_to(folder) for folder in _OF_THE_SYSTEM)
+    a_file_there = place.is_relative_to(_IN_MEMORY)
+    of_the_system = any(place.is_relative_to(folder) for folder in _OF_THE_SYSTEM)
+    return regular and (a_file_there or not of_the_system)
 
 
 def _is_stdout(found: os.stat_result) -> bool:

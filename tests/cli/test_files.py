@@ -27,6 +27,14 @@ def test_what_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_a_file_in_memory_is_a_file_too() -> None:
+    """Under /dev as devices are, it was written in its place, and half of it stood where the whole one had."""
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("there are no files in memory here")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        test_what_breaks_off_leaves_what_was_there(Path(folder))
+
+
 def test_a_link_stays_one_and_what_it_names_is_written(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     link = tmp_path / "link"
