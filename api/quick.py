@@ -65,10 +65,8 @@ class QuickAnswers:
             body = credits_.credit(self._context, path[len(_ONE_CREDIT) :])
         elif path.startswith(_ONE_RETIREMENT):
             name = path[len(_ONE_RETIREMENT) :]
-            if retirements.asks_server(self._context, name):
-                body = await run_in_threadpool(
-                    retirements.retirement_of_server, self._context, name
-                )
+            if retirements.is_waited_for(self._context, name):
+                body = await run_in_threadpool(retirements.retirement, self._context, name)
             else:
                 body = retirements.retirement(self._context, name)
         return None if body is None else (body, [])

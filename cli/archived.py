@@ -72,9 +72,8 @@ def forget(run: Invocation, period: str, dry_run: bool) -> int:
     """Note that a month or a year of the archive is lost, and is not to be asked for again."""
     from ledger.keeping.missing import forget as note
 
-    with open_changing(
-        run.settings
-    ) as db:  # as who moves it: others may not see all of the archive
+    # As who moves it: others may not see all of the archive.
+    with open_changing(run.settings) as db:
         months = note(db, period, dry_run)
     verb = "would be noted" if dry_run else "is noted"
     run.output.result(

@@ -25,50 +25,32 @@ _ONE = (
 
 
 def retirement(context: Context, name: str) -> bytes | None:
-    """Return the answer about a retirement by its number, as JSON; None: ask ``queries``. It waits for nobody.
+    """Return the answer about a retirement by its number, as JSON; None: ask ``queries``.
 
     Raises
     ------
     NotFound
         If there is none.
     """
-    quick = context.database.quick
-    if quick is None or not _NUMBER.fullmatch(name):
-        return None
-    return _answer(context, name, quick.try_read(lambda read: read(_ONE, _values(context, name))))
-
-
-def asks_server(context: Context, name: str) -> bool:
-    """Return whether ``retirement_of_server`` may know it: of a number, in a MariaDB that no replica spares."""
     database = context.database
-    there = database.quick_server is not None and database.replica is None
-    return there and _NUMBER.fullmatch(name) is not None
-
-
-def retirement_of_server(context: Context, name: str) -> bytes | None:
-    """As ``retirement``, of MariaDB: it waits for the server.
-
-    Raises
-    ------
-    NotFound
-        If there is none.
-    """
-    quick = context.database.quick_server
-    if quick is None:
+    if not _NUMBER.fullmatch(name):
         return None
-    return _answer(context, name, quick.try_one(_ONE, _values(context, name)))
-
-
-def _values(context: Context, name: str) -> tuple[str, int]:
-    return context.settings.network, int(name)
-
-
-def _answer(context: Context, name: str, found: list[Row] | None) -> bytes | None:
+    values = (context.settings.network, int(name))
+    found = None
+    if database.quick is not None:
+        found = database.quick.try_read(lambda read: read(_ONE, values))
+    elif database.quick_server is not None and database.replica is None:
+        found = database.quick_server.try_one(_ONE, values)
     if not found:
         return None
     if found[0][0] is None:
         raise not_there(name)
     return _document(context, found[0])
+
+
+def is_waited_for(context: Context, name: str) -> bool:
+    """Return whether ``retirement`` waits for a server, in a thread of its own: of a number, and not in SQLite."""
+    return context.database.quick_server is not None and _NUMBER.fullmatch(name) is not None
 
 
 def _document(context: Context, row: Row) -> bytes:

@@ -43,7 +43,6 @@ _NAMED = 3
 _DENIED = {ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR}
 _MEND = "bring it back from a backup"
 
-
 Ask = Callable[[Sequence[str]], list[bool]]
 
 
@@ -202,9 +201,8 @@ def _require_sight(link: Connection, name: str) -> None:
     """Require that the account may read the archive of MariaDB: what it may not see looks as if it were gone."""
     if link.dialect.name != "mysql":
         return
-    schema = link.dialect.identifier_preparer.quote_identifier(_place(link))
     try:
-        link.exec_driver_sql(f"SELECT 1 FROM {schema}.{name}_{INCOMING} LIMIT 1")
+        link.exec_driver_sql(f"SELECT 1 FROM {_stored(link, name)}_{INCOMING} LIMIT 1")
     except DBAPIError as error:
         if getattr(error.orig, "args", (0,))[0] not in _DENIED:
             return  # it is not there
@@ -233,46 +231,42 @@ def _empty_months(live: Session, name: str) -> list[Month]:
     if not moved:
         return []
     link = live.connection()
-    sqlite = (
-        link.dialect.name == "sqlite"
-    )  # whose tables have no partitions, and no rows of unknown devices
-    devices = list(live.scalars(select(ArchivedDevice.device_id))) if sqlite else []
+    # SQLite's tables have no partitions, and no rows of unknown devices.
+    by_device = link.dialect.name == "sqlite"
+    devices = list(live.scalars(select(ArchivedDevice.device_id))) if by_device else []
+    stored = _stored(link, name)
     seen = _seen(link)
     with _archive(link, seen) as ask:
         # What a run that was killed left on its way: the next one puts it into its months.
-        if f"{name}_{INCOMING}" in seen and ask([f"SELECT 1 FROM {name}_{INCOMING} LIMIT 1"])[0]:
+        if f"{name}_{INCOMING}" in seen and ask([f"SELECT 1 FROM {stored}_{INCOMING} LIMIT 1"])[0]:
             return []
         gone: list[Month] = []
         for year, months in groupby(moved, key=lambda month: month.year):  # a statement for each
             some = list(months)
             has = [False] * len(some)
             if f"{name}_{year:04d}" in seen:
-                has = ask([_one_row(name, month, devices) for month in some])
+                time = partitioning_of(name).column
+                has = ask([_one_row(stored, time, month, devices) for month in some])
             gone += [month for month, is_there in zip(some, has, strict=True) if not is_there]
         return gone
 
 
-def _one_row(name: str, month: Month, devices: Sequence[int]) -> str:
+def _one_row(stored: str, time: str, month: Month, devices: Sequence[int]) -> str:
     """Return the SQL that finds a row of a month: by partition, or by the index of devices and times."""
-    time = partitioning_of(name).column
     of = f"device_id IN ({', '.join(map(str, devices))}) AND " if devices else ""
     return (
-        f"SELECT 1 FROM {name}_{month.year:04d} WHERE {of}{time} >= '{month.first}' "
+        f"SELECT 1 FROM {stored}_{month.year:04d} WHERE {of}{time} >= '{month.first}' "
         f"AND {time} < '{month.plus(1).first}' LIMIT 1"
     )
 
 
 @contextmanager
 def _archive(link: Connection, seen: set[str]) -> Iterator[Ask]:
-    """Yield what asks the archive, at once, which of some queries find anything; tables are named without schema."""
+    """Yield what asks the archive, at once, which of some queries find anything."""
     if link.dialect.name == "mysql":
-        schema = link.dialect.identifier_preparer.quote_identifier(_place(link))
-
-        def asked(queries: Sequence[str]) -> list[bool]:
-            one = _whether(queries).replace(" FROM ", f" FROM {schema}.")
-            return [bool(found) for found in link.exec_driver_sql(one).one()]
-
-        yield asked
+        yield lambda queries: [
+            bool(found) for found in link.exec_driver_sql(_whether(queries)).one()
+        ]
         return
     if not seen:
         yield lambda queries: [False] * len(queries)
@@ -310,6 +304,13 @@ def _place(link: Connection) -> str:
     """Return the archive's schema, or the path of its file."""
     own = str(link.engine.url.database)
     return archive_of(own) if link.dialect.name == "mysql" else str(archive_beside(Path(own)))
+
+
+def _stored(link: Connection, name: str) -> str:
+    """Return how SQL names the archive's tables of a live one, without the year."""
+    if link.dialect.name != "mysql":
+        return name
+    return f"{link.dialect.identifier_preparer.quote_identifier(_place(link))}.{name}"
 
 
 def _seen(link: Connection) -> set[str]:

@@ -384,21 +384,25 @@ def test_memory_does_not_grow_with_the_rows(
     assert peaks[1] < 1.3 * peaks[0], peaks  # five times the rows
 
 
-def test_a_file_that_breaks_off_has_no_end(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "ROWS_AT_ONCE", 50)
+def trades_break_off(monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:
+    """Have the third reading of trades fail; return the list that grows with each."""
     query, calls = EXPORTS["trades"].query, []
 
     def fails(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
-            raise RuntimeError("secret insides")
+            raise error
         return query(*arguments)
 
-    monkeypatch.setitem(
-        EXPORTS, "trades", EXPORTS["trades"].__class__("trades", EXPORTS["trades"].parameters, fails, ())
-    )  # fmt: skip
+    monkeypatch.setitem(EXPORTS, "trades", replace(EXPORTS["trades"], query=fails))
+    return calls
+
+
+def test_a_file_that_breaks_off_has_no_end(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "ROWS_AT_ONCE", 50)
+    calls = trades_break_off(monkeypatch, RuntimeError("secret insides"))
     with (
         TestClient(client.app, raise_server_exceptions=True) as strict,
         pytest.raises(RuntimeError),
@@ -415,15 +419,7 @@ def test_a_database_that_goes_away_in_a_file_is_no_defect(
 ) -> None:
     """The connection ends before the file does, and the log has lines, not the insides of the program."""
     monkeypatch.setattr(stream, "ROWS_AT_ONCE", 50)
-    query, calls = EXPORTS["trades"].query, []
-
-    def fails(*arguments: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 3:
-            raise DependencyDown("the server is gone", code="database-down")
-        return query(*arguments)
-
-    monkeypatch.setitem(EXPORTS, "trades", replace(EXPORTS["trades"], query=fails))
+    trades_break_off(monkeypatch, DependencyDown("the server is gone", code="database-down"))
     server = ApiServer(client.app, "127.0.0.1", 0)  # type: ignore[arg-type]
     server.start()
     try:

@@ -11,7 +11,7 @@ import shutil
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from api.app import create_app
 from ledger.identity import keys, passwords
 from ledger.models.users import UserRole
 from tests.support.identity import PASSWORD, House, new_house, open_house, settings_for
+
+WRONG = {"username": "vera", "password": "not the password"}
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +84,14 @@ def test_api1_broken_object_level_authorization(house: House) -> None:
 
 def test_api2_broken_authentication_guessing_ends(house: House) -> None:
     """The sixth attempt is refused, with the right password too; other addresses and names go on."""
-    body = {"username": "vera", "password": "not the password"}
-    codes = [house.client.post("/v1/sessions", json=body).status_code for _ in range(6)]
+    codes = [house.client.post("/v1/sessions", json=WRONG).status_code for _ in range(6)]
     assert codes == [401, 401, 401, 401, 401, 429]
-    right = house.client.post("/v1/sessions", json={**body, "password": PASSWORD})
+    right = house.client.post("/v1/sessions", json={**WRONG, "password": PASSWORD})
     assert (right.status_code, right.json()["code"]) == (429, "too-many-attempts")
     assert 1 <= int(right.headers["Retry-After"]) <= 900
     house.sign_in("otto")
     elsewhere = TestClient(house.app, client=("198.51.100.1", 1))
-    assert elsewhere.post("/v1/sessions", json={**body, "password": PASSWORD}).status_code == 201
+    assert elsewhere.post("/v1/sessions", json={**WRONG, "password": PASSWORD}).status_code == 201
     house.sql(
         "UPDATE sign_in_attempts SET attempted_at = "
         "strftime('%Y-%m-%d %H:%M:%f', 'now', '-16 minutes') || '000'"
@@ -100,37 +101,35 @@ def test_api2_broken_authentication_guessing_ends(house: House) -> None:
     assert "vera" not in names
 
 
+def guessed(house: House, addresses: Sequence[str]) -> list[int]:
+    """Return the statuses of a guess from each address."""
+    clients = (TestClient(house.app, client=(address, 1)) for address in addresses)
+    return [client.post("/v1/sessions", json=WRONG).status_code for client in clients]
+
+
 def test_api2_broken_authentication_guessing_from_everywhere_ends(house: House) -> None:
     """Fifty attempts under one name, each from another address, are the last."""
-    body = {"username": "vera", "password": "not the password"}
-    codes = []
-    for number in range(52):
-        client = TestClient(house.app, client=(f"198.51.100.{number}", 1))
-        codes.append(client.post("/v1/sessions", json=body).status_code)
+    codes = guessed(house, [f"198.51.100.{number}" for number in range(52)])
     assert codes == [401] * 50 + [429] * 2
 
 
 def test_api2_broken_authentication_an_ipv6_home_is_one_address(house: House) -> None:
     """Whoever has one of its addresses has 2^64, and could keep everybody out under any name."""
-    body = {"username": "vera", "password": "not the password"}
-    codes = []
-    for number in range(6):
-        client = TestClient(house.app, client=(f"2001:db8::{number}:1", 1))
-        codes.append(client.post("/v1/sessions", json=body).status_code)
+    codes = guessed(house, [f"2001:db8::{number}:1" for number in range(6)])
     assert codes == [401] * 5 + [429]
     neighbour = TestClient(house.app, client=("2001:db8:0:1::1", 1))
-    right = {**body, "password": PASSWORD}
+    right = {**WRONG, "password": PASSWORD}
     assert neighbour.post("/v1/sessions", json=right).status_code == 201
-    assert client.post("/v1/sessions", json=right).status_code == 429
+    at_home = TestClient(house.app, client=("2001:db8::7:1", 1))
+    assert at_home.post("/v1/sessions", json=right).status_code == 429
 
 
 def test_api2_broken_authentication_many_at_once_gain_nothing(house: House) -> None:
     """An attempt counts before its password is looked at, so ten at once are not ten guesses."""
     from concurrent.futures import ThreadPoolExecutor
 
-    body = {"username": "vera", "password": "not the password"}
     with ThreadPoolExecutor(10) as pool:
-        asked = [pool.submit(house.client.post, "/v1/sessions", json=body) for _ in range(10)]
+        asked = [pool.submit(house.client.post, "/v1/sessions", json=WRONG) for _ in range(10)]
         codes = sorted(future.result(60).status_code for future in asked)
     assert codes == [401] * 5 + [429] * 5
 

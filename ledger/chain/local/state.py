@@ -19,18 +19,7 @@ from typing import Any
 import msgspec
 from tiny_keccak import keccak256
 
-from ledger.chain.node.wire import HEADER_FIELDS
 from ledger.errors import DependencyDown
-
-_FIELDS = tuple(
-    first + "".join(word.capitalize() for word in rest)
-    for first, *rest in (name.split("_") for name in HEADER_FIELDS)
-)
-_QUANTITIES = {
-    *("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas"),
-    *("blobGasUsed", "excessBlobGas"),
-}
-"""Fields of a header that are numbers; the others are bytes."""
 
 
 def place_beside(state: Path) -> Path:
@@ -111,17 +100,10 @@ def _first_of(firsts: list[dict[str, Any]], blocks: list[dict[str, Any]]) -> dic
 
 
 def _hash_of(header: dict[str, Any]) -> str:
-    """Return the hash of a header as Anvil saves it."""
-    import rlp
+    """Return the hash of a header as Anvil saves it, with the names that a node answers by."""
+    from ledger.proofs.encoding import header as encoded  # for a clock that was set back alone
 
-    fields = [
-        int(value, 16).to_bytes((int(value, 16).bit_length() + 7) // 8)
-        if name in _QUANTITIES
-        else bytes.fromhex(value.removeprefix("0x"))
-        for name in _FIELDS
-        if (value := header.get(name)) is not None
-    ]
-    return "0x" + keccak256(rlp.encode(fields)).hex()
+    return "0x" + keccak256(encoded(header)).hex()
 
 
 def _replace(state: Path, content: bytes) -> None:
