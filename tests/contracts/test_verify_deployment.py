@@ -13,7 +13,7 @@ from ledger.errors import BadInput, DependencyDown
 from ledger.settings import load_settings
 from scripts.deploy import Deployer, write
 from scripts.export_abi import export
-from scripts.fresh import fresh_builds
+from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.linking import linked_build
 from scripts.toolchain.brownie_home import ROOT
 from scripts.verify import (
@@ -27,7 +27,7 @@ from scripts.verify import (
 from scripts.verify_roles import role_rows
 from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES
-from tests.support.forms import long
+from tests.support.forms import is_long, long
 
 
 def test_what_was_deployed_is_verified(
@@ -101,8 +101,11 @@ def verified(
 
 
 @pytest.fixture(scope="module")
-def builds() -> dict[str, Any]:
-    return fresh_builds()
+def builds(brownie_project: Any) -> dict[str, Any]:
+    """The sources compiled anew. In the short form what this session compiled: `test_on_a_node_that_runs` compiles anew."""
+    if is_long():
+        return fresh_builds()
+    return {name: linked_build(brownie_project, name) for name in CONTRACTS}
 
 
 def test_artifacts_of_the_package_are_those_of_the_sources(
