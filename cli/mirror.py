@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ from ledger.errors import BadInput, BooksDiffer, TruetonneError
 
 if TYPE_CHECKING:
     from indexer import TickReport
+    from ledger.settings import Settings
 
 DIFFERENCES_SHOWN = 20
 LEASE_S = 10.0
@@ -87,11 +89,15 @@ def register(root: typer.Typer) -> None:
 def run_index(
     run: Invocation, until: Until = None, lease_s: Lease = LEASE_S, poll_s: Poll = POLL_S
 ) -> None:
-    """Read the chain into the books; a second run stands by, and takes over when the first is gone."""
+    """Read the chain into the books; a second run stands by, and takes over when the first is gone.
+
+    A run that shares the local chain's node ends with it: the node that comes next has another address.
+    """
     from indexer import Indexer
 
     target = _target(until)
     totals = Totals()
+    trouble: TruetonneError | None = None
     with opened(run.settings) as at, run.output.progress("mirroring", "blocks") as advance:
         indexer = Indexer(at.db, at.client, at.deployment, run.settings.finality, poll_s)
         last: list[TickReport] = []
@@ -105,9 +111,11 @@ def run_index(
             advance(report.tip, report.head)
 
         if target is None:
-            _follow(indexer, ticked, lease_s)
+            trouble = _follow(run.settings, indexer, ticked, lease_s)
         else:
             indexer.run_until(target, ticked)
+    if trouble is not None:
+        raise trouble
     document: dict[str, Any] = {"network": at.deployment.network, **vars(totals)}
     if last:
         document |= {"head": last[0].head, "block": last[0].tip, "final_block": last[0].final}
@@ -198,11 +206,21 @@ def watched(log: logging.Logger) -> dict[str, Any]:
     }
 
 
-def _follow(indexer: Any, ticked: Any, lease_s: float) -> None:
-    from cli.service import log_to_stderr, stop_on_signal
+def _follow(
+    settings: Settings, indexer: Any, ticked: Any, lease_s: float
+) -> TruetonneError | None:
+    """Mirror until somebody ends it, or the local node is gone; return why in that case."""
+    from cli.service import log_to_stderr, stay, stop_on_signal
 
     log_to_stderr()
-    indexer.follow(stop_on_signal(), ticked, **watched(_log), lease_s=lease_s)
+    stop = stop_on_signal()
+    with ThreadPoolExecutor(1) as beside:
+        watch = beside.submit(stay, settings, stop)
+        try:
+            indexer.follow(stop, ticked, **watched(_log), lease_s=lease_s)
+        finally:
+            stop.set()
+        return watch.result()
 
 
 def _target(until: str | None) -> Any:

@@ -257,6 +257,27 @@ def up(home: Path, first: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[str
         port.close()
 
 
+@pytest.fixture
+def standing_by(up: object, home: Path) -> Iterator[subprocess.Popen[str]]:
+    """``index run`` beside the mirror of ``up``, once it stands by."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "index", "run", "--json"],
+        cwd=ROOT,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert "stands by" in process.stderr.readline()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
 def _children(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -271,7 +292,10 @@ def _alive(pid: int) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 @pytest.mark.parametrize("told", rest([signal.SIGINT, signal.SIGKILL], signal.SIGKILL))
 def test_up_serves_the_same_data_and_orphans_nothing(
-    up: tuple[subprocess.Popen[str], dict[str, str]], home: Path, told: signal.Signals
+    up: tuple[subprocess.Popen[str], dict[str, str]],
+    standing_by: subprocess.Popen[str],
+    home: Path,
+    told: signal.Signals,
 ) -> None:
     process, said = up
     with urllib.request.urlopen(f"{said['api']}/v1/credits?limit=1", timeout=60) as answer:
@@ -297,6 +321,9 @@ def test_up_serves_the_same_data_and_orphans_nothing(
     assert not [pid for pid in nodes if _alive(pid)]
     if told == signal.SIGINT:
         assert process.returncode == 0
+    # A mirror that shared the node does not wait for ever where no node will be again.
+    said_by, _ = standing_by.communicate(timeout=60)
+    assert (standing_by.returncode, json.loads(said_by)["error"]["code"]) == (3, "node-ended")
     # However it ended, the books and the chain are there the next time.
     assert truetonne(home, "reconcile").returncode == 0
 
