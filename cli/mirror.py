@@ -206,9 +206,7 @@ def watched(log: logging.Logger) -> dict[str, Any]:
     }
 
 
-def _follow(
-    settings: Settings, indexer: Any, ticked: Any, lease_s: float
-) -> TruetonneError | None:
+def _follow(settings: Settings, indexer: Any, ticked: Any, lease_s: float) -> TruetonneError | None:
     """Mirror until somebody ends it, or the local node is gone; return why in that case."""
     from cli.service import log_to_stderr, stay, stop_on_signal
 
