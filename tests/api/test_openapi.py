@@ -156,3 +156,29 @@ def test_every_parameter_and_field_is_described(document: dict[str, Any]) -> Non
     for name, schema in document["components"]["schemas"].items():
         for field, item in schema.get("properties", {}).items():
             assert item.get("description") or "$ref" in item, (name, field)
+
+
+def test_a_text_is_as_long_as_the_description_lets_it_be(
+    client: TestClient, document: dict[str, Any]
+) -> None:
+    """Whatever a parameter takes is sought; what is longer than its column is refused by its name."""
+    tried = 0
+    for path, found in document["paths"].items():
+        if "get" not in found or path.endswith("/export") or "security" in found["get"]:
+            continue
+        parameters = found["get"].get("parameters", ())
+        for item in parameters:
+            forms = (item["schema"], *item["schema"].get("anyOf", ()))
+            longest = next((form["maxLength"] for form in forms if "maxLength" in form), None)
+            if longest is None or item["name"] == "cursor":
+                continue
+            for length, statuses in ((longest, (200, 404)), (longest + 1, (422,))):
+                needed = [each for each in parameters if each.get("required")]
+                query = {each["name"]: "x" for each in needed if each["in"] == "query"}
+                query[item["name"]] = "m" * length
+                place = re.sub(r"\{[^}]*\}", query.pop("code", "1"), path)
+                answer = client.get(place, params=query)
+                assert answer.status_code in statuses, (place, query, answer.text)
+            assert [each["name"] for each in answer.json()["errors"]] == [item["name"]]
+            tried += 1
+    assert tried > 20
