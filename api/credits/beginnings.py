@@ -23,7 +23,6 @@ from ledger.models import (
     Site,
 )
 
-
 CALCULATED = 2**62
 """Where the calculation stands: behind every file, also behind one that comes later."""
 

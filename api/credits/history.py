@@ -89,8 +89,7 @@ class _Page:
     def entries(self) -> Iterator[tuple[Place, HistoryEntry]]:
         """Yield the first entries of each kind behind the place."""
         places = (
-            ((0, number, 0), entry)
-            for number, entry in entries_before(self.session, self.batch)
+            ((0, number, 0), entry) for number, entry in entries_before(self.session, self.batch)
         )
         yield from (item for item in places if self._behind(item[0]))
         issued = self._chained("issued", self.batch, self.batch.issued_at, _issued(self.batch))

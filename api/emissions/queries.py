@@ -29,7 +29,6 @@ from ledger.models import CarbonEmission
 from ledger.readings.files.times import legal_day, utc_of, zone
 from ledger.readings.inventory import SCOPE1, SCOPES
 
-
 Place = tuple[int, int, int]
 """Where a row of the list stands: the period, the device, and a number for method and factor.
 

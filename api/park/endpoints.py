@@ -38,7 +38,6 @@ def _place(kind: Kind) -> Any:
     return Path(min_length=1, max_length=length, description="Its code.")
 
 
-
 Number = Annotated[int, Path(ge=1, lt=2**63, description="Row number.")]
 AlertNumber = Annotated[int, Path(ge=1, lt=2**31, description="Row number of the alert.")]
 

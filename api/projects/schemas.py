@@ -13,7 +13,9 @@ from api.texts import BlockParameter, DecimalText, Document, IntegerText, ShortC
 class ProjectParameters(PageParameters):
     """Filters of the list of projects."""
 
-    site: ShortCodeText | None = Field(None, description="Only projects of the site with this code.")
+    site: ShortCodeText | None = Field(
+        None, description="Only projects of the site with this code."
+    )
     methodology: ShortCodeText | None = Field(
         None, description="Only projects under the methodology with this code."
     )
