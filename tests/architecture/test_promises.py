@@ -81,6 +81,35 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
             "api.pagination:LIMIT_MAX": 200,
         },
     ),
+    (
+        "api.md",
+        "Rows of one page, 1 to 200; the default is 50.",
+        {"api.pagination:LIMIT_DEFAULT": 50, "api.pagination:LIMIT_MAX": 200},
+    ),
+    (
+        "api.md",
+        "it is waited for at most a quarter of a second and then not asked for five seconds",
+        {"api.cache.shared:WAIT_S": 0.25, "api.cache.shared:REST_S": 5.0},
+    ),
+    ("api.md", "Four are sent at once", {"api.context:FILES_MAX": 4}),
+    ("api.md", "`credits` names the first 500", {"ledger.naming:PARTS_MAX": 500}),
+    ("api.md", "each with its proof, up to 1,000", {"api.proofs.schemas:READINGS_MAX": 1_000}),
+    (
+        "api.md",
+        "its issuances (the last 500), and what each legal month brought (the last 120)",
+        {"api.sites.months:ISSUANCES_MAX": 500, "api.sites.months:MONTHS_MAX": 120},
+    ),
+    (
+        "api.md",
+        "(the last 60 that have any), and the last 50 settlement batches",
+        {"api.plants.queries:SUMS_MAX": 60, "api.plants.queries:SETTLEMENTS_MAX": 50},
+    ),
+    ("api.md", "(of its last 10,000 values)", {"api.park.newest:LATEST_ROWS_MAX": 10_000}),
+    (
+        "proxy.md",
+        "resting connections to the service for less than 15 s",
+        {"api.server:KEEP_ALIVE_SECONDS": 15},
+    ),
     ("api.md", "Row groups have 10,000 rows.", {"api.exports.formats:ROW_GROUP": 10_000}),
     (
         "api.md",
