@@ -186,7 +186,7 @@ def test_a_text_is_as_long_as_the_description_lets_it_be(
 
 
 def test_how_many_rows_a_page_has(document: dict[str, Any]) -> None:
-    """As api.md says: 50 unless asked for others, 200 at most; a history and the newest values have pages of their own."""
+    """As api.md says: 50 unless asked for others, 200 at most; a history and the newest values have their own."""
     others = {
         "/v1/credits/{credit_id}/history": (1_000, 1_000),
         "/v1/newest-values": (500, 1_000),
