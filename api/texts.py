@@ -84,6 +84,9 @@ Truth = Annotated[bool, Strict()]
 CodeText = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 """A code of ours, as a parameter."""
 
+ShortCodeText = Annotated[str, StringConstraints(min_length=1, max_length=50)]
+"""A code of a site, project or methodology, or a name of a market or network, as a parameter."""
+
 BlockParameter = Annotated[int, Field(ge=0, lt=2**63)]
 """The number of a block, as a parameter."""
 

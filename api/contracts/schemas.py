@@ -8,14 +8,14 @@ from pydantic import Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
-from api.texts import AddressText, CodeText, Document, Time
+from api.texts import AddressText, CodeText, Document, ShortCodeText, Time
 from ledger.models.blockchain import ContractStatus
 
 
 class ContractParameters(PageParameters):
     """Filters of the list of contracts."""
 
-    network: CodeText | None = Field(None, description="Only contracts on this network.")
+    network: ShortCodeText | None = Field(None, description="Only contracts on this network.")
     status: ContractStatus | None = Field(None, description="Only contracts with this status.")
     contract_name: CodeText | None = Field(None, description="Only the contract with this name.")
     contract_address: AddressText | None = Field(

@@ -23,9 +23,15 @@ from ledger.models import (
     Site,
 )
 
+CALCULATED = 2**62
+"""Where the calculation stands: behind every file, also behind one that comes later."""
 
-def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntry]:
-    """Yield the files that brought the readings of a batch's period, and its calculation, oldest first."""
+
+def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, HistoryEntry]]:
+    """Yield the files that brought the readings of a batch's period, and its calculation, oldest first.
+
+    Each comes with a number that places it, and that what is imported later does not change.
+    """
     issuance = issuance_of(session, batch)
     if issuance is None:
         return
@@ -45,10 +51,10 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntr
         select(ImportFile, MeterSource.name, brought.c.readings)
         .join(brought, brought.c.file_id == ImportFile.id)
         .join(MeterSource, MeterSource.id == ImportFile.source_id)
-        .order_by(ImportFile.imported_at, ImportFile.id)
+        .order_by(ImportFile.id)
     )
     for file, source, count in session.execute(files):
-        yield _entry(
+        entry = _entry(
             "readings_imported",
             file.imported_at,
             file=file.file_name,
@@ -56,7 +62,8 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntr
             source=source,
             readings=str(count),
         )
-    yield _calculation(session, batch, issuance)
+        yield file.id, entry
+    yield CALCULATED, _calculation(session, batch, issuance)
 
 
 def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> HistoryEntry:

@@ -33,7 +33,7 @@ from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.naming import find_credit
 
 Place = tuple[int, int, int]
-"""Where an entry stands: 0 and its position for our books; block + 1, log and part of the log on chain."""
+"""Where an entry stands: 0 and the number of its file for our books; block + 1, log and part of the log on chain."""
 
 
 def show_history(
@@ -89,8 +89,7 @@ class _Page:
     def entries(self) -> Iterator[tuple[Place, HistoryEntry]]:
         """Yield the first entries of each kind behind the place."""
         places = (
-            ((0, number, 0), entry)
-            for number, entry in enumerate(entries_before(self.session, self.batch))
+            ((0, number, 0), entry) for number, entry in entries_before(self.session, self.batch)
         )
         yield from (item for item in places if self._behind(item[0]))
         issued = self._chained("issued", self.batch, self.batch.issued_at, _issued(self.batch))

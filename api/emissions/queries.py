@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -27,12 +29,19 @@ from ledger.models import CarbonEmission
 from ledger.readings.files.times import legal_day, utc_of, zone
 from ledger.readings.inventory import SCOPE1, SCOPES
 
+Place = tuple[int, int, int]
+"""Where a row of the list stands: the period, the device, and a number for method and factor.
+
+It is made of nothing but what the row is of. An import of readings writes the rows of the books anew, with other
+numbers, so that none of these may be a part of it.
+"""
+
 
 @dataclass
 class _Group:
     """Rows of one device, method and factor in one period."""
 
-    first_id: int
+    place: Place
     device: str
     method: str
     factors: dict[str, Any]
@@ -54,9 +63,9 @@ def list_emissions(
     """
     site, devices = site_and_devices(session, parameters.site, parameters.device)
     where = zone(site.time_zone)
-    after = parameters.after_key(2)
+    after = parameters.after_key(3)
     days = clipped(parameters.start, parameters.end, _ends(session, devices), where)
-    found: list[tuple[tuple[int, int], EmissionItem]] = []
+    found: list[tuple[Place, EmissionItem]] = []
     newest_first = parameters.order is Order.DESC
     for period in legal_months(days, where, newest_first=newest_first):
         if after is not None and _passed(period, after[0], newest_first):
@@ -84,12 +93,11 @@ def _rows(
     devices: dict[int, str],
     month: LegalPeriod,
     where: ZoneInfo,
-) -> list[tuple[tuple[int, int], EmissionItem]]:
+) -> list[tuple[Place, EmissionItem]]:
     """Return the rows of a month, or of its days, in order; each with what places it."""
     groups: dict[tuple[Any, ...], _Group] = {}
     held = CarbonEmission
     columns = select(  # as rows of the mapper, a month of hours takes several times as long
-        held.id,
         held.device_id,
         held.recorded_at,
         held.calculation_method,
@@ -109,15 +117,24 @@ def _rows(
         if filters.by is EmissionPeriod.MONTH:
             day = day.replace(day=1)
         factors, device = row.factors or {}, devices[row.device_id]
-        key = day, device, row.calculation_method, factors.get("factor"), factors.get("version")
-        group = groups.setdefault(key, _Group(row.id, device, row.calculation_method, factors))
-        group.quantity += Decimal(factors.get(_quantity(row.calculation_method), 0))
+        method = row.calculation_method
+        key = day, device, method, factors.get("factor"), factors.get("version")
+        group = groups.get(key)
+        if group is None:
+            place = day.toordinal(), row.device_id, _number(*key[2:])
+            group = groups[key] = _Group(place, device, method, factors)
+        group.quantity += Decimal(factors.get(_quantity(method), 0))
         group.emissions_t += row.emissions
-    placed = [
-        ((key[0].toordinal(), group.first_id), _item(key[0], group, filters.by))
-        for key, group in groups.items()
-    ]
+    placed = [(group.place, _item(key[0], group, filters.by)) for key, group in groups.items()]
     return sorted(placed, key=lambda item: item[0], reverse=filters.order is Order.DESC)
+
+
+def _number(method: str | None, factor: Any, version: Any) -> int:
+    """Return a number for a method and a factor: methods in the order of ``SCOPES``, factors in any that stays."""
+    known = list(SCOPES)
+    rank = known.index(method) if method in known else len(known)
+    named = hashlib.sha256(json.dumps([method, factor, version]).encode()).digest()
+    return rank << 56 | int.from_bytes(named[:7])
 
 
 def _item(day: date, group: _Group, by: EmissionPeriod) -> EmissionItem:

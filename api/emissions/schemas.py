@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
-from api.texts import CodeText, DecimalText, Document
+from api.texts import CodeText, DecimalText, Document, ShortCodeText
 
 
 class EmissionPeriod(StrEnum):
@@ -32,7 +32,7 @@ class EmissionFilters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    site: CodeText = Field(description="The site with this code.")
+    site: ShortCodeText = Field(description="The site with this code.")
     device: CodeText | None = Field(None, description="Only the device with this code.")
     scope: int | None = Field(None, ge=1, le=2, description="Only this scope, 1 or 2.")
     method: EmissionMethod | None = Field(None, description="Only this method.")

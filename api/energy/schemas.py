@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
-from api.texts import CodeText, DecimalText, Document, Time
+from api.texts import CodeText, DecimalText, Document, ShortCodeText, Time
 from ledger.models.sites import MeterRole
 
 
@@ -26,7 +26,7 @@ class EnergyFilters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    site: CodeText = Field(description="The site with this code.")
+    site: ShortCodeText = Field(description="The site with this code.")
     device: CodeText | None = Field(None, description="Only the device with this code.")
     start: date | None = Field(
         None, alias="from", description="First legal day; that of the first reading without it."

@@ -14,7 +14,6 @@ from api.access import (
     COOKIE,
     Asking,
     check_same_site,
-    drop_cookie,
     keep_cookie,
     lifetime,
     now,
@@ -85,8 +84,7 @@ def sign_in(request: Request, context: ReadContext, form: SentForm) -> Response:
 def sign_out(context: ReadContext, asking: Asking) -> Response:
     """End the session that asks, and have the browser forget what it kept."""
     response = RedirectResponse("/sign-in", status_code=303, headers=PRIVATE)
-    end_session(context, "current", asking, response)
-    drop_cookie(response)
+    end_session(context, "current", asking, response)  # takes the cookie, too
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
 

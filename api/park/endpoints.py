@@ -18,7 +18,6 @@ from api.once import Answer, OneTime, created
 from api.pagination import link_header
 from api.park import newest, queries
 from api.park.schemas import (
-    NAME_MAX,
     SCHEMAS,
     DataParameters,
     Handled,
@@ -26,14 +25,23 @@ from api.park.schemas import (
     NewestPage,
     NewestParameters,
     ValuePage,
+    length_of,
 )
 from ledger.park import KINDS, Kind, handling
 
 router = APIRouter(route_class=JsonRoute, tags=["park"])
 
+
+def _place(kind: Kind) -> Any:
+    """Return how a path names a record of a kind that has a code."""
+    length = length_of(kind.field(kind.code or "").column)
+    return Path(min_length=1, max_length=length, description="Its code.")
+
+
 Number = Annotated[int, Path(ge=1, lt=2**63, description="Row number.")]
 AlertNumber = Annotated[int, Path(ge=1, lt=2**31, description="Row number of the alert.")]
-Code = Annotated[str, Path(min_length=1, max_length=NAME_MAX, description="Its code.")]
+
+Code = Annotated[str, _place(KINDS["devices"])]
 
 _READ = [needs("park:read")]
 _HANDLE = [needs("alerts:write"), Depends(no_query)]
@@ -147,7 +155,8 @@ def _shows(kind: Kind, name: str) -> Callable[..., Any]:
         with context.database.read() as session:
             return queries.show_record(session, kind, str(named[name]))
 
-    return _signed(show_record, **{name: Code if name == "code" else Number})
+    code = Number if kind.code is None else Annotated[str, _place(kind)]
+    return _signed(show_record, **{name: code})
 
 
 def _signed(handler: Callable[..., Any], **named: Any) -> Callable[..., Any]:

@@ -10,12 +10,12 @@ from pydantic import ConfigDict, Field, StringConstraints, create_model, model_v
 
 from api.pagination import Order, PageParameters
 from api.texts import DecimalText, Document, Time, TimeParameter
-from ledger.models.types import Varchar
 from ledger.park import KINDS, Kind
 from ledger.park.fields import Field as Column
 from ledger.park.fields import Sort
 
 NAME_MAX = 200
+"""Characters of a name whose column has no length of its own."""
 SPAN_MAX = timedelta(days=31)
 _CONFIG = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -89,10 +89,15 @@ def _type_of(field: Column) -> Any:
     return found if field.required else found | None
 
 
+def length_of(column: Any) -> int:
+    """Return how many characters a column takes: a longer value is no row's."""
+    return getattr(column.type, "length", None) or NAME_MAX
+
+
 def _asked(field: Column) -> Any:
-    kind = field.column.type
-    length = kind.length if field.refers is None and isinstance(kind, Varchar) else NAME_MAX
-    text = Annotated[str, StringConstraints(min_length=1, max_length=length)]
+    refers = field.refers
+    asked = field.column if refers is None else getattr(refers.model, refers.code)
+    text = Annotated[str, StringConstraints(min_length=1, max_length=length_of(asked))]
     found: Any = field.choices or text
     what = field.what[:1].lower() + field.what[1:]
     return found | None, Field(None, description=f"Only with this: {what}")

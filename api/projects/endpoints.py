@@ -33,7 +33,7 @@ def list_projects(
 )
 def show_project(
     context: ReadContext,
-    code: Annotated[str, Path(description="Code of the project.")],
+    code: Annotated[str, Path(max_length=50, description="Code of the project.")],
     parameters: Annotated[OneProjectParameters, Query()],
 ) -> ProjectAnswer:
     """One project: its credits, its issuances, and what each legal month brought."""

@@ -7,14 +7,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.finality import ChainAnswer, ChainPage
 from api.pagination import PageParameters
 from api.sites.schemas import IssuanceItem, Month
-from api.texts import BlockParameter, CodeText, DecimalText, Document, IntegerText
+from api.texts import BlockParameter, DecimalText, Document, IntegerText, ShortCodeText
 
 
 class ProjectParameters(PageParameters):
     """Filters of the list of projects."""
 
-    site: CodeText | None = Field(None, description="Only projects of the site with this code.")
-    methodology: CodeText | None = Field(
+    site: ShortCodeText | None = Field(
+        None, description="Only projects of the site with this code."
+    )
+    methodology: ShortCodeText | None = Field(
         None, description="Only projects under the methodology with this code."
     )
 

@@ -6,7 +6,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.texts import CodeText, Document, Time
+from api.texts import CodeText, Document, ShortCodeText, Time
 
 
 class QualityParameters(BaseModel):
@@ -14,7 +14,7 @@ class QualityParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    site: CodeText = Field(description="The site with this code.")
+    site: ShortCodeText = Field(description="The site with this code.")
     device: CodeText | None = Field(None, description="The device with this code; all without it.")
     start: date | None = Field(
         None, alias="from", description="First legal day; that of the first reading without it."

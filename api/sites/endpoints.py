@@ -33,7 +33,7 @@ def list_sites(
     summary="Show a site",
 )
 def show_site(
-    context: ReadContext, code: Annotated[str, Path(description="Code of the site.")]
+    context: ReadContext, code: Annotated[str, Path(max_length=50, description="Code of the site.")]
 ) -> SiteAnswer:
     """One site: its devices, and what each legal month brought."""
     with context.reading() as (session, view):

@@ -6,7 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
-from api.texts import CodeText, DecimalText, Document, HashText, IntegerText, Time, TimeParameter
+from api.texts import (
+    CodeText,
+    DecimalText,
+    Document,
+    HashText,
+    IntegerText,
+    ShortCodeText,
+    Time,
+    TimeParameter,
+)
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 
@@ -17,7 +26,7 @@ class TradeFilters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     vpp_code: CodeText | None = Field(None, description="Only trades of the plant with this code.")
-    market: CodeText | None = Field(None, description="Only trades on this market.")
+    market: ShortCodeText | None = Field(None, description="Only trades on this market.")
     trade_type: TradeType | None = Field(None, description="Only trades on this side.")
     status: TradeStatus | None = Field(None, description="Only trades with this status.")
     traded_from: TimeParameter | None = Field(None, description="Only trades from this time on.")

@@ -700,7 +700,7 @@ def test_an_answer_is_kept_for_a_day(house: House, anna: dict[str, str]) -> None
         assert (again.json()["id"] == first["id"]) is same, again.text
 
 
-@pytest.mark.parametrize("key", ["short", "x" * 129, "with space in it ....", "é" * 20])
+@pytest.mark.parametrize("key", ["x" * 15, "x" * 129, "with space in it ....", "é" * 20])
 def test_a_key_that_is_none(house: House, anna: dict[str, str], key: str) -> None:
     headers = {**anna, "Idempotency-Key": key.encode("utf-8")}
     body = {"name": "x", "scopes": ["users:read"]}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import select
 
 from api.credits.history import show_history
+from api.credits.schemas import HistoryParameters
 from api.finality import chain_view
+from api.pagination import Order
 from ledger.db import Database
 from ledger.models import CreditBatch, CreditSite, Issuance
 from ledger.models.credits import BatchStatus
@@ -34,6 +37,33 @@ def test_a_history_begins_with_the_files_and_the_calculation(db: Database, tmp_p
     files = [(item.values["file"], item.values["readings"]) for item in found.items[:2]]
     assert files == [("a.csv", "1"), ("b.csv", "2")]
     assert found.items[0].values["source"] == "scada"
+    assert walked(db, Order.ASC, lambda: None) == [*ALL, "issued"]
+
+    def later() -> None:
+        imported(db, write_csv(tmp_path / "c.csv", [("2014-06-01T00:30:00+02:00", "60")]))
+
+    # What a file that comes between two pages adds is there or not, and shifts nothing.
+    assert walked(db, Order.ASC, later) == [*ALL, "issued"]
+
+
+ALL = ["a.csv", "b.csv", "reductions_computed"]
+
+
+def walked(db: Database, order: Order, before_the_last: Callable[[], None]) -> list[str]:
+    """Return what a walk sees, page by page of one entry; something happens before the last page."""
+    seen: list[str] = []
+    cursor = None
+    while True:
+        asked = HistoryParameters(limit=1, order=order, cursor=cursor)
+        with db.read() as session:
+            view = chain_view(session, "local", "finalized")
+            page = show_history(session, view, str(batch_id_of(1, 1)), asked)
+        seen += [item.values.get("file", item.kind) for item in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return seen
+        if len(seen) == len(ALL):
+            before_the_last()
 
 
 def _batch(issuance: Issuance) -> CreditBatch:

@@ -208,6 +208,30 @@ def test_inventory_and_energy_by_hand(by_hand: TestClient, db: Database) -> None
     assert stored == Decimal("0.000400")
 
 
+def test_a_walk_through_the_inventory_while_readings_come(
+    by_hand: TestClient, db: Database, tmp_path: Path
+) -> None:
+    """What is imported writes the rows of its meter and days anew: no page loses or repeats a device for that."""
+    more = '[[device]]\ncode = "{0}"\ntype = "wind_turbine"\nrated_kw = "100"\nmeter_serial = "serial-{0}"\n'
+    source = '[[source]]\nname = "of {0}"\nkind = "power"\nunit = "kW"\ninterval_minutes = 10\nlabel = "start"\n'
+    columns = 'device = "{0}"\ntime_column = "time"\nvalue_column = "value"\ntime_zone = "offset"\n'
+    apply(db, SITE + (more + 'role = "generation"\n' + source + columns).format("B"))
+    file = write_csv(tmp_path / "b.csv", [("2014-06-01T12:00:00+02:00", "-6")])
+    imported(db, file, source="of B")
+    for hour, order in ((13, "asc"), (14, "desc")):
+        query: dict[str, Any] = {"site": "park", "from": "2014-06-01", "order": order, "limit": 1}
+        seen: list[str] = []
+        for minute in range(5):
+            page = by_hand.get("/v1/emissions", params=query).json()
+            seen += [item["device"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+            late = [(f"2014-06-01T{hour}:{minute}0:00+02:00", "-6")]
+            imported(db, write_csv(tmp_path / "late.csv", late))
+        assert sorted(seen) == ["A", "B"], order
+
+
 def counts(used: int, missing: int, outlier: int) -> dict[str, int]:
     return {
         "expected": 144,

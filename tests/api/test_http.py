@@ -341,3 +341,48 @@ def test_no_other_site_may_read(client: TestClient) -> None:
 def test_links_do_not_follow_a_forged_host(client: TestClient) -> None:
     answer = client.get("/v1/credits?limit=1", headers={"Host": "evil.example"})
     assert "evil" not in answer.headers["Link"]
+
+
+KIND, KEPT = "Content-Type", "Cache-Control"
+HEADERS = {
+    "/v1/credits": {KIND: "application/json", KEPT: "no-cache"},
+    "/v1/nothing": {KIND: "application/problem+json", KEPT: "no-store"},
+    "/v1/users": {
+        KIND: "application/problem+json",
+        KEPT: "no-store",
+        "WWW-Authenticate": 'Bearer realm="truetonne"',
+    },
+    "/v1/credits/export": {
+        KIND: "text/csv; charset=utf-8; header=present",
+        KEPT: "no-store",
+        "Content-Disposition": 'attachment; filename="credits.csv"',
+        "Truetonne-As-Of-Block": "98",
+        "Truetonne-Final-Block": "90",
+    },
+    "/v1/credits/export?format=jsonl": {
+        KIND: "application/jsonl",
+        "Content-Disposition": 'attachment; filename="credits.jsonl"',
+    },
+    "/metrics": {KIND: "text/plain; version=0.0.4; charset=utf-8"},
+    "/credits": {
+        KIND: "text/html; charset=utf-8",
+        KEPT: "no-cache",
+        "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'; object-src 'none'",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Vary": "Accept-Language, Cookie, HX-Request",
+    },
+    "/account": {KEPT: "no-store", "Vary": "Cookie", "Location": "/sign-in?next=%2Faccount"},
+    "/sign-in": {KEPT: "no-store"},
+}
+"""What an answer says of itself, in the words of RFC 9110, 9111, 9457 and 6750, and of the Content Security Policy."""
+
+
+@pytest.mark.parametrize("path", HEADERS)
+def test_what_an_answer_says_of_itself(client: TestClient, path: str) -> None:
+    """In literals: browsers, caches and proxies go by these, and no constant of ours tells them what they mean."""
+    accept = "application/json" if path.startswith("/v1") else "text/html"
+    answer = client.get(path, headers={"Accept": accept}, follow_redirects=False)
+    wanted = {**HEADERS[path], "X-Content-Type-Options": "nosniff"}
+    assert {name: answer.headers.get(name) for name in wanted} == wanted

@@ -292,9 +292,18 @@ def test_a_named_origin_may_read_and_no_other(tmp_path: Path, url: str) -> None:
         assert answer.headers["Access-Control-Allow-Origin"] == origin
         assert "Access-Control-Allow-Credentials" not in answer.headers
         readable = answer.headers["Access-Control-Expose-Headers"].split(", ")
-        assert {"ETag", "Link", "Truetonne-As-Of-Block", "Truetonne-Final-Block"} <= set(readable)
-    asks = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
-    assert client.options("/v1/users", headers=asks).status_code == 200
+        assert set(readable) == {
+            *("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
+            *("Truetonne-As-Of-Block", "Truetonne-Final-Block", "X-Request-Id"),
+        }
+    asks = {"Origin": "https://a.example", "Access-Control-Request-Method": "PATCH"}
+    asks["Access-Control-Request-Headers"] = (
+        "Authorization, Content-Type, Idempotency-Key, If-None-Match"
+    )
+    allowed = client.options("/v1/users", headers=asks)
+    assert allowed.status_code == 200
+    methods = allowed.headers["Access-Control-Allow-Methods"].split(", ")
+    assert methods == ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
     for origin in ("https://evil.example", "http://a.example", "null"):
         answer = client.get("/v1/credits", headers={"Origin": origin})
         assert "Access-Control-Allow-Origin" not in answer.headers

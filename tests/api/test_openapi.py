@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,3 +157,61 @@ def test_every_parameter_and_field_is_described(document: dict[str, Any]) -> Non
     for name, schema in document["components"]["schemas"].items():
         for field, item in schema.get("properties", {}).items():
             assert item.get("description") or "$ref" in item, (name, field)
+
+
+def test_a_text_is_as_long_as_the_description_lets_it_be(
+    client: TestClient, document: dict[str, Any]
+) -> None:
+    """Whatever a parameter takes is sought; what is longer than its column is refused by its name."""
+    tried = 0
+    for path, found in document["paths"].items():
+        if "get" not in found or path.endswith("/export") or "security" in found["get"]:
+            continue
+        parameters = found["get"].get("parameters", ())
+        for item in parameters:
+            forms = (item["schema"], *item["schema"].get("anyOf", ()))
+            longest = next((form["maxLength"] for form in forms if "maxLength" in form), None)
+            if longest is None or item["name"] == "cursor":
+                continue
+            for length, statuses in ((longest, (200, 404)), (longest + 1, (422,))):
+                needed = [each for each in parameters if each.get("required")]
+                query = {each["name"]: "x" for each in needed if each["in"] == "query"}
+                query[item["name"]] = "m" * length
+                place = re.sub(r"\{[^}]*\}", query.pop("code", "1"), path)
+                answer = client.get(place, params=query)
+                assert answer.status_code in statuses, (place, query, answer.text)
+            assert [each["name"] for each in answer.json()["errors"]] == [item["name"]]
+            tried += 1
+    assert tried > 20
+
+
+def test_how_many_rows_a_page_has(document: dict[str, Any]) -> None:
+    """As api.md says: 50 unless asked for others, 200 at most; a history and the newest values have their own."""
+    others = {
+        "/v1/credits/{credit_id}/history": (1_000, 1_000),
+        "/v1/newest-values": (500, 1_000),
+        "/v1/search": (20, 50),
+    }
+    found = {
+        path: (item["schema"]["default"], item["schema"]["maximum"])
+        for path, methods in document["paths"].items()
+        for item in methods.get("get", {}).get("parameters", ())
+        if item["name"] == "limit"
+    }
+    assert len(found) > 40
+    assert found == {path: others.get(path, (50, 200)) for path in found}
+    assert set(others) <= set(found)
+
+
+def test_what_succeeds_has_the_status_of_its_page(document: dict[str, Any]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
+    parts = re.split(r"^### `(POST|PUT|PATCH|DELETE) ([^`]+)`$", page, flags=re.MULTILINE)
+    wrong = []
+    for method, path, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        told = re.search(r"\b(201|204)\b", text.partition("\n### ")[0])
+        responses = document["paths"][path][method.lower()]["responses"]
+        successes = [status for status in responses if status < "300"]
+        if successes != [told[1] if told else "200"]:
+            wrong.append((method, path, successes))
+    assert wrong == []
+    assert len(parts) > 50

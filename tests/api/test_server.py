@@ -314,6 +314,8 @@ def test_all_places_taken_is_a_problem(place: str, monkeypatch: pytest.MonkeyPat
     assert (answer.status, said["code"], said["instance"]) == (503, "server-busy", "/nothing")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["retry-after"] == "5" and len(said["request_id"]) == 32
+    assert answer.headers["connection"] == "close"  # its place is another's
+    assert answer.headers["cache-control"] == "no-store"
     for each in held:
         each.close()
 

@@ -113,6 +113,7 @@ def test_a_person_signs_in_makes_a_key_and_signs_out(house: House) -> None:
 
     held = client.cookies["truetonne_session"]
     out = client.post("/sign-out", data={"csrf": csrf(client)}, follow_redirects=False)
+    assert len(out.headers.get_list("Set-Cookie")) == 1  # of one name, RFC 6265, 4.1.1
     assert (out.status_code, out.headers["location"]) == (303, "/sign-in")
     assert out.headers["clear-site-data"] == '"cache"' and "truetonne_session" not in client.cookies
     client.cookies.set("truetonne_session", held)  # who kept the cookie has nothing in hand

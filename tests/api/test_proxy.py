@@ -1,0 +1,154 @@
+"""The service behind nginx, with the very file that its page ships; left out where no nginx is installed."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from api.connections import REQUEST_SECONDS_MAX
+from api.server import KEEP_ALIVE_SECONDS, ApiServer
+from ledger.identity import passwords
+from tests.support.identity import CHEAP_ROUNDS, open_house, settings_for
+from tests.support.tls import made_certificate
+from tests.support.waiting import until
+
+ONE_DATABASE = "nothing that is asked here is in a database"
+FILE = Path(__file__).resolve().parents[2] / "docs" / "proxy" / "nginx.conf"
+STRANGER = {"X-Forwarded-For": "198.51.100.66", "X-Forwarded-Proto": "http"}
+
+
+def test_what_rests_at_the_proxy_ends_before_the_service_ends_it() -> None:
+    assert "keepalive_timeout 10s;" in FILE.read_text()
+    assert 10 < KEEP_ALIVE_SECONDS < REQUEST_SECONDS_MAX
+
+
+class Proxy:
+    """What a client gets at the proxy."""
+
+    def __init__(self, port: int, certificate: Path) -> None:
+        self._port = port
+        self._trust = ssl.create_default_context(cafile=str(certificate))
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[HTTPResponse, bytes]:
+        link = http.client.HTTPSConnection(
+            "127.0.0.1", self._port, context=self._trust, source_address=("127.0.0.9", 0)
+        )
+        given = {**STRANGER, "Content-Type": "application/json"}
+        link.request(method, path, body, given)
+        answer = link.getresponse()
+        text = answer.read()
+        link.close()
+        return answer, text
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as link:
+        return link.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Proxy]:
+    program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip("nginx is not installed (Debian: apt-get install nginx)")
+    folder = tmp_path_factory.mktemp("nginx")
+    books = folder / "books.db"
+    shutil.copyfile(sqlite_template, books)
+    more = {"trusted_proxies": "127.0.0.1", "rate_limit": "600"}
+    cheap = pytest.MonkeyPatch()
+    cheap.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    house = open_house(settings_for(folder, f"sqlite:///{books}", **more))
+    server = ApiServer(house.app, "127.0.0.1", 0)
+    server.start()
+    port = free_port()
+    chain, key = made_certificate(folder, "127.0.0.1")
+    text = FILE.read_text()
+    for ours, theirs in (
+        ("127.0.0.1:8600", server.url.removeprefix("http://")),
+        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+        ("/etc/ssl/truetonne/chain.pem", str(chain)),
+        ("/etc/ssl/truetonne/key.pem", str(key)),
+        ("listen 80;", f"listen 127.0.0.1:{free_port()};"),
+        ("listen [::]:80;", ""),
+        ("listen [::]:443 ssl;", ""),
+    ):
+        assert text.count(ours) == 1, ours
+        text = text.replace(ours, theirs)
+    held = [
+        f"{what}_temp_path {folder};"
+        for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    ]
+    (folder / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{\naccess_log off;\n{chr(10).join(held)}\n{text}}}\n"
+    )
+    command = [program, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: answers(port) or process.poll() is not None)
+        assert process.poll() is None, (folder / "error.log").read_text()
+        yield Proxy(port, chain)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        server.stop()
+        cheap.undo()
+
+
+def test_the_client_is_whom_the_proxy_serves(proxy: Proxy) -> None:
+    left = [proxy.ask("GET", "/v1/credits")[0].headers["RateLimit"] for _ in range(2)]
+    assert left == ['"client";r=599;t=1', '"client";r=598;t=1']
+    wrong = b'{"username": "anna", "password": "wrong"}'
+    statuses = [proxy.ask("POST", "/v1/sessions", wrong)[0].status for _ in range(6)]
+    assert statuses == [401] * 5 + [429]  # by one address under one name, as access.md says
+
+
+def test_headers_come_once_and_cookies_are_for_tls(proxy: Proxy) -> None:
+    answer, _ = proxy.ask("GET", "/sign-in")
+    for name in ("Strict-Transport-Security", "Content-Security-Policy", "ETag", "Cache-Control"):
+        assert len(answer.headers.get_all(name, [])) == 1, name
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.endswith("; Secure"), cookie
+    tag = proxy.ask("GET", "/v1/credits")[0].headers["ETag"]
+    assert tag.startswith('"')
+    assert proxy.ask("GET", "/v1/credits")[0].headers["ETag"] == tag
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/v1/sessions", b" " * 1_048_577, 413),
+        ("GET", "/v1/credits?site=" + "x" * 4_096, b"", 414),
+        ("GET", "/v1/nothing", b"", 404),
+    ],
+)
+def test_problems_are_those_of_the_service(
+    proxy: Proxy, method: str, path: str, body: bytes, status: int
+) -> None:
+    answer, _ = proxy.ask(method, path, body)
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_the_longest_filters_fit_into_a_head(proxy: Proxy) -> None:
+    """A letter of four bytes has twelve signs in an address."""
+    filters = f"vpp_code={'%F0%9F%8C%B1' * 100}&market={'%F0%9F%8C%B1' * 50}"
+    answer, _ = proxy.ask("GET", f"/v1/trades?{filters}")
+    assert answer.status == 200
+    assert answer.headers["Link"].startswith(f"</v1/trades?{filters}&")
