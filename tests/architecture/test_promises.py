@@ -88,7 +88,7 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
     ),
     (
         "api.md",
-        "it is waited for at most a quarter of a second and then not asked for five seconds",
+        "a request waits for it a quarter of a second at most, and then it is not asked for five seconds",
         {"api.cache.shared:WAIT_S": 0.25, "api.cache.shared:REST_S": 5.0},
     ),
     (
@@ -96,7 +96,7 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         "how many differences and the first 20 of them",
         {"ledger.reconcile.stored:DIFFERENCES_KEPT": 20},
     ),
-    ("api.md", "Four are sent at once", {"api.context:FILES_MAX": 4}),
+    ("api.md", "**Four at once.** A fifth is `exports-busy`", {"api.context:FILES_MAX": 4}),
     ("api.md", "`credits` names the first 500", {"ledger.naming:PARTS_MAX": 500}),
     ("api.md", "each with its proof, up to 1,000", {"api.proofs.schemas:READINGS_MAX": 1_000}),
     (
@@ -106,10 +106,10 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
     ),
     (
         "api.md",
-        "(the last 60 that have any), and the last 50 settlement batches",
+        "(the last 60 that have any); - the last 50 settlement batches",
         {"api.plants.queries:SUMS_MAX": 60, "api.plants.queries:SETTLEMENTS_MAX": 50},
     ),
-    ("api.md", "(of its last 10,000 values)", {"api.park.newest:LATEST_ROWS_MAX": 10_000}),
+    ("api.md", "(10,000 values at most)", {"api.park.newest:LATEST_ROWS_MAX": 10_000}),
     (
         "proxy.md",
         "resting connections to the service for less than 15 s",
