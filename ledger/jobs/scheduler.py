@@ -214,7 +214,7 @@ class Scheduler:
         else:
             with self._lock:
                 self._told.pop(job.name, None)
-                if not begun:  # the lease is not in force until it is renewed: the clock may have been set
+                if not begun:  # the clock was set, say, and the lease is not renewed yet
                     self._told[job.name] = ""
 
     def _ended(self, event: JobExecutionEvent) -> None:
