@@ -456,6 +456,9 @@ def test_books_of_another_chain_are_refused_before_anything_is_sent(issued: Prog
                 assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-chain"), words
                 assert "the books mirror chain 31337 with the first block 0x11111111" in ended.out
             assert sent() == before
+            checks = {item["name"]: item for item in issued("doctor", "--json").json()["checks"]}
+            assert checks["deployment"]["verdict"] == "failed"
+            assert "the books mirror chain 31337" in checks["deployment"]["found"]
         finally:
             link.execute("UPDATE chain_cursor SET genesis_hash = ?", (first,))
 
