@@ -312,6 +312,8 @@ def test_attempts_of_a_clock_that_was_set_back_do_not_count(db: Database) -> Non
     with pytest.raises(attempts.TooManyAttempts):  # of two machines, one may be ahead by a little
         near = ahead - timedelta(minutes=1)
         db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", near))
+    assert db.run(lambda session: attempts.forget(session, NOW)) == attempts.PAIR_MAX
+    db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", ahead))  # that time has come
 
 
 def test_a_claim_is_one_runs(db: Database) -> None:
