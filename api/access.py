@@ -35,6 +35,8 @@ from ledger.models import User, UserSession
 COOKIE = "truetonne_session"
 CSRF_HEADER = "X-CSRF-Token"
 _SAFE = ("GET", "HEAD")
+_NOTE_S = 1
+"""So long a request waits to note that a session or a key was used, while another process writes."""
 _PUBLIC = "_truetonne_public"
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -261,7 +263,7 @@ def _caller(request: Request, context: Context, token: str) -> Caller | None:
             note = keys.used(key, at)
     if note is not None:
         with suppress(DependencyDown):  # a use that nobody noted is no reason to refuse it
-            context.database.alone(note)
+            context.database.alone(note, patience_s=_NOTE_S)
     return caller
 
 

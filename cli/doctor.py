@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,6 +155,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
     deployment: Deployment | None = None
     try:
         deployment = Deployment.load(settings.deployment)
+        _require_its_books(deployment, settings)
         yield _named(deployment, settings)
     except TruetonneError as error:
         yield bad("deployment", Verdict.FAILED, error, "correct the file, or set deployment")
@@ -164,6 +166,19 @@ def _chain(settings: Settings) -> Iterator[Check]:
         yield Check("chain", Verdict.SKIPPED, "no node runs")
         return
     yield from _node(url, deployment)
+
+
+def _require_its_books(deployment: Deployment, settings: Settings) -> None:
+    """Require that the books, where they answer, are kept of this chain and these contracts."""
+    from ledger.chain.addresses.kept import require_same_chain, require_same_contracts
+    from ledger.db import Database
+
+    with suppress(DependencyDown), closing(Database(settings.database_url)) as db:  # said elsewhere
+        if db.dialect == "sqlite" and not Path(db.url.database or "").exists():
+            return  # to read it would make it
+        with db.read() as session:
+            require_same_chain(session, deployment)
+            require_same_contracts(session, deployment.network, deployment.addresses)
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:

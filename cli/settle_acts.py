@@ -84,6 +84,7 @@ def cancel_settlement(
     """Cancel a proposed batch on chain: debtors get back what was locked, its trades are cancelled."""
     from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
+    from ledger.chain.sending import intents
     from ledger.settlement.cancel import plan_cancellation
 
     def plan(session: Session) -> str:
@@ -98,8 +99,18 @@ def cancel_settlement(
             run.output.result(document, f"would cancel batch {batch}")
             return
         key = flow.db.run(plan)
+        with flow.db.read() as session:  # one that is on its way keeps the reason that it was given
+            published = str(intents.get(session, key).parameters["reason"])
         transaction = flow.chain.sender.submit(key, SETTLEMENT)
         if not no_wait:
             flow.confirm([key])
-        document |= {"key": key, "transaction": transaction, "final": not no_wait}
-    run.output.result(document, f"batch {batch} is cancelled: transaction {transaction}")
+        kept = (
+            "" if published == document["reason"] else f", for the reason given first: {published}"
+        )
+        document |= {
+            "reason": published,
+            "key": key,
+            "transaction": transaction,
+            "final": not no_wait,
+        }
+    run.output.result(document, f"batch {batch} is cancelled{kept}: transaction {transaction}")

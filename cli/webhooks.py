@@ -72,15 +72,21 @@ def add(
             from_block=from_block,
         )
         found = endpoint_document(row)
+        others = endpoints.at_same_address(session, row)
+        if others:  # of a command that was given again, after one that was killed, say
+            found["hint"] = _told_twice(others)
         if dry_run:
             session.rollback()
         return secret, found
 
     with open_books(run.settings) as db:
         secret, found = db.run(work)
+    hints = [found["hint"]] if "hint" in found else []
     if dry_run:
         run.output.result(
-            {"dry_run": True, **found}, f"would tell {url} of {', '.join(found['event_types'])}"
+            {"dry_run": True, **found},
+            f"would tell {url} of {', '.join(found['event_types'])}",
+            *hints,
         )
         return
     run.output.result(
@@ -88,6 +94,15 @@ def add(
         secret,
         f"endpoint {found['id']} is told of {', '.join(found['event_types'])}; "
         "the secret is not shown again",
+        *hints,
+    )
+
+
+def _told_twice(others: list[int]) -> str:
+    named = ", ".join(map(str, others))
+    return (
+        f"hint: endpoint {named} has this address already, and is told as well; where it is one too many: "
+        f"truetonne webhooks remove {others[0]}"
     )
 
 

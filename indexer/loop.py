@@ -30,7 +30,7 @@ from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain.addresses import deployment as contracts_book
 from ledger.chain.addresses import sightings
 from ledger.chain.addresses.book import Deployment
-from ledger.chain.addresses.kept import require_same_contracts
+from ledger.chain.addresses.kept import check_chain, require_same_contracts
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.wrappers import VppSettlement
 from ledger.chain.node.client import ChainClient
@@ -38,7 +38,7 @@ from ledger.chain.node.heads import Heads
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database, DatabaseBusy
 from ledger.db.behind import quick_switches
-from ledger.errors import DependencyDown, MirrorStopped, WrongChain
+from ledger.errors import DependencyDown, MirrorStopped
 from ledger.leases import LEASE_S, Holder
 from ledger.models import ChainBlock
 from ledger.models.types import ValueRefused
@@ -162,7 +162,7 @@ class Indexer:
 
         Raises
         ------
-        MirrorStopped, WrongChain
+        MirrorStopped
             As ``run_until``: waiting would not help.
         """
         lease = Lease(self._db, self._deployment.network, lease_s)
@@ -234,13 +234,7 @@ class Indexer:
                 self._contracts_compared = True
         if cursor is None:
             cursor = self._begin()
-        expected = (self._deployment.chain_id, self._deployment.genesis_hash)
-        if (cursor.chain_id, cursor.genesis_hash) != expected:
-            raise WrongChain(
-                f"the books mirror chain {cursor.chain_id} with the first block {cursor.genesis_hash[:10]}..., "
-                f"the deployment of {self._deployment.network!r} is on another; use another database, or the "
-                "deployment file that belongs to it"
-            )
+        check_chain(self._deployment, cursor.chain_id, cursor.genesis_hash)
         return cursor
 
     def _begin(self) -> Cursor:

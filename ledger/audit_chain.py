@@ -129,6 +129,11 @@ def follow(session: Session, audit_id: int) -> None:
     pending.append(audit_id)
 
 
+def has_pending(session: Session) -> bool:
+    """Return whether entries of this unit of work have no place yet."""
+    return bool(session.info.get(_PENDING))
+
+
 def head_of(session: Session) -> Head:
     """Return the end of the chain, as the database says it."""
     row = session.execute(select(AuditHead.position, AuditHead.entry_hash)).one_or_none()

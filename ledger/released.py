@@ -23,6 +23,7 @@ ASKED_ONCE = frozenset(
         "deposit",
         "withdraw",
         "withdrawCredits",
+        "cancelBatch",
     }
 )
 """Functions that a person asks for, and no job plans."""

@@ -18,7 +18,7 @@ from api.pagination import Order
 from api.park.queries import DAY, device_number, value_of
 from api.park.schemas import DeviceValues, LatestValues, NewestPage, NewestParameters
 from ledger.db import Database, tables
-from ledger.keeping.places import archived_among
+from ledger.keeping.noted import archived_among
 from ledger.keeping.reading import every_place
 from ledger.models import Base, Device, DeviceData
 

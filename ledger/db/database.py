@@ -42,6 +42,8 @@ from ledger.db.rows import Rows
 T = TypeVar("T")
 SETTING = "TRUETONNE_DATABASE_URL"
 READ_SETTING = "TRUETONNE_DATABASE_READ_URL"
+_WAITS_MAX = 2
+"""So many times the wait for a lock is over, and somebody who holds it that long will not be done in a moment."""
 _QUICK_S = 2
 """So long a quick read waits for MariaDB, in seconds, before the ordinary way is taken."""
 
@@ -200,7 +202,7 @@ class Database(Rows):
             Called with the session, possibly several times; its effects outside of the database
             must bear that.
         attempts
-            How often at most.
+            How often at most; who waited for the lock twice in vain does not wait again.
         lasting
             As for ``write``.
 
@@ -209,20 +211,28 @@ class Database(Rows):
         DatabaseBusy
             It was in the way every time.
         """
+        begun_s = time.monotonic()
         for attempt in range(attempts - 1):
             try:
                 with self.write(lasting=lasting) as session:
                     return work(session)
             except DatabaseBusy:
+                if time.monotonic() - begun_s >= _WAITS_MAX * self.lock_timeout_s:
+                    raise
                 time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)
         with self.write(lasting=lasting) as session:
             return work(session)
 
-    def alone(self, statement: Executable) -> int:
+    def alone(self, statement: Executable, *, patience_s: int | None = None) -> int:
         """Execute one statement that is a unit of work by itself; return how many rows it found.
 
         On MariaDB the server commits it without hearing from us again: whoever is stopped in the middle
         leaves no lock behind. A power cut may take it back, as it may what ``run`` does that need not last.
+
+        Parameters
+        ----------
+        patience_s
+            How long it waits for another writer, in seconds; None: as long as every statement.
 
         Raises
         ------
@@ -231,11 +241,18 @@ class Database(Rows):
         IntegrityError
             A row with that key is there.
         """
+        usual_s = self.lock_timeout_s
+        patience_s = usual_s if patience_s is None else patience_s
         if self.dialect == "sqlite":
-            with self.write(lasting=False) as session:
+            notes = self._notes.execution_options(**{engines.PATIENCE: patience_s})
+            with self._session(notes) as session:
                 return rows_found(session, statement)
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        with self._translated() as stage, engine.connect() as connection:
+        with ExitStack() as stack:
+            stage = stack.enter_context(self._translated())
+            connection = stack.enter_context(engine.connect())
+            if patience_s != usual_s:
+                stack.enter_context(engines.waiting_at_most(connection, patience_s, usual_s))
             stage.committing = True
             return int(connection.execute(statement).rowcount)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ READ = "read"
 WRITE = "write"
 WAIT = "truetonne_wait"
 """For a read of a replica: the position that it must have reached, and how many seconds it is waited for."""
+PATIENCE = "truetonne_patience"
+"""For one write: how many seconds it waits for another writer, instead of as long as every statement of the engine."""
 CLUSTER = "cluster "
 """What begins a position that is no GTID: the identity of a Galera cluster follows."""
 NOTES = "notes"
@@ -123,7 +126,7 @@ def create(
             common["poolclass"] = NullPool
         engine = create_engine(url, connect_args={"timeout": lock_timeout_s}, **common)
         event.listen(engine, "connect", partial(_open_sqlite, foreign_keys=not migration))
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", partial(_begin_sqlite, lock_timeout_s=lock_timeout_s))
         return engine
     if migration:
         common["poolclass"] = NullPool
@@ -133,7 +136,7 @@ def create(
         common |= {"pool_pre_ping": True, "pool_recycle": 1800, "pool_size": 10, "max_overflow": 20}
     # A migration that waits for a table's lock makes everybody wait behind it.
     table_wait_s = 2 if migration else lock_timeout_s
-    waits = f"innodb_lock_wait_timeout={lock_timeout_s}, lock_wait_timeout={table_wait_s}"
+    waits = _waits(lock_timeout_s, table_wait_s)
     tls = read_tls(url)
     engine = create_engine(
         tls.url,
@@ -198,9 +201,13 @@ def _no_use(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    mode = connection.get_execution_options().get(MODE)
-    reading, notes = mode == READ, mode == NOTES
+def _begin_sqlite(connection: Connection, *, lock_timeout_s: int) -> None:
+    options = connection.get_execution_options()
+    reading, notes = options.get(MODE) == READ, options.get(MODE) == NOTES
+    patience_s = options.get(PATIENCE, lock_timeout_s)
+    if connection.info.get(PATIENCE, lock_timeout_s) != patience_s:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience_s * 1000)}")
+        connection.info[PATIENCE] = patience_s
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
     connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if notes else 'FULL'}")
     connection.exec_driver_sql(f"PRAGMA temp_store={_UNDO[notes]}")
@@ -209,6 +216,24 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
     if reading:  # the snapshot is taken by the first read
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")
+
+
+@contextmanager
+def waiting_at_most(connection: Connection, seconds: int, usual_s: int) -> Iterator[None]:
+    """Have a connection of MariaDB wait for other writers no longer than this, and as usual afterwards."""
+    _set_waits(connection, seconds)
+    try:
+        yield
+    finally:
+        _set_waits(connection, usual_s)
+
+
+def _set_waits(connection: Connection, seconds: int) -> None:
+    connection.exec_driver_sql(f"SET {_waits(seconds, seconds)}")
+
+
+def _waits(row_s: int, table_s: int) -> str:
+    return f"innodb_lock_wait_timeout={row_s}, lock_wait_timeout={table_s}"
 
 
 def position_of(connection: Connection) -> str:

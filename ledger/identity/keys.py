@@ -127,8 +127,8 @@ def find(session: Session, key: str, at: datetime) -> tuple[ApiKey, User] | None
 
 
 def used(found: ApiKey, at: datetime) -> Update | None:
-    """Return the statement that notes a use; None when the last one was a moment ago."""
-    if found.last_used_at is not None and at - found.last_used_at < _STEP:
+    """Return the statement that notes a use; None when the last one was a moment ago, by a clock that is not ahead."""
+    if found.last_used_at is not None and abs(at - found.last_used_at) < _STEP:
         return None
     return update(ApiKey).where(ApiKey.id == found.id).values(last_used_at=at)
 

@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Update, delete, select, update
+from sqlalchemy import Update, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -28,6 +28,11 @@ ACTIVE_MAX = 50
 """Sessions of one user that may be used at a time; one more ends the oldest."""
 KEPT = timedelta(days=30)
 """How long a session that has ended is kept."""
+_AHEAD = timedelta(minutes=5)
+"""So far clocks of two machines may differ. What began later than that from now, a clock began that was ahead.
+
+It would last, used or not, until that time has come.
+"""
 _TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 _STEP = timedelta(minutes=1)
 """Uses within so long move nothing: a row is not written for every request."""
@@ -92,7 +97,8 @@ def find(session: Session, token: str, at: datetime) -> tuple[UserSession, User]
     if row is None:
         return None
     found, user = row
-    usable = found.is_active and user.is_active and at < found.expires_at
+    in_time = found.created_at - _AHEAD <= at < found.expires_at
+    usable = found.is_active and user.is_active and in_time
     return (found, user) if usable else None
 
 
@@ -117,6 +123,7 @@ def of_user(session: Session, user_id: int, at: datetime) -> list[UserSession]:
                 UserSession.user_id == user_id,
                 UserSession.is_active.is_(True),
                 UserSession.expires_at > at,
+                UserSession.created_at <= at + _AHEAD,
             )
             .order_by(UserSession.created_at.desc(), UserSession.session_id)
         )
@@ -150,10 +157,9 @@ def end_all(session: Session, user_id: int, reason: str, by: By) -> int:
 
 
 def forget(session: Session, at: datetime) -> int:
-    """Delete the sessions that ended long ago; return how many."""
-    found = session.scalars(
-        select(UserSession.session_id).where(UserSession.expires_at < at - KEPT).limit(10_000)
-    ).all()
+    """Delete the sessions that ended long ago, or that a clock began that was ahead; return how many."""
+    over = or_(UserSession.expires_at < at - KEPT, UserSession.created_at > at + _AHEAD)
+    found = session.scalars(select(UserSession.session_id).where(over).limit(10_000)).all()
     if found:
         session.execute(delete(UserSession).where(UserSession.session_id.in_(found)))
         old = {"ended_before": (at - KEPT).isoformat()}

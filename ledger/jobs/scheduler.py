@@ -204,7 +204,7 @@ class Scheduler:
             self._armed.pop(job.name, None)
             self._running.add(job.name)
         try:
-            self._runner.run(job)
+            begun = self._runner.run(job) is not None
         except DependencyDown as error:  # it could not begin, or note its end
             with self._lock:
                 known = self._told.get(job.name) == error.message
@@ -214,6 +214,8 @@ class Scheduler:
         else:
             with self._lock:
                 self._told.pop(job.name, None)
+                if not begun:  # the clock was set, say, and the lease is not renewed yet
+                    self._told[job.name] = ""
 
     def _ended(self, event: JobExecutionEvent) -> None:
         """Have a job that has just run armed again, in a thread of its own.

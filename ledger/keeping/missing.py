@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from pymysql.constants import ER
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -23,8 +23,8 @@ from ledger import audit
 from ledger.db import Database
 from ledger.db.grants import archive_of
 from ledger.errors import BadInput, DependencyDown
+from ledger.keeping.noted import FORGOTTEN, months_moved, moves
 from ledger.keeping.places import (
-    ACTION,
     ARCHIVED,
     INCOMING,
     NAMES_SQL,
@@ -33,10 +33,8 @@ from ledger.keeping.places import (
     archive_beside,
     partitioning_of,
 )
-from ledger.models import ArchivedDevice, AuditLog
+from ledger.models import ArchivedDevice
 
-FORGOTTEN = "archive.forget"
-"""What the audit log calls it when a loss is known; its resource is the table and the month, as that of a move."""
 _PERIOD = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2]))?")
 _NAMED = 3
 """Months that a sentence names; of more it says how many."""
@@ -69,15 +67,15 @@ def lost(live: Session, name: str) -> str:
         seen = _seen(link)
     except ArchiveLost as error:
         return str(error)
-    moves = _moves(live, name)
+    went = moves(live, name)
     if any(table.startswith(f"{name}_") for table in seen):
-        years = sorted({month.year for month, is_asked_for in moves.items() if is_asked_for})
+        years = sorted({month.year for month, is_asked_for in went.items() if is_asked_for})
         gone = [year for year in years if f"{name}_{year:04d}" not in seen]
         if not gone:
             return ""
         tables = _listed([f"{name}_{year:04d}" for year in gone])
         return f"archive {_place(link)}: has no {tables}, though rows went there; {_way_on(f'{gone[0]:04d}')}"
-    if moves and not any(moves.values()):
+    if went and not any(went.values()):
         return ""
     return (
         f"archive {_place(link)}: has no {name}, though rows went there, or this account may not see it; "
@@ -116,25 +114,6 @@ def require_archive(live: Session, name: str) -> None:
     said = lost(live, name)
     if said:
         raise ArchiveLost(said)
-
-
-def months_moved(live: Session, table: str) -> set[Month]:
-    """Return the months whose rows went to the archive, without those that were said to be lost since."""
-    return {month for month, is_asked_for in _moves(live, table).items() if is_asked_for}
-
-
-def _moves(live: Session, table: str) -> dict[Month, bool]:
-    """Return the months whose rows went to the archive, and of each whether it is asked for: not known to be lost."""
-    entries = select(AuditLog.action, AuditLog.resource, func.max(AuditLog.id)).where(
-        AuditLog.action.in_((ACTION, FORGOTTEN)), AuditLog.resource.startswith(f"{table}/")
-    )
-    last: dict[str, dict[str, int]] = {ACTION: {}, FORGOTTEN: {}}
-    for action, resource, number in live.execute(
-        entries.group_by(AuditLog.action, AuditLog.resource)
-    ):
-        last[action][resource.partition("/")[2]] = number
-    forgotten = last[FORGOTTEN]
-    return {_month(text): number > forgotten.get(text, 0) for text, number in last[ACTION].items()}
 
 
 def forget(db: Database, period: str, dry_run: bool = False) -> list[str]:
@@ -279,11 +258,6 @@ def _archive(link: Connection, seen: set[str]) -> Iterator[Ask]:
 
 def _whether(queries: Sequence[str]) -> str:
     return f"SELECT {', '.join(f'EXISTS({query})' for query in queries)}"
-
-
-def _month(text: str) -> Month:
-    year, _, number = text.partition("-")
-    return Month(int(year), int(number))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import ProblemFound
-from ledger.keeping.missing import months_moved
 from ledger.keeping.moves import Moved, keep_devices, note, was_moved
+from ledger.keeping.noted import months_moved
 from ledger.keeping.places import INCOMING, Month, archive_schema, partitioning_of
 from ledger.models import Base
 from ledger.models.partitions import BEFORE, Partition, alone, part_sql, partitions_of

@@ -8,18 +8,18 @@ columns of the live table, and while rows are on their way, ``device_data_incomi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from sqlalchemy import Column, Index, MetaData, Table, func, select
+from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.orm import Session
 
-from ledger.db import Database, tables
+from ledger.db import Database
 from ledger.db.grants import archive_of
-from ledger.models import ArchivedDevice, AuditLog, Base
+from ledger.models import Base
 from ledger.models.partitions import PARTITIONED, Partitioning
 
 ARCHIVED = ("device_data",)
@@ -112,46 +112,6 @@ def stored_table(name: str, suffix: str, schema: str | None = None) -> Table:
     for index in live.indexes:
         Index(f"{index.name}_{suffix}", *(table.c[column.name] for column in index.columns))
     return table
-
-
-def archived_before(session: Session, device_id: int) -> datetime | None:
-    """Return the end of the last month of real-time data that went to the archive, for a device that has values there.
-
-    What the live table has of a time before it came late. None: all of the device's values are live.
-    """
-    return None if session.get(ArchivedDevice, device_id) is None else _archived_until(session)
-
-
-def archived_among(session: Session, lasts: Mapping[int, datetime | None]) -> set[int]:
-    """Return the devices whose last value may stand in the archive.
-
-    Parameters
-    ----------
-    lasts
-        When each device's last live value is of; None: it has no live one.
-    """
-    older = {device for device, at in lasts.items() if at is None}
-    if len(older) < len(lasts):
-        until = _archived_until(session)
-        if until is not None:
-            older |= {device for device, at in lasts.items() if at is not None and at < until}
-    found: set[int] = set()
-    for some in tables.among(session, ArchivedDevice.device_id, older):
-        found.update(session.scalars(select(ArchivedDevice.device_id).where(some)))
-    return found
-
-
-def _archived_until(session: Session) -> datetime | None:
-    """Return the end of the last month of real-time data that went to the archive."""
-    table = ARCHIVED[0]
-    last = session.scalar(
-        select(func.max(AuditLog.resource)).where(
-            AuditLog.action == ACTION, AuditLog.resource.startswith(f"{table}/")
-        )
-    )
-    if last is None:
-        return None
-    return Month.of(date.fromisoformat(f"{last.partition('/')[2]}-01")).plus(1).start
 
 
 def years_of(db: Database, name: str) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from ledger.keeping.places import archived_before
+from ledger.keeping.noted import archived_before
 from ledger.models import DeviceData
 from ledger.park.alert_rules import AlertRule, RuleType
 from ledger.park.episodes import Sample, breaks

@@ -89,6 +89,21 @@ def add(
     return secret, row
 
 
+def at_same_address(session: Session, row: WebhookEndpoint) -> list[int]:
+    """Return the numbers of other endpoints, paused and disabled ones among them, that have the address of one."""
+    return list(
+        session.scalars(
+            select(WebhookEndpoint.id)
+            .where(
+                WebhookEndpoint.url == row.url,
+                WebhookEndpoint.id != row.id,
+                WebhookEndpoint.state != EndpointState.REMOVED,
+            )
+            .order_by(WebhookEndpoint.id)
+        )
+    )
+
+
 def change(
     session: Session,
     row: WebhookEndpoint,

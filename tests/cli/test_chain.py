@@ -437,6 +437,32 @@ def test_a_file_of_another_chain_is_not_verified(program: Program, chain: TestCh
         assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-chain")
 
 
+def test_books_of_another_chain_are_refused_before_anything_is_sent(issued: Program) -> None:
+    """The job ``send`` took what was not found for taken back, and sent it again on a chain of the same number."""
+    (file,) = issued.folder.rglob("truetonne.db")
+    act = ("transfer", "lab-wind-2014-1", "--amount", "1", "--to", anvil_address(6))
+    with closing(sqlite3.connect(file, isolation_level=None)) as link:
+
+        def sent() -> list[Any]:
+            return link.execute("SELECT * FROM chain_intents ORDER BY key").fetchall()
+
+        (first,) = link.execute("SELECT genesis_hash FROM chain_cursor").fetchone()
+        before = sent()
+        assert {row for (row,) in link.execute("SELECT state FROM chain_intents")} >= {"confirmed"}
+        try:
+            link.execute("UPDATE chain_cursor SET genesis_hash = ?", ("0x" + "11" * 32,))
+            for words in (("jobs", "run", "send"), ("reconcile",), ("credits", *act)):
+                ended = issued(*words, "--json")
+                assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-chain"), words
+                assert "the books mirror chain 31337 with the first block 0x11111111" in ended.out
+            assert sent() == before
+            checks = {item["name"]: item for item in issued("doctor", "--json").json()["checks"]}
+            assert checks["deployment"]["verdict"] == "failed"
+            assert "the books mirror chain 31337" in checks["deployment"]["found"]
+        finally:
+            link.execute("UPDATE chain_cursor SET genesis_hash = ?", (first,))
+
+
 def test_a_trade_that_cannot_be_settled_keeps_no_batch_from_its_end(
     settled: tuple[Program, str], chain: TestChain
 ) -> None:

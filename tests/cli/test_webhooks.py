@@ -22,6 +22,9 @@ def test_a_life(park: Program) -> None:
         made = park(*words, "--json").json()
         (listed,) = park("webhooks", "list", "--json").json()["endpoints"]
         assert {**listed, "secret": made["secret"]} == made
+        # As given again after a kill: each message would come twice, under two secrets.
+        (hint,) = [line for line in park(*words, "--dry-run").out.splitlines() if "hint" in line]
+        assert hint.startswith("hint: endpoint 1 has this address already")
 
         sent = park("webhooks", "test", "1", "--config", str(config), "--json")
         assert (sent.code, sent.json()["taken"], sent.json()["status"]) == (0, True, 204)

@@ -270,6 +270,8 @@ def test_keys_are_found_by_the_whole_of_them(db: Database) -> None:
         assert again is not None and again[0].last_used_at == NOW
         assert keys.used(again[0], NOW + timedelta(minutes=4)) is None
         assert keys.used(again[0], NOW + timedelta(minutes=5)) is not None
+        # The last one was by a clock that was ahead.
+        assert keys.used(again[0], NOW - timedelta(days=365)) is not None
 
 
 # ------------------------------------------------------------------ attempts, answers, and time
@@ -310,6 +312,8 @@ def test_attempts_of_a_clock_that_was_set_back_do_not_count(db: Database) -> Non
     with pytest.raises(attempts.TooManyAttempts):  # of two machines, one may be ahead by a little
         near = ahead - timedelta(minutes=1)
         db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", near))
+    assert db.run(lambda session: attempts.forget(session, NOW)) == attempts.PAIR_MAX
+    db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", ahead))  # that time has come
 
 
 def test_a_claim_is_one_runs(db: Database) -> None:
@@ -435,6 +439,23 @@ def test_a_session_that_nobody_uses_ends_by_the_shorter_time(
     with sqlite_db.read() as session:
         assert sessions.find(session, token, end - timedelta(seconds=1)) is not None
         assert sessions.find(session, token, end) is None
+
+
+def test_a_session_that_a_clock_began_a_year_ahead_is_none(sqlite_db: Database) -> None:
+    """Used or not, it would last a year and twelve hours, or come to life again then."""
+    user = add(sqlite_db, "otto")
+    ahead = NOW + timedelta(days=365)
+    with sqlite_db.write() as session:
+        token, _ = sessions.begin(session, user.id, "agent", DAY, HOUSE, ahead)
+    with sqlite_db.read() as session:
+        assert sessions.find(session, token, NOW) is None
+        assert sessions.of_user(session, user.id, NOW) == []
+        slow = ahead - timedelta(minutes=1)  # of two machines, one may be behind by a little
+        assert sessions.find(session, token, slow) is not None
+    with sqlite_db.write() as session:
+        assert sessions.forget(session, NOW) == 1
+    with sqlite_db.read() as session:
+        assert sessions.find(session, token, ahead) is None
 
 
 def test_what_is_kept_for_a_time_only(db: Database) -> None:

@@ -573,6 +573,37 @@ def test_a_clock_that_jumps_runs_nothing_twice_and_keeps_nobody_waiting(
     assert not thread.is_alive()
 
 
+def test_while_the_lease_is_not_in_force_jobs_are_tried_with_pauses(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database's clock went past its end: until it is renewed, what is due was tried without a pause."""
+    counting = Counting()
+    tried = looks = 0
+    begin, look = Runner.begin, Scheduler._look
+
+    def trying(runner: Runner, name: str) -> Any:
+        nonlocal tried
+        tried += 1
+        return begin(runner, name)
+
+    def looking(found: Scheduler) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            with sqlite_db.write() as session:
+                session.execute(update(HeldLease).values(until_ms=0))
+        look(found)
+
+    monkeypatch.setattr(Runner, "begin", trying)
+    monkeypatch.setattr(Scheduler, "_look", looking)
+    with working(sqlite_db, counting, lease_s=600):
+        until(lambda: tried and looks > 5)
+        assert tried <= looks and counting.runs == 0
+        with sqlite_db.write() as session:
+            session.execute(update(HeldLease).values(until_ms=2**45))
+        until(lambda: counting.runs == 1)
+
+
 def test_a_run_that_ends_while_the_rows_are_read_is_due_when_it_said(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

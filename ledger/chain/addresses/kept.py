@@ -1,7 +1,8 @@
-"""Whether the contracts of a deployment are those that the books are kept of.
+"""Whether chain and contracts of a deployment are those that the books are kept of.
 
 A mirror holds one credit contract and one settlement. With another pair in the file it would go on from where it is:
-the old balances would stand beside the new events, and nothing would say so.
+the old balances would stand beside the new events, and nothing would say so. On another chain, what was sent here would
+look as if it had been taken back, and be sent again: there, if its number is the same, as that of all local chains is.
 """
 
 from __future__ import annotations
@@ -11,10 +12,45 @@ from collections.abc import Mapping
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from ledger.chain.addresses.book import Deployment
 from ledger.chain.addresses.deployment import row_name
 from ledger.errors import WrongChain
-from ledger.models import ChainEvent, SmartContract
+from ledger.models import ChainCursor, ChainEvent, SmartContract
 from ledger.models.blockchain import ContractStatus
+
+
+def require_same_chain(session: Session, deployment: Deployment) -> None:
+    """Refuse another chain than the books mirror.
+
+    Raises
+    ------
+    WrongChain
+        If the deployment is on another one.
+    """
+    cursor = session.get(ChainCursor, deployment.network)
+    if cursor is not None:
+        check_chain(deployment, cursor.chain_id, cursor.genesis_hash)
+
+
+def check_chain(deployment: Deployment, chain_id: int, genesis_hash: str) -> None:
+    """Refuse a deployment on another chain than that of the books' mirror.
+
+    Parameters
+    ----------
+    chain_id, genesis_hash
+        The chain that is mirrored.
+
+    Raises
+    ------
+    WrongChain
+        If the deployment is on another one.
+    """
+    if (chain_id, genesis_hash) != (deployment.chain_id, deployment.genesis_hash):
+        raise WrongChain(
+            f"the books mirror chain {chain_id} with the first block {genesis_hash[:10]}..., "
+            f"the deployment of {deployment.network!r} is on another; use another database, or the "
+            "deployment file that belongs to it"
+        )
 
 
 def require_same_contracts(session: Session, network: str, addresses: Mapping[str, str]) -> None:

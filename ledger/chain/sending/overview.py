@@ -17,11 +17,16 @@ from ledger.models import ChainAttempt, ChainInclusion, ChainIntent, Correction
 from ledger.models.sending import IntentState
 
 OPEN = (IntentState.PLANNED, IntentState.SUBMITTED)
-_HOLDERS_ACTS = frozenset({"transfer", "retire", "cancel"})
 _NOT_SENT = "not sent yet: the jobs do it, or the command that planned it, given again"
-_LEFT_TO_ITS_COMMAND = (
-    "not sent, and no job does it: give its command again, with the same --key, or leave it"
-)
+_NO_JOB = "not sent, and no job does it: give"
+_HOLDERS_ACT = f"{_NO_JOB} its command again, with the same --key, or leave it"
+_LEFT_TO_COMMANDS = {
+    "transfer": _HOLDERS_ACT,
+    "retire": _HOLDERS_ACT,
+    "cancel": _HOLDERS_ACT,
+    "cancel_batch": f"{_NO_JOB} `truetonne settle cancel` again, or leave it",
+}
+"""What to do about an act of each kind that no job sends before it was signed."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,8 @@ def _view(session: Session, intent: ChainIntent, now: datetime) -> IntentView:
 
 
 def _is_left_to_its_command(session: Session, intent: ChainIntent, signed: bool) -> bool:
-    """Return whether no job sends a planned intent: an act of a holder that was never signed."""
-    if intent.state is not IntentState.PLANNED or signed or intent.kind not in _HOLDERS_ACTS:
+    """Return whether no job sends a planned intent: an act of a person that was never signed."""
+    if intent.state is not IntentState.PLANNED or signed or intent.kind not in _LEFT_TO_COMMANDS:
         return False
     query = select(Correction.id).where(Correction.act_key == intent.key)
     return session.scalars(query).first() is None
@@ -135,7 +140,7 @@ def _advice(intent: ChainIntent, included: bool, left: bool) -> str:
     if intent.alarm is not None:
         return intent.alarm
     if intent.state is IntentState.PLANNED:
-        return _LEFT_TO_ITS_COMMAND if left else _NOT_SENT
+        return _LEFT_TO_COMMANDS[intent.kind] if left else _NOT_SENT
     if intent.state is IntentState.SUBMITTED:
         if included:
             return (
