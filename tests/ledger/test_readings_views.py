@@ -263,23 +263,23 @@ def test_every_state_of_a_slot_is_counted(db: Database, tmp_path: Path) -> None:
 def test_a_registers_difference_fills_the_slots_between(db: Database, tmp_path: Path) -> None:
     apply(db, COUNTER)
     lines = [(0, "100"), (3, "101"), (4, "102"), (4, "103"), (5, "104"), (143, "105"), (145, "106")]
-    lines += [(146, "1"), (147, "2")]
+    lines += [(146, "1"), (147, "2"), (148, "3"), (148, "4"), (150, "5")]
     imported(db, write_csv(tmp_path / "a.csv", [(time_of(n), text) for n, text in lines]))
     (device,) = quality(db, "park", JUNE[0], date(2014, 6, 3))["devices"]
     assert [
         [day[key] for key in ("expected", "used", "missing", "outlier", "fell", "conflict")]
         for day in device["days"]
-    ] == [[144, 144, 0, 0, 0, 1], [144, 2, 141, 1, 1, 0]]
+    ] == [[144, 144, 0, 0, 0, 1], [144, 5, 138, 1, 1, 1]]
     assert [(item["number"], item["readings"]) for item in device["reasons"]] == [
-        (None, 141),
+        (None, 138),
         (304, 1),
-        (404, 2),
+        (404, 4),
     ]
     # The energy over midnight began the day before, and belongs to the second day as well.
     (device,) = quality(db, "park", JUNE[1], date(2014, 6, 3))["devices"]
-    assert (device["total"]["used"], device["total"]["fell"]) == (2, 1)
+    assert (device["total"]["used"], device["total"]["fell"]) == (5, 1)
     (of_gaps,) = gaps(db, "park", JUNE[1], date(2014, 6, 3))["devices"]
-    assert [(gap["slots"], gap["hours"]) for gap in of_gaps["gaps"]] == [(141, "23.5")]
+    assert [(gap["slots"], gap["hours"]) for gap in of_gaps["gaps"]] == [(138, "23")]
     with db.read() as session:
         shown = rows_of(session, "park", "A", at=time_of(4))["rows"]
         found = {int(item.quality): item.readings for item in exclusions(session, "park")}
@@ -290,7 +290,7 @@ def test_a_registers_difference_fills_the_slots_between(db: Database, tmp_path: 
         ("register", "103", "103", 404),
         ("register", "104", "104", 100),
     ]
-    assert found == {304: 1, 404: 2}
+    assert found == {304: 1, 404: 4}
 
 
 def test_a_daily_reading_is_one_slot_of_a_day_of_any_length(db: Database, tmp_path: Path) -> None:
