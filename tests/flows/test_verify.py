@@ -269,6 +269,7 @@ def test_a_range_sees_its_own_blocks(history: History) -> None:
         }
     assert before.differences == behind.differences == []
     assert (only.from_block, only.to_block) == (target, target)
+    assert (around.checked["blocks"], only.checked["blocks"]) == (3, 1)
 
 
 @pytest.mark.parametrize("at", rest([0.1, 0.5, 0.9], 0.5))
@@ -289,6 +290,9 @@ def test_a_sample_of_all_blocks_sees_what_a_block_brought(history: History) -> N
     whole = verified(history, Scope(sample=height))
     assert whole.differences == []
     assert whole.checked["blocks"] == height - history.chain.deployment.deployed_block + 1
+
+
+def test_a_sample_of_one_block_sees_what_it_brought(history: History) -> None:
     made = Base.metadata.tables["credit_transfers"]
     target = event_blocks(history)[3]
     with by_hand(history, made.delete().where(made.c.block_number == target)):

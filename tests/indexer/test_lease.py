@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select, text, update
 
-from indexer import Indexer, TickReport
+from indexer import Indexer, TickReport, status
 from indexer.backoff import DATABASE, DOWN, LAGS, LIMITS, PRUNED, REFUSES, SLOW, pause_s, trouble_of
 from indexer.lease import Lease, Rate, holder_of
 from ledger.chain.addresses.book import Deployment
@@ -443,6 +444,15 @@ def test_a_block_is_seen_when_it_is_mined(kind: str, sqlite_db: Database) -> Non
                 until(lambda: tip(sqlite_db) == writer.block_number())
         client.close()
         writer.close()
+
+
+def test_the_rate_is_of_a_second() -> None:
+    told = {"window_ms": 4_000, "blocks": 10, "events": 25}
+    assert status._rate(cast(Holder, SimpleNamespace(live=True, told=told))) == {
+        "blocks_per_s": "2.5",
+        "events_per_s": "6.2",  # 6.25, cut
+        "over_s": 4,
+    }
 
 
 # ------------------------------------------------------------------------ the back-off

@@ -260,6 +260,20 @@ def test_every_state_of_a_slot_is_counted(db: Database, tmp_path: Path) -> None:
     }
 
 
+def test_what_a_meter_of_consumption_leaves_out_was_never_to_be_claimed(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, SITE.replace('role = "generation"', 'role = "import"'))
+    lines = [(0, "60"), (0, "66"), (1, "500")]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(time_of(n), text) for n, text in lines]))
+    with sqlite_db.read() as session:
+        found = exclusions(session, "park")
+    assert [(int(item.quality), item.readings, item.not_claimed_kwh) for item in found] == [
+        (301, 1, None),
+        (401, 1, None),
+    ]
+
+
 def test_a_registers_difference_fills_the_slots_between(db: Database, tmp_path: Path) -> None:
     apply(db, COUNTER)
     lines = [(0, "100"), (3, "101"), (4, "102"), (4, "103"), (5, "104"), (143, "105"), (145, "106")]
