@@ -298,6 +298,17 @@ def test_a_sample_of_one_block_sees_what_it_brought(history: History) -> None:
     with by_hand(history, made.delete().where(made.c.block_number == target)):
         found = verified(history, Scope(target, target, sample=1))
     assert {item.table for item in found.differences} == {"credit_transfers"}
+    blocks = Base.metadata.tables["chain_blocks"]
+    with by_hand(
+        history,
+        update(blocks)
+        .where(blocks.c.number == target)
+        .values(block_time=datetime(2001, 1, 1, tzinfo=UTC)),
+    ):
+        found = verified(history, Scope(target, target, sample=1))
+    assert {(item.table, item.column) for item in found.differences} == {
+        ("chain_blocks", "block_time")
+    }
 
 
 def test_a_block_that_cannot_be_read_on_damage_is_a_difference(history: History) -> None:
