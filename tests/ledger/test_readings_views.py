@@ -378,6 +378,12 @@ def test_a_late_or_superseded_row_never_hides_what_counts() -> None:
 # ------------------------------------------------------------------ what is asked wrongly
 
 
+def test_a_period_that_ends_where_it_begins_is_empty(sqlite_db: Database) -> None:
+    apply(sqlite_db)
+    with sqlite_db.read() as session, pytest.raises(BadInput, match="is empty: the end is excl"):
+        load_days(session, "park", None, JUNE[0], JUNE[0])
+
+
 def test_what_is_not_there_is_named_with_what_is(sqlite_db: Database) -> None:
     with sqlite_db.read() as session, pytest.raises(NotFound, match="no site 'x'; there is: none"):
         load_days(session, "x")
