@@ -202,10 +202,57 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         {"ledger.readings.imports.importing:PIECE_ROWS": 25_000},
     ),
     (
+        "meter-files.md",
+        "are named with line and column (the first 1,000 of them",
+        {"ledger.readings.imports.report:ERRORS_MAX": 1_000},
+    ),
+    (
+        "meter-files.md",
+        "the report names the place (the first hundred",
+        {"ledger.readings.files.clocks:JUMPS_MAX": 100},
+    ),
+    (
+        "meter-files.md",
+        "Where the first thousand rows of a device",
+        {"ledger.readings.files.clocks:STEPS_OF": 1_000},
+    ),
+    (
+        "mirror.md",
+        "from 50 calls down to one",
+        {"ledger.chain.node.requests:BATCH_MAX": 50},
+    ),
+    (
+        "mirror.md",
+        "after five attempts the mirror stops",
+        {"indexer.ranges:_READS_MAX": 5},
+    ),
+    (
+        "mirror.md",
+        "forgotten, except the last 512 final ones",
+        {"indexer.finality:BLOCKS_KEPT": 512},
+    ),
+    (
+        "mirror.md",
+        "are on their way (four at once)",
+        {"ledger.chain.node.transports.base:IN_FLIGHT_MAX": 4},
+    ),
+    (
+        "mirror.md",
+        "waits for it ten times as long as ranges took lately, at least 5 s",
+        {"indexer.patience:_TIMES": 10, "indexer.patience:_LEAST_S": 5.0},
+    ),
+    (
+        "mirror.md",
+        "the writer reads 8 ranges itself before it starts another, then 16, up to 256",
+        {"indexer.patience:_RESTS_FIRST": 8, "indexer.patience:_RESTS_MAX": 256},
+    ),
+    (
         "mirror.md",
         "ten minutes, in `status`, `doctor` and the count of `/v1/status`",
         {"api.status.mirror:PATIENCE": 10 * MINUTE},
     ),
+    ("mirror.md", "10 s after the last sign of life", {"ledger.leases:LEASE_S": 10.0}),
+    ("mirror.md", "Over HTTP it looks ten times a second", {"indexer.loop:POLL_S": 0.1}),
     ("mirror.md", "Up to 512 blocks", {"indexer.ranges:RANGE_BLOCKS_MAX": 512}),
     ("mirror.md", "128 blocks or more follow it", {"indexer.ranges:AHEAD_BLOCKS_MIN": 128}),
     (
@@ -313,6 +360,8 @@ def due_in_words(schedule: str) -> str:
         (backoff.SLOW, "node-slow", (1.0, 30.0)),
         (backoff.LIMITS, "node-limits", (2.0, 60.0)),
         (backoff.ODD, "node-answer", (1.0, 30.0)),
+        (backoff.REFUSES, "rpc-error", (1.0, 30.0)),
+        (backoff.PRUNED, "rpc-error", (5.0, 60.0)),
     ],
 )
 def test_how_long_the_mirror_waits_is_what_its_page_says(

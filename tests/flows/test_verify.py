@@ -269,6 +269,7 @@ def test_a_range_sees_its_own_blocks(history: History) -> None:
         }
     assert before.differences == behind.differences == []
     assert (only.from_block, only.to_block) == (target, target)
+    assert (around.checked["blocks"], only.checked["blocks"]) == (3, 1)
 
 
 @pytest.mark.parametrize("at", rest([0.1, 0.5, 0.9], 0.5))
@@ -289,11 +290,25 @@ def test_a_sample_of_all_blocks_sees_what_a_block_brought(history: History) -> N
     whole = verified(history, Scope(sample=height))
     assert whole.differences == []
     assert whole.checked["blocks"] == height - history.chain.deployment.deployed_block + 1
+
+
+def test_a_sample_of_one_block_sees_what_it_brought(history: History) -> None:
     made = Base.metadata.tables["credit_transfers"]
     target = event_blocks(history)[3]
     with by_hand(history, made.delete().where(made.c.block_number == target)):
         found = verified(history, Scope(target, target, sample=1))
     assert {item.table for item in found.differences} == {"credit_transfers"}
+    blocks = Base.metadata.tables["chain_blocks"]
+    with by_hand(
+        history,
+        update(blocks)
+        .where(blocks.c.number == target)
+        .values(block_time=datetime(2001, 1, 1, tzinfo=UTC)),
+    ):
+        found = verified(history, Scope(target, target, sample=1))
+    assert {(item.table, item.column) for item in found.differences} == {
+        ("chain_blocks", "block_time")
+    }
 
 
 def test_a_block_that_cannot_be_read_on_damage_is_a_difference(history: History) -> None:

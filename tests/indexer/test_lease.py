@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select, text, update
 
-from indexer import Indexer, TickReport
+from indexer import Indexer, TickReport, status
 from indexer.backoff import DATABASE, DOWN, LAGS, LIMITS, PRUNED, REFUSES, SLOW, pause_s, trouble_of
 from indexer.lease import Lease, Rate, holder_of
 from ledger.chain.addresses.book import Deployment
@@ -445,6 +446,15 @@ def test_a_block_is_seen_when_it_is_mined(kind: str, sqlite_db: Database) -> Non
         writer.close()
 
 
+def test_the_rate_is_of_a_second() -> None:
+    told = {"window_ms": 4_000, "blocks": 10, "events": 25}
+    assert status._rate(cast(Holder, SimpleNamespace(live=True, told=told))) == {
+        "blocks_per_s": "2.5",
+        "events_per_s": "6.2",  # 6.25, cut
+        "over_s": 4,
+    }
+
+
 # ------------------------------------------------------------------------ the back-off
 
 
@@ -463,6 +473,16 @@ def rpc(code: int, message: str) -> RpcError:
         (rpc(-32005, "query returned more than 10000 results"), LIMITS),
         (rpc(-32000, "Too Many Requests"), LIMITS),
         (rpc(-32000, "your app has exceeded its compute units per second capacity"), LIMITS),
+        (rpc(-32000, "rate limit reached for the free tier"), LIMITS),
+        (rpc(-32000, "daily request limit is used up"), LIMITS),
+        (rpc(-32000, "monthly quota exceeded"), LIMITS),
+        (rpc(-32000, "your requests are throttled"), LIMITS),
+        (rpc(429, "slow down"), LIMITS),
+        (rpc(-32029, "slow down"), LIMITS),
+        (rpc(-32097, "slow down"), LIMITS),
+        (rpc(-32000, "required historical state unavailable (reexec=128)"), PRUNED),
+        (rpc(-32000, "block needs an archive node"), PRUNED),
+        (rpc(-32000, "old data not available due to pruning"), PRUNED),
         (rpc(-32000, "missing trie node 8f3a (path ) state 0x8f3a is not available"), PRUNED),
         (rpc(-32000, "pruned history unavailable"), PRUNED),
         (rpc(4444, "pruned history unavailable"), PRUNED),

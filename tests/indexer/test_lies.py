@@ -280,6 +280,12 @@ PROVEN_LIES = {
     ),
     "data that is none": (_receipt_logs(_each(data="0xyz")), TWISTED),
     "a failure shown as success": (_receipt(lambda each: {**each, "status": "0x1"}), TWISTED),
+    "a failure that is alone in its block shown as success": (
+        _receipt(
+            lambda each: {**each, "status": "0x1"} if each["transactionIndex"] == "0x0" else each
+        ),
+        TWISTED,
+    ),
     "receipts of another kind": (
         _receipt(lambda each: {**each, "type": "0x7e"}),
         "is of type 0x7e",

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
+from sqlalchemy import func, select, update
 
-from indexer import Indexer
+from indexer import Indexer, sums
+from indexer.report import Report
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
 from ledger.errors import MirrorStopped
+from ledger.models import ChainEvent
 from ledger.models.blockchain import CreditStatus, TransactionStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import MovementKind
@@ -91,6 +94,29 @@ def test_credits_of_a_batch_partition_its_serials(credits_history: TestChain, db
     ]
     issuers = rows(db, "carbon_credits", "issuer")
     assert {issuer for (issuer,) in issuers} == {PARTIES["issuer"]}
+
+
+def test_the_credit_log_is_counted(
+    credits_history: TestChain, mirror: Indexer, sqlite_db: Database
+) -> None:
+    """Its numbers are 1 to the last, each once: whatever is compared of the rows themselves."""
+    mirror.run_until("head")
+    with sqlite_db.write() as session:
+        whole = Report(0, 0)
+        last = sums._entries(session, whole)
+        assert (whole.ok, last) == (True, session.scalar(select(func.max(ChainEvent.seq))))
+        for change in (
+            update(ChainEvent).where(ChainEvent.seq == 3).values(seq=None),  # one is missing
+            update(ChainEvent).where(ChainEvent.seq == 3).values(seq=2),  # one is there twice
+            update(ChainEvent).values(seq=ChainEvent.seq + 1),  # the first is missing
+            update(ChainEvent).where(ChainEvent.seq == last).values(seq=last + 1),
+        ):
+            with session.begin_nested() as part:
+                session.execute(change.execution_options(synchronize_session=False))
+                found = Report(0, 0)
+                sums._entries(session, found)
+                assert [item.key for item in found.differences] == ["credit log"]
+                part.rollback()
 
 
 def test_holdings_are_what_was_transferred(credits_history: TestChain, db: Database) -> None:
@@ -223,6 +249,28 @@ def test_every_transaction_failed_ones_with_their_reason(chain: TestChain, db: D
     succeeded = [tx for tx, reason in error.items() if reason is None]
     assert len(succeeded) == len(error) - 5
     assert all(status[tx] is TransactionStatus.CONFIRMED for tx in succeeded)
+
+
+def test_a_nonce_that_jumps_is_mirrored_as_it_is(
+    chain: TestChain, mirror: Indexer, sqlite_db: Database
+) -> None:
+    """Between transactions of one sender a nonce may rise by more than one: delegations (EIP-7702) raise it too."""
+    chain.issue(1000, 0)
+    chain.transfer("owner", "buyer", FIRST, 1)
+    chain.transfer("owner", "buyer", FIRST, 2)
+    used = int(chain.client.request("eth_getTransactionCount", [OWNER, "latest"]), 16)
+    chain.client.request("anvil_setNonce", [OWNER, hex(used + 4)])
+    chain.transfer("owner", "buyer", FIRST, 3)
+    mirror.run_until("head")
+    found = [
+        (at, nonce)
+        for at, nonce, sender in rows(
+            sqlite_db, "chain_inclusions", "block_number", "nonce", "sender"
+        )
+        if sender == OWNER
+    ]
+    head = chain.client.block_number()
+    assert found[-3:] == [(head - 2, used - 2), (head - 1, used - 1), (head, used + 4)]
 
 
 def test_parameters_are_readable(chain: TestChain, db: Database) -> None:

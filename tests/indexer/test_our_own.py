@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from indexer import Indexer
+from indexer.reindex import reindex
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
 from ledger.chain.node.client import ChainClient
@@ -15,12 +16,14 @@ from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.sender import Sender
 from ledger.db import Database
 from ledger.errors import DependencyDown
-from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion
+from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, Issuance
 from ledger.models.blockchain import TransactionStatus
+from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import PARTIES, TestChain, wait_for
 from tests.support.mirror import rows
+from tests.support.plant import apply, issue
 from tests.support.proxy import LyingNode
 
 BATCH = 1 << 32 | 1
@@ -68,6 +71,11 @@ def _status(db: Database, tx_hash: str) -> TransactionStatus | None:
         return session.scalar(
             select(BlockchainTransaction.status).where(BlockchainTransaction.tx_hash == tx_hash)
         )
+
+
+def _issuance(db: Database) -> IssuanceState | None:
+    with db.read() as session:
+        return session.scalar(select(Issuance.state))
 
 
 def test_planned_pending_included_confirmed(
@@ -118,20 +126,34 @@ def test_back_to_pending_and_sent_again_after_a_fork(
         assert session.get(ChainInclusion, tx_hash) is not None
 
 
+@pytest.mark.parametrize("follower", ["the mirror", "reindex"])
 def test_what_was_confirmed_is_submitted_again_when_final_blocks_fall(
-    chain: TestChain, sender: Sender, sqlite_db: Database, plan: Callable[..., str]
+    follower: str,
+    chain: TestChain,
+    sender: Sender,
+    sqlite_db: Database,
+    plan: Callable[..., str],
 ) -> None:
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, 0)
     chain.issue(1000, 0)
     key = plan("retire", chain.retire_arguments(BATCH, 5))
+    apply(sqlite_db)
+    issue(sqlite_db, state=IssuanceState.PLANNED)
+    with sqlite_db.write() as session:  # which is of the same act, as far as the books know
+        session.execute(update(Issuance).values(key=key))
     tx_hash = sender.submit(key, CREDIT)
     wait_for(chain.client, tx_hash)
     mirror.run_until("head")
     assert _intent(sqlite_db, key)[0] is IntentState.CONFIRMED
+    assert _issuance(sqlite_db) is IssuanceState.ISSUED
     chain.reorganise(1)
-    mirror.run_until("head")
+    if follower == "reindex":
+        reindex(sqlite_db, chain.client, chain.deployment, 0)
+    else:
+        mirror.run_until("head")
     assert _intent(sqlite_db, key) == (IntentState.SUBMITTED, None, None)
     assert _status(sqlite_db, tx_hash) is TransactionStatus.PENDING
+    assert _issuance(sqlite_db) is IssuanceState.PLANNED
 
 
 def test_a_failure_in_a_block_fails_the_intent_once_it_is_final(

@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Connection, Engine, event
@@ -10,16 +11,18 @@ from sqlalchemy.exc import OperationalError
 
 from indexer import Indexer, checks, finality
 from indexer.checks import Unchecked
+from indexer.place import require_no_catching_up
 from indexer.reindex import reindex
 from indexer.reorg import REWINDS
 from indexer.verify import verify
-from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_HASH
 from ledger.chain.local.anvil import LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.db.engines import MODE, READ
 from ledger.errors import DependencyDown
-from ledger.models import Base
+from ledger.models import Base, ChainBlock
 from ledger.models.blockchain import CreditStatus
 from ledger.models.credits import BatchStatus
 from tests.support.chain import TestChain, deploy_contracts, trade
@@ -40,6 +43,32 @@ def history(chain: TestChain, mirror: Indexer) -> TestChain:
     chain.retire("owner", BATCH, 100)
     mirror.run_until("head")
     return chain
+
+
+@pytest.mark.parametrize(
+    ("head", "ancestor", "catches_up"),
+    [
+        (6, 5, True),  # 5 is the highest stored block up to it, and is of its chain
+        (6, 4, False),
+        (6, None, False),
+        (4, None, True),  # nothing stored can contradict it
+        (8, 5, False),  # not below what was final
+    ],
+)
+def test_a_head_below_what_was_final_catches_up_unless_a_stored_block_contradicts(
+    sqlite_db: Database, head: int, ancestor: int | None, catches_up: bool
+) -> None:
+    def block(number: int) -> BlockHeader:
+        return BlockHeader(number, ZERO_HASH, ZERO_HASH, 0, 0)
+
+    with sqlite_db.write() as session:
+        for number in (5, 9):
+            at = datetime.fromtimestamp(number, UTC)
+            row = ChainBlock(number=number, hash=ZERO_HASH, parent_hash=ZERO_HASH, block_time=at)
+            session.add(row)
+    with pytest.raises(DependencyDown, match="catching up") if catches_up else nullcontext():
+        known = None if ancestor is None else block(ancestor)
+        require_no_catching_up(sqlite_db, block(head), known, 8)
 
 
 def test_retirement_that_vanished(

@@ -158,8 +158,8 @@ def test_a_number_that_came_late_is_a_value_or_none_as_it_came(
     declared = SITE.replace('time_zone = "offset"', 'time_zone = "offset"\nmissing = ["40"]')
     bring(sqlite_db, tmp_path, [(10 * slot, "60") for slot in range(6)])
     issue(sqlite_db)
-    bring(sqlite_db, tmp_path, [(0, "40")])  # late: 20 kW less
-    bring(sqlite_db, tmp_path, [(10, "40"), (60, "40")], declared)  # late, and no value
+    bring(sqlite_db, tmp_path, [(10, "40")])  # late: 20 kW less
+    bring(sqlite_db, tmp_path, [(0, "40"), (60, "40")], declared)  # late, and no value
     found = correct(sqlite_db, "park-wind")
     (row,) = found.found
     assert row.effect_kg == Fraction(20, 6) * Fraction(-1, 2)

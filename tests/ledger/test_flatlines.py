@@ -289,6 +289,17 @@ def test_another_number_of_hours_judges_what_is_stored_anew(db: Database, tmp_pa
     assert apply(db, park()).updated == []
 
 
+def test_judged_anew_what_is_above_the_rated_power_is_that_and_no_flat_line(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, park(0))
+    slots = slots_of(JUNE[0])
+    lines = rows(slots[:72], "500") + rows(slots[72:], "60")
+    assert imported(sqlite_db, write_csv(tmp_path / "a.csv", lines)).outliers == 72
+    apply(sqlite_db, park(1))
+    assert stuck_slots(sqlite_db) == set(slots[72:])
+
+
 def test_meters_of_before_are_left_as_they_were_until_their_site_file_is_applied(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

@@ -125,6 +125,20 @@ def test_scope_1_and_both_methods_of_scope_2(db: Database, tmp_path: Path) -> No
                 MeterReading.id
             )
         ).first() or ("", None, 0)
+        factors = session.scalars(
+            select(CarbonEmission.factors).where(CarbonEmission.calculation_method == "scope1_fuel")
+        ).one()
+    assert factors == {  # all that the emissions of the day can be computed from again
+        "scope": 1,
+        "factor": "diesel",
+        "version": "2006",
+        "value": "74100",
+        "unit": "kg CO2/TJ",
+        "ncv_gj_per_t": "43.0",
+        "oxidation_share": "1",
+        "density_kg_per_l": "0.84",
+        "fuel_kg": "840.000000000",
+    }
     assert energies == []  # litres are no kilowatt-hours
     assert (text, getattr(kind, "value", None), digits) == ("600", "fuel_volume", 600)
     assert shown["totals"] == [
@@ -168,6 +182,28 @@ def test_by_day_and_by_month_in_legal_days(sqlite_db: Database, tmp_path: Path) 
     ]
     assert [(row["period"], row["emissions_t"]) for row in months] == [("2014-06", "0.003000")]
     assert (none["rows"], none["totals"]) == ([], [])
+
+
+def test_a_difference_over_midnight_is_shared_out_by_time(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """The legal day that begins with the last two hours of a day of UTC has its part, too."""
+    register = GRID.replace('kind = "energy"', 'kind = "counter"').replace('label = "start"\n', "")
+    apply(sqlite_db, SITE + register)
+    read = [("2014-06-01T21:00:00+02:00", "0"), ("2014-06-02T01:00:00+02:00", "400")]
+    import_file(sqlite_db, "park", "GRID", write_csv(tmp_path / "grid.csv", read))
+    with sqlite_db.read() as session:
+        days = emissions_of(session, "park", *JUNE, "day")["rows"]
+        hours = session.execute(
+            select(EnergyConsumption.recorded_at, EnergyConsumption.consumption).order_by(
+                EnergyConsumption.recorded_at
+            )
+        ).all()
+    assert [(row["period"], row["consumption_kwh"], row["emissions_t"]) for row in days] == [
+        ("2014-06-01", "300.000000000", "0.030000"),
+        ("2014-06-02", "100.000000000", "0.010000"),
+    ]
+    assert [(at.hour, kwh) for at, kwh in hours] == [(hour, 100) for hour in (19, 20, 21, 22)]
 
 
 def test_market_based_is_there_only_when_declared(sqlite_db: Database, tmp_path: Path) -> None:

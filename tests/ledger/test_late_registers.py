@@ -126,6 +126,18 @@ def test_a_split_within_a_period_moves_its_sum_by_nothing(meter: Register) -> No
     assert len(registers) == 2
 
 
+def test_a_late_difference_that_is_split_before_it_was_counted_counts_once(meter: Register) -> None:
+    meter.bring((-2, "0"), (10, "120"))
+    assert meter.issue(1) == 60
+    meter.bring((22, "240"))  # the first instant of the next day ends a difference of this one
+    assert meter.bring((16, "180")).late == 1
+    # Of 240 kWh in all 120 were issued: the other 120 are there once, in two differences.
+    assert found(meter.correct()) == [("06-01", 2, "late_readings", 60, 0)]
+    with meter.db.read() as session:
+        late = select(MeterReading.text).where(MeterReading.quality == "late")
+        assert sorted(session.scalars(late)) == ["120>180", "180>240"]
+
+
 def test_a_split_that_shows_an_impossible_rise_is_owed(meter: Register) -> None:
     # 100 kW: 480 kWh in four hours pass; of them 400 within one do not.
     meter.bring((0, "0"), (4, "480"), (5, "500"))

@@ -260,26 +260,40 @@ def test_every_state_of_a_slot_is_counted(db: Database, tmp_path: Path) -> None:
     }
 
 
+def test_what_a_meter_of_consumption_leaves_out_was_never_to_be_claimed(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, SITE.replace('role = "generation"', 'role = "import"'))
+    lines = [(0, "60"), (0, "66"), (1, "500")]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(time_of(n), text) for n, text in lines]))
+    with sqlite_db.read() as session:
+        found = exclusions(session, "park")
+    assert [(int(item.quality), item.readings, item.not_claimed_kwh) for item in found] == [
+        (301, 1, None),
+        (401, 1, None),
+    ]
+
+
 def test_a_registers_difference_fills_the_slots_between(db: Database, tmp_path: Path) -> None:
     apply(db, COUNTER)
     lines = [(0, "100"), (3, "101"), (4, "102"), (4, "103"), (5, "104"), (143, "105"), (145, "106")]
-    lines += [(146, "1"), (147, "2")]
+    lines += [(146, "1"), (147, "2"), (148, "3"), (148, "4"), (150, "5")]
     imported(db, write_csv(tmp_path / "a.csv", [(time_of(n), text) for n, text in lines]))
     (device,) = quality(db, "park", JUNE[0], date(2014, 6, 3))["devices"]
     assert [
         [day[key] for key in ("expected", "used", "missing", "outlier", "fell", "conflict")]
         for day in device["days"]
-    ] == [[144, 144, 0, 0, 0, 1], [144, 2, 141, 1, 1, 0]]
+    ] == [[144, 144, 0, 0, 0, 1], [144, 5, 138, 1, 1, 1]]
     assert [(item["number"], item["readings"]) for item in device["reasons"]] == [
-        (None, 141),
+        (None, 138),
         (304, 1),
-        (404, 2),
+        (404, 4),
     ]
     # The energy over midnight began the day before, and belongs to the second day as well.
     (device,) = quality(db, "park", JUNE[1], date(2014, 6, 3))["devices"]
-    assert (device["total"]["used"], device["total"]["fell"]) == (2, 1)
+    assert (device["total"]["used"], device["total"]["fell"]) == (5, 1)
     (of_gaps,) = gaps(db, "park", JUNE[1], date(2014, 6, 3))["devices"]
-    assert [(gap["slots"], gap["hours"]) for gap in of_gaps["gaps"]] == [(141, "23.5")]
+    assert [(gap["slots"], gap["hours"]) for gap in of_gaps["gaps"]] == [(138, "23")]
     with db.read() as session:
         shown = rows_of(session, "park", "A", at=time_of(4))["rows"]
         found = {int(item.quality): item.readings for item in exclusions(session, "park")}
@@ -290,7 +304,7 @@ def test_a_registers_difference_fills_the_slots_between(db: Database, tmp_path: 
         ("register", "103", "103", 404),
         ("register", "104", "104", 100),
     ]
-    assert found == {304: 1, 404: 2}
+    assert found == {304: 1, 404: 4}
 
 
 def test_a_daily_reading_is_one_slot_of_a_day_of_any_length(db: Database, tmp_path: Path) -> None:
@@ -362,6 +376,12 @@ def test_a_late_or_superseded_row_never_hides_what_counts() -> None:
 
 
 # ------------------------------------------------------------------ what is asked wrongly
+
+
+def test_a_period_that_ends_where_it_begins_is_empty(sqlite_db: Database) -> None:
+    apply(sqlite_db)
+    with sqlite_db.read() as session, pytest.raises(BadInput, match="is empty: the end is excl"):
+        load_days(session, "park", None, JUNE[0], JUNE[0])
 
 
 def test_what_is_not_there_is_named_with_what_is(sqlite_db: Database) -> None:

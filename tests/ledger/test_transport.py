@@ -25,6 +25,7 @@ from ledger.chain.node.transports.errors import (
     NodeLimits,
     NodeSlow,
     NodeTrouble,
+    RequestRefused,
 )
 from ledger.chain.node.transports.opening import open_transport
 from ledger.errors import BadInput, DependencyDown
@@ -253,9 +254,13 @@ def test_a_node_that_came_back_is_asked_again(kind: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "error", "said"),
     [
+        (399, NodeAnswer, "answers HTTP 399, a redirection"),
+        (400, RequestRefused, "answers HTTP 400 but not JSON-RPC"),
         (401, NodeAnswer, "check the key in rpc_url"),
         (403, NodeAnswer, "check the key in rpc_url"),
-        (404, NodeAnswer, "answers HTTP 404 but not JSON-RPC"),
+        (404, RequestRefused, "answers HTTP 404 but not JSON-RPC"),
+        (499, RequestRefused, "answers HTTP 499 but not JSON-RPC"),
+        (500, NodeAnswer, "answers HTTP 500 but not JSON-RPC"),
         (502, NodeDown, "the node behind it is down"),
         (503, NodeDown, "the node behind it is down"),
         (504, NodeDown, "the node behind it is down"),
