@@ -136,7 +136,8 @@ def has_pending(session: Session) -> bool:
 
 def head_of(session: Session) -> Head:
     """Return the end of the chain, as the database says it."""
-    row = session.execute(select(AuditHead.position, AuditHead.entry_hash)).one_or_none()
+    head = select(AuditHead.position, AuditHead.entry_hash).where(AuditHead.id == 1)
+    row = session.execute(head).one_or_none()
     return Head(0, GENESIS) if row is None else Head(row.position, row.entry_hash)
 
 
