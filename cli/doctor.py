@@ -169,7 +169,10 @@ def _chain(settings: Settings) -> Iterator[Check]:
 
 
 def _require_its_books(deployment: Deployment, settings: Settings) -> None:
-    """Require that the books are kept of this chain and these contracts; what keeps them from answering is said of them."""
+    """Require that the books, where they answer, are kept of this chain and these contracts.
+
+    What keeps them from answering is said where the database is checked.
+    """
     from ledger.chain.addresses.kept import require_same_chain, require_same_contracts
     from ledger.db import Database
 

@@ -213,11 +213,13 @@ class Database(Rows):
         """
         waits = 0
         for attempt in range(attempts - 1):
+            begun_s = time.monotonic()
             try:
                 with self.write(lasting=lasting) as session:
                     return work(session)
             except DatabaseBusy as busy:
-                waits += busy.waited
+                # A file that two make at once is refused by SQLite without a wait.
+                waits += busy.waited and time.monotonic() - begun_s > self.lock_timeout_s / 2
                 if waits == _WAITS_MAX:
                     raise
                 time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)

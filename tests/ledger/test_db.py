@@ -255,19 +255,25 @@ def test_a_writer_that_waits_too_long_says_so(db: Database) -> None:
     hasty.close()
 
 
-def test_work_that_is_long_is_tried_again_after_a_deadlock(sqlite_db: Database) -> None:
-    """It waited for nobody, however long it takes itself."""
-    hasty = Database(sqlite_db.url.render_as_string(hide_password=False), lock_timeout_s=0)
+@pytest.mark.parametrize(("lock_timeout_s", "waited"), [(0, False), (30, True)])
+def test_what_is_no_wait_does_not_end_the_tries(
+    sqlite_db: Database, lock_timeout_s: int, waited: bool
+) -> None:
+    """A deadlock after long work, as of MariaDB; a file that SQLite finds locked, and does not wait for."""
+    url = sqlite_db.url.render_as_string(hide_password=False)
+    tried = Database(url, lock_timeout_s=lock_timeout_s)
     tries = []
 
     def work(session: Session) -> int:
         tries.append(1)
         if len(tries) < 4:
-            raise DatabaseBusy("as MariaDB does: 1213 Deadlock found when trying to get lock")
+            busy = DatabaseBusy("another writer was in the way")
+            busy.waited = waited
+            raise busy
         return len(tries)
 
-    assert hasty.run(work) == 4
-    hasty.close()
+    assert tried.run(work) == 4
+    tried.close()
 
 
 def test_a_note_waits_less_than_a_statement(db: Database) -> None:
