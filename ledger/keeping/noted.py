@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger import audit_chain
@@ -36,7 +36,7 @@ class _Noted:
     entries: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Row number by action and resource."""
 
-    def with_more(self, head: Head, found: Iterable[Row[tuple[str, str, int]]]) -> _Noted:
+    def with_more(self, head: Head, found: Iterable[tuple[str, str, int]]) -> _Noted:
         """Return it with entries that came later."""
         entries = dict(self.entries)
         for action, resource, number in found:
@@ -140,7 +140,7 @@ def _follow(live: Session, kept: _Noted, head: Head) -> _Noted | None:
         .where(AuditLink.position > place)
     )
     # Chosen here: SQLite, asked for an action, would begin with all entries of that action.
-    return kept.with_more(head, [entry for entry in found if entry.action in _NOTES])
+    return kept.with_more(head, (entry for entry in found if entry.action in _NOTES))
 
 
 def _month(resource: str) -> Month:
