@@ -433,6 +433,10 @@ def test_mariadb_is_strict_and_in_utc(mariadb_db: Database) -> None:
         ("sqlite:///:memory:", "in memory"),
         ("mysql+pymysql://u@h", "names no database"),
         ("nonsense", "cannot be read"),
+        (
+            "mysql+pymysql://u@localhost/d?ssl_verify_identiy=true",
+            "ssl_verify_identiy is no option",
+        ),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(url: str, reason: str) -> None:
