@@ -15,7 +15,7 @@ from cli.checks import Check, Verdict, bad, check_of, whole
 from cli.command import Invocation, command
 from cli.doctor_database import database_checks
 from cli.output import Table
-from ledger.errors import DependencyDown, ProblemFound, TruetonneError
+from ledger.errors import BadInput, DependencyDown, ProblemFound, TruetonneError
 from ledger.settings import (
     LOCAL_CHAIN_ID,
     SETTINGS,
@@ -169,11 +169,18 @@ def _chain(settings: Settings) -> Iterator[Check]:
 
 
 def _require_its_books(deployment: Deployment, settings: Settings) -> None:
-    """Require that the books, where they answer, are kept of this chain and these contracts."""
+    """Require that the books, where they answer, are kept of this chain and these contracts.
+
+    What keeps them from answering is said where the database is checked.
+    """
     from ledger.chain.addresses.kept import require_same_chain, require_same_contracts
     from ledger.db import Database
 
-    with suppress(DependencyDown), closing(Database(settings.database_url)) as db:  # said elsewhere
+    try:
+        db = Database(settings.database_url)
+    except BadInput:
+        return
+    with suppress(DependencyDown), closing(db):
         if db.dialect == "sqlite" and not Path(db.url.database or "").exists():
             return  # to read it would make it
         with db.read() as session:

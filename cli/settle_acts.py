@@ -104,13 +104,13 @@ def cancel_settlement(
         transaction = flow.chain.sender.submit(key, SETTLEMENT)
         if not no_wait:
             flow.confirm([key])
-        kept = (
-            "" if published == document["reason"] else f", for the reason given first: {published}"
-        )
+        done = "its cancellation is sent" if no_wait else "it is cancelled"
+        if published != document["reason"]:
+            done += f", for the reason given first: {published}"
         document |= {
             "reason": published,
             "key": key,
             "transaction": transaction,
             "final": not no_wait,
         }
-    run.output.result(document, f"batch {batch} is cancelled{kept}: transaction {transaction}")
+    run.output.result(document, f"batch {batch}: {done}: transaction {transaction}")

@@ -101,8 +101,8 @@ def add(
 def _told_twice(others: list[int]) -> str:
     named = ", ".join(map(str, others))
     return (
-        f"hint: endpoint {named} has this address already, and is told as well; where it is one too many: "
-        f"truetonne webhooks remove {others[0]}"
+        f"hint: endpoint {named} has this address already, and is told as well unless it rests; "
+        f"where it is one too many: truetonne webhooks remove {others[0]}"
     )
 
 

@@ -162,7 +162,7 @@ class Indexer:
 
         Raises
         ------
-        MirrorStopped
+        MirrorStopped, WrongChain
             As ``run_until``: waiting would not help.
         """
         lease = Lease(self._db, self._deployment.network, lease_s)

@@ -171,6 +171,16 @@ def _diagnose_sqlite(error: sqlite3.Error) -> tuple[str, str]:
     return (NO_TABLE, _OTHER_VERSION) if other else ("", "")
 
 
+def is_wait(error: DBAPIError | pymysql.err.Error) -> bool:
+    """Return whether an error of a driver means that a lock was waited for as long as it may be.
+
+    A deadlock, or a row that was changed since, is none: the same work may succeed at once.
+    """
+    original = original_of(error)
+    arguments = getattr(original, "args", ())
+    return getattr(original, "sqlite_errorname", "") == "SQLITE_BUSY" or arguments[:1] == (1205,)
+
+
 def is_gone(error: DBAPIError | pymysql.err.Error) -> bool:
     """Return whether an error of a driver means that the server does not answer, or is not ready."""
     arguments = getattr(original_of(error), "args", ())

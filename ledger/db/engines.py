@@ -225,7 +225,8 @@ def waiting_at_most(connection: Connection, seconds: int, usual_s: int) -> Itera
     try:
         yield
     finally:
-        _set_waits(connection, usual_s)
+        if not connection.invalidated:  # one that broke off is no longer anybody's
+            _set_waits(connection, usual_s)
 
 
 def _set_waits(connection: Connection, seconds: int) -> None:

@@ -15,6 +15,8 @@ class DatabaseBusy(DependencyDown):
     """Another writer was in the way for too long; the same work may succeed when tried again."""
 
     default_code = "database-busy"
+    waited = False
+    """Whether the wait for a lock was over: who holds it that long will not be done in a moment."""
 
 
 class SchemaMissing(DependencyDown):
@@ -64,7 +66,9 @@ def translated(place: str, presence: Presence, setting: str) -> Iterator[Stage]:
         message = f"database {place}: {said}; {advice}"
         details = {"database": place}
         if kind == diagnoses.BUSY:
-            raise DatabaseBusy(message, details=details) from error
+            busy = DatabaseBusy(message, details=details)
+            busy.waited = diagnoses.is_wait(error)
+            raise busy from error
         if kind == diagnoses.NO_TABLE:
             raise SchemaMissing(message, details=details) from error
         raise DependencyDown(message, code="database-down", details=details) from error

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from inspect import signature
 from ipaddress import ip_address
 from typing import Any
 
+from pymysql.connections import Connection
 from sqlalchemy import URL
 
 from ledger.errors import BadInput
@@ -37,6 +39,8 @@ _ELSEWHERE = frozenset(
     | {"ssl", "ssl_disabled", "ssl_capath", "ssl_cipher", "ssl_check_hostname"}
 )
 """Options of the driver that say again, and otherwise, what stands in the URL or is said by ours."""
+_KNOWN = frozenset(signature(Connection).parameters).union(_OPTIONS)
+"""Whatever may stand in the URL: options of the driver, and ours."""
 _MEND = "add ?ssl_ca=FILE of the authority that signed its certificate, or say tls=unverified"
 
 
@@ -74,6 +78,11 @@ def read_tls(url: URL) -> Tls:
     if beside:  # the driver would believe them, and not what is checked here
         raise BadInput(
             f"database URL: {beside[0]} cannot stand after the question mark; see docs/security.md"
+        )
+    unknown = sorted(set(url.query) - _KNOWN)
+    if unknown:
+        raise BadInput(
+            f"database URL: {unknown[0]} is no option of the driver (PyMySQL); correct its name, or leave it out"
         )
     given = {name: _one(url, name) for name in _OPTIONS if name in url.query}
     plain = url.difference_update_query(_OPTIONS)

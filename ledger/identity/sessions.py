@@ -162,7 +162,10 @@ def forget(session: Session, at: datetime) -> int:
     found = session.scalars(select(UserSession.session_id).where(over).limit(10_000)).all()
     if found:
         session.execute(delete(UserSession).where(UserSession.session_id.in_(found)))
-        old = {"ended_before": (at - KEPT).isoformat()}
+        old = {
+            "ended_before": (at - KEPT).isoformat(),
+            "began_after": (at + _AHEAD).isoformat(),
+        }
         audit.record(session, "sessions.forget", "user_sessions", old, {"count": len(found)}, HOUSE)
     return len(found)
 

@@ -213,8 +213,9 @@ class Scheduler:
                 log.warning("job %s: %s", job.name, error.message)
         else:
             with self._lock:
-                self._told.pop(job.name, None)
-                if not begun:  # the clock was set, say, and the lease is not renewed yet
+                if begun:
+                    self._told.pop(job.name, None)
+                else:  # the clock was set, say, and the lease is not renewed yet
                     self._told[job.name] = ""
 
     def _ended(self, event: JobExecutionEvent) -> None:

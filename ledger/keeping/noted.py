@@ -137,9 +137,10 @@ def _follow(live: Session, kept: _Noted, head: Head) -> _Noted | None:
     found = live.execute(
         select(AuditLog.action, AuditLog.resource, AuditLog.id)
         .join(AuditLink, AuditLink.audit_id == AuditLog.id)
-        .where(AuditLink.position > place, AuditLog.action.in_(_NOTES))
+        .where(AuditLink.position > place)
     )
-    return kept.with_more(head, found)
+    # Chosen here: SQLite, asked for an action, would begin with all entries of that action.
+    return kept.with_more(head, (entry for entry in found if entry.action in _NOTES))
 
 
 def _month(resource: str) -> Month:

@@ -17,8 +17,7 @@ import pytest
 
 from api.connections import REQUEST_SECONDS_MAX
 from api.server import KEEP_ALIVE_SECONDS, ApiServer
-from ledger.identity import passwords
-from tests.support.identity import CHEAP_ROUNDS, open_house, settings_for
+from tests.support.identity import open_house, settings_for
 from tests.support.tls import made_certificate
 from tests.support.waiting import until
 
@@ -26,7 +25,8 @@ ONE_DATABASE = "nothing that is asked here is in a database"
 FILE = Path(__file__).resolve().parents[2] / "docs" / "proxy" / "nginx.conf"
 OLDEST = (1, 25, 1)
 """The first version that knows `http2 on`."""
-STRANGER = {"X-Forwarded-For": "198.51.100.66", "X-Forwarded-Proto": "http"}
+CLIENT, STRANGER = "127.0.0.9", "127.0.0.8"
+"""Whom the service answers, and whom it does not."""
 
 
 def test_what_rests_at_the_proxy_ends_before_the_service_ends_it() -> None:
@@ -37,15 +37,23 @@ def test_what_rests_at_the_proxy_ends_before_the_service_ends_it() -> None:
 class Proxy:
     """What a client gets at the proxy."""
 
-    def __init__(self, port: int, certificate: Path) -> None:
+    def __init__(self, port: int, plain: int, certificate: Path) -> None:
         self._port = port
+        self.plain = plain
         self._trust = ssl.create_default_context(cafile=str(certificate))
 
-    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[HTTPResponse, bytes]:
+    def ask(
+        self, method: str, path: str, body: bytes = b"", *, by: str = CLIENT, says: str = STRANGER
+    ) -> tuple[HTTPResponse, bytes]:
+        """Ask from an address, and say that it is another."""
         link = http.client.HTTPSConnection(
-            "127.0.0.1", self._port, context=self._trust, source_address=("127.0.0.9", 0)
+            "127.0.0.1", self._port, context=self._trust, source_address=(by, 0)
         )
-        given = {**STRANGER, "Content-Type": "application/json"}
+        given = {
+            "X-Forwarded-For": says,
+            "X-Forwarded-Proto": "http",
+            "Content-Type": "application/json",
+        }
         link.request(method, path, body, given)
         answer = link.getresponse()
         text = answer.read()
@@ -86,13 +94,11 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     folder = tmp_path_factory.mktemp("nginx")
     books = folder / "books.db"
     shutil.copyfile(sqlite_template, books)
-    more = {"trusted_proxies": "127.0.0.1", "rate_limit": "600"}
-    cheap = pytest.MonkeyPatch()
-    cheap.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    more = {"trusted_proxies": "127.0.0.1", "allowed_networks": CLIENT}
     house = open_house(settings_for(folder, f"sqlite:///{books}", **more))
     server = ApiServer(house.app, "127.0.0.1", 0)
     server.start()
-    port = free_port()
+    port, plain = free_port(), free_port()
     chain, key = made_certificate(folder, "127.0.0.1")
     text = FILE.read_text()
     for ours, theirs in (
@@ -100,7 +106,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("/etc/ssl/truetonne/chain.pem", str(chain)),
         ("/etc/ssl/truetonne/key.pem", str(key)),
-        ("listen 80;", f"listen 127.0.0.1:{free_port()};"),
+        ("listen 80;", f"listen 127.0.0.1:{plain};"),
         ("listen [::]:80;", ""),
         ("listen [::]:443 ssl;", ""),
     ):
@@ -119,20 +125,27 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     try:
         until(lambda: answers(port) or process.poll() is not None)
         assert process.poll() is None, (folder / "error.log").read_text()
-        yield Proxy(port, chain)
+        yield Proxy(port, plain, chain)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
         server.stop()
-        cheap.undo()
 
 
 def test_the_client_is_whom_the_proxy_serves(proxy: Proxy) -> None:
-    left = [proxy.ask("GET", "/v1/credits")[0].headers["RateLimit"] for _ in range(2)]
-    assert left == ['"client";r=599;t=1', '"client";r=598;t=1']
-    wrong = b'{"username": "anna", "password": "wrong"}'
-    statuses = [proxy.ask("POST", "/v1/sessions", wrong)[0].status for _ in range(6)]
-    assert statuses == [401] * 5 + [429]  # by one address under one name, as access.md says
+    """Neither whoever else it says that it is, nor the proxy: the service answers one of the two."""
+    assert proxy.ask("GET", "/v1/credits", by=CLIENT, says=STRANGER)[0].status == 200
+    assert proxy.ask("GET", "/v1/credits", by=STRANGER, says=CLIENT)[0].status == 403
+
+
+def test_whoever_comes_without_tls_is_sent_to_the_name_of_the_file(proxy: Proxy) -> None:
+    """Not to what a request says that it is for: that may be another's, and kept by a cache."""
+    link = http.client.HTTPConnection("127.0.0.1", proxy.plain)
+    link.request("GET", "/credits?site=a", headers={"Host": "evil.example"})
+    answer = link.getresponse()
+    link.close()
+    found = (answer.status, answer.headers["Location"])
+    assert found == (308, "https://registry.example/credits?site=a")
 
 
 def test_headers_come_once_and_cookies_are_for_tls(proxy: Proxy) -> None:

@@ -552,11 +552,16 @@ def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(
 
 def test_the_doctor_exits_3_when_something_is_down(park: Program) -> None:
     park.write("private.json", json.dumps(DEPLOYMENT))
-    node = park("doctor", "--json", rpc_url="http://127.0.0.1:1", deployment="private.json")
+    at = {"rpc_url": "http://127.0.0.1:1", "deployment": "private.json"}
+    node = park("doctor", "--json", **at)
     assert node.code == 3
     database = park("doctor", database_url="mysql+pymysql://me:x@127.0.0.1:1/books")
     assert database.code == 3
     assert "start the server or correct TRUETONNE_DATABASE_URL" in database.out
+    wrong = "mysql+pymysql://me:x@127.0.0.1:1/books?ssl_ca=/nothing"
+    said = park("doctor", "--json", database_url=wrong, **at).json()
+    found = {item["name"]: item["verdict"] for item in said["checks"]}
+    assert (found["database"], found["deployment"]) == ("failed", "ok")  # each of its own
 
 
 def test_the_doctor_goes_on_when_the_database_answers_half_of_what_it_is_asked(

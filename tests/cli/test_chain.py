@@ -446,7 +446,8 @@ def test_books_of_another_chain_are_refused_before_anything_is_sent(issued: Prog
         def sent() -> list[Any]:
             return link.execute("SELECT * FROM chain_intents ORDER BY key").fetchall()
 
-        (first,) = link.execute("SELECT genesis_hash FROM chain_cursor").fetchone()
+        held = link.execute("SELECT network, genesis_hash FROM chain_cursor").fetchone()
+        network = held[0]
         before = sent()
         assert {row for (row,) in link.execute("SELECT state FROM chain_intents")} >= {"confirmed"}
         try:
@@ -455,12 +456,17 @@ def test_books_of_another_chain_are_refused_before_anything_is_sent(issued: Prog
                 ended = issued(*words, "--json")
                 assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-chain"), words
                 assert "the books mirror chain 31337 with the first block 0x11111111" in ended.out
+            # Under another name, too: what was sent is known by the chain's number alone.
+            link.execute("UPDATE chain_cursor SET network = 'elsewhere'")
+            renamed = issued("jobs", "run", "send", "--json")
+            link.execute("UPDATE chain_cursor SET network = ?", (network,))
+            assert (renamed.code, renamed.json()["error"]["code"]) == (2, "wrong-chain")
             assert sent() == before
             checks = {item["name"]: item for item in issued("doctor", "--json").json()["checks"]}
             assert checks["deployment"]["verdict"] == "failed"
             assert "the books mirror chain 31337" in checks["deployment"]["found"]
         finally:
-            link.execute("UPDATE chain_cursor SET genesis_hash = ?", (first,))
+            link.execute("UPDATE chain_cursor SET network = ?, genesis_hash = ?", held)
 
 
 def test_a_trade_that_cannot_be_settled_keeps_no_batch_from_its_end(

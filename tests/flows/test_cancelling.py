@@ -1,10 +1,13 @@
 """A proposed batch is cancelled once, whoever is killed, for the reason that was given first."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from cli.settle_acts import cancel_settlement
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.wrappers import encode_call
 from ledger.chain.sending.overview import views
@@ -48,6 +51,21 @@ def cancel(park: Park, batch: str, reason: str) -> str:
     return key
 
 
+def told(
+    park: Park, batch: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[str, Any], str]:
+    """Give ``settle cancel --no-wait``; return what it prints, as JSON and as a line."""
+    flow = SimpleNamespace(db=park.db, chain=park.chain, mirror=lambda: None)
+    printed: list[Any] = []
+    output = SimpleNamespace(result=lambda *given: printed.extend(given))
+    run: Any = SimpleNamespace(settings=None, output=output)
+    with monkeypatch.context() as patched:
+        patched.setattr("cli.flow.open_flow", lambda _settings: nullcontext(flow))
+        cancel_settlement(run, batch, reason, no_wait=True)
+    document, line = printed
+    return document, line
+
+
 def planned(park: Park) -> list[ChainIntent]:
     with park.db.read() as session:
         query = select(ChainIntent).where(ChainIntent.kind == "cancel_batch")
@@ -71,8 +89,12 @@ def test_a_cancellation_that_was_killed_is_given_again(
             with later.db.read() as session:
                 (view,) = views(session)
             assert "give `truetonne settle cancel` again" in view.advice
-            key = cancel(later, batch, "another reason")
-            assert later.intent(key).parameters["reason"] == "wrong day"
+            document, said = told(later, batch, "another reason", monkeypatch)
+            assert document["reason"] == "wrong day"
+            assert said.startswith(
+                f"batch {batch}: its cancellation is sent, for the reason given first: wrong day: "
+            )
+            assert later.intent(document["key"]).parameters["reason"] == "wrong day"
         else:
             with pytest.raises(Refused, match="is cancelled; only a proposed one can be"):
                 cancel(later, batch, "another reason")

@@ -251,8 +251,29 @@ def test_a_writer_that_waits_too_long_says_so(db: Database) -> None:
             hasty.run(work)
     assert raised.value.exit_code == 3
     assert "\n" not in raised.value.message
-    assert 1 <= len(waits) <= 2
+    assert len(waits) == 2
     hasty.close()
+
+
+@pytest.mark.parametrize(("lock_timeout_s", "waited"), [(0, False), (30, True)])
+def test_what_is_no_wait_does_not_end_the_tries(
+    sqlite_db: Database, lock_timeout_s: int, waited: bool
+) -> None:
+    """A deadlock after long work, as of MariaDB; a file that SQLite finds locked, and does not wait for."""
+    url = sqlite_db.url.render_as_string(hide_password=False)
+    tried = Database(url, lock_timeout_s=lock_timeout_s)
+    tries = []
+
+    def work(session: Session) -> int:
+        tries.append(1)
+        if len(tries) < 4:
+            busy = DatabaseBusy("another writer was in the way")
+            busy.waited = waited
+            raise busy
+        return len(tries)
+
+    assert tried.run(work) == 4
+    tried.close()
 
 
 def test_a_note_waits_less_than_a_statement(db: Database) -> None:
@@ -269,6 +290,22 @@ def test_a_note_waits_less_than_a_statement(db: Database) -> None:
         assert session.scalar(text(usual)) in (3600, 3_600_000)
     assert patient.alone(note, patience_s=1) == 1
     patient.close()
+
+
+def test_a_note_whose_connection_ends_is_an_error_of_ours(mariadb_db: Database) -> None:
+    """Whoever reads is answered without it; a complaint about the broken connection answered 500."""
+    with mariadb_db.write() as session:
+        session.add(lane())
+
+    def ended(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE"):
+            number = connection.connection.dbapi_connection.thread_id()
+            with mariadb_db.server() as server:
+                server.exec_driver_sql(f"KILL {number}")
+
+    with listening(ended), pytest.raises(DependencyDown) as raised:
+        mariadb_db.alone(update(ChainNonceLane).values(next_nonce=2), patience_s=1)
+    assert raised.value.code == "database-down"
 
 
 def test_work_that_fails_by_itself_is_not_tried_again(db: Database) -> None:
@@ -396,6 +433,10 @@ def test_mariadb_is_strict_and_in_utc(mariadb_db: Database) -> None:
         ("sqlite:///:memory:", "in memory"),
         ("mysql+pymysql://u@h", "names no database"),
         ("nonsense", "cannot be read"),
+        (
+            "mysql+pymysql://u@localhost/d?ssl_verify_identiy=true",
+            "ssl_verify_identiy is no option",
+        ),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(url: str, reason: str) -> None:

@@ -455,6 +455,9 @@ def test_a_session_that_a_clock_began_a_year_ahead_is_none(sqlite_db: Database) 
     with sqlite_db.write() as session:
         assert sessions.forget(session, NOW) == 1
     with sqlite_db.read() as session:
+        said = session.scalars(select(AuditLog).order_by(AuditLog.id.desc())).first()
+        assert said is not None and said.old_values is not None
+        assert said.old_values["began_after"] == (NOW + timedelta(minutes=5)).isoformat()
         assert sessions.find(session, token, ahead) is None
 
 

@@ -9,7 +9,7 @@ from ledger.db import Database
 from ledger.keeping.moves import note
 from ledger.keeping.noted import FORGOTTEN, moves
 from ledger.keeping.places import Month
-from tests.support.statements import listening
+from tests.support.statements import listening, steps_of
 
 TABLE = "device_data"
 JUNE, JULY, AUGUST = (Month(2014, number) for number in (6, 7, 8))
@@ -26,13 +26,13 @@ def went(db: Database) -> dict[str, bool]:
         return {str(month): is_asked_for for month, is_asked_for in moves(session, TABLE).items()}
 
 
-def asked_of_the_log(db: Database) -> list[str]:
-    """Return the statements by which the audit log is read for an answer."""
-    found: list[str] = []
+def asked_of_the_log(db: Database) -> list[list[str]]:
+    """Return how SQLite goes about each statement by which the audit log is read for an answer."""
+    found: list[list[str]] = []
 
-    def heard(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def heard(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if "audit_logs" in statement:
-            found.append(statement)
+            found.append(steps_of(cursor.connection, statement, parameters))
 
     with listening(heard):
         went(db)
@@ -48,8 +48,8 @@ def test_the_log_is_read_once_and_then_what_is_new(sqlite_db: Database) -> None:
         audit.record(session, FORGOTTEN, f"{TABLE}/{JUNE}", {}, {"lost": True})
         # Its own entries, before they have a place.
         assert moves(session, TABLE) == {JUNE: False, JULY: True, AUGUST: True}
-    (follows,) = asked_of_the_log(sqlite_db)
-    assert "position >" in follows and "GROUP BY" not in follows
+    (steps,) = asked_of_the_log(sqlite_db)
+    assert len(steps) == 2 and "(position>?)" in steps[0] and "(rowid=?)" in steps[1], steps
     assert went(sqlite_db) == {"2014-06": False, "2014-07": True, "2014-08": True}
     move(sqlite_db, JUNE)
     assert went(sqlite_db) == {"2014-06": True, "2014-07": True, "2014-08": True}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.addresses.book import Deployment
@@ -20,16 +20,23 @@ from ledger.models.blockchain import ContractStatus
 
 
 def require_same_chain(session: Session, deployment: Deployment) -> None:
-    """Refuse another chain than the books mirror.
+    """Refuse another chain than the books mirror, also one of the same number that has another name.
+
+    What was sent is known by the number of its chain, whatever name that has in the file.
 
     Raises
     ------
     WrongChain
         If the deployment is on another one.
     """
-    cursor = session.get(ChainCursor, deployment.network)
-    if cursor is not None:
-        check_chain(deployment, cursor.chain_id, cursor.genesis_hash)
+    mirrored = select(ChainCursor.chain_id, ChainCursor.genesis_hash).where(
+        or_(
+            ChainCursor.network == deployment.network,
+            ChainCursor.chain_id == deployment.chain_id,
+        )
+    )
+    for chain_id, genesis_hash in session.execute(mirrored):
+        check_chain(deployment, chain_id, genesis_hash)
 
 
 def check_chain(deployment: Deployment, chain_id: int, genesis_hash: str) -> None:
