@@ -74,18 +74,19 @@ _NOT_FINAL = " UNION ".join(
     [
         # The plus keeps the database from looking batch by batch: few blocks are not final.
         *(
-            f"SELECT batch_id FROM {table} WHERE block_number > ?1 AND +batch_id BETWEEN ?2 AND ?3"
+            f"SELECT batch_id FROM {table} WHERE block_number > :final "
+            "AND +batch_id BETWEEN :first AND :last"
             for table in _CHANGED
         ),
         "SELECT CAST(json_extract(args, '$.batch_id') AS INTEGER) FROM chain_events "
-        "WHERE event_name = 'StatusChanged' AND block_number > ?1",
+        "WHERE event_name = 'StatusChanged' AND block_number > :final",
     ]
 )
 _SITES = "SELECT site_id, code FROM credit_sites WHERE site_id IN ({})"
 _RETIRED = "SELECT retirement_id, tx_hash FROM credit_retirements WHERE retirement_id IN ({})"
 _CANCELLED = (
-    "SELECT COALESCE((SELECT tx_hash FROM credit_cancellations WHERE batch_id = ?1 "
-    "AND first_serial = ?2), (SELECT tx_hash FROM credit_invalidations WHERE batch_id = ?1 "
+    "SELECT COALESCE((SELECT tx_hash FROM credit_cancellations WHERE batch_id = :batch "
+    "AND first_serial = :first), (SELECT tx_hash FROM credit_invalidations WHERE batch_id = :batch "
     "AND step = 'executed'))"
 )
 
@@ -119,7 +120,7 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
     row = found[0]
     head, final_block = head_of(context, row[-5:])
     more = row[_MORE_AT:-5]
-    changing = read(_NOT_FINAL, (final_block, row[8], row[8]))
+    changing = read(_NOT_FINAL, {"final": final_block, "first": row[8], "last": row[8]})
     final = row[_BLOCK_AT] <= final_block and (row[8],) not in changing
     parts = read(_PARTS, (row[8], PARTS_MAX))
     count = len(parts) if len(parts) < PARTS_MAX else read(_PARTS_COUNT, (row[8],))[0][0]
@@ -182,7 +183,10 @@ def _items(read: Read, rows: Sequence[Sequence[Any]], final_block: int) -> list[
     ended: dict[int, str] = dict(read(_among(_RETIRED, len(rows)), [row[9] for row in rows]))
     cancelled = {(row[6], row[7]) for row in rows if row[4] == "cancelled"}
     changing = {
-        batch_id for (batch_id,) in read(_NOT_FINAL, (final_block, min(numbers), max(numbers)))
+        batch_id
+        for (batch_id,) in read(
+            _NOT_FINAL, {"final": final_block, "first": min(numbers), "last": max(numbers)}
+        )
     }
     found = []
     for row in rows:
@@ -190,7 +194,7 @@ def _items(read: Read, rows: Sequence[Sequence[Any]], final_block: int) -> list[
         batch = batches[batch_id]
         status_tx = ended.get(row[9])
         if (batch_id, row[7]) in cancelled:
-            status_tx = read(_CANCELLED, (batch_id, row[7]))[0][0]
+            status_tx = read(_CANCELLED, {"batch": batch_id, "first": row[7]})[0][0]
         site_id, vintage, status, key, block = batch
         found.append(
             _Item(

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 Row = tuple[Any, ...]
-Read = Callable[[str, Sequence[Any]], list[Row]]
-"""Executes a statement with ``?`` for its values, and returns all rows."""
+Read = Callable[[str, Sequence[Any] | Mapping[str, Any]], list[Row]]
+"""Executes a statement with ``?`` or ``:name`` for its values, and returns all rows."""
 T = TypeVar("T")
 
 
