@@ -173,7 +173,7 @@ def _require_its_books(deployment: Deployment, settings: Settings) -> None:
 
     What keeps them from answering is said where the database is checked.
     """
-    from ledger.chain.addresses.kept import require_same_chain, require_same_contracts
+    from ledger.chain.addresses.kept import require_same_books
     from ledger.db import Database
 
     try:
@@ -181,11 +181,9 @@ def _require_its_books(deployment: Deployment, settings: Settings) -> None:
     except BadInput:
         return
     with suppress(DependencyDown), closing(db):
-        if db.dialect == "sqlite" and not Path(db.url.database or "").exists():
-            return  # to read it would make it
-        with db.read() as session:
-            require_same_chain(session, deployment)
-            require_same_contracts(session, deployment.network, deployment.addresses)
+        if db.is_there():
+            with db.read() as session:
+                require_same_books(session, deployment)
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:

@@ -38,7 +38,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
     """
     from cli.books import open_books
     from ledger.chain.access import load_deployment
-    from ledger.chain.addresses.kept import require_same_chain, require_same_contracts
+    from ledger.chain.addresses.kept import require_same_books
     from ledger.chain.local.shared import node_for
     from ledger.chain.node.client import ChainClient
 
@@ -49,8 +49,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
             deployment.check(client)
             _check_contracts(deployment, client)
             with db.read() as session:
-                require_same_chain(session, deployment)
-                require_same_contracts(session, deployment.network, deployment.addresses)
+                require_same_books(session, deployment)
             yield Opened(db, client, deployment)
         finally:
             client.close()

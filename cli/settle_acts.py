@@ -104,13 +104,14 @@ def cancel_settlement(
         transaction = flow.chain.sender.submit(key, SETTLEMENT)
         if not no_wait:
             flow.confirm([key])
-        done = "its cancellation is sent" if no_wait else "it is cancelled"
+        done = "the cancellation of batch {} is sent" if no_wait else "batch {} is cancelled"
+        lines = [f"{done.format(batch)}: transaction {transaction}"]
         if published != document["reason"]:
-            done += f", for the reason given first: {published}"
+            lines.append(f"the reason is the one that was given first: {published}")
         document |= {
             "reason": published,
             "key": key,
             "transaction": transaction,
             "final": not no_wait,
         }
-    run.output.result(document, f"batch {batch}: {done}: transaction {transaction}")
+    run.output.result(document, *lines)

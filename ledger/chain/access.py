@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ledger.chain.addresses.book import Deployment
-from ledger.chain.addresses.kept import require_same_chain, require_same_contracts
+from ledger.chain.addresses.kept import require_same_books
 from ledger.chain.contracts.wrappers import CarbonCredit, VppSettlement
 from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
 from ledger.chain.keys.signers import Keyring, load_keyring
@@ -55,8 +55,7 @@ class Chain:
             deployment.check(client)
             deployment.check_code(client)
             with db.read() as session:
-                require_same_chain(session, deployment)
-                require_same_contracts(session, deployment.network, deployment.addresses)
+                require_same_books(session, deployment)
         except BaseException:
             client.close()
             raise

@@ -72,6 +72,10 @@ class Schema(ABC):
         with self._migrating() as engine:
             return runner.upgrade(engine, revision)
 
+    def is_there(self) -> bool:
+        """Return whether there is anything to read: an SQLite file that is not there would be made by reading it."""
+        return self.dialect != "sqlite" or Path(self.url.database or "").exists()
+
     def current(self) -> str | None:
         """Return the revision of the schema; None when there is none.
 
@@ -80,7 +84,7 @@ class Schema(ABC):
         DependencyDown
             The server does not answer, or the file can be neither opened nor made.
         """
-        if self.dialect == "sqlite" and not Path(self.url.database or "").exists():
+        if not self.is_there():
             require_place(self.url)
             return None
         with self.read() as session:

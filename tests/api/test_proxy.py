@@ -17,6 +17,7 @@ import pytest
 
 from api.connections import REQUEST_SECONDS_MAX
 from api.server import KEEP_ALIVE_SECONDS, ApiServer
+from ledger.chain.local.anvil import KeptPort
 from tests.support.identity import open_house, settings_for
 from tests.support.tls import made_certificate
 from tests.support.waiting import until
@@ -61,13 +62,6 @@ class Proxy:
         return answer, text
 
 
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
-
-
 def answers(port: int) -> bool:
     with socket.socket() as link:
         return link.connect_ex(("127.0.0.1", port)) == 0
@@ -98,7 +92,8 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     house = open_house(settings_for(folder, f"sqlite:///{books}", **more))
     server = ApiServer(house.app, "127.0.0.1", 0)
     server.start()
-    port, plain = free_port(), free_port()
+    secure, plain = KeptPort(), KeptPort()
+    port = secure.number
     chain, key = made_certificate(folder, "127.0.0.1")
     text = FILE.read_text()
     for ours, theirs in (
@@ -106,7 +101,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("/etc/ssl/truetonne/chain.pem", str(chain)),
         ("/etc/ssl/truetonne/key.pem", str(key)),
-        ("listen 80;", f"listen 127.0.0.1:{plain};"),
+        ("listen 80;", f"listen 127.0.0.1:{plain.number};"),
         ("listen [::]:80;", ""),
         ("listen [::]:443 ssl;", ""),
     ):
@@ -125,11 +120,13 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     try:
         until(lambda: answers(port) or process.poll() is not None)
         assert process.poll() is None, (folder / "error.log").read_text()
-        yield Proxy(port, plain, chain)
+        yield Proxy(port, plain.number, chain)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
         server.stop()
+        secure.close()
+        plain.close()
 
 
 def test_the_client_is_whom_the_proxy_serves(proxy: Proxy) -> None:

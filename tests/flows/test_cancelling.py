@@ -53,8 +53,8 @@ def cancel(park: Park, batch: str, reason: str) -> str:
 
 def told(
     park: Park, batch: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> tuple[dict[str, Any], str]:
-    """Give ``settle cancel --no-wait``; return what it prints, as JSON and as a line."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Give ``settle cancel --no-wait``; return what it prints, as JSON and as lines."""
     flow = SimpleNamespace(db=park.db, chain=park.chain, mirror=lambda: None)
     printed: list[Any] = []
     output = SimpleNamespace(result=lambda *given: printed.extend(given))
@@ -62,8 +62,8 @@ def told(
     with monkeypatch.context() as patched:
         patched.setattr("cli.flow.open_flow", lambda _settings: nullcontext(flow))
         cancel_settlement(run, batch, reason, no_wait=True)
-    document, line = printed
-    return document, line
+    document, *lines = printed
+    return document, lines
 
 
 def planned(park: Park) -> list[ChainIntent]:
@@ -91,9 +91,10 @@ def test_a_cancellation_that_was_killed_is_given_again(
             assert "give `truetonne settle cancel` again" in view.advice
             document, said = told(later, batch, "another reason", monkeypatch)
             assert document["reason"] == "wrong day"
-            assert said.startswith(
-                f"batch {batch}: its cancellation is sent, for the reason given first: wrong day: "
-            )
+            assert said == [
+                f"the cancellation of batch {batch} is sent: transaction {document['transaction']}",
+                "the reason is the one that was given first: wrong day",
+            ]
             assert later.intent(document["key"]).parameters["reason"] == "wrong day"
         else:
             with pytest.raises(Refused, match="is cancelled; only a proposed one can be"):

@@ -19,15 +19,15 @@ from ledger.models import ChainCursor, ChainEvent, SmartContract
 from ledger.models.blockchain import ContractStatus
 
 
-def require_same_chain(session: Session, deployment: Deployment) -> None:
-    """Refuse another chain than the books mirror, also one of the same number that has another name.
+def require_same_books(session: Session, deployment: Deployment) -> None:
+    """Refuse another chain than the books mirror, or other contracts than they hold.
 
-    What was sent is known by the number of its chain, whatever name that has in the file.
+    Chains of the same number are compared too, whatever their names: what was sent is known by that number alone.
 
     Raises
     ------
     WrongChain
-        If the deployment is on another one.
+        If the deployment is on another chain, or a contract of it stands at another address in the books.
     """
     mirrored = select(ChainCursor.chain_id, ChainCursor.genesis_hash).where(
         or_(
@@ -37,6 +37,7 @@ def require_same_chain(session: Session, deployment: Deployment) -> None:
     )
     for chain_id, genesis_hash in session.execute(mirrored):
         check_chain(deployment, chain_id, genesis_hash)
+    require_same_contracts(session, deployment.network, deployment.addresses)
 
 
 def check_chain(deployment: Deployment, chain_id: int, genesis_hash: str) -> None:

@@ -128,8 +128,8 @@ def _check_age(settings: Settings, node: LocalNode) -> None:
 def _mirrored_to(settings: Settings) -> int | None:
     """Return the last block that the books have of the chain; None where there is none."""
     db = Database(settings.database_url)
-    if db.dialect == "sqlite" and not Path(db.url.database or "").exists():
-        return None  # to read it would make it
+    if not db.is_there():
+        return None
     try:
         with db.read() as session:
             cursor = session.get(ChainCursor, settings.network)
