@@ -1,18 +1,19 @@
 """What a range of blocks brings to the tables: filled by the handlers, written in one unit of work.
 
-Handlers add rows and name what they touched. Journals are stored while further handlers run; rows that a later
-handler may change wait until all of them have run. Derived numbers (holdings, balances, the active serials of a
-batch) follow from the rows and from what the database holds, inside the transaction that also moves the cursor.
+Handlers add rows and name what they touched. What comes by the thousand is added by column, and stored while further
+handlers run; rows that a later handler may change wait until all of them have run. Derived numbers (holdings, balances,
+the active serials of a batch) follow from the rows and from what the database holds, inside the transaction that also
+moves the cursor.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
@@ -20,6 +21,7 @@ from indexer import derived
 from indexer.derived import Standing
 from indexer.lookups import Lookups, Outcome
 from ledger.chain.contracts.events import ZERO_ADDRESS, DecodedEvent
+from ledger.chain.node.records import LogRecord
 from ledger.db import tables
 from ledger.db.behind import Behind
 from ledger.errors import MirrorStopped
@@ -31,7 +33,6 @@ from ledger.models import (
     CreditInvalidation,
     CreditOverlap,
     CreditProject,
-    CreditRetirement,
     CreditSite,
     CreditTransfer,
     SettlementBatch,
@@ -48,12 +49,9 @@ _ORDER: tuple[type[Base], ...] = (
     CreditProject,
     CreditSite,
     CreditBatch,
-    CreditTransfer,
-    CreditRetirement,
     CreditCancellation,
     CreditInvalidation,
     CreditOverlap,
-    SettlementMovement,
     SettlementBatch,
     SettlementDispute,
     SettlementTrade,
@@ -67,18 +65,29 @@ _KEYS: dict[type[Base], str] = {
     SettlementBatch: "batch_id",
 }
 """Tables whose rows change later, and their keys."""
-_ROWS_AT_ONCE = 1_000
-"""So many rows of another table are stored while handlers go on."""
 
 
-@dataclass(frozen=True)
-class Movement:
+class Movement(msgspec.Struct, frozen=True, gc=False):
     """A change of an escrow balance: units of the currency token, or kilograms of another asset."""
 
     kind: MovementKind
     account: str
     amount: int
     asset: int = CURRENCY
+
+
+class Move(msgspec.Struct, frozen=True, gc=False):
+    """Kilograms of a batch that go from one account to another: which of its log's moves it is, and between whom.
+
+    The zero address gives at issuance and takes at the end.
+    """
+
+    log: LogRecord
+    sub_index: int
+    batch_id: int
+    giver: str
+    taker: str
+    kg: int
 
 
 class Rows:
@@ -113,6 +122,7 @@ class Rows:
         self._outcomes: dict[int, Outcome] = {}
         self._taken: list[tuple[int, Run]] = []
         self._touched: dict[int, DecodedEvent] = {}
+        self._movements: list[tuple[DecodedEvent, int, Movement]] = []
         self._held: dict[tuple[int, str], int] = defaultdict(int)
         self._escrow: dict[tuple[str, int], int] = defaultdict(int)
 
@@ -127,15 +137,20 @@ class Rows:
         """Return the time of an event's block."""
         return self._times[event.log.block_number]
 
+    def times_of(self, events: Sequence[DecodedEvent]) -> list[datetime]:
+        """Return the times of events' blocks."""
+        return [self._times[event.log.block_number] for event in events]
+
     def add(self, table: type[Base], **values: Any) -> None:
         """Add a row; of one table all rows name the same columns."""
-        added = self._added[table]
-        added.append(values)
+        self._added[table].append(values)
         key = _KEYS.get(table)
         if key is not None:
             self._new[table][values[key]] = values
-        elif len(added) == _ROWS_AT_ONCE:
-            self._insert(table)
+
+    def add_columns(self, table: type[Base], columns: Mapping[str, Sequence[Any]]) -> None:
+        """Have rows that no handler changes stored, given by column."""
+        tables.insert_behind(self._later, table, columns)
 
     def change(self, table: type[Base], key: int, **values: Any) -> None:
         """Change columns of the row with a primary key, new or old."""
@@ -186,49 +201,34 @@ class Rows:
             raise MirrorStopped(_unknown(event, f"{table.__tablename__} {key}"))
         return found[0]
 
-    def move_credits(
-        self, event: DecodedEvent, sub_index: int, batch_id: int, parties: tuple[str, str], kg: int
-    ) -> None:
-        """Move units between two parties; the zero address gives at issuance and takes at the end.
-
-        Nothing moved is no movement: anybody may transfer zero units.
-        """
-        if kg == 0:
-            return
-        giver, taker = parties
-        self.add(
+    def move_credits(self, moves: Sequence[Move]) -> None:
+        """Move units between two parties each. Nothing moved is no movement: anybody may transfer zero units."""
+        moves = [move for move in moves if move.kg]
+        self.add_columns(
             CreditTransfer,
-            block_number=event.log.block_number,
-            log_index=event.log.log_index,
-            sub_index=sub_index,
-            batch_id=batch_id,
-            from_address=giver,
-            to_address=taker,
-            amount_kg=kg,
-            tx_hash=event.log.tx_hash,
+            {
+                "block_number": [move.log.block_number for move in moves],
+                "log_index": [move.log.log_index for move in moves],
+                "sub_index": [move.sub_index for move in moves],
+                "batch_id": [move.batch_id for move in moves],
+                "from_address": [move.giver for move in moves],
+                "to_address": [move.taker for move in moves],
+                "amount_kg": [move.kg for move in moves],
+                "tx_hash": [move.log.tx_hash for move in moves],
+            },
         )
-        if giver != ZERO_ADDRESS:
-            self._held[batch_id, giver] -= kg
-        if taker != ZERO_ADDRESS:
-            self._held[batch_id, taker] += kg
+        held = self._held
+        for move in moves:
+            if move.giver != ZERO_ADDRESS:
+                held[move.batch_id, move.giver] -= move.kg
+            if move.taker != ZERO_ADDRESS:
+                held[move.batch_id, move.taker] += move.kg
 
     def move(self, event: DecodedEvent, sub_index: int, movement: Movement) -> None:
         """Change an escrow balance; nothing moved is no movement."""
-        if movement.amount == 0:
-            return
-        self.add(
-            SettlementMovement,
-            block_number=event.log.block_number,
-            log_index=event.log.log_index,
-            sub_index=sub_index,
-            account=movement.account,
-            asset=movement.asset,
-            kind=movement.kind,
-            amount=movement.amount,
-            batch_id=getattr(event.args, "batch_id", None),
-            tx_hash=event.log.tx_hash,
-        )
-        self._escrow[movement.account, movement.asset] += movement.amount
+        if movement.amount:
+            self._movements.append((event, sub_index, movement))
+            self._escrow[movement.account, movement.asset] += movement.amount
 
     def add_outcome(self, batch_id: int, outcome: Outcome) -> None:
         """Remember the outcome of a batch that this range proposes."""
@@ -254,8 +254,7 @@ class Rows:
         before, now = self._batches()
         holdings = derived.holdings_after(self.session, self._held)
         balances = derived.balances_after(self.session, self._escrow)
-        for table in _ORDER:
-            self._insert(table)
+        self.write_journals()
         for table, changes in self._changes.items():
             self._write_changes(table, changes)
         outdated = [batch.left_id for batch in before.values() if batch.left_id is not None]
@@ -263,9 +262,28 @@ class Rows:
         holdings.write(self._later)
         balances.write(self._later)
 
-    def _insert(self, table: type[Base]) -> None:
-        """Have the rows of a table stored that were added since."""
-        tables.insert_behind(self._later, table, tables.by_column(self._added.pop(table, ())))
+    def write_journals(self) -> None:
+        """Have all that was added stored."""
+        for table in _ORDER:
+            self.add_columns(table, tables.by_column(self._added.pop(table, ())))
+        logs = [event.log for event, _, _ in self._movements]
+        movements = [movement for _, _, movement in self._movements]
+        self.add_columns(
+            SettlementMovement,
+            {
+                "block_number": [log.block_number for log in logs],
+                "log_index": [log.log_index for log in logs],
+                "sub_index": [sub_index for _, sub_index, _ in self._movements],
+                "account": [movement.account for movement in movements],
+                "asset": [movement.asset for movement in movements],
+                "kind": [movement.kind for movement in movements],
+                "amount": [movement.amount for movement in movements],
+                "batch_id": [
+                    getattr(event.args, "batch_id", None) for event, _, _ in self._movements
+                ],
+                "tx_hash": [log.tx_hash for log in logs],
+            },
+        )
 
     def _batches(self) -> tuple[dict[int, Standing], dict[int, Standing]]:
         """Return the batches of which something else is left: as they were, and as they are now."""

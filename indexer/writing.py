@@ -37,8 +37,7 @@ def write_range(session: Session, window: Window, units_per_cent: int, final_num
         _write_events(later, window)
         # These are made ready while the above is stored.
         rows = Rows(later, times, units_per_cent, lookups)
-        for event in window.events:
-            apply(event, rows)
+        apply(window.events, rows)
         rows.write()
     session.flush()  # what handlers changed in rows of our own: expiring would forget it
     session.expire_all()

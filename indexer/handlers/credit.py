@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from tiny_keccak import keccak256
 
-from indexer.handlers.registry import handles
-from indexer.rows import Rows
+from indexer.handlers.registry import handles, handles_many
+from indexer.rows import Move, Rows
 from ledger.chain.contracts.events import (
     CREDIT,
     ZERO_HASH,
@@ -188,53 +189,51 @@ def _take_time(event: DecodedEvent, rows: Rows, args: Issued) -> int:
     return int(gap_start)
 
 
-@handles(CREDIT, "Retired")
-def retired(event: DecodedEvent, rows: Rows) -> None:
-    """Add a retirement: the next serials from the bottom are used up."""
-    args = cast(Retired, event.args)
-    _retire(event, rows, args, args.holder, args.details)
+@handles_many(CREDIT, "Retired", "Replaced")
+def retired(events: Sequence[DecodedEvent], rows: Rows) -> None:
+    """Add retirements: the next serials from the bottom are used up.
 
-
-@handles(CREDIT, "Replaced")
-def replaced(event: DecodedEvent, rows: Rows) -> None:
-    """Add a retirement of the buffer, which is the contract, and lessen the deficit that it is for."""
-    args = cast(Replaced, event.args)
-    _retire(event, rows, args, event.log.address, _NO_DETAILS, args.replaced_batch_id)
-    rows.change(CreditBatch, args.replaced_batch_id, deficit_kg=args.deficit_left)
-
-
-def _retire(
-    event: DecodedEvent,
-    rows: Rows,
-    args: Retired | Replaced,
-    holder: str,
-    details: RetirementDetails,
-    replaced_batch_id: int | None = None,
-) -> None:
-    rows.add(
+    Who is replaced for is the buffer, which is the contract, and the deficit of the replaced batch is less by it.
+    """
+    said = [cast(Retired | Replaced, event.args) for event in events]
+    logs = [event.log for event in events]
+    details = [args.details if isinstance(args, Retired) else _NO_DETAILS for args in said]
+    rows.add_columns(
         CreditRetirement,
-        retirement_id=args.retirement_id,
-        key=args.key,
-        batch_id=args.batch_id,
-        holder=holder,
-        replaced_batch_id=replaced_batch_id,
-        first_serial=args.first_serial,
-        amount_kg=args.amount,
-        beneficiary=details.beneficiary,
-        reason=details.reason,
-        country=details.country or None,
-        consumption_start_s=details.consumption_start,
-        consumption_end_s=details.consumption_end,
-        document_hash=details.document_hash,
-        block_number=event.log.block_number,
-        log_index=event.log.log_index,
-        tx_hash=event.log.tx_hash,
-        retired_at=rows.time_of(event),
+        {
+            "retirement_id": [args.retirement_id for args in said],
+            "key": [args.key for args in said],
+            "batch_id": [args.batch_id for args in said],
+            "holder": [
+                args.holder if isinstance(args, Retired) else log.address
+                for args, log in zip(said, logs, strict=True)
+            ],
+            "replaced_batch_id": [
+                args.replaced_batch_id if isinstance(args, Replaced) else None for args in said
+            ],
+            "first_serial": [args.first_serial for args in said],
+            "amount_kg": [args.amount for args in said],
+            "beneficiary": [detail.beneficiary for detail in details],
+            "reason": [detail.reason for detail in details],
+            "country": [detail.country or None for detail in details],
+            "consumption_start_s": [detail.consumption_start for detail in details],
+            "consumption_end_s": [detail.consumption_end for detail in details],
+            "document_hash": [detail.document_hash for detail in details],
+            "block_number": [log.block_number for log in logs],
+            "log_index": [log.log_index for log in logs],
+            "tx_hash": [log.tx_hash for log in logs],
+            "retired_at": rows.times_of(events),
+        },
     )
-    rows.change(CreditBatch, args.batch_id, retired_kg=args.retired_total)
-    last = args.first_serial + args.amount - 1
-    run = Run(args.first_serial, last, RunStatus.RETIRED, args.retirement_id)
-    rows.take_serials(event, args.batch_id, run)
+    for event, args in zip(events, said, strict=True):
+        last = args.first_serial + args.amount - 1
+        run = Run(args.first_serial, last, RunStatus.RETIRED, args.retirement_id)
+        rows.take_serials(event, args.batch_id, run)
+    for batch_id, total_kg in {args.batch_id: args.retired_total for args in said}.items():
+        rows.change(CreditBatch, batch_id, retired_kg=total_kg)
+    for args in said:
+        if isinstance(args, Replaced):
+            rows.change(CreditBatch, args.replaced_batch_id, deficit_kg=args.deficit_left)
 
 
 @handles(CREDIT, "Cancelled")
@@ -269,16 +268,26 @@ def status_changed(event: DecodedEvent, rows: Rows) -> None:
         rows.redraw(event, args.batch_id)
 
 
-@handles(CREDIT, "TransferSingle")
-def transfer_single(event: DecodedEvent, rows: Rows) -> None:
-    """Move units of one batch."""
-    args = cast(TransferSingle, event.args)
-    rows.move_credits(event, 0, args.id, (args.from_, args.to), args.value)
+@handles_many(CREDIT, "TransferSingle")
+def transfer_single(events: Sequence[DecodedEvent], rows: Rows) -> None:
+    """Move units of one batch each."""
+    rows.move_credits(
+        [
+            Move(event.log, 0, args.id, args.from_, args.to, args.value)
+            for event in events
+            for args in [cast(TransferSingle, event.args)]
+        ]
+    )
 
 
-@handles(CREDIT, "TransferBatch")
-def transfer_batch(event: DecodedEvent, rows: Rows) -> None:
+@handles_many(CREDIT, "TransferBatch")
+def transfer_batch(events: Sequence[DecodedEvent], rows: Rows) -> None:
     """Move units of several batches."""
-    args = cast(TransferBatch, event.args)
-    for position, (batch_id, kg) in enumerate(zip(args.ids, args.values, strict=True)):
-        rows.move_credits(event, position, batch_id, (args.from_, args.to), kg)
+    rows.move_credits(
+        [
+            Move(event.log, position, batch_id, args.from_, args.to, kg)
+            for event in events
+            for args in [cast(TransferBatch, event.args)]
+            for position, (batch_id, kg) in enumerate(zip(args.ids, args.values, strict=True))
+        ]
+    )

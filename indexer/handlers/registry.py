@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 
 from indexer.rows import Rows
 from ledger.chain.contracts.events import DecodedEvent, schemas
 from ledger.errors import MirrorStopped
 
 Handler = Callable[[DecodedEvent, Rows], None]
+HandlerOfMany = Callable[[Sequence[DecodedEvent], Rows], None]
 
 HANDLERS: dict[tuple[str, str], Handler] = {}
-"""The handler of each event, by names of contract and event."""
+"""The handlers of events that are taken one at a time, in order, by names of contract and event."""
+HANDLERS_OF_MANY: dict[tuple[str, str], HandlerOfMany] = {}
+"""The handlers of events that come by the thousand, by the same names: each takes all of its events in a range."""
 
 
 def handles(contract: str, *events: str) -> Callable[[Handler], Handler]:
-    """Register a function as the handler of events of a contract."""
+    """Register a function as the handler of events of a contract, each of which it takes by itself."""
 
     def register(handler: Handler) -> Handler:
         for event in events:
-            if (contract, event) in HANDLERS:
-                raise ValueError(f"{contract}.{event} has a handler already")
+            _require_none(contract, event)
             HANDLERS[contract, event] = handler
         return handler
 
     return register
 
 
+def handles_many(contract: str, *events: str) -> Callable[[HandlerOfMany], HandlerOfMany]:
+    """Register a function that takes all events of these names of a range at once, in order, after all others.
+
+    So a column is made in one go, at a fifth of the time. It is for events that no other handler depends on.
+    """
+
+    def register(handler: HandlerOfMany) -> HandlerOfMany:
+        for event in events:
+            _require_none(contract, event)
+            HANDLERS_OF_MANY[contract, event] = handler
+        return handler
+
+    return register
+
+
+def _require_none(contract: str, event: str) -> None:
+    if (contract, event) in HANDLERS or (contract, event) in HANDLERS_OF_MANY:
+        raise ValueError(f"{contract}.{event} has a handler already")
+
+
 def missing(contract: str) -> list[str]:
     """Return the events in a contract's ABI, inherited ones included, that no handler takes."""
     events = {schema.name for schema in schemas(contract).values()}
-    return sorted(event for event in events if (contract, event) not in HANDLERS)
+    handled = HANDLERS.keys() | HANDLERS_OF_MANY.keys()
+    return sorted(event for event in events if (contract, event) not in handled)
 
 
 def require_complete(contracts: list[str]) -> None:
@@ -48,6 +72,15 @@ def require_complete(contracts: list[str]) -> None:
         )
 
 
-def apply(event: DecodedEvent, rows: Rows) -> None:
-    """Hand an event to its handler."""
-    HANDLERS[event.contract, event.name](event, rows)
+def apply(events: Iterable[DecodedEvent], rows: Rows) -> None:
+    """Hand the events of a range to their handlers."""
+    many: dict[HandlerOfMany, list[DecodedEvent]] = defaultdict(list)
+    for event in events:
+        name = event.contract, event.name
+        of_many = HANDLERS_OF_MANY.get(name)
+        if of_many is None:
+            HANDLERS[name](event, rows)
+        else:
+            many[of_many].append(event)
+    for handler, those in many.items():
+        handler(those, rows)

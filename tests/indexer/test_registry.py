@@ -3,7 +3,14 @@
 import pytest
 
 from indexer import Indexer
-from indexer.handlers import HANDLERS, handles, missing, require_complete
+from indexer.handlers import (
+    HANDLERS,
+    HANDLERS_OF_MANY,
+    handles,
+    handles_many,
+    missing,
+    require_complete,
+)
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
@@ -19,7 +26,8 @@ def test_every_event_has_a_handler(contract: str) -> None:
 
 
 def test_inherited_events_count() -> None:
-    assert {name for contract, name in HANDLERS if contract == CREDIT} >= INHERITED
+    handled = HANDLERS.keys() | HANDLERS_OF_MANY.keys()
+    assert {name for contract, name in handled if contract == CREDIT} >= INHERITED
 
 
 @pytest.mark.parametrize(
@@ -33,7 +41,8 @@ def test_a_mirror_with_a_hole_does_not_start(
     contract: str,
     event: str,
 ) -> None:
-    monkeypatch.delitem(HANDLERS, (contract, event))
+    for handlers in HANDLERS, HANDLERS_OF_MANY:
+        monkeypatch.delitem(handlers, (contract, event), raising=False)
     with pytest.raises(MirrorStopped, match=f"no handler for {contract}.{event};"):
         Indexer(sqlite_db, ChainClient("http://127.0.0.1:9"), chain.deployment)
 
@@ -41,4 +50,8 @@ def test_a_mirror_with_a_hole_does_not_start(
 def test_one_handler_for_an_event() -> None:
     with pytest.raises(ValueError, match="has a handler already"):
         handles(CREDIT, "Issued")(HANDLERS[CREDIT, "Issued"])
+    with pytest.raises(ValueError, match="has a handler already"):
+        handles_many(CREDIT, "Issued")(HANDLERS_OF_MANY[CREDIT, "Retired"])
+    with pytest.raises(ValueError, match="has a handler already"):
+        handles(CREDIT, "Retired")(HANDLERS[CREDIT, "Issued"])
     require_complete([CREDIT, SETTLEMENT])

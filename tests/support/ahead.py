@@ -1,16 +1,15 @@
-"""Ranges of few blocks, every one that follows another read by the process that reads ahead, stored row by row."""
+"""Ranges of few blocks, every one that follows another read by the process that reads ahead."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from indexer import ranges, rows
+from indexer import ranges
 
 SMALL = (
     (ranges, "AHEAD_BLOCKS_MIN", 1),
     (ranges, "_RANGE_BLOCKS_FIRST", 2),
     (ranges, "_START_S", 600.0),
-    (rows, "_ROWS_AT_ONCE", 1),
 )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 
 import indexer.ranges
-import indexer.rows
 import indexer.writing
 from cli.bench.indexer.events_reading import EventsReading
 from indexer import Indexer
@@ -25,8 +24,7 @@ class Journals(Rows):
 
     def write(self) -> None:
         """Write what was added, and nothing that follows from it."""
-        for table in indexer.rows._ORDER:
-            self._insert(table)
+        self.write_journals()
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ a claim of whoever deployed it, good enough for a name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from tiny_keccak import keccak256
@@ -27,6 +27,16 @@ _LENGTH_BYTES = 2
 """The compiler ends a code with its metadata and their length."""
 _DELEGATION = "0xef0100"
 """How the code of an ordinary account begins that lends itself a contract's (EIP-7702)."""
+
+
+_Place = tuple[str, int, str]
+"""An address, and a block by number and hash."""
+_WAYS: tuple[Callable[[_Place], object], ...] = (
+    lambda place: {"blockHash": place[2]},
+    lambda place: hex(place[1]),
+    lambda _: "latest",
+)
+"""How the state of a block is named, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +65,11 @@ def find(
         for event in events
         if (argument := _NAMED_BY.get(event.name)) is not None
     ]
-    places = list(dict.fromkeys((address, event.log.block_hash) for event, address in named))
-    codes = dict(zip(places, _codes(client, places), strict=True))
+    places = [(address, event.log.block_number, event.log.block_hash) for event, address in named]
+    codes = _codes(client, places)
     found = []
-    for event, address in named:
-        code = codes[address, event.log.block_hash]
+    for (event, address), place in zip(named, places, strict=True):
+        code = codes[place]
         if code == "0x" or code.startswith(_DELEGATION):
             continue
         kind = _kind(code, list(deployment.contracts))
@@ -68,24 +78,28 @@ def find(
     return found
 
 
-def _codes(client: ChainClient, places: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the code at addresses, each as of a block, by its hash."""
-    calls: list[Call] = [
-        ("eth_getCode", [address, {"blockHash": block}]) for address, block in places
-    ]
-    found = zip(places, client.attempt(calls), strict=True)
-    return [
-        _code_again(client, *place) if isinstance(code, RpcError) else str(code)
-        for place, code in found
-    ]
+def _codes(client: ChainClient, places: Iterable[_Place]) -> dict[_Place, str]:
+    """Return the code at each place: as of now where the node has forgotten that.
 
+    Each way is one request for all that the one before it was refused for: by its hash, a node may not know a block
+    here (EIP-1898), or refuse for a reason that passes. A number may be another block's by then; its range is rewound.
 
-def _code_again(client: ChainClient, address: str, block: str) -> str:
-    """Return a code that was refused, maybe for a reason that passes; as of now where the node has forgotten that."""
-    try:
-        return client.code(address, block)
-    except RpcError:
-        return client.code(address)
+    Raises
+    ------
+    RpcError
+        If the node hands out no code at all.
+    """
+    found: dict[_Place, str] = {}
+    left = list(dict.fromkeys(places))
+    for tag_of in _WAYS:
+        calls: list[Call] = [("eth_getCode", [place[0], tag_of(place)]) for place in left]
+        answers = list(zip(left, client.attempt(calls), strict=True))
+        found |= {place: str(code) for place, code in answers if not isinstance(code, RpcError)}
+        refused = [(place, code) for place, code in answers if isinstance(code, RpcError)]
+        left = [place for place, _ in refused]
+        if not left:
+            return found
+    raise refused[0][1]
 
 
 def _kind(code: str, names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ No caller sees an ABI tuple. Views are pinned to a block.
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,6 @@ from tiny_keccak import keccak256
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.abi_values import decoded, encoded
 from ledger.chain.contracts.decoders import CALLS, ERRORS
-from ledger.chain.contracts.decoders.words import of_hex
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.contracts.layout import canonical_type, json_value
 from ledger.chain.node.client import ChainClient
@@ -106,7 +106,7 @@ def decode_call(contract: str, data: str) -> DecodedCall | None:
     if known is not None:
         name, decode = known
         try:
-            return DecodedCall(name, decode(of_hex(data[10:])))
+            return DecodedCall(name, decode(unhexlify(data[10:])))
         except ValueError:  # anybody may encode a call as no encoder would
             pass
     item = _functions(contract).get(selector)

@@ -11,6 +11,7 @@ writes nothing else, and whatever differs raises ``Malformed``.
 from __future__ import annotations
 
 import struct
+from binascii import unhexlify
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -37,15 +38,7 @@ def event_body(topics: Sequence[str], data: str) -> bytes:
     for topic in topics:
         if len(topic) != _WORD_HEX:
             raise Malformed(f"a topic of {len(topic)} characters")
-    return of_hex("".join([topic[2:] for topic in topics]) + data[2:])
-
-
-def of_hex(text: str) -> bytes:
-    """Return the bytes of hexadecimal digits."""
-    body = bytes.fromhex(text)
-    if 2 * len(body) != len(text):  # fromhex overlooks blanks
-        raise Malformed("blanks between the digits")
-    return body
+    return unhexlify("".join([topic[2:] for topic in topics]) + data[2:])
 
 
 # ------------------------------------------------------------------------- layouts
