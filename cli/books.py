@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from api.finality import ChainView, chain_view
 from ledger.db import Database, SchemaMissing
 from ledger.errors import DependencyDown
 from ledger.migrations import revisions
 from ledger.settings import Settings
+
+if TYPE_CHECKING:
+    from api.finality import ChainView
 
 
 def open_books(settings: Settings) -> AbstractContextManager[Database]:
@@ -51,6 +54,10 @@ def reading(settings: Settings) -> Iterator[tuple[Session, ChainView]]:
     DependencyDown
         If the database does not answer, or its schema is not the one that this version wants.
     """
+    from api.finality import (
+        chain_view,  # with what validates answers, which the mirror's start does without
+    )
+
     with open_books(settings) as database, database.look() as session:
         yield session, chain_view(session, settings.network, settings.finality)
 

@@ -26,6 +26,7 @@ from api.plants.schemas import (
     TradeSum,
 )
 from api.settlements.schemas import Payment
+from ledger.changed_accounts import former_of_plant, plants_of
 from ledger.errors import NotFound
 from ledger.models import (
     SettlementBalance,
@@ -39,7 +40,6 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.trading import TradeType
-from ledger.sites.accounts import former_of_plant, plants_of
 
 RESOURCES_MAX = 200
 BALANCES_MAX = 200

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from api.finality import ChainView
 from api.search.schemas import Hit, HitKind
+from ledger.changed_accounts import plants_of
 from ledger.models import (
     BlockchainTransaction,
     ChainIntent,
@@ -19,7 +20,6 @@ from ledger.models import (
     VppDefinition,
     VppSettlementBatch,
 )
-from ledger.sites.accounts import plants_of
 from ledger.units import tonnes_of_kg
 
 _RESULTS_MAX = 20

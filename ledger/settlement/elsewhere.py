@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy.orm import Session
 
+from ledger.changed_accounts import former_addresses
 from ledger.db import tables
 from ledger.models import (
     ChainEvent,
@@ -31,7 +32,6 @@ from ledger.models.escrow import CURRENCY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.settlement.words import Trade, unpack
-from ledger.sites.accounts import former_addresses
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
 
 ENERGY = CURRENCY

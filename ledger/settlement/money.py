@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from ledger.chain.access import Chain
 from ledger.chain.contracts.abi_values import decoded
 from ledger.chain.node.client import RpcError
+from ledger.changed_accounts import former_addresses
 from ledger.models import VppDefinition, VppSettlementAccount
 from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.netting import Shortfall
-from ledger.sites.accounts import former_addresses
 from ledger.units import currency_of_cents, tonnes_of_kg
 
 _SYMBOL_CALL = "0x95d89b41"  # symbol() of ERC-20, which the standard leaves optional

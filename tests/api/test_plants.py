@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.plants import queries as plant_queries
 from ledger import audit
+from ledger.changed_accounts import ACTION
 from ledger.db import Database
 from ledger.models import (
     CreditHolding,
@@ -25,7 +26,6 @@ from ledger.models import (
 from ledger.models.trading import TradeType
 from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType
 from ledger.settings import load_settings
-from ledger.sites.accounts import ACTION
 from tests.api.conftest import ISSUER, _batch, _batch_id, _contracts, _trades, _transactions, h66
 
 

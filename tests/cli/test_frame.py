@@ -328,11 +328,12 @@ def test_the_command_is_found_before_it_is_imported(line: str, word: str | None)
 
 
 def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> None:
-    """Mirror and reading process start without what makes keys, grammars and other clients."""
+    """Mirror and reading process start without what makes keys, grammars, other clients, answers and parks."""
     code = (
-        "import sys, cli.mirror, cli.mirror_open, ledger.chain.access, ledger.chain.node.transports.http, indexer.loop;"
-        "print([name for name in ('eth_account', 'eth_abi', 'eth_utils', 'pydantic', 'rlp', 'web3', 'httpx') "
-        "if name in sys.modules])"
+        "import sys, cli.mirror, cli.mirror_open, cli.books, ledger.chain.access, indexer.loop;"
+        "import ledger.chain.node.transports.http;"
+        "print([name for name in ('eth_account', 'eth_abi', 'eth_utils', 'pydantic', 'rlp', 'web3', 'httpx', "
+        "'ledger.sites', 'ledger.park') if name in sys.modules])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],
