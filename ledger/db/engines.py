@@ -35,8 +35,8 @@ NOTES = "notes"
 The log is one file, in which a lost end is found by its checksums: whatever is committed in full later takes what was
 written before it along to the disk, and what a power cut takes is the newest of these, never one from the middle.
 """
-LOG_PAGES = {True: 32_000, False: 8_000}
-"""Pages of SQLite's log before a commit copies them into the file, by whether it was one of ``NOTES``: 128 and 32 MB.
+LOG_PAGES = {True: 64_000, False: 8_000}
+"""Pages of SQLite's log before a commit copies them into the file, by whether it was one of ``NOTES``: 256 and 32 MB.
 
 With the usual 1,000 a range of the mirror is copied several times over, and waits for the disk each time. A page that
 many ranges change is copied once for all that the log holds.
