@@ -57,7 +57,7 @@ _ORDER: tuple[type[Base], ...] = (
     SettlementTrade,
     SettlementTerm,
 )
-"""Tables that handlers add to, parents first."""
+"""Tables that handlers add to row by row, parents first."""
 _KEYS: dict[type[Base], str] = {
     CreditClass: "class_id",
     CreditSite: "site_id",

@@ -33,12 +33,14 @@ EVERYTHING: tuple[Step, ...] = (
     ("act", "propose", 5, 0, 0),
     ("act", "dispute", 1, 0, 0),
     ("act", "invalidate", 1, 0, 0),
+    ("act", "replace", 1, 0, 0),
+    ("act", "replace", 5, 0, 0),
     ("act", "overlap", 9, 0, 0),
     ("act", "grant", 1, 0, 0),
     ("act", "register", 1, 0, 0),
     ("look",),
 )
-GONE: Step = ("reorganise", 20, ())
+GONE: Step = ("reorganise", 22, ())
 """All of it is taken back, and nothing of what was before comes again."""
 HERE = [name for name in MUTANTS if name != "the cursor moves first"]
 SOME = HERE[::3]

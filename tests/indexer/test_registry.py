@@ -1,6 +1,7 @@
 """No event of a known contract is without a handler; those that are handled at once come to what they say in order."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from indexer.handlers import (
     missing,
     require_complete,
 )
-from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from indexer.rows import Rows
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, DecodedEvent
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import MirrorStopped
@@ -72,9 +74,9 @@ def test_a_range_of_many_events_is_what_ranges_of_one_block_are(
     chain.act("registrar", CREDIT, "setClassBuffer", [1, 1000])
     mirror.run_until("head")
     other = tmp_path / "other.db"
-    with closing(sqlite3.connect(str(sqlite_db.url.database))) as mine:
-        with closing(sqlite3.connect(other)) as copy:
-            mine.backup(copy)
+    mine = sqlite3.connect(str(sqlite_db.url.database))
+    with closing(mine), closing(sqlite3.connect(other)) as copy:
+        mine.backup(copy)
     before = chain.client.block_number()
     first, second = chain.issue(100, 0), chain.issue(200, 4)
     chain.retire("owner", first, 20)
@@ -90,6 +92,18 @@ def test_a_range_of_many_events_is_what_ranges_of_one_block_are(
     chain.cancel("buyer", second, 2)
     acts.replace(chain, second, first, 5)
     chain.act("pauser", CREDIT, "suspend", [third])
+    was = dump(sqlite_db)
+    retired = HANDLERS_OF_MANY[CREDIT, "Retired"]
+
+    def half(events: Sequence[DecodedEvent], added: Rows) -> None:
+        retired(events, added)
+        raise MirrorStopped("half way")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(HANDLERS_OF_MANY, (CREDIT, "Retired"), half)
+        with pytest.raises(MirrorStopped, match="half way"):
+            mirror.tick()
+    assert dump(sqlite_db) == was, "what was handed to the database is taken back"
     blocks = chain.client.block_number() - before
     assert mirror.tick().blocks == blocks == 16, "they are not one range"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from eth_abi.abi import encode as abi_encode
@@ -14,10 +15,15 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 
 from indexer import Indexer
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.addresses.sighted import find
 from ledger.chain.contracts.abi import artifact
-from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, DecodedEvent
 from ledger.chain.contracts.layout import canonical_type
-from ledger.chain.node.client import ChainClient
+from ledger.chain.contracts.plain_event import PlainEvent
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.records import LogRecord
+from ledger.chain.node.wire import Call
 from ledger.db import Database
 from ledger.models import ContractSighting, SmartContract
 from ledger.reconcile import reconcile
@@ -137,6 +143,59 @@ def test_a_code_is_asked_for_by_number_where_a_node_knows_no_hash_there(
         Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
     assert front.lies > 0
     assert sightings(sqlite_db) == []
+
+
+class Forgetful:
+    """A node that says the code of some accounts by some ways of naming a block; ``asked`` keeps its requests."""
+
+    def __init__(self, knows: dict[str, str]) -> None:
+        self._knows = knows
+        self.asked: list[list[Call]] = []
+
+    def attempt(self, calls: Sequence[Call]) -> list[Any]:
+        self.asked += [list(calls)] if calls else []
+        return [self._answer(*params) for _, params in calls]
+
+    def _answer(self, account: str, block: Any) -> Any:
+        way = "hash" if isinstance(block, dict) else "now" if block == "latest" else "number"
+        code = {"hash": "0xaa", "number": "0xbb", "now": "0xcc"}[way]
+        refused = RpcError("eth_getCode", -32005, f"no {way}", None)
+        return code if way in self._knows.get(account, "") else refused
+
+
+def given(account: str, block: int) -> DecodedEvent:
+    args = PlainEvent({"role": "0x00", "account": account})
+    log = LogRecord("0x1", (), "0x", block, f"0xb{block}", "0x2", 0, 0, False)
+    return DecodedEvent(CREDIT, "RoleGranted", args, log, None)
+
+
+def test_codes_of_a_range_are_asked_for_in_three_requests_at_most() -> None:
+    """By hash, by number, as of now: each time those that were refused, all at once."""
+    node = Forgetful({"0xa": "hash number now", "0xb": "number now", "0xc": "now", "0xd": "now"})
+    client = cast(ChainClient, node)
+    nothing = Deployment("local", 1, "0x0", 1, {}, {}, 1, "a class")
+    events = [given(account, 7 + place) for place, account in enumerate(("0xa", "0xb", "0xc"))]
+    events += [given("0xd", 7), given("0xa", 7), given("0xa", 8)]
+    found = find(client, nothing, events)
+    said = {"0xa": "0xaa", "0xb": "0xbb", "0xc": "0xcc", "0xd": "0xcc"}
+    assert [(item.event, item.code_hash) for item in found] == [
+        (event, "0x" + keccak(hexstr=said[event.args.values["account"]]).hex()) for event in events
+    ]
+    assert [[params for _, params in calls] for calls in node.asked] == [
+        [
+            ["0xa", {"blockHash": "0xb7"}],
+            ["0xb", {"blockHash": "0xb8"}],
+            ["0xc", {"blockHash": "0xb9"}],
+            ["0xd", {"blockHash": "0xb7"}],
+            ["0xa", {"blockHash": "0xb8"}],
+        ],
+        [["0xb", "0x8"], ["0xc", "0x9"], ["0xd", "0x7"]],
+        [["0xc", "latest"], ["0xd", "latest"]],
+    ]
+    node.asked.clear()
+    assert find(client, nothing, []) == [] == node.asked, "nothing is asked for nobody"
+    with pytest.raises(RpcError, match="no now"):
+        find(client, nothing, [given("0xa", 7), given("0xe", 7)])
 
 
 def test_a_contract_of_the_deployment_keeps_its_row(chain: TestChain, sqlite_db: Database) -> None:

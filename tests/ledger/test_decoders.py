@@ -135,7 +135,7 @@ def record(log: LogRecord, topics: tuple[str, ...], data: bytes) -> LogRecord:
     )
 
 
-@pytest.mark.parametrize("blank", [" ", "\n", "_", "+"])
+@pytest.mark.parametrize("blank", [" ", "\n", "_", "+", "é"])
 def test_what_is_no_hexadecimal_is_refused(blank: str) -> None:
     item = next(item for item in artifact(CREDIT).abi if item.get("name") == "TransferSingle")
     log = log_of(item, ("0x" + "11" * 20, "0x" + "22" * 20, "0x" + "33" * 20, 5, 6))
@@ -144,6 +144,7 @@ def test_what_is_no_hexadecimal_is_refused(blank: str) -> None:
         (log.topics, log.data[:64] + blank * 2 + log.data[66:]),
         ((*log.topics[:3], log.topics[3][:-2] + blank * 2), log.data),
         ((*log.topics[:2], log.topics[2][:-2], log.topics[3] + "00"), log.data),
+        (log.topics, log.data + "0"),
     ):
         bad = LogRecord(log.address, topics, data, 7, "0x1", "0x2", 3, 4, False)
         with pytest.raises(MirrorStopped, match="cannot be decoded"):

@@ -147,9 +147,13 @@ class CreditActs(Acting):
             self.model.invalidate(batch)
 
     def replace(self, kg: int, choice: int, who: int) -> Act:
-        batch, replaced = self._batch(choice), self._batch(choice + 1 + who)
-        if batch is None or replaced is None:
+        """Of a batch with a buffer for one with a deficit; where there are none, of others, which is refused."""
+        batches = sorted(self.model.issued)
+        if not batches:
             return
+        buffered = [each for each in batches if self.model.held.get((each, BUFFER))] or batches
+        lacking = [each for each in batches if self.model.deficits.get(each)] or batches
+        batch, replaced = buffered[choice % len(buffered)], lacking[who % len(lacking)]
         kg = 1 + kg % 5
         done = yield self._draft(acts.replace, self._pen, batch, replaced, kg)
         model = self.model

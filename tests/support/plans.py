@@ -19,6 +19,16 @@ _OFTEN = (
     "issue", "transfer", "retire", "deposit", "deposit", "bring_credits", "propose", "cosign", "dispute",
 )  # fmt: skip
 _ACTS = (*ON_CHAIN, *_OFTEN)
+_REPLACED: tuple[Step, ...] = (
+    ("act", "share", 50, 0, 0),
+    ("act", "issue", 40, 0, 0),
+    ("act", "retire", 3, 0, 0),
+    ("act", "invalidate", 1, 0, 0),
+    ("act", "replace", 1, 0, 0),
+    ("act", "replace", 5, 0, 0),
+)
+"""By chance alone it hardly ever comes to a replacement: what it takes, one after the other."""
+_REPLACED_SHARE = 0.3
 INLINE_FAULTS = tuple(KINDS)
 PROCESS_FAULTS = tuple(name for name in KINDS if name != "time-out")
 """The command waits half a minute for an answer; the time-out is tried with a client of two seconds."""
@@ -75,6 +85,9 @@ def plan(
         middle.insert(chance.randrange(len(middle) + 1), ("kill", *_when(chance)))
         middle.insert(chance.randrange(len(middle) + 1), ("second",))
     ahead = chance.random() < AHEAD_SHARE
+    if chance.random() < _REPLACED_SHARE:
+        place = chance.randrange(len(middle) + 1)
+        middle[place:place] = _REPLACED
     return Plan(seed, (*steps, *middle), store, processes, finality, faults, ahead)
 
 

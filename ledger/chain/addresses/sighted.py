@@ -81,8 +81,9 @@ def find(
 def _codes(client: ChainClient, places: Iterable[_Place]) -> dict[_Place, str]:
     """Return the code at each place: as of now where the node has forgotten that.
 
-    Each way is one request for all that the one before it was refused for: by its hash, a node may not know a block
-    here (EIP-1898), or refuse for a reason that passes. A number may be another block's by then; its range is rewound.
+    Each way is asked for all that the one before it was refused for: by its hash, a node may not know a block here
+    (EIP-1898), or refuse for a reason that passes. A number may be another block's by then: nothing checks that, as the
+    range is not in the chain any more then, and is rewound.
 
     Raises
     ------
