@@ -193,7 +193,7 @@ def _take_time(event: DecodedEvent, rows: Rows, args: Issued) -> int:
 def retired(events: Sequence[DecodedEvent], rows: Rows) -> None:
     """Add retirements: the next serials from the bottom are used up.
 
-    Who is replaced for is the buffer, which is the contract, and the deficit of the replaced batch is less by it.
+    A replacement retires what the buffer holds, which is the contract, and lessens the deficit that it is for.
     """
     said = [cast(Retired | Replaced, event.args) for event in events]
     logs = [event.log for event in events]
