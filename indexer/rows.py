@@ -137,10 +137,6 @@ class Rows:
         """Return the time of an event's block."""
         return self._times[event.log.block_number]
 
-    def times_of(self, events: Sequence[DecodedEvent]) -> list[datetime]:
-        """Return the times of events' blocks."""
-        return [self._times[event.log.block_number] for event in events]
-
     def add(self, table: type[Base], **values: Any) -> None:
         """Add a row; of one table all rows name the same columns."""
         self._added[table].append(values)

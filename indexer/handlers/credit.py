@@ -222,7 +222,7 @@ def retired(events: Sequence[DecodedEvent], rows: Rows) -> None:
             "block_number": [log.block_number for log in logs],
             "log_index": [log.log_index for log in logs],
             "tx_hash": [log.tx_hash for log in logs],
-            "retired_at": rows.times_of(events),
+            "retired_at": [rows.time_of(event) for event in events],
         },
     )
     for event, args in zip(events, said, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from indexer.rows import Rows
 from ledger.chain.contracts.events import DecodedEvent, schemas
@@ -11,6 +12,7 @@ from ledger.errors import MirrorStopped
 
 Handler = Callable[[DecodedEvent, Rows], None]
 HandlerOfMany = Callable[[Sequence[DecodedEvent], Rows], None]
+_H = TypeVar("_H")
 
 HANDLERS: dict[tuple[str, str], Handler] = {}
 """The handlers of events that are taken one at a time, in order, by names of contract and event."""
@@ -20,14 +22,7 @@ HANDLERS_OF_MANY: dict[tuple[str, str], HandlerOfMany] = {}
 
 def handles(contract: str, *events: str) -> Callable[[Handler], Handler]:
     """Register a function as the handler of events of a contract, each of which it takes by itself."""
-
-    def register(handler: Handler) -> Handler:
-        for event in events:
-            _require_none(contract, event)
-            HANDLERS[contract, event] = handler
-        return handler
-
-    return register
+    return _registered(HANDLERS, contract, events)
 
 
 def handles_many(contract: str, *events: str) -> Callable[[HandlerOfMany], HandlerOfMany]:
@@ -35,19 +30,20 @@ def handles_many(contract: str, *events: str) -> Callable[[HandlerOfMany], Handl
 
     So a column is made in one go, in half the time. It is for events that no other handler depends on.
     """
+    return _registered(HANDLERS_OF_MANY, contract, events)
 
-    def register(handler: HandlerOfMany) -> HandlerOfMany:
+
+def _registered(
+    handlers: dict[tuple[str, str], _H], contract: str, events: Sequence[str]
+) -> Callable[[_H], _H]:
+    def register(handler: _H) -> _H:
         for event in events:
-            _require_none(contract, event)
-            HANDLERS_OF_MANY[contract, event] = handler
+            if (contract, event) in HANDLERS or (contract, event) in HANDLERS_OF_MANY:
+                raise ValueError(f"{contract}.{event} has a handler already")
+            handlers[contract, event] = handler
         return handler
 
     return register
-
-
-def _require_none(contract: str, event: str) -> None:
-    if (contract, event) in HANDLERS or (contract, event) in HANDLERS_OF_MANY:
-        raise ValueError(f"{contract}.{event} has a handler already")
 
 
 def missing(contract: str) -> list[str]:
