@@ -14,8 +14,8 @@ from typing import Any
 from scripts.prove import shop
 
 ACCEPTED_FILE = Path(__file__).with_name("slither.toml")
-PASSED_OVER = "node_modules|contracts/mocks"
-SUITES = "tests/"
+PASSED_OVER = "node_modules"
+NOT_JUDGED = ("tests/", "contracts/mocks/")
 LEDGER = "contracts/CarbonCredit.sol"
 TIMEOUT_S = 600
 
@@ -65,7 +65,7 @@ def prove(short: bool) -> dict[str, Any]:
 
 
 def _of_contracts(out: Path) -> Path:
-    """Write what the compiler said of the contracts, without the suites, into a folder; return that."""
+    """Write what the compiler said of the contracts, without suites and mocks, into a folder; return that."""
     # One build, see shop.built, has a file of each compiler profile, see foundry.toml.
     documents = [
         json.loads(file.read_text(encoding="utf-8"))
@@ -74,7 +74,7 @@ def _of_contracts(out: Path) -> Path:
     (document,) = (each for each in documents if LEDGER in each["output"]["sources"])
     for part in (document["input"]["sources"], *document["output"].values()):
         if isinstance(part, dict):
-            for name in [name for name in part if name.startswith(SUITES)]:
+            for name in [name for name in part if name.startswith(NOT_JUDGED)]:
                 del part[name]
     folder = shop.BUILD / "slither" / "build-info"
     shop.write_json(folder / "contracts.json", document)

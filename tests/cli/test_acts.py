@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.conftest import Program
 from tests.support.chain import CREDIT, PARTIES, SITE_CODE, TestChain
+from tests.support.forms import rest
 from tests.support.mirror import running_chain
 from tests.support.sending import GWEI
 
@@ -15,6 +16,13 @@ BATCH = f"{SITE_CODE}-2014-1"
 RETIRE = ("credits", "retire", BATCH, "--beneficiary", "Town", "--reason", "2014", "--amount")
 TRANSFER = ("credits", "transfer", BATCH, "--to", "0x" + "9" * 40, "--amount")
 CANCEL = ("credits", "cancel", BATCH, "--reason", "meter replaced", "--amount")
+REFUSED = {
+    "nobody": (*TRANSFER[:3], "--to", "0x" + "0" * 40),
+    "no receiver": (*TRANSFER[:3], "--to", "CONTRACT"),
+    "long reason": (*CANCEL[:3], "--reason", "x" * 1025),
+    "failed before": (*CANCEL[:3], "--reason", "x" * 1025, "--key", "failed"),
+}
+ACTS = {"retire": RETIRE, "transfer": TRANSFER, "cancel": CANCEL}
 
 
 @pytest.fixture
@@ -44,18 +52,18 @@ def held(node: TestChain) -> int:
     return int(node.client.call(address, data), 16)
 
 
-@pytest.mark.parametrize("words", [RETIRE, TRANSFER, CANCEL], ids=["retire", "transfer", "cancel"])
+@pytest.mark.parametrize("act", rest(ACTS, "cancel"))
 def test_an_act_without_a_key_that_is_not_signed_leaves_nothing(
-    migrated: Program, chain: TestChain, words: tuple[str, ...]
+    migrated: Program, chain: TestChain, act: str
 ) -> None:
     """Nobody could ask for it again, and the same command is another act: it would stay planned for ever."""
     price(chain, 800)
     for _ in range(2):
-        ended = migrated(*words, "7")
+        ended = migrated(*ACTS[act], "7")
         assert ended.code == 3 and "more than max_fee_gwei" in ended.one_line()
     assert migrated("chain", "intents", "--all", "--json").json()["intents"] == []
     price(chain, 1)
-    done = migrated(*words, "7")
+    done = migrated(*ACTS[act], "7")
     assert done.code == 0 and "hint" not in done.out, done.err
     assert held(chain) == 993
 
@@ -79,22 +87,11 @@ def test_an_act_with_a_key_that_is_not_signed_waits_for_its_command(
     assert held(chain) == 993
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("credits", "transfer", BATCH, "--amount", "5", "--to", "0x" + "0" * 40),
-        ("credits", "transfer", BATCH, "--amount", "5", "--to", "CONTRACT"),
-        ("credits", "cancel", BATCH, "--amount", "5", "--reason", "x" * 1025),
-        ("credits", "cancel", BATCH, "--amount", "5", "--reason", "x" * 1025, "--key", "failed"),
-    ],
-    ids=["nobody", "no receiver", "long reason", "failed before"],
-)
-def test_a_dry_run_is_refused_as_the_run(
-    migrated: Program, chain: TestChain, words: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("act", rest(REFUSED, "no receiver", "failed before"))
+def test_a_dry_run_is_refused_as_the_run(migrated: Program, chain: TestChain, act: str) -> None:
     contract = chain.deployment.contracts["TestCurrency"].address
-    words = tuple(contract if word == "CONTRACT" else word for word in words)
-    if "failed" in words:
+    words = [contract if word == "CONTRACT" else word for word in (*REFUSED[act], "--amount", "5")]
+    if act == "failed before":
         assert "TextTooLong" in migrated(*words).one_line()
     before = (migrated.folder / ".truetonne" / "truetonne.db").read_bytes()
     tried = migrated(*words, "--dry-run")
@@ -105,11 +102,11 @@ def test_a_dry_run_is_refused_as_the_run(
     assert held(chain) == 1000
 
 
-@pytest.mark.parametrize("words", [RETIRE, TRANSFER, CANCEL], ids=["retire", "transfer", "cancel"])
+@pytest.mark.parametrize("act", rest(ACTS))
 def test_books_from_before_do_nothing_twice_that_has_a_key(
-    migrated: Program, chain: TestChain, words: tuple[str, ...]
+    migrated: Program, chain: TestChain, act: str
 ) -> None:
-    words = (*words, "7", "--key", "order 1")
+    words = (*ACTS[act], "7", "--key", "order 1")
     kept = Path(shutil.copytree(migrated.folder / ".truetonne", migrated.folder / "kept"))
     first = migrated(*words, "--json").json()
     assert (first["state"], first["repeated"]) == ("confirmed", False)

@@ -14,7 +14,7 @@ import pytest
 from cli.files import write_whole, written_aside
 from ledger.errors import BadInput
 from tests.cli.conftest import ROOT, Program
-from tests.support.forms import rest
+from tests.support.forms import rest, times
 
 
 def test_what_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:
@@ -198,8 +198,7 @@ def test_stdout_is_no_place_for_a_file(
 ) -> None:
     """The old code put the file in the place of /dev/stdout itself, for the whole machine."""
     for words in (["openapi", "-o", str(out)], ["openapi", "-o", str(out), "--json"]):
-        run = truetonne if "--json" in words else truetonne.started
-        ended = run(*words)
+        ended = truetonne(*words)
         assert os.readlink("/dev/stdout") == stdout_of_the_machine
         assert ended.code == 2
         said = ended.json()["error"]["message"] if "--json" in words else ended.one_line()
@@ -210,7 +209,7 @@ def test_a_file_on_stdout_is_the_file_that_is_named(migrated: Program) -> None:
     """In a locale without them, letters stood there as ``\\u4e1c``, and the log's hashes were of other texts."""
     assert migrated("config", "set", "x.greeting", "Grüße, 东").code == 0
     assert migrated("audit", "export", "-o", "named").code == 0
-    for encoding in ("latin-1", "ascii", "utf-8"):
+    for encoding in ("ascii", "latin-1", "utf-8")[: times(1, 3)]:
         printed = subprocess.run(
             migrated.command("audit", "export"),
             cwd=migrated.folder,

@@ -24,7 +24,7 @@ from cli.main import COMMANDS, build, first_word
 from ledger.models.blockchain import CreditStatus
 from ledger.models.trading import TradeStatus
 from tests.cli.conftest import TRADES, Ended, Program
-from tests.support.forms import long, rest
+from tests.support.forms import long, rest, times
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,6 @@ from tests.support.forms import long, rest
             (["import", "--site", "lab", "--source", "scada", "名.csv"], 2),
             (["index", "run", "--until", "head"], 2),
         ],
-        (["db", "current", "--json"], 1),
         (["import", "--site", "lab", "--source", "scada", "名.csv"], 2),
     ),
 )
@@ -197,9 +196,15 @@ def test_a_module_that_a_full_disk_cut_short_is_named(truetonne: Program) -> Non
     assert truetonne.started("db", "current").code == 1  # there is no database, and it says so
 
 
-def test_a_reader_that_leaves_early_is_no_error(park: Program) -> None:
+@pytest.mark.parametrize(
+    ("word", "reader", "read"),
+    rest([("openapi", "head -1", "{\n"), ("status", "true", "")], ("status", "true", "")),
+)
+def test_a_reader_that_leaves_early_is_no_error(
+    park: Program, word: str, reader: str, read: str
+) -> None:
     ended = subprocess.run(
-        f"{' '.join(park.command('openapi'))} | head -1",
+        f"{' '.join(park.command(word))} | {reader}",
         shell=True,
         cwd=park.folder,
         env=park.environ,
@@ -207,7 +212,7 @@ def test_a_reader_that_leaves_early_is_no_error(park: Program) -> None:
         text=True,
         check=False,
     )
-    assert ended.stdout == "{\n"
+    assert ended.stdout == read
     assert ended.stderr == ""
 
 
@@ -231,7 +236,7 @@ def on_a_full_disk(program: Program, *words: str) -> str:
 FULL = "error: stdout cannot be written (No space left on device); the answer is lost or cut off"
 
 
-@pytest.mark.parametrize("more", [(), ("--json",)])
+@pytest.mark.parametrize("more", rest([(), ("--json",)]))
 def test_a_full_disk_behind_stdout_is_one_line(park: Program, more: tuple[str, ...]) -> None:
     assert on_a_full_disk(park, "status", *more).startswith(FULL)
 
@@ -349,7 +354,6 @@ def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> N
     "words",
     rest(
         [["db", "--help"], ["db", "current"], ["credits", "list"], ["index", "status"]],
-        ["db", "--help"],
         ["credits", "list"],
     ),
 )
@@ -397,7 +401,7 @@ def in_shell(truetonne: Program, words: str, closed: str) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("json_words", ["", "--json"])
+@pytest.mark.parametrize("json_words", rest(["", "--json"]))
 def test_a_closed_stdout_is_one_line_and_no_traceback(truetonne: Program, json_words: str) -> None:
     ended = in_shell(truetonne, f"db current {json_words}", ">&-")
     assert (ended.returncode, ended.stdout) == (3, "")
@@ -406,7 +410,7 @@ def test_a_closed_stdout_is_one_line_and_no_traceback(truetonne: Program, json_w
 
 
 def test_a_closed_stdin_or_stderr_changes_nothing(truetonne: Program) -> None:
-    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+    for closed in ("<&- 2>&-", "<&-", "2>&-")[: times(1, 3)]:
         ended = in_shell(truetonne, "db current --json", closed)
         assert ended.returncode == 1 and json.loads(ended.stdout)["revision"] is None
         assert ended.stderr == ""

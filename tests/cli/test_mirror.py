@@ -206,10 +206,8 @@ def test_nothing_is_mirrored_yet(program: Program) -> None:
     assert "nothing is mirrored yet" in ended.err
 
 
-@pytest.mark.parametrize("words", [("run", "--until", "head"), ("verify",), ("reindex",)])
-def test_contracts_that_are_not_there(
-    program: Program, chain: TestChain, words: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("words", rest([["run", "--until", "head"], ["verify"], ["reindex"]]))
+def test_contracts_that_are_not_there(program: Program, chain: TestChain, words: list[str]) -> None:
     """Nothing comes from an address without code: a mirror of it would be empty, and pass for whole."""
     assert program("index", "run", "--until", "head").code == 0
     text = chain.deployment_text().replace(chain.deployment.credit.address, "0x" + "12" * 20)

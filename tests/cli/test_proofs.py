@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from tests.cli.conftest import Program
+from tests.support.forms import long
 
 HASH, ADDRESS = "0x" + "11" * 32, "0x" + "22" * 20
 GIVEN = ("--block-hash", HASH, "--address", ADDRESS, "--code-hash", HASH, "--chain-id", "31337")
@@ -74,6 +75,7 @@ def test_a_device_without_an_end_is_larger_than_any_bundle(truetonne: Program) -
     assert "larger than any bundle" in ended.one_line()
 
 
+@long
 def test_a_file_that_takes_all_memory_is_no_defect_of_the_program(truetonne: Program) -> None:
     file = truetonne.write("bundle.json", '{"format": [' + "[]," * 10**7 + "0]}")
     command = shlex.join(truetonne.command("verify", file, *GIVEN))

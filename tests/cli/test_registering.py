@@ -6,11 +6,12 @@ from contextlib import closing
 import pytest
 
 from tests.cli.conftest import Program
+from tests.support.forms import rest
 from tests.support.mirror import running_chain
 from tests.support.waiting import until
 
 
-@pytest.mark.parametrize("one_after_the_other", [False, True])
+@pytest.mark.parametrize("one_after_the_other", rest([False, True]))
 def test_two_at_once_register_once(park: Program, one_after_the_other: bool) -> None:
     """Before a block is mined: the contract refuses the second in the block, or the node does before it is sent."""
     with running_chain() as chain:

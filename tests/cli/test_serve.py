@@ -13,7 +13,7 @@ import pytest
 
 from ledger.chain.local.anvil import KeptPort
 from tests.cli.conftest import Program
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 
 
 @pytest.mark.parametrize("told", rest([signal.SIGINT, signal.SIGTERM], signal.SIGTERM))
@@ -55,6 +55,7 @@ def test_serve_answers_until_it_is_told_to_end(park: Program, told: signal.Signa
     assert process.returncode == 0
 
 
+@long
 def test_it_ends_as_asked_while_it_waits_for_its_database(truetonne: Program) -> None:
     """It looks at the tables before it serves: whoever ended it meanwhile killed it."""
     kept = KeptPort()

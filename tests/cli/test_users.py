@@ -16,6 +16,7 @@ import bcrypt
 import pytest
 
 from tests.cli.conftest import Program
+from tests.support.forms import rest
 
 PASSWORD = "correct horse battery"
 
@@ -157,12 +158,16 @@ def house_once(tmp_path_factory: pytest.TempPathFactory, park_folder: Path) -> P
 
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
-    [
-        ((PASSWORD, "something else"), 2, "differ"),
+    rest(
+        [
+            ((PASSWORD, "something else"), 2, "differ"),
+            ((PASSWORD, PASSWORD), 0, ""),
+            ((None,), 2, "error: no password was typed; nothing was changed"),
+            ((PASSWORD, None), 2, "error: no password was typed; nothing was changed"),
+        ],
         ((PASSWORD, PASSWORD), 0, ""),
-        ((None,), 2, "error: no password was typed; nothing was changed"),
         ((PASSWORD, None), 2, "error: no password was typed; nothing was changed"),
-    ],
+    ),
     ids=["another", "the same", "Ctrl-D", "Ctrl-D the second time"],
 )
 def test_the_password_is_asked_for_twice(

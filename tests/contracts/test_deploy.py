@@ -657,6 +657,7 @@ def test_roles_are_changed_on_the_chain_of_the_file(
         assert (ended.returncode, words[1] in ended.stderr) == (2, True), ended.stderr
 
 
+@long
 def test_a_running_node_needs_its_network(node: str, tmp_path: Path) -> None:
     """DP-05: without it Brownie would start a node of its own; said in one line, nothing sent."""
     environ = {"TRUETONNE_RPC_URL": node, "TRUETONNE_DEPLOYMENT": str(tmp_path / "local.json")}

@@ -29,6 +29,8 @@ from tests.support.chain import PARTIES
 from tests.support.park import PROPOSED, Park
 from tests.support.sending import Boundaries, Crash, automine, crashing, drop, opened
 
+SHORT_ON_MARIADB = ("test_a_cancellation_that_was_killed_is_given_again",)
+
 PLANNED, SENT = 1, 21
 """After the commit that stores the intent, and after the node has taken the transaction."""
 

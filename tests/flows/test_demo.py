@@ -149,6 +149,7 @@ def test_a_second_run_changes_nothing(home: Path, first: dict[str, Any]) -> None
         assert second[same] == first[same]
 
 
+@long
 def test_reconcile_finds_a_credit_altered_by_hand(home: Path, first: dict[str, Any]) -> None:
     file = home / "truetonne.db"  # in agreement: see above
     with sqlite3.connect(file) as link:

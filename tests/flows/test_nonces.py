@@ -325,7 +325,7 @@ def test_a_filling_whose_nonce_is_taken_after_all(park: Park) -> None:
 # ------------------------------------------------------------------------------- forks
 
 
-@pytest.mark.parametrize("depth", rest([1, 2, 3, 5, 8], 1, 5))
+@pytest.mark.parametrize("depth", rest([1, 2, 3, 5, 8], 5))
 def test_forks_with_other_content(park: Park, depth: int) -> None:
     """Blocks with acts of ours, final after one, are replaced by blocks with other people's."""
     hasty = opened(park, 1)

@@ -166,13 +166,17 @@ def test_a_damaged_cursor_is_mended(history: History, column: str | None) -> Non
 
 @pytest.mark.parametrize(
     "statement",
-    [
-        "UPDATE chain_cursor SET block_hash = '0x00'",
+    rest(
+        [
+            "UPDATE chain_cursor SET block_hash = '0x00'",
+            "UPDATE chain_cursor SET block_number = 99999, final_number = 99999",
+            "UPDATE smart_contracts SET status = 'deprecated' WHERE contract_name LIKE 'CarbonCredit@%'",
+            "UPDATE smart_contracts SET status = 'deprecated', contract_name = 'x' "
+            "WHERE contract_name LIKE 'CarbonCredit@%'",
+        ],
         "UPDATE chain_cursor SET block_number = 99999, final_number = 99999",
         "UPDATE smart_contracts SET status = 'deprecated' WHERE contract_name LIKE 'CarbonCredit@%'",
-        "UPDATE smart_contracts SET status = 'deprecated', contract_name = 'x' "
-        "WHERE contract_name LIKE 'CarbonCredit@%'",
-    ],
+    ),
     ids=["no hash", "beyond the chain", "out of use", "out of use by another name"],
 )
 def test_damage_that_could_stand_in_the_way_is_mended(history: History, statement: str) -> None:

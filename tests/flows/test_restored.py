@@ -39,7 +39,7 @@ from ledger.settling import Way
 from tests.support import ticks
 from tests.support.chain import PARTIES, SITE_CODE
 from tests.support.copied import back_up
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park
 from tests.support.sending import automine, plan, sent
 
@@ -257,6 +257,7 @@ def test_trades_that_come_again_under_other_numbers(
     assert both.differences() == []
 
 
+@long
 def test_trades_that_are_alike_are_settled_as_often_as_they_were_made(both: Park) -> None:
     both.node.deposit("market", 100_00)
     both.mirror_final()
@@ -272,6 +273,7 @@ def test_trades_that_are_alike_are_settled_as_often_as_they_were_made(both: Park
     assert both.differences() == []
 
 
+@long
 @pytest.mark.parametrize("ended", rest(["cancelled", "failed"]))
 def test_a_number_that_a_trade_has_which_was_taken_out(both: Park, ended: str) -> None:
     """Restored books gave it to another trade, which is over: what the chain settled under it gets it back."""

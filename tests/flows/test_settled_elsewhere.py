@@ -13,6 +13,7 @@ from ledger.settlement.explain import story_of
 from ledger.settlement.words import Trade
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, PARTIES, trade
+from tests.support.forms import rest
 from tests.support.park import Park
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
@@ -134,7 +135,7 @@ def test_a_fee_does_not_keep_a_batch_from_its_end(funded: Park) -> None:
     assert funded.differences() == []
 
 
-@pytest.mark.parametrize("way", ["by itself", "co-signed"])
+@pytest.mark.parametrize("way", rest(["by itself", "co-signed"]))
 def test_a_trade_that_the_chain_settled_without_our_batch(funded: Park, way: str) -> None:
     if way == "by itself":
         acts.settle_one(funded.node, sold(funded))

@@ -75,14 +75,14 @@ def _open_files() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("lacks", [(), ("trace_block", "eth_getBlockReceipts")])
+@pytest.mark.parametrize("lacks", rest([[], ["trace_block", "eth_getBlockReceipts"]]))
 def test_what_is_read_ahead_is_what_is_read_in_the_open(
     chain: TestChain,
     sqlite_db: Database,
     answers: list[tuple[int, Read | None]],
     fresh_dump: Fresh,
     monkeypatch: pytest.MonkeyPatch,
-    lacks: tuple[str, ...],
+    lacks: list[str],
 ) -> None:
     _busy(chain)
     with LyingNode(chain.client.rpc_url) as node:

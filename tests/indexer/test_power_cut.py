@@ -19,6 +19,7 @@ from ledger.db import Database
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain
+from tests.support.forms import times
 from tests.support.mirror import Dump, dump, rows
 
 NORMAL, FULL = 1, 2
@@ -77,7 +78,7 @@ def test_a_power_cut_takes_the_newest_ranges_and_they_are_read_again(
     assert len(ends) > 4 and all(one[1] < other[1] for one, other in pairwise(ends))
     whole = fresh_dump()
     assert dump(sqlite_db) == whole
-    for place in (0, len(ends) // 2, len(ends) - 2):
+    for place in (len(ends) // 2, 0, len(ends) - 2)[: times(1, 3)]:
         tip, end = ends[place]
         for length in (end, ends[place + 1][1] - 1):  # after a commit, and within the next
             with closing(_cut(file, tmp_path / "cut.db", length)) as cut:

@@ -361,6 +361,7 @@ def test_a_server_that_was_reset_needs_a_full_copy(source: LoggingServer, tmp_pa
     assert not [path for path in folder.folder.glob(".*") if path.is_dir()]
 
 
+@long
 def test_an_account_that_does_not_see_the_archive_is_told_so(
     source: LoggingServer, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from ledger.reductions import Calibration, Kind, Meter, Reading, Role
 from ledger.reductions import evidence as tree
 from tests.support.forms import is_long, times
 
-SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, *((1000, 1001) if is_long() else (301,)))
+SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, *((1000, 1001) if is_long() else (101,)))
 
 readings = st.builds(
     Reading,

@@ -29,7 +29,7 @@ from ledger.readings.imports.requalify import requalify
 from ledger.reductions.flatlines import stuck_places
 from ledger.reductions.zones import day_starts, zone
 from ledger.sites.site_file import read_site_file
-from tests.support.forms import times
+from tests.support.forms import long, times
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -389,6 +389,7 @@ def test_the_order_of_rows_and_files_changes_nothing(
         assert requalify(session, session.scalars(select(Meter.id)).one()) == 0
 
 
+@long
 def test_the_real_turbine_has_no_flat_line_of_even_one_hour(
     sqlite_db: Database,
 ) -> None:

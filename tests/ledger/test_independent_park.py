@@ -202,7 +202,7 @@ def test_every_row_and_every_sum_is_what_the_documents_say(
     park.agrees(park.day, park.day + timedelta(1))
 
 
-@pytest.mark.parametrize("seed", range(times(2, 60)))
+@pytest.mark.parametrize("seed", range(times(1, 60)))
 def test_issued_and_corrected_a_day_is_what_it_would_be_had_all_been_known(
     sqlite_db: Database, tmp_path: Path, seed: int
 ) -> None:

@@ -40,6 +40,7 @@ LONG_ON_MARIADB = (
     "test_rows_of_the_first_contracts_are_kept",
     "test_meters_that_have_readings_get_their_series",
     "test_attempts_get_the_nonce_of_their_intent",
+    "test_a_database_of_a_newer_version_is_left_alone",
 )
 CHAIN = [f"{number:04d}" for number in range(1, 33)]
 DEADLINE_S = 180
@@ -121,6 +122,7 @@ def test_revision_by_revision_is_the_same(new_db: Database, finished: Database) 
     assert structure(new_db) == structure(finished)
 
 
+@long
 def test_upgrade_works_from_any_folder(tmp_path: Path) -> None:
     # No alembic.ini, no path of the repository: the revisions are found in the package.
     code = "from ledger.db import Database; d = Database('sqlite:///x.db'); d.upgrade(); print(d.current())"

@@ -23,6 +23,7 @@ from ledger.errors import BadInput, DependencyDown
 from ledger.models import ChainCursor
 from ledger.settings import Settings, load_settings
 from tests.ledger.test_local_node import alive, soon
+from tests.support.forms import long
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,6 +129,7 @@ def test_two_processes_share_one_node(settings: Settings) -> None:
     assert published_url(settings) == ""
 
 
+@long
 def test_the_host_waits_for_its_guests(settings: Settings) -> None:
     with another(settings) as host:
         url = host.read()

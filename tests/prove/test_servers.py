@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forms import long
+
 pytestmark = pytest.mark.mariadb
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +77,7 @@ def test_a_server_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     assert ended(server)
 
 
+@long
 def test_ctrl_c_of_a_terminal_is_left_to_the_process_that_started_it(tmp_path: Path) -> None:
     process, server = started(STARTED, tmp_path)
     assert os.getsid(server) != os.getsid(process.pid)
