@@ -38,6 +38,7 @@ from ledger.chain.node.heads import Heads
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database, DatabaseBusy
 from ledger.db.behind import quick_switches
+from ledger.db.log_sync import LogSync
 from ledger.errors import DependencyDown, MirrorStopped
 from ledger.leases import LEASE_S, Holder
 from ledger.models import ChainBlock
@@ -97,6 +98,7 @@ class Indexer:
         self._contracts_compared = limits is not None  # a comparison finds all that differs
         self._unchecked: Unchecked | None = None
         self._limits = limits
+        self._log_sync = LogSync(db.url)
 
     # -------------------------------------------------------------------- running
 
@@ -328,11 +330,14 @@ class Indexer:
             return finalities.advance(session, moved, final, self._limits is None)
 
         try:
-            return self._guarded(write, lasting=last >= goal)
+            moved = self._guarded(write, lasting=last >= goal)
         except ValueRefused as error:
             raise MirrorStopped(
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
+        if last < goal:
+            self._log_sync.begin()
+        return moved
 
     def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:
         """Confirm what became final since the last range."""

@@ -5,8 +5,9 @@
   goes away and comes back; ``silence`` asks the server about a statement that does not answer. ``schema`` brings the
   tables to a revision.
 - **Many rows.** ``rows``, ``tables`` and ``bulk`` store them: ``encoders`` prepare the values, ``arrays`` and
-  ``cells`` are MariaDB's fastest way, ``behind`` stores while the caller goes on. ``composite_keys`` and ``packed``
-  read many rows, ``quick`` and ``quick_server`` one. ``counting``, ``deferring`` and ``sqltext`` are small tools.
+  ``cells`` are MariaDB's fastest way, ``behind`` stores while the caller goes on, and ``log_sync`` brings SQLite's log
+  to the disk meanwhile. ``composite_keys`` and ``packed`` read many rows, ``quick`` and ``quick_server`` one.
+  ``counting``, ``deferring`` and ``sqltext`` are small tools.
 - **Checks of a server**, for ``doctor``: rules give ``findings``. They are ``server``, ``server_tables``,
   ``server_triggers`` and ``tls``; ``pair`` for a primary and its replica; ``galera_rules`` and ``galera_nodes``.
   ``grants`` makes the accounts.

@@ -4,18 +4,21 @@ A power cut is played with SQLite's log: the file ends where the disk had come t
 memory, is gone.
 """
 
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine import Engine
 
 from indexer import Indexer, TickReport
-from ledger.db import Database
+from ledger.db import Database, log_sync
+from ledger.db.log_sync import LogSync
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain
@@ -105,3 +108,62 @@ def test_only_ranges_that_others_follow_are_spared_the_wait_for_the_disk(
     with _levels() as levels:
         mirror.tick()
     assert levels == [FULL], "what is taken back may have been acted upon"
+
+
+def test_the_disk_takes_the_log_while_further_ranges_are_written(
+    chain: TestChain,
+    sqlite_db: Database,
+    fresh_dump: Callable[..., Dump],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the commit that copies it into the file waits for all of it. What goes wrong there is SQLite's to say."""
+    small(monkeypatch.setattr)
+    _busy(chain)
+    taken: list[tuple[int, int]] = []
+
+    def refused(descriptor: int) -> None:
+        taken.append((os.fstat(descriptor).st_ino, threading.get_ident()))
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(log_sync, "_to_disk", refused)
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+    mirror.run_until("head")
+    log = os.stat(f"{sqlite_db.url.database}-wal").st_ino
+    assert taken and {inode for inode, _ in taken} == {log}
+    assert threading.get_ident() not in {thread for _, thread in taken}
+    assert dump(sqlite_db) == fresh_dump()
+    assert mirror._log_sync._thread is not None
+    mirror._log_sync._thread.join(60)
+    taken.clear()
+    chain.issue(1000, 9)
+    mirror.run_until("head")
+    assert taken == [], "at the head nothing follows"
+
+
+def test_a_log_is_taken_by_the_disk_once_at_a_time(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite_db.ping()
+    goes_on, taken = threading.Event(), []
+
+    def slow(descriptor: int) -> None:
+        taken.append(descriptor)
+        goes_on.wait(60)
+
+    monkeypatch.setattr(log_sync, "_to_disk", slow)
+    sync = LogSync(sqlite_db.url)
+    for _ in range(3):
+        sync.begin()
+    goes_on.set()
+    assert sync._thread is not None
+    sync._thread.join(60)
+    assert len(taken) == 1
+    sync.begin()
+    sync._thread.join(60)
+    assert len(taken) == 2
+
+
+def test_a_server_has_no_log_of_ours() -> None:
+    sync = LogSync(make_url("mysql+pymysql://a:b@127.0.0.1/books"))
+    sync.begin()
+    assert sync._thread is None

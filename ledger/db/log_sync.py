@@ -1,0 +1,49 @@
+"""SQLite's log on its way to the disk while its writer goes on.
+
+Who writes ``NOTES`` waits for no disk, until a commit copies the log into the file: that one waits for all of the log
+at once, and nobody has anything to do meanwhile. So a thread has the disk take what is there after each unit of work,
+and only the rest has to be waited for in the end. Nobody relies on it: a power cut finds more of the log, or less, and
+SQLite's own checksums say how much of that counts.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from threading import Thread
+
+from sqlalchemy import URL
+
+_to_disk = getattr(os, "fdatasync", os.fsync)
+
+
+class LogSync:
+    """Brings the log of one database to the disk; on a server there is none, and nothing to do.
+
+    Parameters
+    ----------
+    url
+        The database's address.
+    """
+
+    def __init__(self, url: URL) -> None:
+        sqlite = url.get_backend_name() == "sqlite"
+        self._log = f"{url.database}-wal" if sqlite and url.database else None
+        self._thread: Thread | None = None
+
+    def begin(self) -> None:
+        """Have the disk take what is in the log by now; not while it still takes what was there before."""
+        if self._log is None or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._thread = Thread(target=self._sync, args=[self._log], name="log-sync", daemon=True)
+        with suppress(RuntimeError):  # where no thread can be started, SQLite waits as it did
+            self._thread.start()
+
+    @staticmethod
+    def _sync(log: str) -> None:
+        with suppress(OSError):  # SQLite meets it too, and says so
+            descriptor = os.open(log, os.O_RDONLY)
+            try:
+                _to_disk(descriptor)
+            finally:
+                os.close(descriptor)
