@@ -1,5 +1,6 @@
 """What a history of the contracts becomes, row by row, on both databases; values are literals."""
 
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -161,6 +162,20 @@ def test_registry(credits_history: TestChain, db: Database) -> None:
     names = rows(db, "smart_contracts", "contract_name", "network")
     deployed = sorted([*LIBRARIES, CREDIT, "TestCurrency", SETTLEMENT])
     assert names == [(f"{name}@local", "local") for name in deployed]
+
+
+def test_who_follows_a_chain_needs_no_grammar_of_the_abi(
+    chain: TestChain, mirror: Indexer, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came with the first event of settlement: an eighth of a second, while the other processor waited."""
+    chain.deposit("market", 50_000)  # whose cents the contract is asked for
+    batch = chain.issue(1000, 0)
+    chain.retire("owner", batch, 10**6, must=False)
+    monkeypatch.setitem(sys.modules, "eth_abi.abi", None)
+    mirror.run_until("head")
+    assert rows(sqlite_db, "settlement_balances", "balance") == [(50_000,)]
+    (failed,) = [error for (error,) in rows(sqlite_db, "chain_inclusions", "error") if error]
+    assert failed.startswith("ERC1155InsufficientBalance(sender=")
 
 
 def test_money_of_a_finalised_and_a_cancelled_batch(chain: TestChain, db: Database) -> None:

@@ -1,13 +1,16 @@
 """Values as the ABI lays them out, by their types: for whatever has no generated decoder.
 
 eth_abi brings a grammar of types and a validator of models with it, a quarter of a second of CPU. Who follows a
-chain asks for functions without arguments and meets what the contracts' own encoder wrote, and needs none of it.
+chain asks for functions without arguments that return numbers and hashes, and needs none of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+_HASH = "bytes32"
+_BITS = {f"uint{bits}": bits for bits in range(8, 257, 8)}
 
 
 def encoded(types: Sequence[str], values: Sequence[Any]) -> bytes:
@@ -27,6 +30,26 @@ def decoded(types: Sequence[str], content: bytes) -> tuple[Any, ...]:
     Exception
         As eth_abi does, of many kinds, if the bytes are no such values.
     """
+    words = _words(types, content)
+    if words is not None:
+        return words
     from eth_abi.abi import decode
 
     return decode(types, content)
+
+
+def _words(types: Sequence[str], content: bytes) -> tuple[int | bytes, ...] | None:
+    """Return numbers and hashes, each of which is a word; None where there is anything else, or more, or less."""
+    if len(content) != 32 * len(types):
+        return None
+    found: list[int | bytes] = []
+    for place, kind in enumerate(types):
+        word = content[32 * place :][:32]
+        number = int.from_bytes(word)
+        if kind == _HASH:
+            found.append(word)
+        elif kind in _BITS and not number >> _BITS[kind]:
+            found.append(number)
+        else:
+            return None
+    return tuple(found)

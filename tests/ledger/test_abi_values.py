@@ -1,0 +1,37 @@
+"""What we decode of the ABI ourselves is what eth_abi decodes, and what it refuses is refused."""
+
+import sys
+
+import eth_abi.abi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.chain.contracts.abi_values import decoded
+
+KINDS = [*(f"uint{bits}" for bits in range(8, 257, 8)), "bytes32", "address", "bool", "int64"]
+words = st.one_of(
+    st.binary(min_size=32, max_size=32),
+    st.integers(0, 2**16).map(lambda number: number.to_bytes(32, "big")),
+    st.sampled_from([0, 1, 8, 63, 64, 65, 255]).map(lambda bits: (1 << bits).to_bytes(32, "big")),
+)
+
+
+@given(st.lists(st.sampled_from(KINDS), max_size=4), st.lists(words, max_size=5), st.binary())
+def test_the_same_values_or_an_error(types: list[str], values: list[bytes], more: bytes) -> None:
+    for content in (b"".join(values), b"".join(values)[: 32 * len(types)], b"".join(values) + more):
+        try:
+            expected = eth_abi.abi.decode(types, content)
+        except Exception as error:  # it has many kinds
+            with pytest.raises(type(error)):
+                decoded(types, content)
+        else:
+            assert decoded(types, content) == expected
+
+
+def test_numbers_and_hashes_are_read_without_a_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "eth_abi.abi", None)
+    word = bytes(range(32))
+    assert decoded(["uint64", "bytes32"], (7).to_bytes(32, "big") + word) == (7, word)
+    with pytest.raises(ImportError):
+        decoded(["string"], word)
