@@ -22,7 +22,7 @@ from threading import Thread
 
 from indexer.asking import RangeAsked
 from indexer.creditlog import CreditLog
-from indexer.memory import few_collections
+from indexer.memory import few_collections, keep_what_is_freed
 from indexer.packing import packed, unpacked
 from indexer.reading import Read, Reading
 from ledger.chain.node.client import ChainClient
@@ -169,6 +169,7 @@ def _started(descriptor: int) -> subprocess.Popen[bytes]:
 def serve(descriptor: int) -> None:
     """Read what is ordered over a socket until that ends."""
     Thread(target=_end_with_stdin, daemon=True).start()
+    keep_what_is_freed()
     link = Connection(descriptor)
     with suppress(EOFError, OSError), few_collections():
         kind, rpc_url, timeout_s, deployment = link.recv()

@@ -1,13 +1,28 @@
-"""Python's garbage collector runs less often while many blocks are read: the rows of a range form no cycles."""
+"""How memory is dealt with while many blocks are read: a range takes as much as the one before, and leaves as much.
+
+So Python's garbage collector runs less often, as the rows of a range form no cycles; and what a range leaves is
+kept for the next one, where the C library would give it to the system and take it again, page by page.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _THRESHOLDS = (50_000, 20, 50)
 """Objects made before the youngest generation is collected, and how often the older ones are; see ``gc``."""
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_MALLOPT = getattr(_LIBC, "mallopt", None)
+_TRIM = getattr(_LIBC, "malloc_trim", None)  # glibc's: musl, as in Alpine, has neither
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of mallopt(3): how much is free at the end of the heap before it is given back; and what size is no longer of it."""
+KEPT_BYTES = 128 * 2**20
+OF_THE_HEAP_BYTES = 32 * 2**20
+"""Answers and rows of a range are texts of some megabytes. It is as much as glibc allows."""
 
 
 @contextmanager
@@ -19,3 +34,16 @@ def few_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def keep_what_is_freed() -> None:
+    """Have this process keep memory that becomes free, for what comes next."""
+    if _MALLOPT is not None:
+        _MALLOPT(_MMAP_THRESHOLD, OF_THE_HEAP_BYTES)
+        _MALLOPT(_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def give_back() -> None:
+    """Give to the system what is free."""
+    if _TRIM is not None:
+        _TRIM(0)

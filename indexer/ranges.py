@@ -18,6 +18,7 @@ from indexer import lookups
 from indexer.ahead import Order, ReadingProcess
 from indexer.cursor import Cursor, Overtaken
 from indexer.doubt import Doubt
+from indexer.memory import give_back, keep_what_is_freed
 from indexer.patience import Patience
 from indexer.reading import Read, Reading
 from ledger.chain.addresses.book import Deployment
@@ -138,6 +139,7 @@ class RangeReader:
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
+            give_back()
 
     # -------------------------------------------------------------------- in the open
 
@@ -236,6 +238,7 @@ class RangeReader:
         Ranges are read in the open while it starts.
         """
         if self._ahead is None and left >= AHEAD_BLOCKS_MIN and self._patience.may_begin:
+            keep_what_is_freed()
             self._ahead = ReadingProcess(self._reading)
             self._begun_s = time.monotonic()
 

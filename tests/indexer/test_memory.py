@@ -1,0 +1,53 @@
+"""What a range leaves of memory is kept for the next one, and given back when there is none."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from indexer import memory
+
+ROOT = Path(__file__).resolve().parents[2]
+glibc = pytest.mark.skipif(memory._TRIM is None, reason="the C library is not glibc")
+
+FAULTS = """
+import resource
+from indexer.memory import give_back, keep_what_is_freed
+
+def faults(pieces):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(pieces):
+        [bytes(2**20) + b"x" for _ in range(24)]  # each is written, and all are freed
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+
+usual = faults(4)
+keep_what_is_freed()
+faults(1)  # takes it once
+kept, held = faults(4), resident()
+give_back()
+print(usual, kept, held - resident())
+"""
+
+
+@glibc
+def test_memory_that_is_kept_is_not_taken_again_page_by_page() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FAULTS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    usual, kept, given_back = map(int, ended.stdout.split())
+    pages = 24 * 2**20 // 4096
+    assert usual > 3 * pages > 100 * kept
+    assert given_back > pages * 0.9
+
+
+def test_where_the_c_library_cannot_be_told_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "_MALLOPT", None)
+    monkeypatch.setattr(memory, "_TRIM", None)
+    memory.keep_what_is_freed()
+    memory.give_back()
