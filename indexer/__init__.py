@@ -9,7 +9,7 @@
   ``creditlog``. What does not fit raises ``doubt``; ``checks`` records what could not be checked.
 - **Writing.** ``lookups`` fetch what is needed of older rows, one of the ``handlers`` turns each event into ``rows``,
   and ``derived`` computes what follows. ``writing`` stores the range, and ``cursor`` moves only with it. ``memory``
-  keeps Python's garbage collector out of the way. ``reorg`` takes blocks back; ``finality`` confirms.
+  keeps what a range frees for the next one. ``reorg`` takes blocks back; ``finality`` confirms.
 - **Comparing with the chain.** ``verify`` and ``reindex`` make a fresh mirror (``shadow``, up to the same ``place``)
   and ``compare`` it with the books, for all ``tables``. ``bodies`` and ``sums`` check transactions and totals, and
   the outcome is a ``report``.

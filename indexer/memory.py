@@ -20,9 +20,10 @@ _MALLOPT = getattr(_LIBC, "mallopt", None)
 _TRIM = getattr(_LIBC, "malloc_trim", None)  # glibc's: musl, as in Alpine, has neither
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Of mallopt(3): how much is free at the end of the heap before it is given back; and what size is no longer of it."""
-KEPT_BYTES = 128 * 2**20
-OF_THE_HEAP_BYTES = 32 * 2**20
-"""Answers and rows of a range are texts of some megabytes. It is as much as glibc allows."""
+_WHILE_RANGES_FOLLOW = 128 * 2**20, 32 * 2**20
+"""Both in bytes. Answers and rows of a range are texts of some megabytes; 32 MB is the upper limit of mallopt(3)."""
+_USUALLY = 8 * 2**20, 4 * 2**20
+"""What glibc comes to by itself once it has freed a text of four megabytes."""
 
 
 @contextmanager
@@ -38,12 +39,17 @@ def few_collections() -> Iterator[None]:
 
 def keep_what_is_freed() -> None:
     """Have this process keep memory that becomes free, for what comes next."""
-    if _MALLOPT is not None:
-        _MALLOPT(_MMAP_THRESHOLD, OF_THE_HEAP_BYTES)
-        _MALLOPT(_TRIM_THRESHOLD, KEPT_BYTES)
+    _set(_WHILE_RANGES_FOLLOW)
 
 
 def give_back() -> None:
-    """Give to the system what is free."""
+    """Give to the system what is free, and what becomes free from now on."""
+    _set(_USUALLY)
     if _TRIM is not None:
         _TRIM(0)
+
+
+def _set(thresholds: tuple[int, int]) -> None:
+    if _MALLOPT is not None:
+        for parameter, size in zip((_TRIM_THRESHOLD, _MMAP_THRESHOLD), thresholds, strict=True):
+            _MALLOPT(parameter, size)

@@ -107,6 +107,8 @@ class RangeReader:
         self._ahead: ReadingProcess | None = None
         self._begun_s = 0.0
         """When that was begun."""
+        self._keeps = False
+        """Whether memory is kept from one range to the next."""
         self._ordered: Order | None = None
         self._then: tuple[int, int] | None = None
         self._patience = Patience()
@@ -139,7 +141,9 @@ class RangeReader:
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
+        elif self._keeps:  # the last range that was read ahead is written by now
             give_back()
+            self._keeps = False
 
     # -------------------------------------------------------------------- in the open
 
@@ -239,6 +243,7 @@ class RangeReader:
         """
         if self._ahead is None and left >= AHEAD_BLOCKS_MIN and self._patience.may_begin:
             keep_what_is_freed()
+            self._keeps = True
             self._ahead = ReadingProcess(self._reading)
             self._begun_s = time.monotonic()
 

@@ -42,8 +42,6 @@ With the usual 1,000 a range of the mirror is copied several times over, and wai
 many ranges change is copied once for all that the log holds.
 """
 
-_LOG_KEPT_BYTES = {True: -1, False: 32 * 2**20}
-"""To how much SQLite cuts its log when it begins anew, by the same; -1: not at all, as it is about to grow again."""
 _UNDO = {True: "MEMORY", False: "DEFAULT"}
 """Where SQLite keeps the pages that a statement changes, until it has succeeded; by whether it is one of ``NOTES``.
 
@@ -171,6 +169,8 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: 
     connection.execute("PRAGMA synchronous=FULL")
     # With 64 MB the mirror of ten million rows took 418 MiB, of 400 that it may have.
     connection.execute("PRAGMA cache_size=-32768")
+    # A log that grew while the mirror caught up is cut to 32 MB when it begins anew.
+    connection.execute("PRAGMA journal_size_limit=33554432")
 
 
 def _open_mysql(
@@ -213,7 +213,6 @@ def _begin_sqlite(connection: Connection, *, lock_timeout_s: int) -> None:
     connection.exec_driver_sql(f"PRAGMA temp_store={_UNDO[notes]}")
     if not reading:
         connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES[notes]}")
-        connection.exec_driver_sql(f"PRAGMA journal_size_limit={_LOG_KEPT_BYTES[notes]}")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
     if reading:  # the snapshot is taken by the first read
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")

@@ -65,7 +65,7 @@ def give_another_nonce(park: Park, key: str) -> None:
     park.chain.sender.tend()
 
 
-@pytest.mark.parametrize("scenario", rest([submit, replace, give_another_nonce], replace))
+@pytest.mark.parametrize("scenario", rest([submit, replace, give_another_nonce], submit, replace))
 def test_a_crash_at_every_boundary(
     both: Park, monkeypatch: pytest.MonkeyPatch, scenario: Callable[[Park, str], None]
 ) -> None:

@@ -274,7 +274,7 @@ def test_trades_that_are_alike_are_settled_as_often_as_they_were_made(both: Park
 
 
 @long
-@pytest.mark.parametrize("ended", rest(["cancelled", "failed"]))
+@pytest.mark.parametrize("ended", ["cancelled", "failed"])
 def test_a_number_that_a_trade_has_which_was_taken_out(both: Park, ended: str) -> None:
     """Restored books gave it to another trade, which is over: what the chain settled under it gets it back."""
     both.node.deposit("market", 100_00)

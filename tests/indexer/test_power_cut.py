@@ -4,6 +4,7 @@ A power cut is played with SQLite's log: the file ends where the disk had come t
 memory, is gone.
 """
 
+import errno
 import os
 import shutil
 import threading
@@ -19,6 +20,7 @@ from sqlalchemy.engine import Engine
 from indexer import Indexer, TickReport
 from ledger.db import Database, log_sync
 from ledger.db.log_sync import LogSync
+from ledger.errors import DependencyDown
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain
@@ -116,16 +118,16 @@ def test_the_disk_takes_the_log_while_further_ranges_are_written(
     fresh_dump: Callable[..., Dump],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else the commit that copies it into the file waits for all of it. What goes wrong there is SQLite's to say."""
+    """Else the commit that copies it into the file waits for all of it."""
     small(monkeypatch.setattr)
     _busy(chain)
     taken: list[tuple[int, int]] = []
 
-    def refused(descriptor: int) -> None:
+    def take(descriptor: int) -> None:
         taken.append((os.fstat(descriptor).st_ino, threading.get_ident()))
-        raise OSError("the disk is gone")
+        raise OSError(errno.EBADF, "a system that syncs no reader")
 
-    monkeypatch.setattr(log_sync, "_to_disk", refused)
+    monkeypatch.setattr(log_sync, "_to_disk", take)
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
     mirror.run_until("head")
     log = os.stat(f"{sqlite_db.url.database}-wal").st_ino
@@ -138,6 +140,21 @@ def test_the_disk_takes_the_log_while_further_ranges_are_written(
     chain.issue(1000, 9)
     mirror.run_until("head")
     assert taken == [], "at the head nothing follows"
+
+
+def test_what_the_disk_did_not_take_is_said(
+    chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite may never hear of it: an error is told once to a descriptor that is opened after it."""
+    small(monkeypatch.setattr)
+    _busy(chain)
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(log_sync, "_to_disk", refuse)
+    with pytest.raises(DependencyDown, match=r"-wal could not be written .*\(Input/output error\)"):
+        Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
 
 
 def test_a_log_is_taken_by_the_disk_once_at_a_time(

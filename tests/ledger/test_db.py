@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from sqlalchemy.orm import Session
 from ledger.backup.manifest import Kind
 from ledger.backup.taking import take
 from ledger.chain.local.anvil import KeptPort
-from ledger.db import Database, DatabaseBusy, SchemaMissing, engines
+from ledger.db import Database, DatabaseBusy, SchemaMissing
 from ledger.db.deferring import deferred_foreign_keys
 from ledger.db.diagnoses import DOWN, diagnose
 from ledger.db.grants import Account
@@ -709,49 +708,20 @@ def test_only_what_need_not_last_is_spared_the_wait_for_the_disk(sqlite_db: Data
     def level(session: Session) -> int:
         return int(session.execute(text("PRAGMA synchronous")).scalar_one())
 
-    def log(session: Session) -> tuple[int, int]:
-        """Pages before the log is copied, and bytes that it is cut to."""
-        names = ("wal_autocheckpoint", "journal_size_limit")
-        pages, kept = (session.execute(text(f"PRAGMA {name}")).scalar_one() for name in names)
-        return pages, kept
+    def log_pages(session: Session) -> int:
+        return int(session.execute(text("PRAGMA wal_autocheckpoint")).scalar_one())
 
-    short, long = (8_000, 2**25), (64_000, -1)
     full, normal = 2, 1
     assert sqlite_db.run(level) == full
     assert sqlite_db.run(level, lasting=False) == normal
     assert sqlite_db.run(level) == full
     sqlite_db.alone(insert(SystemConfig).values(**_setting()))
     with sqlite_db.write() as session:
-        assert (level(session), log(session)) == (full, short)
+        assert (level(session), log_pages(session)) == (full, 8_000)
     with sqlite_db.write(lasting=False) as session:
-        assert (level(session), log(session)) == (normal, long)
+        assert (level(session), log_pages(session)) == (normal, 64_000)
     with sqlite_db.write() as session:
-        assert (level(session), log(session)) == (full, short)
-
-
-def test_a_log_that_grew_is_cut_by_who_waits_for_the_disk(
-    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engines, "LOG_PAGES", {True: 100, False: 10})
-    monkeypatch.setattr(engines, "_LOG_KEPT_BYTES", {True: -1, False: 20 * 4096})
-    log, keys = Path(f"{sqlite_db.url.database}-wal"), count()
-
-    def write(pages: int, *, lasting: bool) -> int:
-        sqlite_db.run(
-            lambda session: session.execute(
-                insert(SystemConfig).values(
-                    config_key=str(next(keys)), config_value="x" * pages * 4096, category="c"
-                )
-            ),
-            lasting=lasting,
-        )
-        return log.stat().st_size
-
-    longest = write(150, lasting=False)  # and it is copied
-    assert longest > 150 * 4096
-    assert write(1, lasting=False) == longest, "it begins anew, and is as long as it was"
-    write(150, lasting=True)  # copied as well
-    assert write(1, lasting=True) <= 20 * 4096
+        assert (level(session), log_pages(session)) == (full, 8_000)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are seen on Linux alone")

@@ -1,6 +1,7 @@
 """The two forms of the suite: ``./dev test`` is the short one, under ten minutes; ``./dev test --long`` runs all.
 
-What is marked ``long`` runs in the long form alone. Each kind of test has a run in the short one.
+What is marked ``long`` runs in the long form alone. Each kind of test has a run in the short one;
+some tests of a second and more, which are of no kind, have none.
 """
 
 from collections import Counter
