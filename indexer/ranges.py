@@ -136,7 +136,7 @@ class RangeReader:
         return read
 
     def close(self) -> None:
-        """End what reads in advance; it begins again when there is something to read."""
+        """End what reads in advance; once more, give back the memory that was kept. Both begin again when needed."""
         self._ordered = self._then = None
         if self._ahead is not None:
             self._ahead.close()

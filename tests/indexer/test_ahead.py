@@ -96,6 +96,22 @@ def test_what_is_read_ahead_is_what_is_read_in_the_open(
     assert len(answers) == count, "the mirror to compare with was read in the open"
 
 
+def test_memory_is_kept_until_the_last_range_is_written(
+    chain: TestChain,
+    sqlite_db: Database,
+    answers: list[tuple[int, Read | None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _busy(chain)
+    done: list[str] = []
+    monkeypatch.setattr(ranges, "keep_what_is_freed", lambda: done.append("kept"))
+    monkeypatch.setattr(ranges, "give_back", lambda: done.append("given back"))
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+    mirror.run_until("head", lambda _: done.append("written"))
+    assert len(answers) > 2
+    assert done == ["kept", *["written"] * done.count("written"), "given back"]
+
+
 def test_one_that_starts_is_not_waited_for(
     chain: TestChain,
     sqlite_db: Database,
