@@ -112,7 +112,7 @@ class Indexer:
         Raises
         ------
         DependencyDown
-            If the node does not answer, lags, or has no such block.
+            If the node does not answer, lags, or has no such block; or the disk does not take what was written.
         MirrorStopped
             If something cannot be mirrored and must not be skipped.
         WrongChain

@@ -125,6 +125,8 @@ class RangeReader:
         MirrorStopped
             If the answers keep disagreeing, or a log of ours cannot be decoded.
         """
+        if self._ahead is None:  # the last range that was read ahead is written by now
+            self._give_back()
         # After the head was asked for: what it holds was stored before.
         with self._db.read() as session:
             open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
@@ -136,14 +138,9 @@ class RangeReader:
         return read
 
     def close(self) -> None:
-        """End what reads in advance; once more, give back the memory that was kept. Both begin again when needed."""
-        self._ordered = self._then = None
-        if self._ahead is not None:
-            self._ahead.close()
-            self._ahead = None
-        elif self._keeps:  # the last range that was read ahead is written by now
-            give_back()
-            self._keeps = False
+        """End what reads in advance, and give back the memory that was kept; both begin again when needed."""
+        self._end_ahead()
+        self._give_back()
 
     # -------------------------------------------------------------------- in the open
 
@@ -212,7 +209,7 @@ class RangeReader:
         left = head - read.window.last.number
         self._begin_ahead(left)
         if left <= 0 or self._ahead is None:
-            self.close()
+            self._end_ahead()
             return
         if not self._ahead.ready(_START_S):
             if time.monotonic() - self._begun_s > _START_MAX_S:
@@ -247,11 +244,22 @@ class RangeReader:
             self._ahead = ReadingProcess(self._reading)
             self._begun_s = time.monotonic()
 
+    def _end_ahead(self) -> None:
+        self._ordered = self._then = None
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+
+    def _give_back(self) -> None:
+        if self._keeps:
+            give_back()
+            self._keeps = False
+
     def _done_without(self) -> None:
         """Forget a process that is gone, or hangs; the next ranges are read in the open."""
         if self._ahead is not None and self._ahead.ended:
             self._patience.died()
-            self.close()
+            self._end_ahead()
 
     def _last_from(self, first: int, head: int) -> int:
         """Return the last block of a range that begins at a block."""
@@ -267,7 +275,7 @@ class RangeReader:
             cursor.block_hash,
         )
         if not follows or ordered.last > head:
-            self.close()  # in the middle of what nobody wants
+            self._end_ahead()  # in the middle of what nobody wants
             return None
         began = time.monotonic()
         read = self._ahead.answer(self._patience.wait_s)

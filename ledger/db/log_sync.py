@@ -2,8 +2,8 @@
 
 Who writes ``NOTES`` waits for no disk, until a commit copies the log into the file: that one waits for all of the log
 at once, and nobody has anything to do meanwhile. So a thread has the disk take what is there after each unit of work,
-and only the rest has to be waited for in the end. Nobody relies on it: a power cut finds more of the log, or less, and
-SQLite's own checksums say how much of that counts.
+and only the rest has to be waited for in the end. What is in the log lasts no sooner for that: a power cut finds more
+of it, or less, and SQLite's own checksums say how much counts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ledger.errors import DependencyDown
 
 _to_disk = getattr(os, "fdatasync", os.fsync)
 _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
-"""What the disk did not take is gone. Linux tells each error once to a descriptor that is opened after it."""
+"""What the disk did not take is gone. Linux tells it to one descriptor of all that are opened afterwards."""
 
 
 class LogSync:
@@ -57,9 +57,8 @@ class LogSync:
             self._thread.start()
 
     def _sync(self, log: str) -> None:
-        with suppress(
-            OSError
-        ):  # a database that was closed has no log, and some systems sync no reader
+        # A database that was closed has no log, and some systems sync nothing for who only reads.
+        with suppress(OSError):
             descriptor = os.open(log, os.O_RDONLY)
             try:
                 _to_disk(descriptor)

@@ -28,10 +28,13 @@ def resident():
 usual = faults(4)
 keep_what_is_freed()
 faults(1)  # takes it once
-kept, held = faults(4), resident()
+kept = faults(4)
+held = resident()
 give_back()
-given_back, freed = held - resident(), faults(1)
-print(usual, kept, given_back, faults(4))
+given_back = held - resident()
+faults(1)
+afterwards = faults(4)
+print(usual, kept, given_back, afterwards)
 """
 
 
@@ -41,9 +44,9 @@ def test_memory_that_is_kept_is_not_taken_again_page_by_page() -> None:
         [sys.executable, "-c", FAULTS], cwd=ROOT, capture_output=True, text=True, check=True
     )
     usual, kept, given_back, afterwards = map(int, ended.stdout.split())
-    assert usual > 20 * kept  # of pages, large or small
+    assert usual > 20 * (kept + 1)  # of pages, large or small
     assert given_back * resource.getpagesize() > 16 * 2**20
-    assert afterwards > 20 * kept, "what is freed later is given back, too"
+    assert afterwards > 20 * (kept + 1), "what is freed later is given back, too"
 
 
 def test_where_the_c_library_cannot_be_told_nothing_happens(
