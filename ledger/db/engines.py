@@ -205,17 +205,22 @@ def _begin_sqlite(connection: Connection, *, lock_timeout_s: int) -> None:
     options = connection.get_execution_options()
     reading, notes = options.get(MODE) == READ, options.get(MODE) == NOTES
     patience_s = options.get(PATIENCE, lock_timeout_s)
-    if connection.info.get(PATIENCE, lock_timeout_s) != patience_s:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience_s * 1000)}")
-        connection.info[PATIENCE] = patience_s
-    connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
-    connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if notes else 'FULL'}")
-    connection.exec_driver_sql(f"PRAGMA temp_store={_UNDO[notes]}")
+    _set_sqlite(connection, "busy_timeout", str(int(patience_s * 1000)))
+    _set_sqlite(connection, "query_only", "ON" if reading else "OFF")
+    _set_sqlite(connection, "temp_store", _UNDO[notes])
     if not reading:
-        connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES[notes]}")
+        _set_sqlite(connection, "synchronous", "NORMAL" if notes else "FULL")
+        _set_sqlite(connection, "wal_autocheckpoint", str(LOG_PAGES[notes]))
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
     if reading:  # the snapshot is taken by the first read
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")
+
+
+def _set_sqlite(connection: Connection, name: str, value: str) -> None:
+    """Set what a connection keeps from one transaction to the next, unless it is set to that already."""
+    if connection.info.get(name) != value:
+        connection.exec_driver_sql(f"PRAGMA {name}={value}")
+        connection.info[name] = value
 
 
 @contextmanager

@@ -720,8 +720,13 @@ def test_only_what_need_not_last_is_spared_the_wait_for_the_disk(sqlite_db: Data
         assert (level(session), log_pages(session)) == (full, 8_000)
     with sqlite_db.write(lasting=False) as session:
         assert (level(session), log_pages(session)) == (normal, 64_000)
+    with sqlite_db.read() as session:  # which may sort much, and not in memory
+        default = 0
+        assert session.execute(text("PRAGMA temp_store")).scalar_one() == default
+        assert session.execute(text("PRAGMA query_only")).scalar_one() == 1
     with sqlite_db.write() as session:
         assert (level(session), log_pages(session)) == (full, 8_000)
+        assert session.execute(text("PRAGMA query_only")).scalar_one() == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are seen on Linux alone")

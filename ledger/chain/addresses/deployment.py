@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from tiny_keccak import keccak256
@@ -20,6 +20,7 @@ from ledger.chain.addresses.book import DeployedContract, Deployment
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.abi_values import encoded
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import (
@@ -84,7 +85,7 @@ def expected_row(
     return {
         "contract_name": row_name(contract.name, network),
         "contract_address": contract.address,
-        "abi": json.dumps(compiled.abi, separators=(",", ":")),
+        "abi": compiled.abi_text,
         "bytecode": compiled.bytecode if of_this_version(contract) else None,
         "network": network,
         "deployed_at": deployed_at,
@@ -152,35 +153,44 @@ def deployed_from(contract: DeployedContract, abi: str, bytecode: str | None) ->
 
 
 def _record(session: Session, deployment: Deployment, times: Mapping[str, datetime]) -> int:
-    new = 0
-    for contract in deployment.contracts.values():
-        if contract.name not in times:
-            continue
-        expected = expected_row(contract, deployment.network, times[contract.name])
-        _forget_seen(session, expected)
-        query = select(SmartContract).where(
-            SmartContract.contract_name == expected["contract_name"]
-        )
-        present = session.scalars(query).one_or_none()
-        if present is not None and present.contract_address == contract.address:
-            continue
-        if present is not None:
-            present.contract_name = f"{present.contract_name}#{present.contract_address}"
-            present.status = ContractStatus.DEPRECATED
-            session.flush()
-        session.add(SmartContract(**expected, status=ContractStatus.DEPLOYED))
-        session.flush()
-        new += 1
-    return new
+    expected = [
+        expected_row(item, deployment.network, times[item.name])
+        for item in deployment.contracts.values()
+        if item.name in times
+    ]
+    _forget_seen(session, deployment.network, [row["contract_address"] for row in expected])
+    present = _addresses(session, [row["contract_name"] for row in expected])
+    new = [row for row in expected if present.get(row["contract_name"]) != row["contract_address"]]
+    for row in new:
+        name = row["contract_name"]
+        if name in present:
+            session.execute(
+                update(SmartContract)
+                .where(SmartContract.contract_name == name)
+                .values(contract_name=f"{name}#{present[name]}", status=ContractStatus.DEPRECATED)
+                .execution_options(synchronize_session=False)
+            )
+    if new:
+        rows = [{**row, "status": ContractStatus.DEPLOYED} for row in new]
+        session.connection().execute(insert(SmartContract), rows)
+    return len(new)
 
 
-def _forget_seen(session: Session, expected: Mapping[str, Any]) -> None:
-    """Delete the row of a contract that was known from an event before the deployment file named it."""
+def _addresses(session: Session, names: Sequence[str]) -> dict[str, str]:
+    """Return at which address each contract of these names is in the books."""
+    query = select(SmartContract.contract_name, SmartContract.contract_address).where(
+        SmartContract.contract_name.in_(names)
+    )
+    return {name: address for name, address in session.execute(query)}
+
+
+def _forget_seen(session: Session, network: str, addresses: Sequence[str]) -> None:
+    """Delete the rows of contracts that were known from an event before the deployment file named them."""
     session.execute(
         delete(SmartContract)
         .where(
-            SmartContract.network == expected["network"],
-            SmartContract.contract_address == expected["contract_address"],
+            SmartContract.network == network,
+            SmartContract.contract_address.in_(addresses),
             SmartContract.contract_name.like("%@%:0x%"),
         )
         .execution_options(synchronize_session=False)
@@ -193,6 +203,12 @@ def restore(session: Session, deployment: Deployment) -> bool:
     A reorganisation may have taken a contract away, and brought it back in another block. For the
     mirror alone, in the unit of work that wrote the block.
     """
+    wanted = {
+        row_name(item.name, deployment.network): item.address
+        for item in deployment.contracts.values()
+    }
+    if _addresses(session, list(wanted)) == wanted:
+        return True
     names = {
         item.tx_hash: item for item in deployment.contracts.values() if item.tx_hash is not None
     }
@@ -203,12 +219,7 @@ def restore(session: Session, deployment: Deployment) -> bool:
     )
     times = {names[tx_hash].name: at for tx_hash, at in session.execute(query)}
     _record(session, deployment, times)
-    present = select(SmartContract.contract_name).where(
-        SmartContract.contract_name.in_(
-            [row_name(name, deployment.network) for name in deployment.contracts]
-        )
-    )
-    return len(session.scalars(present).all()) == len(deployment.contracts)
+    return len(_addresses(session, list(wanted))) == len(wanted)
 
 
 def rewind(session: Session, above_block: int) -> None:
@@ -241,18 +252,19 @@ def _times(client: ChainClient, deployment: Deployment) -> dict[str, datetime]:
         item.name: receipt.block_number if receipt is not None else None
         for item, receipt in zip(created, receipts, strict=True)
     }
-    times = {}
+    numbers = {}
     for item in contracts:
         block = blocks.get(item.name, item.block)
         # A node may have forgotten an old receipt; the code tells whether the contract is there.
         if block is None and client.code(item.address) == _NO_CODE:
             continue
-        times[item.name] = _block_time(client, item.block if block is None else block)
-    return times
+        numbers[item.name] = item.block if block is None else block
+    wanted = sorted(set(numbers.values()))
+    at = dict(zip(wanted, client.blocks(wanted), strict=True))
+    return {name: _time(at[number], number) for name, number in numbers.items()}
 
 
-def _block_time(client: ChainClient, number: int) -> datetime:
-    header = client.block(number)
+def _time(header: BlockHeader | None, number: int) -> datetime:
     if header is None:
         raise DependencyDown(
             f"the node has no block {number}, in which a contract was deployed", code="node-behind"

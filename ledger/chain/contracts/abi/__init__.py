@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -18,6 +18,11 @@ class Artifact:
     bytecode: str
     deployed_bytecode: str
     source_hash: str
+
+    @cached_property
+    def abi_text(self) -> str:
+        """The interface as JSON without spaces, as ``smart_contracts`` has it."""
+        return json.dumps(self.abi, separators=(",", ":"))
 
 
 @cache
