@@ -337,8 +337,8 @@ def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> N
     code = (
         "import sys, cli.mirror, cli.mirror_open, cli.books, ledger.chain.access, indexer.loop;"
         "import ledger.chain.node.transports.http;"
-        "print([name for name in ('eth_account', 'eth_abi', 'eth_utils', 'pydantic', 'rlp', 'web3', 'httpx', "
-        "'ledger.sites', 'ledger.park') if name in sys.modules])"
+        "print([name for name in ('eth_account', 'eth_keys', 'coincurve', 'eth_abi', 'eth_utils', 'pydantic', "
+        "'rlp', 'web3', 'httpx', 'ledger.sites', 'ledger.park') if name in sys.modules])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],

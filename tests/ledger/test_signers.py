@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from eth_account import Account
+from eth_keys import keys
+from eth_keys.backends.coincurve import CoinCurveECCBackend
+from eth_keys.backends.native import NativeECCBackend
+from tiny_keccak import keccak256
 
 from ledger.chain.keys.signers import (
     ANVIL_ROLES,
@@ -48,6 +52,19 @@ def keystore(tmp_path: Path) -> Path:
     (folder / ".DS_Store").write_bytes(b"\xff")
     (folder / "old").mkdir()
     return folder
+
+
+def test_signatures_are_those_of_the_curve_in_python() -> None:
+    """Keys sign by libsecp256k1; nonces are those of RFC 6979, so that a second implementation says the same."""
+    assert isinstance(keys.backend, CoinCurveECCBackend)
+    python = NativeECCBackend()
+    for number in range(1, 9):
+        key = keys.PrivateKey(keccak256(b"key %d" % number))
+        message = keccak256(b"message %d" % number)
+        signature = key.sign_msg_hash(message)
+        assert signature == python.ecdsa_sign(message, key)
+        assert python.ecdsa_recover(message, signature) == key.public_key
+        assert signature.recover_public_key_from_msg_hash(message) == key.public_key
 
 
 def test_anvil_s_accounts_are_those_of_its_mnemonic() -> None:

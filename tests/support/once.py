@@ -1,9 +1,8 @@
 """What a process of tests works out once, and its tests share: the same in, the same out.
 
-Each test opens books and keys of its own, so that a quarter of the time went into texts of statements that
-another test had made before, and a tenth into the same multiplications on the curve, which are done in Python.
-Each connection to MariaDB read the machine's certificates anew. Each application, and there are hundreds, looked at the
-parameters of the same routes, and described them.
+Each test opens books of its own, so that a quarter of the time went into texts of statements that another test had
+made before. Each connection to MariaDB read the machine's certificates anew. Each application, and there are hundreds,
+looked at the parameters of the same routes, and described them.
 """
 
 import pickle
@@ -12,7 +11,6 @@ from functools import cache
 from typing import Any
 
 import pymysql
-from eth_keys.backends.native import main as curve
 from fastapi import routing
 from fastapi.openapi import utils as description
 from sqlalchemy import Connection, Engine, event
@@ -22,7 +20,7 @@ _COMPILED: dict[Any, Any] = {}
 
 
 def share() -> None:
-    """Share from now on: compiled statements, public keys, signatures and their signers, certificates, routes.
+    """Share from now on: compiled statements, certificates, routes.
 
     Before ``api.app`` is imported, which takes what describes its routes by name.
     """
@@ -30,8 +28,6 @@ def share() -> None:
     DefaultDialect.__hash__ = lambda dialect: hash(type(dialect))  # type: ignore[assignment, method-assign]
     DefaultDialect.__eq__ = lambda one, other: _kind(one) == _kind(other)  # type: ignore[assignment, method-assign]
     event.listen(Engine, "engine_connect", _use_compiled)
-    for name in ("private_key_to_public_key", "ecdsa_raw_sign", "ecdsa_raw_recover"):
-        setattr(curve, name, cache(getattr(curve, name)))
     made = pymysql.Connection._create_ssl_ctx
     known: list[Any] = []
 
