@@ -188,7 +188,7 @@ def lab_on(chain: TestChain, folder: Path) -> Program:
     """
     program = Program(folder)
     program.environ |= program.with_settings(
-        {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
+        {"rpc_url": chain.rpc_url, "deployment": "local.json", "finality": "0"}
     )
     program.write("local.json", chain.deployment_text())
     program.write("site.toml", SITE.replace("0x" + "2" * 40, "anvil:6"))

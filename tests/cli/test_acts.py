@@ -31,7 +31,7 @@ def chain(migrated: Program) -> Iterator[TestChain]:
     with running_chain() as node:
         node.issue(1000, 0)
         migrated.environ |= migrated.with_settings(
-            {"rpc_url": node.client.rpc_url, "deployment": "local.json", "finality": "0"}
+            {"rpc_url": node.rpc_url, "deployment": "local.json", "finality": "0"}
         )
         migrated.write("local.json", node.deployment_text())
         assert migrated("index", "run", "--until", "head").code == 0

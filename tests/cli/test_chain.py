@@ -73,7 +73,7 @@ def issued(program: Program, chain: TestChain) -> Program:
     assert (dry["went_on"], dry["issuances"][0]["issued_kg"]) == (True, "1299")
     longer = program("credits", "issue", *JANUARY[:-1], "2014-02-02", "--dry-run")
     assert "(planned); a reading counts once; an issuance of those very dates" in longer.one_line()
-    with LyingNode(chain.client.rpc_url) as node:
+    with LyingNode(chain.rpc_url) as node:
         node.tamper = _mines_when_asked_what_became_of_it(chain)
         ended = program("credits", "issue", *JANUARY, "--json", rpc_url=node.rpc_url)
     chain.client.request("evm_setAutomine", [True])

@@ -37,7 +37,7 @@ def test_contracts_of_another_version_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "local.json"
     with running_chain() as chain:
         book = json.loads(chain.deployment_text())
-        url = chain.client.rpc_url
+        url = chain.rpc_url
         settings = load_settings(None, {"TRUETONNE_DEPLOYMENT": str(path)})
         path.write_text(json.dumps(book))
         assert ensure_deployed(settings, url) is False
@@ -69,7 +69,7 @@ def test_contracts_of_other_sources_that_speak_alike_are_used(tmp_path: Path) ->
         path.write_text(of_other_sources(chain))
         given = {"TRUETONNE_DEPLOYMENT": str(path), "TRUETONNE_DATABASE_URL": url}
         settings = load_settings(None, given)
-        assert ensure_deployed(settings, chain.client.rpc_url) is False
+        assert ensure_deployed(settings, chain.rpc_url) is False
 
         here = SmartContract.contract_address == chain.deployment.credit.address
         less = json.dumps(
@@ -78,7 +78,7 @@ def test_contracts_of_other_sources_that_speak_alike_are_used(tmp_path: Path) ->
         with books.write() as session:
             session.execute(update(SmartContract).where(here).values(abi=less))
         with pytest.raises(WrongChain, match="has other functions") as refused:
-            ensure_deployed(settings, chain.client.rpc_url)
+            ensure_deployed(settings, chain.rpc_url)
     assert refused.value.code == "other-version"
 
 
@@ -94,7 +94,7 @@ def test_books_that_this_version_began_do_not_know_how_others_contracts_speak(
         Indexer(books, chain.client, Deployment.load(path)).run_until("head")
         given = {"TRUETONNE_DEPLOYMENT": str(path), "TRUETONNE_DATABASE_URL": url}
         with pytest.raises(WrongChain, match="do not tell which") as refused:
-            ensure_deployed(load_settings(None, given), chain.client.rpc_url)
+            ensure_deployed(load_settings(None, given), chain.rpc_url)
     assert refused.value.code == "other-version"
 
 
@@ -105,7 +105,7 @@ def test_of_two_that_deploy_at_once_the_second_waits(
     path = tmp_path / "chain" / "local.json"
     settings = load_settings(None, {"TRUETONNE_DEPLOYMENT": str(path)})
     with running_chain() as chain:
-        book, url = chain.deployment_text(), chain.client.rpc_url
+        book, url = chain.deployment_text(), chain.rpc_url
         at_it, go_on, runs = Event(), Event(), []
 
         def script(*_: Any, **__: Any) -> None:  # what the script leaves behind
@@ -184,7 +184,7 @@ def test_a_dry_run_deploys_nothing(truetonne: Program) -> None:
 def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:
     with running_chain() as chain:
         book = json.loads(chain.deployment_text())
-        settings = {"rpc_url": chain.client.rpc_url, "deployment": "book.json"}
+        settings = {"rpc_url": chain.rpc_url, "deployment": "book.json"}
         truetonne.write("book.json", json.dumps(book))
         tried = truetonne("chain", "deploy", "--dry-run", "--json", **settings)
         assert tried.json()["deployed"] is False

@@ -162,7 +162,7 @@ def test_a_job_that_failed_is_an_alarm_wherever_one_looks(park: Program) -> None
 
 
 def test_one_job_is_run_here_or_by_whoever_leads(park: Program, chain: TestChain) -> None:
-    settings = {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "network": "local"}
+    settings = {"rpc_url": chain.rpc_url, "deployment": "local.json", "network": "local"}
     park.environ |= park.with_settings(settings)
     park.write("local.json", chain.deployment_text())
     here = park("jobs", "run", "settle", "--json")

@@ -16,7 +16,7 @@ def test_two_at_once_register_once(park: Program, one_after_the_other: bool) -> 
     """Before a block is mined: the contract refuses the second in the block, or the node does before it is sent."""
     with running_chain() as chain:
         park.environ |= park.with_settings(
-            {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
+            {"rpc_url": chain.rpc_url, "deployment": "local.json", "finality": "0"}
         )
         park.write("local.json", chain.deployment_text())
 

@@ -33,7 +33,7 @@ def deployed(park: Program, node: TestChain) -> Program:
     """The program with a park, a node and contracts on it."""
     park.write("book.json", node.deployment_text())
     park.environ["TRUETONNE_DEPLOYMENT"] = "book.json"
-    park.environ["TRUETONNE_RPC_URL"] = node.client.rpc_url
+    park.environ["TRUETONNE_RPC_URL"] = node.rpc_url
     return park
 
 

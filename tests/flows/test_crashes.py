@@ -109,7 +109,7 @@ def test_a_real_kill_between_storing_and_sending(both: Park) -> None:
     file.write_text(both.node.deployment_text())
     url = both.db.url.render_as_string(hide_password=False)
     hung = FORKED.Event()
-    process = hanging(submitting(url, both.node.client.rpc_url, file, [key]), hung)
+    process = hanging(submitting(url, both.node.rpc_url, file, [key]), hung)
     assert hung.wait(START_SECONDS)
     process.kill()
     process.join()

@@ -65,7 +65,7 @@ def days(park: Park, name: str, first: int, kw: Sequence[str]) -> Path:
 def issue_task(park: Park, start: date, end: date) -> dict[str, object]:
     deployment = park.folder / "deployment.json"
     deployment.write_text(park.node.deployment_text())
-    return issuing(url_of(park), park.node.client.rpc_url, deployment, start, end)
+    return issuing(url_of(park), park.node.rpc_url, deployment, start, end)
 
 
 def net_kwh(park: Park, start: date, end: date) -> Fraction:

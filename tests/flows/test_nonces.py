@@ -403,9 +403,7 @@ def test_two_processes_never_use_a_nonce_twice(both: Park) -> None:
     file = both.folder / "deployment.json"
     file.write_text(both.node.deployment_text())
     url = both.db.url.render_as_string(hide_password=False)
-    answers = race(
-        [submitting(url, both.node.client.rpc_url, file, keys[part::3]) for part in range(3)]
-    )
+    answers = race([submitting(url, both.node.rpc_url, file, keys[part::3]) for part in range(3)])
     assert [answer.get("error") for answer in answers] == [None] * 3
     assert sorted(both.intent(key).nonce or 0 for key in keys) == list(range(24))
     until_confirmed(both)

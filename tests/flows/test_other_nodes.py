@@ -38,7 +38,7 @@ IN_THE_POOL = (
 
 @pytest.fixture
 def front(park: Park) -> Iterator[LyingNode]:
-    with LyingNode(park.node.client.rpc_url) as node:
+    with LyingNode(park.node.rpc_url) as node:
         yield node
 
 

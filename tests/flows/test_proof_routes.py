@@ -43,7 +43,7 @@ def settings_of(park: Park, rpc_url: str, deployment: Path) -> Settings:
 def client(park: Park) -> Iterator[TestClient]:
     deployment = park.folder / "deployment.json"
     deployment.write_text(park.node.deployment_text())
-    settings = settings_of(park, park.node.client.rpc_url, deployment)
+    settings = settings_of(park, park.node.rpc_url, deployment)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
 
@@ -235,7 +235,7 @@ def test_a_deployment_file_that_is_not_there_or_none_is_no_fault_of_whoever_asks
     file = tmp_path / "deployment.json"
     if text is not None:
         file.write_text(text)
-    settings = settings_of(park, park.node.client.rpc_url, file)
+    settings = settings_of(park, park.node.rpc_url, file)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         found = problem(client, f"/v1/credits/{CREDIT}/bundle", 503)
         assert found["code"] == "not-deployed"

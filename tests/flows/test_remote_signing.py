@@ -36,7 +36,7 @@ def with_signer(park: Park, url: str, timeout_s: float = 10, **options: Any) -> 
 
 def test_anvil_signs(both: Park) -> None:
     """A node with unlocked accounts answers eth_signTransaction; the bytes are sent by us."""
-    remote = with_signer(both, both.node.client.rpc_url)
+    remote = with_signer(both, both.node.rpc_url)
     key = plan(both)
     remote.chain.sender.submit(key, CURRENCY)
     automine(both, False)
@@ -54,7 +54,7 @@ def test_anvil_signs_messages(park: Park) -> None:
     claim = park.node.claim(1000, 0)
     address = park.node.deployment.credit.address
     message = claim_typed_data(claim, CHAIN_ID, address)
-    remote = with_signer(park, park.node.client.rpc_url)
+    remote = with_signer(park, park.node.rpc_url)
     signature = remote.chain.keyring.signer(PARTIES["verifier"], "sign").sign_typed_data(message)
     assert signature == anvil_signer(3).sign_typed_data(message)
     assert anvil_address(3) == PARTIES["verifier"]

@@ -179,7 +179,7 @@ class Fleet:
 @pytest.fixture
 def fleet(db: Database, tmp_path: Path) -> Iterator[Fleet]:
     file = db.url.database if db.dialect == "sqlite" else None
-    with running_park(db, tmp_path) as park, Trap(park.node.client.rpc_url, file) as proxy:
+    with running_park(db, tmp_path) as park, Trap(park.node.rpc_url, file) as proxy:
         park.fund(PARTIES["market"], 100_00)
         park.mirror_final()
         made = Fleet(park, proxy)

@@ -88,7 +88,7 @@ def park_at_work(cluster: Cluster, folder: Path) -> Iterator[AtWork]:
         (folder / "deployment.json").write_text(park.node.deployment_text(), encoding="utf-8")
         settings = {
             "TRUETONNE_DATABASE_URL": cluster.url(DATABASE),
-            "TRUETONNE_RPC_URL": park.node.client.rpc_url,
+            "TRUETONNE_RPC_URL": park.node.rpc_url,
             "TRUETONNE_DEPLOYMENT": str(folder / "deployment.json"),
             "TRUETONNE_HOME": str(folder / "home"),
             "TRUETONNE_NETWORK": park.node.deployment.network,

@@ -85,7 +85,7 @@ def test_what_is_read_ahead_is_what_is_read_in_the_open(
     lacks: list[str],
 ) -> None:
     _busy(chain)
-    with LyingNode(chain.client.rpc_url) as node:
+    with LyingNode(chain.rpc_url) as node:
         node.lacks = frozenset(lacks)
         Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH).run_until("head")
     assert len(answers) > 2 and all(read is not None for _, read in answers)
@@ -380,7 +380,7 @@ def test_nothing_is_left_of_one_whose_mirror_was_killed(chain: TestChain, tmp_pa
     file = tmp_path / "deployment.json"
     file.write_text(chain.deployment_text(), encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, "-c", _ORDERS, chain.client.rpc_url, str(file)], stdout=subprocess.PIPE
+        [sys.executable, "-c", _ORDERS, chain.rpc_url, str(file)], stdout=subprocess.PIPE
     )
     try:
         assert process.stdout is not None

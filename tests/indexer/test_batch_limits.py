@@ -68,7 +68,7 @@ def test_the_mirror_of_a_node_that_takes_short_batches_is_whole(
         chain.transfer("owner", "buyer", batch, 100)
         chain.retire("spare", batch, 1, must=False)
     chain.client.request("anvil_mine", ["0x80"])
-    with LimitedNode(chain.client.rpc_url, most, status) as node:
+    with LimitedNode(chain.rpc_url, most, status) as node:
         for name, value in WAYS[way].items():
             setattr(node, name, value)
         client = ChainClient(node.rpc_url)

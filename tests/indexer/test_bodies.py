@@ -30,7 +30,7 @@ def chain() -> Iterator[TestChain]:
 
 @pytest.fixture
 def liar(chain: TestChain) -> Iterator[LyingNode]:
-    with LyingNode(chain.client.rpc_url) as node:
+    with LyingNode(chain.rpc_url) as node:
         node.version = "Geth/v1.16.0"
         yield node
 

@@ -152,7 +152,7 @@ def test_a_call_is_mirrored_whole(
     names = [part["name"] or f"argument{at}" for at, part in enumerate(item["inputs"])]
     assert [bare(name) for name in row.parameters] == [bare(name) for name in names]
 
-    web3 = Web3(HTTPProvider(chain.client.rpc_url))
+    web3 = Web3(HTTPProvider(chain.rpc_url))
     theirs: Any = web3.eth.get_transaction_receipt(receipt.tx_hash)  # type: ignore[arg-type]
     assert row.gas_used == theirs["gasUsed"]
     assert row.gas_price == theirs["effectiveGasPrice"] > 0

@@ -131,7 +131,7 @@ def test_the_installed_command_is_killed(
             chain.retire("owner", batch, kg % 7 + 1)
         settings = {
             "TRUETONNE_DATABASE_URL": sqlite_db.url.render_as_string(hide_password=False),
-            "TRUETONNE_RPC_URL": chain.client.rpc_url,
+            "TRUETONNE_RPC_URL": chain.rpc_url,
             "TRUETONNE_DEPLOYMENT": str(history_stage.folder / "deployment.json"),
             "TRUETONNE_FINALITY": str(DEPTH),
         }

@@ -363,7 +363,7 @@ def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
     book = tmp_path / "deployment.json"
     book.write_text(chain.deployment_text())
     url = db.url.render_as_string(hide_password=False)
-    leader = FORKED.Process(target=follow, args=(url, chain.client.rpc_url, str(book)))
+    leader = FORKED.Process(target=follow, args=(url, chain.rpc_url, str(book)))
     leader.start()
     try:
         until(lambda: tip(db) == chain.client.block_number())

@@ -119,7 +119,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def liar(chain: TestChain, kind: str) -> Iterator[LyingNode]:
-    with LyingNode(chain.client.rpc_url) as node:
+    with LyingNode(chain.rpc_url) as node:
         for name, value in KINDS[kind].items():
             setattr(node, name, value)
         yield node

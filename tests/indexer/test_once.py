@@ -203,7 +203,7 @@ def test_killed_at_random_instants(
     chance = random.Random(8)
     file = tmp_path / "deployment.json"
     file.write_text(chain.deployment_text(), encoding="utf-8")
-    given = (sqlite_db.url.render_as_string(), chain.client.rpc_url, str(file))
+    given = (sqlite_db.url.render_as_string(), chain.rpc_url, str(file))
     tips: set[int] = set()
     for day in range(5):
         begun = FORKED.Event()

@@ -200,7 +200,7 @@ def test_a_failure_that_only_its_own_block_explains(
     chain.client.request("eth_sendTransaction", [suspension | fees])  # dearer, so it goes first
     chain.mine(1)
     chain.client.request("evm_setAutomine", [True])
-    with LyingNode(chain.client.rpc_url) as node:
+    with LyingNode(chain.rpc_url) as node:
         node.version = None if keeps_traces else "Geth/v1.16.0"
         Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH).run_until("head")
     error = dict(rows(sqlite_db, "chain_inclusions", "tx_hash", "error"))

@@ -138,7 +138,7 @@ def test_a_code_is_asked_for_by_number_where_a_node_knows_no_hash_there(
     chain.client.request("anvil_mine", ["0x1"])
     chain.client.request("anvil_setCode", [PARTIES["spare"], "0x00"])
     chain.client.request("anvil_mine", ["0x1"])
-    with LyingNode(chain.client.rpc_url) as front, closing(ChainClient(front.rpc_url)) as client:
+    with LyingNode(chain.rpc_url) as front, closing(ChainClient(front.rpc_url)) as client:
         front.tamper = lambda _, params, result: NO_HASH_THERE if by_hash(params) else result
         Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
     assert front.lies > 0

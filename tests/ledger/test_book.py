@@ -140,9 +140,9 @@ def test_contracts_that_are_not_there(chain: TestChain, file: Path, sqlite_db: D
     raw = json.loads(file.read_text())
     credit, settlement = (raw["contracts"][name] for name in ("CarbonCredit", "VppSettlement"))
     settings = replace(load_settings(None, {}), deployment=file)
-    Chain.open(settings, sqlite_db, chain.client.rpc_url).close()
+    Chain.open(settings, sqlite_db, chain.rpc_url).close()
     for address, said in (("0x" + "12" * 20, "no code of"), (settlement["address"], "other code")):
         credit["address"] = address
         file.write_text(json.dumps(raw))
         with pytest.raises(WrongChain, match=f"{said}.* CarbonCredit at {address}"):
-            Chain.open(settings, sqlite_db, chain.client.rpc_url)
+            Chain.open(settings, sqlite_db, chain.rpc_url)

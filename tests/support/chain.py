@@ -182,6 +182,13 @@ class TestChain:
     keys: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     loaded_up_to: int = 0
     """The last block that the node did not mine, but load: Anvil goes back no further."""
+    http: str | None = None
+    """Where the node speaks HTTP, if the client asks it over a socket."""
+
+    @property
+    def rpc_url(self) -> str:
+        """Where whoever speaks HTTP alone reaches the node."""
+        return self.http or self.client.rpc_url
 
     def act(
         self, sender: str, contract: str, function: str, arguments: Sequence[Any], must: bool = True

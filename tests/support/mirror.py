@@ -109,15 +109,20 @@ def running_chain(
     """
     deploys = deploys or bool(options)
     loaded = [] if deploys else ["--load-state", str(_deployed()[0])]
-    with LocalNode(find_anvil(None), options=[*options, *loaded], ipc=ipc) as node:
-        client = ChainClient(node.rpc_url)
-        try:
-            deployment = deploy_contracts(client) if deploys else deepcopy(_deployed()[1])
-            yield TestChain(
-                client, deployment, loaded_up_to=0 if deploys else client.block_number()
-            )
-        finally:
-            client.close()
+    with tempfile.TemporaryDirectory(prefix="tt-") as folder:  # a socket's path is short
+        ipc = ipc or Path(folder) / "anvil.ipc"
+        with LocalNode(find_anvil(None), options=[*options, *loaded], ipc=ipc) as node:
+            client = ChainClient(str(ipc))
+            try:
+                deployment = deploy_contracts(client) if deploys else deepcopy(_deployed()[1])
+                yield TestChain(
+                    client,
+                    deployment,
+                    loaded_up_to=0 if deploys else client.block_number(),
+                    http=node.rpc_url,
+                )
+            finally:
+                client.close()
 
 
 @cache

@@ -84,7 +84,7 @@ def served_pages(park: Park, rpc_url: str | None = None) -> Iterator[str]:
     given = {
         "TRUETONNE_HOME": str(park.folder),
         "TRUETONNE_DATABASE_URL": park.db.url.render_as_string(hide_password=False),
-        "TRUETONNE_RPC_URL": rpc_url or park.node.client.rpc_url,
+        "TRUETONNE_RPC_URL": rpc_url or park.node.rpc_url,
         "TRUETONNE_NETWORK": "local",
         "TRUETONNE_RATE_LIMIT": "0",  # one client asks for all pages, fast
         "TRUETONNE_DEPLOYMENT": str(deployment),

@@ -140,7 +140,7 @@ class Park:
     def again(self) -> "Park":
         """Open books, node and mirror anew, as a second process or a later run does."""
         db = Database(self.db.url.render_as_string(hide_password=False))
-        client = ChainClient(self.node.client.rpc_url)
+        client = ChainClient(self.node.rpc_url)
         chain = open_chain(db, self.node, client, settling=self.chain.settling)
         mirror = Indexer(db, chain.client, chain.deployment)
         return Park(db, self.node, chain, mirror, self.folder)

@@ -62,7 +62,7 @@ def before_rewind(on: Stage, before: Sequence[Step], after: Step) -> Iterator[Be
     snapshot, record = client.request("evm_snapshot"), on.record.fork()
     plan = Plan(1, tuple(before))
     try:
-        with FaultyNode(client.rpc_url, random.Random(plan.seed)) as proxy:
+        with FaultyNode(on.chain.rpc_url, random.Random(plan.seed)) as proxy:
             scenario = Scenario(on, plan, record, proxy)
             try:
                 for step in plan.steps:

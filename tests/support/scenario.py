@@ -73,7 +73,7 @@ def run(on: Stage, what: Plan) -> Outcome:
     try:
         with (
             small_if(what.ahead),
-            FaultyNode(client.rpc_url, random.Random(what.seed)) as proxy,
+            FaultyNode(on.chain.rpc_url, random.Random(what.seed)) as proxy,
         ):
             scenario = Scenario(on, what, record, proxy)
             try:

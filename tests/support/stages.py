@@ -42,7 +42,7 @@ def stage(
     # Anvil keeps the states of some hundred blocks and writes older ones to files, from which it does not
     # always go back to the right one. A stage has no more blocks than these.
     with running_chain(["--prune-history", str(STATES_KEPT)]) as chain:
-        record = Chronicle(chain.client.rpc_url, chain.deployment, PARTIES)
+        record = Chronicle(chain.rpc_url, chain.deployment, PARTIES)
         state = Model()
         record.note(lambda raw, receipts: state)
         folder.mkdir(parents=True, exist_ok=True)
