@@ -52,8 +52,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "cli.openapi": ("openapi",),
 }
 """The modules with commands, and the words that each adds: what is not asked for is not imported."""
+_STARTED_OBJECTS = 200_000
+"""So many before Python looks for garbage among them at all: no command imports more."""
 _NEW_OBJECTS = 50_000
-"""So many more before Python looks for garbage among them."""
+"""So many more before it looks again."""
 
 
 def build(word: str | None = None) -> typer.Typer:
@@ -122,9 +124,20 @@ def rare_collections() -> None:
     """Have Python look for cyclic garbage more rarely than after 700 new objects.
 
     What a command imports is some hundred thousand, none of them garbage: to look through them again and again was a
-    third of its start and end.
+    third of its start and end. After the first look they are left out of it.
     """
-    gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
+    gc.set_threshold(_STARTED_OBJECTS, *gc.get_threshold()[1:])
+    gc.callbacks.append(_looked)
+
+
+def _looked(phase: str, _info: object) -> None:
+    if phase == "start":
+        return
+    gc.callbacks.remove(_looked)
+    gc.freeze()
+    first, *others = gc.get_threshold()
+    if first == _STARTED_OBJECTS:
+        gc.set_threshold(_NEW_OBJECTS, *others)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -6,7 +6,8 @@
   its own (``ahead``, which sends them by ``packing``; ``patience`` says how long to wait for it). ``watch`` says
   which addresses are ours, ``asking`` asks the node about them, ``inputs`` asks for what no receipt says.
 - **Checking.** ``window`` checks a range: its receipts are ``proven`` by the hashes of blocks, its log by the
-  ``creditlog``. What does not fit raises ``doubt``; ``checks`` records what could not be checked.
+  ``creditlog``. What does not fit raises ``doubt``; ``checks`` records what could not be checked. What does goes on as
+  ``events`` by column.
 - **Writing.** ``lookups`` fetch what is needed of older rows, one of the ``handlers`` turns each event into ``rows``,
   and ``derived`` computes what follows. ``writing`` stores the range, and ``cursor`` moves only with it. ``memory``
   keeps what a range frees for the next one. ``reorg`` takes blocks back; ``finality`` confirms.

@@ -53,7 +53,7 @@ class Lookups:
 
     @classmethod
     def of(cls, session: Session, events: Sequence[DecodedEvent]) -> Lookups:
-        """Look up what the events of a range need."""
+        """Look up what the events of a range need; those that come by column need nothing."""
         by_name: dict[str, list[DecodedEvent]] = defaultdict(list)
         for event in events:
             by_name[event.name].append(event)

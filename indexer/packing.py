@@ -1,14 +1,14 @@
-"""A range on its way from one process to another: by column, and the arguments of events once, as their JSON."""
+"""A range on its way from one process to another: by column, and the arguments of single events as their JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import repeat
 from typing import Any
 
 import msgspec
 
 from indexer.creditlog import CreditLog
+from indexer.events import BY_COLUMN, Columns, Events, Kind, picked, places_of
 from indexer.reading import Read
 from indexer.window import Window
 from ledger.chain.addresses.sighted import Sighting
@@ -18,30 +18,41 @@ from ledger.chain.contracts.plain_event import PlainEvent
 from ledger.chain.node.records import BlockHeader, LogRecord
 from ledger.chain.sending.included import Included
 
-_Kind = tuple[str, str, str]
-"""Contract, name and address of an event."""
+_INTEGER_END = 2**64
+"""MessagePack's integers end before it."""
+
+
+class _Arguments(msgspec.Struct, array_like=True, gc=False):
+    """Arguments of events of one kind, by column; long numbers are text."""
+
+    columns: dict[str, list[Any]]
+    long: list[str]
+    """Columns of numbers that are text."""
 
 
 class _Events(msgspec.Struct, array_like=True, gc=False):
-    """Events by column, without what only their decoding needed: topics and data of their logs."""
+    """Events by column, without what can be found again: what single events say is JSON in ``texts``."""
 
-    kinds: list[_Kind]
+    kinds: list[Kind]
     of_kind: list[int]
-    """The place of each event's kind in ``kinds``."""
-    texts: list[str]
-    plain: bytes
-    """The arguments of those that have no struct of their own, as a list of JSON: a number of theirs may be text
-    in ``texts``."""
-    records: list[str | None]
     block_numbers: list[int]
-    block_hashes: list[str]
-    tx_hashes: list[str]
-    tx_indexes: list[int]
     log_indexes: list[int]
+    tx_hashes: list[str]
+    texts: list[str]
+    seqs: list[int | None]
+    heads: list[str | None]
+    many: list[_Arguments]
+    plain: bytes
+    """The arguments of single events without a struct of their own, as a list of JSON: in ``texts``, a number of theirs
+    may be text."""
+    records: list[str | None]
+    """Of single events, as are the next two."""
+    block_hashes: list[str]
+    tx_indexes: list[int]
 
 
 class _Seen(msgspec.Struct, array_like=True, gc=False):
-    """A sighting; its event by its place in the range."""
+    """A sighting; its event by its place among the single ones."""
 
     event: int
     address: str
@@ -72,73 +83,117 @@ _arguments = {
 
 def packed(read: Read) -> bytes:
     """Return a range as bytes."""
-    window = read.window
-    places = {id(event): place for place, event in enumerate(window.events)} if read.seen else {}
+    window, events = read.window, read.window.events
+    places = {id(event): place for place, event in enumerate(events.singles)} if read.seen else {}
     seen = [
         _Seen(places[id(item.event)], item.address, item.kind, item.code_hash) for item in read.seen
     ]
-    events = _columns(window)
     return _encoder.encode(
-        _Range(window.headers, window.transactions, events, read.log, seen, read.bytes_max)
+        _Range(
+            window.headers, window.transactions, _columns(events), read.log, seen, read.bytes_max
+        )
     )
 
 
-def _columns(window: Window) -> _Events:
-    events = window.events
-    logs = [event.log for event in events]
-    names = [
-        (event.contract, event.name, log.address) for event, log in zip(events, logs, strict=True)
-    ]
-    kinds = {kind: place for place, kind in enumerate(dict.fromkeys(names))}
-    plain = [event.args.values for event in events if type(event.args) is PlainEvent]
+def _columns(events: Events) -> _Events:
+    singles = events.singles
+    plain = [event.args.values for event in singles if type(event.args) is PlainEvent]
     return _Events(
-        list(kinds),
-        [kinds[name] for name in names],
-        list(window.texts),
+        list(events.kinds),
+        list(events.of_kind),
+        list(events.block_numbers),
+        list(events.log_indexes),
+        list(events.tx_hashes),
+        list(events.texts),
+        list(events.seqs),
+        list(events.heads),
+        [_short(columns) for columns in events.many],
         msgspec.json.encode(plain),
-        [event.record for event in events],
-        [log.block_number for log in logs],
-        [log.block_hash for log in logs],
-        [log.tx_hash for log in logs],
-        [log.tx_index for log in logs],
-        [log.log_index for log in logs],
+        [event.record for event in singles],
+        [event.log.block_hash for event in singles],
+        [event.log.tx_index for event in singles],
+    )
+
+
+def _short(events: Columns) -> _Arguments:
+    """Return arguments with numbers that MessagePack takes: whoever moves nothing may move it of any batch."""
+    long = [
+        name
+        for name, values in events.arguments.items()
+        if type(values[0]) is int and not 0 <= min(values) <= max(values) < _INTEGER_END
+    ]
+    return _Arguments(
+        {
+            name: list(map(str, values)) if name in long else list(values)
+            for name, values in events.arguments.items()
+        },
+        long,
     )
 
 
 def unpacked(content: bytes) -> Read:
     """Return the range that was packed."""
     found = _decoder.decode(content)
-    events = tuple(_events(found.events))
-    window = Window(found.headers, found.transactions, events, tuple(found.events.texts))
+    events = _events(found.events)
     seen = [
-        Sighting(events[item.event], item.address, item.kind, item.code_hash) for item in found.seen
+        Sighting(events.singles[item.event], item.address, item.kind, item.code_hash)
+        for item in found.seen
     ]
-    return Read(window, found.log, seen, found.bytes_max)
+    return Read(Window(found.headers, found.transactions, events), found.log, seen, found.bytes_max)
 
 
-def _events(found: _Events) -> Iterator[DecodedEvent]:
-    def column(values: Sequence[Any]) -> Iterator[Any]:
-        return map(values.__getitem__, found.of_kind)
-
-    plain = map(PlainEvent, _plain.decode(found.plain))
-    decoders = [_arguments.get(name, lambda _: next(plain)) for _, name, _ in found.kinds]
-    logs = map(
-        LogRecord,
-        column([address for _, _, address in found.kinds]),
-        repeat(()),
-        repeat("0x"),
+def _events(found: _Events) -> Events:
+    alone: list[int] = []
+    many = []
+    arguments = iter(found.many)
+    places_by_kind = places_of(found.kinds, found.of_kind)
+    for (contract, name, _), places in zip(found.kinds, places_by_kind, strict=True):
+        if (contract, name) not in BY_COLUMN:
+            alone += places
+            continue
+        given = next(arguments)
+        for long in given.long:
+            given.columns[long] = list(map(int, given.columns[long]))
+        many.append(
+            Columns(
+                contract,
+                name,
+                picked(found.block_numbers, places),
+                picked(found.log_indexes, places),
+                picked(found.tx_hashes, places),
+                given.columns,
+            )
+        )
+    return Events(
+        found.kinds,
+        found.of_kind,
         found.block_numbers,
-        found.block_hashes,
-        found.tx_hashes,
-        found.tx_indexes,
         found.log_indexes,
-        repeat(False),
+        found.tx_hashes,
+        found.texts,
+        found.seqs,
+        found.heads,
+        list(_singles(found, sorted(alone))),
+        many,
     )
-    return map(
-        DecodedEvent,
-        column([contract for contract, _, _ in found.kinds]),
-        column([name for _, name, _ in found.kinds]),
-        [decode(text) for decode, text in zip(column(decoders), found.texts, strict=True)],
-        logs,
-        found.records,
-    )
+
+
+def _singles(found: _Events, places: Sequence[int]) -> Iterator[DecodedEvent]:
+    plain = map(PlainEvent, _plain.decode(found.plain))
+    given = zip(places, found.records, found.block_hashes, found.tx_indexes, strict=True)
+    for place, record, block_hash, tx_index in given:
+        contract, name, address = found.kinds[found.of_kind[place]]
+        decode = _arguments.get(name)
+        log = LogRecord(
+            address,
+            (),
+            "0x",
+            found.block_numbers[place],
+            block_hash,
+            found.tx_hashes[place],
+            tx_index,
+            found.log_indexes[place],
+            False,
+        )
+        args = next(plain) if decode is None else decode(found.texts[place])
+        yield DecodedEvent(contract, name, args, log, record)

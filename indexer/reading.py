@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from indexer.asking import Node, RangeAsked
 from indexer.creditlog import CreditLog
+from indexer.events import by_column
 from indexer.watch import Watch
-from indexer.window import Window, read_window
+from indexer.window import Checked, Window, read_window
 from ledger.chain.addresses import sighted
 from ledger.chain.addresses.book import PROVEN, Deployment
 from ledger.chain.addresses.sighted import Sighting
@@ -65,10 +66,12 @@ class Reading:
         MirrorStopped
             If a log of ours cannot be decoded.
         """
-        window = self.window(asked, parent_hash, open_hashes)
-        seen = sighted.find(self.client, self.deployment, window.events)
-        return Read(window, log.check(window.events), seen, asked.bytes_max)
+        checked = self.checked(asked, parent_hash, open_hashes)
+        end = log.check(checked.events)
+        window = Window(checked.headers, checked.transactions, by_column(checked.events))
+        seen = sighted.find(self.client, self.deployment, window.events.singles)
+        return Read(window, end, seen, asked.bytes_max)
 
-    def window(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Window:
+    def checked(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Checked:
         """Take in and check the blocks; see ``read_window``."""
         return read_window(asked, self.node, self.watch, parent_hash, open_hashes)

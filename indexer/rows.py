@@ -9,8 +9,9 @@ moves the cursor.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -19,9 +20,9 @@ from sqlalchemy.orm import Session
 
 from indexer import derived
 from indexer.derived import Standing
+from indexer.events import Columns
 from indexer.lookups import Lookups, Outcome
 from ledger.chain.contracts.events import ZERO_ADDRESS, DecodedEvent
-from ledger.chain.node.records import LogRecord
 from ledger.db import tables
 from ledger.db.behind import Behind
 from ledger.errors import MirrorStopped
@@ -33,6 +34,7 @@ from ledger.models import (
     CreditInvalidation,
     CreditOverlap,
     CreditProject,
+    CreditRetirement,
     CreditSite,
     CreditTransfer,
     SettlementBatch,
@@ -42,7 +44,7 @@ from ledger.models import (
     SettlementTrade,
 )
 from ledger.models.escrow import CURRENCY, MovementKind
-from ledger.serials import Run, site_and_ordinal
+from ledger.serials import Run, RunStatus, site_and_ordinal
 
 _ORDER: tuple[type[Base], ...] = (
     CreditClass,
@@ -52,6 +54,8 @@ _ORDER: tuple[type[Base], ...] = (
     CreditCancellation,
     CreditInvalidation,
     CreditOverlap,
+    CreditRetirement,
+    CreditTransfer,
     SettlementBatch,
     SettlementDispute,
     SettlementTrade,
@@ -67,6 +71,14 @@ _KEYS: dict[type[Base], str] = {
 """Tables whose rows change later, and their keys."""
 
 
+_MOVES = ("batch_id", "from_address", "to_address", "amount_kg")
+"""The columns of ``credit_transfers`` by which holdings change."""
+_SERIALS = ("batch_id", "first_serial", "amount", "retirement_id")
+"""The arguments of a retirement that say which serials it takes."""
+Origin = tuple[str, int, str]
+"""Name, block and transaction of the event that something comes from."""
+
+
 class Movement(msgspec.Struct, frozen=True, gc=False):
     """A change of an escrow balance: units of the currency token, or kilograms of another asset."""
 
@@ -74,20 +86,6 @@ class Movement(msgspec.Struct, frozen=True, gc=False):
     account: str
     amount: int
     asset: int = CURRENCY
-
-
-class Move(msgspec.Struct, frozen=True, gc=False):
-    """Kilograms of a batch that go from one account to another: which of its log's moves it is, and between whom.
-
-    The zero address gives at issuance and takes at the end.
-    """
-
-    log: LogRecord
-    sub_index: int
-    batch_id: int
-    giver: str
-    taker: str
-    kg: int
 
 
 class Rows:
@@ -121,9 +119,10 @@ class Rows:
         self._changes: dict[type[Base], dict[int, dict[str, Any]]] = {table: {} for table in _KEYS}
         self._outcomes: dict[int, Outcome] = {}
         self._taken: list[tuple[int, Run]] = []
-        self._touched: dict[int, DecodedEvent] = {}
+        self._retired: list[Columns] = []
+        self._touched: dict[int, Origin] = {}
         self._movements: list[tuple[DecodedEvent, int, Movement]] = []
-        self._held: dict[tuple[int, str], int] = defaultdict(int)
+        self._moved: list[Mapping[str, Sequence[Any]]] = []
         self._escrow: dict[tuple[str, int], int] = defaultdict(int)
 
     # ------------------------------------------------------- what handlers call
@@ -136,6 +135,10 @@ class Rows:
     def time_of(self, event: DecodedEvent) -> datetime:
         """Return the time of an event's block."""
         return self._times[event.log.block_number]
+
+    def times_of(self, events: Columns) -> list[datetime]:
+        """Return the times of events' blocks."""
+        return list(map(self._times.__getitem__, events.block_numbers))
 
     def add(self, table: type[Base], **values: Any) -> None:
         """Add a row; of one table all rows name the same columns."""
@@ -150,10 +153,17 @@ class Rows:
 
     def change(self, table: type[Base], key: int, **values: Any) -> None:
         """Change columns of the row with a primary key, new or old."""
-        row = self._new[table].get(key)
-        if row is None:
-            row = self._changes[table].setdefault(key, {})
-        row.update(values)
+        self._row(table, key).update(values)
+
+    def raise_to(self, table: type[Base], key: int, **values: int) -> None:
+        """Change columns that only grow of the row with a primary key, unless a later event did already."""
+        row = self._row(table, key)
+        for name, value in values.items():
+            row[name] = max(row.get(name, value), value)
+
+    def _row(self, table: type[Base], key: int) -> dict[str, Any]:
+        new = self._new[table].get(key)
+        return self._changes[table].setdefault(key, {}) if new is None else new
 
     def take_serials(self, event: DecodedEvent, batch_id: int, run: Run) -> None:
         """Take serials out of the active ones of a batch."""
@@ -162,7 +172,15 @@ class Rows:
 
     def redraw(self, event: DecodedEvent, batch_id: int) -> None:
         """Draw anew what is left of a batch."""
-        self._touched.setdefault(batch_id, event)
+        self._touched.setdefault(batch_id, _origin(event))
+
+    def retire_serials(self, events: Columns) -> None:
+        """Take serials out of the active ones of batches, each for a retirement."""
+        self._retired.append(events)
+        places = zip(events["batch_id"], events.block_numbers, events.tx_hashes, strict=True)
+        for batch_id, block_number, tx_hash in places:
+            if batch_id not in self._touched:
+                self._touched[batch_id] = events.name, block_number, tx_hash
 
     def minted_until(self, event: DecodedEvent, site_id: int) -> int:
         """Return the end of the last period of a site, after the events so far.
@@ -176,7 +194,7 @@ class Rows:
         if found is not None:
             return int(found["minted_until_s"])
         if site_id not in self.lookups.sites:
-            raise MirrorStopped(_unknown(event, f"site {site_id}"))
+            raise MirrorStopped(_unknown(_origin(event), f"site {site_id}"))
         return self.lookups.sites[site_id].minted_until_s
 
     def current(self, event: DecodedEvent, table: type[Base], key: int, column: str) -> Any:
@@ -194,31 +212,25 @@ class Rows:
         query = select(table.__table__.c[column]).where(key_column == key)
         found = self.session.execute(query).one_or_none()
         if found is None:
-            raise MirrorStopped(_unknown(event, f"{table.__tablename__} {key}"))
+            raise MirrorStopped(_unknown(_origin(event), f"{table.__tablename__} {key}"))
         return found[0]
 
-    def move_credits(self, moves: Sequence[Move]) -> None:
-        """Move units between two parties each. Nothing moved is no movement: anybody may transfer zero units."""
-        moves = [move for move in moves if move.kg]
-        self.add_columns(
-            CreditTransfer,
-            {
-                "block_number": [move.log.block_number for move in moves],
-                "log_index": [move.log.log_index for move in moves],
-                "sub_index": [move.sub_index for move in moves],
-                "batch_id": [move.batch_id for move in moves],
-                "from_address": [move.giver for move in moves],
-                "to_address": [move.taker for move in moves],
-                "amount_kg": [move.kg for move in moves],
-                "tx_hash": [move.log.tx_hash for move in moves],
-            },
-        )
-        held = self._held
-        for move in moves:
-            if move.giver != ZERO_ADDRESS:
-                held[move.batch_id, move.giver] -= move.kg
-            if move.taker != ZERO_ADDRESS:
-                held[move.batch_id, move.taker] += move.kg
+    def move_credits(self, moves: Mapping[str, Sequence[Any]]) -> None:
+        """Move units between two parties each, given as columns of ``credit_transfers``.
+
+        The zero address gives at issuance and takes at the end. Nothing moved is no movement: anybody may transfer
+        zero units.
+        """
+        amounts = moves["amount_kg"]
+        if 0 in amounts:
+            moves = {name: list(compress(values, amounts)) for name, values in moves.items()}
+        self._moved.append(moves)
+        self.add_columns(CreditTransfer, moves)
+
+    def move_credit(self, **move: Any) -> None:
+        """Move units, given as a row of ``credit_transfers``; see ``move_credits``."""
+        if move["amount_kg"]:
+            self.add(CreditTransfer, **move)
 
     def move(self, event: DecodedEvent, sub_index: int, movement: Movement) -> None:
         """Change an escrow balance; nothing moved is no movement."""
@@ -240,7 +252,7 @@ class Rows:
         """
         found = self._outcomes.get(batch_id) or self.lookups.outcomes.get(batch_id)
         if found is None:
-            raise MirrorStopped(_unknown(event, f"settlement batch {batch_id}"))
+            raise MirrorStopped(_unknown(_origin(event), f"settlement batch {batch_id}"))
         return found
 
     # ----------------------------------------------------------------- writing
@@ -248,13 +260,13 @@ class Rows:
     def write(self) -> None:
         """Write everything, and what follows from it. All that is asked is asked first: then nothing waits."""
         before, now = self._batches()
-        holdings = derived.holdings_after(self.session, self._held)
+        holdings = derived.holdings_after(self.session, self._held())
         balances = derived.balances_after(self.session, self._escrow)
         self.write_journals()
         for table, changes in self._changes.items():
             self._write_changes(table, changes)
         outdated = [batch.left_id for batch in before.values() if batch.left_id is not None]
-        derived.split_serials(self._later, now, self._taken, outdated)
+        derived.split_serials(self._later, now, list(self._runs()), outdated)
         holdings.write(self._later)
         balances.write(self._later)
 
@@ -281,27 +293,49 @@ class Rows:
             },
         )
 
+    def _held(self) -> dict[tuple[int, str], int]:
+        """Return by how many kilograms each holding of a batch changes."""
+        held: dict[tuple[int, str], int] = defaultdict(int)
+        for moves in (*self._moved, tables.by_column(self._added.get(CreditTransfer, ()))):
+            columns = [moves.get(name, ()) for name in _MOVES]
+            for batch_id, giver, taker, kg in zip(*columns, strict=True):
+                if giver != ZERO_ADDRESS:
+                    held[batch_id, giver] -= kg
+                if taker != ZERO_ADDRESS:
+                    held[batch_id, taker] += kg
+        return held
+
+    def _runs(self) -> Iterator[tuple[int, Run]]:
+        """Yield what is taken of each batch."""
+        yield from self._taken
+        for events in self._retired:
+            columns = [events[name] for name in _SERIALS]
+            for batch_id, first, amount, retirement_id in zip(*columns, strict=True):
+                run = Run(first, first + amount - 1, RunStatus.RETIRED, retirement_id)
+                yield batch_id, run
+
     def _batches(self) -> tuple[dict[int, Standing], dict[int, Standing]]:
         """Return the batches of which something else is left: as they were, and as they are now."""
         new, changes = self._new[CreditBatch], self._changes[CreditBatch]
         before = derived.standing(self.session, self._touched.keys() - new.keys())
         now = {}
-        for batch_id, event in self._touched.items():
+        for batch_id, origin in self._touched.items():
             if batch_id in new:
-                now[batch_id] = derived.standing_of(new[batch_id], self._site_code(event, batch_id))
+                site_code = self._site_code(origin, batch_id)
+                now[batch_id] = derived.standing_of(new[batch_id], site_code)
             elif batch_id in before:
                 now[batch_id] = before[batch_id].after(changes.get(batch_id, {}))
             else:
-                raise MirrorStopped(_unknown(event, f"batch {batch_id}"))
+                raise MirrorStopped(_unknown(origin, f"batch {batch_id}"))
         return before, now
 
-    def _site_code(self, event: DecodedEvent, batch_id: int) -> str:
+    def _site_code(self, origin: Origin, batch_id: int) -> str:
         site_id, _ = site_and_ordinal(batch_id)
         new = self._new[CreditSite].get(site_id)
         if new is not None:
             return str(new["code"])
         if site_id not in self.lookups.sites:
-            raise MirrorStopped(_unknown(event, f"site {site_id}"))
+            raise MirrorStopped(_unknown(origin, f"site {site_id}"))
         return self.lookups.sites[site_id].code
 
     def _write_changes(self, table: type[Base], changes: Mapping[int, dict[str, Any]]) -> None:
@@ -316,8 +350,13 @@ class Rows:
             self._later.run(writer.change(connection, key, rows))
 
 
-def _unknown(event: DecodedEvent, what: str) -> str:
+def _origin(event: DecodedEvent) -> Origin:
+    return event.name, event.log.block_number, event.log.tx_hash
+
+
+def _unknown(origin: Origin, what: str) -> str:
+    name, block_number, tx_hash = origin
     return (
-        f"{event.name} in block {event.log.block_number}, transaction {event.log.tx_hash}, speaks of {what}, "
+        f"{name} in block {block_number}, transaction {tx_hash}, speaks of {what}, "
         "which the mirror has never read; it has missed an event"
     )

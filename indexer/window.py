@@ -16,10 +16,11 @@ from operator import attrgetter, lt
 
 from indexer.asking import Block, Node, RangeAsked
 from indexer.doubt import Doubt
+from indexer.events import Events
 from indexer.inputs import Given, Mined, inputs_of
 from indexer.proven import check_header, proven_receipts
 from indexer.watch import Watch
-from ledger.chain.contracts.events import DecodedEvent, decode, texts_of
+from ledger.chain.contracts.events import DecodedEvent, decode
 from ledger.chain.failures.traces import failure_of, reason_in
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader, LogRecord, transaction_info
@@ -29,14 +30,21 @@ from ledger.jsontext import json_texts
 
 
 @dataclass(frozen=True)
+class Checked:
+    """Consecutive blocks that were checked, with the events of ours in them as they were decoded."""
+
+    headers: tuple[BlockHeader, ...]
+    transactions: tuple[Included, ...]
+    events: tuple[DecodedEvent, ...]
+
+
+@dataclass(frozen=True)
 class Window:
     """Consecutive blocks with everything of ours in them, checked."""
 
     headers: tuple[BlockHeader, ...]
     transactions: tuple[Included, ...]
-    events: tuple[DecodedEvent, ...]
-    texts: tuple[str, ...]
-    """The arguments of each event as JSON."""
+    events: Events
 
     @property
     def first(self) -> int:
@@ -51,7 +59,7 @@ class Window:
 
 def read_window(
     asked: RangeAsked, node: Node, watch: Watch, parent_hash: str, open_hashes: Collection[str]
-) -> Window:
+) -> Checked:
     """Take in and check a range that was asked for.
 
     Parameters
@@ -89,7 +97,7 @@ def read_window(
     again = node.client.block(asked.last)
     if again is None or again.hash != headers[-1].hash:
         raise Doubt(f"block {asked.last} changed while it was read")
-    return Window(tuple(headers), included, events, texts_of(events))
+    return Checked(tuple(headers), included, events)
 
 
 def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[BlockHeader]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from indexer.events import picked
 from indexer.handlers import apply
 from indexer.lookups import Lookups
 from indexer.rows import Rows
@@ -31,7 +32,7 @@ def write_range(session: Session, window: Window, units_per_cent: int, final_num
         The last block that is final: what others sent in blocks up to it is confirmed at once.
     """
     times = {header.number: header.time for header in window.headers}
-    lookups = Lookups.of(session, window.events)
+    lookups = Lookups.of(session, window.events.singles)
     with behind(session) as later:
         transactions.record_included(later, window.transactions, final_number)
         _write_events(later, window)
@@ -55,20 +56,20 @@ def block_row(header: BlockHeader) -> dict[str, object]:
 
 def _write_events(later: Behind, window: Window) -> None:
     events = window.events
-    logs = [event.log for event in events]
-    in_log = [event.args if event.record is not None else None for event in events]
+    names = [name for _, name, _ in events.kinds]
+    addresses = [address for _, _, address in events.kinds]
     tables.insert_behind(
         later,
         ChainEvent,
         {
-            "block_number": [log.block_number for log in logs],
-            "log_index": [log.log_index for log in logs],
-            "tx_hash": [log.tx_hash for log in logs],
-            "contract_address": [log.address for log in logs],
-            "event_name": [event.name for event in events],
-            "args": window.texts,
-            "seq": [None if entry is None else entry.seq for entry in in_log],
-            "head": [None if entry is None else entry.head for entry in in_log],
+            "block_number": events.block_numbers,
+            "log_index": events.log_indexes,
+            "tx_hash": events.tx_hashes,
+            "contract_address": picked(addresses, events.of_kind),
+            "event_name": picked(names, events.of_kind),
+            "args": events.texts,
+            "seq": events.seqs,
+            "head": events.heads,
         },
         ready=("args",),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 from tiny_keccak import keccak256
 
+from indexer.events import Columns
 from indexer.handlers.registry import handles, handles_many
-from indexer.rows import Move, Rows
+from indexer.rows import Rows
 from ledger.chain.contracts.events import (
     CREDIT,
     ZERO_HASH,
@@ -20,12 +20,9 @@ from ledger.chain.contracts.events import (
     Issued,
     ProjectRegistered,
     Replaced,
-    Retired,
-    RetirementDetails,
     SiteRegistered,
     StatusChanged,
     TransferBatch,
-    TransferSingle,
 )
 from ledger.errors import MirrorStopped
 from ledger.models import (
@@ -48,7 +45,6 @@ from ledger.serials import (
 
 _CODE_MAX = 50
 """The longest code that the contract takes, in bytes, and so in characters of any text."""
-_NO_DETAILS = RetirementDetails("", "", "", 0, 0, ZERO_HASH)
 
 
 def _code(text: str) -> str:
@@ -189,51 +185,66 @@ def _take_time(event: DecodedEvent, rows: Rows, args: Issued) -> int:
     return int(gap_start)
 
 
-@handles_many(CREDIT, "Retired", "Replaced")
-def retired(events: Sequence[DecodedEvent], rows: Rows) -> None:
-    """Add retirements: the next serials from the bottom are used up.
-
-    A replacement retires what the buffer holds, which is the contract, and lessens the deficit that it is for.
-    """
-    said = [cast(Retired | Replaced, event.args) for event in events]
-    logs = [event.log for event in events]
-    details = [args.details if isinstance(args, Retired) else _NO_DETAILS for args in said]
+@handles_many(CREDIT, "Retired")
+def retired(events: Columns, rows: Rows) -> None:
+    """Add retirements: the next serials from the bottom are used up."""
     rows.add_columns(
         CreditRetirement,
         {
-            "retirement_id": [args.retirement_id for args in said],
-            "key": [args.key for args in said],
-            "batch_id": [args.batch_id for args in said],
-            "holder": [
-                args.holder if isinstance(args, Retired) else log.address
-                for args, log in zip(said, logs, strict=True)
-            ],
-            "replaced_batch_id": [
-                args.replaced_batch_id if isinstance(args, Replaced) else None for args in said
-            ],
-            "first_serial": [args.first_serial for args in said],
-            "amount_kg": [args.amount for args in said],
-            "beneficiary": [detail.beneficiary for detail in details],
-            "reason": [detail.reason for detail in details],
-            "country": [detail.country or None for detail in details],
-            "consumption_start_s": [detail.consumption_start for detail in details],
-            "consumption_end_s": [detail.consumption_end for detail in details],
-            "document_hash": [detail.document_hash for detail in details],
-            "block_number": [log.block_number for log in logs],
-            "log_index": [log.log_index for log in logs],
-            "tx_hash": [log.tx_hash for log in logs],
-            "retired_at": [rows.time_of(event) for event in events],
+            "retirement_id": events["retirement_id"],
+            "key": events["key"],
+            "batch_id": events["batch_id"],
+            "holder": events["holder"],
+            "replaced_batch_id": [None] * len(events),
+            "first_serial": events["first_serial"],
+            "amount_kg": events["amount"],
+            "beneficiary": events["details.beneficiary"],
+            "reason": events["details.reason"],
+            "country": [country or None for country in events["details.country"]],
+            "consumption_start_s": events["details.consumption_start"],
+            "consumption_end_s": events["details.consumption_end"],
+            "document_hash": events["details.document_hash"],
+            "block_number": events.block_numbers,
+            "log_index": events.log_indexes,
+            "tx_hash": events.tx_hashes,
+            "retired_at": rows.times_of(events),
         },
     )
-    for event, args in zip(events, said, strict=True):
-        last = args.first_serial + args.amount - 1
-        run = Run(args.first_serial, last, RunStatus.RETIRED, args.retirement_id)
-        rows.take_serials(event, args.batch_id, run)
-    for batch_id, total_kg in {args.batch_id: args.retired_total for args in said}.items():
-        rows.change(CreditBatch, batch_id, retired_kg=total_kg)
-    for args in said:
-        if isinstance(args, Replaced):
-            rows.change(CreditBatch, args.replaced_batch_id, deficit_kg=args.deficit_left)
+    rows.retire_serials(events)
+    totals = dict(zip(events["batch_id"], events["retired_total"], strict=True))  # the last of each
+    for batch_id, total_kg in totals.items():
+        rows.raise_to(CreditBatch, batch_id, retired_kg=total_kg)
+
+
+@handles(CREDIT, "Replaced")
+def replaced(event: DecodedEvent, rows: Rows) -> None:
+    """Add a retirement of what the buffer holds, which is the contract: it lessens the deficit that it is for."""
+    args = cast(Replaced, event.args)
+    rows.add(
+        CreditRetirement,
+        retirement_id=args.retirement_id,
+        key=args.key,
+        batch_id=args.batch_id,
+        holder=event.log.address,
+        replaced_batch_id=args.replaced_batch_id,
+        first_serial=args.first_serial,
+        amount_kg=args.amount,
+        beneficiary="",
+        reason="",
+        country=None,
+        consumption_start_s=0,
+        consumption_end_s=0,
+        document_hash=ZERO_HASH,
+        block_number=event.log.block_number,
+        log_index=event.log.log_index,
+        tx_hash=event.log.tx_hash,
+        retired_at=rows.time_of(event),
+    )
+    last = args.first_serial + args.amount - 1
+    run = Run(args.first_serial, last, RunStatus.RETIRED, args.retirement_id)
+    rows.take_serials(event, args.batch_id, run)
+    rows.raise_to(CreditBatch, args.batch_id, retired_kg=args.retired_total)
+    rows.change(CreditBatch, args.replaced_batch_id, deficit_kg=args.deficit_left)
 
 
 @handles(CREDIT, "Cancelled")
@@ -269,25 +280,34 @@ def status_changed(event: DecodedEvent, rows: Rows) -> None:
 
 
 @handles_many(CREDIT, "TransferSingle")
-def transfer_single(events: Sequence[DecodedEvent], rows: Rows) -> None:
+def transfer_single(events: Columns, rows: Rows) -> None:
     """Move units of one batch each."""
     rows.move_credits(
-        [
-            Move(event.log, 0, args.id, args.from_, args.to, args.value)
-            for event in events
-            for args in [cast(TransferSingle, event.args)]
-        ]
+        {
+            "block_number": events.block_numbers,
+            "log_index": events.log_indexes,
+            "sub_index": [0] * len(events),
+            "batch_id": events["id"],
+            "from_address": events["from_"],
+            "to_address": events["to"],
+            "amount_kg": events["value"],
+            "tx_hash": events.tx_hashes,
+        }
     )
 
 
-@handles_many(CREDIT, "TransferBatch")
-def transfer_batch(events: Sequence[DecodedEvent], rows: Rows) -> None:
+@handles(CREDIT, "TransferBatch")
+def transfer_batch(event: DecodedEvent, rows: Rows) -> None:
     """Move units of several batches."""
-    rows.move_credits(
-        [
-            Move(event.log, position, batch_id, args.from_, args.to, kg)
-            for event in events
-            for args in [cast(TransferBatch, event.args)]
-            for position, (batch_id, kg) in enumerate(zip(args.ids, args.values, strict=True))
-        ]
-    )
+    args = cast(TransferBatch, event.args)
+    for position, (batch_id, kg) in enumerate(zip(args.ids, args.values, strict=True)):
+        rows.move_credit(
+            block_number=event.log.block_number,
+            log_index=event.log.log_index,
+            sub_index=position,
+            batch_id=batch_id,
+            from_address=args.from_,
+            to_address=args.to,
+            amount_kg=kg,
+            tx_hash=event.log.tx_hash,
+        )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from indexer.events import BY_COLUMN, Columns, Events
 from indexer.rows import Rows
 from ledger.chain.contracts.events import DecodedEvent, schemas
 from ledger.errors import MirrorStopped
 
 Handler = Callable[[DecodedEvent, Rows], None]
-HandlerOfMany = Callable[[Sequence[DecodedEvent], Rows], None]
+HandlerOfMany = Callable[[Columns, Rows], None]
 _H = TypeVar("_H")
 
 HANDLERS: dict[tuple[str, str], Handler] = {}
 """The handlers of events that are taken one at a time, in order, by names of contract and event."""
 HANDLERS_OF_MANY: dict[tuple[str, str], HandlerOfMany] = {}
-"""The handlers of events that come by the thousand, by the same names: each takes all of its events in a range."""
+"""The handlers of events that come by column, by the same names: each takes all of its events in a range."""
 
 
 def handles(contract: str, *events: str) -> Callable[[Handler], Handler]:
@@ -26,9 +26,9 @@ def handles(contract: str, *events: str) -> Callable[[Handler], Handler]:
 
 
 def handles_many(contract: str, *events: str) -> Callable[[HandlerOfMany], HandlerOfMany]:
-    """Register a function that takes all events of these names of a range at once, in order, after all others.
+    """Register a function that takes all events of a name of a range at once, in order, after all single ones.
 
-    So a column is made in one go, in half the time. It is for events that no other handler depends on.
+    It is for events that no other handler depends on. ``BY_COLUMN`` names them, and what of them is asked for.
     """
     return _registered(HANDLERS_OF_MANY, contract, events)
 
@@ -40,6 +40,10 @@ def _registered(
         for event in events:
             if (contract, event) in HANDLERS or (contract, event) in HANDLERS_OF_MANY:
                 raise ValueError(f"{contract}.{event} has a handler already")
+            comes_by_column = (contract, event) in BY_COLUMN
+            if comes_by_column is not (handlers is HANDLERS_OF_MANY):
+                how = "by column" if comes_by_column else "one at a time"
+                raise ValueError(f"{contract}.{event} comes {how}, see indexer.events.BY_COLUMN")
             handlers[contract, event] = handler
         return handler
 
@@ -68,15 +72,9 @@ def require_complete(contracts: list[str]) -> None:
         )
 
 
-def apply(events: Iterable[DecodedEvent], rows: Rows) -> None:
+def apply(events: Events, rows: Rows) -> None:
     """Hand the events of a range to their handlers."""
-    many: dict[HandlerOfMany, list[DecodedEvent]] = defaultdict(list)
-    for event in events:
-        name = event.contract, event.name
-        of_many = HANDLERS_OF_MANY.get(name)
-        if of_many is None:
-            HANDLERS[name](event, rows)
-        else:
-            many[of_many].append(event)
-    for handler, those in many.items():
-        handler(those, rows)
+    for event in events.singles:
+        HANDLERS[event.contract, event.name](event, rows)
+    for columns in events.many:
+        HANDLERS_OF_MANY[columns.contract, columns.name](columns, rows)

@@ -8,8 +8,15 @@ refuse it on chain. Only the mirror makes an issuance *issued*.
 ``planning`` plans what the ``checks`` let through; ``states`` are what becomes of it.
 """
 
-from ledger.issuance.planning import PlannedIssuance, begun, plan_issuance
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ledger.issuance.states import confirm, fail, rewind, settle_final, submit_planned
+
+if TYPE_CHECKING:
+    from ledger.issuance.planning import PlannedIssuance, begun, plan_issuance
 
 __all__ = [
     "PlannedIssuance",
@@ -21,3 +28,10 @@ __all__ = [
     "settle_final",
     "submit_planned",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what plans when it is asked for: the mirror follows issuances, and reads no meter."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("ledger.issuance.planning"), name)

@@ -20,7 +20,6 @@ from ledger.models import ChainIntent, CorrectionCarry, CreditBatch, Issuance, P
 from ledger.models import Meter as MeterRow
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
-from ledger.readings.imports.requalify import requalify
 
 
 def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
@@ -118,6 +117,9 @@ def fail(session: Session, key: str, error: str) -> None:
             reason = f"the issuance before it was refused: {error}"
             if intents.refuse(session, other.key, reason).state is IntentState.FAILED:
                 _void(session, other)
+        # Seldom needed, and half of all that reads meters: not for every mirror that begins.
+        from ledger.readings.imports.requalify import requalify
+
         meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
         for meter_id in session.scalars(meters).all():
             requalify(session, meter_id)

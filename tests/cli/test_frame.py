@@ -338,7 +338,7 @@ def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> N
         "import sys, cli.mirror, cli.mirror_open, cli.books, ledger.chain.access, indexer.loop;"
         "import ledger.chain.node.transports.http;"
         "print([name for name in ('eth_account', 'eth_keys', 'coincurve', 'eth_abi', 'eth_utils', 'pydantic', "
-        "'rlp', 'web3', 'httpx', 'ledger.sites', 'ledger.park') if name in sys.modules])"
+        "'rlp', 'web3', 'httpx', 'ledger.sites', 'ledger.park', 'ledger.readings') if name in sys.modules])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],
@@ -348,6 +348,18 @@ def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> N
         check=True,
     )
     assert ended.stdout.strip() == "[]"
+
+
+def test_what_a_start_makes_is_looked_through_for_garbage_once_at_most() -> None:
+    code = (
+        "import gc; from cli.main import rare_collections; rare_collections(); "
+        "first = gc.get_threshold()[0]; before = gc.get_stats()[0]['collections']; "
+        "some = [[] for _ in range(100_000)]; then = gc.get_stats()[0]['collections']; "
+        "more = [[] for _ in range(200_000)]; "
+        "print(first, then - before, gc.get_threshold()[0], gc.get_freeze_count() > 150_000, gc.callbacks)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["200000", "0", "50000", "True", "[]"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """No event of a known contract is without a handler; those that are handled at once come to what they say in order."""
 
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from indexer import Indexer
+from indexer.events import Columns
 from indexer.handlers import (
     HANDLERS,
     HANDLERS_OF_MANY,
@@ -17,7 +17,7 @@ from indexer.handlers import (
     require_complete,
 )
 from indexer.rows import Rows
-from ledger.chain.contracts.events import CREDIT, SETTLEMENT, DecodedEvent
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import MirrorStopped
@@ -64,6 +64,19 @@ def test_one_handler_for_an_event() -> None:
         handles_many(CREDIT, "Issued")(HANDLERS_OF_MANY[CREDIT, "Retired"])
     with pytest.raises(ValueError, match="has a handler already"):
         handles(CREDIT, "Retired")(HANDLERS[CREDIT, "Issued"])
+
+
+def test_a_handler_takes_events_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, many = HANDLERS[CREDIT, "Issued"], HANDLERS_OF_MANY[CREDIT, "Retired"]
+    monkeypatch.delitem(HANDLERS, (CREDIT, "Issued"))
+    monkeypatch.delitem(HANDLERS_OF_MANY, (CREDIT, "Retired"))
+    with pytest.raises(ValueError, match=r"CarbonCredit.Issued comes one at a time"):
+        handles_many(CREDIT, "Issued")(many)
+    with pytest.raises(ValueError, match=r"CarbonCredit.Retired comes by column"):
+        handles(CREDIT, "Retired")(one)
+    with pytest.raises(MirrorStopped, match=r"no handler for CarbonCredit.Issued, CarbonCredit.Re"):
+        require_complete([CREDIT])
+    monkeypatch.undo()
     require_complete([CREDIT, SETTLEMENT])
 
 
@@ -95,7 +108,7 @@ def test_a_range_of_many_events_is_what_ranges_of_one_block_are(
     was = dump(sqlite_db)
     retired = HANDLERS_OF_MANY[CREDIT, "Retired"]
 
-    def half(events: Sequence[DecodedEvent], added: Rows) -> None:
+    def half(events: Columns, added: Rows) -> None:
         retired(events, added)
         raise MirrorStopped("half way")
 

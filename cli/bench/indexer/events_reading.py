@@ -10,8 +10,8 @@ from indexer.asking import Node, RangeAsked
 from indexer.doubt import Doubt
 from indexer.reading import Reading
 from indexer.watch import Watch
-from indexer.window import Window
-from ledger.chain.contracts.events import decode, texts_of
+from indexer.window import Checked
+from ledger.chain.contracts.events import decode
 from ledger.chain.node.wire import BLOCKS, LOGS
 
 
@@ -36,7 +36,7 @@ class EventsReading(Reading):
         """Ask for the blocks ``first`` to ``last``."""
         return EventsAsked(self.node, self.watch, first, last)
 
-    def window(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Window:
+    def checked(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Checked:
         """Take in and check what was asked for, as ``read_window`` does."""
         blocks, headers = indexer.window._blocks(asked, parent_hash)
         logs = indexer.window._checked_logs(asked.logs(), blocks)
@@ -45,4 +45,4 @@ class EventsReading(Reading):
         again = self.client.block(asked.last)
         if again is None or again.hash != headers[-1].hash:
             raise Doubt(f"block {asked.last} changed while it was read")
-        return Window(tuple(headers), (), events, texts_of(events))
+        return Checked(tuple(headers), (), events)

@@ -1,0 +1,142 @@
+"""The events of a range, by column: what comes by the thousand is never an object of its own where it is written.
+
+A column of a thousand values costs as much as a few objects: to make, to send to another process, to check, to store.
+So events of the kinds in ``BY_COLUMN`` are their columns from where they were decoded on. All others are few, and stay
+``DecodedEvent``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from ledger.chain.contracts.events import CREDIT, DecodedEvent, texts_of
+
+Kind = tuple[str, str, str]
+"""Contract, name and address of an event."""
+
+BY_COLUMN: dict[tuple[str, str], tuple[str, ...]] = {
+    (CREDIT, "TransferSingle"): ("from_", "to", "id", "value"),
+    (CREDIT, "Retired"): (
+        "key",
+        "batch_id",
+        "holder",
+        "retirement_id",
+        "first_serial",
+        "amount",
+        "retired_total",
+        "details.beneficiary",
+        "details.reason",
+        "details.country",
+        "details.consumption_start",
+        "details.consumption_end",
+        "details.document_hash",
+    ),
+}
+"""Kinds of events, by contract and name, and the arguments that their handler asks for."""
+
+
+class Columns(msgspec.Struct, frozen=True, gc=False):
+    """Events of one kind, in the order of the chain, by column; ``events["amount"]`` are values of an argument."""
+
+    contract: str
+    name: str
+    block_numbers: Sequence[int]
+    log_indexes: Sequence[int]
+    tx_hashes: Sequence[str]
+    arguments: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        """Return how many events they are."""
+        return len(self.block_numbers)
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        """Return the values of an argument that ``BY_COLUMN`` names."""
+        return self.arguments[name]
+
+
+class Events(msgspec.Struct, frozen=True, gc=False):
+    """All events of a range, in the order of the chain: what the row of each says, and what handlers ask for."""
+
+    kinds: Sequence[Kind]
+    of_kind: Sequence[int]
+    """The place of each event's kind in ``kinds``."""
+    block_numbers: Sequence[int]
+    log_indexes: Sequence[int]
+    tx_hashes: Sequence[str]
+    texts: Sequence[str]
+    """The arguments of each as JSON."""
+    seqs: Sequence[int | None]
+    """The number of each in the credit log; None outside of it."""
+    heads: Sequence[str | None]
+    """The hash that ends the credit log there."""
+    singles: Sequence[DecodedEvent]
+    """Those of the other kinds."""
+    many: Sequence[Columns]
+    """Those of the kinds in ``BY_COLUMN``."""
+
+    def __len__(self) -> int:
+        """Return how many events they are."""
+        return len(self.of_kind)
+
+
+def by_column(events: Sequence[DecodedEvent]) -> Events:
+    """Return the events of a range, which are in order, by column."""
+    logs = [event.log for event in events]
+    names = [
+        (event.contract, event.name, log.address) for event, log in zip(events, logs, strict=True)
+    ]
+    kinds = {kind: place for place, kind in enumerate(dict.fromkeys(names))}
+    of_kind = [kinds[name] for name in names]
+    in_log = [event.args if event.record is not None else None for event in events]
+    block_numbers = [log.block_number for log in logs]
+    log_indexes = [log.log_index for log in logs]
+    tx_hashes = [log.tx_hash for log in logs]
+    singles, many = [], []
+    for (contract, name, _), places in zip(kinds, places_of(kinds, of_kind), strict=True):
+        arguments = BY_COLUMN.get((contract, name))
+        if arguments is None:
+            singles += places
+            continue
+        said = [events[place].args for place in places]
+        many.append(
+            Columns(
+                contract,
+                name,
+                picked(block_numbers, places),
+                picked(log_indexes, places),
+                picked(tx_hashes, places),
+                {argument: list(map(attrgetter(argument), said)) for argument in arguments},
+            )
+        )
+    return Events(
+        list(kinds),
+        of_kind,
+        block_numbers,
+        log_indexes,
+        tx_hashes,
+        list(texts_of(events)),
+        [None if entry is None else entry.seq for entry in in_log],
+        [None if entry is None else entry.head for entry in in_log],
+        picked(events, sorted(singles)),
+        many,
+    )
+
+
+def places_of(
+    kinds: Sequence[Kind] | Mapping[Kind, int], of_kind: Sequence[int]
+) -> list[list[int]]:
+    """Return where the events of each kind stand in a range."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for place, kind in enumerate(of_kind):
+        found[kind].append(place)
+    return [found[kind] for kind in range(len(kinds))]
+
+
+def picked(values: Sequence[Any], places: Sequence[int]) -> list[Any]:
+    """Return the values at some places."""
+    return list(map(values.__getitem__, places))
