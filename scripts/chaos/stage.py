@@ -118,7 +118,7 @@ def stage(
             _load(db, server)
         db.close()
         (folder / "deployment.json").write_text(node.deployment_text(), encoding="utf-8")
-        yield Stage(node, started.client.rpc_url, folder, batch_id, nursery, server)
+        yield Stage(node, started.rpc_url, folder, batch_id, nursery, server)
         node.client.close()
 
 

@@ -3,16 +3,20 @@
 Two schedulers on MariaDB, one of them killed, are in ``test_two_schedulers``.
 """
 
+import random
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from ledger.chain.node.client import ChainClient
 from scripts.chaos import kinds, scenario
 from scripts.chaos.differs import DidNotStrike, Stuck, Wrong
 from scripts.chaos.plans import Plan, plan
 from scripts.chaos.stage import Stage, stages
 from scripts.chaos.strikes import Fault, Work
 from tests.support.forms import rest
+from tests.support.proxy import FaultyNode
 from tests.support.sending_mutants import MUTANTS
 
 PLANS = (
@@ -73,6 +77,15 @@ SEEN_BY = {
 def on() -> Iterator[Stage]:
     with stages(with_mariadb=False) as new_stage, new_stage() as stage:
         yield stage
+
+
+def test_a_proxy_reaches_the_node(on: Stage) -> None:
+    """It speaks HTTP; the rest of a scenario asks the node over a socket."""
+    with (
+        FaultyNode(on.rpc_url, random.Random(1)) as proxy,
+        closing(ChainClient(proxy.rpc_url)) as client,
+    ):
+        assert client.block_number() == on.node.client.block_number()
 
 
 @pytest.mark.parametrize("what", rest(PLANS, PLANS[3]), ids=lambda what: str(what.seed))

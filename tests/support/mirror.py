@@ -103,9 +103,10 @@ def running_chain(
 ) -> Iterator[TestChain]:
     """A node of one's own with the contracts on it, their roles granted and a site registered.
 
-    ``options`` are further ones of Anvil, ``ipc`` is a socket to listen on as well. The node begins with the state
-    that the first one of this process came to, as to deploy takes as long as to start; with options, or where it
-    ``deploys``, it mines all of it itself, and can go back to the beginning.
+    ``options`` are further ones of Anvil. The node is asked over a Unix socket, at ``ipc`` where that is given, which
+    costs a third of HTTP; ``rpc_url`` is for whoever needs that. The node begins with the state that the first one of
+    this process came to, as to deploy takes as long as to start; with options, or where it ``deploys``, it mines all of
+    it itself, and can go back to the beginning.
     """
     deploys = deploys or bool(options)
     loaded = [] if deploys else ["--load-state", str(_deployed()[0])]
