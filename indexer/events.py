@@ -1,13 +1,12 @@
-"""The events of a range, by column: what comes by the thousand is never an object of its own where it is written.
+"""The events of a range, by column: what comes by the thousand is no object of its own on its way to the books.
 
 A column of a thousand values costs as much as a few objects: to make, to send to another process, to check, to store.
-So events of the kinds in ``BY_COLUMN`` are their columns from where they were decoded on. All others are few, and stay
+So events of the kinds in ``BY_COLUMN`` are their columns once a range was checked. All others are few, and stay
 ``DecodedEvent``.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -97,7 +96,7 @@ def by_column(events: Sequence[DecodedEvent]) -> Events:
     log_indexes = [log.log_index for log in logs]
     tx_hashes = [log.tx_hash for log in logs]
     singles, many = [], []
-    for (contract, name, _), places in zip(kinds, places_of(kinds, of_kind), strict=True):
+    for (contract, name, _), places in zip(kinds, places_of(len(kinds), of_kind), strict=True):
         arguments = BY_COLUMN.get((contract, name))
         if arguments is None:
             singles += places
@@ -127,14 +126,12 @@ def by_column(events: Sequence[DecodedEvent]) -> Events:
     )
 
 
-def places_of(
-    kinds: Sequence[Kind] | Mapping[Kind, int], of_kind: Sequence[int]
-) -> list[list[int]]:
-    """Return where the events of each kind stand in a range."""
-    found: dict[int, list[int]] = defaultdict(list)
+def places_of(kinds: int, of_kind: Sequence[int]) -> list[list[int]]:
+    """Return where the events of each kind stand in a range, for so many kinds."""
+    found: list[list[int]] = [[] for _ in range(kinds)]
     for place, kind in enumerate(of_kind):
         found[kind].append(place)
-    return [found[kind] for kind in range(len(kinds))]
+    return found
 
 
 def picked(values: Sequence[Any], places: Sequence[int]) -> list[Any]:

@@ -146,7 +146,7 @@ def _events(found: _Events) -> Events:
     alone: list[int] = []
     many = []
     arguments = iter(found.many)
-    places_by_kind = places_of(found.kinds, found.of_kind)
+    places_by_kind = places_of(len(found.kinds), found.of_kind)
     for (contract, name, _), places in zip(found.kinds, places_by_kind, strict=True):
         if (contract, name) not in BY_COLUMN:
             alone += places

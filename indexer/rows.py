@@ -69,8 +69,6 @@ _KEYS: dict[type[Base], str] = {
     SettlementBatch: "batch_id",
 }
 """Tables whose rows change later, and their keys."""
-
-
 _MOVES = ("batch_id", "from_address", "to_address", "amount_kg")
 """The columns of ``credit_transfers`` by which holdings change."""
 _SERIALS = ("batch_id", "first_serial", "amount", "retirement_id")

@@ -17,7 +17,7 @@ _H = TypeVar("_H")
 HANDLERS: dict[tuple[str, str], Handler] = {}
 """The handlers of events that are taken one at a time, in order, by names of contract and event."""
 HANDLERS_OF_MANY: dict[tuple[str, str], HandlerOfMany] = {}
-"""The handlers of events that come by column, by the same names: each takes all of its events in a range."""
+"""The handlers of events that come by column, by the same names: each takes all of a contract's in a range."""
 
 
 def handles(contract: str, *events: str) -> Callable[[Handler], Handler]:

@@ -219,6 +219,7 @@ def _begin_sqlite(connection: Connection, *, lock_timeout_s: int) -> None:
 def _set_sqlite(connection: Connection, name: str, value: str) -> None:
     """Set what a connection keeps from one transaction to the next, unless it is set to that already."""
     if connection.info.get(name) != value:
+        connection.info.pop(name, None)  # nobody knows, if it ends here
         connection.exec_driver_sql(f"PRAGMA {name}={value}")
         connection.info[name] = value
 

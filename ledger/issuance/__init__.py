@@ -34,4 +34,5 @@ def __getattr__(name: str) -> Any:
     """Import what plans when it is asked for: the mirror follows issuances, and reads no meter."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("ledger.issuance.planning"), name)
+    found = globals()[name] = getattr(import_module("ledger.issuance.planning"), name)
+    return found

@@ -117,7 +117,7 @@ def fail(session: Session, key: str, error: str) -> None:
             reason = f"the issuance before it was refused: {error}"
             if intents.refuse(session, other.key, reason).state is IntentState.FAILED:
                 _void(session, other)
-        # Seldom needed, and half of all that reads meters: not for every mirror that begins.
+        # Seldom needed: the mirror, which calls this, begins without all that reads and judges meters.
         from ledger.readings.imports.requalify import requalify
 
         meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)

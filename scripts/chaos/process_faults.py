@@ -112,4 +112,4 @@ class TwoSchedulers(_Schedulers):
 
 
 def _proxy(fault: Fault) -> FaultyNode:
-    return FaultyNode(fault.on.on.rpc_url, random.Random(fault.on.plan.seed))
+    return FaultyNode(fault.on.on.node.rpc_url, random.Random(fault.on.plan.seed))

@@ -16,7 +16,6 @@ from sqlalchemy import create_engine, insert, select
 from indexer import Indexer
 from ledger import issuance
 from ledger.chain.keys.signers import anvil_address
-from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.models import Base, CreditBatch
 from ledger.sites import apply_site
@@ -44,8 +43,6 @@ class Stage:
     """A park at a snapshot. ``node`` asks and acts without any fault between."""
 
     node: TestChain
-    rpc_url: str
-    """The same node over HTTP."""
     folder: Path
     batch_id: int
     """The batch of credits that the owner holds."""
@@ -110,7 +107,7 @@ def stage(
     # Anvil writes older states to files, from which it does not always go back to the right one.
     socket = folder / "node.ipc"  # a file: half the time of a question over HTTP
     with running_chain(["--prune-history", str(STATES_KEPT)], socket) as started:
-        node = TestChain(ChainClient(str(socket)), started.deployment)
+        node = TestChain(started.client, started.deployment, http=started.http)
         db = Database(f"sqlite:///{folder / 'base.db'}")
         batch_id = _prepare(db, node, folder)
         if server is not None:
@@ -118,8 +115,7 @@ def stage(
             _load(db, server)
         db.close()
         (folder / "deployment.json").write_text(node.deployment_text(), encoding="utf-8")
-        yield Stage(node, started.rpc_url, folder, batch_id, nursery, server)
-        node.client.close()
+        yield Stage(node, folder, batch_id, nursery, server)
 
 
 def _prepare(db: Database, node: TestChain, folder: Path) -> int:

@@ -359,7 +359,27 @@ def test_what_a_start_makes_is_looked_through_for_garbage_once_at_most() -> None
         "print(first, then - before, gc.get_threshold()[0], gc.get_freeze_count() > 150_000, gc.callbacks)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["200000", "0", "50000", "True", "[]"]
+    assert ended.stdout.split() == ["210000", "0", "50000", "True", "[]"]
+
+
+@pytest.mark.parametrize(
+    "tuned",
+    [
+        "from indexer.memory import few_collections as tuned",
+        "from ledger.readings.imports.importing import _tuned as tuned",
+    ],
+)
+def test_who_has_numbers_of_his_own_keeps_them_at_the_first_look(tuned: str) -> None:
+    """And what a start is to have comes back after him."""
+    code = (
+        f"import gc; from cli.main import rare_collections; {tuned}; rare_collections()\n"
+        "with tuned():\n"
+        "    his = gc.get_threshold(); some = [[] for _ in range(260_000)]; kept = gc.get_threshold() == his\n"
+        "after = gc.get_threshold()[0]; more = [[] for _ in range(260_000)]\n"
+        "print(kept, after, gc.get_threshold()[0])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["True", "210000", "50000"]
 
 
 @pytest.mark.parametrize(

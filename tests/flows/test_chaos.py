@@ -82,7 +82,7 @@ def on() -> Iterator[Stage]:
 def test_a_proxy_reaches_the_node(on: Stage) -> None:
     """It speaks HTTP; the rest of a scenario asks the node over a socket."""
     with (
-        FaultyNode(on.rpc_url, random.Random(1)) as proxy,
+        FaultyNode(on.node.rpc_url, random.Random(1)) as proxy,
         closing(ChainClient(proxy.rpc_url)) as client,
     ):
         assert client.block_number() == on.node.client.block_number()

@@ -188,7 +188,9 @@ class TestChain:
     @property
     def rpc_url(self) -> str:
         """Where whoever speaks HTTP alone reaches the node."""
-        return self.http or self.client.rpc_url
+        url = self.http or self.client.rpc_url
+        assert url.startswith("http"), f"{url} is a socket: say `http` where this is made"
+        return url
 
     def act(
         self, sender: str, contract: str, function: str, arguments: Sequence[Any], must: bool = True

@@ -97,7 +97,7 @@ class Scenario:
         self._on = on
         self._proxy = proxy
         self._chance = random.Random(what.seed + 1)
-        chain = TestChain(on.chain.client, on.chain.deployment)
+        chain = TestChain(on.chain.client, on.chain.deployment, http=on.chain.http)
         self.history = History(chain, record)
         if what.store == "mariadb":
             assert on.mariadb is not None
