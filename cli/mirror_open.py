@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
     from ledger.chain.local.shared import node_for
     from ledger.chain.node.client import ChainClient
 
+    gc.freeze()  # all that was imported is left out when garbage is looked for
     deployment = load_deployment(settings)
     with open_books(settings) as db, node_for(settings) as url:
         client = ChainClient(url)

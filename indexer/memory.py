@@ -28,20 +28,13 @@ _USUALLY = 8 * 2**20, 4 * 2**20
 
 @contextmanager
 def few_collections() -> Iterator[None]:
-    """Collect less often than after every 700 objects (Python's default), which a range has in a few blocks.
-
-    What is there before, the program for the most part, is not looked through meanwhile.
-    """
-    before, frozen = gc.get_threshold(), gc.get_freeze_count()
-    if not frozen:  # or somebody has left out the program for good
-        gc.freeze()
+    """Collect less often than after every 700 objects (Python's default), which a range has in a few blocks."""
+    before = gc.get_threshold()
     gc.set_threshold(*_THRESHOLDS)
     try:
         yield
     finally:
         gc.set_threshold(*before)
-        if not frozen:
-            gc.unfreeze()
 
 
 def keep_what_is_freed() -> None:

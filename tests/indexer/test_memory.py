@@ -49,32 +49,6 @@ def test_memory_that_is_kept_is_not_taken_again_page_by_page() -> None:
     assert afterwards > 20 * (kept + 1), "what is freed later is given back, too"
 
 
-COLLECTIONS = """
-import gc
-from indexer.memory import few_collections
-
-gc.set_threshold(700, 10, 10)
-with few_collections():
-    within = gc.get_freeze_count(), gc.get_threshold()[0]
-after = gc.get_freeze_count(), gc.get_threshold()[0]
-gc.freeze()
-with few_collections():
-    pass
-print(*within, *after, gc.get_freeze_count())
-"""
-
-
-def test_what_is_there_before_is_not_looked_through() -> None:
-    """Unless somebody has left it out for good; then it stays left out."""
-    ended = subprocess.run(
-        [sys.executable, "-c", COLLECTIONS], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    left_out, rarely, after, usually, for_good = map(int, ended.stdout.split())
-    assert left_out > 1_000 and for_good > 1_000
-    assert (rarely, usually) == (50_000, 700)
-    assert after == 0
-
-
 def test_where_the_c_library_cannot_be_told_nothing_happens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
