@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 """The modules with commands, and the words that each adds: what is not asked for is not imported."""
 _STARTED_OBJECTS = 210_000
-"""So many before Python looks for garbage among them at all: no command imports more. Nobody else sets this number."""
+"""So many before Python looks for garbage at all: but for the API, no command imports more. Nobody else sets it."""
 _NEW_OBJECTS = 50_000
 """So many more before it looks again."""
 

@@ -58,8 +58,8 @@ class Columns(msgspec.Struct, frozen=True, gc=False):
         return self.arguments[name]
 
 
-class Events(msgspec.Struct, frozen=True, gc=False):
-    """All events of a range, in the order of the chain: what the row of each says, and what handlers ask for."""
+class Logged(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the row of each event of a range says, in the order of the chain, by column."""
 
     kinds: Sequence[Kind]
     of_kind: Sequence[int]
@@ -73,14 +73,41 @@ class Events(msgspec.Struct, frozen=True, gc=False):
     """The number of each in the credit log; None outside of it."""
     heads: Sequence[str | None]
     """The hash that ends the credit log there."""
+
+    def places(self) -> list[list[int]]:
+        """Return where the events of each kind stand."""
+        found: list[list[int]] = [[] for _ in self.kinds]
+        for place, kind in enumerate(self.of_kind):
+            found[kind].append(place)
+        return found
+
+    def columns(
+        self, kind: Kind, places: Sequence[int], arguments: Mapping[str, Sequence[Any]]
+    ) -> Columns:
+        """Return the events of a kind, with what they say."""
+        contract, name, _ = kind
+        return Columns(
+            contract,
+            name,
+            picked(self.block_numbers, places),
+            picked(self.log_indexes, places),
+            picked(self.tx_hashes, places),
+            arguments,
+        )
+
+
+class Events(msgspec.Struct, frozen=True, gc=False):
+    """All events of a range: what the row of each says, and what handlers ask for."""
+
+    logged: Logged
     singles: Sequence[DecodedEvent]
-    """Those of the other kinds."""
+    """Those that do not come by column, in order."""
     many: Sequence[Columns]
     """Those of the kinds in ``BY_COLUMN``."""
 
     def __len__(self) -> int:
         """Return how many events they are."""
-        return len(self.of_kind)
+        return len(self.logged.of_kind)
 
 
 def by_column(events: Sequence[DecodedEvent]) -> Events:
@@ -90,48 +117,28 @@ def by_column(events: Sequence[DecodedEvent]) -> Events:
         (event.contract, event.name, log.address) for event, log in zip(events, logs, strict=True)
     ]
     kinds = {kind: place for place, kind in enumerate(dict.fromkeys(names))}
-    of_kind = [kinds[name] for name in names]
     in_log = [event.args if event.record is not None else None for event in events]
-    block_numbers = [log.block_number for log in logs]
-    log_indexes = [log.log_index for log in logs]
-    tx_hashes = [log.tx_hash for log in logs]
-    singles, many = [], []
-    for (contract, name, _), places in zip(kinds, places_of(len(kinds), of_kind), strict=True):
-        arguments = BY_COLUMN.get((contract, name))
-        if arguments is None:
-            singles += places
-            continue
-        said = [events[place].args for place in places]
-        many.append(
-            Columns(
-                contract,
-                name,
-                picked(block_numbers, places),
-                picked(log_indexes, places),
-                picked(tx_hashes, places),
-                {argument: list(map(attrgetter(argument), said)) for argument in arguments},
-            )
-        )
-    return Events(
+    logged = Logged(
         list(kinds),
-        of_kind,
-        block_numbers,
-        log_indexes,
-        tx_hashes,
+        [kinds[name] for name in names],
+        [log.block_number for log in logs],
+        [log.log_index for log in logs],
+        [log.tx_hash for log in logs],
         list(texts_of(events)),
         [None if entry is None else entry.seq for entry in in_log],
         [None if entry is None else entry.head for entry in in_log],
-        picked(events, sorted(singles)),
-        many,
     )
-
-
-def places_of(kinds: int, of_kind: Sequence[int]) -> list[list[int]]:
-    """Return where the events of each kind stand in a range, for so many kinds."""
-    found: list[list[int]] = [[] for _ in range(kinds)]
-    for place, kind in enumerate(of_kind):
-        found[kind].append(place)
-    return found
+    singles: list[int] = []
+    many = []
+    for kind, places in zip(logged.kinds, logged.places(), strict=True):
+        names_of = BY_COLUMN.get(kind[:2])
+        if names_of is None:
+            singles += places
+            continue
+        said = [events[place].args for place in places]
+        arguments = {name: list(map(attrgetter(name), said)) for name in names_of}
+        many.append(logged.columns(kind, places, arguments))
+    return Events(logged, picked(events, sorted(singles)), many)
 
 
 def picked(values: Sequence[Any], places: Sequence[int]) -> list[Any]:

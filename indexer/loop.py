@@ -310,7 +310,7 @@ class Indexer:
         A range that others follow up to the goal need not survive a power cut: it is read again.
         """
         window = read.window
-        if any(contract == SETTLEMENT for contract, _, _ in window.events.kinds):
+        if any(contract == SETTLEMENT for contract, _, _ in window.events.logged.kinds):
             self._units()
         times = {header.number: header.time for header in window.headers}
         last = window.last.number

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from indexer.creditlog import CreditLog
-from indexer.events import BY_COLUMN, Columns, Events, Kind, picked, places_of
+from indexer.events import BY_COLUMN, Columns, Events, Logged
 from indexer.reading import Read
 from indexer.window import Window
 from ledger.chain.addresses.sighted import Sighting
@@ -31,19 +31,12 @@ class _Arguments(msgspec.Struct, array_like=True, gc=False):
 
 
 class _Events(msgspec.Struct, array_like=True, gc=False):
-    """Events by column, without what can be found again: what single events say is JSON in ``texts``."""
+    """Events without what can be found again: what single ones say is JSON among the texts."""
 
-    kinds: list[Kind]
-    of_kind: list[int]
-    block_numbers: list[int]
-    log_indexes: list[int]
-    tx_hashes: list[str]
-    texts: list[str]
-    seqs: list[int | None]
-    heads: list[str | None]
+    logged: Logged
     many: list[_Arguments]
     plain: bytes
-    """The arguments of single events without a struct of their own, as a list of JSON: in ``texts``, a number of theirs
+    """The arguments of single events without a struct of their own, as a list of JSON: in the texts, a number of theirs
     may be text."""
     records: list[str | None]
     """Of single events, as are the next two."""
@@ -99,14 +92,7 @@ def _columns(events: Events) -> _Events:
     singles = events.singles
     plain = [event.args.values for event in singles if type(event.args) is PlainEvent]
     return _Events(
-        list(events.kinds),
-        list(events.of_kind),
-        list(events.block_numbers),
-        list(events.log_indexes),
-        list(events.tx_hashes),
-        list(events.texts),
-        list(events.seqs),
-        list(events.heads),
+        events.logged,
         [_short(columns) for columns in events.many],
         msgspec.json.encode(plain),
         [event.record for event in singles],
@@ -143,57 +129,37 @@ def unpacked(content: bytes) -> Read:
 
 
 def _events(found: _Events) -> Events:
+    logged, arguments = found.logged, iter(found.many)
     alone: list[int] = []
     many = []
-    arguments = iter(found.many)
-    places_by_kind = places_of(len(found.kinds), found.of_kind)
-    for (contract, name, _), places in zip(found.kinds, places_by_kind, strict=True):
-        if (contract, name) not in BY_COLUMN:
+    for kind, places in zip(logged.kinds, logged.places(), strict=True):
+        if kind[:2] not in BY_COLUMN:
             alone += places
             continue
         given = next(arguments)
         for long in given.long:
             given.columns[long] = list(map(int, given.columns[long]))
-        many.append(
-            Columns(
-                contract,
-                name,
-                picked(found.block_numbers, places),
-                picked(found.log_indexes, places),
-                picked(found.tx_hashes, places),
-                given.columns,
-            )
-        )
-    return Events(
-        found.kinds,
-        found.of_kind,
-        found.block_numbers,
-        found.log_indexes,
-        found.tx_hashes,
-        found.texts,
-        found.seqs,
-        found.heads,
-        list(_singles(found, sorted(alone))),
-        many,
-    )
+        many.append(logged.columns(kind, places, given.columns))
+    return Events(logged, list(_singles(found, sorted(alone))), many)
 
 
 def _singles(found: _Events, places: Sequence[int]) -> Iterator[DecodedEvent]:
+    logged = found.logged
     plain = map(PlainEvent, _plain.decode(found.plain))
     given = zip(places, found.records, found.block_hashes, found.tx_indexes, strict=True)
     for place, record, block_hash, tx_index in given:
-        contract, name, address = found.kinds[found.of_kind[place]]
+        contract, name, address = logged.kinds[logged.of_kind[place]]
         decode = _arguments.get(name)
         log = LogRecord(
             address,
             (),
             "0x",
-            found.block_numbers[place],
+            logged.block_numbers[place],
             block_hash,
-            found.tx_hashes[place],
+            logged.tx_hashes[place],
             tx_index,
-            found.log_indexes[place],
+            logged.log_indexes[place],
             False,
         )
-        args = next(plain) if decode is None else decode(found.texts[place])
+        args = next(plain) if decode is None else decode(logged.texts[place])
         yield DecodedEvent(contract, name, args, log, record)

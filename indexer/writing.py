@@ -55,7 +55,7 @@ def block_row(header: BlockHeader) -> dict[str, object]:
 
 
 def _write_events(later: Behind, window: Window) -> None:
-    events = window.events
+    events = window.events.logged
     names = [name for _, name, _ in events.kinds]
     addresses = [address for _, _, address in events.kinds]
     tables.insert_behind(

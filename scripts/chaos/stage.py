@@ -106,8 +106,7 @@ def stage(
     shutil.copyfile(template, folder / "base.db")
     # Anvil writes older states to files, from which it does not always go back to the right one.
     socket = folder / "node.ipc"  # a file: half the time of a question over HTTP
-    with running_chain(["--prune-history", str(STATES_KEPT)], socket) as started:
-        node = TestChain(started.client, started.deployment, http=started.http)
+    with running_chain(["--prune-history", str(STATES_KEPT)], socket) as node:
         db = Database(f"sqlite:///{folder / 'base.db'}")
         batch_id = _prepare(db, node, folder)
         if server is not None:

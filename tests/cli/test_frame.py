@@ -350,7 +350,7 @@ def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> N
     assert ended.stdout.strip() == "[]"
 
 
-def test_what_a_start_makes_is_looked_through_for_garbage_once_at_most() -> None:
+def test_what_a_start_makes_is_looked_through_for_garbage_late_and_once() -> None:
     code = (
         "import gc; from cli.main import rare_collections; rare_collections(); "
         "first = gc.get_threshold()[0]; before = gc.get_stats()[0]['collections']; "

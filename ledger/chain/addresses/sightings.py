@@ -9,7 +9,6 @@ a deployment file names it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -94,12 +93,11 @@ def _register(session: Session, deployment: Deployment, item: Sighting, seen_at:
     if known is not None:
         return known
     name = seen_name(item.kind, deployment.network, item.address)
-    abi = [] if item.kind == UNKNOWN else artifact(item.kind).abi
     session.execute(
         insert(SmartContract).values(
             contract_name=name,
             contract_address=item.address,
-            abi=json.dumps(abi, separators=(",", ":")),
+            abi="[]" if item.kind == UNKNOWN else artifact(item.kind).abi_text,
             bytecode=None,
             network=deployment.network,
             status=ContractStatus.DEPLOYED,
