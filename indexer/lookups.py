@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from indexer.creditlog import CreditLog
-from ledger.chain.contracts.events import DecodedEvent
+from ledger.chain.contracts.events import DecodedEvent, names_in_log
 from ledger.db import tables
 from ledger.models import ChainEvent, CreditSite, Issuance, SettlementBatch, VppSettlementBatch
 from ledger.serials import site_and_ordinal
@@ -86,12 +86,16 @@ class Lookups:
 
 def credit_log(session: Session, up_to_block: int) -> CreditLog:
     """Return the end of the credit log as it is mirrored, at a block: another mirror may be ahead by now."""
-    # Down the index of numbers: by the block's own index, SQLite would sort all that ever happened.
-    below = ChainEvent.block_number + 0 <= up_to_block
+    # The newest block of each kind of entry is the end of a part of an index.
+    newest = select(func.max(ChainEvent.block_number)).where(ChainEvent.block_number <= up_to_block)
+    of_each = union_all(*(newest.where(ChainEvent.event_name == name) for name in names_in_log()))
+    numbers = [number for number in session.scalars(of_each) if number is not None]
+    if not numbers:
+        return CreditLog()
     query = (
         select(ChainEvent.seq, ChainEvent.head)
-        .where(ChainEvent.seq.is_not(None), below)
-        .order_by(ChainEvent.seq.desc())
+        .where(ChainEvent.block_number == max(numbers), ChainEvent.seq.is_not(None))
+        .order_by(ChainEvent.log_index.desc())
         .limit(1)
     )
     row = session.execute(query).one_or_none()

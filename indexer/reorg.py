@@ -122,7 +122,7 @@ def rewind_batch_states(session: Session, above_block: int) -> None:
         (CreditCancellation, CreditBatch.cancelled_kg),
     ):
         taken: dict[int, int] = defaultdict(int)
-        query = select(table.batch_id, table.amount_kg).where(table.block_number > above_block)
+        query = select(table.batch_id, table.amount_kg).where(_later(session, table, above_block))
         for batch_id, kg in session.execute(query):
             taken[batch_id] += kg
         for batch_id, kg in taken.items():
@@ -251,7 +251,9 @@ def rewind_credits(session: Session, above_block: int) -> None:
             select(CreditSerial.credit_id).where(CreditSerial.batch_id == batch_id)
         ).all()
     for table in (CreditRetirement, CreditCancellation):
-        query = select(table.batch_id, table.first_serial).where(table.block_number > above_block)
+        query = select(table.batch_id, table.first_serial).where(
+            _later(session, table, above_block)
+        )
         for batch_id, first in session.execute(query).all():
             if batch_id in gone:
                 continue
@@ -280,14 +282,30 @@ def _delete_above(table: type[Base]) -> Callable[[Session, int], None]:
     """Return the rewind of a table whose rows carry their block and change no more."""
 
     def step(session: Session, above_block: int) -> None:
-        column = table.__table__.c.block_number
         session.execute(
-            delete(table).where(column > above_block).execution_options(synchronize_session=False)
+            delete(table)
+            .where(_later(session, table, above_block))
+            .execution_options(synchronize_session=False)
         )
 
     step.__name__ = f"rewind_{table.__tablename__}"
     step.__doc__ = f"{table.__tablename__}: delete what came later."
     return step
+
+
+def _later(session: Session, table: type[Base], above_block: int) -> ColumnElement[bool]:
+    """Return what holds for the rows of later blocks: a part of an index."""
+    number = table.__table__.c.block_number
+    if table is not CreditRetirement:
+        return number > above_block
+    # The contract numbers retirements in the order of the chain: from the last one down to what stays.
+    stays = (
+        select(CreditRetirement.retirement_id)
+        .where(number <= above_block)
+        .order_by(CreditRetirement.retirement_id.desc())
+        .limit(1)
+    )
+    return CreditRetirement.retirement_id > (session.scalar(stays) or 0)
 
 
 def rewind_blocks(session: Session, above_block: int) -> None:

@@ -1,6 +1,7 @@
 """The tables: one module per section of the customer's design, in its order, then ours.
 
-Importing this package registers every table with ``Base.metadata``.
+Importing this package registers every table with ``Base.metadata``. Annotations are evaluated where they stand (no
+``from __future__ import annotations``): of each that is text SQLAlchemy would have to make its value, at every start.
 """
 
 from ledger.models import (

@@ -1,7 +1,5 @@
 """Access by programs: API keys, answers that are given once, attempts to sign in. Ours."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index

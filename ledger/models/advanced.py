@@ -4,8 +4,6 @@ Three tables stand in the customer's data dictionary, eight in the diagram alone
 nullability and states are ours.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """What every table has in common: names of constraints, options, and the usual first columns."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar
 

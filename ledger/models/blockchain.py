@@ -1,7 +1,5 @@
 """Section 6 of the customer's design: transactions, contracts and credits."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum

@@ -3,8 +3,6 @@
 Ours, beyond the customer's 41.
 """
 
-from __future__ import annotations
-
 from datetime import date, datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint

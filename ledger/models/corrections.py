@@ -3,8 +3,6 @@
 Ours, beyond the customer's 41. An issuance is never edited: a correction is a row of its own.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 

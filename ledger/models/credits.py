@@ -3,8 +3,6 @@
 Rows carry the block that they came with, so that a reorganisation can take them back.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -249,7 +247,6 @@ class CreditRetirement(Base):
     __table_args__ = (
         Index("idx_credit_retirements_key", "key"),
         Index("idx_credit_retirements_batch_id", "batch_id"),
-        Index("idx_credit_retirements_block_number", "block_number"),
         options("A retirement.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 

@@ -1,7 +1,5 @@
 """Section 2 of the customer's design: devices, their types, data and alerts."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum

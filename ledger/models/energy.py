@@ -1,7 +1,5 @@
 """Section 5 of the customer's design: energy consumed and produced, and emissions."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from typing import Any

@@ -4,8 +4,6 @@ An asset is a number, as in the contract: 0 is the settlement currency, in its b
 a credit batch, in kilograms.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """What guards other tables: the chain over the audit log, and what is known of users and sealed. Ours."""
 
-from __future__ import annotations
-
 from sqlalchemy import BigInteger, ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
 

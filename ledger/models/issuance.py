@@ -1,7 +1,5 @@
 """Planned and issued reductions and the readings that they claim. Ours, beyond the 41."""
 
-from __future__ import annotations
-
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum

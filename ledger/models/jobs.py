@@ -1,7 +1,5 @@
 """Processes that work by themselves: who holds which work, when each job is due, what came of it. Ours."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 

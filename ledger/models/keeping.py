@@ -1,7 +1,5 @@
 """What left the live tables for the archive, as far as the live tables must know. Ours."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from sqlalchemy import ForeignKey

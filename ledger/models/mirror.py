@@ -3,8 +3,6 @@
 Rows carry the block that they came with, so that a reorganisation can take them back.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 
@@ -110,7 +108,6 @@ class ChainEvent(Base):
     head: Mapped[str | None] = mapped_column(Hash, comment="Head of the contract's log after it.")
 
     __table_args__ = (
-        Index("idx_chain_events_seq", "seq"),
         # Of what kind a change was, up to a block: the state of then is asked for by it.
         Index("idx_chain_events_event_name_block_number", "event_name", "block_number"),
         options("A decoded event of our contracts.", writer=INDEXER, origin=BEYOND, changes=ALL),

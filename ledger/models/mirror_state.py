@@ -1,7 +1,5 @@
 """What the mirror says of itself: who runs it, where the chain turned, which contracts appeared. Ours."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

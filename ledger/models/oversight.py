@@ -1,7 +1,5 @@
 """What stopped a credit batch and what put it right: journals of the mirror. Ours, beyond the 41."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 from typing import Any

@@ -1,7 +1,5 @@
 """What those who write records of a park need among themselves."""
 
-from __future__ import annotations
-
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import BEYOND, Base, options

@@ -1,7 +1,5 @@
 """Files of meters and the readings in them. Ours, beyond the 41."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """What our accounts send to a chain, stored before it is sent. Ours, beyond the 41."""
 
-from __future__ import annotations
-
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum

@@ -3,8 +3,6 @@
 Ours, beyond the customer's 41.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from sqlalchemy import (

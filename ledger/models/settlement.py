@@ -1,7 +1,5 @@
 """The eight tables that complete the customer's 41: settlement, markets, dispatch, training."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum

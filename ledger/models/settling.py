@@ -1,7 +1,5 @@
 """What the books keep of a settlement beside its batch: credits traded, signatures, who lacks what. Beyond the 41."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 

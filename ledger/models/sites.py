@@ -1,7 +1,5 @@
 """Parks and their meters, the factors and projects that they are computed with. Ours, beyond the 41."""
 
-from __future__ import annotations
-
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Section 7 of the customer's design: configuration and the audit log."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Sections 3.6 and 3.7 of the customer's design: strategies and trades of virtual power plants."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -261,13 +262,18 @@ Sha256 = Hex(32, prefix="")
 """SHA-256 of a file: 64 digits."""
 
 
+@cache
 def json_object() -> TypeEngine[dict[str, Any]]:
-    """Return the type of a JSON object whose changes in place are noticed; None is SQL NULL."""
+    """Return the type of a JSON object whose changes in place are noticed; None is SQL NULL.
+
+    It is one type for all columns: each that notices changes looks at every column of every table.
+    """
     return MutableDict.as_mutable(JSON(none_as_null=True))
 
 
+@cache
 def json_array() -> TypeEngine[list[Any]]:
-    """Return the type of a JSON array whose changes in place are noticed; None is SQL NULL."""
+    """Return the type of a JSON array whose changes in place are noticed; None is SQL NULL. One as well."""
     return MutableList.as_mutable(JSON(none_as_null=True))
 
 

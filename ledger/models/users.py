@@ -1,7 +1,5 @@
 """Section 1 of the customer's design: users, sessions, permissions."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 from typing import Any

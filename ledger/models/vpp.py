@@ -1,7 +1,5 @@
 """Section 3 of the customer's design: virtual power plants and their resources."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """What others are told of: who wants to hear what, each message, each delivery, each try. Ours."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 from typing import Any

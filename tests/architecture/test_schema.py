@@ -413,6 +413,15 @@ def test_every_table_stands_in_one_section() -> None:
     assert customers == list(customer_schema.dictionary())
 
 
+def test_annotations_are_values_not_text() -> None:
+    """SQLAlchemy evaluates each that is text, a second time, at every start."""
+    for mapper in Base.registry.mappers:
+        texts = [
+            name for name, said in mapper.class_.__annotations__.items() if isinstance(said, str)
+        ]
+        assert not texts, mapper.class_.__name__
+
+
 def test_relationships_never_load_by_themselves() -> None:
     for mapper in Base.registry.mappers:
         for relation in mapper.relationships:

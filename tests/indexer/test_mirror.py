@@ -9,9 +9,9 @@ import pytest
 from eth_utils.crypto import keccak
 from sqlalchemy import func, select, update
 
-from indexer import Indexer, sums
+from indexer import Indexer, lookups, sums
 from indexer.report import Report
-from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS, ZERO_HASH
 from ledger.db import Database
 from ledger.errors import MirrorStopped
 from ledger.models import ChainEvent
@@ -118,6 +118,19 @@ def test_the_credit_log_is_counted(
                 sums._entries(session, found)
                 assert [item.key for item in found.differences] == ["credit log"]
                 part.rollback()
+
+
+def test_the_end_of_the_credit_log_is_found_at_any_block(
+    credits_history: TestChain, db: Database
+) -> None:
+    Indexer(db, credits_history.client, credits_history.deployment).run_until("head")
+    entries = [row for row in rows(db, "chain_events", "block_number", "seq", "head") if row[1]]
+    assert len({number for number, _, _ in entries}) > 5
+    with db.read() as session:
+        for number in range(credits_history.client.block_number() + 1):
+            below = [(seq, head) for block, seq, head in entries if block <= number]
+            found = lookups.credit_log(session, number)
+            assert (found.seq, found.head) == max(below, default=(0, ZERO_HASH))
 
 
 def test_holdings_are_what_was_transferred(credits_history: TestChain, db: Database) -> None:

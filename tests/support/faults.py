@@ -232,13 +232,9 @@ def _hidden(name: str, contract: str, events: Callable[[EventSchema], bool]) -> 
     return name, kind
 
 
-def _in_credit_log(event: EventSchema) -> bool:
-    return [item["name"] for item in event.inputs[-2:]] == ["seq", "head"]
-
-
 _HIDDEN = dict(
     [
-        _hidden("an entry of the credit log hidden", CREDIT, _in_credit_log),
+        _hidden("an entry of the credit log hidden", CREDIT, lambda event: event.is_in_log),
         _hidden("a transfer hidden", CREDIT, lambda event: event.name.startswith("Transfer")),
         _hidden("an event of settlement hidden", SETTLEMENT, lambda event: True),
     ]

@@ -95,6 +95,11 @@ class EventSchema:
     topic: str
     inputs: tuple[dict[str, Any], ...]
 
+    @property
+    def is_in_log(self) -> bool:
+        """Whether it is an entry of the numbered, hash-chained log."""
+        return [item["name"] for item in self.inputs[-2:]] == ["seq", "head"]
+
 
 @cache
 def schemas(contract: str) -> dict[str, EventSchema]:
@@ -107,6 +112,12 @@ def schemas(contract: str) -> dict[str, EventSchema]:
         topic = _keccak(signature.encode())
         found[topic] = EventSchema(contract, item["name"], topic, tuple(item["inputs"]))
     return found
+
+
+@cache
+def names_in_log() -> tuple[str, ...]:
+    """Return the events of the credit log: those that end in a number and a head."""
+    return tuple(event.name for event in schemas(CREDIT).values() if event.is_in_log)
 
 
 def _said(args: Any) -> Any:
@@ -201,6 +212,7 @@ __all__ = [
     "TransferSingle",
     "Withdrawn",
     "decode",
+    "names_in_log",
     "next_head",
     "schemas",
     "texts_of",

@@ -21,7 +21,7 @@ export const chainEvent = onchainTable(
     seq: t.bigint(),
     head: t.hex(),
   }),
-  (table) => ({ ...byPlace(table), seq: index().on(table.seq) }),
+  (table) => ({ ...byPlace(table), name: index().on(table.eventName, table.blockNumber) }),
 );
 
 export const creditTransfer = onchainTable(
@@ -84,7 +84,7 @@ export const creditRetirement = onchainTable(
     documentHash: t.hex().notNull(),
     retiredAt: t.timestamp({ withTimezone: true }).notNull(),
   }),
-  (table) => ({ key: index().on(table.key), batch: index().on(table.batchId), block: index().on(table.blockNumber) }),
+  (table) => ({ key: index().on(table.key), batch: index().on(table.batchId) }),
 );
 
 export const creditCancellation = onchainTable(

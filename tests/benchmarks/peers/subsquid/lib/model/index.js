@@ -18,7 +18,7 @@ function entity(name, columns, indexes = []) {
     name,
     target,
     columns: { id: { type: "varchar", primary: true }, ...columns },
-    indices: indexes.map((column) => ({ columns: [column] })),
+    indices: indexes.map((columns) => ({ columns: [columns].flat() })),
   });
 }
 
@@ -26,7 +26,7 @@ entity("ChainBlock", { number: int, hash: text, parentHash: text, blockTime: tim
 entity(
   "ChainEvent",
   { ...place, contractAddress: text, eventName: text, args: json, seq: { ...big, nullable: true }, head: maybe },
-  ["seq"],
+  [["eventName", "blockNumber"]],
 );
 entity(
   "CreditTransfer",
@@ -48,7 +48,7 @@ entity(
     ...place, key: text, batchId: big, holder: text, firstSerial: big, amountKg: big, beneficiary: text,
     reason: text, country: text, consumptionStartS: int, consumptionEndS: int, documentHash: text, retiredAt: time,
   },
-  ["key", "batchId", "blockNumber"],
+  ["key", "batchId"],
 );
 entity(
   "CreditCancellation",
