@@ -1,5 +1,6 @@
 """Units of work, read-only snapshots, retries, the raw path, and what happens when a server is down."""
 
+import shutil
 import sqlite3
 import tempfile
 import threading
@@ -802,6 +803,7 @@ def test_an_innodb_that_takes_no_writes_is_called_read_only(mariadb_db: Database
 
 
 @pytest.mark.mariadb
+@pytest.mark.skipif(shutil.which("mariadb-backup") is None, reason="mariadb-backup is missing")
 def test_a_server_without_a_log_is_not_backed_up(mariadb_db: Database, tmp_path: Path) -> None:
     folder = store(tmp_path / "backups")
     with pytest.raises(BadInput, match="log_bin=ON"):

@@ -145,9 +145,7 @@ def test_the_account_for_backups_is_given_what_the_server_calls_these_rights(
         with database.read() as session:
             link = session.connection()
             assert missing(Account.BACKUP, rights_of(link)) == []
-            assert (
-                link.exec_driver_sql("SHOW BINARY LOG STATUS").all() == []
-            )  # none is written here
+            assert link.exec_driver_sql("SHOW MASTER STATUS").all() == []  # none is written here
             assert not rights_of(link)("*", "INSERT")
         database.close()
 
