@@ -15,14 +15,16 @@ import pytest
 
 from indexer import Indexer
 from indexer.finality import FINALIZED
+from indexer.reindex import reindex
 from indexer.ticks import TickReport
+from indexer.verify import verify
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
-from ledger.errors import MirrorStopped
+from ledger.errors import DependencyDown, MirrorStopped
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import MEMBER_ROLE, TestChain
-from tests.support.mirror import rows
+from tests.support.mirror import dump, rows
 from tests.support.proxy import Delivery, LyingNode, NodeError, Tamper, deliver, recorded
 
 Check = Callable[[], None]
@@ -141,6 +143,24 @@ def test_a_node_that_names_no_final_block(
     node.tamper = None
     report = mirror.tick()
     assert report.final > 0 and report.not_checked == ()
+
+
+@pytest.mark.parametrize("answer", [recorded(-39001, "Unknown block"), None])
+def test_nothing_is_compared_with_a_node_that_names_no_final_block_any_more(
+    node: LyingNode, chain: TestChain, sqlite_db: Database, answer: Any
+) -> None:
+    """What is confirmed would look wrong to `verify`, and `reindex` would make it pending."""
+    _act(chain)
+    client = ChainClient(node.rpc_url)
+    Indexer(sqlite_db, client, chain.deployment).run_until("head")
+    before = dump(sqlite_db)
+    node.tamper = lambda method, params, result: answer if params[:1] == [FINALIZED] else result
+    for compare in verify, reindex:
+        with pytest.raises(DependencyDown, match="names no final block .* was final already"):
+            compare(sqlite_db, client, chain.deployment)
+    assert dump(sqlite_db) == before
+    node.tamper = None
+    assert verify(sqlite_db, client, chain.deployment).ok
 
 
 # ------------------------------------------------------------------------ two moments
