@@ -19,7 +19,9 @@ from indexer.reindex import reindex
 from indexer.ticks import TickReport
 from indexer.verify import verify
 from ledger.chain.contracts.events import CREDIT
+from ledger.chain.node import requests
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.transports.errors import NodeLimits
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
 from tests.indexer.conftest import DEPTH
@@ -156,7 +158,7 @@ def test_nothing_is_compared_with_a_node_that_names_no_final_block_any_more(
     before = dump(sqlite_db)
     node.tamper = lambda method, params, result: answer if params[:1] == [FINALIZED] else result
     for compare in verify, reindex:
-        with pytest.raises(DependencyDown, match="names no final block .* was final already"):
+        with pytest.raises(DependencyDown, match=r"names no final block .* was final already"):
             compare(sqlite_db, client, chain.deployment)
     assert dump(sqlite_db) == before
     node.tamper = None
@@ -304,6 +306,78 @@ def test_no_limit_of_a_moment_is_written_as_the_reason_of_a_failure(
     _follow(followed, chain, lambda: _act(chain))
     assert refused > 3
     same_as_fresh()
+
+
+class Bucket(LyingNode):
+    """A node that takes eight calls at once, and a hundred in a second; in one of the ways of refusing others."""
+
+    def __init__(self, rpc_url: str, way: str) -> None:
+        super().__init__(rpc_url)
+        self.version = STANDARD
+        self._way = way
+        self._left, self._at = 8.0, time.monotonic()
+        self._taking = threading.Lock()
+
+    def _takes(self, calls: int) -> bool:
+        with self._taking:
+            now = time.monotonic()
+            self._left, self._at = min(8.0, self._left + 100 * (now - self._at)), now
+            taken = self._left >= calls
+            self._left -= calls if taken else 0
+            self.lies += not taken
+            return taken
+
+    def _respond(self, handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
+        listed = calls if isinstance(calls, list) else [calls]
+        told = self._changed(listed, answers if isinstance(calls, list) else [answers])
+        refusal = {"jsonrpc": "2.0", "error": {"code": 429, "message": "compute units per second"}}
+        if self._way == "each call":
+            told = [each if self._takes(1) else {**refusal, "id": each["id"]} for each in told]
+        elif not self._takes(len(listed)):
+            if self._way == "HTTP 429":
+                deliver(handler, Delivery(b"Too Many Requests", 429))
+            else:
+                deliver(handler, Delivery(msgspec.json.encode({**refusal, "id": None})))
+            return
+        deliver(
+            handler, Delivery(msgspec.json.encode(told if isinstance(calls, list) else told[0]))
+        )
+
+
+@pytest.mark.parametrize("way", ["each call", "one error", "HTTP 429"])
+def test_a_node_that_takes_few_calls_a_second_is_mirrored_all_the_same(
+    chain: TestChain,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    """More calls in a request than it ever takes at once would be refused for ever; none is lost, nothing ends."""
+    monkeypatch.setattr(requests, "RATE_PAUSE_S", 0.05)
+    _act(chain)
+    with Bucket(chain.rpc_url, way) as node:
+        client = ChainClient(node.rpc_url)
+        Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
+        client.close()
+        assert node.lies > 0
+    same_as_fresh()
+
+
+def test_a_limit_that_does_not_pass_is_said(
+    node: LyingNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each length was tried twice: so often, and no more."""
+    monkeypatch.setattr(requests, "RATE_PAUSE_S", 0.0)
+    asked: list[int] = []
+
+    def respond(handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
+        asked.append(len(calls) if isinstance(calls, list) else 1)
+        deliver(handler, Delivery(b"Too Many Requests", 429))
+
+    monkeypatch.setattr(node, "_respond", respond)
+    with pytest.raises(NodeLimits):
+        ChainClient(node.rpc_url).blocks(range(40))
+    assert asked[::2] == asked[1::2] == [40, 20, 10, 5, 2, 1]
 
 
 @pytest.mark.parametrize("kind", ["silent", "504 of a gateway"])

@@ -174,8 +174,8 @@ class ChainClient:
             method = bodies[number][0]["method"]
             return NodeAnswer(f"{self.place} answers {method} with something else; check rpc_url")
 
-        def again(number: int, content: bytes | None) -> bytes | None:
-            return self._requests.again(batches[number], bodies[number], content)
+        def again(number: int, content: bytes | None, error: Exception) -> bytes | None:
+            return self._requests.again(batches[number], bodies[number], content, error)
 
         return Asked(sent, decoder, Means(explain, again, self._requests.length.taken))
 

@@ -7,11 +7,10 @@ use them.
 
 from __future__ import annotations
 
-_LIMIT_CODES = frozenset({429, -32005, -32029, -32097})
-_LIMIT_WORDS = (
-    "rate limit", "too many requests", "limit exceeded", "request limit", "quota",
-    "compute units", "throttl",
-)  # fmt: skip
+_RATE_CODE = 429
+_RATE_WORDS = ("rate limit", "too many requests", "compute units", "throttl", "per second")
+_LIMIT_CODES = frozenset({_RATE_CODE, -32005, -32029, -32097})
+_LIMIT_WORDS = (*_RATE_WORDS, "limit exceeded", "request limit", "quota")
 PRUNED_HISTORY = 4444
 """The execution API's code for blocks that a node keeps no more (EIP-4444)."""
 _PRUNED_WORDS = (
@@ -36,6 +35,12 @@ def is_limit(code: int, message: str) -> bool:
     """Return whether a node was asked too much."""
     said = message.lower()
     return code in _LIMIT_CODES or any(words in said for words in _LIMIT_WORDS)
+
+
+def is_rate(code: int, message: str) -> bool:
+    """Return whether a node was asked too much within a moment: soon it answers the same."""
+    said = message.lower()
+    return code == _RATE_CODE or any(words in said for words in _RATE_WORDS)
 
 
 def is_pruned(code: int, message: str) -> bool:
