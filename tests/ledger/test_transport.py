@@ -416,7 +416,7 @@ def answered(address: str, answer: bytes) -> tuple[bytes, bytes]:
     def serve() -> None:
         connection, _ = listening.accept()
         said.append(connection.recv(65536))
-        while b"\r\n\r\n{" not in said[0]:
+        while not (b"\r\n\r\n{" in said[0] or b"Upgrade: websocket" in said[0]):
             said[0] += connection.recv(65536)
         connection.sendall(answer)
         connection.close()
@@ -513,6 +513,20 @@ def test_a_server_that_is_none_of_websockets(folder: Path) -> None:
         with pytest.raises(NodeAnswer, match=r"opens no WebSocket|does not speak WebSocket"):
             transport.exchange(request(1))
         transport.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "error"),
+    [
+        (b"502 Bad Gateway", NodeDown),
+        (b"503 Service Unavailable\r\nretry-after: 7", NodeLimits),
+        (b"429 Too Many Requests", NodeLimits),
+        (b"404 Not Found", NodeAnswer),
+    ],
+)
+def test_gateways_before_a_websocket(head: bytes, error: type[DependencyDown]) -> None:
+    with pytest.raises(error):
+        answered("ws://127.0.0.1:{}", b"HTTP/1.1 %s\r\ncontent-length: 0\r\n\r\n" % head)
 
 
 @pytest.mark.parametrize("address", ["ws://", "ws://host:port", "wss://[::1"])
