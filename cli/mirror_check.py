@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,10 @@ from cli.command import DryRun, Invocation, command
 from cli.mirror_open import opened
 from cli.output import Table
 from ledger.errors import BooksDiffer, DependencyDown
+
+if TYPE_CHECKING:
+    from ledger.chain.node.records import BlockHeader
+    from ledger.errors import TruetonneError
 
 DIFFERENCES_SHOWN = 20
 
@@ -42,20 +46,24 @@ def register(group: typer.Typer) -> None:
 def index_status(run: Invocation) -> int:
     """Say how far the mirror is, how fast, who runs it, where the chain last turned; exit 3 when the node is down."""
     from cli.books import open_books
-    from indexer import status
+    from indexer import finality, status
     from ledger.chain.local.shared import published_url
-    from ledger.chain.node.client import ChainClient
+    from ledger.chain.node.client import ChainClient, RpcError
 
     settings = run.settings
     with open_books(settings) as db, db.read() as session:
         mirrored = status.look(session, settings.network)
-    head, down = None, None
+    head: BlockHeader | None = None
+    down: TruetonneError | None = None
+    unsaid: list[str] = []
     url = published_url(settings)
     if url:
         client = ChainClient(url)
         try:
             head = client.block("latest")
-        except DependencyDown as error:
+            if settings.finality == finality.FINALIZED:
+                unsaid = finality.claimed(client, settings.finality).sentences()
+        except (DependencyDown, RpcError) as error:
             down = error
         finally:
             client.close()
@@ -67,6 +75,7 @@ def index_status(run: Invocation) -> int:
         "receipts": settings.receipts,
         "node": "up" if head is not None else "down" if url else "asleep",
     }
+    document["not_checked"] += unsaid
     asleep = "the local chain is not running; commands start it when they need it"
     notes = [] if head is not None else [down.message if down is not None else asleep]
     if cursor is not None and head is not None and head.number < cursor.final_number:

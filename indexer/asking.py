@@ -41,7 +41,6 @@ _RECEIPTS_AT_ONCE = 64
 _BLOCK_RECEIPTS = "eth_getBlockReceipts"
 _BLOCK_TRACES = "trace_block"
 _DONE_WITHOUT = frozenset({_BLOCK_RECEIPTS, _BLOCK_TRACES})
-_REFUSALS = ("not found", "not supported", "unsupported", "does not exist", "not available")
 
 
 @dataclass
@@ -66,11 +65,7 @@ class Node:
 
     def learn(self, error: RpcError) -> bool:
         """Note that a node lacks a method; return whether the same may be asked in another way now."""
-        lacks = error.no_such_method
-        # Old nodes say it of receipts in many ways. Traces explain failures: a passing error must not end them.
-        if error.method == _BLOCK_RECEIPTS:
-            lacks |= any(word in error.rpc_message.lower() for word in _REFUSALS)
-        if lacks and error.method in _DONE_WITHOUT - self.lacks:
+        if error.no_such_method and error.method in _DONE_WITHOUT - self.lacks:
             self.lacks |= {error.method}
             return True
         return False

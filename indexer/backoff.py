@@ -42,31 +42,16 @@ _BY_CODE = {
     "database-busy": DATABASE,
     "schema-missing": DATABASE,
 }
-_LIMIT_CODES = frozenset({429, -32005, -32029, -32097})
-_LIMIT_WORDS = (
-    "rate limit", "too many requests", "limit exceeded", "request limit", "quota",
-    "compute units", "throttl",
-)  # fmt: skip
-_PRUNED_WORDS = (
-    "pruned", "missing trie node", "historical state", "state is not available",
-    "state not available", "history is not available", "archive", "ancient",
-    "old data not available",
-)  # fmt: skip
 
 
 def trouble_of(error: Exception) -> Trouble:
-    """Return what kind of trouble an error is.
-
-    Nodes have no common codes for limits and for what they have pruned; their words are looked at, as
-    the widespread ones (Geth, Erigon, Nethermind, Besu, Reth) and providers use them.
-    """
+    """Return what kind of trouble an error is."""
     if isinstance(error, RpcError):
-        said = error.rpc_message.lower()
-        if any(words in said for words in _PRUNED_WORDS):
+        if error.pruned:
             return PRUNED
-        if error.rpc_code in _LIMIT_CODES or any(words in said for words in _LIMIT_WORDS):
+        if error.limits:
             return LIMITS
-        return REFUSES
+        return LAGS if error.unreached else REFUSES
     return _BY_CODE.get(getattr(error, "code", ""), DOWN)
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from indexer.backoff import PRUNED, trouble_of
-from indexer.doubt import Doubt
+from indexer.doubt import Apart, Doubt
 from ledger.chain.contracts.events import CREDIT, ZERO_HASH, DecodedEvent, next_head
 from ledger.chain.contracts.wrappers import encode_call
 from ledger.chain.node.client import ChainClient, RpcError
@@ -78,9 +77,9 @@ class CreditLog:
         try:
             seq, head = _end_on_chain(client, address, block)
         except RpcError as error:
-            if proven or trouble_of(error) is PRUNED:
+            if proven or error.pruned:
                 return error.message
-            raise Doubt(f"the end of the credit log cannot be asked: {error.message}") from error
+            raise Apart(f"the end of the credit log cannot be asked: {error.message}") from error
         if (seq, head) != (self.seq, self.head):
             raise Doubt(
                 f"the credit log ends at entry {seq} on chain, and at entry {self.seq} by its events"

@@ -27,6 +27,17 @@ class Claim:
 
     number: int = 0
     block_hash: str | None = None
+    lacks: str | None = None
+    """Why the node names no final block."""
+
+    def sentences(self) -> list[str]:
+        """Return for people what follows from that, if anything does."""
+        if self.lacks is None:
+            return []
+        return [
+            f"which block is final, as the node names none ({self.lacks}): nothing is confirmed until it does; a young "
+            "chain does after some minutes, and for one that never does set `finality` to a number of blocks"
+        ]
 
 
 def claimed(client: ChainClient, finality: str) -> Claim:
@@ -37,9 +48,14 @@ def claimed(client: ChainClient, finality: str) -> Claim:
     """
     try:
         header = client.block(finality)
-    except RpcError:  # a young chain has finalised nothing, and some nodes call that an error
-        return Claim()
-    return Claim() if header is None else Claim(header.number, header.hash)
+    except RpcError as error:
+        if error.limits:
+            raise
+        # A young chain has finalised nothing, and some nodes call that an error.
+        return Claim(lacks=error.message)
+    if header is None:
+        return Claim(lacks=f"no block is {finality}, by its answer")
+    return Claim(header.number, header.hash)
 
 
 def final_number(session: Session, claim: Claim, tip: int) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from indexer.asking import Block
-from indexer.doubt import Doubt
+from indexer.doubt import Apart
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.wire import TRANSACTIONS, WireReceipt, WireTrace, WireTransaction
 
@@ -76,11 +76,11 @@ def _by_hash(client: ChainClient, lacking: Sequence[Mined]) -> dict[str, WireTra
     for (block, receipt), transaction in zip(lacking, found, strict=True):
         tx_hash = receipt.transaction_hash
         if transaction is None or transaction.hash.lower() != tx_hash:
-            raise Doubt(f"the node has a receipt of {tx_hash}, and not the transaction")
+            raise Apart(f"the node has a receipt of {tx_hash}, and not the transaction")
         if transaction.block_hash is None:  # Anvil says that for a moment of one just mined
-            raise Doubt(f"the node has a receipt of {tx_hash}, which waits, by its own word")
+            raise Apart(f"the node has a receipt of {tx_hash}, which waits, by its own word")
         if transaction.block_hash.lower() != block.hash:
-            raise Doubt(f"transaction {tx_hash} comes from another fork")
+            raise Apart(f"transaction {tx_hash} comes from another fork")
         known[tx_hash] = transaction
     return known
 
@@ -103,7 +103,7 @@ def _by_traces(
         tx_hash = receipt.transaction_hash
         trace = own.get(tx_hash)
         if trace is None:
-            raise Doubt(f"the node has a receipt of {tx_hash}, and no trace")
+            raise Apart(f"the node has a receipt of {tx_hash}, and no trace")
         text = trace.action.input if trace.action.input is not None else trace.action.init
         given[tx_hash] = Given(text or "0x", nonces[tx_hash], trace=trace)
     return given

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Literal, TypeVar
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -48,6 +49,9 @@ from ledger.settings import depth_of
 _T = TypeVar("_T")
 POLL_S = 0.1
 """How often the head is looked at where the node announces none."""
+_LOOKS_MAX = 8
+_LOOK_PAUSE_S = 0.02
+"""Between two looks for our own block; longer each time, half a second in all."""
 
 
 class Indexer:
@@ -190,9 +194,7 @@ class Indexer:
     def _tick(self, up_to: int | None) -> TickReport:
         cursor = self._cursor()
         claim = self._claim()
-        head, tip = self._client.blocks(["latest", cursor.block_number])
-        if head is None:
-            raise DependencyDown(f"the node at {self._client.place} has no latest block")
+        head, tip = self._look(cursor)
         try:
             if tip is None or tip.hash != cursor.block_hash:
                 return self._take_back(cursor, head)
@@ -216,7 +218,8 @@ class Indexer:
                 )
             else:
                 cursor = self._confirm(cursor, claim)
-            unchecked = self._unchecked.sentences() if self._unchecked is not None else ()
+            unchecked = self._unchecked.sentences() if self._unchecked is not None else []
+            unchecked += claim.sentences()
             return replace(report, final=cursor.final_number, not_checked=tuple(unchecked))
         except Overtaken:
             self._know_nothing()
@@ -238,6 +241,28 @@ class Indexer:
             cursor = self._begin()
         check_chain(self._deployment, cursor.chain_id, cursor.genesis_hash)
         return cursor
+
+    def _look(self, cursor: Cursor) -> tuple[BlockHeader, BlockHeader | None]:
+        """Return the latest block and the one at our height.
+
+        Of several nodes behind one address one may lag. So before ours counts as gone, from a chain that is one of ours
+        as far as it goes, it is asked for some times more: else the mirror would take back and read again what no chain
+        took back, as often as that node answers.
+        """
+        looks = 1
+        while True:
+            head, tip = self._client.blocks(["latest", cursor.block_number])
+            if head is None:
+                raise DependencyDown(f"the node at {self._client.place} has no latest block")
+            if tip is not None or looks == _LOOKS_MAX or not self._is_ours(head):
+                return head, tip
+            time.sleep(_LOOK_PAUSE_S * looks)
+            looks += 1
+
+    def _is_ours(self, head: BlockHeader) -> bool:
+        with self._db.read() as session:
+            query = select(ChainBlock.hash).where(ChainBlock.number == head.number)
+            return session.scalar(query) == head.hash
 
     def _begin(self) -> Cursor:
         """Start a mirror at the block before the deployment."""

@@ -76,10 +76,24 @@ def place_of(
 def final_now_of(
     session: Session, client: ChainClient, head: BlockHeader, setting: str | int
 ) -> int:
-    """Return the last block that is final now, by the setting ``finality``."""
+    """Return the last block that is final now, by the setting ``finality``.
+
+    Raises
+    ------
+    DependencyDown
+        If the node names none, though the books have final blocks: these would look as if they were not.
+    """
     if str(setting).isdigit():
         return max(head.number - int(setting), 0)
-    return finality.final_number(session, finality.claimed(client, str(setting)), head.number)
+    claim = finality.claimed(client, str(setting))
+    held = session.scalar(select(func.max(ChainCursor.final_number))) or 0
+    if claim.lacks is not None and held:
+        raise DependencyDown(
+            f"the node at {client.place} names no final block ({claim.lacks}), though block {held} was final already; "
+            "wait, set rpc_url to another, or `finality` to a number of blocks",
+            code="node-behind",
+        )
+    return finality.final_number(session, claim, head.number)
 
 
 def require_no_catching_up(

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from operator import attrgetter
 
 from indexer.asking import Block, RangeAsked
-from indexer.doubt import Doubt
+from indexer.doubt import Apart, Doubt
 from indexer.inputs import Mined
 from indexer.watch import Watch
 from ledger.chain.node.records import LogRecord
@@ -85,8 +85,8 @@ def _by_block(
         yield from _one_by_one(asked, blocks, watch, open_hashes)
         return
     for block, receipts in zip(blocks, by_block, strict=True):
-        if receipts is None:
-            raise Doubt(f"the node has no receipts of block {int(block.number, 16)}")
+        if not receipts and (receipts is None or block.hashes):
+            raise Apart(f"the node has no receipts of block {int(block.number, 16)}")
         yield receipts
 
 
@@ -107,7 +107,7 @@ def _one_by_one(
         found = []
         for tx_hash, receipt in zip(block.hashes, receipts, strict=False):
             if receipt is None:
-                raise Doubt(f"the node has no receipt of {tx_hash}")
+                raise Apart(f"the node has no receipt of {tx_hash}")
             found.append(receipt)
         yield found
 
@@ -115,7 +115,7 @@ def _one_by_one(
 def _check_place(block: Block, receipt: WireReceipt, position: int) -> None:
     """Require that a receipt is of its block and its transaction; make its hash lower-case."""
     if receipt.block_hash.lower() != block.hash:
-        raise Doubt(f"receipt {position} of block {int(block.number, 16)} comes from another fork")
+        raise Apart(f"receipt {position} of block {int(block.number, 16)} comes from another fork")
     tx_hash = receipt.transaction_hash.lower()
     if position >= len(block.hashes) or block.hashes[position] != tx_hash:
         raise Doubt(f"{_receipts_of(block)} are not those of its transactions")
@@ -126,7 +126,7 @@ def _check_place(block: Block, receipt: WireReceipt, position: int) -> None:
 def _check_root(block: Block, receipts: Sequence[WireReceipt]) -> None:
     why = ""
     try:
-        if receipts_root(receipts) == block.header.receipts_root:
+        if receipts_root(receipts) == (block.header.receipts_root or "").lower():
             _check_gas(block, receipts)
             return
     except ValueError as error:

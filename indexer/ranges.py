@@ -17,13 +17,13 @@ from indexer import cursor as cursors
 from indexer import lookups
 from indexer.ahead import Order, ReadingProcess
 from indexer.cursor import Cursor, Overtaken
-from indexer.doubt import Doubt
+from indexer.doubt import Apart, Doubt
 from indexer.memory import give_back, keep_what_is_freed
 from indexer.patience import Patience
 from indexer.reading import Read, Reading
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.node.transports.errors import AnswerTooLarge
+from ledger.chain.node.transports.errors import AnswerTooLarge, NodeSlow
 from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
@@ -37,6 +37,8 @@ _ANSWER_BYTES_WANTED = 4_000_000
 _READS_MAX = 5
 """So often is a range read before a doubt becomes a stop."""
 _DOUBT_PAUSE_S = 0.05
+_NEW_BLOCKS = 128
+"""So far below the head a node may still be putting together what it knows of a block; it is waited for."""
 _START_S = 0.0
 """A process that starts is not waited for: meanwhile short ranges are read in the open."""
 _START_MAX_S = 30.0
@@ -166,6 +168,10 @@ class RangeReader:
                 if first == last:
                     raise
                 self._length.refused(last - first + 1)
+            except NodeSlow:
+                if last > first:
+                    self._length.refused(last - first + 1)
+                raise
             except Doubt as doubt:
                 doubts += 1
                 if doubts >= _READS_MAX:
@@ -197,6 +203,12 @@ class RangeReader:
         if moved or head is None or head.number < last:  # a head may also move back
             raise DependencyDown(
                 "the chain moved while it was read; trying again", code="node-moving"
+            )
+        if isinstance(doubt, Apart) and head.number - last < _NEW_BLOCKS:
+            raise DependencyDown(
+                f"blocks {first} to {last} are new, and the node's answers are not of one moment: {doubt}; it, or "
+                "another behind the same address, lags",
+                code="node-behind",
             )
         raise MirrorStopped(
             f"blocks {first} to {last} were read {_READS_MAX} times and do not fit together: {doubt}"

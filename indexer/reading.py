@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from indexer.asking import Node, RangeAsked
 from indexer.creditlog import CreditLog
+from indexer.doubt import Doubt
 from indexer.events import by_column
 from indexer.watch import Watch
 from indexer.window import Checked, Window, read_window
@@ -66,10 +67,13 @@ class Reading:
         MirrorStopped
             If a log of ours cannot be decoded.
         """
-        checked = self.checked(asked, parent_hash, open_hashes)
-        end = log.check(checked.events)
-        window = Window(checked.headers, checked.transactions, by_column(checked.events))
-        seen = sighted.find(self.client, self.deployment, window.events.singles)
+        try:
+            checked = self.checked(asked, parent_hash, open_hashes)
+            end = log.check(checked.events)
+            window = Window(checked.headers, checked.transactions, by_column(checked.events))
+            seen = sighted.find(self.client, self.deployment, window.events.singles)
+        except ValueError as error:  # most are numbers: the answers are text up to here
+            raise Doubt(f"the node writes what cannot be read: {error}") from error
         return Read(window, end, seen, asked.bytes_max)
 
     def checked(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Checked:

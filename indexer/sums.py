@@ -5,7 +5,6 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from indexer.backoff import PRUNED, trouble_of
 from indexer.compare import Difference
 from indexer.report import Report
 from ledger.chain.addresses.book import Deployment
@@ -28,7 +27,7 @@ def check_log_and_sums(
         try:
             rules = storage_differences(session, client, deployment)
         except RpcError as error:
-            if trouble_of(error) is not PRUNED:
+            if not error.pruned:
                 raise
             names = ", ".join(name for name, _ in STORAGE_RULES)
             report.not_checked.append(

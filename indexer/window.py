@@ -15,7 +15,7 @@ from datetime import datetime
 from operator import attrgetter, lt
 
 from indexer.asking import Block, Node, RangeAsked
-from indexer.doubt import Doubt
+from indexer.doubt import Apart, Doubt
 from indexer.events import Events
 from indexer.inputs import Given, Mined, inputs_of
 from indexer.proven import check_header, proven_receipts
@@ -27,6 +27,9 @@ from ledger.chain.node.records import BlockHeader, LogRecord, transaction_info
 from ledger.chain.node.wire import WireLog, WireReceipt
 from ledger.chain.sending.included import Included
 from ledger.jsontext import json_texts
+
+_LAST_SECOND = 253_402_300_799
+"""The end of the year 9999: neither database has a later date."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def read_window(
     events = tuple(decode(contracts[log.address], log) for log in logs)
     again = node.client.block(asked.last)
     if again is None or again.hash != headers[-1].hash:
-        raise Doubt(f"block {asked.last} changed while it was read")
+        raise Apart(f"block {asked.last} changed while it was read")
     return Checked(tuple(headers), included, events)
 
 
@@ -104,15 +107,17 @@ def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[Bloc
     blocks, headers = [], []
     for number, block in zip(range(asked.first, asked.last + 1), asked.blocks(), strict=True):
         if block is None:
-            raise Doubt(f"the node has no block {number} yet, or no longer")
+            raise Apart(f"the node has no block {number} yet, or no longer")
         if int(block.number, 16) != number or block.parent_hash != parent_hash:
-            raise Doubt(f"block {number} does not follow the one before it")
+            raise Apart(f"block {number} does not follow the one before it")
         parent_hash = block.hash
         blocks.append(block)
-        base_fee = int(block.base_fee or "0x0", 16)
-        headers.append(
-            BlockHeader(number, block.hash, block.parent_hash, int(block.timestamp, 16), base_fee)
-        )
+        base_fee, timestamp = int(block.base_fee or "0x0", 16), int(block.timestamp, 16)
+        if timestamp > _LAST_SECOND:
+            raise Doubt(
+                f"block {number} has the time {timestamp}, which is no number of seconds since 1970: no date is as late"
+            )
+        headers.append(BlockHeader(number, block.hash, block.parent_hash, timestamp, base_fee))
     return blocks, headers
 
 
@@ -123,11 +128,11 @@ def _checked_logs(logs: Sequence[WireLog], blocks: Sequence[Block]) -> list[LogR
     for log in logs:
         number, block = by_number.get(log.block_number, (-1, None))
         if log.removed:
-            raise Doubt(f"{_place(log)} was removed by a reorganisation")
+            raise Apart(f"{_place(log)} was removed by a reorganisation")
         if block is None:
             raise Doubt(f"{_place(log)} lies outside the range that was asked for")
         if not _alike(log.block_hash, block.hash):
-            raise Doubt(f"{_place(log)} comes from another fork")
+            raise Apart(f"{_place(log)} comes from another fork")
         tx_index, hashes = int(log.transaction_index, 16), block.hashes
         if tx_index >= len(hashes) or not _alike(log.transaction_hash, hashes[tx_index]):
             raise Doubt(f"{_place(log)} names a transaction that the block does not hold there")
@@ -192,8 +197,8 @@ def _of_blocks(
 ) -> Iterator[Mined]:
     for block, receipts in zip(blocks, by_block, strict=True):
         place = f"block {int(block.number, 16)}"
-        if receipts is None:
-            raise Doubt(f"the node has no receipts of {place}")
+        if not receipts and (receipts is None or block.hashes):
+            raise Apart(f"the node has no receipts of {place}")
         for position, receipt in enumerate(receipts):
             _check_receipt(block, receipt, f"receipt {position} of {place}")
             yield block, receipt
@@ -214,7 +219,7 @@ def _asked_for(
     found = []
     for (block, tx_hash), receipt in zip(wanted, receipts, strict=True):
         if receipt is None:
-            raise Doubt(f"the node has no receipt of {tx_hash}")
+            raise Apart(f"the node has no receipt of {tx_hash}")
         _check_receipt(block, receipt, f"the receipt of {tx_hash}")
         if receipt.transaction_hash != tx_hash:
             raise Doubt(f"the receipt of {tx_hash} is that of another transaction")
@@ -225,7 +230,7 @@ def _asked_for(
 def _check_receipt(block: Block, receipt: WireReceipt, what: str) -> None:
     """Require that a receipt is of its block; make its hash lower-case."""
     if receipt.block_hash.lower() != block.hash:
-        raise Doubt(f"{what} comes from another fork")
+        raise Apart(f"{what} comes from another fork")
     receipt.transaction_hash = receipt.transaction_hash.lower()
 
 
@@ -241,7 +246,7 @@ def _check_receipts(logs: Sequence[WireLog], wanted: Sequence[Mined], watch: Wat
     for tx_hash in of_receipts | of_index:
         mine, index = of_receipts.get(tx_hash, Counter()), of_index.get(tx_hash, Counter())
         if mine != index:
-            raise Doubt(
+            raise (Apart if index < mine else Doubt)(
                 f"transaction {tx_hash} has {mine.total()} logs of ours by its receipt, "
                 f"and {index.total()} by the node's index"
             )
@@ -275,7 +280,7 @@ def _included(
         number = int(block.number, 16)
         error = None
         if int(receipt.status, 16) != 1:
-            error = _reason(client, call.contract, from_node, receipt)
+            error = _reason(client, call.contract, from_node, number, receipt)
         created = receipt.contract_address
         yield Included(
             tx_hash=receipt.transaction_hash,
@@ -294,7 +299,9 @@ def _included(
         )
 
 
-def _reason(client: ChainClient, contract: str | None, given: Given, receipt: WireReceipt) -> str:
+def _reason(
+    client: ChainClient, contract: str | None, given: Given, number: int, receipt: WireReceipt
+) -> str:
     """Return why a transaction failed."""
     if given.trace is not None:
         return reason_in(contract, given.trace)
@@ -303,6 +310,6 @@ def _reason(client: ChainClient, contract: str | None, given: Given, receipt: Wi
         client,
         contract,
         transaction_info(given.transaction),
-        int(receipt.block_number, 16),
+        number,
         int(receipt.gas_used, 16),
     )

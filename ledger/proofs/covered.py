@@ -144,6 +144,8 @@ def _quantity(text: str) -> str:
 
 def _receipt(receipt: Receipt) -> str:
     kind = _KINDS.get(receipt.kind)
+    if kind is None and receipt.kind is not None:  # the execution API allows two digits as well
+        kind = _KINDS.get(hex(int(receipt.kind, 16)))
     if kind is None:
         raise ValueError(f"a receipt is of type {receipt.kind}, which is none of Ethereum's")
     logs = "".join([_log(log) for log in receipt.logs])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer import Indexer, ranges
+from indexer import Indexer, loop, ranges
+from ledger.chain.node import requests
 from ledger.db import Database
 from tests.support.chain import TestChain
 from tests.support.mariadb import MariaDbServer, empty
@@ -61,6 +62,8 @@ def history_stage(
         stage(sqlite_template, tmp_path_factory.mktemp("stage")) as on,
     ):
         patch.setattr(ranges, "_DOUBT_PAUSE_S", 0.002)  # a lie is told again however long one waits
+        patch.setattr(loop, "_LOOK_PAUSE_S", 0.0)
+        patch.setattr(requests, "RATE_PAUSE_S", 0.002)
         yield on
 
 

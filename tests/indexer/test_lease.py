@@ -486,6 +486,11 @@ def rpc(code: int, message: str) -> RpcError:
         (rpc(-32000, "missing trie node 8f3a (path ) state 0x8f3a is not available"), PRUNED),
         (rpc(-32000, "pruned history unavailable"), PRUNED),
         (rpc(4444, "pruned history unavailable"), PRUNED),
+        (rpc(-32002, "No state available for block 0x8f3a"), PRUNED),
+        (rpc(-32000, "World state unavailable"), PRUNED),
+        (rpc(-32000, "header not found"), LAGS),
+        (rpc(-32000, "Block not found"), LAGS),
+        (rpc(-39001, "Unknown block"), LAGS),
         (rpc(-32601, "the method does not exist"), REFUSES),
     ],
 )

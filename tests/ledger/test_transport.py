@@ -263,7 +263,7 @@ def test_a_node_that_came_back_is_asked_again(kind: str, folder: Path) -> None:
         (500, NodeAnswer, "answers HTTP 500 but not JSON-RPC"),
         (502, NodeDown, "the node behind it is down"),
         (503, NodeDown, "the node behind it is down"),
-        (504, NodeDown, "the node behind it is down"),
+        (504, NodeSlow, "the node behind it did not answer in time"),
     ],
 )
 def test_pages_of_gateways(
@@ -303,7 +303,15 @@ FAR = "1 Jan 99999999999999999999 00:00:00 GMT"
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"), [("3600", 3600.0), ("soon", None), (FAR, None), (None, None)]
+    ("said", "expected"),
+    [
+        ("3600", 3600.0),
+        ("1764352532", 3600.0),  # a moment in place of the seconds
+        ("9" * 400, 3600.0),
+        ("soon", None),
+        (FAR, None),
+        (None, None),
+    ],
 )
 def test_a_long_rest_is_said(said: str | None, expected: float | None, folder: Path) -> None:
     headers = {} if said is None else {"retry-after": said}
@@ -335,7 +343,21 @@ def test_a_rest_until_a_date(folder: Path) -> None:
     ):
         transport.exchange(request(1))
     assert caught.value.retry_after_s is not None
-    assert caught.value.retry_after_s > 10**9
+    assert 3590 < caught.value.retry_after_s <= 3600  # in a hundred years nobody is there
+
+
+@pytest.mark.parametrize("said", ["0", "Thu, 01 Jan 2015 00:00:00 GMT"])
+def test_a_rest_of_nothing_is_no_leave_to_ask_without_end(said: str, folder: Path) -> None:
+    """A gateway may ask for none and refuse again; a date is past where its clock is behind ours."""
+    asked: list[bytes] = []
+
+    def limits(body: bytes) -> Says:
+        asked.append(body)
+        return Says(b"", status=429, headers={"retry-after": said})
+
+    with asking("http", limits, folder) as transport, pytest.raises(NodeLimits):
+        transport.exchange(request(1))
+    assert 2 <= len(asked) <= 30
 
 
 @pytest.mark.parametrize(
@@ -394,7 +416,7 @@ def answered(address: str, answer: bytes) -> tuple[bytes, bytes]:
     def serve() -> None:
         connection, _ = listening.accept()
         said.append(connection.recv(65536))
-        while b"\r\n\r\n{" not in said[0]:
+        while not (b"\r\n\r\n{" in said[0] or b"Upgrade: websocket" in said[0]):
             said[0] += connection.recv(65536)
         connection.sendall(answer)
         connection.close()
@@ -491,6 +513,20 @@ def test_a_server_that_is_none_of_websockets(folder: Path) -> None:
         with pytest.raises(NodeAnswer, match=r"opens no WebSocket|does not speak WebSocket"):
             transport.exchange(request(1))
         transport.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "error"),
+    [
+        (b"502 Bad Gateway", NodeDown),
+        (b"503 Service Unavailable\r\nretry-after: 7", NodeLimits),
+        (b"429 Too Many Requests", NodeLimits),
+        (b"404 Not Found", NodeAnswer),
+    ],
+)
+def test_gateways_before_a_websocket(head: bytes, error: type[DependencyDown]) -> None:
+    with pytest.raises(error):
+        answered("ws://127.0.0.1:{}", b"HTTP/1.1 %s\r\ncontent-length: 0\r\n\r\n" % head)
 
 
 @pytest.mark.parametrize("address", ["ws://", "ws://host:port", "wss://[::1"])

@@ -315,6 +315,6 @@ KINDS: dict[str, Kind] = {
 FORKED = ("some answers of another fork", "another fork")
 HARMLESS = ("slow body", "answers of a batch out of order")
 """Faults under which a mirror must go on as if nothing were the matter."""
-MAY_GO_ON = (*_PAST, "429 with Retry-After", "empty traces")
+MAY_GO_ON = (*_PAST, "429", "429 with Retry-After", "empty traces")
 """Faults under which a mirror may also go on: it is shown a whole chain, though not the right one; it waits
-as long as it was asked to; it asks in another way."""
+as long as it was asked to, or a moment; it asks in another way."""

@@ -112,7 +112,7 @@ class LyingNode:
         """Called when a request has come, before it is passed on."""
 
     def _respond(self, handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
-        _deliver(handler, Delivery(msgspec.json.encode(self._changed(calls, answers))))
+        deliver(handler, Delivery(msgspec.json.encode(self._changed(calls, answers))))
 
     def _changed(self, calls: Any, answers: Any) -> Any:
         if isinstance(calls, list):
@@ -282,7 +282,7 @@ class FaultyNode(LyingNode):
         told, delivery = struck
         body = msgspec.json.encode(told if listed is calls else told[0])
         delivered = delivery(body) if delivery is not None else None
-        _deliver(handler, delivered or Delivery(body))
+        deliver(handler, delivered or Delivery(body))
 
     def _strike(self, calls: list[Any], true: list[Any]) -> tuple[list[Any], Any]:
         fault = self._fault
@@ -333,7 +333,8 @@ class FaultyNode(LyingNode):
                 self.killed.append(pid)
 
 
-def _deliver(handler: BaseHTTPRequestHandler, delivery: Delivery) -> None:
+def deliver(handler: BaseHTTPRequestHandler, delivery: Delivery) -> None:
+    """Send an answer as it is to be sent."""
     handler.close_connection = handler.close_connection or delivery.close
     if delivery.silent:
         time.sleep(delivery.pause_s)

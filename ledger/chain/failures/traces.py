@@ -41,6 +41,8 @@ def failure_of(
     try:
         client.request("eth_call", [message, hex(block_number - 1)])
     except RpcError as error:
+        if error.data is None and (error.limits or error.unreached):
+            raise  # it can say it later: nothing of the moment belongs in a row
         return _reason(contract, error, transaction, gas_used)
     if gas_used >= transaction.gas:
         return "out of gas"

@@ -24,6 +24,13 @@ from ledger.chain.node.records import (
     log_of,
     receipt_of,
 )
+from ledger.chain.node.refusals import (
+    PRUNED_HISTORY,
+    is_limit,
+    is_of_method,
+    is_pruned,
+    is_unreached,
+)
 from ledger.chain.node.requests import BATCH_MAX, Requests, encoded
 from ledger.chain.node.transports.base import Bounds, Transport
 from ledger.chain.node.transports.errors import NodeAnswer
@@ -34,7 +41,6 @@ from ledger.errors import TruetonneError
 T = TypeVar("T")
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
-_NO_SUCH_METHOD = -32601
 _INVALID_PARAMETERS = -32602
 _REVERTED = 3
 """The error code of the execution API for a call that reverted."""
@@ -53,8 +59,14 @@ class RpcError(TruetonneError):
         self.rpc_message = message
         self.reverted = rpc_code == _REVERTED or data is not None or "revert" in message.lower()
         """Whether the call itself failed, and not the node that was asked to make it."""
-        self.no_such_method = rpc_code == _NO_SUCH_METHOD
-        """Whether the node does not have the method at all, by the code that JSON-RPC 2.0 has for that."""
+        self.no_such_method = is_of_method(method, rpc_code, message)
+        """Whether the node does not have the method at all."""
+        self.limits = is_limit(rpc_code, message)
+        """Whether the node was asked too much."""
+        self.pruned = is_pruned(rpc_code, message)
+        """Whether the node has dropped what it was asked for."""
+        self.unreached = is_unreached(message)
+        """Whether the node does not know the block that it was asked about: it may get there."""
         self.data = data
         """Revert data as hexadecimal text, when the node sent any."""
 
@@ -98,7 +110,13 @@ class ChainClient:
     @cached_property
     def keeps_traces(self) -> bool:
         """Whether the node keeps the traces of its transactions, so that they cost it nothing: Anvil does."""
-        return str(self.request("web3_clientVersion")).lower().startswith("anvil/")
+        try:
+            version = self.request("web3_clientVersion")
+        except RpcError as error:
+            if not error.no_such_method:
+                raise
+            return False  # many nodes are started without the name space `web3`; Anvil is not
+        return str(version).lower().startswith("anvil/")
 
     # ------------------------------------------------------------------ calls
 
@@ -156,8 +174,8 @@ class ChainClient:
             method = bodies[number][0]["method"]
             return NodeAnswer(f"{self.place} answers {method} with something else; check rpc_url")
 
-        def again(number: int, content: bytes | None) -> bytes | None:
-            return self._requests.again(batches[number], bodies[number], content)
+        def again(number: int, content: bytes | None, error: Exception) -> bytes | None:
+            return self._requests.again(batches[number], bodies[number], content, error)
 
         return Asked(sent, decoder, Means(explain, again, self._requests.length.taken))
 
@@ -223,8 +241,13 @@ class ChainClient:
 
     def identity(self) -> tuple[int, BlockHeader | None]:
         """Return the chain's id and its first block, in one request; None where the node has dropped it."""
-        calls = [("eth_chainId", []), _block_call(0, False)]
-        chain_id, first = self.request_batch(calls)
+        chain_id, first = self.attempt([("eth_chainId", []), _block_call(0, False)])
+        if isinstance(chain_id, RpcError):
+            raise chain_id
+        if isinstance(first, RpcError):
+            if first.rpc_code != PRUNED_HISTORY:
+                raise first
+            first = None
         header = self._read([first], header_of, "headers")[0]
         return self._number("eth_chainId", chain_id), header
 

@@ -12,12 +12,14 @@ from collections.abc import Callable
 
 import msgspec
 
+from ledger.chain.node.refusals import is_of_method
 from ledger.chain.node.transports.base import Channel, Transport
-from ledger.chain.node.transports.errors import NodeSlow
+from ledger.chain.node.transports.errors import NodeAnswer, NodeSlow
 from ledger.errors import TruetonneError
 
+_METHOD = "eth_subscribe"
 _SUBSCRIBE = msgspec.json.encode(
-    {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]}
+    {"jsonrpc": "2.0", "id": 1, "method": _METHOD, "params": ["newHeads"]}
 )
 _LISTEN_S = 0.5
 _ANSWER_S = 10.0
@@ -98,7 +100,16 @@ class Heads:
     def _subscribe(self, channel: Channel) -> bool:
         channel.send(_SUBSCRIBE)
         answer = _decoded(channel.receive(_ANSWER_S))
-        return isinstance(answer, dict) and isinstance(answer.get("result"), str)
+        said = answer if isinstance(answer, dict) else {}
+        if isinstance(said.get("result"), str):
+            return True
+        error = said.get("error")
+        error = error if isinstance(error, dict) else {}
+        code = error.get("code")
+        if isinstance(code, int) and is_of_method(_METHOD, code, str(error.get("message", ""))):
+            return False
+        # A limit, or a node that starts: it may pass, and until then the head is looked at far more often.
+        raise NodeAnswer(f"{self._transport.place} did not take a subscription")
 
     def _hear(self, channel: Channel) -> None:
         while not self._ended.is_set():

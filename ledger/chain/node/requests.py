@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from ledger.chain.node.batches import BatchLength, is_refusal
+from ledger.chain.node.refusals import is_rate
 from ledger.chain.node.transports.base import Transport
-from ledger.chain.node.transports.errors import NodeAnswer, RequestRefused
+from ledger.chain.node.transports.errors import NodeAnswer, NodeLimits, RequestRefused
 from ledger.chain.node.wire import Call
 
 Exchanged = tuple[dict[str, Any], dict[str, Any]]
@@ -18,6 +20,9 @@ Exchanged = tuple[dict[str, Any], dict[str, Any]]
 
 BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
+_REVERTED = 3
+RATE_PAUSE_S = 0.5
+"""Before what was too much for one moment is asked again: the same once more, then half of it."""
 
 
 class Requests:
@@ -37,23 +42,33 @@ class Requests:
             start += size
 
     def again(
-        self, calls: Sequence[Call], bodies: Sequence[dict[str, Any]], content: bytes | None
+        self,
+        calls: Sequence[Call],
+        bodies: Sequence[dict[str, Any]],
+        content: bytes | None,
+        error: Exception,
     ) -> bytes | None:
-        """Ask in smaller requests what was refused (None) or answered by an error; return the answers.
+        """Ask in smaller requests, or later, what was refused (None) or answered by an error; return the answers.
 
         Returns
         -------
         bytes or None
             As one answer to the first request; None when that was not too long.
         """
-        if len(calls) == 1:
-            return None
+        limited = isinstance(error, NodeLimits) and error.retry_after_s is None
         if content is not None:
             try:
-                if not is_refusal(self.answers(bodies, content)):
-                    return None
+                answers = self.answers(bodies, content)
             except NodeAnswer:
                 return None
+            limited = any(map(_is_rate, answers))
+            if not (limited or is_refusal(answers)):
+                return None
+        if limited:
+            time.sleep(RATE_PAUSE_S)
+            return _numbered(bodies, self.exchanged(calls))
+        if len(calls) == 1 or isinstance(error, NodeLimits):
+            return None
         if self.length.refuses(len(calls)):
             found = [
                 pair for batch in self.batches(calls, BATCH_MAX) for pair in self.exchanged(batch)
@@ -63,10 +78,7 @@ class Requests:
             if halves is None:
                 return None
             found = halves
-        numbered = [
-            {**answer, "id": body["id"]} for body, (_, answer) in zip(bodies, found, strict=True)
-        ]
-        return msgspec.json.encode(numbered)
+        return _numbered(bodies, found)
 
     def bodies(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
         """Return calls as they are sent, each with an id of its own."""
@@ -76,7 +88,49 @@ class Requests:
         ]
 
     def exchanged(self, calls: Sequence[Call]) -> list[Exchanged]:
-        """Make calls in one request, or in several where the node refuses that; return each with its answer."""
+        """Make calls in one request, or in several where the node refuses that; return each with its answer.
+
+        What was too much for a moment is asked again after it, and in halves: a node that takes some calls a second
+        would never take more of them at once, however long one waits.
+        """
+        repeatable = all(_repeatable(method) for method, _ in calls)
+        limits: NodeLimits | None = None
+        found: list[Exchanged] = []
+        for last in (False, True):
+            try:
+                found, limits = self._once(calls), None
+            except NodeLimits as error:
+                if error.retry_after_s is not None or not repeatable:
+                    raise
+                found, limits = [], error
+            left = [place for place, (_, answer) in enumerate(found) if _is_rate(answer)]
+            if found and (len(left) < len(calls) or not repeatable):
+                return self._with_the_rest(calls, found, left) if repeatable else found
+            if not last:
+                time.sleep(RATE_PAUSE_S)
+        if len(calls) > 1:
+            half = len(calls) // 2
+            some = self.exchanged(calls[:half])
+            if not all(_is_rate(answer) for _, answer in some):
+                self.length.refused(len(calls))
+                for batch in self.batches(calls[half:], BATCH_MAX):
+                    some += self.exchanged(batch)
+                return some
+        if limits is not None:
+            raise limits
+        return found
+
+    def _with_the_rest(
+        self, calls: Sequence[Call], found: list[Exchanged], left: Sequence[int]
+    ) -> list[Exchanged]:
+        """Make the calls that were too much after the others were answered."""
+        if left:
+            time.sleep(RATE_PAUSE_S)
+            for place, pair in zip(left, self.exchanged([calls[one] for one in left]), strict=True):
+                found[place] = pair
+        return found
+
+    def _once(self, calls: Sequence[Call]) -> list[Exchanged]:
         bodies = self.bodies(calls)
         again = all(_repeatable(method) for method, _ in calls)
         may_halve = again and len(calls) > 1
@@ -88,7 +142,7 @@ class Requests:
                 raise
             return halves
         answers = self.answers(bodies, content)
-        if not (may_halve and is_refusal(answers)):
+        if not (may_halve and is_refusal(answers)) or any(map(_is_rate, answers)):
             self.length.taken(len(calls))
         elif (halves := self._halved(calls)) is not None:
             return halves
@@ -129,6 +183,22 @@ class Requests:
     def no_rpc(self) -> NodeAnswer:
         """Return the error for an answer that is no JSON-RPC."""
         return NodeAnswer(f"{self._transport.place} answers, but not JSON-RPC; check rpc_url")
+
+
+def _numbered(bodies: Sequence[dict[str, Any]], found: Sequence[Exchanged]) -> bytes:
+    """Return answers as one to the first request."""
+    pairs = zip(bodies, found, strict=True)
+    return msgspec.json.encode([{**answer, "id": body["id"]} for body, (_, answer) in pairs])
+
+
+def _is_rate(answer: dict[str, Any]) -> bool:
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return isinstance(error, str) and is_rate(0, error)
+    code = error.get("code")
+    if error.get("data") is not None or code == _REVERTED:
+        return False  # a contract's own words
+    return is_rate(code if isinstance(code, int) else 0, str(error.get("message", "")))
 
 
 def encoded(bodies: Sequence[dict[str, Any]]) -> bytes:

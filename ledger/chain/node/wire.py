@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from ledger.chain.node.transports.errors import RequestRefused
+from ledger.chain.node.transports.errors import NodeLimits, RequestRefused
 
 T = TypeVar("T")
 Call = tuple[str, Sequence[Any]]
@@ -176,14 +176,15 @@ class Means:
     explain
         Called with the number of the request and its answer; returns what the node meant by it.
     again
-        Called with the number of a request that was refused, and its answer, if it had one; asks in smaller
-        requests and returns what they brought, as one answer. None: it was not too long.
+        Called with the number of a request that was refused, its answer, if it had one, and the error; asks in
+        smaller requests or later, and returns what they brought, as one answer. None: it was neither too long nor
+        too much.
     taken
         Told of how many calls were answered at once.
     """
 
     explain: Callable[[int, bytes], Exception]
-    again: Callable[[int, bytes | None], bytes | None]
+    again: Callable[[int, bytes | None, Exception], bytes | None]
     taken: Callable[[int], None]
 
 
@@ -226,7 +227,7 @@ class Asked(Generic[T]):
                 content = future.result()
                 found += self._read(ids, content)
                 self._means.taken(len(ids))
-            except (RequestRefused, _NotAsAsked) as error:
+            except (RequestRefused, NodeLimits, _NotAsAsked) as error:
                 content = self._again(number, content, error)
                 found += self._read_again(number, ids, content)
             self._sent.popleft()
@@ -234,7 +235,7 @@ class Asked(Generic[T]):
         return found
 
     def _again(self, number: int, content: bytes | None, error: Exception) -> bytes:
-        again = self._means.again(number, content)
+        again = self._means.again(number, content, error)
         if again is not None:
             return again
         raise error if content is None else self._means.explain(number, content) from error

@@ -26,6 +26,8 @@ ANSWER_BYTES_MAX = 128 * 1024 * 1024
 """A longer answer is not taken: it would fill the memory. The mirror asks for a shorter range."""
 _REST_S_MAX = 5.0
 """A call sits out a rest that the node asks for up to here; a longer one is for the caller to plan."""
+_REST_S_MIN = 0.25
+"""The least that is rested: a date may be past by our clock, and a gateway may ask for no rest and refuse again."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Transport(ABC):
                 except NodeLimits as limits:
                     if limits.retry_after_s is None:
                         raise
-                    self._rest_until = time.monotonic() + limits.retry_after_s
+                    rest_s = max(limits.retry_after_s, _REST_S_MIN)
+                    self._rest_until = time.monotonic() + rest_s
                 except NodeClosed:
                     if not again:
                         raise

@@ -40,6 +40,7 @@ from ledger.resting import asked_rest_s
 
 _TOO_MANY_REQUESTS = 429
 _GATEWAY_ALONE = frozenset({502, 503, 504})
+_GATEWAY_SLOW = 504
 _TOO_LARGE = 413
 _REFUSES_US = frozenset({401, 403})
 _MOVED = 300
@@ -158,6 +159,10 @@ class HttpTransport(Transport):
 
     def _page(self, status: int) -> NodeTrouble:
         """Return the error for an answer that some gateway wrote."""
+        if status == _GATEWAY_SLOW:
+            return NodeSlow(
+                f"{self.place} answers HTTP {status}: the node behind it did not answer in time"
+            )
         if status in _GATEWAY_ALONE:
             return NodeDown(f"{self.place} answers HTTP {status}: the node behind it is down")
         if status in _REFUSES_US:

@@ -28,6 +28,7 @@ from ledger.errors import BadInput
 from ledger.resting import asked_rest_s
 
 _TOO_MANY_REQUESTS = 429
+_GATEWAY_ALONE = frozenset({502, 503, 504})
 _CLOSE_S_MAX = 1.0
 
 
@@ -51,9 +52,14 @@ class WebSocketTransport(ChannelTransport):
             raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
         except InvalidStatus as error:
             status = error.response.status_code
-            if status == _TOO_MANY_REQUESTS:
-                rest_s = asked_rest_s(error.response.headers.get("retry-after"), datetime.now(UTC))
+            rest_s = asked_rest_s(error.response.headers.get("retry-after"), datetime.now(UTC))
+            down = status in _GATEWAY_ALONE
+            if status == _TOO_MANY_REQUESTS or (down and rest_s is not None):
                 raise NodeLimits(self.place, rest_s) from error
+            if down:
+                raise NodeDown(
+                    f"{self.place} answers HTTP {status}: the node behind it is down"
+                ) from error
             raise NodeAnswer(
                 f"{self.place} answers HTTP {status} but opens no WebSocket; check rpc_url"
             ) from error

@@ -1,0 +1,67 @@
+"""What a node means when it refuses a call.
+
+Nodes have no common codes for limits, for what they have pruned, for what they have not reached and for methods that
+they do not have; their words are looked at, as the widespread ones (Geth, Erigon, Nethermind, Besu, Reth) and providers
+use them.
+"""
+
+from __future__ import annotations
+
+_RATE_CODE = 429
+_RATE_WORDS = ("rate limit", "too many requests", "compute units", "throttl", "per second")
+_LIMIT_CODES = frozenset({_RATE_CODE, -32005, -32029, -32097})
+_LIMIT_WORDS = (*_RATE_WORDS, "limit exceeded", "request limit", "quota")
+PRUNED_HISTORY = 4444
+"""The execution API's code for blocks that a node keeps no more (EIP-4444)."""
+_PRUNED_WORDS = (
+    "pruned", "missing trie node", "historical state", "state is not available",
+    "state not available", "history is not available", "archive", "ancient",
+    "old data not available", "no state available", "state unavailable",
+)  # fmt: skip
+_UNREACHED_WORDS = (
+    "header not found", "block not found", "unknown block", "header for hash not found",
+    "could not find block", "header does not exist", "block does not exist",
+)  # fmt: skip
+_NO_SUCH_METHOD = -32601
+_NOT_ENABLED = -32604
+"""Besu's code for a method whose name space is not served."""
+_METHOD_WORDS = (
+    "not found", "not supported", "unsupported", "does not exist", "not available", "not enabled",
+    "disabled", "not allowed", "not whitelisted",
+)  # fmt: skip
+
+
+def is_limit(code: int, message: str) -> bool:
+    """Return whether a node was asked too much."""
+    said = message.lower()
+    return code in _LIMIT_CODES or any(words in said for words in _LIMIT_WORDS)
+
+
+def is_rate(code: int, message: str) -> bool:
+    """Return whether a node was asked too much within a moment: soon it answers the same."""
+    said = message.lower()
+    return code == _RATE_CODE or any(words in said for words in _RATE_WORDS)
+
+
+def is_pruned(code: int, message: str) -> bool:
+    """Return whether a node had what it was asked for, and has dropped it."""
+    said = message.lower()
+    return code == PRUNED_HISTORY or any(words in said for words in _PRUNED_WORDS)
+
+
+def is_unreached(message: str) -> bool:
+    """Return whether a node does not know the block that it was asked about: it may get there."""
+    said = message.lower()
+    return any(words in said for words in _UNREACHED_WORDS)
+
+
+def is_of_method(method: str, code: int, message: str) -> bool:
+    """Return whether a node does not have, or serve, a method at all.
+
+    The words must be about the method: a block that is "not found" is another thing.
+    """
+    if code in (_NO_SUCH_METHOD, _NOT_ENABLED):
+        return True
+    said = message.lower()
+    named = "method" in said or method.lower() in said
+    return named and any(words in said for words in _METHOD_WORDS)

@@ -1,0 +1,44 @@
+"""Announcements of blocks: a subscription that is refused for a moment, one that no node of the kind takes."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ledger.chain.node.heads import Heads
+from ledger.chain.node.transports.opening import open_transport
+from tests.support.endpoints import Says, endpoint
+
+LIMIT = {"error": {"code": -32005, "message": "rate limit exceeded"}}
+NONE = {"error": {"code": -32601, "message": "notifications not supported"}}
+TAKEN = {"result": "0x1"}
+
+
+@pytest.mark.parametrize("kind", ["ws", "ipc"])
+@pytest.mark.parametrize(
+    ("first", "subscribed"), [(LIMIT, True), ({"result": None}, True), (NONE, False)]
+)
+def test_a_subscription_that_is_refused_for_a_moment_is_asked_for_again(
+    kind: str, first: dict[str, Any], subscribed: bool, tmp_path: Path
+) -> None:
+    """Without one the head is looked at ten times a second, which a paid node counts."""
+    asked: list[bytes] = []
+
+    def behave(body: bytes) -> Says:
+        asked.append(body)
+        answer = first if len(asked) == 1 else TAKEN
+        return Says(msgspec.json.encode({"jsonrpc": "2.0", "id": 1, **answer}))
+
+    with endpoint(kind, behave, tmp_path) as address:
+        transport = open_transport(address)
+        heads = Heads(transport, 0.1)
+        heads.start()
+        until = time.monotonic() + (10 if subscribed else 2)
+        while not heads.subscribed and time.monotonic() < until:
+            time.sleep(0.02)
+        found = heads.subscribed
+        heads.close()
+        transport.close()
+    assert found == subscribed and len(asked) == 1 + subscribed
