@@ -1,6 +1,7 @@
 """The settings of the ledger: the only room that reads the environment.
 
 ``table`` has them all, ``values`` reads the text of each, and ``loading`` makes one frozen value of them.
+``deployment`` has the variables that only a deployment is told.
 """
 
 from ledger.settings.loading import (

@@ -16,13 +16,13 @@ from typing import Any
 from ledger.errors import BadInput
 from ledger.serving import Serving, read_networks, read_origins
 from ledger.settings import values
+from ledger.settings.deployment import DEPLOY_VARIABLES
 from ledger.settings.table import ENV_PREFIX, SETTINGS
 from ledger.settings.values import redacted
 from ledger.settling import SettlementPolicy, Way
 
 LOCAL_CHAIN_ID = 31337
 _OF_THE_TOOLS = ("TRUETONNE_PYTHON", "TRUETONNE_VERIFY_RESULT", "TRUETONNE_BROWNIE_TEST")
-_OF_THE_DEPLOYMENT = "TRUETONNE_DEPLOY_"
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,11 @@ def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
     """Return the variables that look like settings of ours and are none, each with the setting that may be meant."""
     from difflib import get_close_matches  # the doctor alone asks
 
-    known = [setting.variable for setting in SETTINGS]
+    known = [*(setting.variable for setting in SETTINGS), *DEPLOY_VARIABLES]
     return {
         name: next(iter(get_close_matches(name, known, 1, 0.8)), None)
         for name in sorted(environ)
-        if name.startswith(ENV_PREFIX)
-        and name not in known
-        and name not in _OF_THE_TOOLS
-        and not name.startswith(_OF_THE_DEPLOYMENT)
+        if name.startswith(ENV_PREFIX) and name not in known and name not in _OF_THE_TOOLS
     }
 
 
