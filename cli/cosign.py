@@ -113,7 +113,8 @@ def _written(flow: Flow, folder: Path, symbol: str) -> list[dict[str, Any]]:
             continue  # the next run sends it
         with flow.db.read() as session:
             order = cosign.order_of(session, flow.chain, key, symbol)
-        path = folder / f"{order.market}-{key[2:12]}.json"
+        name = order.market.replace("/", "_")  # of a market, and no path
+        path = folder / f"{name}-{key[2:12]}.json"
         write_whole(path, cosign_files.text(order, {}).encode())
         names = dict(order.participants)
         rows.append(

@@ -496,6 +496,14 @@ def test_a_port_in_use(truetonne: Program, taken: str, word: str) -> None:
     assert not [name for name in truetonne.files() if name.endswith((".db", ".log"))]
 
 
+def test_where_nothing_is_deployed_nothing_is_made(truetonne: Program) -> None:
+    """A misspelt home got an empty database, which looked like one."""
+    for words in (("settle", "run"), ("index", "run", "--until", "head")):
+        ended = truetonne(*words, "--json")
+        assert (ended.code, ended.json()["error"]["code"]) == (2, "not-deployed"), words
+    assert truetonne.files() == set() and not (truetonne.folder / ".truetonne").exists()
+
+
 # ------------------------------------------------------------------------------------ doctor
 
 

@@ -174,6 +174,8 @@ def check_chain_is_here(settings: Settings, db: Database) -> None:
         return
     if (folder / "state.json").exists():
         return  # the chain is here, and its deployment file is not: to deploy again writes that
+    if not db.is_there():  # reading would make it
+        return
     try:
         with db.read() as session:
             known = session.get(ChainCursor, settings.network) is not None
