@@ -185,7 +185,9 @@ def test_the_only_holder_is_meant_and_two_are_asked_for(held: Park) -> None:
     assert holding(held, 1000) == Holding(BATCH, OWNER, 1000)
     transfer(held, 300, BUYER)
     assert holding(held, 301) == Holding(BATCH, OWNER, 301)  # only one has so much
-    with pytest.raises(BadInput, match="2 of our accounts hold 300 kg .* with --holder: ") as asked:
+    with pytest.raises(
+        BadInput, match=r"2 of our accounts hold 300 kg .* with --holder: "
+    ) as asked:
         holding(held, 300)
     assert OWNER in asked.value.message and BUYER in asked.value.message
     assert holding(held, 300, BUYER) == Holding(BATCH, BUYER, 300)
