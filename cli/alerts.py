@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group, utc_now
+from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group, utc_now
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 HERE = "command line"
 """Who acts, as the alert has it."""
-Number = Annotated[int, typer.Argument(metavar="ID", help="Row number of the alert.", min=1)]
+Number = Annotated[
+    int, typer.Argument(metavar="ID", help="Row number of the alert.", min=1, max=NUMBER_MAX)
+]
 OfDevice = Annotated[
     str | None, typer.Option("--device", metavar="CODE", help="Only those of this device.")
 ]

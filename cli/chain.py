@@ -12,6 +12,7 @@ from cli import intents
 from cli.command import DryRun, Invocation, command, command_group
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
+from ledger.settings.deployment import deployment_variables
 
 if TYPE_CHECKING:
     from cli.flow import Flow
@@ -46,6 +47,7 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     from ledger.db import Database
 
     settings = _settings(run, network)
+    deployment_variables(run.environ)  # where the contracts stand, no script looks at them
     if dry_run:
         _try_deploy(run, settings)
         return

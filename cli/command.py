@@ -41,6 +41,9 @@ Config = Annotated[
 Traceback = Annotated[
     bool, typer.Option("--traceback", help="Print the traceback of an internal error on stderr.")
 ]
+NUMBER_MAX = 2**63 - 1
+"""What a database holds at most: a greater number is that of no row and no block."""
+
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Check everything and say what would happen; write nothing."),

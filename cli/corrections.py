@@ -104,6 +104,8 @@ def correct(
             outcome = books.correct(db, project, period=period, factor=revised, dry_run=dry_run)
             with db.read() as session:
                 debts = books.debts_of(session, project)
+    if dry_run:  # the books know nothing of them
+        debts = {item.key: item.carried_kg for item in outcome.found}
     rows = [_correction(item, debts) for item in outcome.found]
     document: dict[str, Any] = {
         "project": project,

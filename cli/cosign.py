@@ -12,6 +12,7 @@ from cli.command import DryRun, Invocation, command, command_group
 from cli.files import write_whole
 from cli.output import Table, counted
 from ledger.errors import BadInput, Refused, TruetonneError
+from ledger.settings import SPAN_MAX
 
 if TYPE_CHECKING:
     from cli.flow import Flow
@@ -39,7 +40,9 @@ def write_files(
     market: Market = None,
     hours: Annotated[
         int | None,
-        typer.Option(min=1, help="Hours for which signatures hold; default: signing_hours."),
+        typer.Option(
+            min=1, max=SPAN_MAX, help="Hours for which signatures hold; default: signing_hours."
+        ),
     ] = None,
     dry_run: DryRun = False,
 ) -> int:
@@ -54,9 +57,9 @@ def write_files(
     from ledger.settlement.planning import Scope
     from ledger.settling import Way
 
-    if not dry_run:
-        _make(folder)
     with open_flow(run.settings) as flow:
+        if not dry_run:
+            _make(folder)  # before anything is planned
         flow.mirror()
         symbol = currency_symbol(flow.chain)
         until = datetime.fromtimestamp(_now_s(flow), UTC) + timedelta(
@@ -113,7 +116,8 @@ def _written(flow: Flow, folder: Path, symbol: str) -> list[dict[str, Any]]:
             continue  # the next run sends it
         with flow.db.read() as session:
             order = cosign.order_of(session, flow.chain, key, symbol)
-        path = folder / f"{order.market}-{key[2:12]}.json"
+        name = order.market.replace("/", "_")  # of a market, and no path
+        path = folder / f"{name}-{key[2:12]}.json"
         write_whole(path, cosign_files.text(order, {}).encode())
         names = dict(order.participants)
         rows.append(

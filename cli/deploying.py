@@ -17,6 +17,7 @@ from sqlalchemy import select
 from cli.alone import alone_in
 from ledger.chain.addresses.book import DeployedContract, Deployment
 from ledger.chain.addresses.deployment import deployed_from, of_this_version
+from ledger.chain.addresses.kept import require_same_books
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
@@ -41,8 +42,8 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
     BadInput
         If this is no checkout.
     WrongChain
-        If the contracts were deployed to another chain than the node serves, or are of another
-        version.
+        If the contracts were deployed to another chain than the node serves, do not stand there, are of
+        another version, or are not those that the books are kept of.
     """
     if not settings.deployment.exists():
         with alone_in(settings.deployment.parent):  # of two at once the second failed
@@ -53,7 +54,9 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
     try:
         deployment = Deployment.load(settings.deployment)
         deployment.check(client)
+        deployment.check_code(client)
         _check_version(settings, deployment)
+        _check_books(settings, deployment)
     finally:
         client.close()
     return False
@@ -90,6 +93,15 @@ def _speaks_alike(settings: Settings, network: str, item: DeployedContract) -> b
     if row is None or not deployed_from(item, row.abi, row.bytecode):
         return False
     return _entries(json.loads(row.abi)) == _entries(artifact(item.name).abi)
+
+
+def _check_books(settings: Settings, deployment: Deployment) -> None:
+    """Refuse contracts beside those of the books, as of a chain folder that was another park's: all else would."""
+    with closing(Database(settings.database_url)) as db:
+        if db.current() is None:
+            return
+        with db.read() as session:
+            require_same_books(session, deployment)
 
 
 def _entries(abi: list[dict[str, Any]]) -> set[str]:

@@ -32,6 +32,10 @@ Credits = Annotated[
     typer.Option("--credits", metavar="CREDIT", help="Credits of this batch instead of money."),
 ]
 
+CENTS_MAX = 10**17
+"""The most that one payment may be. Test money is made without end, and the mirror of an amount that the books cannot
+hold stands still for good."""
+
 
 def register(group: typer.Typer) -> None:
     """Add the commands to the group ``settle``."""
@@ -146,7 +150,8 @@ def _say(
 
 def _amount(text: str, credits: str | None) -> int:
     """Return an amount in cents, or in kilograms of credits."""
-    from ledger.units import decimal_of, kg_of_tonnes
+    from ledger.serials import BATCH_KG_MAX
+    from ledger.units import decimal_of, kg_of_tonnes, tonnes_of_kg
 
     if credits is None:
         return _cents(text)
@@ -158,6 +163,8 @@ def _amount(text: str, credits: str | None) -> int:
         ) from None
     if kg <= 0:
         raise BadInput(f"the amount must be above zero, found {text}")
+    if kg > BATCH_KG_MAX:
+        raise BadInput(f"no batch has more than {tonnes_of_kg(BATCH_KG_MAX)} t, found {text}")
     return kg
 
 
@@ -173,7 +180,7 @@ def _asset(flow: Flow, credits: str | None) -> int | None:
 
 
 def _cents(text: str) -> int:
-    from ledger.units import CENTS_PER_CURRENCY, decimal_of, scaled_exact
+    from ledger.units import CENTS_PER_CURRENCY, currency_of_cents, decimal_of, scaled_exact
 
     try:
         cents = scaled_exact(decimal_of(text), CENTS_PER_CURRENCY)
@@ -181,6 +188,9 @@ def _cents(text: str) -> int:
         raise BadInput(f"{text!r} is no amount of money; write for example 1000.00") from None
     if cents <= 0:
         raise BadInput(f"the amount must be above zero, found {text}")
+    if cents > CENTS_MAX:
+        most = currency_of_cents(CENTS_MAX)
+        raise BadInput(f"the amount must be {most} at most, found {text}")
     return cents
 
 

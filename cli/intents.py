@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import Invocation, command
+from cli.command import NUMBER_MAX, Invocation, command
 from cli.output import Table, counted
 from ledger.errors import ProblemFound
 
@@ -18,7 +18,10 @@ Key = Annotated[
 ]
 All = Annotated[bool, typer.Option("--all", help="Also those that are confirmed or failed.")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="At most so many, the latest; all without it.")
+    int | None,
+    typer.Option(
+        "--limit", min=1, max=NUMBER_MAX, help="At most so many, the latest; all without it."
+    ),
 ]
 
 

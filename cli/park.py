@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group
+from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.files import Writable, written_aside
 from cli.output import Table, counted, printable
 from cli.readings import rejected
@@ -159,7 +159,10 @@ def list_records(
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", min=1, help="At most so many; all without it. The oldest come first."
+            "--limit",
+            min=1,
+            max=NUMBER_MAX,
+            help="At most so many; all without it. The oldest come first.",
         ),
     ] = None,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group
+from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.lists import Cursor, Limit, walk
 from cli.output import Table, counted
 from cli.readings import ERRORS_SHOWN, rejected
@@ -27,7 +27,9 @@ Status = Annotated[
     Literal["pending", "executed", "cancelled", "failed"] | None,
     typer.Option("--status", help="Only those with this status."),
 ]
-Number = Annotated[int, typer.Argument(metavar="ID", help="Number of the trade.", min=1)]
+Number = Annotated[
+    int, typer.Argument(metavar="ID", help="Number of the trade.", min=1, max=NUMBER_MAX)
+]
 
 
 def register(root: typer.Typer) -> None:

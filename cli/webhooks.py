@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group, utc_now
+from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group, utc_now
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 
 SHOWN = 50
-Number = Annotated[int, typer.Argument(metavar="ID", help="Row number of the endpoint.")]
+Number = Annotated[
+    int, typer.Argument(metavar="ID", help="Row number of the endpoint.", min=1, max=NUMBER_MAX)
+]
 Events = Annotated[
     list[str],
     typer.Option("--event", help="A type that it wants; `credit.*` and `*` too; repeatable."),
@@ -48,7 +50,12 @@ def add(
     description: Annotated[str | None, typer.Option("--description", help="Whose it is.")] = None,
     from_block: Annotated[
         int | None,
-        typer.Option("--from-block", min=0, help="Tell it what happened from this block on, too."),
+        typer.Option(
+            "--from-block",
+            min=0,
+            max=NUMBER_MAX,
+            help="Tell it what happened from this block on, too.",
+        ),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -239,7 +246,10 @@ def replay(
     from_block: Annotated[
         int | None,
         typer.Option(
-            "--from-block", min=0, help="Everything from this block on, also what it took."
+            "--from-block",
+            min=0,
+            max=NUMBER_MAX,
+            help="Everything from this block on, also what it took.",
         ),
     ] = None,
     dry_run: DryRun = False,

@@ -97,8 +97,9 @@ def holding_of(
             if amount >= amount_kg and address in chain.keyring.addresses
         ]
         if len(ours) > 1:
+            some = ", ".join(sorted(ours)[:3]) + ", ..." * (len(ours) > 3)
             raise BadInput(
-                f"{len(ours)} of our accounts hold {amount_kg} kg of {text}; name one with --holder"
+                f"{len(ours)} of our accounts hold {amount_kg} kg of {text}; name one with --holder: {some}"
             )
         if not ours:
             raise _nobody_holds(text, amount_kg, holdings)

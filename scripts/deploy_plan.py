@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from eth_utils.address import is_address, is_checksum_address, to_checksum_address
@@ -13,29 +12,10 @@ from eth_utils.address import is_address, is_checksum_address, to_checksum_addre
 from ledger.errors import BadInput, WrongChain
 from ledger.serials import BATCH_KG_MAX
 from ledger.settings import LOCAL_CHAIN_ID
-
-ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
-OTHERS = ("reverser", "arbiter", "member", "collector")
-"""Accounts that need not be given."""
+from ledger.settings.deployment import LIMITS, OTHERS, ROLES, deployment_variables
 
 BUFFER_BPS_MAX = 5000  # what the contract takes
 CODE_BYTES_MAX = 50  # the same, of a class's code
-_U32, _U48, _U64 = 2**32 - 1, 2**48 - 1, 2**64 - 1
-
-LIMITS = {
-    "window": (1, _U32),
-    "dispute_timeout": (1, _U32),
-    "dispute_bond": (0, _U64),
-    "notional_cap": (0, _U64),
-    "credit_cap": (0, _U64),
-    "admin_delay": (0, _U48),
-}
-"""The least and the greatest value that a constructor takes."""
-
-NAMES = frozenset(
-    {*ROLES, *OTHERS, *LIMITS, "currency", "class", "methodology", "class_cap_kg", "buffer_bps"}
-)
-"""All that may be given."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +63,7 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         If a role, a number or the currency is missing or wrong, or a variable is none of ours.
     """
     local = chain_id == LOCAL_CHAIN_ID
-    given = _given(environ)
+    given = deployment_variables(environ)
     if _number(given, "buffer_bps", 0) > BUFFER_BPS_MAX:
         raise BadInput(f"TRUETONNE_DEPLOY_BUFFER_BPS must be at most {BUFFER_BPS_MAX}: half")
     if _number(given, "class_cap_kg", BATCH_KG_MAX) > BATCH_KG_MAX:
@@ -143,28 +123,6 @@ def _holders(given: Mapping[str, str], local: bool, keys: list[str]) -> dict[str
     return {role: to_checksum_address(holder) for role, holder in holders.items()}
 
 
-def _given(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what is given, by its name without the prefix.
-
-    A name that is none of ours is refused: the role that a mistyped one was meant for would stay with the admin.
-    """
-    prefix = "TRUETONNE_DEPLOY_"
-    given = {
-        name.removeprefix(prefix).lower(): text
-        for name, text in environ.items()
-        if name.startswith(prefix) and text
-    }
-    for name in sorted(set(given) - NAMES):
-        near = get_close_matches(name, sorted(NAMES), n=1)
-        hint = (
-            f": did you mean {prefix}{near[0].upper()}?"
-            if near
-            else "; scripts/deploy.py says which are"
-        )
-        raise BadInput(f"{prefix}{name.upper()} is no variable of a deployment{hint}")
-    return given
-
-
 def check_address(what: str, text: str) -> None:
     """Refuse what is no address, one that is mistyped, and nobody's.
 
@@ -194,7 +152,7 @@ def _number(given: Mapping[str, str], name: str, default: int) -> int:
     variable = f"TRUETONNE_DEPLOY_{name.upper()}"
     if not text.isascii() or not text.isdigit():
         raise BadInput(f"{variable} must be a whole number, found {text!r}")
-    least, most = LIMITS.get(name, (0, _U64))
+    least, most = LIMITS.get(name, (0, 2**64 - 1))
     if not least <= int(text) <= most:
         raise BadInput(f"{variable} must be {least} to {most}, found {text}")
     return int(text)

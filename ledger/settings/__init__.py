@@ -1,6 +1,7 @@
 """The settings of the ledger: the only room that reads the environment.
 
 ``table`` has them all, ``values`` reads the text of each, and ``loading`` makes one frozen value of them.
+``deployment`` has the variables that only a deployment is told.
 """
 
 from ledger.settings.loading import (
@@ -11,13 +12,14 @@ from ledger.settings.loading import (
     unknown_variables,
 )
 from ledger.settings.table import ENV_PREFIX, SETTINGS, Setting
-from ledger.settings.values import LIVE_MONTHS_MAX, depth_of, redacted, socket_path
+from ledger.settings.values import LIVE_MONTHS_MAX, SPAN_MAX, depth_of, redacted, socket_path
 
 __all__ = [
     "ENV_PREFIX",
     "LIVE_MONTHS_MAX",
     "LOCAL_CHAIN_ID",
     "SETTINGS",
+    "SPAN_MAX",
     "Setting",
     "Settings",
     "depth_of",

@@ -16,13 +16,13 @@ from typing import Any
 from ledger.errors import BadInput
 from ledger.serving import Serving, read_networks, read_origins
 from ledger.settings import values
+from ledger.settings.deployment import DEPLOY_VARIABLES
 from ledger.settings.table import ENV_PREFIX, SETTINGS
 from ledger.settings.values import redacted
 from ledger.settling import SettlementPolicy, Way
 
 LOCAL_CHAIN_ID = 31337
 _OF_THE_TOOLS = ("TRUETONNE_PYTHON", "TRUETONNE_VERIFY_RESULT", "TRUETONNE_BROWNIE_TEST")
-_OF_THE_DEPLOYMENT = "TRUETONNE_DEPLOY_"
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,11 @@ def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
     """Return the variables that look like settings of ours and are none, each with the setting that may be meant."""
     from difflib import get_close_matches  # the doctor alone asks
 
-    known = [setting.variable for setting in SETTINGS]
+    known = [*(setting.variable for setting in SETTINGS), *DEPLOY_VARIABLES]
     return {
         name: next(iter(get_close_matches(name, known, 1, 0.8)), None)
         for name in sorted(environ)
-        if name.startswith(ENV_PREFIX)
-        and name not in known
-        and name not in _OF_THE_TOOLS
-        and not name.startswith(_OF_THE_DEPLOYMENT)
+        if name.startswith(ENV_PREFIX) and name not in known and name not in _OF_THE_TOOLS
     }
 
 
@@ -182,8 +179,8 @@ def _checked(value: Mapping[str, str]) -> Settings:
         signer_daily_wei=values.positive("signer_daily_wei", value["signer_daily_wei"]),
         api_host=value["api_host"],
         api_port=values.port("api_port", value["api_port"]),
-        session_hours=values.positive("session_hours", value["session_hours"]),
-        session_idle_minutes=values.positive("session_idle_minutes", value["session_idle_minutes"]),
+        session_hours=values.span("session_hours", value["session_hours"]),
+        session_idle_minutes=values.span("session_idle_minutes", value["session_idle_minutes"]),
         rate_limit=values.natural("rate_limit", value["rate_limit"]),
         cache_mib=values.natural("cache_mib", value["cache_mib"]),
         cache_url=values.cache_url(value["cache_url"]),
@@ -197,18 +194,18 @@ def _checked(value: Mapping[str, str]) -> Settings:
         backup_folder=values.path_of(value["backup_folder"]),
         backup_url=values.backup_url(value["backup_url"], database_url),
         backup_key_file=Path(value["backup_key_file"] or home / "backup.key"),
-        backup_keep_days=values.positive("backup_keep_days", value["backup_keep_days"]),
+        backup_keep_days=values.span("backup_keep_days", value["backup_keep_days"]),
         backup_hook=value["backup_hook"],
-        backup_hook_seconds=values.positive("backup_hook_seconds", value["backup_hook_seconds"]),
+        backup_hook_seconds=values.span("backup_hook_seconds", value["backup_hook_seconds"]),
         public_url=values.public_url(value["public_url"], value["api_host"], value["api_port"]),
         max_fee_gwei=values.positive("max_fee_gwei", value["max_fee_gwei"]),
-        replace_seconds=values.positive("replace_seconds", value["replace_seconds"]),
+        replace_seconds=values.span("replace_seconds", value["replace_seconds"]),
         job_schedules=value["job_schedules"],
         live_months=values.live_months(value["live_months"]),
         settlement_way=values.way(value["settlement_way"]),
-        netting_hours=values.positive("netting_hours", value["netting_hours"]),
-        debtor_hours=values.positive("debtor_hours", value["debtor_hours"]),
-        signing_hours=values.positive("signing_hours", value["signing_hours"]),
+        netting_hours=values.span("netting_hours", value["netting_hours"]),
+        debtor_hours=values.span("debtor_hours", value["debtor_hours"]),
+        signing_hours=values.span("signing_hours", value["signing_hours"]),
         anvil=values.path_of(value["anvil"]),
         local_chain=local_chain,
         chain_folder=chain_folder,

@@ -11,6 +11,8 @@ from ledger.errors import BadInput
 from ledger.settling import Way
 
 LIVE_MONTHS_MAX = 1200
+SPAN_MAX = 100_000
+"""The most hours, days, minutes or seconds of a setting: a time so far from now is still one."""
 _NODE_SCHEMES = ("http", "https", "ws", "wss")
 _NO_KEY = re.compile(r"[A-Za-z]{0,10}|v?\d{1,6}")
 """A part of a path that may be shown: a short word, a version, the number of a chain."""
@@ -185,6 +187,20 @@ def live_months(text: str) -> int:
     if months > LIVE_MONTHS_MAX:
         raise BadInput(f"live_months must be from 1 to {LIVE_MONTHS_MAX}, found {text!r}")
     return months
+
+
+def span(name: str, value: str) -> int:
+    """Return a number of hours, days, minutes or seconds.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    number = positive(name, value)
+    if number > SPAN_MAX:
+        raise BadInput(f"{name} must be from 1 to {SPAN_MAX}, found {value!r}")
+    return number
 
 
 def way(value: str) -> Way:

@@ -52,7 +52,7 @@ def add(
     Raises
     ------
     BadInput
-        If address, events or description cannot be used.
+        If address, events or description cannot be used, or the block is beyond those that the books have.
     Refused
         If there are too many endpoints.
     """
@@ -66,7 +66,14 @@ def add(
     )
     if (count or 0) >= ENDPOINTS_MAX:
         raise Refused(f"there are {count} endpoints; remove one first", code="too-many-endpoints")
-    final = session.scalar(select(func.max(ChainCursor.final_number))) or 0
+    cursor = select(func.max(ChainCursor.block_number), func.max(ChainCursor.final_number))
+    mirrored, final = session.execute(cursor).one()
+    if from_block is not None and mirrored is not None and from_block > mirrored + 1:
+        raise BadInput(
+            f"block {from_block} is not mirrored: the books end at block {mirrored}, and nothing would be told until "
+            "then; to be told of what becomes final from now on, name no block",
+            code="block-not-mirrored",
+        )
     secret = new_secret()
     row = WebhookEndpoint(
         url=url,
@@ -77,7 +84,7 @@ def add(
         former_until=None,
         state=EndpointState.ACTIVE,
         reason=None,
-        told_block=final if from_block is None else max(from_block - 1, 0),
+        told_block=final or 0 if from_block is None else max(from_block - 1, 0),
         heard_at=None,
     )
     session.add(row)

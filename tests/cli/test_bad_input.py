@@ -496,16 +496,33 @@ def test_a_port_in_use(truetonne: Program, taken: str, word: str) -> None:
     assert not [name for name in truetonne.files() if name.endswith((".db", ".log"))]
 
 
+def test_where_nothing_is_deployed_nothing_is_made(truetonne: Program) -> None:
+    """A misspelt home got an empty database, which looked like one."""
+    asked = (
+        ("settle", "run"),
+        ("settle", "cosign", "write", "-o", "orders"),
+        ("index", "run", "--until", "head"),
+    )
+    for words in asked:
+        ended = truetonne(*words, "--json")
+        assert (ended.code, ended.json()["error"]["code"]) == (2, "not-deployed"), words
+    assert not list(truetonne.folder.iterdir())
+
+
 # ------------------------------------------------------------------------------------ doctor
 
 
 def test_the_doctor_names_variables_that_are_no_settings(truetonne: Program) -> None:
     """Everybody else passes them over: a misspelt database_url was an empty SQLite file."""
     truetonne.environ |= {"TRUETONNE_DATABSE_URL": "x", "TRUETONNE_COLOUR": "1"}
-    ended = truetonne("doctor", "--json", deploy_admin="0x1", anvil="/bin/true")
+    given = {"deploy_admin": "0x1", "deploy_isuer": "0x2"}
+    ended = truetonne("doctor", "--json", **given, anvil="/bin/true")
     (check,) = (item for item in ended.json()["checks"] if item["name"] == "environment")
     assert (ended.code, check["ok"], check["mend"]) == (1, False, "correct or unset it")
-    said = "TRUETONNE_COLOUR, TRUETONNE_DATABSE_URL (is TRUETONNE_DATABASE_URL meant?)"
+    said = (
+        "TRUETONNE_COLOUR, TRUETONNE_DATABSE_URL (is TRUETONNE_DATABASE_URL meant?), "
+        "TRUETONNE_DEPLOY_ISUER (is TRUETONNE_DEPLOY_ISSUER meant?)"
+    )
     assert check["found"] == f"no such setting: {said}"
 
 

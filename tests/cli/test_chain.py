@@ -491,3 +491,24 @@ def test_a_trade_that_cannot_be_settled_keeps_no_batch_from_its_end(
     assert waiting["said"].startswith("its total_value 5.00 is not quantity x price")
     assert good(issued("settle", "status", key, "--json")).json()["state"] == "finalized"
     good(issued("trades", "cancel", str(number), "--reason", "changed by another program"))
+
+
+def test_the_name_of_a_market_is_no_path(settled: tuple[Program, str], chain: TestChain) -> None:
+    """A slash in it asked for a folder that is not there, and with ``../`` the file lay beside the folder."""
+    issued, _ = settled
+    site = (issued.folder / "site.toml").read_text()
+    names = ("EPEX/SPOT", "../out")
+    tables = [f'[[market]]\nname = "{name}"\naccount = "anvil:7"\n' for name in names]
+    issued.write("markets.toml", "\n".join((site, *tables)))
+    good(issued("site", "apply", "markets.toml"))
+    lines = [
+        f"lab-vpp,sell,sell,1.000,1.0000,1.00,{name},2014-01-02T03:00:00+01:00" for name in names
+    ]
+    issued.write("paths.csv", "\n".join((TRADES.splitlines()[0], *lines)) + "\n")
+    good(issued("trades", "import", "paths.csv"))
+    good(issued("settle", "deposit", "anvil:7", "2", "--mint"))
+    rows = good(issued("settle", "cosign", "write", "-o", "paths", "--json")).json()["batches"]
+    files = {row["file"] for row in rows if row["file"].startswith("paths/")}
+    assert {file.rsplit("-", 1)[0] for file in files} >= {"paths/EPEX_SPOT", "paths/.._out"}
+    assert {f"paths/{file.name}" for file in (issued.folder / "paths").iterdir()} == files
+    assert not list(issued.folder.glob("out-*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -27,7 +28,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.models import SmartContract
 from ledger.settings import load_settings
-from tests.cli.conftest import Program
+from tests.cli.conftest import Program, good
 from tests.support.chain import TestChain
 from tests.support.mirror import running_chain
 
@@ -192,3 +193,40 @@ def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:
         truetonne.write("book.json", json.dumps(book))
         other = truetonne("chain", "deploy", "--dry-run", "--json", **settings)
         assert (other.code, other.json()["error"]["code"]) == (2, "other-version")
+
+
+def test_a_mistyped_variable_is_refused_before_anything_is_looked_at(truetonne: Program) -> None:
+    """A dry run said that it would deploy; and where the contracts stand, no script looks at the names."""
+    for words in (("--dry-run",), ()):
+        ended = truetonne("chain", "deploy", *words, deploy_isuer="0x" + "11" * 20)
+        assert ended.code == 2
+        assert "TRUETONNE_DEPLOY_ISUER is no variable of a deployment" in ended.one_line()
+        assert "did you mean TRUETONNE_DEPLOY_ISSUER?" in ended.one_line()
+    assert truetonne.files() == set() and not (truetonne.folder / ".truetonne").exists()
+
+
+def test_contracts_of_another_park_are_not_called_deployed(truetonne: Program) -> None:
+    """They belong together; every other command refused them, and this one said that all is well."""
+    with running_chain() as chain:
+        truetonne.write("book.json", chain.deployment_text())
+        settings = {"rpc_url": chain.rpc_url, "deployment": "book.json"}
+        good(truetonne("db", "upgrade"))
+        good(truetonne("index", "run", "--until", "head", **settings))
+        good(truetonne("chain", "deploy", **settings))
+        (file,) = truetonne.folder.rglob("truetonne.db")
+        with closing(sqlite3.connect(file)) as link, link:
+            link.execute("UPDATE chain_cursor SET genesis_hash = ?", ("0x" + "11" * 32,))
+        for words in (("chain", "deploy"), ("chain", "deploy", "--dry-run")):
+            ended = truetonne(*words, "--json", **settings)
+            assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-chain"), words
+            assert "the books mirror chain 31337" in ended.out
+
+
+def test_contracts_that_are_not_on_the_chain_are_not_called_deployed(truetonne: Program) -> None:
+    with running_chain() as chain:
+        truetonne.write("book.json", chain.deployment_text())
+        settings = {"rpc_url": chain.rpc_url, "deployment": "book.json"}
+        chain.client.request("anvil_setCode", [chain.deployment.credit.address, "0x"])
+        for words in (("chain", "deploy", "--dry-run"), ("chain", "deploy")):
+            ended = truetonne(*words, "--json", **settings)
+            assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-code"), words

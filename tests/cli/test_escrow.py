@@ -14,3 +14,21 @@ def test_a_bad_amount_is_one_line(park: Program, amount: str) -> None:
     ended = park("settle", "deposit", "lab-vpp", "--", amount)
     assert ended.code == 2
     assert amount in ended.one_line()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("1000000000000000.01", "--mint"), "must be 1000000000000000.00 at most"),
+        (("9" * 42, "--mint"), "must be 1000000000000000.00 at most"),
+        (("1000000000", "--credits", "lab-wind-2014-1"), "no batch has more than 999999999.999 t"),
+    ],
+)
+def test_an_amount_that_the_books_cannot_hold_is_not_sent(
+    park: Program, words: tuple[str, ...], said: str
+) -> None:
+    """Test money is made without end: the mirror came to the deposit, and went no further, ever."""
+    for verb in ("deposit", "withdraw"):
+        given = [word for word in words if verb == "deposit" or word != "--mint"]
+        ended = park("settle", verb, "lab-vpp", *given)
+        assert (ended.code, said in ended.one_line()) == (2, True)

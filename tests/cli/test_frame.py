@@ -493,6 +493,30 @@ def test_every_writer_takes_dry_run() -> None:
     assert {name for name in without if not name.startswith("bench ")} == allowed
 
 
+JUDGED = """
+    verify --chain-id; apikey create --days; db keys remove number
+    credits list --limit; trades list --limit; credits bundle --readings
+    credits transfer --amount; credits retire --amount; credits cancel --amount
+    index verify --from; index verify --to; index verify --sample
+"""
+"""Numbers that no database is asked for, or that are looked at before."""
+
+
+def test_a_number_that_a_database_is_asked_for_has_an_end() -> None:
+    """One that no database holds was an internal error."""
+
+    def walk(found: Any, path: str) -> Iterator[str]:
+        for each in found.params:
+            if each.bare_type() == "int" and getattr(each, "max", None) is None:
+                yield f"{path} {each.opts[0]}"
+        for name, inner in getattr(found, "commands", {}).items():
+            yield from walk(inner, f"{path} {name}".strip())
+
+    judged = {name.strip() for line in JUDGED.strip().splitlines() for name in line.split(";")}
+    without = {name for name in walk(typer.main.get_command(build()), "")}
+    assert {name for name in without if not name.startswith("bench ")} == judged
+
+
 def piped(truetonne: Program, content: str, *words: str, read: bool = True) -> Ended:
     """Run the program with something in its stdin, and read what it says, or close that at once."""
     process = subprocess.Popen(

@@ -152,6 +152,7 @@ def test_what_came_late_is_found_and_cancelled(issued: Program) -> None:
     # 600 kW x 1/6 h x 0.4329 kg/kWh
     assert (item["effect_kg"], item["effect_kg_exact"]) == ("-43.290000000", "-4329/100")
     assert (item["state"], item["carried_kg"]) == ("carried", "-43.290000000")
+    assert item["open_kg"] == "43.290000000"  # as the run itself would say
     assert good(issued("reductions", "corrections", "--json")).json() == {"corrections": []}
 
     done = good(issued("reductions", "correct", "--project", "lab-wind", "--cancel"))

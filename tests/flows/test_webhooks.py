@@ -186,6 +186,15 @@ def test_order_is_that_of_the_chain_also_for_who_comes_later(
     assert [item.told["type"] for item in listener.heard] == ["credit.issued", "credit.transferred"]
 
 
+def test_a_block_that_is_not_there_yet_silences_nobody(house: House, listener: Listener) -> None:
+    """A digit too many, and the endpoint was told nothing until that block, without a word."""
+    credit_events(house.park)
+    house.park.mirror_final()
+    with pytest.raises(BadInput, match="block 90000 is not mirrored: the books end at") as refused:
+        house.add(listener.url, from_block=90_000)
+    assert refused.value.code == "block-not-mirrored"
+
+
 def test_the_names_of_messages_outlive_the_books(house: House, listener: Listener) -> None:
     """Books that were restored tell again, under the same names: the other side knows them."""
     house.add(listener.url)

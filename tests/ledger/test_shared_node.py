@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,9 +263,15 @@ def test_a_chain_that_goes_back_gets_higher_than_the_books(
         assert same is not None and same.hash == tip.hash
         client.close()
     assert "it goes on as of" in caplog.text
+    # Of another park's chain it says nothing: who works on it refuses it, and nothing is taken back for it.
+    with db.write() as session:
+        cursor = session.get_one(ChainCursor, settings.network)
+        cursor.block_number, cursor.genesis_hash = 60, "0x" + "11" * 32
+    with node_for(settings) as url, closing(ChainClient(url)) as client:
+        assert client.block_number() == 41
     # An older state that somebody put there may be a mistake: nothing is taken back for it, unless one says so.
     with db.write() as session:
-        session.get_one(ChainCursor, settings.network).block_number = 60
+        session.get_one(ChainCursor, settings.network).genesis_hash = genesis.hash
     db.close()
     for _ in range(2):
         refused = "ends at block 41, and they have block 60; bring back the newest"

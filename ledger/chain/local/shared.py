@@ -104,14 +104,17 @@ def _check_age(settings: Settings, node: LocalNode) -> None:
             "mirror takes back what came later, as in a reorganisation, and what we had signed is sent again",
             f"{node.gone_back_to:%Y-%m-%d %H:%M:%S}",
         )
-    mirrored = _mirrored_to(settings)
-    if mirrored is None:
+    cursor = _cursor(settings)
+    if cursor is None:
         return
     client = ChainClient(node.rpc_url)
     try:
-        head = client.block_number()
+        head, (_, first) = client.block_number(), client.identity()
     finally:
         client.close()
+    if first is not None and first.hash != cursor.genesis_hash:
+        return  # another park's: older or not, who works on it refuses it, and nothing is taken back for it
+    mirrored = cursor.block_number
     if mirrored > head and node.gone_back_to is None:
         folder = settings.chain_folder
         raise DependencyDown(
@@ -125,15 +128,14 @@ def _check_age(settings: Settings, node: LocalNode) -> None:
         node.mine(mirrored + 1 - head)
 
 
-def _mirrored_to(settings: Settings) -> int | None:
-    """Return the last block that the books have of the chain; None where there is none."""
+def _cursor(settings: Settings) -> ChainCursor | None:
+    """Return what the books have of the chain, and how far; None where there is nothing."""
     db = Database(settings.database_url)
     if not db.is_there():
         return None
     try:
         with db.read() as session:
-            cursor = session.get(ChainCursor, settings.network)
-            return None if cursor is None else cursor.block_number
+            return session.get(ChainCursor, settings.network)
     except DependencyDown:  # no tables yet: nothing to be older than
         return None
     finally:
@@ -174,6 +176,8 @@ def check_chain_is_here(settings: Settings, db: Database) -> None:
         return
     if (folder / "state.json").exists():
         return  # the chain is here, and its deployment file is not: to deploy again writes that
+    if not db.is_there():  # reading would make it
+        return
     try:
         with db.read() as session:
             known = session.get(ChainCursor, settings.network) is not None
