@@ -194,7 +194,9 @@ def _checked(value: Mapping[str, str]) -> Settings:
         backup_folder=values.path_of(value["backup_folder"]),
         backup_url=values.backup_url(value["backup_url"], database_url),
         backup_key_file=Path(value["backup_key_file"] or home / "backup.key"),
-        backup_keep_days=values.span("backup_keep_days", value["backup_keep_days"]),
+        backup_keep_days=values.span(
+            "backup_keep_days", value["backup_keep_days"], values.DAYS_MAX
+        ),
         backup_hook=value["backup_hook"],
         backup_hook_seconds=values.span("backup_hook_seconds", value["backup_hook_seconds"]),
         public_url=values.public_url(value["public_url"], value["api_host"], value["api_port"]),

@@ -11,8 +11,10 @@ from ledger.errors import BadInput
 from ledger.settling import Way
 
 LIVE_MONTHS_MAX = 1200
-SPAN_MAX = 100_000
-"""The most hours, days, minutes or seconds of a setting: a time so far from now is still one."""
+SPAN_MAX = 1_000_000
+"""The most hours, minutes or seconds of a setting: a time so far from now is still one."""
+DAYS_MAX = 100_000
+"""The most days, likewise."""
 _NODE_SCHEMES = ("http", "https", "ws", "wss")
 _NO_KEY = re.compile(r"[A-Za-z]{0,10}|v?\d{1,6}")
 """A part of a path that may be shown: a short word, a version, the number of a chain."""
@@ -189,8 +191,8 @@ def live_months(text: str) -> int:
     return months
 
 
-def span(name: str, value: str) -> int:
-    """Return a number of hours, days, minutes or seconds.
+def span(name: str, value: str, most: int = SPAN_MAX) -> int:
+    """Return a number of hours, minutes or seconds, or of days with ``DAYS_MAX``.
 
     Raises
     ------
@@ -198,8 +200,8 @@ def span(name: str, value: str) -> int:
         If it cannot be used.
     """
     number = positive(name, value)
-    if number > SPAN_MAX:
-        raise BadInput(f"{name} must be from 1 to {SPAN_MAX}, found {value!r}")
+    if number > most:
+        raise BadInput(f"{name} must be from 1 to {most}, found {value!r}")
     return number
 
 

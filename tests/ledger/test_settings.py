@@ -55,7 +55,7 @@ def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
         ("api_port = [1]", "api_port must be a text or a number"),
         ("api_port = ", "not valid TOML"),
         ("api_port = 2.5", "api_port must be a whole number above zero, found '2.5'"),
-        ("session_hours = 100001", "session_hours must be from 1 to 100000, found '100001'"),
+        ("session_hours = 1000001", "session_hours must be from 1 to 1000000, found '1000001'"),
         ("backup_keep_days = 99999999999", "backup_keep_days must be from 1 to 100000"),
         ("api_port = true", "found 'True'"),
         ("[home]\nx = 1", "home must be a text or a number"),
