@@ -5,9 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-_LONGEST_S = 3600.0
-"""A longer rest is cut to this: some servers write the moment in place of the seconds, which is years ahead."""
-
 
 def asked_rest_s(value: str | None, now: datetime) -> float | None:
     """Return for how many seconds from now on a ``Retry-After`` asks for rest; None if it cannot be read.
@@ -21,11 +18,11 @@ def asked_rest_s(value: str | None, now: datetime) -> float | None:
     """
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), _LONGEST_S)
+        return float(text)
     try:
         then = parsedate_to_datetime(text)
     except (ValueError, OverflowError):  # the latter: a year or an offset beyond every number
         return None
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
-    return min(max((then - now).total_seconds(), 0.0), _LONGEST_S)
+    return max((then - now).total_seconds(), 0.0)

@@ -18,6 +18,9 @@ from ssl import SSLCertVerificationError
 
 from ledger.errors import DependencyDown
 
+_REST_S_MAX = 3600.0
+"""A longer rest is cut to this: some servers write the moment in place of the seconds, which is years ahead."""
+
 
 class NodeTrouble(DependencyDown):
     """Base of everything that a transport raises because of the node or the way to it."""
@@ -47,12 +50,14 @@ class NodeLimits(NodeTrouble):
     Parameters
     ----------
     retry_after_s
-        Seconds to leave it alone; None where it did not say.
+        Seconds to leave it alone; None where it did not say. An hour is the most that it gets.
     """
 
     default_code = "node-limits"
 
     def __init__(self, place: str, retry_after_s: float | None) -> None:
+        if retry_after_s is not None:
+            retry_after_s = min(retry_after_s, _REST_S_MAX)
         when = "" if retry_after_s is None else f"; it asks for {retry_after_s:.0f} s of rest"
         super().__init__(
             f"{place} limits how much it is asked (HTTP 429){when}; ask less, or use another node"
