@@ -85,7 +85,7 @@ def _by_block(
         yield from _one_by_one(asked, blocks, watch, open_hashes)
         return
     for block, receipts in zip(blocks, by_block, strict=True):
-        if not receipts and (receipts is None or block.hashes):
+        if receipts is None or (block.hashes and not receipts):
             raise Apart(f"the node has no receipts of block {int(block.number, 16)}")
         yield receipts
 

@@ -197,7 +197,7 @@ def _of_blocks(
 ) -> Iterator[Mined]:
     for block, receipts in zip(blocks, by_block, strict=True):
         place = f"block {int(block.number, 16)}"
-        if not receipts and (receipts is None or block.hashes):
+        if receipts is None or (block.hashes and not receipts):
             raise Apart(f"the node has no receipts of {place}")
         for position, receipt in enumerate(receipts):
             _check_receipt(block, receipt, f"receipt {position} of {place}")

@@ -84,7 +84,7 @@ def add(
         former_until=None,
         state=EndpointState.ACTIVE,
         reason=None,
-        told_block=final or 0 if from_block is None else max(from_block - 1, 0),
+        told_block=(final or 0) if from_block is None else max(from_block - 1, 0),
         heard_at=None,
     )
     session.add(row)

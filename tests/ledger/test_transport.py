@@ -520,6 +520,7 @@ def test_a_server_that_is_none_of_websockets(folder: Path) -> None:
     [
         (b"502 Bad Gateway", NodeDown),
         (b"503 Service Unavailable\r\nretry-after: 7", NodeLimits),
+        (b"504 Gateway Timeout", NodeSlow),
         (b"429 Too Many Requests", NodeLimits),
         (b"404 Not Found", NodeAnswer),
     ],

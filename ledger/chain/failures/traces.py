@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from ledger.chain.failures.reverts import reason_of
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import TransactionInfo
+from ledger.chain.node.refusals import REVERTED
 from ledger.chain.node.wire import TRACES, WireTrace
-
-_REVERTED = 3
-"""The error code of the execution API for a call that reverted."""
 
 
 def failure_of(
@@ -76,6 +74,6 @@ def _reason(
         return reason_of(contract, error.data) or "reverted without a reason"
     if gas_used >= transaction.gas:
         return "out of gas"
-    if error.rpc_code == _REVERTED or "revert" in error.rpc_message.lower():
+    if error.rpc_code == REVERTED or "revert" in error.rpc_message.lower():
         return "reverted without a reason"
     return f"reverted; the node cannot repeat it: {error.rpc_message}"

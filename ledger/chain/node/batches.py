@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ledger.chain.node.refusals import is_of_call, told
+
 _PROBE_AFTER = 200
 """So many requests are made before one is sent that is longer again: the refusal may have been a passing one."""
-_REVERTED = 3
 _WORDS = ("batch", "response too large")
 """In an error of each call that is about how many came together."""
 
@@ -62,9 +63,7 @@ def is_refusal(answers: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _is_of_length(error: Any) -> bool:
-    if isinstance(error, dict):
-        if error.get("code") == _REVERTED or error.get("data") is not None:
-            return False  # a call's own words, and ours have batches, too
-        error = error.get("message")
-    said = error.lower() if isinstance(error, str) else ""
+    if is_of_call(error):
+        return False  # ours have batches, too
+    said = told(error)[1].lower()
     return "revert" not in said and any(word in said for word in _WORDS)

@@ -26,6 +26,7 @@ from ledger.chain.node.records import (
 )
 from ledger.chain.node.refusals import (
     PRUNED_HISTORY,
+    REVERTED,
     is_limit,
     is_of_method,
     is_pruned,
@@ -42,8 +43,6 @@ T = TypeVar("T")
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
 _INVALID_PARAMETERS = -32602
-_REVERTED = 3
-"""The error code of the execution API for a call that reverted."""
 
 
 class RpcError(TruetonneError):
@@ -57,7 +56,7 @@ class RpcError(TruetonneError):
         self.method = method
         self.rpc_code = rpc_code
         self.rpc_message = message
-        self.reverted = rpc_code == _REVERTED or data is not None or "revert" in message.lower()
+        self.reverted = rpc_code == REVERTED or data is not None or "revert" in message.lower()
         """Whether the call itself failed, and not the node that was asked to make it."""
         self.no_such_method = is_of_method(method, rpc_code, message)
         """Whether the node does not have the method at all."""

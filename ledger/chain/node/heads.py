@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ledger.chain.node.refusals import is_of_method
+from ledger.chain.node.refusals import is_of_method, told
 from ledger.chain.node.transports.base import Channel, Transport
 from ledger.chain.node.transports.errors import NodeAnswer, NodeSlow
 from ledger.errors import TruetonneError
@@ -103,10 +103,7 @@ class Heads:
         said = answer if isinstance(answer, dict) else {}
         if isinstance(said.get("result"), str):
             return True
-        error = said.get("error")
-        error = error if isinstance(error, dict) else {}
-        code = error.get("code")
-        if isinstance(code, int) and is_of_method(_METHOD, code, str(error.get("message", ""))):
+        if is_of_method(_METHOD, *told(said.get("error"))):
             return False
         # A limit, or a node that starts: it may pass, and until then the head is looked at far more often.
         raise NodeAnswer(f"{self._transport.place} did not take a subscription")

@@ -7,6 +7,10 @@ use them.
 
 from __future__ import annotations
 
+from typing import Any
+
+REVERTED = 3
+"""The error code of the execution API for a call that reverted."""
 _RATE_CODE = 429
 _RATE_WORDS = ("rate limit", "too many requests", "compute units", "throttl", "per second")
 _LIMIT_CODES = frozenset({_RATE_CODE, -32005, -32029, -32097})
@@ -29,6 +33,19 @@ _METHOD_WORDS = (
     "not found", "not supported", "unsupported", "does not exist", "not available", "not enabled",
     "disabled", "not allowed", "not whitelisted",
 )  # fmt: skip
+
+
+def told(error: Any) -> tuple[int, str]:
+    """Return code and message of an error of JSON-RPC, as nodes write it; 0 and nothing where there is none."""
+    if not isinstance(error, dict):
+        return 0, error if isinstance(error, str) else ""
+    code = error.get("code")
+    return code if isinstance(code, int) else 0, str(error.get("message", ""))
+
+
+def is_of_call(error: Any) -> bool:
+    """Return whether an error is of the call itself, and its words are a contract's: they may be any."""
+    return told(error)[0] == REVERTED or (isinstance(error, dict) and error.get("data") is not None)
 
 
 def is_limit(code: int, message: str) -> bool:

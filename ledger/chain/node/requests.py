@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ledger.chain.node.batches import BatchLength, is_refusal
-from ledger.chain.node.refusals import is_rate
+from ledger.chain.node.refusals import is_of_call, is_rate, told
 from ledger.chain.node.transports.base import Transport
 from ledger.chain.node.transports.errors import NodeAnswer, NodeLimits, RequestRefused
 from ledger.chain.node.wire import Call
@@ -20,7 +20,6 @@ Exchanged = tuple[dict[str, Any], dict[str, Any]]
 
 BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
-_REVERTED = 3
 RATE_PAUSE_S = 0.5
 """Before what was too much for one moment is asked again: the same once more, then half of it."""
 
@@ -93,19 +92,20 @@ class Requests:
         What was too much for a moment is asked again after it, and in halves: a node that takes some calls a second
         would never take more of them at once, however long one waits.
         """
-        repeatable = all(_repeatable(method) for method, _ in calls)
+        if not all(_repeatable(method) for method, _ in calls):
+            return self._once(calls)
         limits: NodeLimits | None = None
         found: list[Exchanged] = []
         for last in (False, True):
             try:
                 found, limits = self._once(calls), None
             except NodeLimits as error:
-                if error.retry_after_s is not None or not repeatable:
+                if error.retry_after_s is not None:
                     raise
                 found, limits = [], error
             left = [place for place, (_, answer) in enumerate(found) if _is_rate(answer)]
-            if found and (len(left) < len(calls) or not repeatable):
-                return self._with_the_rest(calls, found, left) if repeatable else found
+            if found and len(left) < len(calls):
+                return self._with_the_rest(calls, found, left)
             if not last:
                 time.sleep(RATE_PAUSE_S)
         if len(calls) > 1:
@@ -193,12 +193,7 @@ def _numbered(bodies: Sequence[dict[str, Any]], found: Sequence[Exchanged]) -> b
 
 def _is_rate(answer: dict[str, Any]) -> bool:
     error = answer.get("error")
-    if not isinstance(error, dict):
-        return isinstance(error, str) and is_rate(0, error)
-    code = error.get("code")
-    if error.get("data") is not None or code == _REVERTED:
-        return False  # a contract's own words
-    return is_rate(code if isinstance(code, int) else 0, str(error.get("message", "")))
+    return not is_of_call(error) and is_rate(*told(error))
 
 
 def encoded(bodies: Sequence[dict[str, Any]]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 from base64 import b64encode
-from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import msgspec
@@ -28,19 +27,15 @@ from ledger.chain.node.transports.errors import (
     NodeAnswer,
     NodeClosed,
     NodeDown,
-    NodeLimits,
     NodeSlow,
     NodeTrouble,
     RequestRefused,
     untrusted,
 )
+from ledger.chain.node.transports.gateways import limit_of, outage_of
 from ledger.chain.node.transports.whole import bound
 from ledger.errors import BadInput
-from ledger.resting import asked_rest_s
 
-_TOO_MANY_REQUESTS = 429
-_GATEWAY_ALONE = frozenset({502, 503, 504})
-_GATEWAY_SLOW = 504
 _TOO_LARGE = 413
 _REFUSES_US = frozenset({401, 403})
 _MOVED = 300
@@ -115,11 +110,9 @@ class HttpTransport(Transport):
         return content
 
     def _content(self, answer: urllib3.BaseHTTPResponse) -> bytes:
-        rest_s = asked_rest_s(answer.headers.get("retry-after"), datetime.now(UTC))
-        if answer.status == _TOO_MANY_REQUESTS or (
-            answer.status in _GATEWAY_ALONE and rest_s is not None
-        ):
-            raise NodeLimits(self.place, rest_s)
+        limits = limit_of(self.place, answer.status, answer.headers.get("retry-after"))
+        if limits is not None:
+            raise limits
         parts, size = [], 0
         while part := answer.read1(_PART_BYTES):
             parts.append(part)
@@ -159,12 +152,8 @@ class HttpTransport(Transport):
 
     def _page(self, status: int) -> NodeTrouble:
         """Return the error for an answer that some gateway wrote."""
-        if status == _GATEWAY_SLOW:
-            return NodeSlow(
-                f"{self.place} answers HTTP {status}: the node behind it did not answer in time"
-            )
-        if status in _GATEWAY_ALONE:
-            return NodeDown(f"{self.place} answers HTTP {status}: the node behind it is down")
+        if (outage := outage_of(self.place, status)) is not None:
+            return outage
         if status in _REFUSES_US:
             return NodeAnswer(
                 f"{self.place} refuses to answer (HTTP {status}); check the key in rpc_url"

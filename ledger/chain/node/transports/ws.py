@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -20,15 +18,12 @@ from ledger.chain.node.transports.errors import (
     NodeAnswer,
     NodeClosed,
     NodeDown,
-    NodeLimits,
     NodeSlow,
     untrusted,
 )
+from ledger.chain.node.transports.gateways import limit_of, outage_of
 from ledger.errors import BadInput
-from ledger.resting import asked_rest_s
 
-_TOO_MANY_REQUESTS = 429
-_GATEWAY_ALONE = frozenset({502, 503, 504})
 _CLOSE_S_MAX = 1.0
 
 
@@ -51,18 +46,16 @@ class WebSocketTransport(ChannelTransport):
                 raise refused from error
             raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
         except InvalidStatus as error:
-            status = error.response.status_code
-            rest_s = asked_rest_s(error.response.headers.get("retry-after"), datetime.now(UTC))
-            down = status in _GATEWAY_ALONE
-            if status == _TOO_MANY_REQUESTS or (down and rest_s is not None):
-                raise NodeLimits(self.place, rest_s) from error
-            if down:
-                raise NodeDown(
-                    f"{self.place} answers HTTP {status}: the node behind it is down"
-                ) from error
-            raise NodeAnswer(
-                f"{self.place} answers HTTP {status} but opens no WebSocket; check rpc_url"
-            ) from error
+            status, retry_after = (
+                error.response.status_code,
+                error.response.headers.get("retry-after"),
+            )
+            trouble = limit_of(self.place, status, retry_after) or outage_of(self.place, status)
+            if trouble is None:
+                trouble = NodeAnswer(
+                    f"{self.place} answers HTTP {status} but opens no WebSocket; check rpc_url"
+                )
+            raise trouble from error
         except InvalidHandshake as error:
             raise NodeAnswer(
                 f"{self.place} does not speak WebSocket ({type(error).__name__}); check rpc_url"
