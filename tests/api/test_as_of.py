@@ -29,6 +29,7 @@ from ledger.settings import load_settings
 from tests.support import acts
 from tests.support.abi_oracle import decode_event
 from tests.support.chain import TestChain
+from tests.support.forms import long
 from tests.support.mirror import running_chain
 from tests.support.statements import listening, read_whole, steps_of
 
@@ -253,6 +254,7 @@ def test_the_quick_way_says_the_same(client: TestClient, monkeypatch: pytest.Mon
     assert [client.get(url).content for url in urls] == quick
 
 
+@long
 def test_one_credit_with_its_batch(
     client: TestClient, told: list[tuple[int, str, dict[str, Any], str]]
 ) -> None:
@@ -420,6 +422,7 @@ def test_a_history_reads_no_table_of_the_mirror_whole(client: TestClient) -> Non
 # ------------------------------------------------------------------------ holders and projects
 
 
+@long
 def test_holders_of_every_block_are_those_of_the_transfers(
     client: TestClient, chain: TestChain, told: list[tuple[int, str, dict[str, Any], str]]
 ) -> None:

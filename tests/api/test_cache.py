@@ -38,7 +38,7 @@ from ledger.db import Database
 from ledger.models import Base, CarbonCredit, ChainCursor, CreditBatch, Reconciliation, Site
 from ledger.settings import Settings, load_settings
 from tests.api.conftest import EPOCH, HEAD_BLOCK, ISSUER, key_of
-from tests.support.forms import times
+from tests.support.forms import long, times
 from tests.support.redis import RedisServer
 
 ONE = "/v1/credits/park-a-2015-1-1-400"
@@ -137,6 +137,7 @@ def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
 # ------------------------------------------------------------------ what is kept
 
 
+@long
 def test_what_is_kept_is_public_and_there(settings: Settings) -> None:
     app = create_app(settings)
     routes = {
@@ -482,6 +483,7 @@ def test_the_shelf_is_bounded() -> None:
     assert len(shelf) == 24
 
 
+@long
 @pytest.mark.parametrize(("size", "headers"), [(175, 1), (175, 7), (1_500, 5), (20_000, 5)])
 def test_a_shelf_takes_as_much_memory_as_it_may(size: int, headers: int) -> None:
     def made(number: int) -> Answer:

@@ -22,7 +22,7 @@ from api.app import create_app
 from ledger.db import Database
 from ledger.models import CarbonEmission, MeterReading
 from ledger.settings import load_settings
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.plant import (
     LHB_FILE,
     LHB_SITE,
@@ -76,6 +76,7 @@ def client(turbine: Database, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield made
 
 
+@long
 def test_months_are_what_the_demonstration_credits(client: TestClient) -> None:
     # The net energy and the counts of docs and README, which the reductions come to on their own way.
     known = {

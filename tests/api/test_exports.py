@@ -39,7 +39,7 @@ from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction
 from ledger.models.blockchain import TransactionStatus
 from ledger.settings import load_settings
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 
 QUERIES = {
     "credits": ("", "status=retired", "site=park-b&vintage=2014", "as_of_block=45"),
@@ -357,6 +357,7 @@ def test_a_file_is_of_one_moment(db: Database, served: Context) -> None:
     assert len(text.splitlines()) == 200
 
 
+@long
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("form", rest(Format, Format.PARQUET))
 def test_memory_does_not_grow_with_the_rows(

@@ -24,6 +24,7 @@ from api import etag
 from api.app import create_app
 from ledger.identity import keys, passwords
 from ledger.models.users import UserRole
+from tests.support.forms import long
 from tests.support.identity import PASSWORD, House, new_house, open_house, settings_for
 
 WRONG = {"username": "vera", "password": "not the password"}
@@ -134,6 +135,7 @@ def test_api2_broken_authentication_many_at_once_gain_nothing(house: House) -> N
     assert codes == [401] * 5 + [429] * 5
 
 
+@long
 def test_api2_broken_authentication_time_tells_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown name costs as much CPU as a known one with a wrong password."""
     monkeypatch.setattr(passwords, "ROUNDS", 8)

@@ -21,7 +21,7 @@ from ledger.db.quick import Quick
 from ledger.models import CarbonCredit, CreditRetirement, Reconciliation
 from ledger.settings import Settings, load_settings
 from tests.api.conftest import EPOCH, give_odd_forms, key_of
-from tests.support.forms import times
+from tests.support.forms import long, times
 
 ONE_DATABASE = "the quick way of MariaDB has tests of its own"
 
@@ -205,6 +205,7 @@ def test_tags_hold_on_both_ways(client: TestClient) -> None:
     assert client.head(url).content == b""
 
 
+@long
 def test_odd_times_and_names(sqlite_template: Path, tmp_path: Path) -> None:
     """Microseconds, an end, and a name that JSON must escape."""
     file = tmp_path / "books.db"

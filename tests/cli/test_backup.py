@@ -24,6 +24,7 @@ from ledger.errors import DependencyDown
 from ledger.models import DeviceType
 from tests.cli.conftest import READINGS, ROOT, Program
 from tests.support.backups import store
+from tests.support.forms import long
 
 
 def dump(file: Path) -> list[str]:
@@ -133,6 +134,7 @@ def held(books: Program, place: str, *words: str) -> Iterator[None]:
             process.kill()
 
 
+@long
 def test_nothing_is_deleted_while_somebody_checks(books: Program) -> None:
     """What is deleted under his hands would be damaged, he would say."""
     assert books("db", "backup", "full").code == 0
@@ -389,6 +391,7 @@ def test_dry_runs_write_nothing(books: Program) -> None:
     assert books.files() == before | {"backups/.binlogs.lock"}
 
 
+@long
 def test_a_backup_of_an_older_schema_is_restored_and_upgraded(truetonne: Program) -> None:
     """Books of an older version come back as they were; the upgrade brings them on, and nothing is lost on the way."""
     file = database(truetonne)

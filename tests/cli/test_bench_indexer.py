@@ -166,6 +166,7 @@ def test_head(chain: BenchChain) -> None:
         client.close()
 
 
+@long
 def test_an_api_that_refuses_is_no_slow_mirror(tmp_path: Path) -> None:
     """Of a client that asks too often, 429 once stood in the figures as time until a block shows."""
     url = f"sqlite:///{tmp_path / 'books.db'}"
@@ -182,6 +183,7 @@ def test_an_api_that_refuses_is_no_slow_mirror(tmp_path: Path) -> None:
         server.stop()
 
 
+@long
 def test_events_alone_are_the_same_events(chain: BenchChain, client: ChainClient) -> None:
     """The run that is held against the peers leaves out what it says, and nothing else."""
     left_out = {"credit_batches": {"gap_start_s", "retired_kg", "cancelled_kg", "status"}}
@@ -216,6 +218,7 @@ def test_rows_that_are_missing_are_no_result(chain: BenchChain, tmp_path: Path) 
         ours.check_rows(f"sqlite:///{file}", chain.truth)
 
 
+@long
 def test_peers_that_cannot_be_had_are_named(
     chain: BenchChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +284,7 @@ def test_a_server_for_long_books_has_the_memory_that_was_said() -> None:
     assert growth._memory(128)[1] == "--innodb-log-file-size=96M", "no shorter than usual"
 
 
+@long
 def test_endless_blocks_link_and_seal() -> None:
     """Two blocks, checked by what is written here: links, places, and the head of the credit log."""
     chain = Endless()

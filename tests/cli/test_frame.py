@@ -155,6 +155,7 @@ def test_a_password_is_never_shown(truetonne: Program) -> None:
         assert "127.0.0.1" in ended.out + ended.err
 
 
+@long
 def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
     # A module of the standard library that is broken on purpose stands for a defect.
     truetonne.write("sitecustomize.py", "import tomllib\ntomllib.loads = tomllib.load = None\n")
@@ -168,6 +169,7 @@ def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
     assert "Traceback" in told.err
 
 
+@long
 def test_a_stream_that_ends_within_is_no_interruption(truetonne: Program) -> None:
     """An EOFError from anywhere ended a command with nothing said and exit 130, as Ctrl-C does."""
     truetonne.write(
@@ -241,6 +243,7 @@ def test_a_full_disk_behind_stdout_is_one_line(park: Program, more: list[str]) -
     assert on_a_full_disk(park, "status", *more).startswith(FULL)
 
 
+@long
 def test_a_full_disk_behind_an_answer_of_many_pieces_is_one_line(park: Program) -> None:
     rows = "".join(f"W-{number},A turbine,wind_turbine,offline\n" for number in range(600))
     file = park.write("devices.csv", "device_code,name,type,status\n" + rows)
@@ -249,6 +252,7 @@ def test_a_full_disk_behind_an_answer_of_many_pieces_is_one_line(park: Program) 
     assert on_a_full_disk(park, "park", "export", "devices").startswith(FULL)
 
 
+@long
 def test_progress_goes_to_a_terminal_alone(park: Program) -> None:
     rows = "".join(
         f"2014-01-{d:02d}T{h:02d}:00:00+01:00,1\n" for d in range(1, 29) for h in range(24)
@@ -362,6 +366,7 @@ def test_what_a_start_makes_is_looked_through_for_garbage_late_and_once() -> Non
     assert ended.stdout.split() == ["210000", "0", "50000", "True", "[]"]
 
 
+@long
 @pytest.mark.parametrize(
     "tuned",
     [
@@ -441,6 +446,7 @@ def test_a_closed_stdout_is_one_line_and_no_traceback(truetonne: Program, json_w
     assert len(ended.stderr.splitlines()) == 1
 
 
+@long
 def test_a_closed_stdin_or_stderr_changes_nothing(truetonne: Program) -> None:
     for closed in ("<&- 2>&-", "<&-", "2>&-")[: times(1, 3)]:
         ended = in_shell(truetonne, "db current --json", closed)
@@ -448,11 +454,13 @@ def test_a_closed_stdin_or_stderr_changes_nothing(truetonne: Program) -> None:
         assert ended.stderr == ""
 
 
+@long
 def test_an_error_never_moves_to_stdout(truetonne: Program) -> None:
     ended = in_shell(truetonne, "nothing", "2>&-")
     assert (ended.returncode, ended.stdout) == (2, "")
 
 
+@long
 def test_with_all_streams_closed_the_work_is_done(truetonne: Program) -> None:
     """No file of ours becomes stdout: what is printed there would stand in the midst of it."""
     assert in_shell(truetonne, "db upgrade", "<&- >&- 2>&-").returncode == 3
@@ -536,6 +544,7 @@ def piped(truetonne: Program, content: str, *words: str, read: bool = True) -> E
     return Ended(process.returncode, out or "", err)
 
 
+@long
 def test_trades_may_come_through_a_pipe(park: Program) -> None:
     """They were read twice, and empty the second time."""
     ended = piped(park, TRADES, "trades", "import", "/dev/stdin", "--json")
@@ -543,6 +552,7 @@ def test_trades_may_come_through_a_pipe(park: Program) -> None:
     assert park("trades", "import", park.write("t.csv", TRADES), "--json").json()["unchanged"] == 1
 
 
+@long
 def test_an_error_that_nobody_reads_is_no_traceback(truetonne: Program) -> None:
     ended = piped(truetonne, "", "credits", "list", "--json", read=False)
     assert (ended.code, ended.err) == (3, "")  # the database has no tables

@@ -12,6 +12,7 @@ from eth_account import Account
 from ledger.chain.keys.keystore import new_key
 from ledger.errors import BadInput
 from tests.cli.conftest import Program
+from tests.support.forms import long
 
 PASSWORD = "correct horse battery"
 
@@ -96,6 +97,7 @@ def test_what_no_key_can_be_made_of(
     assert house.files() == before
 
 
+@long
 def test_a_key_whose_name_the_disk_does_not_keep_is_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

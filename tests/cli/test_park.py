@@ -11,6 +11,7 @@ import pytest
 
 from cli.main import run
 from ledger.park import KINDS
+from tests.support.forms import long
 from tests.support.plant import SITE, write_csv
 from tests.support.records import examples
 
@@ -81,6 +82,7 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
         assert (code, (tmp_path / file).exists()) == (2, False)
 
 
+@long
 def test_a_kind_without_records_goes_out_and_comes_in_again(type_in: Run) -> None:
     for kind in KINDS:
         for file in ("none.csv", "none.jsonl"):

@@ -24,7 +24,7 @@ from ledger.db.promotion import LOCK
 from ledger.db.promotion import promote as take_over
 from ledger.errors import DependencyDown, Refused
 from tests.cli.conftest import Program
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.pair import PAGE, Load, Node, Pair, made_pair, missing
 from tests.support.waiting import comes_true, until
 
@@ -145,6 +145,7 @@ def test_what_only_an_old_primary_has(old: str, new: str, text: str) -> None:
 # ------------------------------------------------------------------ a living primary
 
 
+@long
 def test_what_a_promotion_is_refused_for(promote: Run, pair: Pair, truetonne: Program) -> None:
     nowhere = pair.settings()["database_url"].replace("127.0.0.1", "db1.invalid")
     refusals: list[tuple[str, int, tuple[str, ...], dict[str, str], str]] = [
@@ -427,6 +428,7 @@ def test_a_killed_primary_loses_nothing(
     print(f"acknowledged {len(load.acknowledged)}, lost by the naive order {len(naive)}, by ours 0")
 
 
+@long
 def test_a_replica_that_was_stopped_by_hand(promote: Run, rejoin: Run, pair: Pair) -> None:
     """START REPLICA would throw away what it has received; a promotion applies it."""
     load = killed_behind(pair)
@@ -442,6 +444,7 @@ def test_a_replica_that_was_stopped_by_hand(promote: Run, rejoin: Run, pair: Pai
     back(pair, rejoin)
 
 
+@long
 def test_what_only_the_old_primary_has_is_counted(promote: Run, rejoin: Run, pair: Pair) -> None:
     """Nothing proves a replica's state that was not semi-sync; what was lost is seen when the old one is back."""
     pair.replica.ask(

@@ -174,6 +174,7 @@ def test_a_file_that_lacks_a_contract_proves_nothing(verified: Deployment) -> No
         verify(request, replace(verified, contracts=stranger))
 
 
+@long
 def test_arguments_that_are_none(verified: Deployment) -> None:
     """DP-04: of another type or number, and a salt that is no word, are said."""
     given = verified.settlement.constructor
@@ -187,6 +188,7 @@ def test_arguments_that_are_none(verified: Deployment) -> None:
             verify(request, with_contract(verified, "VppSettlement", **changes))
 
 
+@long
 def test_a_mirror_that_would_begin_too_late(verified: Deployment) -> None:
     """DP-04: block and transaction of a deployment are the chain's, with a transaction or without."""
     credit, register = verified.credit, verified.contracts["Register"]
@@ -206,6 +208,7 @@ def test_a_mirror_that_would_begin_too_late(verified: Deployment) -> None:
         assert found == ({"CarbonCredit": ["block"]} if differs else {})
 
 
+@long
 def test_a_transaction_that_made_nothing(verified: Deployment, keys: list[Any]) -> None:
     """DP-04: the call that made a contract, sent once more, fails; a mirror would begin too late there."""
     from brownie import web3
@@ -295,6 +298,7 @@ def test_holders_that_are_not_those_of_the_file(
     assert wrong(verified) == {"CarbonCredit DEFAULT_ADMIN_ROLE": [stranger]}
 
 
+@long
 def test_a_node_that_gives_few_logs_at_once(verified: Deployment) -> None:
     """DP-04: all holders are found in pieces; a node that gives none at all is said."""
     asked: list[int] = []
@@ -316,6 +320,7 @@ def test_a_node_that_gives_few_logs_at_once(verified: Deployment) -> None:
         role_rows(sparing(0), verified)
 
 
+@long
 def test_who_has_no_books_is_told_that_nothing_was_noted(
     verified: Deployment, tmp_path: Path
 ) -> None:

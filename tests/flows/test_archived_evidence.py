@@ -31,6 +31,7 @@ from ledger.readings.periods.evidence_files import (
 )
 from ledger.reductions import report
 from ledger.reductions.recompute import Trusted, verify_files
+from tests.support.forms import long
 from tests.support.keeping import fresh
 from tests.support.park import PARIS, PROJECT, Park
 from tests.support.plant import write_csv
@@ -157,6 +158,7 @@ def test_an_archived_month_takes_files_and_late_values_as_a_live_one(issued: Par
     assert issued.differences() == []
 
 
+@long
 def test_the_jobs_say_what_they_did(issued: Park) -> None:
     today = datetime.now(UTC)
     tools = Tools(issued.chain, SETTINGS, lambda: today + timedelta(days=366))
@@ -181,6 +183,7 @@ def test_the_jobs_say_what_they_did(issued: Park) -> None:
         work.keep_partitions(tools)
 
 
+@long
 def test_nothing_but_logs_grows_old(issued: Park) -> None:
     """A hundred years later, every table but those of logs, sessions and their like holds what it held."""
     aging = {name for kind in KEPT for name in kind.tables}

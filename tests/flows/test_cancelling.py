@@ -26,6 +26,7 @@ from ledger.settings import load_settings
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.cancel import plan_cancellation
 from tests.support.chain import PARTIES
+from tests.support.forms import long
 from tests.support.park import PROPOSED, Park
 from tests.support.sending import Boundaries, Crash, automine, crashing, drop, opened
 
@@ -109,6 +110,7 @@ def test_a_cancellation_that_was_killed_is_given_again(
     assert park.differences() == []
 
 
+@long
 def test_a_cancellation_that_lost_its_nonce_is_not_left_open(park: Park) -> None:
     """The batch was cancelled with the same key elsewhere: nobody else would send ours, or give it up."""
     park = opened(park, settling=PROPOSED)

@@ -21,7 +21,7 @@ from tests.flows.test_settling import (
     take,
 )
 from tests.support.chain import WINDOW_S
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.park import TRADING, Park
 from tests.support.plant import SITE
 from tests.support.sending import automine, opened
@@ -103,6 +103,7 @@ def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
     assert park.differences() == []
 
 
+@long
 def test_an_account_that_was_changed_by_hand_is_a_difference(park: Park) -> None:
     park = funded(park)
     take(park, ["plant sell 1 1.0000 1.00 0"])
@@ -144,6 +145,7 @@ def test_a_trade_that_is_edited_on_its_way_is_not_paid_twice(park: Park) -> None
     ]
 
 
+@long
 def test_a_trade_that_was_edited_afterwards_holds_up_no_other(park: Park) -> None:
     """Another trade of the figures that the first one had is its own: trades have no time on chain."""
     park = funded(park)
@@ -163,6 +165,7 @@ def test_a_trade_that_was_edited_afterwards_holds_up_no_other(park: Park) -> Non
     assert {line.partition(":")[0] for line in park.differences()} == {"trade 1"}
 
 
+@long
 def test_a_trade_on_its_way_cannot_be_cancelled(park: Park) -> None:
     park = funded(park)
     take(park, ["plant sell 1 1.0000 1.00 0"])

@@ -14,6 +14,7 @@ from ledger.models.issuance import IssuanceState
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from scripts.chaos import clock
 from tests.support.chain import PARTIES, WINDOW_S
+from tests.support.forms import long
 from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.sending import opened
 
@@ -87,6 +88,7 @@ def test_a_period_that_is_over_is_issued_though_the_chain_was_quiet_since_before
     assert issuance.state is IssuanceState.ISSUED
 
 
+@long
 def test_a_period_that_is_over_here_and_not_on_chain_is_refused_until_it_is(park: Park) -> None:
     park.register()
     first = datetime.now(UTC).date() + timedelta(days=1)

@@ -133,6 +133,7 @@ def test_a_lower_late_reading_is_carried_into_the_next_issuance(issued: Park) ->
     assert issued.differences() == []
 
 
+@long
 def test_a_period_that_names_a_correction_verifies_from_its_files(issued: Park) -> None:
     late(issued, (9, "0"))
     correct(issued.db, PROJECT)
@@ -177,6 +178,7 @@ def test_a_late_reading_that_adds_is_recorded_and_claims_nothing(both: Park) -> 
     ]
 
 
+@long
 def test_what_came_twice_or_changes_nothing_is_counted_all_the_same(issued: Park) -> None:
     assert late(issued, (0, "60.0"), (1, "61")).late == 2
     assert effects(correct(issued.db, PROJECT)) == [("late_readings", "recorded", Fraction(0), 0)]
@@ -185,12 +187,14 @@ def test_what_came_twice_or_changes_nothing_is_counted_all_the_same(issued: Park
     assert correct(issued.db, PROJECT).found == []
 
 
+@long
 def test_a_dry_run_keeps_nothing(issued: Park) -> None:
     late(issued, (9, "0"))
     assert effects(correct(issued.db, PROJECT, dry_run=True))[0][2] == -5
     assert issued.count(Correction) == issued.count(CorrectionReading) == 0
 
 
+@long
 def test_only_the_period_that_is_asked_for(issued: Park) -> None:
     issue(issued, day(2), day(3))
     late(issued, (9, "0"))
@@ -218,6 +222,7 @@ def test_a_planned_issuance_is_not_corrected_yet(both: Park) -> None:
     )
 
 
+@long
 def test_corrections_are_never_edited(issued: Park) -> None:
     late(issued, (9, "0"))
     correct(issued.db, PROJECT)
@@ -262,6 +267,7 @@ def test_too_much_is_cancelled_in_equal_number_rounded_up(issued: Park) -> None:
     assert issued.differences() == []
 
 
+@long
 def test_what_the_owner_does_not_hold_any_more_is_carried(issued: Park) -> None:
     (batch,) = issued.rows(CreditBatch)
     issued.node.retire("owner", batch.batch_id, 717)
@@ -286,6 +292,7 @@ def test_nothing_is_held_and_all_of_it_is_carried(issued: Park) -> None:
     assert (found.state, found.cancelled_kg, found.act_key) == ("carried", 0, None)
 
 
+@long
 def test_a_cancellation_that_the_contract_refuses_is_carried(issued: Park) -> None:
     late(issued, (9, "0"))
     (found,) = correct(issued.db, PROJECT, chain=issued.chain).found
@@ -304,6 +311,7 @@ def test_a_cancellation_that_the_contract_refuses_is_carried(issued: Park) -> No
     assert issued.differences() == []
 
 
+@long
 def test_a_cancellation_that_was_planned_and_not_sent_is_sent_later(issued: Park) -> None:
     late(issued, (9, "0"))
     correct(issued.db, PROJECT, chain=issued.chain)
@@ -350,6 +358,7 @@ def revise(park: Park) -> None:
         apply_site(session, site, resolve_account=anvil_like)
 
 
+@long
 def test_a_lower_factor_is_an_over_issuance_that_is_cancelled(issued: Park) -> None:
     revise(issued)
     manifest = issued.rows(Issuance)[0].manifest
@@ -408,6 +417,7 @@ def test_two_that_correct_at_once_count_a_late_reading_once(both: Park) -> None:
     other.db.close()
 
 
+@long
 def test_a_void_issuance_gives_its_deficit_back(issued: Park) -> None:
     late(issued, (9, "0"))
     correct(issued.db, PROJECT)
@@ -479,6 +489,7 @@ def test_the_january_of_the_bundled_turbine_is_corrected(real: Park) -> None:
     assert real.differences() == []
 
 
+@long
 def test_a_correction_needs_a_factor_that_may_mint(issued: Park) -> None:
     wrong = REVISED.replace("crediting_cm", "inventory_location", 1)
     site = SITE.replace("\n[project]", wrong).replace(

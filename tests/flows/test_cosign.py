@@ -27,7 +27,7 @@ from ledger.settlement.batches import plan_round, submit_planned
 from ledger.settlement.planning import Scope
 from ledger.settling import SettlementPolicy, Way
 from tests.support.chain import PARTIES
-from tests.support.forms import times
+from tests.support.forms import long, rest, times
 from tests.support.park import Park
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
@@ -197,7 +197,9 @@ def test_files_of_one_batch_are_tried_together(park: Park) -> None:
 SECP256K1_ORDER = 2**256 - 0x14551231950B75FC4402DA1732FC9BEBF  # SEC 2, 2.4.1
 
 
-@pytest.mark.parametrize("form", ["twin", "recovery number", "both, in capitals"])
+@pytest.mark.parametrize(
+    "form", rest(["twin", "recovery number", "both, in capitals"], "both, in capitals")
+)
 def test_other_forms_of_one_signature_settle_as_well(apart: Park, form: str) -> None:
     """Whoever carries a file can make a signature's twin, and some signers end with 0 or 1; contracts refuse both."""
     path = written(apart)
@@ -292,6 +294,7 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
     assert submit_planned(apart.chain) == []
 
 
+@long
 def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apart: Park) -> None:
     """The batch is given up when its time is over on the chain; until then nobody else plans its trades."""
     path = written(apart, hours=1)
@@ -333,6 +336,7 @@ def send(park: Park, call: str) -> None:
     park.node.client.request("eth_sendTransaction", [message])
 
 
+@long
 def test_a_batch_that_was_given_up_and_that_a_member_settles_all_the_same(
     apart_on_both: Park,
 ) -> None:

@@ -22,6 +22,7 @@ from ledger.readings.periods.evidence_files import files_of_period
 from ledger.reductions.recompute import Trusted, verify_files
 from ledger.sites import apply_site
 from tests.ledger.test_import_counters import COUNTER
+from tests.support.forms import long
 from tests.support.independent_registers import energies_of
 from tests.support.park import PROJECT, TRADING, Park
 from tests.support.plant import SITE, anvil_like, write_csv
@@ -190,6 +191,7 @@ def test_importers_correctors_and_an_issuer_at_once_count_a_register_once(both: 
         other.db.close()
 
 
+@long
 def test_a_late_register_that_shows_too_much_is_cancelled_on_chain(both: Park) -> None:
     apply(both, COUNTER)
     both.register()

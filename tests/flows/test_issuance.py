@@ -49,7 +49,7 @@ from ledger.models.sending import IntentState
 from ledger.readings.periods.evidence_files import files_of_credit
 from ledger.settings import load_settings
 from tests.support.chain import PARTIES, class_role, send
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park
 from tests.support.sending import automine, drop, steal
 
@@ -99,6 +99,7 @@ def stored_call(intent: ChainIntent) -> tuple[Claim, str, bytes]:
 # --------------------------------------------------------------------------- planning
 
 
+@long
 def test_what_was_planned_and_not_sent_is_gone_on_with(ready: Park) -> None:
     """For the very dates alone, and only until it is issued."""
 
@@ -120,6 +121,7 @@ def test_what_was_planned_and_not_sent_is_gone_on_with(ready: Park) -> None:
     assert states(ready) == ["issued"] and found(day(1), day(2)) == []
 
 
+@long
 def test_an_issuance_s_key_that_others_used_up(ready: Park) -> None:
     """An issuer and a verifier who see it in the pool: their batch is not our issuance, which is planned anew."""
     planned = plan(ready, day(1), day(2))
@@ -147,6 +149,7 @@ def test_an_issuance_s_key_that_others_used_up(ready: Park) -> None:
     assert ready.differences() == []
 
 
+@long
 def test_the_batch_of_others_under_our_key_is_not_shown_as_ours(ready: Park) -> None:
     """Theirs has our key, evidence and manifest, and another site; ours is still planned."""
     planned = plan(ready, day(1), day(2))
@@ -266,6 +269,7 @@ def test_what_is_left_of_a_kilogram_goes_into_the_next_period(ready: Park) -> No
     assert [row.carry_out_kg for row in ready.rows(Issuance)] == ["0/1", "407/500", "407/500"]
 
 
+@long
 def test_a_deficit_is_not_left_out(park: Park) -> None:
     park.register()
     park.generate(FIRST, ["60", "-2", "60", "0", "60"])
@@ -289,6 +293,7 @@ def test_nothing_to_issue(park: Park) -> None:
     assert park.count(Issuance) == park.count(ReadingClaim) == 0
 
 
+@long
 def test_a_batch_that_no_row_holds_is_not_planned(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +336,7 @@ def test_a_period_that_is_not_over_is_refused(ready: Park) -> None:
     assert len(plan_issuance(ready.chain, PROJECT, day(1), day(4), now=over)) == 1
 
 
+@long
 def test_a_period_over_new_year_is_two_issuances(park: Park) -> None:
     park.register()
     park.generate(date(2014, 12, 31), ["61.2345", "61.2345"])
@@ -426,6 +432,7 @@ def test_a_refusal_voids_the_issuance_and_frees_its_readings(ready: Park) -> Non
     assert ready.count(ReadingClaim) == SLOTS
 
 
+@long
 def test_a_refusal_voids_what_carries_its_remainder(ready: Park) -> None:
     keys = [plan(ready, day(n), day(n + 1)).key for n in (1, 2, 3)]
     assert len(submit_planned(ready.chain)) == 1
@@ -441,6 +448,7 @@ def test_a_refusal_voids_what_carries_its_remainder(ready: Park) -> None:
     assert plan(ready, day(2), day(4)).reduction.issued_kg == 1454
 
 
+@long
 def test_an_end_between_refusal_and_voiding(ready: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     plan(ready, day(1), day(2))
     forbid(ready)
@@ -472,6 +480,7 @@ def test_a_refusal_that_was_not_told_is_told_by_the_next_sending(
     assert states(ready) == ["void"]
 
 
+@long
 def test_a_failure_in_a_block_voids_the_issuance_once_it_is_final(ready: Park) -> None:
     """The try succeeds, and what reaches the chain before the transaction makes it fail."""
     plan(ready, day(1), day(2))
@@ -522,6 +531,7 @@ def test_a_later_period_cannot_overtake_an_earlier_one(both: Park) -> None:
     assert states(both) == ["issued", "issued"]
 
 
+@long
 def test_projects_do_not_wait_for_each_other(ready: Park) -> None:
     """Their sites have a time each on chain."""
     plan(ready, day(1), day(2))
@@ -542,6 +552,7 @@ def test_projects_do_not_wait_for_each_other(ready: Park) -> None:
     assert len(submit_planned(ready.chain)) == 1  # while the first is not final
 
 
+@long
 def test_books_from_before_the_sending_adopt_what_the_chain_has(ready: Park) -> None:
     key = plan(ready, day(1), day(2)).key
     intent = ready.intent(key)
@@ -648,6 +659,7 @@ def test_two_issuances_of_one_period_at_once(both: Park) -> None:
     other.db.close()
 
 
+@long
 def test_a_meter_that_moved_to_another_project_is_counted_once(ready: Park) -> None:
     plan(ready, day(1), day(2))
     with ready.db.write() as session:

@@ -32,6 +32,7 @@ from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.sites.validity import factor_alarms
 from tests.support.chain import PARTIES, WINDOW_S
+from tests.support.forms import long
 from tests.support.park import Park
 from tests.support.plant import SITE, anvil_like
 from tests.support.sending import opened
@@ -47,6 +48,7 @@ def tools(park: Park, now: datetime | None = None) -> Tools:
     return Tools(park.chain, SETTINGS, lambda: moment)
 
 
+@long
 @pytest.mark.unmirrored
 def test_a_local_chain_grows_only_while_something_waits(park: Park) -> None:
     client = park.node.client
@@ -212,6 +214,7 @@ def test_a_period_ends_with_the_calendar_s(day: date, every: str, end: date) -> 
 # ------------------------------------------------------------------------------- expiry
 
 
+@long
 def test_an_expired_batch_is_recorded_once(both: Park) -> None:
     head = both.node.client.block("latest")
     assert head is not None

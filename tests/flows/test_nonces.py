@@ -25,7 +25,7 @@ from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from ledger.settings import load_settings
 from tests.support.chain import CURRENCY, PARTIES, SITE_CODE
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park
 from tests.support.racers import race, submitting
 from tests.support.sending import (
@@ -212,6 +212,7 @@ def test_an_act_that_lost_its_nonce_is_tried_again_by_the_jobs(park: Park) -> No
     assert park.differences() == []
 
 
+@long
 def test_an_act_that_nobody_here_can_sign_keeps_no_issuance_waiting(park: Park) -> None:
     """The owner's key may be elsewhere; the job's other work is the issuer's."""
     park.register()
@@ -249,6 +250,7 @@ def work_on(park: Park, refused: str, issued: str) -> None:
 # ------------------------------------------------------------------------------- holes
 
 
+@long
 def test_a_hole_is_filled_with_nothing(both: Park) -> None:
     """A stranger's transaction with the nonce below is taken back by a fork, and does not come again."""
     thief = steal(both, "buyer", 0)
@@ -301,6 +303,7 @@ def test_a_stranger_in_the_pool_is_no_hole(park: Park) -> None:
     assert (minted(park), sent(park)) == (UNITS, 2)
 
 
+@long
 def test_a_filling_whose_nonce_is_taken_after_all(park: Park) -> None:
     steal(park, "buyer", 0)
     park.mirror.run_until("head")
@@ -370,6 +373,7 @@ def test_a_node_that_is_behind_has_taken_nothing_back(park: Park) -> None:
     assert hasty.chain.sender.audit() == [key]
 
 
+@long
 @pytest.mark.parametrize("audited", [False, True])
 def test_final_after_one_block_and_a_fork_of_two(both: Park, audited: bool) -> None:
     """What was called final too early is opened again, by the audit before the mirror has seen it."""
@@ -413,6 +417,7 @@ def test_two_processes_never_use_a_nonce_twice(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_two_that_fill_one_hole_fill_it_once(both: Park) -> None:
     steal(both, "buyer", 0)
     both.mirror.run_until("head")
@@ -469,6 +474,7 @@ def test_caps_of_the_day_hold_for_two_at_once(mariadb_db: Database, tmp_path: Pa
             door.db.close()
 
 
+@long
 def test_a_batch_s_key_that_its_parties_used_up_for_another_asset(park: Park) -> None:
     """They sign the very trades of our batch, as trades of credits: the root is the same, and energy it is not."""
     from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
@@ -505,6 +511,7 @@ def test_a_batch_s_key_that_its_parties_used_up_for_another_asset(park: Park) ->
     assert [row.trade_id for row in items] == [2, 3]
 
 
+@long
 def test_a_batch_s_key_that_a_stranger_used_up(park: Park) -> None:
     """A member of the market sees our key in the pool, and co-signs another batch under it."""
     from ledger.models import VppSettlementBatch, VppTradingRecord

@@ -100,6 +100,7 @@ def test_what_was_sent_is_not_sent_anew_while_it_waits(funded: Park) -> None:
     assert len(skips(funded)) == 1
 
 
+@long
 def test_a_crash_before_sending_is_made_good(funded: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     cancel_many(funded, PASSED_AT_ONCE + 1)
     propose_one(funded)
@@ -118,6 +119,7 @@ def test_a_crash_before_sending_is_made_good(funded: Park, monkeypatch: pytest.M
     assert skips(funded) == [IntentState.CONFIRMED]
 
 
+@long
 def test_an_open_batch_before_ours_is_waited_for_in_silence(funded: Park) -> None:
     # Not of these books, and nobody finalises it.
     packed, _ = funded.node.propose([trade(900_000, "market", "owner", 0, 0)])

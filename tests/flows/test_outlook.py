@@ -27,6 +27,7 @@ from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
+from tests.support.forms import long
 from tests.support.park import MARKET, Park
 
 SHORT_ON_MARIADB = ("test_a_preview_says_who_cannot_pay_and_keeps_nothing",)
@@ -65,6 +66,7 @@ def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
     assert (batch.missing, found.left_out, batch.cost.refusal) == ((), (), None)
 
 
+@long
 def test_money_is_promised_once(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of three batches is too dear for what the first leaves; the third is not."""
     monkeypatch.setattr("ledger.settlement.netting.TRADES_PER_BATCH_MAX", 1)
@@ -112,6 +114,7 @@ def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
     assert found == {"trades": {MARKET: 2}, "left_out": [], "refused": [], "waiting": []}
 
 
+@long
 def test_a_run_names_what_an_earlier_one_began(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was killed after planning, and one that did not wait for the window."""
     monkeypatch.setattr(settle, "WINDOW_SECONDS_MAX", 0.0)
@@ -131,6 +134,7 @@ def test_a_run_names_what_an_earlier_one_began(park: Park, monkeypatch: pytest.M
     assert rows == []
 
 
+@long
 def test_a_run_waits_for_what_another_has_sent(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     """An earlier one that did not wait, the jobs, or one beside it: it is final when this one ends."""
     monkeypatch.setattr(settle, "WINDOW_SECONDS_MAX", 0.0)
@@ -146,6 +150,7 @@ def test_a_run_waits_for_what_another_has_sent(park: Park, monkeypatch: pytest.M
     assert intent.state is IntentState.CONFIRMED
 
 
+@long
 def test_a_trade_that_waits_alone_keeps_a_run_from_nothing(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +178,7 @@ def test_a_trade_that_waits_alone_keeps_a_run_from_nothing(
     assert statuses(park) == ["executed", "pending"]
 
 
+@long
 def test_a_run_names_what_it_could_not_send_of_an_earlier_one(park: Park) -> None:
     park.mirror.run_until("head")
     park.fund(BUYER, 100)
@@ -184,6 +190,7 @@ def test_a_run_names_what_it_could_not_send_of_an_earlier_one(park: Park) -> Non
     assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "failed")]
 
 
+@long
 def test_a_market_rests_no_longer_though_the_clock_was_set_back(park: Park) -> None:
     park.mirror.run_until("head")
     park.fund(BUYER, 1000)
@@ -198,6 +205,7 @@ def test_a_market_rests_no_longer_though_the_clock_was_set_back(park: Park) -> N
     assert len(plan_batches(park.chain, hour)) == 1
 
 
+@long
 def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
     """The contract has the last word; what it refuses is planned anew, without who cannot pay."""
     both.mirror.run_until("head")

@@ -30,7 +30,7 @@ from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
 from tests.support.chain import TestChain
 from tests.support.forked import FORKED
-from tests.support.forms import rest, times
+from tests.support.forms import long, rest, times
 from tests.support.mirror import Dump, dump, fresh, running_chain
 
 SHORT_ON_MARIADB = ("test_on_both_databases_it_is_a_fresh_mirror",)
@@ -323,6 +323,7 @@ def test_in_the_middle_of_a_reorganisation(
     assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
 
 
+@long
 def test_verify_beside_a_mirror_that_runs(chain: TestChain, db: Database) -> None:
     """Blocks come and go while it compares; none is a difference."""
     mirror = Indexer(db, chain.client, chain.deployment, DEEP, poll_s=0.01)
@@ -356,6 +357,7 @@ def test_verify_beside_a_mirror_that_runs(chain: TestChain, db: Database) -> Non
     assert not thread.is_alive() and not acting.is_alive()
 
 
+@long
 def test_it_does_not_write_beside_a_mirror_that_runs(chain: TestChain, sqlite_db: Database) -> None:
     Indexer(sqlite_db, chain.client, chain.deployment, DEEP).run_until("head")
     lease = Lease(sqlite_db, chain.deployment.network)

@@ -13,7 +13,7 @@ from ledger.models import BlockchainTransaction, ChainAttempt
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.park import Park
 from tests.support.sending import (
     GWEI,
@@ -201,6 +201,7 @@ def test_the_first_attempt_is_mined_though_there_is_a_second(both: Park) -> None
     assert both.differences() == []
 
 
+@long
 @pytest.mark.parametrize("finality", rest([0, 1, 2], 1))
 def test_a_reorganisation_mines_another_attempt(park: Park, finality: int) -> None:
     hasty = opened(park, finality, replace_seconds=0)
@@ -227,6 +228,7 @@ def test_a_reorganisation_mines_another_attempt(park: Park, finality: int) -> No
     assert park.differences() == []
 
 
+@long
 def test_two_that_tend_at_once_replace_once(both: Park) -> None:
     key = wait_in_pool(both)
     spike(both, 50)

@@ -116,6 +116,7 @@ def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool
     again.db.close()
 
 
+@long
 @pytest.mark.parametrize("state", rest(["proposed", "cancelled"]))
 def test_a_forgotten_batch_that_is_not_final(both: Park, state: str) -> None:
     both.node.deposit("market", 100_00)
@@ -148,6 +149,7 @@ def test_a_forgotten_batch_that_is_not_final(both: Park, state: str) -> None:
     assert both.differences() == []
 
 
+@long
 def test_a_fork_takes_an_adopted_batch_back(both: Park) -> None:
     both.node.deposit("market", 100_00)
     both.mirror_final()
@@ -197,6 +199,7 @@ def contents(park: Park) -> dict[int, tuple[str, int, int]]:
     }
 
 
+@long
 @pytest.mark.parametrize(
     ("way", "again", "behind"),
     rest(
@@ -305,6 +308,7 @@ def test_a_number_that_a_trade_has_which_was_taken_out(both: Park, ended: str) -
         assert told == ("cancelled by hand: entered twice",)
 
 
+@long
 def test_a_batch_is_taken_up_though_all_that_waits_cannot_be_settled(park: Park) -> None:
     park.node.deposit("market", 100_00)
     park.mirror_final()
@@ -324,6 +328,7 @@ def test_a_batch_is_taken_up_though_all_that_waits_cannot_be_settled(park: Park)
     assert len(finalize_due(park.chain)) == 1
 
 
+@long
 def test_nothing_is_signed_while_a_forgotten_transaction_waits_in_the_pool(park: Park) -> None:
     park.node.deposit("market", 100_00)
     park.mirror_final()
@@ -455,6 +460,7 @@ def transferred_once(park: Park, key: str, tx_hash: str) -> None:
     assert park.differences() == []
 
 
+@long
 @pytest.mark.parametrize("read", [False, True], ids=["mirror behind", "mirror first"])
 def test_a_transfer_that_was_planned(both: Park, read: bool) -> None:
     """Its data is its key; and the same call by the same account, since it was planned, is it."""

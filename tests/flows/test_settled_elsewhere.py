@@ -13,7 +13,7 @@ from ledger.settlement.explain import story_of
 from ledger.settlement.words import Trade
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, PARTIES, trade
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.park import Park
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
@@ -65,6 +65,7 @@ def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     assert funded.differences() == []
 
 
+@long
 def test_a_batch_that_the_operator_takes_back(funded: Park) -> None:
     propose(funded)
 
@@ -122,6 +123,7 @@ def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
     assert funded.differences() == []
 
 
+@long
 def test_a_fee_does_not_keep_a_batch_from_its_end(funded: Park) -> None:
     funded.node.act("admin", SETTLEMENT, "setFee", [100, PARTIES["buyer"]])
     funded.node.later(acts.WEEK_S)

@@ -33,6 +33,7 @@ from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
 from tests.support import ticks
 from tests.support.chain import PARTIES, send
+from tests.support.forms import long
 from tests.support.park import MARKET, Park, running_park
 
 SHORT_ON_MARIADB = (
@@ -123,6 +124,7 @@ def test_from_trades_to_money(both: Park) -> None:
     assert plan_batches(both.chain) == []
 
 
+@long
 def test_negative_prices_are_paid_by_the_seller(park: Park) -> None:
     park.fund(PLANT, 50_00)
     park.trade(("sell", 100_000, -1_000), ("buy", 1, -50_000))
@@ -134,6 +136,7 @@ def test_negative_prices_are_paid_by_the_seller(park: Park) -> None:
     assert balances(park) == {PLANT: 40_01, BUYER: 9_99}
 
 
+@long
 def test_every_step_in_a_process_of_its_own(funded: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     funded.trade(*TRADES)
     crashes = []
@@ -234,6 +237,7 @@ def test_a_debtor_without_funds(both: Park) -> None:
     assert balances(both) == {PLANT: 95}
 
 
+@long
 def test_what_runs_all_day_does_not_fill_the_books_with_refusals(funded: Park) -> None:
     funded.node.act("pauser", SETTLEMENT, "pause", [])
     funded.trade(*TRADES)
@@ -249,6 +253,7 @@ def test_what_runs_all_day_does_not_fill_the_books_with_refusals(funded: Park) -
     assert len(plan_batches(funded.chain)) == 1  # a person is not made to wait
 
 
+@long
 def test_a_refused_step_keeps_no_later_one_from_its_work(funded: Park) -> None:
     funded.trade(*TRADES)
     plan_batches(funded.chain)
@@ -264,6 +269,7 @@ def test_a_refused_step_keeps_no_later_one_from_its_work(funded: Park) -> None:
     assert statuses(funded) == ["executed"] * 3 + ["pending"]
 
 
+@long
 def test_a_proposal_that_fails_in_a_block_frees_its_trades(funded: Park) -> None:
     funded.trade(*TRADES)
     client = funded.node.client
@@ -306,6 +312,7 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     assert balances(funded) == {BUYER: 100_00}
 
 
+@long
 def test_somebody_else_finalises(funded: Park) -> None:
     funded.trade(*TRADES)
     plan_batches(funded.chain)
@@ -321,6 +328,7 @@ def test_somebody_else_finalises(funded: Park) -> None:
     assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
 
 
+@long
 def test_the_creditor_takes_the_money_out_before_the_mirror_looks(funded: Park) -> None:
     """What comes in and goes out again in one look leaves no balance to write; the batch has ended all the same."""
     funded.trade(("sell", 1000, 20_000))
@@ -371,6 +379,7 @@ def test_ours_fails_in_a_block_and_somebody_else_finalises(funded: Park, first: 
     assert funded.differences() == []
 
 
+@long
 def test_a_window_that_the_chain_finds_open(funded: Park) -> None:
     funded.trade(*TRADES)
     plan_batches(funded.chain)
@@ -406,6 +415,7 @@ def test_a_trade_is_planned_once_while_another_plans(both: Park) -> None:
     other.db.close()
 
 
+@long
 @pytest.mark.mariadb
 def test_a_plan_that_saw_old_rows_looks_again(
     mariadb_db: Database, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
@@ -500,6 +510,7 @@ def test_a_fork_takes_executed_trades_back(funded: Park) -> None:
     assert balances(funded) == {PLANT: 95, BUYER: 100_00 - 95}
 
 
+@long
 def test_books_from_before_the_proposal(funded: Park) -> None:
     funded.trade(*TRADES)
     (planned,) = plan_batches(funded.chain)

@@ -38,7 +38,7 @@ from ledger.settlement.trades import import_trades
 from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES, WINDOW_S
-from tests.support.forms import rest, times
+from tests.support.forms import long, rest, times
 from tests.support.park import MARKET, TRADING, Park
 from tests.support.plant import SITE
 from tests.support.sending import Boundaries, Crash, crashing, opened
@@ -172,6 +172,7 @@ def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: 
     assert two.differences() == []
 
 
+@long
 def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
     two = two_on_both
     two.fund(BUYER, 1_00)
@@ -295,6 +296,7 @@ def test_a_trade_by_itself_once_whatever_crashes(
     assert two.differences() == []
 
 
+@long
 def test_a_single_trade_and_a_batch_that_miss_each_other(two_on_both: Park) -> None:
     """A planner that saw old rows: the contract takes the trade once, and the batch is withdrawn."""
     two = two_on_both
@@ -331,6 +333,7 @@ def test_a_single_trade_and_a_batch_that_miss_each_other(two_on_both: Park) -> N
         assert story_of(session, "trade:2").to_do == "nothing: its trades are executed"
 
 
+@long
 def test_signatures_hold_by_the_clock_of_a_chain_that_is_ahead(two: Park) -> None:
     two.fund(BUYER, 10_00)
     two.node.later(7 * 24 * 3600)
@@ -357,6 +360,7 @@ def test_a_co_signed_batch_is_planned_before_anything_is_mirrored(park: Park) ->
     assert park.differences() == []
 
 
+@long
 def test_a_trade_says_why_its_last_batch_failed(two: Park) -> None:
     asset = two.node.issue(5_000, 0)
     two.mirror_final()
@@ -379,6 +383,7 @@ def test_a_trade_says_why_its_last_batch_failed(two: Park) -> None:
     assert story.to_do == "truetonne settle run takes it"
 
 
+@long
 @pytest.mark.parametrize("how", ["suspend", "expire"])
 def test_trades_of_credits_that_do_not_move_wait_for_them(two_on_both: Park, how: str) -> None:
     """They are in no batch, so that none fails and the market does not rest; the others go on."""
@@ -425,6 +430,7 @@ def test_trades_of_credits_that_do_not_move_wait_for_them(two_on_both: Park, how
     assert two.differences() == []
 
 
+@long
 def test_a_preview_says_what_the_contract_would_refuse(two: Park) -> None:
     two.fund(BUYER, 10_00)
     take(two, ["plant sell 1.000 2.0000 2.00 1"])
@@ -436,6 +442,7 @@ def test_a_preview_says_what_the_contract_would_refuse(two: Park) -> None:
     assert plan_round(two.chain, Scope(market="other")).batches == ()
 
 
+@long
 def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
     """What the books alone allow, a pause may still refuse; nothing of the rehearsal is kept."""
     two.fund(BUYER, 10_00)
@@ -458,6 +465,7 @@ def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
 # ------------------------------------------------------------------ trades that cannot be settled
 
 
+@long
 def test_what_waits_is_a_line_of_the_log_once_and_again_when_it_is_another(
     two: Park, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -543,7 +551,7 @@ def test_a_trade_of_one_account_with_itself_is_refused(two: Park) -> None:
     ]
 
 
-@pytest.mark.parametrize("how", ["suspend", "expire"])
+@pytest.mark.parametrize("how", rest(["suspend", "expire"]))
 def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
     two: Park, how: str
 ) -> None:
@@ -602,6 +610,7 @@ def with_credits_to_finalise(two: Park) -> tuple[Park, int]:
     return park, asset
 
 
+@long
 def test_credits_that_stopped_moving_since_the_mirror_looked(two: Park) -> None:
     """The contract says so first: the refusal names the batch, and nothing is left of the call but its refusal."""
     park, asset = with_credits_to_finalise(two)
@@ -614,6 +623,7 @@ def test_credits_that_stopped_moving_since_the_mirror_looked(two: Park) -> None:
     assert [row.finalize_key for row in park.rows(VppSettlementBatch)] == [None]
 
 
+@long
 def test_a_batch_that_is_cancelled_just_before_it_is_finalised_holds_nobody_up(
     two: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ from tests.flows.test_cosign import (
 )
 from tests.support import acts
 from tests.support.chain import PARTIES, trade
+from tests.support.forms import long
 from tests.support.park import Park
 
 SHORT_ON_MARIADB = ("test_a_trade_is_not_cancelled_while_its_signatures_hold",)
@@ -73,6 +74,7 @@ def test_a_trade_is_not_cancelled_while_its_signatures_hold(both: Park) -> None:
     assert park.differences() == []
 
 
+@long
 def test_a_trade_that_failed_for_want_of_funds_is_executed_when_its_signatures_are_used(
     both: Park,
 ) -> None:
@@ -141,6 +143,7 @@ def test_an_edited_trade_is_not_paid_twice_when_the_first_batch_is_sent_after_al
     assert states(park) == ["failed", "failed"]
 
 
+@long
 def test_a_trade_is_free_when_another_of_its_batch_is_settled_for_good(park: Park) -> None:
     """The contract takes a number once: the whole batch is refused from then on."""
     park, _ = with_signatures(park)
@@ -174,6 +177,7 @@ def test_a_batch_that_was_withdrawn_before_all_had_signed(both: Park) -> None:
     assert statuses(park) == ["cancelled", "executed"]
 
 
+@long
 def test_a_proposed_batch_is_not_cancelled_while_signatures_for_a_trade_hold(park: Park) -> None:
     park, _ = with_signatures(park)
     plan_round(park.chain, Scope(way=Way.PROPOSED))

@@ -253,6 +253,7 @@ def event_blocks(history: History) -> list[int]:
         return sorted(set(session.scalars(select(made.c.block_number))))
 
 
+@long
 def test_a_range_sees_its_own_blocks(history: History) -> None:
     made = Base.metadata.tables["credit_transfers"]
     blocks = event_blocks(history)
@@ -322,6 +323,7 @@ def test_a_block_that_cannot_be_read_on_damage_is_a_difference(history: History)
     assert "credit_holdings" in {item.table for item in found}
 
 
+@long
 def test_a_small_sample_is_small(history: History) -> None:
     report = verified(history, Scope(sample=4))
     assert report.checked["blocks"] == 4

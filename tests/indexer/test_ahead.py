@@ -23,7 +23,7 @@ from ledger.db import Database
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.mirror import Dump, dump
 from tests.support.proxy import LyingNode
 from tests.support.waiting import until
@@ -96,6 +96,7 @@ def test_what_is_read_ahead_is_what_is_read_in_the_open(
     assert len(answers) == count, "the mirror to compare with was read in the open"
 
 
+@long
 def test_memory_is_kept_until_the_last_range_is_written(
     chain: TestChain,
     sqlite_db: Database,
@@ -112,6 +113,7 @@ def test_memory_is_kept_until_the_last_range_is_written(
     assert done == ["kept", *["written"] * done.count("written"), "given back"]
 
 
+@long
 def test_one_that_starts_is_not_waited_for(
     chain: TestChain,
     sqlite_db: Database,
@@ -298,6 +300,7 @@ def test_without_a_connection_to_spare_all_is_read_in_the_open(
     assert not answers and report.tip == chain.client.block_number()
 
 
+@long
 def test_without_a_thread_to_spare_all_is_read_in_the_open(
     chain: TestChain, sqlite_db: Database, answers: list[tuple[int, Read | None]]
 ) -> None:

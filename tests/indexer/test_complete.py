@@ -29,6 +29,7 @@ from tests.support.chain import (
     TestChain,
     trade,
 )
+from tests.support.forms import long
 from tests.support.mirror import dump, rows
 
 SHORT_ON_MARIADB = (
@@ -98,6 +99,7 @@ def test_a_share_goes_to_the_buffer(
     )
 
 
+@long
 def test_time_that_was_left_out_is_filled_from_both_ends(
     chain: TestChain, db: Database, mirrored: Callable[[], None]
 ) -> None:
@@ -134,6 +136,7 @@ def test_a_batch_that_expires(chain: TestChain, db: Database, mirrored: Callable
     ]
 
 
+@long
 def test_a_reading_that_counts_twice(
     chain: TestChain, db: Database, mirrored: Callable[[], None]
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from indexer.reorg import REWINDS
-from tests.support.forms import is_long, rest
+from tests.support.forms import is_long, long, rest
 from tests.support.history_acting import ModelDiffers
 from tests.support.mutants import MUTANTS, NOT_HERE, STEPS, without_rewind
 from tests.support.plans import Plan, Step
@@ -116,5 +116,6 @@ def test_step_of_a_rewind_left_out(
     assert taken_back.differs()
 
 
+@long
 def test_few_steps_of_a_rewind_are_left_to_other_tests() -> None:
     assert len(REWINDS) - len(STEPS) == len(NOT_HERE)

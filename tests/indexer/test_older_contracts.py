@@ -23,6 +23,7 @@ from ledger.errors import WrongChain
 from ledger.models import SmartContract
 from ledger.reconcile import reconcile
 from tests.support.chain import PARTIES, TestChain, _create
+from tests.support.forms import long
 from tests.support.mirror import dump, running_chain
 
 HERE = SmartContract.contract_name == f"{SETTLEMENT}@local"
@@ -69,6 +70,7 @@ def stored(books: Database) -> SmartContract:
         return session.query(SmartContract).where(HERE).one()
 
 
+@long
 def test_what_an_older_version_stored_of_its_contract_is_no_difference(
     books: Database, chain: TestChain
 ) -> None:
@@ -139,6 +141,7 @@ def test_other_contracts_are_refused_by_books_that_are_kept_of_some(
     assert verify(books, chain.client, chain.deployment, 0).differences == []
 
 
+@long
 def test_an_altered_address_is_for_the_comparison_to_find(
     books: Database, chain: TestChain
 ) -> None:

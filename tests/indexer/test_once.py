@@ -24,7 +24,7 @@ from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain, trade
 from tests.support.forked import FORKED
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.mirror import Dump, dump, rows
 
 SHORT_ON_MARIADB = ("test_several_mirrors_on_one_database",)
@@ -281,6 +281,7 @@ def test_run_until_a_block_reads_no_further(
     assert dump(sqlite_db) == fresh_dump()
 
 
+@long
 def test_old_blocks_without_anything_are_forgotten(chain: TestChain, sqlite_db: Database) -> None:
     chain.issue(1000, 0)
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, 10)

@@ -24,7 +24,7 @@ from ledger.errors import DependencyDown
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain
-from tests.support.forms import times
+from tests.support.forms import long, times
 from tests.support.mirror import Dump, dump, rows
 
 NORMAL, FULL = 1, 2
@@ -92,6 +92,7 @@ def test_a_power_cut_takes_the_newest_ranges_and_they_are_read_again(
                 assert dump(cut) == whole
 
 
+@long
 def test_only_ranges_that_others_follow_are_spared_the_wait_for_the_disk(
     chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

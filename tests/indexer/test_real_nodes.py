@@ -26,6 +26,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import MEMBER_ROLE, TestChain
+from tests.support.forms import rest
 from tests.support.mirror import dump, rows
 from tests.support.proxy import Delivery, LyingNode, NodeError, Tamper, deliver, recorded
 
@@ -114,7 +115,9 @@ def test_a_first_block_that_is_kept_no_more(
     assert node.lies > 0
 
 
-@pytest.mark.parametrize("said", ["block not found", "header not found", "old data not available"])
+@pytest.mark.parametrize(
+    "said", rest(["block not found", "header not found", "old data not available"])
+)
 def test_a_block_that_is_not_found_is_no_method(
     node: LyingNode, followed: Indexer, chain: TestChain, said: str
 ) -> None:
@@ -132,7 +135,7 @@ def test_a_block_that_is_not_found_is_no_method(
     assert node.lies == 1 and "eth_getTransactionReceipt" not in asked
 
 
-@pytest.mark.parametrize("answer", [recorded(-39001, "Unknown block"), None])
+@pytest.mark.parametrize("answer", rest([recorded(-39001, "Unknown block"), None]))
 def test_a_node_that_names_no_final_block(
     node: LyingNode, chain: TestChain, sqlite_db: Database, answer: Any
 ) -> None:
@@ -147,7 +150,7 @@ def test_a_node_that_names_no_final_block(
     assert report.final > 0 and report.not_checked == ()
 
 
-@pytest.mark.parametrize("answer", [recorded(-39001, "Unknown block"), None])
+@pytest.mark.parametrize("answer", rest([recorded(-39001, "Unknown block"), None]))
 def test_nothing_is_compared_with_a_node_that_names_no_final_block_any_more(
     node: LyingNode, chain: TestChain, sqlite_db: Database, answer: Any
 ) -> None:
@@ -260,7 +263,7 @@ class Balancer(LyingNode):
         return {**answer, "result": None}
 
 
-@pytest.mark.parametrize("lag", [1, 3])
+@pytest.mark.parametrize("lag", rest([1, 3], 3))
 def test_a_node_that_lags_behind_another_takes_nothing_back(
     chain: TestChain, sqlite_db: Database, same_as_fresh: Check, lag: int
 ) -> None:
@@ -286,7 +289,7 @@ def test_a_node_that_lags_behind_another_takes_nothing_back(
 
 @pytest.mark.parametrize(
     "refusal",
-    [recorded(429, "exceeded its compute units per second capacity"), HEADER_NOT_FOUND],
+    rest([recorded(429, "exceeded its compute units per second capacity"), HEADER_NOT_FOUND]),
 )
 def test_no_limit_of_a_moment_is_written_as_the_reason_of_a_failure(
     node: LyingNode, followed: Indexer, chain: TestChain, same_as_fresh: Check, refusal: NodeError
@@ -344,7 +347,7 @@ class Bucket(LyingNode):
         )
 
 
-@pytest.mark.parametrize("way", ["each call", "one error", "HTTP 429"])
+@pytest.mark.parametrize("way", rest(["each call", "one error", "HTTP 429"]))
 def test_a_node_that_takes_few_calls_a_second_is_mirrored_all_the_same(
     chain: TestChain,
     sqlite_db: Database,
@@ -380,7 +383,7 @@ def test_a_limit_that_does_not_pass_is_said(
     assert asked[::2] == asked[1::2] == [40, 20, 10, 5, 2, 1]
 
 
-@pytest.mark.parametrize("kind", ["silent", "504 of a gateway"])
+@pytest.mark.parametrize("kind", rest(["silent", "504 of a gateway"]))
 def test_a_range_that_takes_too_long_is_asked_for_in_shorter_ones(
     node: LyingNode, followed: Indexer, chain: TestChain, same_as_fresh: Check, kind: str
 ) -> None:
@@ -404,7 +407,7 @@ def test_a_range_that_takes_too_long_is_asked_for_in_shorter_ones(
 # ------------------------------------------------------------------------------ times
 
 
-@pytest.mark.parametrize("stamp", [253_402_300_800, 1_764_352_532_000, 1_764_352_532 * 10**9])
+@pytest.mark.parametrize("stamp", rest([253_402_300_800, 1_764_352_532_000, 1_764_352_532 * 10**9]))
 def test_a_time_that_is_no_date_stops_the_mirror(
     followed: Indexer, chain: TestChain, stamp: int
 ) -> None:
@@ -422,12 +425,16 @@ def test_a_time_that_is_no_date_stops_the_mirror(
 
 @pytest.mark.parametrize(
     ("method", "field"),
-    [
+    rest(
+        [
+            ("eth_getBlockByNumber", "number"),
+            ("eth_getBlockByNumber", "baseFeePerGas"),
+            ("eth_getTransactionByHash", "nonce"),
+            ("eth_getCode", ""),
+        ],
         ("eth_getBlockByNumber", "number"),
-        ("eth_getBlockByNumber", "baseFeePerGas"),
-        ("eth_getTransactionByHash", "nonce"),
         ("eth_getCode", ""),
-    ],
+    ),
 )
 def test_what_is_no_number_stops_the_mirror_and_is_said(
     node: LyingNode, followed: Indexer, chain: TestChain, method: str, field: str

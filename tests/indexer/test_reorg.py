@@ -26,6 +26,7 @@ from ledger.models import Base, ChainBlock
 from ledger.models.blockchain import CreditStatus
 from ledger.models.credits import BatchStatus
 from tests.support.chain import TestChain, deploy_contracts, trade
+from tests.support.forms import long
 from tests.support.mirror import Dump, dump, rows
 
 BATCH = 1 << 32 | 1
@@ -123,6 +124,7 @@ def test_a_batch_that_was_never_issued(
     same_as_fresh()
 
 
+@long
 def test_statuses_and_caps_go_back_to_what_they_were(
     history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
 ) -> None:
@@ -166,6 +168,7 @@ def test_money_of_a_settlement_that_vanished(
     same_as_fresh()
 
 
+@long
 def test_same_height_without_a_new_block(
     history: TestChain, mirror: Indexer, same_as_fresh: Check
 ) -> None:
@@ -199,6 +202,7 @@ def test_registry_and_contracts_that_vanished(
     same_as_fresh()
 
 
+@long
 @pytest.mark.deploys
 def test_contracts_whose_commit_was_lost_are_stored_again(
     history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check

@@ -103,6 +103,7 @@ def kept(folder: Store) -> list[Manifest]:
     return folder.items()
 
 
+@long
 def test_what_the_log_has_of_after_a_copy_is_not_left_out_unsaid(
     source: LoggingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

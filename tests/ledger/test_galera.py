@@ -30,6 +30,7 @@ from ledger.db.server import findings
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown, Refused
 from ledger.settings import load_settings
+from tests.support.forms import long
 from tests.support.galera import CONFIGURATION, LIBRARY, Node, until
 
 WRITE = "INSERT INTO t (v) VALUES (1)"
@@ -385,6 +386,7 @@ def test_the_question_of_the_endpoint_is_as_long_as_it_says() -> None:
     assert "take-writes" not in question  # nor what an error repeats of it
 
 
+@long
 def test_the_log_is_of_one_process(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     from ledger.db.presence import Presence

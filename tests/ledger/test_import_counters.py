@@ -37,7 +37,7 @@ from ledger.reductions.records import Kind
 from ledger.reductions.registers import energy_of, rollover_holds
 from ledger.units import decimal_floor
 from tests.ledger.test_import import issue
-from tests.support.forms import times
+from tests.support.forms import long, times
 from tests.support.independent_registers import Energy, energies_of
 from tests.support.plant import SERF_FILE, SERF_SITE, SITE, apply, imported, write_csv
 
@@ -885,6 +885,7 @@ def registers_of(path: Path, folder: Path) -> tuple[Path, Path]:
     return made
 
 
+@long
 def test_the_bundled_rooftop_as_two_registers_gives_the_published_kilograms(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from ledger.chain.local.anvil import KeptPort, LocalNode, find_anvil, port_is_fr
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
 from tests.support.chain import PARTIES, send
+from tests.support.forms import long, rest
 
 ANVIL = find_anvil(None)
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,7 +183,7 @@ time.sleep(60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", rest([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
 def test_a_parent_that_is_killed_leaves_no_orphan(tmp_path: Path, number: signal.Signals) -> None:
     state = tmp_path / "state.json"
     parent = subprocess.Popen(
@@ -215,6 +216,7 @@ def test_ctrl_c_reaches_us_and_not_the_node() -> None:
         assert os.getpgid(node.pid) == node.pid != os.getpgid(0)
 
 
+@long
 def test_many_nodes_from_many_threads_do_not_lock_each_other() -> None:
     """What runs between fork and exec takes no lock that another thread may hold."""
     stop = threading.Event()

@@ -425,6 +425,7 @@ def test_partitions_are_kept_ahead_and_rows_find_theirs(partitioned: Database) -
     assert all(report.added == () for report in partitioned.ensure_partitions(later))
 
 
+@long
 @pytest.mark.mariadb
 def test_partitions_are_added_once_by_two_at_once(partitioned: Database) -> None:
     later = date(datetime.now(UTC).year + 3, 1, 1)
@@ -439,6 +440,7 @@ def test_sqlite_has_no_partitions(sqlite_db: Database) -> None:
     assert sqlite_db.ensure_partitions(date(2030, 1, 1)) == []
 
 
+@long
 @pytest.mark.mariadb
 def test_the_mapper_finds_a_partitioned_row_by_its_number(mariadb_db: Database) -> None:
     number = add_device(mariadb_db)
@@ -610,6 +612,7 @@ OLD_ROWS = (
 )
 
 
+@long
 @pytest.mark.parametrize("stops", rest([True, False]))
 def test_rows_of_the_first_contracts_are_kept(
     new_db: Database, finished: Database, monkeypatch: pytest.MonkeyPatch, stops: bool
@@ -690,6 +693,7 @@ READINGS_BEFORE = (
 )
 
 
+@long
 def test_meters_that_have_readings_get_their_series(new_db: Database, finished: Database) -> None:
     new_db.upgrade("0010")
     with new_db.write() as session:
@@ -717,6 +721,7 @@ SENT = (
 )
 
 
+@long
 def test_attempts_get_the_nonce_of_their_intent(new_db: Database, finished: Database) -> None:
     new_db.upgrade("0016")
     with new_db.write() as session:

@@ -16,6 +16,7 @@ from ledger.keeping.places import open_archive
 from ledger.models import DeviceData, VppDefinition, VppTradingRecord
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
+from tests.support.forms import long
 from tests.support.keeping import add_device, at, put, put_back
 
 BEFORE = date(2026, 8, 1)
@@ -146,6 +147,7 @@ def test_what_is_wrong_with_a_file_is_found(books: Database, tmp_path: Path) -> 
     assert complaints(folder) == {"notes.parquet": "is no file of this archive; take it elsewhere"}
 
 
+@long
 def test_a_file_that_is_gone_with_its_manifest_is_missed_by_the_books(
     books: Database, tmp_path: Path
 ) -> None:

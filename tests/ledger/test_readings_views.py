@@ -20,7 +20,7 @@ from ledger.readings.shown.exclusions import exclusions
 from ledger.readings.shown.lookup import rows_of
 from ledger.readings.shown.slots import Day, State, load_days
 from ledger.readings.shown.views import gaps_document, quality_document
-from tests.support.forms import times
+from tests.support.forms import long, times
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
 
 FILE = "R80721-2014-2015.csv.gz"
@@ -67,6 +67,7 @@ def turbine(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 COUNTED = ("expected", "used", "missing", "absent", "outlier", "conflict", "superseded")
 
 
+@long
 def test_the_whole_file_slot_by_slot(turbine: Database) -> None:
     document = quality(turbine, "lhb")
     assert document["period"] == {"from": date(2014, 1, 1), "to": date(2016, 1, 2)}
@@ -118,6 +119,7 @@ def test_march_2014_has_six_conflicts_and_says_where(turbine: Database) -> None:
     ]
 
 
+@long
 def test_the_counts_are_those_of_the_reduction_month_by_month(turbine: Database) -> None:
     for number in range(1, 13):
         start, end = date(2015, number, 1), date(2015 + number // 12, number % 12 + 1, 1)
@@ -131,6 +133,7 @@ def test_the_counts_are_those_of_the_reduction_month_by_month(turbine: Database)
         assert of_gaps["missing"] == counts.missing
 
 
+@long
 def test_the_gaps_of_the_real_file(turbine: Database) -> None:
     (device,) = gaps(turbine, "lhb")["devices"]
     assert (len(device["gaps"]), device["missing"], device["hours"]) == (23, 1365, "227.5")

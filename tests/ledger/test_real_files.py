@@ -122,6 +122,7 @@ def test_january_2014_to_the_last_digit(real: Database) -> None:
     assert shown["leaves"] == 4458
 
 
+@long
 @pytest.mark.parametrize(
     ("year", "expected", "total"),
     rest([(2014, LHB_2014, 1_075_151), (2015, LHB_2015, 1_277_080)]),
@@ -164,6 +165,7 @@ def test_trap_the_autumn_day_has_25_hours_and_six_slots_are_absent(real: Databas
     assert compute(inputs).counts == Counts(expected=150, used=144, missing=6)
 
 
+@long
 def test_a_year_as_one_period_is_the_year_month_by_month(real: Database) -> None:
     with real.read() as session:
         (year,) = reductions_for(session, "lhb-wind", date(2014, 1, 1), date(2015, 1, 1))

@@ -279,6 +279,7 @@ def test_a_replica_that_could_not_become_the_primary(pair: Pair) -> None:
     assert "relay_log_recovery = ON" in found["relay log"].mend
 
 
+@long
 def test_many_at_once(pair: Pair, db: Database) -> None:
     wrong: list[tuple[int, int]] = []
     lock, current = threading.Lock(), 10_000

@@ -25,6 +25,7 @@ from ledger.reductions.certificates import left_out_before
 from ledger.reductions.records import EnergyCertificate
 from tests.ledger.test_reductions import FACTOR, inputs
 from tests.support import second
+from tests.support.forms import long
 
 SLOTS = 24
 LENGTH_S = 3600
@@ -210,6 +211,7 @@ def test_random_parks_come_to_the_same_in_both_implementations(
     manifests.canonical_text(manifests.build(found))
 
 
+@long
 @unhurried
 @given(
     st.lists(parks(), min_size=2, max_size=4),

@@ -198,6 +198,7 @@ def test_an_old_note_is_no_hindrance(
     assert time.monotonic() - started < 60  # nobody waits for what is not there
 
 
+@long
 def test_a_port_in_use(settings: Settings) -> None:
     with another(settings) as host:
         port = int(host.read().rpartition(":")[2])
@@ -229,6 +230,7 @@ def test_state_that_was_lost_is_noticed(settings: Settings) -> None:
     assert caught.value.code == "chain-lost"
 
 
+@long
 def test_a_chain_that_goes_back_gets_higher_than_the_books(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 """``wss://`` and ``https://``: a node behind TLS is trusted by its certificate, and by nothing less."""
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -45,20 +46,18 @@ class TlsProxy:
         with (
             contextlib.suppress(OSError),
             self._context.wrap_socket(raw, server_side=True) as client,
+            socket.create_connection(self._node) as node,
         ):
-            node = socket.create_connection(self._node)
-            threading.Thread(target=self._copy, args=(node, client), daemon=True).start()
-            while data := client.recv(1 << 16):
-                self.taken += len(data)
-                node.sendall(data)
-            node.close()
-
-    @staticmethod
-    def _copy(node: socket.socket, client: ssl.SSLSocket) -> None:
-        with contextlib.suppress(OSError):
-            while data := node.recv(1 << 16):
-                client.sendall(data)
-            client.shutdown(socket.SHUT_RDWR)
+            # One thread reads and writes: two at once may lose what a TLS connection holds.
+            while True:
+                ready = [client] if client.pending() else select.select([client, node], [], [])[0]
+                for source, target in ((client, node), (node, client)):
+                    if source in ready:
+                        data = source.recv(1 << 16)
+                        if not data:
+                            return
+                        self.taken += len(data) if source is client else 0
+                        target.sendall(data)
 
 
 @pytest.fixture(scope="module")

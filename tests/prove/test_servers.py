@@ -85,6 +85,7 @@ def test_ctrl_c_of_a_terminal_is_left_to_the_process_that_started_it(tmp_path: P
     process.communicate()
 
 
+@long
 def test_a_server_whose_start_is_interrupted_is_ended(tmp_path: Path) -> None:
     process, server = started(INTERRUPTED, tmp_path)
     assert ended(server)

@@ -7,6 +7,7 @@ import pytest
 from eth_utils.address import to_checksum_address
 
 from tests.contracts.park import ASSET, CASH, WINDOW_S, Batch, Park, TradeOf
+from tests.support.forms import long
 
 GAS_MAX = 16_777_216  # of one transaction, EIP-7825
 BYTES_MAX = 128 * 1024  # of one transaction in geth's pool
@@ -38,6 +39,7 @@ def gas_of(function: Any, *arguments: Any, sender: Any) -> int:
     return int(receipt["gasUsed"])
 
 
+@long
 @pytest.mark.parametrize(
     ("count", "step"),
     [
