@@ -23,7 +23,7 @@ from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import Lease
 from indexer.memory import few_collections
-from indexer.place import require_no_catching_up
+from indexer.place import require_contracts, require_no_catching_up
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
@@ -303,6 +303,7 @@ class Indexer:
                 "the node has none of the blocks that are mirrored, though its first block is the same; "
                 "the chain was replaced: deploy again and use a fresh database"
             )
+        require_contracts(self._client, self._deployment, ancestor)
 
         def take_back(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, ancestor)

@@ -187,15 +187,24 @@ def test_head_that_moves_back(history: TestChain, mirror: Indexer, same_as_fresh
 
 
 @pytest.mark.deploys
-def test_registry_and_contracts_that_vanished(
+def test_contracts_that_vanished_are_waited_for(
     history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
 ) -> None:
-    depth = history.client.block_number() - history.deployment.deployed_block
-    history.reorganise(depth)  # all that is left is the currency
+    """As when a chain is set back and begins anew: the mirror became empty, and went on without a word."""
+    before, again = dump(sqlite_db), _sent(history)
+    history.reorganise(len(again))  # all that is left is the currency
+    with pytest.raises(DependencyDown, match="took back all blocks above") as told:
+        mirror.run_until("head")
+    assert told.value.code == "contracts-gone"
+    assert history.deployment.credit.address in str(told.value)
+    assert dump(sqlite_db) == before
+    for raws in again[:-8]:  # they come back in later blocks, and most of what they were told
+        for raw in raws:
+            history.client.request("eth_sendRawTransaction", [raw])
+        history.mine(1)
+    assert mirror.tick().rewound_blocks == len(again)
     mirror.run_until("head")
-    assert rows(sqlite_db, "credit_classes", "class_id") == []
-    assert rows(sqlite_db, "carbon_credits", "credit_id") == []
-    assert len(rows(sqlite_db, "blockchain_transactions", "tx_hash")) == 1
+    assert rows(sqlite_db, "credit_classes", "class_id") != []
     same_as_fresh()
 
 
@@ -205,15 +214,9 @@ def test_contracts_whose_commit_was_lost_are_stored_again(
 ) -> None:
     """A reorganisation takes them away; the unit of work that brings them back fails in its last moment."""
     before = rows(sqlite_db, "smart_contracts", "contract_name")
-    head, first = history.client.block_number(), history.deployment.deployed_block
-    again = []
-    for number in range(first, head + 1):
-        block = history.client.request("eth_getBlockByNumber", [hex(number), False])
-        for tx_hash in block["transactions"]:
-            raw = history.client.request("eth_getRawTransactionByHash", [tx_hash])
-            again.append((raw, number - first))
-    history.reorganise(head - first + 1, again)
-    assert mirror.tick().rewound_to == first - 1
+    sent = _sent(history)
+    history.reorganise(len(sent), [(raw, place) for place, raws in enumerate(sent) for raw in raws])
+    assert mirror.tick().rewound_to == history.deployment.deployed_block - 1
     assert len(rows(sqlite_db, "smart_contracts", "contract_name")) < len(before)
 
     def fail(connection: Connection) -> None:
@@ -359,6 +362,21 @@ def test_nothing_more_was_believed_after_a_rewind_than_before(
         checks.take_back(session, "local", 7)
         assert checks.load(session, "local") == Unchecked(left, "no such method")
         assert checks.load(session, "other") == Unchecked(9, "no such method")
+
+
+def _sent(chain: TestChain) -> list[list[str]]:
+    """Return the signed transactions of each block since the deployment."""
+    client = chain.client
+    blocks = range(chain.deployment.deployed_block, client.block_number() + 1)
+    return [
+        [
+            client.request("eth_getRawTransactionByHash", [tx_hash])
+            for tx_hash in block["transactions"]
+        ]
+        for block in (
+            client.request("eth_getBlockByNumber", [hex(number), False]) for number in blocks
+        )
+    ]
 
 
 def _owner() -> str:
