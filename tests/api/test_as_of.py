@@ -381,6 +381,8 @@ def life(told: list[tuple[int, str, dict[str, Any], str]], number: int) -> list[
             named = set() if NOBODY in (values["from"], values["to"]) else {values["id"]}
         if name in KINDS and number in {int(each) for each in named if each is not None}:
             found.append((KINDS[name], block))
+        if int(values.get("replaced_batch_id", 0)) == number:
+            found.append(("replaced", block))
     return found
 
 
@@ -399,6 +401,33 @@ def test_a_history_is_what_the_events_say_page_by_page(
     first = client.get(path, params={"limit": 1})
     assert first.json()["complete"] is False
     assert f"{path}?limit=1&order=asc&cursor=" in first.headers["Link"]
+
+
+def test_both_histories_tell_of_a_replacement(client: TestClient) -> None:
+    """It stood there as a retirement for nobody, and the deficit of the other batch became less without a word."""
+    one, other = (
+        client.get(f"/v1/credits/{batch}/history").json()["items"] for batch in (FIRST, SECOND)
+    )
+    told = [item["values"] for item in one if item["kind"] == "replaced"]
+    assert [(item["amount_kg"], item["other_batch_id"]) for item in told] == [
+        ("12", str(SECOND)),
+        ("3", str(SECOND)),
+    ]
+    (frozen,) = (item["values"] for item in one if item["kind"] == "invalidation_executed")
+    assert int(told[0]["deficit_kg"]) == int(frozen["deficit_kg"]) - 12
+    assert told[1]["deficit_kg"] == client.get(f"/v1/credits/{FIRST}").json()["batch"]["deficit_kg"]
+    retired = {
+        item["values"]["retirement_id"]: item["values"].get("replaced_batch_id")
+        for item in other
+        if item["kind"] == "retired"
+    }
+    assert [retired.pop(item["retirement_id"]) for item in told] == [str(FIRST)] * 2
+    assert set(retired.values()) == {None}
+    number = told[0]["retirement_id"]
+    run = client.get(f"/v1/retirements/{number}").json()["credit_id"]
+    for path in ("/", "/retirements", f"/credits/{run}"):
+        said = client.get(path, headers={"accept": "text/html"}).text
+        assert "Replaces units of batch" in said and "nobody named" not in said, path
 
 
 @pytest.mark.parametrize("client", ["sqlite"], indirect=True)  # MariaDB's plans go by few rows here
