@@ -72,6 +72,7 @@ def _before(t: Words, history: HistoryAnswer, stated: Manifest1) -> list[Stage]:
             "#history",
         )
         for place, entry in enumerate(_of_kind(history, "readings_imported"))
+        if entry.values.get("late") != entry.values["readings"]  # all came after the issuance
     ]
     counts, energy = stated.readings, stated.energy
     left_out = counts.missing + counts.outlier
