@@ -41,6 +41,7 @@ STATUS = {1: "active", 2: "suspended", 3: "disputed", 4: "cancelled", 5: "expire
 FIRST, SECOND, THIRD = ((1 << 32) + ordinal for ordinal in (1, 2, 3))
 DEPTH = 8
 HASH = "0x" + "5a" * 32
+DOCUMENT = "0x" + "d0" * 32
 
 
 @dataclass
@@ -112,7 +113,7 @@ def chain() -> Iterator[TestChain]:
         made.act("registrar", CREDIT, "setClassBuffer", [1, 1000])
         one, two = acts.evidence("meter 7", 0), acts.evidence("meter 7", 300, 999)
         made.issue(100, 0, evidence_root=one.root)
-        made.retire("owner", FIRST, 30)
+        made.retire("owner", FIRST, 30, document_hash=DOCUMENT)
         made.issue(200, 1, evidence_root=two.root)
         made.transfer("owner", "buyer", SECOND, 40)
         made.retire("buyer", SECOND, 7)
@@ -425,9 +426,19 @@ def test_both_histories_tell_of_a_replacement(client: TestClient) -> None:
     assert set(retired.values()) == {None}
     number = told[0]["retirement_id"]
     run = client.get(f"/v1/retirements/{number}").json()["credit_id"]
-    for path in ("/", "/retirements", f"/credits/{run}"):
+    told_apart = re.compile("Replaces units of batch|Stands in for units of the invalidated batch")
+    for path in ("/", "/retirements", f"/credits/{run}", f"/retirements/{number}"):
         said = client.get(path, headers={"accept": "text/html"}).text
-        assert "Replaces units of batch" in said and "nobody named" not in said, path
+        assert told_apart.search(said) and "nobody named" not in said, path
+
+
+def test_the_page_of_a_retirement_names_its_document(client: TestClient) -> None:
+    said = client.get("/retirements/1", headers={"accept": "text/html"}).text
+    assert "Hash of a document" in said and DOCUMENT in said
+    assert (
+        "Hash of a document"
+        not in client.get("/retirements/2", headers={"accept": "text/html"}).text
+    )
 
 
 @pytest.mark.parametrize("client", ["sqlite"], indirect=True)  # MariaDB's plans go by few rows here
