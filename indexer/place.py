@@ -32,7 +32,7 @@ class Place:
     tip: BlockHeader
     """The last mirrored block that the chain still has."""
     confirmed: int
-    """The last block that the mirror took as final, and that is; older ones may be forgotten."""
+    """The last block that the mirror took as final, where it is on the chain; older ones may be forgotten."""
     differences: tuple[Difference, ...]
     """What is wrong with the cursor itself."""
 
@@ -74,7 +74,9 @@ def place_of(
         )
     if cursor.final_number > max(final_now, 0) and cursor.final_number > min(tip.number, final_now):
         found.append(_of_cursor(cursor, "final_number", cursor.final_number, final_now))
-    return Place(cursor, tip, min(cursor.final_number, final_now), tuple(found))
+    # That less is final now is one difference, and not one of each transaction that was confirmed meanwhile.
+    confirmed = cursor.final_number if cursor.final_number <= tip.number else final_now
+    return Place(cursor, tip, confirmed, tuple(found))
 
 
 def head_and_final(
