@@ -153,32 +153,35 @@ def require_no_catching_up(
         )
 
 
-def require_contracts(client: ChainClient, deployment: Deployment, ancestor: BlockHeader) -> None:
-    """Refuse to take the mirrored contracts back while the chain has none in their place.
+def require_contracts(
+    client: ChainClient, deployment: Deployment, ancestor: BlockHeader, final_number: int
+) -> None:
+    """Refuse to take back mirrored contracts that were final while the chain has none in their place.
 
-    What a reorganisation took away comes back with its transaction, some blocks later. On a chain that was set back and
-    began anew it does not: the mirror would take back everything, and go on without a word, empty.
+    What a reorganisation took away comes back with its transaction. On a chain that was set back and began anew it does
+    not: the mirror would take back everything, and go on without a word, empty.
 
     Parameters
     ----------
     ancestor
         The last mirrored block that the chain still has.
+    final_number
+        The last block that the mirror took as final.
 
     Raises
     ------
     DependencyDown
-        If a contract that was made after that block is not there.
+        If a contract that was made after that block, in one that was final, is not there.
     """
-    if all(item.block <= ancestor.number for item in deployment.mirrored):
+    if not any(ancestor.number < item.block <= final_number for item in deployment.mirrored):
         return
     try:
         deployment.check_code(client)
     except WrongChain as error:
-        address = error.details["address"]
         raise DependencyDown(
-            f"the chain took back all blocks above {ancestor.number}, and with them {error.details['contract']} at "
-            f"{address}; nothing is taken back here until it stands there again: wait, or, where the chain was "
-            "replaced, deploy again and use a fresh database",
+            f"the chain took back all blocks above {ancestor.number}, though block {final_number} was final, and with "
+            f"them {error.details['contract']} at {error.details['address']}; nothing is taken back here until it stands "
+            "there again: wait, or, where the chain was replaced, deploy again and use a fresh database",
             code="contracts-gone",
         ) from error
     except RpcError:

@@ -207,7 +207,7 @@ def _target(
         tip = reorg.common_ancestor(copy, client, above)
         require_no_catching_up(copy, head, tip, held)
         if tip is not None:
-            require_contracts(client, deployment, tip)
+            require_contracts(client, deployment, tip, held)
     if tip is None:  # no stored block is of this chain: what is final is
         tip = client.block(max(final, deployment.deployed_block - 1))
     if tip is None:

@@ -187,25 +187,45 @@ def test_head_that_moves_back(history: TestChain, mirror: Indexer, same_as_fresh
 
 
 @pytest.mark.deploys
-def test_contracts_that_vanished_are_waited_for(
+def test_registry_and_contracts_that_vanished(
     history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
 ) -> None:
+    again = _sent(history)
+    history.reorganise(len(again) - 1)  # all that is left is the currency
+    report = mirror.run_until("head")
+    assert rows(sqlite_db, "credit_classes", "class_id") == []
+    assert rows(sqlite_db, "carbon_credits", "credit_id") == []
+    assert len(rows(sqlite_db, "blockchain_transactions", "tx_hash")) == 1
+    same_as_fresh()
+    assert "the contracts, as the chain took back blocks" in report.not_checked[0]
+    _send(history, again[1:])
+    assert mirror.run_until("head").not_checked == ()
+    same_as_fresh()
+
+
+@pytest.mark.deploys
+def test_contracts_that_were_final_and_vanished_are_waited_for(
+    history: TestChain, sqlite_db: Database, fresh_dump: Callable[[str | int], Dump]
+) -> None:
     """As when a chain is set back and begins anew: the mirror became empty, and went on without a word."""
+    mirror = Indexer(sqlite_db, history.client, history.deployment, 1)
+    mirror.run_until("head")
     before, again = dump(sqlite_db), _sent(history)
-    history.reorganise(len(again))  # all that is left is the currency
-    with pytest.raises(DependencyDown, match="took back all blocks above") as told:
-        mirror.run_until("head")
-    assert told.value.code == "contracts-gone"
-    assert history.deployment.credit.address in str(told.value)
-    assert dump(sqlite_db) == before
-    for raws in again[:-8]:  # they come back in later blocks, and most of what they were told
-        for raw in raws:
-            history.client.request("eth_sendRawTransaction", [raw])
-        history.mine(1)
+    history.reorganise(len(again))
+    for look in (
+        lambda: mirror.run_until("head"),
+        lambda: reindex(sqlite_db, history.client, history.deployment, 1),
+    ):
+        with pytest.raises(DependencyDown, match="took back all blocks above") as told:
+            look()
+        assert told.value.code == "contracts-gone"
+        assert history.deployment.credit.address in str(told.value)
+        assert dump(sqlite_db) == before
+    _send(history, again[:-8])  # they come back in later blocks, and most of what they were told
     assert mirror.tick().rewound_blocks == len(again)
     mirror.run_until("head")
     assert rows(sqlite_db, "credit_classes", "class_id") != []
-    same_as_fresh()
+    assert dump(sqlite_db) == fresh_dump(1)
 
 
 @pytest.mark.deploys
@@ -377,6 +397,14 @@ def _sent(chain: TestChain) -> list[list[str]]:
             client.request("eth_getBlockByNumber", [hex(number), False]) for number in blocks
         )
     ]
+
+
+def _send(chain: TestChain, blocks: list[list[str]]) -> None:
+    """Send signed transactions again, a block each time."""
+    for raws in blocks:
+        for raw in raws:
+            chain.client.request("eth_sendRawTransaction", [raw])
+        chain.mine(1)
 
 
 def _owner() -> str:
