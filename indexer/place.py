@@ -180,7 +180,7 @@ def require_contracts(
     except WrongChain as error:
         raise DependencyDown(
             f"the chain took back all blocks above {ancestor.number}, though block {final_number} was final, and with "
-            f"them {error.details['contract']} at {error.details['address']}; nothing is taken back here until it stands "
+            f"them {error.details['contract']} at {error.details['address']}; nothing is taken back here until it is "
             "there again: wait, or, where the chain was replaced, deploy again and use a fresh database",
             code="contracts-gone",
         ) from error
