@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.command import Invocation, command, command_group
-from cli.files import Writable, written_aside
+from cli.files import Writable, form_by_ending, written_aside
 from cli.output import Table, counted
 from ledger.errors import BadInput
 from ledger.spreadsheets import guarded
@@ -103,10 +103,14 @@ def export(
             "--output", "-o", metavar="FILE", help="The file, made anew; stdout without it."
         ),
     ] = None,
-    format: Annotated[
-        Literal["jsonl", "csv"],
-        typer.Option("--format", help="Lines of JSON, or CSV with JSON in the last two columns."),
-    ] = "jsonl",
+    asked: Annotated[
+        Literal["jsonl", "csv"] | None,
+        typer.Option(
+            "--format",
+            help="Lines of JSON, or CSV with JSON in the last two columns; default: as the ending of FILE says, else "
+            "jsonl.",
+        ),
+    ] = None,
     user: User = None,
     action: Action = None,
     resource: Resource = None,
@@ -114,19 +118,20 @@ def export(
     before: Before = None,
 ) -> None:
     """Write the audit log, the oldest entry first; a file appears when it is whole."""
+    form = form_by_ending(out, asked, ("jsonl", "csv"))
     filters = _filters(user, action, resource, done_from, before)
     entries = _entries(run, filters, "asc", None)
     if out is None:
         run.output.require_text("the entries")
-        _write(run.output, format, entries)
+        _write(run.output, form, entries)
         return
     with (
         written_aside(out) as aside,
         aside.open("w", encoding="utf-8", newline="") as stream,
     ):
-        count = _write(stream, format, entries)
+        count = _write(stream, form, entries)
     said = f"wrote {counted(count, 'entry', 'entries')} to {out}"
-    run.output.result({"file": str(out), "format": format, "entries": count}, said)
+    run.output.result({"file": str(out), "format": form, "entries": count}, said)
 
 
 def head(run: Invocation) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.command import Invocation, command
-from cli.files import Writable, written_aside
+from cli.files import Writable, form_by_ending, written_aside
 from cli.output import counted
 from ledger.errors import BadInput
 
@@ -21,8 +21,12 @@ Name = Annotated[
         metavar="LIST", help="credits, retirements, transactions, trades, emissions or energy."
     ),
 ]
+FORMS = ("csv", "jsonl", "parquet")
 Form = Annotated[
-    Literal["csv", "jsonl", "parquet"], typer.Option("--format", help="Form of the file.")
+    Literal["csv", "jsonl", "parquet"] | None,
+    typer.Option(
+        "--format", help="Form of the file; default: as the ending of FILE says, else csv."
+    ),
 ]
 Where = Annotated[
     list[str] | None,
@@ -49,7 +53,7 @@ def export(
     run: Invocation,
     name: Name,
     out: Out = None,
-    form: Form = "csv",
+    asked: Form = None,
     where: Where = None,
     order: Annotated[
         Literal["asc", "desc"], typer.Option("--order", help="asc: oldest first; desc: newest.")
@@ -61,6 +65,7 @@ def export(
     from api.finality import ChainView
     from cli.books import reading
 
+    form = form_by_ending(out, asked, FORMS)
     if out is None:
         run.output.require_text("the rows")
         if form == "parquet":

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,8 @@ _OF_THE_SYSTEM = (Path("/dev"), Path("/proc"))
 """What stands there leads to something else, and must stay what it is."""
 _IN_MEMORY = Path("/dev/shm")
 """But for this, where files are files, in memory."""
+_SAME_FORM = {"ndjson": "jsonl", "pq": "parquet"}
+"""Other endings that files of a form have."""
 
 
 class Writable(Protocol):
@@ -108,3 +110,16 @@ def _is_stdout(found: os.stat_result) -> bool:
         return os.path.samestat(found, os.fstat(sys.stdout.fileno()))
     except (OSError, ValueError):  # closed, or a test's
         return False
+
+
+def form_by_ending(out: Path | None, asked: str | None, forms: Sequence[str]) -> str:
+    """Return the form of what is written: as it was asked for, else as the file's ending says, else the first.
+
+    Parameters
+    ----------
+    forms
+        All that can be written, such as ``("csv", "jsonl")``; their endings are the same words.
+    """
+    ending = "" if out is None else out.suffix.lower().removeprefix(".")
+    found = _SAME_FORM.get(ending, ending)
+    return asked or (found if found in forms else forms[0])

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ledger.errors import BadInput, DependencyDown, TruetonneError
+from ledger.errors import BadInput, DependencyDown, Refused, TruetonneError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +29,8 @@ Advance = Callable[[int, int | None], None]
 
 _PIPE_WIDTH = 100_000
 """Columns of output that is no terminal: lines are never wrapped or cut there."""
+_REFUSAL = re.compile(r"\w+ (refuses \w+|failed on chain|was refused before it was sent): ")
+"""How an error begins that is a contract's and nothing else; others say in sentences of their own what it means."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Output:
 
     def error(self, error: TruetonneError) -> None:
         """Print an error: one object with ``--json``, else one line on stderr; there, too, if stdout takes none."""
+        error = _in_plain_words(error)
         if self.as_json and not isinstance(error, OutputLost):
             with suppress(OutputLost):
                 self.result({"error": error.as_json()})
@@ -225,6 +229,19 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 def printable(text: str) -> str:
     """Return text in one line, control characters escaped: a hostile name moves no cursor."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
+
+
+def _in_plain_words(error: TruetonneError) -> TruetonneError:
+    """Return an error with what a contract's refusal means, and what to do; as it is where its sentence says that."""
+    if not isinstance(error, Refused) or _REFUSAL.match(error.message) is None:
+        return error
+    from ledger.chain.failures.explanations import explain
+
+    said = explain(error.message)
+    if said is None:
+        return error
+    text = f"{said.english} {said.to_do} ({error.message})"
+    return Refused(text, code=error.code, details={**error.details, "contract_error": asdict(said)})
 
 
 def as_json(value: object) -> object:

@@ -260,7 +260,7 @@ def _form(asked: Literal["csv", "jsonl"] | None, output: Path | None) -> Literal
         return asked or "csv"
     suffix = output.suffix.lower()
     form: Literal["csv", "jsonl"] = "jsonl" if suffix in (".jsonl", ".ndjson") else "csv"
-    if suffix == ".json" or asked not in (None, form):
+    if suffix in (".json", ".parquet") or asked not in (None, form):
         raise BadInput(
             f"{output}: `park import` goes by the ending: call it .csv for CSV, or .jsonl for JSON lines"
         )

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from indexer.backoff import pause_s
+from indexer.backoff import Turns, pause_s
 from indexer.lease import Lease
 from ledger.chain.node.client import RpcError
 from ledger.chain.node.heads import Heads
@@ -51,6 +51,7 @@ class Follower:
     listeners: Listeners
     _before: Holder | None = field(default=None, init=False)
     """Who held the lease while we stood by."""
+    _turns: Turns = field(default_factory=Turns, init=False)
     _failures: int = field(default=0, init=False)
     _trouble_since_s: float | None = field(default=None, init=False)
     _away_since_s: float | None = field(default=None, init=False)
@@ -82,11 +83,19 @@ class Follower:
         if not self.lease.held and not self._lead(stop):
             return
         report = self.tick()
-        self._failures, self._trouble_since_s = 0, None
-        self._recover()
+        spins = report.rewound_to is not None and self._turns.note(report.rewound_to)
+        if not self._turns.lasts:
+            self._failures, self._trouble_since_s = 0, None
+            self._recover()
         self.lease.rate.add(report.blocks, report.events)
         if self.listeners.on_tick is not None:
             self.listeners.on_tick(report)
+        if spins:
+            raise DependencyDown(
+                f"the blocks above {report.rewound_to} were taken back again and again: two nodes of different forks "
+                "seem to answer behind one address; set rpc_url to one of them, or wait until they agree",
+                code="node-forks",
+            )
         if report.idle:
             self.heads.wait(lambda: stop.is_set() or not self.lease.held)
 

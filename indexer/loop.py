@@ -23,7 +23,7 @@ from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import Lease
 from indexer.memory import few_collections
-from indexer.place import require_no_catching_up
+from indexer.place import require_contracts, require_no_catching_up
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
@@ -49,6 +49,10 @@ from ledger.settings import depth_of
 _T = TypeVar("_T")
 POLL_S = 0.1
 """How often the head is looked at where the node announces none."""
+_GONE = (
+    "the contracts, as the chain took back blocks in which some were made: nothing comes from these until they stand "
+    "there again; where the chain was replaced, deploy again and use a fresh database"
+)
 _LOOKS_MAX = 8
 _LOOK_PAUSE_S = 0.02
 """Between two looks for our own block; longer each time, half a second in all."""
@@ -99,6 +103,7 @@ class Indexer:
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
         self._contracts_stored = False
+        self._contracts_gone = False
         self._contracts_compared = limits is not None  # a comparison finds all that differs
         self._unchecked: Unchecked | None = None
         self._limits = limits
@@ -220,6 +225,8 @@ class Indexer:
                 cursor = self._confirm(cursor, claim)
             unchecked = self._unchecked.sentences() if self._unchecked is not None else []
             unchecked += claim.sentences()
+            if self._contracts_gone:
+                unchecked.append(_GONE)
             return replace(report, final=cursor.final_number, not_checked=tuple(unchecked))
         except Overtaken:
             self._know_nothing()
@@ -303,6 +310,7 @@ class Indexer:
                 "the node has none of the blocks that are mirrored, though its first block is the same; "
                 "the chain was replaced: deploy again and use a fresh database"
             )
+        require_contracts(self._client, self._deployment, ancestor, cursor.final_number)
 
         def take_back(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, ancestor)
@@ -350,6 +358,7 @@ class Indexer:
             self._unchecked = checks.noted(session, self._deployment, before, last, reason)
             if not self._contracts_stored:
                 self._contracts_stored = contracts_book.restore(session, self._deployment)
+                self._contracts_gone = not self._contracts_stored
             if final < window.first:
                 return moved
             return finalities.advance(session, moved, final, self._limits is None)

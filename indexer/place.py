@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,16 @@ from sqlalchemy.orm import Session
 from indexer import finality, reorg
 from indexer.compare import Difference
 from ledger.chain.addresses.book import Deployment
-from ledger.chain.node.client import ChainClient
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
-from ledger.errors import DependencyDown, NotFound
+from ledger.errors import DependencyDown, NotFound, WrongChain
 from ledger.models import ChainBlock, ChainCursor
+
+_LAG_PAUSES_S = (0.25, 0.5, 1.0, 1.5, 1.75)
+"""Between two looks for what is final: five seconds in all."""
+_LAG_BLOCKS_MAX = 64
+"""A cursor that is further beyond the head was altered; no lag of seconds makes that."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Place:
     tip: BlockHeader
     """The last mirrored block that the chain still has."""
     confirmed: int
-    """The last block that the mirror took as final, and that is; older ones may be forgotten."""
+    """The last block that the mirror took as final, where it is on the chain; older ones may be forgotten."""
     differences: tuple[Difference, ...]
     """What is wrong with the cursor itself."""
 
@@ -50,10 +56,8 @@ def place_of(
         stored = session.scalar(
             select(ChainBlock.hash).where(ChainBlock.number == cursor.block_number)
         )
-        head, here = client.blocks(["latest", cursor.block_number])
-        if head is None:
-            raise DependencyDown(f"the node at {client.place} has no latest block")
-        final_now = final_now_of(session, client, head, setting)
+        head, final_now = head_and_final(session, client, setting, cursor.final_number)
+        (here,) = client.blocks([cursor.block_number])
     found: list[Difference] = []
     tip = here
     if here is None or here.hash != cursor.block_hash:
@@ -70,19 +74,44 @@ def place_of(
         )
     if cursor.final_number > max(final_now, 0) and cursor.final_number > min(tip.number, final_now):
         found.append(_of_cursor(cursor, "final_number", cursor.final_number, final_now))
-    return Place(cursor, tip, min(cursor.final_number, final_now), tuple(found))
+    # That less is final now is one difference, and not one of each transaction that was confirmed meanwhile.
+    confirmed = cursor.final_number if cursor.final_number <= tip.number else final_now
+    return Place(cursor, tip, confirmed, tuple(found))
 
 
-def final_now_of(
-    session: Session, client: ChainClient, head: BlockHeader, setting: str | int
-) -> int:
-    """Return the last block that is final now, by the setting ``finality``.
+def head_and_final(
+    session: Session, client: ChainClient, setting: str | int, held: int
+) -> tuple[BlockHeader, int]:
+    """Return the latest block, and the last one that is final now, by the setting ``finality``.
+
+    What was final stays so. A node that names an older block than the mirror heard of is a little behind the one that
+    named it, so it is asked for some seconds more: else all that was confirmed in between would look as if it were not.
+
+    Parameters
+    ----------
+    held
+        The last block that the mirror took as final.
 
     Raises
     ------
     DependencyDown
-        If the node names none, though the books have final blocks: these would look as if they were not.
+        If the node has no latest block; or names none that is final, though the books have some: these would look as if
+        they were not.
     """
+    pauses_s = iter(_LAG_PAUSES_S)
+    while True:
+        head = client.block("latest")
+        if head is None:
+            raise DependencyDown(f"the node at {client.place} has no latest block")
+        final = _final_now(session, client, head, setting)
+        lags = final < held <= head.number + _LAG_BLOCKS_MAX
+        pause_s = next(pauses_s, None) if lags else None
+        if pause_s is None:
+            return head, final
+        time.sleep(pause_s)
+
+
+def _final_now(session: Session, client: ChainClient, head: BlockHeader, setting: str | int) -> int:
     if str(setting).isdigit():
         return max(head.number - int(setting), 0)
     claim = finality.claimed(client, str(setting))
@@ -122,6 +151,41 @@ def require_no_catching_up(
             "it is still catching up, or was restored from an older state: wait, or set rpc_url to another",
             code="node-behind",
         )
+
+
+def require_contracts(
+    client: ChainClient, deployment: Deployment, ancestor: BlockHeader, final_number: int
+) -> None:
+    """Refuse to take back mirrored contracts that were final while the chain has none in their place.
+
+    What a reorganisation took away comes back with its transaction. On a chain that was set back and began anew it does
+    not: the mirror would take back everything, and go on without a word, empty.
+
+    Parameters
+    ----------
+    ancestor
+        The last mirrored block that the chain still has.
+    final_number
+        The last block that the mirror took as final.
+
+    Raises
+    ------
+    DependencyDown
+        If a contract that was made after that block, in one that was final, is not there.
+    """
+    if not any(ancestor.number < item.block <= final_number for item in deployment.mirrored):
+        return
+    try:
+        deployment.check_code(client)
+    except WrongChain as error:
+        raise DependencyDown(
+            f"the chain took back all blocks above {ancestor.number}, though block {final_number} was final, and with "
+            f"them {error.details['contract']} at {error.details['address']}; nothing is taken back here until it is "
+            "there again: wait, or, where the chain was replaced, deploy again and use a fresh database",
+            code="contracts-gone",
+        ) from error
+    except RpcError:
+        return  # a node may lack the state of its latest block
 
 
 def _of_cursor(cursor: ChainCursor, column: str, held: Any, says: Any) -> Difference:

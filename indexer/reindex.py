@@ -39,7 +39,7 @@ from indexer.compare import Pair
 from indexer.cursor import Overtaken
 from indexer.lease import Lease
 from indexer.loop import Indexer
-from indexer.place import final_now_of, require_no_catching_up
+from indexer.place import head_and_final, require_contracts, require_no_catching_up
 from indexer.shadow import Workshop
 from indexer.tables import MIRRORED, Mirrored
 from indexer.verify import fresh_beside
@@ -199,21 +199,20 @@ def _target(
     with copy.read() as session:
         cursor = session.get(ChainCursor, deployment.network)
         highest = session.scalar(select(ChainBlock.number).order_by(ChainBlock.number.desc()))
-        head = client.block("latest")
-        if head is None:
-            raise DependencyDown(f"the node at {client.place} has no latest block")
-        final = final_now_of(session, client, head, setting)
+        held = cursor.final_number if cursor is not None else 0
+        head, final = head_and_final(session, client, setting, held)
     tip = client.block(cursor.block_number) if cursor is not None else None
     if cursor is None or tip is None or tip.hash != cursor.block_hash:
         above = max(highest or 0, cursor.block_number if cursor is not None else 0) + 1
         tip = reorg.common_ancestor(copy, client, above)
-        require_no_catching_up(copy, head, tip, cursor.final_number if cursor else 0)
+        require_no_catching_up(copy, head, tip, held)
+        if tip is not None:
+            require_contracts(client, deployment, tip, held)
     if tip is None:  # no stored block is of this chain: what is final is
         tip = client.block(max(final, deployment.deployed_block - 1))
     if tip is None:
         raise DependencyDown(f"the node at {client.place} is behind", code="node-behind")
-    held = cursor.final_number if cursor is not None else final
-    return _Target(tip, min(held, final), cursor)
+    return _Target(tip, final if cursor is None else min(held, final), cursor)
 
 
 def _counted(mine: sqlite3.Connection, theirs: sqlite3.Connection, block: int) -> Changes:

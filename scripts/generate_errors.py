@@ -92,8 +92,8 @@ def page(rows: dict[str, dict[str, Any]]) -> str:
         "# Errors of the contracts",
         "",
         "What each error says, and what to do: in the API as `explanation` of a transaction and "
-        "`contract_error` of a problem. Generated from the ABIs and `contracts/errors.toml` by "
-        "`python -m scripts.generate_errors`.",
+        "`contract_error` of a problem, and in what a command says that a contract refuses. Generated from the ABIs "
+        "and `contracts/errors.toml` by `python -m scripts.generate_errors`.",
         "",
         "| error | selector | what it says | what to do |",
         "|---|---|---|---|",

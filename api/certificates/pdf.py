@@ -108,8 +108,10 @@ class _Sheet:
         """Draw for whom and why, as large as there is room for."""
         facts = self._facts
         self._rule(y - 4.5)
-        y = self._label(y + 1.5, "certificate.beneficiary")
-        name = self._printable(facts.beneficiary) or "–"
+        stands_in = facts.replaced_batch_id is not None  # units of the buffer: no claim of anybody
+        y = self._label(y + 1.5, f"certificate.{'replaces' if stands_in else 'beneficiary'}")
+        name = str(facts.replaced_batch_id) if stands_in else self._printable(facts.beneficiary)
+        name = name or "–"
         for size in _NAME_SIZES:
             lines = self._wrapped(name, size, _NAME_LINES[size], bold=True)
             if not lines.cut:

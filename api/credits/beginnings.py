@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from api.credits.schemas import HistoryEntry
@@ -22,6 +22,7 @@ from ledger.models import (
     Project,
     Site,
 )
+from ledger.models.readings import ReadingQuality
 
 CALCULATED = 2**62
 """Where the calculation stands: behind every file, also behind one that comes later."""
@@ -36,8 +37,13 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, 
     if issuance is None:
         return
     # Counted apart: MariaDB does not know that a file's columns follow from its number.
+    came_late = case((MeterReading.quality == ReadingQuality.LATE, 1), else_=0)
     brought = (
-        select(MeterReading.file_id, func.count(MeterReading.id).label("readings"))
+        select(
+            MeterReading.file_id,
+            func.count(MeterReading.id).label("readings"),
+            func.sum(came_late).label("late"),
+        )
         .join(Meter, Meter.id == MeterReading.meter_id)
         .where(
             Meter.project_id == issuance.project_id,
@@ -48,12 +54,12 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, 
         .subquery()
     )
     files = (
-        select(ImportFile, MeterSource.name, brought.c.readings)
+        select(ImportFile, MeterSource.name, brought.c.readings, brought.c.late)
         .join(brought, brought.c.file_id == ImportFile.id)
         .join(MeterSource, MeterSource.id == ImportFile.source_id)
         .order_by(ImportFile.id)
     )
-    for file, source, count in session.execute(files):
+    for file, source, count, late in session.execute(files):
         entry = _entry(
             "readings_imported",
             file.imported_at,
@@ -61,6 +67,7 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, 
             file_sha256=file.file_sha256,
             source=source,
             readings=str(count),
+            **({"late": str(late)} if late else {}),
         )
         yield file.id, entry
     yield CALCULATED, _calculation(session, batch, issuance)

@@ -103,6 +103,7 @@ class _Page:
         yield from self._transfers()
         yield from self._overlaps()
         yield from self._statuses()
+        yield from self._replacements()
 
     def _transfers(self) -> Iterator[tuple[Place, HistoryEntry]]:
         row = CreditTransfer
@@ -136,22 +137,37 @@ class _Page:
             yield self._chained("overlap_proven", found, found.proven_at, values)
 
     def _statuses(self) -> Iterator[tuple[Place, HistoryEntry]]:
-        row = ChainEvent
-        named = str(self.batch.batch_id)
-        query = (
-            select(row, ChainBlock.block_time)
-            .outerjoin(ChainBlock, ChainBlock.number == row.block_number)
-            # All batches' changes are read: as text first, since few of them are of this one.
-            .where(row.event_name == "StatusChanged", cast(row.args, Text).contains(named))
-        )
-        rows = self.session.execute(self._ordered(query, row, None))
-        ours = (item for item in rows if int(item[0].args["batch_id"]) == self.batch.batch_id)
-        for event, at in islice(ours, self.limit):
+        for event, at in self._events("StatusChanged", "batch_id"):
             values = {
                 "before": BATCH_STATUS[int(event.args["old_status"])].value,
                 "after": BATCH_STATUS[int(event.args["new_status"])].value,
             }
             yield self._chained("status_changed", event, at, values)
+
+    def _replacements(self) -> Iterator[tuple[Place, HistoryEntry]]:
+        """Yield what units of other batches stood in for what was retired of this one."""
+        for event, at in self._events("Replaced", "replaced_batch_id"):
+            values = {
+                "amount_kg": str(event.args["amount"]),
+                "retirement_id": str(event.args["retirement_id"]),
+                "other_batch_id": str(event.args["batch_id"]),
+                "deficit_kg": str(event.args["deficit_left"]),
+            }
+            yield self._chained("replaced", event, at, values)
+
+    def _events(self, name: str, whose: str) -> Iterator[tuple[ChainEvent, datetime | None]]:
+        """Yield events of a name whose argument is this batch, with the time of their block."""
+        row = ChainEvent
+        named = str(self.batch.batch_id)
+        query = (
+            select(row, ChainBlock.block_time)
+            .outerjoin(ChainBlock, ChainBlock.number == row.block_number)
+            # Those of all batches are read: as text first, since few of them are of this one.
+            .where(row.event_name == name, cast(row.args, Text).contains(named))
+        )
+        rows = self.session.execute(self._ordered(query, row, None))
+        ours = (item for item in rows if int(item[0].args[whose]) == self.batch.batch_id)
+        yield from islice(ours, self.limit)
 
     def _part(self, query: Any, table: Any, part: InstrumentedAttribute[int] | None = None) -> Any:
         return self._ordered(query, table, part).limit(self.limit)
@@ -220,7 +236,7 @@ def _run(row: Any) -> dict[str, str]:
 
 
 def _retired(row: CreditRetirement) -> dict[str, str]:
-    return {
+    found = {
         **_run(row),
         "retirement_id": str(row.retirement_id),
         "holder": row.holder,
@@ -228,6 +244,9 @@ def _retired(row: CreditRetirement) -> dict[str, str]:
         "reason": row.reason,
         "key": row.key,
     }
+    if row.replaced_batch_id is not None:
+        found["replaced_batch_id"] = str(row.replaced_batch_id)
+    return found
 
 
 def _cancelled(row: CreditCancellation) -> dict[str, str]:

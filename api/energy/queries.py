@@ -31,6 +31,8 @@ from api.sites.periods import (
     LegalPeriod,
     clipped,
     ends_of,
+    first_second,
+    hours_of,
     legal_days,
     legal_hours,
     legal_months,
@@ -204,10 +206,13 @@ def _readings(session: Session, meter_id: int, period: LegalPeriod) -> Any:
 
 def _stored(session: Session, table: Any, metered: _Metered, period: LegalPeriod) -> Decimal:
     value = table.production if table is EnergyProduction else table.consumption
+    from_s, to_s = period.from_s, period.to_s
+    if from_s % HOUR_S or to_s % HOUR_S:
+        from_s, to_s = hours_of((from_s, to_s), first_second(session, metered.meter.id))
     query = select(func.sum(value)).where(
         table.device_id == metered.meter.device_id,
-        table.recorded_at >= utc_of(period.from_s),
-        table.recorded_at < utc_of(period.to_s),
+        table.recorded_at >= utc_of(from_s),
+        table.recorded_at < utc_of(to_s),
     )
     return session.scalar(query) or Decimal("0.000")
 

@@ -72,6 +72,7 @@ def _before(t: Words, history: HistoryAnswer, stated: Manifest1) -> list[Stage]:
             "#history",
         )
         for place, entry in enumerate(_of_kind(history, "readings_imported"))
+        if entry.values.get("late") != entry.values["readings"]  # all came after the issuance
     ]
     counts, energy = stated.readings, stated.energy
     left_out = counts.missing + counts.outlier
@@ -131,21 +132,30 @@ def _retirements(
     for entry in _of_kind(history, "retired"):
         values = entry.values
         run = f"{prefix}-{values['first_serial']}-{values['last_serial']}"
-        found[run] = (values["retirement_id"], values["beneficiary"], values["amount_kg"])
+        whose = _on_behalf(t, values["beneficiary"], values.get("replaced_batch_id"))
+        found[run] = (values["retirement_id"], whose, values["amount_kg"])
     if credit.retirement is not None:
-        own = (str(credit.retirement_id), credit.retirement.beneficiary, str(credit.amount_kg))
+        whose = _on_behalf(t, credit.retirement.beneficiary, credit.retirement.replaced_batch_id)
+        own = (str(credit.retirement_id), whose, str(credit.amount_kg))
         found.setdefault(credit.credit_id, own)
     return [
         Node(
             f"retirement-{run}",
-            beneficiary or t("retirement.nobody"),
+            whose,
             (t("unit.kg", value=number(kg)), t("provenance.number", number=retirement_id)),
             f"/retirements/{retirement_id}",
             "retired",
         )
-        for run, (retirement_id, beneficiary, kg) in found.items()
+        for run, (retirement_id, whose, kg) in found.items()
         if run in shown
     ]
+
+
+def _on_behalf(t: Words, beneficiary: str, replaced: object) -> str:
+    """Return on whose behalf credits were retired, or which batch they stand in for."""
+    if beneficiary or replaced is None:
+        return beneficiary or t("retirement.nobody")
+    return f"{t('retirement.replaces')} {replaced}"
 
 
 def _of_kind(history: HistoryAnswer, kind: str) -> list[HistoryEntry]:

@@ -12,12 +12,13 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, defer
 
 from api.finality import ChainView
-from api.sites.periods import ends_of, first_day, month_number
+from api.sites.periods import ends_of, first_day, first_second, hours_of, month_number
 from api.sites.schemas import IssuanceItem, Month
 from ledger.chain.sending.issued import batch_of
-from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Project
+from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Meter, Project
 from ledger.models.issuance import IssuanceState
 from ledger.readings.files.times import legal_day, legal_day_start_s, utc_of
+from ledger.units import HOUR_S
 
 MONTHS_MAX = 120
 """Most months of one answer: the last ones."""
@@ -33,7 +34,8 @@ def months_of(
 ) -> list[Month]:
     """Return what each legal month brought, from the first that brought anything to the last.
 
-    An hour belongs to the month in which it begins, an issuance to the one in which its period does.
+    An hour belongs to the month in which it begins (of the first, ``hours_of`` tells), an issuance to the one in which
+    its period does.
 
     Parameters
     ----------
@@ -43,13 +45,14 @@ def months_of(
         Row numbers of the devices whose energy counts, and of the projects whose issuances do.
     """
     issued = _issued_by_month(session, project_ids)
-    ends = [month_number(day) for day in _days_with_energy(session, where, device_ids)]
+    days, firsts = _days_with_energy(session, where, device_ids)
+    ends = [month_number(day) for day in days]
     ends += [_month(text) for text in issued]
     if not ends:
         return []
     first, last = min(ends), max(ends)
     return [
-        _total(session, where, device_ids, month, issued)
+        _total(session, where, (device_ids, firsts), month, issued)
         for month in range(max(first, last - MONTHS_MAX + 1), last + 1)
     ]
 
@@ -118,17 +121,15 @@ def _without_others(session: Session, found: _Issued) -> _Issued:
 def _total(
     session: Session,
     where: ZoneInfo,
-    device_ids: Sequence[int],
+    devices: tuple[Sequence[int], dict[int, int]],
     month: int,
     issued: dict[str, tuple[Decimal, int]],
 ) -> Month:
-    start, end = (
-        utc_of(legal_day_start_s(first_day(number), where)) for number in (month, month + 1)
-    )
+    start_s, end_s = (legal_day_start_s(first_day(number), where) for number in (month, month + 1))
     text = f"{first_day(month):%Y-%m}"
     reductions, amount = issued.get(text, (Decimal(0), 0))
     produced, consumed = (
-        _sum_of(session, table, value, device_ids, start, end)
+        _sum_of(session, table, value, devices, (start_s, end_s))
         for table, value in (
             (EnergyProduction, EnergyProduction.production),
             (EnergyConsumption, EnergyConsumption.consumption),
@@ -144,25 +145,61 @@ def _total(
 
 
 def _sum_of(
-    session: Session, table: Any, value: Any, device_ids: Sequence[int], start: Any, end: Any
+    session: Session,
+    table: Any,
+    value: Any,
+    devices: tuple[Sequence[int], dict[int, int]],
+    period_s: tuple[int, int],
 ) -> Decimal:
-    query = select(func.sum(value)).where(
-        table.device_id.in_(device_ids), table.recorded_at >= start, table.recorded_at < end
-    )
-    return session.scalar(query) or _KWH_ZERO
+    device_ids, firsts = devices
+    plain = [device_id for device_id in device_ids if device_id not in firsts]
+    parts = [(plain, period_s)]
+    parts += [([device_id], hours_of(period_s, first_s)) for device_id, first_s in firsts.items()]
+    total = _KWH_ZERO
+    for ids, (from_s, to_s) in parts:
+        query = select(func.sum(value)).where(
+            table.device_id.in_(ids),
+            table.recorded_at >= utc_of(from_s),
+            table.recorded_at < utc_of(to_s),
+        )
+        total += session.scalar(query) or _KWH_ZERO
+    return total
 
 
-def _days_with_energy(session: Session, where: ZoneInfo, device_ids: Sequence[int]) -> list[date]:
-    """Return the legal days of the first and of the last hour that the books have of devices."""
-    found = []
-    for table in (EnergyProduction, EnergyConsumption):
-        for device_id in device_ids:
-            query = select(table.recorded_at).where(table.device_id == device_id)
-            found += [
-                legal_day(int(at.astimezone(UTC).timestamp()), where)
-                for at in ends_of(session, query, table.recorded_at)
-            ]
-    return found
+def _days_with_energy(
+    session: Session, where: ZoneInfo, device_ids: Sequence[int]
+) -> tuple[list[date], dict[int, int]]:
+    """Return the legal days of the first and of the last hour that the books have of devices.
+
+    And of the devices whose first hour lies in two legal days, when the first reading begins, in seconds since 1970.
+    """
+    days, firsts = list[date](), dict[int, int]()
+    for device_id in device_ids:
+        ends = [
+            int(at.astimezone(UTC).timestamp())
+            for table in (EnergyProduction, EnergyConsumption)
+            for at in ends_of(
+                session,
+                select(table.recorded_at).where(table.device_id == device_id),
+                table.recorded_at,
+            )
+        ]
+        if not ends:
+            continue
+        low_s = min(ends)
+        if legal_day(low_s, where) != legal_day(low_s + HOUR_S - 1, where):
+            first_s = _first_of_device(session, device_id)
+            if first_s is not None:
+                firsts[device_id] = first_s
+                low_s = max(low_s, first_s)
+        days += [legal_day(low_s, where), legal_day(max(ends), where)]
+    return days, firsts
+
+
+def _first_of_device(session: Session, device_id: int) -> int | None:
+    meters = session.scalars(select(Meter.id).where(Meter.device_id == device_id)).all()
+    known = [first_second(session, meter_id) for meter_id in meters]
+    return min((first_s for first_s in known if first_s is not None), default=None)
 
 
 def _issued_by_month(

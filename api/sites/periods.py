@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.errors import BadInput, NotFound
-from ledger.models import Device, Meter, Site
+from ledger.models import Device, Meter, MeterReading, Site
 from ledger.readings.files.times import legal_day, legal_day_start_s
 from ledger.units import HOUR_S
 
@@ -60,6 +60,33 @@ def ends_of(session: Session, query: Select[Any], column: InstrumentedAttribute[
     """
     ends = (query.with_only_columns(find(column)) for find in (func.min, func.max))
     return [found for each in ends if (found := session.scalar(each)) is not None]
+
+
+def first_second(session: Session, meter_id: int) -> int | None:
+    """Return the second at which a meter's first reading begins; None of none."""
+    at = MeterReading.start_s
+    return session.scalar(select(func.min(at)).where(MeterReading.meter_id == meter_id))
+
+
+def hours_of(period_s: tuple[int, int], first_s: int | None) -> tuple[int, int]:
+    """Return from and before which second the hours of UTC begin that count in a period.
+
+    An hour counts where it begins. Where legal time is not whole hours from UTC, the hour with the meter's first
+    reading may begin before the reading's period: it counts there all the same, as nothing else is in it.
+
+    Parameters
+    ----------
+    period_s
+        The period's seconds since 1970, the end exclusive.
+    first_s
+        When the meter's first reading begins; None: not known.
+    """
+    from_s, to_s = period_s
+    if first_s is None or first_s < from_s:
+        return from_s, to_s
+    if first_s >= to_s:
+        return from_s, from_s
+    return min(from_s, first_s - first_s % HOUR_S), to_s
 
 
 def clipped(

@@ -89,7 +89,7 @@ def _evidence(
         if readings:
             raise Refused(
                 "these books have neither manifest nor readings of the batch: it was issued from others; "
-                "leave --readings out",
+                "ask for none of its readings",
                 code="no-evidence",
             )
         return None, None

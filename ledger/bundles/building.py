@@ -76,7 +76,7 @@ def prove(
     if newest > number:
         raise Refused(
             f"block {newest}, in which it was issued or retired, comes after block {number}, which the "
-            "bundle would prove against: wait until it is final, or give a later --block",
+            "bundle would prove against: wait until it is final, or give a later block",
             code="not-final",
         )
     contract = deployment.credit

@@ -65,7 +65,7 @@ def _proof(client: ChainClient, address: str, slots: Sequence[int], raw: Mapping
     except RpcError as error:
         raise Refused(
             f"the node has no proof in the state of block {int(raw['number'], 16)}: it no longer keeps "
-            "that state, or proves none; ask an archive node, or prove against a newer --block",
+            "that state, or proves none; ask an archive node, or prove against a newer block",
             code="state-pruned",
         ) from error
 

@@ -42,6 +42,7 @@ STATUS = {1: "active", 2: "suspended", 3: "disputed", 4: "cancelled", 5: "expire
 FIRST, SECOND, THIRD = ((1 << 32) + ordinal for ordinal in (1, 2, 3))
 DEPTH = 8
 HASH = "0x" + "5a" * 32
+DOCUMENT = "0x" + "d0" * 32
 
 
 @dataclass
@@ -113,7 +114,7 @@ def chain() -> Iterator[TestChain]:
         made.act("registrar", CREDIT, "setClassBuffer", [1, 1000])
         one, two = acts.evidence("meter 7", 0), acts.evidence("meter 7", 300, 999)
         made.issue(100, 0, evidence_root=one.root)
-        made.retire("owner", FIRST, 30)
+        made.retire("owner", FIRST, 30, document_hash=DOCUMENT)
         made.issue(200, 1, evidence_root=two.root)
         made.transfer("owner", "buyer", SECOND, 40)
         made.retire("buyer", SECOND, 7)
@@ -383,6 +384,8 @@ def life(told: list[tuple[int, str, dict[str, Any], str]], number: int) -> list[
             named = set() if NOBODY in (values["from"], values["to"]) else {values["id"]}
         if name in KINDS and number in {int(each) for each in named if each is not None}:
             found.append((KINDS[name], block))
+        if int(values.get("replaced_batch_id", 0)) == number:
+            found.append(("replaced", block))
     return found
 
 
@@ -401,6 +404,43 @@ def test_a_history_is_what_the_events_say_page_by_page(
     first = client.get(path, params={"limit": 1})
     assert first.json()["complete"] is False
     assert f"{path}?limit=1&order=asc&cursor=" in first.headers["Link"]
+
+
+def test_both_histories_tell_of_a_replacement(client: TestClient) -> None:
+    """It stood there as a retirement for nobody, and the deficit of the other batch became less without a word."""
+    one, other = (
+        client.get(f"/v1/credits/{batch}/history").json()["items"] for batch in (FIRST, SECOND)
+    )
+    told = [item["values"] for item in one if item["kind"] == "replaced"]
+    assert [(item["amount_kg"], item["other_batch_id"]) for item in told] == [
+        ("12", str(SECOND)),
+        ("3", str(SECOND)),
+    ]
+    (frozen,) = (item["values"] for item in one if item["kind"] == "invalidation_executed")
+    assert int(told[0]["deficit_kg"]) == int(frozen["deficit_kg"]) - 12
+    assert told[1]["deficit_kg"] == client.get(f"/v1/credits/{FIRST}").json()["batch"]["deficit_kg"]
+    retired = {
+        item["values"]["retirement_id"]: item["values"].get("replaced_batch_id")
+        for item in other
+        if item["kind"] == "retired"
+    }
+    assert [retired.pop(item["retirement_id"]) for item in told] == [str(FIRST)] * 2
+    assert set(retired.values()) == {None}
+    number = told[0]["retirement_id"]
+    run = client.get(f"/v1/retirements/{number}").json()["credit_id"]
+    told_apart = re.compile("Replaces units of batch|Stands in for units of the invalidated batch")
+    for path in ("/", "/retirements", f"/credits/{run}", f"/retirements/{number}"):
+        said = client.get(path, headers={"accept": "text/html"}).text
+        assert told_apart.search(said) and "nobody named" not in said, path
+
+
+def test_the_page_of_a_retirement_names_its_document(client: TestClient) -> None:
+    said = client.get("/retirements/1", headers={"accept": "text/html"}).text
+    assert "Hash of a document" in said and DOCUMENT in said
+    assert (
+        "Hash of a document"
+        not in client.get("/retirements/2", headers={"accept": "text/html"}).text
+    )
 
 
 @pytest.mark.parametrize("client", ["sqlite"], indirect=True)  # MariaDB's plans go by few rows here

@@ -10,6 +10,10 @@ from sqlalchemy import select
 from api.credits.history import show_history
 from api.credits.schemas import HistoryParameters
 from api.finality import chain_view
+from api.pages.credits import stated_of
+from api.pages.language import Language
+from api.pages.provenance import _before
+from api.pages.rendering import words_of
 from api.pagination import Order
 from ledger.db import Database
 from ledger.models import CreditBatch, CreditSite, Issuance
@@ -44,6 +48,18 @@ def test_a_history_begins_with_the_files_and_the_calculation(db: Database, tmp_p
 
     # What a file that comes between two pages adds is there or not, and shifts nothing.
     assert walked(db, Order.ASC, later) == [*ALL, "issued"]
+    imported(db, write_csv(tmp_path / "d.csv", [(rows[0][0], "50")]))  # its period is issued
+    with db.read() as session:
+        found = show_history(
+            session, chain_view(session, "local", "finalized"), str(batch_id_of(1, 1))
+        )
+        stated = stated_of(session.scalars(select(Issuance)).one())
+    late = [(item.values["file"], item.values.get("late")) for item in found.items[:4]]
+    assert late == [("a.csv", None), ("b.csv", None), ("c.csv", "1"), ("d.csv", "1")]
+    # No kilogram comes from such a file: the picture leads from the others alone.
+    assert stated is not None
+    files = _before(words_of(Language.ENGLISH), found, stated)[0]
+    assert [node.title for node in files.nodes] == ["a.csv", "b.csv"]
 
 
 ALL = ["a.csv", "b.csv", "reductions_computed"]

@@ -112,6 +112,17 @@ def test_it_says_all_of_it_in_both_languages() -> None:
         assert words in said, words
 
 
+def test_units_that_stand_in_for_others_are_nobodys_claim() -> None:
+    """It read as a retirement on behalf of somebody who is not named."""
+    facts = replace(FACTS, beneficiary="", reason="", country=None, replaced_batch_id=1 << 32 | 5)
+    said = text_of(certificate_pdf(facts))
+    assert (
+        "Stands in for units of the invalidated batch" in said and "用于补足已判无效的批次" in said
+    )
+    assert "4294967301" in said
+    assert "On behalf of" not in said and "受益方" not in said
+
+
 @pytest.mark.parametrize(
     "name",
     rest(

@@ -245,6 +245,48 @@ def counts(used: int, missing: int, outlier: int) -> dict[str, int]:
     }
 
 
+def test_no_hour_is_lost_where_days_begin_within_one(db: Database, tmp_path: Path) -> None:
+    """In India a day begins half an hour into one of UTC: the first stood in no day, or in a month before."""
+    two = '[[device]]\ncode = "B"\ntype = "wind_turbine"\nrated_kw = "100"\nmeter_serial = "B"\nrole = "generation"\n'
+    apply(
+        db,
+        (SITE + two)
+        .replace("Europe/Paris", "Asia/Kolkata")
+        .replace('device = "A"', 'device_column = "m"'),
+    )
+    lines = ["m,time,value"]
+    for device, first, slots in (("A", "2024-01-31", 288), ("B", "2024-02-01", 144)):
+        start = datetime.fromisoformat(f"{first}T00:00:00+05:30")
+        lines += [
+            f"{device},{(start + timedelta(minutes=10 * slot)).isoformat()},60"
+            for slot in range(slots)
+        ]
+    file = tmp_path / "a.csv"
+    file.write_text("\n".join(lines) + "\n")
+    imported(db, file)
+    daily = Decimal(60 * 24)
+    with served(db.url, tmp_path) as client:
+        for by in ("hour", "day", "month"):
+            items = walk(client, "/v1/energy", site="park", by=by, limit=200, order="asc")
+            made = {device: Decimal(0) for device in "AB"}
+            for item in items:
+                made[item["device"]] += Decimal(item["production_kwh"])
+            assert made == {"A": 2 * daily, "B": daily}, by
+        # Half of A's hour at the edge of the months is of February; B has nothing before its first.
+        edge = {(item["period"], item["device"]): Decimal(item["production_kwh"]) for item in items}
+        assert edge == {
+            ("2024-01", "A"): daily + 30,
+            ("2024-02", "A"): daily - 30,
+            ("2024-01", "B"): 0,
+            ("2024-02", "B"): daily,
+        }
+        months = client.get("/v1/sites/park").json()["months"]
+    assert [(month["month"], Decimal(month["production_kwh"])) for month in months] == [
+        ("2024-01", daily + 30),
+        ("2024-02", 2 * daily - 30),
+    ]
+
+
 def test_digits_that_no_integer_holds_together(db: Database, tmp_path: Path) -> None:
     # 18 digits each: the sum of their digits passes 2^63, which SQLite's own SUM refuses.
     apply(db)

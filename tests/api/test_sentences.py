@@ -143,3 +143,9 @@ def test_each_sentence_has_its_chinese(place: str, text: str) -> None:
 @pytest.mark.parametrize("text", _UNAVAILABLE.values())
 def test_what_does_not_answer_is_said_in_chinese(text: str) -> None:
     assert english_left(f"{text}; try again later") == []
+
+
+def test_no_answer_speaks_of_options_of_the_command_line() -> None:
+    """What a client of the API gives is a parameter: it has no ``--block``."""
+    told = [f"{place}: {text}" for place, text in FOUND if re.search(r"(?<!\S)--[a-z]", text)]
+    assert told == []

@@ -120,3 +120,17 @@ def test_books_from_before_do_nothing_twice_that_has_a_key(
         assert again["transaction"] == first["transaction"]
     assert held(chain) == 993
     assert migrated("reconcile").code == 0
+
+
+def test_a_refusal_says_what_it_means_and_what_to_do(migrated: Program, chain: TestChain) -> None:
+    """It was ``NotActive(batchId=4294967297, status=2)``, which the API alone said in words."""
+    chain.act("pauser", CREDIT, "suspend", [1 << 32 | 1])
+    said = (
+        "Batch 4294967297 is suspended, not active. Wait until it is reinstated, or use another batch. "
+        "(CarbonCredit refuses retire: NotActive(batchId=4294967297, status=2))"
+    )
+    ended = migrated(*RETIRE, "1")
+    assert (ended.code, ended.one_line()) == (1, f"error: {said}")
+    error = migrated(*RETIRE, "1", "--dry-run", "--json").json()["error"]
+    assert (error["message"], error["code"]) == (said, "contract-refused")
+    assert error["contract_error"]["name"] == "NotActive"

@@ -221,6 +221,27 @@ def test_a_file_on_stdout_is_the_file_that_is_named(migrated: Program) -> None:
         assert printed == (migrated.folder / "named").read_bytes()
 
 
+def test_the_ending_of_a_file_says_its_form(migrated: Program) -> None:
+    """CSV stood in files that were called `.parquet` and `.jsonl`, and lines of JSON in one called `.csv`."""
+    told = {
+        ("export", "credits", "x.parquet"): ("parquet", b"PAR1"),
+        ("export", "credits", "x.JSONL"): ("jsonl", b""),
+        ("export", "credits", "x.txt"): ("csv", b"id,"),
+        ("export", "credits", "y.jsonl", "--format", "csv"): ("csv", b"id,"),
+        ("audit", "export", "x.csv"): ("csv", b"id,"),
+        ("audit", "export", "x.ndjson"): ("jsonl", b"{"),
+        ("audit", "export", "x"): ("jsonl", b"{"),
+    }
+    assert migrated("config", "set", "x.y", "1").code == 0
+    for (command, what, *words), (form, begins) in told.items():
+        name = words.pop(0)
+        ended = migrated(command, what, *words, "-o", name, "--json")
+        assert (ended.code, ended.json()["format"]) == (0, form), ended.out
+        content = (migrated.folder / name).read_bytes()
+        assert content.startswith(begins) if begins else content == b""
+    assert "--output FILE" in migrated("export", "credits", "--format", "parquet").one_line()
+
+
 def test_a_device_is_written_into() -> None:
     with written_aside(Path("/dev/null")) as aside:
         assert aside == Path("/dev/null")

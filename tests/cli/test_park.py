@@ -77,7 +77,13 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
         again = document(type_in, "park", "import", "resources", file)
         assert (again["unchanged"], again["new"], again["changed"]) == (3, 0, 0)
     assert type_in("park", "export", "resources")[1] == (tmp_path / "out.csv").read_text()
-    for file, form in (("out.json", "jsonl"), ("other.csv", "jsonl"), ("other.jsonl", "csv")):
+    wrong = (
+        ("out.json", "jsonl"),
+        ("other.csv", "jsonl"),
+        ("other.jsonl", "csv"),
+        ("o.parquet", "csv"),
+    )
+    for file, form in wrong:
         code, _ = type_in("park", "export", "resources", "-o", file, "--format", form)
         assert (code, (tmp_path / file).exists()) == (2, False)
 

@@ -321,7 +321,7 @@ def built_from(park: Park, method: str, answer: Any) -> BuiltBundle:
 
 def test_a_node_without_the_state_says_so(park: Park) -> None:
     pruned = RpcError("eth_getProof", -32000, "missing trie node 0xabc at http://10.0.0.1", None)
-    with pytest.raises(Refused, match=r"ask an archive node, or .* newer --block") as error:
+    with pytest.raises(Refused, match=r"ask an archive node, or .* newer block") as error:
         built_from(park, "eth_getProof", pruned)
     assert "10.0.0.1" not in error.value.message
 

@@ -17,8 +17,19 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import select, text, update
 
-from indexer import Indexer, TickReport, status
-from indexer.backoff import DATABASE, DOWN, LAGS, LIMITS, PRUNED, REFUSES, SLOW, pause_s, trouble_of
+from indexer import Indexer, TickReport, backoff, status
+from indexer.backoff import (
+    DATABASE,
+    DOWN,
+    FORKS,
+    LAGS,
+    LIMITS,
+    PRUNED,
+    REFUSES,
+    SLOW,
+    pause_s,
+    trouble_of,
+)
 from indexer.lease import Lease, Rate, holder_of
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.local.anvil import LocalNode, find_anvil
@@ -326,6 +337,45 @@ def test_who_had_trouble_while_it_stood_by_still_says_that_it_leads(
             until(lambda: leads)
     assert [item.holder for item in leads if item] == [leader.holder]
     assert len(stood_by) == len(troubles) == 1
+
+
+def test_forks_that_take_turns_are_waited_for(chain: TestChain, sqlite_db: Database) -> None:
+    """As behind an address that leads to two nodes: each was believed at once, and the same rows written each time."""
+    troubles: list[tuple[Exception, float]] = []
+    over: list[float] = []
+    turned: list[TickReport] = []
+
+    def turn(report: TickReport) -> None:
+        if not troubles and len(turned) < 6:
+            turned.extend([report] if report.rewound_to is not None else [])
+            if report.idle or report.blocks:
+                chain.reorganise(2)
+
+    chain.mine(4)
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, 64)
+    with following(
+        mirror,
+        on_tick=turn,
+        on_trouble=lambda error, pause_s: troubles.append((error, pause_s)),
+        on_recovery=over.append,
+    ):
+        until(lambda: troubles or len(turned) == 6)
+        assert len(turned) == 3
+        ((error, pause_s),) = troubles
+        assert (trouble_of(error), pause_s >= 0.25) == (FORKS, True)
+        assert f"the blocks above {turned[0].rewound_to} were taken back again" in str(error)
+        until(lambda: tip(sqlite_db) == chain.client.block_number())
+    assert not over  # the next look may be the other's again
+
+
+def test_rewinds_of_one_chain_are_no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(backoff, "time", SimpleNamespace(monotonic=lambda: now))
+    turns = backoff.Turns()
+    assert not any(turns.note(number) for number in (7, 7, 8, 8, 7, 7))
+    assert turns.note(7) and turns.lasts
+    now = 61.0
+    assert not turns.lasts and not turns.note(7)
 
 
 def test_the_end_of_a_trouble_is_told_once(

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from indexer import Indexer
+from indexer import Indexer, place
 from indexer.finality import FINALIZED
 from indexer.reindex import reindex
 from indexer.ticks import TickReport
@@ -166,6 +166,35 @@ def test_nothing_is_compared_with_a_node_that_names_no_final_block_any_more(
     assert dump(sqlite_db) == before
     node.tamper = None
     assert verify(sqlite_db, client, chain.deployment).ok
+
+
+def test_a_final_block_that_lags_is_asked_for_again(
+    node: LyingNode, chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the mirror confirmed by another node's word looked wrong to `verify`, and `reindex` made it pending."""
+    monkeypatch.setattr(place, "_LAG_PAUSES_S", (0.01, 0.01))
+    _act(chain)
+    chain.mine(3)
+    client = ChainClient(node.rpc_url)
+    final = Indexer(sqlite_db, client, chain.deployment).run_until("head").final
+    older = chain.client.request("eth_getBlockByNumber", [hex(final - 2), False])
+    left = 0
+
+    def lags(method: str, params: list[Any], result: Any) -> Any:
+        nonlocal left
+        if params[:1] != [FINALIZED] or not left:
+            return result
+        left -= 1
+        return older
+
+    node.tamper = lags
+    left = 2
+    assert verify(sqlite_db, client, chain.deployment).ok
+    left = 2
+    assert reindex(sqlite_db, client, chain.deployment).tables == {}
+    left = 99  # a cursor that somebody altered looks so for good
+    (told,) = verify(sqlite_db, client, chain.deployment).differences
+    assert (told.column, told.mirrored, told.chain) == ("final_number", final, final - 2)
 
 
 # ------------------------------------------------------------------------ two moments

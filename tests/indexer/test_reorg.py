@@ -193,13 +193,42 @@ def test_head_that_moves_back(history: TestChain, mirror: Indexer, same_as_fresh
 def test_registry_and_contracts_that_vanished(
     history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
 ) -> None:
-    depth = history.client.block_number() - history.deployment.deployed_block
-    history.reorganise(depth)  # all that is left is the currency
-    mirror.run_until("head")
+    again = _sent(history)
+    history.reorganise(len(again) - 1)  # all that is left is the currency
+    report = mirror.run_until("head")
     assert rows(sqlite_db, "credit_classes", "class_id") == []
     assert rows(sqlite_db, "carbon_credits", "credit_id") == []
     assert len(rows(sqlite_db, "blockchain_transactions", "tx_hash")) == 1
     same_as_fresh()
+    assert "the contracts, as the chain took back blocks" in report.not_checked[0]
+    _send(history, again[1:])
+    assert mirror.run_until("head").not_checked == ()
+    same_as_fresh()
+
+
+@pytest.mark.deploys
+def test_contracts_that_were_final_and_vanished_are_waited_for(
+    history: TestChain, sqlite_db: Database, fresh_dump: Callable[[str | int], Dump]
+) -> None:
+    """As when a chain is set back and begins anew: the mirror became empty, and went on without a word."""
+    mirror = Indexer(sqlite_db, history.client, history.deployment, 1)
+    mirror.run_until("head")
+    before, again = dump(sqlite_db), _sent(history)
+    history.reorganise(len(again))
+    for look in (
+        lambda: mirror.run_until("head"),
+        lambda: reindex(sqlite_db, history.client, history.deployment, 1),
+    ):
+        with pytest.raises(DependencyDown, match="took back all blocks above") as told:
+            look()
+        assert told.value.code == "contracts-gone"
+        assert history.deployment.credit.address in str(told.value)
+        assert dump(sqlite_db) == before
+    _send(history, again[:-8])  # they come back in later blocks, and most of what they were told
+    assert mirror.tick().rewound_blocks == len(again)
+    mirror.run_until("head")
+    assert rows(sqlite_db, "credit_classes", "class_id") != []
+    assert dump(sqlite_db) == fresh_dump(1)
 
 
 @long
@@ -209,15 +238,9 @@ def test_contracts_whose_commit_was_lost_are_stored_again(
 ) -> None:
     """A reorganisation takes them away; the unit of work that brings them back fails in its last moment."""
     before = rows(sqlite_db, "smart_contracts", "contract_name")
-    head, first = history.client.block_number(), history.deployment.deployed_block
-    again = []
-    for number in range(first, head + 1):
-        block = history.client.request("eth_getBlockByNumber", [hex(number), False])
-        for tx_hash in block["transactions"]:
-            raw = history.client.request("eth_getRawTransactionByHash", [tx_hash])
-            again.append((raw, number - first))
-    history.reorganise(head - first + 1, again)
-    assert mirror.tick().rewound_to == first - 1
+    sent = _sent(history)
+    history.reorganise(len(sent), [(raw, place) for place, raws in enumerate(sent) for raw in raws])
+    assert mirror.tick().rewound_to == history.deployment.deployed_block - 1
     assert len(rows(sqlite_db, "smart_contracts", "contract_name")) < len(before)
 
     def fail(connection: Connection) -> None:
@@ -363,6 +386,29 @@ def test_nothing_more_was_believed_after_a_rewind_than_before(
         checks.take_back(session, "local", 7)
         assert checks.load(session, "local") == Unchecked(left, "no such method")
         assert checks.load(session, "other") == Unchecked(9, "no such method")
+
+
+def _sent(chain: TestChain) -> list[list[str]]:
+    """Return the signed transactions of each block since the deployment."""
+    client = chain.client
+    blocks = range(chain.deployment.deployed_block, client.block_number() + 1)
+    return [
+        [
+            client.request("eth_getRawTransactionByHash", [tx_hash])
+            for tx_hash in block["transactions"]
+        ]
+        for block in (
+            client.request("eth_getBlockByNumber", [hex(number), False]) for number in blocks
+        )
+    ]
+
+
+def _send(chain: TestChain, blocks: list[list[str]]) -> None:
+    """Send signed transactions again, a block each time."""
+    for raws in blocks:
+        for raw in raws:
+            chain.client.request("eth_sendRawTransaction", [raw])
+        chain.mine(1)
 
 
 def _owner() -> str:

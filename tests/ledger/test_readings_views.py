@@ -414,7 +414,7 @@ def test_a_reading_far_off_the_others_is_named_with_what_to_do(
     rows = [(time_of(0), "1"), ("2104-06-01T00:00:00+02:00", "2"), (time_of(1), "3")]
     imported(sqlite_db, write_csv(tmp_path / "typed.csv", rows))
     said = (
-        r"no longer than 50 years; give --from and --to; far off from the others lies the reading of "
+        r"no longer than 50 years; give the period, from and to; far off from the others lies the reading of "
         r"2104-06-01T00:00:00\+02:00 \(typed.csv line 3\)"
     )
     with sqlite_db.read() as session, pytest.raises(BadInput, match=said):

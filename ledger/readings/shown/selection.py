@@ -64,7 +64,7 @@ def period_of(
         if not known:
             raise BadInput(
                 f"site {site.code!r} has no reading of these devices; import their meter files, or "
-                "give the period with --from and --to",
+                "give the period, from and to",
                 code="no-readings",
             )
         where = zone(site.time_zone)
@@ -86,7 +86,7 @@ def period_of(
 
 def _far_off(session: Session, site: Site, meter_ids: list[int]) -> str:
     """Return how to go on when readings span too long a time, and which of them lies far off the others."""
-    advice = "; give --from and --to"
+    advice = "; give the period, from and to"
     found: list[tuple[int, MeterReading]] = []
     start_s = MeterReading.start_s
     for meter_id in meter_ids:
