@@ -78,13 +78,14 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
         assert (again["unchanged"], again["new"], again["changed"]) == (3, 0, 0)
     assert type_in("park", "export", "resources")[1] == (tmp_path / "out.csv").read_text()
     wrong = (
-        ("out.json", "jsonl"),
-        ("other.csv", "jsonl"),
-        ("other.jsonl", "csv"),
-        ("o.parquet", "csv"),
+        ("out.json", "--format", "jsonl"),
+        ("other.csv", "--format", "jsonl"),
+        ("other.jsonl", "--format", "csv"),
+        ("o.parquet",),
+        ("o.parquet", "--format", "csv"),
     )
-    for file, form in wrong:
-        code, _ = type_in("park", "export", "resources", "-o", file, "--format", form)
+    for file, *form in wrong:
+        code, _ = type_in("park", "export", "resources", "-o", file, *form)
         assert (code, (tmp_path / file).exists()) == (2, False)
 
 
