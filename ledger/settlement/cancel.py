@@ -19,13 +19,14 @@ from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     ChainIntent,
     SettlementBatch,
+    VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import signatures, singles
+from ledger.settlement import cosign, signatures, singles
 from ledger.settlement.elsewhere import batch_holding, settled_among
 from ledger.settlement.finding import find_batch
 
@@ -68,7 +69,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     if batch is not None:
         raise Refused(
             f"trade {number} stands in the settlement batch {batch.batch_key} ({batch.state.value}), which may "
-            "be on chain; `truetonne settle run` brings that to its end",
+            f"be on chain; {cosign.how_it_ends(session, batch)}",
             code="trade-in-batch",
             details={"batch_key": batch.batch_key},
         )
@@ -136,16 +137,17 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
     if batch.state is not BatchState.PROPOSED or batch.chain_batch_id is None:
         raise Refused(
             f"batch {batch.batch_key} is {batch.state.value}; only a proposed one can be cancelled"
+            + (
+                f"; {cosign.how_it_ends(session, batch)}"
+                if batch.state is BatchState.PLANNED
+                else ""
+            )
         )
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch.id)
     _require_no_signatures(session, session.scalars(trades).all())
-    query = select(ChainIntent).where(
-        ChainIntent.kind == _CANCEL_BATCH,
-        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
-    )
-    for intent in session.scalars(query):
-        if int(intent.parameters["batchId"]) == batch.chain_batch_id:
-            return intent.key
+    intent = under_way(session, batch)
+    if intent is not None:
+        return intent.key
     on_chain = session.get_one(SettlementBatch, batch.chain_batch_id)
     words = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == batch.id)
     nets = [[int(net) for net in nets] for nets in (on_chain.nets, on_chain.credit_nets)]
@@ -168,3 +170,15 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
             sender=chain.deployment.account("operator"),
         ),
     )
+
+
+def under_way(session: Session, batch: VppSettlementBatch) -> ChainIntent | None:
+    """Return the intent to cancel a batch that is planned or sent, and not final; None: there is none."""
+    query = select(ChainIntent).where(
+        ChainIntent.kind == _CANCEL_BATCH,
+        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+    )
+    for intent in session.scalars(query):
+        if int(intent.parameters["batchId"]) == batch.chain_batch_id:
+            return intent
+    return None

@@ -78,6 +78,16 @@ def unsent(session: Session) -> list[str]:
     return list(session.scalars(query))
 
 
+def how_it_ends(session: Session, batch: VppSettlementBatch) -> str:
+    """Say what brings a live batch to its end: one that lacks signatures waits for them, whoever runs what."""
+    if batch.batch_key not in unsent(session):
+        return "`truetonne settle run` brings that to its end"
+    return (
+        f"it waits for signatures until {batch.signed_until:%Y-%m-%d %H:%M} UTC, and its trades are free again "
+        f"when they are not all there by then: see `truetonne settle status {batch.batch_key}`"
+    )
+
+
 def order_of(session: Session, chain: Chain, key: str, symbol: str) -> Order:
     """Return what the parties of a batch sign, with names for people.
 

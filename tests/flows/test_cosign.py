@@ -24,7 +24,9 @@ from ledger.models import (
 )
 from ledger.settlement import cosign, cosign_files
 from ledger.settlement.batches import plan_round, submit_planned
+from ledger.settlement.cancel import cancel_trade, plan_cancellation
 from ledger.settlement.planning import Scope
+from ledger.settlement.singles import plan_single
 from ledger.settling import SettlementPolicy, Way
 from tests.support.chain import PARTIES
 from tests.support.forms import times
@@ -296,6 +298,13 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
     """The batch is given up when its time is over on the chain; until then nobody else plans its trades."""
     path = written(apart, hours=1)
     assert plan_round(apart.chain).batches == ()
+    for act in (
+        lambda session: plan_cancellation(session, apart.chain, "batch:1", "nobody signs"),
+        lambda session: cancel_trade(session, 1, "nobody signs"),
+        lambda session: plan_single(session, apart.chain, 1),
+    ):
+        with pytest.raises(Refused, match=r"it waits for signatures until .* are free again when"):
+            apart.db.run(act)
     apart.node.later(2 * 3600)
     apart.node.mine(1)
     apart.mirror_final()
