@@ -133,7 +133,7 @@ def _newest_block_time(session: Session) -> datetime | None:
 
 
 def _disputed_until(session: Session, batch: SettlementBatch) -> datetime | None:
-    """Return when the dispute over a batch times out; None: nobody disputes it."""
+    """Return when the dispute over a batch times out; None: nobody disputes it, as far as the books know."""
     if batch.status is not SettlementStatus.DISPUTED:
         return None
     last = (
@@ -142,7 +142,8 @@ def _disputed_until(session: Session, batch: SettlementBatch) -> datetime | None
         .order_by(SettlementDispute.block_number.desc(), SettlementDispute.log_index.desc())
         .limit(1)
     )
-    return datetime.fromtimestamp(session.scalars(last).one(), UTC)
+    until_s = session.scalars(last).first()
+    return None if until_s is None else datetime.fromtimestamp(until_s, UTC)
 
 
 def _out_of_dispute(
