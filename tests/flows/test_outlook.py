@@ -270,6 +270,11 @@ def test_what_cannot_be_cancelled(both: Park) -> None:
 
 def test_a_token_that_refuses_is_understood(park: Park) -> None:
     escrow.mint_test_currency(park.chain, BUYER, 150)
+    kept = park.count(ChainIntent)
+    with pytest.raises(Refused, match="has 1.50 tEUR outside the escrow .* needs 1000.00"):
+        escrow.deposit(park.chain, BUYER, BUYER, 100_000, dry_run=True)
+    assert escrow.deposit(park.chain, BUYER, BUYER, 150, dry_run=True) == []
+    assert park.count(ChainIntent) == kept
     with pytest.raises(Refused) as error:
         escrow.deposit(park.chain, BUYER, BUYER, 100_000)
     said, _, reason = error.value.message.partition(" (VppSettlement refuses deposit: ")
@@ -283,12 +288,16 @@ def test_a_token_that_refuses_is_understood(park: Park) -> None:
 
 def test_a_withdrawal_of_more_than_there_is_is_said_in_money(park: Park) -> None:
     park.fund(BUYER, 250)
-    with pytest.raises(Refused) as error:
-        escrow.withdraw(park.chain, BUYER, BUYER, 700)
-    assert error.value.message.startswith(
-        "day-ahead has 2.50 tEUR in escrow that can be withdrawn, and 7.00 tEUR are asked for; "
-        "name 2.50 at most (VppSettlement refuses withdraw: InsufficientBalance("
-    )
+    kept = park.count(ChainIntent)
+    escrow.withdraw(park.chain, BUYER, BUYER, 250, dry_run=True)
+    for dry_run in (True, False):
+        with pytest.raises(Refused) as error:
+            escrow.withdraw(park.chain, BUYER, BUYER, 700, dry_run=dry_run)
+        assert error.value.message.startswith(
+            "day-ahead has 2.50 tEUR in escrow that can be withdrawn, and 7.00 tEUR are asked for; "
+            "name 2.50 at most (VppSettlement refuses withdraw: InsufficientBalance("
+        )
+        assert park.count(ChainIntent) == (kept if dry_run else kept + 1)  # a refusal is kept
 
 
 def test_a_trade_is_planned_or_cancelled_and_never_both(both: Park) -> None:
