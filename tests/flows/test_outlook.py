@@ -271,7 +271,7 @@ def test_what_cannot_be_cancelled(both: Park) -> None:
 def test_a_token_that_refuses_is_understood(park: Park) -> None:
     escrow.mint_test_currency(park.chain, BUYER, 150)
     kept = park.count(ChainIntent)
-    with pytest.raises(Refused, match="has 1.50 tEUR outside the escrow .* needs 1000.00"):
+    with pytest.raises(Refused, match=r"has 1.50 tEUR outside the escrow .* needs 1000.00"):
         escrow.deposit(park.chain, BUYER, BUYER, 100_000, dry_run=True)
     assert escrow.deposit(park.chain, BUYER, BUYER, 150, dry_run=True) == []
     assert park.count(ChainIntent) == kept
