@@ -1,6 +1,7 @@
 """What shall not be settled: a trade in no batch is taken out by hand, a proposed batch is cancelled on chain.
 
-Either keeps its reason: the trade's in the audit log, the batch's on chain.
+Either keeps its reason: the trade's in the audit log, the batch's on chain. A batch that lacks signatures is on no
+chain, and is withdrawn here.
 """
 
 from __future__ import annotations
@@ -116,6 +117,32 @@ def _require_no_signatures(session: Session, numbers: Sequence[int]) -> None:
             )
 
 
+def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | None:
+    """Take back a batch that lacks signatures; return it, or None where the batch lacks none.
+
+    Nothing of it is on chain, and its trades are free again. Who has signed cannot take that back: until its deadline
+    the trades may be settled as they are, and not be cancelled (see ``signatures``).
+
+    Raises
+    ------
+    NotFound
+        If there is no such batch.
+    BadInput
+        If no reason is given.
+    """
+    _require_reason(reason)
+    batch = find_batch(session, name)
+    # Locked, both: whoever takes the last signature holds the batch, and makes the call.
+    session.refresh(batch, with_for_update=True)
+    call = session.get(ChainIntent, batch.batch_key, with_for_update=True)
+    if batch.state is not BatchState.PLANNED or batch.signed_until is None or call is not None:
+        return None
+    why = f"withdrawn: {reason.strip()}"
+    signatures.note_withdrawal(session, batch, why)
+    cosign.give_up(session, batch, why)
+    return batch
+
+
 def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) -> str:
     """Store the intent to cancel a proposed batch on chain; return its key.
 
@@ -131,8 +158,7 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
     Refused
         If the batch is not proposed, or a trade of it may still be settled with signatures of one that failed.
     """
-    if not reason.strip() or len(reason.encode()) > _REASON_MAX:
-        raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} bytes")
+    _require_reason(reason)
     batch = find_batch(session, name)
     if batch.state is not BatchState.PROPOSED or batch.chain_batch_id is None:
         raise Refused(
@@ -170,6 +196,11 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
             sender=chain.deployment.account("operator"),
         ),
     )
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip() or len(reason.encode()) > _REASON_MAX:
+        raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} bytes")
 
 
 def under_way(session: Session, batch: VppSettlementBatch) -> ChainIntent | None:

@@ -88,9 +88,9 @@ def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
         happened += _held_up(session, batch, on_chain)
         to_do = _after_proposal(session, batch)
     if batch.state is BatchState.FAILED:
-        happened.append(
-            f"{_time(batch.updated_at)} failed: {batch.error}; its trades are free again"
-        )
+        # What was given up has no time that counts: it is set back, so that no market rests for it.
+        when = f"{_time(batch.updated_at)} " if batch.updated_at >= batch.created_at else ""
+        happened.append(f"{when}failed: {batch.error}; its trades are free again")
         to_do = (
             f"mend that, then: truetonne settle retry {batch.batch_key} (or wait for the next run)"
         )
