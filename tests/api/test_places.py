@@ -164,6 +164,10 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
         assert (dispute["trade"], dispute["until"]) == ("17", "2023-11-14T23:13:20Z")
         shown = client.get("/settlements/" + h66(0x0F, 8), headers=html)
         assert "of trade 17; to be decided before <time datetime=" in shown.text
+        with sqlite_db.write() as session:
+            session.get_one(SettlementBatch, 8).status = SettlementStatus.CANCELLED
+        shown = client.get("/settlements/" + h66(0x0F, 8), headers=html)
+        assert "Nothing of this was paid." in shown.text
         shown = client.get("/settlements/" + h66(0x0F, 7), headers=html)
         assert shown.status_code == 200 and "not of these books" in shown.text
         assert client.get("/v1/settlements/" + h66(0x0F, 9)).status_code == 404
