@@ -64,14 +64,15 @@ def deposit(
     with open_flow(run.settings) as flow:
         address = _address(flow, account)
         asset = _asset(flow, credits)
-        keys: list[str] = []
-        if not dry_run and asset is not None:
-            keys = [escrow.deposit_credits(flow.chain, address, asset, number)]
-        elif not dry_run:
+        if asset is not None:
+            keys = [escrow.deposit_credits(flow.chain, address, asset, number, dry_run=dry_run)]
+        elif mint and dry_run:  # what is not made cannot be paid in
+            keys = [escrow.mint_test_currency(flow.chain, address, number, dry_run=True)]
+        else:
             if mint:
                 flow.confirm([escrow.mint_test_currency(flow.chain, address, number)])
-            keys = escrow.deposit(flow.chain, address, address, number)
-        hint = _confirmed(flow, keys)
+            keys = escrow.deposit(flow.chain, address, address, number, dry_run=dry_run)
+        hint = None if dry_run else _confirmed(flow, keys)
         _say(run, flow, "deposit", (account, address), (number, asset), dry_run, hint)
 
 
@@ -90,12 +91,12 @@ def withdraw(
     with open_flow(run.settings) as flow:
         address = _address(flow, account)
         asset = _asset(flow, credits)
-        keys: list[str] = []
-        if not dry_run and asset is not None:
-            keys = [escrow.withdraw_credits(flow.chain, address, address, asset, number)]
-        elif not dry_run:
-            keys = [escrow.withdraw(flow.chain, address, address, number)]
-        hint = _confirmed(flow, keys)
+        place = flow.chain, address, address
+        if asset is not None:
+            keys = [escrow.withdraw_credits(*place, asset, number, dry_run=dry_run)]
+        else:
+            keys = [escrow.withdraw(*place, number, dry_run=dry_run)]
+        hint = None if dry_run else _confirmed(flow, keys)
         _say(run, flow, "withdraw", (account, address), (number, asset), dry_run, hint)
 
 
@@ -103,8 +104,6 @@ def _confirmed(flow: Flow, keys: Sequence[str]) -> str | None:
     """Wait until payments are final; return a hint where the last one comes on top of its like."""
     from ledger.chain.sending import intents
 
-    if not keys:
-        return None
     with flow.db.read() as session:
         hint = flow.said_of_twin(intents.get(session, keys[-1]))
     flow.confirm(keys)

@@ -202,21 +202,21 @@ class Output:
 
         # An empty box keeps each row on one line, so that `grep` and `awk` work on it.
         style = box.SIMPLE_HEAD if self._stdout.isatty() else None
-        drawn = RichTable(
-            title=table.title or None, title_justify="left", box=style, pad_edge=False
-        )
+        drawn = RichTable(box=style, pad_edge=False)
         for name in table.columns:
             drawn.add_column(
                 name, justify="right" if name in table.right else "left", overflow="fold"
             )
         for row in table.rows:
             drawn.add_row(*(Text(_cell(item)) for item in row))
+        # Not the table's own title, which is folded to the width of a narrow table.
+        titled = [Text(table.title, style="italic")] if table.title else []
         if self._stdout.isatty():
-            self._console(self._stdout).print(drawn)
+            self._console(self._stdout).print(*titled, drawn, sep="\n")
             return
         console = self._console(self._stdout)
         with console.capture() as captured:
-            console.print(drawn)
+            console.print(*titled, drawn, sep="\n")
         for line in captured.get().splitlines():
             print(line.rstrip(), file=self._stdout)
 

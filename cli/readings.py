@@ -77,16 +77,27 @@ def import_readings(
     from ledger.readings import check_file, import_file
 
     check_file(file)
+    is_at_its_end = False
+
+    def after(session: Session, spans: Mapping[int, tuple[datetime, datetime]]) -> dict[str, int]:
+        nonlocal is_at_its_end
+        counts = received(session, spans)
+        is_at_its_end = not dry_run  # a signal during the commit is heard after it
+        return counts
+
     try:
         with (
             open_books(run.settings) as db,
             run.output.progress(f"importing {file.name}", "rows") as advance,
         ):
             report = import_file(
-                db, site, source, file, dry_run=dry_run, progress=advance, after=received
+                db, site, source, file, dry_run=dry_run, progress=advance, after=after
             )
-    except KeyboardInterrupt:  # one unit of work: it is taken back whole
-        print("interrupted; nothing was imported", file=sys.stderr)
+    except KeyboardInterrupt:  # one unit of work: it is taken back whole, or was done whole
+        done = "nothing was imported"
+        if is_at_its_end:
+            done = "all of it was imported, or nothing: import it again to see"
+        print(f"interrupted; {done}", file=sys.stderr)
         return INTERRUPTED
     document = report.as_json()
     if dry_run:

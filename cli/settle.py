@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from cli.flow import Flow
 
 WINDOW_SECONDS_MAX = 60.0
-"""A command waits for a challenge window of this length; a longer one is for the next run."""
+"""A command waits for a challenge window that ends within this time; a longer one is for the next run."""
 
 _OPEN = ("planned", "proposed")
 
@@ -248,12 +249,13 @@ def finalize_due(flow: Flow, *, wait: bool) -> None:
         batches.finalize_due(flow.chain)
         with flow.db.read() as session:
             proposed = [row for row in _batches(session) if row["state"] == "proposed"]
-        if not wait or not proposed:
+            soon = batches.is_due_within(session, timedelta(seconds=WINDOW_SECONDS_MAX))
+        if not wait:
             break
         keys = [row["finalize_key"] for row in proposed if row["finalize_key"]]
         if keys:
             flow.confirm(keys)
-        elif time.monotonic() > until:
+        elif not soon or time.monotonic() > until:
             break
         else:
             time.sleep(1)

@@ -81,11 +81,20 @@ def cancel_settlement(
     no_wait: NoWait = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Cancel a proposed batch on chain: debtors get back what was locked, its trades are cancelled."""
+    """Cancel a proposed batch on chain: debtors get back what was locked, its trades are cancelled.
+
+    One that lacks signatures is withdrawn: nothing of it is on chain, and its trades are free again.
+    """
     from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.chain.sending import intents
-    from ledger.settlement.cancel import plan_cancellation
+    from ledger.settlement.cancel import plan_cancellation, withdraw
+
+    def take_back(session: Session) -> str | None:
+        taken = withdraw(session, batch, reason)
+        if dry_run:
+            session.rollback()
+        return None if taken is None else taken.batch_key
 
     def plan(session: Session) -> str:
         return plan_cancellation(session, flow.chain, batch, reason)
@@ -93,6 +102,14 @@ def cancel_settlement(
     with open_flow(run.settings) as flow:
         flow.mirror()
         document: dict[str, Any] = {"batch": batch, "reason": reason.strip()}
+        withdrawn = flow.db.run(take_back)
+        if withdrawn is not None:
+            document |= {"withdrawn": True, **({"dry_run": True} if dry_run else {})}
+            done = "would be" if dry_run else "is"
+            run.output.result(
+                document, f"batch {withdrawn} {done} withdrawn; its trades are free again"
+            )
+            return
         if dry_run:
             _rehearse(flow, plan)
             document["dry_run"] = True

@@ -64,6 +64,7 @@ def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) ->
         document,
         f"{file}: {said}{' (nothing written)' if dry_run else ''}",
         *_of_the_future(report.future),
+        *_taken_out(report.cancelled),
         *rejected(file, document),
     )
     return RowsRejected.exit_code if document["rejected"] else 0
@@ -73,12 +74,25 @@ def _of_the_future(lines: Sequence[int]) -> list[str]:
     """Return a warning that names the trades of a time far ahead; none without such."""
     if not lines:
         return []
-    shown = ", ".join(str(line) for line in lines[:ERRORS_SHOWN])
-    more = f" and {len(lines) - ERRORS_SHOWN} more" if len(lines) > ERRORS_SHOWN else ""
     return [
-        f"  warning: {counted(len(lines), 'new trade')} more than 366 days ahead (line {shown}{more}): settled as any "
-        "other; take out what is wrong with truetonne trades cancel"
+        f"  warning: {counted(len(lines), 'new trade')} more than 366 days ahead (line {_shown(lines)}): settled as "
+        "any other; take out what is wrong with truetonne trades cancel"
     ]
+
+
+def _taken_out(lines: Sequence[int]) -> list[str]:
+    """Return a line that names the trades of the file that are cancelled, and stay so; none without such."""
+    if not lines:
+        return []
+    return [
+        f"  {len(lines)} of the unchanged are cancelled (line {_shown(lines)}), and stay so: one that shall be settled "
+        "after all is recorded anew, with another time"
+    ]
+
+
+def _shown(lines: Sequence[int]) -> str:
+    shown = ", ".join(str(line) for line in lines[:ERRORS_SHOWN])
+    return f"{shown} and {len(lines) - ERRORS_SHOWN} more" if len(lines) > ERRORS_SHOWN else shown
 
 
 def list_trades(

@@ -47,7 +47,7 @@ from ledger.models import (
 )
 from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.models.sites import SourceKind
-from ledger.readings.files.times import legal_day, utc_of, zone
+from ledger.readings.files.times import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import DAY_S, HOUR_S, decimal_floor
 
 DECIMALS = 9
@@ -95,14 +95,14 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
     wanted: list[tuple[LegalPeriod, _Metered]] = []
     for period in _PERIODS[parameters.by](days, where, newest_first=newest_first):
         for metered in reversed(meters) if newest_first else meters:
-            place = period.from_s, metered.meter.id
+            place = _start_s(parameters.by, period, where), metered.meter.id
             if after is None or (place < after if newest_first else place > after):
                 wanted.append((period, metered))
         if len(wanted) > parameters.limit:
             break
     more = len(wanted) > parameters.limit
     wanted = wanted[: parameters.limit]
-    last = (wanted[-1][0].from_s, wanted[-1][1].meter.id) if more else None
+    last = (_start_s(parameters.by, wanted[-1][0], where), wanted[-1][1].meter.id) if more else None
     return EnergyPage(
         site=site.code,
         time_zone=site.time_zone,
@@ -110,6 +110,16 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
         next_cursor=parameters.cursor_after(*last) if last is not None else None,
         **view.fields(),
     )
+
+
+def _start_s(by: EnergyPeriod, period: LegalPeriod, where: ZoneInfo) -> int:
+    """Return what places a period in the list, seconds since 1970.
+
+    A month that is cut to the first reading is placed as a whole one: an earlier reading may come between two pages.
+    """
+    if by is EnergyPeriod.MONTH:
+        return max(0, legal_day_start_s(period.day.replace(day=1), where))
+    return period.from_s
 
 
 def _meters(session: Session, devices: dict[int, str]) -> list[_Metered]:

@@ -39,13 +39,14 @@ from ledger.models import (
     VppTradeCredit,
     VppTradingRecord,
 )
-from ledger.models.trading import TradeType
+from ledger.models.trading import TradeStatus, TradeType
 
 RESOURCES_MAX = 200
 BALANCES_MAX = 200
 HOLDINGS_MAX = 50
 SUMS_MAX = 60
 SETTLEMENTS_MAX = 50
+_COUNTED = (TradeStatus.PENDING, TradeStatus.EXECUTED)
 _LENGTHS = {TradePeriod.MONTH: 7, TradePeriod.DAY: 10, TradePeriod.HOUR: 13}
 """Characters of a time, as both databases write it (``2024-01-31 12:00:00``), that name its period."""
 
@@ -161,7 +162,10 @@ def _holdings(session: Session, view: ChainView, account: str | None) -> list[Ho
 
 
 def _sums(session: Session, plant: VppDefinition, by: TradePeriod) -> list[TradeSum]:
-    """Return what the trades of each period come to; exact sums of exact numbers."""
+    """Return what the trades of each period come to; exact sums of exact numbers.
+
+    Trades that were cancelled or that failed bring nothing, and another may be recorded in place of one.
+    """
     row = VppTradingRecord
     period = func.substr(cast(row.trade_time, String(30)), 1, _LENGTHS[by]).label("period")
     is_credit = case((VppTradeCredit.trade_id.is_not(None), 1), else_=0).label("is_credit")
@@ -175,7 +179,7 @@ def _sums(session: Session, plant: VppDefinition, by: TradePeriod) -> list[Trade
             func.sum(row.total_value).label("value"),
         )
         .outerjoin(VppTradeCredit, VppTradeCredit.trade_id == row.id)
-        .where(row.vpp_id == plant.id)
+        .where(row.vpp_id == plant.id, row.status.in_(_COUNTED))
         .group_by(period, row.trade_type, is_credit)
         .order_by(period.desc())
         .limit(4 * SUMS_MAX)  # a period has two sides, of energy and of credits

@@ -86,7 +86,7 @@ class FormerAccount(Document):
 
 
 class TradeSum(Document):
-    """The trades of a period, on one side."""
+    """The trades of a period that are settled or are to be; not those that were cancelled or that failed."""
 
     period: str = Field(description="Month, day or hour of the trades, UTC, as `2024-01`.")
     trades: int = Field(description="How many trades.")

@@ -314,6 +314,7 @@ def _disputes(session: Session, chain: SettlementBatch | None) -> list[Dispute]:
             step=row.step,
             account=row.account,
             trade=None if row.seq is None else int(row.seq),
+            until=datetime.fromtimestamp(row.until_s, UTC) if row.until_s else None,
             block_number=row.block_number,
             tx_hash=row.tx_hash,
             happened_at=row.happened_at,

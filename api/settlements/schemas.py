@@ -115,6 +115,10 @@ class Dispute(Document):
     step: DisputeStep = Field(description="What happened.")
     account: str = Field(description="Account that disputes.")
     trade: IntegerText | None = Field(description="Number of the trade; null: it is over.")
+    until: Time | None = Field(
+        description="Disputed: from when it is too late to reject it, and anybody may cancel the batch. Rejected: the "
+        "new end of the window. Null: upheld."
+    )
     block_number: int = Field(description="Block.")
     tx_hash: str = Field(description="Transaction.")
     happened_at: Time = Field(description="Time of that block.")

@@ -15,6 +15,7 @@ from ledger.models import (
     ChainInclusion,
     CreditBatch,
     SettlementBatch,
+    SettlementDispute,
     VppSettlementBatch,
 )
 from ledger.models.credits import BatchStatus
@@ -40,7 +41,7 @@ def make_final(tools: Tools) -> str | None:
 
 
 def _time_has_come(session: Session, now: datetime) -> bool:
-    """Return whether a batch's window, or credits' time, is over by our clock, and not yet by the newest block's."""
+    """Return whether a window, a dispute, or credits' time is over by our clock, and not yet by the newest block's."""
     newest = select(ChainBlock.block_time).order_by(ChainBlock.number.desc()).limit(1)
     head = session.scalar(newest)
     if head is None:
@@ -57,9 +58,15 @@ def _time_has_come(session: Session, now: datetime) -> bool:
             SettlementBatch.status == SettlementStatus.PROPOSED,
         )
     )
+    dispute = exists().where(
+        SettlementBatch.status == SettlementStatus.DISPUTED,
+        SettlementDispute.batch_id == SettlementBatch.batch_id,
+        SettlementDispute.until_s > head.timestamp(),
+        SettlementDispute.until_s <= now.timestamp(),
+    )
     credits = exists().where(
         CreditBatch.status == BatchStatus.ACTIVE,
         CreditBatch.expires_at_s > head.timestamp(),
         CreditBatch.expires_at_s <= now.timestamp(),
     )
-    return bool(session.scalar(select(or_(window, credits))))
+    return bool(session.scalar(select(or_(window, dispute, credits))))

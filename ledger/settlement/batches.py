@@ -158,7 +158,7 @@ def finalize_due(chain: Chain) -> list[str]:
     Raises
     ------
     Refused
-        If the next one's credits do not move, or the contract refuses it otherwise.
+        If the next one's credits do not move, if a dispute over it has timed out, or the contract refuses it otherwise.
     DependencyDown
         If the node does not answer.
     """
@@ -183,6 +183,28 @@ def finalize_due(chain: Chain) -> list[str]:
                 break
             raise
     return sent
+
+
+def is_due_within(session: Session, within: timedelta) -> bool:
+    """Return whether a proposed batch can be finalised within that time, as far as the books know.
+
+    One with a longer window cannot, nor one that waits for a person, nor what stands behind either.
+    """
+    first = (
+        select(VppSettlementBatch)
+        .join(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
+        .where(
+            VppSettlementBatch.state == BatchState.PROPOSED,
+            SettlementBatch.status == SettlementStatus.PROPOSED,
+        )
+        .order_by(VppSettlementBatch.chain_batch_id)
+        .limit(1)
+    )
+    batch = session.scalars(first).first()
+    if batch is None or batch.finalizable_at is None:
+        return False
+    ends_soon = batch.finalizable_at <= stuck.chain_time(session) + within
+    return ends_soon and stuck.why_held_up(session, batch) is None
 
 
 def release(session: Session, key: str, reason: str) -> None:
@@ -212,6 +234,7 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime, following:
     )
     keys: list[str] = []
     due = session.execute(query).all()
+    stuck.refuse_timed_out(session, following, now, holds_up=bool(due))
     if due and (due[0][0].chain_batch_id or 0) > following:
         return keys
     for batch, on_chain in due:

@@ -1,6 +1,7 @@
 """What shall not be settled: a trade in no batch is taken out by hand, a proposed batch is cancelled on chain.
 
-Either keeps its reason: the trade's in the audit log, the batch's on chain.
+Either keeps its reason: the trade's in the audit log, the batch's on chain. A batch that lacks signatures is on no
+chain, and is withdrawn here.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     ChainIntent,
     SettlementBatch,
+    VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import signatures, singles
+from ledger.settlement import cosign, signatures, singles
 from ledger.settlement.elsewhere import batch_holding, settled_among
 from ledger.settlement.finding import find_batch
 
@@ -68,7 +70,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     if batch is not None:
         raise Refused(
             f"trade {number} stands in the settlement batch {batch.batch_key} ({batch.state.value}), which may "
-            "be on chain; `truetonne settle run` brings that to its end",
+            f"be on chain; {cosign.how_it_ends(session, batch)}",
             code="trade-in-batch",
             details={"batch_key": batch.batch_key},
         )
@@ -115,6 +117,32 @@ def _require_no_signatures(session: Session, numbers: Sequence[int]) -> None:
             )
 
 
+def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | None:
+    """Take back a batch that lacks signatures; return it, or None where the batch lacks none.
+
+    Nothing of it is on chain, and its trades are free again. Who has signed cannot take that back: until its deadline
+    the trades may be settled as they are, and not be cancelled (see ``signatures``).
+
+    Raises
+    ------
+    NotFound
+        If there is no such batch.
+    BadInput
+        If no reason is given.
+    """
+    _require_reason(reason)
+    batch = find_batch(session, name)
+    # Locked, both: whoever takes the last signature holds the batch, and makes the call.
+    session.refresh(batch, with_for_update=True)
+    call = session.get(ChainIntent, batch.batch_key, with_for_update=True)
+    if batch.state is not BatchState.PLANNED or batch.signed_until is None or call is not None:
+        return None
+    why = f"withdrawn: {reason.strip()}"
+    signatures.note_withdrawal(session, batch, why)
+    cosign.give_up(session, batch, why)
+    return batch
+
+
 def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) -> str:
     """Store the intent to cancel a proposed batch on chain; return its key.
 
@@ -130,22 +158,22 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
     Refused
         If the batch is not proposed, or a trade of it may still be settled with signatures of one that failed.
     """
-    if not reason.strip() or len(reason.encode()) > _REASON_MAX:
-        raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} bytes")
+    _require_reason(reason)
     batch = find_batch(session, name)
     if batch.state is not BatchState.PROPOSED or batch.chain_batch_id is None:
         raise Refused(
             f"batch {batch.batch_key} is {batch.state.value}; only a proposed one can be cancelled"
+            + (
+                f"; {cosign.how_it_ends(session, batch)}"
+                if batch.state is BatchState.PLANNED
+                else ""
+            )
         )
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch.id)
     _require_no_signatures(session, session.scalars(trades).all())
-    query = select(ChainIntent).where(
-        ChainIntent.kind == _CANCEL_BATCH,
-        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
-    )
-    for intent in session.scalars(query):
-        if int(intent.parameters["batchId"]) == batch.chain_batch_id:
-            return intent.key
+    intent = under_way(session, batch)
+    if intent is not None:
+        return intent.key
     on_chain = session.get_one(SettlementBatch, batch.chain_batch_id)
     words = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == batch.id)
     nets = [[int(net) for net in nets] for nets in (on_chain.nets, on_chain.credit_nets)]
@@ -168,3 +196,20 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
             sender=chain.deployment.account("operator"),
         ),
     )
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip() or len(reason.encode()) > _REASON_MAX:
+        raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} bytes")
+
+
+def under_way(session: Session, batch: VppSettlementBatch) -> ChainIntent | None:
+    """Return the intent to cancel a batch that is planned or sent, and not final; None: there is none."""
+    query = select(ChainIntent).where(
+        ChainIntent.kind == _CANCEL_BATCH,
+        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+    )
+    for intent in session.scalars(query):
+        if int(intent.parameters["batchId"]) == batch.chain_batch_id:
+            return intent
+    return None

@@ -78,6 +78,17 @@ def unsent(session: Session) -> list[str]:
     return list(session.scalars(query))
 
 
+def how_it_ends(session: Session, batch: VppSettlementBatch) -> str:
+    """Say what brings a live batch to its end: one that lacks signatures waits for them, whoever runs what."""
+    if batch.batch_key not in unsent(session):
+        return "`truetonne settle run` brings that to its end"
+    return (
+        f"it waits for signatures until {batch.signed_until:%Y-%m-%d %H:%M} UTC, and its trades are free again "
+        "when they are not all there by then; until then "
+        f"`truetonne settle cancel {batch.batch_key} --reason WHY` withdraws it"
+    )
+
+
 def order_of(session: Session, chain: Chain, key: str, symbol: str) -> Order:
     """Return what the parties of a batch sign, with names for people.
 
@@ -272,12 +283,17 @@ def expire(session: Session) -> list[str]:
             intents.refuse(session, intent.key, reason)
         else:
             continue  # its transaction is refused by the contract, and the mirror says so
-        batch.state, batch.error = BatchState.FAILED, reason
-        batch.updated_at = datetime.fromtimestamp(0, UTC)  # the market need not rest
-        session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
+        give_up(session, batch, reason)
         given_up.append(batch.batch_key)
-    session.flush()
     return given_up
+
+
+def give_up(session: Session, batch: VppSettlementBatch, reason: str) -> None:
+    """Fail a batch of which nothing is on chain; its trades are free again, and the market need not rest."""
+    batch.state, batch.error = BatchState.FAILED, reason
+    batch.updated_at = datetime.fromtimestamp(0, UTC)  # longer ago than any rest
+    session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
+    session.flush()
 
 
 def _batch(session: Session, key: str) -> VppSettlementBatch:

@@ -5,21 +5,26 @@ Amounts are cents of the settlement currency, or kilograms; the contract keeps u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import BadInput, Refused
 from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.money import explained_deposit, explained_withdrawal
 
+_Explained = Callable[[Chain, str], str]
 _TOKEN = "TestCurrency"
 """Any ERC-20 answers to ``approve`` as the test currency does; only ``mint`` is its own."""
 
 
-def deposit(chain: Chain, payer: str, account: str, cents: int) -> list[str]:
+def deposit(
+    chain: Chain, payer: str, account: str, cents: int, *, dry_run: bool = False
+) -> list[str]:
     """Pay into an account's escrow; return the keys of the approval and of the deposit.
 
     Parameters
@@ -30,6 +35,8 @@ def deposit(chain: Chain, payer: str, account: str, cents: int) -> list[str]:
         Whose balance grows.
     cents
         How much, in cents.
+    dry_run
+        Look at all that would be looked at, and send nothing; no keys are returned.
 
     Raises
     ------
@@ -43,13 +50,20 @@ def deposit(chain: Chain, payer: str, account: str, cents: int) -> list[str]:
     amount = _units(chain, cents)
     spender = chain.deployment.settlement.address
     approval = _call(chain, "approve", _TOKEN, "approve", [spender, amount], payer)
+    if (
+        dry_run
+    ):  # the deposit itself would be refused before it is approved: what it moves is asked about
+        moved = _call(chain, "deposit", _TOKEN, "transfer", [spender, amount], payer)
+        for call in (approval, moved):
+            _rehearsed(chain, call, explained_deposit)
+        return []
     chain.sender.wait_until_included(chain.sender.submit_new(approval))
     payment = _call(chain, "deposit", SETTLEMENT, "deposit", [account, amount], payer)
     return [approval.key, _submitted(chain, payment, explained_deposit)]
 
 
-def withdraw(chain: Chain, account: str, to: str, cents: int) -> str:
-    """Pay out of an account's escrow; return the intent's key.
+def withdraw(chain: Chain, account: str, to: str, cents: int, *, dry_run: bool = False) -> str:
+    """Pay out of an account's escrow; return the intent's key. ``dry_run``: ask for it, and send nothing.
 
     Raises
     ------
@@ -59,11 +73,13 @@ def withdraw(chain: Chain, account: str, to: str, cents: int) -> str:
         If the balance is too small.
     """
     call = _call(chain, "withdraw", SETTLEMENT, "withdraw", [to, _units(chain, cents)], account)
-    return _submitted(chain, call, explained_withdrawal)
+    return _submitted(chain, call, explained_withdrawal, dry_run)
 
 
-def deposit_credits(chain: Chain, holder: str, asset: int, kg: int) -> str:
-    """Pay credits into their holder's own escrow; return the intent's key.
+def deposit_credits(
+    chain: Chain, holder: str, asset: int, kg: int, *, dry_run: bool = False
+) -> str:
+    """Pay credits into their holder's own escrow; return the intent's key. ``dry_run``: as for ``withdraw``.
 
     The contract takes them in by their transfer, which no second party has to approve.
 
@@ -77,11 +93,13 @@ def deposit_credits(chain: Chain, holder: str, asset: int, kg: int) -> str:
     settlement = chain.deployment.settlement.address
     arguments = [holder, settlement, asset, _whole_kg(kg), b""]
     call = _call(chain, "deposit_credits", CREDIT, "safeTransferFrom", arguments, holder)
-    return _submitted(chain, call, explained_deposit)
+    return _submitted(chain, call, explained_deposit, dry_run)
 
 
-def withdraw_credits(chain: Chain, account: str, to: str, asset: int, kg: int) -> str:
-    """Pay credits out of an account's escrow; return the intent's key.
+def withdraw_credits(
+    chain: Chain, account: str, to: str, asset: int, kg: int, *, dry_run: bool = False
+) -> str:
+    """Pay credits out of an account's escrow; return the intent's key. ``dry_run``: as for ``withdraw``.
 
     Raises
     ------
@@ -92,11 +110,11 @@ def withdraw_credits(chain: Chain, account: str, to: str, asset: int, kg: int) -
     """
     arguments = [to, asset, _whole_kg(kg)]
     call = _call(chain, "withdraw_credits", SETTLEMENT, "withdrawCredits", arguments, account)
-    return _submitted(chain, call, explained_withdrawal)
+    return _submitted(chain, call, explained_withdrawal, dry_run)
 
 
-def mint_test_currency(chain: Chain, account: str, cents: int) -> str:
-    """Make test money on a local chain; return the intent's key.
+def mint_test_currency(chain: Chain, account: str, cents: int, *, dry_run: bool = False) -> str:
+    """Make test money on a local chain; return the intent's key. ``dry_run``: as for ``withdraw``.
 
     Raises
     ------
@@ -108,20 +126,38 @@ def mint_test_currency(chain: Chain, account: str, cents: int) -> str:
     call = _call(
         chain, "mint_test_currency", _TOKEN, "mint", [account, _units(chain, cents)], account
     )
-    chain.sender.submit_new(call)
+    if dry_run:
+        _rehearsed(chain, call, explained_deposit)
+    else:
+        chain.sender.submit_new(call)
     return call.key
 
 
-def _submitted(chain: Chain, call: NewIntent, explained: Callable[[Chain, str], str]) -> str:
+def _submitted(chain: Chain, call: NewIntent, explained: _Explained, dry_run: bool = False) -> str:
     """Send a call and return its key; a refusal is said in names and money."""
-    try:
+    if dry_run:
+        _rehearsed(chain, call, explained)
+        return call.key
+    with _told(chain, explained):
         chain.sender.submit_new(call)
+    return call.key
+
+
+def _rehearsed(chain: Chain, call: NewIntent, explained: _Explained) -> None:
+    """Look at all that would be looked at before a call is sent."""
+    with _told(chain, explained):
+        chain.sender.rehearse(intents.row_of(chain.deployment.chain_id, call), call.contract)
+
+
+@contextmanager
+def _told(chain: Chain, explained: _Explained) -> Iterator[None]:
+    try:
+        yield
     except AlreadyOnChain:
         raise
     except Refused as refusal:
         said = explained(chain, refusal.message)
         raise Refused(said, code=refusal.code, details=refusal.details) from refusal
-    return call.key
 
 
 def _units(chain: Chain, cents: int) -> int:

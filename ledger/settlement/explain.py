@@ -23,8 +23,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cosign, signatures, singles
-from ledger.settlement.cancel import ACTION
+from ledger.settlement import cancel, cosign, signatures, singles
 from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import find_batch, named_trade
 from ledger.settlement.fitting import Terms, why_unfit
@@ -86,12 +85,12 @@ def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
     ).first()
     if on_chain is not None and batch.chain_batch_id is not None:
         happened += _on_chain(session, batch, on_chain)
-        happened += _held_up(session, batch)
-        to_do = _after_proposal(session, batch, on_chain)
+        happened += _held_up(session, batch, on_chain)
+        to_do = _after_proposal(session, batch)
     if batch.state is BatchState.FAILED:
-        happened.append(
-            f"{_time(batch.updated_at)} failed: {batch.error}; its trades are free again"
-        )
+        # What was given up has no time that counts: it is set back, so that no market rests for it.
+        when = f"{_time(batch.updated_at)} " if batch.updated_at >= batch.created_at else ""
+        happened.append(f"{when}failed: {batch.error}; its trades are free again")
         to_do = (
             f"mend that, then: truetonne settle retry {batch.batch_key} (or wait for the next run)"
         )
@@ -158,31 +157,28 @@ def _on_chain(session: Session, batch: VppSettlementBatch, on_chain: SettlementB
     return happened
 
 
-def _held_up(session: Session, batch: VppSettlementBatch) -> list[str]:
-    """Tell why a proposed batch is not finalised, if its credits or those of one before it do not move."""
-    found = why_held_up(session, batch) if batch.state is BatchState.PROPOSED else None
-    return [] if found is None else [f"it waits: {found[0]}"]
+def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBatch) -> list[str]:
+    """Tell why a proposed batch is not finalised: of itself or of one before it; and what is on its way for it."""
+    if batch.state is not BatchState.PROPOSED:
+        return []
+    found = why_held_up(session, batch)
+    own_dispute = on_chain.status is SettlementStatus.DISPUTED  # its steps tell that already
+    said = [] if found is None or own_dispute else [f"it waits: {found[0]}"]
+    cancellation = cancel.under_way(session, batch)
+    if cancellation is not None:
+        reason = cancellation.parameters["reason"]
+        said += [f"{_time(cancellation.created_at)} its cancellation is planned: {reason}"]
+        said += _sent(cancellation)
+    return said
 
 
-def _after_proposal(session: Session, batch: VppSettlementBatch, on_chain: SettlementBatch) -> str:
+def _after_proposal(session: Session, batch: VppSettlementBatch) -> str:
     if batch.state in (BatchState.FINALIZED, BatchState.CANCELLED):
-        done = (
-            TradeStatus.EXECUTED if batch.state is BatchState.FINALIZED else TradeStatus.CANCELLED
-        )
-        query = (
-            select(VppTradingRecord.id)
-            .join(VppSettlementItem, VppSettlementItem.trade_id == VppTradingRecord.id)
-            .where(VppSettlementItem.batch_id == batch.id, VppTradingRecord.status != done)
-        )
-        if session.scalars(query.limit(1)).first() is not None:
-            return (
-                f"nothing: its trades are {done.value} once block {batch.finalized_block} is final"
-            )
-        return f"nothing: its trades are {done.value}"
-    if on_chain.status is SettlementStatus.DISPUTED:
-        return (
-            "an arbiter decides; when the dispute times out, anybody may cancel the batch on chain"
-        )
+        return _after_the_end(session, batch)
+    cancellation = cancel.under_way(session, batch)
+    if cancellation is not None:
+        again = f"truetonne settle cancel {batch.batch_key} --reason WHY sends what is planned"
+        return _after_sending(cancellation, again)
     held_up = why_held_up(session, batch)
     if held_up is not None:
         return held_up[1]
@@ -190,6 +186,24 @@ def _after_proposal(session: Session, batch: VppSettlementBatch, on_chain: Settl
     if finalize is not None and finalize.state is not IntentState.FAILED:
         return _after_sending(finalize, "nothing: it is finalised by the next run")
     return f"nothing: truetonne settle run finalises it after {_time(batch.finalizable_at)}, in its order"
+
+
+def _after_the_end(session: Session, batch: VppSettlementBatch) -> str:
+    is_settled = batch.state is BatchState.FINALIZED
+    done = TradeStatus.EXECUTED if is_settled else TradeStatus.CANCELLED
+    query = (
+        select(VppTradingRecord.id)
+        .join(VppSettlementItem, VppSettlementItem.trade_id == VppTradingRecord.id)
+        .where(VppSettlementItem.batch_id == batch.id, VppTradingRecord.status != done)
+    )
+    if session.scalars(query.limit(1)).first() is not None:
+        return f"nothing: its trades are {done.value} once block {batch.finalized_block} is final"
+    if is_settled:
+        return "nothing: its trades are executed"
+    return (
+        "nothing: its trades are cancelled; one that shall be settled after all is recorded anew, "
+        "with another time"
+    )
 
 
 def _trade(session: Session, number: int) -> Story:
@@ -249,7 +263,7 @@ def _cancelled(session: Session, record: VppTradingRecord) -> _Found:
     if record.status is not TradeStatus.CANCELLED:
         return None
     resource = f"{VppTradingRecord.__tablename__}/{record.id}"
-    query = select(AuditLog).where(AuditLog.action == ACTION, AuditLog.resource == resource)
+    query = select(AuditLog).where(AuditLog.action == cancel.ACTION, AuditLog.resource == resource)
     entry = session.scalars(query).first()
     why = (entry.new_values or {}).get("reason") if entry else None
     return [f"cancelled by hand: {why}" if why else "cancelled"], "nothing"

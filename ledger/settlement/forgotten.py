@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -29,7 +29,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import confirm, signatures
+from ledger.settlement import confirm, cosign, signatures
 from ledger.settlement.elsewhere import (
     ENERGY,
     Accounts,
@@ -181,12 +181,7 @@ def withdraw(session: Session, numbers: list[int], where: str) -> None:
                 continue
         else:
             signatures.note_withdrawal(session, batch, reason)
-        batch.state = BatchState.FAILED
-        batch.error = reason
-        # Longer ago than any rest: the market has done nothing wrong.
-        batch.updated_at = datetime.fromtimestamp(0, UTC)
-        session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
-    session.flush()
+        cosign.give_up(session, batch, reason)
 
 
 def _in_other_batches(session: Session, numbers: list[int]) -> bool:

@@ -166,7 +166,8 @@ def market_to_retry(chain: Chain, name: str) -> str:
         batch = find_batch(session, name)
         if batch.state is not BatchState.FAILED:
             raise Refused(
-                f"batch {batch.batch_key} is {batch.state.value}; only a failed one is tried again"
+                f"batch {batch.batch_key} is {batch.state.value}; only a failed one is tried again: see "
+                f"`truetonne settle status {batch.batch_key}`"
             )
         market = batch.market
     outlook = preview(chain, market)

@@ -49,6 +49,7 @@ def record(
         if row is None:
             row = VppTradeShortfall(trade_id=number, since=now, failed_at=None)
             session.add(row)
+        row.since = min(row.since, now)  # noted before the clock was set back, it would never fail
         row.account, row.asset = short.account, short.asset
         row.held, row.owed = short.held, short.owed  # type: ignore[assignment]
         row.reason = say(short)

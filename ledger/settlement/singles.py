@@ -21,6 +21,7 @@ from ledger.errors import NotFound, Refused
 from ledger.models import ChainAttempt, ChainIntent, SettlementTrade, VppTradingRecord
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
+from ledger.settlement import cosign
 from ledger.settlement.elsewhere import (
     ENERGY,
     assets_of,
@@ -79,7 +80,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
     if batch is not None:
         raise Refused(
             f"trade {number} stands in the settlement batch {batch.batch_key} ({batch.state.value}); "
-            "`truetonne settle run` brings that to its end",
+            f"{cosign.how_it_ends(session, batch)}",
             code="trade-in-batch",
             details={"batch_key": batch.batch_key},
         )

@@ -1,30 +1,71 @@
-"""Credits that do not move: proposed batches that wait for them, what stands behind those, and what cannot be planned.
+"""Batches that wait for a person: their credits do not move, or a trade is disputed; and what stands behind them.
 
 The contract finalises in order, so that one such batch holds up all later ones. Whether its credits will move again
-(they are suspended) or never (they are over) is not ours to know: a person cancels the batch, or waits.
+(they are suspended) or never (they are over) is not ours to know: a person cancels the batch, or waits. A dispute is
+an arbiter's to decide until it times out; then the batch can only be cancelled, and that is a person's word, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
 from ledger.errors import Refused
-from ledger.models import ChainBlock, CreditBatch, SettlementBatch, VppSettlementBatch
+from ledger.models import (
+    ChainBlock,
+    CreditBatch,
+    SettlementBatch,
+    SettlementDispute,
+    VppSettlementBatch,
+)
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import CURRENCY, SettlementStatus
 
 
 def refusal(batch_key: str, why: str) -> Refused:
-    """Return the error of a batch of ours that cannot be finalised, and the way out."""
+    """Return the error of a batch of ours whose credits do not move, and the way out."""
     return Refused(
         f"settlement batch {batch_key} cannot be finalised, and those behind it wait: its credits "
-        f"do not move; {_way_out(batch_key)} ({why})",
+        f"do not move; {_way_out(_cancel(batch_key))} ({why})",
         code="credits-do-not-move",
         details={"batch_key": batch_key},
+    )
+
+
+def refuse_timed_out(
+    session: Session, batch_id: int, now: datetime, *, holds_up: bool = False
+) -> None:
+    """Refuse to wait in silence for a dispute that nobody decides any more.
+
+    Parameters
+    ----------
+    batch_id
+        Number in the contract of the batch that is the next to be finalised.
+    now
+        The time by the chain's clock.
+    holds_up
+        Whether batches of ours wait for it: only then one of others concerns these books.
+
+    Raises
+    ------
+    Refused
+        If that batch is disputed, and the dispute has timed out.
+    """
+    batch = session.get(SettlementBatch, batch_id)
+    if batch is None or batch.status is not SettlementStatus.DISPUTED:
+        return
+    until = _disputed_until(session, batch)
+    if until is None or until > now or not (holds_up or _is_ours(session, batch.key)):
+        return
+    raise Refused(
+        f"settlement batch {batch.key} cannot be finalised, and those behind it wait: "
+        f"{_out_of_dispute(session, batch, until, now)}",
+        code="dispute-timed-out",
+        details={"batch_key": batch.key},
     )
 
 
@@ -33,18 +74,27 @@ def why_held_up(session: Session, batch: VppSettlementBatch) -> tuple[str, str] 
     open_before = (
         select(SettlementBatch)
         .where(
-            SettlementBatch.status == SettlementStatus.PROPOSED,
-            SettlementBatch.asset != CURRENCY,
+            SettlementBatch.status.in_((SettlementStatus.PROPOSED, SettlementStatus.DISPUTED)),
             SettlementBatch.batch_id <= batch.chain_batch_id,
         )
         .order_by(SettlementBatch.batch_id)
     )
     for first in session.scalars(open_before):
+        where = "" if first.key == batch.batch_key else f", in batch {first.key} before it"
+        until = _disputed_until(session, first)
+        if until is not None:
+            way_out = _out_of_dispute(session, first, until, chain_time(session))
+            return f"a trade is disputed{where}", way_out
         why = credits_held_up(session, first)
         if why is not None:
-            where = "" if first.key == batch.batch_key else f", in batch {first.key} before it"
-            return f"{why} and do not move{where}", _way_out(first.key)
+            return f"{why} and do not move{where}", _way_out(_how_to_cancel(session, first.key))
     return None
+
+
+def chain_time(session: Session) -> datetime:
+    """Return what time it is for the contract: ours, unless the chain's clock is ahead of it."""
+    now = datetime.now(UTC)
+    return max(now, _newest_block_time(session) or now)
 
 
 def credits_held_up(session: Session, batch: SettlementBatch) -> str | None:
@@ -73,13 +123,56 @@ def _unmoving(session: Session, credits: CreditBatch) -> BatchStatus | None:
 def _is_over(session: Session, credits: CreditBatch) -> bool:
     if not credits.expires_at_s:
         return False
-    newest = select(ChainBlock.block_time).order_by(ChainBlock.number.desc()).limit(1)
-    now = session.scalar(newest)
+    now = _newest_block_time(session)
     return now is not None and credits.expires_at_s <= now.timestamp()
 
 
-def _way_out(batch_key: str) -> str:
-    return (
-        "wait until they move again; where they never will, "
-        f"truetonne settle cancel {batch_key} --reason WHY lets the batches behind it go on"
+def _newest_block_time(session: Session) -> datetime | None:
+    newest = select(ChainBlock.block_time).order_by(ChainBlock.number.desc()).limit(1)
+    return session.scalar(newest)
+
+
+def _disputed_until(session: Session, batch: SettlementBatch) -> datetime | None:
+    """Return when the dispute over a batch times out; None: nobody disputes it, as far as the books know."""
+    if batch.status is not SettlementStatus.DISPUTED:
+        return None
+    last = (
+        select(SettlementDispute.until_s)
+        .where(SettlementDispute.batch_id == batch.batch_id)
+        .order_by(SettlementDispute.block_number.desc(), SettlementDispute.log_index.desc())
+        .limit(1)
     )
+    until_s = session.scalars(last).first()
+    return None if until_s is None else datetime.fromtimestamp(until_s, UTC)
+
+
+def _out_of_dispute(
+    session: Session, batch: SettlementBatch, until: datetime, now: datetime
+) -> str:
+    when = f"{until:%Y-%m-%d %H:%M:%S} UTC"
+    cancel = _how_to_cancel(session, batch.key)
+    if until <= now:
+        return f"the dispute timed out at {when}, nobody can reject it any more: {cancel}"
+    return (
+        f"an arbiter decides, until {when}; after that the batch can only be cancelled. Whoever agrees with the "
+        f"dispute need not wait: {cancel}"
+    )
+
+
+def _way_out(how_to_cancel: str) -> str:
+    return f"wait until they move again; where they never will, {how_to_cancel}"
+
+
+def _how_to_cancel(session: Session, batch_key: str) -> str:
+    if _is_ours(session, batch_key):
+        return _cancel(batch_key)
+    return "its operator or an arbiter can cancel it (it is no batch of these books)"
+
+
+def _cancel(batch_key: str) -> str:
+    return f"truetonne settle cancel {batch_key} --reason WHY lets the batches behind it go on"
+
+
+def _is_ours(session: Session, batch_key: str) -> bool:
+    ours = select(VppSettlementBatch.id).where(VppSettlementBatch.batch_key == batch_key)
+    return session.scalars(ours).first() is not None

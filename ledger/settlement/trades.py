@@ -61,6 +61,8 @@ class TradesReport:
     rejected: int = 0
     future: list[int] = field(default_factory=list)
     """Lines of new trades whose time lies more than ``FUTURE`` ahead: kept, and perhaps wrong."""
+    cancelled: list[int] = field(default_factory=list)
+    """Lines of unchanged trades that are cancelled: they stay so, and the file brings none of them back."""
     errors: list[RowError] = field(default_factory=list)
 
 
@@ -117,8 +119,11 @@ def import_trades(
                     "",
                     f"the same trade stands in line {earlier}; another one has another time",
                 )
-            if _is_known(record, known.get(identity, [])):
+            there = known.get(identity, [])
+            if _is_known(record, there):
                 report.unchanged += 1
+                if _is_cancelled(record, there):
+                    report.cancelled.append(line)
                 continue
         except BadCell as bad:
             _reject(report, line, bad)
@@ -275,6 +280,13 @@ def _is_known(record: VppTradingRecord, stored: Sequence[_Stored]) -> bool:
     return False
 
 
+def _is_cancelled(record: VppTradingRecord, stored: Sequence[_Stored]) -> bool:
+    """Return whether a trade that is known was taken out."""
+    figures = record.quantity, record.price
+    same = [status for quantity, price, status in stored if (quantity, price) == figures]
+    return set(same) == {TradeStatus.CANCELLED}
+
+
 def as_json(report: TradesReport) -> dict[str, Any]:
     """Return the report as ``--json`` prints it."""
     return {
@@ -284,5 +296,6 @@ def as_json(report: TradesReport) -> dict[str, Any]:
         "unchanged": report.unchanged,
         "rejected": report.rejected,
         "future": len(report.future),
+        "cancelled": len(report.cancelled),
         "errors": [vars(error) for error in report.errors],
     }

@@ -411,7 +411,11 @@ def _batch_id(number: int) -> int:
 
 
 def _trades(session: Session) -> None:
-    """Trades 1 to 130; 1 to 24 stand in a finalised batch (block 60), 25 to 30 in a proposed one."""
+    """Trades 1 to 130; 1 to 24 stand in a finalised batch (block 60), 25 to 30 in a proposed one.
+
+    Number 123 was cancelled, and 125 failed for want of funds.
+    """
+    ended = {123: TradeStatus.CANCELLED, 125: TradeStatus.FAILED}
     for row, code in ((1, "vpp-north"), (2, "vpp-south")):
         session.add(
             VppDefinition(
@@ -445,7 +449,7 @@ def _trades(session: Session) -> None:
                 price=Decimal("-0.0421") if number == 7 else Decimal("0.0421"),
                 total_value=Decimal("-51.98") if number == 7 else Decimal("51.98"),
                 market="day-ahead",
-                status=TradeStatus.EXECUTED if executed else TradeStatus.PENDING,
+                status=TradeStatus.EXECUTED if executed else ended.get(number, TradeStatus.PENDING),
                 trade_time=EPOCH + timedelta(hours=number),
                 settlement_time=EPOCH + timedelta(days=9) if executed else None,
             )

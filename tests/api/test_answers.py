@@ -257,7 +257,7 @@ def test_status_adds_up(client: TestClient) -> None:
         "cancelled_t": "0.100",
     }
     assert status["transactions"] == {"pending": 15, "confirmed": 90, "failed": 20}
-    assert status["trades"] == {"pending": 106, "executed": 24, "cancelled": 0, "failed": 0}
+    assert status["trades"] == {"pending": 104, "executed": 24, "cancelled": 1, "failed": 1}
     assert (status["network"], status["chain_id"], status["as_of_block"]) == ("local", 31337, 98)
     assert status["contracts"] == {
         "CarbonCredit": CREDIT_CONTRACT,

@@ -233,6 +233,24 @@ def test_a_walk_through_the_inventory_while_readings_come(
         assert sorted(seen) == ["A", "B"], order
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_walk_through_months_while_earlier_readings_come(
+    by_hand: TestClient, db: Database, tmp_path: Path, order: str
+) -> None:
+    """The first month begins with the first reading, which may be another on the next page: it is listed once."""
+    query: dict[str, Any] = {"site": "park", "by": "month", "order": order, "limit": 1}
+    seen: list[tuple[str, str]] = []
+    for day in range(30, 0, -1):
+        page = by_hand.get("/v1/energy", params=query).json()
+        seen += [(item["period"], item["device"]) for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+        earlier = [(f"2014-05-{day}T12:00:00+02:00", "-6")]
+        imported(db, write_csv(tmp_path / "earlier.csv", earlier))
+    assert sorted(seen) == [(f"2014-0{month}", code) for month in (5, 6) for code in "AB"]
+
+
 def counts(used: int, missing: int, outlier: int) -> dict[str, int]:
     return {
         "expected": 144,

@@ -193,6 +193,9 @@ def test_a_settlement_says_who_paid_whom(client: TestClient) -> None:
     )
     picture = said.partition('class="payments"')[2].partition("</svg>")[0]
     assert picture.count('class="band"') == 2 and picture.count('class="end"') == 3
+    assert ">Who paid whom</h2>" in said and "Nothing of this" not in said
+    said = client.get("/settlements/2").text  # proposed
+    assert ">Who is to pay whom</h2>" in said and "Nothing of this is paid yet." in said
 
 
 def test_the_last_comparison_is_said(client: TestClient) -> None:

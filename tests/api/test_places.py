@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from ledger.db import Database
-from ledger.models import SettlementBatch, VppSettlementAccount
-from ledger.models.escrow import SettlementStatus
+from ledger.models import SettlementBatch, SettlementDispute, VppSettlementAccount
+from ledger.models.escrow import DisputeStep, SettlementStatus
 from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, _contracts, _trades, h66
 
@@ -116,6 +116,20 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
                 )
             )
         session.add(VppSettlementAccount(vpp_id=1, address=parties[1]))
+        session.add(
+            SettlementDispute(
+                block_number=55,
+                log_index=1,
+                batch_id=8,
+                step=DisputeStep.DISPUTED,
+                account=parties[0],
+                seq=Decimal(17),
+                bond_cents=Decimal(100),
+                until_s=1_700_003_600,
+                tx_hash=h66(0x77, 55),
+                happened_at=EPOCH,
+            )
+        )
     given = {
         "TRUETONNE_DATABASE_URL": sqlite_db.url.render_as_string(hide_password=False),
         "TRUETONNE_HOME": str(tmp_path),
@@ -146,6 +160,14 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
         html = {"accept": "text/html"}
         listed = client.get("/settlements", headers=html).text
         assert f'href="/settlements/{h66(0x0F, 8)}"' in listed and "Batches of others" in listed
+        (dispute,) = client.get("/v1/settlements/" + h66(0x0F, 8)).json()["disputes"]
+        assert (dispute["trade"], dispute["until"]) == ("17", "2023-11-14T23:13:20Z")
+        shown = client.get("/settlements/" + h66(0x0F, 8), headers=html)
+        assert "of trade 17; to be decided before <time datetime=" in shown.text
+        with sqlite_db.write() as session:
+            session.get_one(SettlementBatch, 8).status = SettlementStatus.CANCELLED
+        shown = client.get("/settlements/" + h66(0x0F, 8), headers=html)
+        assert "Nothing of this was paid." in shown.text
         shown = client.get("/settlements/" + h66(0x0F, 7), headers=html)
         assert shown.status_code == 200 and "not of these books" in shown.text
         assert client.get("/v1/settlements/" + h66(0x0F, 9)).status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -21,6 +22,7 @@ import typer
 
 import cli
 from cli.main import COMMANDS, build, first_word
+from cli.output import Output, Table
 from ledger.models.blockchain import CreditStatus
 from ledger.models.trading import TradeStatus
 from tests.cli.conftest import TRADES, Ended, Program
@@ -556,6 +558,13 @@ def test_trades_may_come_through_a_pipe(park: Program) -> None:
 def test_an_error_that_nobody_reads_is_no_traceback(truetonne: Program) -> None:
     ended = piped(truetonne, "", "credits", "list", "--json", read=False)
     assert (ended.code, ended.err) == (3, "")  # the database has no tables
+
+
+def test_the_title_of_a_narrow_table_is_one_line() -> None:
+    shown = io.StringIO()
+    title = "totals; the two methods of Scope 2 count the same energy and are never added"
+    Output(False, shown).result({}, Table(("scope", "t"), [(2, "0.017117")], title=title))
+    assert shown.getvalue().splitlines() == [title, "scope  t", "2      0.017117"]
 
 
 def test_lines_of_the_log_have_the_time_in_utc() -> None:

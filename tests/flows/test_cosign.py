@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
@@ -24,8 +25,12 @@ from ledger.models import (
 )
 from ledger.settlement import cosign, cosign_files
 from ledger.settlement.batches import plan_round, submit_planned
+from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
+from ledger.settlement.explain import story_of
 from ledger.settlement.planning import Scope
+from ledger.settlement.singles import plan_single
 from ledger.settling import SettlementPolicy, Way
+from tests.flows.test_cancelling import told
 from tests.support.chain import PARTIES
 from tests.support.forms import long, rest, times
 from tests.support.park import Park
@@ -299,6 +304,13 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
     """The batch is given up when its time is over on the chain; until then nobody else plans its trades."""
     path = written(apart, hours=1)
     assert plan_round(apart.chain).batches == ()
+    for act in (
+        lambda session: plan_cancellation(session, apart.chain, "batch:1", "nobody signs"),
+        lambda session: cancel_trade(session, 1, "nobody signs"),
+        lambda session: plan_single(session, apart.chain, 1),
+    ):
+        with pytest.raises(Refused, match=r"it waits for signatures until .* are free again when"):
+            apart.db.run(act)
     apart.node.later(2 * 3600)
     apart.node.mine(1)
     apart.mirror_final()
@@ -310,6 +322,43 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
     signed(path)
     with pytest.raises(Refused, match="had not signed; nothing is left to sign"):
         take(apart, path)
+
+
+def test_a_batch_that_lacks_signatures_is_withdrawn(
+    apart: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one is that a party does not sign, with a deadline that a wrong clock or a slip set years ahead."""
+    path = written(apart, hours=24 * 3650)
+    (batch,) = apart.rows(VppSettlementBatch)
+    apart.db.run(lambda session: rolled_back(session, withdraw(session, "batch:1", "a slip")))
+    assert states(apart) == ["planned"]
+    document, lines = told(apart, "batch:1", "the plant does not sign", monkeypatch)
+    assert document == {
+        "batch": "batch:1",
+        "reason": "the plant does not sign",
+        "withdrawn": True,
+    }
+    assert lines == [f"batch {batch.batch_key} is withdrawn; its trades are free again"]
+    with apart.db.read() as session:
+        story = story_of(session, "batch:1")
+    said = "failed: withdrawn: the plant does not sign; its trades are free again"
+    assert story.happened[-1] == said
+    signed(path)
+    with pytest.raises(Refused, match=r"withdrawn: .*nothing is left to sign"):
+        take(apart, path)
+    (again,) = plan_round(apart.chain, Scope(way=Way.PROPOSED)).batches
+    assert again.trades == 2
+    with pytest.raises(Refused, match="is failed; only a proposed one can be cancelled"):
+        told(apart, "batch:1", "again", monkeypatch)
+    assert apart.db.run(lambda session: withdraw(session, again.key, "it has its call")) is None
+    submit_planned(apart.chain)
+    apart.mirror_final()
+    assert states(apart) == ["failed", "proposed"]
+    assert apart.differences() == []
+
+
+def rolled_back(session: Session, _done: object) -> None:
+    session.rollback()
 
 
 def given_up(apart: Park) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from ledger.chain.contracts.events import CREDIT
 from ledger.db import Database
-from ledger.errors import BooksDiffer, ProblemFound
+from ledger.errors import BooksDiffer, ProblemFound, Refused
 from ledger.expiry import record_expired
 from ledger.jobs import growing, issuing, work
 from ledger.jobs.catalogue import JOBS
@@ -21,6 +21,7 @@ from ledger.models import (
     CreditBatch,
     Issuance,
     Project,
+    SettlementDispute,
     VppSettlementBatch,
     VppTradingRecord,
 )
@@ -31,7 +32,8 @@ from ledger.settings import load_settings
 from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.sites.validity import factor_alarms
-from tests.support.chain import PARTIES, WINDOW_S
+from tests.support import acts
+from tests.support.chain import PARTIES, WINDOW_S, trade
 from tests.support.forms import long
 from tests.support.park import Park
 from tests.support.plant import SITE, anvil_like
@@ -76,7 +78,7 @@ def test_a_local_chain_grows_only_while_something_waits(park: Park) -> None:
 
 
 def test_a_quiet_local_chain_comes_to_the_end_of_a_window(park: Park) -> None:
-    """Nobody sends anything, and the machine's clock alone says that the window is over."""
+    """Nobody sends anything, and the machine's clock alone says that the window is over; a dispute's time likewise."""
     park = opened(park, settling=SettlementPolicy(Way.PROPOSED, netting_hours=24))
     park.fund(PARTIES["market"], 100_00)
     park.mirror_final()
@@ -93,6 +95,20 @@ def test_a_quiet_local_chain_comes_to_the_end_of_a_window(park: Park) -> None:
     park.mirror.run_until("head")
     assert growing.make_final(tools(park, late)) is None  # its time has come on the chain, too
     assert work.finalise(tools(park)) == "sent 1 transactions"
+    park.trade(("sell", 1000, 10_000), hour=30)
+    assert work.settle(tools(park, late)) == "planned 1, sent 1 batches"
+    acts.dispute(park.node, "market", 2, trade(2, "market", "owner", 1000, 10_000))
+    park.mirror_final()
+    (dispute,) = park.rows(SettlementDispute)
+    end = datetime.fromtimestamp(dispute.until_s, UTC)
+    assert growing.make_final(tools(park, end - timedelta(seconds=1))) is None
+    assert work.finalise(tools(park, end)) is None
+    park.node.client.request("evm_setNextBlockTimestamp", [dispute.until_s])
+    assert growing.make_final(tools(park, end)) == "mined 2 blocks"
+    park.mirror.run_until("head")
+    assert growing.make_final(tools(park, end)) is None
+    with pytest.raises(Refused, match="the dispute timed out at"):
+        work.finalise(tools(park, end))
 
 
 @pytest.mark.unmirrored

@@ -45,23 +45,47 @@ def propose(park: Park) -> None:
     park.mirror.run_until("head")
 
 
+def stories(park: Park, *names: str) -> list[tuple[str, str]]:
+    """What happened last to batches or trades, and what to do."""
+    with park.db.read() as session:
+        told = [story_of(session, name) for name in names]
+    return [(story.happened[-1], story.to_do) for story in told]
+
+
 def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     propose(funded)
-    (before,) = funded.rows(VppSettlementBatch)
-    acts.dispute(funded.node, "market", 1, sold(funded))
-    funded.pass_window()
+    funded.trade(SOLD, hour=1)
+    propose(funded)
+    before, behind = funded.rows(VppSettlementBatch)
+    acts.dispute(funded.node, "market", 1, trade(1, "market", "owner", 1000, 20_000))
+    funded.mirror.run_until("head")
+    cancel = (
+        f"truetonne settle cancel {before.batch_key} --reason WHY lets the batches behind it go on"
+    )
+    disputed, waiting = stories(funded, "batch:1", "trade:2")
+    assert disputed[0].endswith("dispute of trade 1 by day-ahead: disputed")
+    assert waiting[0] == f"it waits: a trade is disputed, in batch {before.batch_key} before it"
+    assert disputed[1] == waiting[1]
+    assert disputed[1].startswith("an arbiter decides, until 20") and disputed[1].endswith(cancel)
     assert finalize_due(funded.chain) == []
-    assert funded.differences() == []
-    with funded.db.read() as session:
-        story = story_of(session, "batch:1")
-    assert (story.state, "an arbiter decides" in story.to_do) == ("proposed", True)
-    assert story.happened[-1].endswith("dispute of trade 1 by day-ahead: disputed")
+    funded.pass_window()
     assert acts.reject_dispute(funded.node, 1, must=False).status == 0  # it has timed out
+    with pytest.raises(Refused, match=f"{before.batch_key} cannot be finalised.*timed out") as said:
+        finalize_due(funded.chain)
+    assert (said.value.code, said.value.message.endswith(cancel)) == ("dispute-timed-out", True)
+    assert {to_do.split(" at ")[0] for _, to_do in stories(funded, "batch:1", "batch:2")} == {
+        "the dispute timed out"
+    }
+    assert funded.differences() == []
     funded.node.act("spare", SETTLEMENT, "cancelBatch", _cancellation(funded))
     funded.mirror_final()
-    (after,) = funded.rows(VppSettlementBatch)
+    after, _ = funded.rows(VppSettlementBatch)
     assert (after.state.value, after.finalizable_at) == ("cancelled", before.finalizable_at)
-    assert status(funded) is TradeStatus.CANCELLED
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    found = [row.status for row in funded.rows(VppTradingRecord)]
+    assert found == [TradeStatus.CANCELLED, TradeStatus.EXECUTED]
+    assert stories(funded, behind.batch_key)[0][1] == "nothing: its trades are executed"
     assert funded.differences() == []
 
 
@@ -78,7 +102,13 @@ def test_a_batch_that_the_operator_takes_back(funded: Park) -> None:
         plan(" ")
     key = plan("a wrong price")
     assert plan("asked again") == key  # one intent, whoever asks how often
+    happened, to_do = stories(funded, "batch:1")[0]
+    assert happened.endswith("its cancellation is planned: a wrong price")
+    assert to_do.startswith("truetonne settle cancel 0x")
     funded.chain.sender.submit(key, SETTLEMENT)
+    happened, to_do = stories(funded, "batch:1")[0]
+    assert "cancelBatch sent: transaction 0x" in happened
+    assert to_do.startswith("nothing: it is sent again until it is in a block")
     funded.mirror_final()
     (batch,) = funded.rows(VppSettlementBatch)
     assert (batch.state.value, batch.error) == ("cancelled", "a wrong price")
@@ -91,7 +121,7 @@ def test_a_batch_that_the_operator_takes_back(funded: Park) -> None:
     with funded.db.read() as session:
         story = story_of(session, batch.batch_key)
     assert story.happened[-1].endswith(": a wrong price")
-    assert story.to_do == "nothing: its trades are cancelled"
+    assert story.to_do.startswith("nothing: its trades are cancelled; one that shall be settled")
     assert funded.differences() == []
 
 
@@ -187,7 +217,8 @@ def test_a_trade_with_other_figures_is_not_ours(funded: Park) -> None:
 
 
 def _cancellation(park: Park) -> list[object]:
-    (batch,) = park.rows(VppSettlementBatch)
-    words = [int(item.word, 16) for item in park.rows(VppSettlementItem)]
+    batch = park.rows(VppSettlementBatch)[0]
+    items = park.rows(VppSettlementItem)
+    words = [int(item.word, 16) for item in items if item.batch_id == batch.id]
     nets = [int(net) for net in batch.nets]
     return [1, (batch.accounts, nets, []), words, "nobody decided"]

@@ -180,8 +180,12 @@ def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
     impatient = opened(two, settling=replace(HOURLY, debtor_hours=1))
     settle(impatient)
     assert statuses(two) == ["pending", "executed"]
+    with two.db.write() as session:  # by a clock that was set back since
+        session.get_one(VppTradeShortfall, 1).since = datetime.now(UTC) + timedelta(days=400)
+    assert plan_round(impatient.chain).failed == ()
     with two.db.write() as session:
         row = session.get_one(VppTradeShortfall, 1)
+        assert row.since <= datetime.now(UTC)
         row.since = datetime.now(UTC) - timedelta(minutes=61)
     plan = plan_round(impatient.chain)
     assert plan.failed == (1,)

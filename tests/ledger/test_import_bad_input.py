@@ -5,6 +5,7 @@ import os
 import tracemalloc
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -303,14 +304,43 @@ def test_sums_too_large_for_the_tables_are_left_out_there(
 
 
 def test_an_interrupted_import_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    sqlite_db: Database,
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setenv("TRUETONNE_HOME", str(tmp_path))
-    assert run(["db", "upgrade"]) == 0
+    monkeypatch.setenv("TRUETONNE_DATABASE_URL", str(sqlite_db.url))
     monkeypatch.setattr("ledger.readings.import_file", interrupted)
     path = write_csv(tmp_path / "a.csv", [(T0, "1")])
     assert run(["import", "--site", "park", "--source", "scada", str(path)]) == 130
     assert capsys.readouterr().err == "interrupted; nothing was imported\n"
+
+
+def test_an_import_that_is_interrupted_at_its_end_does_not_say_what_it_cannot_know(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    sqlite_db: Database,
+) -> None:
+    """A signal that comes during the commit is heard after it."""
+
+    def interrupted(*given: Any, **options: Any) -> None:
+        import_file(*given, **options)
+        raise KeyboardInterrupt
+
+    apply(sqlite_db)
+    monkeypatch.setenv("TRUETONNE_DATABASE_URL", str(sqlite_db.url))
+    path = write_csv(tmp_path / "a.csv", [(T0, "1")])
+    command = ["import", "--site", "park", "--source", "scada", str(path)]
+    with monkeypatch.context() as patched:
+        patched.setattr("ledger.readings.import_file", interrupted)
+        assert run([*command, "--dry-run"]) == 130
+        assert capsys.readouterr().err == "interrupted; nothing was imported\n"
+        assert run(command) == 130
+    said = "interrupted; all of it was imported, or nothing: import it again to see\n"
+    assert capsys.readouterr().err == said
+    assert run(command) == 0
+    assert "1 read, 0 new, 1 unchanged" in capsys.readouterr().out
