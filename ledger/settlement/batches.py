@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,12 +26,11 @@ from ledger.models import (
     ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
-    VppSettlementItem,
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import cosign, numbers, order, planning, singles, stuck
+from ledger.settlement import confirm, cosign, numbers, order, planning, singles, stuck
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import explained
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
@@ -131,7 +130,7 @@ def submit_planned(chain: Chain) -> list[str]:
             continue
         except Refused as refusal:
             reason = explained(chain, refusal.message)
-            chain.db.run(partial(release, key=key, reason=reason))
+            chain.db.run(partial(confirm.failed, key=key, error=reason))
     return sent
 
 
@@ -205,18 +204,6 @@ def is_due_within(session: Session, within: timedelta) -> bool:
         return False
     ends_soon = batch.finalizable_at <= stuck.chain_time(session) + within
     return ends_soon and stuck.why_held_up(session, batch) is None
-
-
-def release(session: Session, key: str, reason: str) -> None:
-    """Fail a batch that will never be on chain, and free its trades for another one."""
-    query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
-    batch = session.scalars(query.with_for_update()).first()  # none: a trade by itself
-    if batch is None or batch.state is not BatchState.PLANNED:
-        return
-    batch.state = BatchState.FAILED
-    batch.error = reason
-    batch.updated_at = datetime.now(UTC)
-    session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
 
 
 def _plan_finalization(session: Session, chain: Chain, now: datetime, following: int) -> list[str]:

@@ -186,13 +186,22 @@ def _records_of(
 
 
 def failed(session: Session, key: str, error: str) -> None:
-    """Free the trades of a batch whose proposal failed in a final block."""
-    batch = _ours(session, key)
-    if batch is None or batch.state is not BatchState.PLANNED:
-        return
-    batch.state = BatchState.FAILED
-    batch.error = error
-    _touch(batch)
+    """Free the trades of a batch that was refused before it was sent, or whose proposal failed in a final block."""
+    query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
+    batch = session.scalars(query.with_for_update()).first()  # none: a trade by itself
+    if batch is not None and batch.state is BatchState.PLANNED:
+        fail(session, batch, error, datetime.now(UTC))
+
+
+def fail(session: Session, batch: VppSettlementBatch, error: str, at: datetime) -> None:
+    """Fail a batch of which nothing is on chain, and free its trades.
+
+    Parameters
+    ----------
+    at
+        From when its market rests before the next batch (``planning``).
+    """
+    batch.state, batch.error, batch.updated_at = BatchState.FAILED, error, at
     session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -29,7 +29,7 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import cosign_files, signatures
+from ledger.settlement import confirm, cosign_files, signatures
 from ledger.settlement.cosign_files import Order
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.money import participants
@@ -290,9 +290,7 @@ def expire(session: Session) -> list[str]:
 
 def give_up(session: Session, batch: VppSettlementBatch, reason: str) -> None:
     """Fail a batch of which nothing is on chain; its trades are free again, and the market need not rest."""
-    batch.state, batch.error = BatchState.FAILED, reason
-    batch.updated_at = datetime.fromtimestamp(0, UTC)  # longer ago than any rest
-    session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
+    confirm.fail(session, batch, reason, datetime.fromtimestamp(0, UTC))  # longer ago than any rest
     session.flush()
 
 

@@ -22,8 +22,8 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
-from ledger.settlement import escrow, planning
-from ledger.settlement.batches import plan_batches, plan_round, release, submit_planned
+from ledger.settlement import confirm, escrow, planning
+from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
@@ -196,7 +196,7 @@ def test_a_market_rests_no_longer_though_the_clock_was_set_back(park: Park) -> N
     park.fund(BUYER, 1000)
     park.trade(("sell", 1000, 8_000))
     (batch,) = plan_batches(park.chain)
-    park.db.run(lambda session: release(session, batch.key, "refused"))
+    park.db.run(lambda session: confirm.failed(session, batch.key, "refused"))
     hour = timedelta(hours=1)
     assert plan_batches(park.chain, hour) == []
     with park.db.write() as session:

@@ -27,7 +27,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
-from ledger.settlement import batches, escrow, netting, planning
+from ledger.settlement import confirm, escrow, netting, planning
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
@@ -530,12 +530,12 @@ def test_books_from_before_the_proposal(funded: Park) -> None:
     assert balances(funded) == {PLANT: 95, BUYER: 100_00 - 95}
 
 
-def test_a_batch_that_was_proposed_is_not_released(funded: Park) -> None:
+def test_a_batch_that_was_proposed_is_not_failed(funded: Park) -> None:
     funded.trade(*TRADES)
     (planned,) = plan_batches(funded.chain)
     submit_planned(funded.chain)
     funded.mirror.run_until("head")
-    funded.db.run(lambda session: batches.release(session, planned.key, "too late"))
+    funded.db.run(lambda session: confirm.failed(session, planned.key, "too late"))
     assert states(funded) == ["proposed"]
     assert funded.count(VppSettlementItem) == 3
 
