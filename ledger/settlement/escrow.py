@@ -50,9 +50,8 @@ def deposit(
     amount = _units(chain, cents)
     spender = chain.deployment.settlement.address
     approval = _call(chain, "approve", _TOKEN, "approve", [spender, amount], payer)
-    if (
-        dry_run
-    ):  # the deposit itself would be refused before it is approved: what it moves is asked about
+    if dry_run:
+        # The deposit itself would be refused before it is approved: what it moves is asked about.
         moved = _call(chain, "deposit", _TOKEN, "transfer", [spender, amount], payer)
         for call in (approval, moved):
             _rehearsed(chain, call, explained_deposit)
