@@ -28,9 +28,7 @@ def _of_path(scope: Scope) -> Scope:
     if not whole.lower().startswith(_SCHEMES):
         return scope
     host, _, rest = whole.partition(b"://")[2].partition(b"/")
-    if (
-        not host or b"@" in host
-    ):  # no host, or a name and a password, which nobody sends (RFC 9110, 4.2.4)
+    if not host or b"@" in host:  # a name and a password, which nobody sends (RFC 9110, 4.2.4)
         return scope
     others = [pair for pair in scope["headers"] if pair[0] != b"host"]
     return {

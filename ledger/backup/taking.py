@@ -144,9 +144,8 @@ def _follow(db: Database, store: Store) -> list[Manifest]:
     start = newest.stop
     assert start is not None
     found = walk(logs, newest)
-    if (
-        found
-    ):  # as each time but the first: a folder may have thousands, and they have just been read
+    if found:  # as each time but the first
+        # A folder may have thousands, and they have just been read.
         last = max(newest, logs[-1], key=lambda item: item.turn)
         return _some(mariadb.follow(db, store, found[-1].stop or start, last=last))
     bridge = _bridge(db, store, newest, [*copies[:-1], *logs])
