@@ -12,7 +12,6 @@ Settings and keys are those of ``deploy``; the admin's key must be in the keysto
 """
 
 import os
-import sys
 import traceback
 from collections.abc import Callable
 from contextlib import closing
@@ -90,7 +89,9 @@ def grant(*words: str) -> None:
         if class_id is not None and not class_is_registered(
             stage.request, stage.deployment, class_id
         ):
-            raise BadInput(f"class {class_id} is not registered: do that first, or correct {role!r}")
+            raise BadInput(
+                f"class {class_id} is not registered: do that first, or correct {role!r}"
+            )
         if stage.contract.hasRole(wanted, address):
             print(f"nothing was sent: {account} has {role} already")
             return

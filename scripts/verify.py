@@ -25,7 +25,7 @@ from eth_utils.crypto import keccak
 
 from ledger.chain.addresses.book import DeployedContract, Deployment
 from ledger.chain.node.client import ChainClient
-from ledger.errors import BadInput, DependencyDown, TruetonneError
+from ledger.errors import BadInput, TruetonneError
 from ledger.settings import Settings, load_settings
 from scripts import create2
 from scripts.deploy import end, refused

@@ -307,7 +307,10 @@ def test_a_role_is_of_this_contract_and_of_a_class_that_is_there(
     assert not class_is_registered(request, verified, 2)
     credit, settlement = (
         brownie_project[name].at(request_checksum(each.address), persist=False)
-        for name, each in (("CarbonCredit", verified.credit), ("VppSettlement", verified.settlement))
+        for name, each in (
+            ("CarbonCredit", verified.credit),
+            ("VppSettlement", verified.settlement),
+        )
     )
     assert role_of(credit, "ISSUER:1") == credit.issuerRole(1)
     assert role_of(credit, f"VERIFIER:{2**32 - 1}") == credit.verifierRole(2**32 - 1)
