@@ -5,6 +5,6 @@ ask the same), ``schemas`` what they answer. ``app`` puts them together and ``se
 lie layers, a module each: who asks (``access``, ``allowed``, ``clients``, ``connections``, ``limits``), what is
 refused before it is read (``absolute``, ``bodies``, ``doubled``), ``once``, ``etag``, ``cache``, and ``errors``.
 ``quick`` answers past them what is asked most (``quick_parts``). ``context``, ``pagination``, ``finality``, ``lately``
-and ``texts`` are what handlers share; ``pages`` and ``exports`` are other forms of the same answers. ``yardstick`` is for
-benchmarks alone.
+and ``texts`` are what handlers share; ``pages`` and ``exports`` are other forms of the same answers. ``yardstick`` is
+for benchmarks alone.
 """

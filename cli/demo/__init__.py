@@ -2,8 +2,8 @@
 
 Each step asks first whether it has been done, so that a second run goes on where the first ended.
 
-``steps`` are the steps, of which ``market``, ``sales`` and ``proof`` are the later ones; ``plants`` are the two it is about.
-What was done goes into the ``story``, and ``summary`` tells it.
+``steps`` are the steps, of which ``market``, ``sales`` and ``proof`` are the later ones; ``plants`` are the two it is
+about. What was done goes into the ``story``, and ``summary`` tells it.
 """
 
 from __future__ import annotations
