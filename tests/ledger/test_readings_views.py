@@ -456,4 +456,6 @@ def test_a_range_of_more_rows_than_are_read_by_a_person_is_refused(turbine: Data
         day = rows_of(session, "lhb", None, start="2014-06-01", end="2014-06-02")
         assert len(day["rows"]) == 144
         with pytest.raises(BadInput, match="more than 1,000 rows; take a shorter range"):
-            rows_of(session, "lhb", None, start="2014-06-01", end="2014-07-01")
+            rows_of(session, "lhb", None, start="2014-06-01", end="2014-06-07T22:50")
+        most = rows_of(session, "lhb", None, start="2014-06-01", end="2014-06-07T22:40")
+        assert len(most["rows"]) == 1000
