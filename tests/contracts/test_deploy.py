@@ -147,6 +147,8 @@ def test_a_reverser_is_another_one(keys: list[Any]) -> None:
         (live(BUFFER_BPS="1.5"), 1, "TRUETONNE_DEPLOY_BUFFER_BPS must be a whole number"),
         (live(ISSUER=private_key(2).address), 1, "three different accounts"),
         (live(WINDOW="an hour"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
+        (live(CLASS=" "), 1, "TRUETONNE_DEPLOY_CLASS must be printable, without blanks"),
+        (live(CLASS="VCS\n"), 1, "TRUETONNE_DEPLOY_CLASS must be printable, without blanks"),
         (live(BUFFER_BPS="5001"), 1, "TRUETONNE_DEPLOY_BUFFER_BPS must be at most 5000"),
         (live(WINDOW="-1"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
         (live(WINDOW="0"), 1, "TRUETONNE_DEPLOY_WINDOW must be 1 to 4294967295, found 0"),
