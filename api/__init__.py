@@ -4,6 +4,7 @@ A package for each resource: ``endpoints`` are its routes, ``queries`` what they
 ask the same), ``schemas`` what they answer. ``app`` puts them together and ``server`` serves it. Around every request
 lie layers, a module each: who asks (``access``, ``allowed``, ``clients``, ``connections``, ``limits``), what is
 refused before it is read (``absolute``, ``bodies``, ``doubled``), ``once``, ``etag``, ``cache``, and ``errors``.
-``quick`` answers past them what is asked most. ``context``, ``pagination``, ``finality`` and ``texts`` are what
-handlers share; ``pages`` and ``exports`` are other forms of the same answers.
+``quick`` answers past them what is asked most (``quick_parts``). ``context``, ``pagination``, ``finality``, ``lately``
+and ``texts`` are what handlers share; ``pages`` and ``exports`` are other forms of the same answers. ``yardstick`` is
+for benchmarks alone.
 """

@@ -1,26 +1,21 @@
-"""``truetonne webhooks``: who is told of events, what they were told, and telling them again."""
+"""``truetonne webhooks``: who is told of events; what they were told is in ``webhooks_sent``."""
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import webhooks_sent
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group, utc_now
 from cli.output import Table, counted
+from cli.webhooks_sent import Number, on_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy.orm import Session
 
-    from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
+    from ledger.models import WebhookEndpoint
 
-SHOWN = 50
-Number = Annotated[
-    int, typer.Argument(metavar="ID", help="Row number of the endpoint.", min=1, max=NUMBER_MAX)
-]
 Events = Annotated[
     list[str],
     typer.Option("--event", help="A type that it wants; `credit.*` and `*` too; repeatable."),
@@ -37,9 +32,7 @@ def register(root: typer.Typer) -> None:
     command(group, "resume")(resume)
     command(group, "remove")(remove)
     command(group, "rotate")(rotate)
-    command(group, "deliveries")(list_deliveries)
-    command(group, "replay")(replay)
-    command(group, "test")(test)
+    webhooks_sent.register(group)
     root.add_typer(group, name="webhooks")
 
 
@@ -168,7 +161,7 @@ def remove(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     from ledger.audit import HOUSE
     from ledger.webhooks import endpoints
 
-    _on(run, number, lambda session, row: endpoints.remove(session, row, HOUSE), dry_run)
+    on_endpoint(run, number, lambda session, row: endpoints.remove(session, row, HOUSE), dry_run)
     document: dict[str, Any] = {"id": number, "removed": True}
     run.output.result(
         {"dry_run": True, **document} if dry_run else document,
@@ -183,7 +176,7 @@ def rotate(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     from ledger.webhooks import endpoints
 
     sealer = load_sealer(run.settings.sealing_key_file)
-    secret = _on(
+    secret = on_endpoint(
         run,
         number,
         lambda session, row: endpoints.rotate(session, sealer, row, HOUSE, utc_now()),
@@ -198,130 +191,6 @@ def rotate(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
         secret,
         f"the former secret of endpoint {number} signs as well for 24 h",
     )
-
-
-def list_deliveries(
-    run: Invocation,
-    number: Number,
-    failed: Annotated[
-        bool, typer.Option("--not-taken", help="Only those that it has not taken.")
-    ] = False,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")
-    ] = SHOWN,
-) -> None:
-    """Show what an endpoint was sent, the latest first, each with its last try."""
-    from cli.books import open_books
-    from ledger.webhooks import endpoints
-    from ledger.webhooks.log import deliveries
-
-    with open_books(run.settings) as db, db.read() as session:
-        endpoints.get(session, number)
-        query = deliveries(number, not_taken=failed).limit(limit)
-        found = [delivery_document(*row) for row in session.execute(query).all()]
-    columns = ("message", "type", "state", "tries", "due", "status", "last try", "error")
-    shown = [
-        (
-            item["message_id"],
-            item["event_type"],
-            item["state"],
-            item["tries"],
-            item["due_at"] if item["state"] == "pending" else None,
-            item["last_status"],
-            item["last_try_at"],
-            item["last_error"],
-        )
-        for item in found
-    ]
-    run.output.result({"deliveries": found}, Table(columns, shown))
-
-
-def replay(
-    run: Invocation,
-    number: Number,
-    message: Annotated[
-        list[str] | None, typer.Option("--message", help="This message; repeatable.")
-    ] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
-    from_block: Annotated[
-        int | None,
-        typer.Option(
-            "--from-block",
-            min=0,
-            max=NUMBER_MAX,
-            help="Everything from this block on, also what it took.",
-        ),
-    ] = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Send an endpoint messages again: some, all that failed, or everything from a block on."""
-    from ledger.audit import HOUSE
-    from ledger.errors import BadInput
-    from ledger.webhooks import outbox
-
-    if sum((bool(message), failed, from_block is not None)) != 1:
-        raise BadInput("say what to send again: one of --message, --failed and --from-block")
-
-    def work(session: Session, row: WebhookEndpoint) -> int:
-        if from_block is not None:
-            return outbox.tell_from(session, row, from_block, HOUSE, utc_now())
-        return outbox.again(
-            session, row, HOUSE, utc_now(), message_ids=message or (), failed=failed
-        )
-
-    count = _on(run, number, work, dry_run)
-    document: dict[str, Any] = {"id": number, "due": count}
-    more = ", and what it was never sent follows" if from_block is not None else ""
-    run.output.result(
-        {"dry_run": True, **document} if dry_run else document,
-        f"{'would be due' if dry_run else 'due'} again at endpoint {number}: {counted(count, 'message')}{more}; "
-        "`truetonne jobs run webhooks` sends them now",
-    )
-
-
-def test(run: Invocation, number: Number) -> int:
-    """Send an endpoint a test message now, and say what it answered; exit 1 when it did not take it."""
-    from sqlalchemy import select
-
-    from cli.books import open_books
-    from ledger.errors import ProblemFound
-    from ledger.models import WebhookDelivery, WebhookMessage, WebhookTry
-    from ledger.sealing import load_sealer
-    from ledger.webhooks import Posting, agent, deliver, endpoints, outbox
-
-    name = f"msg_test_{secrets.token_hex(12)}"
-    settings = run.settings
-    posting = Posting(
-        load_sealer(settings.sealing_key_file), settings.webhook_private_targets, agent()
-    )
-    with open_books(settings) as db:
-        db.run(
-            lambda session: outbox.test(session, endpoints.get(session, number), name, utc_now())
-        )
-        deliver(db, posting, number)
-        with db.read() as session:
-            query = (
-                select(WebhookTry)
-                .join(WebhookDelivery, WebhookDelivery.id == WebhookTry.delivery_id)
-                .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
-                .where(WebhookMessage.message_id == name)
-            )
-            tried = session.scalars(query).first()
-    taken = tried is not None and tried.error is None
-    error = "it waits behind others, or the endpoint rests" if tried is None else tried.error
-    run.output.result(
-        {
-            "id": number,
-            "message_id": name,
-            "taken": taken,
-            "status": tried.http_status if tried is not None else None,
-            "error": error if not taken else None,
-        },
-        f"endpoint {number} took {name}"
-        if taken
-        else f"endpoint {number} did not take it: {error}",
-    )
-    return 0 if taken else ProblemFound.exit_code
 
 
 def endpoint_document(row: WebhookEndpoint) -> dict[str, Any]:
@@ -339,25 +208,6 @@ def endpoint_document(row: WebhookEndpoint) -> dict[str, Any]:
     }
 
 
-def delivery_document(
-    delivery: WebhookDelivery, message: WebhookMessage, last: WebhookTry | None
-) -> dict[str, Any]:
-    """Return a delivery with its last try."""
-    return {
-        "message_id": message.message_id,
-        "event_type": message.event_type,
-        "tx_hash": message.tx_hash,
-        "block_number": message.block_number,
-        "state": delivery.state.value,
-        "tries": delivery.tries,
-        "due_at": delivery.due_at,
-        "delivered_at": delivery.delivered_at,
-        "last_try_at": last.at if last is not None else None,
-        "last_status": last.http_status if last is not None else None,
-        "last_error": last.error if last is not None else None,
-    }
-
-
 def _set_state(
     run: Invocation, number: int, state: Any, said: tuple[str, str], dry_run: bool
 ) -> None:
@@ -365,7 +215,7 @@ def _set_state(
     from ledger.webhooks import endpoints
 
     private = run.settings.webhook_private_targets
-    _on(
+    on_endpoint(
         run,
         number,
         lambda session, row: endpoints.change(session, row, HOUSE, private=private, state=state),
@@ -375,23 +225,3 @@ def _set_state(
         {"id": number, "state": state.value} | ({"dry_run": True} if dry_run else {}),
         f"endpoint {number} {said[0] if dry_run else said[1]}",
     )
-
-
-def _on(
-    run: Invocation,
-    number: int,
-    act: Callable[[Session, WebhookEndpoint], Any],
-    dry_run: bool = False,
-) -> Any:
-    """Do something to an endpoint, in one commit; return what came of it."""
-    from cli.books import open_books
-    from ledger.webhooks import endpoints
-
-    def work(session: Session) -> Any:
-        found = act(session, endpoints.get(session, number))
-        if dry_run:
-            session.rollback()
-        return found
-
-    with open_books(run.settings) as db:
-        return db.run(work)

@@ -108,7 +108,6 @@ def _settle_intent(session: Session, outcome: Outcome) -> None:
     number, at = outcome.block_number, outcome.block_time
     if outcome.error is None:
         intents.confirm(session, key, tx_hash, number, at)
-        issuance.confirm(session, key)
         return
     if adoption.in_mirror(session, intents.get(session, key)) is not None:
         return  # another transaction did it, and this one came too late

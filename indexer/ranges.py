@@ -65,8 +65,8 @@ class Length:
         self._since_refused = 0
 
     def refused(self, blocks: int) -> None:
-        """Note that a node would not answer for so many blocks."""
-        self._ceiling = self.blocks = max(1, blocks // 2)
+        """Note that a node would not answer for so many blocks: two at least."""
+        self._ceiling = self.blocks = blocks // 2
         self._since_refused = 0
 
     def was(self, read: Read) -> None:
@@ -80,7 +80,7 @@ class Length:
             self.blocks = max(1, min(blocks, int(blocks / load)))
         elif blocks >= self.blocks:
             longer = 2 * blocks if load < 0.5 else int(blocks / load)
-            self.blocks = min(self._ceiling, max(longer, 1))
+            self.blocks = min(self._ceiling, longer)
 
 
 class RangeReader:

@@ -47,7 +47,7 @@ from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
 from scripts.deploy_checks import check_before
-from scripts.deploy_node import put_factory
+from scripts.deploy_node import asking, put_factory
 from scripts.deploy_plan import Plan, check_network, make_plan
 from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
@@ -66,6 +66,7 @@ class Deployer:
         """The contracts of the deployment file that is there, by name."""
         self.salt = create2.salt()
         self.contracts: dict[str, dict[str, Any]] = {}
+        self._request = asking(web3)
 
     def run(self) -> dict[str, Any]:
         """Do all steps and return the deployment file's content."""
@@ -201,12 +202,6 @@ class Deployer:
             return False
         receipt = self._request("eth_getTransactionReceipt", [transaction["hash"]])
         return receipt is not None and int(receipt["status"], 16) == 1
-
-    def _request(self, method: str, parameters: list[Any]) -> Any:
-        answer = self.web3.provider.make_request(method, parameters)
-        if "error" in answer:
-            raise DependencyDown(f"the node refused {method}: {answer['error'].get('message')}")
-        return answer["result"]
 
 
 def _hex(value: Any) -> str:

@@ -1,5 +1,6 @@
 """What nodes and chains differ in that a deployment meets: their rules, the CREATE2 factory."""
 
+from collections.abc import Callable
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -25,6 +26,18 @@ _OLD_RULES = "0x60006000f3"
 """Returns nothing, by instructions that every chain has."""
 _NEW_RULES = "0x5f5f5f5e5f5f5d5f5ff3"
 """The same after MCOPY and TSTORE of nothing: instructions of Cancun, which the compiler uses for Prague."""
+
+
+def asking(web3: Any) -> Callable[[str, list[Any]], Any]:
+    """Return what asks a node by method and parameters; a refusal of the node is a ``DependencyDown``."""
+
+    def request(method: str, parameters: list[Any]) -> Any:
+        answer = web3.provider.make_request(method, parameters)
+        if "error" in answer:
+            raise DependencyDown(f"the node refused {method}: {answer['error'].get('message')}")
+        return answer["result"]
+
+    return request
 
 
 def check_rules(web3: Any) -> None:

@@ -78,6 +78,10 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         raise BadInput(
             f"TRUETONNE_DEPLOY_CLASS must have at most {CODE_BYTES_MAX} bytes, found {len(code.encode())}"
         )
+    if not code.isprintable() or code != code.strip():
+        raise BadInput(
+            f"TRUETONNE_DEPLOY_CLASS must be printable, without blanks at its ends, found {code!r}: it stands for ever"
+        )
     if not local and "currency" not in given:
         raise BadInput("set TRUETONNE_DEPLOY_CURRENCY to the ERC-20 of settlement on this network")
     return Plan(

@@ -5,25 +5,62 @@
 ``hand_over CarbonCredit 0x...`` begins the change of the admin, for instance to a timelock, which
 accepts by ``acceptDefaultAdminTransfer()`` when the delay is over.
 
+What would change nothing is not sent: the grant of a role that the account has says so, and the revocation of one that
+it has not is refused, as the account may be mistyped.
+
 Settings and keys are those of ``deploy``; the admin's key must be in the keystore.
 """
 
 import os
-import sys
 import traceback
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from eth_utils.address import to_checksum_address
 
 from ledger.chain.addresses.book import Deployment
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, TruetonneError
 from ledger.settings import load_settings
 from scripts.deploy import end, load_keys, refused
+from scripts.deploy_node import asking
 from scripts.deploy_plan import check_address
 from scripts.toolchain.brownie_fees import ask_plainly
+from scripts.verify_roles import Request, class_is_registered
+
+CLASS_ID_MAX = 2**32 - 1
+_OF_A_CLASS = ("ISSUER", "VERIFIER")
+_VERBS = "grant CONTRACT ROLE ACCOUNT, revoke CONTRACT ROLE ACCOUNT, or hand_over CONTRACT ACCOUNT"
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A contract, and who acts on it."""
+
+    contract: Any
+    sender: dict[str, Any]
+    deployment: Deployment
+    request: Request
+
+
+def class_of(role: str) -> int | None:
+    """Return the class of a role that is of one class alone, None for any other.
+
+    Raises
+    ------
+    BadInput
+        If it is of a class whose number none can have.
+    """
+    kind, colon, digits = role.partition(":")
+    if not colon or kind not in _OF_A_CLASS:
+        return None
+    short = digits.isascii() and digits.isdigit() and len(digits) <= len(str(CLASS_ID_MAX))
+    if not short or int(digits) > CLASS_ID_MAX:
+        raise BadInput(f"{role!r} is of no class: write {kind}:1, with the number of the class")
+    return int(digits)
 
 
 def role_of(contract: Any, text: str) -> Any:
@@ -34,71 +71,93 @@ def role_of(contract: Any, text: str) -> Any:
     BadInput
         If the contract knows no such role.
     """
-    kind, colon, class_id = text.partition(":")
-    if colon and kind in ("ISSUER", "VERIFIER") and class_id.isascii() and class_id.isdigit():
-        return getattr(contract, f"{kind.lower()}Role")(int(class_id))
+    class_id, getter = class_of(text), f"{text.partition(':')[0].lower()}Role"
+    if class_id is not None and hasattr(contract, getter):
+        return getattr(contract, getter)(class_id)
     if text.endswith("_ROLE") and text != "DEFAULT_ADMIN_ROLE" and hasattr(contract, text):
         return getattr(contract, text)()
-    raise BadInput(f"no role {text!r}: write REGISTRAR_ROLE and the like, ISSUER:1 or VERIFIER:1")
-
-
-def grant(name: str, role: str, account: str) -> None:
-    _as_admin(
-        name,
-        account,
-        lambda contract, address, sender: contract.grantRole(
-            role_of(contract, role), address, sender
-        ),
+    raise BadInput(
+        f"this contract has no role {text!r}: write REGISTRAR_ROLE and the like, or of {CREDIT} ISSUER:1 and VERIFIER:1"
     )
 
 
-def revoke(name: str, role: str, account: str) -> None:
+def grant(*words: str) -> None:
+    name, role, account = _words("grant", words, 3)
+
+    def act(stage: _Stage, address: str) -> None:
+        wanted, class_id = role_of(stage.contract, role), class_of(role)
+        if class_id is not None and not class_is_registered(
+            stage.request, stage.deployment, class_id
+        ):
+            raise BadInput(
+                f"class {class_id} is not registered: do that first, or correct {role!r}"
+            )
+        if stage.contract.hasRole(wanted, address):
+            print(f"nothing was sent: {account} has {role} already")
+            return
+        stage.contract.grantRole(wanted, address, stage.sender)
+
+    _as_admin(name, account, act)
+
+
+def revoke(*words: str) -> None:
+    name, role, account = _words("revoke", words, 3)
+
+    def act(stage: _Stage, address: str) -> None:
+        wanted = role_of(stage.contract, role)
+        if not stage.contract.hasRole(wanted, address):
+            raise BadInput(f"{account} does not have {role}: `./dev chain verify` lists who has it")
+        stage.contract.revokeRole(wanted, address, stage.sender)
+
+    _as_admin(name, account, act)
+
+
+def hand_over(*words: str) -> None:
+    name, account = _words("hand_over", words, 2)
     _as_admin(
         name,
         account,
-        lambda contract, address, sender: contract.revokeRole(
-            role_of(contract, role), address, sender
-        ),
+        lambda stage, address: stage.contract.beginDefaultAdminTransfer(address, stage.sender),
     )
 
 
-def hand_over(name: str, account: str) -> None:
-    _as_admin(
-        name,
-        account,
-        lambda contract, address, sender: contract.beginDefaultAdminTransfer(address, sender),
-    )
+def main(*_: str) -> None:
+    end("grant_roles", BadInput(f"say what to do: {_VERBS}"))
 
 
-def main() -> None:
-    sys.exit("grant_roles: say what to do: grant, revoke or hand_over")
+def _words(verb: str, words: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Return the words of a command, if they are as many as it takes."""
+    if len(words) != count:
+        end("grant_roles", BadInput(f"{verb} takes {count} words, found {len(words)}: {_VERBS}"))
+    return words
 
 
-def _as_admin(name: str, account: str, act: Callable[[Any, str, dict[str, Any]], Any]) -> None:
+def _as_admin(name: str, account: str, act: Callable[[_Stage, str], Any]) -> None:
     from brownie import accounts, network, project, web3
 
     network_name = os.environ.get("TRUETONNE_NETWORK") or network.show_active()
     try:
+        if name not in (CREDIT, SETTLEMENT):
+            raise BadInput(f"{name!r} has no roles and no admin: name {CREDIT} or {SETTLEMENT}")
+        check_address("the account", account)
         choice = {
             "TRUETONNE_NETWORK": network_name,
             "TRUETONNE_RPC_URL": web3.provider.endpoint_uri,
         }
         settings = load_settings(None, {**os.environ, **choice})
         deployment = Deployment.load(settings.deployment)
-        if name not in deployment.contracts:
-            raise BadInput(f"{settings.deployment} has no contract {name!r}")
-        check_address("the account", account)
         with closing(ChainClient(web3.provider.endpoint_uri)) as client:
             deployment.check(client)  # the addresses are those of every chain
         ask_plainly(web3, network)
         contract = project.get_loaded_projects()[0][name].at(
-            to_checksum_address(deployment.contracts[name].address), persist=False
+            to_checksum_address(deployment.contract(name).address), persist=False
         )
         keys = {each.address: each for each in load_keys(accounts, settings, web3.eth.chain_id)}
         admin = contract.defaultAdmin()
         if admin not in keys:
             raise BadInput(f"the key of the admin {admin} is not in the keystore")
-        act(contract, to_checksum_address(account), {"from": keys[admin]})
+        stage = _Stage(contract, {"from": keys[admin]}, deployment, asking(web3))
+        act(stage, to_checksum_address(account))
     except TruetonneError as error:
         end("grant_roles", error)
     except Exception as error:  # whatever Brownie and web3 make of a node that refuses

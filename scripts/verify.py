@@ -25,10 +25,11 @@ from eth_utils.crypto import keccak
 
 from ledger.chain.addresses.book import DeployedContract, Deployment
 from ledger.chain.node.client import ChainClient
-from ledger.errors import BadInput, DependencyDown, TruetonneError
+from ledger.errors import BadInput, TruetonneError
 from ledger.settings import Settings, load_settings
 from scripts import create2
 from scripts.deploy import end, refused
+from scripts.deploy_node import asking
 from scripts.export_abi import metadata_hash
 from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.linking import LIBRARIES
@@ -212,12 +213,6 @@ def is_verified(result: dict[str, Any]) -> bool:
 def main() -> None:
     from brownie import network, web3
 
-    def request(method: str, parameters: list[Any]) -> Any:
-        answer = web3.provider.make_request(method, parameters)
-        if "error" in answer:
-            raise DependencyDown(f"the node refused {method}: {answer['error'].get('message')}")
-        return answer["result"]
-
     network_name = os.environ.get("TRUETONNE_NETWORK") or network.show_active()
     choice = {"TRUETONNE_NETWORK": network_name, "TRUETONNE_RPC_URL": web3.provider.endpoint_uri}
     try:
@@ -225,7 +220,7 @@ def main() -> None:
         deployment = Deployment.load(settings.deployment)
         with closing(ChainClient(web3.provider.endpoint_uri)) as client:
             deployment.check(client)
-        result = verify(request, deployment)
+        result = verify(asking(web3), deployment)
         verified = [row["name"] for row in result["contracts"] if not row["differs"]]
         said = [*lines(result), *mark_verified(settings, deployment, verified)]
         print("\n".join(said))

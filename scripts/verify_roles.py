@@ -13,6 +13,9 @@ Request = Callable[[str, list[Any]], Any]
 
 ADMIN = "DEFAULT_ADMIN_ROLE"
 _GRANTED = "0x" + keccak(text="RoleGranted(bytes32,address,address)").hex()
+_REGISTERED = (
+    "0x" + keccak(text="ClassRegistered(uint32,string,bytes32,uint64,uint16,uint64,bytes32)").hex()
+)
 
 CLASSES_NAMED = 100
 """Roles of classes up to this one are shown by their names, others by their hashes."""
@@ -104,6 +107,20 @@ def class_differs(request: Request, deployment: Deployment) -> bool:
     """Return whether the file's class has another number on the chain, or none."""
     data = keccak(text="classOfCode(string)")[:4] + encode(["string"], [deployment.class_code])
     return _call(request, deployment.credit.address, data) != deployment.class_id
+
+
+def class_is_registered(request: Request, deployment: Deployment, class_id: int) -> bool:
+    """Return whether a class has this number. By its event: what the contract tells of a class may be all zero.
+
+    Raises
+    ------
+    DependencyDown
+        If the node does not answer with the logs.
+    """
+    topics = [_REGISTERED, f"0x{class_id:064x}"]
+    query = {"address": deployment.credit.address, "topics": topics}
+    last = int(request("eth_blockNumber", []), 16)
+    return bool(_logs(request, query, deployment.deployed_block, last))
 
 
 def _differs(expected: str | None, holders: Sequence[str]) -> bool:

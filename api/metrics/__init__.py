@@ -1,1 +1,4 @@
-"""Figures of the service for Prometheus."""
+"""Figures of the service for Prometheus.
+
+``counting`` counts the answers of this process, ``text`` is the format.
+"""

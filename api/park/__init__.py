@@ -1,1 +1,4 @@
-"""Records of a park: one list and one item for each kind, alerts that are handled, the data of devices."""
+"""Records of a park: one list and one item for each kind, alerts that are handled, the data of devices.
+
+``newest`` is what devices reported last.
+"""

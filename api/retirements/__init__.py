@@ -1,1 +1,4 @@
-"""Retirements: who used which credits up, on whose behalf."""
+"""Retirements: who used which credits up, on whose behalf.
+
+``quick`` answers one by its number, which is asked for most.
+"""

@@ -1,1 +1,4 @@
-"""One box for everything that has a name: typed results, exact ones first."""
+"""One box for everything that has a name: typed results, exact ones first.
+
+``numbers`` is what a hash, an address or a number may be the name of.
+"""

@@ -1,1 +1,4 @@
-"""How the books stand, and whether the service is alive and ready."""
+"""How the books stand, and whether the service is alive and ready.
+
+``mirror`` says whether somebody mirrors the chain, ``totals`` are sums that are counted when they may have changed.
+"""

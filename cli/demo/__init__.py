@@ -1,6 +1,9 @@
 """``truetonne demo``: the main job on real meter files, end to end, on a chain of its own.
 
 Each step asks first whether it has been done, so that a second run goes on where the first ended.
+
+``steps`` are the steps, of which ``market``, ``sales`` and ``proof`` are the later ones; ``plants`` are the two it is
+about. What was done goes into the ``story``, and ``summary`` tells it.
 """
 
 from __future__ import annotations

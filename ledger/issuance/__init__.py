@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ledger.issuance.states import confirm, fail, rewind, settle_final, submit_planned
+from ledger.issuance.states import fail, rewind, settle_final, submit_planned
 
 if TYPE_CHECKING:
     from ledger.issuance.planning import PlannedIssuance, begun, plan_issuance
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "PlannedIssuance",
     "begun",
-    "confirm",
     "fail",
     "plan_issuance",
     "rewind",

@@ -77,8 +77,7 @@ def _one_before() -> ColumnElement[bool]:
 def settle_final(session: Session, final_number: int) -> int:
     """Mark issuances as issued whose credits stand in final blocks; return how many. For the mirror alone.
 
-    Those sent from these books are confirmed with their transactions. This finds the ones whose sending
-    the books forgot, because they were restored from before it.
+    It goes by the credits, not by who sent them: books that were restored may have forgotten the sending.
     """
     # First what is planned: of batches there are as many as were ever issued, by anybody.
     planned = session.scalars(select(Issuance).where(Issuance.state == IssuanceState.PLANNED))
@@ -95,12 +94,6 @@ def settle_final(session: Session, final_number: int) -> int:
         intents.confirm(session, issuance.key, batch.tx_hash, batch.block_number, batch.issued_at)
         issued += 1
     return issued
-
-
-def confirm(session: Session, key: str) -> None:
-    """Mark an issuance as issued. For the mirror alone, when its event stands in a final block."""
-    for issuance in session.scalars(select(Issuance).where(Issuance.key == key)):
-        issuance.state = IssuanceState.ISSUED
 
 
 def fail(session: Session, key: str, error: str) -> None:

@@ -14,7 +14,6 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api import etag
 from api.app import create_app
 from api.server import ApiServer
 from ledger.db import Database
@@ -210,9 +209,11 @@ def test_a_problem_of_the_query_is_counted_and_can_be_read_by_other_origins(tmp_
 
 
 def test_what_is_too_long_is_refused(client: TestClient) -> None:
-    problem(client.get("/v1/credits?site=" + "a" * 5000), 414, "query-too-long")
-    body = b"x" * (etag.BODY_BYTES_MAX + 1)
+    problem(client.get("/v1/credits?site=" + "a" * 4092), 414, "query-too-long")
+    problem(client.get("/v1/credits?site=" + "a" * 4091), 422, "bad-query")
+    body = b"x" * (1_048_576 + 1)
     problem(client.request("GET", "/v1/credits", content=body), 413, "body-too-large")
+    assert client.request("GET", "/v1/credits", content=body[1:]).status_code == 200
 
 
 def test_a_defect_is_a_problem_without_its_insides(

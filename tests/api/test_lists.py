@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 
 import pytest
@@ -116,6 +118,16 @@ def test_a_cursor_that_is_not_ours_is_refused(client: TestClient, cursor: str) -
     answer = client.get("/v1/credits", params={"cursor": cursor})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["name"] == "cursor"
+
+
+def test_a_cursor_with_a_number_that_no_row_can_have_is_refused(client: TestClient) -> None:
+    """A row's number has 63 bits; the databases do not compare with more."""
+    given = client.get("/v1/credits", params={"limit": 5}).json()["next_cursor"]
+    mark, _ = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+    for number, code in ((2**63 - 1, 200), (2**63, 422)):
+        made = base64.urlsafe_b64encode(json.dumps([mark, number]).encode()).decode().rstrip("=")
+        answer = client.get("/v1/credits", params={"limit": 5, "cursor": made})
+        assert answer.status_code == code, number
 
 
 @pytest.mark.parametrize(

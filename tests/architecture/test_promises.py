@@ -122,6 +122,7 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         {"api.readings.queries:METER_DAYS_MAX": 400},
     ),
     ("api.md", "The text, up to 200 characters", {"api.search.schemas:LENGTH_MAX": 200}),
+    ("api.md", "Results of one answer, 1 to 50;", {"api.search.schemas:LIMIT_MAX": 50}),
     (
         "api.md",
         "Values before this time, 31 days later at most; a day later without it.",

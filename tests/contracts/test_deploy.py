@@ -147,6 +147,8 @@ def test_a_reverser_is_another_one(keys: list[Any]) -> None:
         (live(BUFFER_BPS="1.5"), 1, "TRUETONNE_DEPLOY_BUFFER_BPS must be a whole number"),
         (live(ISSUER=private_key(2).address), 1, "three different accounts"),
         (live(WINDOW="an hour"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
+        (live(CLASS=" "), 1, "TRUETONNE_DEPLOY_CLASS must be printable, without blanks"),
+        (live(CLASS="VCS\n"), 1, "TRUETONNE_DEPLOY_CLASS must be printable, without blanks"),
         (live(BUFFER_BPS="5001"), 1, "TRUETONNE_DEPLOY_BUFFER_BPS must be at most 5000"),
         (live(WINDOW="-1"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
         (live(WINDOW="0"), 1, "TRUETONNE_DEPLOY_WINDOW must be 1 to 4294967295, found 0"),
@@ -626,10 +628,31 @@ def test_roles_change_hands(deployed: dict[str, str]) -> None:
         call = {"to": credit, "data": "0x" + question.hex()}
         return int(post(node, "eth_call", [call, "latest"]), 16)
 
+    rest = ("CarbonCredit", "ISSUER:1", account, "--network", "local")
     for verb, expected in (("grant", 1), ("revoke", 0))[: times(1, 2)]:
-        arguments = (verb, "CarbonCredit", "ISSUER:1", account, "--network", "local")
-        assert _run("grant_roles", deployed, *arguments).returncode == 0
+        assert _run("grant_roles", deployed, verb, *rest).returncode == 0
         assert answer() == expected
+
+
+@long
+def test_what_would_change_no_role_is_not_sent(deployed: dict[str, str]) -> None:
+    """DP-05: who revokes of the wrong account hears that nothing changed; so does who says too little, in one line."""
+    node = deployed["TRUETONNE_RPC_URL"]
+    issuer = Deployment.load(Path(deployed["TRUETONNE_DEPLOYMENT"])).accounts["issuer"]
+    before = post(node, "eth_blockNumber", [])
+    stranger = private_key(8).address
+    for words, code, said in (
+        (("revoke", "CarbonCredit", "ISSUER:1", stranger), 2, f"{stranger} does not have ISSUER:1"),
+        (("grant", "CarbonCredit", "ISSUER:1", issuer), 0, "has ISSUER:1 already"),
+        (("grant", "CarbonCredit", "VERIFIER:2", stranger), 2, "class 2 is not registered"),
+        (("grant", "TestCurrency", "PAUSER_ROLE", stranger), 2, "has no roles and no admin"),
+        (("grant", "CarbonCredit"), 2, "grant takes 3 words, found 1"),
+        ((), 2, "say what to do: grant CONTRACT ROLE ACCOUNT"),
+    ):
+        ended = _run("grant_roles", deployed, *words, "--network", "local")
+        assert (ended.returncode, said in ended.stdout + ended.stderr) == (code, True), ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert post(node, "eth_blockNumber", []) == before
 
 
 @long
@@ -639,7 +662,7 @@ def test_a_role_that_is_none_is_refused(deployed: dict[str, str]) -> None:
     arguments = ("grant", "CarbonCredit", "DEFAULT_ADMIN_ROLE", account, "--network", "local")
     ended = _run("grant_roles", deployed, *arguments)
     assert ended.returncode == BadInput.exit_code
-    assert ended.stderr.startswith("grant_roles: no role 'DEFAULT_ADMIN_ROLE'")
+    assert ended.stderr.startswith("grant_roles: this contract has no role 'DEFAULT_ADMIN_ROLE'")
 
 
 @long

@@ -14,6 +14,7 @@ from ledger.settings import load_settings
 from scripts.deploy import Deployer, write
 from scripts.export_abi import export
 from scripts.fresh import CONTRACTS, fresh_builds
+from scripts.grant_roles import role_of
 from scripts.linking import linked_build
 from scripts.toolchain.brownie_home import ROOT
 from scripts.verify import (
@@ -24,7 +25,7 @@ from scripts.verify import (
     mark_verified,
     verify,
 )
-from scripts.verify_roles import role_rows
+from scripts.verify_roles import class_is_registered, role_rows
 from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES
 from tests.support.forms import is_long, long
@@ -296,6 +297,36 @@ def test_holders_that_are_not_those_of_the_file(
     chain.sleep(2)
     credit.acceptDefaultAdminTransfer({"from": keys[6]})
     assert wrong(verified) == {"CarbonCredit DEFAULT_ADMIN_ROLE": [stranger]}
+
+
+def test_a_role_is_of_this_contract_and_of_a_class_that_is_there(
+    verified: Deployment, brownie_project: Any
+) -> None:
+    """DP-05: a number that was mistyped is no other class's role, and no failure of the node."""
+    assert class_is_registered(request, verified, 1)
+    assert not class_is_registered(request, verified, 2)
+    credit, settlement = (
+        brownie_project[name].at(request_checksum(each.address), persist=False)
+        for name, each in (
+            ("CarbonCredit", verified.credit),
+            ("VppSettlement", verified.settlement),
+        )
+    )
+    assert role_of(credit, "ISSUER:1") == credit.issuerRole(1)
+    assert role_of(credit, f"VERIFIER:{2**32 - 1}") == credit.verifierRole(2**32 - 1)
+    assert role_of(settlement, "MEMBER_ROLE") == settlement.MEMBER_ROLE()
+    for text in (f"ISSUER:{2**32}", "VERIFIER:", "VERIFIER:-1", "ISSUER:1e3", "ISSUER:²"):
+        with pytest.raises(BadInput, match="is of no class"):
+            role_of(credit, text)
+    for contract, text in (
+        (settlement, "ISSUER:1"),
+        (settlement, "REGISTRAR_ROLE"),
+        (credit, "DEFAULT_ADMIN_ROLE"),
+        (credit, "OWNER:1"),
+        (credit, "issuer:1"),
+    ):
+        with pytest.raises(BadInput, match="has no role"):
+            role_of(contract, text)
 
 
 @long

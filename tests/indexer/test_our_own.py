@@ -43,9 +43,11 @@ def final_mirror(chain: TestChain, sqlite_db: Database) -> Indexer:
 
 @pytest.fixture
 def plan(chain: TestChain, sqlite_db: Database) -> Callable[..., str]:
-    def plan(function: str, arguments: list[Any], party: str = "owner") -> str:
+    def plan(
+        function: str, arguments: list[Any], party: str = "owner", key: str | None = None
+    ) -> str:
         intent = NewIntent(
-            intents.new_key(),
+            key or intents.new_key(),
             function,
             CREDIT,
             chain.deployment.credit.address,
@@ -135,11 +137,11 @@ def test_what_was_confirmed_is_submitted_again_when_final_blocks_fall(
     plan: Callable[..., str],
 ) -> None:
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, 0)
-    chain.issue(1000, 0)
-    key = plan("retire", chain.retire_arguments(BATCH, 5))
+    claim = chain.claim(1000, 0)
+    key = plan("issue", chain.issue_arguments(claim), "issuer", claim.key)
     apply(sqlite_db)
     issue(sqlite_db, state=IssuanceState.PLANNED)
-    with sqlite_db.write() as session:  # which is of the same act, as far as the books know
+    with sqlite_db.write() as session:  # which is of the same act
         session.execute(update(Issuance).values(key=key))
     tx_hash = sender.submit(key, CREDIT)
     wait_for(chain.client, tx_hash)

@@ -440,6 +440,7 @@ def test_a_reading_far_off_the_others_is_named_with_what_to_do(
         ({"at": "2014-03-30T02:10"}, "does not exist in Europe/Paris"),
         ({"at": "0001-01-01T00:00:00+14:00"}, "is not between 1970 and 2106"),
         ({"start": "2014-06-02", "end": "2014-06-01"}, "is empty"),
+        ({"start": "2014-06-01", "end": "2014-06-01"}, "is empty"),
         ({"start": "9999-12-31", "end": "2014-06-01"}, "is not between 1970 and 2106"),
     ],
 )
@@ -456,4 +457,6 @@ def test_a_range_of_more_rows_than_are_read_by_a_person_is_refused(turbine: Data
         day = rows_of(session, "lhb", None, start="2014-06-01", end="2014-06-02")
         assert len(day["rows"]) == 144
         with pytest.raises(BadInput, match="more than 1,000 rows; take a shorter range"):
-            rows_of(session, "lhb", None, start="2014-06-01", end="2014-07-01")
+            rows_of(session, "lhb", None, start="2014-06-01", end="2014-06-07T22:50")
+        most = rows_of(session, "lhb", None, start="2014-06-01", end="2014-06-07T22:40")
+        assert len(most["rows"]) == 1000

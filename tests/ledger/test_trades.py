@@ -208,6 +208,11 @@ REFUSALS: list[tuple[dict[str, str], str, str]] = [
     ({"quantity": '"285,190"'}, "quantity", "write digits and a point"),
     ({"price": "0.12345"}, "price", "more digits than 1/10000"),
     ({"price": "1000000"}, "price", "does not fit"),
+    (
+        {"quantity": "10000000.001", "price": "999999.9999", "total_value": "10000000000000.00"},
+        "total_value",
+        "does not fit",
+    ),
     ({"total_value": "35.20"}, "total_value", "is not quantity x price = 35.19"),
     ({"total_value": "-35.19"}, "total_value", "is not quantity x price = 35.19"),
     ({"total_value": "35.191"}, "total_value", "more digits than 1/100"),
@@ -251,6 +256,22 @@ def test_a_short_row(lite: Database, tmp_path: Path) -> None:
 def test_a_row_is_told_by_the_line_that_it_begins_in(lite: Database, tmp_path: Path) -> None:
     report = take(lite, tmp_path, row(market='"no\nmarket"'), row(market="none"))
     assert [error.line for error in report.errors] == [2, 4]
+
+
+def test_the_most_that_the_columns_hold(lite: Database, tmp_path: Path) -> None:
+    most = {"quantity": "999999999.999", "price": "0.0001", "total_value": "100000.00"}
+    dear = {"quantity": "0.001", "price": "-999999.9999", "total_value": "-1000.00"}
+    whole = {"quantity": "10000000", "price": "999999.9999", "total_value": "9999999999000.00"}
+    rows = [
+        row(**each, trade_time=f"2015-01-01T0{hour}:00Z")
+        for hour, each in enumerate((most, dear, whole))
+    ]
+    report = take(lite, tmp_path, *rows)
+    assert (report.new, report.errors) == (3, [])
+    assert [(str(each.quantity), str(each.price)) for each in stored(lite)][:2] == [
+        ("999999999.999", "0.0001"),
+        ("0.001", "-999999.9999"),
+    ]
 
 
 def test_totals_round_half_away_from_zero(lite: Database, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def rows_of(
     BadInput
         Neither a time nor a range, one that cannot be read, or more rows than are shown.
     """
-    if (at is None) == (start is None and end is None) or (start is None) != (end is None):
+    if (at is None) == (end is None) or (start is None) != (end is None):
         raise BadInput("give --at TIME, or both --from and --to", code="usage")
     site, meters = meters_of(session, site_code, device_code)
     where = zone(site.time_zone)
