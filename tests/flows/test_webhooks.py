@@ -15,7 +15,7 @@ from ledger.audit import HOUSE
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.errors import BadInput, NotFound
-from ledger.jobs import work
+from ledger.jobs import retention, work
 from ledger.jobs.work import Tools
 from ledger.models import (
     AuditLog,
@@ -555,7 +555,10 @@ def test_everything_from_a_block_on_once_more(house: House, listener: Listener) 
         house.on(number, outbox.again, HOUSE, house.clock[0], message_ids=["msg_none"])
 
 
-def test_old_deliveries_are_forgotten(house: House, listener: Listener) -> None:
+def test_old_deliveries_are_forgotten(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "clock_of", lambda _: house.clock[0])
     house.add(listener.url, "credit.issued")
     one_event(house)
     house.tick()
