@@ -512,6 +512,9 @@ def test_a_new_secret_signs_beside_the_former_for_a_day(house: House, listener: 
     assert (during.signatures(new), during.signatures(old)) == ([True, False], [False, True])
     assert (after.signatures(new), after.signatures(old)) == ([True], [False])
     (row,) = house.park.rows(WebhookEndpoint)
+    # Replaced by a clock that was ahead, and is put right: it would sign until that time has come.
+    right = house.clock[0] - timedelta(days=365)
+    assert endpoints.secrets_of(sealer, row, right) == [new]
     for secret in (old, new):
         assert secret not in f"{row.secret_sealed} {row.former_sealed}"
         assert all(secret not in str(entry.new_values) for entry in house.park.rows(AuditLog))

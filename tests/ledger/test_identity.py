@@ -309,7 +309,9 @@ def test_attempts_count_by_pair_name_and_address(db: Database) -> None:
     assert count == attempts.ADDRESS_MAX == 50
 
 
-def test_attempts_of_a_clock_that_was_set_back_do_not_count(db: Database) -> None:
+def test_attempts_of_a_clock_that_was_set_back_do_not_count(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ahead = NOW + timedelta(hours=5)
     for _ in range(attempts.PAIR_MAX):
         db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", ahead))
@@ -317,8 +319,25 @@ def test_attempts_of_a_clock_that_was_set_back_do_not_count(db: Database) -> Non
     with pytest.raises(attempts.TooManyAttempts):  # of two machines, one may be ahead by a little
         near = ahead - timedelta(minutes=1)
         db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", near))
-    assert db.run(lambda session: attempts.forget(session, NOW)) == attempts.PAIR_MAX
+    for theirs, deleted in (ahead, 0), (NOW, attempts.PAIR_MAX):  # ours may be what is behind
+        monkeypatch.setattr(attempts, "clock_of", lambda _, theirs=theirs: theirs)
+        assert db.run(lambda session: attempts.forget(session, NOW)) == deleted
     db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", ahead))  # that time has come
+
+
+def test_what_is_done_is_not_done_again_by_a_clock_that_is_ahead(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def claim(at: datetime) -> idempotency.Claim | bytes:
+        return idempotency.claim(db, "user 1", "POST /x", "k" * 16, b"body", at)
+
+    first, late = claim(NOW), NOW + timedelta(days=365)
+    assert isinstance(first, idempotency.Claim)
+    db.run(lambda session: idempotency.answered(session, first, b"done"))
+    for ours, theirs in ((late, NOW), (NOW, late)):
+        monkeypatch.setattr(idempotency, "clock_of", lambda _, theirs=theirs: theirs)
+        assert claim(ours) == b"done"
+    assert isinstance(claim(late), idempotency.Claim)
 
 
 def test_a_claim_is_one_runs(db: Database) -> None:
