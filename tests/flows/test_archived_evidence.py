@@ -159,9 +159,11 @@ def test_an_archived_month_takes_files_and_late_values_as_a_live_one(issued: Par
 
 
 @long
-def test_the_jobs_say_what_they_did(issued: Park) -> None:
-    today = datetime.now(UTC)
-    tools = Tools(issued.chain, SETTINGS, lambda: today + timedelta(days=366))
+def test_the_jobs_say_what_they_did(issued: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = datetime.now(UTC) + timedelta(days=366)
+    tools = Tools(issued.chain, SETTINGS, lambda: late)
+    for module in (work, retention):
+        monkeypatch.setattr(module, "clock_of", lambda _: late)
     assert (
         work.move_to_archive(tools)
         == "archived 6 rows of device_data 2013-12, 426 rows of device_data 2014-01"
