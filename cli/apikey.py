@@ -85,7 +85,7 @@ def list_keys(
             " ".join(row.scopes),
             row.expires_at.date(),
             row.last_used_at.date() if row.last_used_at else None,
-            "revoked" if row.revoked_at else "live" if keys.is_live(row, at) else "expired",
+            keys.state(row, at),
         )
         for row, username in found
     ]

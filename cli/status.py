@@ -9,6 +9,7 @@ import typer
 
 from cli.command import Invocation, command
 from cli.output import Table
+from ledger.errors import ProblemFound
 
 
 def register(root: typer.Typer) -> None:
@@ -16,8 +17,8 @@ def register(root: typer.Typer) -> None:
     command(root, "status")(status)
 
 
-def status(run: Invocation) -> None:
-    """Show how far the mirror has come, totals of credits, transactions and trades, jobs and alarms."""
+def status(run: Invocation) -> int:
+    """Show how far the mirror has come, totals of credits, transactions and trades, jobs; exit 1 on an alarm."""
     from api.status.queries import alarms
     from api.status.queries import status as status_of
     from cli.books import reading
@@ -50,6 +51,7 @@ def status(run: Invocation) -> None:
         rows[3] = ("final to block", "the mirror has not begun; `truetonne index run` begins it")
     document = {**found.model_dump(mode="json"), "alarm_texts": wrong, "backups": backups}
     run.output.result(document, Table(("what", "value"), rows))
+    return ProblemFound.exit_code if wrong else 0
 
 
 def _backups(run: Invocation) -> dict[str, Any]:

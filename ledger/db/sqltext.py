@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Integer, literal_column
+from sqlalchemy import ColumnElement, Integer, literal_column, select
+from sqlalchemy.orm import Session
 
 _TOKEN = re.compile(
     r"""(?P<kept>'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|::)|(?P<mark>\?)|:(?P<name>[A-Za-z_]\w*)|(?P<percent>%)"""
@@ -43,3 +45,9 @@ def clock_ms(dialect: str) -> ColumnElement[int]:
     return literal_column(
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000", Integer
     )
+
+
+def clock_of(session: Session) -> datetime:
+    """Return the time of day by the database's own clock, aware, to the millisecond; of SQLite it is this machine's."""
+    found = session.scalars(select(clock_ms(session.connection().dialect.name))).one()
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=found)

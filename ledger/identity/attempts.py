@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.db.counting import rows_found
+from ledger.db.sqltext import clock_of
 from ledger.errors import Refused
 from ledger.models import SignInAttempt
 from ledger.serving import machine_of
@@ -64,7 +65,8 @@ def succeeded(session: Session, name: str, ip_address: str) -> None:
 
 def forget(session: Session, at: datetime) -> int:
     """Delete the attempts that count no more, or not until the time of a clock that was ahead; return how many."""
-    over = or_(SignInAttempt.attempted_at < at - WINDOW, SignInAttempt.attempted_at >= at + WINDOW)
+    ahead = max(at, clock_of(session)) + WINDOW
+    over = or_(SignInAttempt.attempted_at < at - WINDOW, SignInAttempt.attempted_at >= ahead)
     return rows_found(session, delete(SignInAttempt).where(over))
 
 

@@ -29,6 +29,11 @@ DAYS = 90
 DAYS_MAX = 366
 ACTIVE_MAX = 25
 """Keys of one user that may be used at a time."""
+_AHEAD = timedelta(minutes=5)
+"""So far clocks of two machines may differ. What was made later than that from now, a clock made that was ahead.
+
+It would last until that time has come, and its days more.
+"""
 _KEY = re.compile(r"(ttk_[a-z0-9]{8})_[A-Za-z0-9_-]{43}")
 _LETTERS = string.ascii_lowercase + string.digits
 _STEP = timedelta(minutes=5)
@@ -122,8 +127,7 @@ def find(session: Session, key: str, at: datetime) -> tuple[ApiKey, User] | None
         return None
     found, user = row
     same = hmac.compare_digest(found.key_hash, _hash(key))
-    usable = found.revoked_at is None and at < found.expires_at and user.is_active
-    return (found, user) if same and usable else None
+    return (found, user) if same and is_live(found, at) and user.is_active else None
 
 
 def used(found: ApiKey, at: datetime) -> Update | None:
@@ -172,7 +176,16 @@ def revoke(session: Session, row: ApiKey, by: By, at: datetime) -> bool:
 
 def is_live(row: ApiKey, at: datetime) -> bool:
     """Return whether a key may be used, as far as the key itself goes."""
-    return row.revoked_at is None and at < row.expires_at
+    return state(row, at) == "live"
+
+
+def state(row: ApiKey, at: datetime) -> str:
+    """Return how a key stands, in a few words for people; ``live`` is one that may be used."""
+    if row.revoked_at is not None:
+        return "revoked"
+    if row.created_at > at + _AHEAD:
+        return "made by a clock that was ahead"
+    return "live" if at < row.expires_at else "expired"
 
 
 def described(row: ApiKey, username: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.audit import HOUSE, By
+from ledger.db.sqltext import clock_of
 from ledger.errors import NotFound
 from ledger.models.users import User, UserSession
 
@@ -157,14 +158,19 @@ def end_all(session: Session, user_id: int, reason: str, by: By) -> int:
 
 
 def forget(session: Session, at: datetime) -> int:
-    """Delete the sessions that ended long ago, or that a clock began that was ahead; return how many."""
-    over = or_(UserSession.expires_at < at - KEPT, UserSession.created_at > at + _AHEAD)
+    """Delete the sessions that ended long ago, or that a clock began that was ahead; return how many.
+
+    Ahead of the database's clock, too: by ours alone, if it is behind, everybody who has just signed in would be
+    signed out.
+    """
+    ahead = max(at, clock_of(session)) + _AHEAD
+    over = or_(UserSession.expires_at < at - KEPT, UserSession.created_at > ahead)
     found = session.scalars(select(UserSession.session_id).where(over).limit(10_000)).all()
     if found:
         session.execute(delete(UserSession).where(UserSession.session_id.in_(found)))
         old = {
             "ended_before": (at - KEPT).isoformat(),
-            "began_after": (at + _AHEAD).isoformat(),
+            "began_after": ahead.isoformat(),
         }
         audit.record(session, "sessions.forget", "user_sessions", old, {"count": len(found)}, HOUSE)
     return len(found)

@@ -13,6 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, tables
+from ledger.db.sqltext import clock_of
 from ledger.identity import attempts, idempotency, sessions
 from ledger.jobs import rows
 from ledger.models import VppOperationLog
@@ -78,10 +79,13 @@ KEPT = (
 def expire(db: Database, at: datetime, dry_run: bool = False) -> dict[str, int]:
     """Delete what is older than it is kept, some thousand rows in each unit of work.
 
+    Old is what is old by this machine's clock and by the database's: one that is ahead must delete nothing that is
+    young.
+
     Parameters
     ----------
     at
-        Time of day, aware.
+        Time of day by this machine's clock, aware.
     dry_run
         Whether to take everything back: what is returned is what would be deleted.
 
@@ -95,6 +99,8 @@ def expire(db: Database, at: datetime, dry_run: bool = False) -> dict[str, int]:
     DatabaseBusy
         Another writer was in the way; what was deleted stays so.
     """
+    with db.read() as session:
+        at = min(at, clock_of(session))
     counts = {}
     for kind in KEPT:
         counts[kind.what] = _tried(db, kind, at) if dry_run else _done(db, kind, at)

@@ -8,10 +8,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
+from sqlalchemy.orm import Session
+
 from ledger import audit_chain, corrections, issuance
 from ledger.chain.access import Chain
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.db import Database
+from ledger.db.sqltext import clock_of
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused, TruetonneError
 from ledger.expiry import record_expired
 from ledger.jobs import retention
@@ -200,7 +203,7 @@ def watch_devices(tools: Tools) -> str | None:
         If the rules of a device type cannot be read; the others were seen to.
     """
     db = tools.chain.db
-    tally = db.run(lambda session: watching.watch(session, tools.now()))
+    tally = db.run(lambda session: watching.watch(session, _by_both(tools, session)))
     with db.read() as session:
         wrong = unreadable_rules(session)
     if wrong:
@@ -287,7 +290,9 @@ def move_to_archive(tools: Tools) -> str | None:
     ProblemFound
         If the user of the database may not change tables.
     """
-    before = live_from(_today(tools), tools.settings.live_months)
+    with tools.chain.db.read() as session:
+        today = _by_both(tools, session).date()
+    before = live_from(today, tools.settings.live_months)
     counts: dict[str, int] = {}
     with _changing_tables(tools) as database:
         for item in archive(database, before):
@@ -342,6 +347,14 @@ def _each(
             trouble = trouble or error
     if trouble is not None:
         raise trouble
+
+
+def _by_both(tools: Tools, session: Session) -> datetime:
+    """Return the time of day by this machine's clock or the database's, whichever is behind.
+
+    By one that is ahead, every device would have been silent for long, and what is young would leave the live tables.
+    """
+    return min(tools.now(), clock_of(session))
 
 
 def _today(tools: Tools) -> date:

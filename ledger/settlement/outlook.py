@@ -90,7 +90,8 @@ def preview(chain: Chain, market: str | None = None) -> Outlook:
         stored = [
             _as_planned(session, row) for row in unsent(session) if market in (None, row.market)
         ]
-    made = plan_round(chain, Scope(market=market), dry_run=True)
+    # Beside a job that plans, what it holds would be left out: nothing would seem to be pending.
+    made = plan_round(chain, Scope(market=market, waits=True), dry_run=True)
     planned = [*stored, *made.batches]
     symbol = currency_symbol(chain)
     left = balances(chain, sorted({name for item in planned for name in item.nets}))

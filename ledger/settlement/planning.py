@@ -82,6 +82,7 @@ class Scope:
 
     ``rest``: how long a market rests after the contract refused a batch of it. ``until``: trades of hours
     that end later wait for the rest of their hour; None: none does. ``way``: as the policy says, if None.
+    ``waits``: whether trades that another process holds are waited for; else they are left to it.
     """
 
     rest: timedelta = timedelta(0)
@@ -90,6 +91,7 @@ class Scope:
     way: Way | None = None
     signed_until: datetime | None = None
     symbol: str = "of the currency"
+    waits: bool = False
 
 
 _Group = tuple[datetime, str, int | None]
@@ -187,7 +189,7 @@ def _grouped(
     session: Session, chain: Chain, known: frozenset[str], scope: Scope
 ) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...]]:
     hours = timedelta(hours=chain.settling.netting_hours)
-    records = _in_scope(session, free_trades(session, chain), scope, hours)
+    records = _in_scope(session, free_trades(session, chain, waits=scope.waits), scope, hours)
     if not records:
         return {}, ()
     assets = assets_of(session, [record.id for record in records])
@@ -239,13 +241,21 @@ def _in_a_batch() -> Exists:
     return exists().where(VppSettlementItem.trade_id == VppTradingRecord.id)
 
 
-def free_trades(session: Session, chain: Chain) -> Sequence[VppTradingRecord]:
-    """Return the pending trades that stand in no batch and are not settled otherwise, locked."""
+def free_trades(
+    session: Session, chain: Chain, *, waits: bool = False
+) -> Sequence[VppTradingRecord]:
+    """Return the pending trades that stand in no batch and are not settled otherwise, locked.
+
+    Parameters
+    ----------
+    waits
+        Whether those that another process holds are waited for; else they are left out.
+    """
     query = (
         select(VppTradingRecord)
         .where(VppTradingRecord.status == TradeStatus.PENDING, ~_in_a_batch())
         .order_by(VppTradingRecord.id)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=not waits)
     )
     records = session.scalars(query).all()
     if not records:

@@ -22,6 +22,9 @@ from ledger.webhooks.telling import check_patterns
 ENDPOINTS_MAX = 100
 FORMER_KEPT = timedelta(hours=24)
 """How long a secret that was replaced signs beside the new one."""
+_APART_MAX = timedelta(hours=1)
+"""So far clocks of two machines may differ. What would sign for longer than that and a day was replaced by a clock
+that was ahead, and would sign until that time has come."""
 _DESCRIPTION_MAX = 200
 
 
@@ -173,7 +176,8 @@ def rotate(session: Session, sealer: Sealer, row: WebhookEndpoint, by: By, at: d
 def secrets_of(sealer: Sealer, row: WebhookEndpoint, at: datetime) -> list[str]:
     """Return the secrets that sign now, the newest first."""
     found = [sealer.open(row.secret_sealed, context(row))]
-    if row.former_sealed is not None and row.former_until is not None and at < row.former_until:
+    until = row.former_until
+    if row.former_sealed and until and at < until <= at + FORMER_KEPT + _APART_MAX:
         found.append(sealer.open(row.former_sealed, context(row)))
     return found
 

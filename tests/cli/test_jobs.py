@@ -118,7 +118,7 @@ def test_pause_run_resume_and_what_stands(park: Program) -> None:
 
 
 def test_a_job_that_failed_is_an_alarm_wherever_one_looks(park: Program) -> None:
-    assert park("jobs", "list").code == 0
+    assert (park("jobs", "list").code, park("status").code) == (0, 0)
     db = books_of(park)
     now = utc_now()
 
@@ -142,8 +142,9 @@ def test_a_job_that_failed_is_an_alarm_wherever_one_looks(park: Program) -> None
     alarm = "job reconcile failed: books and chain differ at block 7"
     listed = park("jobs", "list", "--json")
     assert (listed.code, listed.json()["alarms"]) == (1, [alarm])
-    stands = park("status", "--json").json()
-    assert stands["alarms"] == 2
+    ended = park("status", "--json")
+    stands = ended.json()
+    assert (ended.code, stands["alarms"]) == (1, 2)
     assert stands["alarm_texts"] == ["mint: gas costs 900.0 gwei", alarm]
     (job,) = [item for item in stands["jobs"] if item["name"] == "reconcile"]
     assert (job["last_outcome"], job["last_duration_ms"]) == ("failed", 12)

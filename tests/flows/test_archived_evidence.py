@@ -14,7 +14,7 @@ from ledger.db import Database
 from ledger.errors import ProblemFound
 from ledger.evidence import prove_reading
 from ledger.issuance import plan_issuance, submit_planned
-from ledger.jobs import work
+from ledger.jobs import retention, work
 from ledger.jobs.retention import KEPT, LOGS_KEPT, expire
 from ledger.jobs.work import Tools
 from ledger.keeping.moving import archive
@@ -159,9 +159,11 @@ def test_an_archived_month_takes_files_and_late_values_as_a_live_one(issued: Par
 
 
 @long
-def test_the_jobs_say_what_they_did(issued: Park) -> None:
-    today = datetime.now(UTC)
-    tools = Tools(issued.chain, SETTINGS, lambda: today + timedelta(days=366))
+def test_the_jobs_say_what_they_did(issued: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = datetime.now(UTC) + timedelta(days=366)
+    tools = Tools(issued.chain, SETTINGS, lambda: late)
+    for module in (work, retention):
+        monkeypatch.setattr(module, "clock_of", lambda _: late)
     assert (
         work.move_to_archive(tools)
         == "archived 6 rows of device_data 2013-12, 426 rows of device_data 2014-01"
@@ -184,13 +186,14 @@ def test_the_jobs_say_what_they_did(issued: Park) -> None:
 
 
 @long
-def test_nothing_but_logs_grows_old(issued: Park) -> None:
+def test_nothing_but_logs_grows_old(issued: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred years later, every table but those of logs, sessions and their like holds what it held."""
     aging = {name for kind in KEPT for name in kind.tables}
     kept = [table for table in Base.metadata.sorted_tables if table.name not in aging]
     move(issued)
     before = contents(issued.db, kept)
     assert all(before[name] for name in ("meter_readings", "issuances", "audit_logs"))
+    monkeypatch.setattr(retention, "clock_of", lambda _: FAR)
     expire(issued.db, FAR)
     assert contents(issued.db, kept) == before
     assert issued.differences() == []

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -65,6 +67,28 @@ def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
     assert batch.nets == {PLANT: 190, BUYER: -190}
     assert batch.escrow == {PLANT: 0, BUYER: 190}
     assert (batch.missing, found.left_out, batch.cost.refusal) == ((), (), None)
+    with held_trades(both):  # by a job that plans: it was "nothing is pending"
+        assert len(preview(both.chain).batches) == 1
+
+
+@contextmanager
+def held_trades(park: Park) -> Iterator[None]:
+    """Hold the rows of all trades for half a second, as a run that plans does."""
+    held = threading.Event()
+
+    def hold() -> None:
+        with park.db.write() as session:
+            session.scalars(select(VppTradingRecord).with_for_update()).all()
+            held.set()
+            time.sleep(0.5)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    try:
+        yield
+    finally:
+        holder.join()
 
 
 @long

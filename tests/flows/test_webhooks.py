@@ -15,7 +15,7 @@ from ledger.audit import HOUSE
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.errors import BadInput, NotFound
-from ledger.jobs import work
+from ledger.jobs import retention, work
 from ledger.jobs.work import Tools
 from ledger.models import (
     AuditLog,
@@ -512,6 +512,9 @@ def test_a_new_secret_signs_beside_the_former_for_a_day(house: House, listener: 
     assert (during.signatures(new), during.signatures(old)) == ([True, False], [False, True])
     assert (after.signatures(new), after.signatures(old)) == ([True], [False])
     (row,) = house.park.rows(WebhookEndpoint)
+    # Replaced by a clock that was ahead, and is put right: it would sign until that time has come.
+    right = house.clock[0] - timedelta(days=365)
+    assert endpoints.secrets_of(sealer, row, right) == [new]
     for secret in (old, new):
         assert secret not in f"{row.secret_sealed} {row.former_sealed}"
         assert all(secret not in str(entry.new_values) for entry in house.park.rows(AuditLog))
@@ -555,7 +558,10 @@ def test_everything_from_a_block_on_once_more(house: House, listener: Listener) 
         house.on(number, outbox.again, HOUSE, house.clock[0], message_ids=["msg_none"])
 
 
-def test_old_deliveries_are_forgotten(house: House, listener: Listener) -> None:
+def test_old_deliveries_are_forgotten(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "clock_of", lambda _: house.clock[0])
     house.add(listener.url, "credit.issued")
     one_event(house)
     house.tick()

@@ -8,13 +8,17 @@ import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import delete, select
 
+from ledger.chain.access import Chain
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
+from ledger.jobs import work
+from ledger.jobs.work import Tools
 from ledger.models import AuditLog, Device, DeviceAlert, DeviceData, DeviceType
 from ledger.models.devices import AlertStatus, DeviceStatus
 from ledger.park import configuration, follow, handling, kind_named, series, set_record, watching
@@ -22,6 +26,7 @@ from ledger.park.alert_rules import read_rules
 from ledger.park.alerts import evaluate, unreadable_rules
 from ledger.park.reading import Wrong
 from ledger.readings import import_file
+from ledger.settings import load_settings
 from tests.support.forms import rest
 from tests.support.plant import apply, write_csv
 
@@ -221,6 +226,21 @@ def test_a_gap_that_a_late_file_fills_is_taken_back(sqlite_db: Database) -> None
     filled = {at(n): Decimal(5) for n in (20, 40)}
     assert say(sqlite_db, number, filled).as_json() == {"withdrawn": 1}
     assert told(sqlite_db) == set()
+
+
+@pytest.mark.parametrize("ours", [30, 20])
+def test_no_device_is_silent_by_one_of_two_clocks_alone(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, ours: int
+) -> None:
+    """One that is ahead would have every device of the park be silent."""
+    say(sqlite_db, device(sqlite_db, RULES[3:4]), {at(0): Decimal(5)})
+    tools = Tools(
+        cast(Chain, SimpleNamespace(db=sqlite_db)), load_settings(None, {}), lambda: at(ours)
+    )
+    monkeypatch.setattr(work, "clock_of", lambda _: at(50 - ours))
+    assert work.watch_devices(tools) is None
+    monkeypatch.setattr(work, "clock_of", lambda _: at(ours))
+    assert work.watch_devices(tools) == ("alerts: 1 raised" if ours > 25 else None)
 
 
 def test_what_somebody_took_in_hand_is_kept(sqlite_db: Database) -> None:

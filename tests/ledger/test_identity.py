@@ -272,6 +272,11 @@ def test_keys_are_found_by_the_whole_of_them(db: Database) -> None:
         assert keys.used(again[0], NOW + timedelta(minutes=5)) is not None
         # The last one was by a clock that was ahead.
         assert keys.used(again[0], NOW - timedelta(days=365)) is not None
+        # Nor may it be used when the clock is put right: it would last a year and ten days.
+        assert keys.find(session, key, NOW - timedelta(days=365)) is None
+        assert keys.find(session, key, NOW - timedelta(minutes=5)) is not None
+        late = NOW - timedelta(minutes=6)
+        assert keys.state(again[0], late) == "made by a clock that was ahead"
 
 
 # ------------------------------------------------------------------ attempts, answers, and time
@@ -304,7 +309,9 @@ def test_attempts_count_by_pair_name_and_address(db: Database) -> None:
     assert count == attempts.ADDRESS_MAX == 50
 
 
-def test_attempts_of_a_clock_that_was_set_back_do_not_count(db: Database) -> None:
+def test_attempts_of_a_clock_that_was_set_back_do_not_count(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ahead = NOW + timedelta(hours=5)
     for _ in range(attempts.PAIR_MAX):
         db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", ahead))
@@ -312,8 +319,25 @@ def test_attempts_of_a_clock_that_was_set_back_do_not_count(db: Database) -> Non
     with pytest.raises(attempts.TooManyAttempts):  # of two machines, one may be ahead by a little
         near = ahead - timedelta(minutes=1)
         db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", near))
-    assert db.run(lambda session: attempts.forget(session, NOW)) == attempts.PAIR_MAX
+    for theirs, deleted in (ahead, 0), (NOW, attempts.PAIR_MAX):  # ours may be what is behind
+        monkeypatch.setattr(attempts, "clock_of", lambda _, theirs=theirs: theirs)
+        assert db.run(lambda session: attempts.forget(session, NOW)) == deleted
     db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", ahead))  # that time has come
+
+
+def test_what_is_done_is_not_done_again_by_a_clock_that_is_ahead(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def claim(at: datetime) -> idempotency.Claim | bytes:
+        return idempotency.claim(db, "user 1", "POST /x", "k" * 16, b"body", at)
+
+    first, late = claim(NOW), NOW + timedelta(days=365)
+    assert isinstance(first, idempotency.Claim)
+    db.run(lambda session: idempotency.answered(session, first, b"done"))
+    for ours, theirs in ((late, NOW), (NOW, late)):
+        monkeypatch.setattr(idempotency, "clock_of", lambda _, theirs=theirs: theirs)
+        assert claim(ours) == b"done"
+    assert isinstance(claim(late), idempotency.Claim)
 
 
 def test_a_claim_is_one_runs(db: Database) -> None:
@@ -441,8 +465,11 @@ def test_a_session_that_nobody_uses_ends_by_the_shorter_time(
         assert sessions.find(session, token, end) is None
 
 
-def test_a_session_that_a_clock_began_a_year_ahead_is_none(sqlite_db: Database) -> None:
+def test_a_session_that_a_clock_began_a_year_ahead_is_none(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Used or not, it would last a year and twelve hours, or come to life again then."""
+    monkeypatch.setattr(sessions, "clock_of", lambda _: NOW - timedelta(days=1))
     user = add(sqlite_db, "otto")
     ahead = NOW + timedelta(days=365)
     with sqlite_db.write() as session:
@@ -459,6 +486,16 @@ def test_a_session_that_a_clock_began_a_year_ahead_is_none(sqlite_db: Database) 
         assert said is not None and said.old_values is not None
         assert said.old_values["began_after"] == (NOW + timedelta(minutes=5)).isoformat()
         assert sessions.find(session, token, ahead) is None
+
+
+def test_jobs_by_a_clock_that_is_behind_end_no_session(db: Database) -> None:
+    """Who has just signed in is known by the database's clock to have begun now, not in a time to come."""
+    user, now = add(db, "otto"), datetime.now(UTC)
+    token, _ = db.run(lambda s: sessions.begin(s, user.id, "agent", DAY, HOUSE, now))
+    for behind in (timedelta(minutes=10), timedelta(days=365)):
+        assert db.run(lambda s, behind=behind: sessions.forget(s, now - behind)) == 0  # type: ignore[misc]
+    with db.read() as session:
+        assert sessions.find(session, token, now) is not None
 
 
 def test_what_is_kept_for_a_time_only(db: Database) -> None:

@@ -32,8 +32,9 @@ def run(ended: datetime) -> JobRun:
 
 
 @pytest.fixture
-def logged(db: Database) -> Database:
+def logged(db: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Three operations a second older than a year and one of a year; two runs older, the last one too."""
+    monkeypatch.setattr(retention, "clock_of", lambda _: NOW)
     with db.write() as session:
         plant = VppDefinition(
             vpp_id="V", name="V", total_capacity=Decimal(1), status=VppStatus.ACTIVE
@@ -83,3 +84,14 @@ def test_logs_end_after_a_year(logged: Database, monkeypatch: pytest.MonkeyPatch
     after = counts(logged)
     assert (after["vpp_operation_logs"], after["job_runs"], after["sign_in_attempts"]) == (1, 1, 0)
     assert set(expire(logged, NOW).values()) == {0}
+
+
+def test_a_clock_that_is_ahead_makes_nothing_old(
+    logged: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither this machine's nor the database's: what is deleted is old by both."""
+    young = YEAR_AGO - timedelta(days=1)
+    for ours, theirs in ((NOW, young), (young, NOW)):
+        monkeypatch.setattr(retention, "clock_of", lambda _, theirs=theirs: theirs)
+        gone = expire(logged, ours)
+        assert (gone["operations on plants"], gone["runs of jobs"]) == (0, 0)
