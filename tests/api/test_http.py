@@ -210,7 +210,7 @@ def test_a_problem_of_the_query_is_counted_and_can_be_read_by_other_origins(tmp_
 
 def test_what_is_too_long_is_refused(client: TestClient) -> None:
     problem(client.get("/v1/credits?site=" + "a" * 4092), 414, "query-too-long")
-    problem(client.get("/v1/credits?site=" + "a" * 4091), 422, "bad-query")
+    problem(client.get("/v1/credits?site=" + "a" * 4091), 422, "bad-request")
     body = b"x" * (1_048_576 + 1)
     problem(client.request("GET", "/v1/credits", content=body), 413, "body-too-large")
     assert client.request("GET", "/v1/credits", content=body[1:]).status_code == 200
