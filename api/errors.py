@@ -237,8 +237,9 @@ def _of_the_ledger(status: int, error: TruetonneError) -> Problem:
         headers = _headers_of(status, error)
         return Problem(status, error.code, error.message, headers=headers, **error.details)
     code = said.code if error.code == Refused.default_code else error.code
-    detail = f"{said.english} {said.to_do} ({error.message})"
-    return Problem(status, code, detail, **{**error.details, "contract_error": asdict(said)})
+    return Problem(
+        status, code, said.of(error.message), **{**error.details, "contract_error": asdict(said)}
+    )
 
 
 def _title(problem: Problem) -> str:

@@ -17,7 +17,7 @@ from ledger.chain.access import Chain, load_deployment
 from ledger.chain.local.shared import mine_to_finality, node_for
 from ledger.chain.sending import intents
 from ledger.db import Database
-from ledger.errors import DependencyDown, Refused
+from ledger.errors import ContractRefused, DependencyDown, Refused
 from ledger.models import ChainIntent
 from ledger.models.sending import IntentState
 from ledger.settings import Settings
@@ -107,11 +107,11 @@ class Flow:
             for key in keys:
                 intent = intents.get(session, key)
                 if intent.state is IntentState.FAILED:
-                    raise Refused(
+                    raise ContractRefused(
                         f"{intent.function_name} failed on chain: {intent.error} (transaction {intent.tx_hash})"
                         if intent.tx_hash
                         else f"{intent.function_name} was refused before it was sent: {intent.error}",
-                        code="failed-on-chain" if intent.tx_hash else "contract-refused",
+                        code="failed-on-chain" if intent.tx_hash else None,
                         details={"key": key, "transaction": intent.tx_hash},
                     )
                 if intent.state is not IntentState.CONFIRMED:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ledger.errors import BadInput, DependencyDown, Refused, TruetonneError
+from ledger.errors import BadInput, ContractRefused, DependencyDown, TruetonneError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,8 +28,6 @@ Advance = Callable[[int, int | None], None]
 
 _PIPE_WIDTH = 100_000
 """Columns of output that is no terminal: lines are never wrapped or cut there."""
-_REFUSAL = re.compile(r"\w+ (refuses \w+|failed on chain|was refused before it was sent): ")
-"""How an error begins that is a contract's and nothing else; others say in sentences of their own what it means."""
 
 
 @dataclass(frozen=True)
@@ -232,16 +229,16 @@ def printable(text: str) -> str:
 
 
 def _in_plain_words(error: TruetonneError) -> TruetonneError:
-    """Return an error with what a contract's refusal means, and what to do; as it is where its sentence says that."""
-    if not isinstance(error, Refused) or _REFUSAL.match(error.message) is None:
+    """Return a contract's refusal with what it means, and what to do; any other error as it is."""
+    if not isinstance(error, ContractRefused):
         return error
     from ledger.chain.failures.explanations import explain
 
     said = explain(error.message)
     if said is None:
         return error
-    text = f"{said.english} {said.to_do} ({error.message})"
-    return Refused(text, code=error.code, details={**error.details, "contract_error": asdict(said)})
+    details = {**error.details, "contract_error": asdict(said)}
+    return ContractRefused(said.of(error.message), code=error.code, details=details)
 
 
 def as_json(value: object) -> object:

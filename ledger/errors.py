@@ -87,6 +87,12 @@ class Refused(ProblemFound):
     default_code = "refused"
 
 
+class ContractRefused(Refused):
+    """A contract refuses a call. The message has the error as the contract names it, and not what that means."""
+
+    default_code = "contract-refused"
+
+
 class BadInput(TruetonneError):
     """A file, an argument or a setting cannot be used as it is."""
 

@@ -7,15 +7,14 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from ledger.chain.addresses.book import Deployment
+from ledger.chain.contracts.events import CREDIT, schemas
 from ledger.errors import DependencyDown
 
 Request = Callable[[str, list[Any]], Any]
 
 ADMIN = "DEFAULT_ADMIN_ROLE"
-_GRANTED = "0x" + keccak(text="RoleGranted(bytes32,address,address)").hex()
-_REGISTERED = (
-    "0x" + keccak(text="ClassRegistered(uint32,string,bytes32,uint64,uint16,uint64,bytes32)").hex()
-)
+_TOPICS = {event.name: topic for topic, event in schemas(CREDIT).items()}
+_GRANTED, _REGISTERED = _TOPICS["RoleGranted"], _TOPICS["ClassRegistered"]
 
 CLASSES_NAMED = 100
 """Roles of classes up to this one are shown by their names, others by their hashes."""

@@ -432,6 +432,9 @@ def test_both_histories_tell_of_a_replacement(client: TestClient) -> None:
     for path in ("/", "/retirements", f"/credits/{run}", f"/retirements/{number}"):
         said = client.get(path, headers={"accept": "text/html"}).text
         assert told_apart.search(said) and "nobody named" not in said, path
+    said = client.get(f"/credits/{FIRST}", headers={"accept": "text/html"}).text
+    for left in (frozen, *told):  # what each left to be replaced
+        assert re.search(rf"To be replaced\s+{left['deficit_kg']} kg", said), left
 
 
 def test_the_page_of_a_retirement_names_its_document(client: TestClient) -> None:

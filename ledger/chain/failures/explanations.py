@@ -43,6 +43,10 @@ class Explanation:
         """The name in kebab case, for programs."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", self.name).lower()
 
+    def of(self, message: str) -> str:
+        """Return the sentence for people: what it means, what to do, and in brackets the message that names it."""
+        return f"{self.english} {self.to_do} ({message})"
+
 
 def explain(text: str | None) -> Explanation | None:
     """Return what the error that a text names means; None when it names none of ours.

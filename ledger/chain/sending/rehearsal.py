@@ -14,11 +14,11 @@ from ledger.chain.keys.signers import Signer
 from ledger.chain.node.client import RpcError
 from ledger.chain.sending import adoption, lanes, stuck, unknown
 from ledger.chain.sending.signing import Desk
-from ledger.errors import DependencyDown, Refused
+from ledger.errors import ContractRefused, DependencyDown
 from ledger.models import ChainIntent, ChainNonceLane
 
 
-class AlreadyOnChain(Refused):
+class AlreadyOnChain(ContractRefused):
     """The chain holds what the intent would do, under its own key: the books are behind.
 
     That is so after a database was restored from before the sending. The intent stays as it is, and

@@ -24,7 +24,7 @@ from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.rehearsal import AlreadyOnChain
 from ledger.chain.sending.signing import REPLACE_SECONDS, Desk
 from ledger.db import Database
-from ledger.errors import DependencyDown, Refused
+from ledger.errors import ContractRefused, DependencyDown, Refused
 from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
 from ledger.settings import depth_of
@@ -283,9 +283,6 @@ class Sender:
             return list(intents.attempts_of(session, key)) if key is not None else []
 
 
-def _refused(contract: str, intent: ChainIntent, reason: str) -> Refused:
-    return Refused(
-        f"{contract} refuses {intent.function_name}: {reason}",
-        code="contract-refused",
-        details={"key": intent.key},
-    )
+def _refused(contract: str, intent: ChainIntent, reason: str) -> ContractRefused:
+    said = f"{contract} refuses {intent.function_name}: {reason}"
+    return ContractRefused(said, details={"key": intent.key})
