@@ -288,6 +288,7 @@ def test_whatever_is_written_is_answered(own: Settings) -> None:
     ask_and_write(own, CALLS, (*MIRROR_ACTS, compare, site), rounds=times(80, 150))
 
 
+@long
 @pytest.mark.mariadb
 def test_what_the_mirror_writes_is_answered(mariadb_db: Database, tmp_path: Path) -> None:
     names = make_books(mariadb_db, 1_000)

@@ -143,6 +143,7 @@ def own_clients(own: Settings) -> Iterator[tuple[TestClient, TestClient]]:
         yield quick, ordinary
 
 
+@long
 def test_every_retirement_is_the_same(
     own_clients: tuple[TestClient, TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:

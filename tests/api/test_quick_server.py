@@ -21,6 +21,7 @@ from ledger.db.quick_server import QuickServer
 from ledger.models import ChainCursor, CreditRetirement
 from ledger.settings import Settings, load_settings
 from tests.api.conftest import fill, give_odd_forms
+from tests.support.forms import long
 
 pytestmark = pytest.mark.mariadb
 
@@ -102,6 +103,7 @@ def alike(clients: tuple[TestClient, TestClient], path: str, **headers: str) -> 
     return mine.status_code
 
 
+@long
 def test_every_retirement_is_the_same(
     clients: tuple[TestClient, TestClient], ways: list[str]
 ) -> None:

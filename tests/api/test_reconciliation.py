@@ -16,6 +16,7 @@ from ledger.errors import DependencyDown
 from ledger.models import ChainCursor
 from ledger.reconcile import Report, Rule, keep_outcome
 from ledger.settings import load_settings
+from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
 
 HASH = "0x" + "5a" * 32
@@ -39,6 +40,7 @@ def client(sqlite_db: Database, tmp_path: Path) -> Iterator[TestClient]:
         yield made
 
 
+@long
 @pytest.mark.mariadb
 def test_an_account_that_may_only_read_is_told_so(mariadb_server: MariaDbServer) -> None:
     """An auditor compares with such an account: ``truetonne reconcile`` reports, and says that nothing is kept."""

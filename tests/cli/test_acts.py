@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import Program
 from tests.support.chain import CREDIT, PARTIES, SITE_CODE, TestChain
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.mirror import running_chain
 from tests.support.sending import GWEI
 
@@ -102,6 +102,7 @@ def test_a_dry_run_is_refused_as_the_run(migrated: Program, chain: TestChain, ac
     assert held(chain) == 1000
 
 
+@long
 @pytest.mark.parametrize("act", rest(ACTS))
 def test_books_from_before_do_nothing_twice_that_has_a_key(
     migrated: Program, chain: TestChain, act: str

@@ -149,6 +149,7 @@ def test_nothing_is_deleted_while_somebody_checks(books: Program) -> None:
         pass
 
 
+@long
 def test_a_restore_that_is_killed_between_archive_and_database_is_given_again(
     books: Program,
 ) -> None:

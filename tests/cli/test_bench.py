@@ -86,6 +86,7 @@ def test_gas(truetonne: Program) -> None:
     )
 
 
+@long
 def test_proofs(truetonne: Program) -> None:
     """Measured, not asserted: only that a real proof was built and checked, and how it is shown."""
     ended = truetonne("bench", "proofs", "--json")

@@ -13,6 +13,7 @@ import pytest
 from ledger.chain.keys.signers import anvil_address
 from tests.cli.conftest import TRADES, Program, good, lab_on
 from tests.support.chain import TestChain
+from tests.support.forms import long
 from tests.support.mirror import running_chain
 from tests.support.proxy import LyingNode, Tamper
 
@@ -246,6 +247,7 @@ def test_a_settled_trade_is_executed(settled: tuple[Program, str]) -> None:
     assert good(program("status", "--json")).json()["trades"]["executed"] == 1
 
 
+@long
 def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(settled: tuple[Program, str]) -> None:
     issued, _ = settled
     line = "lab-vpp,sell,sell,1000.000,1.0000,1000.00,spot,2014-01-01T01:00:00+01:00"
@@ -323,6 +325,7 @@ def test_books_and_chain_agree(issued: Program) -> None:
     assert "NO" not in good(issued("reconcile")).out
 
 
+@long
 def test_what_is_compared_by_hand_is_kept_for_the_pages(issued: Program) -> None:
     """As the job keeps it; ``--dry-run`` keeps nothing, and books that cannot be written to are no error."""
 
@@ -469,6 +472,7 @@ def test_books_of_another_chain_are_refused_before_anything_is_sent(issued: Prog
             link.execute("UPDATE chain_cursor SET network = ?, genesis_hash = ?", held)
 
 
+@long
 def test_a_trade_that_cannot_be_settled_keeps_no_batch_from_its_end(
     settled: tuple[Program, str], chain: TestChain
 ) -> None:

@@ -30,6 +30,7 @@ from ledger.models import SmartContract
 from ledger.settings import load_settings
 from tests.cli.conftest import Program, good
 from tests.support.chain import TestChain
+from tests.support.forms import long
 from tests.support.mirror import running_chain
 
 
@@ -60,6 +61,7 @@ def of_other_sources(chain: TestChain) -> str:
     return json.dumps(book)
 
 
+@long
 def test_contracts_of_other_sources_that_speak_alike_are_used(tmp_path: Path) -> None:
     """A local chain of before was refused by `up` and `chain deploy`, and used by everything else."""
     path = tmp_path / "local.json"
@@ -83,6 +85,7 @@ def test_contracts_of_other_sources_that_speak_alike_are_used(tmp_path: Path) ->
     assert refused.value.code == "other-version"
 
 
+@long
 def test_books_that_this_version_began_do_not_know_how_others_contracts_speak(
     tmp_path: Path,
 ) -> None:

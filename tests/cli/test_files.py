@@ -14,7 +14,7 @@ import pytest
 from cli.files import write_whole, written_aside
 from ledger.errors import BadInput
 from tests.cli.conftest import ROOT, Program
-from tests.support.forms import is_long, rest, times
+from tests.support.forms import is_long, long, rest, times
 
 
 def test_what_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:
@@ -206,6 +206,7 @@ def test_stdout_is_no_place_for_a_file(
         assert "is where this command's own answer goes" in said
 
 
+@long
 def test_a_file_on_stdout_is_the_file_that_is_named(migrated: Program) -> None:
     """In a locale without them, letters stood there as ``\\u4e1c``, and the log's hashes were of other texts."""
     assert migrated("config", "set", "x.greeting", "Grüße, 东").code == 0

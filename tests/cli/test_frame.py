@@ -288,6 +288,7 @@ def _said_on(terminal: int) -> bytes:
     return b"".join(pieces)
 
 
+@long
 def test_openapi_writes_the_description(truetonne: Program, tmp_path: Path) -> None:
     printed = truetonne("openapi").json()
     assert "/v1/credits" in printed["paths"]
@@ -338,6 +339,7 @@ def test_the_command_is_found_before_it_is_imported(line: str, word: str | None)
     assert first_word(line.split()) == word
 
 
+@long
 def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> None:
     """Mirror and reading process start without what makes keys, grammars, other clients, answers and parks."""
     code = (

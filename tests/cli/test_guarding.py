@@ -11,6 +11,7 @@ import pytest
 
 from ledger.db import Database
 from tests.cli.conftest import Program
+from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
 
 PASSWORD = "correct horse battery"
@@ -179,6 +180,7 @@ def test_the_life_of_a_key(house: Program) -> None:
     assert (listed.code, "(sealed)" in listed.out) == (0, True)
 
 
+@long
 def test_a_key_that_the_file_lacks_is_put_back_and_not_sealed_anew(house: Program) -> None:
     house("db", "keys", "add")
     file = house.folder / ".truetonne" / "sealing.key"
@@ -248,6 +250,7 @@ def test_an_upgrade_seals_what_stands_plain(house: Program) -> None:
 # ------------------------------------------------------------------ a server
 
 
+@long
 @pytest.mark.mariadb
 def test_the_doctor_prints_what_is_wrong_with_a_server(
     truetonne: Program, mariadb_server: MariaDbServer, mariadb_db: Database

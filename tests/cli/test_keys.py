@@ -153,6 +153,7 @@ def test_on_a_local_chain_anvil_s_accounts_sign(truetonne: Program) -> None:
     assert truetonne("keys", "list", "--json", rpc_url="http://127.0.0.1:1").json() == {"keys": []}
 
 
+@long
 def test_roles_are_those_of_the_deployment(house: Program) -> None:
     address = house("keys", "new", "--json", **kept(house)).json()["address"]
     house.write(

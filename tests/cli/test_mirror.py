@@ -20,7 +20,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.errors import DependencyDown
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain, deploy_contracts
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.nursery import Child
 from tests.support.waiting import until
 
@@ -146,6 +146,7 @@ def test_a_reorganisation_is_remembered(program: Program, chain: TestChain) -> N
     assert "2 blocks deep" in program("index", "status").out
 
 
+@long
 def test_damage_is_found_and_mended(program: Program, chain: TestChain) -> None:
     assert program("index", "run", "--until", "head").code == 0
     true = program("index", "verify", "--json")
@@ -188,10 +189,12 @@ def test_the_doctor_knows_every_transport(program: Program) -> None:
 
 @pytest.mark.parametrize(
     ("words", "said_"),
-    [
-        (("--from", "9", "--to", "8"), "no mirrored block from 9 to 8"),
-        (("--to", "99999"), "block 99999 is not mirrored"),
-    ],
+    rest(
+        [
+            (("--from", "9", "--to", "8"), "no mirrored block from 9 to 8"),
+            (("--to", "99999"), "block 99999 is not mirrored"),
+        ]
+    ),
 )
 def test_a_range_that_is_none(program: Program, words: tuple[str, ...], said_: str) -> None:
     assert program("index", "run", "--until", "head").code == 0
@@ -200,6 +203,7 @@ def test_a_range_that_is_none(program: Program, words: tuple[str, ...], said_: s
     assert said_ in ended.err
 
 
+@long
 def test_nothing_is_mirrored_yet(program: Program) -> None:
     ended = program("index", "verify")
     assert ended.code == 2

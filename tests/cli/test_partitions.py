@@ -13,6 +13,7 @@ import pytest
 from ledger.db import Database
 from ledger.keeping.places import Month
 from tests.cli.conftest import READINGS, Program
+from tests.support.forms import long
 from tests.support.keeping import add_device, put
 
 PARTS = ("db", "partitions")
@@ -116,6 +117,7 @@ def test_what_grows_old_and_what_is_lost_is_said(read_in: Program) -> None:
     ]
 
 
+@long
 def test_a_file_that_has_more_rows_than_the_books_is_not_to_be_written_again(
     read_in: Program,
 ) -> None:
@@ -171,6 +173,7 @@ def test_bad_input_gets_one_line(
     assert said in ended.one_line()
 
 
+@long
 @pytest.mark.mariadb
 def test_rows_in_pmax_are_said_everywhere_and_mended(
     truetonne: Program, migrated_mariadb_url: Callable[[str], str]
@@ -200,6 +203,7 @@ def test_rows_in_pmax_are_said_everywhere_and_mended(
     assert alarm not in truetonne("status").out
 
 
+@long
 def test_a_month_that_the_archive_lost_is_named_until_somebody_says_so(read_in: Program) -> None:
     assert read_in(*PARTS, "archive").code == 0
     with closing(sqlite3.connect(read_in.folder / ".truetonne" / "truetonne_archive.db")) as link:

@@ -200,6 +200,7 @@ def test_an_error_of_the_sql_thread_is_named(promote: Run, pair: Pair) -> None:
         )
 
 
+@long
 def test_a_switchover(promote: Run, rejoin: Run, pair: Pair, truetonne: Program) -> None:
     """One that cannot be done leaves the primary as it was; the next one loses nothing, under load."""
     with held(pair.replica), Load(pair.primary, 1_000_000, threads=1) as load:

@@ -35,7 +35,7 @@ from scripts.deploy_plan import check_network, make_plan
 from scripts.toolchain.brownie_home import ROOT
 from tests.contracts.deploying import post, request, request_checksum, running_node
 from tests.contracts.park import LIBRARIES, private_key
-from tests.support.forms import long, times
+from tests.support.forms import long, rest, times
 
 CLASS = "internal-CCER-01-002-V01"
 ANVIL_ROLES = ("admin", "registrar", "issuer", "verifier", "owner")
@@ -354,6 +354,7 @@ def test_a_run_that_was_cut_off_is_finished(deployer: Deployer, chain: Any) -> N
     }
 
 
+@long
 def test_libraries_come_first(deployer: Deployer, brownie_project: Any) -> None:
     """DP-06: all five, and the ledger's code names each of their addresses and no other."""
     contracts = deployer.run()["contracts"]
@@ -367,6 +368,7 @@ def test_libraries_come_first(deployer: Deployer, brownie_project: Any) -> None:
         assert code.count(contracts[name]["address"][2:]) == marks
 
 
+@long
 def test_a_ledger_with_a_buffer_and_no_reverser(deployer: Deployer, brownie_project: Any) -> None:
     """DP-03, DP-07: the class has the share of the plan, and the role is with nobody."""
     holders = {role: holder for role, holder in deployer.plan.holders.items() if role != "reverser"}
@@ -413,6 +415,7 @@ def refuses(deployer: Deployer, kind: type[Exception], message: str) -> None:
     assert chain.height == height
 
 
+@long
 def test_a_registrar_without_a_key(deployer: Deployer) -> None:
     """DP-05: is missed before the first contract, and not when the class is to be registered."""
     plan = deployer.plan
@@ -442,6 +445,7 @@ def test_a_currency_without_cents(deployer: Deployer, decimals: int) -> None:
     request("anvil_setCode", [currency, "0x"])
 
 
+@long
 def test_a_class_with_other_terms(deployer: Deployer) -> None:
     """DP-03, DP-05: a run that was cut off had registered it, and the next one is given another cap."""
     plan = deployer.plan
@@ -508,6 +512,7 @@ def test_what_an_earlier_run_sent_is_waited_for(
     assert web3.eth.get_code(address)
 
 
+@long
 def test_a_contract_that_a_stranger_made(deployer: Deployer) -> None:
     """DP-02: anybody may ask the factory, also from within a contract: found, without a transaction."""
     from brownie import web3
@@ -526,7 +531,7 @@ def test_a_contract_that_a_stranger_made(deployer: Deployer) -> None:
     assert (made["tx_hash"], made["block"]) == (None, 1)
 
 
-@pytest.mark.parametrize("revision", ["0031", "head"])
+@pytest.mark.parametrize("revision", rest(["0031", "head"]))
 def test_contracts_beside_those_of_the_books_are_refused(tmp_path: Path, revision: str) -> None:
     """DP-05: also on the tables of an older version, which are upgraded before they are read."""
     url = f"sqlite:///{tmp_path / 'books.db'}"
@@ -612,6 +617,7 @@ def test_on_a_node_that_runs(deployed: dict[str, str]) -> None:
     ]
 
 
+@long
 def test_roles_change_hands(deployed: dict[str, str]) -> None:
     """DP-03, DP-05: a role is granted and revoked by the admin."""
     node = deployed["TRUETONNE_RPC_URL"]

@@ -227,6 +227,7 @@ def test_a_transaction_that_made_nothing(verified: Deployment, keys: list[Any]) 
     assert wrong(forged) == {name: ["transaction"] for name in verified.contracts}
 
 
+@long
 def test_a_settlement_of_another_ledger(
     deployer: Deployer, verified: Deployment, tmp_path: Path
 ) -> None:
@@ -242,6 +243,7 @@ def test_a_settlement_of_another_ledger(
     assert wrong(replace(verified, contracts=mixed)) == {"VppSettlement": ["credits"]}
 
 
+@long
 def test_holders_that_are_not_those_of_the_file(
     verified: Deployment, brownie_project: Any, keys: list[Any], chain: Any
 ) -> None:

@@ -136,6 +136,7 @@ def test_what_was_proven_is_proven_after_its_month_was_archived(issued: Park) ->
     assert issued.differences() == []
 
 
+@long
 def test_an_archived_month_takes_files_and_late_values_as_a_live_one(issued: Park) -> None:
     file = issued.folder / "meter.csv"
     move(issued)

@@ -23,6 +23,7 @@ from ledger.proofs.verifier.checks import HISTORY, shown
 from tests.support.bundle_mutants import judge, mutants, says_no_more
 from tests.support.chain import FIRST_PERIOD_S, PARTIES
 from tests.support.forgeries import FORGERIES, TEXTS, forged
+from tests.support.forms import long
 from tests.support.mirror import running_chain
 from tests.support.park import Park
 from tests.support.proven import (
@@ -249,6 +250,7 @@ def test_what_there_is_not_cannot_be_bundled(park: Park) -> None:
         bundle(park, NAME, 0, 10**9)
 
 
+@long
 def test_readings_of_others_books_are_not_here(park: Park, tmp_path: Path) -> None:
     """A mirror alone proves the credit; it has neither manifest nor readings."""
     again = Database(f"sqlite:///{tmp_path}/mirror.db")

@@ -127,6 +127,7 @@ def edit(park: Park, number: int, **values: object) -> None:
             setattr(row, name, value)
 
 
+@long
 def test_a_trade_that_is_edited_on_its_way_is_not_paid_twice(park: Park) -> None:
     park = funded(park)
     take(park, ["plant sell 1 1.0000 1.00 0"])

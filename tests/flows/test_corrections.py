@@ -391,6 +391,7 @@ def test_a_lower_factor_is_an_over_issuance_that_is_cancelled(issued: Park) -> N
 # ------------------------------------------------------------------------- many at once
 
 
+@long
 def test_two_that_correct_at_once_count_a_late_reading_once(both: Park) -> None:
     both.register()
     both.generate(FIRST, ["60"])

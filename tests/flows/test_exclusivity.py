@@ -148,6 +148,7 @@ def bring(park: Park, name: str, rows: list[tuple[int, str]]) -> Any:
     return import_file(park.db, "park", "scada", write_csv(park.folder / f"{name}.csv", lines))
 
 
+@long
 def test_importers_correctors_and_an_issuer_at_once_count_a_register_once(both: Park) -> None:
     apply(both, COUNTER)
     both.register()

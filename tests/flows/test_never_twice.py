@@ -26,7 +26,7 @@ from ledger.readings.periods.evidence_files import files_of_issuance
 from ledger.readings.periods.period import load_period
 from ledger.reductions import compute
 from ledger.registration import register_project, register_site
-from tests.support.forms import rest, times
+from tests.support.forms import long, rest, times
 from tests.support.park import PARIS, PROJECT, Park
 from tests.support.plant import write_csv
 from tests.support.racers import importing, issuing, race
@@ -120,6 +120,7 @@ def test_issuers_of_the_same_period_at_once_have_one_winner(both: Park) -> None:
     assert [batch.issued_kg for batch in both.rows(CreditBatch)] == [issuance.issued_kg] == [720]
 
 
+@long
 def test_issuers_of_periods_that_overlap_at_once_have_one_winner(both: Park) -> None:
     both.register()
     both.generate(FIRST, ["60", "60", "60"])

@@ -328,6 +328,7 @@ def test_a_filling_whose_nonce_is_taken_after_all(park: Park) -> None:
 # ------------------------------------------------------------------------------- forks
 
 
+@long
 @pytest.mark.parametrize("depth", rest([1, 2, 3, 5, 8], 5))
 def test_forks_with_other_content(park: Park, depth: int) -> None:
     """Blocks with acts of ours, final after one, are replaced by blocks with other people's."""
@@ -446,6 +447,7 @@ def test_two_that_fill_one_hole_fill_it_once(both: Park) -> None:
         door.db.close()
 
 
+@long
 def test_caps_of_the_day_hold_for_two_at_once(mariadb_db: Database, tmp_path: Path) -> None:
     from tests.support.park import running_park
 

@@ -84,6 +84,7 @@ def test_they_are_passed_as_often_as_needed(funded: Park, monkeypatch: pytest.Mo
     assert set(skips(funded)) == {IntentState.CONFIRMED}
 
 
+@long
 def test_what_was_sent_is_not_sent_anew_while_it_waits(funded: Park) -> None:
     cancel_many(funded, PASSED_AT_ONCE + 1)
     propose_one(funded)

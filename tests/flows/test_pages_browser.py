@@ -263,6 +263,7 @@ def downloaded(folder: Path, name: str) -> Path:
     return file
 
 
+@long
 def test_without_a_node_the_page_says_so(page: Page, park: Park) -> None:
     with served_pages(park, "http://127.0.0.1:1") as address:
         page.open(f"{address}/credits/{RETIRED}?lang=zh")
@@ -352,6 +353,7 @@ def test_what_is_printed_is_dark_on_white(page: Page, site: str) -> None:
     page.call("Emulation.setEmulatedMedia", media="", features=[])
 
 
+@long
 def test_a_sheet_of_paper_has_all_of_a_page(page: Page, site: str) -> None:
     """Nothing can be scrolled on it. 718 px are a sheet of A4 between its margins."""
     page.call("Emulation.setDeviceMetricsOverride", **{**PHONE, "width": 1280, "mobile": False})
@@ -655,6 +657,7 @@ def test_the_auditors_way_as_it_is_heard(page: Page, site: str) -> None:
     assert len(steps) > 10
 
 
+@long
 def test_what_is_found_while_one_types_is_told_and_the_focus_stays(page: Page, site: str) -> None:
     page.open(site + "/")
     (hits,) = [item for item in page.heard() if item.values.get("live") == "polite"]

@@ -342,6 +342,7 @@ def db_scalars(db: Database, sql: str) -> list[Any]:
         return list(session.execute(text(sql)).scalars())
 
 
+@long
 def test_pieces_of_any_length_say_the_same(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -477,6 +478,7 @@ def _by_hand(history: History, *statements: Any) -> Iterator[None]:
         kept.close()
 
 
+@long
 def test_a_missing_row_is_a_difference(history: History) -> None:
     for name in MIRRORED:
         made: Table = Base.metadata.tables[name]
@@ -582,6 +584,7 @@ def call_data(parameters: list[Any]) -> str:
     return str(parameters[0].get("data") or parameters[0].get("input"))
 
 
+@long
 def test_what_is_planned_is_what_will_be_sent(park: Park) -> None:
     """A batch and an issuance that are planned, and not sent: every figure of theirs is held against the intent."""
     park.generate(date(2014, 1, 1), ["50"])

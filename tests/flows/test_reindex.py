@@ -164,6 +164,7 @@ def test_a_damaged_cursor_is_mended(history: History, column: str | None) -> Non
         assert ours(history.db) == mine
 
 
+@long
 @pytest.mark.parametrize(
     "statement",
     rest(
@@ -197,6 +198,7 @@ def test_a_mirror_that_stands_on_no_hash_says_what_mends_it(history: History) ->
         mirror.run_until("head")
 
 
+@long
 def test_all_tables_emptied(history: History) -> None:
     before, mine = dump(history.db), ours(history.db)
     statements = [delete(item.table) for item in reversed(MIRRORED)]

@@ -365,6 +365,7 @@ def issued(park: Park) -> None:
     park.generate(date(2014, 1, 1), ["100", "200"])
 
 
+@long
 @pytest.mark.parametrize("planned", rest([False, True]))
 def test_an_issuance(both: Park, planned: bool) -> None:
     issued(both)

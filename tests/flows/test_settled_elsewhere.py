@@ -167,6 +167,7 @@ def test_a_fee_does_not_keep_a_batch_from_its_end(funded: Park) -> None:
     assert funded.differences() == []
 
 
+@long
 @pytest.mark.parametrize("way", rest(["by itself", "co-signed"]))
 def test_a_trade_that_the_chain_settled_without_our_batch(funded: Park, way: str) -> None:
     if way == "by itself":

@@ -343,6 +343,7 @@ def test_the_creditor_takes_the_money_out_before_the_mirror_looks(funded: Park) 
     assert balances(funded) == {BUYER: 98_00}
 
 
+@long
 @pytest.mark.parametrize("first", ["ours", "theirs"])
 def test_ours_fails_in_a_block_and_somebody_else_finalises(funded: Park, first: str) -> None:
     """What was wanted is done, by theirs; our transaction failed, at the time of its own block."""
@@ -543,6 +544,7 @@ def test_a_batch_that_was_proposed_is_not_failed(funded: Park) -> None:
 # ------------------------------------------------------------------------------ escrow
 
 
+@long
 def test_a_deposit_waits_for_its_approval(park: Park) -> None:
     """On a chain with block times the approval is not there yet when the deposit is tried."""
     escrow.mint_test_currency(park.chain, BUYER, 500)

@@ -349,6 +349,7 @@ def test_signatures_hold_by_the_clock_of_a_chain_that_is_ahead(two: Park) -> Non
     assert two.differences() == []
 
 
+@long
 @pytest.mark.unmirrored
 def test_a_co_signed_batch_is_planned_before_anything_is_mirrored(park: Park) -> None:
     """Jobs may begin before the mirror does: then there is no clock of the chain's to go by."""
@@ -555,6 +556,7 @@ def test_a_trade_of_one_account_with_itself_is_refused(two: Park) -> None:
     ]
 
 
+@long
 @pytest.mark.parametrize("how", rest(["suspend", "expire"]))
 def test_credits_that_do_not_move_hold_up_what_is_behind_them_and_say_so(
     two: Park, how: str

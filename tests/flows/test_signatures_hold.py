@@ -106,6 +106,7 @@ def test_a_trade_is_cancelled_when_its_signatures_are_over(park: Park) -> None:
     assert statuses(park) == ["cancelled", "pending"]
 
 
+@long
 def test_a_trade_that_is_edited_waits_until_its_signatures_are_over(both: Park) -> None:
     park, _ = with_signatures(both)
     edit(park, 1, quantity=Decimal(5), total_value=Decimal(10))
@@ -121,6 +122,7 @@ def test_a_trade_that_is_edited_waits_until_its_signatures_are_over(both: Park) 
     assert plan_round(park.chain, dry_run=True).waiting == ()
 
 
+@long
 def test_an_edited_trade_is_not_paid_twice_when_the_first_batch_is_sent_after_all(
     both: Park,
 ) -> None:

@@ -15,6 +15,7 @@ from ledger.models import Issuance, MeterReading
 from ledger.proofs.verifier import verify
 from ledger.readings import import_file
 from ledger.readings.periods.evidence_files import files_of_credit
+from tests.support.forms import long
 from tests.support.park import PARIS, PROJECT, Park
 from tests.support.plant import SITE, apply, write_csv
 
@@ -90,6 +91,7 @@ def test_what_a_site_file_changes_moves_nothing_that_was_issued(issued: Park) ->
     assert (meter["rated_kw"], meter["accuracy_class"]) == ("100", "0.5")
 
 
+@long
 def test_a_late_reading_is_counted_by_the_meter_as_it_was(issued: Park) -> None:
     # Rated at 30 kW, 57.9 kW would be beyond what the device can do.
     apply(issued.db, DECLARED.replace(*CHANGES["rated lower"]))
@@ -119,6 +121,7 @@ def test_a_changed_reading_is_found_whatever_the_site_file_says(issued: Park) ->
     assert any("manifest is not what the stored readings give" in item for item in found)
 
 
+@long
 def test_a_changed_quality_is_found(issued: Park) -> None:
     change = "UPDATE meter_readings SET quality = 'used', reason = NULL WHERE text = '150'"
     with issued.db.write() as session:

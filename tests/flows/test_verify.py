@@ -293,6 +293,7 @@ def test_a_sample_of_all_blocks_sees_what_a_block_brought(history: History) -> N
     assert whole.checked["blocks"] == height - history.chain.deployment.deployed_block + 1
 
 
+@long
 def test_a_sample_of_one_block_sees_what_it_brought(history: History) -> None:
     made = Base.metadata.tables["credit_transfers"]
     target = event_blocks(history)[3]
@@ -312,6 +313,7 @@ def test_a_sample_of_one_block_sees_what_it_brought(history: History) -> None:
     }
 
 
+@long
 def test_a_block_that_cannot_be_read_on_damage_is_a_difference(history: History) -> None:
     """Fewer credits are held than a later event takes: the mirror's own reader would stop there."""
     made = Base.metadata.tables["credit_holdings"]

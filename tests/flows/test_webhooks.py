@@ -32,6 +32,7 @@ from ledger.webhooks import delivering, endpoints, outbox, posting, targets, tel
 from ledger.webhooks.telling import TYPES
 from tests.support.chain import PARTIES
 from tests.support.copied import back_up
+from tests.support.forms import long
 from tests.support.listener import Heard, Listener, listening
 from tests.support.park import Park
 from tests.support.waiting import until
@@ -382,6 +383,7 @@ def test_a_host_with_an_address_where_nobody_listens(
     assert [item.headers["host"] for item in listener.heard] == [f"somewhere.example:{port}"]
 
 
+@long
 @pytest.mark.parametrize(
     ("drips", "status", "said"),
     [
@@ -413,6 +415,7 @@ def test_who_drips_a_byte_now_and_then_has_no_more_than_the_whole_time(
     assert house.states() == ["pending"]
 
 
+@long
 @pytest.mark.parametrize(
     ("head", "state", "due_s"),
     [

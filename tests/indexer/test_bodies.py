@@ -15,6 +15,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import PARTIES, TestChain
+from tests.support.forms import long
 from tests.support.mirror import rows, running_chain
 from tests.support.proxy import LyingNode
 
@@ -75,6 +76,7 @@ def test_a_failed_transaction_that_was_hidden_is_missed(
         verify(sqlite_db, client, chain.deployment, DEPTH)
 
 
+@long
 def test_the_calls_of_a_true_mirror_are_those_of_its_blocks(
     chain: TestChain, sqlite_db: Database
 ) -> None:

@@ -239,6 +239,7 @@ def test_retirements_by_signature_and_of_several_batches(
     assert len(keys) == 1
 
 
+@long
 def test_every_act_of_oversight_is_taken_back(
     chain: TestChain, rewinds: Callable[[int], None]
 ) -> None:

@@ -42,6 +42,7 @@ from ledger.leases import Holder, process_identity
 from ledger.models import ChainCursor, HeldLease
 from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forked import FORKED
+from tests.support.forms import long, rest
 from tests.support.mirror import running_chain
 from tests.support.waiting import DEADLINE_S, until
 
@@ -304,6 +305,7 @@ def test_a_second_run_stands_by_and_takes_over_when_the_first_stops(
     assert not found(db).live  # released at the end: nobody need wait
 
 
+@long
 def test_who_had_trouble_while_it_stood_by_still_says_that_it_leads(
     chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,6 +380,7 @@ def test_rewinds_of_one_chain_are_no_forks(monkeypatch: pytest.MonkeyPatch) -> N
     assert not turns.lasts and not turns.note(7)
 
 
+@long
 def test_the_end_of_a_trouble_is_told_once(
     chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -463,7 +466,7 @@ def test_whoever_is_in_trouble_lets_another_try(chain: TestChain, sqlite_db: Dat
 # ------------------------------------------------------------------- seen soon enough
 
 
-@pytest.mark.parametrize("kind", ["http", "ws", "ipc"])
+@pytest.mark.parametrize("kind", rest(["http", "ws", "ipc"], "ws"))
 def test_a_block_is_seen_when_it_is_mined(kind: str, sqlite_db: Database) -> None:
     """Over WebSocket and IPC a poll would come after the deadline: the announcement is what counts."""
     with (

@@ -488,7 +488,7 @@ def test_what_was_told_without_a_transfer_is_found_in_the_contracts_storage(
     assert rule in {each.table for each in report.differences}
 
 
-@pytest.mark.parametrize("kind", TOLD_KINDS)
+@pytest.mark.parametrize("kind", rest(TOLD_KINDS))
 def test_a_limit_of_the_node_makes_the_ranges_shorter(
     lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database, same_as_fresh: Check
 ) -> None:

@@ -202,11 +202,13 @@ def test_a_final_block_that_lags_is_asked_for_again(
 
 @pytest.mark.parametrize(
     ("method", "empty"),
-    [
-        ("eth_getBlockReceipts", None),
-        ("eth_getBlockReceipts", []),
-        ("eth_getTransactionByHash", None),
-    ],
+    rest(
+        [
+            ("eth_getBlockReceipts", None),
+            ("eth_getBlockReceipts", []),
+            ("eth_getTransactionByHash", None),
+        ]
+    ),
 )
 def test_what_a_node_indexes_later_than_it_announces_is_waited_for(
     node: LyingNode,

@@ -161,6 +161,7 @@ def test_an_archive_that_is_gone_is_said_and_nothing_is_read_without_it(books: D
     assert "has no device_data, though rows went there" in alarm
 
 
+@long
 def test_a_year_or_a_month_that_is_gone_is_said(books: Database) -> None:
     """As where an archive was brought back that is older than the books; who knows of it says so, and goes on."""
     device = add_device(books)
@@ -501,6 +502,7 @@ def test_readers_are_never_given_a_half(mariadb_books: Database) -> None:
     assert len(everything(mariadb_books)) == len(OLD)
 
 
+@long
 @pytest.mark.mariadb
 def test_the_account_that_writes_rows_is_told_of_the_one_that_changes_tables(
     mariadb_books: Database, mariadb_server: MariaDbServer

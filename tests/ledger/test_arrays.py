@@ -22,7 +22,7 @@ from ledger.db.arrays import FILE_REFUSED, ArrayConnection
 from ledger.db.cells import Array, array_of
 from ledger.errors import DependencyDown
 from ledger.models import DeviceData, DeviceType, EmissionFactor
-from tests.support.forms import times
+from tests.support.forms import long, times
 from tests.support.hostile import LOCAL_FILES, Answer, HostileServer
 from tests.support.mariadb import MariaDbServer
 
@@ -427,6 +427,7 @@ def test_a_server_that_refuses_an_array_gets_inserts_and_is_not_asked_again(
     assert tried.count("INSERT INTO") == 1 + 6
 
 
+@long
 @pytest.mark.mariadb
 def test_a_binary_log_of_statements_takes_no_array(tmp_path: Path) -> None:
     """4033 is its own word for it."""

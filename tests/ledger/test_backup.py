@@ -336,6 +336,7 @@ def test_until_a_time_and_holes(source: LoggingServer, tmp_path: Path) -> None:
         assert [row[1] for row in ask(ALL)][3:] == ["one", "two", "three"]
 
 
+@long
 def test_a_server_that_was_reset_needs_a_full_copy(source: LoggingServer, tmp_path: Path) -> None:
     folder = store(tmp_path / "backups")
     with pytest.raises(NeedsFull, match="no full backup yet"):

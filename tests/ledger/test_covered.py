@@ -11,7 +11,7 @@ from ledger.proofs import covered, encoding
 from ledger.proofs.covered import header_hash, receipts_root
 from ledger.proofs.tries import Trie
 from ledger.proofs.verifier.trie import keccak256
-from tests.support.forms import times
+from tests.support.forms import long, times
 
 CHANCE = random.Random(5)
 LENGTHS = (0, 1, 2, 32, 33, 55, 56, 255, 256, 300)
@@ -56,6 +56,7 @@ def test_roots_of_lists_of_any_length() -> None:
         assert _root(receipts) == "0x" + expected.hex(), count
 
 
+@long
 def test_tries_of_other_lengths_share_their_nodes() -> None:
     counts = [*range(1, 40), *range(120, 140), *range(250, 265), 600][:: times(4, 1)]
     every = [_receipt(place, []) for place in range(max(counts))]

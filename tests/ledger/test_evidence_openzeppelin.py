@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cli.bench.evidence import PeerTree, openzeppelin, turbine_meters, values_of
 from ledger.reductions import Calibration, Kind, Meter, Reading, Role
 from ledger.reductions import evidence as tree
-from tests.support.forms import is_long, rest, times
+from tests.support.forms import is_long, long, rest, times
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, *((1000, 1001) if is_long() else (101,)))
 
@@ -45,6 +45,7 @@ def agree(park: list[Meter], theirs: PeerTree) -> None:
     ] == theirs.proofs
 
 
+@long
 def test_roots_and_proofs_of_many_sizes_are_the_librarys() -> None:
     parks_of_size = [turbine_meters(size) for size in SIZES]
     answers = openzeppelin([values_of(park) for park in parks_of_size], proofs=True)

@@ -10,13 +10,14 @@ import pytest
 from ledger.chain.node.heads import Heads
 from ledger.chain.node.transports.opening import open_transport
 from tests.support.endpoints import Says, endpoint
+from tests.support.forms import rest
 
 LIMIT = {"error": {"code": -32005, "message": "rate limit exceeded"}}
 NONE = {"error": {"code": -32601, "message": "notifications not supported"}}
 TAKEN = {"result": "0x1"}
 
 
-@pytest.mark.parametrize("kind", ["ws", "ipc"])
+@pytest.mark.parametrize("kind", rest(["ws", "ipc"]))
 @pytest.mark.parametrize(
     ("first", "subscribed"), [(LIMIT, True), ({"result": None}, True), (NONE, False)]
 )

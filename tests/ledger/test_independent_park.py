@@ -191,7 +191,7 @@ class RandomPark:
             assert qualities == {row: what for row, what in all_rows.items() if row[0] in within}
 
 
-@pytest.mark.parametrize("seed", range(times(2, 60)))
+@pytest.mark.parametrize("seed", range(times(1, 60)))
 def test_every_row_and_every_sum_is_what_the_documents_say(
     sqlite_db: Database, tmp_path: Path, seed: int
 ) -> None:

@@ -15,6 +15,7 @@ from ledger.chain.local.anvil import LocalNode, find_anvil
 from ledger.chain.local.state import keep_first_genesis, place_beside, saved_at, take_saved
 from ledger.chain.node.client import ChainClient
 from ledger.errors import DependencyDown
+from tests.support.forms import long
 from tests.support.waiting import until
 
 
@@ -148,6 +149,7 @@ def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
     assert state.read_text() == text
 
 
+@long
 def test_a_node_started_many_times_serves_one_chain(tmp_path: Path) -> None:
     # Without the mending, block 0 is another one after the third start or so.
     seen = set()

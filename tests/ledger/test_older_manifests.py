@@ -10,6 +10,7 @@ import pytest
 
 from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.recompute import Trusted, Verification, verify_files
+from tests.support.forms import rest
 
 FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "manifests"
 WRITTEN = {
@@ -56,7 +57,7 @@ def test_what_an_earlier_version_wrote_verifies(name: str) -> None:
     assert len(result.checks) >= 13
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", rest(WRITTEN))
 def test_a_change_of_what_an_earlier_version_wrote_is_found(name: str, tmp_path: Path) -> None:
     with gzip.open(FOLDER / name / "readings.csv.gz", "rt", encoding="utf-8", newline="") as file:
         lines = file.readlines()

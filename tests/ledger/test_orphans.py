@@ -23,6 +23,7 @@ from ledger.models import (
 )
 from ledger.models.trading import StrategyType, TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
+from tests.support.forms import long
 from tests.support.keeping import add_device, at, put
 
 YEAR = datetime.now(UTC).year
@@ -87,6 +88,7 @@ def test_a_parent_keeps_its_number(books: Database) -> None:
     assert orphans(books) == []
 
 
+@long
 @pytest.mark.mariadb
 def test_a_parent_waits_for_rows_that_are_about_to_come(mariadb_books: Database) -> None:
     """Deleted or numbered anew under rows that another transaction has not committed: refused either way."""

@@ -100,6 +100,7 @@ def test_files_hold_the_rows_exactly(books: Database, tmp_path: Path) -> None:
     assert not list(folder.rglob("*.partial"))
 
 
+@long
 def test_a_late_value_makes_its_month_anew(books: Database, tmp_path: Path) -> None:
     written(books, tmp_path / "s")
     put(books, 1, [at(2025, 7, 1)])
@@ -164,6 +165,7 @@ def test_a_file_that_is_gone_with_its_manifest_is_missed_by_the_books(
     assert not [item for item in check(folder, books, BEFORE) if item.complaint]
 
 
+@long
 def test_a_file_with_more_rows_than_the_books_is_left_alone(
     books: Database, tmp_path: Path
 ) -> None:
@@ -205,6 +207,7 @@ def test_a_folder_that_cannot_be_used_is_said(books: Database, tmp_path: Path) -
         written(books, tmp_path / "file")
 
 
+@long
 @pytest.mark.mariadb
 def test_both_databases_make_the_same_content(
     sqlite_db: Database, mariadb_db: Database, tmp_path: Path

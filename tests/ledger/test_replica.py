@@ -202,6 +202,7 @@ def test_a_replica_that_lags(
     assert eventually(db, (3, 2))  # by this clock still: by the true one it would rest for minutes
 
 
+@long
 def test_a_replica_that_is_gone_and_comes_back(
     pair: Pair,
     db: Database,
@@ -231,6 +232,7 @@ def test_a_replica_that_is_gone_and_comes_back(
     assert re.search(r"is read again, after \d+\.\d s$", said[-1])
 
 
+@long
 def test_a_replica_that_is_frozen(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledger.db.database.PATIENCE_S", 4)
     db = pair.open()

@@ -30,6 +30,7 @@ from ledger.leases import Holder, Lease, holder_of
 from ledger.models import HeldLease, JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
 from tests.support.accounts import made_account
+from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
 from tests.support.waiting import DEADLINE_S, until
 
@@ -473,6 +474,7 @@ def test_the_database_that_goes_away_is_waited_for(
     assert history(sqlite_db) == [("lost", 1), ("done", 1)]
 
 
+@long
 def test_who_takes_the_lease_and_is_then_failed_by_the_database_leads_when_it_is_back(
     db: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -490,6 +492,7 @@ def test_who_takes_the_lease_and_is_then_failed_by_the_database_leads_when_it_is
         until(lambda: count.runs > 1)
 
 
+@long
 @pytest.mark.mariadb
 def test_a_server_that_takes_no_writes_is_asked_with_pauses_and_told_of_once(
     mariadb_db: Database, mariadb_server: MariaDbServer, caplog: pytest.LogCaptureFixture

@@ -25,7 +25,7 @@ from ledger.db.tls import read_tls
 from ledger.errors import BadInput, DependencyDown
 from ledger.models.devices import DeviceType
 from tests.support.accounts import made_account
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.mariadb import MariaDbServer
 
 pytestmark = pytest.mark.mariadb
@@ -246,6 +246,7 @@ def test_what_a_server_presets_for_sessions_changes_nothing_for_ours(
         database.close()
 
 
+@long
 @pytest.mark.parametrize(
     ("name", "usual"),
     rest(

@@ -220,6 +220,7 @@ def test_two_databases_have_two_chains(settings: Settings, tmp_path: Path) -> No
         assert one != two
 
 
+@long
 def test_state_that_was_lost_is_noticed(settings: Settings) -> None:
     with node_for(settings):
         pass

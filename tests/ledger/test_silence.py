@@ -91,6 +91,7 @@ def lose_a_write(db: Database, strike: Callable[[], None]) -> None:
         done(session.execute, text("INSERT INTO kept VALUES (2)"))
 
 
+@long
 def test_a_statement_that_runs_is_waited_for(db: Database) -> None:
     """Several times as long as nothing may come before the server is asked."""
     with db.read() as session:
@@ -122,6 +123,7 @@ def test_a_read_whose_server_is_out_of_reach_ends(db: Database, proxy: Swallowin
     db.ping()
 
 
+@long
 def test_connections_that_rest_in_the_pool_are_found_out(
     db: Database, proxy: SwallowingProxy
 ) -> None:
@@ -150,6 +152,7 @@ def test_what_was_given_up_in_an_outage_leaves_no_lock_after_it(
     assert kept(mariadb_server) == [1]
 
 
+@long
 def test_a_connection_that_has_the_number_of_one_given_up_before_a_restart_goes_on(
     mariadb_server: MariaDbServer,
 ) -> None:

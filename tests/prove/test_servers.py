@@ -69,6 +69,7 @@ def ended(pid: int) -> bool:
     return False
 
 
+@long
 def test_a_server_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     process, server = started(STARTED, tmp_path)
     os.kill(server, 0)
