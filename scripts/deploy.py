@@ -32,23 +32,23 @@ the rest; an account is an address:
 
 import json
 import os
-import sys
-import traceback
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from eth_utils.crypto import keccak
 
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.keystore import files_of
 from ledger.chain.keys.signers import keystore_password
-from ledger.errors import BadInput, DependencyDown, TruetonneError
+from ledger.chain.node.client import ChainClient
+from ledger.errors import BadInput, DependencyDown
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
 from scripts.deploy_checks import check_before
 from scripts.deploy_node import asking, put_factory
 from scripts.deploy_plan import Plan, check_network, make_plan
+from scripts.ending import end_with
 from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
 from scripts.toolchain.brownie_fees import ask_plainly
@@ -258,7 +258,6 @@ def record(settings: Settings, rpc_url: str) -> None:
     """Store a row for each contract in ``smart_contracts``."""
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.addresses.deployment import record as record_rows
-    from ledger.chain.node.client import ChainClient
     from ledger.db import Database
 
     with closing(Database(settings.database_url)) as database:
@@ -288,8 +287,9 @@ def main() -> None:
             raise BadInput("TRUETONNE_RPC_URL is for a running node: add --network local")
         choice = {"TRUETONNE_NETWORK": name, "TRUETONNE_RPC_URL": rpc_url}
         settings = load_settings(None, {**os.environ, **choice})
+        with closing(ChainClient(rpc_url)) as client:
+            chain_id = client.chain_id()
         ask_plainly(web3, network)
-        chain_id = web3.eth.chain_id
         check_network(name, network_chain_id(name), chain_id)
         keys = load_keys(accounts, settings, chain_id)
         plan = make_plan(name, os.environ, chain_id, keys)
@@ -304,11 +304,9 @@ def main() -> None:
         print(f"written: {settings.deployment}")
         if recorded:
             record(settings, rpc_url)
-    except TruetonneError as error:
-        end("deploy", error)
     except Exception as error:  # whatever Brownie and web3 make of a node that refuses
-        traceback.print_exc()
-        end("deploy", refused(error, "; what stands stays, and the next run goes on from there"))
+        after = "; what stands stays, and the next run goes on from there"
+        end_with("deploy", error, rpc_url, after)
 
 
 def network_chain_id(name: str) -> int | None:
@@ -317,15 +315,3 @@ def network_chain_id(name: str) -> int | None:
 
     given = str(CONFIG.networks.get(name, {}).get("chainid", ""))
     return int(given) if given.isdigit() else None
-
-
-def refused(error: Exception, after: str = "") -> DependencyDown:
-    """Return in one line what a library made of a node's refusal."""
-    said = " ".join(str(part) for part in error.args) or type(error).__name__
-    return DependencyDown(f"the node refused: {said}{after}")
-
-
-def end(script: str, error: TruetonneError) -> NoReturn:
-    """End a script with an error's line and exit code."""
-    print(f"{script}: {error.message}", file=sys.stderr)
-    sys.exit(error.exit_code)

@@ -12,7 +12,6 @@ Settings and keys are those of ``deploy``; the admin's key must be in the keysto
 """
 
 import os
-import traceback
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,11 +22,12 @@ from eth_utils.address import to_checksum_address
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.node.client import ChainClient
-from ledger.errors import BadInput, TruetonneError
+from ledger.errors import BadInput
 from ledger.settings import load_settings
-from scripts.deploy import end, load_keys, refused
+from scripts.deploy import load_keys
 from scripts.deploy_node import asking
 from scripts.deploy_plan import check_address
+from scripts.ending import end, end_with
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.verify_roles import Request, class_is_registered
 
@@ -158,8 +158,5 @@ def _as_admin(name: str, account: str, act: Callable[[_Stage, str], Any]) -> Non
             raise BadInput(f"the key of the admin {admin} is not in the keystore")
         stage = _Stage(contract, {"from": keys[admin]}, deployment, asking(web3))
         act(stage, to_checksum_address(account))
-    except TruetonneError as error:
-        end("grant_roles", error)
     except Exception as error:  # whatever Brownie and web3 make of a node that refuses
-        traceback.print_exc()
-        end("grant_roles", refused(error))
+        end_with("grant_roles", error, web3.provider.endpoint_uri)

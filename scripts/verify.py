@@ -14,7 +14,6 @@ lacks a contract, is refused. Contracts that agree become ``verified`` in ``smar
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -28,8 +27,8 @@ from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, TruetonneError
 from ledger.settings import Settings, load_settings
 from scripts import create2
-from scripts.deploy import end, refused
 from scripts.deploy_node import asking
+from scripts.ending import end_with
 from scripts.export_abi import metadata_hash
 from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.linking import LIBRARIES
@@ -228,10 +227,7 @@ def main() -> None:
             Path(os.environ["TRUETONNE_VERIFY_RESULT"]).write_text(
                 json.dumps({**result, "verified": is_verified(result), "lines": said})
             )
-    except TruetonneError as error:
-        end("verify", error)
-    except Exception as error:
-        traceback.print_exc()
-        end("verify", refused(error))
+    except Exception as error:  # whatever Brownie and web3 make of a node that refuses
+        end_with("verify", error, web3.provider.endpoint_uri)
     if not is_verified(result):
         sys.exit("verify: not verified, see above")

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from scripts.toolchain import pytest_plugin
+from scripts.toolchain.brownie import network_trouble
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_LOCKS = [
@@ -198,3 +199,29 @@ def test_files_of_tests_lie_in_memory_where_there_is_room(
 
 def test_without_a_file_system_in_memory_there_is_no_room(tmp_path: Path) -> None:
     assert not pytest_plugin.has_room(tmp_path / "shm")
+
+
+@pytest.mark.parametrize(
+    ("words", "trouble"),
+    [
+        (["run", "deploy"], None),
+        (["run", "deploy", "--network", "development"], None),
+        (["run", "deploy", "--network", "sepolia"], None),
+        (["run", "deploy", "--network"], None),  # Brownie prints how it is used
+        (["test", "--no-header", "-n", "2"], None),
+        (["run", "deploy", "--network", "seplia"], "no such network; there are amoy,"),
+        (["test", "--network=seplia"], "no such network"),
+        (["run", "deploy", "--net", "seplia"], "no such network"),
+        (["run", "deploy", "--network", "amoy"], "set AMOY_RPC_URL to the address of its node"),
+        (["run", "deploy", "--network=local"], "set TRUETONNE_RPC_URL to the address of its node"),
+    ],
+)
+def test_a_network_that_cannot_be_used_is_one_line(words: list[str], trouble: str | None) -> None:
+    """Brownie ended with its own code, and a ``KeyError`` below it."""
+    listed = yaml.safe_load((ROOT / "scripts/toolchain/networks.yaml").read_text())
+    networks = {each["id"]: each for each in listed["live"][0]["networks"] + listed["development"]}
+    found = network_trouble(words, networks, {"SEPOLIA_RPC_URL": "http://127.0.0.1:8545"})
+    if trouble is None:
+        assert found is None
+    else:
+        assert found is not None and found.startswith("--network") and trouble in found

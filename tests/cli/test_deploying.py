@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+import requests
 from eth_utils.crypto import keccak
 from sqlalchemy import update
 
@@ -28,6 +30,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.models import SmartContract
 from ledger.settings import load_settings
+from scripts.ending import end_with
 from tests.cli.conftest import Program, good
 from tests.support.chain import TestChain
 from tests.support.forms import long
@@ -233,3 +236,60 @@ def test_contracts_that_are_not_on_the_chain_are_not_called_deployed(truetonne: 
         for words in (("chain", "deploy", "--dry-run"), ("chain", "deploy")):
             ended = truetonne(*words, "--json", **settings)
             assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-code"), words
+
+
+KEY = "3fa1b2c4d5e6f7081920a1b2c3d4e5f6"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line", "traced"),
+    [
+        (BadInput("the key is missing"), 2, "deploy: the key is missing", False),
+        (
+            requests.ConnectionError(f"Max retries exceeded with url: /v3/{KEY}"),
+            3,
+            "deploy: no node answers at https://node.example/v3/*** (ConnectionError); what stands stays",
+            False,
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "deployments/local.json"),
+            3,
+            "deploy: deployments/local.json: No space left on device; what stands stays",
+            False,
+        ),
+        (
+            ValueError(f"https://node.example/v3/{KEY} has no such method"),
+            3,
+            "deploy: the node refused: https://node.example/v3/*** has no such method; what stands stays",
+            True,
+        ),
+    ],
+    ids=["bad input", "out of reach", "a full disk", "a refusal"],
+)
+def test_what_ends_a_script_is_one_line_without_the_key_of_a_node(
+    capsys: pytest.CaptureFixture[str], error: Exception, code: int, line: str, traced: bool
+) -> None:
+    """Gateways take their key in the address: it went into the terminal, and into the script's log."""
+    with pytest.raises(SystemExit) as ended:
+        try:
+            raise error  # so that it has a trace
+        except Exception as raised:
+            end_with("deploy", raised, f"https://node.example/v3/{KEY}", "; what stands stays")
+    said = capsys.readouterr().err
+    assert ended.value.code == code
+    assert said.splitlines()[-1] == line
+    assert ("Traceback" in said) == traced
+    assert KEY not in said
+
+
+def test_a_gateway_that_refuses_is_named_with_its_status(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answer = requests.Response()
+    answer.status_code, answer.url = 401, f"https://node.example/v3/{KEY}"
+    with pytest.raises(requests.HTTPError) as raised:
+        answer.raise_for_status()
+    assert KEY in str(raised.value)
+    with pytest.raises(SystemExit):
+        end_with("verify", raised.value, answer.url)
+    assert capsys.readouterr().err == "verify: https://node.example/v3/*** answers HTTP 401\n"
