@@ -3,12 +3,11 @@
 import sys
 import traceback
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from requests import RequestException
 
 from ledger.errors import DependencyDown, TruetonneError
-from ledger.settings.values import redacted
+from ledger.settings import redacted, without_secrets
 
 
 def end(script: str, error: TruetonneError) -> NoReturn:
@@ -34,7 +33,7 @@ def end_with(script: str, error: Exception, rpc_url: str, after: str = "") -> No
     if isinstance(error, OSError) and error.filename is not None:
         end(script, DependencyDown(f"{error.filename}: {error.strerror}{after}"))
     if not isinstance(error, RequestException):
-        print(_hidden(traceback.format_exc().rstrip(), rpc_url), file=sys.stderr)
+        print(without_secrets(traceback.format_exc().rstrip(), rpc_url), file=sys.stderr)
     end(script, DependencyDown(f"{_said(error, rpc_url)}{after}"))
 
 
@@ -46,17 +45,4 @@ def _said(error: Exception, rpc_url: str) -> str:
             return f"{place} answers HTTP {error.response.status_code}"
         return f"no node answers at {place} ({type(error).__name__})"
     said = " ".join(str(part) for part in error.args) or type(error).__name__
-    return _hidden(f"the node refused: {said}", rpc_url)
-
-
-def _hidden(text: str, rpc_url: str) -> str:
-    """Return a text without the secrets of an address, whether it holds all of it or the part behind the host."""
-    for part in (rpc_url, _behind_the_host(rpc_url)):
-        if len(part) > 1:
-            shown = redacted(rpc_url)
-            text = text.replace(part, shown if part is rpc_url else _behind_the_host(shown))
-    return text
-
-
-def _behind_the_host(url: str) -> str:
-    return urlsplit(url)._replace(scheme="", netloc="").geturl()
+    return without_secrets(f"the node refused: {said}", rpc_url)

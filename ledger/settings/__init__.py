@@ -12,7 +12,14 @@ from ledger.settings.loading import (
     unknown_variables,
 )
 from ledger.settings.table import ENV_PREFIX, SETTINGS, Setting
-from ledger.settings.values import LIVE_MONTHS_MAX, SPAN_MAX, depth_of, redacted, socket_path
+from ledger.settings.values import (
+    LIVE_MONTHS_MAX,
+    SPAN_MAX,
+    depth_of,
+    redacted,
+    socket_path,
+    without_secrets,
+)
 
 __all__ = [
     "ENV_PREFIX",
@@ -28,4 +35,5 @@ __all__ = [
     "redacted",
     "socket_path",
     "unknown_variables",
+    "without_secrets",
 ]

@@ -46,6 +46,28 @@ def redacted(url: str) -> str:
     return f"{scheme}://{credentials}{at}{place}"
 
 
+def redacted_node(address: str) -> str:
+    """Return what was given as a node's address without its secrets, also where its beginning is mistyped."""
+    scheme, separator, rest = address.partition("://")
+    shown = redacted(f"http://{rest if separator else address}").removeprefix("http://")
+    return f"{scheme}{separator}{shown}" if separator else shown
+
+
+def without_secrets(text: str, url: str) -> str:
+    """Return what somebody says of a URL, which may hold all of it or the part behind the host, without its secrets."""
+    shown = redacted(url)
+    for given, safe in ((url, shown), (_behind_the_host(url), _behind_the_host(shown))):
+        if len(given) > 1:
+            text = text.replace(given, safe)
+    return text
+
+
+def _behind_the_host(url: str) -> str:
+    """Return path, query and fragment of a URL, with the sign before them; nothing when it has none."""
+    found = re.search("[/?#].*", url.partition("://")[2])
+    return found[0] if found else ""
+
+
 def socket_path(rpc_url: str) -> Path | None:
     """Return the path of the Unix socket that an address names; None for any other address.
 
@@ -119,7 +141,7 @@ def check_rpc_url(url: str) -> None:
     elif url.partition("://")[0] not in _NODE_SCHEMES or "://" not in url:
         raise BadInput(
             "rpc_url must begin with http://, https://, ws:// or wss://, or be the path of a socket "
-            f"(ipc://PATH), found {redacted(url)!r}"
+            f"(ipc://PATH), found {redacted_node(url)!r}"
         )
 
 
@@ -227,7 +249,9 @@ def signer_url(value: str) -> str:
         If it cannot be used.
     """
     if value and not value.startswith(("http://", "https://")):
-        raise BadInput(f"signer_url must begin with http:// or https://, found {redacted(value)!r}")
+        raise BadInput(
+            f"signer_url must begin with http:// or https://, found {redacted_node(value)!r}"
+        )
     return value
 
 

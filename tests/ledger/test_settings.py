@@ -1,11 +1,20 @@
 """Settings: where they come from, what is refused, and what never shows."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from ledger.errors import BadInput
-from ledger.settings import SETTINGS, Settings, described, load_settings, redacted, socket_path
+from ledger.settings import (
+    SETTINGS,
+    Settings,
+    described,
+    load_settings,
+    redacted,
+    socket_path,
+    without_secrets,
+)
 
 
 def load(**variables: str) -> Settings:
@@ -102,10 +111,42 @@ def test_values_that_are_refused(name: str, value: str, said: str) -> None:
     assert "\n" not in caught.value.message
 
 
-def test_no_message_shows_a_password() -> None:
-    with pytest.raises(BadInput) as caught:
-        load(rpc_url="ftp://user:secret@node")
-    assert "secret" not in caught.value.message
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://user:secret7@node",
+        "htp://node/v3/secret7",
+        "https:/node/v3/secret7",
+        "node/v3/secret7",
+        "node?key=secret7",
+        "user:secret7@node",
+    ],
+)
+def test_no_message_shows_a_secret(url: str) -> None:
+    """Where the beginning was mistyped, the key behind it was shown."""
+    for name in ("rpc_url", "signer_url"):
+        with pytest.raises(BadInput, match=re.escape("***")) as caught:
+            load(**{name: url})
+        assert "secret7" not in caught.value.message
+        assert "node" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "said", "shown"),
+    [
+        (
+            "https://n/v3/k7",
+            "Failed to parse: https://n/v3/k7",
+            "Failed to parse: https://n/v3/***",
+        ),
+        ("https://n/v3/k7?x=k8", "no /v3/k7?x=k8 there", "no /v3/***?x=*** there"),
+        ("wss://n?key=k7", "wss://n?key=k7#x and ?key=k7", "wss://n?key=***#x and ?key=***"),
+        ("http://n/", "a/b", "a/b"),
+        ("http://n", "n is out of reach", "n is out of reach"),
+    ],
+)
+def test_what_a_library_says_of_an_address_shows_no_secret(url: str, said: str, shown: str) -> None:
+    assert without_secrets(said, url) == shown
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from ledger.chain.node.transports.errors import (
 from ledger.chain.node.transports.gateways import limit_of, outage_of
 from ledger.chain.node.transports.whole import bound
 from ledger.errors import BadInput
+from ledger.settings import without_secrets
 
 _TOO_LARGE = 413
 _REFUSES_US = frozenset({401, 403})
@@ -102,7 +103,8 @@ class HttpTransport(Transport):
                 answer.close()  # whatever comes on it now belongs to nobody
                 raise
         except LocationValueError as error:
-            raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
+            why = without_secrets(str(error), self.address)
+            raise BadInput(f"rpc_url {self.place!r} is not an address: {why}") from error
         except HTTPError as error:
             raise self._trouble(error) from error
         if answer.status >= _MOVED and not _is_rpc(content):

@@ -23,6 +23,7 @@ from ledger.chain.node.transports.errors import (
 )
 from ledger.chain.node.transports.gateways import limit_of, outage_of
 from ledger.errors import BadInput
+from ledger.settings import without_secrets
 
 _CLOSE_S_MAX = 1.0
 
@@ -44,7 +45,8 @@ class WebSocketTransport(ChannelTransport):
         except (InvalidURI, ValueError) as error:  # a refused certificate is a ValueError, too
             if (refused := untrusted(self.place, error)) is not None:
                 raise refused from error
-            raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
+            why = without_secrets(str(error), self.address)
+            raise BadInput(f"rpc_url {self.place!r} is not an address: {why}") from error
         except InvalidStatus as error:
             status, retry_after = (
                 error.response.status_code,
