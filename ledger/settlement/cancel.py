@@ -24,7 +24,7 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, signatures, singles
@@ -207,7 +207,7 @@ def under_way(session: Session, batch: VppSettlementBatch) -> ChainIntent | None
     """Return the intent to cancel a batch that is planned or sent, and not final; None: there is none."""
     query = select(ChainIntent).where(
         ChainIntent.kind == _CANCEL_BATCH,
-        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+        ChainIntent.state.in_(UNDER_WAY),
     )
     for intent in session.scalars(query):
         if int(intent.parameters["batchId"]) == batch.chain_batch_id:

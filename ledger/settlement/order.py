@@ -15,7 +15,7 @@ from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.models import ChainIntent
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY
 
 SKIP_PER_TRANSACTION = 1000
 """Closed batches that one call passes: about 5,000 gas each, of the 16,777,216 of a transaction."""
@@ -50,7 +50,7 @@ def _open(chain: Chain) -> list[tuple[str, str | None]]:
     query = select(ChainIntent.key, ChainIntent.tx_hash).where(
         ChainIntent.kind == _KIND,
         ChainIntent.contract_address == chain.deployment.settlement.address.lower(),
-        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+        ChainIntent.state.in_(UNDER_WAY),
     )
     with chain.db.read() as session:
         return [(key, tx_hash) for key, tx_hash in session.execute(query)]

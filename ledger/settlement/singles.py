@@ -19,7 +19,7 @@ from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.db import tables
 from ledger.errors import NotFound, Refused
 from ledger.models import ChainAttempt, ChainIntent, SettlementTrade, VppTradingRecord
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign
 from ledger.settlement.elsewhere import (
@@ -31,7 +31,6 @@ from ledger.settlement.elsewhere import (
 from ledger.settlement.fitting import Terms, fitting
 
 KIND = "settle_one"
-_UNDER_WAY = (IntentState.PLANNED, IntentState.SUBMITTED)
 
 
 def under_way(session: Session) -> set[int]:
@@ -41,7 +40,7 @@ def under_way(session: Session) -> set[int]:
     once all the same, and what came second is withdrawn (``forgotten``) or refused.
     """
     query = select(ChainIntent.parameters).where(
-        ChainIntent.kind == KIND, ChainIntent.state.in_(_UNDER_WAY)
+        ChainIntent.kind == KIND, ChainIntent.state.in_(UNDER_WAY)
     )
     return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
 

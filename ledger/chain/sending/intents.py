@@ -21,7 +21,7 @@ from ledger.chain.contracts.wrappers import decode_call, encode_call
 from ledger.chain.sending import transactions
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainAttempt, ChainIntent
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 
 _TWIN_AGE = timedelta(hours=1)
 FILL = "fill_nonce"
@@ -130,7 +130,7 @@ def twin_of(session: Session, own: ChainIntent) -> ChainIntent | None:
         ChainIntent.contract_address == own.contract_address,
         ChainIntent.sender_address == own.sender_address,
         or_(
-            ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+            ChainIntent.state.in_(UNDER_WAY),
             and_(ChainIntent.state == IntentState.CONFIRMED, ChainIntent.created_at > lately),
         ),
     )
