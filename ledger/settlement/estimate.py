@@ -18,9 +18,10 @@ from ledger.chain.failures.reverts import reason_of
 from ledger.chain.node.client import RpcError
 from ledger.chain.sending.intents import new_key
 from ledger.errors import DependencyDown
+from ledger.settlement.calls import proposal_of
 from ledger.settlement.cosign import sender_of
 from ledger.settlement.elsewhere import ENERGY
-from ledger.settlement.planning import PlannedBatch, proposal_of
+from ledger.settlement.planning import PlannedBatch
 
 _FINALIZE_GAS, _FINALIZE_CREDITS_GAS = 52_000, 7_000
 _FINALIZE_GAS_PER_ACCOUNT, _FINALIZE_GAS_PER_CREDITOR = 1_900, 5_900
