@@ -275,7 +275,9 @@ def expire(session: Session) -> list[str]:
 
 def give_up(session: Session, batch: VppSettlementBatch, reason: str) -> None:
     """Fail a batch of which nothing is on chain; its trades are free again, and the market need not rest."""
-    confirm.fail_batch(session, batch, reason, datetime.fromtimestamp(0, UTC))  # longer ago than any rest
+    confirm.fail_batch(
+        session, batch, reason, datetime.fromtimestamp(0, UTC)
+    )  # longer ago than any rest
     session.flush()
 
 

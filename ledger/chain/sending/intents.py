@@ -45,15 +45,20 @@ class NewIntent:
 
 
 @dataclass(frozen=True)
-class SignedAttempt:
-    """A signed transaction of an intent; fees in wei per gas, gas in units."""
+class Signed:
+    """A signed transaction, as it is sent."""
 
     tx_hash: str
     raw: str
+
+
+@dataclass(frozen=True)
+class SignedAttempt(Signed):
+    """A signed transaction of an intent, as it is stored; fees in wei per gas."""
+
     nonce: int
     max_fee_wei: int
     priority_fee_wei: int
-    gas: int = 0
 
 
 def new_key() -> str:
