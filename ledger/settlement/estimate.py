@@ -60,9 +60,7 @@ def costs(chain: Chain, planned: Sequence[PlannedBatch]) -> list[Cost]:
     """
     if not planned:
         return []
-    head = chain.client.block("latest")
-    if head is None:
-        raise DependencyDown(f"the node at {chain.client.place} has no latest block")
+    head = chain.client.head()
     price = head.base_fee + chain.client.priority_fee()
     bps = chain.settlement.terms().fee_bps
     return [_cost(chain, item, head.timestamp, price, bps) for item in planned]
