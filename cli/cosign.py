@@ -274,5 +274,4 @@ def _make(folder: Path) -> None:
 
 
 def _now_s(flow: Flow) -> int:
-    head = flow.chain.client.block("latest")
-    return max(head.timestamp if head else 0, int(datetime.now(UTC).timestamp()))
+    return max(flow.chain.client.head().timestamp, int(datetime.now(UTC).timestamp()))

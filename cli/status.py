@@ -29,11 +29,14 @@ def status(run: Invocation) -> int:
     backups = _backups(run)
     wrong += [f"backups: {text}" for text in backups["alarms"]]
     credits_ = found.credits
+    final = f"{found.finality.final_block} ({found.finality.rule})"
+    if found.as_of_block is None:
+        final = "the mirror has not begun; `truetonne index run` begins it"
     rows: list[tuple[str, object]] = [
         ("network", found.network),
         ("chain id", found.chain_id),
         ("mirrored to block", found.as_of_block),
-        ("final to block", f"{found.finality.final_block} ({found.finality.rule})"),
+        ("final to block", final),
         ("mirror moved at", found.mirror_updated_at),
         *((f"contract {name}", address) for name, address in found.contracts.items()),
         ("issuances", credits_.batches),
