@@ -125,7 +125,7 @@ def _schedules(settings: Settings) -> str:
 def _backups(settings: Settings) -> Check:
     """Check that there is a backup of today, and that a drill has shown that it can be restored."""
     from ledger.backup.overview import said, standing
-    from ledger.backup.store import utc_now
+    from ledger.clock import utc_now
 
     now = utc_now()
     found = standing(settings, now)

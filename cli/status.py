@@ -50,8 +50,6 @@ def status(run: Invocation) -> int:
         *((f"backups: {name}", value) for name, value in backups.items() if name != "alarms"),
         *(("ALARM", text) for text in wrong),
     ]
-    if found.as_of_block is None:
-        rows[3] = ("final to block", "the mirror has not begun; `truetonne index run` begins it")
     document = {**found.model_dump(mode="json"), "alarm_texts": wrong, "backups": backups}
     run.output.result(document, Table(("what", "value"), rows))
     return ProblemFound.exit_code if wrong else 0
@@ -60,7 +58,7 @@ def status(run: Invocation) -> int:
 def _backups(run: Invocation) -> dict[str, Any]:
     """Return how the backups stand; without a backup folder nothing but an empty list of alarms."""
     from ledger.backup.overview import standing
-    from ledger.backup.store import utc_now
+    from ledger.clock import utc_now
 
     found = standing(run.settings, utc_now())
     if found is None:
