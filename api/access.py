@@ -14,7 +14,6 @@ import hmac
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -26,6 +25,7 @@ from api.context import Context, ReadContext
 from api.errors import REALM, Problem
 from api.limits import Buckets, too_many
 from ledger.audit import By
+from ledger.clock import utc_now
 from ledger.errors import DependencyDown
 from ledger.identity import keys, permissions, sessions
 from ledger.identity.rights import SCOPES, check_right
@@ -226,11 +226,6 @@ def lifetime(context: Context) -> Lifetime:
     return Lifetime(serving.session_whole, serving.session_idle)
 
 
-def now() -> datetime:
-    """Return the time of day, aware, in UTC."""
-    return datetime.now(UTC)
-
-
 def _asking(request: Request) -> Caller:
     found: Caller = request.state.caller
     return found
@@ -241,7 +236,7 @@ Asking = Annotated[Caller, Depends(_asking)]
 
 
 def _caller(request: Request, context: Context, token: str) -> Caller | None:
-    at, address = now(), address_of(request)
+    at, address = utc_now(), address_of(request)
     note = None
     with context.database.read() as session:
         if token.startswith(sessions.PREFIX):

@@ -14,11 +14,12 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from api.access import Caller, now
+from api.access import Caller
 from api.clients import address_of
 from api.context import Context, ReadContext
 from api.errors import Problem
 from api.texts import Written
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.identity import idempotency
@@ -83,7 +84,7 @@ class Once:
             found = first()
             return _response(self._database.run(lambda session: work(session, found)).packed())
         mine = idempotency.claim(
-            self._database, self._caller, self._call, self._key, self._body, now()
+            self._database, self._caller, self._call, self._key, self._body, utc_now()
         )
         if isinstance(mine, bytes):
             response = _response(mine)

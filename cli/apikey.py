@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group, utc_now
+from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted
+from ledger.clock import utc_now
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -180,8 +180,8 @@ def show_statements(run: Invocation, folder: From = None) -> None:
 
 def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False) -> None:
     """Delete the backups that no moment of the last backup_keep_days needs."""
-    from ledger.backup.store import utc_now
     from ledger.backup.taking import expire
+    from ledger.clock import utc_now
 
     store, days = store_for(run, folder), run.settings.backup_keep_days
     gone = expire(store, days, utc_now(), dry_run=dry_run)
@@ -214,8 +214,8 @@ def _fetch(run: Invocation, db: Database, store: Store) -> int:
 
 def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
     from ledger.backup.manifest import Kind
-    from ledger.backup.store import utc_now
     from ledger.backup.taking import take
+    from ledger.clock import utc_now
 
     begun = time.monotonic()
     if dry_run:

@@ -10,6 +10,7 @@ import typer
 
 from cli import intents
 from cli.command import DryRun, Invocation, command, command_group
+from cli.credit_options import Project
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
 from ledger.settings.deployment import deployment_variables
@@ -25,7 +26,6 @@ Network = Annotated[
         help="Such as sepolia, whose node SEPOLIA_RPC_URL names; by default the configured one.",
     ),
 ]
-Project = Annotated[str, typer.Option("--project", help="Code of the project.")]
 
 
 def register(root: typer.Typer) -> None:

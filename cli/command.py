@@ -18,7 +18,6 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -164,8 +163,3 @@ def _take(ctx: typer.Context, as_json: bool, config: Path | None) -> Invocation:
     invocation.output.as_json = invocation.output.as_json or as_json
     invocation.config = config or invocation.config
     return invocation
-
-
-def utc_now() -> datetime:
-    """Return the time of day of this machine, aware."""
-    return datetime.now(UTC)

@@ -108,7 +108,7 @@ def _written(flow: Flow, folder: Path, symbol: str) -> list[dict[str, Any]]:
     from ledger.settlement import cosign, cosign_files
 
     with flow.db.read() as session:
-        keys = cosign.unsent(session)
+        keys = cosign.waiting_for_signatures(session)
     rows = []
     for key in keys:
         missing = cosign.sign_ours(flow.chain, key)
@@ -274,5 +274,4 @@ def _make(folder: Path) -> None:
 
 
 def _now_s(flow: Flow) -> int:
-    head = flow.chain.client.block("latest")
-    return max(head.timestamp if head else 0, int(datetime.now(UTC).timestamp()))
+    return max(flow.chain.client.head().timestamp, int(datetime.now(UTC).timestamp()))

@@ -35,11 +35,12 @@ def show_intents(
 ) -> int:
     """Show what is on its way to the chain, every attempt with its fee, and what to do; exit 1 on an alarm."""
     from cli.books import open_books
-    from ledger.chain.sending.overview import OPEN, views
+    from ledger.chain.sending.overview import views
+    from ledger.models.sending import UNDER_WAY
 
     with open_books(run.settings) as db, db.read() as session:
         found = views(session, key, everything, limit)
-    stuck = [item for item in found if item.intent.alarm and item.intent.state in OPEN]
+    stuck = [item for item in found if item.intent.alarm and item.intent.state in UNDER_WAY]
     document: dict[str, Any] = {
         "alarms": len(stuck),
         "intents": [item.as_json() for item in found],

@@ -179,9 +179,9 @@ def show_history(run: Invocation, name: OfName = None, limit: Limit = RUNS_SHOWN
 
 def pause_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
     """Let a job rest until it is resumed; a run that goes on is not stopped."""
+    from ledger.clock import utc_now
     from ledger.jobs import rows
     from ledger.jobs.catalogue import job_named
-    from ledger.jobs.work import utc_now
 
     job_named(run.settings, name)
     paused_at = _changed(
@@ -211,9 +211,9 @@ def resume_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
 def _changed(run: Invocation, dry_run: bool, change: Callable[[Session], _T]) -> _T:
     """Change the row of a job, and keep it unless this is a dry run; return what became of it."""
     from cli.books import open_books
+    from ledger.clock import utc_now
     from ledger.jobs import rows
     from ledger.jobs.catalogue import schedules_of
-    from ledger.jobs.work import utc_now
 
     def tried(session: Session) -> _T:
         rows.register(session, schedules_of(run.settings), utc_now())
@@ -252,12 +252,13 @@ class Working(threading.Thread):
 
 def _run_one(run: Invocation, name: str, lease_s: float) -> int:
     """Have a job run once: by the leader, where there is one."""
+    from ledger.clock import utc_now
     from ledger.jobs.asking import run_now
     from ledger.jobs.catalogue import job_named, schedules_of
     from ledger.jobs.overview import run_as_json
     from ledger.jobs.rows import NAME
     from ledger.jobs.running import Runner
-    from ledger.jobs.work import Tools, utc_now
+    from ledger.jobs.work import Tools
     from ledger.leases import Lease as JobsLease
     from ledger.models.jobs import RunOutcome
 
@@ -287,9 +288,9 @@ def _run_one(run: Invocation, name: str, lease_s: float) -> int:
 def _rows_of(run: Invocation) -> Iterator[Database]:
     """Open the books, with a row for each job."""
     from cli.books import open_books
+    from ledger.clock import utc_now
     from ledger.jobs import rows
     from ledger.jobs.catalogue import schedules_of
-    from ledger.jobs.work import utc_now
 
     found = schedules_of(run.settings)
     with open_books(run.settings) as db:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from indexer import TickReport
     from ledger.settings import Settings
 
-DIFFERENCES_SHOWN = 20
 LEASE_S = 10.0
 POLL_S = 0.1
 SAID_AGAIN_S = 60.0
@@ -140,16 +139,15 @@ def reconcile(run: Invocation, dry_run: DryRun = False) -> int:
             network, now = at.deployment.network, datetime.now(UTC)
             try:
                 at.db.run(lambda session: keep_outcome(session, network, report, now))
-            except (
-                TruetonneError
-            ) as error:  # an auditor's account may read alone: the report is theirs
+            except TruetonneError as error:
+                # An auditor's account may read alone: the report is theirs all the same.
                 _log.warning("not kept for the pages: %s", error.message)
     document = report.as_json()
     rules = document["rules"]
     lines = [
         f"  {rule['name']}: {difference}"
         for rule in rules
-        for difference in rule["differences"][:DIFFERENCES_SHOWN]
+        for difference in rule["differences"][: mirror_check.DIFFERENCES_SHOWN]
     ]
     run.output.result(
         document,

@@ -21,6 +21,7 @@ _BYTES_MAX = 256 * 1024 * 1024
 """Beyond this a file is no bundle: ten years of one meter are 40 MB."""
 _FORMATS = "truetonne-bundle/"
 _NO_BUNDLE = f"format: this is no bundle: JSON, but none that names a format such as {_FORMATS}1"
+_WRITTEN_BY = "name the file that `truetonne credits bundle` wrote"
 
 Credit = Annotated[
     str,
@@ -205,7 +206,7 @@ def _text(file: Path) -> str:
     try:
         data = read_at_most(file, _BYTES_MAX)
         if data is None:
-            raise BadInput(f"{file}: larger than any bundle", code="file-unreadable")
+            raise BadInput(f"{file}: larger than any bundle; {_WRITTEN_BY}", code="file-unreadable")
         return data.decode("utf-8")
     except OSError as error:
         raise BadInput(
@@ -213,7 +214,9 @@ def _text(file: Path) -> str:
             code="file-unreadable",
         ) from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{file}: not UTF-8 text, so no bundle", code="file-unreadable") from error
+        raise BadInput(
+            f"{file}: not UTF-8 text, so no bundle; {_WRITTEN_BY}", code="file-unreadable"
+        ) from error
 
 
 def _plain(value: Any, *path: str) -> Any:

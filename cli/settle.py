@@ -10,6 +10,7 @@ import typer
 
 from cli import cosign, escrow, settle_acts
 from cli.command import DryRun, Invocation, NoWait, command, command_group
+from cli.cosign import Market
 from cli.output import Table, counted
 from ledger.errors import Refused
 
@@ -30,9 +31,6 @@ What = Annotated[
 ]
 MaybeWhat = Annotated[
     str | None, typer.Argument(metavar="ID", help="Key or row number of a batch, or trade:NUMBER.")
-]
-Market = Annotated[
-    str | None, typer.Option("--market", metavar="NAME", help="Only trades on this market.")
 ]
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, NoWait, command
-from ledger.errors import Refused
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -33,7 +32,7 @@ def settle_one(
     from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.settlement import finding, singles
-    from ledger.settlement.money import explained
+    from ledger.settlement.money import explained, refused_in_money
 
     number = finding.number_of_trade(trade)
 
@@ -42,16 +41,15 @@ def settle_one(
 
     with open_flow(run.settings) as flow:
         flow.mirror()
-        try:
-            if dry_run:
+        if dry_run:
+            with refused_in_money(flow.chain, explained):
                 _rehearse(flow, plan)
-                document: dict[str, Any] = {"trade": number, "dry_run": True}
-                run.output.result(document, f"would settle trade {number} by itself")
-                return
-            key = flow.db.run(plan)
+            document: dict[str, Any] = {"trade": number, "dry_run": True}
+            run.output.result(document, f"would settle trade {number} by itself")
+            return
+        key = flow.db.run(plan)
+        with refused_in_money(flow.chain, explained):
             transaction = flow.chain.sender.submit(key, SETTLEMENT)
-        except Refused as refusal:
-            raise Refused(explained(flow.chain, refusal.message), code=refusal.code) from refusal
         if not no_wait:
             flow.confirm([key])
         document = {"trade": number, "key": key, "transaction": transaction, "final": not no_wait}

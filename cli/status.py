@@ -29,11 +29,14 @@ def status(run: Invocation) -> int:
     backups = _backups(run)
     wrong += [f"backups: {text}" for text in backups["alarms"]]
     credits_ = found.credits
+    final = f"{found.finality.final_block} ({found.finality.rule})"
+    if found.as_of_block is None:
+        final = "the mirror has not begun; `truetonne index run` begins it"
     rows: list[tuple[str, object]] = [
         ("network", found.network),
         ("chain id", found.chain_id),
         ("mirrored to block", found.as_of_block),
-        ("final to block", f"{found.finality.final_block} ({found.finality.rule})"),
+        ("final to block", final),
         ("mirror moved at", found.mirror_updated_at),
         *((f"contract {name}", address) for name, address in found.contracts.items()),
         ("issuances", credits_.batches),
@@ -47,8 +50,6 @@ def status(run: Invocation) -> int:
         *((f"backups: {name}", value) for name, value in backups.items() if name != "alarms"),
         *(("ALARM", text) for text in wrong),
     ]
-    if found.as_of_block is None:
-        rows[3] = ("final to block", "the mirror has not begun; `truetonne index run` begins it")
     document = {**found.model_dump(mode="json"), "alarm_texts": wrong, "backups": backups}
     run.output.result(document, Table(("what", "value"), rows))
     return ProblemFound.exit_code if wrong else 0
@@ -57,7 +58,7 @@ def status(run: Invocation) -> int:
 def _backups(run: Invocation) -> dict[str, Any]:
     """Return how the backups stand; without a backup folder nothing but an empty list of alarms."""
     from ledger.backup.overview import standing
-    from ledger.backup.store import utc_now
+    from ledger.clock import utc_now
 
     found = standing(run.settings, utc_now())
     if found is None:

@@ -138,7 +138,7 @@ def list_trades(
                     item["vpp_code"],
                     item["trade_type"],
                     item["quantity"],
-                    f"t, {item['credits']}" if item["credits"] else "kWh",
+                    _unit(item["credits"]),
                     item["price"],
                     item["total_value"],
                     item["market"],
@@ -155,6 +155,11 @@ def list_trades(
     )
 
 
+def _unit(credits: str | int | None) -> str:
+    """Return what the quantity of a trade is counted in, by the credits that it is of; None: energy."""
+    return "kWh" if credits is None else f"t, {credits}"
+
+
 def cancel(
     run: Invocation,
     trade: Number,
@@ -164,10 +169,13 @@ def cancel(
     """Cancel a pending trade that stands in no settlement batch; the reason is kept."""
     from cli.books import open_books
     from ledger.settlement.cancel import cancel_trade
+    from ledger.settlement.elsewhere import assets_of
 
     def work(session: Session) -> str:
         found = cancel_trade(session, trade, reason)
-        said = f"{found.trade_type.value} {found.quantity} kWh at {found.price}, {found.market}"
+        asset = assets_of(session, [trade]).get(trade)
+        unit = _unit(asset)
+        said = f"{found.trade_type.value} {found.quantity} {unit} at {found.price}, {found.market}"
         if dry_run:
             session.rollback()
         return said

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import webhooks_sent
-from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group, utc_now
+from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.output import Table, counted
 from cli.webhooks_sent import Number, on_endpoint
+from ledger.clock import utc_now
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import NUMBER_MAX, DryRun, Invocation, command, utc_now
+from cli.command import NUMBER_MAX, DryRun, Invocation, command
 from cli.output import Table, counted
+from ledger.clock import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The mirror: it reads the chain and writes what the chain says, and nothing else writes that.
 
-- **The loop.** ``loop`` is the one loop, and ``ticks`` are its steps. ``follow`` runs it under a ``lease``, and waits
-  as ``backoff`` says when something is down; ``status`` reports on it.
+- **The loop.** ``loop`` is the one loop, and ``ticks`` say what a step of it did. ``follow`` runs it under a ``lease``,
+  and waits as ``backoff`` says when something is down; ``status`` reports on it.
 - **Reading.** ``ranges`` decides how many blocks are read at once. ``reading`` reads them, here or in a process of
   its own (``ahead``, which sends them by ``packing``; ``patience`` says how long to wait for it). ``watch`` says
   which addresses are ours, ``asking`` asks the node about them, ``inputs`` asks for what no receipt says.

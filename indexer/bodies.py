@@ -55,7 +55,7 @@ def check_transactions(
             calls = [("eth_getBlockByNumber", [hex(number), True]) for number in numbers]
             for number, raw in zip(numbers, client.request_batch(calls), strict=True):
                 if raw is None:
-                    raise DependencyDown(f"the node has no block {number}", code="node-behind")
+                    raise client.without_block(number)
                 try:
                     _require_covered(number, raw, parent)
                 except Refused as error:

@@ -135,9 +135,9 @@ def plain(value: Any) -> Any:
         return {name: plain(part) for name, part in value.items()}
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, (int, list)) or value is None:
-        return json_safe(value) if not isinstance(value, int) else value
-    return str(value)
+    if isinstance(value, list):
+        return json_safe(value)
+    return value if isinstance(value, int) or value is None else str(value)
 
 
 def _rows(

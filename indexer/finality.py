@@ -114,7 +114,7 @@ def _settle_intent(session: Session, outcome: Outcome) -> None:
     intents.fail(session, key, tx_hash, number, at, outcome.error)
     # Each knows its own keys and ignores the others'.
     issuance.fail(session, key, outcome.error)
-    settlement.failed(session, key, outcome.error)
+    settlement.fail(session, key, outcome.error)
 
 
 def forget_blocks(session: Session, above_block: int, up_to_block: int) -> None:

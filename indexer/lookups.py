@@ -16,8 +16,10 @@ from ledger.db import tables
 from ledger.models import ChainEvent, CreditSite, Issuance, SettlementBatch, VppSettlementBatch
 from ledger.serials import site_and_ordinal
 
-_PROPOSALS = ("BatchProposed", "BatchFinalized", "BatchCancelled", "DisputeResolved")
+_OF_BATCHES = ("BatchProposed", "BatchFinalized", "BatchCancelled", "DisputeResolved")
+"""Events after which a settlement batch of these books is not what it was."""
 _ENDS = ("BatchFinalized", "BatchCancelled")
+"""Events that give away what a batch came to when it was proposed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Lookups:
         keys = {event.args.key for event in issued}
         site_ids = {site_and_ordinal(event.args.batch_id)[0] for event in issued}
         ended = {event.args.batch_id for name in _ENDS for event in by_name[name]}
-        settled = {event.args.key for name in _PROPOSALS for event in by_name[name]}
+        batch_keys = {event.args.key for name in _OF_BATCHES for event in by_name[name]}
         return cls(
             legal_years={
                 (key, root): year
@@ -70,7 +72,7 @@ class Lookups:
                 )
             },
             our_batches=frozenset(
-                key for (key,) in _rows(session, [VppSettlementBatch.batch_key], settled)
+                key for (key,) in _rows(session, [VppSettlementBatch.batch_key], batch_keys)
             ),
             sites={
                 site_id: Site(code, until)

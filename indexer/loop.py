@@ -260,7 +260,7 @@ class Indexer:
         while True:
             head, tip = self._client.blocks(["latest", cursor.block_number])
             if head is None:
-                raise DependencyDown(f"the node at {self._client.place} has no latest block")
+                head = self._client.head()
             if tip is not None or looks == _LOOKS_MAX or not self._is_ours(head):
                 return head, tip
             time.sleep(_LOOK_PAUSE_S * looks)
@@ -273,13 +273,7 @@ class Indexer:
 
     def _begin(self) -> Cursor:
         """Start a mirror at the block before the deployment."""
-        before = max(self._deployment.deployed_block - 1, 0)
-        header = self._client.block(before)
-        if header is None:
-            raise DependencyDown(
-                f"the node has no block {before}, where the mirror begins; wait until it has caught up",
-                code="node-behind",
-            )
+        header = self._client.block_there(max(self._deployment.deployed_block - 1, 0))
         cursor = Cursor(
             self._deployment.network,
             self._deployment.chain_id,

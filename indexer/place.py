@@ -100,9 +100,7 @@ def head_and_final(
     """
     pauses_s = iter(_LAG_PAUSES_S)
     while True:
-        head = client.block("latest")
-        if head is None:
-            raise DependencyDown(f"the node at {client.place} has no latest block")
+        head = client.head()
         final = _final_now(session, client, head, setting)
         lags = final < held <= head.number + _LAG_BLOCKS_MAX
         pause_s = next(pauses_s, None) if lags else None

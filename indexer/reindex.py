@@ -51,7 +51,7 @@ from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.db.counting import rows_found
 from ledger.db.deferring import deferred_foreign_keys
-from ledger.errors import DependencyDown, Refused
+from ledger.errors import Refused
 from ledger.models import ChainBlock, ChainCursor, SmartContract
 from ledger.models.blockchain import ContractStatus
 from ledger.settlement import confirm as settlement
@@ -209,9 +209,7 @@ def _target(
         if tip is not None:
             require_contracts(client, deployment, tip, held)
     if tip is None:  # no stored block is of this chain: what is final is
-        tip = client.block(max(final, deployment.deployed_block - 1))
-    if tip is None:
-        raise DependencyDown(f"the node at {client.place} is behind", code="node-behind")
+        tip = client.block_there(max(final, deployment.deployed_block - 1))
     return _Target(tip, final if cursor is None else min(held, final), cursor)
 
 

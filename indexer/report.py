@@ -53,9 +53,12 @@ class Report:
     def add(self, found: Iterator[Difference]) -> None:
         """Take differences, up to the most that are told."""
         for item in found:
-            known = {(other.table, other.column) for other in self.differences[:4]}
-            if item.table == "chain_cursor" and (item.table, item.column) in known:
-                continue  # what is wrong with the cursor was told first
+            if item.table == "chain_cursor" and self._was_told(item):
+                continue  # by who looked for the mirror's place
             if len(self.differences) >= DIFFERENCES_MAX:
                 return
             self.differences.append(item)
+
+    def _was_told(self, item: Difference) -> bool:
+        told = ((other.table, other.column) for other in self.differences)
+        return (item.table, item.column) in told

@@ -93,7 +93,7 @@ def _once(
     report = Report(first, last, differences=list(place.differences))
     if deployment.receipts == TOLD:
         report.not_checked.append("receipts, against the hashes of their blocks: receipts = told")
-    end = _header(client, last)
+    end = client.block_there(last)
     try:
         if last < place.cursor.block_number:
             _rewound(copy, deployment, end)
@@ -122,13 +122,6 @@ def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int
     if first > last:
         raise BadInput(f"there is no mirrored block from {first} to {last}")
     return first, last
-
-
-def _header(client: ChainClient, number: int) -> BlockHeader:
-    header = client.block(number)
-    if header is None:
-        raise DependencyDown(f"the node has no block {number}", code="node-behind")
-    return header
 
 
 def _rewound(
@@ -192,7 +185,7 @@ def _part(
 ) -> None:
     again = shop.twin_of(copy, "again")
     try:
-        _rewound(again, deployment, _header(client, report.from_block - 1), again=True)
+        _rewound(again, deployment, client.block_there(report.from_block - 1), again=True)
         read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
     except (BooksDiffer, MirrorStopped):
         # Damage is in the way: the chain tells it from its first block on.
@@ -211,7 +204,7 @@ def _check_beside(
     """Check what no fresh mirror of the same node can say: storage, and whose the receipts are."""
     check_log_and_sums(copy, client, deployment, report)
     if deployment.receipts != TOLD:
-        end = _header(client, report.to_block)
+        end = client.block_there(report.to_block)
         check_transactions(copy, client, deployment, report, end)
 
 
@@ -240,11 +233,8 @@ def _sample(
     rows: Counter[str] = Counter()
     chosen = _chosen(copy, report, size)
     for number in chosen:
-        before, here = client.blocks([number - 1, number])
-        if before is None or here is None:
-            raise DependencyDown(f"the node has no block {number}", code="node-behind")
-        _rewound(held, deployment, here)
-        _rewound(again, deployment, before, again=True)
+        _rewound(held, deployment, client.block_there(number))
+        _rewound(again, deployment, client.block_there(number - 1), again=True)
         try:
             read_on(again, client, deployment, number, 0)
         except MirrorStopped as error:

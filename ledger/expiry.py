@@ -13,7 +13,7 @@ from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditBatch
 from ledger.models.credits import BatchStatus
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 
 _KIND = "expire"
 
@@ -51,8 +51,7 @@ def _plan(session: Session, chain: Chain, now_s: int) -> list[str]:
         CreditBatch.expires_at_s <= now_s,
     )
     ids = session.scalars(expired.order_by(CreditBatch.batch_id)).all()
-    open_states = IntentState.PLANNED, IntentState.SUBMITTED
-    query = select(ChainIntent).where(*ours, ChainIntent.state.in_(open_states))
+    query = select(ChainIntent).where(*ours, ChainIntent.state.in_(UNDER_WAY))
     under_way = session.scalars(query.order_by(ChainIntent.created_at)).all()
     keys = [row.key for row in under_way if row.state is IntentState.PLANNED]
     known = {int(row.parameters["batchId"]) for row in under_way}

@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.orm import Session
 
-from api.access import Asking, forbidden, needs, now
+from api.access import Asking, forbidden, needs
 from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import responses
 from api.keys.schemas import ApiKey, KeyPage, KeyParameters, MadeKey, NewKey
 from api.once import Answer, OneTime, created
 from api.pagination import link_header, page_of, paged
+from ledger.clock import utc_now
 from ledger.errors import NotFound
 from ledger.identity import keys, users
 from ledger.models import ApiKey as Row
@@ -39,7 +40,9 @@ def make_key(body: NewKey, asking: Asking, once: OneTime) -> Response:
 
     def work(session: Session, _: None) -> Answer:
         owner = users.get(session, asking.user.id)
-        key, row = keys.make(session, owner, body.name, body.scopes, body.days, asking.by, now())
+        key, row = keys.make(
+            session, owner, body.name, body.scopes, body.days, asking.by, utc_now()
+        )
         made = MadeKey(**keys.described(row, owner.username), key=key)
         return Answer(201, made, {"Location": f"/v1/api-keys/{row.id}"})
 
@@ -87,6 +90,6 @@ def revoke_key(context: ReadContext, key_id: KeyId, asking: Asking) -> None:
         row = session.get(Row, key_id)
         if row is None or not (row.user_id == asking.user.id or asking.may("keys:manage")):
             raise NotFound("you have no such API key", code="no-such-key")
-        keys.revoke(session, row, asking.by, now())
+        keys.revoke(session, row, asking.by, utc_now())
 
     context.database.run(work)

@@ -16,7 +16,6 @@ from api.access import (
     check_same_site,
     keep_cookie,
     lifetime,
-    now,
     public,
 )
 from api.clients import address_of
@@ -26,6 +25,7 @@ from api.pages.forms import SentForm, check_stranger, form_needs, keep_stranger,
 from api.pages.rendering import page
 from api.sessions.endpoints import end_session
 from ledger.audit import By
+from ledger.clock import utc_now
 from ledger.identity import sessions, signing_in
 from ledger.identity.attempts import TooManyAttempts
 from ledger.identity.signing_in import WrongCredentials
@@ -69,7 +69,7 @@ def sign_in(request: Request, context: ReadContext, form: SentForm) -> Response:
     try:
         if max(len(username), len(password)) > _LENGTH_MAX:
             raise WrongCredentials("the user name or the password is wrong")
-        user = signing_in.check(context.database, username, password, address, now())
+        user = signing_in.check(context.database, username, password, address, utc_now())
         token = context.database.run(
             lambda session: _begin(session, context, request, user, agent, address)
         )
@@ -98,12 +98,12 @@ def _begin(
     address: str | None,
 ) -> str:
     """Begin a session, in place of one that the browser still has."""
-    held = sessions.find(session, request.cookies.get(COOKIE, ""), now())
+    held = sessions.find(session, request.cookies.get(COOKIE, ""), utc_now())
     if held is not None:
         row, owner = held
-        sessions.end(session, owner.id, row.session_id, By(owner.id, address), now())
+        sessions.end(session, owner.id, row.session_id, By(owner.id, address), utc_now())
     token, _ = signing_in.begin(
-        session, user, agent, lifetime(context), By(user.id, address), now()
+        session, user, agent, lifetime(context), By(user.id, address), utc_now()
     )
     return token
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.orm import Session
 
-from api.access import Asking, needs, now
+from api.access import Asking, needs
 from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import responses
@@ -27,6 +27,7 @@ from api.park.schemas import (
     ValuePage,
     length_of,
 )
+from ledger.clock import utc_now
 from ledger.park import KINDS, Kind, handling
 
 router = APIRouter(route_class=JsonRoute, tags=["park"])
@@ -128,7 +129,7 @@ def _handled(
     act: Callable[..., Any], number: int, body: Handled, asking: Asking, once: OneTime
 ) -> Response:
     def work(session: Session, _: None) -> Answer:
-        act(session, number, body.note, asking.user.username, now(), asking.by)
+        act(session, number, body.note, asking.user.username, utc_now(), asking.by)
         session.flush()
         return Answer(201, queries.show_record(session, KINDS["alerts"], str(number)))
 

@@ -14,7 +14,6 @@ from api.access import (
     keep_cookie,
     lifetime,
     needs,
-    now,
     public,
 )
 from api.bodies import JsonRoute
@@ -25,6 +24,7 @@ from api.once import Answer, OneTime, created
 from api.sessions.schemas import NewSession, Session, SessionList, SignIn
 from api.texts import Written
 from ledger.audit import By
+from ledger.clock import utc_now
 from ledger.identity import sessions, signing_in
 from ledger.models import User, UserSession
 
@@ -58,12 +58,14 @@ def sign_in(request: Request, context: ReadContext, body: SignIn, once: OneTime)
 
     def work(session: UnitOfWork, user: User) -> Answer:
         lasting, by = lifetime(context), By(user.id, address)
-        token, row = signing_in.begin(session, user, agent, lasting, by, now())
+        token, row = signing_in.begin(session, user, agent, lasting, by, utc_now())
         return _begun(token, row, request if body.cookie else None)
 
     return once.run(
         work,
-        lambda: signing_in.check(context.database, body.username, body.password, address, now()),
+        lambda: signing_in.check(
+            context.database, body.username, body.password, address, utc_now()
+        ),
     )
 
 
@@ -76,7 +78,7 @@ def sign_in(request: Request, context: ReadContext, body: SignIn, once: OneTime)
 def list_sessions(context: ReadContext, asking: Asking) -> SessionList:
     """One's own sessions that may still be used."""
     with context.database.read() as session:
-        found = sessions.of_user(session, asking.user.id, now())
+        found = sessions.of_user(session, asking.user.id, utc_now())
     current = asking.session.session_id if asking.session is not None else None
     items = [
         Session(
@@ -108,7 +110,7 @@ def end_session(
             raise Problem(404, "no-such-session", "an API key asks, and has no session")
         session_id = asking.session.session_id
     context.database.run(
-        lambda session: sessions.end(session, asking.user.id, session_id, asking.by, now())
+        lambda session: sessions.end(session, asking.user.id, session_id, asking.by, utc_now())
     )
     if asking.session is not None and asking.session.session_id == session_id:
         drop_cookie(response)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.orm import Session
 
-from api.access import SIGNED_IN, Asking, needs, now
+from api.access import SIGNED_IN, Asking, needs
 from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import Problem, responses
@@ -27,6 +27,7 @@ from api.users.schemas import (
     UserPage,
     UserParameters,
 )
+from ledger.clock import utc_now
 from ledger.identity import passwords, permissions, signing_in, users
 from ledger.sealing import Sealer, load_sealer
 
@@ -219,7 +220,7 @@ def change_own_password(context: ReadContext, body: OwnPassword, asking: Asking)
     """Change one's own password; all of one's sessions end, this one too."""
     password_hash = passwords.hashed(body.password)
     name, address = asking.user.username, asking.by.ip_address
-    signing_in.check(context.database, name, body.current_password, address, now())
+    signing_in.check(context.database, name, body.current_password, address, utc_now())
 
     def work(session: Session) -> None:
         signing_in.succeeded(session, name, address)

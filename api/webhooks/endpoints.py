@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.access import Asking, Caller, forbidden, needs, now
+from api.access import Asking, Caller, forbidden, needs
 from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import responses
@@ -29,6 +29,7 @@ from api.webhooks.schemas import (
     Replay,
     Replayed,
 )
+from ledger.clock import utc_now
 from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from ledger.models.webhooks import EndpointState
 from ledger.sealing import Sealer, load_sealer
@@ -176,7 +177,7 @@ def rotate_secret(
 
     def work(session: Session, sealer: Sealer) -> Answer:
         row = endpoints.get(session, endpoint_id)
-        secret = endpoints.rotate(session, sealer, row, asking.by, now())
+        secret = endpoints.rotate(session, sealer, row, asking.by, utc_now())
         assert row.former_until is not None
         return Answer(201, NewSecret(secret=secret, former_until=row.former_until))
 
@@ -225,10 +226,10 @@ def replay(endpoint_id: EndpointId, body: Replay, asking: Asking, once: OneTime)
     def work(session: Session, _: None) -> Answer:
         row = endpoints.get(session, endpoint_id)
         if body.from_block is not None:
-            count = outbox.tell_from(session, row, body.from_block, asking.by, now())
+            count = outbox.tell_from(session, row, body.from_block, asking.by, utc_now())
         else:
             ids, failed = body.message_ids or (), bool(body.failed)
-            count = outbox.again(session, row, asking.by, now(), message_ids=ids, failed=failed)
+            count = outbox.again(session, row, asking.by, utc_now(), message_ids=ids, failed=failed)
         return Answer(201, Replayed(due=count))
 
     return once.run(work, lambda: None)

@@ -39,7 +39,7 @@ from ledger.models import (
     Project,
     Site,
 )
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import LIVE
 from ledger.readings import import_file
 from ledger.readings.shown.exclusions import exclusions
 from ledger.reconcile import keep_outcome, reconcile
@@ -230,7 +230,7 @@ def _issued(flow: Flow, plant: Plant, period: Period) -> bool:
             .where(
                 Project.code == plant.project,
                 Issuance.from_date == period[0],
-                Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
+                Issuance.state.in_(LIVE),
             )
         )
         return session.scalars(query).first() is not None

@@ -32,7 +32,8 @@ from ledger.backup.restoring import (
 )
 from ledger.backup.server import running
 from ledger.backup.sqlite import tables_of
-from ledger.backup.store import Store, utc_now
+from ledger.backup.store import Store
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.durable import part_in, put
 from ledger.errors import DependencyDown, TruetonneError

@@ -21,7 +21,8 @@ from ledger.backup import tools
 from ledger.backup.binlog import between
 from ledger.backup.checks import mariadb_tables
 from ledger.backup.manifest import Kind, Manifest, Position
-from ledger.backup.store import Making, Store, utc_now
+from ledger.backup.store import Making, Store
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.grants import archive_of, place_of, rights_of
 from ledger.errors import BadInput, DependencyDown, Refused

@@ -14,7 +14,8 @@ from sqlalchemy import URL
 
 from ledger.backup.checks import sqlite_tables
 from ledger.backup.manifest import Kind, Manifest, TableCheck
-from ledger.backup.store import Store, utc_now
+from ledger.backup.store import Store
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
 from ledger.keeping.places import archive_beside

@@ -21,7 +21,7 @@ from ledger.models import (
     CreditHolding,
     Issuance,
 )
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 
 Cancel = Callable[[Session, Issuance, Fraction, str], tuple[str, int] | None]
 """Plans the cancellation of what is owed; returns its key and kilograms, None when nothing is held."""
@@ -58,7 +58,7 @@ def _planned(session: Session, batch: CreditBatch) -> int:
         .join(ChainIntent, ChainIntent.key == Correction.act_key)
         .where(
             Issuance.key == batch.key,
-            ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+            ChainIntent.state.in_(UNDER_WAY),
         )
     )
     return sum(session.scalars(query).all())

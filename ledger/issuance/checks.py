@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import LIVE
 from ledger.models.sending import IntentState
 from ledger.readings.files.times import utc_of, zone
 from ledger.readings.periods.period import load_period, split_by_vintage
@@ -17,8 +17,6 @@ from ledger.reductions.arithmetic import compute
 from ledger.reductions.records import ReductionInputs
 from ledger.registration import ChainSite
 from ledger.units import decimal_floor
-
-LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
 
 
 def check_ended(session: Session, project: Project, end: date, now: datetime) -> None:

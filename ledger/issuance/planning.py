@@ -16,7 +16,7 @@ from ledger.chain.contracts.structs import claim_tuple, claim_typed_data
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.issuance.checks import LIVE, check_ended, check_free, check_gap, check_turn
+from ledger.issuance.checks import check_ended, check_free, check_gap, check_turn
 from ledger.issuance.states import void_refused
 from ledger.models import (
     ChainIntent,
@@ -27,7 +27,7 @@ from ledger.models import (
     Issuance,
     Project,
 )
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
 from ledger.readings.periods.period import load_period, meter_ids, split_by_vintage
 from ledger.reductions.arithmetic import compute

@@ -18,11 +18,10 @@ from ledger import issuance
 from ledger.chain.access import Chain
 from ledger.errors import DependencyDown, ProblemFound, Refused, TruetonneError
 from ledger.models import Issuance, Meter, MeterReading, Project, RegisterReading, Site
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import LIVE
 from ledger.readings.files.times import zone
 
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
-_LIVE = IssuanceState.PLANNED, IssuanceState.ISSUED
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _begins(session: Session, project_id: int, time_zone: str) -> date | None:
     """Return the legal day on which a project's next period begins; None while it has no reading."""
     ended = session.scalar(
         select(func.max(Issuance.to_date)).where(
-            Issuance.project_id == project_id, Issuance.state.in_(_LIVE)
+            Issuance.project_id == project_id, Issuance.state.in_(LIVE)
         )
     )
     if ended is not None:

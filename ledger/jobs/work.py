@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ledger import audit_chain, corrections, issuance
 from ledger.chain.access import Chain
 from ledger.chain.keys.policy import PolicyRefused
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.sqltext import clock_of
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused, TruetonneError
@@ -39,11 +40,6 @@ log = logging.getLogger(__name__)
 REFUSED_REST = timedelta(minutes=10)
 """How long a market rests after the contract refused a batch of it, for instance for want of funds."""
 _DIFFERENCES_SHOWN = 3
-
-
-def utc_now() -> datetime:
-    """Return the time of day of this machine, aware."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

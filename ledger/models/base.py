@@ -1,11 +1,12 @@
 """What every table has in common: names of constraints, options, and the usual first columns."""
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Boolean, Date, Integer, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from ledger.clock import utc_now
 from ledger.models.types import BigInt, UtcDateTime
 
 CUSTOMER = "customer's design"
@@ -89,11 +90,6 @@ def _verbs(text: str) -> tuple[str, ...]:
     return found
 
 
-def now() -> datetime:
-    """Return the time of day, aware, in UTC."""
-    return datetime.now(UTC)
-
-
 def int_id(comment: str = "Row number.") -> Mapped[int]:
     """Return an INT primary key that the database numbers."""
     return mapped_column(Integer, primary_key=True, comment=comment)
@@ -111,9 +107,9 @@ def big_key(comment: str) -> Mapped[int]:
 
 def created_at(comment: str = "When the row was made, UTC.") -> Mapped[datetime]:
     """Return the time of creation."""
-    return mapped_column(UtcDateTime(), default=now, comment=comment)
+    return mapped_column(UtcDateTime(), default=utc_now, comment=comment)
 
 
 def updated_at(comment: str = "When the row last changed, UTC.") -> Mapped[datetime]:
     """Return the time of the last change, kept by the mapper."""
-    return mapped_column(UtcDateTime(), default=now, onupdate=now, comment=comment)
+    return mapped_column(UtcDateTime(), default=utc_now, onupdate=utc_now, comment=comment)

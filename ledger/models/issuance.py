@@ -39,6 +39,10 @@ class IssuanceState(StrEnum):
     VOID = "void"
 
 
+LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
+"""The states of an issuance whose readings are claimed: no other one may use them."""
+
+
 class Issuance(Base):
     """Reductions of a project over a period within one year, and the batch that they become."""
 

@@ -32,6 +32,10 @@ class IntentState(StrEnum):
     FAILED = "failed"
 
 
+UNDER_WAY = (IntentState.PLANNED, IntentState.SUBMITTED)
+"""The states of an intent of which it is not known yet what becomes of it."""
+
+
 class ChainIntent(Base):
     """Something that shall happen on chain exactly once, stored before it is sent."""
 

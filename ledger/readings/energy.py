@@ -12,10 +12,9 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -23,10 +22,11 @@ from ledger.db import Database
 from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import EnergyConsumption, EnergyProduction, MeterSeries, Site
 from ledger.models.sites import SourceKind
-from ledger.readings.files.times import legal_day, legal_day_start_s, zone
+from ledger.readings.files.times import zone
 from ledger.readings.inventory import Inventory, clear
 from ledger.readings.rows.store import MeterState, fetch
 from ledger.reductions.records import Role
+from ledger.reductions.zones import legal_days
 from ledger.units import DAY_S, HOUR_S
 
 UNIT = "kWh"
@@ -117,16 +117,6 @@ def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
         last = day
     if first is not None and last is not None:
         yield first, last + 1
-
-
-def legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]]:
-    """Return the legal days that a range touches and one more, each with its first second."""
-    day, last = legal_day(from_s, where), legal_day(to_s - 1, where)
-    days = []
-    while day <= last + timedelta(days=1):
-        days.append((day, legal_day_start_s(day, where)))
-        day += timedelta(days=1)
-    return days
 
 
 def _longest_s(db: Database, session: Session, meter_id: int) -> int:

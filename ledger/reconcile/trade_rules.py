@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -24,7 +23,8 @@ from ledger.reconcile.report import unequal
 from ledger.reconcile.shelves import Shelf
 from ledger.settlement import cancel
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of
-from ledger.settlement.words import Trade, unpack
+from ledger.settlement.finding import trades_among
+from ledger.settlement.words import Trade, trade_of
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents
 
 Expected = Shelf[int, tuple[TradeStatus, datetime | None]]
@@ -77,7 +77,8 @@ def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[st
             for key, batch in piece
             if key in ours or batch.cosigned_digest is not None
         }
-        rows = _rows(books, (trade.seq for trades in trades_of.values() for trade in trades))
+        numbers = [trade.seq for trades in trades_of.values() for trade in trades]
+        rows = trades_among(books.session, numbers)
         assets = assets_of(books.session, list(rows))
         for key, batch in piece:
             outcome = _outcome(books, batch)
@@ -100,7 +101,7 @@ def _by_themselves(books: Books, accounts: Accounts, expected: Expected) -> list
     found = []
     singles = books.replay.singles.items()
     while piece := list(islice(singles, ROWS)):
-        rows = _rows(books, (single["seq"] for _, single in piece))
+        rows = trades_among(books.session, [single["seq"] for _, single in piece])
         assets = assets_of(books.session, list(rows))
         for (block, _), single in piece:
             trade = Trade(
@@ -119,15 +120,6 @@ def _by_themselves(books: Books, accounts: Accounts, expected: Expected) -> list
                 expected[trade.seq] = done if block <= books.final else (TradeStatus.PENDING, None)
         expected.settle()
     return found
-
-
-def _rows(books: Books, numbers: Iterable[int]) -> dict[int, VppTradingRecord]:
-    """Return the trades of these numbers that are in the books."""
-    # What a stranger proposed may be longer.
-    known = [number for number in set(numbers) if number < 2**63]
-    return {
-        row.id: row for row in among(books.session, VppTradingRecord, VppTradingRecord.id, known)
-    }
 
 
 def _without_cause(status: TradeStatus) -> list[str]:
@@ -149,17 +141,7 @@ def _taken_out(session: Session) -> set[int]:
 
 
 def _trades_of(batch: SettledBatch) -> list[Trade]:
-    parties = batch.proposal.accounts
-    return [
-        Trade(
-            trade.seq,
-            parties[trade.buyer],
-            parties[trade.seller],
-            trade.quantity_milli,
-            trade.price_e4,
-        )
-        for trade in map(unpack, batch.proposal.words)
-    ]
+    return [trade_of(batch.proposal.accounts, word) for word in batch.proposal.words]
 
 
 def _differences_of(row: VppTradingRecord, accounts: Accounts, trade: Trade) -> list[str]:

@@ -16,9 +16,10 @@ from tiny_keccak import keccak256
 
 from ledger.reductions.records import Meter
 from ledger.reductions.zones import legal_day, legal_day_start_s, zone
+from ledger.units import HOUR_S
 
 DIGITS = 16
-_MINUTE_S, _HOUR_S = 60, 3600
+_MINUTE_S = 60
 
 
 def digests_json(meter: Meter, zone_name: str) -> dict[str, dict[str, str]]:
@@ -56,7 +57,7 @@ def time_of(since_s: int, interval_s: int) -> str:
     On the days on which a clock changes they are not what it shows.
     """
     slot_s = since_s - since_s % interval_s
-    return f"{slot_s // _HOUR_S:02d}:{slot_s % _HOUR_S // _MINUTE_S:02d}"
+    return f"{slot_s // HOUR_S:02d}:{slot_s % HOUR_S // _MINUTE_S:02d}"
 
 
 def seconds_of(time: str) -> int | None:
@@ -64,7 +65,7 @@ def seconds_of(time: str) -> int | None:
     hours, _, minutes = time.partition(":")
     if not (len(hours) == len(minutes) == 2 and (hours + minutes).isdecimal()):
         return None
-    return int(hours) * _HOUR_S + int(minutes) * _MINUTE_S
+    return int(hours) * HOUR_S + int(minutes) * _MINUTE_S
 
 
 def _digest(lines: Iterable[str]) -> str:

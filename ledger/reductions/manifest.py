@@ -24,6 +24,7 @@ from ledger.reductions.arithmetic import counts_of
 from ledger.reductions.certificates import content_sha256, remaining_kwh
 from ledger.reductions.digests import digests_json
 from ledger.reductions.records import (
+    WITHOUT_VALUE,
     EnergyCertificate,
     Factor,
     Meter,
@@ -249,10 +250,8 @@ def _certificate_json(certificate: EnergyCertificate, taken_kwh: Fraction) -> di
 
 def no_value_texts(meter: Meter) -> list[str]:
     """Return the texts of a meter's readings that its source declares to mean "no value", in order."""
-    empty = (Quality.MISSING_SENTINEL, Quality.SUPERSEDED_EMPTY)
-    return sorted(
-        {reading.text for reading in meter.readings if reading.text and reading.quality in empty}
-    )
+    readings = meter.readings
+    return sorted({item.text for item in readings if item.text and item.quality in WITHOUT_VALUE})
 
 
 def canonical_text(manifest: Mapping[str, Any]) -> str:

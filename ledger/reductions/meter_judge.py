@@ -16,13 +16,12 @@ from ledger.reductions.manifest_shapes import Manifest1, MeterTable1, MeterTable
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Value, judge_slot, limits_of, without_value
 from ledger.reductions.readings_file import Line
-from ledger.reductions.records import OUTLIER, USED, Kind, Quality
+from ledger.reductions.records import OUTLIER, USED, WITHOUT_VALUE, Kind, Quality
 from ledger.reductions.registers import THEN, TO, energy_of, fitted, judge_interval, rollover_holds
 from ledger.reductions.runs import Reading
 from ledger.reductions.zones import day_starts, utc_of, zone
 
 _YEAR_2106_S = 2**32
-_EMPTY = (Quality.MISSING_SENTINEL, Quality.SUPERSEDED_EMPTY)
 _UNUSED_INSTANTS = (
     Quality.SUPERSEDED_SAME_VALUE,
     Quality.REGISTER_CONFLICT,
@@ -161,7 +160,7 @@ class MeterJudge:
         if self._no_value is not None:
             return (line.start_s, line.text) in self._no_value
         return line.text in self._no_value_texts and (
-            line.quality in _EMPTY or not _is_number(line.text, self._scale)
+            line.quality in WITHOUT_VALUE or not _is_number(line.text, self._scale)
         )
 
     def _value(self, line: Line, instant: bool) -> Value:

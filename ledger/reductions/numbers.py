@@ -30,7 +30,8 @@ TEXT_MAX = 64
 """Characters of a number's text that are stored."""
 SCALE_MAX = 36
 """Decimals that are kept: more than any number printed from a 64-bit float needs."""
-_DIGITS_END = 2**63
+DIGITS_END = 2**63
+"""Digits are stored in 64 bits."""
 _SHORT, _WHOLE_SURE = 19, 9
 """A text of so many characters and digits before the point fits 64 bits and is under 1e9."""
 _VALUE_END = 10**9
@@ -108,7 +109,7 @@ def parse_value(text: str, unit_scale: int) -> tuple[int, int]:
         raise ValueError(
             f"{text!r} is beyond 1e9 kW or kWh: leave a value that does not exist empty"
         )
-    if not -_DIGITS_END < digits < _DIGITS_END or scale > SCALE_MAX:
+    if not -DIGITS_END < digits < DIGITS_END or scale > SCALE_MAX:
         digits, scale = _shortened(text, digits, scale)
     return digits, scale
 
@@ -125,7 +126,7 @@ def _shortened(text: str, digits: int, scale: int) -> tuple[int, int]:
     while scale > 0 and digits % 10 == 0:
         digits //= 10
         scale -= 1
-    if not -_DIGITS_END < digits < _DIGITS_END or scale > SCALE_MAX:
+    if not -DIGITS_END < digits < DIGITS_END or scale > SCALE_MAX:
         raise ValueError(
             f"{text!r} has more digits than are kept exactly (18 digits, {SCALE_MAX} decimals)"
         )

@@ -74,9 +74,13 @@ class Quality(IntEnum):
 
 
 USED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT, Quality.USED_BESIDE_CERTIFICATE})
+MISSING = frozenset({Quality.MISSING, Quality.MISSING_SENTINEL})
 OUTLIER = frozenset(
     {Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW, Quality.STUCK, Quality.COUNTER_FELL}
 )
+SUPERSEDED = frozenset(quality for quality in Quality if quality // 100 == 4)
+WITHOUT_VALUE = frozenset({Quality.MISSING_SENTINEL, Quality.SUPERSEDED_EMPTY})
+"""Of a reading with a text: its source declares that to mean "no value"."""
 
 
 class Role(StrEnum):

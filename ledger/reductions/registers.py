@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from ledger.reductions.numbers import SCALE_MAX, parse_value
+from ledger.reductions.numbers import DIGITS_END, SCALE_MAX, parse_value
 from ledger.reductions.quality import (
     OUTLIER_ABOVE,
     Limits,
@@ -33,7 +33,6 @@ TO, THEN = ">", "|"
 DIP_S = 7 * DAY_S
 DIP_READINGS = 1000
 """A register that fell and is back within so many seconds and readings did not begin anew."""
-_DIGITS_END = 2**63
 
 
 class Point(NamedTuple):
@@ -339,7 +338,7 @@ def _interval(opening: Point, closing: Point, rules: Rules) -> Interval:
 
 def fitted(digits: int, scale: int) -> tuple[int, int] | None:
     """Return a value that fits 64 bits, zeros at its end dropped if need be; else None."""
-    while scale > 0 and digits % 10 == 0 and not -_DIGITS_END < digits < _DIGITS_END:
+    while scale > 0 and digits % 10 == 0 and not -DIGITS_END < digits < DIGITS_END:
         digits //= 10
         scale -= 1
-    return (digits, scale) if -_DIGITS_END < digits < _DIGITS_END and scale <= SCALE_MAX else None
+    return (digits, scale) if -DIGITS_END < digits < DIGITS_END and scale <= SCALE_MAX else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ledger.reductions.records import ReductionInputs
+from ledger.units import KG_PER_TONNE
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ class Reduction:
     @property
     def reductions_kg(self) -> Fraction:
         """Baseline less project, leakage and uncertainty, kg CO2e, before any carry."""
-        return (self.baseline_t - self.project_t - self.leakage_t - self.uncertainty_t) * 1000
+        tonnes = self.baseline_t - self.project_t - self.leakage_t - self.uncertainty_t
+        return tonnes * KG_PER_TONNE
 
     @property
     def available_kg(self) -> Fraction:

@@ -49,7 +49,7 @@ def zone(name: str) -> ZoneInfo:
 def epoch_s(moment: datetime) -> int:
     """Return an aware time as whole seconds since 1970."""
     since = moment - _EPOCH
-    return since.days * 86400 + since.seconds
+    return since.days * DAY_S + since.seconds
 
 
 def utc_of(seconds: int) -> datetime:
@@ -69,14 +69,19 @@ def legal_day_end_s(day: date, where: ZoneInfo) -> int:
     return legal_day_start_s(day + timedelta(days=1), where)
 
 
+def legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]]:
+    """Return the legal days that ``[from_s, to_s)`` touches and the day after, each with its first second."""
+    day, last = legal_day(from_s, where), legal_day(to_s - 1, where)
+    days = []
+    while day <= last + timedelta(days=1):
+        days.append((day, legal_day_start_s(day, where)))
+        day += timedelta(days=1)
+    return days
+
+
 def day_starts(from_s: int, to_s: int, where: ZoneInfo) -> list[int]:
     """Return the first seconds of the legal days that ``[from_s, to_s)`` touches, and of the day after."""
-    day, last = legal_day(from_s, where), legal_day(to_s - 1, where)
-    starts = []
-    while day <= last + timedelta(days=1):
-        starts.append(legal_day_start_s(day, where))
-        day += timedelta(days=1)
-    return starts
+    return [start_s for _, start_s in legal_days(from_s, to_s, where)]
 
 
 def legal_day(seconds: int, where: ZoneInfo) -> date:

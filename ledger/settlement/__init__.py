@@ -1,10 +1,10 @@
 """Trades to money: import, plan, submit, confirm.
 
 - **Trades.** ``trades`` reads files, ``trade_rows`` one row; ``fitting`` says which can be settled;
-  ``numbers`` keeps the number that the chain has each under; ``finding`` says which a person means.
+  ``numbers`` keeps the number that the chain has each under; ``finding`` looks up trades and batches.
 - **Plan.** ``planning`` freezes batches of what ``netting`` leaves in; ``shortfalls`` are left out; ``words``
-  packs trades as the contract reads them, ``tree`` is their root; ``outlook`` and ``estimate`` say what a run
-  would do and cost.
+  packs trades as the contract reads them, ``tree`` is their root, and ``calls`` are what is planned; ``outlook``
+  and ``estimate`` say what a run would do and cost.
 - **Submit.** ``batches`` does a run step by step, ``order`` passes closed ones; ``singles`` settles one trade;
   ``cosign`` takes signatures, ``cosign_files`` as files, and ``signatures`` has those that outlive their batch;
   ``escrow`` moves money and credits in and out, ``money`` says whose it is; ``cancel`` takes back what shall not

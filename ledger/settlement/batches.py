@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.intents import new_key
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.db import DatabaseBusy
 from ledger.errors import Refused
@@ -31,6 +31,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm, cosign, numbers, order, planning, singles, stuck
+from ledger.settlement.calls import call_of, outcome_of
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import explained
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
@@ -111,8 +112,8 @@ def submit_planned(chain: Chain) -> list[str]:
     A batch that the contract refuses is failed with the reason, and its trades are free again.
     """
     with chain.db.read() as session:
-        for_signatures = cosign.unsent(session)
-    for key in for_signatures:
+        unsigned = cosign.waiting_for_signatures(session)
+    for key in unsigned:
         cosign.sign_ours(chain, key)
     senders = {sender for _, sender in _waiting(chain)}
     if not senders:
@@ -130,7 +131,7 @@ def submit_planned(chain: Chain) -> list[str]:
             continue
         except Refused as refusal:
             reason = explained(chain, refusal.message)
-            chain.db.run(partial(confirm.failed, key=key, error=reason))
+            chain.db.run(partial(confirm.fail, key=key, error=reason))
     return sent
 
 
@@ -236,23 +237,9 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime, following:
                 break
             raise stuck.refusal(batch.batch_key, held_up)
         batch.finalize_key = new_key()
-        # As the contract published them: a fee has changed what we planned.
-        nets = [[int(net) for net in nets] for nets in (on_chain.nets, on_chain.credit_nets)]
-        arguments = [batch.chain_batch_id, (on_chain.accounts, *nets)]
-        intents.plan(
-            session,
-            chain.deployment.chain_id,
-            NewIntent(
-                key=batch.finalize_key,
-                kind="finalize_batch",
-                contract=SETTLEMENT,
-                address=chain.deployment.settlement.address,
-                function="finalizeBatch",
-                arguments=arguments,
-                sender=chain.deployment.account("operator"),
-            ),
-        )
-        keys.append(batch.finalize_key)
+        arguments = [batch.chain_batch_id, outcome_of(on_chain)]
+        call = call_of(chain, batch.finalize_key, "finalize_batch", "finalizeBatch", arguments)
+        keys.append(intents.plan(session, chain.deployment.chain_id, call))
     return keys
 
 

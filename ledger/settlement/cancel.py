@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.chain.access import Chain
-from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import NewIntent, new_key
-from ledger.errors import BadInput, NotFound, Refused
+from ledger.chain.sending.intents import new_key
+from ledger.errors import BadInput, Refused
 from ledger.models import (
     ChainIntent,
     SettlementBatch,
@@ -24,12 +23,12 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, signatures, singles
-from ledger.settlement.elsewhere import batch_holding, settled_among
-from ledger.settlement.finding import find_batch
+from ledger.settlement.calls import call_of, outcome_of
+from ledger.settlement.finding import find_batch, find_trade, words_of
 
 ACTION = "trades.cancel"
 """What the audit log calls it."""
@@ -58,33 +57,12 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     if not reason.strip() or len(reason) > _REASON_MAX:
         raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} characters")
     # Locked, and first: a planner that is at work on this trade is waited for, and its batch seen.
-    query = select(VppTradingRecord).where(VppTradingRecord.id == number).with_for_update()
-    trade = session.scalars(query).first()
-    if trade is None:
-        raise NotFound(f"there is no trade {number}; `truetonne trades list` has all of them")
+    trade = find_trade(session, number, lock=True)
     if trade.status is not TradeStatus.PENDING:
         raise Refused(
             f"trade {number} is {trade.status.value}; only a pending one can be cancelled"
         )
-    batch = batch_holding(session, number)
-    if batch is not None:
-        raise Refused(
-            f"trade {number} stands in the settlement batch {batch.batch_key} ({batch.state.value}), which may "
-            f"be on chain; {cosign.how_it_ends(session, batch)}",
-            code="trade-in-batch",
-            details={"batch_key": batch.batch_key},
-        )
-    if number in singles.under_way(session):
-        raise Refused(
-            f"trade {number} is on its way to be settled by itself; see `truetonne settle status trade:{number}`",
-            code="trade-under-way",
-        )
-    if settled_among(session, [number]):
-        raise Refused(
-            f"trade {number} is settled on chain, though in no batch of these books; it is executed once "
-            "that is final",
-            code="trade-settled",
-        )
+    singles.require_untouched(session, number)
     _require_no_signatures(session, [number])
     trade.status = TradeStatus.CANCELLED
     audit.record(
@@ -175,27 +153,10 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
     if intent is not None:
         return intent.key
     on_chain = session.get_one(SettlementBatch, batch.chain_batch_id)
-    words = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == batch.id)
-    nets = [[int(net) for net in nets] for nets in (on_chain.nets, on_chain.credit_nets)]
-    arguments = [
-        batch.chain_batch_id,
-        (on_chain.accounts, *nets),
-        [int(word, 16) for word in session.scalars(words.order_by(VppSettlementItem.trade_id))],
-        reason.strip(),
-    ]
-    return intents.plan(
-        session,
-        chain.deployment.chain_id,
-        NewIntent(
-            key=new_key(),
-            kind=_CANCEL_BATCH,
-            contract=SETTLEMENT,
-            address=chain.deployment.settlement.address,
-            function="cancelBatch",
-            arguments=arguments,
-            sender=chain.deployment.account("operator"),
-        ),
-    )
+    words = list(words_of(session, batch))
+    arguments = [batch.chain_batch_id, outcome_of(on_chain), words, reason.strip()]
+    call = call_of(chain, new_key(), _CANCEL_BATCH, "cancelBatch", arguments)
+    return intents.plan(session, chain.deployment.chain_id, call)
 
 
 def _require_reason(reason: str) -> None:
@@ -207,7 +168,7 @@ def under_way(session: Session, batch: VppSettlementBatch) -> ChainIntent | None
     """Return the intent to cancel a batch that is planned or sent, and not final; None: there is none."""
     query = select(ChainIntent).where(
         ChainIntent.kind == _CANCEL_BATCH,
-        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+        ChainIntent.state.in_(UNDER_WAY),
     )
     for intent in session.scalars(query):
         if int(intent.parameters["batchId"]) == batch.chain_batch_id:

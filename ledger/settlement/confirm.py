@@ -37,10 +37,9 @@ from ledger.settlement.elsewhere import (
     assets_of,
     settled_elsewhere,
 )
+from ledger.settlement.finding import trades_among
 from ledger.settlement.words import hex_words, unpack
 
-_ROW_MAX = 2**63 - 1
-"""The highest row number; the contract has room for more."""
 _UNDONE = (TradeStatus.PENDING, TradeStatus.FAILED)
 """Trades that the chain may settle all the same: one fails for want of funds, and signatures for it may hold."""
 
@@ -171,13 +170,8 @@ def _records_of(
     if not found:
         return
     accounts = Accounts.load(session)
-    numbers = {item.trade.seq for item in found if item.trade.seq <= _ROW_MAX}
-    assets = assets_of(session, numbers)
-    records = {
-        record.id: record
-        for here in tables.among(session, VppTradingRecord.id, numbers)
-        for record in session.scalars(select(VppTradingRecord).where(here))
-    }
+    records = trades_among(session, [item.trade.seq for item in found])
+    assets = assets_of(session, records)
     for item in found:
         record = records.get(item.trade.seq)
         same_asset = assets.get(item.trade.seq) == item.asset
@@ -185,15 +179,15 @@ def _records_of(
             yield record, item.at
 
 
-def failed(session: Session, key: str, error: str) -> None:
+def fail(session: Session, key: str, error: str) -> None:
     """Free the trades of a batch that was refused before it was sent, or whose proposal failed in a final block."""
     query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
     batch = session.scalars(query.with_for_update()).first()  # none: a trade by itself
     if batch is not None and batch.state is BatchState.PLANNED:
-        fail(session, batch, error, datetime.now(UTC))
+        fail_batch(session, batch, error, datetime.now(UTC))
 
 
-def fail(session: Session, batch: VppSettlementBatch, error: str, at: datetime) -> None:
+def fail_batch(session: Session, batch: VppSettlementBatch, error: str, at: datetime) -> None:
     """Fail a batch of which nothing is on chain, and free its trades.
 
     Parameters

@@ -15,23 +15,22 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.structs import Settlement, settlement_typed_data
 from ledger.chain.keys.typed_data import is_valid_of_contract
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import NewIntent
 from ledger.errors import NotFound, Refused
 from ledger.models import (
     ChainIntent,
     VppSettlementBatch,
-    VppSettlementItem,
     VppSettlementSignature,
 )
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm, cosign_files, signatures
+from ledger.settlement.calls import call_of
 from ledger.settlement.cosign_files import Order
 from ledger.settlement.elsewhere import ENERGY
+from ledger.settlement.finding import words_of
 from ledger.settlement.money import participants
 
 
@@ -45,12 +44,7 @@ def settlement_of(session: Session, batch: VppSettlementBatch) -> Settlement:
     """
     if batch.signed_until is None:
         raise ValueError(f"batch {batch.batch_key} is proposed, not signed")
-    query = (
-        select(VppSettlementItem.word)
-        .where(VppSettlementItem.batch_id == batch.id)
-        .order_by(VppSettlementItem.trade_id)
-    )
-    words = tuple(int(word, 16) for word in session.scalars(query))
+    words = words_of(session, batch)
     deadline = int(batch.signed_until.timestamp())
     return Settlement(
         batch.batch_key, batch.asset or ENERGY, tuple(batch.accounts), words, deadline
@@ -63,7 +57,7 @@ def signatures_of(session: Session, batch: VppSettlementBatch) -> dict[str, str]
     return {row.account: row.signature for row in session.scalars(query)}
 
 
-def unsent(session: Session) -> list[str]:
+def waiting_for_signatures(session: Session) -> list[str]:
     """Return the keys of batches that wait for signatures, in order."""
     query = (
         select(VppSettlementBatch.batch_key)
@@ -80,7 +74,7 @@ def unsent(session: Session) -> list[str]:
 
 def how_it_ends(session: Session, batch: VppSettlementBatch) -> str:
     """Say what brings a live batch to its end: one that lacks signatures waits for them, whoever runs what."""
-    if batch.batch_key not in unsent(session):
+    if batch.batch_key not in waiting_for_signatures(session):
         return "`truetonne settle run` brings that to its end"
     return (
         f"it waits for signatures until {batch.signed_until:%Y-%m-%d %H:%M} UTC, and its trades are free again "
@@ -224,19 +218,10 @@ def take(session: Session, chain: Chain, key: str, signatures: Mapping[str, str]
     if missing or session.get(ChainIntent, key) is not None:
         return missing
     given = [bytes.fromhex(there[account][2:]) for account in batch.accounts]
-    intents.plan(
-        session,
-        chain.deployment.chain_id,
-        NewIntent(
-            key=key,
-            kind="settle_cosigned",
-            contract=SETTLEMENT,
-            address=chain.deployment.settlement.address,
-            function="settleCosigned",
-            arguments=[settlement_of(session, batch).as_tuple, given],
-            sender=sender_of(chain),
-        ),
-    )
+    arguments = [settlement_of(session, batch).as_tuple, given]
+    sender = sender_of(chain)
+    call = call_of(chain, key, "settle_cosigned", "settleCosigned", arguments, sender)
+    intents.plan(session, chain.deployment.chain_id, call)
     return []
 
 
@@ -290,7 +275,9 @@ def expire(session: Session) -> list[str]:
 
 def give_up(session: Session, batch: VppSettlementBatch, reason: str) -> None:
     """Fail a batch of which nothing is on chain; its trades are free again, and the market need not rest."""
-    confirm.fail(session, batch, reason, datetime.fromtimestamp(0, UTC))  # longer ago than any rest
+    confirm.fail_batch(
+        session, batch, reason, datetime.fromtimestamp(0, UTC)
+    )  # longer ago than any rest
     session.flush()
 
 

@@ -21,7 +21,7 @@ from ledger.chain.contracts.structs import Settlement, settlement_typed_data
 from ledger.chain.keys.typed_data import as_contracts_take_it, digest_of, signer_of
 from ledger.errors import BadInput, Refused
 from ledger.settlement.tree import trades_root
-from ledger.settlement.words import nets_of, unpack
+from ledger.settlement.words import kg_nets_of, nets_of, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents, tonnes_of_kg
 
 FORMAT = "truetonne-settlement-cosignature/1"
@@ -59,11 +59,8 @@ def document(order: Order, signatures: Mapping[str, str]) -> dict[str, Any]:
     settlement = order.settlement
     names = dict(order.participants)
     trades = [unpack(word) for word in settlement.words]
-    kg = [0] * len(settlement.accounts)
-    for trade in trades if settlement.asset else ():
-        kg[trade.buyer] += trade.quantity_milli
-        kg[trade.seller] -= trade.quantity_milli
     nets = nets_of(settlement.words, len(settlement.accounts))
+    kg = kg_nets_of(settlement.words, len(settlement.accounts))
     unit = "t CO2e" if settlement.asset else "kWh"
     deadline = datetime.fromtimestamp(settlement.deadline, UTC)
     return {

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy.orm import Session
@@ -24,14 +23,13 @@ from ledger.models import (
     SettlementTrade,
     VppSettlementAccount,
     VppSettlementBatch,
-    VppSettlementItem,
     VppTradeCredit,
     VppTradingRecord,
 )
 from ledger.models.escrow import CURRENCY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.settlement.words import Trade, unpack
+from ledger.settlement.words import Trade, trade_of, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
 
 ENERGY = CURRENCY
@@ -116,7 +114,7 @@ def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledEl
     if up_to is not None:
         query = query.where(SettlementBatch.block_number <= up_to)
     return [
-        SettledElsewhere(trade_of(args, int(word)), asset or None, at, number)
+        SettledElsewhere(trade_of(args["accounts"], int(word)), asset or None, at, number)
         for args, asset, at, number in session.execute(query)
         for word in args["words"]
     ]
@@ -128,31 +126,9 @@ def numbers_in_batches(session: Session, *those: ColumnElement[bool]) -> set[int
     return {unpack(int(word)).seq for args in session.scalars(query) for word in args["words"]}
 
 
-def batch_holding(session: Session, number: int) -> VppSettlementBatch | None:
-    """Return the batch of these books in which a trade stands; None when it stands in none."""
-    query = (
-        select(VppSettlementBatch)
-        .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)
-        .where(VppSettlementItem.trade_id == number)
-    )
-    return session.scalars(query).first()
-
-
 def still_ours() -> Select[str]:
     """Return the keys of our batches; not of those that were given up, which signatures may outlive."""
     return select(VppSettlementBatch.batch_key).where(VppSettlementBatch.state != BatchState.FAILED)
-
-
-def trade_of(args: Mapping[str, Any], word: int) -> Trade:
-    """Return a trade of a batch, as the event that opened the batch has it."""
-    fields, accounts = unpack(word), args["accounts"]
-    return Trade(
-        fields.seq,
-        accounts[fields.buyer],
-        accounts[fields.seller],
-        fields.quantity_milli,
-        fields.price_e4,
-    )
 
 
 @dataclass(frozen=True)

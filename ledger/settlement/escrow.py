@@ -5,19 +5,19 @@ Amounts are cents of the settlement currency, or kilograms; the contract keeps u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
-from ledger.chain.sending.sender import AlreadyOnChain
-from ledger.errors import BadInput, Refused
+from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID
-from ledger.settlement.money import explained_deposit, explained_withdrawal
+from ledger.settlement.money import (
+    Explained,
+    explained_deposit,
+    explained_withdrawal,
+    refused_in_money,
+)
 
-_Explained = Callable[[Chain, str], str]
 _TOKEN = "TestCurrency"
 """Any ERC-20 answers to ``approve`` as the test currency does; only ``mint`` is its own."""
 
@@ -132,31 +132,20 @@ def mint_test_currency(chain: Chain, account: str, cents: int, *, dry_run: bool 
     return call.key
 
 
-def _submitted(chain: Chain, call: NewIntent, explained: _Explained, dry_run: bool = False) -> str:
+def _submitted(chain: Chain, call: NewIntent, explained: Explained, dry_run: bool = False) -> str:
     """Send a call and return its key; a refusal is said in names and money."""
     if dry_run:
         _rehearsed(chain, call, explained)
         return call.key
-    with _told(chain, explained):
+    with refused_in_money(chain, explained):
         chain.sender.submit_new(call)
     return call.key
 
 
-def _rehearsed(chain: Chain, call: NewIntent, explained: _Explained) -> None:
+def _rehearsed(chain: Chain, call: NewIntent, explained: Explained) -> None:
     """Look at all that would be looked at before a call is sent."""
-    with _told(chain, explained):
+    with refused_in_money(chain, explained):
         chain.sender.rehearse(intents.row_of(chain.deployment.chain_id, call), call.contract)
-
-
-@contextmanager
-def _told(chain: Chain, explained: _Explained) -> Iterator[None]:
-    try:
-        yield
-    except AlreadyOnChain:
-        raise
-    except Refused as refusal:
-        said = explained(chain, refusal.message)
-        raise Refused(said, code=refusal.code, details=refusal.details) from refusal
 
 
 def _units(chain: Chain, cents: int) -> int:

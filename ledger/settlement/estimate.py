@@ -18,9 +18,10 @@ from ledger.chain.failures.reverts import reason_of
 from ledger.chain.node.client import RpcError
 from ledger.chain.sending.intents import new_key
 from ledger.errors import DependencyDown
+from ledger.settlement.calls import proposal_of
 from ledger.settlement.cosign import sender_of
 from ledger.settlement.elsewhere import ENERGY
-from ledger.settlement.planning import PlannedBatch, proposal_of
+from ledger.settlement.planning import PlannedBatch
 
 _FINALIZE_GAS, _FINALIZE_CREDITS_GAS = 52_000, 7_000
 _FINALIZE_GAS_PER_ACCOUNT, _FINALIZE_GAS_PER_CREDITOR = 1_900, 5_900
@@ -59,9 +60,7 @@ def costs(chain: Chain, planned: Sequence[PlannedBatch]) -> list[Cost]:
     """
     if not planned:
         return []
-    head = chain.client.block("latest")
-    if head is None:
-        raise DependencyDown(f"the node at {chain.client.place} has no latest block")
+    head = chain.client.head()
     price = head.base_fee + chain.client.priority_fee()
     bps = chain.settlement.terms().fee_bps
     return [_cost(chain, item, head.timestamp, price, bps) for item in planned]

@@ -8,7 +8,6 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.errors import NotFound
 from ledger.models import (
     AuditLog,
     ChainIntent,
@@ -25,7 +24,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cancel, cosign, signatures, singles
 from ledger.settlement.elsewhere import assets_of, settled_among
-from ledger.settlement.finding import find_batch, named_trade
+from ledger.settlement.finding import batch_holding, find_batch, find_trade, named_trade
 from ledger.settlement.fitting import Terms, why_unfit
 from ledger.settlement.money import participants_ever
 from ledger.settlement.stuck import why_held_up
@@ -207,18 +206,12 @@ def _after_the_end(session: Session, batch: VppSettlementBatch) -> str:
 
 
 def _trade(session: Session, number: int) -> Story:
-    record = session.scalars(select(VppTradingRecord).where(VppTradingRecord.id == number)).first()
-    if record is None:
-        raise NotFound(f"there is no trade {number}; `truetonne trades list` has all of them")
+    record = find_trade(session, number)
     subject = (
         f"trade {number}: {record.trade_type.value} {record.quantity} at {record.price}, "
         f"{record.total_value}, {record.market}"
     )
-    batch = session.scalars(
-        select(VppSettlementBatch)
-        .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)
-        .where(VppSettlementItem.trade_id == number)
-    ).first()
+    batch = batch_holding(session, number)
     state = record.status.value
     if batch is not None:
         inner = story_of_batch(session, batch)

@@ -1,24 +1,72 @@
-"""Which batch or trade a person means: a key, a row number, ``batch:3``, ``trade:17``."""
+"""Batches and trades of the books, by what a person writes (a key, ``batch:3``, ``trade:17``), or by numbers."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.db import tables
 from ledger.errors import BadInput, NotFound
-from ledger.models import VppSettlementBatch
+from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
 
 _KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _BATCH = re.compile(r"(?:batch:)?([1-9][0-9]{0,17})", re.ASCII)
 _TRADE = re.compile(r"trade:([1-9][0-9]{0,17})", re.ASCII)
+ROW_MAX = 2**63 - 1
+"""The highest row number; the contract has room for more."""
 
 
 def named_trade(text: str) -> int | None:
     """Return the number of the trade that a text names, ``trade:17``; None: it names none."""
     found = _TRADE.fullmatch(text)
     return int(found[1]) if found else None
+
+
+def number_of_trade(text: str) -> int:
+    """Return the number of a trade from ``17`` or ``trade:17``.
+
+    Raises
+    ------
+    BadInput
+        If the text is neither.
+    """
+    number = named_trade(text if text.startswith("trade:") else f"trade:{text}")
+    if number is None:
+        raise BadInput(f"{text[:40]!r} is no number of a trade; write for example 17")
+    return number
+
+
+def find_trade(session: Session, number: int, *, lock: bool = False) -> VppTradingRecord:
+    """Return a trade by its row number, which is also its number on chain.
+
+    Parameters
+    ----------
+    lock
+        Whether to keep others from it until the end of the unit of work; whoever has it so already is waited for.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    query = select(VppTradingRecord).where(VppTradingRecord.id == number)
+    trade = session.scalars(query.with_for_update() if lock else query).first()
+    if trade is None:
+        raise NotFound(f"there is no trade {number}; `truetonne trades list` has all of them")
+    return trade
+
+
+def trades_among(session: Session, numbers: Collection[int]) -> dict[int, VppTradingRecord]:
+    """Return those of some numbers that are trades of the books; the chain has numbers that are no row's."""
+    known = {number for number in numbers if number <= ROW_MAX}
+    return {
+        trade.id: trade
+        for here in tables.among(session, VppTradingRecord.id, known)
+        for trade in session.scalars(select(VppTradingRecord).where(here))
+    }
 
 
 def find_batch(session: Session, text: str) -> VppSettlementBatch:
@@ -43,15 +91,18 @@ def find_batch(session: Session, text: str) -> VppSettlementBatch:
     return batch
 
 
-def number_of_trade(text: str) -> int:
-    """Return the number of a trade from ``17`` or ``trade:17``.
+def batch_holding(session: Session, number: int) -> VppSettlementBatch | None:
+    """Return the batch of these books in which a trade stands; None when it stands in none."""
+    query = (
+        select(VppSettlementBatch)
+        .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)
+        .where(VppSettlementItem.trade_id == number)
+    )
+    return session.scalars(query).first()
 
-    Raises
-    ------
-    BadInput
-        If the text is neither.
-    """
-    number = named_trade(text if text.startswith("trade:") else f"trade:{text}")
-    if number is None:
-        raise BadInput(f"{text[:40]!r} is no number of a trade; write for example 17")
-    return number
+
+def words_of(session: Session, batch: VppSettlementBatch) -> tuple[int, ...]:
+    """Return the trades of a batch as the contract reads them, in its order."""
+    query = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == batch.id)
+    ordered = query.order_by(VppSettlementItem.trade_id)
+    return tuple(int(word, 16) for word in session.scalars(ordered))

@@ -14,9 +14,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending import adoption, intents
-from ledger.chain.sending.intents import NewIntent
 from ledger.models import (
     ChainCursor,
     ChainEvent,
@@ -30,6 +28,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm, cosign, signatures
+from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
     ENERGY,
     Accounts,
@@ -38,7 +37,8 @@ from ledger.settlement.elsewhere import (
     numbers_in_batches,
     settled_among,
 )
-from ledger.settlement.words import Trade, hex_words, nets_of, unpack
+from ledger.settlement.finding import trades_among
+from ledger.settlement.words import hex_words, nets_of, trade_of, unpack
 
 _STATES = {
     SettlementStatus.PROPOSED: BatchState.PROPOSED,
@@ -46,7 +46,6 @@ _STATES = {
     SettlementStatus.FINALIZED: BatchState.FINALIZED,
     SettlementStatus.CANCELLED: BatchState.CANCELLED,
 }
-_NUMBERS_PER_QUERY = 500
 
 
 def adopt(session: Session, chain: Chain) -> list[str]:
@@ -67,7 +66,7 @@ def adopt(session: Session, chain: Chain) -> list[str]:
         event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
         words = [int(word) for word in event.args["words"]]
         numbers = [unpack(word).seq for word in words]
-        records = _records(session, numbers)
+        records = trades_among(session, numbers)
         ours = _are_ours(records, accounts, words, batch.accounts)
         if not ours or not _are_of(session, records, batch.asset):
             if batch.status is not SettlementStatus.CANCELLED:
@@ -105,16 +104,6 @@ def taken_numbers(session: Session) -> set[int]:
     )
 
 
-def _records(session: Session, numbers: list[int]) -> dict[int, VppTradingRecord]:
-    found: dict[int, VppTradingRecord] = {}
-    known = [number for number in numbers if number < 2**63]
-    for start in range(0, len(known), _NUMBERS_PER_QUERY):
-        part = known[start : start + _NUMBERS_PER_QUERY]
-        rows = session.scalars(select(VppTradingRecord).where(VppTradingRecord.id.in_(part)))
-        found |= {row.id: row for row in rows}
-    return found
-
-
 def _are_ours(
     records: dict[int, VppTradingRecord],
     accounts: Accounts,
@@ -122,11 +111,8 @@ def _are_ours(
     parties: list[str],
 ) -> bool:
     for word in words:
-        item = unpack(word)
-        record = records.get(item.seq)
-        trade = Trade(
-            item.seq, parties[item.buyer], parties[item.seller], item.quantity_milli, item.price_e4
-        )
+        trade = trade_of(parties, word)
+        record = records.get(trade.seq)
         if record is None or not accounts.is_of(record, trade):
             return False
     return len({record.market for record in records.values()}) == 1
@@ -220,19 +206,8 @@ def _store(
     )
     session.flush()
     if session.get(ChainIntent, batch.key) is None:
-        intents.plan(
-            session,
-            chain.deployment.chain_id,
-            NewIntent(
-                key=batch.key,
-                kind="propose_batch",
-                contract=SETTLEMENT,
-                address=chain.deployment.settlement.address,
-                function="proposeBatch",
-                arguments=[bytes.fromhex(batch.key[2:]), batch.asset, list(batch.accounts), words],
-                sender=chain.deployment.account("operator"),
-            ),
-        )
+        proposal = proposal_of(chain, batch.key, batch.asset, batch.accounts, words)
+        intents.plan(session, chain.deployment.chain_id, proposal)
 
 
 def _settle(session: Session, chain: Chain) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -15,13 +16,18 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.abi_values import decoded
+from ledger.chain.failures.explanations import explain
 from ledger.chain.node.client import RpcError
+from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.changed_accounts import former_addresses
+from ledger.errors import Refused
 from ledger.models import VppDefinition, VppSettlementAccount
 from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.netting import Shortfall
 from ledger.units import currency_of_cents, tonnes_of_kg
 
+Explained = Callable[[Chain, str], str]
+"""From a contract's refusal, the same with what it means in names and money; as it is where it is about neither."""
 _SYMBOL_CALL = "0x95d89b41"  # symbol() of ERC-20, which the standard leaves optional
 _SHORT_OF_MONEY = re.compile(r"InsufficientBalance\((?P<arguments>[^)]*)\)")
 
@@ -157,6 +163,22 @@ def explained_withdrawal(chain: Chain, refusal: str) -> str:
         f"and {missing.text(missing.owed)} {missing.unit} are asked for; "
         f"name {missing.text(missing.balance)} at most ({refusal})"
     )
+
+
+@contextmanager
+def refused_in_money(chain: Chain, explained: Explained) -> Iterator[None]:
+    """Say in names and money what a contract refuses for want of them; any other refusal stays as it is."""
+    try:
+        yield
+    except AlreadyOnChain:
+        raise
+    except Refused as refusal:
+        said = explained(chain, refusal.message)
+        if said == refusal.message:
+            raise
+        error = explain(refusal.message)
+        details = {**refusal.details, **({"contract_error": asdict(error)} if error else {})}
+        raise Refused(said, code=refusal.code, details=details) from refusal
 
 
 def _missing(chain: Chain, refusal: str, who: str, what: str) -> Missing | None:

@@ -16,7 +16,6 @@ from sqlalchemy import func, inspect, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
-from ledger.db import tables
 from ledger.models import (
     AuditLog,
     ChainEvent,
@@ -36,12 +35,11 @@ from ledger.settlement.elsewhere import (
     Accounts,
     assets_of,
     still_ours,
-    trade_of,
     unaccounted,
 )
-from ledger.settlement.words import Trade
+from ledger.settlement.finding import ROW_MAX, trades_among
+from ledger.settlement.words import Trade, trade_of
 
-_ROW_MAX = 2**63 - 1
 _REASON = "the chain has this trade under this number; the books were restored from before it came"
 _EVICTED = "the chain has another trade under the former number; the books were restored from before that came"
 
@@ -108,12 +106,12 @@ def _claimed(session: Session) -> dict[int, Content]:
     found = {
         trade.seq: _content(trade, asset or ENERGY)
         for args, asset in session.execute(query)
-        for trade in (trade_of(args, int(word)) for word in args["words"])
+        for trade in (trade_of(args["accounts"], int(word)) for word in args["words"])
     }
     found |= {
         item.trade.seq: _content(item.trade, item.asset or ENERGY) for item in unaccounted(session)
     }
-    return {number: content for number, content in found.items() if number <= _ROW_MAX}
+    return {number: content for number, content in found.items() if number <= ROW_MAX}
 
 
 def _content(trade: Trade, asset: int) -> Content:
@@ -142,7 +140,7 @@ def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) 
     The books have what the chain has, by whatever account a party had then; or they have sent the trade
     themselves, or had it signed, or have executed it: it is the same one, even if somebody has edited it since.
     """
-    records = _rows(session, claimed)
+    records = trades_among(session, claimed).values()
     assets = assets_of(session, [record.id for record in records])
 
     def is_it(record: VppTradingRecord) -> bool:
@@ -157,14 +155,6 @@ def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) 
     }
     ours = singles.settled_by_us(session, others) | signatures.settled_as_signed(session) & others
     return {record.id for record in records} - others | ours
-
-
-def _rows(session: Session, numbers: Mapping[int, Content]) -> list[VppTradingRecord]:
-    return [
-        record
-        for here in tables.among(session, VppTradingRecord.id, list(numbers))
-        for record in session.scalars(select(VppTradingRecord).where(here))
-    ]
 
 
 def _withdraw_planned(session: Session, accounts: Accounts, orphans: Mapping[int, Content]) -> None:

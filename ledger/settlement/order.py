@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.intents import new_key
 from ledger.models import ChainIntent
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY
+from ledger.settlement.calls import call_of
 
 SKIP_PER_TRANSACTION = 1000
 """Closed batches that one call passes: about 5,000 gas each, of the 16,777,216 of a transaction."""
@@ -50,7 +51,7 @@ def _open(chain: Chain) -> list[tuple[str, str | None]]:
     query = select(ChainIntent.key, ChainIntent.tx_hash).where(
         ChainIntent.kind == _KIND,
         ChainIntent.contract_address == chain.deployment.settlement.address.lower(),
-        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+        ChainIntent.state.in_(UNDER_WAY),
     )
     with chain.db.read() as session:
         return [(key, tx_hash) for key, tx_hash in session.execute(query)]
@@ -61,16 +62,5 @@ def _included(chain: Chain, tx_hash: str | None) -> bool:
 
 
 def _plan(session: Session, chain: Chain) -> str:
-    return intents.plan(
-        session,
-        chain.deployment.chain_id,
-        NewIntent(
-            key=new_key(),
-            kind=_KIND,
-            contract=SETTLEMENT,
-            address=chain.deployment.settlement.address,
-            function="skipClosed",
-            arguments=[SKIP_PER_TRANSACTION],
-            sender=chain.deployment.account("operator"),
-        ),
-    )
+    call = call_of(chain, new_key(), _KIND, "skipClosed", [SKIP_PER_TRANSACTION])
+    return intents.plan(session, chain.deployment.chain_id, call)

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.errors import Refused
-from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem
+from ledger.models import ChainIntent, VppSettlementBatch
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement.batches import plan_round
 from ledger.settlement.estimate import Cost, costs
-from ledger.settlement.finding import find_batch
+from ledger.settlement.finding import find_batch, words_of
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import Missing, balances, currency_symbol, participants
 from ledger.settlement.netting import Shortfall
@@ -131,7 +131,6 @@ def unsent(session: Session) -> Sequence[VppSettlementBatch]:
 
 
 def _as_planned(session: Session, row: VppSettlementBatch) -> PlannedBatch:
-    words = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == row.id)
     kg = zip(row.accounts, row.credit_nets or [], strict=bool(row.credit_nets))
     return PlannedBatch(
         row.batch_key,
@@ -142,9 +141,7 @@ def _as_planned(session: Session, row: VppSettlementBatch) -> PlannedBatch:
         {name: int(net) for name, net in kg},
         row.netted_from,
         row.signed_until is not None,
-        tuple(
-            int(word, 16) for word in session.scalars(words.order_by(VppSettlementItem.trade_id))
-        ),
+        words_of(session, row),
     )
 
 

@@ -15,20 +15,19 @@ from sqlalchemy import Exists, exists, insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.intents import new_key
 from ledger.errors import Refused
 from ledger.models import (
-    ChainBlock,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
 )
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import forgotten, numbers, shortfalls, singles
-from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_among
+from ledger.settlement import forgotten, numbers, shortfalls, singles, stuck
+from ledger.settlement.calls import proposal_of
+from ledger.settlement.elsewhere import Accounts, assets_of, settled_among
 from ledger.settlement.fitting import Terms, Unfit, Waiting, waiting_by_reason, why_unfit
 from ledger.settlement.money import Missing, participants
 from ledger.settlement.netting import (
@@ -40,7 +39,7 @@ from ledger.settlement.netting import (
     without_the_insolvent,
 )
 from ledger.settlement.tree import trades_root
-from ledger.settlement.words import Trade, hex_words, pack
+from ledger.settlement.words import Trade, hex_words, pack, unpack
 from ledger.settling import Way
 
 _NO_FUNDS = "InsufficientBalance("
@@ -171,7 +170,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
 
 
 def _numbers(batch: PlannedBatch) -> list[int]:
-    return [word >> 192 for word in batch.words]
+    return [unpack(word).seq for word in batch.words]
 
 
 def _take_promised(session: Session, funds: Funds) -> None:
@@ -323,22 +322,5 @@ def _signed_until(session: Session, chain: Chain, scope: Scope) -> datetime:
     if scope.signed_until is not None:
         return scope.signed_until
     # The contract goes by the chain's clock, which may be ahead of ours: on a test chain by days.
-    newest = select(ChainBlock.block_time).order_by(ChainBlock.number.desc()).limit(1)
-    now = datetime.now(UTC)
-    now = max(now, session.scalar(newest) or now)
+    now = stuck.chain_time(session)
     return (now + timedelta(hours=chain.settling.signing_hours)).replace(microsecond=0)
-
-
-def proposal_of(
-    chain: Chain, key: str, asset: int | None, accounts: Sequence[str], words: Sequence[int]
-) -> NewIntent:
-    """Return the call that proposes a batch, under the batch's key."""
-    return NewIntent(
-        key=key,
-        kind="propose_batch",
-        contract=SETTLEMENT,
-        address=chain.deployment.settlement.address,
-        function="proposeBatch",
-        arguments=[bytes.fromhex(key[2:]), asset or ENERGY, list(accounts), list(words)],
-        sender=chain.deployment.account("operator"),
-    )

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.db import tables
-from ledger.errors import NotFound, Refused
+from ledger.errors import Refused
 from ledger.models import VppTradeShortfall, VppTradingRecord
 from ledger.models.trading import TradeStatus
+from ledger.settlement.finding import find_trade
 from ledger.settlement.netting import LeftOut, Shortfall
 
 REOPENED = "trades.reopen"
@@ -86,10 +87,7 @@ def reopen(session: Session, number: int, reason: str) -> str:
     Refused
         If it is neither pending nor failed for want of funds.
     """
-    query = select(VppTradingRecord).where(VppTradingRecord.id == number).with_for_update()
-    trade = session.scalars(query).first()
-    if trade is None:
-        raise NotFound(f"there is no trade {number}; `truetonne trades list` has all of them")
+    trade = find_trade(session, number, lock=True)
     if trade.status is TradeStatus.PENDING:
         return trade.market
     if trade.status is not TradeStatus.FAILED:

@@ -25,13 +25,13 @@ from ledger.models import (
     ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
-    VppSettlementItem,
     VppTradingRecord,
 )
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement.elsewhere import ENERGY, numbers_in_batches, trade_of
-from ledger.settlement.words import Trade, unpack
+from ledger.settlement.elsewhere import ENERGY, numbers_in_batches
+from ledger.settlement.finding import words_of
+from ledger.settlement.words import Trade, hex_words, trade_of, unpack
 
 WITHDRAWN = "settlement.withdraw"
 """What the audit log calls a batch that was taken back before all had signed: no call has its trades."""
@@ -80,7 +80,7 @@ def held(session: Session) -> dict[int, list[Held]]:
         if batch.signed_until is None or _is_used_up(session, batch, words):
             continue
         for word in words:
-            trade = trade_of({"accounts": batch.accounts}, word)
+            trade = trade_of(batch.accounts, word)
             asset = batch.asset or ENERGY
             found[trade.seq].append(Held(batch.batch_key, batch.signed_until, trade, asset))
     return dict(found)
@@ -93,12 +93,11 @@ def last(signed: Sequence[Held]) -> Held:
 
 def note_withdrawal(session: Session, batch: VppSettlementBatch, reason: str) -> None:
     """Keep the trades of a batch that some may have signed, before its rows are deleted and without a call."""
-    words = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == batch.id)
     audit.record(
         session,
         WITHDRAWN,
         _resource(batch),
-        {"words": list(session.scalars(words.order_by(VppSettlementItem.trade_id)))},
+        {"words": hex_words(words_of(session, batch))},
         {"batch_key": batch.batch_key, "reason": reason},
     )
 

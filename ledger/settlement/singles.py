@@ -13,25 +13,20 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.intents import new_key
 from ledger.db import tables
-from ledger.errors import NotFound, Refused
-from ledger.models import ChainAttempt, ChainIntent, SettlementTrade, VppTradingRecord
-from ledger.models.sending import IntentState
+from ledger.errors import Refused
+from ledger.models import ChainAttempt, ChainIntent, SettlementTrade
+from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign
-from ledger.settlement.elsewhere import (
-    ENERGY,
-    assets_of,
-    batch_holding,
-    settled_among,
-)
+from ledger.settlement.calls import call_of
+from ledger.settlement.elsewhere import ENERGY, assets_of, settled_among
+from ledger.settlement.finding import batch_holding, find_trade
 from ledger.settlement.fitting import Terms, fitting
 
 KIND = "settle_one"
-_UNDER_WAY = (IntentState.PLANNED, IntentState.SUBMITTED)
 
 
 def under_way(session: Session) -> set[int]:
@@ -41,7 +36,7 @@ def under_way(session: Session) -> set[int]:
     once all the same, and what came second is withdrawn (``forgotten``) or refused.
     """
     query = select(ChainIntent.parameters).where(
-        ChainIntent.kind == KIND, ChainIntent.state.in_(_UNDER_WAY)
+        ChainIntent.kind == KIND, ChainIntent.state.in_(UNDER_WAY)
     )
     return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
 
@@ -70,12 +65,32 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
     Refused
         If it is not pending, stands in a batch, is on its way already, is settled, or cannot be (see ``fitting``).
     """
-    query = select(VppTradingRecord).where(VppTradingRecord.id == number).with_for_update()
-    record = session.scalars(query).first()
-    if record is None:
-        raise NotFound(f"there is no trade {number}; `truetonne trades list` has all of them")
+    record = find_trade(session, number, lock=True)
     if record.status is not TradeStatus.PENDING:
         raise Refused(f"trade {number} is {record.status.value}; only a pending one is settled")
+    require_untouched(session, number)
+    of = assets_of(session, [number]).get(number)
+    trade = fitting(record, of, Terms.load(session, () if of is None else (of,)))
+    fields = (
+        trade.seq,
+        trade.buyer,
+        trade.seller,
+        trade.quantity_milli,
+        trade.price_e4,
+        trade.cents,
+    )
+    call = call_of(chain, new_key(), KIND, "settleOne", [of or ENERGY, fields])
+    return intents.plan(session, chain.deployment.chain_id, call)
+
+
+def require_untouched(session: Session, number: int) -> None:
+    """Refuse a pending trade that something is done with already.
+
+    Raises
+    ------
+    Refused
+        If it stands in a batch, is on its way by itself, or is settled on chain.
+    """
     batch = batch_holding(session, number)
     if batch is not None:
         raise Refused(
@@ -86,38 +101,15 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
         )
     if number in under_way(session):
         raise Refused(
-            f"trade {number} is on its way to be settled; see `truetonne settle status trade:{number}`",
+            f"trade {number} is on its way to be settled by itself; see `truetonne settle status trade:{number}`",
             code="trade-under-way",
         )
     if settled_among(session, [number]):
         raise Refused(
-            f"trade {number} is settled on chain; it is executed once that is final",
+            f"trade {number} is settled on chain, though in no batch of these books; it is executed once "
+            "that is final",
             code="trade-settled",
         )
-    of = assets_of(session, [number]).get(number)
-    trade = fitting(record, of, Terms.load(session, () if of is None else (of,)))
-    asset = of or ENERGY
-    fields = (
-        trade.seq,
-        trade.buyer,
-        trade.seller,
-        trade.quantity_milli,
-        trade.price_e4,
-        trade.cents,
-    )
-    return intents.plan(
-        session,
-        chain.deployment.chain_id,
-        NewIntent(
-            key=new_key(),
-            kind=KIND,
-            contract=SETTLEMENT,
-            address=chain.deployment.settlement.address,
-            function="settleOne",
-            arguments=[asset, fields],
-            sender=chain.deployment.account("operator"),
-        ),
-    )
 
 
 def withdraw(session: Session, numbers: Collection[int], reason: str) -> None:

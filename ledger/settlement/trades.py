@@ -39,6 +39,7 @@ from ledger.spreadsheets import wrong_count
 FUTURE = timedelta(days=366)
 """A trade of a time that lies further ahead is said to be odd."""
 _TIMES_PER_QUERY = 500
+"""Times of one plant that one query asks for."""
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,13 @@ def _add_stored(
 
 
 def _is_known(record: VppTradingRecord, stored: Sequence[_Stored]) -> bool:
-    """Return whether a trade was recorded before; one that was cancelled makes room for another."""
+    """Return whether a trade was recorded before; one that was cancelled makes room for another.
+
+    Raises
+    ------
+    BadCell
+        If it was recorded with other figures, and stands.
+    """
     figures = record.quantity, record.price
     if figures in [(quantity, price) for quantity, price, _ in stored]:
         return True

@@ -127,6 +127,13 @@ def unpack(value: int) -> UnpackedTrade:
     )
 
 
+def trade_of(accounts: Sequence[str], value: int) -> Trade:
+    """Return the trade of a word, by the accounts of its batch."""
+    found = unpack(value)
+    buyer, seller = accounts[found.buyer], accounts[found.seller]
+    return Trade(found.seq, buyer, seller, found.quantity_milli, found.price_e4)
+
+
 def nets_of(words: Sequence[int], accounts: int) -> tuple[int, ...]:
     """Return what trades come to for each of so many accounts, in cents, before any fee."""
     nets = [0] * accounts

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib import metadata
 
 from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
+from ledger.clock import utc_now
 from ledger.db import Database, tables
 from ledger.errors import TruetonneError
 from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
@@ -61,7 +62,7 @@ class Posting:
     sealer: Sealer
     private: bool
     agent: str
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = utc_now
 
 
 def agent() -> str:

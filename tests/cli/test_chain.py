@@ -276,7 +276,11 @@ def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(settled: tuple[Progra
     for nothing in ("trade:99", "77", "0x" + "ab" * 32):
         assert issued("settle", "status", nothing).code == 2
         assert issued("settle", "retry", nothing).code == 2
-    assert issued("settle", "one", str(number)).code == 1  # the contract refuses it too
+    refused = issued("settle", "one", str(number), "--json")  # by the contract too
+    error = refused.json()["error"]
+    assert (refused.code, error["code"]) == (1, "contract-refused")
+    assert error["message"].startswith(f"{said} (VppSettlement refuses ")
+    assert error["contract_error"]["name"] == "InsufficientBalance" and error["key"]
     listed = good(issued("trades", "list", "--status", "pending", "--json")).json()
     (trade,) = listed["trades"]
     assert (trade["total_value"], listed["more"]) == ("1000.00", False)

@@ -11,11 +11,11 @@ import pytest
 
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.jobs import rows
 from ledger.jobs.catalogue import JOBS
 from ledger.jobs.rows import Begun, Result
-from ledger.jobs.work import utc_now
 from ledger.models.jobs import RunOutcome
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain

@@ -221,7 +221,7 @@ def test_a_market_rests_no_longer_though_the_clock_was_set_back(park: Park) -> N
     park.fund(BUYER, 1000)
     park.trade(("sell", 1000, 8_000))
     (batch,) = plan_batches(park.chain)
-    park.db.run(lambda session: confirm.failed(session, batch.key, "refused"))
+    park.db.run(lambda session: confirm.fail(session, batch.key, "refused"))
     hour = timedelta(hours=1)
     assert plan_batches(park.chain, hour) == []
     with park.db.write() as session:

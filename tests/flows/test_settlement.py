@@ -536,7 +536,7 @@ def test_a_batch_that_was_proposed_is_not_failed(funded: Park) -> None:
     (planned,) = plan_batches(funded.chain)
     submit_planned(funded.chain)
     funded.mirror.run_until("head")
-    funded.db.run(lambda session: confirm.failed(session, planned.key, "too late"))
+    funded.db.run(lambda session: confirm.fail(session, planned.key, "too late"))
     assert states(funded) == ["proposed"]
     assert funded.count(VppSettlementItem) == 3
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
@@ -10,7 +12,8 @@ from api.errors import problem_of
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.failures.explanations import explain, table
 from ledger.chain.failures.reverts import reason_of
-from ledger.errors import BadInput, Refused
+from ledger.errors import BadInput, ContractRefused, Refused
+from ledger.settlement.money import explained, refused_in_money
 from scripts.fresh import CONTRACTS
 from scripts.generate_errors import generate
 
@@ -93,3 +96,14 @@ def test_a_refusal_of_a_contract_is_a_problem_in_plain_words() -> None:
     assert (kept.code, kept.extensions["contract_error"]["name"]) == ("twice", "KeyUsed")
     for plain in (Refused("it may not be"), BadInput("NotActive(batchId=7, status=2)")):
         assert "contract_error" not in problem_of(plain).extensions
+
+
+def test_a_refusal_for_anything_but_money_stays_the_contract_s() -> None:
+    """It became an error without a kind and without its key, and ``settle one`` said no more what it means."""
+    refusal = ContractRefused(
+        "VppSettlement refuses settle: EnforcedPause()", details={"key": "0x11"}
+    )
+    nothing_asked: Any = None
+    with pytest.raises(ContractRefused) as error, refused_in_money(nothing_asked, explained):
+        raise refusal
+    assert error.value is refusal

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.grants import Account
 from ledger.errors import BadInput, DependencyDown, NotFound, ProblemFound, Refused
@@ -25,7 +26,7 @@ from ledger.jobs.rows import NAME, Result
 from ledger.jobs.running import RETRY, Runner
 from ledger.jobs.scheduler import Listeners, Scheduler
 from ledger.jobs.schedules import Schedule, read
-from ledger.jobs.work import Tools, utc_now
+from ledger.jobs.work import Tools
 from ledger.leases import Holder, Lease, holder_of
 from ledger.models import HeldLease, JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome

@@ -20,9 +20,7 @@ from ledger.chain.addresses.book import DeployedContract, Deployment
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.abi_values import encoded
 from ledger.chain.node.client import ChainClient
-from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
-from ledger.errors import DependencyDown
 from ledger.models import (
     BlockchainTransaction,
     ChainBlock,
@@ -260,13 +258,9 @@ def _times(client: ChainClient, deployment: Deployment) -> dict[str, datetime]:
             continue
         numbers[item.name] = item.block if block is None else block
     wanted = sorted(set(numbers.values()))
-    at = dict(zip(wanted, client.blocks(wanted), strict=True))
-    return {name: _time(at[number], number) for name, number in numbers.items()}
-
-
-def _time(header: BlockHeader | None, number: int) -> datetime:
-    if header is None:
-        raise DependencyDown(
-            f"the node has no block {number}, in which a contract was deployed", code="node-behind"
-        )
-    return header.time
+    times = {}
+    for number, header in zip(wanted, client.blocks(wanted), strict=True):
+        if header is None:
+            raise client.without_block(number)
+        times[number] = header.time
+    return {name: times[number] for name, number in numbers.items()}

@@ -37,12 +37,13 @@ from ledger.chain.node.transports.base import Bounds, Transport
 from ledger.chain.node.transports.errors import NodeAnswer
 from ledger.chain.node.transports.opening import open_transport
 from ledger.chain.node.wire import Answer, Asked, Call, Means
-from ledger.errors import TruetonneError
+from ledger.errors import DependencyDown, TruetonneError
 
 T = TypeVar("T")
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
 _INVALID_PARAMETERS = -32602
+_CATCHES_UP = "wait until it has caught up, or set rpc_url to another"
 
 
 class RpcError(TruetonneError):
@@ -257,6 +258,38 @@ class ChainClient:
     def block(self, block: int | str) -> BlockHeader | None:
         """Return a header by number, hash or tag; None where the node has no such block."""
         return self.blocks([block])[0]
+
+    def head(self) -> BlockHeader:
+        """Return the latest block.
+
+        Raises
+        ------
+        DependencyDown
+            If the node has none.
+        """
+        found = self.block("latest")
+        if found is None:
+            raise DependencyDown(f"the node at {self.place} has no latest block; {_CATCHES_UP}")
+        return found
+
+    def block_there(self, number: int) -> BlockHeader:
+        """Return the header of a block that the chain has, by the books.
+
+        Raises
+        ------
+        DependencyDown
+            If the node does not have it.
+        """
+        found = self.block(number)
+        if found is None:
+            raise self.without_block(number)
+        return found
+
+    def without_block(self, number: int) -> DependencyDown:
+        """Return the error of a node that lacks a block of its chain."""
+        return DependencyDown(
+            f"the node at {self.place} has no block {number}; {_CATCHES_UP}", code="node-behind"
+        )
 
     def blocks(self, blocks: Sequence[int | str]) -> list[BlockHeader | None]:
         """Return several headers in the order asked."""

@@ -29,7 +29,7 @@ from ledger.models import (
     SettlementBatch,
     VppSettlementItem,
 )
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY
 
 _CLOCKS_APART = timedelta(seconds=2)
 """A block's time is in whole seconds, and its maker's clock is not ours."""
@@ -160,9 +160,7 @@ def adopt_final(
     only
         The intent with this key; None: all.
     """
-    query = select(ChainIntent).where(
-        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED))
-    )
+    query = select(ChainIntent).where(ChainIntent.state.in_(UNDER_WAY))
     if only is not None:
         query = query.where(ChainIntent.key == only)
     adopted = []

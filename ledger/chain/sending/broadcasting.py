@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.node.client import RpcError
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import SignedAttempt
+from ledger.chain.sending.intents import Signed
 from ledger.chain.sending.signing import Desk
 from ledger.errors import DependencyDown
 from ledger.models import ChainAttempt
@@ -29,7 +29,7 @@ class NotTaken(DependencyDown):
     default_code = "not-taken"
 
 
-def send(desk: Desk, attempt: SignedAttempt) -> None:
+def send(desk: Desk, attempt: Signed) -> None:
     """Send a stored attempt, and note that a node has it.
 
     Raises
@@ -58,7 +58,7 @@ def send(desk: Desk, attempt: SignedAttempt) -> None:
     desk.db.run(sent)
 
 
-def _has_it(desk: Desk, attempt: SignedAttempt, error: RpcError) -> bool:
+def _has_it(desk: Desk, attempt: Signed, error: RpcError) -> bool:
     """Return whether a node has a transaction though it answers with an error.
 
     One that mines at once and tells of a failure so (Hardhat) has it in a block.
@@ -84,7 +84,7 @@ def send_all(desk: Desk, attempts: Iterable[ChainAttempt]) -> None:
     trouble: NotTaken | None = None
     for item in attempts:
         try:
-            send(desk, SignedAttempt(item.tx_hash, item.raw_transaction, 0, 0, 0))
+            send(desk, Signed(item.tx_hash, item.raw_transaction))
         except NotTaken as error:
             trouble = trouble or error
     if trouble is not None:

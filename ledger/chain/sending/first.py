@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from ledger.chain.sending import intents, lanes
-from ledger.chain.sending.intents import NewIntent, SignedAttempt
+from ledger.chain.sending.intents import NewIntent, Signed, SignedAttempt
 from ledger.chain.sending.rehearsal import AlreadyOnChain, Ready
 from ledger.chain.sending.signing import Desk
 from ledger.db import DatabaseBusy
@@ -19,7 +19,7 @@ _LANE_TRIES = 20
 
 def sign_and_store(
     desk: Desk, intent: ChainIntent, prepared: Ready, new: NewIntent | None
-) -> SignedAttempt:
+) -> Signed:
     """Sign with the lane's next nonce, and store that in the commit that takes the nonce.
 
     Signed before the commit begins, so that no lock waits for a signer: whoever finds the nonce gone
@@ -51,7 +51,7 @@ def sign_and_store(
 
         def store(
             session: Session, attempt: SignedAttempt = attempt, on_chain: int = on_chain
-        ) -> SignedAttempt | None:
+        ) -> Signed | None:
             theirs = _of_others(session, intent.key) if new is None else None
             if theirs is not None:
                 return theirs
@@ -70,7 +70,7 @@ def sign_and_store(
     raise DatabaseBusy(f"others take the nonces of {signer.address} all the time; try again")
 
 
-def _of_others(session: Session, key: str) -> SignedAttempt | None:
+def _of_others(session: Session, key: str) -> Signed | None:
     """Return the last attempt of an intent that somebody else was faster to sign; None: it is still planned."""
     found = session.get_one(ChainIntent, key, with_for_update=True)
     if found.state is IntentState.PLANNED:
@@ -85,4 +85,4 @@ def _of_others(session: Session, key: str) -> SignedAttempt | None:
             f"{found.function_name} is done: transaction {found.tx_hash} did it",
             details={"key": key, "transaction": found.tx_hash},
         )
-    return SignedAttempt(attempts[-1].tx_hash, attempts[-1].raw_transaction, 0, 0, 0)
+    return Signed(attempts[-1].tx_hash, attempts[-1].raw_transaction)

@@ -21,7 +21,7 @@ from ledger.chain.contracts.wrappers import decode_call, encode_call
 from ledger.chain.sending import transactions
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainAttempt, ChainIntent
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 
 _TWIN_AGE = timedelta(hours=1)
 FILL = "fill_nonce"
@@ -45,15 +45,20 @@ class NewIntent:
 
 
 @dataclass(frozen=True)
-class SignedAttempt:
-    """A signed transaction of an intent; fees in wei per gas, gas in units."""
+class Signed:
+    """A signed transaction, as it is sent."""
 
     tx_hash: str
     raw: str
+
+
+@dataclass(frozen=True)
+class SignedAttempt(Signed):
+    """A signed transaction of an intent, as it is stored; fees in wei per gas."""
+
     nonce: int
     max_fee_wei: int
     priority_fee_wei: int
-    gas: int = 0
 
 
 def new_key() -> str:
@@ -130,7 +135,7 @@ def twin_of(session: Session, own: ChainIntent) -> ChainIntent | None:
         ChainIntent.contract_address == own.contract_address,
         ChainIntent.sender_address == own.sender_address,
         or_(
-            ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+            ChainIntent.state.in_(UNDER_WAY),
             and_(ChainIntent.state == IntentState.CONFIRMED, ChainIntent.created_at > lately),
         ),
     )

@@ -14,9 +14,8 @@ from sqlalchemy.orm import Session
 from ledger.chain.fees import GWEI
 from ledger.chain.sending import intents
 from ledger.models import ChainAttempt, ChainInclusion, ChainIntent, Correction
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 
-OPEN = (IntentState.PLANNED, IntentState.SUBMITTED)
 _NOT_SENT = "not sent yet: the jobs do it, or the command that planned it, given again"
 _NO_JOB = "not sent, and no job does it: give"
 _HOLDERS_ACT = f"{_NO_JOB} its command again, with the same --key, or leave it"
@@ -72,7 +71,7 @@ def views(
     if key is not None:
         query = query.where(ChainIntent.key == intents.get(session, key).key)
     elif not everything:
-        query = query.where(ChainIntent.state.in_(OPEN))
+        query = query.where(ChainIntent.state.in_(UNDER_WAY))
     found = session.scalars(query.limit(limit)).all()
     now = datetime.now(UTC)
     return [_view(session, intent, now) for intent in reversed(found)]
@@ -80,8 +79,10 @@ def views(
 
 def alarms(session: Session) -> tuple[int, list[str]]:
     """Return how many intents are open, and the alarms among them."""
-    query = select(func.count()).select_from(ChainIntent).where(ChainIntent.state.in_(OPEN))
-    alarmed = select(ChainIntent).where(ChainIntent.state.in_(OPEN), ChainIntent.alarm.is_not(None))
+    query = select(func.count()).select_from(ChainIntent).where(ChainIntent.state.in_(UNDER_WAY))
+    alarmed = select(ChainIntent).where(
+        ChainIntent.state.in_(UNDER_WAY), ChainIntent.alarm.is_not(None)
+    )
     rows = session.scalars(alarmed.order_by(ChainIntent.created_at)).all()
     return session.scalar(query) or 0, [f"{row.function_name}: {row.alarm}" for row in rows]
 
@@ -113,7 +114,7 @@ def _attempt(
         fate = f"in block {blocks[item.tx_hash]}"
     elif item.nonce != intent.nonce:
         fate = "its nonce went to another transaction"
-    elif intent.state not in OPEN or blocks:
+    elif intent.state not in UNDER_WAY or blocks:
         fate = "another transaction did it"
     elif not last:
         fate = "replaced"

@@ -11,8 +11,8 @@ from ledger.chain import fees
 from ledger.chain.failures.reverts import reason_of
 from ledger.chain.fees import GWEI, Fees
 from ledger.chain.keys.signers import Signer
-from ledger.chain.node.client import RpcError
-from ledger.chain.sending import adoption, lanes, stuck, unknown
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.sending import adoption, lanes, unknown
 from ledger.chain.sending.signing import Desk
 from ledger.errors import ContractRefused, DependencyDown
 from ledger.models import ChainIntent, ChainNonceLane
@@ -55,15 +55,26 @@ def ready(desk: Desk, intent: ChainIntent) -> Ready:
     """
     signer = desk.keyring.signer(intent.sender_address, f"send {intent.function_name}")
     _check_not_done(desk, intent)
-    gas = stuck.preflight(
-        desk.client, intent.sender_address, intent.contract_address, intent.call_data
-    )
+    gas = gas_limit_of(desk.client, intent)
     found = Ready(signer, gas, _fees(desk))
     if desk.caps is not None:
         account, cost = (desk.chain_id, signer.address), gas * found.fees.max_fee_wei
         with desk.db.read() as session:
             lanes.check_spending(session, desk.caps, account, 1, cost)
     return found
+
+
+def gas_limit_of(client: ChainClient, intent: ChainIntent) -> int:
+    """Try the call of an intent, and return the gas limit that it needs.
+
+    Raises
+    ------
+    RpcError
+        If the call would revert, or the node cannot try it.
+    """
+    sender, target, data = intent.sender_address, intent.contract_address, intent.call_data
+    client.call(target, data, "latest", sender=sender)
+    return fees.gas_limit(client.estimate_gas(sender, target, data), data)
 
 
 def refusal(contract: str, intent: ChainIntent, error: RpcError) -> str:

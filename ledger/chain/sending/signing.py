@@ -12,7 +12,6 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending.intents import SignedAttempt
 from ledger.db import Database
-from ledger.errors import DependencyDown
 from ledger.models import ChainIntent
 
 REPLACE_SECONDS = 60
@@ -42,10 +41,7 @@ class Desk:
         DependencyDown
             If the node has none.
         """
-        head = self.client.block("latest")
-        if head is None:
-            raise DependencyDown(f"the node at {self.client.place} has no latest block")
-        return head
+        return self.client.head()
 
     def market(self, head: BlockHeader) -> Market:
         """Return what gas costs at a block."""
@@ -75,4 +71,4 @@ class Desk:
         """
         asked = Unsigned(self.chain_id, nonce, intent.contract_address, intent.call_data, gas, fees)
         raw, tx_hash = signer.sign_transaction(asked.as_mapping())
-        return SignedAttempt(tx_hash, raw, nonce, fees.max_fee_wei, fees.priority_fee_wei, gas)
+        return SignedAttempt(tx_hash, raw, nonce, fees.max_fee_wei, fees.priority_fee_wei)

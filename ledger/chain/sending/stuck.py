@@ -26,6 +26,7 @@ from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import BlockHeader, TransactionInfo
 from ledger.chain.sending import adoption, intents, lanes
+from ledger.chain.sending.rehearsal import gas_limit_of
 from ledger.chain.sending.signing import Desk
 from ledger.errors import BadInput, DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
@@ -36,18 +37,6 @@ log = logging.getLogger(__name__)
 _REPEATABLE = frozenset({"approve"})
 """Calls that a second time change nothing."""
 _CLOCKS_APART_MAX = timedelta(minutes=1)
-
-
-def preflight(client: ChainClient, sender: str, target: str, data: str) -> int:
-    """Try a call and return the gas limit that it needs.
-
-    Raises
-    ------
-    RpcError
-        If the call would revert, or the node cannot try it.
-    """
-    client.call(target, data, "latest", sender=sender)
-    return fees.gas_limit(client.estimate_gas(sender, target, data), data)
 
 
 def _was_set_back(last: ChainAttempt) -> bool:
@@ -226,7 +215,7 @@ class _Lane:
                 self._alarm(intent, f"{said}; {done} has done it: the mirror ends it")
                 return
         try:
-            gas = preflight(self._client, self._address, intent.contract_address, intent.call_data)
+            gas = gas_limit_of(self._client, intent)
         except RpcError as error:
             if not error.reverted:
                 raise DependencyDown(

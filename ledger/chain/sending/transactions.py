@@ -24,8 +24,6 @@ from ledger.models import BlockchainTransaction, ChainAttempt, ChainBlock, Chain
 from ledger.models.blockchain import TransactionStatus
 
 _ERROR_LENGTH_MAX = 500
-_HASHES_PER_QUERY = 500
-"""SQLite and MariaDB take thousands of parameters; long lists are slow to plan on both."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +164,8 @@ def fail_replaced(session: Session, hashes: Sequence[str], at: datetime) -> None
     One that stands in a block itself, where it failed, has its end from there.
     """
     mined: set[str] = set()
-    for part in _parts(hashes):
-        query = select(ChainInclusion.tx_hash).where(ChainInclusion.tx_hash.in_(part))
-        mined.update(session.scalars(query))
+    for here in tables.among(session, ChainInclusion.tx_hash, hashes):
+        mined.update(session.scalars(select(ChainInclusion.tx_hash).where(here)))
     left = [tx_hash for tx_hash in hashes if tx_hash not in mined]
     if left:
         _set_status(session, [(tx_hash, TransactionStatus.FAILED, at) for tx_hash in left])
@@ -186,18 +183,15 @@ def rewind(session: Session, above_block: int) -> None:
     keys = [row.intent_key for row in rows if row.intent_key is not None]
     foreign = [row.tx_hash for row in rows if row.intent_key is None]
     session.execute(delete(ChainInclusion).where(ChainInclusion.block_number > above_block))
-    for part in _parts(foreign):
+    for here in tables.among(session, BlockchainTransaction.tx_hash, foreign):
         session.execute(
-            delete(BlockchainTransaction).where(BlockchainTransaction.tx_hash.in_(part))
+            delete(BlockchainTransaction).where(here).execution_options(synchronize_session=False)
         )
-    for part in _parts(keys):
+    for here in tables.among(session, ChainAttempt.intent_key, keys):
+        ours = select(ChainAttempt.tx_hash).where(here)
         session.execute(
             update(BlockchainTransaction)
-            .where(
-                BlockchainTransaction.tx_hash.in_(
-                    select(ChainAttempt.tx_hash).where(ChainAttempt.intent_key.in_(part))
-                )
-            )
+            .where(BlockchainTransaction.tx_hash.in_(ours))
             .values(
                 status=TransactionStatus.PENDING, gas_used=None, gas_price=None, confirmed_at=None
             )
@@ -254,10 +248,8 @@ def _fail_replaced(session: Session, outcomes: Sequence[Outcome]) -> None:
     times = {outcome.intent_key: outcome.block_time for outcome in outcomes}
     taken = {outcome.tx_hash for outcome in outcomes}
     replaced = []
-    for part in _parts(list(times)):
-        query = select(ChainAttempt.tx_hash, ChainAttempt.intent_key).where(
-            ChainAttempt.intent_key.in_(part)
-        )
+    for here in tables.among(session, ChainAttempt.intent_key, times):
+        query = select(ChainAttempt.tx_hash, ChainAttempt.intent_key).where(here)
         replaced += [
             (row.tx_hash, TransactionStatus.FAILED, times[row.intent_key])
             for row in session.execute(query)
@@ -280,10 +272,3 @@ def _intent_keys(session: Session, hashes: Sequence[str]) -> dict[str, str]:
         query = select(ChainAttempt.tx_hash, ChainAttempt.intent_key).where(here)
         found.update((row.tx_hash, row.intent_key) for row in session.execute(query))
     return found
-
-
-def _parts(items: Sequence[str]) -> list[Sequence[str]]:
-    return [
-        items[start : start + _HASHES_PER_QUERY]
-        for start in range(0, len(items), _HASHES_PER_QUERY)
-    ]

@@ -16,19 +16,19 @@ from ledger.db import Behind, Database
 from ledger.db.behind import Work
 from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import DeviceData, Site
-from ledger.readings.energy import SCALE, Sums, legal_days, write_days
+from ledger.readings.energy import SCALE, Sums, write_days
 from ledger.readings.files.sources import RawReading, Source
 from ledger.readings.files.times import zone
 from ledger.readings.inventory import Inventory
 from ledger.readings.rows.store import METRIC, MICROS_MAX, MeterState, Tally, fetch
 from ledger.reductions.flatlines import Level, can_stick, stuck_places
 from ledger.reductions.quality import stored, without_value
-from ledger.reductions.records import Kind, Quality
+from ledger.reductions.records import MISSING, Kind, Quality
+from ledger.reductions.zones import legal_days
 from ledger.units import HOUR_S
 
 _ANY = "SELECT 1 FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? LIMIT 1"
 _STORED = {quality: stored(quality) for quality in Quality}
-_EMPTY = (Quality.MISSING, Quality.MISSING_SENTINEL)
 _OUTLIERS = (Quality.OUTLIER_BELOW, Quality.OUTLIER_ABOVE)
 
 
@@ -78,7 +78,7 @@ class FreshDays:
             self._later.run(insert)
         self._later.run(lambda: write_days(self._db, book.session, book, meter, days, hours))
         tally.new += len(rows)
-        tally.missing += sum(qualities.count(quality) for quality in _EMPTY)
+        tally.missing += sum(qualities.count(quality) for quality in MISSING)
         tally.outliers += sum(qualities.count(quality) for quality in _OUTLIERS)
         tally.stuck += qualities.count(Quality.STUCK)
         return True

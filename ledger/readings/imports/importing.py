@@ -43,12 +43,13 @@ from ledger.readings.rows.store import MeterState, Tally
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
+from ledger.units import DAY_S
 
 PIECE_ROWS = 25_000
 ALLOCATIONS = 200_000
 """Objects that are made before Python looks for cyclic garbage among them."""
 
-_FUTURE_S = 86_400
+_FUTURE_S = DAY_S
 """How much later than now a reading may end before it is noted: clocks and zones differ."""
 
 _start = itemgetter(RawReading._fields.index("start_s"))

@@ -12,11 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import models
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import LIVE
 from ledger.models.sending import IntentState
 from ledger.reductions.records import CarriedCorrection
-
-_LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
 
 
 def carried_into(
@@ -29,7 +27,7 @@ def carried_into(
     issued = session.scalars(
         select(models.Issuance).where(
             models.Issuance.project_id == project.id,
-            models.Issuance.state.in_(_LIVE),
+            models.Issuance.state.in_(LIVE),
             models.Issuance.from_date == start,
             models.Issuance.to_date == end,
         )
@@ -68,7 +66,7 @@ def unpaid_corrections(
         select(correction, issuance, models.ChainIntent.state)
         .join(issuance, issuance.id == correction.issuance_id)
         .outerjoin(models.ChainIntent, models.ChainIntent.key == correction.act_key)
-        .where(issuance.project_id == project_id, issuance.state.in_(_LIVE))
+        .where(issuance.project_id == project_id, issuance.state.in_(LIVE))
         .order_by(correction.key)
     )
     if until_s is not None:
@@ -108,7 +106,7 @@ def _carry(session: Session, project: models.Project, start: date, from_s: int) 
         select(models.Issuance)
         .where(
             models.Issuance.project_id == project.id,
-            models.Issuance.state.in_(_LIVE),
+            models.Issuance.state.in_(LIVE),
             models.Issuance.to_s <= from_s,
         )
         .order_by(models.Issuance.to_s.desc())

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import models
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import LIVE
 from ledger.readings.files.times import legal_day_end_s, legal_day_start_s
 from ledger.readings.rows.asking import asked_together
 from ledger.reductions.records import EnergyCertificate
@@ -88,18 +88,17 @@ def manifests_of(
     """
     issuance = models.Issuance
     query = (
-        select(issuance, models.Site.code)
+        select(issuance)
         .join(models.Project, models.Project.id == issuance.project_id)
-        .join(models.Site, models.Site.id == models.Project.site_id)
         .where(
-            models.Site.id == meter.site_id,
-            issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
+            models.Project.site_id == meter.site_id,
+            issuance.state.in_(LIVE),
             issuance.from_s < span[1],
             issuance.to_s > span[0],
         )
         .order_by(issuance.from_s)
     )
-    for row, _ in session.execute(query).all():
+    for row in session.scalars(query).all():
         for table in json.loads(known_manifest(session, row))["meters"]:
             if table["serial"] == meter.serial:
                 yield row, table

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BooksDiffer, NotFound
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import LIVE
 from ledger.naming import find_credit
 from ledger.readings.periods.period import reductions_for, split_by_vintage
 from ledger.readings.rows.stored import readings_of
@@ -163,7 +163,7 @@ def _issuance(session: Session, project: str, start: date, end: date) -> models.
             models.Project.code == project,
             models.Issuance.from_date == start,
             models.Issuance.to_date == end,
-            models.Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
+            models.Issuance.state.in_(LIVE),
         )
     )
     return session.scalars(query).first()

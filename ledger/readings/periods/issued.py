@@ -9,9 +9,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from ledger.models import Issuance, Meter, Project, ReadingClaim
-from ledger.models.issuance import IssuanceState
-
-_LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
+from ledger.models.issuance import LIVE
 
 
 def issued_periods(
@@ -29,7 +27,7 @@ def issued_periods(
     """
     claimed = select(ReadingClaim.issuance_id).where(ReadingClaim.meter_id == meter_id).distinct()
     query = select(Issuance.from_s, Issuance.to_s).where(
-        Issuance.state.in_(_LIVE),
+        Issuance.state.in_(LIVE),
         or_(Issuance.id.in_(claimed), Issuance.project_id == project_id),
     )
     return _joined((from_s, to_s) for from_s, to_s in session.execute(query).all())
@@ -44,7 +42,7 @@ def is_named_by_issuance(session: Session, meter: Meter) -> bool:
     query = (
         select(Issuance.manifest)
         .join(Project, Project.id == Issuance.project_id)
-        .where(Project.site_id == meter.site_id, Issuance.state.in_(_LIVE))
+        .where(Project.site_id == meter.site_id, Issuance.state.in_(LIVE))
     )
     # As the one spelling of a manifest has it.
     wanted = f'"serial":{json.dumps(meter.serial, ensure_ascii=False)}'

@@ -22,7 +22,7 @@ from ledger.readings.rows.asking import asked_together
 from ledger.readings.rows.chains import FOREVER_S, PIECE_ROWS, Chain, Row
 from ledger.readings.rows.store import INSERT, UPDATE, MeterState, fetch
 from ledger.reductions.quality import loaded, stored
-from ledger.reductions.records import Kind, Quality
+from ledger.reductions.records import OUTLIER, Kind, Quality
 from ledger.reductions.registers import Interval
 from ledger.reductions.runs import Reading
 
@@ -172,7 +172,7 @@ class _Derivation:
                 updates.append((name, False, reason, row[0]))
             else:
                 continue
-            outliers += quality // 100 == 3
+            outliers += quality in OUTLIER
             self._meter.touch(interval.start_s, interval.end_s - interval.start_s)
         gone = self._gone(known.values())
         for row in gone:

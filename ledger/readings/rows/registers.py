@@ -24,10 +24,10 @@ from ledger.readings.rows.store import (
     contradicts,
     fetch,
     micro,
-    utc,
 )
 from ledger.reductions.quality import loaded, stored, without_value
-from ledger.reductions.records import Quality
+from ledger.reductions.records import MISSING, Quality
+from ledger.reductions.zones import utc_of
 
 METRIC = ("energy_register", "kWh")
 """Name and unit of a register's value in ``device_data``."""
@@ -79,7 +79,7 @@ class RegisterWriter:
                 tally.late += 1
             first_s, last_s = self._span.get(meter.id, (row.start_s, row.start_s))
             self._span[meter.id] = (min(first_s, row.start_s), max(last_s, row.start_s))
-            tally.missing += quality // 100 == 2
+            tally.missing += quality in MISSING
             new.append((row, quality))
         self._db.executemany(
             self._session, _INSERT, [self._row(meter, row, quality) for row, quality in new]
@@ -134,7 +134,14 @@ class RegisterWriter:
             INSERT_DATA,
             (
                 encode(
-                    (device, metric, micro(row.digits, row.scale or 0), unit, utc(row.start_s), now)
+                    (
+                        device,
+                        metric,
+                        micro(row.digits, row.scale or 0),
+                        unit,
+                        utc_of(row.start_s),
+                        now,
+                    )
                 )
                 for row in rows
                 if row.digits is not None

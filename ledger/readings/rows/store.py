@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -24,7 +24,9 @@ from ledger.models import DeviceData
 from ledger.models.types import ExactDecimal
 from ledger.readings.files.sources import RawReading, Source
 from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
-from ledger.reductions.records import Kind, Quality, Role
+from ledger.reductions.records import MISSING, OUTLIER, Kind, Quality, Role
+from ledger.reductions.zones import utc_of
+from ledger.units import DAY_S
 
 METRIC = {
     Kind.POWER: ("active_power", "kW"),
@@ -71,7 +73,7 @@ class MeterState:
 
     def touch(self, start_s: int, duration_s: int) -> None:
         """Note that something changed in an interval."""
-        first, last = start_s // 86400, (start_s + max(duration_s, 1) - 1) // 86400
+        first, last = start_s // DAY_S, (start_s + max(duration_s, 1) - 1) // DAY_S
         if first == last:
             self.touched_days.add(first)
         else:
@@ -179,8 +181,8 @@ class Writer:
                 meter.touch(start_s, slot.new[0].duration_s)
             for row, quality in zip(slot.new, qualities, strict=True):
                 inserts.append(self._row(meter, row, quality, conflict))
-                tally.missing += quality // 100 == 2
-                tally.outliers += quality // 100 == 3
+                tally.missing += quality in MISSING
+                tally.outliers += quality in OUTLIER
         self._db.executemany(self._session, INSERT, inserts)
         self._db.executemany(self._session, UPDATE, updates)
         self._write_data(meter, [row for slot in slots.values() for row in slot.new])
@@ -287,7 +289,7 @@ class Writer:
                         metric,
                         micro(row.digits, row.scale or 0),
                         unit,
-                        utc(row.start_s),
+                        utc_of(row.start_s),
                         now,
                     )
                 )
@@ -324,11 +326,3 @@ def micro(digits: int, scale: int) -> Decimal:
     unit = 10 ** (scale - 6)
     rounded = min((2 * abs(digits) + unit) // (2 * unit), MICROS_MAX)
     return Decimal(-rounded if digits < 0 else rounded).scaleb(-6)
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def utc(seconds: int) -> datetime:
-    """Return seconds since 1970 as an aware time."""
-    return _EPOCH + timedelta(seconds=seconds)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from ledger.models import ImportFile
 from ledger.readings.shown.slots import MISSING, OUTLIERS, Day, DeviceDays, SiteDays, State, Tally
 from ledger.reductions.quality import REASONS, stored
-from ledger.reductions.records import Quality
+from ledger.reductions.records import SUPERSEDED, Quality
 from ledger.reductions.zones import utc_of
 from ledger.units import HOUR_S, decimal_half_up, plain
 
@@ -69,7 +69,7 @@ def counts_of_days(days: Iterable[Day]) -> dict[str, int]:
         "stuck": slots(State.STUCK),
         "fell": slots(State.FELL),
         "conflict": sum(day.conflicts for day in days),
-        "superseded": readings(*(quality for quality in Quality if quality // 100 == 4)),
+        "superseded": readings(*SUPERSEDED),
         "late": readings(Quality.LATE),
     }
 

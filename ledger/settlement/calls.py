@@ -1,0 +1,49 @@
+"""Calls of the settlement contract, ready to be planned: who sends them, and how a batch is written in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ledger.chain.access import Chain
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.sending.intents import NewIntent
+from ledger.models import SettlementBatch
+from ledger.settlement.elsewhere import ENERGY
+
+Outcome = tuple[Sequence[str], list[int], list[int]]
+"""Accounts of a batch, what each gains in cents, and in kilograms."""
+
+
+def call_of(
+    chain: Chain,
+    key: str,
+    kind: str,
+    function: str,
+    arguments: Sequence[Any],
+    sender: str | None = None,
+) -> NewIntent:
+    """Return a call of the settlement contract; the operator sends it where nobody else is named."""
+    return NewIntent(
+        key=key,
+        kind=kind,
+        contract=SETTLEMENT,
+        address=chain.deployment.settlement.address,
+        function=function,
+        arguments=arguments,
+        sender=sender or chain.deployment.account("operator"),
+    )
+
+
+def proposal_of(
+    chain: Chain, key: str, asset: int | None, accounts: Sequence[str], words: Sequence[int]
+) -> NewIntent:
+    """Return the call that proposes a batch, under the batch's key."""
+    arguments = [bytes.fromhex(key[2:]), asset or ENERGY, list(accounts), list(words)]
+    return call_of(chain, key, "propose_batch", "proposeBatch", arguments)
+
+
+def outcome_of(batch: SettlementBatch) -> Outcome:
+    """Return the outcome of a batch as its event published it: a fee has changed what was planned."""
+    nets, credit_nets = ([int(net) for net in nets] for nets in (batch.nets, batch.credit_nets))
+    return batch.accounts, nets, credit_nets
