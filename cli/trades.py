@@ -164,10 +164,13 @@ def cancel(
     """Cancel a pending trade that stands in no settlement batch; the reason is kept."""
     from cli.books import open_books
     from ledger.settlement.cancel import cancel_trade
+    from ledger.settlement.elsewhere import assets_of
 
     def work(session: Session) -> str:
         found = cancel_trade(session, trade, reason)
-        said = f"{found.trade_type.value} {found.quantity} kWh at {found.price}, {found.market}"
+        asset = assets_of(session, [trade]).get(trade)
+        unit = "kWh" if asset is None else f"t of credit batch {asset}"
+        said = f"{found.trade_type.value} {found.quantity} {unit} at {found.price}, {found.market}"
         if dry_run:
             session.rollback()
         return said

@@ -21,6 +21,11 @@ def named_trade(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def is_key(text: str) -> bool:
+    """Return whether a text is written as the key of a batch is."""
+    return _KEY.fullmatch(text) is not None
+
+
 def find_batch(session: Session, text: str) -> VppSettlementBatch:
     """Return a batch by its key, its row number, or ``batch:NUMBER``.
 
@@ -30,7 +35,7 @@ def find_batch(session: Session, text: str) -> VppSettlementBatch:
         If there is none.
     """
     batch = None
-    if _KEY.fullmatch(text):
+    if is_key(text):
         query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == text.lower())
         batch = session.scalars(query).first()
     elif number := _BATCH.fullmatch(text):
