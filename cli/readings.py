@@ -181,7 +181,7 @@ def _spacing(found: dict[str, Any]) -> str:
     unit = "minute" if interval == 1 else "minutes"
     return (
         f"warning: rows of device {found['device']}{others} come every {minutes} minutes, the source "
-        f"says {interval}: power would be counted for {interval} {unit} of each, the rest is missing"
+        f"says {interval}: what lies between them is missing, and power counts for {interval} {unit} alone"
     )
 
 

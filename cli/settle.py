@@ -11,8 +11,8 @@ import typer
 from cli import cosign, escrow, settle_acts
 from cli.command import DryRun, Invocation, NoWait, command, command_group
 from cli.cosign import Market
-from cli.output import Table, counted
-from ledger.errors import Refused
+from cli.settle_rows import left_of, pending_of, rows_of, table_of
+from ledger.errors import BadInput, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -26,8 +26,9 @@ WINDOW_SECONDS_MAX = 60.0
 
 _OPEN = ("planned", "proposed")
 
-What = Annotated[
-    str, typer.Argument(metavar="ID", help="Key or row number of a batch, or trade:NUMBER.")
+ManyWhat = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID...", help="Key or row number of a batch, or trade:NUMBER."),
 ]
 MaybeWhat = Annotated[
     str | None, typer.Argument(metavar="ID", help="Key or row number of a batch, or trade:NUMBER.")
@@ -66,42 +67,88 @@ def _dry_run(run: Invocation, flow: Flow) -> int:
 
     found = dry_json(preview(flow.chain))
     with flow.db.read() as session:
-        document = {"dry_run": True, **_pending(session), **found}
+        document = {"dry_run": True, **pending_of(session), **found}
     run.output.result(document, *dry_lines(found))
     fails = found["left_out"] or found["refused"] or found["waiting"]
     return Refused.exit_code if fails else 0
 
 
 def retry_settlement(
-    run: Invocation, what: What, dry_run: DryRun = False, no_wait: NoWait = False
+    run: Invocation,
+    what: ManyWhat = None,
+    market: Annotated[
+        str | None,
+        typer.Option("--market", metavar="NAME", help="Instead: all trades of it that failed so."),
+    ] = None,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
 ) -> int:
-    """Try again what failed: the market of a batch, or a trade (trade:17) whose debtor lacked funds."""
+    """Try again what failed: the market of a batch, or trades (trade:17) whose debtors lacked funds."""
     from cli.flow import open_flow
     from ledger.settlement import finding
     from ledger.settlement.outlook import market_to_retry
 
-    number = finding.named_trade(what)
+    named = what or []
+    if bool(named) == (market is not None):
+        raise BadInput(
+            "name what to try again: a batch, trades such as trade:17, or a market with --market"
+        )
+    numbers = [number for item in named if (number := finding.named_trade(item)) is not None]
+    batches = [item for item in named if finding.named_trade(item) is None]
     with open_flow(run.settings) as flow:
         flow.mirror()
-        if number is None:
-            market = market_to_retry(flow.chain, what)
-        else:
-            market = flow.db.run(lambda session: _reopened(session, number, dry_run))
+        markets = [market_to_retry(flow.chain, item) for item in batches]
+        markets += flow.db.run(lambda session: _reopened(session, numbers, market, dry_run))
+        markets = list(dict.fromkeys(markets))
         if dry_run:
-            document = {"dry_run": True, "market": market}
-            run.output.result(document, f"would try again on market {market}")
+            one = markets[0] if len(markets) == 1 else None
+            run.output.result(
+                {"dry_run": True, "market": one, "markets": markets},
+                f"would try again on {_of_markets(markets)}",
+            )
             return 0
-        document, rows = _settle(flow, no_wait, market)
+        document, rows = _settled_on(flow, no_wait, markets)
     return _report(run, document, rows)
 
 
-def _reopened(session: Session, number: int, dry_run: bool) -> str:
+def _of_markets(markets: Sequence[str]) -> str:
+    return f"{'market' if len(markets) == 1 else 'markets'} {', '.join(markets)}"
+
+
+def _reopened(
+    session: Session, numbers: Sequence[int], market: str | None, dry_run: bool
+) -> list[str]:
+    """Open trades again, all of them or none; return their markets."""
     from ledger.settlement import shortfalls
 
-    market = shortfalls.reopen(session, number, "settle retry")
+    if market is not None:
+        numbers = shortfalls.failed_on(session, market)
+        if not numbers:
+            raise Refused(
+                f"no trade of market {market!r} has failed for want of funds; `truetonne trades list --status failed` "
+                "has all that failed",
+                code="nothing-failed",
+            )
+    markets = [shortfalls.reopen(session, number, "settle retry") for number in numbers]
     if dry_run:
         session.rollback()
-    return market
+    return markets
+
+
+def _settled_on(
+    flow: Flow, no_wait: bool, markets: Sequence[str]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Settle one market after the other; return what that was together, as ``_settle`` does."""
+    document: dict[str, Any] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for market in markets:
+        found, theirs = _settle(flow, no_wait, market)
+        for name in ("planned", "resumed", "left_out", "debtors", "waiting", "failed"):
+            found[name] = [*document.get(name, ()), *found[name]]
+        document = found
+        rows |= {row["batch_key"]: row for row in theirs}
+    document["batches"] = list(rows.values())
+    return document, document["batches"]
 
 
 def preview_settlement(run: Invocation, market: Market = None) -> int:
@@ -140,25 +187,25 @@ def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
                 f"to do: {story.to_do}",
             )
             return
-        rows = _batches(session)
+        rows = rows_of(session)
         _, stuck = alarms(session)
-        document = {**_pending(session), "batches": rows, "alarms": stuck}
+        document = {**pending_of(session), "batches": rows, "alarms": stuck}
     said = (f"alarm: {text}; see truetonne chain intents" for text in stuck)
-    run.output.result(document, _table(rows), _left(document), *said)
+    run.output.result(document, table_of(rows), left_of(document), *said)
 
 
 def _settle(
     flow: Flow, no_wait: bool, market: str | None = None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Plan, submit and finalise; return what was planned, and the batches that this concerns."""
-    from cli.settle_preview import left_out_json, waiting_json
+    from cli.settle_preview import debtors_json, left_out_json, waiting_json
     from ledger.settlement import batches
     from ledger.settlement.money import Missing, currency_symbol, participants
     from ledger.settlement.outlook import unsent
     from ledger.settlement.planning import Scope
 
     with flow.db.read() as session:
-        open_before = [row["batch_key"] for row in _batches(session) if row["state"] in _OPEN]
+        open_before = [row["batch_key"] for row in rows_of(session) if row["state"] in _OPEN]
     scope = Scope(market=market, symbol=currency_symbol(flow.chain))
     plan = batches.plan_round(flow.chain, scope)
     planned = [item.key for item in plan.batches]
@@ -173,19 +220,19 @@ def _settle(
     with flow.db.read() as session:
         rows = [
             row
-            for row in _batches(session)
+            for row in rows_of(session)
             if row["batch_key"] in concerned or row["state"] in _OPEN
         ]
         names, symbol = participants(session), currency_symbol(flow.chain)
+        lacking = [Missing.of(item.shortfall, names, symbol) for item in plan.left_out]
         left_out = [
-            left_out_json(
-                Missing.of(item.shortfall, names, symbol), [trade.seq for trade in item.trades]
-            )
-            for item in plan.left_out
+            left_out_json(missing, [trade.seq for trade in item.trades])
+            for missing, item in zip(lacking, plan.left_out, strict=True)
         ]
         document = {"planned": planned, "resumed": resumed, "left_out": left_out}
+        document["debtors"] = debtors_json(lacking)
         document["waiting"] = waiting_json(plan.waiting)
-        document |= {"failed": list(plan.failed), **_pending(session), "batches": rows}
+        document |= {"failed": list(plan.failed), **pending_of(session), "batches": rows}
         return document, rows
 
 
@@ -194,10 +241,10 @@ def _report(run: Invocation, document: dict[str, Any], rows: list[dict[str, Any]
 
     run.output.result(
         document,
-        _table(rows),
-        *left_out_lines(document["left_out"]),
+        table_of(rows),
+        *left_out_lines(document),
         *waiting_lines(document["waiting"]),
-        _left(document),
+        left_of(document),
     )
     ours = [*document["resumed"], *document["planned"]]
     refused = bool(document["left_out"] or document["waiting"]) or any(
@@ -246,7 +293,7 @@ def finalize_due(flow: Flow, *, wait: bool) -> None:
     while True:
         batches.finalize_due(flow.chain)
         with flow.db.read() as session:
-            proposed = [row for row in _batches(session) if row["state"] == "proposed"]
+            proposed = [row for row in rows_of(session) if row["state"] == "proposed"]
             soon = batches.is_due_within(session, timedelta(seconds=WINDOW_SECONDS_MAX))
         if not wait:
             break
@@ -258,79 +305,3 @@ def finalize_due(flow: Flow, *, wait: bool) -> None:
         else:
             time.sleep(1)
             flow.mirror_final()  # on a local chain, a block whose time lies after the window
-
-
-def _batches(session: Session) -> list[dict[str, Any]]:
-    from sqlalchemy import select
-
-    from ledger.models import SettlementBatch
-    from ledger.models.settlement import VppSettlementBatch
-
-    found = session.scalars(select(VppSettlementBatch).order_by(VppSettlementBatch.id))
-    statuses = select(SettlementBatch.key, SettlementBatch.status)
-    on_chain = {key: status.value for key, status in session.execute(statuses)}
-    return [
-        {
-            "batch_key": item.batch_key,
-            "market": item.market,
-            "state": item.state.value,
-            "way": "proposed" if item.signed_until is None else "cosigned",
-            "credits": None if item.asset is None else str(item.asset),
-            "netted_from": item.netted_from,
-            "on_chain": on_chain.get(item.batch_key),
-            "trades": item.trade_count,
-            "nets_cents": dict(zip(item.accounts, item.nets, strict=True)),
-            "chain_batch_id": None if item.chain_batch_id is None else str(item.chain_batch_id),
-            "finalize_key": item.finalize_key,
-            "finalizable_at": item.finalizable_at,
-            "proposed_block": item.proposed_block,
-            "finalized_block": item.finalized_block,
-            "error": item.error,
-        }
-        for item in found
-    ]
-
-
-def _pending(session: Session) -> dict[str, Any]:
-    """Count the pending trades that stand in no batch, by market."""
-    from sqlalchemy import func, select
-
-    from ledger.models.settlement import VppSettlementItem
-    from ledger.models.trading import TradeStatus, VppTradingRecord
-
-    query = (
-        select(VppTradingRecord.market, func.count())
-        .where(
-            VppTradingRecord.status == TradeStatus.PENDING,
-            VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
-        )
-        .group_by(VppTradingRecord.market)
-    )
-    return {"pending": {market: count for market, count in session.execute(query)}}
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    return Table(
-        ("batch", "market", "trades", "state", "finalised in block", "error"),
-        [
-            (
-                row["batch_key"],
-                row["market"],
-                row["trades"],
-                "disputed" if row["on_chain"] == "disputed" else row["state"],
-                row["finalized_block"],
-                row["error"],
-            )
-            for row in rows
-        ],
-        right=frozenset({"trades", "finalised in block"}),
-    )
-
-
-def _left(document: dict[str, Any]) -> str:
-    count = sum(document["pending"].values())
-    return (
-        f"{counted(count, 'pending trade')} in no batch"
-        if count
-        else "no pending trade is without a batch"
-    )

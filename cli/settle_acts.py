@@ -1,4 +1,4 @@
-"""``truetonne settle one | cancel``: what a person does to one trade or one batch, on chain."""
+"""``truetonne settle one | cancel | reject``: what a person does to one trade or one batch, on chain."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def register(group: typer.Typer) -> None:
     """Add the commands to the group ``settle``."""
     command(group, "one")(settle_one)
     command(group, "cancel")(cancel_settlement)
+    command(group, "reject")(reject_dispute)
 
 
 def settle_one(
@@ -130,3 +131,46 @@ def cancel_settlement(
             "final": not no_wait,
         }
     run.output.result(document, *lines)
+
+
+def reject_dispute(
+    run: Invocation, batch: Batch, no_wait: NoWait = False, dry_run: DryRun = False
+) -> None:
+    """Reject the dispute over a batch, as the arbiter: its window goes on, and the bond is lost to the disputing party.
+
+    To uphold a dispute, cancel the batch.
+    """
+    from cli.flow import open_flow
+    from ledger.chain.contracts.events import SETTLEMENT
+    from ledger.settlement.disputes import plan_rejection, window_end
+
+    def plan(session: Session) -> str:
+        return plan_rejection(session, flow.chain, batch)
+
+    with open_flow(run.settings) as flow:
+        flow.mirror()
+        if dry_run:
+            _rehearse(flow, plan)
+            run.output.result(
+                {"batch": batch, "dry_run": True}, f"would reject the dispute over batch {batch}"
+            )
+            return
+        key = flow.db.run(plan)
+        transaction = flow.chain.sender.submit(key, SETTLEMENT)
+        said = f"the rejection of the dispute over batch {batch} is sent"
+        until = None
+        if not no_wait:
+            flow.confirm([key])
+            with flow.db.read() as session:
+                until = window_end(session, batch)
+            said = f"the dispute over batch {batch} is rejected"
+            if until is not None:
+                said += f", which may be disputed until {until:%Y-%m-%d %H:%M:%S} UTC"
+    document = {
+        "batch": batch,
+        "key": key,
+        "transaction": transaction,
+        "final": not no_wait,
+        "finalizable_at": until,
+    }
+    run.output.result(document, f"{said}: transaction {transaction}")

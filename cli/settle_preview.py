@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from cli.output import Table, counted
 if TYPE_CHECKING:
     from ledger.settlement.fitting import Waiting
     from ledger.settlement.money import Missing
-    from ledger.settlement.outlook import BatchOutlook, Outlook
+    from ledger.settlement.outlook import BatchOutlook, DebtorOutlook, Outlook
 
 _ETHER = 10**18
 _SHOWN_TRADES = 5
@@ -28,6 +28,7 @@ def as_json(outlook: Outlook) -> dict[str, Any]:
         "left_out": [
             {**missing_json(item.missing), "trades": list(item.trades)} for item in outlook.left_out
         ],
+        "debtors": debtors_json(outlook.missing),
         "waiting": waiting_json(outlook.waiting),
         "total": _total(outlook),
     }
@@ -66,13 +67,10 @@ def lines(outlook: Outlook) -> Iterator[str]:
     """Yield what it costs, who cannot pay, and what would be refused."""
     for number, batch in enumerate(outlook.batches, start=1):
         yield f"batch {number}: {_cost_line(outlook, batch)}"
-    for item in outlook.missing:
-        yield f"cannot pay: {item.sentence()}"
-    for debtor in outlook.left_out:
-        yield (
-            f"left out for {debtor.missing.participant}: {counted(len(debtor.trades), 'trade')} "
-            f"({_shown(debtor.trades)})"
-        )
+    for debtor in debtors_json(outlook.missing):
+        yield f"cannot pay: {debtor['said']}"
+    for participant, trades in _left_out_by_participant(outlook.left_out):
+        yield f"left out for {participant}: {counted(len(trades), 'trade')} ({_shown(trades)})"
     yield from waiting_lines(waiting_json(outlook.waiting))
     yield _summary(outlook)
 
@@ -88,8 +86,13 @@ def dry_json(outlook: Outlook) -> dict[str, Any]:
         else:
             refused.append({"market": batch.market, "trades": batch.trades, "said": why})
     left_out = [left_out_json(item.missing, item.trades) for item in outlook.left_out]
-    waiting = waiting_json(outlook.waiting)
-    return {"trades": dict(settled), "left_out": left_out, "refused": refused, "waiting": waiting}
+    return {
+        "trades": dict(settled),
+        "left_out": left_out,
+        "debtors": debtors_json(item.missing for item in outlook.left_out),
+        "refused": refused,
+        "waiting": waiting_json(outlook.waiting),
+    }
 
 
 def dry_lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -98,7 +101,7 @@ def dry_lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"would settle {counted(count, 'trade')} of {market}"
     if not found["trades"]:
         yield "would settle nothing"
-    yield from left_out_lines(found["left_out"])
+    yield from left_out_lines(found)
     for item in found["refused"]:
         yield f"would be refused, {counted(item['trades'], 'trade')} of {item['market']}: {item['said']}"
     yield from waiting_lines(found["waiting"])
@@ -111,10 +114,35 @@ def left_out_json(missing: Missing, trades: Sequence[int]) -> dict[str, Any]:
     return {**missing_json(missing), "trades": list(trades), "said": missing.sentence()}
 
 
-def left_out_lines(left_out: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the same in words."""
-    for item in left_out:
-        yield f"left out, {counted(len(item['trades']), 'trade')}: {item['said']}"
+def debtors_json(missing: Iterable[Missing]) -> list[dict[str, Any]]:
+    """Return what each debtor lacks in all of its batches, and that in words."""
+    from ledger.settlement.money import as_json as missing_json
+    from ledger.settlement.money import together
+
+    return [
+        {**missing_json(item), "batches": item.batches, "said": item.sentence()}
+        for item in together(missing)
+    ]
+
+
+def left_out_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each debtor: with how many trades it is left out, and why."""
+    trades: Counter[tuple[str, str | None]] = Counter()
+    for item in found["left_out"]:
+        trades[item["account"], item["credits"]] += len(item["trades"])
+    for item in found["debtors"]:
+        count = trades[item["account"], item["credits"]]
+        yield f"left out, {counted(count, 'trade')}: {item['said']}"
+
+
+def _left_out_by_participant(
+    left_out: Iterable[DebtorOutlook],
+) -> Iterable[tuple[str, Sequence[int]]]:
+    """Return the trades that are left out for each debtor."""
+    found: dict[str, list[int]] = {}
+    for debtor in left_out:
+        found.setdefault(debtor.missing.participant, []).extend(debtor.trades)
+    return found.items()
 
 
 def waiting_json(waiting: Sequence[Waiting]) -> list[dict[str, Any]]:

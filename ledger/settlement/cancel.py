@@ -49,13 +49,12 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     NotFound
         If there is no such trade.
     BadInput
-        If no reason is given.
+        If no reason is given, or one of more than 1,000 bytes.
     Refused
         If it is no longer pending, stands in a batch that may be on chain, is on its way there by itself, is settled
         there already, or may still be settled with signatures of a batch that failed.
     """
-    if not reason.strip() or len(reason) > _REASON_MAX:
-        raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} characters")
+    _require_reason(reason)
     # Locked, and first: a planner that is at work on this trade is waited for, and its batch seen.
     trade = find_trade(session, number, lock=True)
     if trade.status is not TradeStatus.PENDING:

@@ -22,7 +22,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, cosign, signatures, singles
+from ledger.settlement import cancel, cosign, disputes, signatures, singles
 from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import batch_holding, find_batch, find_trade, named_trade
 from ledger.settlement.fitting import Terms, why_unfit
@@ -168,6 +168,10 @@ def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBa
         reason = cancellation.parameters["reason"]
         said += [f"{_time(cancellation.created_at)} its cancellation is planned: {reason}"]
         said += _sent(cancellation)
+    rejection = disputes.under_way(session, on_chain.batch_id)
+    if rejection is not None:
+        said += [f"{_time(rejection.created_at)} the rejection of its dispute is planned"]
+        said += _sent(rejection)
     return said
 
 
@@ -178,6 +182,11 @@ def _after_proposal(session: Session, batch: VppSettlementBatch) -> str:
     if cancellation is not None:
         again = f"truetonne settle cancel {batch.batch_key} --reason WHY sends what is planned"
         return _after_sending(cancellation, again)
+    assert batch.chain_batch_id is not None
+    rejection = disputes.under_way(session, batch.chain_batch_id)
+    if rejection is not None:
+        again = f"truetonne settle reject {batch.batch_key} sends what is planned"
+        return _after_sending(rejection, again)
     held_up = why_held_up(session, batch)
     if held_up is not None:
         return held_up[1]

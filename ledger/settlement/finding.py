@@ -69,6 +69,11 @@ def trades_among(session: Session, numbers: Collection[int]) -> dict[int, VppTra
     }
 
 
+def is_key(text: str) -> bool:
+    """Return whether a text is written as the key of a batch is."""
+    return _KEY.fullmatch(text) is not None
+
+
 def find_batch(session: Session, text: str) -> VppSettlementBatch:
     """Return a batch by its key, its row number, or ``batch:NUMBER``.
 
@@ -78,7 +83,7 @@ def find_batch(session: Session, text: str) -> VppSettlementBatch:
         If there is none.
     """
     batch = None
-    if _KEY.fullmatch(text):
+    if is_key(text):
         query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == text.lower())
         batch = session.scalars(query).first()
     elif number := _BATCH.fullmatch(text):

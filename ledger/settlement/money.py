@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -42,6 +42,8 @@ class Missing:
     owed: int
     symbol: str
     asset: int | None = None
+    batches: int = 1
+    """In how many batches it owes that."""
 
     @classmethod
     def of(cls, short: Shortfall, names: Mapping[str, str], symbol: str) -> Missing:
@@ -71,10 +73,30 @@ class Missing:
 
     def sentence(self) -> str:
         """Say what is missing, and what mends it."""
+        times = "" if self.batches == 1 else f" in {self.batches} batches"
         return (
             f"{self.participant} has {self.text(self.balance)} {self.unit} in escrow and owes "
-            f"{self.text(self.owed)} {self.unit}: {self.command}"
+            f"{self.text(self.owed)} {self.unit}{times}: {self.command}"
         )
+
+
+def together(found: Iterable[Missing]) -> list[Missing]:
+    """Return what each account lacks of each asset in all of its batches, in the order in which it first lacked it.
+
+    Parameters
+    ----------
+    found
+        What it lacks batch by batch, in the order of the batches: what it has is what the last of them was left with.
+    """
+    sums: dict[tuple[str, int | None], Missing] = {}
+    for item in found:
+        before = sums.get((item.account, item.asset))
+        sums[item.account, item.asset] = (
+            item
+            if before is None
+            else replace(item, owed=before.owed + item.owed, batches=before.batches + item.batches)
+        )
+    return list(sums.values())
 
 
 def participants(session: Session) -> dict[str, str]:

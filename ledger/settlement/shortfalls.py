@@ -77,6 +77,17 @@ def forget(session: Session, numbers: Collection[int]) -> None:
         )
 
 
+def failed_on(session: Session, market: str) -> list[int]:
+    """Return the trades of a market that failed because their debtors lacked funds, by number."""
+    query = (
+        select(VppTradingRecord.id)
+        .join(VppTradeShortfall, VppTradeShortfall.trade_id == VppTradingRecord.id)
+        .where(VppTradingRecord.market == market, VppTradingRecord.status == TradeStatus.FAILED)
+        .order_by(VppTradingRecord.id)
+    )
+    return list(session.scalars(query))
+
+
 def reopen(session: Session, number: int, reason: str) -> str:
     """Make a trade pending again that failed because its debtor lacked funds; return its market.
 

@@ -154,8 +154,8 @@ def _out_of_dispute(
     if until <= now:
         return f"the dispute timed out at {when}, nobody can reject it any more: {cancel}"
     return (
-        f"an arbiter decides, until {when}; after that the batch can only be cancelled. Whoever agrees with the "
-        f"dispute need not wait: {cancel}"
+        f"an arbiter decides, until {when} (truetonne settle reject {batch.key} rejects the dispute); after that the "
+        f"batch can only be cancelled. Whoever agrees with the dispute need not wait: {cancel}"
     )
 
 

@@ -120,8 +120,8 @@ def test_what_is_odd_about_the_times_of_a_file_is_said_in_the_zone_of_the_site(
     assert ended.out.splitlines()[1:] == [
         "  1 time of a row goes back against the row before, or forward by more than a day:",
         "    line 12, device T1: 2014-01-05T09:00:00+01:00 to 2014-01-05T00:00:00+01:00",
-        "  warning: rows of device T1 come every 60 minutes, the source says 10: power would be counted for "
-        "10 minutes of each, the rest is missing",
+        "  warning: rows of device T1 come every 60 minutes, the source says 10: what lies between them is "
+        "missing, and power counts for 10 minutes alone",
     ]
 
 

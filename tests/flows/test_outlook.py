@@ -3,18 +3,19 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from cli import settle
 from cli.flow import Flow
-from cli.settle_preview import as_json, dry_json, lines
-from ledger.errors import BadInput, NotFound, Refused
+from cli.settle_preview import as_json, dry_json, dry_lines, lines
+from ledger.errors import BadInput, NotFound, Refused, TruetonneError
 from ledger.models import (
     AuditLog,
     ChainIntent,
@@ -30,9 +31,11 @@ from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
+from ledger.settling import SettlementPolicy
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
 from tests.support.forms import long
 from tests.support.park import MARKET, Park
+from tests.support.sending import opened
 
 SHORT_ON_MARIADB = ("test_a_preview_says_who_cannot_pay_and_keeps_nothing",)
 
@@ -137,7 +140,72 @@ def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
     assert refused["said"].startswith("day-ahead has 0.30 tEUR in escrow and owes 0.80 tEUR: ")
     park.fund(BUYER, 90)
     found = dry_json(preview(park.chain))
-    assert found == {"trades": {MARKET: 2}, "left_out": [], "refused": [], "waiting": []}
+    assert found == {
+        "trades": {MARKET: 2},
+        "left_out": [],
+        "debtors": [],
+        "refused": [],
+        "waiting": [],
+    }
+
+
+def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.00 is there, 0.80 + 0.30 + 0.40 are owed hour by hour: 0.20 is left for 0.70, so that 0.50 is missing."""
+    park = opened(park, settling=SettlementPolicy(debtor_hours=1))
+    park.mirror.run_until("head")
+    park.fund(BUYER, 100)
+    park.trade(("sell", 1000, 8_000), ("sell", 1000, 3_000), ("sell", 1000, 4_000))
+    said = (
+        "day-ahead has 0.20 tEUR in escrow and owes 0.70 tEUR in 2 batches: "
+        "truetonne settle deposit day-ahead 0.50"
+    )
+    outlook = preview(park.chain)
+    assert list(lines(outlook))[1:3] == [
+        f"cannot pay: {said}",
+        "left out for day-ahead: 2 trades (2, 3)",
+    ]
+    (debtor,) = as_json(outlook)["debtors"]
+    assert (debtor["balance"], debtor["owed"], debtor["missing"], debtor["batches"]) == (
+        Decimal("0.20"),
+        Decimal("0.70"),
+        Decimal("0.50"),
+        2,
+    )
+    assert list(dry_lines(dry_json(outlook)))[1:] == [f"left out, 2 trades: {said}"]
+    document, _ = settle._settle(flow_of(park), no_wait=False)
+    assert [item["said"] for item in document["debtors"]] == [said]
+    assert [item["trades"] for item in document["left_out"]] == [[2], [3]]
+    with park.db.write() as session:
+        long_ago = datetime.now(UTC) - timedelta(hours=2)
+        session.execute(update(VppTradeShortfall).values(since=long_ago))
+    assert plan_round(park.chain).failed == (2, 3)
+    printed: list[Any] = []
+    run: Any = SimpleNamespace(
+        settings=None, output=SimpleNamespace(result=lambda *given: printed.extend(given))
+    )
+    monkeypatch.setattr("cli.flow.open_flow", lambda _settings: nullcontext(flow_of(park)))
+    for what, market, why in (
+        (["trade:2", "trade:1"], None, "trade 1 is executed; only a failed one"),
+        (["trade:2", "trade:9"], None, "there is no trade 9"),
+        (["trade:2"], MARKET, "name what to try again"),
+        ([], None, "name what to try again"),
+        (None, "other", "no trade of market 'other' has failed for want of funds"),
+    ):
+        with pytest.raises(TruetonneError, match=why):
+            settle.retry_settlement(run, what, market)
+        assert statuses(park) == ["executed", "failed", "failed"]  # all of them, or none
+    assert settle.retry_settlement(run, ["trade:3", "trade:2"], dry_run=True) == 0
+    assert printed == [
+        {"dry_run": True, "market": MARKET, "markets": [MARKET]},
+        f"would try again on market {MARKET}",
+    ]
+    assert statuses(park) == ["executed", "failed", "failed"]
+    park.fund(BUYER, 50)
+    assert settle.retry_settlement(run, None, MARKET) == 0
+    assert statuses(park) == ["executed"] * 3
+    assert park.differences() == []
 
 
 @long
@@ -285,7 +353,12 @@ def test_what_cannot_be_cancelled(both: Park) -> None:
     both.trade(("sell", 1000, 500), ("sell", 1000, 500))
     first, second = (row.id for row in both.rows(VppTradingRecord))
     cancel = cancel_trade
-    for reason in ("", "  ", "x" * 1001):
+    for reason in (
+        "",
+        "  ",
+        "x" * 1001,
+        "\u65e5" * 334,
+    ):  # bytes, as of a batch: three for each of these
         with pytest.raises(BadInput, match="needs a reason"):
             both.db.run(lambda session, reason=reason: cancel(session, first, reason))
     with pytest.raises(NotFound, match="there is no trade 99"):

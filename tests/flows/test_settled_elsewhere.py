@@ -1,10 +1,21 @@
 """Disputes and fees on the way of our batches, and trades of ours that the chain settled without us."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from cli.settle_acts import reject_dispute
 from ledger.chain.contracts.events import SETTLEMENT
-from ledger.errors import BadInput, Refused
-from ledger.models import SettlementBalance, VppSettlementBatch, VppSettlementItem, VppTradingRecord
+from ledger.errors import BadInput, Refused, TruetonneError
+from ledger.models import (
+    SettlementBalance,
+    SettlementBatch,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
@@ -52,6 +63,21 @@ def stories(park: Park, *names: str) -> list[tuple[str, str]]:
     return [(story.happened[-1], story.to_do) for story in told]
 
 
+def rejected(
+    park: Park, batch: str, monkeypatch: pytest.MonkeyPatch, *, dry_run: bool = False
+) -> dict[str, Any]:
+    """Give ``settle reject --no-wait``; return its document."""
+    flow = SimpleNamespace(db=park.db, chain=park.chain, mirror=lambda: None)
+    printed: list[Any] = []
+    output = SimpleNamespace(result=lambda *given: printed.extend(given))
+    run: Any = SimpleNamespace(settings=None, output=output)
+    with monkeypatch.context() as patched:
+        patched.setattr("cli.flow.open_flow", lambda _settings: nullcontext(flow))
+        reject_dispute(run, batch, no_wait=True, dry_run=dry_run)
+    found: dict[str, Any] = printed[0]
+    return found
+
+
 def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     propose(funded)
     funded.trade(SOLD, hour=1)
@@ -66,7 +92,9 @@ def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     assert disputed[0].endswith("dispute of trade 1 by day-ahead: disputed")
     assert waiting[0] == f"it waits: a trade is disputed, in batch {before.batch_key} before it"
     assert disputed[1] == waiting[1]
-    assert disputed[1].startswith("an arbiter decides, until 20") and disputed[1].endswith(cancel)
+    reject = f"(truetonne settle reject {before.batch_key} rejects the dispute)"
+    assert disputed[1].startswith("an arbiter decides, until 20") and reject in disputed[1]
+    assert disputed[1].endswith(cancel)
     assert finalize_due(funded.chain) == []
     funded.pass_window()
     assert acts.reject_dispute(funded.node, 1, must=False).status == 0  # it has timed out
@@ -149,6 +177,65 @@ def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
         PLANT: 2_00,
         MARKET: 98_00 - BOND_CENTS,
         PARTIES["admin"]: BOND_CENTS,
+    }
+    assert funded.differences() == []
+
+
+def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
+    funded: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command; and what holds our batch up in a batch of others is told as theirs to cancel."""
+    others = trade(900_000, "market", "owner", 1000, 30_000)
+    packed, _ = funded.node.propose([others])
+    acts.dispute(funded.node, "market", 1, others)
+    funded.mirror.run_until("head")  # nothing is signed before what the account did is known
+    propose(funded)
+    theirs, ours = (row.key for row in funded.rows(SettlementBatch))
+    before, to_do = stories(funded, ours)[0]
+    assert before == f"it waits: a trade is disputed, in batch {theirs} before it"
+    assert to_do.endswith(
+        "its operator or an arbiter can cancel it (it is no batch of these books)"
+    )
+    assert f"(truetonne settle reject {theirs} rejects the dispute)" in to_do
+    for name, code, why in (
+        (ours, "not-disputed", "no trade of batch .* is disputed .it is proposed."),
+        ("batch:1", "not-disputed", "no trade of batch"),
+        ("0x" + "ab" * 32, "not-found", "is not on chain"),
+        ("batch:2", "not-found", "there is no settlement batch"),
+    ):
+        with pytest.raises(TruetonneError, match=why) as said:
+            rejected(funded, name, monkeypatch)
+        assert said.value.code == code
+    assert rejected(funded, theirs, monkeypatch, dry_run=True) == {
+        "batch": theirs,
+        "dry_run": True,
+    }
+    funded.node.later(600)
+    acts.dispute(funded.node, "market", 2, sold(funded))
+    funded.mirror.run_until("head")
+    for name in (theirs, "batch:1"):
+        key = rejected(funded, name, monkeypatch)["key"]
+        assert (
+            rejected(funded, name, monkeypatch)["key"] == key
+        )  # one intent, however often it is asked for
+        if name == "batch:1":
+            happened, to_do = stories(funded, name)[0]
+            assert "rejectDispute sent: transaction 0x" in happened
+            assert to_do.startswith("nothing: it is sent again until it is in a block")
+        funded.mirror_final()
+        assert funded.intent(key).sender_address == PARTIES["admin"]
+    assert [row.status.value for row in funded.rows(SettlementBatch)] == ["proposed"] * 2
+    funded.pass_window()
+    funded.node.act("spare", SETTLEMENT, "finalizeBatch", [1, funded.node.outcome(1, packed)])
+    funded.mirror.run_until("head")
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert status(funded) is TradeStatus.EXECUTED
+    balances = {row.account: int(row.balance) for row in funded.rows(SettlementBalance)}
+    assert balances == {
+        PLANT: 2_00 + 3_00,
+        MARKET: 100_00 - 2_00 - 3_00 - 2 * BOND_CENTS,
+        PARTIES["admin"]: 2 * BOND_CENTS,
     }
     assert funded.differences() == []
 

@@ -766,6 +766,21 @@ def test_rows_much_farther_apart_than_intervals_are_warned_of(
     }
 
 
+def test_rows_in_no_order_and_corrections_of_some_are_not_warned_of(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Sixty slots of ten minutes in a shuffled order, then every sixth of them with another value."""
+    slots = [f"{n // 6:02d}:{n % 6}0" for n in range(60)]
+    shuffled = [slots[n * 37 % 60] for n in range(60)]
+    assert bring(sqlite_db, tmp_path, beside(*shuffled)).spacing is None
+    corrected = beside(*slots[::6]).replace(",60", ",59")
+    report = bring(sqlite_db, tmp_path, corrected)
+    assert (report.conflicts, report.spacing) == (10, None)
+    later = beside(*slots[::6]).replace("2014-06-01", "2014-06-02")
+    found = bring(sqlite_db, tmp_path, later).spacing
+    assert found is not None and found["minutes"] == 60
+
+
 def test_rows_as_far_apart_as_intervals_are_not_warned_of_though_some_are_missing(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

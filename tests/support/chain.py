@@ -115,7 +115,7 @@ def deploy_contracts(client: ChainClient, network: str = "local") -> Deployment:
         genesis_hash=genesis.hash,
         deployed_block=first,
         contracts={item.name: item for item in (currency, *libraries, credit, settlement)},
-        accounts=dict(PARTIES),
+        accounts={**PARTIES, "arbiter": admin},
         class_id=1,
         class_code=CLASS_CODE,
     )

@@ -32,6 +32,7 @@ MAY_CALL: Mapping[str, Mapping[str, frozenset[str]]] = {
     SETTLEMENT: {
         "operator": frozenset({"proposeBatch", "cancelBatch", "settleOne", "settleCosigned"}),
         "member": frozenset({"settleCosigned"}),
+        "arbiter": frozenset({"rejectDispute"}),
         "admin": frozenset({"grantRole", "revokeRole"}),
         ANYBODY: frozenset(
             {"finalizeBatch", "skipClosed", "deposit", "withdraw", "withdrawCredits"}

@@ -24,8 +24,11 @@ _LEFT_TO_COMMANDS = {
     "retire": _HOLDERS_ACT,
     "cancel": _HOLDERS_ACT,
     "cancel_batch": f"{_NO_JOB} `truetonne settle cancel` again, or leave it",
+    "reject_dispute": f"{_NO_JOB} `truetonne settle reject` again, or leave it",
 }
 """What to do about an act of each kind that no job sends before it was signed."""
+_NEVER_BY_A_JOB = frozenset({"reject_dispute"})
+"""Nor after that, when its nonce was lost: the contract would take it for whatever dispute is open by then."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,12 @@ def _view(session: Session, intent: ChainIntent, now: datetime) -> IntentView:
 
 
 def _is_left_to_its_command(session: Session, intent: ChainIntent, signed: bool) -> bool:
-    """Return whether no job sends a planned intent: an act of a person that was never signed."""
-    if intent.state is not IntentState.PLANNED or signed or intent.kind not in _LEFT_TO_COMMANDS:
+    """Return whether no job sends a planned intent: an act of a person that was never signed, as a rule."""
+    if intent.state is not IntentState.PLANNED or intent.kind not in _LEFT_TO_COMMANDS:
+        return False
+    if intent.kind in _NEVER_BY_A_JOB:
+        return True
+    if signed:
         return False
     query = select(Correction.id).where(Correction.act_key == intent.key)
     return session.scalars(query).first() is None

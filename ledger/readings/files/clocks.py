@@ -22,6 +22,8 @@ JUMPS_MAX = 100
 STEPS_OF = 1_000
 """Rows of each device from which it is told how far apart they are."""
 _STEPS_MIN = 8
+_ORDERED = 10
+"""Rows are in order where at most one step of so many goes the other way: files that were joined turn back once."""
 _DOUBLED_MAX = 100_000
 _WAITING_MAX = 10_000
 
@@ -120,12 +122,19 @@ class Notes:
         self._skipped = self._skipped or (time_zone, offset)
 
     def spacing(self) -> dict[str, Any] | None:
-        """Return how far apart the first rows of a device are, where intervals are much shorter."""
+        """Return how far apart the first rows of a device are, where intervals are much shorter.
+
+        Of rows in no order the first say nothing: what lies between two of them may come later.
+        """
         steps: dict[str, int] = {}
         for device, starts in self._first.items() if self._regular else ():
-            apart = [abs(after - before) for before, after in pairwise(starts) if after != before]
-            if len(apart) >= _STEPS_MIN and median_low(apart) >= 2 * self._interval_s:
-                steps[device] = median_low(apart)
+            turns = [after - before for before, after in pairwise(starts) if after != before]
+            rising = sum(turn > 0 for turn in turns)
+            if len(turns) < _STEPS_MIN or _ORDERED * min(rising, len(turns) - rising) > len(turns):
+                continue
+            step_s = median_low(abs(turn) for turn in turns)
+            if step_s >= 2 * self._interval_s:
+                steps[device] = step_s
         if not steps:
             return None
         device, step_s = next(iter(steps.items()))

@@ -347,6 +347,10 @@ def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -
     report.intervals = tally.intervals
     report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
     report.clock_jumps_count = notes.jumps
-    report.moved, report.spacing, report.hints = notes.moved, notes.spacing(), notes.hints()
+    report.moved, report.hints = notes.moved, notes.hints()
+    if (
+        tally.new >= tally.unchanged + tally.conflicts
+    ):  # else corrections of some rows, with the others between them
+        report.spacing = notes.spacing()
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected

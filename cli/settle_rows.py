@@ -1,0 +1,90 @@
+"""The batches and pending trades that the commands of ``truetonne settle`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cli.output import Table, counted
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+
+def rows_of(session: Session) -> list[dict[str, Any]]:
+    """Return every batch of these books, the oldest first."""
+    from sqlalchemy import select
+
+    from ledger.models import SettlementBatch
+    from ledger.models.settlement import VppSettlementBatch
+
+    found = session.scalars(select(VppSettlementBatch).order_by(VppSettlementBatch.id))
+    statuses = select(SettlementBatch.key, SettlementBatch.status)
+    on_chain = {key: status.value for key, status in session.execute(statuses)}
+    return [
+        {
+            "batch_key": item.batch_key,
+            "market": item.market,
+            "state": item.state.value,
+            "way": "proposed" if item.signed_until is None else "cosigned",
+            "credits": None if item.asset is None else str(item.asset),
+            "netted_from": item.netted_from,
+            "on_chain": on_chain.get(item.batch_key),
+            "trades": item.trade_count,
+            "nets_cents": dict(zip(item.accounts, item.nets, strict=True)),
+            "chain_batch_id": None if item.chain_batch_id is None else str(item.chain_batch_id),
+            "finalize_key": item.finalize_key,
+            "finalizable_at": item.finalizable_at,
+            "proposed_block": item.proposed_block,
+            "finalized_block": item.finalized_block,
+            "error": item.error,
+        }
+        for item in found
+    ]
+
+
+def pending_of(session: Session) -> dict[str, Any]:
+    """Count the pending trades that stand in no batch, by market."""
+    from sqlalchemy import func, select
+
+    from ledger.models.settlement import VppSettlementItem
+    from ledger.models.trading import TradeStatus, VppTradingRecord
+
+    query = (
+        select(VppTradingRecord.market, func.count())
+        .where(
+            VppTradingRecord.status == TradeStatus.PENDING,
+            VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
+        )
+        .group_by(VppTradingRecord.market)
+    )
+    return {"pending": {market: count for market, count in session.execute(query)}}
+
+
+def table_of(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return batches as a table."""
+    return Table(
+        ("batch", "market", "trades", "state", "finalised in block", "error"),
+        [
+            (
+                row["batch_key"],
+                row["market"],
+                row["trades"],
+                "disputed" if row["on_chain"] == "disputed" else row["state"],
+                row["finalized_block"],
+                row["error"],
+            )
+            for row in rows
+        ],
+        right=frozenset({"trades", "finalised in block"}),
+    )
+
+
+def left_of(document: dict[str, Any]) -> str:
+    """Say how many pending trades stand in no batch."""
+    count = sum(document["pending"].values())
+    return (
+        f"{counted(count, 'pending trade')} in no batch"
+        if count
+        else "no pending trade is without a batch"
+    )
