@@ -135,6 +135,7 @@ def verify(run: Invocation, network: Network = None) -> int:
             "verified": found["verified"],
             "contracts": [{**row, "verified": not row["differs"]} for row in found["contracts"]],
             "roles": found["roles"],
+            "handovers": found["handovers"],
             "class": found["class"],
         },
         *found["lines"],

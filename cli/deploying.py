@@ -133,7 +133,8 @@ def verify(settings: Settings, rpc_url: str, network: str) -> dict[str, Any]:
     dict
         ``verified``; ``contracts``, for each contract of the deployment file its ``name``, ``address``, and what
         ``differs``: nothing when the deployed code is that of the sources, constructed with the file's arguments;
-        ``roles`` and ``class``, who holds which role and whether the class is there; ``lines``, the same for a person.
+        ``roles``, ``handovers`` and ``class``, who holds which role, to whom the admin hands its own over, and whether
+        the class is there; ``lines``, the same for a person.
 
     Raises
     ------

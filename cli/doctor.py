@@ -142,7 +142,7 @@ def _backups(settings: Settings) -> Check:
 def _chain(settings: Settings) -> Iterator[Check]:
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.local.anvil import find_anvil
-    from ledger.chain.local.shared import published_url
+    from ledger.chain.local.shared import published_url, silence
 
     if settings.local_chain:
         yield check_of(
@@ -160,6 +160,10 @@ def _chain(settings: Settings) -> Iterator[Check]:
     except TruetonneError as error:
         yield bad("deployment", Verdict.FAILED, error, "correct the file, or set deployment")
     url = published_url(settings)
+    if not url and (silent := silence(settings)):
+        yield Check("node", Verdict.DOWN, silent, "wait, or end that process and start again")
+        yield Check("chain", Verdict.SKIPPED, "the node does not answer")
+        return
     if not url:
         asleep = "the local chain is not running; commands start it when they need it"
         yield Check("node", Verdict.SKIPPED, asleep)

@@ -47,7 +47,7 @@ def index_status(run: Invocation) -> int:
     """Say how far the mirror is, how fast, who runs it, where the chain last turned; exit 3 when the node is down."""
     from cli.books import open_books
     from indexer import finality, status
-    from ledger.chain.local.shared import published_url
+    from ledger.chain.local.shared import published_url, silence
     from ledger.chain.node.client import ChainClient, RpcError
 
     settings = run.settings
@@ -77,6 +77,8 @@ def index_status(run: Invocation) -> int:
     }
     document["not_checked"] += unsaid
     asleep = "the local chain is not running; commands start it when they need it"
+    if not url and (silent := silence(settings)):
+        document["node"], down = "down", DependencyDown(silent)
     notes = [] if head is not None else [down.message if down is not None else asleep]
     if cursor is not None and head is not None and head.number < cursor.final_number:
         notes = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ledger.models import User
+
+_log = logging.getLogger("truetonne.users")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")]
 Role = Literal["admin", "operator", "viewer"]
@@ -307,9 +310,13 @@ def _password(file: Path | None) -> str:
     BadInput
         If the file cannot be read, or nobody is there to be asked.
     """
+    from ledger.chain.keys.keystore import is_open
+
     if file is not None:
         try:
             text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+            if file.is_file() and is_open(file.stat().st_mode):
+                _log.warning(f"{file} is open to others; chmod 600 {file}, or remove it")
         except OSError as error:
             raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
         except UnicodeDecodeError as error:

@@ -32,7 +32,7 @@ from scripts.ending import end_with
 from scripts.export_abi import metadata_hash
 from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.linking import LIBRARIES
-from scripts.verify_roles import class_differs, role_rows
+from scripts.verify_roles import ADMIN, class_differs, handovers, role_rows
 
 NEEDED = ("CarbonCredit", "VppSettlement", *LIBRARIES)
 """What a deployment file must name: all but the test currency."""
@@ -136,8 +136,8 @@ def verify(request: Callable[[str, list[Any]], Any], deployment: Deployment) -> 
     Returns
     -------
     dict
-        ``contracts``, a row each with what ``differs``; ``roles``, see ``scripts.verify_roles``, and whether the
-        ``class`` differs, both only when the contracts are verified.
+        ``contracts``, a row each with what ``differs``; ``roles`` and ``handovers``, see ``scripts.verify_roles``, and
+        whether the ``class`` differs, all three only when the contracts are verified.
     """
     check_complete(deployment)
     builds = fresh_builds()
@@ -149,9 +149,10 @@ def verify(request: Callable[[str, list[Any]], Any], deployment: Deployment) -> 
         found += tie_differences(deployment) if name == "VppSettlement" else []
         hashes = {"code_hash": deployed.code_hash, "init_code_hash": deployed.init_code_hash}
         rows.append({"name": name, "address": deployed.address, "differs": found, **hashes})
-    result: dict[str, Any] = {"contracts": rows, "roles": [], "class": None}
+    result: dict[str, Any] = {"contracts": rows, "roles": [], "handovers": [], "class": None}
     if not any(row["differs"] for row in rows):
         result["roles"] = role_rows(request, deployment)
+        result["handovers"] = handovers(request, deployment)
         result["class"] = {
             "id": deployment.class_id,
             "code": deployment.class_code,
@@ -197,6 +198,10 @@ def lines(result: dict[str, Any]) -> list[str]:
             said += f", which names {named} alone"
         said = "the file names no such role" if other else said
         found.append(f"{row['contract']} {row['role']}: {holders}; {said}")
+    found += [
+        f"{row['contract']} {ADMIN}: a handover to {row['to']} has begun; it may accept from {row['from']} on"
+        for row in result["handovers"]
+    ]
     if result["class"] is not None:
         said = "NOT registered under this number" if result["class"]["differs"] else "registered"
         found.append(f"class {result['class']['id']} {result['class']['code']}: {said}")

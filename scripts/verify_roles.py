@@ -1,9 +1,10 @@
 """Who holds the roles of deployed contracts, compared with the accounts of the deployment file."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from eth_abi.abi import encode
+from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from ledger.chain.addresses.book import Deployment
@@ -100,6 +101,24 @@ def _collector_row(request: Request, deployment: Deployment) -> dict[str, Any]:
     holder = f"0x{found:040x}"
     row = {"contract": "VppSettlement", "role": "feeCollector", "account": expected}
     return {**row, "holders": [holder], "differs": holder != expected}
+
+
+def handovers(request: Request, deployment: Deployment) -> list[dict[str, Any]]:
+    """Return a row for each contract whose admin has begun to hand the role over: ``contract``, ``to``, ``from``.
+
+    ``from`` is the time (UTC) from which on the account may accept it, and be the admin.
+    """
+    rows = []
+    for name in ("CarbonCredit", "VppSettlement"):
+        data = "0x" + keccak(text="pendingDefaultAdmin()")[:4].hex()
+        answer = request(
+            "eth_call", [{"to": deployment.contract(name).address, "data": data}, "latest"]
+        )
+        account, schedule_s = decode(["address", "uint48"], bytes.fromhex(answer[2:]))
+        if schedule_s:
+            begins = datetime.fromtimestamp(schedule_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            rows.append({"contract": name, "to": account.lower(), "from": begins})
+    return rows
 
 
 def class_differs(request: Request, deployment: Deployment) -> bool:

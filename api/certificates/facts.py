@@ -39,6 +39,8 @@ class CertificateFacts:
     consumption_start: datetime | None
     consumption_end: datetime | None
     """Exclusive."""
+    document_hash: str | None
+    """Keccak-256 of a document that belongs to the retirement; None: none is stated."""
     holder: str
     replaced_batch_id: int | None
     site: str
@@ -106,6 +108,7 @@ def facts_of(session: Session, view: ChainView, settings: Settings, name: str) -
         country=found.country,
         consumption_start=found.consumption_start,
         consumption_end=found.consumption_end,
+        document_hash=found.document_hash,
         holder=found.holder,
         replaced_batch_id=found.replaced_batch_id,
         site=site.code,

@@ -34,6 +34,8 @@ _REASON_SIZE, _REASON_LINES, _REASON_STEP = 10.5, 5, 5.2
 _WHO_TOP, _TABLE_TOP = 67.0, 132.0
 _WHOLE_HEIGHT = 9.0
 """What it takes to say where the whole of a text stands."""
+_ROW_HEIGHT, _TABLE_HEIGHT = 9.2, 102.0
+"""Rows stand closer where all that can be stated is."""
 _LABEL_WIDTH = 52.0
 _QR_MM = 34.0
 
@@ -135,14 +137,16 @@ class _Sheet:
 
     def _table(self, y: float) -> None:
         self._rule(y - 5)
-        for key, value, mono in self._rows():
+        rows = self._rows()
+        height = min(_ROW_HEIGHT, _TABLE_HEIGHT / len(rows))
+        for key, value, mono in rows:
             self._text(_MARGIN, y, self._english(f"certificate.{key}"), 8, colour=_INK)
             self._text(_MARGIN, y + 3.6, self._chinese(f"certificate.{key}"), 7, colour=_QUIET)
             size = 7.4 if mono else 9.0
             shown = self._wrapped(value, size, 2, width=_INNER - _LABEL_WIDTH)
             for number_, line in enumerate(shown.lines):
                 self._text(_MARGIN + _LABEL_WIDTH, y + 4.0 * number_, line, size)
-            y += 9.2
+            y += height
 
     def _rows(self) -> list[tuple[str, str, bool]]:
         facts = self._facts
@@ -161,6 +165,8 @@ class _Sheet:
         if facts.consumption_start is not None:
             claimed = _span(facts.consumption_start, facts.consumption_end, None)
             rows.append(("consumption", claimed, False))
+        if facts.document_hash is not None:
+            rows.append(("document", facts.document_hash, True))
         chain = f"{facts.network} · {facts.chain_id} · {number(facts.block_number)}"
         rows.append(("chain", self._printable(chain), False))
         if facts.contract is not None:

@@ -20,6 +20,9 @@ class Certificate(Document):
     country: str | None = Field(description="Country of the claim; null: not stated.")
     consumption_start: Time | None = Field(description="Start of what is offset; null: not stated.")
     consumption_end: Time | None = Field(description="End of what is offset, not included.")
+    document_hash: str | None = Field(
+        description="Keccak-256 of a document that belongs to the retirement; null: none."
+    )
     holder: str = Field(description="Address whose credits were retired.")
     replaced_batch_id: IntegerText | None = Field(
         description="The invalidated batch that units of the buffer stand in for; null: none."

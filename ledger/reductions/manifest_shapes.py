@@ -15,11 +15,11 @@ Text = Annotated[str, Meta(max_length=1_000)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Moment = Annotated[int, Meta(ge=-(2**40), lt=2**40)]
 Second = Annotated[int, Meta(ge=0, lt=2**32)]
-Decimal = Annotated[str, Meta(pattern=r"^-?[0-9]{1,40}(\.[0-9]{1,40})?$")]
-Whole = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,30})$")]
-Exact = Annotated[str, Meta(pattern=r"^(0|-?[1-9][0-9]{0,120})/[1-9][0-9]{0,120}$")]
-Hash = Annotated[str, Meta(pattern=r"^0x[0-9a-f]{64}$")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Decimal = Annotated[str, Meta(pattern=r"^-?[0-9]{1,40}(\.[0-9]{1,40})?\Z")]
+Whole = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,30})\Z")]
+Exact = Annotated[str, Meta(pattern=r"^(0|-?[1-9][0-9]{0,120})/[1-9][0-9]{0,120}\Z")]
+Hash = Annotated[str, Meta(pattern=r"^0x[0-9a-f]{64}\Z")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class _Strict(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,8 @@ def differences_of(stated: Any, recomputed: Any, path: str = "") -> Iterator[Dif
 def _period_differences(stated: Manifest1) -> Iterator[Difference]:
     """Yield where the seconds of the period do not follow from its legal dates, inside one year."""
     period = stated.period
-    if not period.from_date < period.to_date <= date(period.from_date.year + 1, 1, 1):
+    first, end = period.from_date, period.to_date
+    if not (first < end and (end - timedelta(days=1)).year == first.year):
         yield Difference(
             "period.to", period.to_date.isoformat(), "after the first day, within its calendar year"
         )

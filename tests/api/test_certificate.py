@@ -27,6 +27,7 @@ FACTS = CertificateFacts(
     country="FR",
     consumption_start=datetime(2014, 1, 1, tzinfo=UTC),
     consumption_end=datetime(2015, 1, 1, tzinfo=UTC),
+    document_hash=None,
     holder="0x" + "aa" * 20,
     replaced_batch_id=None,
     site="lhb-wind",
@@ -166,9 +167,13 @@ def test_what_is_inside_changes_only_on_purpose() -> None:
 
 @pytest.mark.parametrize("name", rest(HOSTILE.values(), *BAD_ENOUGH), ids=list(HOSTILE))
 def test_no_name_breaks_the_page(name: str) -> None:
-    data = certificate_pdf(replace(FACTS, beneficiary=name, reason=name))
+    document = (
+        "0x" + "d0" * 32
+    )  # with it, all that can be stated is, and the page is at its fullest
+    data = certificate_pdf(replace(FACTS, beneficiary=name, reason=name, document_hash=document))
     said = text_of(data)
     assert FACTS.manifest_hash in said and FACTS.url in said
+    assert f"Hash of a document 文件哈希 {document}" in said
     assert not re.search("[\u202a-\u202e\u200e\u200f\u2066-\u2069\x00-\x08]", said)
     rows: dict[float, str] = {}
     for x, y, text in origins(data):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -595,6 +597,28 @@ def test_the_doctor_goes_on_when_the_database_answers_half_of_what_it_is_asked(
     assert found["database asked"]["verdict"] == "down"
     assert "no such table: held_leases" in found["database asked"]["found"]
     assert found["signer_url"]["verdict"] == "skipped"
+
+
+def test_a_local_node_that_hangs_is_not_said_to_sleep(park: Program) -> None:
+    """Its process lives, as `node.json` names it, and nobody answers at its address."""
+    found = {item["name"]: item for item in park("doctor", "--json").json()["checks"]}
+    folder = park.folder / Path(found["deployment"]["found"].partition(": ")[0]).parent
+    shutil.copy(shutil.which("sleep") or "", park.folder / "anvil")
+    node = subprocess.Popen([park.folder / "anvil", "600"])
+    try:
+        note = {"rpc_url": "http://127.0.0.1:1", "node_pid": node.pid}
+        folder.mkdir(exist_ok=True)
+        (folder / "node.json").write_text(json.dumps(note))
+        said = f"the node of the local chain (process {node.pid}) runs and does not answer"
+        ended = park("doctor", "--json")
+        (check,) = [item for item in ended.json()["checks"] if item["name"] == "node"]
+        assert (ended.code, check["verdict"], check["found"]) == (3, "down", said)
+        status = park("index", "status")
+        assert status.code == 3 and said in status.out
+    finally:
+        node.kill()
+        node.wait()
+    assert "the local chain is not running" in park("index", "status").out
 
 
 def test_the_doctor_gives_one_hint(truetonne: Program, park: Program) -> None:

@@ -24,7 +24,7 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 def house(park: Program) -> Program:
     """The program with an admin."""
-    park.write("pw", PASSWORD + "\nnot this line\n")
+    park.write("pw", PASSWORD + "\nnot this line\n").chmod(0o600)
     ended = park(
         "users",
         "add",
@@ -48,12 +48,16 @@ def rows(house: Program, query: str) -> list[tuple[object, ...]]:
 def test_a_life(house: Program) -> None:
     ((stored,),) = rows(house, "SELECT password_hash FROM users")
     assert bcrypt.checkpw(PASSWORD.encode(), str(stored).encode())
+    (house.folder / "pw").chmod(0o640)
     tried = house(
         "users", "add", "otto", "--email", "o@x.example", "--password-file", "pw", "--dry-run"
     )
     assert tried.out == "would add viewer otto\n"
     assert rows(house, "SELECT count(*) FROM users") == [(1,)]
-    house("users", "add", "otto", "--email", "o@x.example", "--password-file", "pw")
+    assert "pw is open to others; chmod 600 pw" in tried.err
+    (house.folder / "pw").chmod(0o600)
+    added = house("users", "add", "otto", "--email", "o@x.example", "--password-file", "pw")
+    assert "open to others" not in added.err
     assert house("users", "role", "otto", "operator").out == "otto is: operator, may sign in\n"
     assert house("users", "role", "otto", "operator").out.startswith("otto is so already")
     house("users", "grant", "otto", "audit:read")
@@ -149,8 +153,8 @@ def house_once(tmp_path_factory: pytest.TempPathFactory, park_folder: Path) -> P
     folder = tmp_path_factory.mktemp("house")
     shutil.copytree(park_folder, folder, dirs_exist_ok=True)
     program = Program(folder)
-    program.write("pw", PASSWORD)
-    program.write("short", "short")
+    program.write("pw", PASSWORD).chmod(0o600)
+    program.write("short", "short").chmod(0o600)
     words = ("add", "anna", "--email", "anna@x.example", "--role", "admin", "--password-file", "pw")
     assert program("users", *words).code == 0
     return program

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +296,15 @@ def test_holders_that_are_not_those_of_the_file(
     credit.revokeRole(role, issuer, {"from": keys[0]})
     assert wrong(verified) == {"CarbonCredit ISSUER:1": [stranger]}
     credit.grantRole(role, issuer, {"from": keys[0]})
-    credit.beginDefaultAdminTransfer(stranger, {"from": keys[0]})
+    assert verify(request, verified)["handovers"] == []
+    begun = credit.beginDefaultAdminTransfer(stranger, {"from": keys[0]})
+    found = verify(request, verified)
+    from_s = begun.timestamp + verified.credit.constructor["adminDelay"]
+    at = datetime.fromtimestamp(from_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert found["handovers"] == [{"contract": "CarbonCredit", "to": stranger, "from": at}]
+    said = f"a handover to {stranger} has begun; it may accept from {at} on"
+    assert f"CarbonCredit DEFAULT_ADMIN_ROLE: {said}" in lines(found)
+    assert wrong(verified) == {}
     chain.sleep(2)
     credit.acceptDefaultAdminTransfer({"from": keys[6]})
     assert wrong(verified) == {"CarbonCredit DEFAULT_ADMIN_ROLE": [stranger]}

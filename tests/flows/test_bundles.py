@@ -95,7 +95,9 @@ def test_each_check_is_said_in_plain_words(built: BuiltBundle) -> None:
         f"the block contains batch {BATCH}, active; of its kilograms are "
         "720 issued, 100 retired, 0 cancelled, 0 deficit"
     )
-    assert words["retired"].startswith(f'serials 1 to 100 were retired for "{BENEFICIARY}" by ')
+    assert words["retired"].startswith(
+        f'serials 1 to 100 were retired for "{BENEFICIARY}" (reason: "year 2014") by '
+    )
     assert words["serials"] == "serials 1 to 100 are retired in the block you trust"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import BadInput
@@ -374,6 +374,8 @@ ODD: list[Any] = [
     ),
     st.integers(1, len(LINES)),
 )
+@example([(("period", "from"), "9999-01-01"), (("period", "to"), "9999-12-31")], len(LINES))
+@example([(("period", "from"), "0001-01-01"), (("period", "to"), "0001-01-01")], len(LINES))
 def test_whatever_stands_in_a_manifest_is_judged_or_refused(
     changes: list[tuple[tuple[Any, ...], Any]], lines: int
 ) -> None:
@@ -402,6 +404,7 @@ def test_whatever_stands_in_a_manifest_is_judged_or_refused(
         (lambda text: text.replace('"vintage":1970', '"vintage":NaN'), "float has no place"),
         (lambda text: text.replace('"vintage":1970', '"vintage":-0'), "not the one spelling"),
         (lambda text: text.replace("a test", "a t\\u0065st"), "not the one spelling"),
+        (lambda text: text.replace('0.4329"', '0.4329\\n"'), "value: expected"),
         (lambda text: text[:-1], "not JSON"),
         (lambda text: "[]", "a manifest is a JSON object"),
         (lambda text: "[" * 100_000, "not JSON"),

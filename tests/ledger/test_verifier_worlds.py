@@ -8,7 +8,20 @@ import pytest
 from ledger.proofs.verifier import ProofError, verify
 from tests.support.bundle_mutants import judge
 from tests.support.verify_page import case, judged
-from tests.support.worlds import CONTRACT, END, MANIFEST, OTHER, OWNER, ROW, START, World, leaf
+from tests.support.worlds import (
+    CONTRACT,
+    DOCUMENT,
+    END,
+    ISSUED,
+    MANIFEST,
+    OTHER,
+    OWNER,
+    RETIRED,
+    ROW,
+    START,
+    World,
+    leaf,
+)
 
 OWN = b"\x66" * 20
 TRUSTED_AT = START + 10**7 + 1010
@@ -30,6 +43,8 @@ GOOD: dict[str, World] = {
     "as it should be": World(),
     "typed by EIP-2930": World(kind=1),
     "typed not at all": World(kind=0),
+    "with blobs, by EIP-4844": World(kind=3),
+    "with code for an account, by EIP-7702": World(kind=4),
     "the block before": World(distance=1),
     "as far back as can be": World(distance=8191),
     "serials in the retirement": World(bundle={"serials": [5, 100]}),
@@ -40,6 +55,8 @@ GOOD: dict[str, World] = {
     "a name of signs without ink": World(
         beneficiary="A\u3164\u115f\u2800\u034f\u17b5\u180d\ufe0f\uffa0\U000e01ef"
     ),
+    "neither a name nor a reason": World(beneficiary="", reason=""),
+    "a hostile reason": World(reason='") by transaction 0x00\n\u202e'),
     "a name of ten thousand signs": World(beneficiary="é" * 10_000),
     "a manifest as deep, and a number as long, as may be": World(
         manifest=with_more("[" * 99 + "9" * 100 + "]" * 99)
@@ -64,10 +81,25 @@ WRONG: dict[str, tuple[World, str]] = {
     "another block remembered": (World(remembered=b"\1" * 32), "ancestor: .* another block 1000"),
     "a failed transaction": (World(receipt_status=0), "issued: it failed"),
     "a log of another contract": (World(logged_by=OWN), "issued: the log is of another contract"),
+    "an issuance cut short": (World(log_bytes={ISSUED: 543}), "issued: its log is cut short"),
+    "an issuance of nothing": (World(log_bytes={ISSUED: 0}), "issued: its log is cut short"),
+    "a retirement of nothing": (World(log_bytes={RETIRED: 0}), "retired: its log is cut short"),
+    "a retirement without details": (
+        World(log_bytes={RETIRED: 224}),
+        "retired: its log is cut short",
+    ),
+    "a retirement without its texts": (
+        World(log_bytes={RETIRED: 416}),
+        "retired: its log is cut short",
+    ),
+    "a retirement with half a reason": (
+        World(log_bytes={RETIRED: 512 + 2}),
+        "retired: its log is cut short",
+    ),
     "signed for another chain": (World(signed_chain=1), "issued: it was signed for chain 1$"),
     "signed for no chain": (World(signed_chain=None, kind=0), "issued: it names no chain"),
-    "a type of later": (World(type_byte=b"\x05"), "issued: no transaction of its type"),
-    "a type of nothing": (World(type_byte=b"\0"), "issued: no transaction of its type"),
+    "a type of later": (World(type_byte=b"\x05"), "issued: its transaction is of a type"),
+    "a type of nothing": (World(type_byte=b"\0"), "issued: its transaction is of a type"),
     "a signature's twin": (World(high_s=True), "issued: its signature is none"),
     "the issuance of another batch": (World(batch_of_issuance=1), "issued: it is of another"),
     "the retirement of another batch": (World(batch_of_retirement=1), "retired: it is of another"),
@@ -200,10 +232,10 @@ STATES: dict[str, tuple[list[int], str]] = {
 }
 
 
-def of_batch(serials: list[int] | None) -> World:
+def of_batch(serials: list[int] | None, **parts: Any) -> World:
     """Return the world with a bundle that has no retirement in it."""
-    document = json.loads(World().build()[0])
-    return World(bundle={"serials": serials, "events": document["events"][:1]})
+    document = json.loads(World(**parts).build()[0])
+    return World(bundle={"serials": serials, "events": document["events"][:1]}, **parts)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -215,7 +247,11 @@ def test_all_is_well(name: str) -> None:
     ]
     assert verdict.facts["log"] == {"seq": 12, "head": (99).to_bytes(32)}
     assert verdict.facts["retired"]["sender"].hex() == OWNER.address[2:].lower()
-    assert verdict.facts["retired"]["beneficiary"] == GOOD[name].beneficiary
+    retired, world = verdict.facts["retired"], GOOD[name]
+    assert (retired["beneficiary"], retired["reason"]) == (world.beneficiary, world.reason)
+    claimed = [retired[f"consumption_{end}"] for end in ("start", "end")]
+    assert [retired["country"], *claimed] == ["DE", START, END]
+    assert retired["document_hash"] == DOCUMENT
     assert all(words.isprintable() for _, words in verdict.checks)
 
 
@@ -262,6 +298,27 @@ def test_serials_are_in_one_state(name: str) -> None:
             verify(text, trusted)
     else:
         assert verify(text, trusted).facts["serials"]["state"] == said
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"status": 2}, "held"),
+        ({"status": 3}, "held"),
+        ({"expires_at": TRUSTED_AT + 1}, "held"),
+        ({"expires_at": TRUSTED_AT}, "frozen"),
+        ({"status": 5, "expires_at": TRUSTED_AT}, "frozen"),
+        ({"status": 4}, "frozen"),
+    ],
+)
+def test_what_can_move_no_more_is_not_said_to_be_held(parts: dict[str, Any], said: str) -> None:
+    """Of a batch that was invalidated or is past its expiry nobody can ever move anything (CC-33)."""
+    text, trusted = of_batch([101, 950], **parts).build()
+    assert verify(text, trusted).facts["serials"]["state"] == said
+    assert judged([case(text, trusted)]) == [judge(text, trusted)]
+    mixed, trusted = of_batch([100, 101], **parts).build()
+    with pytest.raises(ProofError, match="they are mixed"):
+        verify(mixed, trusted)
 
 
 def test_the_page_says_the_same_of_every_world() -> None:

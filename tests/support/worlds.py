@@ -22,6 +22,7 @@ FACTORY = "4e59b44847b379578588920ca78fbf26c0b4956c"
 HISTORY = "0000f90827f1c53a10cb7a02335b175320002935"
 SALT, INIT_CODE, CODE = b"\x05" * 32, keccak(b"init code"), keccak(b"code")
 CONTRACT = keccak(b"\xff" + bytes.fromhex(FACTORY) + SALT + INIT_CODE)[12:]
+DOCUMENT = b"\xd0" * 32
 ISSUER, OWNER = (Account.from_key(keccak(text=name)) for name in ("issuer", "owner"))
 ROW = [0, START, START + 600, 1, 100, "605", 1, "60.5"]
 OTHER = [0, START + 600, START + 1200, 1, 301, "-7", 0, "-7"]
@@ -108,7 +109,10 @@ class World:
     batch_of_issuance: int = BATCH
     batch_of_retirement: int = BATCH
     beneficiary: str = "Bäckerei"
+    reason: str = "why"
     logged_by: bytes = CONTRACT
+    log_bytes: dict[str, int] = field(default_factory=dict)
+    """How much of an event's data is there, by its signature, when that is not all."""
     receipt_status: int = 1
     signed_chain: int | None = CHAIN
     kind: int = 2
@@ -183,7 +187,8 @@ class World:
             "nonce": nonce,
             "data": b"\x01",
         }
-        fees = {"maxFeePerGas": 7, "maxPriorityFeePerGas": 1} if self.kind == 2 else {"gasPrice": 7}
+        fees = {"maxFeePerGas": 7, "maxPriorityFeePerGas": 1} if self.kind > 1 else {"gasPrice": 7}
+        fields |= self._more(account, nonce)
         typed = {"type": self.kind} if self.kind else {}
         chain = {} if self.signed_chain is None else {"chainId": self.signed_chain}
         data = bytes(account.sign_transaction(fields | fees | typed | chain).raw_transaction)
@@ -193,6 +198,15 @@ class World:
         order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
         flipped = (order - int.from_bytes(s)).to_bytes(32).lstrip(b"\0")
         return data[:1] + bytes(rlp.encode([*start, b"" if parity else b"\1", r, flipped]))
+
+    def _more(self, account: Any, nonce: int) -> dict[str, Any]:
+        """Return what a transaction with blobs (EIP-4844) or with code for accounts (EIP-7702) has besides."""
+        if self.kind == 3:
+            return {"maxFeePerBlobGas": 9, "blobVersionedHashes": [b"\1" + b"\7" * 31]}
+        if self.kind == 4:
+            code = {"chainId": CHAIN, "address": b"\5" * 20, "nonce": nonce + 1}
+            return {"authorizationList": [account.sign_authorization(code)]}
+        return {}
 
     def _receipts(self, manifest_hash: bytes) -> list[bytes]:
         zero = b"\0" * 32
@@ -217,7 +231,7 @@ class World:
             [CLAIM, "address", "address", "uint64", "uint64", "bytes32"],
             [claim, ISSUER.address, OWNER.address, 9, 11, zero],
         )
-        details = (self.beneficiary, "why", b"DE", START, END, zero)
+        details = (self.beneficiary, self.reason, b"DE", START, END, DOCUMENT)
         amount = self.last - self.first + 1
         retired = encode(
             ["uint64", "uint64", "uint64", "uint64", DETAILS, "uint64", "bytes32"],
@@ -236,7 +250,7 @@ class World:
     def _log(self, signature: str, batch: int, data: bytes) -> list[Any]:
         holder = bytes.fromhex(OWNER.address[2:]).rjust(32, b"\0")
         topics = [keccak(text=signature), b"\x09" * 32, batch.to_bytes(32), holder]
-        return [self.logged_by, topics, data]
+        return [self.logged_by, topics, data[: self.log_bytes.get(signature)]]
 
 
 def _header(number: int, state: bytes, transactions: bytes, receipts: bytes) -> bytes:

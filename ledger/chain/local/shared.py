@@ -256,6 +256,14 @@ def published_url(settings: Settings) -> str:
     return _address(settings.chain_folder) if settings.local_chain else settings.rpc_url
 
 
+def silence(settings: Settings) -> str:
+    """Return what to say where no local node answers although one runs (it hangs, or is stopped); empty when none runs."""
+    pid = _node_pid(settings.chain_folder) if settings.local_chain else None
+    if pid is None or not _is_node(pid):
+        return ""
+    return f"the node of the local chain (process {pid}) runs and does not answer"
+
+
 def _lock_or_find(lock: int, guests: int, folder: Path) -> str:
     """Return where another process's node answers, held for us; empty when this one holds the lock."""
     until = time.monotonic() + _WAIT_SECONDS_MAX

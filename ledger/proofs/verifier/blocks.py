@@ -37,14 +37,14 @@ def read_log(receipt: bytes, at: int) -> tuple[bytes, list[bytes], bytes]:
     return rlp.bytes_of(address, 20), each, rlp.bytes_of(data)
 
 
-_FIELDS = {0: 9, 1: 11, 2: 12}
-"""Fields of a signed transaction by type: 0 stands nowhere (EIP-155), then EIP-2930 and EIP-1559."""
+_FIELDS = {0: 9, 1: 11, 2: 12, 3: 14, 4: 13}
+"""Fields of a signed transaction by type: 0 stands nowhere (EIP-155), then EIP-2930, 1559, 4844 and 7702."""
 
 
 def read_transaction(data: bytes) -> tuple[bytes, int, bytes]:
     """Return hash, chain and signer of a transaction from its signed bytes."""
     kind = data[0] if data[0] < 0xC0 else 0
-    require(data[0] and kind in _FIELDS, "no transaction of its type calls our contracts")
+    require(data[0] and kind in _FIELDS, "its transaction is of a type that is not known here")
     fields = rlp.list_of(rlp.decode(data[1:] if kind else data), _FIELDS[kind])
     unsigned, (v, r, s) = fields[:-3], [rlp.number_of(field) for field in fields[-3:]]
     if kind:

@@ -113,9 +113,10 @@ class _Checks:
         batch = self.facts["batch"] = ledger.read_batch(packed) | {"deficit_kg": deficit}
         batch["id"], kinds = number, ("issued", "retired", "cancelled", "deficit")
         words = ", ".join(f"{batch[f'{kind}_kg']} {kind}" for kind in kinds)
-        state, end, now = batch["status"], batch["expires_at"], self.headers[0].time
-        if end:  # a status is written later than its time, or never
-            state += f", which {'expired' if end <= now else 'expires'} at {_time(end)}"
+        state, end = batch["status"], batch["expires_at"]
+        past = 0 < end <= self.headers[0].time  # a status is written later than its time, or never
+        self.rest = "frozen" if past or state in ("cancelled", "expired") else "held"
+        state += f", which {'expired' if past else 'expires'} at {_time(end)}" if end else ""
         return f"the block contains batch {number}, {state}; of its kilograms are {words}"
 
     def log(self) -> str:
@@ -171,7 +172,8 @@ class _Checks:
         event, where = self.event(each)
         first, last, kg = event["first"], event["last"], self.facts["batch"]["retired_kg"]
         require(first <= last <= kg, f"the batch has {kg} kg retired")
-        return f"serials {first} to {last} were retired for {shown(event['beneficiary'])} {where}"
+        whom, why = shown(event["beneficiary"]), shown(event["reason"])
+        return f"serials {first} to {last} were retired for {whom} (reason: {why}) {where}"
 
     def serials(self) -> str:
         (first, last), batch = self.bundle["serials"], self.facts["batch"]
@@ -179,8 +181,9 @@ class _Checks:
         inside = run["first"] <= first <= last <= run["last"]
         require(inside, f"they are not among {run['first']} to {run['last']}")
         retired, held = batch["retired_kg"], batch["issued_kg"] - batch["cancelled_kg"]
-        state = "retired" if last <= retired else "held" if last <= held else "cancelled"
-        require(first > {"retired": 0, "held": retired, "cancelled": held}[state], "they are mixed")
+        state = "retired" if last <= retired else self.rest if last <= held else "cancelled"
+        below = {"retired": 0, self.rest: retired, "cancelled": held}[state]
+        require(first > below, "they are mixed")
         self.facts["serials"] = {"first": first, "last": last, "state": state}
         return f"serials {first} to {last} are {state} in the block you trust"
 

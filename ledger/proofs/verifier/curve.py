@@ -28,9 +28,8 @@ def _combined(factor: int, other_factor: int, other: Point) -> Point:
     """Return factor x G + other_factor x other, bit by bit of both from the top."""
     choices, total = (NEUTRAL, G, other, _add(G, other)), NEUTRAL
     for at in reversed(range(256)):
-        total = _double(total)
-        if chosen := (factor >> at & 1) + 2 * (other_factor >> at & 1):
-            total = _add(total, choices[chosen])
+        chosen = (factor >> at & 1) + 2 * (other_factor >> at & 1)
+        total = _add(_double(total), choices[chosen])
     return total
 
 

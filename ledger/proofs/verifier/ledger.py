@@ -39,23 +39,32 @@ def read_event(name: str, topics: list[bytes], data: bytes) -> dict[str, Any]:
     """Return the arguments of an event from its log: numbers, texts, addresses and hashes."""
     require(len(topics) == 4 and topics[0] == EVENTS[name], "the log is another event")
     event = {"key": topics[1], "batch_id": int.from_bytes(topics[2]), "holder": topics[3][12:]}
-    words = [data[at : at + 32] for at in range(0, len(data), 32)]
+    words = _words(data, 0, 17 if name == "issued" else 5)
     if name == "issued":
-        amount, start, end = map(int.from_bytes, words[4:7])
-        event |= {"amount": amount, "period_start": start, "period_end": end}
+        event |= zip(("amount", "period_start", "period_end"), map(int.from_bytes, words[4:7]))
         event |= {"evidence_root": words[9], "manifest_hash": words[11]}
         return event | {"issuer": words[15][12:], "verifier": words[16][12:]}
-    first, amount = map(int.from_bytes, words[1:3])
-    details = data[int.from_bytes(words[4]) :]
-    event |= {"beneficiary": _string(details, 0), "reason": _string(details, 32)}
+    first, amount, _, at = map(int.from_bytes, words[1:])
+    details = data[at:]
+    beneficiary, reason, country, start, end, document = _words(details, 0, 6)
+    event |= {"beneficiary": _text(details, beneficiary), "reason": _text(details, reason)}
+    event |= zip(("consumption_start", "consumption_end"), map(int.from_bytes, (start, end)))
+    event |= {"country": country.strip(b"\0").decode("utf-8", "replace"), "document_hash": document}
     return event | {"first": first, "last": first + amount - 1, "amount": amount}
 
 
-def _string(data: bytes, at: int) -> str:
+def _words(data: bytes, at: int, count: int) -> list[bytes]:
+    """Return words of 32 bytes from a place on; all of them are there."""
+    require(at + 32 * count <= len(data), "its log is cut short")
+    return [data[place : place + 32] for place in range(at, at + 32 * count, 32)]
+
+
+def _text(data: bytes, place: bytes) -> str:
     """Return the text to which a word of the data leads."""
-    start = int.from_bytes(data[at : at + 32])
-    length = int.from_bytes(data[start : start + 32])
-    return data[start + 32 : start + 32 + length].decode("utf-8", "replace")
+    start = int.from_bytes(place) + 32
+    length = int.from_bytes(_words(data, start - 32, 1)[0])
+    require(start + length <= len(data), "its log is cut short")
+    return data[start : start + length].decode("utf-8", "replace")
 
 
 def leaf(serial: str, row: list[Any]) -> bytes:
