@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, NewerTables
 from ledger.db.grants import Account
 from ledger.errors import BadInput, DependencyDown, NotFound, ProblemFound, Refused
 from ledger.jobs import asking, overview, rows, scheduler
@@ -31,6 +31,7 @@ from ledger.models import HeldLease, JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
 from tests.support.accounts import made_account
 from tests.support.mariadb import MariaDbServer
+from tests.support.newer import upgraded_by_a_newer_version
 from tests.support.waiting import DEADLINE_S, until
 
 SHORT_ON_MARIADB = ("test_another_stands_by_and_makes_up_for_what_was_lost",)
@@ -491,6 +492,24 @@ def test_who_takes_the_lease_and_is_then_failed_by_the_database_leads_when_it_is
 
 
 @pytest.mark.mariadb
+def test_jobs_under_which_a_newer_version_upgrades_the_tables_end(db: Database) -> None:
+    job = Counting(every=far_from_now())
+    made = Scheduler(tools_of(db), [job.job], job.schedule, lease_s=1)
+    with futures.ThreadPoolExecutor(1) as beside:
+        run = beside.submit(made.run, threading.Event())
+        until(lambda: db_holds(db))
+        with upgraded_by_a_newer_version(db):
+            with pytest.raises(NewerTables, match="a newer version upgraded it while this one ran"):
+                run.result(DEADLINE_S)
+            assert job.runs == 0
+
+
+def db_holds(db: Database) -> bool:
+    """Return whether the one job has its row: somebody leads."""
+    with db.read() as session:
+        return session.get(ScheduledJob, "count") is not None
+
+
 def test_a_server_that_takes_no_writes_is_asked_with_pauses_and_told_of_once(
     mariadb_db: Database, mariadb_server: MariaDbServer, caplog: pytest.LogCaptureFixture
 ) -> None:
