@@ -39,6 +39,7 @@ _UNAVAILABLE = {
     "database-down": "the database does not answer",
     "database-busy": "the database is busy",
     "schema-missing": "the database lacks tables of this version",
+    "unknown-revision": "a newer version has upgraded the database",
     "node-down": "the node does not answer",
     "node-slow": "the node does not answer in time",
     "node-limits": "the node limits how much it is asked",

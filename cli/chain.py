@@ -40,7 +40,6 @@ def register(root: typer.Typer) -> None:
 
 def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) -> None:
     """Deploy the contracts to the configured node, or to the local chain; harmless when they are."""
-    from cli.deploying import deploy as deploy_to
     from cli.deploying import ensure_deployed
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.local.shared import check_chain_is_here, node_for
@@ -62,11 +61,7 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     if settings.deployment.exists():
         _check_holders(run.environ, settings)
     with node_for(settings) as rpc_url:
-        if settings.local_chain or settings.deployment.exists():
-            new = ensure_deployed(settings, rpc_url)
-        else:
-            deploy_to(settings, rpc_url, settings.network)
-            new = True
+        new = ensure_deployed(settings, rpc_url, settings.network)
     deployment = Deployment.load(settings.deployment)
     addresses = {name: item.address for name, item in deployment.contracts.items()}
     run.output.result(

@@ -19,6 +19,7 @@ from ledger.chain.addresses.book import DeployedContract, Deployment
 from ledger.chain.addresses.deployment import deployed_from, of_this_version
 from ledger.chain.addresses.kept import require_same_books
 from ledger.chain.contracts.abi import artifact
+from ledger.chain.local.anvil import end_with_parent
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, TruetonneError, WrongChain
@@ -32,8 +33,13 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """What Brownie colours its errors with, also where nobody sees colours."""
 
 
-def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
-    """Deploy the contracts unless they are; return whether this call deployed them.
+def ensure_deployed(settings: Settings, rpc_url: str, network: str = "local") -> bool:
+    """Deploy the contracts unless they are; return whether this call deployed them. Of two at once one waits.
+
+    Parameters
+    ----------
+    network
+        Its name, for the script that deploys.
 
     Raises
     ------
@@ -48,7 +54,7 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
     if not settings.deployment.exists():
         with alone_in(settings.deployment.parent):  # of two at once the second failed
             if not settings.deployment.exists():
-                deploy(settings, rpc_url, network="local")
+                deploy(settings, rpc_url, network)
                 return True
     client = ChainClient(rpc_url)
     try:
@@ -201,6 +207,8 @@ def _run_script(
         capture_output=True,
         text=True,
         check=False,
+        # Who is killed and begins again would deploy beside a script that goes on, by the same keys.
+        preexec_fn=end_with_parent(),
     )
     return _Output(ended.returncode, _COLOURS.sub("", ended.stdout + ended.stderr))
 

@@ -21,7 +21,7 @@ def serve(run: Invocation) -> None:
     from api.app import create_app
     from api.server import ApiServer
     from cli.books import refuse_other_schema
-    from cli.service import has_started, log_to_stderr, stop_on_signal
+    from cli.service import TablesWatch, has_started, log_to_stderr, stop_on_signal
     from ledger.db import Database
 
     log_to_stderr()
@@ -38,8 +38,12 @@ def serve(run: Invocation) -> None:
             f"Pages and API at {server.url}, described at {server.url}/openapi.json; Ctrl-C ends it.",
         )
         sys.stdout.flush()
+        watch = TablesWatch(settings, stop)
+        watch.start()
         while not stop.wait(1):
             if not server.alive:
                 raise DependencyDown("the API ended by itself; see the log", code="api-down")
+        if watch.trouble is not None:
+            raise watch.trouble
     finally:
         server.stop()

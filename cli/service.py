@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ledger.errors import DependencyDown, TruetonneError
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.5
 """How often those who stay look whether the local node does."""
+TABLES_SECONDS = 5.0
+"""How often who holds no lease looks whether the tables are still those of this version."""
+_PATIENCE_SECONDS = 5
 
 
 def stop_on_signal() -> threading.Event:
@@ -44,6 +48,31 @@ def stay(settings: Settings, stop: threading.Event) -> TruetonneError | None:
             stop.set()
             return error
     return None
+
+
+class TablesWatch(threading.Thread):
+    """Ends who serves when a newer version has upgraded the tables: it would answer from what it does not know."""
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        super().__init__(name="tables", daemon=True)
+        self._settings = settings
+        self._stop_event = stop
+        self.trouble: TruetonneError | None = None
+
+    def run(self) -> None:
+        """Look until told to stop. A database that is away is for whoever asks it to tell of."""
+        from cli.books import require_known
+        from ledger.db import Database
+
+        database = Database(self._settings.database_url, patience_s=_PATIENCE_SECONDS, silent=True)
+        with closing(database):
+            while not self._stop_event.wait(TABLES_SECONDS):
+                try:
+                    require_known(database, database.current())
+                except DependencyDown as error:
+                    if error.code == "unknown-revision":
+                        self.trouble = error
+                        self._stop_event.set()
 
 
 def log_to_stderr() -> None:

@@ -13,6 +13,7 @@ from indexer.backoff import Turns, pause_s
 from indexer.lease import Lease
 from ledger.chain.node.client import RpcError
 from ledger.chain.node.heads import Heads
+from ledger.db import NewerTables
 from ledger.errors import DependencyDown, MirrorStopped
 from ledger.leases import Holder, stand_by_s
 
@@ -64,13 +65,15 @@ class Follower:
         ------
         MirrorStopped, WrongChain
             Waiting would not help; the lease is released.
+        NewerTables
+            A newer version has upgraded the tables; the lease ends by itself.
         """
         self.heads.start()
         try:
             while not stop.is_set():
                 try:
                     self._step(stop)
-                except MirrorStopped:
+                except (MirrorStopped, NewerTables):
                     raise
                 except (DependencyDown, RpcError) as error:
                     self._rest(error, stop)

@@ -22,7 +22,7 @@ from sqlalchemy import Exists, Update, and_, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, NewerTables
 from ledger.db.sqltext import clock_ms
 from ledger.errors import DependencyDown
 from ledger.models import HeldLease
@@ -228,6 +228,8 @@ class _Keeper(threading.Thread):
         while not self._ended.wait(self._lease.lease_s / _RENEWALS_PER_LEASE):
             try:
                 held = self._lease.renew()
+            except NewerTables:  # who takes the lease again is told so, and ends
+                held = False
             except DependencyDown:  # the work meets it too, and says so
                 held = time.monotonic() - last_s < self._lease.lease_s
             else:

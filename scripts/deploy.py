@@ -42,6 +42,7 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.keystore import files_of
 from ledger.chain.keys.signers import keystore_password
 from ledger.chain.node.client import ChainClient
+from ledger.durable import part_in, put
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
@@ -247,11 +248,11 @@ def earlier_contracts(path: Path, genesis_hash: str) -> dict[str, Any]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write the deployment file in one step."""
+    """Write the deployment file in one step, so that a power cut leaves it whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+    with part_in(path.parent) as draft:
+        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        put(draft, path)
 
 
 def record(settings: Settings, rpc_url: str) -> None:

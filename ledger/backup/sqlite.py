@@ -23,6 +23,7 @@ from ledger.keeping.places import archive_beside
 COPY, ARCHIVED = "copy.sealed", "archive.sealed"
 """The files of a copy: the database, and its archive where there is one."""
 _BLOCK_BYTES = 1 << 20
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
 
 
 def take(db: Database, store: Store, now: datetime) -> Manifest:
@@ -67,14 +68,20 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
                 )
                 return store.finish(making, manifest)
     except sqlite3.Error as error:
+        if error.sqlite_errorname.startswith(_NO_ROOM):
+            raise _no_room(file.parent, str(error)) from error
         raise DependencyDown(
             f"database {file}: cannot be copied: {error}; see `truetonne doctor`",
             code="database-down",
         ) from error
     except OSError as error:
-        raise DependencyDown(
-            f"{file.parent}: cannot be written ({error.strerror}); a backup needs room for a copy there"
-        ) from error
+        raise _no_room(file.parent, str(error.strerror)) from error
+
+
+def _no_room(folder: Path, said: str) -> DependencyDown:
+    return DependencyDown(
+        f"{folder}: cannot be written ({said}); a backup needs room for a copy there"
+    )
 
 
 def source_of(url: URL) -> str:

@@ -29,7 +29,7 @@ from typing import TypeVar
 from sqlalchemy import URL, Connection, Engine, Executable
 from sqlalchemy.orm import Session
 
-from ledger.db import engines
+from ledger.db import engines, own_tables
 from ledger.db.counting import rows_found
 from ledger.db.failures import DatabaseBusy, Stage, translated
 from ledger.db.location import checked, make_folder
@@ -189,6 +189,8 @@ class Database(Rows):
             Another writer was in the way (lock, deadlock, a row changed since the snapshot).
         DependencyDown
             The server does not answer, or the file cannot be opened.
+        NewerTables
+            A newer version has upgraded the tables.
         """
         with self._session(self._writer if lasting else self._notes) as session:
             yield session
@@ -239,7 +241,7 @@ class Database(Rows):
 
         Raises
         ------
-        DatabaseBusy, DependencyDown
+        DatabaseBusy, DependencyDown, NewerTables
             As ``write``.
         IntegrityError
             A row with that key is there.
@@ -256,6 +258,7 @@ class Database(Rows):
             connection = stack.enter_context(engine.connect())
             if patience_s != usual_s:
                 stack.enter_context(engines.waiting_at_most(connection, patience_s, usual_s))
+            own_tables.require(connection)
             stage.committing = True
             return int(connection.execute(statement).rowcount)
 

@@ -23,13 +23,15 @@ _UNPROVEN = (
 )
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct {setting}"
+_CUT = f"{_START}; where it runs, the connection was ended (KILL, or in between): try again"
 LOOK = "whether it was committed is not known: look before you do it again"
 _ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
 _UPGRADE = "run `truetonne db upgrade`"
 _OTHER_VERSION = (
     "the tables are of another version: run `truetonne db upgrade`, and start anew what ran before"
 )
-_GONE = {1053, 1927, 2002, 2003, 2005, 2006, 2013, 2055, galera.NOT_READY, galera.UNDECIDED}
+_CUT_OFF = {1053, 1927, 2006, 2013, 2055}
+_GONE = {*_CUT_OFF, 2002, 2003, 2005, galera.NOT_READY, galera.UNDECIDED}
 """The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
 was committed is not known: nobody repeats it but who has seen that it was not, or who may do it twice."""
 # MariaDB's numbers. Busy: the row's version is gone, waited too long for a lock, deadlock, a partition
@@ -113,6 +115,7 @@ _MYSQL = (
         DOWN,
         "have the server take this machine (after many broken connections: FLUSH HOSTS), or correct {setting}",
     ),
+    (_CUT_OFF, DOWN, _CUT),
     (_GONE, DOWN, _START),
 )
 # SQLite's names, extended ones included. Plain SQLITE_READONLY is a write in a read-only session.

@@ -15,7 +15,7 @@ from pymysql.converters import conversions
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from ledger.db import galera, packed, silence
+from ledger.db import galera, own_tables, packed, silence
 from ledger.db.arrays import FILE_REFUSED, ArrayConnection
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown
@@ -214,6 +214,8 @@ def _begin_sqlite(connection: Connection, *, lock_timeout_s: int) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
     if reading:  # the snapshot is taken by the first read
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")
+    elif options.get(MODE) is not None:  # else it migrates
+        own_tables.require(connection)
 
 
 def _set_sqlite(connection: Connection, name: str, value: str) -> None:
@@ -270,5 +272,7 @@ def _begin_mysql(connection: Connection) -> None:
         _wait(connection, *options[WAIT])
     if options.get(MODE) == READ:
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-    else:
-        connection.exec_driver_sql("START TRANSACTION")
+        return
+    if options.get(MODE) is not None:  # else it migrates
+        own_tables.require(connection)
+    connection.exec_driver_sql("START TRANSACTION")

@@ -21,6 +21,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from ledger.db import NewerTables
 from ledger.errors import DependencyDown
 from ledger.jobs import rows
 from ledger.jobs.catalogue import LANES, Job
@@ -81,13 +82,21 @@ class Scheduler:
         self._after: futures.Executor | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Lead or stand by until told to stop; a run that goes on is finished first."""
+        """Lead or stand by until told to stop; a run that goes on is finished first.
+
+        Raises
+        ------
+        NewerTables
+            A newer version has upgraded the tables.
+        """
         trouble = ""
         try:
             while not stop.is_set():
                 try:
                     stop.wait(self._step())
                     trouble = ""
+                except NewerTables:  # waiting would not help
+                    raise
                 except DependencyDown as error:
                     if error.message != trouble:
                         log.warning("%s; trying again", error.message)

@@ -6,13 +6,16 @@ imported by ``runner`` alone.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect
 
 _VERSIONS = Path(__file__).with_name("versions")
 _TABLE = "alembic_version"
+_ALL = frozenset(file.name.split("_")[0] for file in _VERSIONS.glob("[0-9]*_*.py"))
+"""Those of this program. Read when it starts: a newer version may be installed over the files of one that runs."""
+LOCK_NAME = "LEFT(CONCAT('truetonne-migration-', DATABASE()), 64)"
+"""In SQL, the name of MariaDB's lock for migrations: locks are the server's, not a database's."""
 
 
 def current(connection: Connection) -> str | None:
@@ -25,14 +28,9 @@ def current(connection: Connection) -> str | None:
 
 def head() -> str:
     """Return the newest revision: files are named by their revisions, which are numbers one after the other."""
-    return max(_all())
+    return max(_ALL)
 
 
 def known(revision: str) -> bool:
     """Return whether this version has a revision; it lacks those of newer versions."""
-    return revision in _all()
-
-
-@cache
-def _all() -> frozenset[str]:
-    return frozenset(file.name.split("_")[0] for file in _VERSIONS.glob("[0-9]*_*.py"))
+    return revision in _ALL

@@ -18,7 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
 from ledger.errors import DependencyDown, ProblemFound
-from ledger.migrations.revisions import current
+from ledger.migrations.revisions import LOCK_NAME, current
 
 LOCK_WAIT_S = 60
 """How long a process waits while another migrates the same database, in seconds."""
@@ -78,6 +78,8 @@ def _upgrade_sqlite(connection: Connection, file: Path, revision: str) -> list[s
 
 
 def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
+    if not _pending(current(connection), revision):
+        return []  # the lock would hold up who writes, for nothing
     name = lock_name(connection)
     got = connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, LOCK_WAIT_S)).scalar_one()
     if got != 1:
@@ -92,9 +94,8 @@ def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
 
 
 def lock_name(connection: Connection) -> str:
-    """Return the name of MariaDB's lock for migrations: locks are the server's, not a database's."""
-    database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one()
-    return f"truetonne-migration-{database}"[:64]
+    """Return the name of MariaDB's lock for migrations, which who writes looks at."""
+    return str(connection.exec_driver_sql(f"SELECT {LOCK_NAME}").scalar_one())
 
 
 def _pending(before: str | None, revision: str) -> list[str]:

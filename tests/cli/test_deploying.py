@@ -17,6 +17,7 @@ import requests
 from eth_utils.crypto import keccak
 from sqlalchemy import update
 
+from cli import deploying
 from cli.alone import alone_in
 from cli.command import Invocation
 from cli.demo.steps import run_demo
@@ -28,13 +29,16 @@ from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, WrongChain
+from ledger.leases import process_identity
 from ledger.models import SmartContract
 from ledger.settings import load_settings
 from scripts.ending import end_with
 from tests.cli.conftest import Program, good
 from tests.support.chain import TestChain
+from tests.support.forked import FORKED
 from tests.support.forms import long
 from tests.support.mirror import running_chain
+from tests.support.waiting import until
 
 
 def test_contracts_of_another_version_are_refused(tmp_path: Path) -> None:
@@ -105,8 +109,9 @@ def test_books_that_this_version_began_do_not_know_how_others_contracts_speak(
     assert refused.value.code == "other-version"
 
 
+@pytest.mark.parametrize("network", ["local", "lab"])
 def test_of_two_that_deploy_at_once_the_second_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
 ) -> None:
     """It had run the script beside the first, and ended with what the node refused."""
     path = tmp_path / "chain" / "local.json"
@@ -123,15 +128,37 @@ def test_of_two_that_deploy_at_once_the_second_waits(
 
         monkeypatch.setattr("cli.deploying.deploy", script)
         with ThreadPoolExecutor(2) as both:
-            first = both.submit(ensure_deployed, settings, url)
+            first = both.submit(ensure_deployed, settings, url, network)
             assert at_it.wait(120)
-            second = both.submit(ensure_deployed, settings, url)
+            second = both.submit(ensure_deployed, settings, url, network)
             with pytest.raises(
                 TimeoutError
             ):  # a little while, in which it would run the script, too
                 second.result(0.5)
             go_on.set()
             assert (first.result(), second.result(), len(runs)) == (True, False, 1)
+
+
+def deploy_from(checkout: str, deployment: str) -> None:
+    """Deploy from another checkout; a target for a process."""
+    deploying.CHECKOUT = Path(checkout)
+    deploy(load_settings(None, {"TRUETONNE_DEPLOYMENT": deployment}), "http://127.0.0.1:9", "lab")
+
+
+def test_a_script_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
+    """It went on, and the next run deployed beside it with the same keys."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "deploy.py").touch()
+    (tmp_path / "dev").write_text("echo $$ >begun.new && mv begun.new begun && exec sleep 600\n")
+    begun = tmp_path / "begun"
+    process = FORKED.Process(target=deploy_from, args=(str(tmp_path), str(tmp_path / "lab.json")))
+    process.start()
+    until(begun.exists)
+    number = int(begun.read_text())
+    assert process_identity(number) is not None
+    process.kill()
+    process.join()
+    until(lambda: process_identity(number) is None)
 
 
 def test_a_demonstration_waits_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
+from ledger.chain.local.anvil import KeptPort
 from ledger.db import Database
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain
+from tests.support.forms import long
 from tests.support.mirror import running_chain
 
 COMMANDS = (
@@ -62,6 +65,32 @@ def test_tables_of_a_newer_version(deployed: Program, words: tuple[str, ...]) ->
     assert (ended.code, ended.json()["error"]["code"]) == (3, "unknown-revision")
     assert "a newer version upgraded it" in ended.json()["error"]["message"]
     assert "db upgrade" not in ended.json()["error"]["message"]
+
+
+@long
+def test_what_serves_ends_when_a_newer_version_upgrades_the_tables(deployed: Program) -> None:
+    """Who only reads, and holds no lease, would answer from what he does not know."""
+    kept = KeptPort()
+    process = subprocess.Popen(
+        deployed.command("serve", "--json"),
+        cwd=deployed.folder,
+        env=deployed.with_settings({"api_port": str(kept.number)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "{\n"  # it listens
+        at_revision(deployed, "9999")
+        out, err = process.communicate(timeout=60)
+    except BaseException:
+        process.kill()
+        raise
+    kept.close()
+    assert process.returncode == 3
+    assert "unknown-revision" in out and "a newer version upgraded it" in out
+    assert "Traceback" not in err
 
 
 def test_current_and_doctor_say_so_too(park: Program) -> None:

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +36,7 @@ from ledger.chain.addresses.book import Deployment
 from ledger.chain.local.anvil import LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.transports.errors import NodeDown, NodeLimits, NodeSlow
-from ledger.db import Database, DatabaseBusy
+from ledger.db import Database, DatabaseBusy, NewerTables
 from ledger.db.sqltext import clock_ms
 from ledger.errors import DependencyDown
 from ledger.leases import Holder, process_identity
@@ -44,6 +45,7 @@ from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forked import FORKED
 from tests.support.forms import long, rest
 from tests.support.mirror import running_chain
+from tests.support.newer import upgraded_by_a_newer_version
 from tests.support.waiting import DEADLINE_S, until
 
 SHORT_ON_MARIADB = (
@@ -443,6 +445,26 @@ def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
     finally:
         leader.kill()
         leader.join()
+
+
+def test_a_run_under_which_a_newer_version_upgrades_the_tables_ends(
+    chain: TestChain, db: Database
+) -> None:
+    """It does so when it has a block to write, and when it has none: by then its lease is to be renewed."""
+    for something_to_write in (True, False):
+        mirror = Indexer(db, chain.client, chain.deployment, 64)
+        with futures.ThreadPoolExecutor(1) as beside:
+            run = beside.submit(
+                mirror.follow, threading.Event(), lease_s=LONG_S if something_to_write else 1
+            )
+            until(lambda: tip(db) == chain.client.block_number())
+            with upgraded_by_a_newer_version(db):
+                before = tip(db)
+                if something_to_write:
+                    chain.mine(1)
+                with pytest.raises(NewerTables, match="a newer version upgraded it while this one"):
+                    run.result(DEADLINE_S)
+                assert tip(db) == before
 
 
 def test_whoever_is_in_trouble_lets_another_try(chain: TestChain, sqlite_db: Database) -> None:

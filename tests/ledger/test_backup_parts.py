@@ -21,18 +21,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from ledger.backup import stream, tools
+from ledger.backup import sqlite, stream, tools
 from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.drill import keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
-from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
+from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys, utc_now
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
+from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import BadInput, DependencyDown, NotFound
 from tests.support.backups import KEY, store
+from tests.support.full import full_disk
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -283,6 +285,17 @@ def test_a_folder_that_is_full(folder: Store) -> None:
 
 
 # --------------------------------------------------------------------- plans
+
+
+def test_a_disk_without_room_for_the_copy_beside_a_file(folder: Store, sqlite_db: Database) -> None:
+    """It said that the database cannot be copied, and to ask the doctor, who finds nothing wrong with it."""
+    place = Path(sqlite_db.url.database or "").parent
+    with full_disk(100_000), pytest.raises(DependencyDown) as refused:
+        sqlite.take(sqlite_db, folder, utc_now())
+    assert f"{place}: cannot be written" in refused.value.message
+    assert "a backup needs room for a copy there" in refused.value.message
+    assert [file.name for file in place.glob(".*")] == []
+    assert sqlite.take(sqlite_db, folder, utc_now()).tables
 
 
 def test_a_chain_with_a_missing_link(folder: Store) -> None:

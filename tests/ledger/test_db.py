@@ -514,6 +514,7 @@ def test_whose_commit_is_cut_is_told_that_nobody_knows(
             add_kind(session, "cut, too")
     assert raised.value.code == "database-down"
     assert ("whether it was committed is not known: look" in raised.value.message) is late
+    assert "where it runs, the connection was ended (KILL" in raised.value.message
     with pytest.raises(DependencyDown) as raised, mariadb_db.read() as session:
         cut(session)
         kinds_there = session.scalars(select(DeviceType.type_name))

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import delete, func, inspect, select, text
+from sqlalchemy import delete, func, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy, NewerTables
 from ledger.db.engines import create
 from ledger.errors import DependencyDown, ProblemFound
-from ledger.migrations import runner, steps
-from ledger.models import Base
+from ledger.migrations import revisions, runner, steps
+from ledger.models import Base, HeldLease
 from ledger.models.devices import Device, DeviceData, DeviceStatus, DeviceType
 from ledger.models.partitions import PARTITIONED, Partitioning, partition_sql
 from ledger.models.system import AuditLog
@@ -32,6 +32,7 @@ from ledger.models.vpp import VppDefinition, VppStatus
 from tests.support.forms import long, rest
 from tests.support.interrupted import upgrade_step_by_step
 from tests.support.mariadb import MariaDbServer
+from tests.support.newer import upgraded_by_a_newer_version
 
 LONG_ON_MARIADB = (
     "test_a_migration_that_stops_half_way_can_be_run_again",
@@ -40,7 +41,7 @@ LONG_ON_MARIADB = (
     "test_rows_of_the_first_contracts_are_kept",
     "test_meters_that_have_readings_get_their_series",
     "test_attempts_get_the_nonce_of_their_intent",
-    "test_a_database_of_a_newer_version_is_left_alone",
+    "test_a_program_whose_files_are_replaced_knows_what_it_knew",
 )
 CHAIN = [f"{number:04d}" for number in range(1, 34)]
 DEADLINE_S = 180
@@ -177,16 +178,57 @@ def test_a_migration_that_stops_half_way_can_be_run_again(
 
 
 def test_a_database_of_a_newer_version_is_left_alone(db: Database) -> None:
-    with db.write() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    try:
+    """By who upgrades, and by a program that ran when a newer one did: it wrote on, by rules of its own."""
+    passes: list[int] = []
+
+    def work(session: Session) -> None:
+        passes.append(1)
+        session.add(AuditLog(action="a", resource="r"))
+
+    with db.read() as session:
+        before = session.scalar(select(func.count()).select_from(AuditLog))
+    note = insert(HeldLease).values(
+        name="n", holder="h", place="p", process=None, taken_ms=0, until_ms=0, told={}
+    )
+    with upgraded_by_a_newer_version(db):
         with pytest.raises(ProblemFound, match="9999, which this version does not know"):
             db.upgrade()
-    finally:
-        with db.write() as session:
-            session.execute(
-                text("UPDATE alembic_version SET version_num = :head"), {"head": db.head()}
-            )
+        said = f"revision 9999, this program knows them up to {db.head()}: a newer version"
+        for write in (
+            lambda: db.run(work),
+            lambda: db.run(work, lasting=False),
+            lambda: db.alone(note),
+        ):
+            with pytest.raises(NewerTables, match=said):
+                write()
+        with db.read() as session:
+            assert session.scalar(select(func.count()).select_from(AuditLog)) == before
+            assert session.scalar(select(func.count()).select_from(HeldLease)) == 0
+    assert passes == []
+    db.run(work)
+    assert db.alone(note) == 1
+
+
+def test_a_program_whose_files_are_replaced_knows_what_it_knew(
+    db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A newer version is installed over one that runs: what lies in its folder now is not what it is."""
+    (tmp_path / "9999_newer.py").touch()
+    monkeypatch.setattr(revisions, "_VERSIONS", tmp_path)
+    assert (revisions.known("9999"), revisions.head()) == (False, db.head())
+
+
+@pytest.mark.mariadb
+def test_nobody_writes_while_the_tables_are_upgraded(mariadb_db: Database) -> None:
+    """MariaDB commits each step: a row of the old form would be written behind the step that changed the others."""
+    with mariadb_db.server() as other:
+        name = runner.lock_name(other)
+        assert other.exec_driver_sql("SELECT GET_LOCK(%s, 0)", (name,)).scalar_one() == 1
+        with pytest.raises(DatabaseBusy, match="upgrades its tables"), mariadb_db.write():
+            pass
+        assert mariadb_db.upgrade() == []  # nothing is to be done: it waits for nobody
+    with mariadb_db.write():
+        pass
 
 
 @long

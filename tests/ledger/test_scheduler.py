@@ -17,7 +17,7 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from ledger.clock import utc_now
-from ledger.db import Database
+from ledger.db import Database, NewerTables
 from ledger.db.grants import Account
 from ledger.errors import BadInput, DependencyDown, NotFound, ProblemFound, Refused
 from ledger.jobs import asking, overview, rows, scheduler
@@ -33,6 +33,7 @@ from ledger.models.jobs import RunOutcome
 from tests.support.accounts import made_account
 from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
+from tests.support.newer import upgraded_by_a_newer_version
 from tests.support.waiting import DEADLINE_S, until
 
 SHORT_ON_MARIADB = ("test_another_stands_by_and_makes_up_for_what_was_lost",)
@@ -491,6 +492,24 @@ def test_who_takes_the_lease_and_is_then_failed_by_the_database_leads_when_it_is
         with db.write() as session:
             session.execute(text("ALTER TABLE scheduled_elsewhere RENAME TO scheduled_jobs"))
         until(lambda: count.runs > 1)
+
+
+def test_jobs_under_which_a_newer_version_upgrades_the_tables_end(db: Database) -> None:
+    job = Counting(every=far_from_now())
+    made = Scheduler(tools_of(db), [job.job], job.schedule, lease_s=1)
+    with futures.ThreadPoolExecutor(1) as beside:
+        run = beside.submit(made.run, threading.Event())
+        until(lambda: db_holds(db))
+        with upgraded_by_a_newer_version(db):
+            with pytest.raises(NewerTables, match="a newer version upgraded it while this one ran"):
+                run.result(DEADLINE_S)
+            assert job.runs == 0
+
+
+def db_holds(db: Database) -> bool:
+    """Return whether the one job has its row: somebody leads."""
+    with db.read() as session:
+        return session.get(ScheduledJob, "count") is not None
 
 
 @long

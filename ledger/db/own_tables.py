@@ -1,0 +1,61 @@
+"""Whether the tables are still those of this program: a newer version may upgrade them while it runs.
+
+Who writes asks when his unit of work begins. On SQLite that is behind the write lock, so what is found holds until the
+commit. On MariaDB it is before the snapshot, which it must not begin; there a table that is changed meanwhile refuses
+the older snapshot itself.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from ledger.db.failures import DatabaseBusy, SchemaMissing
+from ledger.migrations import revisions
+
+_NO_TABLE = 1146
+_FOUND = "SELECT version_num FROM alembic_version"
+_FOUND_MYSQL = f"SELECT version_num, IS_FREE_LOCK({revisions.LOCK_NAME}) FROM alembic_version"
+
+
+class NewerTables(SchemaMissing):
+    """A newer version has upgraded the tables: this program must end, for no waiting makes them its own again."""
+
+    default_code = "unknown-revision"
+
+
+def require(connection: Connection) -> None:
+    """Refuse to write into tables of a newer version, or into tables that are being upgraded.
+
+    A database without revision is left to whoever writes: the statement says that its table is not there.
+
+    Raises
+    ------
+    NewerTables
+        This program does not know their revision.
+    DatabaseBusy
+        Another process upgrades them (MariaDB; on SQLite it holds the write lock).
+    """
+    mysql = connection.dialect.name != "sqlite"
+    try:
+        row = connection.exec_driver_sql(_FOUND_MYSQL if mysql else _FOUND).first()
+    except (OperationalError, ProgrammingError) as error:
+        if "no such table" in str(error.orig) or getattr(error.orig, "args", ())[:1] == (
+            _NO_TABLE,
+        ):
+            return
+        raise
+    if row is None:
+        return
+    place = connection.engine.url.render_as_string(hide_password=True)
+    if not revisions.known(row[0]):
+        raise NewerTables(
+            f"database {place} is at revision {row[0]}, this program knows them up to {revisions.head()}: a newer "
+            "version upgraded it while this one ran, and nothing was written since; start that version in its place",
+            details={"database": place},
+        )
+    if mysql and row[1] == 0:
+        raise DatabaseBusy(
+            f"database {place}: another process upgrades its tables; wait until it is done, and try again",
+            details={"database": place},
+        )
