@@ -27,7 +27,6 @@ from ledger.serials import (
 PARTS_MAX = 500
 """Most rows that one answer names."""
 _SHOWN_LENGTH_MAX = 100
-_FROM_FILES = "come from site files: truetonne site apply SITE.toml"
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,9 @@ def site_named(session: Session, code: str) -> Site:
     site = session.scalars(select(Site).where(Site.code == code)).first()
     if site is None:
         known = ", ".join(session.scalars(select(Site.code).order_by(Site.code))) or "none"
-        raise NotFound(f"no site {code!r}; there is: {known}. Sites {_FROM_FILES}")
+        raise NotFound(
+            f"no site {code!r}; there is: {known}. Sites come from site files: truetonne site apply SITE.toml"
+        )
     return site
 
 
@@ -70,7 +71,9 @@ def project_named(session: Session, code: str, *, lock: bool = False) -> Project
     project = session.scalars(query.with_for_update() if lock else query).first()
     if project is None:
         known = ", ".join(session.scalars(select(Project.code).order_by(Project.code))) or "none"
-        raise NotFound(f"no project {code!r}; there is: {known}. Projects {_FROM_FILES}")
+        raise NotFound(
+            f"no project {code!r}; there is: {known}. Projects come from site files: truetonne site apply SITE.toml"
+        )
     return project
 
 
