@@ -1,10 +1,18 @@
-"""The time of day, as everything here writes it down: aware, in UTC."""
+"""Times: the one of now, and whether the text of one says more than is kept of it."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+_BELOW_MICROS = re.compile(r"[.,][0-9]{6}0*[1-9]", re.ASCII)
 
 
 def utc_now() -> datetime:
     """Return the time of day of this machine, aware."""
     return datetime.now(UTC)
+
+
+def is_finer_than_micros(text: str) -> bool:
+    """Return whether a time in ISO 8601 has digits below the microsecond, zeros aside: Python drops them unseen."""
+    return _BELOW_MICROS.search(text) is not None

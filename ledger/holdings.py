@@ -21,6 +21,7 @@ from ledger.errors import BadInput, Refused
 from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding
 from ledger.models.blockchain import CreditStatus
 from ledger.naming import find_credit, rows_of
+from ledger.reductions.zones import TIMES_END_S
 from ledger.serials import Act, active_run, taken_serials
 
 _TEXT_BYTES_MAX = 1024
@@ -320,7 +321,7 @@ def details_of(
             raise BadInput(f"the {name} is longer than {_TEXT_BYTES_MAX} bytes")
     if consumption[0] > consumption[1]:
         raise BadInput("the consumption period ends before it begins")
-    if consumption[0] < 0 or consumption[1] >= 2**32:
+    if consumption[0] < 0 or consumption[1] >= TIMES_END_S:
         raise BadInput("the consumption period must lie between the years 1970 and 2106")
     if not _HASH.fullmatch(document_hash):
         raise BadInput(f"{document_hash!r} is not a hash; write 0x and 64 hexadecimal digits")

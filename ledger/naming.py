@@ -1,6 +1,7 @@
-"""Which credit a person means: the grammar of ``serials.read_name``, looked up in the books.
+"""Which site, project or credit a person means.
 
-Command line and API ask here, so that an ID is an ID everywhere.
+A credit's name follows the grammar of ``serials.read_name`` and is looked up in the books. Command line and API ask
+here, so that an ID is an ID everywhere.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from ledger.errors import NotFound
-from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite
+from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite, Project, Site
 from ledger.serials import (
     BatchName,
     BatchNumber,
@@ -34,6 +35,46 @@ class NamedCredit:
 
     batch_id: int
     serials: tuple[int, int] | None
+
+
+def site_named(session: Session, code: str) -> Site:
+    """Return the site of a code.
+
+    Raises
+    ------
+    NotFound
+        There is none; the message names those that there are.
+    """
+    site = session.scalars(select(Site).where(Site.code == code)).first()
+    if site is None:
+        known = ", ".join(session.scalars(select(Site.code).order_by(Site.code))) or "none"
+        raise NotFound(
+            f"no site {code!r}; there is: {known}. Sites come from site files: truetonne site apply SITE.toml"
+        )
+    return site
+
+
+def project_named(session: Session, code: str, *, lock: bool = False) -> Project:
+    """Return the project of a code.
+
+    Parameters
+    ----------
+    lock
+        Keep it to this unit of work: nobody else who locks it gets it before the end.
+
+    Raises
+    ------
+    NotFound
+        There is none; the message names those that there are.
+    """
+    query = select(Project).where(Project.code == code)
+    project = session.scalars(query.with_for_update() if lock else query).first()
+    if project is None:
+        known = ", ".join(session.scalars(select(Project.code).order_by(Project.code))) or "none"
+        raise NotFound(
+            f"no project {code!r}; there is: {known}. Projects come from site files: truetonne site apply SITE.toml"
+        )
+    return project
 
 
 def find_credit(session: Session, text: str) -> NamedCredit:

@@ -15,8 +15,9 @@ from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.errors import NotFound
-from ledger.models import ChainIntent, CreditProject, CreditSite, Project
+from ledger.models import ChainIntent, CreditProject, CreditSite
 from ledger.models.sending import IntentState
+from ledger.naming import project_named
 
 PROJECT, SITE = "register_project", "register_site"
 """Kinds of intents."""
@@ -70,8 +71,7 @@ def register_project(chain: Chain, project_code: str) -> str | None:
         If the contract refuses.
     """
     with chain.db.read() as session:
-        if session.scalars(select(Project).where(Project.code == project_code)).first() is None:
-            raise NotFound(f"no project {project_code!r}; add it to the site file and apply that")
+        project_named(session, project_code)
         if project_on_chain(session, project_code) is not None:
             return None
     deployment = chain.deployment

@@ -14,7 +14,7 @@ from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound
 from ledger.models import CreditBatch, Device, ImportFile, Meter, MeterReading
 from ledger.naming import find_credit
-from ledger.readings.files.times import utc_of
+from ledger.reductions.zones import utc_of
 
 _EXACT = Context(prec=60)
 

@@ -26,8 +26,8 @@ from api.finality import ChainView
 from api.pagination import Order
 from api.sites.periods import LegalPeriod, clipped, ends_of, legal_months, site_and_devices
 from ledger.models import CarbonEmission
-from ledger.readings.files.times import legal_day, utc_of, zone
 from ledger.readings.inventory import SCOPE1, SCOPES
+from ledger.reductions.zones import legal_day, utc_of, zone
 
 Place = tuple[int, int, int]
 """Where a row of the list stands: the period, the device, and a number for method and factor.

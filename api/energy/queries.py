@@ -47,7 +47,7 @@ from ledger.models import (
 )
 from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.models.sites import SourceKind
-from ledger.readings.files.times import legal_day, legal_day_start_s, utc_of, zone
+from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import DAY_S, HOUR_S, decimal_floor
 
 DECIMALS = 9

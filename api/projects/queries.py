@@ -21,7 +21,7 @@ from ledger.errors import NotFound
 from ledger.models import CreditBatch, CreditSite, Device, EmissionFactor, Meter, Site
 from ledger.models import Project as ProjectRow
 from ledger.models.credits import BatchStatus
-from ledger.readings.files.times import zone
+from ledger.reductions.zones import zone
 
 _AT_ONCE = 500
 """Batches whose past is read at once."""

@@ -17,7 +17,7 @@ from api.sites.schemas import IssuanceItem, Month
 from ledger.chain.sending.issued import batch_of
 from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Meter, Project
 from ledger.models.issuance import IssuanceState
-from ledger.readings.files.times import legal_day, legal_day_start_s, utc_of
+from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of
 from ledger.units import HOUR_S
 
 MONTHS_MAX = 120

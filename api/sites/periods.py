@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, Meter, MeterReading, Site
-from ledger.readings.files.times import legal_day, legal_day_start_s
+from ledger.reductions.zones import legal_day, legal_day_start_s
 from ledger.units import HOUR_S
 
 

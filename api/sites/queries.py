@@ -14,7 +14,7 @@ from api.sites.schemas import Site, SiteAnswer, SiteDevice, SitePage, SiteParame
 from ledger.errors import NotFound
 from ledger.models import Device, EmissionFactor, Meter, Project
 from ledger.models import Site as SiteRow
-from ledger.readings.files.times import zone
+from ledger.reductions.zones import zone
 
 DEVICES_MAX = 500
 """Most devices of one answer."""

@@ -19,11 +19,11 @@ from cli.bench.turbines import INTERVAL_S, RATED_KW, TURBINES, rows
 from cli.bench.usage import cpu_s
 from ledger.errors import DependencyDown, ProblemFound
 from ledger.proofs.verifier.trie import keccak256
-from ledger.readings.files.times import epoch_s
 from ledger.reductions.evidence import evidence_root, meter_hash
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.records import Calibration, Kind, Meter, Quality, Role
 from ledger.reductions.runs import Reading
+from ledger.reductions.zones import epoch_s
 
 MILLION = 1_000_000
 LIMIT_S = Decimal(6)

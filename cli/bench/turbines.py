@@ -76,7 +76,7 @@ def rows(count: int) -> Iterator[Row]:
 
 def write_csv(path: Path, count: int) -> None:
     """Write a file of so many rows below a header."""
-    from ledger.readings.files.times import zone
+    from ledger.reductions.zones import zone
 
     where = zone(TIME_ZONE)
     last, time = None, ""

@@ -25,12 +25,12 @@ from ledger.models import (
     EmissionFactor,
     Issuance,
     MeterReading,
-    Project,
     RegisterReading,
 )
 from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
+from ledger.naming import project_named
 from ledger.readings.periods.certificates import known_manifest
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.readings.periods.factor_rows import factor_record
@@ -99,10 +99,7 @@ def _correct(
     cancel: Cancel | None,
 ) -> Outcome:
     # Locked, and first: no issuance of the project is planned, and nobody else corrects it, meanwhile.
-    query = select(Project).where(Project.code == project_code).with_for_update()
-    project = session.scalars(query).first()
-    if project is None:
-        raise NotFound(f"no project {project_code!r}; projects come from site files")
+    project = project_named(session, project_code, lock=True)
     revised = None if factor is None else _factor(session, *factor)
     outcome = Outcome()
     issuances = (

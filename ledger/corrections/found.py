@@ -9,8 +9,8 @@ from fractions import Fraction
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.errors import NotFound
 from ledger.models import Correction, EmissionFactor, Issuance, Project
+from ledger.naming import project_named
 from ledger.readings.periods.carry import unpaid_corrections
 
 
@@ -80,10 +80,7 @@ def corrections_of(session: Session, project_code: str | None = None) -> list[Fo
         .order_by(Correction.id)
     )
     if project_code is not None:
-        ids = session.scalars(select(Project.id).where(Project.code == project_code)).all()
-        if not ids:
-            raise NotFound(f"no project {project_code!r}; projects come from site files")
-        query = query.where(Issuance.project_id.in_(ids))
+        query = query.where(Issuance.project_id == project_named(session, project_code).id)
     return [found_of(*row) for row in session.execute(query).all()]
 
 

@@ -11,10 +11,10 @@ from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
 from ledger.models.issuance import LIVE
 from ledger.models.sending import IntentState
-from ledger.readings.files.times import utc_of, zone
 from ledger.readings.periods.period import load_period, split_by_vintage
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.records import ReductionInputs
+from ledger.reductions.zones import utc_of, zone
 from ledger.registration import ChainSite
 from ledger.units import decimal_floor
 

@@ -15,7 +15,7 @@ from ledger.chain.contracts.events import CREDIT, Claim
 from ledger.chain.contracts.structs import claim_tuple, claim_typed_data
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
-from ledger.errors import BadInput, NotFound, Refused
+from ledger.errors import BadInput, Refused
 from ledger.issuance.checks import check_ended, check_free, check_gap, check_turn
 from ledger.issuance.states import void_refused
 from ledger.models import (
@@ -29,6 +29,7 @@ from ledger.models import (
 )
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
+from ledger.naming import project_named
 from ledger.readings.periods.period import load_period, meter_ids, split_by_vintage
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
@@ -131,10 +132,7 @@ def _plan(
     now: datetime,
 ) -> list[PlannedIssuance]:
     # Locked, and first: what this unit of work sees of other issuances is what is there once it has the lock.
-    query = select(Project).where(Project.code == project_code).with_for_update()
-    project = session.scalars(query).first()
-    if project is None:
-        raise NotFound(f"no project {project_code!r}; add it to the site file and apply that")
+    project = project_named(session, project_code, lock=True)
     site = site_on_chain(session, project_code)
     if site is None:
         raise BadInput(

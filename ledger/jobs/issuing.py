@@ -19,7 +19,7 @@ from ledger.chain.access import Chain
 from ledger.errors import DependencyDown, ProblemFound, Refused, TruetonneError
 from ledger.models import Issuance, Meter, MeterReading, Project, RegisterReading, Site
 from ledger.models.issuance import LIVE
-from ledger.readings.files.times import zone
+from ledger.reductions.zones import zone
 
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 

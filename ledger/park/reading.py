@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from ledger.clock import is_finer_than_micros
 from ledger.errors import BadInput
 from ledger.jsontext import JSON_SAFE_INTEGER
 from ledger.units import decimal_of
 
-_FINER = re.compile(r"[.,]\d{7}")
 _YEAR_MIN, _YEAR_MAX = 1970, 2999
 JSON_MAX = 60_000
 """Characters of an object, as it is stored."""
@@ -148,7 +147,7 @@ def read_time(column: str, raw: object) -> datetime:
         raise Wrong(
             column, f"{short(raw)} is not a time; write for example 2026-01-31T12:00:00Z"
         ) from None
-    if _FINER.search(raw):
+    if is_finer_than_micros(raw):
         raise Wrong(column, f"{raw} is finer than a microsecond")
     if moment.tzinfo is None:
         raise Wrong(column, f"{raw} has no offset; write for example {raw.strip()}+01:00")

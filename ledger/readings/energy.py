@@ -22,11 +22,10 @@ from ledger.db import Database
 from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import EnergyConsumption, EnergyProduction, MeterSeries, Site
 from ledger.models.sites import SourceKind
-from ledger.readings.files.times import zone
 from ledger.readings.inventory import Inventory, clear
 from ledger.readings.rows.store import MeterState, fetch
 from ledger.reductions.records import Role
-from ledger.reductions.zones import legal_days
+from ledger.reductions.zones import legal_days, zone
 from ledger.units import DAY_S, HOUR_S
 
 UNIT = "kWh"

@@ -24,15 +24,16 @@ from typing import Any
 from sqlalchemy import Column, Table, delete, insert, select
 from sqlalchemy.orm import Session
 
-from ledger.errors import BadInput, NotFound
+from ledger.errors import BadInput
 from ledger.models import CarbonEmission, Device, EmissionFactor, Meter, Site
 from ledger.models.sites import MeterRole
-from ledger.readings.files.times import legal_day, legal_day_start_s, utc_of, zone
+from ledger.naming import site_named
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.period import check_days
 from ledger.readings.rows.store import MeterState
 from ledger.reductions.factors import factor_kg_per_kwh, fuel_kg, fuel_t
 from ledger.reductions.records import Kind, Role
+from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import KG_PER_TONNE, decimal_half_up
 
 SCOPE1, LOCATION, MARKET = "scope1_fuel", "location_based", "market_based"
@@ -184,11 +185,7 @@ def emissions_of(
     if by not in (None, *PERIODS):
         raise BadInput(f"--by {by}: write {' or '.join(PERIODS)}, or leave it out")
     check_days(start, end)
-    site = session.scalars(select(Site).where(Site.code == site_code)).first()
-    if site is None:
-        raise NotFound(
-            f"no site {site_code!r}; apply its file first: truetonne site apply SITE.toml"
-        )
+    site = site_named(session, site_code)
     where = zone(site.time_zone)
     query = (
         select(CarbonEmission, Device.device_id)

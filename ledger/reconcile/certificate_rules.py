@@ -8,11 +8,11 @@ from fractions import Fraction
 from sqlalchemy import select
 
 from ledger.models import EnergyCertificate, Meter, Site
-from ledger.readings.files.times import zone
 from ledger.readings.periods.certificates import is_named, manifests_of, seconds_of_days
 from ledger.reconcile.books import Books
 from ledger.reductions.certificates import KWH_PER_MWH, content_sha256
 from ledger.reductions.records import EnergyCertificate as Record
+from ledger.reductions.zones import zone
 
 
 def energy_certificates(books: Books) -> list[str]:

@@ -19,9 +19,8 @@ from ledger.reductions.readings_file import Line
 from ledger.reductions.records import OUTLIER, USED, WITHOUT_VALUE, Kind, Quality
 from ledger.reductions.registers import THEN, TO, energy_of, fitted, judge_interval, rollover_holds
 from ledger.reductions.runs import Reading
-from ledger.reductions.zones import day_starts, utc_of, zone
+from ledger.reductions.zones import TIMES_END_S, day_starts, utc_of, zone
 
-_YEAR_2106_S = 2**32
 _UNUSED_INSTANTS = (
     Quality.SUPERSEDED_SAME_VALUE,
     Quality.REGISTER_CONFLICT,
@@ -227,7 +226,7 @@ class MeterJudge:
 def place_of(line: Line) -> str:
     """Return how a difference names a line."""
     when = str(line.start_s)
-    if line.start_s < _YEAR_2106_S:
+    if line.start_s < TIMES_END_S:
         when = f"{utc_of(line.start_s):%Y-%m-%dT%H:%M:%SZ}"
     return f"readings[line {line.number}, {line.meter}, {when}]"
 

@@ -17,6 +17,8 @@ from ledger.errors import BadInput
 from ledger.units import DAY_S
 
 TZDATA_VERSION: str = tzdata.IANA_VERSION
+TIMES_END_S = 2**32
+"""The contract keeps times in 32 bits, until 2106."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME_MAX = 64
 """Characters of a zone's name: a longer one is no name of a file on every system."""

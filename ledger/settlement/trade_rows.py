@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from functools import cache
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.clock import is_finer_than_micros
 from ledger.errors import NotFound
 from ledger.models import (
     VppDefinition,
@@ -42,8 +42,6 @@ COLUMNS = (
 )
 CREDIT_COLUMN = "credit"
 """A column that may be missing: the credits that a trade is of; empty: energy."""
-_FINER = re.compile(r"[.,]\d{6}0*[1-9]", re.ASCII)
-"""Digits of a second that no column holds: cut off, two trades would be one."""
 _QUANTITY_MAX = 10**12  # DECIMAL(12,3), in 0.001
 _PRICE_MAX = 10**10  # DECIMAL(10,4), in 0.0001
 _YEAR_MIN, _YEAR_MAX = 1970, 2105
@@ -195,7 +193,7 @@ def _time(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise BadCell("trade_time", f"{text!r} is not an ISO 8601 time") from None
-    if _FINER.search(text):
+    if is_finer_than_micros(text):  # cut off, two trades would be one
         raise BadCell("trade_time", f"{text!r} is finer than a microsecond")
     if moment.tzinfo is None:
         raise BadCell("trade_time", f"{text!r} has no offset; write for example {text}+01:00")

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
 from ledger.models import Device, EnergyCertificate, Issuance, Meter, Project, Site
-from ledger.readings.files.times import zone
 from ledger.readings.periods.certificates import is_named, manifests_of, seconds_of_days
 from ledger.reductions.records import Role
+from ledger.reductions.zones import zone
 from ledger.sites.changes import SiteChanges
 from ledger.sites.document import Document, Table
 from ledger.sites.specs import DeviceSpec, EnergyCertificateSpec, SiteFile

@@ -12,12 +12,12 @@ from ledger.errors import BadInput
 from ledger.models import Device, Meter, MeterChange, MeterSeries, RegisterReading
 from ledger.models.readings import ReadingQuality
 from ledger.models.sites import SourceKind
-from ledger.readings.files.times import epoch_s, utc_of
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.periods.issued import issued_periods
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import REASONS
 from ledger.reductions.records import Kind, Quality
+from ledger.reductions.zones import epoch_s, utc_of
 from ledger.sites.changes import SiteChanges
 from ledger.sites.specs import MeterChangeSpec, SiteFile
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
-from ledger.readings.files.times import TIMES_END_S, epoch_s, zone
 from ledger.reductions.flatlines import STUCK_HOURS
 from ledger.reductions.numbers import COUNTER, UNITS, parse_value
 from ledger.reductions.records import Kind, Role
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
+from ledger.reductions.zones import TIMES_END_S, epoch_s, zone
 from ledger.sites.calibrations import check_calibrations, measured_error, read_calibration
 from ledger.sites.certificates import check_certificates, read_certificate
 from ledger.sites.document import Document, Table

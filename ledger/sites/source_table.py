@@ -22,11 +22,12 @@ from ledger.readings.files.formats import (
 )
 from ledger.readings.files.sources import unit_scale
 from ledger.readings.files.timeformats import parser_of
-from ledger.readings.files.times import OFFSET, zone
+from ledger.readings.files.times import OFFSET
 from ledger.reductions.grids import INTERVALS
 from ledger.reductions.numbers import COUNTER, FUEL, TEXT_MAX, UNITS, kind_of, parse_value, units_of
 from ledger.reductions.records import Kind
 from ledger.reductions.registers import WIDTH_MAX
+from ledger.reductions.zones import zone
 from ledger.sites.document import Table
 from ledger.sites.specs import SourceSpec
 

@@ -28,11 +28,12 @@ from ledger.models import (
 )
 from ledger.readings import import_file
 from ledger.readings.files.sources import RawReading
-from ledger.readings.files.times import TimeReader, zone
+from ledger.readings.files.times import TimeReader
 from ledger.readings.imports import importing
 from ledger.readings.imports.ahead import ahead
 from ledger.readings.imports.days import HeldDays
 from ledger.readings.imports.fresh import FreshDays, micros
+from ledger.reductions.zones import zone
 from ledger.sites import apply_site
 from tests.support.books import new_books
 from tests.support.forms import rest, times

@@ -17,10 +17,11 @@ from ledger.models import CarbonEmission, EnergyProduction, MeterReading
 from ledger.readings import ImportReport, import_file, reductions_for
 from ledger.readings.files.formats import Format
 from ledger.readings.files.timeformats import parser_of
-from ledger.readings.files.times import DoubledTime, SkippedTime, TimeReader, zone
+from ledger.readings.files.times import DoubledTime, SkippedTime, TimeReader
 from ledger.readings.files.writing import rewriter_of
 from ledger.reductions import Counts
 from ledger.reductions.grids import clock_points, grid_of
+from ledger.reductions.zones import zone
 from tests.support.plant import SITE, apply, imported
 
 START = datetime(2014, 6, 1, tzinfo=UTC)

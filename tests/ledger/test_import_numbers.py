@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from ledger.errors import BadInput
 from ledger.readings.files.sources import unit_scale
-from ledger.readings.files.times import NaiveTime, TimeReader, legal_day_start_s, zone
+from ledger.readings.files.times import NaiveTime, TimeReader
 from ledger.reductions import Kind
 from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.zones import legal_day_start_s, zone
 
 
 def value(text: str, unit: str = "kW") -> Fraction:

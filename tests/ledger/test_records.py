@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import threading
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ledger.models import AuditLog, VppDefinition, VppResourceAssociation
 from ledger.models.vpp import VppStatus
 from ledger.park import KINDS, import_records, kind_named, read_file, set_record
 from ledger.park.fields import Sort
+from ledger.park.reading import Wrong, read_time
 from ledger.park.records import all_records, show, written
 from ledger.park.writing import csv_pieces
 from tests.support.plant import SITE, apply
@@ -790,3 +792,10 @@ def test_the_limit_of_a_cell_is_put_back(sqlite_db: Database, tmp_path: Path) ->
         assert csv.field_size_limit() == 100_000
     finally:
         csv.field_size_limit(before)
+
+
+def test_a_time_with_zeros_below_the_microsecond_is_a_time() -> None:
+    """.NET writes seven digits of a second: such a time was refused here, and taken in meter and trade files."""
+    assert read_time("at", "2026-01-31T12:00:00.0000000Z") == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    with pytest.raises(Wrong, match="finer than a microsecond"):
+        read_time("at", "2026-01-31T12:00:00.0000001Z")

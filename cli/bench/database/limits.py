@@ -24,7 +24,7 @@ from cli.bench.report import Result, share_of_limit
 from cli.bench.turbines import write_csv
 from ledger.db import Database
 from ledger.errors import ProblemFound
-from ledger.readings.files.times import legal_day_start_s, zone
+from ledger.reductions.zones import legal_day_start_s, zone
 
 ROWS = 200_000
 """Readings of the file that is imported."""

@@ -15,7 +15,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from ledger.chain.keys import signed
-from ledger.chain.keys.typed_data import as_contracts_take_it
+from ledger.chain.keys.typed_data import SIGNATURE_BYTES, as_contracts_take_it
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import redacted
@@ -23,7 +23,6 @@ from ledger.settings import redacted
 ANSWER_SECONDS_MAX = 15.0
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})+", re.ASCII)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
-_SIGNATURE_BYTES = 65
 
 
 class SignerDown(DependencyDown):
@@ -163,7 +162,7 @@ class RemoteSigner:
             If it is no signature of this message by this account.
         """
         answer = self._service.ask("eth_signTypedData_v4", [self._address, json_ready(message)])
-        if not _is(_HEX, answer) or len(answer) != 2 + 2 * _SIGNATURE_BYTES:
+        if not _is(_HEX, answer) or len(answer) != 2 + 2 * SIGNATURE_BYTES:
             raise self._lied("a message", "it is no signature of 65 bytes")
         signature = as_contracts_take_it(bytes.fromhex(answer[2:]))
         try:

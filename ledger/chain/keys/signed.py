@@ -18,7 +18,8 @@ from ledger.chain.fees import Fees
 _DYNAMIC_FEE = 2
 """EIP-1559's type, the only one that we send."""
 _FIELDS = 12
-_CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""Number of the points of secp256k1."""
 _ADDRESS_BYTES = 20
 
 
@@ -115,7 +116,7 @@ def read(raw: str) -> dict[str, Any]:
         raise ValueError("a number begins with zeros")
     if len(to) != _ADDRESS_BYTES:
         raise ValueError("it calls no account")
-    if int.from_bytes(s) > _CURVE_ORDER // 2:
+    if int.from_bytes(s) > CURVE_ORDER // 2:
         raise ValueError("its signature is not the low one (EIP-2)")
     try:
         sender = str(Account.recover_transaction(content)).lower()

@@ -10,13 +10,13 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from tiny_keccak import keccak256
 
+from ledger.chain.keys.signed import CURVE_ORDER
 from ledger.chain.node.client import ChainClient, RpcError
 
 _ERC_1271 = "1626ba7e"
 """Selector of ``isValidSignature(bytes32,bytes)``, which is also what it answers when it is valid."""
-_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-"""Number of the points of secp256k1."""
-_SIGNATURE_BYTES = 65
+SIGNATURE_BYTES = 65
+"""Of a key's signature: r, s, and which of two points."""
 
 
 def digest_of(message: Mapping[str, Any]) -> str:
@@ -41,11 +41,11 @@ def as_contracts_take_it(signature: bytes) -> bytes:
     signers end with 0 or 1 where Ethereum writes 27 or 28. Both name the same key, and OpenZeppelin's ECDSA
     refuses both.
     """
-    if len(signature) != _SIGNATURE_BYTES or signature[-1] not in (0, 1, 27, 28):
+    if len(signature) != SIGNATURE_BYTES or signature[-1] not in (0, 1, 27, 28):
         return signature
     s, odd = int.from_bytes(signature[32:64]), (signature[-1] - 27) % 27
-    if _ORDER // 2 < s < _ORDER:
-        s, odd = _ORDER - s, 1 - odd
+    if CURVE_ORDER // 2 < s < CURVE_ORDER:
+        s, odd = CURVE_ORDER - s, 1 - odd
     return signature[:32] + s.to_bytes(32) + bytes([27 + odd])
 
 

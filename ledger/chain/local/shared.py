@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.local.anvil import FINALITY_LAG_BLOCKS, LocalNode, find_anvil
 from ledger.chain.local.state import place_beside
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
@@ -234,7 +235,7 @@ def _check_continuity(folder: Path, rpc_url: str) -> None:
 def mine_to_finality(client: ChainClient, settings: Settings) -> None:
     """Mine empty blocks on a local chain so that what is in its head becomes final."""
     if settings.local_chain:
-        client.request("anvil_mine", [hex(2)])  # Anvil's distance, with one slot in an epoch
+        client.request("anvil_mine", [hex(FINALITY_LAG_BLOCKS)])
 
 
 def come_to(client: ChainClient, chain_id: int, moment: datetime) -> None:
@@ -309,10 +310,14 @@ def _wait_for_end(folder: Path) -> None:
 def _node_pid(folder: Path) -> int | None:
     """Return the process that the folder's note names; None when there is none."""
     try:
-        note = json.loads((folder / "node.json").read_text(encoding="utf-8"))
-        return int(note["node_pid"])
+        return int(_note(folder)["node_pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _note(folder: Path) -> Any:
+    """Return what the one who runs the node wrote down, as it is: nobody vouches for the file."""
+    return json.loads((folder / "node.json").read_text(encoding="utf-8"))
 
 
 def _is_node(pid: int) -> bool:
@@ -331,7 +336,7 @@ def _is_node(pid: int) -> bool:
 def _address(folder: Path) -> str:
     """Return where the running node listens; empty while none answers."""
     try:
-        rpc_url = str(json.loads((folder / "node.json").read_text(encoding="utf-8"))["rpc_url"])
+        rpc_url = str(_note(folder)["rpc_url"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     client = ChainClient(rpc_url, timeout_s=2.0)

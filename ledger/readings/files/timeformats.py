@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
+from ledger.clock import is_finer_than_micros
 from ledger.readings.files.formats import UNIX, UNIX_MS
 
 Parser = Callable[[str], datetime]
@@ -25,7 +26,6 @@ _WORDS = {
     "z": "Z|[+-][0-9]{2}:?[0-9]{2}",
 }
 _END_OF_DAY = re.compile(r"(.*[T ])24(:?00(?::?00(?:[.,]0+)?)?(?:Z|[+-][0-9:]+)?)", re.ASCII)
-_BELOW_MICROS = re.compile(r"[.,][0-9]{6}0*[1-9]", re.ASCII)
 _WHOLE = re.compile(r"(-?[0-9]{1,15})(?:\.0*)?", re.ASCII)
 _MICROS_FROM = len("20140101T010101.000000")
 _DAY = timedelta(days=1)
@@ -54,7 +54,7 @@ def iso(text: str) -> datetime:
     ValueError
         If it is none, or finer than microseconds.
     """
-    if len(text) > _MICROS_FROM and _BELOW_MICROS.search(text):  # Python drops them unseen
+    if len(text) > _MICROS_FROM and is_finer_than_micros(text):
         raise ValueError(f"{text[:40]!r} has fractions of a second")
     try:
         return datetime.fromisoformat(text)

@@ -8,32 +8,8 @@ from zoneinfo import ZoneInfo
 
 from ledger.readings.files.timeformats import parser_of
 from ledger.reductions.grids import Instants, grid_of
-from ledger.reductions.zones import (
-    TZDATA_VERSION,
-    epoch_s,
-    legal_day,
-    legal_day_end_s,
-    legal_day_start_s,
-    utc_of,
-    zone,
-)
+from ledger.reductions.zones import TIMES_END_S, epoch_s, utc_of, zone
 from ledger.units import HOUR_S
-
-__all__ = [
-    "OFFSET",
-    "TIMES_END_S",
-    "TZDATA_VERSION",
-    "DoubledTime",
-    "NaiveTime",
-    "SkippedTime",
-    "TimeReader",
-    "epoch_s",
-    "legal_day",
-    "legal_day_end_s",
-    "legal_day_start_s",
-    "utc_of",
-    "zone",
-]
 
 OFFSET = "offset"
 """What a source says when the text of the time carries its offset."""
@@ -41,8 +17,6 @@ _DATE_AND_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]", re.ASCII)
 _REMEMBERED_MAX = 10_000
 _SMALL_S = 900
 """Most seconds beside the grid for which a tolerance is proposed."""
-TIMES_END_S = 2**32
-"""The contract keeps times in 32 bits, until 2106."""
 
 
 class NaiveTime(ValueError):
@@ -174,7 +148,7 @@ class TimeReader:
         if self._zone is not None:
             if moment.tzinfo is not self._zone:
                 return  # the text has an offset of its own
-            hours = (utc_of(midnight_s + hour * 3600) for hour in range(-24, 49))
+            hours = (utc_of(midnight_s + hour * HOUR_S) for hour in range(-24, 49))
             offsets = {hour.astimezone(self._zone).utcoffset() for hour in hours}
             if len(offsets) > 1:
                 return
@@ -206,7 +180,7 @@ class TimeReader:
         if start is None or moment.microsecond:
             start = self._near(moment)
             self.moved += start is not None
-        elif self._only_beside:
+        else:
             self._only_beside = False
         if start is None:
             raise ValueError(self._off_grid(epoch_s(moment), text))
@@ -246,7 +220,7 @@ class TimeReader:
         """Return whether a time that never comes is still one by which the grid counts."""
         if not self._own_labels:
             return False
-        clock_s = moment.hour * 3600 + moment.minute * 60 + moment.second
+        clock_s = moment.hour * HOUR_S + moment.minute * 60 + moment.second
         beside_s = clock_s % self._interval_s
         return min(beside_s, self._interval_s - beside_s) <= self._tolerance_s
 

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 from ledger.db import Behind, Database
 from ledger.models import Site
 from ledger.readings.files.sources import RawReading, Source
-from ledger.readings.files.times import legal_day, legal_day_start_s, zone
 from ledger.readings.imports.fresh import FreshDays
 from ledger.readings.rows.store import MeterState, Tally, Writer
+from ledger.reductions.zones import legal_day, legal_day_start_s, zone
 
 HELD_ROWS_MAX = 100_000
 """Rows that wait for the rest of their day, over all devices."""

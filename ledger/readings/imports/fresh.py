@@ -18,13 +18,12 @@ from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import DeviceData, Site
 from ledger.readings.energy import SCALE, Sums, write_days
 from ledger.readings.files.sources import RawReading, Source
-from ledger.readings.files.times import zone
 from ledger.readings.inventory import Inventory
 from ledger.readings.rows.store import METRIC, MICROS_MAX, MeterState, Tally, fetch
 from ledger.reductions.flatlines import Level, can_stick, stuck_places
 from ledger.reductions.quality import stored, without_value
 from ledger.reductions.records import MISSING, Kind, Quality
-from ledger.reductions.zones import legal_days
+from ledger.reductions.zones import legal_days, zone
 from ledger.units import HOUR_S
 
 _ANY = "SELECT 1 FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? LIMIT 1"

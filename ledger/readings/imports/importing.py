@@ -25,12 +25,12 @@ from ledger.errors import NotFound
 from ledger.filestate import require_unchanged
 from ledger.models import Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.sites import SourceKind, SourceLabel
+from ledger.naming import site_named
 from ledger.readings.energy import refresh
 from ledger.readings.files.clocks import Notes
 from ledger.readings.files.formats import Format
 from ledger.readings.files.opening import check_bytes, opened, sha256_of
 from ledger.readings.files.sources import RawReading, RowError, Source, read_rows
-from ledger.readings.files.times import zone
 from ledger.readings.imports.ahead import ahead
 from ledger.readings.imports.copies import copies_of
 from ledger.readings.imports.days import DayWriter
@@ -43,6 +43,7 @@ from ledger.readings.rows.store import MeterState, Tally
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
+from ledger.reductions.zones import zone
 from ledger.units import DAY_S
 
 PIECE_ROWS = 25_000
@@ -269,11 +270,7 @@ def source_of(row: MeterSource) -> Source:
 def _site_and_source(
     session: Session, site_code: str, source_name: str
 ) -> tuple[Site, MeterSource]:
-    site = session.scalars(select(Site).where(Site.code == site_code)).first()
-    if site is None:
-        raise NotFound(
-            f"no site {site_code!r}; apply its file first: truetonne site apply SITE.toml"
-        )
+    site = site_named(session, site_code)
     sources = session.scalars(select(MeterSource).where(MeterSource.site_id == site.id)).all()
     for source in sources:
         if source.name == source_name:

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.models.issuance import LIVE
-from ledger.readings.files.times import legal_day_end_s, legal_day_start_s
 from ledger.readings.rows.asking import asked_together
 from ledger.reductions.records import EnergyCertificate
+from ledger.reductions.zones import legal_day_end_s, legal_day_start_s
 
 
 def seconds_of_days(first: date, last: date, where: ZoneInfo) -> tuple[int, int]:

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from ledger import models
 from ledger.errors import Refused
 from ledger.models.sites import MeterRole
-from ledger.readings.files.times import legal_day_end_s, legal_day_start_s
 from ledger.readings.periods.certificates import certificates_of
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.rows.stored import readings_of_meters
 from ledger.reductions.certificates import marked
 from ledger.reductions.numbers import COUNTER, kind_of
 from ledger.reductions.records import Calibration, CalibrationSpan, Kind, Meter, Role
+from ledger.reductions.zones import legal_day_end_s, legal_day_start_s
 from ledger.units import plain
 
 

@@ -15,9 +15,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger import models
-from ledger.errors import BadInput, NotFound
+from ledger.errors import BadInput
 from ledger.models.readings import ReadingQuality
-from ledger.readings.files.times import TZDATA_VERSION, legal_day_start_s, zone
+from ledger.naming import project_named
 from ledger.readings.periods.carry import carried_into
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.metered import project_meters
@@ -25,6 +25,7 @@ from ledger.reductions.arithmetic import compute
 from ledger.reductions.certificates import left_out_before
 from ledger.reductions.records import CarriedCorrection, ReductionInputs
 from ledger.reductions.results import Reduction
+from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.units import plain
 
 FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2106, 1, 1)
@@ -218,14 +219,6 @@ def meter_ids(session: Session, serials: Iterable[str]) -> dict[str, int]:
 def _project(
     session: Session, code: str
 ) -> tuple[models.Project, models.Site, models.EmissionFactor]:
-    query = (
-        select(models.Project, models.Site, models.EmissionFactor)
-        .join(models.Site, models.Site.id == models.Project.site_id)
-        .join(models.EmissionFactor, models.EmissionFactor.id == models.Project.factor_id)
-        .where(models.Project.code == code)
-    )
-    found = session.execute(query).first()
-    if found is None:
-        known = ", ".join(session.scalars(select(models.Project.code)).all()) or "none"
-        raise NotFound(f"no project {code!r}; there is: {known}. Projects come from site files")
-    return found[0], found[1], found[2]
+    project = project_named(session, code)
+    site = session.get_one(models.Site, project.site_id)
+    return project, site, session.get_one(models.EmissionFactor, project.factor_id)

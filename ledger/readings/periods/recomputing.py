@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BooksDiffer
-from ledger.readings.files.times import zone
 from ledger.readings.periods.certificates import certificates_of
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.readings.periods.issued import issued_periods
@@ -28,6 +27,7 @@ from ledger.reductions.manifest_shapes import Manifest1, MeterTable1, MeterTable
 from ledger.reductions.quality import limits_of
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import EnergyCertificate, Kind, Quality, ReductionInputs
+from ledger.reductions.zones import zone
 
 Certificates = Mapping[str, tuple[EnergyCertificate, ...]]
 """The energy certificates of each meter by its serial."""

@@ -14,7 +14,7 @@ from ledger.models import ImportFile, Meter, MeterReading, RegisterReading
 from ledger.models.readings import ReadingQuality
 from ledger.readings.shown.selection import meters_of
 from ledger.reductions.quality import loaded
-from ledger.reductions.zones import epoch_s, legal_day_start_s, utc_of, zone
+from ledger.reductions.zones import TIMES_END_S, epoch_s, legal_day_start_s, utc_of, zone
 
 ROWS_MAX = 1_000
 """Most rows that are shown."""
@@ -25,7 +25,6 @@ _UNITS = {
     "fuel_mass": "kg",
     "fuel_volume": "litre",
 }
-_END_S = 2**32
 
 
 def rows_of(
@@ -220,6 +219,6 @@ def moment(text: str, where: ZoneInfo, option: str, *, dates: bool = True) -> in
 
 
 def _in_range(second: int, text: str, option: str) -> int:
-    if not 0 <= second < _END_S:
+    if not 0 <= second < TIMES_END_S:
         raise BadInput(f"{option}: {text!r} is not between 1970 and 2106", code="usage")
     return second

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Meter, MeterReading, Site
+from ledger.naming import site_named
 from ledger.readings.periods.period import FIRST_DAY, LAST_DAY
 from ledger.reductions.zones import legal_day, utc_of, zone
 
@@ -26,10 +27,7 @@ def meters_of(
     NotFound
         There is no such site or device; the message names those that there are.
     """
-    site = session.scalars(select(Site).where(Site.code == site_code)).first()
-    if site is None:
-        known = ", ".join(session.scalars(select(Site.code).order_by(Site.code))) or "none"
-        raise NotFound(f"no site {site_code!r}; there is: {known}. Sites come from site files")
+    site = site_named(session, site_code)
     query = (
         select(Meter, Device.device_id)
         .join(Device, Device.id == Meter.device_id)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.db import tables
 from ledger.models import ImportFile
 from ledger.readings.shown.slots import MISSING, OUTLIERS, Day, DeviceDays, SiteDays, State, Tally
 from ledger.reductions.quality import REASONS, stored
@@ -19,8 +20,6 @@ from ledger.reductions.zones import utc_of
 from ledger.units import HOUR_S, decimal_half_up, plain
 
 NO_ROW = "no row in any file"
-_IDS = 500
-"""Files that are asked for at once: a park may have one for each day."""
 _GAP = re.compile(rb"[%b]+" % b"".join(re.escape(bytes([state])) for state in MISSING))
 
 
@@ -187,13 +186,11 @@ def file_names(session: Session, found: SiteDays) -> dict[int, str]:
         for day in device.days
         for tally in day.tallies.values()
     }
-    names: dict[int, str] = {}
-    known = sorted(ids)
-    for place in range(0, len(known), _IDS):
-        some = known[place : place + _IDS]
-        query = select(ImportFile.id, ImportFile.file_name).where(ImportFile.id.in_(some))
-        names.update((id_, name) for id_, name in session.execute(query).all())
-    return names
+    return {
+        number: name
+        for here in tables.among(session, ImportFile.id, ids)
+        for number, name in session.execute(select(ImportFile.id, ImportFile.file_name).where(here))
+    }
 
 
 def _head(found: SiteDays) -> dict[str, Any]:
