@@ -381,9 +381,10 @@ def test_what_cannot_be_cancelled(both: Park) -> None:
         "",
         "  ",
         "x" * 1001,
-        "\u65e5" * 334,
-    ):  # bytes, as of a batch: three for each of these
-        with pytest.raises(BadInput, match="needs a reason"):
+        "\u65e5" * 334,  # bytes, as of a batch: three for each of these
+        "\udcff",  # a byte of a command line that is no text
+    ):
+        with pytest.raises(BadInput, match=r"needs a reason|the reason is not Unicode text"):
             both.db.run(lambda session, reason=reason: cancel(session, first, reason))
     with pytest.raises(NotFound, match="there is no trade 99"):
         both.db.run(lambda session: cancel(session, 99, "x"))

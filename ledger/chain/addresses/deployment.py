@@ -45,8 +45,8 @@ def record(db: Database, client: ChainClient, deployment: Deployment) -> int:
 
     A contract of the same name that stood at another address before is *deprecated*, and gets its
     address into its name, which is unique. One at the same address that a chain had which is lost, since a local
-    chain's state could not be saved, has the time of its new deployment. One whose deployment is in no block is left out: it stands in
-    the file, and not on the chain.
+    chain's state could not be saved, has the time of its new deployment. One whose deployment is in no block is left
+    out: it stands in the file, and not on the chain.
 
     Raises
     ------
