@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -187,7 +188,7 @@ def verify(
 def command_line(file: Path, trusted: Trusted) -> str:
     """Return the command that verifies a bundle, without the program's name."""
     options = (f"--{name.replace('_', '-')} {value}" for name, value in _trusted(trusted).items())
-    return " ".join((f"verify {file}", *options))
+    return " ".join((f"verify {shlex.quote(str(file))}", *options))
 
 
 def _claims_to_be_one(refused: ProofError, text: str) -> bool:

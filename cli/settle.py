@@ -197,7 +197,32 @@ def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
 def _settle(
     flow: Flow, no_wait: bool, market: str | None = None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Plan, submit and finalise; return what was planned, and the batches that this concerns."""
+    """Plan, submit and finalise; return what was planned, and the batches that this concerns.
+
+    Again as long as somebody is left out and something became final: what that brought may be what was lacking.
+    """
+    document, rows = _round(flow, no_wait, market)
+    every = {row["batch_key"]: row for row in rows}
+    while not no_wait and document["left_out"] and _brought_money(document, rows):
+        later, rows = _round(flow, no_wait, market)
+        every |= {row["batch_key"]: row for row in rows}
+        for name in ("planned", "resumed", "failed"):
+            later[name] = [*document[name], *later[name]]
+        document = later
+    document["batches"] = list(every.values())
+    return document, document["batches"]
+
+
+def _brought_money(document: dict[str, Any], rows: Sequence[dict[str, Any]]) -> bool:
+    """Return whether a batch of this run's became final in its last round: each does once, so that it ends."""
+    ours = {*document["resumed"], *document["planned"]}
+    return any(row["state"] == "finalized" for row in rows if row["batch_key"] in ours)
+
+
+def _round(
+    flow: Flow, no_wait: bool, market: str | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Plan, submit and finalise once."""
     from cli.settle_preview import debtors_json, left_out_json, waiting_json
     from ledger.settlement import batches
     from ledger.settlement.money import Missing, currency_symbol, participants

@@ -58,3 +58,11 @@ def require_unchanged(path: Path, before: FileState) -> None:
             code=UNREADABLE,
             details={"file": path.name},
         )
+
+
+def name_in_books(path: Path) -> str:
+    """Return the name of a file as the books keep it.
+
+    Unpacking may leave bytes in it that are no text: they are written as hexadecimal digits after a backslash and x.
+    """
+    return path.name.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -1,7 +1,7 @@
 """What is asked of the chain before anything is deployed, so that a deployment does not end half way."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eth_abi.abi import decode, encode
@@ -17,6 +17,9 @@ from scripts.linking import linked_build
 PENDING_S = 120.0
 """How long transactions of an earlier run are waited for, in seconds."""
 _PAUSE_S = 0.5
+_REGISTERED = (
+    "0x" + keccak(text="ClassRegistered(uint32,string,bytes32,uint64,uint16,uint64,bytes32)").hex()
+)
 
 
 def check_before(
@@ -76,16 +79,27 @@ def _has_class(web3: Any, credit: str, plan: Plan) -> bool:
     Raises
     ------
     BadInput
-        If it is, with another cap or buffer than the plan's: it would be taken for done.
+        If it is, with another methodology, cap or buffer than the plan's: it would be taken for done.
     """
 
-    def ask(question: str, types: list[str], value: Any) -> bytes:
+    def ask(question: str, types: list[str], value: Any, block: Any = "latest") -> bytes:
         data = keccak(text=question)[:4] + encode(types, [value])
-        return bytes(web3.eth.call({"to": credit, "data": data}))
+        return bytes(web3.eth.call({"to": credit, "data": data}, block))
 
-    class_id = int.from_bytes(ask("classOfCode(string)", ["string"], plan.class_code), "big")
+    def number(block: Any = "latest") -> int:
+        answer = ask("classOfCode(string)", ["string"], plan.class_code, block)
+        return int.from_bytes(answer, "big")
+
+    class_id = number()
     if class_id == 0:
         return False
+    methodology = _methodology_of(web3, credit, class_id, number)
+    if methodology not in (None, keccak(text=plan.methodology)):
+        raise BadInput(
+            f"the class {plan.class_code} is registered already, and with another methodology than "
+            f"{plan.methodology!r} (its hash is 0x{methodology.hex()}), which nobody can change: name another class in "
+            "TRUETONNE_DEPLOY_CLASS, or set TRUETONNE_DEPLOY_METHODOLOGY to what it was registered with"
+        )
     terms = ask("classOf(uint32)", ["uint32"], class_id)
     cap, _, buffer_bps = decode(["uint64", "uint64", "uint16"], terms)
     if (cap, buffer_bps) != (plan.class_cap_kg, plan.buffer_bps):
@@ -95,6 +109,32 @@ def _has_class(web3: Any, credit: str, plan: Plan) -> bool:
             "change it, or set TRUETONNE_DEPLOY_CLASS_CAP_KG and _BUFFER_BPS to what stands"
         )
     return True
+
+
+def _methodology_of(
+    web3: Any, credit: str, class_id: int, number_at: Callable[[int], int]
+) -> bytes | None:
+    """Return the hash of the methodology that a class was registered with; None: the node does not tell.
+
+    The contract has it in the event alone. The block of that is the first in which the class's code is taken, which
+    a node that keeps no old states cannot say.
+    """
+    low, high = 0, int(web3.eth.block_number)
+    try:
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if number_at(middle) else (middle + 1, high)
+        asked = {
+            "address": credit,
+            "fromBlock": hex(low),
+            "toBlock": hex(low),
+            "topics": [_REGISTERED, "0x" + class_id.to_bytes(32, "big").hex()],
+        }
+        (log,) = web3.eth.get_logs(asked)
+    except Exception:  # web3 has many names for what a node does not answer
+        return None
+    _, methodology, *_ = decode(["string", "bytes32", "uint64", "uint16"], bytes(log["data"]))
+    return bytes(methodology)
 
 
 def _check_currency(web3: Any, currency: str) -> None:

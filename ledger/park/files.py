@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ledger.bounded import read_at_most
 from ledger.errors import BadInput
+from ledger.filestate import name_in_books
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, DEPTH_MAX, Wrong
 from ledger.spreadsheets import unguarded, wrong_count
@@ -82,7 +83,9 @@ def read_file(kind: Kind, path: Path) -> RecordFile:
     rows = tuple(_of_json(path, text) if is_json else _of_csv(kind, path, text))
     known = set(kind.columns)
     return RecordFile(
-        path.name, hashlib.sha256(content).hexdigest(), tuple(_known(row, known) for row in rows)
+        name_in_books(path),
+        hashlib.sha256(content).hexdigest(),
+        tuple(_known(row, known) for row in rows),
     )
 
 

@@ -159,6 +159,8 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
 
 
 def _require_reason(reason: str) -> None:
+    if any("\ud800" <= sign <= "\udfff" for sign in reason):
+        raise BadInput("the reason is not Unicode text")
     if not reason.strip() or len(reason.encode()) > _REASON_MAX:
         raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} bytes")
 

@@ -7,6 +7,7 @@ other. A batch whose signatures run out unsent is given up, and its trades are f
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,7 +151,7 @@ def take_file(
     cosign_files.check(path, given, ours, now_s)
     if not signatures:
         raise Refused(
-            f"{path}: nobody has signed it; sign it with: truetonne settle cosign sign {path}",
+            f"{path}: nobody has signed it; sign it with: truetonne settle cosign sign {shlex.quote(str(path))}",
             code="not-signed",
         )
     digest = ours.digest

@@ -26,6 +26,8 @@ from sqlalchemy.orm import Session
 from ledger.errors import BadInput
 from ledger.models import VppSettlementAccount, VppTradeCredit, VppTradingRecord
 from ledger.models.trading import TradeStatus
+from ledger.readings.files.formats import DELIMITERS
+from ledger.readings.files.marks import GZIP, check_text
 from ledger.settlement.trade_rows import (
     COLUMNS,
     CREDIT_COLUMN,
@@ -167,13 +169,16 @@ def check_file(path: Path) -> bytes:
 
 def _text_of(path: Path, content: bytes | None = None) -> tuple[bytes, str]:
     try:
-        if content is None:
-            content = path.read_bytes()
-        return content, content.decode("utf-8-sig")
+        content = path.read_bytes() if content is None else content
     except OSError as error:
         raise BadInput(
             f"{path}: cannot be read ({error.strerror}); name an existing file"
         ) from error
+    if content.startswith(GZIP):
+        raise BadInput(f"{path}: the file is gzipped; unpack it")
+    check_text(path, content[:8])
+    try:
+        return content, content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
@@ -199,8 +204,12 @@ def _rows_of(path: Path, reader: _Reader) -> Iterator[tuple[int, dict[str, str],
         ) from None
     missing = [name for name in COLUMNS if name not in header]
     if missing:
+        apart = [
+            name for sign, name in DELIMITERS.items() if len(header) == 1 and sign in header[0]
+        ]
+        hint = f"; its columns are separated by {apart[0]}: write commas" if apart else ""
         raise BadInput(
-            f"{path}: line 1: column {missing[0]!r} is missing; the file has {', '.join(header)}",
+            f"{path}: line 1: column {missing[0]!r} is missing; the file has {', '.join(header)}{hint}",
             details={"line": 1, "column": missing[0]},
         )
     twice = [name for name in (*COLUMNS, CREDIT_COLUMN) if header.count(name) > 1]

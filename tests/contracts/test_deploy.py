@@ -447,7 +447,7 @@ def test_a_currency_without_cents(deployer: Deployer, decimals: int) -> None:
 
 @long
 def test_a_class_with_other_terms(deployer: Deployer) -> None:
-    """DP-03, DP-05: a run that was cut off had registered it, and the next one is given another cap."""
+    """DP-03, DP-05: a run that was cut off had registered it, and the next one is given other terms."""
     plan = deployer.plan
     first = deployer.run()
     for changes in ({"class_cap_kg": 5}, {"buffer_bps": 100}):
@@ -457,6 +457,13 @@ def test_a_class_with_other_terms(deployer: Deployer) -> None:
             BadInput,
             f"the class {CLASS} is registered already, with a cap of 999999999999 kg",
         )
+    deployer.plan = replace(plan, methodology="CCER-01-001/V01")
+    other = keccak(text=plan.methodology).hex()
+    refuses(
+        deployer,
+        BadInput,
+        f"with another methodology than 'CCER-01-001/V01' .its hash is 0x{other}",
+    )
     deployer.plan = plan
     assert deployer.run() == first
 

@@ -208,6 +208,30 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
     assert park.differences() == []
 
 
+def test_a_run_settles_what_its_own_batches_bring_the_money_for(park: Park) -> None:
+    """The plant has nothing, buys for 0.50 in the first hour and 0.40 in the third, and sells for 0.80 in the second.
+
+    The market has 0.80. So the second hour goes first, then the first; the plant has 0.30 then, and owes 0.40.
+    """
+    park = opened(park, settling=SettlementPolicy())
+    park.mirror.run_until("head")
+    park.fund(BUYER, 80)
+    park.trade(("buy", 1000, 5_000), ("sell", 1000, 8_000), ("buy", 1000, 4_000))
+    document, rows = settle._settle(flow_of(park), no_wait=False)
+    assert statuses(park) == ["executed", "executed", "pending"]
+    assert [row["state"] for row in rows] == ["finalized"] * 2
+    assert [row["batch_key"] for row in rows] == document["planned"]
+    (debtor,) = document["debtors"]
+    assert debtor["said"] == (
+        "plant has 0.30 tEUR in escrow and owes 0.40 tEUR: truetonne settle deposit plant 0.10"
+    )
+    assert ([item["trades"] for item in document["left_out"]], document["pending"]) == (
+        [[3]],
+        {MARKET: 1},
+    )
+    assert park.differences() == []
+
+
 @long
 def test_a_run_names_what_an_earlier_one_began(park: Park) -> None:
     """One that was killed after planning, and one that did not wait for the window."""
@@ -357,9 +381,10 @@ def test_what_cannot_be_cancelled(both: Park) -> None:
         "",
         "  ",
         "x" * 1001,
-        "\u65e5" * 334,
-    ):  # bytes, as of a batch: three for each of these
-        with pytest.raises(BadInput, match="needs a reason"):
+        "\u65e5" * 334,  # bytes, as of a batch: three for each of these
+        "\udcff",  # a byte of a command line that is no text
+    ):
+        with pytest.raises(BadInput, match=r"needs a reason|the reason is not Unicode text"):
             both.db.run(lambda session, reason=reason: cancel(session, first, reason))
     with pytest.raises(NotFound, match="there is no trade 99"):
         both.db.run(lambda session: cancel(session, 99, "x"))

@@ -1,17 +1,20 @@
 """Hours, credits, single trades, and debtors who cannot pay: against sums written down here."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cli.settle_preview import lines, waiting_json
+from cli.trades import cancel as cancel_by_hand
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.sending import intents
 from ledger.errors import NotFound, Refused
@@ -207,7 +210,9 @@ def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
 
 
 @pytest.mark.parametrize("way", rest([Way.AUTO, Way.PROPOSED], Way.PROPOSED))
-def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
+def test_credits_are_delivered_against_money(
+    two: Park, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asset = two.node.issue(5_000, 0)
     two.mirror_final()
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
@@ -221,6 +226,17 @@ def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
             "plant sell 1.000 1.0000 1.00 7",
         ],
     )
+    said: list[Any] = []
+    run: Any = SimpleNamespace(
+        settings=None, output=SimpleNamespace(result=lambda *a: said.extend(a))
+    )
+    monkeypatch.setattr("cli.books.open_books", lambda _settings: nullcontext(two.db))
+    for number in (1, 4):
+        cancel_by_hand(run, number, "why", dry_run=True)
+    assert said[1::2] == [
+        f"trade 1 (sell 1.234 t of credit batch {asset} at 80.5000, {MARKET}) would be cancelled",
+        f"trade 4 (sell 1.000 kWh at 1.0000, {MARKET}) would be cancelled",
+    ]
     door = opened(two, settling=replace(HOURLY, way=way))
     found = preview(door.chain)
     energy, credits = sorted(found.batches, key=lambda item: item.trades)

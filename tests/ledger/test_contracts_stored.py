@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from ledger.chain.addresses.deployment import record, restore
 from ledger.chain.addresses.sighted import UNKNOWN
@@ -47,7 +48,11 @@ def test_each_contract_is_stored_once(chain: TestChain, db: Database) -> None:
 
 
 def test_the_times_are_those_of_the_blocks(chain: TestChain, sqlite_db: Database) -> None:
+    """Of this chain: one that was lost before it was saved had the same contracts at the same addresses, earlier."""
     record(sqlite_db, chain.client, chain.deployment)
+    with sqlite_db.write() as session:
+        session.execute(update(SmartContract).values(deployed_at=datetime(2025, 1, 1, tzinfo=UTC)))
+    assert record(sqlite_db, chain.client, chain.deployment) == 0
     query = select(SmartContract.contract_name, SmartContract.deployed_at)
     with sqlite_db.read() as session:
         times = {name: at for name, at in session.execute(query)}

@@ -13,7 +13,8 @@ from sqlalchemy import select
 
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import CarbonEmission, EnergyProduction, MeterReading
+from ledger.models import CarbonEmission, EnergyProduction, ImportFile, MeterReading
+from ledger.park import kind_named, read_file
 from ledger.readings import ImportReport, import_file, reductions_for
 from ledger.readings.files.formats import Format
 from ledger.readings.files.timeformats import parser_of
@@ -1157,3 +1158,18 @@ def test_fractions_of_a_second_however_small(
     assert (report.new, report.rejected) == ((1, 0) if good else (0, 1))
     if not good:
         assert "has fractions of a second" in report.errors[0]["message"]
+
+
+def test_a_name_that_is_no_text_is_kept_with_its_bytes_written_out(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """As a zip from another system leaves it: byte 0xFC alone is no UTF-8. Records of a park alike."""
+    apply(sqlite_db)
+    path = tmp_path / "Z\udcfchler.csv"
+    path.write_text(beside("00:00"))
+    assert imported(sqlite_db, path).new == 1
+    with sqlite_db.read() as session:
+        assert session.scalars(select(ImportFile.file_name)).all() == ["Z\\xfchler.csv"]
+    records = tmp_path / "Z\udcfchler2.csv"
+    records.write_text("type_name\nmeter\n")
+    assert read_file(kind_named("device-types"), records).name == "Z\\xfchler2.csv"

@@ -236,3 +236,28 @@ def test_many_nodes_from_many_threads_do_not_lock_each_other() -> None:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_of_a_wrapper_of_npm_the_native_program_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``npm install -g`` lays it out: a link on PATH to a script, and the native program in a package beside it."""
+    scope = tmp_path / "lib" / "node_modules" / "@foundry-rs"
+    wrapper, native = scope / "anvil" / "bin.mjs", scope / "anvil-linux-amd64" / "bin" / "anvil"
+    for file in (wrapper, native):
+        file.parent.mkdir(parents=True)
+        file.write_text("#!/usr/bin/env node\n")
+        file.chmod(0o755)
+    link = tmp_path / "bin" / "anvil"
+    link.parent.mkdir()
+    link.symlink_to(wrapper)
+    monkeypatch.chdir(tmp_path)  # where no node_modules is
+    monkeypatch.setenv("PATH", str(link.parent))
+    assert (find_anvil(None), find_anvil(link), find_anvil(native)) == (native, native, native)
+    native.unlink()
+    with pytest.raises(DependencyDown, match="is the wrapper of npm"):
+        find_anvil(None)
+    link.unlink()
+    link.write_text("#!/bin/sh\nexec native-anvil\n")  # somebody's own, which steps aside
+    link.chmod(0o755)
+    assert find_anvil(None) == link

@@ -42,8 +42,9 @@ def record(db: Database, client: ChainClient, deployment: Deployment) -> int:
     """Store the contracts of a deployment; return how many rows were new.
 
     A contract of the same name that stood at another address before is *deprecated*, and gets its
-    address into its name, which is unique. One whose deployment is in no block is left out: it stands in
-    the file, and not on the chain.
+    address into its name, which is unique. One at the same address that a chain had which is lost, since a local
+    chain's state could not be saved, has the time of its new deployment. One whose deployment is in no block is left
+    out: it stands in the file, and not on the chain.
 
     Raises
     ------
@@ -158,6 +159,17 @@ def _record(session: Session, deployment: Deployment, times: Mapping[str, dateti
     ]
     _forget_seen(session, deployment.network, [row["contract_address"] for row in expected])
     present = _addresses(session, [row["contract_name"] for row in expected])
+    for row in expected:
+        session.execute(
+            update(SmartContract)
+            .where(
+                SmartContract.contract_name == row["contract_name"],
+                SmartContract.contract_address == row["contract_address"],
+                SmartContract.deployed_at != row["deployed_at"],
+            )
+            .values(deployed_at=row["deployed_at"])
+            .execution_options(synchronize_session=False)
+        )
     new = [row for row in expected if present.get(row["contract_name"]) != row["contract_address"]]
     for row in new:
         name = row["contract_name"]

@@ -33,6 +33,8 @@ SAVED_EVERY_S = 10 * 365 * 86_400
 By itself it does each minute, and answers nobody meanwhile: a chain of a thousand blocks is 300 MB.
 """
 
+_NPM_SCOPE = Path("node_modules/@foundry-rs")
+
 log = logging.getLogger(__name__)
 
 
@@ -264,7 +266,7 @@ def end_with_parent(number: int = signal.SIGTERM) -> Callable[[], None] | None:
 
 
 def find_anvil(configured: Path | None) -> Path:
-    """Return the native ``anvil`` program.
+    """Return the native ``anvil`` program: of npm's wrapper the one that it starts.
 
     Raises
     ------
@@ -273,16 +275,39 @@ def find_anvil(configured: Path | None) -> Path:
     """
     if configured is not None:
         if configured.is_file():
-            return configured
+            return _native(configured)
         raise DependencyDown(f"anvil: {configured} does not exist; correct the setting")
-    for folder in sorted(Path("node_modules/@foundry-rs").glob("anvil-*/bin/anvil")):
+    for folder in sorted(_NPM_SCOPE.glob("anvil-*/bin/anvil")):
         return folder.resolve()
     found = shutil.which("anvil")
     if found is None:
         raise DependencyDown(
             "no anvil found; run ./dev sync, install Foundry, or set rpc_url to a running node"
         )
-    return Path(found)
+    return _native(Path(found))
+
+
+def _native(program: Path) -> Path:
+    """Return what npm's wrapper starts; what is no such wrapper, as it is.
+
+    A wrapper that is ended leaves its node behind, with a state that nobody saves.
+
+    Raises
+    ------
+    DependencyDown
+        If the native program is not where npm installs it.
+    """
+    for folder in program.resolve().parents:
+        if (folder.name, folder.parent.name) == ("anvil", _NPM_SCOPE.name):
+            places = (folder.parent, folder / _NPM_SCOPE)
+            for place in places:
+                for found in sorted(place.glob("anvil-*/bin/anvil")):
+                    return found
+            raise DependencyDown(
+                f"anvil: {program} is the wrapper of npm, and the native program is not beside it; install it anew, or "
+                "set anvil to the native program"
+            )
+    return program
 
 
 def _somebody_listens(path: Path) -> bool:

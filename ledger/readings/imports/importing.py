@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.db.behind import quick_switches
 from ledger.errors import NotFound
-from ledger.filestate import require_unchanged
+from ledger.filestate import name_in_books, require_unchanged
 from ledger.models import Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.sites import SourceKind, SourceLabel
 from ledger.naming import site_named
@@ -317,7 +317,7 @@ def meter_state(
 def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFile:
     log = ImportFile(
         source_id=source_id,
-        file_name=path.name[:255],
+        file_name=name_in_books(path)[:255],
         file_sha256=digest,
         rows_read=0,
         rows_new=0,
