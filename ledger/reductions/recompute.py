@@ -23,13 +23,15 @@ from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
 from ledger.reductions.manifest_file import certificates_of, inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.meter_judge import Difference
-from ledger.reductions.readings_file import read
+from ledger.reductions.readings_file import Line, read
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
 from ledger.reductions.runs import Reading
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
 
 ABSENT = "absent"
+LINES_MORE_MAX = 100_000
+"""Lines beyond those that a manifest counts, each of which is named."""
 _NAMES = ("serial", "key", "reference")
 """Keys by which an item of a list is named in the path of a difference, rather than by its place."""
 
@@ -105,8 +107,31 @@ def verify_files(manifest: Path, readings: Path, trusted: Trusted = Trusted()) -
     except OSError as error:
         raise BadInput(f"{manifest}: {error.strerror}", code="file-error") from None
     plain, stated = read_manifest(data, str(manifest))
-    judged = judge(stated, read(readings))
-    return verify(data, plain, stated, judged, trusted)
+    try:
+        judged = judge(stated, _not_many_more(read(readings), stated, str(readings)))
+        return verify(data, plain, stated, judged, trusted)
+    except MemoryError as error:
+        raise BadInput(
+            f"{readings}: to compute its {stated.evidence.leaves:,} readings again takes more memory than there is"
+        ) from error
+
+
+def _not_many_more(lines: Iterator[Line], stated: Manifest1, name: str) -> Iterator[Line]:
+    """Yield the lines of a readings file: a small gzip of one line many times over must not fill the memory.
+
+    Raises
+    ------
+    BadInput
+        There are far more than the manifest has readings.
+    """
+    most = stated.evidence.leaves + LINES_MORE_MAX
+    for number, line in enumerate(lines, 1):
+        if number > most:
+            raise BadInput(
+                f"{name}: more than {most:,} lines, and the manifest is of {stated.evidence.leaves:,} readings: "
+                "give the two files that belong together"
+            )
+        yield line
 
 
 def verify(

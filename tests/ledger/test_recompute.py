@@ -632,6 +632,25 @@ def test_what_is_no_readings_file_is_refused_in_one_line(
     assert len(caught.value.message) < 400
 
 
+def test_a_small_file_of_many_lines_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gzip of 370 kB held three million lines, and was an internal error; what is few too many is named."""
+    manifest, readings = tmp_path / "m.json", tmp_path / "r.csv.gz"
+    manifest.write_bytes(canonical_text(MANIFEST).encode())
+    monkeypatch.setattr("ledger.reductions.recompute.LINES_MORE_MAX", 3)
+    readings.write_bytes(gzip.compress("".join([*LINES, *LINES[-1:] * 3]).encode()))
+    assert len([path for path in paths(verify_files(manifest, readings)) if "line" in path]) == 3
+    readings.write_bytes(gzip.compress("".join([*LINES, *LINES[-1:] * 10**6]).encode()))
+    most, leaves = len(LINES) - 1 + 3, MANIFEST["evidence"]["leaves"]
+    with pytest.raises(BadInput) as caught:
+        verify_files(manifest, readings)
+    assert caught.value.message == (
+        f"{readings}: more than {most} lines, and the manifest is of {leaves} readings: "
+        "give the two files that belong together"
+    )
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No such file"):
         verify_files(tmp_path / "m", tmp_path / "r")
