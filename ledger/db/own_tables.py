@@ -10,7 +10,8 @@ from __future__ import annotations
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from ledger.db.failures import DatabaseBusy, SchemaMissing
+from ledger.db.failures import SchemaMissing
+from ledger.errors import DependencyDown
 from ledger.migrations import revisions
 
 _NO_TABLE = 1146
@@ -24,6 +25,12 @@ class NewerTables(SchemaMissing):
     default_code = "unknown-revision"
 
 
+class TablesChanging(DependencyDown):
+    """Another process upgrades the tables. That takes seconds and more: no wait for a lock, and not tried again at once."""
+
+    default_code = "database-busy"
+
+
 def require(connection: Connection) -> None:
     """Refuse to write into tables of a newer version, or into tables that are being upgraded.
 
@@ -33,7 +40,7 @@ def require(connection: Connection) -> None:
     ------
     NewerTables
         This program does not know their revision.
-    DatabaseBusy
+    TablesChanging
         Another process upgrades them (MariaDB; on SQLite it holds the write lock).
     """
     mysql = connection.dialect.name != "sqlite"
@@ -55,7 +62,7 @@ def require(connection: Connection) -> None:
             details={"database": place},
         )
     if mysql and row[1] == 0:
-        raise DatabaseBusy(
+        raise TablesChanging(
             f"database {place}: another process upgrades its tables; wait until it is done, and try again",
             details={"database": place},
         )
