@@ -287,9 +287,7 @@ def test_a_folder_that_is_full(folder: Store) -> None:
 # --------------------------------------------------------------------- plans
 
 
-def test_a_disk_without_room_for_the_copy_beside_a_file(
-    folder: Store, sqlite_db: Database
-) -> None:
+def test_a_disk_without_room_for_the_copy_beside_a_file(folder: Store, sqlite_db: Database) -> None:
     """It said that the database cannot be copied, and to ask the doctor, who finds nothing wrong with it."""
     place = Path(sqlite_db.url.database or "").parent
     with full_disk(100_000), pytest.raises(DependencyDown) as refused:
