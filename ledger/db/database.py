@@ -189,8 +189,8 @@ class Database(Rows):
             Another writer was in the way (lock, deadlock, a row changed since the snapshot).
         DependencyDown
             The server does not answer, or the file cannot be opened.
-        NewerTables
-            A newer version has upgraded the tables.
+        NewerTables, TablesChanging
+            A newer version has upgraded the tables, or another process does so now.
         """
         with self._session(self._writer if lasting else self._notes) as session:
             yield session

@@ -7,13 +7,17 @@ the older snapshot itself.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from typing import Any
 
-from ledger.db.failures import DatabaseBusy, SchemaMissing
+from sqlalchemy import Connection, Row
+from sqlalchemy.exc import ProgrammingError
+
+from ledger.db.failures import SchemaMissing
+from ledger.errors import DependencyDown
 from ledger.migrations import revisions
 
 _NO_TABLE = 1146
+_IS_THERE = "SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'"
 _FOUND = "SELECT version_num FROM alembic_version"
 _FOUND_MYSQL = f"SELECT version_num, IS_FREE_LOCK({revisions.LOCK_NAME}) FROM alembic_version"
 
@@ -22,6 +26,12 @@ class NewerTables(SchemaMissing):
     """A newer version has upgraded the tables: this program must end, for no waiting makes them its own again."""
 
     default_code = "unknown-revision"
+
+
+class TablesChanging(DependencyDown):
+    """Another process upgrades the tables. It takes seconds and more, so nothing is tried again at once."""
+
+    default_code = "database-busy"
 
 
 def require(connection: Connection) -> None:
@@ -33,18 +43,11 @@ def require(connection: Connection) -> None:
     ------
     NewerTables
         This program does not know their revision.
-    DatabaseBusy
+    TablesChanging
         Another process upgrades them (MariaDB; on SQLite it holds the write lock).
     """
     mysql = connection.dialect.name != "sqlite"
-    try:
-        row = connection.exec_driver_sql(_FOUND_MYSQL if mysql else _FOUND).first()
-    except (OperationalError, ProgrammingError) as error:
-        if "no such table" in str(error.orig) or getattr(error.orig, "args", ())[:1] == (
-            _NO_TABLE,
-        ):
-            return
-        raise
+    row = _of_mysql(connection) if mysql else _of_sqlite(connection)
     if row is None:
         return
     place = connection.engine.url.render_as_string(hide_password=True)
@@ -55,7 +58,23 @@ def require(connection: Connection) -> None:
             details={"database": place},
         )
     if mysql and row[1] == 0:
-        raise DatabaseBusy(
+        raise TablesChanging(
             f"database {place}: another process upgrades its tables; wait until it is done, and try again",
             details={"database": place},
         )
+
+
+def _of_sqlite(connection: Connection) -> Row[Any] | None:
+    # Looked for first: an error, where the unit of work begins, would have SQLAlchemy end the transaction behind it.
+    if connection.exec_driver_sql(_IS_THERE).first() is None:
+        return None
+    return connection.exec_driver_sql(_FOUND).first()
+
+
+def _of_mysql(connection: Connection) -> Row[Any] | None:
+    try:
+        return connection.exec_driver_sql(_FOUND_MYSQL).first()
+    except ProgrammingError as error:
+        if getattr(error.orig, "args", ())[:1] == (_NO_TABLE,):
+            return None
+        raise

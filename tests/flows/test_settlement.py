@@ -429,11 +429,11 @@ def test_a_plan_that_saw_old_rows_looks_again(
         honest = planning.free_trades
         planned_by_other: list[Any] = []
 
-        def overtaken(session: Session, chain: Any) -> Any:
+        def overtaken(session: Session, chain: Any, **how: Any) -> Any:
             if not planned_by_other:
                 planned_by_other.append(None)
                 planned_by_other[0] = plan_batches(other.chain)
-            return honest(session, chain)
+            return honest(session, chain, **how)
 
         monkeypatch.setattr(planning, "free_trades", overtaken)
         assert plan_batches(park.chain) == []

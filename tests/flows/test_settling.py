@@ -409,6 +409,7 @@ def test_a_trade_says_why_its_last_batch_failed(two: Park) -> None:
 def test_trades_of_credits_that_do_not_move_wait_for_them(two_on_both: Park, how: str) -> None:
     """They are in no batch, so that none fails and the market does not rest; the others go on."""
     two = two_on_both
+    two.node.mine(1)  # the chain that is copied may be as old as the session
     late = two.node.client.block("latest").timestamp + 1_000  # type: ignore[union-attr]
     asset = two.node.issue(5_000, 0, **({"expires_at": late} if how == "expire" else {}))
     two.mirror.run_until("head")

@@ -71,6 +71,20 @@ def test_a_unit_of_work_that_raises_leaves_nothing(db: Database) -> None:
     assert kinds(db) == []
 
 
+def test_a_unit_of_work_in_tables_without_a_revision_leaves_nothing_either(new_url: str) -> None:
+    """Such as the archive of SQLite: where the revision is asked for, its table must not be missed by an error."""
+    database = Database(new_url)
+    create = text("CREATE TABLE noted (number INTEGER)")
+    with database.write() as session:
+        session.execute(create)
+    with pytest.raises(ZeroDivisionError), database.write() as session:
+        session.execute(text("INSERT INTO noted VALUES (1)"))
+        1 / 0  # noqa: B018
+    with database.read() as session:
+        assert session.scalars(text("SELECT number FROM noted")).all() == []
+    database.close()
+
+
 def test_only_the_database_commits(db: Database) -> None:
     with pytest.raises(RuntimeError, match=r"ledger\.db commits"), db.write() as session:
         add_kind(session, "a")

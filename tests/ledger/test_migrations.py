@@ -19,8 +19,9 @@ from sqlalchemy import delete, func, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from ledger.db import Database, DatabaseBusy, NewerTables
+from ledger.db import Database, NewerTables
 from ledger.db.engines import create
+from ledger.db.own_tables import TablesChanging
 from ledger.errors import DependencyDown, ProblemFound
 from ledger.migrations import revisions, runner, steps
 from ledger.models import Base, HeldLease
@@ -224,8 +225,10 @@ def test_nobody_writes_while_the_tables_are_upgraded(mariadb_db: Database) -> No
     with mariadb_db.server() as other:
         name = runner.lock_name(other)
         assert other.exec_driver_sql("SELECT GET_LOCK(%s, 0)", (name,)).scalar_one() == 1
-        with pytest.raises(DatabaseBusy, match="upgrades its tables"), mariadb_db.write():
-            pass
+        tries: list[int] = []
+        with pytest.raises(TablesChanging, match="upgrades its tables") as refused:
+            mariadb_db.run(lambda _session: tries.append(1))
+        assert (refused.value.code, tries) == ("database-busy", [])
         assert mariadb_db.upgrade() == []  # nothing is to be done: it waits for nobody
     with mariadb_db.write():
         pass
