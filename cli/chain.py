@@ -121,7 +121,7 @@ def _check_terms(given: Mapping[str, str], settings: Settings) -> None:
             continue
         raise BadInput(
             f"{DEPLOY_PREFIX}{term.upper()} is {found!r}, and what stands has {expected!r}, by {settings.deployment} "
-            "or the mirror: it is not deployed again; roles may change caps and buffer, other terms need another network",
+            "or the mirror: it is not deployed again; roles change caps and buffer, other terms need another network",
             code="deployed-otherwise",
             details={"term": term, "expected": expected, "found": found},
         )
