@@ -165,7 +165,7 @@ def reject_dispute(
                 until = window_end(session, batch)
             said = f"the dispute over batch {batch} is rejected"
             if until is not None:
-                said += f", which may be disputed until {until:%Y-%m-%d %H:%M:%S} UTC"
+                said += f", and its window ends at {until:%Y-%m-%d %H:%M:%S} UTC"
     document = {
         "batch": batch,
         "key": key,

@@ -12,7 +12,7 @@ import pytest
 
 from ledger.chain.keys.signers import anvil_address
 from tests.cli.conftest import TRADES, Program, good, lab_on
-from tests.support.chain import TestChain
+from tests.support.chain import CAP_KG, CLASS_CODE, METHODOLOGY, WINDOW_S, TestChain
 from tests.support.forms import long
 from tests.support.mirror import running_chain
 from tests.support.proxy import LyingNode, Tamper
@@ -442,6 +442,35 @@ def test_contracts_that_stand_are_not_deployed_for_others(
     assert ended.code == 2
     for part in ("TRUETONNE_DEPLOY_ISSUER", other, issuer, "local.json", "grant_roles"):
         assert part in ended.one_line()
+
+
+def test_contracts_that_stand_are_not_deployed_with_other_terms(
+    issued: Program, chain: TestChain
+) -> None:
+    """Those of the file, and of its class what the mirror has: methodology, cap and buffer."""
+    same = {
+        "deploy_window": f"0{WINDOW_S}",
+        "deploy_currency": chain.deployment.settlement.constructor["currency"]
+        .upper()
+        .replace("X", "x"),
+        "deploy_class": CLASS_CODE,
+        "deploy_methodology": METHODOLOGY,
+        "deploy_class_cap_kg": str(CAP_KG),
+    }
+    assert good(issued("chain", "deploy", "--json", **same)).json()["deployed"] is False
+    for name, value in (
+        ("window", "60"),
+        ("currency", "0x" + "11" * 20),
+        ("class", "other"),
+        ("methodology", "CCER-01-001/V01"),
+        ("class_cap_kg", "5"),
+        ("buffer_bps", "100"),
+    ):
+        dry = ("--dry-run",) if name == "class" else ()
+        ended = issued("chain", "deploy", *dry, "--json", **{f"deploy_{name}": value})
+        error = ended.json()["error"]
+        assert (ended.code, error["code"], error["term"]) == (2, "deployed-otherwise", name)
+        assert f"TRUETONNE_DEPLOY_{name.upper()} is {value!r}" in error["message"]
 
 
 def test_a_file_of_another_chain_is_not_verified(program: Program, chain: TestChain) -> None:
