@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from functools import lru_cache
 from importlib import resources
 from itertools import groupby
@@ -19,7 +19,7 @@ from fpdf.fonts import TTFFont
 
 from api.certificates.facts import CertificateFacts
 from api.certificates.printing import Lines, printable, wrapped
-from api.pages.formats import moment, number, tonnes
+from api.pages.formats import moment, number, span, tonnes
 from api.pages.language import Language
 from api.pages.words import load
 from ledger.reductions.zones import zone
@@ -150,7 +150,8 @@ class _Sheet:
 
     def _rows(self) -> list[tuple[str, str, bool]]:
         facts = self._facts
-        period = _span(facts.period_start, facts.period_end, facts.zone)
+        where = UTC if facts.zone is None else zone(facts.zone)
+        period = f"{span(facts.period_start, facts.period_end, where)} {facts.zone or 'UTC'}"
         source = self._printable(f"{facts.site} · {facts.vintage}")
         if facts.methodology is not None:
             source += f" · {self._printable(facts.methodology)}"
@@ -162,9 +163,9 @@ class _Sheet:
         ]
         if facts.country is not None:
             rows.append(("country", self._printable(facts.country), False))
-        if facts.consumption_start is not None:
-            claimed = _span(facts.consumption_start, facts.consumption_end, None)
-            rows.append(("consumption", claimed, False))
+        if (facts.consumption_start or facts.consumption_end) is not None:
+            claimed = span(facts.consumption_start, facts.consumption_end)
+            rows.append(("consumption", f"{claimed} UTC", False))
         if facts.document_hash is not None:
             rows.append(("document", facts.document_hash, True))
         chain = f"{facts.network} · {facts.chain_id} · {number(facts.block_number)}"
@@ -283,11 +284,3 @@ def _signs_of(pdf: FPDF, family: str) -> frozenset[int]:
     font = pdf.fonts[family]
     assert isinstance(font, TTFFont)
     return frozenset(font.cmap)
-
-
-def _span(start: datetime, end: datetime | None, where: str | None) -> str:
-    """Return the first and the last day of a time whose end is exclusive, in a zone or in UTC."""
-    zone_ = UTC if where is None else zone(where)
-    days = [start, *([] if end is None else [end - timedelta(seconds=1)])]
-    shown = " – ".join(moment_.astimezone(zone_).date().isoformat() for moment_ in days)
-    return f"{shown} {where or 'UTC'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -52,9 +52,14 @@ def last_day(end: date) -> str:
     return (end - timedelta(days=1)).isoformat()
 
 
-def last_second(end: datetime) -> datetime:
-    """Return the last second of a time, from its end, which is exclusive."""
-    return end - timedelta(seconds=1)
+def span(start: datetime | None, end: datetime | None, where: tzinfo = UTC) -> str:
+    """Return the first and the last day of a time in a zone; its end is exclusive, and either may not be stated."""
+    days = ["…" if start is None else f"{start.astimezone(where):%Y-%m-%d}"]
+    if end is not None:
+        last = end - timedelta(seconds=1)
+        last = last if start is None else max(start, last)  # a time without length is of one day
+        days.append(f"{last.astimezone(where):%Y-%m-%d}")
+    return " – ".join(days)
 
 
 def machine_time(at: datetime) -> str:

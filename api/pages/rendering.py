@@ -25,7 +25,7 @@ HEADERS = {
 }
 _FILTERS = (
     *(formats.number, formats.tonnes, formats.trimmed, formats.moment, formats.day),
-    *(formats.last_day, formats.last_second, formats.machine_time),
+    *(formats.last_day, formats.span, formats.machine_time),
     *(formats.short, formats.visible, formats.cut, formats.plain),
 )
 

@@ -124,6 +124,19 @@ def test_units_that_stand_in_for_others_are_nobodys_claim() -> None:
     assert "On behalf of" not in said and "受益方" not in said
 
 
+def test_a_consumption_of_which_only_one_end_is_stated_is_said() -> None:
+    """It was left out where only its end is, and one without length ended before it began."""
+    start, end = FACTS.consumption_start, FACTS.consumption_end
+    for given, said in (
+        ((None, end), "消费时段 … – 2014-12-31 UTC"),
+        ((start, None), "消费时段 2014-01-01 UTC"),
+        ((start, start), "消费时段 2014-01-01 – 2014-01-01 UTC"),
+        ((None, None), "Country of the claim 声明所属国家 FR Network"),
+    ):
+        facts = replace(FACTS, consumption_start=given[0], consumption_end=given[1])
+        assert said in text_of(certificate_pdf(facts))
+
+
 @pytest.mark.parametrize(
     "name",
     rest(

@@ -258,7 +258,7 @@ def published_url(settings: Settings) -> str:
 
 
 def silence(settings: Settings) -> str:
-    """Return what to say where no local node answers although one runs (it hangs, or is stopped); empty when none runs."""
+    """Return what to say where a local node runs and does not answer, as one that hangs; empty when none runs."""
     pid = _node_pid(settings.chain_folder) if settings.local_chain else None
     if pid is None or not _is_node(pid):
         return ""

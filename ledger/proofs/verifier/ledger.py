@@ -41,16 +41,17 @@ def read_event(name: str, topics: list[bytes], data: bytes) -> dict[str, Any]:
     event = {"key": topics[1], "batch_id": int.from_bytes(topics[2]), "holder": topics[3][12:]}
     words = _words(data, 0, 17 if name == "issued" else 5)
     if name == "issued":
-        event |= zip(("amount", "period_start", "period_end"), map(int.from_bytes, words[4:7]))
+        amount, start, end = map(int.from_bytes, words[4:7])
+        event |= {"amount": amount, "period_start": start, "period_end": end}
         event |= {"evidence_root": words[9], "manifest_hash": words[11]}
         return event | {"issuer": words[15][12:], "verifier": words[16][12:]}
     first, amount, _, at = map(int.from_bytes, words[1:])
     details = data[at:]
-    beneficiary, reason, country, start, end, document = _words(details, 0, 6)
+    beneficiary, reason, country, begin, until, document = _words(details, 0, 6)
     event |= {"beneficiary": _text(details, beneficiary), "reason": _text(details, reason)}
-    event |= zip(("consumption_start", "consumption_end"), map(int.from_bytes, (start, end)))
+    times = {"consumption_start": int.from_bytes(begin), "consumption_end": int.from_bytes(until)}
     event |= {"country": country.strip(b"\0").decode("utf-8", "replace"), "document_hash": document}
-    return event | {"first": first, "last": first + amount - 1, "amount": amount}
+    return event | times | {"first": first, "last": first + amount - 1, "amount": amount}
 
 
 def _words(data: bytes, at: int, count: int) -> list[bytes]:
