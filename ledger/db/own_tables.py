@@ -1,15 +1,16 @@
 """Whether the tables are still those of this program: a newer version may upgrade them while it runs.
 
 Who writes asks when his unit of work begins. On SQLite that is behind the write lock, so what is found holds until the
-commit. On MariaDB it is before the snapshot, which it must not begin; there a table that is changed meanwhile refuses
-the older snapshot itself.
+commit. On MariaDB it is before the snapshot, which it must not begin; an upgrade that begins later waits there for the
+tables that the unit of work has used.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import ProgrammingError
 
 from ledger.db.failures import SchemaMissing
@@ -64,14 +65,14 @@ def require(connection: Connection) -> None:
         )
 
 
-def _of_sqlite(connection: Connection) -> Row[Any] | None:
+def _of_sqlite(connection: Connection) -> Sequence[Any] | None:
     # Looked for first: an error, where the unit of work begins, would have SQLAlchemy end the transaction behind it.
     if connection.exec_driver_sql(_IS_THERE).first() is None:
         return None
     return connection.exec_driver_sql(_FOUND).first()
 
 
-def _of_mysql(connection: Connection) -> Row[Any] | None:
+def _of_mysql(connection: Connection) -> Sequence[Any] | None:
     try:
         return connection.exec_driver_sql(_FOUND_MYSQL).first()
     except ProgrammingError as error:

@@ -1,19 +1,24 @@
 """Webhooks on a real chain and a real listener: what is final is told, once, signed, and again until it is taken."""
 
+import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from ledger.audit import HOUSE
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.jobs import retention, work
 from ledger.jobs.work import Tools
@@ -32,6 +37,7 @@ from ledger.webhooks import delivering, endpoints, outbox, posting, targets, tel
 from ledger.webhooks.telling import TYPES
 from tests.support.chain import PARTIES
 from tests.support.copied import back_up
+from tests.support.forked import FORKED
 from tests.support.forms import long
 from tests.support.listener import Heard, Listener, listening
 from tests.support.park import Park
@@ -492,6 +498,61 @@ def test_a_crash_between_posting_and_noting_posts_again(
     assert house.states() == ["delivered"]
     first, second = listener.heard
     assert (first.id, first.body) == (second.id, second.body)
+
+
+def telling_on(url: str, home: str) -> None:
+    """Tell whoever is to be told, again and again; a target for a process that is killed."""
+    given = {"TRUETONNE_HOME": home, "TRUETONNE_WEBHOOK_PRIVATE_TARGETS": "true"}
+    chain: Any = SimpleNamespace(db=Database(url))  # telling asks no chain
+    tools = Tools(chain, load_settings(None, given))
+    while True:
+        work.tell(tools)
+        time.sleep(0.01)
+
+
+@long
+def test_processes_that_are_killed_while_they_tell_leave_nothing_untold(
+    anywhere: House, listener: Listener
+) -> None:
+    """What is noted as told was taken, and what may not have been is told again."""
+    house, park = anywhere, anywhere.park
+    events = 40
+    house.add(listener.url, "credit.issued")
+    for number in range(events):
+        park.node.issue(10 + number, number)
+    park.mirror_final()
+    listener.wait_s = 0.01
+    url = park.db.url.render_as_string(hide_password=False)
+    chance, kills = random.Random(17), 0
+
+    def told() -> set[str]:
+        with park.db.read() as session:
+            query = select(WebhookMessage.message_id).join(
+                WebhookDelivery, WebhookDelivery.message_row == WebhookMessage.id
+            )
+            return set(session.scalars(query.where(WebhookDelivery.delivered_at.is_not(None))))
+
+    def enough(heard: int) -> bool:
+        return len(listener.heard) >= heard or len(told()) == events
+
+    while len(told()) < events:
+        process = FORKED.Process(
+            target=telling_on, args=(url, str(house.tools.settings.home)), daemon=True
+        )
+        process.start()
+        heard = len(listener.heard) + chance.randint(1, 9)
+        until(partial(enough, heard))
+        time.sleep(chance.random() * 0.02)
+        process.kill()
+        process.join()
+        kills += 1
+        assert told() <= {item.id for item in listener.heard}
+    whole = [
+        item for item in listener.heard if len(item.body) == int(item.headers["content-length"])
+    ]
+    kg = [int(item.told["data"]["arguments"]["claim"]["amount"]) for item in whole]
+    assert set(kg) == {10 + number for number in range(events)}
+    assert kills > 3 and len(kg) <= events + kills  # each kill repeats one message at most
 
 
 # -------------------------------------------------------------------------------- by hand
