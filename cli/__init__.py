@@ -1,6 +1,8 @@
 """The command line over all of the product.
 
-``main`` finds the module of a command in its table; ``command``, ``output`` and ``files`` are what all commands share,
-``books``, ``flow`` and ``mirror_open`` open what they work on, ``lists`` and ``drawing`` show it. ``demo`` and
-``bench`` are rooms of their own.
+``main`` finds the module of a command in its table; most modules are a command or a group of them. ``command``,
+``output``, ``files`` and ``credit_options`` are what commands share, ``books``, ``flow`` and ``mirror_open`` open what
+they work on, and ``deploying`` brings the contracts there. ``lists``, ``drawing``, ``heatmap``, ``settle_preview`` and
+``checks`` show what was found; ``audit_file`` reads what was exported. ``service`` is for commands that stay, ``alone``
+for what two must not do at once. ``demo`` and ``bench`` are rooms of their own.
 """

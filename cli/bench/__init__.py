@@ -3,6 +3,10 @@
 Every benchmark prints one shape: ``{"machine": {...}, "results": [{"name", "value", "unit", "against",
 "against_value", "ratio"}]}``. ``ratio`` says how many times better the value is than that of
 ``against``; for a limit, the share of it that is reached.
+
+``report`` is that shape, ``usage`` what a piece of work took of the machine, and ``everything`` runs one benchmark
+after the other. ``mariadb``, ``park`` (contracts on a chain) and ``turbines`` (meter data) are what they measure on.
+``api``, ``database`` and ``indexer`` are rooms of their own; each other module is a benchmark.
 """
 
 from __future__ import annotations
