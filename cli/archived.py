@@ -97,7 +97,10 @@ def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -
         with db.read() as session:
             number = session.scalar(select(Device.id).where(Device.device_id == device))
         if number is None:
-            raise NotFound(f"there is no device {device!r}", code="no-such-device")
+            raise NotFound(
+                f"there is no device {device!r}; `truetonne park list devices`",
+                code="no-such-device",
+            )
         with rows_between(
             db, "device_data", first, last, lambda table: (table.c.device_id == number,)
         ) as rows:

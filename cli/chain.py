@@ -200,7 +200,9 @@ def register_project(run: Invocation, project: Project, dry_run: DryRun = False)
         with flow.db.read() as session:
             site = registration.site_on_chain(session, project)
     if site is None:
-        raise NotFound(f"the mirror does not show {project!r} after its registration")
+        raise NotFound(
+            f"the mirror does not show {project!r} after its registration; `truetonne index status` says where that is"
+        )
     numbers = {"class_id": site.class_id, "project_id": site.project_id, "site_id": site.site_id}
     run.output.result(
         {"project": project, **numbers},

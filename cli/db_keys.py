@@ -100,7 +100,8 @@ def remove(
     path = run.settings.sealing_key_file
     sealer = load_sealer(path)
     if number not in sealer.keys:
-        raise BadInput(f"sealing key file {path}: has no key {number}")
+        known = ", ".join(map(str, sorted(sealer.keys)))
+        raise BadInput(f"sealing key file {path}: has no key {number}; it has {known}")
     with open_books(run.settings) as db, db.read() as session:
         count = sum(used[number] for used in keys_in_use(session).values())
     if count or number == sealer.newest:

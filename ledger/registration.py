@@ -93,7 +93,8 @@ def register_site(chain: Chain, project_code: str) -> str | None:
         project_id = project_on_chain(session, project_code)
         if project_id is None:
             raise NotFound(
-                f"project {project_code!r} is not registered on chain yet; register it first"
+                f"project {project_code!r} is not registered on chain yet; run truetonne chain register --project "
+                f"{project_code}"
             )
         if site_on_chain(session, project_code) is not None:
             return None

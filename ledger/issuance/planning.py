@@ -248,7 +248,9 @@ def _row(
     factor = session.get(EmissionFactor, project.factor_id)
     if factor is None or factor.purpose.value != Purpose.CREDITING:
         raise Refused(
-            f"the factor of {project.code!r} is not a crediting factor", code="wrong-purpose"
+            f"the factor of {project.code!r} is not a crediting factor; name one of purpose {Purpose.CREDITING} as its "
+            "factor in the site file",
+            code="wrong-purpose",
         )
     return Issuance(
         project_id=project.id,

@@ -121,7 +121,7 @@ def mint_test_currency(chain: Chain, account: str, cents: int, *, dry_run: bool 
         On any other chain: there money is not ours to make.
     """
     if chain.deployment.chain_id != LOCAL_CHAIN_ID:
-        raise BadInput("test currency exists on a local chain alone")
+        raise BadInput("test currency exists on a local chain alone; leave --mint out")
     call = _call(
         chain, "mint_test_currency", _TOKEN, "mint", [account, _units(chain, cents)], account
     )

@@ -16,6 +16,7 @@ from tiny_keccak import keccak256
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, WrongChain
 
+_WRITTEN_BY = "set deployment to the file that `truetonne chain deploy` wrote"
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
 PROVEN, TOLD = "proven", "told"
@@ -70,7 +71,7 @@ class Deployment:
                 code="not-deployed",
             ) from error
         except (OSError, ValueError) as error:
-            raise BadInput(f"{path}: not a deployment file: {error}") from error
+            raise BadInput(f"{path}: not a deployment file: {error}; {_WRITTEN_BY}") from error
         try:
             found = cls(
                 network=str(raw["network"]),
@@ -83,11 +84,13 @@ class Deployment:
                 class_code=str(raw["class"]["code"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadInput(f"{path}: not a deployment file: {error!r}") from error
+            raise BadInput(f"{path}: not a deployment file: {error!r}; {_WRITTEN_BY}") from error
         places = {name: item.address for name, item in found.contracts.items()} | found.accounts
         for name, address in places.items():
             if not _ADDRESS.fullmatch(address):
-                raise BadInput(f"{path}: {name} is {address!r}, which is not an address")
+                raise BadInput(
+                    f"{path}: {name} is {address!r}, which is not an address; {_WRITTEN_BY}"
+                )
         first = min([item.block for item in found.contracts.values()], default=found.deployed_block)
         if not 0 <= found.deployed_block <= first:
             raise BadInput(

@@ -232,13 +232,15 @@ def keystore_password(file: Path | None) -> str:
         If no file is set, or it cannot be read, is no text, or is open to others.
     """
     if file is None:
-        raise BadInput("keystore is set, but keystore_password_file is not")
+        raise BadInput(
+            "keystore is set, but keystore_password_file is not; name the file that has the password"
+        )
     try:
         mode = file.stat().st_mode
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise BadInput(
-            f"keystore_password_file: {file} cannot be read ({error.strerror})"
+            f"keystore_password_file: {file} cannot be read ({error.strerror}); name a file that this user may read"
         ) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"keystore_password_file: {file} is not text in UTF-8") from error

@@ -160,7 +160,7 @@ def get(session: Session, key: str) -> ChainIntent:
     """
     found = session.get(ChainIntent, key)
     if found is None:
-        raise NotFound(f"no intent has the key {key}")
+        raise NotFound(f"no intent has the key {key}; `truetonne chain intents --all` lists them")
     return found
 
 
@@ -280,7 +280,7 @@ def refuse(session: Session, key: str, error: str) -> ChainIntent:
     """
     intent = session.get(ChainIntent, key, with_for_update=True)
     if intent is None:
-        raise NotFound(f"no intent has the key {key}")
+        raise NotFound(f"no intent has the key {key}; `truetonne chain intents --all` lists them")
     if intent.state is IntentState.PLANNED:
         intent.state = IntentState.FAILED
         intent.error = error
