@@ -202,7 +202,9 @@ def lines(result: dict[str, Any]) -> list[str]:
     for row in result["handovers"]:
         said = f"a handover to {row['to']} has begun; it may accept from {row['from']} on"
         if not int(row["to"], 16):
-            said = f"the admin has begun to give it up, for nobody; it may do so from {row['from']} on"
+            said = (
+                f"the admin has begun to give it up, for nobody; it may do so from {row['from']} on"
+            )
         found.append(f"{row['contract']} {ADMIN}: {said}")
     if result["class"] is not None:
         said = "NOT registered under this number" if result["class"]["differs"] else "registered"
