@@ -198,10 +198,13 @@ def lines(result: dict[str, Any]) -> list[str]:
             said += f", which names {named} alone"
         said = "the file names no such role" if other else said
         found.append(f"{row['contract']} {row['role']}: {holders}; {said}")
-    found += [
-        f"{row['contract']} {ADMIN}: a handover to {row['to']} has begun; it may accept from {row['from']} on"
-        for row in result["handovers"]
-    ]
+    for row in result["handovers"]:
+        said = f"a handover to {row['to']} has begun; it may accept from {row['from']} on"
+        if not int(row["to"], 16):
+            said = (
+                f"the admin has begun to give it up, for nobody; it may do so from {row['from']} on"
+            )
+        found.append(f"{row['contract']} {ADMIN}: {said}")
     if result["class"] is not None:
         said = "NOT registered under this number" if result["class"]["differs"] else "registered"
         found.append(f"class {result['class']['id']} {result['class']['code']}: {said}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
+import subprocess
 from pathlib import Path
 from typing import cast
 
@@ -275,6 +277,17 @@ def test_a_mirror_that_has_not_begun(tmp_path: Path) -> None:
             "finality": {"rule": "finalized", "final_block": None},
             "reconciliation": None,
         }
+        problem(client.get("/readyz"), 503, "node-down")
+        # A local node whose process lives and that answers nobody is not said to be gone.
+        program = shutil.copy(shutil.which("sleep") or "", tmp_path / "anvil")
+        with subprocess.Popen([program, "600"]) as node:
+            try:
+                settings.chain_folder.mkdir(parents=True)
+                note = {"rpc_url": "http://127.0.0.1:1", "node_pid": node.pid}
+                (settings.chain_folder / "node.json").write_text(json.dumps(note))
+                problem(client.get("/readyz"), 503, "node-slow")
+            finally:
+                node.kill()
         problem(client.get("/readyz"), 503, "node-down")
 
 

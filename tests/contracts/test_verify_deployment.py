@@ -297,6 +297,8 @@ def test_holders_that_are_not_those_of_the_file(
     assert wrong(verified) == {"CarbonCredit ISSUER:1": [stranger]}
     credit.grantRole(role, issuer, {"from": keys[0]})
     assert verify(request, verified)["handovers"] == []
+    credit.beginDefaultAdminTransfer("0x" + "00" * 20, {"from": keys[0]})
+    assert any("to give it up, for nobody" in line for line in lines(verify(request, verified)))
     begun = credit.beginDefaultAdminTransfer(stranger, {"from": keys[0]})
     found = verify(request, verified)
     from_s = begun.timestamp + verified.credit.constructor["adminDelay"]
