@@ -41,6 +41,19 @@ def read_trees_once() -> None:
     solcast.nodes.deepcopy = copy
 
 
+def keep_no_deployments() -> None:
+    """Keep Brownie from a list of deployments of its own, which is of one chain for each id; before it connects.
+
+    It looks each of them up on the node, and ends where one is gone: on a chain that began anew, and beside another run
+    on another local chain. What is deployed stands in the deployment file.
+    """
+    from brownie.network.contract import ProjectContract
+    from brownie.project.main import Project
+
+    Project._load_deployments = lambda _: None
+    ProjectContract._deployment_path = lambda _: None
+
+
 def _post_directly(provider: Any) -> None:
     """Send a provider's requests by urllib3, which its own client ends in: no proxy, no cookies, no redirection."""
     from urllib3 import HTTPConnectionPool

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -585,7 +585,7 @@ def node() -> Iterator[str]:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The settings for a node on which the script has deployed; the tests only add to it."""
     folder = tmp_path_factory.mktemp("deployed")
-    with running_node() as url:
+    with running_node() as url, a_contract_of_another_local_chain():
         environ = {
             "TRUETONNE_RPC_URL": url,
             "TRUETONNE_DEPLOYMENT": str(folder / "local.json"),
@@ -594,6 +594,23 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         ended = _run("deploy", environ, "--network", "local")
         assert ended.returncode == 0, ended.stdout + ended.stderr
         yield environ
+
+
+@contextmanager
+def a_contract_of_another_local_chain() -> Iterator[None]:
+    """Brownie listed contracts by the chain's id, and ended where one was not on the node: in a run beside another."""
+    gone = ROOT / "build/brownie/deployments/31337" / f"{private_key(8).address}.json"
+    gone.parent.mkdir(parents=True, exist_ok=True)
+    gone.write_text(json.dumps({"contractName": SETTLEMENT, "abi": []}))
+    try:
+        yield
+        assert [
+            file
+            for file in gone.parent.iterdir()
+            if file.stat().st_mtime_ns > gone.stat().st_mtime_ns
+        ] == []
+    finally:
+        gone.unlink()
 
 
 def _run(script: str, environ: dict[str, str], *network: str) -> subprocess.CompletedProcess[str]:

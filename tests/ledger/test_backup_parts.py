@@ -27,9 +27,10 @@ from ledger.backup.checks import differences
 from ledger.backup.drill import keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
-from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys, utc_now
+from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import BadInput, DependencyDown, NotFound
