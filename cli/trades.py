@@ -138,7 +138,7 @@ def list_trades(
                     item["vpp_code"],
                     item["trade_type"],
                     item["quantity"],
-                    _unit(item["credits"]),
+                    f"t, {item['credits']}" if item["credits"] else "kWh",
                     item["price"],
                     item["total_value"],
                     item["market"],
@@ -155,11 +155,6 @@ def list_trades(
     )
 
 
-def _unit(credits: str | int | None) -> str:
-    """Return what the quantity of a trade is counted in, by the credits that it is of; None: energy."""
-    return "kWh" if credits is None else f"t, {credits}"
-
-
 def cancel(
     run: Invocation,
     trade: Number,
@@ -174,7 +169,7 @@ def cancel(
     def work(session: Session) -> str:
         found = cancel_trade(session, trade, reason)
         asset = assets_of(session, [trade]).get(trade)
-        unit = _unit(asset)
+        unit = "kWh" if asset is None else f"t of credit batch {asset}"
         said = f"{found.trade_type.value} {found.quantity} {unit} at {found.price}, {found.market}"
         if dry_run:
             session.rollback()

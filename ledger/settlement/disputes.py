@@ -14,7 +14,7 @@ from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.errors import NotFound, Refused
 from ledger.models import ChainIntent, SettlementBatch
 from ledger.models.escrow import SettlementStatus
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY
 from ledger.settlement.finding import find_batch, is_key
 
 KIND = "reject_dispute"
@@ -45,7 +45,7 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
     intent = under_way(session, batch.batch_id)
     if (
         intent is not None
-    ):  # of a dispute that is over by now too: the contract refuses it, and it is not left open
+    ):  # also of a dispute that is over by now: what is under way is sent to its end
         return intent.key
     if batch.status is not SettlementStatus.DISPUTED:
         raise Refused(
@@ -72,7 +72,7 @@ def under_way(session: Session, batch_id: int) -> ChainIntent | None:
     """Return the intent to reject the dispute over a batch that is planned or sent, and not final; None: none is."""
     query = select(ChainIntent).where(
         ChainIntent.kind == KIND,
-        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+        ChainIntent.state.in_(UNDER_WAY),
     )
     for intent in session.scalars(query):
         if int(intent.parameters["batchId"]) == batch_id:

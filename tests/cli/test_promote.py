@@ -369,7 +369,9 @@ def rules(pair: Pair) -> dict[tuple[str, str], Finding]:
 
 def killed_behind(pair: Pair) -> Load:
     """Kill the primary under load, while its replica does not apply what it receives."""
-    first = 1 + int(pair.primary.value("(SELECT COALESCE(MAX(id), 0) FROM truetonne.rows_told)"))
+    first = 1 + int(
+        pair.primary.value("(SELECT COALESCE(GREATEST(MAX(id), 0), 0) FROM truetonne.rows_told)")
+    )
     pair.replica.ask("STOP SLAVE SQL_THREAD")
     with Load(pair.primary, first) as load:
         until(lambda: len(load.acknowledged) > 300)
