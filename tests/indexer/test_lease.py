@@ -450,8 +450,11 @@ def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
 def test_a_run_under_which_a_newer_version_upgrades_the_tables_ends(
     chain: TestChain, db: Database
 ) -> None:
-    """It does so when it has a block to write, and when it has none: by then its lease is to be renewed."""
-    for something_to_write in (True, False):
+    """It does so when it has a block to write, and when it has none: by then its lease is to be renewed.
+
+    A lease that cannot be given back is waited for, so the short one comes first.
+    """
+    for something_to_write in (False, True):
         mirror = Indexer(db, chain.client, chain.deployment, 64)
         with futures.ThreadPoolExecutor(1) as beside:
             run = beside.submit(
