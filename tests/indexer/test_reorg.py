@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-from indexer import Indexer, checks, finality
+from indexer import Indexer, checks, finality, place
 from indexer.checks import Unchecked
 from indexer.place import require_no_catching_up
 from indexer.reindex import reindex
@@ -300,6 +300,7 @@ def test_a_head_between_blocks_that_were_forgotten_is_waited_for(
 ) -> None:
     """Old blocks that brought nothing are no longer stored: none of them says that the head is of this chain."""
     monkeypatch.setattr(finality, "BLOCKS_KEPT", 8)
+    monkeypatch.setattr(place, "_LAG_PAUSES_S", (0.01,))
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, 1)
     chain.mine(20)
     chain.issue(1000, 0)
