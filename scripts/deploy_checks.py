@@ -13,13 +13,11 @@ from scripts.deploy_node import check_rules, factory_costs
 from scripts.deploy_plan import Plan
 from scripts.export_abi import metadata_hash
 from scripts.linking import linked_build
+from scripts.verify_roles import REGISTERED
 
 PENDING_S = 120.0
 """How long transactions of an earlier run are waited for, in seconds."""
 _PAUSE_S = 0.5
-_REGISTERED = (
-    "0x" + keccak(text="ClassRegistered(uint32,string,bytes32,uint64,uint16,uint64,bytes32)").hex()
-)
 
 
 def check_before(
@@ -128,7 +126,7 @@ def _methodology_of(
             "address": credit,
             "fromBlock": hex(low),
             "toBlock": hex(low),
-            "topics": [_REGISTERED, "0x" + class_id.to_bytes(32, "big").hex()],
+            "topics": [REGISTERED, "0x" + class_id.to_bytes(32, "big").hex()],
         }
         (log,) = web3.eth.get_logs(asked)
     except Exception:  # web3 has many names for what a node does not answer

@@ -15,7 +15,7 @@ Request = Callable[[str, list[Any]], Any]
 
 ADMIN = "DEFAULT_ADMIN_ROLE"
 _TOPICS = {event.name: topic for topic, event in schemas(CREDIT).items()}
-_GRANTED, _REGISTERED = _TOPICS["RoleGranted"], _TOPICS["ClassRegistered"]
+_GRANTED, REGISTERED = _TOPICS["RoleGranted"], _TOPICS["ClassRegistered"]
 
 CLASSES_NAMED = 100
 """Roles of classes up to this one are shown by their names, others by their hashes."""
@@ -135,7 +135,7 @@ def class_is_registered(request: Request, deployment: Deployment, class_id: int)
     DependencyDown
         If the node does not answer with the logs.
     """
-    topics = [_REGISTERED, f"0x{class_id:064x}"]
+    topics = [REGISTERED, f"0x{class_id:064x}"]
     query = {"address": deployment.credit.address, "topics": topics}
     last = int(request("eth_blockNumber", []), 16)
     return bool(_logs(request, query, deployment.deployed_block, last))

@@ -43,9 +43,7 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
     """
     batch = _on_chain(session, name)
     intent = under_way(session, batch.batch_id)
-    if (
-        intent is not None
-    ):  # also of a dispute that is over by now: what is under way is sent to its end
+    if intent is not None:  # of a dispute that is over by now, too: it is sent to its end
         return intent.key
     if batch.status is not SettlementStatus.DISPUTED:
         raise Refused(

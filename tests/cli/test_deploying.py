@@ -131,10 +131,8 @@ def test_of_two_that_deploy_at_once_the_second_waits(
             first = both.submit(ensure_deployed, settings, url, network)
             assert at_it.wait(120)
             second = both.submit(ensure_deployed, settings, url, network)
-            with pytest.raises(
-                TimeoutError
-            ):  # a little while, in which it would run the script, too
-                second.result(0.5)
+            with pytest.raises(TimeoutError):
+                second.result(0.5)  # a little while, in which it would run the script, too
             go_on.set()
             assert (first.result(), second.result(), len(runs)) == (True, False, 1)
 

@@ -345,9 +345,8 @@ def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -
     report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
     report.clock_jumps_count = notes.jumps
     report.moved, report.hints = notes.moved, notes.hints()
-    if (
-        tally.new >= tally.unchanged + tally.conflicts
-    ):  # else corrections of some rows, with the others between them
+    # Else these are corrections of some rows, and others lie between them.
+    if tally.new >= tally.unchanged + tally.conflicts:
         report.spacing = notes.spacing()
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected
