@@ -7,14 +7,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tiny_keccak import keccak256
 
 from cli import intents
 from cli.command import DryRun, Invocation, command, command_group
 from cli.credit_options import Project
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
-from ledger.settings.deployment import DEPLOY_PREFIX, deployment_variables
+from ledger.settings.deployment import deployment_variables
 
 if TYPE_CHECKING:
     from cli.flow import Flow
@@ -41,6 +40,7 @@ def register(root: typer.Typer) -> None:
 
 def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) -> None:
     """Deploy the contracts to the configured node, or to the local chain; harmless when they are."""
+    from cli.deployed_terms import check_as_deployed
     from cli.deploying import ensure_deployed
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.local.shared import check_chain_is_here, node_for
@@ -49,7 +49,7 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     settings = _settings(run, network)
     given = deployment_variables(run.environ)  # where the contracts stand, no script looks at them
     if dry_run:
-        _try_deploy(run, settings)
+        _try_deploy(run, settings, given)
         return
     settings.home.mkdir(parents=True, exist_ok=True)
     db = Database(settings.database_url)
@@ -60,8 +60,7 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     finally:
         db.close()
     if settings.deployment.exists():
-        _check_holders(run.environ, settings)
-        _check_terms(given, settings)
+        check_as_deployed(given, settings)
     with node_for(settings) as rpc_url:
         new = ensure_deployed(settings, rpc_url, settings.network)
     deployment = Deployment.load(settings.deployment)
@@ -74,85 +73,9 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     )
 
 
-def _check_holders(environ: Mapping[str, str], settings: Settings) -> None:
-    """Refuse other accounts than those of the contracts that stand: nothing would be done for them."""
-    from ledger.chain.addresses.book import Deployment
-
-    for role, address in Deployment.load(settings.deployment).accounts.items():
-        variable = f"TRUETONNE_DEPLOY_{role.upper()}"
-        given = environ.get(variable)
-        if given and given.lower() != address:
-            raise BadInput(
-                f"{variable} is {given}, and {settings.deployment} has {address} as {role}: the contracts stand "
-                "already; a role changes hands by ./dev brownie run grant_roles, other contracts need another network",
-                code="deployed-otherwise",
-                details={"role": role, "expected": address, "found": given},
-            )
-
-
-_TERMS = {
-    "admin_delay": "adminDelay",
-    "currency": "currency",
-    "window": "window",
-    "dispute_timeout": "disputeTimeout",
-    "dispute_bond": "disputeBond",
-    "notional_cap": "notionalCap",
-    "credit_cap": "creditCap",
-}
-"""What a deployment may be told, by its name among the arguments of the settlement contract."""
-
-
-def _check_terms(given: Mapping[str, str], settings: Settings) -> None:
-    """Refuse other terms than those that the contracts were deployed with: nothing would be done for them."""
-    from ledger.chain.addresses.book import Deployment
-
-    deployment = Deployment.load(settings.deployment)
-    had = deployment.settlement.constructor
-    stand = {term: str(had[name]) for term, name in _TERMS.items() if name in had}
-    stand |= {"class": deployment.class_code, **_terms_of_class(settings, deployment.class_code)}
-    for term, expected in stand.items():
-        found = given.get(term)
-        if found is None or _alike(term, found, expected):
-            continue
-        raise BadInput(
-            f"{DEPLOY_PREFIX}{term.upper()} is {found!r}, and what stands has {expected!r}, by {settings.deployment} "
-            "or the mirror: it is not deployed again; roles change caps and buffer, other terms need another network",
-            code="deployed-otherwise",
-            details={"term": term, "expected": expected, "found": found},
-        )
-
-
-def _alike(term: str, found: str, expected: str) -> bool:
-    if term == "methodology":
-        return "0x" + keccak256(found.encode()).hex() == expected
-    if term == "class":
-        return found == expected
-    if found.isascii() and found.isdigit() and expected.isdigit():
-        return int(found) == int(expected)
-    return found.lower() == expected.lower()
-
-
-def _terms_of_class(settings: Settings, code: str) -> dict[str, str]:
-    """Return what a class was registered with, as far as the mirror has it; of its methodology that is the hash."""
-    from sqlalchemy import select
-
-    from ledger.db import Database
-    from ledger.models import CreditClass
-
-    with closing(Database(settings.database_url)) as db:
-        if db.current() is None:
-            return {}
-        with db.read() as session:
-            found = session.scalars(select(CreditClass).where(CreditClass.code == code)).first()
-            if found is None:
-                return {}
-            cap, buffer = str(int(found.cap_kg)), str(found.buffer_bps)
-            terms = {"methodology": found.methodology_hash, "class_cap_kg": cap}
-            return {**terms, "buffer_bps": buffer}
-
-
-def _try_deploy(run: Invocation, settings: Settings) -> None:
+def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -> None:
     """Say whether contracts would be deployed. What is there is compared; a local chain is not started for nothing."""
+    from cli.deployed_terms import check_as_deployed
     from cli.deploying import check_checkout, ensure_deployed
     from ledger.chain.local.shared import node_for
     from ledger.chain.node.client import ChainClient
@@ -161,8 +84,7 @@ def _try_deploy(run: Invocation, settings: Settings) -> None:
     if new:
         check_checkout("deploy")
     else:
-        _check_holders(run.environ, settings)
-        _check_terms(deployment_variables(run.environ), settings)
+        check_as_deployed(given, settings)
     if not (new and settings.local_chain):
         with node_for(settings) as rpc_url:
             if new:

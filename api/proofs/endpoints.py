@@ -14,7 +14,7 @@ from api.proofs.schemas import READINGS_MAX, BundleParameters, ReadingProof
 from ledger.bundles import ALL, build_bundle
 from ledger.chain.access import load_deployment
 from ledger.chain.addresses.book import Deployment
-from ledger.chain.local.shared import published_url, silence
+from ledger.chain.local.shared import answering_url
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
 from ledger.evidence import prove_reading
@@ -93,12 +93,7 @@ def show_reading_proof(
 
 
 def _client(context: Context) -> ChainClient:
-    rpc_url = published_url(context.settings)
-    if not rpc_url and (silent := silence(context.settings)):
-        raise DependencyDown(silent, code="node-slow")
-    if not rpc_url:
-        raise DependencyDown("no local node runs; start it with `truetonne up`", code="node-down")
-    return ChainClient(rpc_url)
+    return ChainClient(answering_url(context.settings))
 
 
 def _deployment(context: Context) -> Deployment:

@@ -14,7 +14,7 @@ from api.finality import ChainView
 from api.status import mirror
 from api.status.schemas import CreditTotals, JobStatus, Status
 from api.status.totals import Totals
-from ledger.chain.local.shared import published_url, silence
+from ledger.chain.local.shared import answering_url
 from ledger.chain.node.client import ChainClient
 from ledger.chain.sending import overview as sending
 from ledger.db import Database
@@ -88,14 +88,7 @@ def readiness(database: Database, settings: Settings) -> Mapping[str, str]:
         chain_id = session.scalar(
             select(ChainCursor.chain_id).where(ChainCursor.network == settings.network)
         )
-    url = published_url(settings)
-    if not url and (silent := silence(settings)):
-        raise DependencyDown(silent, code="node-slow")
-    if not url:
-        raise DependencyDown(
-            "the local chain is not running; `truetonne up` starts it", code="node-down"
-        )
-    client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
+    client = ChainClient(answering_url(settings), timeout_s=NODE_SECONDS_MAX)
     try:
         found = client.chain_id()
     except DependencyDown:

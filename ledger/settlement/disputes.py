@@ -8,13 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.intents import new_key
 from ledger.errors import NotFound, Refused
 from ledger.models import ChainIntent, SettlementBatch
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import UNDER_WAY
+from ledger.settlement.calls import call_of
 from ledger.settlement.finding import find_batch, is_key
 
 KIND = "reject_dispute"
@@ -51,19 +51,9 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
             code="not-disputed",
             details={"batch_key": batch.key},
         )
-    return intents.plan(
-        session,
-        chain.deployment.chain_id,
-        NewIntent(
-            key=new_key(),
-            kind=KIND,
-            contract=SETTLEMENT,
-            address=chain.deployment.settlement.address,
-            function="rejectDispute",
-            arguments=[batch.batch_id],
-            sender=chain.deployment.account("arbiter"),
-        ),
-    )
+    arbiter = chain.deployment.account("arbiter")
+    call = call_of(chain, new_key(), KIND, "rejectDispute", [batch.batch_id], arbiter)
+    return intents.plan(session, chain.deployment.chain_id, call)
 
 
 def under_way(session: Session, batch_id: int) -> ChainIntent | None:

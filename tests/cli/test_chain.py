@@ -458,6 +458,13 @@ def test_contracts_that_stand_are_not_deployed_with_other_terms(
         "deploy_class_cap_kg": str(CAP_KG),
     }
     assert good(issued("chain", "deploy", "--json", **same)).json()["deployed"] is False
+    (file,) = issued.folder.rglob("truetonne.db")
+    with closing(sqlite3.connect(file)) as link, link:
+        link.execute(
+            "INSERT INTO settlement_terms (block_number, log_index, notional_cap_cents, credit_cap_kg, tx_hash, "
+            "changed_at) VALUES (9, 9, '777', '888', '0x11', '2026-01-01 00:00:00.000000')"
+        )
+    good(issued("chain", "deploy", deploy_notional_cap="777"))  # as an admin has changed it since
     for name, value in (
         ("window", "60"),
         ("currency", "0x" + "11" * 20),

@@ -265,6 +265,25 @@ def silence(settings: Settings) -> str:
     return f"the node of the local chain (process {pid}) runs and does not answer"
 
 
+def answering_url(settings: Settings) -> str:
+    """Return the address of a node that answers now, without starting one.
+
+    Raises
+    ------
+    DependencyDown
+        If the local chain's node does not run (``node-down``), or runs and does not answer (``node-slow``).
+    """
+    url = published_url(settings)
+    if url:
+        return url
+    silent = silence(settings)
+    if silent:
+        raise DependencyDown(silent, code="node-slow")
+    raise DependencyDown(
+        "the local chain is not running; `truetonne up` starts it", code="node-down"
+    )
+
+
 def _lock_or_find(lock: int, guests: int, folder: Path) -> str:
     """Return where another process's node answers, held for us; empty when this one holds the lock."""
     until = time.monotonic() + _WAIT_SECONDS_MAX

@@ -6,28 +6,25 @@ Which of them count is judged afterwards, by ``counters.derive``, from all rows 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.models import DeviceData, MeterSeries
+from ledger.models import MeterSeries
 from ledger.readings.files.sources import RawReading, Source
 from ledger.readings.rows.counters import derive
 from ledger.readings.rows.store import (
-    INSERT_DATA,
     MeterState,
+    ReceivedValues,
     Slot,
     StoredRow,
     Tally,
     contradicts,
     fetch,
-    micro,
 )
 from ledger.reductions.quality import loaded, stored, without_value
 from ledger.reductions.records import MISSING, Quality
-from ledger.reductions.zones import utc_of
 
 METRIC = ("energy_register", "kWh")
 """Name and unit of a register's value in ``device_data``."""
@@ -47,17 +44,9 @@ class RegisterWriter:
         self._session = session
         self._source = source
         self._file_id = file_id
-        self._now = datetime.now(UTC)
         self._span: dict[int, tuple[int, int]] = {}
         """First and last new instant by meter."""
-        self._encode = db.encoder(
-            DeviceData.device_id,
-            DeviceData.metric_name,
-            DeviceData.value,
-            DeviceData.unit,
-            DeviceData.recorded_at,
-            DeviceData.created_at,
-        )
+        self._received = ReceivedValues(db, session, METRIC)
 
     def write(self, meter: MeterState, rows: Sequence[RawReading], tally: Tally) -> None:
         """Store the rows of one meter; count what became of each."""
@@ -84,7 +73,7 @@ class RegisterWriter:
         self._db.executemany(
             self._session, _INSERT, [self._row(meter, row, quality) for row, quality in new]
         )
-        self._write_data(meter, [row for row, _ in new])
+        self._received.write(meter.device_id, (row for row, _ in new))
 
     def finish(self, meter: MeterState, tally: Tally) -> None:
         """Derive the intervals of a meter, after its last row."""
@@ -123,27 +112,4 @@ class RegisterWriter:
             *stored(quality),
             self._file_id,
             row.line,
-        )
-
-    def _write_data(self, meter: MeterState, rows: Sequence[RawReading]) -> None:
-        """Store the values as received in ``device_data``, rounded half away from zero to 1e-6."""
-        metric, unit = METRIC
-        encode, now, device = self._encode, self._now, meter.device_id
-        self._db.executemany(
-            self._session,
-            INSERT_DATA,
-            (
-                encode(
-                    (
-                        device,
-                        metric,
-                        micro(row.digits, row.scale or 0),
-                        unit,
-                        utc_of(row.start_s),
-                        now,
-                    )
-                )
-                for row in rows
-                if row.digits is not None
-            ),
         )

@@ -8,7 +8,7 @@ days, so memory does not grow with the file.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -151,15 +151,7 @@ class Writer:
         self._session = session
         self._source = source
         self._file_id = file_id
-        self._now = datetime.now(UTC)
-        self._encode = db.encoder(
-            DeviceData.device_id,
-            DeviceData.metric_name,
-            DeviceData.value,
-            DeviceData.unit,
-            DeviceData.recorded_at,
-            DeviceData.created_at,
-        )
+        self._received = ReceivedValues(db, session, METRIC[source.kind])
 
     def write(self, meter: MeterState, rows: Sequence[RawReading], tally: Tally) -> None:
         """Store the rows of one meter; count what became of each."""
@@ -185,7 +177,7 @@ class Writer:
                 tally.outliers += quality in OUTLIER
         self._db.executemany(self._session, INSERT, inserts)
         self._db.executemany(self._session, UPDATE, updates)
-        self._write_data(meter, [row for slot in slots.values() for row in slot.new])
+        self._received.write(meter.device_id, [row for slot in slots.values() for row in slot.new])
 
     def finish(self, meter: MeterState, tally: Tally) -> None:
         """Do what is left after the last row of a meter: nothing."""
@@ -275,22 +267,45 @@ class Writer:
             row.line,
         )
 
-    def _write_data(self, meter: MeterState, rows: Sequence[RawReading]) -> None:
-        """Store the values as received in ``device_data``, rounded half away from zero to 1e-6."""
-        metric, unit = METRIC[self._source.kind]
-        encode, now, device = self._encode, self._now, meter.device_id
+
+class ReceivedValues:
+    """Writes values as they were received into ``device_data``, rounded half away from zero to 1e-6.
+
+    Parameters
+    ----------
+    metric
+        What they are called there, and their unit.
+    """
+
+    def __init__(self, db: Database, session: Session, metric: tuple[str, str]) -> None:
+        self._db = db
+        self._session = session
+        self._metric = metric
+        self._now = datetime.now(UTC)
+        self._encode = db.encoder(
+            DeviceData.device_id,
+            DeviceData.metric_name,
+            DeviceData.value,
+            DeviceData.unit,
+            DeviceData.recorded_at,
+            DeviceData.created_at,
+        )
+
+    def write(self, device_id: int, rows: Iterable[RawReading]) -> None:
+        """Store the rows of one device that have a value."""
+        name, unit = self._metric
         self._db.executemany(
             self._session,
             INSERT_DATA,
             (
-                encode(
+                self._encode(
                     (
-                        device,
-                        metric,
+                        device_id,
+                        name,
                         micro(row.digits, row.scale or 0),
                         unit,
                         utc_of(row.start_s),
-                        now,
+                        self._now,
                     )
                 )
                 for row in rows
