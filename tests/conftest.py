@@ -3,7 +3,6 @@
 ``db`` runs a test on both. Each has the schema as the migrations build it, and no rows.
 """
 
-import fcntl
 import gc
 import os
 import shutil
@@ -21,6 +20,7 @@ from tests.support import forms, once
 from tests.support.accounts import made_account
 from tests.support.at_once import answer_at_once
 from tests.support.books import new_books
+from tests.support.kept_files import made_once
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty, load, save
 
 gc.disable()  # until all is imported: little of it is garbage, and each collection would look through it again
@@ -104,9 +104,7 @@ def pytest_runtestloop() -> None:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with the schema; made once, copied for every test."""
-    file = tmp_path_factory.mktemp("schema") / "template.db"
-    new_books(file).close()
-    return file
+    return made_once(tmp_path_factory, "template.db", lambda file: new_books(file).close())
 
 
 @pytest.fixture
@@ -140,24 +138,17 @@ def mariadb_server() -> Iterator[MariaDbServer]:
 def mariadb_schema_file(
     mariadb_server: MariaDbServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Statements that make a database as the migrations do, in a quarter of their time.
+    """Statements that make a database as the migrations do, in a quarter of their time."""
 
-    The first process of a run that wants them migrates; the others wait for it.
-    """
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # which the run's processes have in common
-    file = folder / "schema.sql"
-    with (folder / "schema.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not file.exists():
-            mariadb_server.execute("CREATE DATABASE migrated")
-            database = Database(mariadb_server.url("migrated"))
-            database.upgrade()
-            database.close()
-            save(mariadb_server, "migrated", file)
-            mariadb_server.execute("DROP DATABASE migrated")
-    return file
+    def migrate(file: Path) -> None:
+        mariadb_server.execute("CREATE DATABASE migrated")
+        database = Database(mariadb_server.url("migrated"))
+        database.upgrade()
+        database.close()
+        save(mariadb_server, "migrated", file)
+        mariadb_server.execute("DROP DATABASE migrated")
+
+    return made_once(tmp_path_factory, "schema.sql", migrate)
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,11 @@ from tests.api.conftest import EPOCH, HEAD_BLOCK, ISSUER, key_of
 from tests.support.forms import long, times
 from tests.support.redis import RedisServer
 
+LONG_ON_MARIADB = (
+    "test_answers_are_the_same_and_made_once",
+    "test_processes_share_a_redis",
+    "test_whatever_is_written_is_answered",
+)
 ONE = "/v1/credits/park-a-2015-1-1-400"
 CALLS = (
     ONE,

@@ -9,6 +9,8 @@ from fastapi.testclient import TestClient
 from tests.api.conftest import h66
 from tests.cli.conftest import Program
 
+LONG_ON_MARIADB = ("test_it_is_the_file_of_the_page",)
+
 
 @pytest.fixture
 def truetonne(tmp_path: Path) -> Program:

@@ -169,7 +169,6 @@ def house_once(tmp_path_factory: pytest.TempPathFactory, park_folder: Path) -> P
             ((None,), 2, "error: no password was typed; nothing was changed"),
             ((PASSWORD, None), 2, "error: no password was typed; nothing was changed"),
         ],
-        ((PASSWORD, PASSWORD), 0, ""),
         ((PASSWORD, None), 2, "error: no password was typed; nothing was changed"),
     ),
     ids=["another", "the same", "Ctrl-D", "Ctrl-D the second time"],

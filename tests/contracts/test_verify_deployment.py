@@ -104,7 +104,7 @@ def verified(
 
 @pytest.fixture(scope="module")
 def builds(brownie_project: Any) -> dict[str, Any]:
-    """The sources compiled anew. In the short form as this session has them: `test_on_a_node_that_runs` compiles."""
+    """The sources compiled anew; in the short form as Brownie has compiled them, which on a new machine is anew."""
     if is_long():
         return fresh_builds()
     return {name: linked_build(brownie_project, name) for name in CONTRACTS}

@@ -15,7 +15,7 @@ from scripts.chaos.differs import DidNotStrike, Stuck, Wrong
 from scripts.chaos.plans import Plan, plan
 from scripts.chaos.stage import Stage, stages
 from scripts.chaos.strikes import Fault, Work
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.proxy import FaultyNode
 from tests.support.sending_mutants import MUTANTS
 
@@ -79,6 +79,7 @@ def on() -> Iterator[Stage]:
         yield stage
 
 
+@long
 def test_a_proxy_reaches_the_node(on: Stage) -> None:
     """It speaks HTTP; the rest of a scenario asks the node over a socket."""
     with (
@@ -121,6 +122,7 @@ def test_a_broken_sender_is_noticed(
             scenario.run(on, what)
 
 
+@long
 def test_a_fault_that_strikes_nothing_is_an_error_of_the_harness(
     on: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

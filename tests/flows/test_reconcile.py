@@ -53,6 +53,8 @@ from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.plant import SITE, imported, write_csv
 from tests.support.proxy import LyingNode
 
+SHORT_ON_MARIADB = ("test_a_trade_is_cancelled_by_the_command_alone",)
+
 TRADING = f"""
 [[vpp]]
 code = "vpp"
@@ -359,6 +361,7 @@ def test_pieces_of_any_length_say_the_same(
     assert report == whole and report.ok
 
 
+@long
 def test_no_room_for_the_chains_events_is_said(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,11 +85,13 @@ def _follow(mirror: Indexer, chain: TestChain, work: Callable[[], None]) -> list
 
 @pytest.mark.parametrize(
     "refusal",
-    [
-        recorded(-32601, "the method web3_clientVersion does not exist/is not available"),
-        recorded(-32600, "Unsupported method: web3_clientVersion"),
-        recorded(-32604, "Method not enabled"),
-    ],
+    rest(
+        [
+            recorded(-32601, "the method web3_clientVersion does not exist/is not available"),
+            recorded(-32600, "Unsupported method: web3_clientVersion"),
+            recorded(-32604, "Method not enabled"),
+        ]
+    ),
 )
 def test_a_node_that_does_not_say_what_it_is(
     node: LyingNode, followed: Indexer, chain: TestChain, same_as_fresh: Check, refusal: NodeError

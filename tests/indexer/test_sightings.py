@@ -31,6 +31,10 @@ from tests.support.chain import GAS_DEPLOY, PARTIES, SUSPENDER_ROLE, TestChain, 
 from tests.support.mirror import dump, fresh, running_chain
 from tests.support.proxy import NO_HASH_THERE, LyingNode, by_hash
 
+SHORT_ON_MARIADB = (
+    "test_a_contract_that_is_given_a_role_is_registered_and_rewound",
+    "test_contracts_that_were_never_deployed",
+)
 DEPTH = 2
 DEEP = 64
 """So that nothing is final that is taken away."""

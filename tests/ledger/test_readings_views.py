@@ -1,7 +1,5 @@
 """Quality, gaps and single rows: literals of the real file, and a small park on both databases."""
 
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -15,13 +13,13 @@ from sqlalchemy import delete
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import ImportFile, MeterReading
-from ledger.readings import import_file, reductions_for
+from ledger.readings import reductions_for
 from ledger.readings.shown.exclusions import exclusions
 from ledger.readings.shown.lookup import rows_of
 from ledger.readings.shown.slots import Day, State, load_days
 from ledger.readings.shown.views import gaps_document, quality_document
 from tests.support.forms import long, times
-from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
+from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 FILE = "R80721-2014-2015.csv.gz"
 JUNE = date(2014, 6, 1), date(2014, 6, 2)
@@ -50,26 +48,14 @@ def gaps(
         return gaps_document(load_days(session, site, None, start, end))
 
 
-@pytest.fixture(scope="module")
-def turbine(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database with the real turbine."""
-    file = tmp_path_factory.mktemp("turbine") / "truetonne.db"
-    shutil.copyfile(sqlite_template, file)
-    database = Database(f"sqlite:///{file}")
-    apply(database, LHB_SITE)
-    import_file(database, "lhb", "scada", LHB_FILE)
-    yield database
-    database.close()
-
-
 # ------------------------------------------------------------------ the real file
 
 COUNTED = ("expected", "used", "missing", "absent", "outlier", "conflict", "superseded")
 
 
 @long
-def test_the_whole_file_slot_by_slot(turbine: Database) -> None:
-    document = quality(turbine, "lhb")
+def test_the_whole_file_slot_by_slot(real: Database) -> None:
+    document = quality(real, "lhb")
     assert document["period"] == {"from": date(2014, 1, 1), "to": date(2016, 1, 2)}
     (device,) = document["devices"]
     assert (device["device"], device["interval_minutes"]) == ("R80721", 10)
@@ -91,14 +77,14 @@ def test_the_whole_file_slot_by_slot(turbine: Database) -> None:
         (date(2015, 3, 29), [138, 138, 0, 0, 0, 6, 6]),
     ],
 )
-def test_known_days(turbine: Database, day: date, counts: list[int]) -> None:
-    (device,) = quality(turbine, "lhb", day, day + timedelta(days=1))["devices"]
+def test_known_days(real: Database, day: date, counts: list[int]) -> None:
+    (device,) = quality(real, "lhb", day, day + timedelta(days=1))["devices"]
     assert [device["total"][key] for key in COUNTED] == counts
     assert [device["days"][0][key] for key in COUNTED] == counts
 
 
-def test_march_2014_has_six_conflicts_and_says_where(turbine: Database) -> None:
-    (device,) = quality(turbine, "lhb", date(2014, 3, 1), date(2014, 4, 1))["devices"]
+def test_march_2014_has_six_conflicts_and_says_where(real: Database) -> None:
+    (device,) = quality(real, "lhb", date(2014, 3, 1), date(2014, 4, 1))["devices"]
     assert [device["total"][key] for key in COUNTED] == [4458, 4458, 0, 0, 0, 6, 6]
     instant = datetime(2014, 3, 30, 1, tzinfo=UTC)
     assert device["reasons"] == [
@@ -120,22 +106,22 @@ def test_march_2014_has_six_conflicts_and_says_where(turbine: Database) -> None:
 
 
 @long
-def test_the_counts_are_those_of_the_reduction_month_by_month(turbine: Database) -> None:
+def test_the_counts_are_those_of_the_reduction_month_by_month(real: Database) -> None:
     for number in range(1, 13):
         start, end = date(2015, number, 1), date(2015 + number // 12, number % 12 + 1, 1)
-        (device,) = quality(turbine, "lhb", start, end)["devices"]
-        with turbine.read() as session:
+        (device,) = quality(real, "lhb", start, end)["devices"]
+        with real.read() as session:
             (reduction,) = reductions_for(session, "lhb-wind", start, end)
         counts, total = reduction.counts, device["total"]
         for key in ("expected", "used", "missing", "outlier", "conflict"):
             assert total[key] == getattr(counts, key), (number, key)
-        (of_gaps,) = gaps(turbine, "lhb", start, end)["devices"]
+        (of_gaps,) = gaps(real, "lhb", start, end)["devices"]
         assert of_gaps["missing"] == counts.missing
 
 
 @long
-def test_the_gaps_of_the_real_file(turbine: Database) -> None:
-    (device,) = gaps(turbine, "lhb")["devices"]
+def test_the_gaps_of_the_real_file(real: Database) -> None:
+    (device,) = gaps(real, "lhb")["devices"]
     assert (len(device["gaps"]), device["missing"], device["hours"]) == (23, 1365, "227.5")
     longest = {
         "from": datetime(2015, 2, 27, 1, 40, tzinfo=UTC),
@@ -154,8 +140,8 @@ def test_the_gaps_of_the_real_file(turbine: Database) -> None:
     assert autumn in device["gaps"]  # one local hour of the two
 
 
-def test_energy_that_is_not_claimed_is_said_exactly(turbine: Database) -> None:
-    with turbine.read() as session:
+def test_energy_that_is_not_claimed_is_said_exactly(real: Database) -> None:
+    with real.read() as session:
         found = [
             (item.device, int(item.quality), item.readings, item.first_line, item.not_claimed_kwh)
             for item in exclusions(session, "lhb")
@@ -167,8 +153,8 @@ def test_energy_that_is_not_claimed_is_said_exactly(turbine: Database) -> None:
     ]
 
 
-def test_one_reading_of_the_real_file_and_why_it_does_not_count(turbine: Database) -> None:
-    with turbine.read() as session:
+def test_one_reading_of_the_real_file_and_why_it_does_not_count(real: Database) -> None:
+    with real.read() as session:
         document = rows_of(session, "lhb", "R80721", at="2014-03-30T03:19:59")
     assert [
         (row["text"], row["value"], row["number"], row["quality"], row["reason"], row["line"])
@@ -452,8 +438,8 @@ def test_a_time_that_cannot_be_meant_is_said(
         rows_of(session, "park", None, **given_)
 
 
-def test_a_range_of_more_rows_than_are_read_by_a_person_is_refused(turbine: Database) -> None:
-    with turbine.read() as session:
+def test_a_range_of_more_rows_than_are_read_by_a_person_is_refused(real: Database) -> None:
+    with real.read() as session:
         day = rows_of(session, "lhb", None, start="2014-06-01", end="2014-06-02")
         assert len(day["rows"]) == 144
         with pytest.raises(BadInput, match="more than 1,000 rows; take a shorter range"):
