@@ -31,7 +31,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.leases import process_identity
 from ledger.models import SmartContract
-from ledger.settings import load_settings
+from ledger.settings import Settings, load_settings
 from scripts.ending import end_with
 from tests.cli.conftest import Program, good
 from tests.support.chain import TestChain
@@ -41,13 +41,21 @@ from tests.support.mirror import running_chain
 from tests.support.waiting import until
 
 
+def alone(deployment: str | Path) -> Settings:
+    """Settings with a home of their own: that of the project's folder may have the books of a demonstration."""
+    home = Path(deployment).parent / "home"
+    return load_settings(
+        None, {"TRUETONNE_DEPLOYMENT": str(deployment), "TRUETONNE_HOME": str(home)}
+    )
+
+
 def test_contracts_of_another_version_are_refused(tmp_path: Path) -> None:
     """Their functions and events are other ones: said at once, with what mends it."""
     path = tmp_path / "local.json"
     with running_chain() as chain:
         book = json.loads(chain.deployment_text())
         url = chain.rpc_url
-        settings = load_settings(None, {"TRUETONNE_DEPLOYMENT": str(path)})
+        settings = alone(path)
         path.write_text(json.dumps(book))
         assert ensure_deployed(settings, url) is False
 
@@ -115,7 +123,7 @@ def test_of_two_that_deploy_at_once_the_second_waits(
 ) -> None:
     """It had run the script beside the first, and ended with what the node refused."""
     path = tmp_path / "chain" / "local.json"
-    settings = load_settings(None, {"TRUETONNE_DEPLOYMENT": str(path)})
+    settings = alone(path)
     with running_chain() as chain:
         book, url = chain.deployment_text(), chain.rpc_url
         at_it, go_on, runs = Event(), Event(), []
@@ -140,7 +148,7 @@ def test_of_two_that_deploy_at_once_the_second_waits(
 def deploy_from(checkout: str, deployment: str) -> None:
     """Deploy from another checkout; a target for a process."""
     deploying.CHECKOUT = Path(checkout)
-    deploy(load_settings(None, {"TRUETONNE_DEPLOYMENT": deployment}), "http://127.0.0.1:9", "lab")
+    deploy(alone(deployment), "http://127.0.0.1:9", "lab")
 
 
 def test_a_script_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
@@ -194,7 +202,7 @@ def test_what_a_script_says_is_shown(
         return subprocess.CompletedProcess([], exit_code, "", said)
 
     monkeypatch.setattr("cli.deploying.subprocess.run", ended)
-    settings = load_settings(None, {"TRUETONNE_DEPLOYMENT": str(tmp_path / "lab.json")})
+    settings = alone(tmp_path / "lab.json")
     with pytest.raises(kind, match="deploy: WINDOW is wrong; all it said is in") as refused:
         deploy(settings, "http://127.0.0.1:1", "lab")
     assert "\x1b" not in str(refused.value) + (tmp_path / "deploy.log").read_text()

@@ -5,7 +5,7 @@ import gzip
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.models import Base
 from tests.support.chain import TestChain, deploy_contracts
+from tests.support.kept_node import KeptNode
 
 MIRRORED = (
     "blockchain_transactions",
@@ -106,24 +107,43 @@ def running_chain(
     ``options`` are further ones of Anvil. The node is asked over a Unix socket, at ``ipc`` where that is given, which
     costs a third of HTTP; ``rpc_url`` is for whoever needs that. The node begins with the state that the first one of
     this process came to, as to deploy takes as long as to start; with options, or where it ``deploys``, it mines all of
-    it itself, and can go back to the beginning.
+    it itself, and can go back to the beginning. Where neither options nor a socket are given, it may be one that an
+    earlier test had, back at its beginning.
     """
+    if not (options or ipc or deploys):
+        with _KEPT.lent() as chain:
+            yield chain
+        return
     deploys = deploys or bool(options)
     loaded = [] if deploys else ["--load-state", str(_deployed()[0])]
+    with _running(ipc, [*options, *loaded], deploys) as chain:
+        yield chain
+
+
+@contextmanager
+def _running(
+    ipc: Path | None, options: Sequence[str], deploys: bool = False
+) -> Iterator[TestChain]:
     with tempfile.TemporaryDirectory(prefix="tt-") as folder:  # a socket's path is short
         ipc = ipc or Path(folder) / "anvil.ipc"
-        with LocalNode(find_anvil(None), options=[*options, *loaded], ipc=ipc) as node:
+        with LocalNode(find_anvil(None), options=options, ipc=ipc) as node:
             client = ChainClient(str(ipc))
             try:
-                deployment = deploy_contracts(client) if deploys else deepcopy(_deployed()[1])
                 yield TestChain(
                     client,
-                    deployment,
+                    deploy_contracts(client) if deploys else deepcopy(_deployed()[1]),
                     loaded_up_to=0 if deploys else client.block_number(),
                     http=node.rpc_url,
                 )
             finally:
                 client.close()
+
+
+def _begun() -> AbstractContextManager[TestChain]:
+    return _running(None, ["--load-state", str(_deployed()[0])])
+
+
+_KEPT = KeptNode(_begun)
 
 
 @cache
