@@ -30,7 +30,8 @@ TRUSTED_AT = START + 10**7 + 1010
 
 def manifest(**parts: Any) -> dict[str, Any]:
     return {
-        name: MANIFEST[name] | parts.pop(name, {}) for name in ("carbon", "evidence", "period")
+        name: MANIFEST[name] | parts.pop(name, {})
+        for name in ("carbon", "evidence", "methodology", "period")
     } | {"meters": parts.pop("meters", MANIFEST["meters"])}
 
 
@@ -60,6 +61,10 @@ GOOD: dict[str, World] = {
     "a name of ten thousand signs": World(beneficiary="é" * 10_000),
     "a manifest as deep, and a number as long, as may be": World(
         manifest=with_more("[" * 99 + "9" * 100 + "]" * 99)
+    ),
+    "a hostile methodology, with no sign of its own": World(
+        methodology='"\n/\u202e\U0001f33f/',
+        manifest=manifest(methodology={"id": '"\n', "version": "\u202e\U0001f33f/"}),
     ),
     "readings with proofs": World(
         bundle={
@@ -129,6 +134,30 @@ WRONG: dict[str, tuple[World, str]] = {
     ),
     "a manifest without a period": (
         World(manifest=manifest() | {"period": {"from_s": ROW[1]}}),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest of another version of the methodology": (
+        World(manifest=manifest(methodology={"version": "V02"})),
+        "manifest: its methodology is not",
+    ),
+    "a claim of another methodology than the manifest's": (
+        World(methodology="CCER-01-001/V01"),
+        "manifest: its methodology is not",
+    ),
+    "a manifest without a methodology": (
+        World(manifest={k: v for k, v in MANIFEST.items() if k != "methodology"}),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest with a version that is a list": (
+        World(manifest=manifest(methodology={"version": ["V01"]})),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest with a methodology of text": (
+        World(manifest=json.dumps(MANIFEST | {"methodology": "CCER-01-002/V01"})),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest with half a character in its methodology": (
+        World(manifest=manifest(methodology={"id": "\ud800"})),
         "manifest: the text behind the hash",
     ),
     "a reading before the period": (

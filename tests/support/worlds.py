@@ -48,6 +48,7 @@ MANIFEST: dict[str, Any] = {
     "carbon": {"issued_kg": "1000"},
     "evidence": {"leaves": 2, "root": "0x" + ROOT.hex()},
     "meters": [{"serial": "M1"}],
+    "methodology": {"id": "CCER-01-002", "version": "V01"},
     "period": {"from_s": START, "to_s": END},
 }
 
@@ -119,6 +120,8 @@ class World:
     type_byte: bytes | None = None
     """Of the signed bytes, when it is another than the kind's."""
     high_s: bool = False
+    methodology: str = "CCER-01-002/V01"
+    """What the claim has the hash of."""
     manifest: dict[str, Any] | str = field(default_factory=lambda: MANIFEST)
     bundle: dict[str, Any] = field(default_factory=dict)
     """Parts of the bundle that are put in the place of the right ones."""
@@ -223,7 +226,7 @@ class World:
             ROOT,
             6,
             manifest_hash,
-            zero,
+            keccak(text=self.methodology),
             OWNER.address,
             8,
         )
