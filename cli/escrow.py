@@ -62,7 +62,7 @@ def deposit(
         raise BadInput("--mint makes test money only; to make credits: truetonne credits issue")
     number = _amount(amount, credits)
     with open_flow(run.settings) as flow:
-        address = _address(flow, account)
+        address = address_of(flow, account)
         asset = _asset(flow, credits)
         if asset is not None:
             keys = [escrow.deposit_credits(flow.chain, address, asset, number, dry_run=dry_run)]
@@ -89,7 +89,7 @@ def withdraw(
 
     number = _amount(amount, credits)
     with open_flow(run.settings) as flow:
-        address = _address(flow, account)
+        address = address_of(flow, account)
         asset = _asset(flow, credits)
         place = flow.chain, address, address
         if asset is not None:
@@ -193,7 +193,16 @@ def _cents(text: str) -> int:
     return cents
 
 
-def _address(flow: Flow, text: str) -> str:
+def address_of(flow: Flow, text: str) -> str:
+    """Return the account that a text means: the code of a VPP, the name of a market, or an account itself.
+
+    Raises
+    ------
+    NotFound
+        If nobody is called so.
+    BadInput
+        If a VPP and a market are called so, or the account is none.
+    """
     from ledger.chain.keys.signers import resolve_account
 
     if text.startswith(("0x", "anvil:")):

@@ -60,9 +60,8 @@ def is_waited_for(context: Context, name: str) -> bool:
 
 def of_columns(columns: Row) -> dict[str, Any]:
     """Return what ``schemas.Retirement`` says, of ``COLUMNS``."""
-    key, holder, replaced, beneficiary, reason, country, tx_hash, block, at, start, end, document = (
-        columns
-    )
+    key, holder, replaced, beneficiary, reason, country, *rest = columns
+    tx_hash, block, at, start, end, document = rest
     return {
         "key": key,
         "holder": holder,
