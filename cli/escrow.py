@@ -204,13 +204,18 @@ def address_of(flow: Flow, text: str) -> str:
         If a VPP and a market are called so, or the account is none.
     """
     from ledger.chain.keys.signers import resolve_account
+    from ledger.naming import meant
+    from ledger.settlement.money import participants
 
     if text.startswith(("0x", "anvil:")):
         return resolve_account(text, flow.chain.deployment.chain_id)
     with flow.db.read() as session:
         found = _named(session, text)
-    if not found:
-        raise NotFound(f"{text!r} is neither a VPP nor a market with an account; see the site file")
+        if not found:
+            near = meant(text, participants(session).values())
+            raise NotFound(
+                f"{text!r} is neither a VPP nor a market with an account ({near}); see the site file"
+            )
     if len(found) > 1:
         places = " and ".join(f"{kind} with account {address}" for address, kind in found.items())
         raise BadInput(f"{text!r} is {places}; write the account that is meant")

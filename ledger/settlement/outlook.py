@@ -15,7 +15,7 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement.batches import plan_round
 from ledger.settlement.estimate import Cost, costs
-from ledger.settlement.finding import find_batch, words_of
+from ledger.settlement.finding import find_batch, require_market, words_of
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import Missing, balances, currency_symbol, participants
 from ledger.settlement.netting import Shortfall
@@ -84,8 +84,14 @@ def preview(chain: Chain, market: str | None = None) -> Outlook:
     ----------
     market
         Only the batches of this market; None: of all.
+
+    Raises
+    ------
+    NotFound
+        If there is no such market.
     """
     with chain.db.read() as session:
+        require_market(session, market)
         names = participants(session)
         stored = [
             _as_planned(session, row) for row in unsent(session) if market in (None, row.market)

@@ -285,7 +285,13 @@ def disputed(park: Park, monkeypatch: pytest.MonkeyPatch, batch: str, number: in
     for account, other, code, why in (
         (None, number, "bad-input", "the keys of both parties of trade .* say with --account"),
         (PARTIES["buyer"], number, "not-a-party", f"is no party of .*: its buyer is {MARKET}, its"),
-        ("nobody", number, "not-found", "neither a VPP nor a market"),
+        (
+            "nobody",
+            number,
+            "not-found",
+            "a market with an account .there is: day-ahead, plant.; see",
+        ),
+        ("plnat", number, "not-found", "with an account .did you mean 'plant'.."),
         ("day-ahead", 17, "not-found", "has no trade 17;"),
         (
             "plant",
