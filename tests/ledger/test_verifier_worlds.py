@@ -120,6 +120,14 @@ WRONG: dict[str, tuple[World, str]] = {
         World(manifest=manifest(carbon={"issued_kg": "1001"})),
         "manifest: its root or its kilograms",
     ),
+    "a claim of more evidence than the manifest has": (
+        World(evidence_total=2000),
+        "manifest: its root or its kilograms",
+    ),
+    "a manifest with a number for the kilograms of its evidence": (
+        World(manifest=manifest(evidence={"total_kg": 1001})),
+        "manifest: its root or its kilograms",
+    ),
     "a manifest that begins elsewhere": (
         World(manifest=manifest(period={"from_s": ROW[1] - 1})),
         "manifest: its period is not",
