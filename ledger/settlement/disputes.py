@@ -17,6 +17,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import UNDER_WAY
 from ledger.settlement.calls import call_of
 from ledger.settlement.finding import find_batch, is_key
+from ledger.settlement.money import participants
 from ledger.settlement.stuck import disputed_until
 from ledger.settlement.tree import fields, proof_of
 from ledger.settlement.words import unpack
@@ -72,16 +73,14 @@ def plan_dispute(
     """
     batch = _on_chain(session, name)
     trade = _trade_of(session, batch, number)
-    party = _party(chain, trade, number, account)
-    for intent in _of_batch(session, DISPUTE, batch.batch_id):
+    asked = brought(session, batch.batch_id)
+    if not asked:
+        _require_proposed(batch)
+    party = _party(session, chain, trade, number, account)
+    for intent in asked:
         if intent.sender_address == party:
             return intent.key
-    if batch.status is not SettlementStatus.PROPOSED:
-        raise Refused(
-            f"batch {batch.key} is {batch.status.value}; only a trade of a proposed one can be disputed",
-            code="not-proposed",
-            details={"batch_key": batch.key},
-        )
+    _require_proposed(batch)
     proof = proof_of(batch.key, batch.accounts, trade.words, trade.place)
     arguments = [batch.batch_id, fields(batch.accounts, trade.words[trade.place]), proof]
     call = call_of(chain, new_key(), DISPUTE, "disputeTrade", arguments, party)
@@ -96,6 +95,15 @@ def brought(session: Session, batch_id: int) -> list[ChainIntent]:
 def decided_until(session: Session, name: str) -> datetime | None:
     """Return until when an arbiter may decide the dispute over a batch, as the mirror has it; None: there is none."""
     return disputed_until(session, _on_chain(session, name))
+
+
+def _require_proposed(batch: SettlementBatch) -> None:
+    if batch.status is not SettlementStatus.PROPOSED:
+        raise Refused(
+            f"batch {batch.key} is {batch.status.value}; only a trade of a proposed one can be disputed",
+            code="not-proposed",
+            details={"batch_key": batch.key},
+        )
 
 
 def _trade_of(session: Session, batch: SettlementBatch, number: int) -> Disputable:
@@ -117,7 +125,9 @@ def _trade_of(session: Session, batch: SettlementBatch, number: int) -> Disputab
     return Disputable(batch, words, numbers.index(number))
 
 
-def _party(chain: Chain, trade: Disputable, number: int, account: str | None) -> str:
+def _party(
+    session: Session, chain: Chain, trade: Disputable, number: int, account: str | None
+) -> str:
     """Return who disputes a trade: who is named, or the one party whose key is here.
 
     Raises
@@ -125,13 +135,13 @@ def _party(chain: Chain, trade: Disputable, number: int, account: str | None) ->
     BadInput
         If who is named is no party of it, or nobody is and it cannot be told who shall.
     """
-    buyer, seller = trade.parties
+    names = participants(session)
+    buyer, seller = (names.get(party, party) for party in trade.parties)
     parties = f"its buyer is {buyer}, its seller {seller}"
     if account is not None:
         if account not in trade.parties:
-            raise BadInput(
-                f"{account} is no party of trade {number}: {parties}", code="not-a-party"
-            )
+            name = names.get(account, account)
+            raise BadInput(f"{name} is no party of trade {number}: {parties}", code="not-a-party")
         return account
     here = [party for party in trade.parties if party in chain.keyring.addresses]
     if len(here) == 1:

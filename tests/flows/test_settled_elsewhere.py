@@ -284,7 +284,7 @@ def disputed(park: Park, monkeypatch: pytest.MonkeyPatch, batch: str, number: in
 
     for account, other, code, why in (
         (None, number, "bad-input", "the keys of both parties of trade .* say with --account"),
-        (PARTIES["buyer"], number, "not-a-party", f"is no party of .*: its buyer is {MARKET}, its"),
+        (PARTIES["buyer"], number, "not-a-party", "is no party of .*: its buyer is day-ahead, its"),
         (
             "nobody",
             number,
