@@ -120,7 +120,7 @@ def _reopened(
 ) -> list[str]:
     """Open trades again, all of them or none; return their markets."""
     from ledger.settlement import shortfalls
-    from ledger.settlement.finding import require_market
+    from ledger.settlement.outlook import require_market
 
     if market is not None:
         require_market(session, market)

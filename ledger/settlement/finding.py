@@ -10,13 +10,7 @@ from sqlalchemy.orm import Session
 
 from ledger.db import tables
 from ledger.errors import BadInput, NotFound
-from ledger.models import (
-    VppSettlementAccount,
-    VppSettlementBatch,
-    VppSettlementItem,
-    VppTradingRecord,
-)
-from ledger.naming import meant
+from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
 
 _KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _BATCH = re.compile(r"(?:batch:)?([1-9][0-9]{0,17})", re.ASCII)
@@ -73,26 +67,6 @@ def trades_among(session: Session, numbers: Collection[int]) -> dict[int, VppTra
         for here in tables.among(session, VppTradingRecord.id, known)
         for trade in session.scalars(select(VppTradingRecord).where(here))
     }
-
-
-def require_market(session: Session, name: str | None) -> None:
-    """Refuse a market that there is not, where one is named: nothing would seem to be left to settle.
-
-    Raises
-    ------
-    NotFound
-        If neither a site file nor a trade has it.
-    """
-    if name is None:
-        return
-    query = select(VppSettlementAccount.market).where(VppSettlementAccount.market.is_not(None))
-    known = [market for market in session.scalars(query) if market is not None]
-    traded = select(VppTradingRecord.id).where(VppTradingRecord.market == name).limit(1)
-    if name not in known and session.scalar(traded) is None:
-        raise NotFound(
-            f"no market {name[:80]!r} ({meant(name, known)}); markets come from site files: "
-            "truetonne site apply SITE.toml"
-        )
 
 
 def is_key(text: str) -> bool:
