@@ -14,7 +14,7 @@ from ledger.chain.sending.intents import new_key
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import ChainEvent, ChainIntent, SettlementBatch
 from ledger.models.escrow import SettlementStatus
-from ledger.models.sending import UNDER_WAY
+from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.settlement.calls import call_of
 from ledger.settlement.finding import find_batch, is_key
 from ledger.settlement.money import participants
@@ -51,7 +51,7 @@ def plan_dispute(
 
     The contract takes a bond from the party's escrow, and the batch waits, with those behind it, until an arbiter has
     decided or the dispute has timed out. A party disputes a batch once: asked again while an intent is on its way, it
-    is that one's key that is returned, whatever trade it names.
+    is that one's key that is returned, whatever trade it names. One of another trade that was not sent is given up.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def plan_dispute(
         _require_proposed(batch)
     party = _party(session, chain, trade, number, account)
     for intent in asked:
-        if intent.sender_address == party:
+        if intent.sender_address == party and not _is_given_up(session, intent, number):
             return intent.key
     _require_proposed(batch)
     proof = proof_of(batch.key, batch.accounts, trade.words, trade.place)
@@ -95,6 +95,16 @@ def brought(session: Session, batch_id: int) -> list[ChainIntent]:
 def decided_until(session: Session, name: str) -> datetime | None:
     """Return until when an arbiter may decide the dispute over a batch, as the mirror has it; None: there is none."""
     return disputed_until(session, _on_chain(session, name))
+
+
+def _is_given_up(session: Session, intent: ChainIntent, number: int) -> bool:
+    """Give up an intent that disputes another trade and was not sent; return whether it was."""
+    if int(intent.parameters["trade"]["seq"]) == number:
+        return False
+    refused = intents.refuse(
+        session, intent.key, f"not sent: trade {number} is disputed in its place"
+    )
+    return refused.state is IntentState.FAILED
 
 
 def _require_proposed(batch: SettlementBatch) -> None:

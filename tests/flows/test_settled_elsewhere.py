@@ -310,7 +310,11 @@ def disputed(park: Park, monkeypatch: pytest.MonkeyPatch, batch: str, number: in
     document, line = asked("day-ahead", dry_run=True)
     assert document == {"batch": batch, "trade": number, "bond": bond, "dry_run": True}
     assert line == f"would dispute trade {number} of batch {batch}, with a bond of {bond} tEUR"
+    unsent = park.db.run(
+        lambda session: plan_dispute(session, park.chain, batch, number + 1, MARKET)
+    )
     document, line = asked("day-ahead")
+    assert park.intent(unsent).error == f"not sent: trade {number} is disputed in its place"
     assert (document["account"], document["bond"]) == (MARKET, bond)
     assert line.startswith(f"the dispute of trade {number} of batch {batch} is sent: transaction")
     again, _, hint = asked("day-ahead", number + 1)  # a party disputes a batch once
