@@ -54,10 +54,13 @@ def write_files(
     from cli.settle_preview import waiting_json, waiting_lines
     from ledger.settlement import batches
     from ledger.settlement.money import currency_symbol
+    from ledger.settlement.outlook import require_market
     from ledger.settlement.planning import Scope
     from ledger.settling import Way
 
     with open_flow(run.settings) as flow:
+        with flow.db.read() as session:
+            require_market(session, market)
         if not dry_run:
             _make(folder)  # before anything is planned
         flow.mirror()

@@ -62,7 +62,7 @@ def deposit(
         raise BadInput("--mint makes test money only; to make credits: truetonne credits issue")
     number = _amount(amount, credits)
     with open_flow(run.settings) as flow:
-        address = _address(flow, account)
+        address = address_of(flow, account)
         asset = _asset(flow, credits)
         if asset is not None:
             keys = [escrow.deposit_credits(flow.chain, address, asset, number, dry_run=dry_run)]
@@ -89,7 +89,7 @@ def withdraw(
 
     number = _amount(amount, credits)
     with open_flow(run.settings) as flow:
-        address = _address(flow, account)
+        address = address_of(flow, account)
         asset = _asset(flow, credits)
         place = flow.chain, address, address
         if asset is not None:
@@ -193,15 +193,29 @@ def _cents(text: str) -> int:
     return cents
 
 
-def _address(flow: Flow, text: str) -> str:
+def address_of(flow: Flow, text: str) -> str:
+    """Return the account that a text means: the code of a VPP, the name of a market, or an account itself.
+
+    Raises
+    ------
+    NotFound
+        If nobody is called so.
+    BadInput
+        If a VPP and a market are called so, or the account is none.
+    """
     from ledger.chain.keys.signers import resolve_account
+    from ledger.naming import meant
+    from ledger.settlement.money import participants
 
     if text.startswith(("0x", "anvil:")):
         return resolve_account(text, flow.chain.deployment.chain_id)
     with flow.db.read() as session:
         found = _named(session, text)
-    if not found:
-        raise NotFound(f"{text!r} is neither a VPP nor a market with an account; see the site file")
+        if not found:
+            near = meant(text, participants(session).values())
+            raise NotFound(
+                f"{text!r} is neither a VPP nor a market with an account ({near}); see the site file"
+            )
     if len(found) > 1:
         places = " and ".join(f"{kind} with account {address}" for address, kind in found.items())
         raise BadInput(f"{text!r} is {places}; write the account that is meant")

@@ -120,8 +120,10 @@ def _reopened(
 ) -> list[str]:
     """Open trades again, all of them or none; return their markets."""
     from ledger.settlement import shortfalls
+    from ledger.settlement.outlook import require_market
 
     if market is not None:
+        require_market(session, market)
         numbers = shortfalls.failed_on(session, market)
         if not numbers:
             raise Refused(

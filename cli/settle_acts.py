@@ -1,4 +1,4 @@
-"""``truetonne settle one | cancel | reject``: what a person does to one trade or one batch, on chain."""
+"""``truetonne settle one | cancel | dispute | reject``: what a person does to one trade or one batch, on chain."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from ledger.models import ChainIntent
 
 Trade = Annotated[str, typer.Argument(metavar="TRADE", help="Number of the trade.")]
+Party = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        metavar="ACCOUNT",
+        help="Who disputes: code of a VPP, name of a market, or an account; default: the party whose key is here.",
+    ),
+]
 Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Key or row number of the batch.")]
 
 
@@ -23,6 +31,7 @@ def register(group: typer.Typer) -> None:
     """Add the commands to the group ``settle``."""
     command(group, "one")(settle_one)
     command(group, "cancel")(cancel_settlement)
+    command(group, "dispute")(dispute_trade)
     command(group, "reject")(reject_dispute)
 
 
@@ -130,6 +139,71 @@ def cancel_settlement(
             "transaction": transaction,
             "final": not no_wait,
         }
+    run.output.result(document, *lines)
+
+
+def dispute_trade(
+    run: Invocation,
+    batch: Batch,
+    trade: Trade,
+    account: Party = None,
+    no_wait: NoWait = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Dispute a trade of a proposed batch, as a party of it: the batch waits for an arbiter, and a bond is taken."""
+    from cli.escrow import address_of
+    from cli.flow import open_flow
+    from ledger.chain.contracts.events import SETTLEMENT
+    from ledger.chain.sending import intents
+    from ledger.settlement import finding
+    from ledger.settlement.disputes import decided_until, plan_dispute
+    from ledger.settlement.money import currency_symbol, explained_bond, refused_in_money
+    from ledger.units import currency_of_cents
+
+    number = finding.number_of_trade(trade)
+
+    def plan(session: Session) -> str:
+        return plan_dispute(session, flow.chain, batch, number, party)
+
+    with open_flow(run.settings) as flow:
+        flow.mirror()
+        party = None if account is None else address_of(flow, account)
+        bond = currency_of_cents(flow.chain.settlement.dispute_bond_cents())
+        money = f"{bond} {currency_symbol(flow.chain)}"
+        document: dict[str, Any] = {"batch": batch, "trade": number, "bond": bond}
+        if dry_run:
+            with refused_in_money(flow.chain, explained_bond):
+                _rehearse(flow, plan)
+            document["dry_run"] = True
+            run.output.result(
+                document, f"would dispute trade {number} of batch {batch}, with a bond of {money}"
+            )
+            return
+        key = flow.db.run(plan)
+        with flow.db.read() as session:  # one that is on its way keeps the trade that it was given
+            intent = intents.get(session, key)
+            who, said = intent.sender_address, int(intent.parameters["trade"]["seq"])
+        with refused_in_money(flow.chain, explained_bond):
+            transaction = flow.chain.sender.submit(key, SETTLEMENT)
+        until, lines = None, [f"the dispute of trade {said} of batch {batch} is sent"]
+        if not no_wait:
+            flow.confirm([key])
+            with flow.db.read() as session:
+                until = decided_until(session, batch)
+            lines = [f"trade {said} of batch {batch} is disputed, with a bond of {money}"]
+            if until is not None:
+                lines[0] += f"; an arbiter decides, until {until:%Y-%m-%d %H:%M:%S} UTC"
+        lines[0] += f": transaction {transaction}"
+        if said != number:
+            lines.append(f"a party disputes a batch once, and trade {said} was disputed first")
+    document |= {
+        "trade": said,
+        "account": who,
+        "key": key,
+        "transaction": transaction,
+        "final": not no_wait,
+        "until": until,
+    }
     run.output.result(document, *lines)
 
 

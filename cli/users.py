@@ -234,15 +234,18 @@ def _decide(run: Invocation, name: str, right: str, granted: bool, dry_run: bool
     from ledger.audit import HOUSE
     from ledger.identity import permissions, users
 
+    changed: list[bool] = []
+
     def work(session: Session) -> User:
         row = users.named(session, name)
-        permissions.decide(session, row, right, granted, HOUSE)
+        changed[:] = [permissions.decide(session, row, right, granted, HOUSE)]
         return row
 
     row = _in_books(run, work, dry_run)
-    verb = ("would be " if dry_run else "is ") + ("granted" if granted else "denied")
-    said = f"{right} {verb} to {name}"
-    run.output.result({**_document(row, dry_run), "right": right, "granted": granted}, said)
+    verb = "is so already:" if not changed[0] else "would be" if dry_run else "is"
+    said = f"{right} {verb} {'granted' if granted else 'denied'} to {name}"
+    document = {**_document(row, dry_run), "right": right, "granted": granted}
+    run.output.result(document | {"changed": changed[0]}, said)
 
 
 def _change(run: Invocation, name: str, dry_run: bool, **changes: Any) -> None:

@@ -6,7 +6,7 @@ here, so that an ID is an ID everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, select
@@ -27,6 +27,8 @@ from ledger.serials import (
 PARTS_MAX = 500
 """Most rows that one answer names."""
 _SHOWN_LENGTH_MAX = 100
+_NAMES_MAX = 10
+"""Most names that are listed where none is near."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,18 @@ def project_named(session: Session, code: str, *, lock: bool = False) -> Project
             f"no project {code!r}; there is: {known}. Projects come from site files: truetonne site apply SITE.toml"
         )
     return project
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """Return what may be meant by a name that nothing has, by the names that there are; else the first of these."""
+    from difflib import get_close_matches  # who names what there is asks nothing
+
+    near = get_close_matches(name[:_SHOWN_LENGTH_MAX], known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    few = sorted(known)[:_NAMES_MAX]
+    more = f" and {len(known) - len(few)} more" if len(known) > len(few) else ""
+    return f"there is: {', '.join(few) or 'none'}{more}"
 
 
 def find_credit(session: Session, text: str) -> NamedCredit:

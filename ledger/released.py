@@ -24,6 +24,7 @@ ASKED_ONCE = frozenset(
         "withdraw",
         "withdrawCredits",
         "cancelBatch",
+        "disputeTrade",
     }
 )
 """Functions that a person asks for, and no job plans."""

@@ -121,6 +121,14 @@ def origin_differences(
     return [] if int(found["blockNumber"] or "0x0", 16) == deployed.block else ["block"]
 
 
+def block_of(request: Callable[[str, list[Any]], Any], deployed: DeployedContract) -> int | None:
+    """Return the block that a contract was made in, by its transaction; None: another contract had it made."""
+    if deployed.tx_hash is None:
+        return None
+    number = request("eth_getTransactionByHash", [deployed.tx_hash])["blockNumber"]
+    return None if number is None else int(number, 16)
+
+
 def tie_differences(deployment: Deployment) -> list[str]:
     """Return what of the settlement's ties differs: its ledger, and its currency where that is the file's."""
     given = deployment.settlement.constructor
@@ -148,7 +156,10 @@ def verify(request: Callable[[str, list[Any]], Any], deployment: Deployment) -> 
         found += origin_differences(request, init_code, deployed)
         found += tie_differences(deployment) if name == "VppSettlement" else []
         hashes = {"code_hash": deployed.code_hash, "init_code_hash": deployed.init_code_hash}
-        rows.append({"name": name, "address": deployed.address, "differs": found, **hashes})
+        row = {"name": name, "address": deployed.address, "differs": found, **hashes}
+        if "block" in found:
+            row["block"] = {"file": deployed.block, "chain": block_of(request, deployed)}
+        rows.append(row)
     result: dict[str, Any] = {"contracts": rows, "roles": [], "handovers": [], "class": None}
     if not any(row["differs"] for row in rows):
         result["roles"] = role_rows(request, deployment)
@@ -187,6 +198,8 @@ def lines(result: dict[str, Any]) -> list[str]:
             f"{row['name']} at {row['address']}: "
             + (f"NOT verified, {differs} differ" if differs else "verified")
         )
+        if "block" in row:
+            found.append(f"  {_of_block(**row['block'])}")
         if not differs:
             found += [f"  code {row['code_hash']}", f"  init code {row['init_code_hash']}"]
     for row in result["roles"]:
@@ -209,6 +222,13 @@ def lines(result: dict[str, Any]) -> list[str]:
         said = "NOT registered under this number" if result["class"]["differs"] else "registered"
         found.append(f"class {result['class']['id']} {result['class']['code']}: {said}")
     return found
+
+
+def _of_block(file: int, chain: int | None) -> str:
+    """Return what is wrong with the block of a contract in the deployment file, and how to mend it."""
+    if chain is None:
+        return f"its code does not begin in block {file}, as the deployment file says: correct `block` there"
+    return f"it was made in block {chain}, and the deployment file says {file}: write {chain} as its `block` there"
 
 
 def is_verified(result: dict[str, Any]) -> bool:

@@ -17,6 +17,8 @@ from api.context import Context
 from api.credits.schemas import CreditParameters
 from api.pagination import Order
 from api.quick_parts import HEAD, encode, head_of, of_seconds, text_of, time_of
+from api.retirements.quick import COLUMNS as RETIREMENT
+from api.retirements.quick import of_columns
 from ledger.db.quick import Read
 from ledger.naming import PARTS_MAX
 
@@ -46,8 +48,7 @@ _MORE_AT = _BLOCK_AT + 1
 _ONE = (
     f"SELECT {_ITEM}, b.issued_kg, b.retired_kg, b.cancelled_kg, b.buffered_kg, b.deficit_kg, "
     "b.period_start_s, b.period_end_s, b.recipient, b.verifier, b.evidence_root, b.evidence_total_kg, "
-    "b.manifest_hash, b.methodology_hash, r.key, r.holder, r.replaced_batch_id, r.beneficiary, "
-    f"r.reason, r.country, r.tx_hash, r.block_number, r.retired_at, {HEAD}"
+    f"b.manifest_hash, b.methodology_hash, {RETIREMENT}, {HEAD}"
     f"JOIN carbon_credits c ON c.credit_id = ? {_JOINED}"
     "LEFT JOIN credit_retirements r ON r.retirement_id = s.retirement_id"
 )
@@ -146,19 +147,7 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
             for part, kg, status in parts
         ],
     }
-    document["retirement"] = None
-    if more[13] is not None:
-        document["retirement"] = {
-            "key": more[13],
-            "holder": more[14],
-            "replaced_batch_id": text_of(more[15]),
-            "beneficiary": more[16],
-            "reason": more[17],
-            "country": more[18],
-            "tx_hash": more[19],
-            "block_number": more[20],
-            "retired_at": time_of(more[21]),
-        }
+    document["retirement"] = None if more[13] is None else of_columns(more[13:])
     return encode(document)
 
 

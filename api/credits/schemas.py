@@ -131,6 +131,9 @@ class Retirement(Document):
     tx_hash: str = Field(description="Transaction that retired it.")
     block_number: int = Field(description="Block that retired it.")
     retired_at: Time = Field(description="Time of that block.")
+    consumption_start: Time | None = Field(description="Start of what is offset; null: not stated.")
+    consumption_end: Time | None = Field(description="End of what is offset; null: not stated.")
+    document_hash: str | None = Field(description="Hash of a document; null: none.")
 
 
 class CreditAnswer(Credit, ChainAnswer):
@@ -189,9 +192,6 @@ class RetirementItem(Retirement):
     first_serial: IntegerText = Field(description="First kilogram that was retired, in the batch.")
     last_serial: IntegerText = Field(description="Last kilogram that was retired, in the batch.")
     amount_kg: IntegerText = Field(description="Kilograms.")
-    consumption_start: Time | None = Field(description="Start of what is offset; null: not stated.")
-    consumption_end: Time | None = Field(description="End of what is offset; null: not stated.")
-    document_hash: str | None = Field(description="Hash of a document; null: none.")
     credit_id: str | None = Field(description="The credit, by its serials.")
     final: bool = Field(description="Whether the retirement stands in a final block.")
 

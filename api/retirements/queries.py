@@ -144,6 +144,8 @@ def _named(
 
 
 def _whom(row: CreditRetirement) -> dict[str, Any]:
+    times = row.consumption_start_s, row.consumption_end_s
+    start, end = (datetime.fromtimestamp(at, UTC) if at else None for at in times)
     return {
         "key": row.key,
         "holder": row.holder,
@@ -154,12 +156,13 @@ def _whom(row: CreditRetirement) -> dict[str, Any]:
         "tx_hash": row.tx_hash,
         "block_number": row.block_number,
         "retired_at": row.retired_at,
+        "consumption_start": start,
+        "consumption_end": end,
+        "document_hash": None if row.document_hash == ZERO_HASH else row.document_hash,
     }
 
 
 def _item(view: ChainView, row: CreditRetirement, credit_id: str | None) -> RetirementItem:
-    times = row.consumption_start_s, row.consumption_end_s
-    start, end = (datetime.fromtimestamp(at, UTC) if at else None for at in times)
     return RetirementItem(
         **_whom(row),
         retirement_id=row.retirement_id,
@@ -167,9 +170,6 @@ def _item(view: ChainView, row: CreditRetirement, credit_id: str | None) -> Reti
         first_serial=row.first_serial,
         last_serial=row.first_serial + row.amount_kg - 1,
         amount_kg=row.amount_kg,
-        consumption_start=start,
-        consumption_end=end,
-        document_hash=None if row.document_hash == ZERO_HASH else row.document_hash,
         credit_id=credit_id,
         final=view.is_final(row.block_number),
     )

@@ -7,6 +7,7 @@ none yet is answered the quick way, too.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from api.context import Context
 from api.quick_parts import HEAD, encode, head_of, of_seconds, text_of, time_of
@@ -15,10 +16,14 @@ from ledger.chain.contracts.events import ZERO_HASH
 from ledger.db.quick import Row
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+COLUMNS = (
+    "r.key, r.holder, r.replaced_batch_id, r.beneficiary, r.reason, r.country, r.tx_hash, r.block_number, "
+    "r.retired_at, r.consumption_start_s, r.consumption_end_s, r.document_hash"
+)
+"""What ``of_columns`` takes, of ``credit_retirements r``."""
+_COUNT = COLUMNS.count(",") + 1
 _ONE = (
-    "SELECT r.key, r.holder, r.replaced_batch_id, r.beneficiary, r.reason, r.country, r.tx_hash, r.block_number, "
-    "r.retired_at, r.retirement_id, r.batch_id, r.first_serial, r.amount_kg, r.consumption_start_s, "
-    f"r.consumption_end_s, r.document_hash, s.credit_id, {HEAD}"
+    f"SELECT {COLUMNS}, r.retirement_id, r.batch_id, r.first_serial, r.amount_kg, s.credit_id, {HEAD}"
     "LEFT JOIN credit_retirements r ON r.retirement_id = ? "
     "LEFT JOIN credit_serials s ON s.batch_id = r.batch_id AND s.first_serial = r.first_serial"
 )
@@ -53,30 +58,40 @@ def is_waited_for(context: Context, name: str) -> bool:
     return context.database.quick_server is not None and _NUMBER.fullmatch(name) is not None
 
 
+def of_columns(columns: Row) -> dict[str, Any]:
+    """Return what ``schemas.Retirement`` says, of ``COLUMNS``."""
+    key, holder, replaced, beneficiary, reason, country, *rest = columns
+    tx_hash, block, at, start, end, document = rest
+    return {
+        "key": key,
+        "holder": holder,
+        "replaced_batch_id": text_of(replaced),
+        "beneficiary": beneficiary,
+        "reason": reason,
+        "country": country,
+        "tx_hash": tx_hash,
+        "block_number": block,
+        "retired_at": time_of(at),
+        "consumption_start": of_seconds(start) if start else None,
+        "consumption_end": of_seconds(end) if end else None,
+        "document_hash": None if document == ZERO_HASH else document,
+    }
+
+
 def _document(context: Context, row: Row) -> bytes:
     head, final_block = head_of(context, row[-5:])
-    first, kg, start, end, document_hash = row[11:16]
+    whom = of_columns(row[:_COUNT])
+    number, batch, first, kg, credit_id = row[_COUNT:-5]
     return encode(
         {
             **head,
-            "key": row[0],
-            "holder": row[1],
-            "replaced_batch_id": text_of(row[2]),
-            "beneficiary": row[3],
-            "reason": row[4],
-            "country": row[5],
-            "tx_hash": row[6],
-            "block_number": row[7],
-            "retired_at": time_of(row[8]),
-            "retirement_id": str(row[9]),
-            "batch_id": str(row[10]),
+            **whom,
+            "retirement_id": str(number),
+            "batch_id": str(batch),
             "first_serial": str(first),
             "last_serial": str(first + kg - 1),
             "amount_kg": str(kg),
-            "consumption_start": of_seconds(start) if start else None,
-            "consumption_end": of_seconds(end) if end else None,
-            "document_hash": None if document_hash == ZERO_HASH else document_hash,
-            "credit_id": row[16],
-            "final": row[7] <= final_block,
+            "credit_id": credit_id,
+            "final": whom["block_number"] <= final_block,
         }
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
@@ -17,6 +16,7 @@ from ledger.backup.manifest import Kind, Manifest, TableCheck
 from ledger.backup.store import Store
 from ledger.clock import utc_now
 from ledger.db import Database
+from ledger.durable import part_in
 from ledger.errors import BadInput, DependencyDown
 from ledger.keeping.places import archive_beside
 
@@ -112,11 +112,12 @@ def _held(file: Path) -> dict[str, TableCheck]:
 @contextmanager
 def _copied(file: Path) -> Iterator[tuple[int, datetime, dict[str, TableCheck]]]:
     """Yield a copy of a file as of one moment, without a name; the moment; and what its tables hold."""
-    # Beside the file, where its plaintext is anyway; without a name before a byte of it is written.
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    # Beside the file, where its plaintext is anyway; without a name before a byte of it is written. Who is killed
+    # between the two leaves an empty file, which the next copy takes away.
     with (
-        os.fdopen(descriptor, "rb") as copy,
-        closing(_unnamed(Path(name))) as target,
+        part_in(file.parent, 0o600) as part,
+        part.open("rb") as copy,
+        closing(_unnamed(part)) as target,
         closing(_snapshot(file)) as source,
     ):
         at = utc_now()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -13,8 +13,8 @@ from ledger.identity.users import keep_an_admin
 from ledger.models.users import User, UserPermission
 
 
-def decide(session: Session, user: User, right: str, granted: bool, by: By) -> UserPermission:
-    """Grant a right to a user, or deny it; what was decided about it before is replaced.
+def decide(session: Session, user: User, right: str, granted: bool, by: By) -> bool:
+    """Grant a right to a user, or deny it, in place of what was decided about it before; return whether that is new.
 
     Raises
     ------
@@ -26,6 +26,8 @@ def decide(session: Session, user: User, right: str, granted: bool, by: By) -> U
     resource, _, action = check_right(right).partition(":")
     if not granted and right == CHANGES_USERS:
         keep_an_admin(session, user)
+    if _decided(session, user, right) == [granted]:
+        return False
     before = _take_back(session, user, right)
     row = UserPermission(user_id=user.id, resource=resource, action=action, granted=granted)
     session.add(row)
@@ -33,7 +35,7 @@ def decide(session: Session, user: User, right: str, granted: bool, by: By) -> U
     old = {"right": right, "granted": before} if before is not None else {}
     new = {"right": right, "granted": granted}
     audit.record(session, "permissions.decide", f"users/{user.id}", old, new, by)
-    return row
+    return True
 
 
 def leave_to_role(session: Session, user: User, right: str, by: By) -> None:
@@ -74,14 +76,22 @@ def rights(session: Session, user: User) -> frozenset[str]:
 
 
 def _take_back(session: Session, user: User, right: str) -> bool | None:
-    """Delete what was decided about a right; return what it was. The user is locked meanwhile."""
+    """Delete what was decided about a right; return what it was."""
+    found = _decided(session, user, right)
+    session.execute(delete(UserPermission).where(_about(user, right)))
+    return all(found) if found else None
+
+
+def _decided(session: Session, user: User, right: str) -> list[bool]:
+    """Return what was decided about a right: another program may have written it twice. Locks the user."""
     session.execute(select(User.id).where(User.id == user.id).with_for_update())
+    return list(session.scalars(select(UserPermission.granted).where(_about(user, right))))
+
+
+def _about(user: User, right: str) -> ColumnElement[bool]:
     resource, _, action = right.partition(":")
-    ours = (
+    return (
         (UserPermission.user_id == user.id)
         & (UserPermission.resource == resource)
         & (UserPermission.action == action)
     )
-    found = session.scalars(select(UserPermission.granted).where(ours)).all()
-    session.execute(delete(UserPermission).where(ours))
-    return all(found) if found else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import func, select
@@ -196,7 +197,12 @@ def set_password(session: Session, user: User, password_hash: str, by: By) -> No
 def set_profile(
     session: Session, sealer: Sealer, user: User, profile: dict[str, Any] | None, by: By
 ) -> None:
-    """Keep what a user prefers, sealed; None: nothing."""
+    """Keep what a user prefers, sealed; None: nothing. What is kept so already is not written again."""
+    with suppress(BadInput):  # sealed with a key that is not at hand: it is replaced
+        is_sealed = user.profile is None or _SEALED in user.profile
+        # As text: to Python true is 1.
+        if is_sealed and _spelt(profile_of(sealer, user)) == _spelt(profile):
+            return
     text = None if profile is None else json.dumps(profile, ensure_ascii=False, allow_nan=False)
     user.profile = None if text is None else {_SEALED: sealer.seal(text, _profile(user))}
     session.flush()
@@ -308,6 +314,10 @@ def values(user: User) -> dict[str, Any]:
         "role": user.role.value,
         "is_active": user.is_active,
     }
+
+
+def _spelt(profile: dict[str, Any] | None) -> str:
+    return json.dumps(profile, sort_keys=True)
 
 
 def _profile(user: User) -> str:

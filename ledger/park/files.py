@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ledger.bounded import read_at_most
 from ledger.errors import BadInput
+from ledger.filekinds import GZIP, no_text
 from ledger.filestate import name_in_books
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, DEPTH_MAX, Wrong
@@ -101,6 +102,9 @@ def _text_of(path: Path) -> tuple[bytes, str]:
         content = read_at_most(path, FILE_BYTES_MAX)
         if content is None:
             raise BadInput(f"{path}: larger than {FILE_BYTES_MAX >> 20} MiB; import it in parts")
+        what = "gzipped; unpack it" if content.startswith(GZIP) else no_text(content)
+        if what is not None:
+            raise BadInput(f"{path}: the file is {what}")
         return content, content.decode("utf-8-sig")
     except OSError as error:
         raise BadInput(

@@ -10,7 +10,7 @@ from collections import defaultdict
 from sqlalchemy import ColumnElement, func, select
 from tiny_keccak import keccak256
 
-from ledger.chain.addresses.deployment import differing, row_name
+from ledger.chain.addresses.deployment import differing, made_in, row_name
 from ledger.chain.contracts.events import ZERO_ADDRESS, ZERO_HASH
 from ledger.models import (
     ChainEvent,
@@ -198,7 +198,11 @@ def holdings_in_storage(books: Sides) -> list[str]:
 
 
 def contracts_deployed(books: Books) -> list[str]:
-    """``smart_contracts`` says what the deployment file does, and the code stands at its address."""
+    """``smart_contracts`` says what the deployment file does, and the code stands at its address.
+
+    Where the file names another block than the one that has a contract's own transaction, the file is wrong, and the
+    row is held against the chain.
+    """
     rows = {
         row.contract_name: row
         for row in books.session.scalars(
@@ -206,15 +210,27 @@ def contracts_deployed(books: Books) -> list[str]:
         )
     }
     found = []
+    made = made_in(books.client, books.deployment)
     for contract in books.deployment.contracts.values():
-        header = books.client.block(contract.block)
-        assert header is not None  # below the mirror's block, which the node has
+        number = made.get(contract.name)
+        number = contract.block if number is None else number
+        header = books.client.block(number)
+        if header is None or number != contract.block:
+            mend = (
+                f"it was made in block {number}: write {number} as its `block` there"
+                if header
+                else "there is no such block: correct its `block` there"
+            )
+            found.append(
+                f"{contract.name}: the deployment file says that it was made in block {contract.block}, and {mend}"
+            )
         name = row_name(contract.name, books.deployment.network)
         row = rows.pop(name, None)
         if row is None:
             found.append(f"smart_contracts {name}: the row is missing")
             continue
-        wrong = differing(row, contract, books.deployment.network, header.time)
+        at = row.deployed_at if header is None else header.time
+        wrong = differing(row, contract, books.deployment.network, at)
         found += [f"smart_contracts {name}: {column} is not what was deployed" for column in wrong]
         if row.status.value == "deprecated":
             found.append(f"smart_contracts {row.contract_name}: deprecated, but in use")

@@ -168,6 +168,10 @@ def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBa
         reason = cancellation.parameters["reason"]
         said += [f"{_time(cancellation.created_at)} its cancellation is planned: {reason}"]
         said += _sent(cancellation)
+    for dispute in disputes.brought(session, on_chain.batch_id):
+        number = dispute.parameters["trade"]["seq"]
+        said += [f"{_time(dispute.created_at)} a dispute of its trade {number} is planned"]
+        said += _sent(dispute)
     rejection = disputes.under_way(session, on_chain.batch_id)
     if rejection is not None:
         said += [f"{_time(rejection.created_at)} the rejection of its dispute is planned"]
@@ -178,15 +182,10 @@ def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBa
 def _after_proposal(session: Session, batch: VppSettlementBatch) -> str:
     if batch.state in (BatchState.FINALIZED, BatchState.CANCELLED):
         return _after_the_end(session, batch)
-    cancellation = cancel.under_way(session, batch)
-    if cancellation is not None:
-        again = f"truetonne settle cancel {batch.batch_key} --reason WHY sends what is planned"
-        return _after_sending(cancellation, again)
-    assert batch.chain_batch_id is not None
-    rejection = disputes.under_way(session, batch.chain_batch_id)
-    if rejection is not None:
-        again = f"truetonne settle reject {batch.batch_key} sends what is planned"
-        return _after_sending(rejection, again)
+    act = _under_way(session, batch)
+    if act is not None:
+        intent, command = act
+        return _after_sending(intent, f"truetonne settle {command} sends what is planned")
     held_up = why_held_up(session, batch)
     if held_up is not None:
         return held_up[1]
@@ -194,6 +193,20 @@ def _after_proposal(session: Session, batch: VppSettlementBatch) -> str:
     if finalize is not None and finalize.state is not IntentState.FAILED:
         return _after_sending(finalize, "nothing: it is finalised by the next run")
     return f"nothing: truetonne settle run finalises it after {_time(batch.finalizable_at)}, in its order"
+
+
+def _under_way(session: Session, batch: VppSettlementBatch) -> tuple[ChainIntent, str] | None:
+    """Return what a person has asked for about a proposed batch, and the command that goes on with it."""
+    cancellation = cancel.under_way(session, batch)
+    if cancellation is not None:
+        return cancellation, f"cancel {batch.batch_key} --reason WHY"
+    assert batch.chain_batch_id is not None
+    rejection = disputes.under_way(session, batch.chain_batch_id)
+    if rejection is not None:
+        return rejection, f"reject {batch.batch_key}"
+    for dispute in disputes.brought(session, batch.chain_batch_id):
+        return dispute, f"dispute {batch.batch_key} {dispute.parameters['trade']['seq']}"
+    return None
 
 
 def _after_the_end(session: Session, batch: VppSettlementBatch) -> str:

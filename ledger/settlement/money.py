@@ -175,6 +175,17 @@ def explained_deposit(chain: Chain, refusal: str) -> str:
     return f"{said} ({refusal})"
 
 
+def explained_bond(chain: Chain, refusal: str) -> str:
+    """Return a refusal of a dispute with the bond that its party lacks, and what pays it in."""
+    missing = _missing(chain, refusal, "account", "asset")
+    if missing is None:
+        return refusal
+    return (
+        f"{missing.participant} has {missing.text(missing.balance)} {missing.unit} in escrow, and a dispute takes a "
+        f"bond of {missing.text(missing.owed)} {missing.unit}: {missing.command} ({refusal})"
+    )
+
+
 def explained_withdrawal(chain: Chain, refusal: str) -> str:
     """Return a refusal to pay out with what there is in the escrow."""
     missing = _missing(chain, refusal, "account", "asset")

@@ -9,10 +9,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.errors import Refused
-from ledger.models import ChainIntent, VppSettlementBatch
+from ledger.errors import NotFound, Refused
+from ledger.models import (
+    ChainIntent,
+    VppSettlementAccount,
+    VppSettlementBatch,
+    VppTradingRecord,
+)
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
+from ledger.naming import meant
 from ledger.settlement.batches import plan_round
 from ledger.settlement.estimate import Cost, costs
 from ledger.settlement.finding import find_batch, words_of
@@ -84,8 +90,14 @@ def preview(chain: Chain, market: str | None = None) -> Outlook:
     ----------
     market
         Only the batches of this market; None: of all.
+
+    Raises
+    ------
+    NotFound
+        If there is no such market.
     """
     with chain.db.read() as session:
+        require_market(session, market)
         names = participants(session)
         stored = [
             _as_planned(session, row) for row in unsent(session) if market in (None, row.market)
@@ -143,6 +155,26 @@ def _as_planned(session: Session, row: VppSettlementBatch) -> PlannedBatch:
         row.signed_until is not None,
         words_of(session, row),
     )
+
+
+def require_market(session: Session, name: str | None) -> None:
+    """Refuse a market that there is not, where one is named: nothing would seem to be left to settle.
+
+    Raises
+    ------
+    NotFound
+        If neither a site file nor a trade has it.
+    """
+    if name is None:
+        return
+    query = select(VppSettlementAccount.market).where(VppSettlementAccount.market.is_not(None))
+    known = [market for market in session.scalars(query) if market is not None]
+    traded = select(VppTradingRecord.id).where(VppTradingRecord.market == name).limit(1)
+    if name not in known and session.scalar(traded) is None:
+        raise NotFound(
+            f"no market {name[:80]!r} ({meant(name, known)}); markets come from site files: "
+            "truetonne site apply SITE.toml"
+        )
 
 
 def market_to_retry(chain: Chain, name: str) -> str:

@@ -58,7 +58,7 @@ def refuse_timed_out(
     batch = session.get(SettlementBatch, batch_id)
     if batch is None or batch.status is not SettlementStatus.DISPUTED:
         return
-    until = _disputed_until(session, batch)
+    until = disputed_until(session, batch)
     if until is None or until > now or not (holds_up or _is_ours(session, batch.key)):
         return
     raise Refused(
@@ -81,7 +81,7 @@ def why_held_up(session: Session, batch: VppSettlementBatch) -> tuple[str, str] 
     )
     for first in session.scalars(open_before):
         where = "" if first.key == batch.batch_key else f", in batch {first.key} before it"
-        until = _disputed_until(session, first)
+        until = disputed_until(session, first)
         if until is not None:
             way_out = _out_of_dispute(session, first, until, chain_time(session))
             return f"a trade is disputed{where}", way_out
@@ -132,7 +132,7 @@ def _newest_block_time(session: Session) -> datetime | None:
     return session.scalar(newest)
 
 
-def _disputed_until(session: Session, batch: SettlementBatch) -> datetime | None:
+def disputed_until(session: Session, batch: SettlementBatch) -> datetime | None:
     """Return when the dispute over a batch times out; None: nobody disputes it, as far as the books know."""
     if batch.status is not SettlementStatus.DISPUTED:
         return None

@@ -20,7 +20,7 @@ from ledger.models import (
     VppTradingStrategy,
 )
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.naming import find_credit
+from ledger.naming import find_credit, meant
 from ledger.units import (
     PRICE_SCALE,
     QUANTITY_SCALE,
@@ -69,6 +69,8 @@ class Names:
     """Accounts of plants, by row number."""
     credits: Callable[[str], int]
     """Finds the number of a credit batch by a name of it; raises NotFound."""
+    meant: Callable[[str, str], str]
+    """Says what may be meant by a name that nothing has, in a column."""
 
 
 def names_of(session: Session) -> Names:
@@ -78,14 +80,21 @@ def names_of(session: Session) -> Names:
     def credits(text: str) -> int:
         return find_credit(session, text).batch_id
 
+    @cache  # a file may have it in every line
+    def near(column: str, name: str) -> str:
+        return meant(name, vpps if column == "vpp" else markets)
+
     accounts = session.scalars(select(VppSettlementAccount)).all()
+    vpps = {item.vpp_id: item.id for item in session.scalars(select(VppDefinition))}
+    markets = {item.market: item.address for item in accounts if item.market is not None}
     strategies = session.scalars(select(VppTradingStrategy)).all()
     return Names(
-        vpps={item.vpp_id: item.id for item in session.scalars(select(VppDefinition))},
+        vpps=vpps,
         strategies={(item.vpp_id, item.strategy_name): item.id for item in strategies},
-        markets={item.market: item.address for item in accounts if item.market is not None},
+        markets=markets,
         funded={item.vpp_id: item.address for item in accounts if item.vpp_id is not None},
         credits=credits,
+        meant=near,
     )
 
 
@@ -117,15 +126,13 @@ def record_of(row: Mapping[str, str], names: Names) -> VppTradingRecord:
     cell = {name: row[name].strip() for name in COLUMNS}
     vpp_id = names.vpps.get(cell["vpp"])
     if vpp_id is None:
-        raise BadCell("vpp", f"unknown VPP {cell['vpp']!r}; add it to the site file and apply that")
+        raise _unknown("VPP", "vpp", cell, names)
     if vpp_id not in names.funded:
         raise BadCell(
             "vpp", f"VPP {cell['vpp']!r} has no settlement account; give it one in the site file"
         )
     if cell["market"] not in names.markets:
-        raise BadCell(
-            "market", f"unknown market {cell['market']!r}; add it to the site file and apply that"
-        )
+        raise _unknown("market", "market", cell, names)
     if names.markets[cell["market"]] == names.funded[vpp_id]:
         raise BadCell(
             "market",
@@ -161,6 +168,12 @@ def record_of(row: Mapping[str, str], names: Names) -> VppTradingRecord:
         trade_time=_time(cell["trade_time"]),
         settlement_time=None,
     )
+
+
+def _unknown(what: str, column: str, cell: Mapping[str, str], names: Names) -> BadCell:
+    name = cell[column]
+    said = f"unknown {what} {name!r} ({names.meant(column, name)})"
+    return BadCell(column, f"{said}; add it to the site file and apply that")
 
 
 def _strategy(cell: Mapping[str, str], vpp_id: int, names: Names) -> int | None:

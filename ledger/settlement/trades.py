@@ -24,10 +24,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
+from ledger.filekinds import GZIP
 from ledger.models import VppSettlementAccount, VppTradeCredit, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.readings.files.formats import DELIMITERS
-from ledger.readings.files.marks import GZIP, check_text
+from ledger.readings.files.marks import check_text
 from ledger.settlement.trade_rows import (
     COLUMNS,
     CREDIT_COLUMN,

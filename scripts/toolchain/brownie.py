@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scripts.toolchain.brownie_home import take_own_port
 from scripts.toolchain.brownie_lightness import keep_no_deployments, read_trees_once
 
 _OPTION = "--network"
@@ -59,6 +60,7 @@ def main() -> None:
     if trouble is not None:
         sys.stderr.write(f"brownie: {trouble}\n")
         sys.exit(2)
+    take_own_port(CONFIG.networks)
     keep_no_deployments()
     read_trees_once()
     sys.exit(program.main())

@@ -8,9 +8,10 @@ back.
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = Path(__file__).with_name("networks.yaml")
@@ -34,6 +35,15 @@ def brownie_home(home: Path | None = None) -> Iterator[Path]:
             del os.environ["HOME"]
         else:
             os.environ["HOME"] = before
+
+
+def take_own_port(networks: Mapping[str, Any]) -> None:
+    """Give the node of this process a port of its own; ``networks`` as Brownie read them, by name.
+
+    Brownie attaches to whatever listens on the port of its file, and resets that chain: also to the node of another
+    run, so that the port is no part of the file that they share.
+    """
+    networks["development"]["cmd_settings"]["port"] = free_port()
 
 
 def free_port() -> int:

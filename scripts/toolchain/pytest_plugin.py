@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.toolchain.brownie_home import free_port
+from scripts.toolchain.brownie_home import take_own_port
 
 BROWNIE_PLUGIN = "pytest-brownie"
 MEMORY = Path("/dev/shm")
@@ -78,4 +78,4 @@ def pytest_configure() -> None:
         import hypothesis.extra.pytestplugin  # Brownie's plugin expects it to be imported  # noqa: F401
         from brownie._config import CONFIG
 
-        CONFIG.networks["development"]["cmd_settings"]["port"] = free_port()
+        take_own_port(CONFIG.networks)

@@ -69,6 +69,9 @@ def test_a_credit_is_shown_whole(client: TestClient) -> None:
             "tx_hash": h66(0x77, 95),
             "block_number": 95,
             "retired_at": "2024-01-01T00:01:35Z",
+            "consumption_start": None,
+            "consumption_end": None,
+            "document_hash": None,
         },
     }
 

@@ -159,6 +159,9 @@ def test_every_retirement_is_the_same(
     items = own_clients[1].get("/v1/retirements?limit=200").json()["items"]
     for name in ("document_hash", "country", "consumption_start", "replaced_batch_id", "credit_id"):
         assert {item[name] is None for item in items} == {True, False}, name
+    for item in items:
+        if item["credit_id"] is not None:
+            alike(*own_clients, f"/v1/credits/{item['credit_id']}")
     numbers = [item["retirement_id"] for item in items]
     for number in (*numbers, f"00{numbers[0]}"):
         alike(*own_clients, f"/v1/retirements/{number}")
@@ -171,6 +174,23 @@ def test_every_retirement_is_the_same(
     for query in ("?as_of_block=90", "?x=1", "?as_of_block=x"):
         alike(*own_clients, f"/v1/retirements/{numbers[0]}{query}")
     assert calls == []
+
+
+def test_a_credit_says_of_its_retirement_what_the_retirement_says(
+    own_clients: tuple[TestClient, TestClient],
+) -> None:
+    """Whoever starts from the credit had not the time of consumption, nor the hash of the document."""
+    said = {}
+    for item in own_clients[1].get("/v1/retirements?limit=3&order=asc").json()["items"]:
+        alike(*own_clients, path := f"/v1/credits/{item['credit_id']}")
+        said[item["retirement_id"]] = retirement = own_clients[0].get(path).json()["retirement"]
+        assert retirement == {name: item[name] for name in retirement}
+    assert [row["document_hash"] for row in said.values()] == ["0x" + "d0" * 32, None, None]
+    assert [(row["consumption_start"], row["consumption_end"]) for row in said.values()] == [
+        (None, None),
+        ("2014-05-13T16:53:20Z", "2014-05-14T16:53:20Z"),
+        (None, None),
+    ]
 
 
 def test_that_there_is_no_retirement_is_said_alike(

@@ -17,6 +17,7 @@ import yaml
 
 from scripts.toolchain import pytest_plugin
 from scripts.toolchain.brownie import network_trouble
+from scripts.toolchain.brownie_home import take_own_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_LOCKS = [
@@ -225,3 +226,15 @@ def test_a_network_that_cannot_be_used_is_one_line(words: list[str], trouble: st
         assert found is None
     else:
         assert found is not None and found.startswith("--network") and trouble in found
+
+
+def test_each_run_of_brownie_has_a_port_of_its_own() -> None:
+    """It stood in one file: of two at once the second attached to the node of the first, and reset it."""
+    text = (ROOT / "scripts/toolchain/networks.yaml").read_text()
+    ports = set()
+    for _ in range(3):
+        networks = {each["id"]: each for each in yaml.safe_load(text)["development"]}
+        take_own_port(networks)
+        ports.add(networks["development"]["cmd_settings"]["port"])
+    assert len(ports) == 3 and 8545 not in ports
+    assert "port:" not in (ROOT / "dev").read_text()

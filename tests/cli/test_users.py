@@ -61,6 +61,8 @@ def test_a_life(house: Program) -> None:
     assert house("users", "role", "otto", "operator").out == "otto is: operator, may sign in\n"
     assert house("users", "role", "otto", "operator").out.startswith("otto is so already")
     house("users", "grant", "otto", "audit:read")
+    again = house("users", "grant", "otto", "audit:read")
+    assert again.out == "audit:read is so already: granted to otto\n"
     house("users", "revoke", "otto", "keys:write")
     (_, otto) = house("users", "list", "--json").json()["users"]
     assert otto["permissions"] == {"audit:read": True, "keys:write": False}

@@ -194,9 +194,14 @@ def test_arguments_that_are_none(verified: Deployment) -> None:
 def test_a_mirror_that_would_begin_too_late(verified: Deployment) -> None:
     """DP-04: block and transaction of a deployment are the chain's, with a transaction or without."""
     credit, register = verified.credit, verified.contracts["Register"]
-    assert wrong(with_contract(verified, "CarbonCredit", block=credit.block + 1)) == {
-        "CarbonCredit": ["block"]
-    }
+    late = verify(request, with_contract(verified, "CarbonCredit", block=credit.block + 1))
+    (row,) = (row for row in late["contracts"] if row["differs"])
+    told = {"file": credit.block + 1, "chain": credit.block}
+    assert (row["name"], row["differs"], row["block"]) == ("CarbonCredit", ["block"], told)
+    assert (
+        f"  it was made in block {credit.block}, and the deployment file says {credit.block + 1}: "
+        f"write {credit.block} as its `block` there"
+    ) in lines(late)
     for tx_hash in (register.tx_hash, "0x" + "11" * 32):
         assert wrong(with_contract(verified, "CarbonCredit", tx_hash=tx_hash)) == {
             "CarbonCredit": ["transaction"]

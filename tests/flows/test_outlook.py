@@ -54,7 +54,9 @@ def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
     both.mirror.run_until("head")
     both.fund(BUYER, 150)
     both.trade(("sell", 1000, 20_000), ("buy", 1000, 1_000))  # 2.00 to the plant, 0.10 back
-    found = preview(both.chain)
+    with pytest.raises(NotFound, match=r"no market 'day-ahaed' \(did you mean 'day-ahead'"):
+        preview(both.chain, "day-ahaed")  # of which nothing would seem to be pending
+    found = preview(both.chain, MARKET)
     assert (found.symbol, found.names) == ("tEUR", {PLANT: "plant", BUYER: MARKET})
     assert found.batches == ()
     (out,) = found.left_out
@@ -191,7 +193,7 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
         (["trade:2", "trade:9"], None, "there is no trade 9"),
         (["trade:2"], MARKET, "name what to try again"),
         ([], None, "name what to try again"),
-        (None, "other", "no trade of market 'other' has failed for want of funds"),
+        (None, "other", r"no market 'other' \(there is: day-ahead\)"),
     ):
         with pytest.raises(TruetonneError, match=why):
             settle.retry_settlement(run, what, market)

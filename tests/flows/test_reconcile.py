@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -39,6 +39,7 @@ from ledger.models.trading import TradeStatus
 from ledger.models.types import ExactDecimal, Hex
 from ledger.reconcile import RULES, applied, reconcile, shelves
 from ledger.reconcile.books import open_books
+from ledger.reconcile.chain_rules import contracts_deployed
 from ledger.reconcile.pieces import pieces
 from ledger.reconcile.shelves import Shelves
 from ledger.registration import register_project, register_site
@@ -533,6 +534,23 @@ def test_every_rule_can_fail(history: History) -> None:
         with _by_hand(history, text(sql)):
             assert history.breaks(name), name
     assert history.broken() == []
+
+
+def test_a_wrong_block_in_the_deployment_file_is_told_as_the_files(history: History) -> None:
+    """It was said of the row, which is right, and `index reindex` mended nothing; one above the head was internal."""
+    deployment = history.chain.deployment
+    made = deployment.credit.block
+    for changes, said in (
+        ({"block": made + 1}, f"it was made in block {made}: write {made} as its `block` there"),
+        ({"block": 10**9, "tx_hash": None}, "there is no such block: correct its `block` there"),
+    ):
+        forged = replace(deployment.credit, **changes)
+        contracts = {**deployment.contracts, "CarbonCredit": forged}
+        with history.db.read() as session:
+            books = open_books(session, history.memory, replace(deployment, contracts=contracts))
+            (found,) = contracts_deployed(books)
+        start = f"CarbonCredit: the deployment file says that it was made in block {forged.block}"
+        assert found == f"{start}, and {said}"
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,23 @@
 """Disputes and fees on the way of our batches, and trades of ours that the chain settled without us."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
-from cli.settle_acts import reject_dispute
+from cli.settle_acts import dispute_trade, reject_dispute
 from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
+    ChainIntent,
     SettlementBalance,
     SettlementBatch,
+    SettlementDispute,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
@@ -20,8 +26,10 @@ from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation
+from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
 from ledger.settlement.words import Trade
+from ledger.units import currency_of_cents
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, PARTIES, trade
 from tests.support.forms import long, rest
@@ -63,18 +71,29 @@ def stories(park: Park, *names: str) -> list[tuple[str, str]]:
     return [(story.happened[-1], story.to_do) for story in told]
 
 
-def rejected(
-    park: Park, batch: str, monkeypatch: pytest.MonkeyPatch, *, dry_run: bool = False
-) -> dict[str, Any]:
-    """Give ``settle reject --no-wait``; return its document."""
+def given(
+    park: Park,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., None],
+    *words: Any,
+    **more: Any,
+) -> list[Any]:
+    """Give ``settle reject`` or ``settle dispute`` with ``--no-wait``; return its document, and its lines."""
     flow = SimpleNamespace(db=park.db, chain=park.chain, mirror=lambda: None)
     printed: list[Any] = []
     output = SimpleNamespace(result=lambda *given: printed.extend(given))
     run: Any = SimpleNamespace(settings=None, output=output)
     with monkeypatch.context() as patched:
         patched.setattr("cli.flow.open_flow", lambda _settings: nullcontext(flow))
-        reject_dispute(run, batch, no_wait=True, dry_run=dry_run)
-    found: dict[str, Any] = printed[0]
+        command(run, *words, no_wait=True, **more)
+    return printed
+
+
+def rejected(
+    park: Park, batch: str, monkeypatch: pytest.MonkeyPatch, *, dry_run: bool = False
+) -> dict[str, Any]:
+    """Give ``settle reject --no-wait``; return its document."""
+    found: dict[str, Any] = given(park, monkeypatch, reject_dispute, batch, dry_run=dry_run)[0]
     return found
 
 
@@ -185,9 +204,10 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
     funded: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the command; and what holds our batch up in a batch of others is told as theirs to cancel."""
-    others = trade(900_000, "market", "owner", 1000, 30_000)
-    packed, _ = funded.node.propose([others])
-    acts.dispute(funded.node, "market", 1, others)
+    others = [trade(900_000 + at, "market", "owner", 1000, 10_000) for at in range(3)]
+    packed, _ = funded.node.propose(others)
+    funded.mirror.run_until("head")
+    disputed(funded, monkeypatch, funded.rows(SettlementBatch)[0].key, 900_001)
     funded.mirror.run_until("head")  # nothing is signed before what the account did is known
     propose(funded)
     theirs, ours = (row.key for row in funded.rows(SettlementBatch))
@@ -211,7 +231,10 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
         "dry_run": True,
     }
     funded.node.later(600)
-    acts.dispute(funded.node, "market", 2, sold(funded))
+    given(funded, monkeypatch, dispute_trade, "batch:1", "trade:1", account=MARKET)
+    happened, to_do = stories(funded, "batch:1")[0]
+    assert "disputeTrade sent: transaction 0x" in happened
+    assert to_do.startswith("nothing: it is sent again until it is in a block")
     funded.mirror.run_until("head")
     for name in (theirs, "batch:1"):
         key = rejected(funded, name, monkeypatch)["key"]
@@ -238,6 +261,73 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
         PARTIES["admin"]: 2 * BOND_CENTS,
     }
     assert funded.differences() == []
+
+
+def party_of(park: Park, batch: str, number: int, index: int) -> str:
+    """Return who disputes a trade where only one key is at hand; nothing of it is kept."""
+    keyring = Keyring({anvil_address(index): anvil_signer(index)})
+
+    def plan(session: Session) -> str:
+        key = plan_dispute(session, replace(park.chain, keyring=keyring), batch, number)
+        sender = str(session.get_one(ChainIntent, key).sender_address)
+        session.rollback()
+        return sender
+
+    return park.db.run(plan)
+
+
+def disputed(park: Park, monkeypatch: pytest.MonkeyPatch, batch: str, number: int) -> None:
+    """Have the market dispute a trade of a batch by the command, and others not; nothing is left but that."""
+
+    def asked(account: str | None, number: int = number, **more: Any) -> list[Any]:
+        return given(park, monkeypatch, dispute_trade, batch, str(number), account=account, **more)
+
+    for account, other, code, why in (
+        (None, number, "bad-input", "the keys of both parties of trade .* say with --account"),
+        (PARTIES["buyer"], number, "not-a-party", "is no party of .*: its buyer is day-ahead, its"),
+        (
+            "nobody",
+            number,
+            "not-found",
+            "a market with an account .there is: day-ahead, plant.; see",
+        ),
+        ("plnat", number, "not-found", "with an account .did you mean 'plant'.."),
+        ("day-ahead", 17, "not-found", "has no trade 17;"),
+        (
+            "plant",
+            number,
+            "contract-refused",
+            "plant has 0.00 tEUR in escrow, and a dispute takes a bond",
+        ),
+    ):
+        with pytest.raises(TruetonneError, match=why) as said:
+            asked(account, other, dry_run=True)
+        assert said.value.code == code, said.value.message
+    assert party_of(park, batch, number, 6) == MARKET  # whose key alone is here
+    with pytest.raises(BadInput, match=f"no key of a party of trade {number} is here: its buyer"):
+        party_of(park, batch, number, 5)
+    bond = currency_of_cents(BOND_CENTS)
+    document, line = asked("day-ahead", dry_run=True)
+    assert document == {"batch": batch, "trade": number, "bond": bond, "dry_run": True}
+    assert line == f"would dispute trade {number} of batch {batch}, with a bond of {bond} tEUR"
+    unsent = park.db.run(
+        lambda session: plan_dispute(session, park.chain, batch, number + 1, MARKET)
+    )
+    document, line = asked("day-ahead")
+    assert park.intent(unsent).error == f"not sent: trade {number} is disputed in its place"
+    assert (document["account"], document["bond"]) == (MARKET, bond)
+    assert line.startswith(f"the dispute of trade {number} of batch {batch} is sent: transaction")
+    again, _, hint = asked("day-ahead", number + 1)  # a party disputes a batch once
+    assert (again["key"], again["trade"]) == (document["key"], number)
+    assert hint == f"a party disputes a batch once, and trade {number} was disputed first"
+    park.mirror_final()
+    with pytest.raises(Refused, match="is disputed; only a trade of a proposed one") as refused:
+        asked("plant", number + 1)
+    assert refused.value.code == "not-proposed"
+    step = park.rows(SettlementDispute)[-1]
+    found = step.step.value, step.account, int(step.seq), int(step.bond_cents)
+    assert found == ("disputed", MARKET, number, BOND_CENTS)
+    assert park.intent(document["key"]).state.value == "confirmed"
 
 
 @long

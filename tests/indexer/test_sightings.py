@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from indexer import Indexer
 from ledger.chain.addresses.book import Deployment
@@ -116,6 +116,12 @@ def test_a_contract_that_is_given_a_role_is_registered_and_rewound(
     mirror.run_until("head")
     assert set(contracts(db)) == before
     assert sightings(db) == []
+
+    # Books of an earlier version, which kept the times of a chain that was lost, have those of this one again.
+    with db.write() as session:
+        session.execute(update(SmartContract).values(deployed_at=datetime(2025, 1, 1, tzinfo=UTC)))
+    chain.mine(1)
+    Indexer(db, chain.client, chain.deployment, DEPTH).run_until("head")
     assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEPTH)
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import stat
 import struct
 import threading
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,7 @@ from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_a
 from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.gtid import Gtid
+from ledger.durable import part_in
 from ledger.errors import BadInput, DependencyDown, NotFound
 from tests.support.backups import KEY, store
 from tests.support.full import full_disk
@@ -297,6 +300,30 @@ def test_a_disk_without_room_for_the_copy_beside_a_file(folder: Store, sqlite_db
     assert "a backup needs room for a copy there" in refused.value.message
     assert [file.name for file in place.glob(".*")] == []
     assert sqlite.take(sqlite_db, folder, utc_now()).tables
+
+
+def test_who_is_killed_before_the_copy_loses_its_name_leaves_nothing_for_ever(
+    folder: Store, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its empty file stayed beside the database; the next copy takes it away, and nothing of who is at work."""
+    place = Path(sqlite_db.url.database or "").parent
+
+    def killed(_: Path) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite, "_unnamed", killed)
+        taking = get_context("fork").Process(
+            target=sqlite.take, args=(sqlite_db, folder, utc_now())
+        )
+        taking.start()
+        taking.join(60)
+    assert taking.exitcode == -signal.SIGKILL
+    (left,) = place.glob(".*")
+    assert (left.stat().st_size, stat.S_IMODE(left.stat().st_mode)) == (0, 0o600)
+    with part_in(place) as another:
+        assert sqlite.take(sqlite_db, folder, utc_now()).tables
+        assert [*place.glob(".*")] == [another]
 
 
 def test_a_chain_with_a_missing_link(folder: Store) -> None:

@@ -227,19 +227,23 @@ def test_a_change_and_its_audit_entry_are_one(db: Database) -> None:
 def test_permissions_replace_each_other(db: Database) -> None:
     user = add(db, "otto")
 
-    def decided(granted: bool) -> None:
-        db.run(
+    def decided(granted: bool) -> bool:
+        return db.run(
             lambda session: permissions.decide(
                 session, users.get(session, user.id), "audit:read", granted, HOUSE
             )
         )
 
     for granted in (True, False, True):
-        decided(granted)
+        assert decided(granted) and not decided(granted)
         with db.read() as session:
             (row,) = permissions.of_user(session, user.id)
             assert (row.resource, row.action, row.granted) == ("audit", "read", granted)
             assert ("audit:read" in permissions.rights(session, user)) is granted
+    with db.read() as session:  # one entry for each change, and none for what was so already
+        entries = session.scalars(select(AuditLog).where(AuditLog.action == "permissions.decide"))
+        told = [{"right": "audit:read", "granted": granted} for granted in (True, False, True)]
+        assert [entry.new_values for entry in entries] == told
 
 
 def test_keys_are_found_by_the_whole_of_them(db: Database) -> None:

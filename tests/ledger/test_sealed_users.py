@@ -97,6 +97,9 @@ def test_the_books_have_no_address_and_no_profile_that_anybody_can_read(
     with db.write() as session:
         row = users.get(session, number)
         users.set_profile(session, sealer, row, {"language": "zh", "theme": "dunkel"}, HOUSE)
+        assert (kept := row.profile) is not None
+        users.set_profile(session, sealer, row, {"theme": "dunkel", "language": "zh"}, HOUSE)
+        assert row.profile == kept  # the same again: neither sealed anew nor noted
         users.change(session, row, HOUSE, email="anna.other@park.example", sealer=sealer)
     for secret in ("archer", "park.example", "Archer", "dunkel", "language"):
         assert secret not in stored(db)
@@ -107,7 +110,8 @@ def test_the_books_have_no_address_and_no_profile_that_anybody_can_read(
         assert len(row.email) <= 100 and row.email.startswith("b1:")
     with db.write() as session:
         row = users.get(session, number)
-        users.set_profile(session, sealer, row, None, HOUSE)
+        for _ in range(2):
+            users.set_profile(session, sealer, row, None, HOUSE)
         assert (row.profile, users.profile_of(sealer, row)) == (None, None)
         told = select(AuditLog.new_values).where(AuditLog.action == "users.profile")
         said = session.scalars(told.order_by(AuditLog.id)).all()

@@ -186,7 +186,11 @@ def test_a_trade_that_was_cancelled_makes_room_for_another(books: Database, tmp_
 
 
 REFUSALS: list[tuple[dict[str, str], str, str]] = [
-    ({"vpp": "vpp-7"}, "vpp", "unknown VPP 'vpp-7'"),
+    (
+        {"vpp": "vpp-7"},
+        "vpp",
+        "unknown VPP 'vpp-7' (did you mean 'vpp-1'?); add it to the site file",
+    ),
     ({"vpp": ""}, "vpp", "unknown VPP ''"),
     ({"vpp": "vpp-poor", "strategy": ""}, "vpp", "has no settlement account"),
     ({"strategy": "daily"}, "strategy", "has no strategy 'daily'"),
@@ -217,7 +221,16 @@ REFUSALS: list[tuple[dict[str, str], str, str]] = [
     ({"total_value": "35.20"}, "total_value", "is not quantity x price = 35.19"),
     ({"total_value": "-35.19"}, "total_value", "is not quantity x price = 35.19"),
     ({"total_value": "35.191"}, "total_value", "more digits than 1/100"),
-    ({"market": "night"}, "market", "unknown market 'night'"),
+    (
+        {"market": "night"},
+        "market",
+        "unknown market 'night' (there is: day-ahead); add it to the site",
+    ),
+    (
+        {"market": "day ahead"},
+        "market",
+        "unknown market 'day ahead' (did you mean 'day-ahead'?); add",
+    ),
     ({"trade_time": "2014-01-01T01:00:00"}, "trade_time", "has no offset"),
     ({"trade_time": "2014-01-01"}, "trade_time", "has no offset"),
     ({"trade_time": "yesterday"}, "trade_time", "not an ISO 8601 time"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.chain.contracts.wrappers import encode_call
-from ledger.settlement.tree import leaf, trades_root
+from ledger.settlement.tree import fields, leaf, proof_of, trades_root
 from ledger.settlement.words import Trade, pack, unpack
 from tests.support.chain import PARTIES, TestChain
 from tests.support.mirror import running_chain
@@ -111,3 +111,9 @@ def test_the_contract_computes_the_same_root(chain: TestChain, count: int) -> No
     batch_id = int(chain.client.call(address, call), 16)
     root = chain.client.call(address, encode_call("VppSettlement", "tradesRootOf", [batch_id]))
     assert root == trades_root(key, batch.accounts, batch.words)
+    for place, word in enumerate(batch.words):
+        proof = proof_of(key, batch.accounts, batch.words, place)
+        for one, takes in ((word, True), (word ^ 1 << 112, False)):
+            asked = [batch_id, fields(batch.accounts, one), proof]
+            said = chain.client.call(address, encode_call("VppSettlement", "verifyTrade", asked))
+            assert bool(int(said, 16)) is takes

@@ -7,6 +7,7 @@ import pytest
 
 from ledger.proofs.verifier import ProofError, verify
 from tests.support.bundle_mutants import judge
+from tests.support.forms import rest
 from tests.support.verify_page import case, judged
 from tests.support.worlds import (
     CONTRACT,
@@ -30,7 +31,8 @@ TRUSTED_AT = START + 10**7 + 1010
 
 def manifest(**parts: Any) -> dict[str, Any]:
     return {
-        name: MANIFEST[name] | parts.pop(name, {}) for name in ("carbon", "evidence", "period")
+        name: MANIFEST[name] | parts.pop(name, {})
+        for name in ("carbon", "evidence", "methodology", "period")
     } | {"meters": parts.pop("meters", MANIFEST["meters"])}
 
 
@@ -60,6 +62,10 @@ GOOD: dict[str, World] = {
     "a name of ten thousand signs": World(beneficiary="é" * 10_000),
     "a manifest as deep, and a number as long, as may be": World(
         manifest=with_more("[" * 99 + "9" * 100 + "]" * 99)
+    ),
+    "a hostile methodology, with no sign of its own": World(
+        methodology='"\n/\u202e\U0001f33f/',
+        manifest=manifest(methodology={"id": '"\n', "version": "\u202e\U0001f33f/"}),
     ),
     "readings with proofs": World(
         bundle={
@@ -115,6 +121,14 @@ WRONG: dict[str, tuple[World, str]] = {
         World(manifest=manifest(carbon={"issued_kg": "1001"})),
         "manifest: its root or its kilograms",
     ),
+    "a claim of more evidence than the manifest has": (
+        World(evidence_total=2000),
+        "manifest: its root or its kilograms",
+    ),
+    "a manifest with a number for the kilograms of its evidence": (
+        World(manifest=manifest(evidence={"total_kg": 1001})),
+        "manifest: its root or its kilograms",
+    ),
     "a manifest that begins elsewhere": (
         World(manifest=manifest(period={"from_s": ROW[1] - 1})),
         "manifest: its period is not",
@@ -129,6 +143,30 @@ WRONG: dict[str, tuple[World, str]] = {
     ),
     "a manifest without a period": (
         World(manifest=manifest() | {"period": {"from_s": ROW[1]}}),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest of another version of the methodology": (
+        World(manifest=manifest(methodology={"version": "V02"})),
+        "manifest: its methodology is not",
+    ),
+    "a claim of another methodology than the manifest's": (
+        World(methodology="CCER-01-001/V01"),
+        "manifest: its methodology is not",
+    ),
+    "a manifest without a methodology": (
+        World(manifest={k: v for k, v in MANIFEST.items() if k != "methodology"}),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest with a version that is a list": (
+        World(manifest=manifest(methodology={"version": ["V01"]})),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest with a methodology of text": (
+        World(manifest=json.dumps(MANIFEST | {"methodology": "CCER-01-002/V01"})),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest with half a character in its methodology": (
+        World(manifest=manifest(methodology={"id": "\ud800"})),
         "manifest: the text behind the hash",
     ),
     "a reading before the period": (
@@ -282,7 +320,11 @@ def test_without_the_retirement_nobody_is_told_for_whom_it_was() -> None:
     assert unnamed not in judge(*World().build())["not_proven"]
 
 
-@pytest.mark.parametrize("name", WRONG)
+FIRST_OF_EACH = {message: name for name, (_, message) in reversed(WRONG.items())}.values()
+"""One world for each message: what both verifiers say of all of them is compared below in any form of the suite."""
+
+
+@pytest.mark.parametrize("name", rest(WRONG, *FIRST_OF_EACH))
 def test_what_is_wrong_is_noticed(name: str) -> None:
     world, message = WRONG[name]
     with pytest.raises(ProofError, match=f"^{message}"):

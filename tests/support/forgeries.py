@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rlp
+from eth_utils.crypto import keccak
 
 Document = dict[str, Any]
 Forgery = Callable[[Document], object]
@@ -74,6 +75,12 @@ def _another_code(value: bytes) -> bytes:
     return bytes(rlp.encode([*kept, b"\1" * 32]))
 
 
+def _another_methodology(value: bytes) -> bytes:
+    claimed, other = (keccak(text=f"CCER-01-00{number}/V01") for number in (2, 1))
+    assert claimed in value
+    return value.replace(claimed, other)
+
+
 def _swap_events(document: Document) -> None:
     one, other = document["events"]
     for name in ("block", "index", "log", "transaction", "receipt"):
@@ -126,6 +133,10 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
         ),
         "^retired: a node of its proof has another hash",
     ),
+    "another methodology that was claimed, in a node well encoded": (
+        put("events", 0, "receipt", value=_rewritten(_another_methodology)),
+        "^issued: a node of its proof has another hash",
+    ),
     # Older blocks.
     "an ancestor on itself": (put("ancestors", 0, "anchor", value=1), "leads nowhere"),
     "an ancestor without its proof": (put("ancestors", 0, "slot", value=[]), "proof ends"),
@@ -161,6 +172,10 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "another place in the block": (put("events", 0, "index", value=1), "proof|path|no such"),
     # Evidence.
     "a manifest with a blank more": (put("manifest", value=lambda text: text + " "), "its hash"),
+    "a manifest by other rules": (
+        put("manifest", value=lambda text: text.replace("CCER-01-002", "CCER-01-001")),
+        "^manifest: its hash",
+    ),
     "an empty manifest": (put("manifest", value=""), "its hash"),
     "a reading that was more": (put("readings", "rows", 0, 5, value="61"), "no such proof"),
     "another text of a number": (put("readings", "rows", 0, 7, value="60.0"), "no such proof"),

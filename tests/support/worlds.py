@@ -46,8 +46,9 @@ LEAVES = sorted([leaf(ROW), leaf(OTHER)])
 ROOT = keccak(b"".join(LEAVES))
 MANIFEST: dict[str, Any] = {
     "carbon": {"issued_kg": "1000"},
-    "evidence": {"leaves": 2, "root": "0x" + ROOT.hex()},
+    "evidence": {"leaves": 2, "root": "0x" + ROOT.hex(), "total_kg": "1001"},
     "meters": [{"serial": "M1"}],
+    "methodology": {"id": "CCER-01-002", "version": "V01"},
     "period": {"from_s": START, "to_s": END},
 }
 
@@ -119,6 +120,10 @@ class World:
     type_byte: bytes | None = None
     """Of the signed bytes, when it is another than the kind's."""
     high_s: bool = False
+    evidence_total: int = 1001
+    """What the claim says that the evidence comes to, in kilograms."""
+    methodology: str = "CCER-01-002/V01"
+    """What the claim has the hash of."""
     manifest: dict[str, Any] | str = field(default_factory=lambda: MANIFEST)
     bundle: dict[str, Any] = field(default_factory=dict)
     """Parts of the bundle that are put in the place of the right ones."""
@@ -221,9 +226,9 @@ class World:
             4,
             5,
             ROOT,
-            6,
+            self.evidence_total,
             manifest_hash,
-            zero,
+            keccak(text=self.methodology),
             OWNER.address,
             8,
         )

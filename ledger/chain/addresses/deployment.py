@@ -210,15 +210,14 @@ def _forget_seen(session: Session, network: str, addresses: Sequence[str]) -> No
 def restore(session: Session, deployment: Deployment) -> bool:
     """Store contracts of the deployment whose creation is mirrored; return whether all are stored now.
 
-    A reorganisation may have taken a contract away, and brought it back in another block. For the
-    mirror alone, in the unit of work that wrote the block.
+    A reorganisation may have taken a contract away, and brought it back in another block. One that is stored has the
+    time of its block from now on: earlier versions left that of a chain that was lost. For the mirror alone, in the
+    unit of work that wrote the block.
     """
     wanted = {
         row_name(item.name, deployment.network): item.address
         for item in deployment.contracts.values()
     }
-    if _addresses(session, list(wanted)) == wanted:
-        return True
     names = {
         item.tx_hash: item for item in deployment.contracts.values() if item.tx_hash is not None
     }
@@ -228,8 +227,19 @@ def restore(session: Session, deployment: Deployment) -> bool:
         .where(ChainInclusion.tx_hash.in_(list(names)), ChainInclusion.error.is_(None))
     )
     times = {names[tx_hash].name: at for tx_hash, at in session.execute(query)}
+    if _addresses(session, list(wanted)) == wanted and not _mistimed(session, deployment, times):
+        return True
     _record(session, deployment, times)
     return len(_addresses(session, list(wanted))) == len(wanted)
+
+
+def _mistimed(session: Session, deployment: Deployment, times: Mapping[str, datetime]) -> bool:
+    """Return whether a contract that is stored has another time than that of its block."""
+    expected = {row_name(name, deployment.network): at for name, at in times.items()}
+    query = select(SmartContract.contract_name, SmartContract.deployed_at).where(
+        SmartContract.contract_name.in_(list(expected))
+    )
+    return any(expected[name] != at for name, at in session.execute(query))
 
 
 def rewind(session: Session, above_block: int) -> None:
@@ -253,17 +263,24 @@ def rewind(session: Session, above_block: int) -> None:
     )
 
 
-def _times(client: ChainClient, deployment: Deployment) -> dict[str, datetime]:
-    """Return when each contract was deployed; those that never were are left out."""
-    contracts = list(deployment.contracts.values())
-    created = [item for item in contracts if item.tx_hash is not None]
+def made_in(client: ChainClient, deployment: Deployment) -> dict[str, int | None]:
+    """Return the block of each contract's own transaction, by the contract's name; None: the node has no receipt of it.
+
+    Contracts without such a transaction are left out: another contract asked the factory for them.
+    """
+    created = [item for item in deployment.contracts.values() if item.tx_hash is not None]
     receipts = client.receipts([str(item.tx_hash) for item in created])
-    blocks = {
-        item.name: receipt.block_number if receipt is not None else None
+    return {
+        item.name: None if receipt is None else receipt.block_number
         for item, receipt in zip(created, receipts, strict=True)
     }
+
+
+def _times(client: ChainClient, deployment: Deployment) -> dict[str, datetime]:
+    """Return when each contract was deployed; those that never were are left out."""
+    blocks = made_in(client, deployment)
     numbers = {}
-    for item in contracts:
+    for item in deployment.contracts.values():
         block = blocks.get(item.name, item.block)
         # A node may have forgotten an old receipt; the code tells whether the contract is there.
         if block is None and client.code(item.address) == _NO_CODE:

@@ -335,6 +335,10 @@ class VppSettlement(_Contract):
         """Return how many seconds a proposal waits before it can be finalised."""
         return int(self._view("window", [], block)[0])
 
+    def dispute_bond_cents(self, block: int | str = "latest") -> int:
+        """Return what a dispute takes from its party's escrow, in cents of the currency."""
+        return int(self._view("disputeBond", [], block)[0])
+
     def custody(self, block: int | str = "latest") -> int:
         """Return the contract's own balance of the currency token, in token units."""
         data = encode_call("TestCurrency", "balanceOf", [self.address])

@@ -35,7 +35,10 @@ MAY_CALL: Mapping[str, Mapping[str, frozenset[str]]] = {
         "arbiter": frozenset({"rejectDispute"}),
         "admin": frozenset({"grantRole", "revokeRole"}),
         ANYBODY: frozenset(
-            {"finalizeBatch", "skipClosed", "deposit", "withdraw", "withdrawCredits"}
+            {
+                *("finalizeBatch", "skipClosed", "deposit", "withdraw", "withdrawCredits"),
+                "disputeTrade",
+            }
         ),
     },
     CURRENCY: {ANYBODY: frozenset({"approve"})},

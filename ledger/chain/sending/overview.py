@@ -24,6 +24,7 @@ _LEFT_TO_COMMANDS = {
     "retire": _HOLDERS_ACT,
     "cancel": _HOLDERS_ACT,
     "cancel_batch": f"{_NO_JOB} `truetonne settle cancel` again, or leave it",
+    "dispute_trade": f"{_NO_JOB} `truetonne settle dispute` again, or leave it",
     "reject_dispute": f"{_NO_JOB} `truetonne settle reject` again, or leave it",
 }
 """What to do about an act of each kind that no job sends before it was signed."""

@@ -193,17 +193,24 @@ class _Checks:
         stated = parse_json(text)
         require(not too_deep(stated), "not JSON as it is written here: nested too deep")
         try:
-            said = stated["evidence"]["root"], stated["carbon"]["issued_kg"]
+            evidence, carbon = stated["evidence"], stated["carbon"]
+            said = evidence["root"], evidence["total_kg"], carbon["issued_kg"]
             # Only a list adds up.
             self.meters = {meter["serial"] for meter in [] + stated["meters"]}
-            self.count = stated["evidence"]["leaves"]
+            self.count = evidence["leaves"]
             period = [stated["period"][name] for name in ("from_s", "to_s")]
-        except (KeyError, TypeError):
+            rules = "/".join(stated["methodology"][name] for name in ("id", "version"))
+            hashed = keccak256(rules.encode())
+        except (KeyError, TypeError, UnicodeEncodeError):
             raise ProofError("the text behind the hash is none") from None
-        same = said == (_hex(event["evidence_root"]), str(event["amount"]))
+        kilograms = str(event["evidence_total"]), str(event["amount"])
+        same = said == (_hex(event["evidence_root"]), *kilograms)
         require(same, "its root or its kilograms are not those of the event")
         require(repr(period) == repr(self.period), "its period is not that of the event")
-        return "the manifest of the calculation has the hash, root, period and kilograms of the issuance"
+        require(hashed == event["methodology_hash"], "its methodology is not that of the event")
+        self.facts["methodology"] = rules
+        words = "the manifest of the calculation has the hash, root, period and kilograms of the issuance"
+        return f"{words}, and its methodology, {shown(rules)}"
 
     def readings(self) -> str:
         meters, rows, proofs = map(self.bundle["readings"].get, ("meters", "rows", "proofs"))

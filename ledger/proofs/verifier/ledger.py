@@ -44,6 +44,7 @@ def read_event(name: str, topics: list[bytes], data: bytes) -> dict[str, Any]:
         amount, start, end = map(int.from_bytes, words[4:7])
         event |= {"amount": amount, "period_start": start, "period_end": end}
         event |= {"evidence_root": words[9], "manifest_hash": words[11]}
+        event |= {"evidence_total": int.from_bytes(words[10]), "methodology_hash": words[12]}
         return event | {"issuer": words[15][12:], "verifier": words[16][12:]}
     first, amount, _, at = map(int.from_bytes, words[1:])
     details = data[at:]

@@ -7,25 +7,10 @@ import gzip
 from pathlib import Path
 
 from ledger.errors import BadInput
+from ledger.filekinds import GZIP, no_text
 
-GZIP = b"\x1f\x8b"
 UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_NO_TEXT = {
-    b"PK\x03\x04": "an Excel workbook or a zip; save it as CSV, or take the file out of the zip",
-    b"PK\x05\x06": "an empty zip; take the file out of it before it is packed",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV",
-    b"PAR1": "a Parquet file; write it as CSV",
-    b"\x89PNG": "a picture; name the meter file",
-    b"%PDF": "a PDF; name the meter file",
-    b"7z\xbc\xaf": "a 7z archive; unpack it, plain or gzipped",
-    b"BZh": "a bzip2 file; unpack it, plain or gzipped",
-    b"\xfd7zX": "an xz file; unpack it, plain or gzipped",
-    b"\x28\xb5\x2f\xfd": "a zstd file; unpack it, plain or gzipped",
-    b"\xff\xfe\x00\x00": "UTF-32; save it as UTF-8",
-    b"\x00\x00\xfe\xff": "UTF-32; save it as UTF-8",
-    bytes(4): "zero bytes where it begins, as after a power cut; fetch it again",
-}
 _PIECE = 1 << 16
 
 
@@ -39,9 +24,9 @@ def check_text(path: Path, start: bytes) -> None:
     """
     if start.startswith(GZIP):
         raise _wrong(path, "the file is gzipped twice; unpack it once")
-    for mark, what in _NO_TEXT.items():
-        if start.startswith(mark):
-            raise _wrong(path, f"the file is {what}")
+    what = no_text(start)
+    if what is not None:
+        raise _wrong(path, f"the file is {what}")
 
 
 def check_encoding(path: Path, start: bytes, encoding: str) -> None:

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.errors import BadInput
+from ledger.filekinds import GZIP
 from ledger.filestate import FileState, state_of
 from ledger.readings.files.csvtable import CsvTable
 from ledger.readings.files.formats import JSON_LINES, PLAIN, Format
 from ledger.readings.files.jsonlines import JsonTable
-from ledger.readings.files.marks import GZIP, UTF8_MARK, check_encoding, check_text
+from ledger.readings.files.marks import UTF8_MARK, check_encoding, check_text
 from ledger.readings.files.tables import Table, empty_file
 
 
