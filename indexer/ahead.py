@@ -16,7 +16,7 @@ import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from threading import Thread
 
@@ -184,27 +184,73 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
+@dataclass(frozen=True)
+class _Done:
+    """A range that was read, perhaps before it was ordered."""
+
+    order: Order
+    content: bytes
+    end_hash: str
+    log: CreditLog
+
+    def answers(self, order: Order) -> bool:
+        """Whether it is what an order asks for, whatever is to be asked for meanwhile."""
+        return replace(self.order, then=order.then) == order
+
+    def next(self, order: Order) -> Order | None:
+        """Return the order that will probably follow one that this answers; None: there is no block yet."""
+        if not order.then:
+            return None
+        first = order.last + 1
+        return replace(
+            order, first=first, last=order.then, parent_hash=self.end_hash, log=self.log, then=0
+        )
+
+
 def _serve(link: Connection, reading: Reading) -> None:
-    waiting: dict[tuple[int, int], RangeAsked] = {}
+    """Answer orders, and read meanwhile what will probably be ordered next: who writes never waits for long."""
+    waiting: _Waiting = {}
+    early: _Done | None = None
     while True:
         order: Order = link.recv()
-        content = b""
-        with suppress(Exception):  # whatever it is shows again where it is read in the open
-            content = packed(_obeyed(order, reading, waiting))
-        link.send_bytes(content)
+        if early is not None and early.answers(order):
+            done: _Done | None = early
+            _ask_on(order, reading, waiting)
+        else:
+            done = _done(order, reading, waiting)
+        link.send_bytes(done.content if done is not None else b"")
+        following = done.next(order) if done is not None else None
+        early = None
+        if following is not None and not link.poll():
+            early = _done(following, reading, waiting)
 
 
-def _obeyed(order: Order, reading: Reading, waiting: dict[tuple[int, int], RangeAsked]) -> Read:
-    """Read a range; ``waiting`` is what was asked for in advance, and what is now."""
+_Waiting = dict[tuple[int, int], RangeAsked]
+"""What was asked for in advance."""
+
+
+def _done(order: Order, reading: Reading, waiting: _Waiting) -> _Done | None:
+    """Read a range; None: whatever it is that went wrong shows again where the range is read in the open."""
+    with suppress(Exception):
+        read = _obeyed(order, reading, waiting)
+        return _Done(order, packed(read), read.window.last.hash, read.log)
+    return None
+
+
+def _obeyed(order: Order, reading: Reading, waiting: _Waiting) -> Read:
     reading.node.lacks = order.lacks
     asked = waiting.pop((order.first, order.last), None)
     while waiting:
         waiting.popitem()[1].cancel()
     if asked is None:
         asked = reading.ask(order.first, order.last)
-    if order.then:
-        waiting[order.last + 1, order.then] = reading.ask(order.last + 1, order.then)
+    _ask_on(order, reading, waiting)
     try:
         return reading.read(asked, order.parent_hash, order.log, order.open_hashes)
     finally:
         asked.cancel()
+
+
+def _ask_on(order: Order, reading: Reading, waiting: _Waiting) -> None:
+    if order.then:
+        waiting[order.last + 1, order.then] = reading.ask(order.last + 1, order.then)

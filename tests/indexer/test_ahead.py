@@ -7,15 +7,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from indexer import Indexer, TickReport, ahead, packing, patience, ranges
 from indexer.ahead import ReadingProcess
 from indexer.creditlog import CreditLog
+from indexer.doubt import Doubt
 from indexer.reading import Read, Reading
 from ledger.chain.addresses.sighted import Sighting
 from ledger.chain.node.client import ChainClient
@@ -94,6 +98,68 @@ def test_what_is_read_ahead_is_what_is_read_in_the_open(
     count = len(answers)
     assert dump(sqlite_db) == fresh_dump()
     assert len(answers) == count, "the mirror to compare with was read in the open"
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "reads"),
+    [({}, 2), ({"open_hashes": frozenset({"0x" + "ab" * 32})}, 3), ({"parent_hash": "0x"}, 3)],
+)
+def test_what_follows_is_read_before_it_is_ordered(
+    chain: TestChain, otherwise: dict[str, object], reads: int
+) -> None:
+    """And once: unless it is ordered with something else in mind, or above another block."""
+    _busy(chain)
+    reading = Reading(chain.client, chain.deployment)
+    began: list[str] = []
+    done: list[Read | None] = []
+
+    class Noted(Reading):
+        def read(self, asked: Any, parent_hash: str, *given: Any) -> Read:
+            began.append(parent_hash)
+            try:
+                done.append(reading.read(asked, parent_hash, *given))
+            except Doubt:
+                done.append(None)
+                raise
+            assert done[-1] is not None
+            return done[-1]
+
+    first = chain.deployment.deployed_block
+    parent = chain.client.block(first - 1)
+    assert parent is not None
+    orders, served = Pipe()
+    order = ahead.Order(
+        first, first + 9, parent.hash, CreditLog(), frozenset(), first + 19, frozenset()
+    )
+    with ThreadPoolExecutor(1) as beside, orders, served:
+        ending = beside.submit(ahead._serve, served, Noted(chain.client, chain.deployment))
+        orders.send(order)
+        read = packing.unpacked(orders.recv_bytes())
+        until(lambda: len(done) == 2)
+        following = replace(
+            order,
+            first=first + 10,
+            last=first + 19,
+            parent_hash=read.window.last.hash,
+            log=read.log,
+            then=0,
+        )
+        given = replace(following, **otherwise)
+        orders.send(given)
+        content = orders.recv_bytes()
+        orders.close()
+        with pytest.raises(EOFError):
+            ending.result()
+    assert len(began) == reads
+    if given.parent_hash == following.parent_hash:
+        asked = reading.ask(given.first, given.last)
+        in_the_open = reading.read(asked, given.parent_hash, given.log, given.open_hashes)
+        # Of another length: requests have numbers, which answers repeat.
+        same = replace(in_the_open, bytes_max=packing.unpacked(content).bytes_max)
+        assert content == packing.packed(same)
+        assert len(same.window.events) == 10
+    else:
+        assert content == b""
 
 
 @long
