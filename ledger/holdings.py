@@ -19,10 +19,9 @@ from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.countries import wrong_country
 from ledger.errors import BadInput, Refused
 from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding
-from ledger.models.blockchain import CreditStatus
 from ledger.naming import find_credit, rows_of
 from ledger.reductions.zones import TIMES_END_S
-from ledger.serials import Act, active_run, taken_serials
+from ledger.serials import Act, CreditStatus, active_run, taken_serials
 
 _TEXT_BYTES_MAX = 1024
 """MAX_TEXT of the contract."""

@@ -16,7 +16,6 @@ from api.pagination import Order
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models import CarbonCredit, CreditBatch, CreditSite
-from ledger.models.blockchain import CreditStatus
 from ledger.naming import PARTS_MAX, find_credit
 from ledger.serials import SITE_SHIFT, Run
 from ledger.units import tonnes_of_kg
@@ -119,7 +118,7 @@ def show_credit(session: Session, view: ChainView, name: str, block: int) -> Cre
                 CreditPart(
                     credit_id=then.name_of(run),
                     amount_kg=run.amount_kg,
-                    status=CreditStatus(run.status.value),
+                    status=run.status,
                 )
                 for run in runs[:PARTS_MAX]
             ],
@@ -210,7 +209,7 @@ def _item(view: ChainView, then: Then, run: Run, number: int | None) -> Credit:
         amount=tonnes_of_kg(run.amount_kg),
         amount_kg=run.amount_kg,
         unit=UNIT,
-        status=CreditStatus(run.status.value),
+        status=run.status,
         issuer=batch.issuer,
         site=then.site_code or None,
         vintage=batch.vintage,

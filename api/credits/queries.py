@@ -23,7 +23,7 @@ from api.finality import ChainView
 from api.pagination import found_by_id, page_of, paged
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
-from ledger.models.blockchain import CarbonCredit, CreditStatus
+from ledger.models.blockchain import CarbonCredit
 from ledger.models.credits import (
     CreditBatch,
     CreditCancellation,
@@ -33,7 +33,7 @@ from ledger.models.credits import (
 )
 from ledger.models.oversight import CreditInvalidation, InvalidationStep
 from ledger.naming import PARTS_MAX, count_rows_of, find_credit, rows_of
-from ledger.serials import SITE_SHIFT
+from ledger.serials import SITE_SHIFT, CreditStatus
 from ledger.units import kg_of_tonnes
 
 _FEW = 200
