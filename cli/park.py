@@ -305,7 +305,8 @@ def _pairs(values: list[str], kind: Kind) -> dict[str, str]:
 
 def _filters(where: list[str] | None, kind: Kind) -> dict[str, Any]:
     from ledger.park.fields import Sort
-    from ledger.park.reading import Wrong, refused
+    from ledger.park.reading import refused
+    from ledger.spreadsheets import Wrong
 
     found = {}
     for text in where or ():

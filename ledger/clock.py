@@ -1,4 +1,4 @@
-"""Times: the one of now, and whether the text of one says more than is kept of it."""
+"""Times: the one of now, as text, and whether a text says more than is kept of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ _BELOW_MICROS = re.compile(r"[.,][0-9]{6}0*[1-9]", re.ASCII)
 def utc_now() -> datetime:
     """Return the time of day of this machine, aware."""
     return datetime.now(UTC)
+
+
+def time_text(value: datetime) -> str:
+    """Return an aware time in UTC as ISO 8601 text that ends in ``Z``; `TypeError` for one without a zone."""
+    if value.tzinfo is None:
+        raise TypeError("a time without a zone has no meaning outside this process")
+    return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def is_finer_than_micros(text: str) -> bool:
