@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
+from cli.files import typed_text
 from cli.output import Table, counted
 from ledger.errors import BadInput
 
@@ -157,10 +157,4 @@ def unset(run: Invocation, key: Key, dry_run: DryRun = False) -> None:
 
 def _read(file: Path | None) -> str:
     assert file is not None
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file}: is not UTF-8 text") from error
-    return text.removesuffix("\n").removesuffix("\r")
+    return typed_text(file).removesuffix("\n").removesuffix("\r")
