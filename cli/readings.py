@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ledger.readings import ImportReport
-    from ledger.sites import SiteChanges
 
 ERRORS_SHOWN = 20
 JUMPS_SHOWN = 5
@@ -48,14 +47,10 @@ def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None
     check_site_file(file)  # before the books: a wrong file is the first thing to say
     resolve = _account_reader(run.settings, file)
 
-    def work(session: Session) -> SiteChanges:
-        changes = apply(session, file, resolve_account=resolve)
-        if dry_run:
-            session.rollback()
-        return changes
-
     with open_books(run.settings) as db:
-        changes = db.run(work)
+        changes = db.run(
+            lambda session: apply(session, file, resolve_account=resolve), keep=not dry_run
+        )
     document: dict[str, Any] = changes.as_json()
     if dry_run:
         document["dry_run"] = True

@@ -271,11 +271,10 @@ def _in_books(run: Invocation, work: Callable[[Session], User], dry_run: bool) -
         row = work(session)
         if dry_run:
             session.expunge(row)
-            session.rollback()
         return row
 
     with open_books(run.settings) as db:
-        return db.run(do)
+        return db.run(do, keep=not dry_run)
 
 
 def _document(row: User, dry_run: bool) -> dict[str, Any]:

@@ -125,12 +125,10 @@ def import_file(
         require_unchanged(path, state)  # the digest is of what was imported
         if after is not None:
             report.alerts = after(session, spans)
-        if dry_run:
-            session.rollback()
         return report
 
     with _tuned():
-        return db.run(work)
+        return db.run(work, keep=not dry_run)
 
 
 @contextmanager
