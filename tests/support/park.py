@@ -22,10 +22,10 @@ from ledger.models import Base, ChainIntent
 from ledger.readings import import_file
 from ledger.reconcile import reconcile
 from ledger.registration import register_project, register_site
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import escrow
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import TradesReport, import_trades
-from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.units import currency_of_cents
 from tests.support.chain import TestChain
