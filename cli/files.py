@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from ledger.durable import part_in, put
 from ledger.errors import BadInput
+from ledger.files import part_in, put
 
 _OF_THE_SYSTEM = (Path("/dev"), Path("/proc"))
 """What stands there leads to something else, and must stay what it is."""

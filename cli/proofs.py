@@ -12,8 +12,8 @@ import typer
 
 from cli.command import Invocation, command
 from cli.files import write_whole
-from ledger.bounded import read_at_most
 from ledger.errors import BadInput
+from ledger.files import read_at_most
 
 if TYPE_CHECKING:
     from ledger.proofs.verifier import ProofError, Trusted

@@ -16,7 +16,7 @@ from ledger.chain.contracts.events import CREDIT, ZERO_HASH, RetirementDetails
 from ledger.chain.contracts.structs import retirement_tuple
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
-from ledger.countries import wrong_country
+from ledger.codes import wrong_country
 from ledger.errors import BadInput, Refused
 from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding
 from ledger.naming import find_credit, rows_of

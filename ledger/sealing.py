@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.durable import part_in, sync
 from ledger.errors import BadInput, Refused
+from ledger.files import part_in, sync
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12

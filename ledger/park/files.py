@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ledger.bounded import read_at_most
 from ledger.errors import BadInput
-from ledger.filestate import name_in_books
+from ledger.files import name_in_books, read_at_most
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, DEPTH_MAX
 from ledger.spreadsheets import Wrong, csv_rows, unguarded, wrong_count

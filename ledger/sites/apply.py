@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
-from ledger.filestate import state_of
+from ledger.files import state_of
 from ledger.models import Meter, MeterSeries, MeterSource, Project, Site
 from ledger.models.sites import FactorPurpose, SourceKind, SourceLabel
 from ledger.park import require_shares, take_turn

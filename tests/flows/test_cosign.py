@@ -23,13 +23,13 @@ from ledger.models import (
     VppSettlementSignature,
     VppTradingRecord,
 )
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cosign, cosign_files
 from ledger.settlement.batches import plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.explain import story_of
 from ledger.settlement.planning import Scope
 from ledger.settlement.singles import plan_single
-from ledger.settling import SettlementPolicy, Way
 from tests.flows.test_cancelling import told
 from tests.support.chain import PARTIES
 from tests.support.forms import long, rest, times

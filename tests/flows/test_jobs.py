@@ -29,7 +29,7 @@ from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
-from ledger.settling import SettlementPolicy, Way
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.sites.validity import factor_alarms
 from tests.support import acts

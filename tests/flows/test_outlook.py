@@ -26,12 +26,12 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
+from ledger.settings.settling import SettlementPolicy
 from ledger.settlement import confirm, escrow, planning
 from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
-from ledger.settling import SettlementPolicy
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
 from tests.support.forms import long
 from tests.support.park import MARKET, Park

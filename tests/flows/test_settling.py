@@ -31,6 +31,7 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cancel, escrow, shortfalls, singles
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
@@ -38,7 +39,6 @@ from ledger.settlement.outlook import preview
 from ledger.settlement.planning import Scope
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import import_trades
-from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.forms import long, rest, times
