@@ -9,10 +9,10 @@ from sqlalchemy import Table, select
 
 from cli.reductions import write_evidence
 from ledger.bundles import ALL
+from ledger.bundles.proven import prove_reading
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import ProblemFound
-from ledger.evidence import prove_reading
 from ledger.issuance import plan_issuance, submit_planned
 from ledger.jobs import retention, work
 from ledger.jobs.retention import KEPT, LOGS_KEPT, expire

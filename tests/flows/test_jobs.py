@@ -11,9 +11,9 @@ from sqlalchemy import select
 from ledger.chain.contracts.events import CREDIT
 from ledger.db import Database
 from ledger.errors import BooksDiffer, ProblemFound, Refused
-from ledger.expiry import record_expired
 from ledger.jobs import growing, issuing, work
 from ledger.jobs.catalogue import JOBS
+from ledger.jobs.expiring import record_expired
 from ledger.jobs.work import Tools
 from ledger.models import (
     ChainCursor,
