@@ -12,7 +12,7 @@ from api.credits.batches import batch_document
 from api.credits.schemas import Credit, CreditAnswer, CreditPage, CreditParameters, CreditPart
 from api.credits.then import Then, batches_then, checked_block
 from api.finality import ChainView
-from api.pagination import Order
+from api.pagination import Order, matching
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models import CarbonCredit, CreditBatch, CreditSite
@@ -143,12 +143,12 @@ def _walk(
         .where(issued <= block)
         .order_by(*(each.desc() if newest_first else each.asc() for each in (issued, number)))
     )
-    if parameters.vintage is not None:
-        query = query.where(CreditBatch.vintage == parameters.vintage)
-    if parameters.key is not None:
-        query = query.where(CreditBatch.key == parameters.key)
-    if parameters.batch_id is not None:
-        query = query.where(number == parameters.batch_id)
+    query = matching(
+        query,
+        (CreditBatch.vintage, parameters.vintage),
+        (CreditBatch.key, parameters.key),
+        (number, parameters.batch_id),
+    )
     if parameters.site is not None:
         sites = select(CreditSite.site_id).where(CreditSite.code == parameters.site)
         site_id = session.scalars(sites).first()

@@ -20,7 +20,7 @@ from api.credits.schemas import (
 )
 from api.credits.then import status_changes
 from api.finality import ChainView
-from api.pagination import found_by_id, page_of, paged
+from api.pagination import found_by_id, matching, page_of, paged
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models.blockchain import CarbonCredit
@@ -51,16 +51,14 @@ def list_credits(session: Session, view: ChainView, parameters: CreditParameters
     if parameters.as_of_block is not None:
         return asof.list_credits(session, view, parameters, parameters.as_of_block)
     query = _credits()
-    if parameters.status is not None:
-        query = query.where(CarbonCredit.status == parameters.status)
-    if parameters.site is not None:
-        query = query.where(CreditSite.code == parameters.site)
-    if parameters.vintage is not None:
-        query = query.where(CreditBatch.vintage == parameters.vintage)
-    if parameters.key is not None:
-        query = query.where(CreditBatch.key == parameters.key)
-    if parameters.batch_id is not None:
-        query = query.where(CreditBatch.batch_id == parameters.batch_id)
+    query = matching(
+        query,
+        (CarbonCredit.status, parameters.status),
+        (CreditSite.code, parameters.site),
+        (CreditBatch.vintage, parameters.vintage),
+        (CreditBatch.key, parameters.key),
+        (CreditBatch.batch_id, parameters.batch_id),
+    )
     few = _few_batches(session, parameters)
     if few is None:
         found = session.execute(paged(query, parameters, CarbonCredit.id)).all()
@@ -128,8 +126,7 @@ def _few_batches(session: Session, parameters: CreditParameters) -> Select[str] 
             select(CreditSite.site_id).where(CreditSite.code == parameters.site)
         )
         query = query.where(or_(false(), *(_is_of(each) for each in sites)))
-    if parameters.vintage is not None:
-        query = query.where(CreditBatch.vintage == parameters.vintage)
+    query = matching(query, (CreditBatch.vintage, parameters.vintage))
     if parameters.site is None and parameters.vintage is None:
         return None
     batches = session.scalars(query.limit(_FEW + 1)).all()

@@ -9,7 +9,7 @@ from api.credits.asof import view_at
 from api.credits.batches import sums_of
 from api.credits.then import batches_then
 from api.finality import ChainView
-from api.pagination import page_of, paged
+from api.pagination import matching, page_of, paged
 from api.projects.schemas import (
     Project,
     ProjectAnswer,
@@ -41,10 +41,9 @@ def list_projects(session: Session, view: ChainView, parameters: ProjectParamete
         .join(Site, Site.id == ProjectRow.site_id)
         .join(EmissionFactor, EmissionFactor.id == ProjectRow.factor_id)
     )
-    if parameters.site is not None:
-        query = query.where(Site.code == parameters.site)
-    if parameters.methodology is not None:
-        query = query.where(ProjectRow.methodology == parameters.methodology)
+    query = matching(
+        query, (Site.code, parameters.site), (ProjectRow.methodology, parameters.methodology)
+    )
     found = session.execute(paged(query, parameters, ProjectRow.id)).all()
     page = page_of(parameters, found, [row[0].id for row in found])
     return ProjectPage(

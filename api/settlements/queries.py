@@ -12,7 +12,7 @@ from sqlalchemy import false, select
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
-from api.pagination import page_of, paged
+from api.pagination import matching, page_of, paged
 from api.settlements.schemas import (
     Dispute,
     Movement,
@@ -66,10 +66,11 @@ def list_settlements(
     if parameters.elsewhere:
         return _elsewhere(session, view, parameters)
     query = _batches()
-    if parameters.market is not None:
-        query = query.where(VppSettlementBatch.market == parameters.market)
-    if parameters.state is not None:
-        query = query.where(VppSettlementBatch.state == parameters.state)
+    query = matching(
+        query,
+        (VppSettlementBatch.market, parameters.market),
+        (VppSettlementBatch.state, parameters.state),
+    )
     found = session.execute(paged(query, parameters, VppSettlementBatch.id)).all()
     page = page_of(parameters, found, [row[0].id for row in found])
     return SettlementPage(
