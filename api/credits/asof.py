@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from api.credits.batches import batch_document
+from api.credits.batches import batch_document, of_site
 from api.credits.schemas import Credit, CreditAnswer, CreditPage, CreditParameters, CreditPart
 from api.credits.then import Then, batches_then, checked_block
 from api.finality import ChainView
@@ -17,7 +17,7 @@ from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models import CarbonCredit, CreditBatch, CreditSite
 from ledger.naming import PARTS_MAX, find_credit
-from ledger.serials import SITE_SHIFT, Run
+from ledger.serials import Run
 from ledger.units import tonnes_of_kg
 
 UNIT = "tCO2e"
@@ -154,7 +154,7 @@ def _walk(
         site_id = session.scalars(sites).first()
         if site_id is None:
             return
-        query = query.where(number >= site_id << SITE_SHIFT, number < (site_id + 1) << SITE_SHIFT)
+        query = query.where(of_site(number, site_id))
     inclusive = True
     while True:
         piece = query.limit(min(parameters.limit + 1, _AT_ONCE))

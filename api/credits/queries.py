@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, false, func, or_, select
+from sqlalchemy import Select, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from api.credits import asof
-from api.credits.batches import batch_document
+from api.credits.batches import batch_document, of_site
 from api.credits.schemas import (
     Batch,
     Credit,
@@ -33,7 +33,7 @@ from ledger.models.credits import (
 )
 from ledger.models.oversight import CreditInvalidation, InvalidationStep
 from ledger.naming import PARTS_MAX, count_rows_of, find_credit, rows_of
-from ledger.serials import SITE_SHIFT, CreditStatus
+from ledger.serials import CreditStatus
 from ledger.units import kg_of_tonnes
 
 _FEW = 200
@@ -125,7 +125,7 @@ def _few_batches(session: Session, parameters: CreditParameters) -> Select[str] 
         sites = session.scalars(
             select(CreditSite.site_id).where(CreditSite.code == parameters.site)
         )
-        query = query.where(or_(false(), *(_is_of(each) for each in sites)))
+        query = query.where(or_(false(), *(of_site(CreditBatch.batch_id, each) for each in sites)))
     query = matching(query, (CreditBatch.vintage, parameters.vintage))
     if parameters.site is None and parameters.vintage is None:
         return None
@@ -133,11 +133,6 @@ def _few_batches(session: Session, parameters: CreditParameters) -> Select[str] 
     if len(batches) > _FEW:
         return None
     return select(CreditSerial.credit_id).where(CreditSerial.batch_id.in_(batches))
-
-
-def _is_of(site_id: int) -> ColumnElement[bool]:
-    number = CreditBatch.batch_id
-    return (number >= site_id << SITE_SHIFT) & (number < (site_id + 1) << SITE_SHIFT)
 
 
 def _credits() -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:

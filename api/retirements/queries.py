@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
+from api.credits.batches import of_site
 from api.credits.schemas import Retirement, RetirementAnswer, RetirementItem
 from api.credits.then import checked_block
 from api.finality import ChainView
@@ -18,7 +19,7 @@ from api.retirements.schemas import RetirementPage, RetirementParameters
 from ledger.chain.contracts.events import ZERO_HASH
 from ledger.errors import NotFound
 from ledger.models import ChainIntent, CreditBatch, CreditRetirement, CreditSerial, CreditSite
-from ledger.serials import SITE_SHIFT, credit_id
+from ledger.serials import credit_id
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
@@ -43,9 +44,7 @@ def list_retirements(
     if parameters.site is not None:
         sites = select(CreditSite.site_id).where(CreditSite.code == parameters.site)
         site_id = session.scalars(sites).first() or 0
-        query = query.where(
-            row.batch_id >= site_id << SITE_SHIFT, row.batch_id < (site_id + 1) << SITE_SHIFT
-        )
+        query = query.where(of_site(row.batch_id, site_id))
     query = matching(query, (row.holder, parameters.holder))
     if parameters.country is not None:
         query = query.where(row.country == parameters.country.upper())
