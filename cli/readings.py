@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group
+from cli.command import DryRun, Invocation, Site, command, command_group
 from ledger.errors import INTERRUPTED, BadInput, RowsRejected
 from ledger.settings import Settings
 
@@ -26,7 +26,6 @@ SiteFile = Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site fi
 MeterFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="As its source says, plain or gzipped.")
 ]
-Site = Annotated[str, typer.Option("--site", help="Code of the site.")]
 Source = Annotated[str, typer.Option("--source", help="Name of the source in the site file.")]
 
 

@@ -238,7 +238,7 @@ def read_name(text: str) -> tuple[CreditName, ...]:
     """
     if len(text) > _NAME_LENGTH_MAX:
         return ()
-    if _KEY.fullmatch(text):
+    if is_key(text):
         return (IssuanceKey(text.lower()),)
     if _NUMBER.fullmatch(text):
         number = int(text)
@@ -257,6 +257,11 @@ def read_name(text: str) -> tuple[CreditName, ...]:
                 continue
         found.append(BatchName(part["site"], int(part["vintage"]), int(part["ordinal"]), serials))
     return tuple(found)
+
+
+def is_key(text: str) -> bool:
+    """Return whether a text is written as a key, or another hash, is."""
+    return _KEY.fullmatch(text) is not None
 
 
 def site_and_ordinal(batch_id: int) -> tuple[int, int]:

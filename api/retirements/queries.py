@@ -19,10 +19,9 @@ from api.retirements.schemas import RetirementPage, RetirementParameters
 from ledger.chain.contracts.events import ZERO_HASH
 from ledger.errors import NotFound
 from ledger.models import ChainIntent, CreditBatch, CreditRetirement, CreditSerial, CreditSite
-from ledger.serials import credit_id
+from ledger.serials import credit_id, is_key
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
-_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 
 def list_retirements(
@@ -75,7 +74,7 @@ def show_retirement(
     found = None
     if _NUMBER.fullmatch(name):
         found = session.get(row, int(name))
-    elif _KEY.fullmatch(name):
+    elif is_key(name):
         query = select(row).where(row.key == name.lower()).order_by(*_ours_first())
         found = session.scalars(query).first()
     if as_of_block is not None:

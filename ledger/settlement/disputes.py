@@ -11,11 +11,11 @@ from ledger.chain.access import Chain
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
 from ledger.errors import NotFound, Refused
-from ledger.models import ChainIntent, SettlementBatch
+from ledger.models import SettlementBatch
 from ledger.models.escrow import SettlementStatus
-from ledger.models.sending import UNDER_WAY
-from ledger.settlement.calls import call_of
-from ledger.settlement.finding import find_batch, is_key
+from ledger.serials import is_key
+from ledger.settlement.calls import call_of, under_way
+from ledger.settlement.finding import find_batch
 
 KIND = "reject_dispute"
 """Kind of the intents."""
@@ -42,7 +42,7 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
         If nobody disputes a trade of the batch.
     """
     batch = _on_chain(session, name)
-    intent = under_way(session, batch.batch_id)
+    intent = under_way(session, KIND, batch.batch_id)
     if intent is not None:  # of a dispute that is over by now, too: it is sent to its end
         return intent.key
     if batch.status is not SettlementStatus.DISPUTED:
@@ -54,18 +54,6 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
     arbiter = chain.deployment.account("arbiter")
     call = call_of(chain, new_key(), KIND, "rejectDispute", [batch.batch_id], arbiter)
     return intents.plan(session, chain.deployment.chain_id, call)
-
-
-def under_way(session: Session, batch_id: int) -> ChainIntent | None:
-    """Return the intent to reject the dispute over a batch that is planned or sent, and not final; None: none is."""
-    query = select(ChainIntent).where(
-        ChainIntent.kind == KIND,
-        ChainIntent.state.in_(UNDER_WAY),
-    )
-    for intent in session.scalars(query):
-        if int(intent.parameters["batchId"]) == batch_id:
-            return intent
-    return None
 
 
 def window_end(session: Session, name: str) -> datetime | None:
