@@ -42,7 +42,7 @@ from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.forms import long, rest, times
-from tests.support.park import MARKET, TRADING, Park
+from tests.support.park import MARKET, TRADING, Park, statuses
 from tests.support.plant import SITE
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
@@ -113,10 +113,6 @@ def settle(park: Park) -> None:
 def settle_alone(park: Park, number: int) -> None:
     key = park.db.run(lambda session: singles.plan_single(session, park.chain, number))
     park.chain.sender.submit(key, SETTLEMENT)
-
-
-def statuses(park: Park) -> list[str]:
-    return [row.status.value for row in park.rows(VppTradingRecord)]
 
 
 def balances(park: Park, asset: int = 0) -> dict[str, int]:
