@@ -1,4 +1,4 @@
-"""Files: of whose bytes there are too many, that change while they are read, or that a power cut must not take.
+"""Files that may be too long, that change while they are read, or that must outlast a power cut.
 
 - ``read_at_most`` reads a stranger's file up to a limit.
 - ``state_of`` and ``require_unchanged`` are for files that are read more than once: to be checked, and to be used.
