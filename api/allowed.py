@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import Problem, respond
-from ledger.serving import Network, within
+from ledger.settings.serving import Network, within
 
 _EVERYBODY = "/livez"
 """What watches the process may come from anywhere, and learns nothing but that it lives."""

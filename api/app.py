@@ -63,8 +63,8 @@ from api.users.endpoints import router as users
 from api.verifier.endpoints import router as verifier
 from api.webhooks.endpoints import router as webhooks
 from ledger.db import Database
-from ledger.serving import Serving
 from ledger.settings import Settings
+from ledger.settings.serving import Serving
 
 DESCRIPTION = (
     "Carbon credits, transactions, contracts and trades as the mirror of the chain has them. "

@@ -27,7 +27,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from api.errors import MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, document_of
-from ledger.serving import machine_of
+from ledger.settings.serving import machine_of
 
 CONNECTIONS_MAX = 200
 """Connections that are answered at a time; beside theirs, as many requests of clients that have left are worked at."""

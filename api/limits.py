@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Problem, respond
-from ledger.serving import machine_of
+from ledger.settings.serving import machine_of
 
 WINDOW_S = 60
 CLIENTS_MAX = 20_000

@@ -123,6 +123,18 @@ class Page(Generic[Row]):
     next_cursor: str | None
 
 
+def matching(query: Query, *wanted: tuple[Any, object]) -> Query:
+    """Return a query of the rows in which each column has the value that is asked for; None: any."""
+    return query.where(*(column == value for column, value in wanted if value is not None))
+
+
+def between(query: Query, column: Any, start: object, before: object) -> Query:
+    """Return a query of the rows whose column lies from ``start`` on and below ``before``; None: without bound."""
+    if start is not None:
+        query = query.where(column >= start)
+    return query if before is None else query.where(column < before)
+
+
 def paged(query: Query, parameters: PageParameters, row_id: InstrumentedAttribute[int]) -> Query:
     """Return the query of one page, which asks for one row more than the page holds.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ledger.models import DeviceAlert
-    from ledger.park import AlertTally, Record
+    from ledger.park import Record
 
 HERE = "command line"
 """Who acts, as the alert has it."""
@@ -107,14 +107,10 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
     from cli.books import open_books
     from ledger.park import watching
 
-    def work(session: Session) -> AlertTally:
-        tally = watching.evaluate_all(session, device, utc_now())
-        if dry_run:
-            session.rollback()
-        return tally
-
     with open_books(run.settings) as db:
-        tally = db.run(work)
+        tally = db.run(
+            lambda session: watching.evaluate_all(session, device, utc_now()), keep=not dry_run
+        )
     said = ", ".join(f"{count} {name}" for name, count in vars(tally).items())
     document: dict[str, Any] = dict(vars(tally))
     run.output.result(
@@ -128,14 +124,8 @@ def _handle(
 ) -> None:
     from cli.books import open_books
 
-    def work(session: Session) -> str:
-        message = act(session).message
-        if dry_run:
-            session.rollback()
-        return message
-
     with open_books(run.settings) as db:
-        message = db.run(work)
+        message = db.run(lambda session: act(session).message, keep=not dry_run)
     document = {"alert": number, "status": verb, "message": message}
     run.output.result(
         document | ({"dry_run": True} if dry_run else {}),

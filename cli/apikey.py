@@ -45,13 +45,10 @@ def create(
     def work(session: Session) -> tuple[str, dict[str, Any]]:
         owner = users.named(session, user)
         key, row = keys.make(session, owner, name, scope, days, HOUSE, utc_now())
-        found = keys.described(row, user)
-        if dry_run:
-            session.rollback()
-        return key, found
+        return key, keys.described(row, user)
 
     with open_books(run.settings) as db:
-        key, found = db.run(work)
+        key, found = db.run(work, keep=not dry_run)
     if dry_run:
         wanted = ("username", "name", "scopes", "expires_at")
         document = {"dry_run": True, **{item: found[item] for item in wanted}}
@@ -112,13 +109,10 @@ def revoke(
 
     def work(session: Session) -> tuple[str, bool]:
         row = keys.named(session, key)
-        prefix, done = row.prefix, keys.revoke(session, row, HOUSE, utc_now())
-        if dry_run:
-            session.rollback()
-        return prefix, done
+        return row.prefix, keys.revoke(session, row, HOUSE, utc_now())
 
     with open_books(run.settings) as db:
-        prefix, done = db.run(work)
+        prefix, done = db.run(work, keep=not dry_run)
     document: dict[str, Any] = {"prefix": prefix, "revoked": done}
     said = f"{'would revoke' if dry_run else 'revoked'} {prefix}"
     run.output.result(

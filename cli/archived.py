@@ -15,6 +15,7 @@ from cli.books import open_books, open_changing
 from cli.command import Invocation
 from cli.files import Writable, written_aside
 from cli.output import Table, counted
+from ledger.clock import time_text
 from ledger.errors import BadInput, NotFound
 from ledger.spreadsheets import guarded
 
@@ -159,7 +160,7 @@ def _write_csv(file: Writable, rows: Iterable[Sequence[Any]]) -> int:
 def _text(value: Any) -> Any:
     if isinstance(value, Decimal):
         return format(value, "f")
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+    return time_text(value) if isinstance(value, datetime) else value
 
 
 def _day(text: str) -> datetime:

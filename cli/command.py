@@ -43,6 +43,7 @@ Traceback = Annotated[
 NUMBER_MAX = 2**63 - 1
 """What a database holds at most: a greater number is that of no row and no block."""
 
+Site = Annotated[str, typer.Option("--site", help="Code of the site.")]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Check everything and say what would happen; write nothing."),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
+from cli.files import typed_text
 from cli.output import Table, counted
 from ledger.errors import BadInput
 
@@ -115,7 +115,7 @@ def set_(
             raise BadInput(
                 f"{key} is a secret, and others on the machine can see arguments; use --from-file"
             )
-        found = configuration.put(
+        return configuration.put(
             session,
             key,
             text,
@@ -124,12 +124,9 @@ def set_(
             description=description,
             sealer=lambda: load_sealer(run.settings.sealing_key_file, make=not dry_run),
         )
-        if dry_run:
-            session.rollback()
-        return found
 
     with open_books(run.settings) as db:
-        found, changed = db.run(work)
+        found, changed = db.run(work, keep=not dry_run)
     document: dict[str, Any] = {**vars(found), "changed": changed}
     verb = ("would be" if dry_run else "is") if changed else "is so already:"
     run.output.result(
@@ -142,14 +139,8 @@ def unset(run: Invocation, key: Key, dry_run: DryRun = False) -> None:
     from cli.books import open_books
     from ledger.park import configuration
 
-    def work(session: Session) -> Setting:
-        found = configuration.remove(session, key)
-        if dry_run:
-            session.rollback()
-        return found
-
     with open_books(run.settings) as db:
-        db.run(work)
+        db.run(lambda session: configuration.remove(session, key), keep=not dry_run)
     document: dict[str, Any] = {"key": key, "removed": True}
     said = "would be" if dry_run else "is"
     run.output.result(document | ({"dry_run": True} if dry_run else {}), f"{key} {said} removed")
@@ -157,10 +148,4 @@ def unset(run: Invocation, key: Key, dry_run: DryRun = False) -> None:
 
 def _read(file: Path | None) -> str:
     assert file is not None
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file}: is not UTF-8 text") from error
-    return text.removesuffix("\n").removesuffix("\r")
+    return typed_text(file).removesuffix("\n").removesuffix("\r")

@@ -52,11 +52,11 @@ def write_files(
     """
     from cli.flow import open_flow
     from cli.settle_preview import waiting_json, waiting_lines
+    from ledger.settings.settling import Way
     from ledger.settlement import batches
     from ledger.settlement.money import currency_symbol
     from ledger.settlement.outlook import require_market
     from ledger.settlement.planning import Scope
-    from ledger.settling import Way
 
     with open_flow(run.settings) as flow:
         with flow.db.read() as session:

@@ -79,12 +79,10 @@ def import_(run: Invocation, file: FactorFile, dry_run: DryRun = False) -> None:
             new = store_factor(session, spec, file)
             found["created" if new else "unchanged"].append(f"{spec.code} {spec.version}")
             found["warnings"] += warnings_of(spec)
-        if dry_run:
-            session.rollback()
         return found
 
     with open_books(run.settings) as db:
-        document = db.run(work)
+        document = db.run(work, keep=not dry_run)
     if dry_run:
         document["dry_run"] = True
     run.output.result(

@@ -1,4 +1,4 @@
-"""Files that a command writes: there whole or not at all, and an error names the file that was asked for."""
+"""Files that a command reads or writes: what it writes is there whole or not at all, and an error names the file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from ledger.durable import part_in, put
 from ledger.errors import BadInput
+from ledger.files import part_in, put
 
 _OF_THE_SYSTEM = (Path("/dev"), Path("/proc"))
 """What stands there leads to something else, and must stay what it is."""
@@ -66,6 +66,22 @@ def write_whole(out: Path, data: bytes) -> None:
     """
     with written_aside(out) as aside:
         aside.write_bytes(data)
+
+
+def typed_text(file: Path) -> str:
+    """Return the text of a file, or of stdin where it is ``-``.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read, or is no UTF-8.
+    """
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{file}: is not UTF-8 text") from error
 
 
 def unwritable(path: Path, error: OSError) -> BadInput:

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.command import Invocation, command
+from cli.command import Invocation, Site, command
 from cli.credit_options import From, To
 from cli.output import Table
 
-Site = Annotated[str, typer.Option("--site", help="Code of the site.")]
 By = Annotated[
     str | None, typer.Option("--by", metavar="day|month", help="List by legal day or month.")
 ]

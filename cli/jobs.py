@@ -217,15 +217,13 @@ def _changed(run: Invocation, dry_run: bool, change: Callable[[Session], _T]) ->
 
     def tried(session: Session) -> _T:
         rows.register(session, schedules_of(run.settings), utc_now())
-        found = change(session)
-        session.rollback()
-        return found
+        return change(session)
 
     if not dry_run:
         with _rows_of(run) as db:
             return db.run(change)
     with open_books(run.settings) as db:
-        return db.run(tried)
+        return db.run(tried, keep=False)
 
 
 class Working(threading.Thread):

@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ledger.clock import time_text
 from ledger.errors import BadInput, ContractRefused, DependencyDown, TruetonneError
 
 if TYPE_CHECKING:
@@ -256,13 +257,6 @@ def as_json(value: object) -> object:
     if isinstance(value, date | Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def time_text(value: datetime) -> str:
-    """Return an aware time in UTC as ISO 8601 text that ends in ``Z``."""
-    if value.tzinfo is None:
-        raise TypeError("a time without a zone has no meaning outside this process")
-    return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def second_text(value: datetime) -> str:

@@ -134,14 +134,8 @@ def set_one(
     wanted = kind_named(kind)
     cells = _pairs(values, wanted)
 
-    def work(session: Session) -> ImportReport:
-        report = set_record(session, wanted, cells)
-        if dry_run:
-            session.rollback()
-        return report
-
     with open_books(run.settings) as db:
-        report = db.run(work)
+        report = db.run(lambda session: set_record(session, wanted, cells), keep=not dry_run)
     done = next(name for name in ("new", "changed", "unchanged") if getattr(report, name))
     key = " ".join(cells[name] for name in wanted.key)
     document = {"kind": wanted.name, "done": done, "warnings": report.warnings}
@@ -305,7 +299,8 @@ def _pairs(values: list[str], kind: Kind) -> dict[str, str]:
 
 def _filters(where: list[str] | None, kind: Kind) -> dict[str, Any]:
     from ledger.park.fields import Sort
-    from ledger.park.reading import Wrong, refused
+    from ledger.park.reading import refused
+    from ledger.spreadsheets import Wrong
 
     found = {}
     for text in where or ():

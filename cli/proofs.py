@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import Invocation, command
+from cli.credit_options import Credit
 from cli.files import write_whole
-from ledger.bounded import read_at_most
 from ledger.errors import BadInput
+from ledger.files import read_at_most
 
 if TYPE_CHECKING:
     from ledger.proofs.verifier import ProofError, Trusted
@@ -23,13 +24,6 @@ _BYTES_MAX = 256 * 1024 * 1024
 _FORMATS = "truetonne-bundle/"
 _NO_BUNDLE = f"format: this is no bundle: JSON, but none that names a format such as {_FORMATS}1"
 _WRITTEN_BY = "name the file that `truetonne credits bundle` wrote"
-
-Credit = Annotated[
-    str,
-    typer.Argument(
-        metavar="ID", help="A batch SITE-VINTAGE-NUMBER, its serials, a row number, or a key."
-    ),
-]
 
 
 def _readings(text: str | int) -> int:

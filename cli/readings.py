@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import DryRun, Invocation, command, command_group
+from cli.command import DryRun, Invocation, Site, command, command_group
 from ledger.errors import INTERRUPTED, BadInput, RowsRejected
 from ledger.settings import Settings
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ledger.readings import ImportReport
-    from ledger.sites import SiteChanges
 
 ERRORS_SHOWN = 20
 JUMPS_SHOWN = 5
@@ -27,7 +26,6 @@ SiteFile = Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site fi
 MeterFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="As its source says, plain or gzipped.")
 ]
-Site = Annotated[str, typer.Option("--site", help="Code of the site.")]
 Source = Annotated[str, typer.Option("--source", help="Name of the source in the site file.")]
 
 
@@ -48,14 +46,10 @@ def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None
     check_site_file(file)  # before the books: a wrong file is the first thing to say
     resolve = _account_reader(run.settings, file)
 
-    def work(session: Session) -> SiteChanges:
-        changes = apply(session, file, resolve_account=resolve)
-        if dry_run:
-            session.rollback()
-        return changes
-
     with open_books(run.settings) as db:
-        changes = db.run(work)
+        changes = db.run(
+            lambda session: apply(session, file, resolve_account=resolve), keep=not dry_run
+        )
     document: dict[str, Any] = changes.as_json()
     if dry_run:
         document["dry_run"] = True

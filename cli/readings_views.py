@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import Invocation, command, command_group
+from cli.command import Invocation, Site, command, command_group
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from ledger.readings.shown.slots import SiteDays
 
-Site = Annotated[str, typer.Option("--site", help="Code of the site.")]
 Device = Annotated[
     str | None, typer.Option("--device", help="Code of one device; all of the site without it.")
 ]

@@ -98,7 +98,9 @@ def retry_settlement(
     with open_flow(run.settings) as flow:
         flow.mirror()
         markets = [market_to_retry(flow.chain, item) for item in batches]
-        markets += flow.db.run(lambda session: _reopened(session, numbers, market, dry_run))
+        markets += flow.db.run(
+            lambda session: _reopened(session, numbers, market), keep=not dry_run
+        )
         markets = list(dict.fromkeys(markets))
         if dry_run:
             one = markets[0] if len(markets) == 1 else None
@@ -115,9 +117,7 @@ def _of_markets(markets: Sequence[str]) -> str:
     return f"{'market' if len(markets) == 1 else 'markets'} {', '.join(markets)}"
 
 
-def _reopened(
-    session: Session, numbers: Sequence[int], market: str | None, dry_run: bool
-) -> list[str]:
+def _reopened(session: Session, numbers: Sequence[int], market: str | None) -> list[str]:
     """Open trades again, all of them or none; return their markets."""
     from ledger.settlement import shortfalls
     from ledger.settlement.outlook import require_market
@@ -131,10 +131,7 @@ def _reopened(
                 "has all that failed",
                 code="nothing-failed",
             )
-    markets = [shortfalls.reopen(session, number, "settle retry") for number in numbers]
-    if dry_run:
-        session.rollback()
-    return markets
+    return [shortfalls.reopen(session, number, "settle retry") for number in numbers]
 
 
 def _settled_on(

@@ -76,10 +76,9 @@ def _rehearse(flow: Flow, plan: Callable[[Session], str]) -> None:
     def planned(session: Session) -> ChainIntent:
         intent = intents.get(session, plan(session))
         session.expunge(intent)
-        session.rollback()
         return intent
 
-    flow.chain.sender.rehearse(flow.db.run(planned), SETTLEMENT)
+    flow.chain.sender.rehearse(flow.db.run(planned, keep=False), SETTLEMENT)
 
 
 def cancel_settlement(
@@ -100,8 +99,6 @@ def cancel_settlement(
 
     def take_back(session: Session) -> str | None:
         taken = withdraw(session, batch, reason)
-        if dry_run:
-            session.rollback()
         return None if taken is None else taken.batch_key
 
     def plan(session: Session) -> str:
@@ -110,7 +107,7 @@ def cancel_settlement(
     with open_flow(run.settings) as flow:
         flow.mirror()
         document: dict[str, Any] = {"batch": batch, "reason": reason.strip()}
-        withdrawn = flow.db.run(take_back)
+        withdrawn = flow.db.run(take_back, keep=not dry_run)
         if withdrawn is not None:
             document |= {"withdrawn": True, **({"dry_run": True} if dry_run else {})}
             done = "would be" if dry_run else "is"

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from ledger.settlement.trades import TradesReport
 
 TradesFile = Annotated[
     Path, typer.Argument(metavar="FILE.csv", help="CSV in UTF-8 with the columns of the manual.")
@@ -46,15 +45,11 @@ def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) ->
     from cli.books import open_books
     from ledger.settlement import trades
 
-    def work(session: Session) -> TradesReport:
-        report = trades.import_trades(session, file, content=content)
-        if dry_run:
-            session.rollback()
-        return report
-
     content = trades.check_file(file)  # before the books: a wrong file is the first thing to say
     with open_books(run.settings) as db:
-        report = db.run(work)
+        report = db.run(
+            lambda session: trades.import_trades(session, file, content=content), keep=not dry_run
+        )
     document = trades.as_json(report)
     if dry_run:
         document["dry_run"] = True
@@ -170,13 +165,10 @@ def cancel(
         found = cancel_trade(session, trade, reason)
         asset = assets_of(session, [trade]).get(trade)
         unit = "kWh" if asset is None else f"t of credit batch {asset}"
-        said = f"{found.trade_type.value} {found.quantity} {unit} at {found.price}, {found.market}"
-        if dry_run:
-            session.rollback()
-        return said
+        return f"{found.trade_type.value} {found.quantity} {unit} at {found.price}, {found.market}"
 
     with open_books(run.settings) as db:
-        said = db.run(work)
+        said = db.run(work, keep=not dry_run)
     document = {"trade": trade, "status": "cancelled", "reason": reason.strip()}
     run.output.result(
         {**document, "dry_run": True} if dry_run else document,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
+from cli.files import typed_text
 from cli.output import Table, counted
 from ledger.errors import BadInput
 
@@ -273,11 +274,10 @@ def _in_books(run: Invocation, work: Callable[[Session], User], dry_run: bool) -
         row = work(session)
         if dry_run:
             session.expunge(row)
-            session.rollback()
         return row
 
     with open_books(run.settings) as db:
-        return db.run(do)
+        return db.run(do, keep=not dry_run)
 
 
 def _document(row: User, dry_run: bool) -> dict[str, Any]:
@@ -316,14 +316,9 @@ def _password(file: Path | None) -> str:
     from ledger.chain.keys.keystore import is_open
 
     if file is not None:
-        try:
-            text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-            if file.is_file() and is_open(file.stat().st_mode):
-                _log.warning(f"{file} is open to others; chmod 600 {file}, or remove it")
-        except OSError as error:
-            raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
-        except UnicodeDecodeError as error:
-            raise BadInput(f"{file}: is not UTF-8 text") from error
+        text = typed_text(file)
+        if file.is_file() and is_open(file.stat().st_mode):
+            _log.warning(f"{file} is open to others; chmod 600 {file}, or remove it")
         return text.partition("\n")[0].removesuffix("\r").removeprefix("\ufeff")
     if not sys.stdin.isatty():
         raise BadInput("no terminal to ask for the password; give it with --password-file FILE")

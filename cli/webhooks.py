@@ -76,12 +76,10 @@ def add(
         others = endpoints.at_same_address(session, row)
         if others:  # of a command that was given again, after one that was killed, say
             found["hint"] = _told_twice(others)
-        if dry_run:
-            session.rollback()
         return secret, found
 
     with open_books(run.settings) as db:
-        secret, found = db.run(work)
+        secret, found = db.run(work, keep=not dry_run)
     hints = [found["hint"]] if "hint" in found else []
     if dry_run:
         run.output.result(

@@ -184,11 +184,7 @@ def on_endpoint(
     from cli.books import open_books
     from ledger.webhooks import endpoints
 
-    def work(session: Session) -> Any:
-        found = act(session, endpoints.get(session, number))
-        if dry_run:
-            session.rollback()
-        return found
-
     with open_books(run.settings) as db:
-        return db.run(work)
+        return db.run(
+            lambda session: act(session, endpoints.get(session, number)), keep=not dry_run
+        )

@@ -30,9 +30,8 @@ from ledger.models import (
     CreditSite,
     SettlementBalance,
 )
-from ledger.models.blockchain import CreditStatus
 from ledger.models.credits import BatchStatus
-from ledger.serials import Run, RunStatus, active_run, credit_id
+from ledger.serials import CreditStatus, Run, active_run, credit_id
 
 UNIT = "tCO2e"
 
@@ -68,7 +67,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
         """What is left of it: active, unless the whole batch is cancelled; None when nothing is."""
         run = active_run(self.issued_kg, self.retired_kg, self.cancelled_kg)
         if run is not None and self.status is BatchStatus.CANCELLED:
-            return replace(run, status=RunStatus.CANCELLED)
+            return replace(run, status=CreditStatus.CANCELLED)
         return run
 
     @property
@@ -217,7 +216,7 @@ def _insert_runs(
             "amount": [run.amount_kg for _, run in runs],  # a kilogram is a thousandth of a tonne
             "unit": [UNIT] * len(runs),
             "issuer": [fact.issuer for fact in of],
-            "status": [_STATUS[run.status] for _, run in runs],
+            "status": [run.status for _, run in runs],
             "blockchain_tx": [fact.tx_hash for fact in of],
             "issued_at": [fact.issued_at for fact in of],
             "expires_at": [fact.expires_at for fact in of],
@@ -236,12 +235,6 @@ def _insert_runs(
         },
     )
 
-
-_STATUS = {
-    RunStatus.ACTIVE: CreditStatus.ACTIVE,
-    RunStatus.RETIRED: CreditStatus.RETIRED,
-    RunStatus.CANCELLED: CreditStatus.CANCELLED,
-}
 
 # ------------------------------------------------------------- holdings, balances
 

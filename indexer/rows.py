@@ -44,7 +44,7 @@ from ledger.models import (
     SettlementTrade,
 )
 from ledger.models.escrow import CURRENCY, MovementKind
-from ledger.serials import Run, RunStatus, site_and_ordinal
+from ledger.serials import CreditStatus, Run, site_and_ordinal
 
 _ORDER: tuple[type[Base], ...] = (
     CreditClass,
@@ -309,7 +309,7 @@ class Rows:
         for events in self._retired:
             columns = [events[name] for name in _SERIALS]
             for batch_id, first, amount, retirement_id in zip(*columns, strict=True):
-                run = Run(first, first + amount - 1, RunStatus.RETIRED, retirement_id)
+                run = Run(first, first + amount - 1, CreditStatus.RETIRED, retirement_id)
                 yield batch_id, run
 
     def _batches(self) -> tuple[dict[int, Standing], dict[int, Standing]]:

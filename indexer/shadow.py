@@ -86,9 +86,9 @@ class Workshop:
             there.backup(here)
         return self._opened(file)
 
-    def empty_beside(self, db: Database, name: str) -> Database:
+    def empty_beside(self, db: Database) -> Database:
         """Return an empty mirror that knows of ours what another one of this workshop knows."""
-        file = self._new(name, self._empty)
+        file = self._new("fresh", self._empty)
         with db.read() as session, closing(sqlite3.connect(file)) as target:
             for table in OWN:
                 _copy(db, session, table, target)

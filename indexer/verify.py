@@ -168,7 +168,7 @@ def fresh_beside(
     confirmed
         The last block that the copy took as final; it may be above ``up_to``.
     """
-    fresh = shop.empty_beside(copy, "fresh")
+    fresh = shop.empty_beside(copy)
     read_on(fresh, client, deployment, up_to, min(confirmed, up_to))
     keep_what_was_stored(fresh, copy, deployment)
     forget(fresh, confirmed)

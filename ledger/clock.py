@@ -1,4 +1,4 @@
-"""Times: the one of now, and whether the text of one says more than is kept of it."""
+"""Times: the one of now, as text, and what a text says of one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,37 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def time_text(value: datetime) -> str:
+    """Return an aware time in UTC as ISO 8601 text that ends in ``Z``; `TypeError` for one without a zone."""
+    if value.tzinfo is None:
+        raise TypeError("a time without a zone has no meaning outside this process")
+    return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
 def is_finer_than_micros(text: str) -> bool:
     """Return whether a time in ISO 8601 has digits below the microsecond, zeros aside: Python drops them unseen."""
     return _BELOW_MICROS.search(text) is not None
+
+
+def asked_rest_s(value: str | None, now: datetime) -> float | None:
+    """Return for how many seconds from now on a ``Retry-After`` asks for rest; None if it cannot be read.
+
+    Parameters
+    ----------
+    value
+        A whole number of seconds, or a date; one without a zone is in UTC, as dates of HTTP are.
+    now
+        With its zone.
+    """
+    from email.utils import parsedate_to_datetime  # with what no start needs
+
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        then = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # the latter: a year or an offset beyond every number
+        return None
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return max((then - now).total_seconds(), 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,18 +15,16 @@ from ledger.chain.contracts.events import CREDIT, ZERO_HASH, RetirementDetails
 from ledger.chain.contracts.structs import retirement_tuple
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
-from ledger.countries import wrong_country
+from ledger.codes import wrong_country
 from ledger.errors import BadInput, Refused
 from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding
-from ledger.models.blockchain import CreditStatus
 from ledger.naming import find_credit, rows_of
 from ledger.reductions.zones import TIMES_END_S
-from ledger.serials import Act, active_run, taken_serials
+from ledger.serials import Act, CreditStatus, active_run, is_key, taken_serials
 
 _TEXT_BYTES_MAX = 1024
 """MAX_TEXT of the contract."""
 _KEY_TEXT_MAX = 200
-_HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -323,7 +320,7 @@ def details_of(
         raise BadInput("the consumption period ends before it begins")
     if consumption[0] < 0 or consumption[1] >= TIMES_END_S:
         raise BadInput("the consumption period must lie between the years 1970 and 2106")
-    if not _HASH.fullmatch(document_hash):
+    if not is_key(document_hash):
         raise BadInput(f"{document_hash!r} is not a hash; write 0x and 64 hexadecimal digits")
     return RetirementDetails(beneficiary, reason, code, *consumption, document_hash)
 

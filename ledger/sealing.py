@@ -16,16 +16,19 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from ledger.durable import part_in, sync
 from ledger.errors import BadInput, Refused
+from ledger.files import part_in, sync
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -162,6 +165,33 @@ def load_sealer(
                 lines.append(_new_line(_INDEX))
         found = _read(path, what, lost)
     return found
+
+
+def reseal_rows(
+    session: Session, model: type[Any], after: int, limit: int, seal: Callable[[Any], int]
+) -> tuple[int | None, int]:
+    """Seal what is not sealed with the newest key in some rows of a table, which are locked meanwhile.
+
+    Parameters
+    ----------
+    after
+        Row number behind which to go on.
+    limit
+        How many rows at most.
+    seal
+        Does it for a row, and returns how many values it sealed.
+
+    Returns
+    -------
+    tuple
+        Row number of the last row, None when there are no more; and how many values were sealed.
+    """
+    rows = session.scalars(
+        select(model).where(model.id > after).order_by(model.id).limit(limit).with_for_update()
+    ).all()
+    sealed = sum(map(seal, rows))
+    session.flush()
+    return (rows[-1].id if rows else None), sealed
 
 
 def add_key(path: Path) -> int:

@@ -36,8 +36,8 @@ _RUN_NAME = re.compile(
 )
 
 
-class RunStatus(StrEnum):
-    """What became of a run of serials; the values are those of ``carbon_credits.status``."""
+class CreditStatus(StrEnum):
+    """What became of a run of credits."""
 
     ACTIVE = "active"
     RETIRED = "retired"
@@ -81,7 +81,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     first: int
     last: int
-    status: RunStatus
+    status: CreditStatus
     retirement_id: int | None = None
 
     @property
@@ -103,7 +103,7 @@ def active_run(issued_kg: int, retired_kg: int, cancelled_kg: int) -> Run | None
         raise ValueError(
             f"{retired_kg} kg retired and {cancelled_kg} kg cancelled of {issued_kg} kg issued"
         )
-    return Run(first, last, RunStatus.ACTIVE) if first <= last else None
+    return Run(first, last, CreditStatus.ACTIVE) if first <= last else None
 
 
 def taken_serials(act: Act, active: Run, amount_kg: int) -> tuple[int, int] | None:
@@ -136,7 +136,9 @@ def partition(
     cancelled = sorted(cancellations, key=lambda piece: piece.first)
     if any(piece.amount_kg <= 0 for piece in (*retired, *cancelled)):
         raise ValueError("a retirement or a cancellation of nothing")
-    runs = [Run(item.first, item.last, RunStatus.RETIRED, item.retirement_id) for item in retired]
+    runs = [
+        Run(item.first, item.last, CreditStatus.RETIRED, item.retirement_id) for item in retired
+    ]
     active = active_run(
         issued_kg,
         sum(piece.amount_kg for piece in retired),
@@ -144,7 +146,7 @@ def partition(
     )
     if active is not None:
         runs.append(active)
-    runs += [Run(item.first, item.last, RunStatus.CANCELLED) for item in cancelled]
+    runs += [Run(item.first, item.last, CreditStatus.CANCELLED) for item in cancelled]
     expected = 1
     for run in runs:
         if run.first != expected:
@@ -166,9 +168,9 @@ def fates(
     active = active_run(issued_kg, retired_kg, cancelled_kg)
     left = issued_kg - cancelled_kg
     whole = (
-        Run(1, retired_kg, RunStatus.RETIRED),
+        Run(1, retired_kg, CreditStatus.RETIRED),
         *(() if active is None else (active,)),
-        Run(left + 1, issued_kg, RunStatus.CANCELLED),
+        Run(left + 1, issued_kg, CreditStatus.CANCELLED),
     )
     parts = (
         Run(max(run.first, serials[0]), min(run.last, serials[1]), run.status) for run in whole
@@ -236,7 +238,7 @@ def read_name(text: str) -> tuple[CreditName, ...]:
     """
     if len(text) > _NAME_LENGTH_MAX:
         return ()
-    if _KEY.fullmatch(text):
+    if is_key(text):
         return (IssuanceKey(text.lower()),)
     if _NUMBER.fullmatch(text):
         number = int(text)
@@ -255,6 +257,11 @@ def read_name(text: str) -> tuple[CreditName, ...]:
                 continue
         found.append(BatchName(part["site"], int(part["vintage"]), int(part["ordinal"]), serials))
     return tuple(found)
+
+
+def is_key(text: str) -> bool:
+    """Return whether a text is written as a key, or another hash, is."""
+    return _KEY.fullmatch(text) is not None
 
 
 def site_and_ordinal(batch_id: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""CSV: torn rows, and texts that no spreadsheet takes for a formula, and back: one rule for every file written.
+"""CSV: its rows and what is wrong with one; texts that no spreadsheet takes for a formula, and back.
 
 A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end has an apostrophe before it, and so has one that
 begins with apostrophes and such a sign: so whoever takes one away from what begins in that way has each text as it was.
@@ -7,10 +7,70 @@ Numbers are no texts, and stay as they are.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.errors import BadInput
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
+
+
+class Wrong(Exception):
+    """What is wrong with a value, and in which column; the column is empty where it is the row."""
+
+    def __init__(self, column: str, message: str) -> None:
+        super().__init__(message)
+        self.column = column
+        self.message = message
+
+
+@dataclass(frozen=True)
+class RowError:
+    """What is wrong with one cell, and where."""
+
+    line: int
+    column: str
+    message: str
+
+
+def csv_rows(
+    path: Path, text: str, columns: Iterable[str], *, strict: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the names in the first line, then each row that is not empty; with the line that it begins in.
+
+    Parameters
+    ----------
+    columns
+        What an empty file is told to name.
+    strict
+        Whether a quoted cell must end where its quotes do.
+
+    Raises
+    ------
+    BadInput
+        If it is empty, or no CSV.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=strict)
+    before = 0
+    try:
+        for cells in reader:
+            line, before = before + 1, reader.line_num  # a quoted cell may run over several
+            if line == 1:
+                yield line, [name.strip() for name in cells]
+            elif cells:
+                yield line, cells
+    except csv.Error as error:
+        raise BadInput(
+            f"{path}: line {reader.line_num}: not a CSV file ({error})",
+            details={"line": reader.line_num},
+        ) from error
+    if not before:
+        raise BadInput(f"{path}: empty; the first line must name the columns {', '.join(columns)}")
 
 
 def guarded(text: str) -> str:

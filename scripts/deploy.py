@@ -42,8 +42,8 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.keystore import files_of
 from ledger.chain.keys.signers import keystore_password
 from ledger.chain.node.client import ChainClient
-from ledger.durable import part_in, put
 from ledger.errors import BadInput, DependencyDown
+from ledger.files import part_in, put
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
 from scripts.deploy_checks import check_before

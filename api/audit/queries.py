@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.audit.schemas import AuditEntry, AuditPage, AuditParameters
-from api.pagination import page_of, paged
+from api.pagination import between, matching, page_of, paged
 from ledger.models import AuditLink, AuditLog, User
 
 
@@ -23,16 +23,13 @@ def list_entries(session: Session, parameters: AuditParameters) -> AuditPage:
         .outerjoin(User, User.id == AuditLog.user_id)
         .outerjoin(AuditLink, AuditLink.audit_id == AuditLog.id)
     )
-    if parameters.user is not None:
-        query = query.where(User.username == parameters.user)
-    if parameters.action is not None:
-        query = query.where(AuditLog.action == parameters.action)
-    if parameters.resource is not None:
-        query = query.where(AuditLog.resource == parameters.resource)
-    if parameters.done_from is not None:
-        query = query.where(AuditLog.created_at >= parameters.done_from)
-    if parameters.done_before is not None:
-        query = query.where(AuditLog.created_at < parameters.done_before)
+    query = matching(
+        query,
+        (User.username, parameters.user),
+        (AuditLog.action, parameters.action),
+        (AuditLog.resource, parameters.resource),
+    )
+    query = between(query, AuditLog.created_at, parameters.done_from, parameters.done_before)
     found = session.execute(paged(query, parameters, AuditLog.id)).all()
     page = page_of(parameters, found, [row.id for row, *_ in found])
     items = [_entry(row, username, link) for row, username, link in page.rows]

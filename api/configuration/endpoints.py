@@ -10,7 +10,7 @@ from api.access import needs
 from api.configuration.schemas import ConfigParameters, Setting, SettingPage
 from api.context import ReadContext, no_query
 from api.errors import responses
-from api.pagination import link_header, page_of, paged
+from api.pagination import link_header, matching, page_of, paged
 from ledger.models import SystemConfig
 from ledger.park import configuration
 
@@ -30,8 +30,7 @@ def list_settings(
 ) -> SettingPage:
     """List the settings that every process on the database shares; secrets are never shown."""
     query = configuration.settings_query()
-    if parameters.category is not None:
-        query = query.where(SystemConfig.category == parameters.category)
+    query = matching(query, (SystemConfig.category, parameters.category))
     with context.database.read() as session:
         found = session.scalars(paged(query, parameters, SystemConfig.id)).all()
         page = page_of(parameters, found, [row.id for row in found])

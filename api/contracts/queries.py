@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, defer
 
 from api.contracts.schemas import Contract, ContractPage, ContractParameters
 from api.finality import ChainView
-from api.pagination import page_of, paged
+from api.pagination import matching, page_of, paged
 from ledger.models.blockchain import SmartContract
 
 
@@ -25,14 +25,13 @@ def list_contracts(
         If the cursor cannot be used.
     """
     query = select(SmartContract).options(defer(SmartContract.bytecode))
-    if parameters.network is not None:
-        query = query.where(SmartContract.network == parameters.network)
-    if parameters.status is not None:
-        query = query.where(SmartContract.status == parameters.status)
-    if parameters.contract_name is not None:
-        query = query.where(SmartContract.contract_name == parameters.contract_name)
-    if parameters.contract_address is not None:
-        query = query.where(SmartContract.contract_address == parameters.contract_address)
+    query = matching(
+        query,
+        (SmartContract.network, parameters.network),
+        (SmartContract.status, parameters.status),
+        (SmartContract.contract_name, parameters.contract_name),
+        (SmartContract.contract_address, parameters.contract_address),
+    )
     found = session.scalars(paged(query, parameters, SmartContract.id)).all()
     page = page_of(parameters, found, [row.id for row in found])
     items = [_item(row, parameters.with_abi) for row in page.rows]

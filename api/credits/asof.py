@@ -8,17 +8,16 @@ from datetime import UTC, datetime
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from api.credits.batches import batch_document
+from api.credits.batches import batch_document, of_site
 from api.credits.schemas import Credit, CreditAnswer, CreditPage, CreditParameters, CreditPart
 from api.credits.then import Then, batches_then, checked_block
 from api.finality import ChainView
-from api.pagination import Order
+from api.pagination import Order, matching
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models import CarbonCredit, CreditBatch, CreditSite
-from ledger.models.blockchain import CreditStatus
 from ledger.naming import PARTS_MAX, find_credit
-from ledger.serials import SITE_SHIFT, Run
+from ledger.serials import Run
 from ledger.units import tonnes_of_kg
 
 UNIT = "tCO2e"
@@ -119,7 +118,7 @@ def show_credit(session: Session, view: ChainView, name: str, block: int) -> Cre
                 CreditPart(
                     credit_id=then.name_of(run),
                     amount_kg=run.amount_kg,
-                    status=CreditStatus(run.status.value),
+                    status=run.status,
                 )
                 for run in runs[:PARTS_MAX]
             ],
@@ -144,18 +143,18 @@ def _walk(
         .where(issued <= block)
         .order_by(*(each.desc() if newest_first else each.asc() for each in (issued, number)))
     )
-    if parameters.vintage is not None:
-        query = query.where(CreditBatch.vintage == parameters.vintage)
-    if parameters.key is not None:
-        query = query.where(CreditBatch.key == parameters.key)
-    if parameters.batch_id is not None:
-        query = query.where(number == parameters.batch_id)
+    query = matching(
+        query,
+        (CreditBatch.vintage, parameters.vintage),
+        (CreditBatch.key, parameters.key),
+        (number, parameters.batch_id),
+    )
     if parameters.site is not None:
         sites = select(CreditSite.site_id).where(CreditSite.code == parameters.site)
         site_id = session.scalars(sites).first()
         if site_id is None:
             return
-        query = query.where(number >= site_id << SITE_SHIFT, number < (site_id + 1) << SITE_SHIFT)
+        query = query.where(of_site(number, site_id))
     inclusive = True
     while True:
         piece = query.limit(min(parameters.limit + 1, _AT_ONCE))
@@ -210,7 +209,7 @@ def _item(view: ChainView, then: Then, run: Run, number: int | None) -> Credit:
         amount=tonnes_of_kg(run.amount_kg),
         amount_kg=run.amount_kg,
         unit=UNIT,
-        status=CreditStatus(run.status.value),
+        status=run.status,
         issuer=batch.issuer,
         site=then.site_code or None,
         vintage=batch.vintage,

@@ -1,12 +1,17 @@
-"""A batch of credits as answers have it."""
+"""A batch of credits as answers have it, and the sums of many."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
 from api.credits.schemas import Batch, CreditPart
-from ledger.models import CreditBatch
+from ledger.models import CreditBatch, CreditSite
+from ledger.models.credits import BatchStatus
+from ledger.serials import batch_id_of
 
 
 def batch_document(
@@ -47,3 +52,37 @@ def batch_document(
         credits_count=parts_count,
         credits=list(parts),
     )
+
+
+def sums_of(session: Session, code: str | None = None) -> tuple[int, int, int, int]:
+    """Return how many batches there are, and the kilograms issued, retired and cancelled.
+
+    Parameters
+    ----------
+    code
+        Of the project whose batches are meant, which its site on chain carries; None: of all.
+    """
+    # Of a batch that is cancelled as a whole, all that is not retired is cancelled.
+    withdrawn = case(
+        (
+            CreditBatch.status == BatchStatus.CANCELLED,
+            CreditBatch.issued_kg - CreditBatch.retired_kg,
+        ),
+        else_=CreditBatch.cancelled_kg,
+    )
+    sums = (CreditBatch.issued_kg, CreditBatch.retired_kg, withdrawn)
+    query = select(func.count(), *(func.coalesce(func.sum(column), 0) for column in sums))
+    if code is not None:
+        query = (
+            query.select_from(CreditBatch)
+            .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+            .where(CreditSite.code == code)
+        )
+    # MariaDB sums BIGINT as DECIMAL.
+    batches, issued, retired, cancelled = map(int, session.execute(query).one())
+    return batches, issued, retired, cancelled
+
+
+def of_site(number: InstrumentedAttribute[int], site_id: int) -> ColumnElement[bool]:
+    """Return the condition that a batch, by its number, is of a site, by its number on chain."""
+    return and_(number >= batch_id_of(site_id, 0), number < batch_id_of(site_id + 1, 0))

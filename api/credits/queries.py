@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, false, func, or_, select
+from sqlalchemy import Select, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from api.credits import asof
-from api.credits.batches import batch_document
+from api.credits.batches import batch_document, of_site
 from api.credits.schemas import (
     Batch,
     Credit,
@@ -20,10 +20,10 @@ from api.credits.schemas import (
 )
 from api.credits.then import status_changes
 from api.finality import ChainView
-from api.pagination import found_by_id, page_of, paged
+from api.pagination import found_by_id, matching, page_of, paged
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
-from ledger.models.blockchain import CarbonCredit, CreditStatus
+from ledger.models.blockchain import CarbonCredit
 from ledger.models.credits import (
     CreditBatch,
     CreditCancellation,
@@ -33,7 +33,7 @@ from ledger.models.credits import (
 )
 from ledger.models.oversight import CreditInvalidation, InvalidationStep
 from ledger.naming import PARTS_MAX, count_rows_of, find_credit, rows_of
-from ledger.serials import SITE_SHIFT
+from ledger.serials import CreditStatus
 from ledger.units import kg_of_tonnes
 
 _FEW = 200
@@ -51,16 +51,14 @@ def list_credits(session: Session, view: ChainView, parameters: CreditParameters
     if parameters.as_of_block is not None:
         return asof.list_credits(session, view, parameters, parameters.as_of_block)
     query = _credits()
-    if parameters.status is not None:
-        query = query.where(CarbonCredit.status == parameters.status)
-    if parameters.site is not None:
-        query = query.where(CreditSite.code == parameters.site)
-    if parameters.vintage is not None:
-        query = query.where(CreditBatch.vintage == parameters.vintage)
-    if parameters.key is not None:
-        query = query.where(CreditBatch.key == parameters.key)
-    if parameters.batch_id is not None:
-        query = query.where(CreditBatch.batch_id == parameters.batch_id)
+    query = matching(
+        query,
+        (CarbonCredit.status, parameters.status),
+        (CreditSite.code, parameters.site),
+        (CreditBatch.vintage, parameters.vintage),
+        (CreditBatch.key, parameters.key),
+        (CreditBatch.batch_id, parameters.batch_id),
+    )
     few = _few_batches(session, parameters)
     if few is None:
         found = session.execute(paged(query, parameters, CarbonCredit.id)).all()
@@ -127,20 +125,14 @@ def _few_batches(session: Session, parameters: CreditParameters) -> Select[str] 
         sites = session.scalars(
             select(CreditSite.site_id).where(CreditSite.code == parameters.site)
         )
-        query = query.where(or_(false(), *(_is_of(each) for each in sites)))
-    if parameters.vintage is not None:
-        query = query.where(CreditBatch.vintage == parameters.vintage)
+        query = query.where(or_(false(), *(of_site(CreditBatch.batch_id, each) for each in sites)))
+    query = matching(query, (CreditBatch.vintage, parameters.vintage))
     if parameters.site is None and parameters.vintage is None:
         return None
     batches = session.scalars(query.limit(_FEW + 1)).all()
     if len(batches) > _FEW:
         return None
     return select(CreditSerial.credit_id).where(CreditSerial.batch_id.in_(batches))
-
-
-def _is_of(site_id: int) -> ColumnElement[bool]:
-    number = CreditBatch.batch_id
-    return (number >= site_id << SITE_SHIFT) & (number < (site_id + 1) << SITE_SHIFT)
 
 
 def _credits() -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:

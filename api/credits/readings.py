@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from api.credits.schemas import CreditReading, ReadingPage, ReadingParameters
 from api.finality import ChainView
-from api.pagination import Order
+from api.pagination import Order, matching
 from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound
 from ledger.models import CreditBatch, Device, ImportFile, Meter, MeterReading
@@ -48,10 +48,9 @@ def list_readings(
                 row.start_s < issuance.to_s,
             )
         )
-        if parameters.quality is not None:
-            query = query.where(row.quality == parameters.quality)
-        if parameters.device is not None:
-            query = query.where(Device.device_id == parameters.device)
+        query = matching(
+            query, (row.quality, parameters.quality), (Device.device_id, parameters.device)
+        )
         after = parameters.after_key(2)
         newest_first = parameters.order is Order.DESC
         if after is not None:

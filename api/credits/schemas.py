@@ -16,9 +16,9 @@ from api.texts import (
     IntegerText,
     Time,
 )
-from ledger.models.blockchain import CreditStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.readings import ReadingKind, ReadingQuality
+from ledger.serials import CreditStatus
 
 
 class CreditFilters(BaseModel):

@@ -27,7 +27,7 @@ from ledger.models import (
 )
 from ledger.models.credits import BATCH_STATUS, BatchStatus
 from ledger.models.oversight import InvalidationStep
-from ledger.serials import Run, RunStatus, Taken, credit_id, partition
+from ledger.serials import CreditStatus, Run, Taken, credit_id, partition
 
 _CHANGED = "StatusChanged"
 
@@ -80,7 +80,9 @@ class Then:
         if self.invalidated is None:
             return list(runs)
         return [
-            replace(run, status=RunStatus.CANCELLED) if run.status is RunStatus.ACTIVE else run
+            replace(run, status=CreditStatus.CANCELLED)
+            if run.status is CreditStatus.ACTIVE
+            else run
             for run in runs
         ]
 
@@ -94,7 +96,7 @@ class Then:
         for row in (*self.retirements, *self.cancellations):
             if row.first_serial == run.first:
                 return str(row.tx_hash)
-        if run.status is RunStatus.CANCELLED and self.invalidated is not None:
+        if run.status is CreditStatus.CANCELLED and self.invalidated is not None:
             return self.invalidated.tx_hash
         return self.batch.tx_hash
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Annotated, Any
 
+import anyio
 from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api.context import Context, ReadContext
 from api.errors import Problem, responses
 from api.exports.formats import MEDIA_TYPES, Format
-from api.exports.schemas import (
-    CreditFile,
-    EmissionFile,
-    EnergyFile,
-    FileParameters,
-    RetirementFile,
-    TradeFile,
-    TransactionFile,
-)
-from api.exports.sending import SentFile
+from api.exports.lists import EXPORTS
+from api.exports.schemas import FILES
 from api.exports.stream import export_named, pieces
 from api.finality import ChainView
 
 router = APIRouter(tags=["exports"])
-Route = TypeVar("Route", bound=Callable[..., Any])
 RETRY_AFTER_SECONDS = 10
 
 FILE: dict[int | str, dict[str, Any]] = {
@@ -43,74 +37,46 @@ _OF_BLOCKS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _route(name: str) -> Callable[[Route], Route]:
-    return router.get(
-        f"/v1/{name}/export",
-        response_class=StreamingResponse,
-        responses=_OF_BLOCKS,
-        summary=f"Export {name}",
-    )
+class SentFile(StreamingResponse):
+    """A file that is sent piece by piece. However that ends, what its pieces are made of ends with it.
+
+    A client that goes away leaves the pieces that it did not get: they would hold their snapshot of the database,
+    and their place among the files that are sent, until garbage is looked for.
+    """
+
+    def __init__(
+        self, pieces: Generator[bytes], *, media_type: str, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(pieces, media_type=media_type, headers=headers)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await run_in_threadpool(self._pieces.close)
 
 
-@_route("credits")
-def export_credits(
-    request: Request, context: ReadContext, parameters: Annotated[CreditFile, Query()]
-) -> StreamingResponse:
-    """Credits as a file, with the filters of the list."""
-    return _file(request, context, "credits", parameters)
+def _exports(name: str) -> Callable[..., Any]:
+    """Return the handler of a list's file."""
 
+    def export_list(request: Request, context: ReadContext, parameters: Any) -> StreamingResponse:
+        export = export_named(name)
+        filters = parameters.model_dump(by_alias=True, exclude={"format"}, exclude_none=True)
+        asked = export.parameters.model_validate(filters)
+        form = parameters.format
+        return sent_as_file(
+            request,
+            context,
+            name,
+            form,
+            lambda: pieces(context.reading, export, asked, form),
+        )
 
-@_route("retirements")
-def export_retirements(
-    request: Request, context: ReadContext, parameters: Annotated[RetirementFile, Query()]
-) -> StreamingResponse:
-    """Retirements as a file, with the filters of the list."""
-    return _file(request, context, "retirements", parameters)
-
-
-@_route("transactions")
-def export_transactions(
-    request: Request, context: ReadContext, parameters: Annotated[TransactionFile, Query()]
-) -> StreamingResponse:
-    """Transactions as a file, with the filters of the list."""
-    return _file(request, context, "transactions", parameters)
-
-
-@_route("trades")
-def export_trades(
-    request: Request, context: ReadContext, parameters: Annotated[TradeFile, Query()]
-) -> StreamingResponse:
-    """Trades as a file, with the filters of the list."""
-    return _file(request, context, "trades", parameters)
-
-
-@_route("emissions")
-def export_emissions(
-    request: Request, context: ReadContext, parameters: Annotated[EmissionFile, Query()]
-) -> StreamingResponse:
-    """Emissions as a file, with the filters of the list."""
-    return _file(request, context, "emissions", parameters)
-
-
-@_route("energy")
-def export_energy(
-    request: Request, context: ReadContext, parameters: Annotated[EnergyFile, Query()]
-) -> StreamingResponse:
-    """Energy as a file, with the filters of the list."""
-    return _file(request, context, "energy", parameters)
-
-
-def _file(
-    request: Request, context: Context, name: str, parameters: FileParameters
-) -> StreamingResponse:
-    """Return the response of a file of a list; its headers say as of which block it is."""
-    export = export_named(name)
-    filters = parameters.model_dump(by_alias=True, exclude={"format"}, exclude_none=True)
-    asked = export.parameters.model_validate(filters)
-    form = parameters.format
-    return sent_as_file(
-        request, context, name, form, lambda: pieces(context.reading, export, asked, form)
-    )
+    export_list.__annotations__["parameters"] = Annotated[FILES[name], Query()]
+    return export_list
 
 
 def sent_as_file(
@@ -158,3 +124,15 @@ def _released(context: Context, sent: Iterator[Any]) -> Generator[Any]:
         yield from sent
     finally:
         context.files.release()
+
+
+for _name in EXPORTS:
+    router.add_api_route(
+        f"/v1/{_name}/export",
+        _exports(_name),
+        name=f"export_{_name}",
+        response_class=StreamingResponse,
+        responses=_OF_BLOCKS,
+        summary=f"Export {_name}",
+        description=f"{_name.capitalize()} as a file, with the filters of the list.",
+    )

@@ -10,12 +10,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
 from api.exports.columns import Column, Kind, json_text
+from ledger.clock import time_text
 from ledger.spreadsheets import guarded
 
 ROW_GROUP = 10_000
@@ -113,15 +113,11 @@ def _decimal(value: Decimal) -> str:
     return format(value, "f")
 
 
-def _time(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 _CELLS: dict[Kind, Callable[[Any], str]] = {
     Kind.TEXT: guarded,
     Kind.JSON: lambda value: guarded(json_text(value)),
     Kind.INTEGER: str,
     Kind.DECIMAL: _decimal,
-    Kind.TIME: _time,
+    Kind.TIME: time_text,
     Kind.FLAG: lambda value: "true" if value else "false",
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from api.credits.schemas import CreditFilters
 from api.emissions.schemas import EmissionFilters
@@ -23,25 +25,15 @@ class FileParameters(BaseModel):
     order: Order = Field(Order.ASC, description="asc: oldest first; desc: newest first.")
 
 
-class CreditFile(FileParameters, CreditFilters):
-    """Credits as a file."""
-
-
-class RetirementFile(FileParameters, RetirementFilters):
-    """Retirements as a file."""
-
-
-class TransactionFile(FileParameters, TransactionFilters):
-    """Transactions as a file."""
-
-
-class TradeFile(FileParameters, TradeFilters):
-    """Trades as a file."""
-
-
-class EmissionFile(FileParameters, EmissionFilters):
-    """An inventory as a file."""
-
-
-class EnergyFile(FileParameters, EnergyFilters):
-    """Energy as a file."""
+FILES: dict[str, type[FileParameters]] = {
+    name: create_model(f"{name.capitalize()}File", __base__=cast(Any, (FileParameters, filters)))
+    for name, filters in (
+        ("credits", CreditFilters),
+        ("retirements", RetirementFilters),
+        ("transactions", TransactionFilters),
+        ("trades", TradeFilters),
+        ("emissions", EmissionFilters),
+        ("energy", EnergyFilters),
+    )
+}
+"""Parameters of the file of each list."""

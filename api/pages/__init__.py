@@ -4,7 +4,7 @@
 what a browser asks for (``assets``), the folder vendor in it what others wrote. A page asks the same functions as the
 API (the ``queries`` of each resource), so that it cannot say something else.
 
-- **Pages.** ``endpoints`` has home, lists and search (``hits`` are its results), ``credits``, ``retirements``,
+- **Pages.** ``endpoints`` has home, lists and search, ``credits``, ``retirements``,
   ``chain`` and ``places`` the pages of one thing each; ``days`` has the readings of a day. ``signing`` and ``account``
   are for those who have an account.
 - **Pictures.** ``provenance``, ``payments``, ``figures`` and ``readings``, laid out by ``pictures``.

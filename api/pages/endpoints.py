@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
+from urllib.parse import quote
 
 from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
@@ -20,7 +21,6 @@ from api.credits.schemas import CreditParameters
 from api.errors import Problem
 from api.pages.assets import assets
 from api.pages.figures import shares_of
-from api.pages.hits import page_of_hit
 from api.pages.rendering import is_fragment, page
 from api.projects.queries import list_projects
 from api.projects.schemas import ProjectParameters
@@ -28,7 +28,7 @@ from api.reconciliation.queries import show_reconciliation
 from api.retirements.queries import list_retirements
 from api.retirements.schemas import RetirementParameters
 from api.search.queries import search
-from api.search.schemas import SearchParameters
+from api.search.schemas import Hit, HitKind, SearchParameters
 from api.settlements.queries import list_settlements
 from api.settlements.schemas import SettlementParameters
 from api.status.queries import status
@@ -111,8 +111,8 @@ def show_search(request: Request, context: ReadContext) -> Response:
         found = search(session, view, parameters)
     exact = [hit for hit in found.items if hit.exact]
     if len(found.items) == 1 and exact and not is_fragment(request):
-        return RedirectResponse(page_of_hit(exact[0]), status_code=303)
-    return page(request, template, q=found.q, found=found, page_of_hit=page_of_hit)
+        return RedirectResponse(_page_of_hit(exact[0]), status_code=303)
+    return page(request, template, q=found.q, found=found, page_of_hit=_page_of_hit)
 
 
 @router.get("/operations")
@@ -158,3 +158,27 @@ def asked(request: Request, model: type[Model], sent: Mapping[str, str] | None =
 
 def _count_projects(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Project)) or 0
+
+
+_PAGES = {
+    HitKind.CREDIT: "/credits/{id}",
+    HitKind.BATCH: "/credits/{id}",
+    HitKind.RETIREMENT: "/retirements/{id}",
+    HitKind.PROJECT: "/projects/{id}",
+    HitKind.SITE: "/sites/{id}",
+    HitKind.PLANT: "/plants/{id}",
+    HitKind.SETTLEMENT: "/settlements/{id}",
+    HitKind.TRANSACTION: "/transactions/{id}",
+    HitKind.HOLDER: "/holders/{id}",
+    HitKind.CONTRACT: "/operations#contracts",
+}
+
+
+def _page_of_hit(hit: Hit) -> str:
+    """Return the page of a result; where there is none, its answer in the API."""
+    form = _PAGES.get(hit.kind)
+    if form is not None:
+        return form.format(id=quote(hit.id, safe=""))
+    if hit.kind is HitKind.DEVICE:
+        return hit.link.replace("/v1/sites/", "/sites/") + "#meters"
+    return hit.link

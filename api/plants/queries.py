@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.finality import ChainView
 from api.holders.queries import show_holder
 from api.holders.schemas import HolderParameters, Holding
-from api.pagination import Order, page_of, paged
+from api.pagination import Order, matching, page_of, paged
 from api.plants.schemas import (
     Balance,
     FormerAccount,
@@ -62,8 +62,7 @@ def list_plants(session: Session, view: ChainView, parameters: PlantsParameters)
     query = select(VppDefinition, VppSettlementAccount.address).outerjoin(
         VppSettlementAccount, VppSettlementAccount.vpp_id == VppDefinition.id
     )
-    if parameters.status is not None:
-        query = query.where(VppDefinition.status == parameters.status)
+    query = matching(query, (VppDefinition.status, parameters.status))
     found = session.execute(paged(query, parameters, VppDefinition.id)).all()
     page = page_of(parameters, found, [row.id for row, _ in found])
     return PlantPage(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.credits.asof import view_at
+from api.credits.batches import sums_of
 from api.credits.then import batches_then
 from api.finality import ChainView
-from api.pagination import page_of, paged
+from api.pagination import matching, page_of, paged
 from api.projects.schemas import (
     Project,
     ProjectAnswer,
@@ -40,10 +41,9 @@ def list_projects(session: Session, view: ChainView, parameters: ProjectParamete
         .join(Site, Site.id == ProjectRow.site_id)
         .join(EmissionFactor, EmissionFactor.id == ProjectRow.factor_id)
     )
-    if parameters.site is not None:
-        query = query.where(Site.code == parameters.site)
-    if parameters.methodology is not None:
-        query = query.where(ProjectRow.methodology == parameters.methodology)
+    query = matching(
+        query, (Site.code, parameters.site), (ProjectRow.methodology, parameters.methodology)
+    )
     found = session.execute(paged(query, parameters, ProjectRow.id)).all()
     page = page_of(parameters, found, [row[0].id for row in found])
     return ProjectPage(
@@ -105,31 +105,8 @@ def show_project(
 
 
 def credits_of(session: Session, code: str) -> ProjectCredits:
-    """Return the sums of a project's batches; its site on chain carries its code."""
-    # Of a batch that is cancelled as a whole, all that is not retired is cancelled.
-    withdrawn = case(
-        (
-            CreditBatch.status == BatchStatus.CANCELLED,
-            CreditBatch.issued_kg - CreditBatch.retired_kg,
-        ),
-        else_=CreditBatch.cancelled_kg,
-    )
-    sums = (CreditBatch.issued_kg, CreditBatch.retired_kg, withdrawn)
-    query = (
-        select(func.count(), *(func.coalesce(func.sum(column), 0) for column in sums))
-        .select_from(CreditBatch)
-        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-        .where(CreditSite.code == code)
-    )
-    # MariaDB sums BIGINT as DECIMAL.
-    batches, issued, retired, cancelled = (int(value) for value in session.execute(query).one())
-    return ProjectCredits(
-        batches=batches,
-        issued_kg=issued,
-        active_kg=issued - retired - cancelled,
-        retired_kg=retired,
-        cancelled_kg=cancelled,
-    )
+    """Return the sums of a project's batches."""
+    return _sums(*sums_of(session, code))
 
 
 def _credits_then(session: Session, code: str, block: int) -> ProjectCredits:
@@ -148,8 +125,12 @@ def _credits_then(session: Session, code: str, block: int) -> ProjectCredits:
             issued += then.batch.issued_kg
             retired += then.retired_kg
             cancelled += then.batch.issued_kg - then.retired_kg if whole else then.cancelled_kg
+    return _sums(len(batches), issued, retired, cancelled)
+
+
+def _sums(batches: int, issued: int, retired: int, cancelled: int) -> ProjectCredits:
     return ProjectCredits(
-        batches=len(batches),
+        batches=batches,
         issued_kg=issued,
         active_kg=issued - retired - cancelled,
         retired_kg=retired,

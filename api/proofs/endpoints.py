@@ -12,12 +12,12 @@ from api.credits.endpoints import CreditName
 from api.errors import Problem, responses
 from api.proofs.schemas import READINGS_MAX, BundleParameters, ReadingProof
 from ledger.bundles import ALL, build_bundle
+from ledger.bundles.proven import prove_reading
 from ledger.chain.access import load_deployment
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.local.shared import answering_url
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
-from ledger.evidence import prove_reading
 
 router = APIRouter(tags=["proofs"])
 

@@ -10,18 +10,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
+from api.credits.batches import of_site
 from api.credits.schemas import Retirement, RetirementAnswer, RetirementItem
 from api.credits.then import checked_block
 from api.finality import ChainView
-from api.pagination import page_of, paged
+from api.pagination import between, matching, page_of, paged
 from api.retirements.schemas import RetirementPage, RetirementParameters
 from ledger.chain.contracts.events import ZERO_HASH
 from ledger.errors import NotFound
 from ledger.models import ChainIntent, CreditBatch, CreditRetirement, CreditSerial, CreditSite
-from ledger.serials import SITE_SHIFT, credit_id
+from ledger.serials import credit_id, is_key
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
-_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 
 def list_retirements(
@@ -39,24 +39,16 @@ def list_retirements(
     if parameters.as_of_block is not None:
         view = view.at(checked_block(session, parameters.as_of_block, view.as_of_block))
         query = query.where(row.block_number <= parameters.as_of_block)
-    if parameters.batch_id is not None:
-        query = query.where(row.batch_id == parameters.batch_id)
+    query = matching(query, (row.batch_id, parameters.batch_id))
     if parameters.site is not None:
         sites = select(CreditSite.site_id).where(CreditSite.code == parameters.site)
         site_id = session.scalars(sites).first() or 0
-        query = query.where(
-            row.batch_id >= site_id << SITE_SHIFT, row.batch_id < (site_id + 1) << SITE_SHIFT
-        )
-    if parameters.holder is not None:
-        query = query.where(row.holder == parameters.holder)
+        query = query.where(of_site(row.batch_id, site_id))
+    query = matching(query, (row.holder, parameters.holder))
     if parameters.country is not None:
         query = query.where(row.country == parameters.country.upper())
-    if parameters.key is not None:
-        query = query.where(row.key == parameters.key)
-    if parameters.retired_from is not None:
-        query = query.where(row.retired_at >= parameters.retired_from)
-    if parameters.retired_before is not None:
-        query = query.where(row.retired_at < parameters.retired_before)
+    query = matching(query, (row.key, parameters.key))
+    query = between(query, row.retired_at, parameters.retired_from, parameters.retired_before)
     found = session.scalars(paged(query, parameters, row.retirement_id)).all()
     page = page_of(parameters, found, [item.retirement_id for item in found])
     return RetirementPage(
@@ -82,7 +74,7 @@ def show_retirement(
     found = None
     if _NUMBER.fullmatch(name):
         found = session.get(row, int(name))
-    elif _KEY.fullmatch(name):
+    elif is_key(name):
         query = select(row).where(row.key == name.lower()).order_by(*_ours_first())
         found = session.scalars(query).first()
     if as_of_block is not None:

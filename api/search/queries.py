@@ -15,6 +15,7 @@ from urllib.parse import quote
 from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from api.credits.batches import of_site
 from api.finality import ChainView
 from api.search import numbers
 from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
@@ -30,7 +31,6 @@ from ledger.models import (
     VppDefinition,
 )
 from ledger.naming import find_credit, rows_of
-from ledger.serials import SITE_SHIFT
 from ledger.units import tonnes_of_kg
 
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
@@ -118,8 +118,7 @@ def _batches_of_year(session: Session, text: str) -> Iterator[Hit]:
         query = (
             select(CreditBatch)
             .where(
-                CreditBatch.batch_id >= site_id << SITE_SHIFT,
-                CreditBatch.batch_id < (site_id + 1) << SITE_SHIFT,
+                of_site(CreditBatch.batch_id, site_id),
                 CreditBatch.vintage == int(part["vintage"]),
             )
             .order_by(CreditBatch.batch_id.desc())

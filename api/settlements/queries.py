@@ -12,7 +12,7 @@ from sqlalchemy import false, select
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
-from api.pagination import page_of, paged
+from api.pagination import matching, page_of, paged
 from api.settlements.schemas import (
     Dispute,
     Movement,
@@ -34,23 +34,15 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
-from ledger.models.escrow import SettlementStatus
-from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeType
 from ledger.settlement.finding import find_batch
+from ledger.settlement.forgotten import STATES
 from ledger.settlement.money import participants_ever
 from ledger.units import currency_of_cents
 
 TRADES_MAX = 1_000
 """Most trades, and most movements, of one answer."""
 _KEY_LENGTH = 66
-_STATES = {
-    SettlementStatus.PROPOSED: BatchState.PROPOSED,
-    SettlementStatus.DISPUTED: BatchState.PROPOSED,
-    SettlementStatus.FINALIZED: BatchState.FINALIZED,
-    SettlementStatus.CANCELLED: BatchState.CANCELLED,
-}
-"""How far a batch has come that is known from the chain alone."""
 
 
 def list_settlements(
@@ -66,10 +58,11 @@ def list_settlements(
     if parameters.elsewhere:
         return _elsewhere(session, view, parameters)
     query = _batches()
-    if parameters.market is not None:
-        query = query.where(VppSettlementBatch.market == parameters.market)
-    if parameters.state is not None:
-        query = query.where(VppSettlementBatch.state == parameters.state)
+    query = matching(
+        query,
+        (VppSettlementBatch.market, parameters.market),
+        (VppSettlementBatch.state, parameters.state),
+    )
     found = session.execute(paged(query, parameters, VppSettlementBatch.id)).all()
     page = page_of(parameters, found, [row[0].id for row in found])
     return SettlementPage(
@@ -131,7 +124,7 @@ def _elsewhere(
     if parameters.market is not None:  # which market it is, the chain does not tell
         query = query.where(false())
     if parameters.state is not None:
-        like = [status for status, state in _STATES.items() if state is parameters.state]
+        like = [status for status, state in STATES.items() if state is parameters.state]
         query = query.where(SettlementBatch.status.in_(like))
     found = session.scalars(paged(query, parameters, SettlementBatch.batch_id)).all()
     page = page_of(parameters, found, [row.batch_id for row in found])
@@ -147,7 +140,7 @@ def _item_elsewhere(view: ChainView, chain: SettlementBatch) -> SettlementBatchI
         id=None,
         batch_key=chain.key,
         market=None,
-        state=_STATES[chain.status],
+        state=STATES[chain.status],
         chain_status=chain.status,
         cosigned=chain.cosigned_digest is not None,
         credits=chain.asset or None,

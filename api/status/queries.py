@@ -7,9 +7,10 @@ from enum import StrEnum
 from importlib import metadata
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from api.credits.batches import sums_of
 from api.finality import ChainView
 from api.status import mirror
 from api.status.schemas import CreditTotals, JobStatus, Status
@@ -22,7 +23,6 @@ from ledger.errors import DependencyDown, TruetonneError
 from ledger.jobs import overview as working
 from ledger.keeping import overview as keeping
 from ledger.models.blockchain import BlockchainTransaction, SmartContract, TransactionStatus
-from ledger.models.credits import BatchStatus, CreditBatch
 from ledger.models.mirror import ChainCursor
 from ledger.models.trading import TradeStatus, VppTradingRecord
 from ledger.settings import Settings
@@ -119,24 +119,7 @@ def _job(view: working.JobView) -> JobStatus:
 
 
 def _credits(session: Session) -> CreditTotals:
-    # Of a batch that is cancelled as a whole, all that is not retired is cancelled.
-    withdrawn = case(
-        (
-            CreditBatch.status == BatchStatus.CANCELLED,
-            CreditBatch.issued_kg - CreditBatch.retired_kg,
-        ),
-        else_=CreditBatch.cancelled_kg,
-    )
-    batches, issued, retired, cancelled = session.execute(
-        select(
-            func.count(),
-            func.coalesce(func.sum(CreditBatch.issued_kg), 0),
-            func.coalesce(func.sum(CreditBatch.retired_kg), 0),
-            func.coalesce(func.sum(withdrawn), 0),
-        )
-    ).one()
-    # MariaDB sums BIGINT as DECIMAL.
-    issued_kg, retired_kg, cancelled_kg = int(issued), int(retired), int(cancelled)
+    batches, issued_kg, retired_kg, cancelled_kg = sums_of(session)
     return CreditTotals(
         batches=batches,
         issued_t=tonnes_of_kg(issued_kg),

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
-from api.pagination import Query, found_by_id, page_of, paged
+from api.pagination import Query, between, found_by_id, matching, page_of, paged
 from api.trades.schemas import Settlement, Trade, TradePage, TradeParameters
 from ledger.models.settlement import VppSettlementBatch, VppSettlementItem
 from ledger.models.settling import VppTradeCredit, VppTradeShortfall
@@ -53,16 +53,13 @@ def list_trades(session: Session, view: ChainView, parameters: TradeParameters) 
 
 def _filtered(query: Query, parameters: TradeParameters) -> Query:
     row = VppTradingRecord
-    if parameters.market is not None:
-        query = query.where(row.market == parameters.market)
-    if parameters.trade_type is not None:
-        query = query.where(row.trade_type == parameters.trade_type)
-    if parameters.status is not None:
-        query = query.where(row.status == parameters.status)
-    if parameters.traded_from is not None:
-        query = query.where(row.trade_time >= parameters.traded_from)
-    if parameters.traded_before is not None:
-        query = query.where(row.trade_time < parameters.traded_before)
+    query = matching(
+        query,
+        (row.market, parameters.market),
+        (row.trade_type, parameters.trade_type),
+        (row.status, parameters.status),
+    )
+    query = between(query, row.trade_time, parameters.traded_from, parameters.traded_before)
     return query
 
 

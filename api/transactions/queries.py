@@ -9,7 +9,7 @@ from sqlalchemy import and_, func, select, union
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
-from api.pagination import page_of, paged
+from api.pagination import matching, page_of, paged
 from api.transactions.schemas import (
     ContractError,
     Transaction,
@@ -47,14 +47,13 @@ def list_transactions(
             ),
         )
     )
-    if parameters.status is not None:
-        query = query.where(row.status == parameters.status)
-    if parameters.contract_address is not None:
-        query = query.where(row.contract_address == parameters.contract_address)
-    if parameters.function_name is not None:
-        query = query.where(row.function_name == parameters.function_name)
-    if parameters.tx_hash is not None:
-        query = query.where(row.tx_hash == parameters.tx_hash)
+    query = matching(
+        query,
+        (row.status, parameters.status),
+        (row.contract_address, parameters.contract_address),
+        (row.function_name, parameters.function_name),
+        (row.tx_hash, parameters.tx_hash),
+    )
     if parameters.key is not None:
         places = (ChainInclusion, ChainAttempt)
         mine = (select(each.tx_hash).where(each.intent_key == parameters.key) for each in places)

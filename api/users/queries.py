@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.pagination import page_of, paged
+from api.pagination import matching, page_of, paged
 from api.users.schemas import Permission, User, UserDetail, UserPage, UserParameters
 from ledger.identity import contacts, permissions
 from ledger.models import User as Row
@@ -52,8 +52,7 @@ def list_users(session: Session, parameters: UserParameters, key_file: Path) -> 
         If the cursor cannot be used.
     """
     query = select(Row)
-    if parameters.role is not None:
-        query = query.where(Row.role == parameters.role)
+    query = matching(query, (Row.role, parameters.role))
     if parameters.is_active is not None:
         query = query.where(Row.is_active.is_(parameters.is_active))
     found = session.scalars(paged(query, parameters, Row.id)).all()

@@ -36,8 +36,8 @@ from ledger.models import (
 from ledger.models.credits import BATCH_STATUS, BatchStatus
 from ledger.serials import (
     BATCH_KG_MAX,
+    CreditStatus,
     Run,
-    RunStatus,
     batch_id_of,
     site_and_ordinal,
     vintage_of,
@@ -241,7 +241,7 @@ def replaced(event: DecodedEvent, rows: Rows) -> None:
         retired_at=rows.time_of(event),
     )
     last = args.first_serial + args.amount - 1
-    run = Run(args.first_serial, last, RunStatus.RETIRED, args.retirement_id)
+    run = Run(args.first_serial, last, CreditStatus.RETIRED, args.retirement_id)
     rows.take_serials(event, args.batch_id, run)
     rows.raise_to(CreditBatch, args.batch_id, retired_kg=args.retired_total)
     rows.change(CreditBatch, args.replaced_batch_id, deficit_kg=args.deficit_left)
@@ -266,7 +266,7 @@ def cancelled(event: DecodedEvent, rows: Rows) -> None:
     )
     rows.change(CreditBatch, args.batch_id, cancelled_kg=args.cancelled_total)
     last = args.first_serial + args.amount - 1
-    rows.take_serials(event, args.batch_id, Run(args.first_serial, last, RunStatus.CANCELLED))
+    rows.take_serials(event, args.batch_id, Run(args.first_serial, last, CreditStatus.CANCELLED))
 
 
 @handles(CREDIT, "StatusChanged")

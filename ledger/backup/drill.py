@@ -35,8 +35,8 @@ from ledger.backup.sqlite import tables_of
 from ledger.backup.store import Store
 from ledger.clock import utc_now
 from ledger.db import Database
-from ledger.durable import part_in, put
 from ledger.errors import DependencyDown, TruetonneError
+from ledger.files import part_in, put
 from ledger.keeping.places import archive_beside
 
 _REPORTS = "drills"

@@ -26,8 +26,8 @@ from ledger.backup.server import PrivateServer, running
 from ledger.backup.sqlite import ARCHIVED
 from ledger.backup.store import Store
 from ledger.db.gtid import gtids
-from ledger.durable import sync, sync_all
 from ledger.errors import BadInput, DependencyDown, Refused
+from ledger.files import sync, sync_all
 from ledger.keeping.places import archive_beside
 
 _DATA = "data"

@@ -16,8 +16,8 @@ from ledger.backup.manifest import Kind, Manifest, TableCheck
 from ledger.backup.store import Store
 from ledger.clock import utc_now
 from ledger.db import Database
-from ledger.durable import part_in
 from ledger.errors import BadInput, DependencyDown
+from ledger.files import part_in
 from ledger.keeping.places import archive_beside
 
 COPY, ARCHIVED = "copy.sealed", "archive.sealed"

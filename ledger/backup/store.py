@@ -22,8 +22,8 @@ from typing import BinaryIO
 from ledger.backup.folder import folder_errors, locked
 from ledger.backup.manifest import Kind, Manifest, Part, is_id, ms_of, new_id, read_manifest
 from ledger.backup.stream import BackupDamaged, opened, seal
-from ledger.durable import sync
 from ledger.errors import BadInput, DependencyDown, NotFound
+from ledger.files import sync
 from ledger.sealing import Sealer, load_sealer
 
 MANIFEST = "manifest.json"

@@ -2,7 +2,8 @@
 
 What stands in a bundle is described in ``docs/proof-format.md``. ``books`` reads what it is about, and ``fates`` what
 became of that; ``node_proofs`` brings what a node proves of it, ``building`` joins them. Every bundle is verified
-before it is handed out, by the verifier that the auditor will use.
+before it is handed out, by the verifier that the auditor will use. ``proven`` is a single reading, with its place in
+the evidence.
 """
 
 from ledger.bundles.books import ALL, Place, Subject

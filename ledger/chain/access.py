@@ -14,7 +14,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.sending.sender import Sender
 from ledger.db import Database
 from ledger.settings import Settings
-from ledger.settling import SettlementPolicy
+from ledger.settings.settling import SettlementPolicy
 
 
 @dataclass(frozen=True)

@@ -81,14 +81,9 @@ def correct(
         A rule of the ledger forbids the recomputation, such as a factor of the wrong purpose.
     """
     cancel = None if chain is None else canceller(chain)
-
-    def work(session: Session) -> Outcome:
-        outcome = _correct(session, project_code, period, factor, cancel)
-        if dry_run:
-            session.rollback()
-        return outcome
-
-    return db.run(work)
+    return db.run(
+        lambda session: _correct(session, project_code, period, factor, cancel), keep=not dry_run
+    )
 
 
 def _correct(

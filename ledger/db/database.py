@@ -195,7 +195,14 @@ class Database(Rows):
         with self._session(self._writer if lasting else self._notes) as session:
             yield session
 
-    def run(self, work: Callable[[Session], T], *, attempts: int = 6, lasting: bool = True) -> T:
+    def run(
+        self,
+        work: Callable[[Session], T],
+        *,
+        attempts: int = 6,
+        lasting: bool = True,
+        keep: bool = True,
+    ) -> T:
         """Do one unit of work, again from its start when another writer was in the way.
 
         Parameters
@@ -207,26 +214,34 @@ class Database(Rows):
             How often at most; who waited for the lock twice in vain does not wait again.
         lasting
             As for ``write``.
+        keep
+            False: all of it is done, and nothing is kept, as dry runs want it.
 
         Raises
         ------
         DatabaseBusy
             It was in the way every time.
         """
+
+        def once() -> T:
+            with self.write(lasting=lasting) as session:
+                found = work(session)
+                if not keep:
+                    session.rollback()
+                return found
+
         waits = 0
         for attempt in range(attempts - 1):
             begun_s = time.monotonic()
             try:
-                with self.write(lasting=lasting) as session:
-                    return work(session)
+                return once()
             except DatabaseBusy as busy:
                 # A file that two make at once is refused by SQLite without a wait.
                 waits += busy.waited and time.monotonic() - begun_s > self.lock_timeout_s / 2
                 if waits == _WAITS_MAX:
                     raise
                 time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)
-        with self.write(lasting=lasting) as session:
-            return work(session)
+        return once()
 
     def alone(self, statement: Executable, *, patience_s: int | None = None) -> int:
         """Execute one statement that is a unit of work by itself; return how many rows it found.

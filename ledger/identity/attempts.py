@@ -18,7 +18,7 @@ from ledger.db.counting import rows_found
 from ledger.db.sqltext import clock_of
 from ledger.errors import Refused
 from ledger.models import SignInAttempt
-from ledger.serving import machine_of
+from ledger.settings.serving import machine_of
 
 WINDOW = timedelta(minutes=15)
 PAIR_MAX = 5

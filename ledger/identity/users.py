@@ -19,7 +19,7 @@ from ledger.identity import contacts, sessions
 from ledger.identity.rights import CHANGES_USERS
 from ledger.models import UserContact
 from ledger.models.users import User, UserPermission, UserRole
-from ledger.sealing import Sealer, key_number
+from ledger.sealing import Sealer, key_number, reseal_rows
 
 USERNAME = r"[a-z0-9][a-z0-9._-]{1,49}"
 EMAIL = r"[^@\s]{1,64}@[A-Za-z0-9.-]{1,35}"
@@ -227,23 +227,11 @@ def profile_of(sealer: Sealer, user: User) -> dict[str, Any] | None:
 def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[int | None, int]:
     """Seal addresses and profiles of some users with the newest key, whatever they are sealed with now, or not at all.
 
-    Parameters
-    ----------
-    after
-        Row number behind which to go on.
-    limit
-        How many users at most.
-
-    Returns
-    -------
-    tuple
-        Row number of the last user looked at, None when there are no more; and how many values were sealed.
+    See ``ledger.sealing.reseal_rows``.
     """
-    rows = session.scalars(
-        select(User).where(User.id > after).order_by(User.id).limit(limit).with_for_update()
-    ).all()
-    sealed = 0
-    for user in rows:
+
+    def seal(user: User) -> int:
+        sealed = 0
         contact = session.get(UserContact, user.id, with_for_update=True)
         if contacts.is_plain(user):
             plain = check_email(user.email)
@@ -258,8 +246,9 @@ def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[in
             text = json.dumps(profile_of(sealer, user), ensure_ascii=False)
             user.profile = {_SEALED: sealer.seal(text, _profile(user))}
             sealed += 1
-    session.flush()
-    return (rows[-1].id if rows else None), sealed
+        return sealed
+
+    return reseal_rows(session, User, after, limit, seal)
 
 
 def keys_in_use(session: Session) -> Counter[int | None]:

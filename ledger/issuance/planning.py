@@ -88,14 +88,10 @@ def plan_issuance(
     moment = now or datetime.now(UTC)
     # The contract goes by the chain's clock, and a local chain may have had no block for weeks.
     deadline = max(head.timestamp if head else 0, int(moment.timestamp())) + _DEADLINE_SECONDS
-
-    def work(session: Session) -> list[PlannedIssuance]:
-        planned = _plan(session, chain, project_code, (start, end), deadline, moment)
-        if dry_run:
-            session.rollback()
-        return planned
-
-    return chain.db.run(work)
+    return chain.db.run(
+        lambda session: _plan(session, chain, project_code, (start, end), deadline, moment),
+        keep=not dry_run,
+    )
 
 
 def begun(session: Session, project_code: str, start: date, end: date) -> Sequence[Issuance]:

@@ -5,6 +5,6 @@ database (``rows``), so that any process finds it there; who may run it is said 
 this room alone knows, waits and calls (``scheduler``).
 
 ``catalogue`` names the jobs, and ``schedules`` says when each is due; ``work`` is what they do, with ``issuing``,
-``backing_up``, ``growing`` and ``retention``. ``running`` is one run, ``asking`` for one now, and ``overview`` shows
-them.
+``released`` (acts that lost their nonce), ``expiring``, ``backing_up``, ``growing`` and ``retention``. ``running`` is
+one run, ``asking`` for one now, and ``overview`` shows them.
 """

@@ -17,9 +17,10 @@ from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.sqltext import clock_of
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused, TruetonneError
-from ledger.expiry import record_expired
 from ledger.jobs import retention
+from ledger.jobs.expiring import record_expired
 from ledger.jobs.issuing import issue_closed
+from ledger.jobs.released import submit_released
 from ledger.keeping.moving import archive
 from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import stray_alarm
@@ -27,7 +28,6 @@ from ledger.keeping.places import live_from
 from ledger.park import watching
 from ledger.park.alerts import unreadable_rules
 from ledger.reconcile import keep_outcome, reconcile
-from ledger.released import submit_released
 from ledger.sealing import load_sealer
 from ledger.settings import Settings
 from ledger.settlement import batches

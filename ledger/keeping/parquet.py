@@ -24,8 +24,8 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, Integer, func, select
 
 from ledger.db import Database
-from ledger.durable import part_in, put
 from ledger.errors import BadInput
+from ledger.files import part_in, put
 from ledger.keeping.places import ARCHIVED, Month, partitioning_of, years_of
 from ledger.keeping.reading import count_between, rows_between
 from ledger.models import Base

@@ -90,9 +90,9 @@ def _verbs(text: str) -> tuple[str, ...]:
     return found
 
 
-def int_id(comment: str = "Row number.") -> Mapped[int]:
+def int_id() -> Mapped[int]:
     """Return an INT primary key that the database numbers."""
-    return mapped_column(Integer, primary_key=True, comment=comment)
+    return mapped_column(Integer, primary_key=True, comment="Row number.")
 
 
 def big_id(comment: str = "Row number.") -> Mapped[int]:
@@ -110,6 +110,7 @@ def created_at(comment: str = "When the row was made, UTC.") -> Mapped[datetime]
     return mapped_column(UtcDateTime(), default=utc_now, comment=comment)
 
 
-def updated_at(comment: str = "When the row last changed, UTC.") -> Mapped[datetime]:
+def updated_at() -> Mapped[datetime]:
     """Return the time of the last change, kept by the mapper."""
-    return mapped_column(UtcDateTime(), default=utc_now, onupdate=utc_now, comment=comment)
+    said = "When the row last changed, UTC."
+    return mapped_column(UtcDateTime(), default=utc_now, onupdate=utc_now, comment=said)

@@ -18,6 +18,7 @@ from ledger.models.types import (
     choice,
     json_object,
 )
+from ledger.serials import CreditStatus
 
 
 class TransactionStatus(StrEnum):
@@ -34,14 +35,6 @@ class ContractStatus(StrEnum):
     DEPLOYED = "deployed"
     VERIFIED = "verified"
     DEPRECATED = "deprecated"
-
-
-class CreditStatus(StrEnum):
-    """What became of a run of credits."""
-
-    ACTIVE = "active"
-    RETIRED = "retired"
-    CANCELLED = "cancelled"
 
 
 class BlockchainTransaction(Base):

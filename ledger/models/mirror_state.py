@@ -102,5 +102,5 @@ class Reconciliation(Base):
     )
 
     __table_args__ = (
-        options("What the last comparison found.", writer="ledger.reconcile.stored", origin=BEYOND),
+        options("What the last comparison found.", writer="ledger.reconcile.report", origin=BEYOND),
     )

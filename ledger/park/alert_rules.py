@@ -22,7 +22,8 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from ledger.models.devices import AlertSeverity
-from ledger.park.reading import Wrong, read_decimal
+from ledger.park.reading import read_decimal
+from ledger.spreadsheets import Wrong
 
 COLUMN = "validation_rules"
 RULES_MAX = 50

@@ -16,12 +16,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.clock import time_text
 from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import RULE_TYPES, AlertRule, RuleType, read_rules
 from ledger.park.episodes import Episode, episodes
-from ledger.park.reading import Wrong, time_text
 from ledger.park.series import last_sample, window
+from ledger.spreadsheets import Wrong
 
 Span = tuple[datetime, datetime]
 """First and last time of values that came in."""

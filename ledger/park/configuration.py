@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.errors import BadInput, NotFound
 from ledger.models import SystemConfig
-from ledger.park.reading import Wrong, loads, read_decimal, read_object
+from ledger.park.reading import loads, read_decimal, read_object
 from ledger.park.turn import take_turn
 from ledger.sealing import Sealer
+from ledger.spreadsheets import Wrong
 
 KEY = re.compile("[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*){1,5}")
 KEY_MAX = 100

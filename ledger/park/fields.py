@@ -18,17 +18,11 @@ from typing import Any, cast
 
 from sqlalchemy import JSON, Boolean, Column, Enum, Integer, Text
 
+from ledger.clock import time_text
 from ledger.models.base import Base
 from ledger.models.types import ExactDecimal, UtcDateTime, ValueRefused, Varchar
-from ledger.park.reading import (
-    Wrong,
-    check_characters,
-    read_decimal,
-    read_object,
-    read_time,
-    short,
-    time_text,
-)
+from ledger.park.reading import check_characters, read_decimal, read_object, read_time, short
+from ledger.spreadsheets import Wrong
 
 _WHOLE = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 TEXT_MAX = 10_000

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from ledger.bounded import read_at_most
 from ledger.errors import BadInput
-from ledger.filekinds import GZIP, no_text
-from ledger.filestate import name_in_books
+from ledger.files import GZIP, name_in_books, no_text, read_at_most
 from ledger.park.kinds import Kind
-from ledger.park.reading import DECODING, DEPTH_MAX, Wrong
-from ledger.spreadsheets import unguarded, wrong_count
+from ledger.park.reading import DECODING, DEPTH_MAX
+from ledger.spreadsheets import Wrong, csv_rows, unguarded, wrong_count
 
 _CELL_MAX = 1 << 20
 """Characters of a cell: some hold JSON."""
@@ -34,15 +31,6 @@ class RawRow:
     line: int
     cells: dict[str, Any]
     wrong: Wrong | None = None
-
-
-class _Reader(Protocol):
-    """A reader of the ``csv`` module, whose type has no public name."""
-
-    line_num: int
-
-    def __iter__(self) -> Iterator[list[str]]: ...
-    def __next__(self) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -116,25 +104,15 @@ def _text_of(path: Path) -> tuple[bytes, str]:
 
 def _of_csv(kind: Kind, path: Path, text: str) -> list[RawRow]:
     before = csv.field_size_limit(_CELL_MAX)  # which is one for the whole process
-    reader: _Reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        return list(_rows(kind, path, reader))
-    except csv.Error as error:
-        raise BadInput(
-            f"{path}: line {reader.line_num}: not a CSV file ({error})",
-            details={"line": reader.line_num},
-        ) from error
+        return list(_rows(kind, path, text))
     finally:
         csv.field_size_limit(before)
 
 
-def _rows(kind: Kind, path: Path, reader: _Reader) -> Iterator[RawRow]:
-    try:
-        header = [name.strip() for name in next(reader)]
-    except StopIteration:
-        raise BadInput(
-            f"{path}: empty; the first line must name the columns {', '.join(kind.columns)}"
-        ) from None
+def _rows(kind: Kind, path: Path, text: str) -> Iterator[RawRow]:
+    rows = csv_rows(path, text, kind.columns, strict=True)
+    _, header = next(rows)
     for name in header:
         if name not in kind.columns:
             raise _bad_header(path, name, f"is none of {', '.join(kind.columns)}")
@@ -143,12 +121,10 @@ def _rows(kind: Kind, path: Path, reader: _Reader) -> Iterator[RawRow]:
     for name in kind.key:
         if name not in header:
             raise _bad_header(path, name, f"is missing; the file has {', '.join(header)}")
-    before = reader.line_num
-    for cells in reader:
-        line, before = before + 1, reader.line_num  # a quoted cell may run over several
-        if cells and len(cells) != len(header):
+    for line, cells in rows:
+        if len(cells) != len(header):
             yield RawRow(line, {}, Wrong("", wrong_count(len(cells) - len(header))))
-        elif cells:
+        else:
             yield RawRow(line, dict(zip(header, map(unguarded, cells), strict=True)))
 
 

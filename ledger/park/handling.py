@@ -9,10 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import audit
+from ledger.clock import time_text
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import DeviceAlert
 from ledger.models.devices import AlertStatus
-from ledger.park.reading import time_text
 
 NOTE_MAX = 500
 

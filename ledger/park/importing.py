@@ -20,11 +20,12 @@ from ledger.models.base import Base
 from ledger.park.fields import Field
 from ledger.park.files import RawRow, RecordFile
 from ledger.park.kinds import Kind
-from ledger.park.reading import Wrong, refused, short
+from ledger.park.reading import refused, short
 from ledger.park.rows import ImportReport, Row
 from ledger.park.rules import checked
 from ledger.park.together import pieces
 from ledger.park.turn import take_turn
+from ledger.spreadsheets import Wrong
 
 
 def import_records(

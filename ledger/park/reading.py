@@ -11,26 +11,13 @@ from typing import Any
 from ledger.clock import is_finer_than_micros
 from ledger.errors import BadInput
 from ledger.jsontext import JSON_SAFE_INTEGER
+from ledger.spreadsheets import Wrong
 from ledger.units import decimal_of
 
 _YEAR_MIN, _YEAR_MAX = 1970, 2999
 JSON_MAX = 60_000
 """Characters of an object, as it is stored."""
 DEPTH_MAX = 20
-
-
-class Wrong(Exception):
-    """What is wrong with a value, and in which column; the column is empty where it is the row."""
-
-    def __init__(self, column: str, message: str) -> None:
-        super().__init__(message)
-        self.column = column
-        self.message = message
-
-
-def time_text(value: datetime) -> str:
-    """Return an aware time in UTC as ISO 8601 text that ends in ``Z``."""
-    return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def read_object(column: str, raw: object) -> dict[str, Any]:

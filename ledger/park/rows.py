@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.models.base import Base
-from ledger.park.reading import Wrong
+from ledger.spreadsheets import RowError, Wrong
 
 ERRORS_MAX = 1_000
 """Errors that a report names; the rest is counted."""
@@ -53,15 +53,6 @@ class Row:
     def differing(self) -> dict[str, Any]:
         """The fields in which the row differs from what is stored."""
         return {name: value for name, value in self.given.items() if self.before.get(name) != value}
-
-
-@dataclass(frozen=True)
-class RowError:
-    """What is wrong with one cell, and where."""
-
-    line: int
-    column: str
-    message: str
 
 
 @dataclass

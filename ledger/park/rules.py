@@ -16,8 +16,9 @@ from ledger.models.devices import AlertStatus
 from ledger.models.settlement import BidStatus, TrainingStatus
 from ledger.models.vpp import OperationalStatus, ResourceType, VppStatus
 from ledger.park.alert_rules import RULE_TYPES, read_rules
-from ledger.park.reading import Wrong, read_decimal
+from ledger.park.reading import read_decimal
 from ledger.park.rows import Row
+from ledger.spreadsheets import Wrong
 
 Rule = Callable[[Row], None]
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ledger.models import SystemConfig
 from ledger.park.configuration import ValueType, context_of, unpacked
 from ledger.park.turn import take_turn
-from ledger.sealing import Sealer, key_number
+from ledger.sealing import Sealer, key_number, reseal_rows
 
 
 def keys_in_use(session: Session) -> Counter[int | None]:
@@ -21,38 +21,19 @@ def keys_in_use(session: Session) -> Counter[int | None]:
 
 
 def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[int | None, int]:
-    """Seal the secrets of some settings with the newest key; the unit of work of a batch.
+    """Seal the secrets of some settings with the newest key; see ``ledger.sealing.reseal_rows``."""
 
-    Parameters
-    ----------
-    after
-        The row number after which the batch begins.
-    limit
-        Most rows of it.
-
-    Returns
-    -------
-    tuple
-        The last row number of the batch, None after the last one, and how many secrets were sealed anew.
-    """
-    take_turn(session)  # as whoever sets one does
-    rows = session.scalars(
-        select(SystemConfig)
-        .where(SystemConfig.id > after)
-        .order_by(SystemConfig.id)
-        .limit(limit)
-        .with_for_update()
-    ).all()
-    anew = 0
-    for row in rows:
+    def seal(row: SystemConfig) -> int:
         old = _sealed(row.config_value)
-        if old is not None and not sealer.is_current(old):
-            context = context_of(row.config_key)
-            sealed = sealer.seal(sealer.open(old, context), context)
-            row.config_value = json.dumps({ValueType.SECRET.value: sealed}, ensure_ascii=False)
-            anew += 1
-    session.flush()
-    return (rows[-1].id if rows else None), anew
+        if old is None or sealer.is_current(old):
+            return 0
+        context = context_of(row.config_key)
+        sealed = sealer.seal(sealer.open(old, context), context)
+        row.config_value = json.dumps({ValueType.SECRET.value: sealed}, ensure_ascii=False)
+        return 1
+
+    take_turn(session)  # as whoever sets one does
+    return reseal_rows(session, SystemConfig, after, limit, seal)
 
 
 def _sealed(text: str | None) -> str | None:

@@ -29,9 +29,9 @@ from ledger.models import (
 from ledger.models.devices import AlertStatus
 from ledger.models.settlement import CommandStatus
 from ledger.models.trading import TradeType
-from ledger.park.reading import Wrong
 from ledger.park.rows import Row
 from ledger.park.rules import KW_OF
+from ledger.spreadsheets import Wrong
 
 T = TypeVar("T")
 Together = Callable[[Session, Sequence[Row]], None]

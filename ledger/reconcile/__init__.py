@@ -10,7 +10,7 @@ it is as of the last block that is mirrored.
   ``custody_rules`` by the contracts' storage.
 - **The flows.** ``flow_rules``, ``intent_rules``, ``plan_rules``, ``trade_rules``, ``correction_rules`` and
   ``certificate_rules``.
-- **The outcome.** A ``report``, the last one ``stored``.
+- **The outcome.** A ``report``; the last one is kept.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ from ledger.reconcile import (
     transaction_rules,
 )
 from ledger.reconcile.books import Books, Sides, open_books, open_sides
-from ledger.reconcile.report import Report, Rule
+from ledger.reconcile.report import Report, Rule, keep_outcome
 from ledger.reconcile.shelves import no_room_said
-from ledger.reconcile.stored import keep_outcome
 
 _S = TypeVar("_S", bound=Sides)
 RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from ledger.chain.contracts.events import ZERO_ADDRESS
 from ledger.models import (
     SettlementBalance,
     SettlementBatch,
@@ -146,7 +147,7 @@ def _terms(books: Sides) -> list[str]:
     first = books.deployment.settlement.constructor
     caps: Any = (int(first["notionalCap"]), int(first["creditCap"]))
     fee: Any = (0, str(first["feeCollector"]).lower())
-    pending: Any = (0, _NOBODY, 0)
+    pending: Any = (0, ZERO_ADDRESS, 0)
     query = select(SettlementTerm).order_by(SettlementTerm.block_number, SettlementTerm.log_index)
     for row in books.session.scalars(query):
         if row.effective_at_s is None:
@@ -181,6 +182,3 @@ def _terms(books: Sides) -> list[str]:
             "time of the announced fee",
         ),
     )
-
-
-_NOBODY = "0x" + "00" * 20

@@ -24,7 +24,7 @@ from ledger.reconcile import replay_credit, replay_escrow
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import Key
 from ledger.reconcile.shelves import Shelf, Shelves
-from ledger.serials import Run, RunStatus, Taken, credit_id, partition
+from ledger.serials import CreditStatus, Run, Taken, credit_id, partition
 from ledger.units import tonnes_of_kg
 
 Table = Shelf[Key, dict[str, Any]]
@@ -162,8 +162,8 @@ class Replay:
     def _runs(self, batch_id: int, batch: Mapping[str, Any]) -> Iterator[Run]:
         taken, withdrawn = self.retired_of.get(batch_id), self.cancelled_of.get(batch_id)
         for run in partition(batch["issued_kg"], taken or [], withdrawn or []):
-            frozen = run.status is RunStatus.ACTIVE and batch["status"] is BatchStatus.CANCELLED
-            yield replace(run, status=RunStatus.CANCELLED) if frozen else run
+            frozen = run.status is CreditStatus.ACTIVE and batch["status"] is BatchStatus.CANCELLED
+            yield replace(run, status=CreditStatus.CANCELLED) if frozen else run
 
     def _follow_log(self, event: DecodedEvent) -> None:
         if event.record is None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from ledger.models import Base
+from ledger.models import Base, Reconciliation
 from ledger.reconcile.pieces import pieces
 from ledger.reconcile.shelves import Shelf
 
 Key = tuple[Any, ...]
 Row = Mapping[str, Any]
+DIFFERENCES_KEPT = 20
+"""Differences of a rule that are kept as sentences; all of them are counted."""
 
 
 @dataclass(frozen=True)
@@ -124,3 +127,32 @@ def unequal(what: str, held: Iterable[Any], says: Sequence[Any], names: Sequence
 def named(key: Key) -> str:
     """Return a primary key as text."""
     return "/".join(str(part) for part in key)
+
+
+def keep_outcome(session: Session, network: str, report: Report, now: datetime) -> None:
+    """Keep what a comparison found, in the place of the one before: it is told without a new comparison.
+
+    Parameters
+    ----------
+    network
+        Name of the network that was compared.
+    now
+        When it was compared, aware.
+    """
+    row = session.get(Reconciliation, network, with_for_update=True)
+    if row is None:
+        row = Reconciliation(network=network)
+        session.add(row)
+    row.block_number = report.block
+    row.compared_at = now
+    row.ok = report.ok
+    row.rules = [
+        {
+            "name": rule.name,
+            "ok": rule.ok,
+            "count": len(rule.differences),
+            "differences": list(rule.differences[:DIFFERENCES_KEPT]),
+        }
+        for rule in report.rules
+    ]
+    session.flush()

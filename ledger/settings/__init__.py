@@ -1,7 +1,8 @@
 """The settings of the ledger: the only room that reads the environment.
 
-``table`` has them all, ``values`` reads the text of each, and ``loading`` makes one frozen value of them.
-``deployment`` has the variables that only a deployment is told.
+``table`` has them all, ``values`` reads the text of each, and ``loading`` makes one frozen value of them, with those of
+the API (``serving``) and of settlement (``settling``) as values of their own. ``deployment`` has the variables that
+only a deployment is told.
 """
 
 from ledger.settings.loading import (

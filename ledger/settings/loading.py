@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import BadInput
-from ledger.serving import Serving, read_networks, read_origins
 from ledger.settings import values
 from ledger.settings.deployment import DEPLOY_VARIABLES
+from ledger.settings.serving import Serving, read_networks, read_origins
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settings.table import ENV_PREFIX, SETTINGS
 from ledger.settings.values import redacted
-from ledger.settling import SettlementPolicy, Way
 
 LOCAL_CHAIN_ID = 31337
 _OF_THE_TOOLS = ("TRUETONNE_PYTHON", "TRUETONNE_VERIFY_RESULT", "TRUETONNE_BROWNIE_TEST")

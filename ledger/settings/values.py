@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from ledger.errors import BadInput
-from ledger.settling import Way
+from ledger.settings.settling import Way
 
 LIVE_MONTHS_MAX = 1200
 SPAN_MAX = 1_000_000

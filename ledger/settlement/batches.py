@@ -86,10 +86,7 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     """
 
     def work(session: Session) -> Plan:
-        made = planning.plan(session, chain, funds, scope or Scope())
-        if dry_run:
-            session.rollback()
-        return made
+        return planning.plan(session, chain, funds, scope or Scope())
 
     with chain.db.read() as session:
         is_late = cosign.late(session) and not dry_run
@@ -98,7 +95,7 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     for attempt in range(_ATTEMPTS_MAX):
         funds = planning.read_funds(chain)
         try:
-            return chain.db.run(work)
+            return chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:
             # Another process has put one of these trades into a batch since this one looked: look again.
             if attempt + 1 == _ATTEMPTS_MAX:

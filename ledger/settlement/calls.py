@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending.intents import NewIntent
-from ledger.models import SettlementBatch
+from ledger.models import ChainIntent, SettlementBatch
+from ledger.models.sending import UNDER_WAY
 from ledger.settlement.elsewhere import ENERGY
 
 Outcome = tuple[Sequence[str], list[int], list[int]]
@@ -33,6 +37,18 @@ def call_of(
         arguments=arguments,
         sender=sender or chain.deployment.account("operator"),
     )
+
+
+def under_way(session: Session, kind: str, batch_id: int | None) -> ChainIntent | None:
+    """Return the intent of a kind about a batch that is planned or sent, and not final; None: there is none."""
+    return next(iter(all_under_way(session, kind, batch_id)), None)
+
+
+def all_under_way(session: Session, kind: str, batch_id: int | None) -> list[ChainIntent]:
+    """Return the intents of a kind about a batch that are planned or sent, and not final; the earliest first."""
+    query = select(ChainIntent).where(ChainIntent.kind == kind, ChainIntent.state.in_(UNDER_WAY))
+    found = session.scalars(query.order_by(ChainIntent.created_at, ChainIntent.key))
+    return [intent for intent in found if int(intent.parameters["batchId"]) == batch_id]
 
 
 def proposal_of(

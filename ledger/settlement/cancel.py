@@ -23,17 +23,16 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
-from ledger.models.sending import UNDER_WAY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, signatures, singles
-from ledger.settlement.calls import call_of, outcome_of
+from ledger.settlement.calls import call_of, outcome_of, under_way
 from ledger.settlement.finding import find_batch, find_trade, words_of
 
 ACTION = "trades.cancel"
 """What the audit log calls it."""
 _REASON_MAX = 1000
-_CANCEL_BATCH = "cancel_batch"
+CANCEL_BATCH = "cancel_batch"
 
 
 def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord:
@@ -148,13 +147,13 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
         )
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch.id)
     _require_no_signatures(session, session.scalars(trades).all())
-    intent = under_way(session, batch)
+    intent = under_way(session, CANCEL_BATCH, batch.chain_batch_id)
     if intent is not None:
         return intent.key
     on_chain = session.get_one(SettlementBatch, batch.chain_batch_id)
     words = list(words_of(session, batch))
     arguments = [batch.chain_batch_id, outcome_of(on_chain), words, reason.strip()]
-    call = call_of(chain, new_key(), _CANCEL_BATCH, "cancelBatch", arguments)
+    call = call_of(chain, new_key(), CANCEL_BATCH, "cancelBatch", arguments)
     return intents.plan(session, chain.deployment.chain_id, call)
 
 
@@ -163,15 +162,3 @@ def _require_reason(reason: str) -> None:
         raise BadInput("the reason is not Unicode text")
     if not reason.strip() or len(reason.encode()) > _REASON_MAX:
         raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} bytes")
-
-
-def under_way(session: Session, batch: VppSettlementBatch) -> ChainIntent | None:
-    """Return the intent to cancel a batch that is planned or sent, and not final; None: there is none."""
-    query = select(ChainIntent).where(
-        ChainIntent.kind == _CANCEL_BATCH,
-        ChainIntent.state.in_(UNDER_WAY),
-    )
-    for intent in session.scalars(query):
-        if int(intent.parameters["batchId"]) == batch.chain_batch_id:
-            return intent
-    return None

@@ -160,13 +160,9 @@ def take_file(
         if not is_valid_of_contract(chain.client, account, digest, signature):
             signatures[account] = cosign_files.check_signer(path, ours, account, text)
 
-    def work(session: Session) -> list[str]:
-        missing = take(session, chain, key, signatures)
-        if tried is not None:
-            session.rollback()
-        return missing
-
-    missing = chain.db.run(work)
+    missing = chain.db.run(
+        lambda session: take(session, chain, key, signatures), keep=tried is None
+    )
     if tried is not None:
         there = tried.setdefault(key, set())
         there.update(signatures)

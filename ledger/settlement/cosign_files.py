@@ -16,10 +16,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ledger.bounded import read_at_most
 from ledger.chain.contracts.structs import Settlement, settlement_typed_data
 from ledger.chain.keys.typed_data import as_contracts_take_it, digest_of, signer_of
 from ledger.errors import BadInput, Refused
+from ledger.files import read_at_most
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import kg_nets_of, nets_of, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents, tonnes_of_kg

@@ -14,9 +14,10 @@ from ledger.chain.sending.intents import new_key
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import ChainEvent, ChainIntent, SettlementBatch
 from ledger.models.escrow import SettlementStatus
-from ledger.models.sending import UNDER_WAY, IntentState
-from ledger.settlement.calls import call_of
-from ledger.settlement.finding import find_batch, is_key
+from ledger.models.sending import IntentState
+from ledger.serials import is_key
+from ledger.settlement.calls import all_under_way, call_of, under_way
+from ledger.settlement.finding import find_batch
 from ledger.settlement.money import participants
 from ledger.settlement.stuck import disputed_until
 from ledger.settlement.tree import fields, proof_of
@@ -89,7 +90,7 @@ def plan_dispute(
 
 def brought(session: Session, batch_id: int) -> list[ChainIntent]:
     """Return the intents to dispute a trade of a batch that are planned or sent, and not final."""
-    return _of_batch(session, DISPUTE, batch_id)
+    return all_under_way(session, DISPUTE, batch_id)
 
 
 def decided_until(session: Session, name: str) -> datetime | None:
@@ -187,7 +188,7 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
         If nobody disputes a trade of the batch.
     """
     batch = _on_chain(session, name)
-    intent = under_way(session, batch.batch_id)
+    intent = under_way(session, KIND, batch.batch_id)
     if intent is not None:  # of a dispute that is over by now, too: it is sent to its end
         return intent.key
     if batch.status is not SettlementStatus.DISPUTED:
@@ -199,17 +200,6 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
     arbiter = chain.deployment.account("arbiter")
     call = call_of(chain, new_key(), KIND, "rejectDispute", [batch.batch_id], arbiter)
     return intents.plan(session, chain.deployment.chain_id, call)
-
-
-def under_way(session: Session, batch_id: int) -> ChainIntent | None:
-    """Return the intent to reject the dispute over a batch that is planned or sent, and not final; None: none is."""
-    return next(iter(_of_batch(session, KIND, batch_id)), None)
-
-
-def _of_batch(session: Session, kind: str, batch_id: int) -> list[ChainIntent]:
-    query = select(ChainIntent).where(ChainIntent.kind == kind, ChainIntent.state.in_(UNDER_WAY))
-    found = session.scalars(query.order_by(ChainIntent.created_at, ChainIntent.key))
-    return [intent for intent in found if int(intent.parameters["batchId"]) == batch_id]
 
 
 def window_end(session: Session, name: str) -> datetime | None:

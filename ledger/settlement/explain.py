@@ -23,6 +23,7 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cancel, cosign, disputes, signatures, singles
+from ledger.settlement.calls import under_way
 from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import batch_holding, find_batch, find_trade, named_trade
 from ledger.settlement.fitting import Terms, why_unfit
@@ -163,7 +164,7 @@ def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBa
     found = why_held_up(session, batch)
     own_dispute = on_chain.status is SettlementStatus.DISPUTED  # its steps tell that already
     said = [] if found is None or own_dispute else [f"it waits: {found[0]}"]
-    cancellation = cancel.under_way(session, batch)
+    cancellation = under_way(session, cancel.CANCEL_BATCH, batch.chain_batch_id)
     if cancellation is not None:
         reason = cancellation.parameters["reason"]
         said += [f"{_time(cancellation.created_at)} its cancellation is planned: {reason}"]
@@ -172,7 +173,7 @@ def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBa
         number = dispute.parameters["trade"]["seq"]
         said += [f"{_time(dispute.created_at)} a dispute of its trade {number} is planned"]
         said += _sent(dispute)
-    rejection = disputes.under_way(session, on_chain.batch_id)
+    rejection = under_way(session, disputes.KIND, on_chain.batch_id)
     if rejection is not None:
         said += [f"{_time(rejection.created_at)} the rejection of its dispute is planned"]
         said += _sent(rejection)
@@ -197,11 +198,11 @@ def _after_proposal(session: Session, batch: VppSettlementBatch) -> str:
 
 def _under_way(session: Session, batch: VppSettlementBatch) -> tuple[ChainIntent, str] | None:
     """Return what a person has asked for about a proposed batch, and the command that goes on with it."""
-    cancellation = cancel.under_way(session, batch)
+    cancellation = under_way(session, cancel.CANCEL_BATCH, batch.chain_batch_id)
     if cancellation is not None:
         return cancellation, f"cancel {batch.batch_key} --reason WHY"
     assert batch.chain_batch_id is not None
-    rejection = disputes.under_way(session, batch.chain_batch_id)
+    rejection = under_way(session, disputes.KIND, batch.chain_batch_id)
     if rejection is not None:
         return rejection, f"reject {batch.batch_key}"
     for dispute in disputes.brought(session, batch.chain_batch_id):

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from ledger.db import tables
 from ledger.errors import BadInput, NotFound
 from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
+from ledger.serials import is_key
 
-_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _BATCH = re.compile(r"(?:batch:)?([1-9][0-9]{0,17})", re.ASCII)
 _TRADE = re.compile(r"trade:([1-9][0-9]{0,17})", re.ASCII)
 ROW_MAX = 2**63 - 1
@@ -67,11 +67,6 @@ def trades_among(session: Session, numbers: Collection[int]) -> dict[int, VppTra
         for here in tables.among(session, VppTradingRecord.id, known)
         for trade in session.scalars(select(VppTradingRecord).where(here))
     }
-
-
-def is_key(text: str) -> bool:
-    """Return whether a text is written as the key of a batch is."""
-    return _KEY.fullmatch(text) is not None
 
 
 def find_batch(session: Session, text: str) -> VppSettlementBatch:

@@ -40,12 +40,13 @@ from ledger.settlement.elsewhere import (
 from ledger.settlement.finding import trades_among
 from ledger.settlement.words import hex_words, nets_of, trade_of, unpack
 
-_STATES = {
+STATES = {
     SettlementStatus.PROPOSED: BatchState.PROPOSED,
     SettlementStatus.DISPUTED: BatchState.PROPOSED,
     SettlementStatus.FINALIZED: BatchState.FINALIZED,
     SettlementStatus.CANCELLED: BatchState.CANCELLED,
 }
+"""How far a batch has come that is known from the chain alone."""
 
 
 def adopt(session: Session, chain: Chain) -> list[str]:
@@ -183,7 +184,7 @@ def _store(
     row = VppSettlementBatch(
         batch_key=batch.key,
         market=market,
-        state=_STATES[batch.status],
+        state=STATES[batch.status],
         trade_count=len(words),
         accounts=list(batch.accounts),
         nets=[str(net) for net in nets],  # before the fee, as everywhere

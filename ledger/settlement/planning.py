@@ -25,6 +25,7 @@ from ledger.models import (
 )
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
+from ledger.settings.settling import Way
 from ledger.settlement import forgotten, numbers, shortfalls, singles, stuck
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import Accounts, assets_of, settled_among
@@ -40,7 +41,6 @@ from ledger.settlement.netting import (
 )
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import Trade, hex_words, pack, unpack
-from ledger.settling import Way
 
 _NO_FUNDS = "InsufficientBalance("
 """A refusal that the next planning answers by leaving somebody out: the market need not rest."""

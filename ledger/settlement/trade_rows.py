@@ -21,6 +21,7 @@ from ledger.models import (
 )
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.naming import find_credit, meant
+from ledger.spreadsheets import Wrong
 from ledger.units import (
     PRICE_SCALE,
     QUANTITY_SCALE,
@@ -46,15 +47,6 @@ _QUANTITY_MAX = 10**12  # DECIMAL(12,3), in 0.001
 _PRICE_MAX = 10**10  # DECIMAL(10,4), in 0.0001
 _YEAR_MIN, _YEAR_MAX = 1970, 2105
 _TOTAL_MAX = 10**15  # DECIMAL(15,2), in cents
-
-
-class BadCell(Exception):
-    """What is wrong with a cell; the column is empty where it is the row."""
-
-    def __init__(self, column: str, message: str) -> None:
-        super().__init__(message)
-        self.column = column
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -103,7 +95,7 @@ def asset_of(row: Mapping[str, str], names: Names) -> int | None:
 
     Raises
     ------
-    BadCell
+    Wrong
         If there are no such credits.
     """
     text = row.get(CREDIT_COLUMN, "").strip()
@@ -112,7 +104,7 @@ def asset_of(row: Mapping[str, str], names: Names) -> int | None:
     try:
         return names.credits(text)
     except NotFound as error:
-        raise BadCell(CREDIT_COLUMN, error.message) from None
+        raise Wrong(CREDIT_COLUMN, error.message) from None
 
 
 def record_of(row: Mapping[str, str], names: Names) -> VppTradingRecord:
@@ -120,7 +112,7 @@ def record_of(row: Mapping[str, str], names: Names) -> VppTradingRecord:
 
     Raises
     ------
-    BadCell
+    Wrong
         If a cell cannot be used.
     """
     cell = {name: row[name].strip() for name in COLUMNS}
@@ -128,22 +120,22 @@ def record_of(row: Mapping[str, str], names: Names) -> VppTradingRecord:
     if vpp_id is None:
         raise _unknown("VPP", "vpp", cell, names)
     if vpp_id not in names.funded:
-        raise BadCell(
+        raise Wrong(
             "vpp", f"VPP {cell['vpp']!r} has no settlement account; give it one in the site file"
         )
     if cell["market"] not in names.markets:
         raise _unknown("market", "market", cell, names)
     if names.markets[cell["market"]] == names.funded[vpp_id]:
-        raise BadCell(
+        raise Wrong(
             "market",
             f"VPP {cell['vpp']!r} and market {cell['market']!r} have one settlement account, "
             f"{names.funded[vpp_id]}; give one of them another in the site file",
         )
     if cell["trade_type"] not in {item.value for item in TradeType}:
-        raise BadCell("trade_type", f"{cell['trade_type']!r} is neither buy nor sell")
+        raise Wrong("trade_type", f"{cell['trade_type']!r} is neither buy nor sell")
     quantity = _number(cell, "quantity", QUANTITY_SCALE, _QUANTITY_MAX)
     if quantity <= 0:
-        raise BadCell(
+        raise Wrong(
             "quantity",
             f"{cell['quantity']!r} is not above zero; the direction stands in trade_type",
         )
@@ -151,7 +143,7 @@ def record_of(row: Mapping[str, str], names: Names) -> VppTradingRecord:
     total = _number(cell, "total_value", 100, _TOTAL_MAX)
     expected = trade_cents_half_away(quantity, price)
     if total != expected:
-        raise BadCell(
+        raise Wrong(
             "total_value",
             f"{cell['total_value']} is not quantity x price = {currency_of_cents(expected)} "
             "(rounded half away from zero)",
@@ -170,10 +162,10 @@ def record_of(row: Mapping[str, str], names: Names) -> VppTradingRecord:
     )
 
 
-def _unknown(what: str, column: str, cell: Mapping[str, str], names: Names) -> BadCell:
+def _unknown(what: str, column: str, cell: Mapping[str, str], names: Names) -> Wrong:
     name = cell[column]
     said = f"unknown {what} {name!r} ({names.meant(column, name)})"
-    return BadCell(column, f"{said}; add it to the site file and apply that")
+    return Wrong(column, f"{said}; add it to the site file and apply that")
 
 
 def _strategy(cell: Mapping[str, str], vpp_id: int, names: Names) -> int | None:
@@ -184,9 +176,7 @@ def _strategy(cell: Mapping[str, str], vpp_id: int, names: Names) -> int | None:
         plants = {number: code for code, number in names.vpps.items()}
         owners = sorted(plants[vpp] for vpp, name in names.strategies if name == cell["strategy"])
         other = f"; it is one of {', '.join(owners)}" if owners else ""
-        raise BadCell(
-            "strategy", f"VPP {cell['vpp']!r} has no strategy {cell['strategy']!r}{other}"
-        )
+        raise Wrong("strategy", f"VPP {cell['vpp']!r} has no strategy {cell['strategy']!r}{other}")
     return found
 
 
@@ -195,9 +185,9 @@ def _number(cell: Mapping[str, str], column: str, scale: int, limit: int) -> int
     try:
         value = scaled_exact(decimal_of(text), scale)
     except ValueError as error:
-        raise BadCell(column, str(error)) from None
+        raise Wrong(column, str(error)) from None
     if abs(value) >= limit:
-        raise BadCell(column, f"{text} does not fit the column")
+        raise Wrong(column, f"{text} does not fit the column")
     return value
 
 
@@ -205,13 +195,11 @@ def _time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadCell("trade_time", f"{text!r} is not an ISO 8601 time") from None
+        raise Wrong("trade_time", f"{text!r} is not an ISO 8601 time") from None
     if is_finer_than_micros(text):  # cut off, two trades would be one
-        raise BadCell("trade_time", f"{text!r} is finer than a microsecond")
+        raise Wrong("trade_time", f"{text!r} is finer than a microsecond")
     if moment.tzinfo is None:
-        raise BadCell("trade_time", f"{text!r} has no offset; write for example {text}+01:00")
+        raise Wrong("trade_time", f"{text!r} has no offset; write for example {text}+01:00")
     if not _YEAR_MIN <= moment.year <= _YEAR_MAX:
-        raise BadCell(
-            "trade_time", f"{text!r} is not between the years {_YEAR_MIN} and {_YEAR_MAX}"
-        )
+        raise Wrong("trade_time", f"{text!r} is not between the years {_YEAR_MIN} and {_YEAR_MAX}")
     return moment.astimezone(UTC)

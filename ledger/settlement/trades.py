@@ -9,22 +9,20 @@ line. The good rows are kept. A row that is already in the books is *unchanged*.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
-from ledger.filekinds import GZIP
+from ledger.files import GZIP
 from ledger.models import VppSettlementAccount, VppTradeCredit, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.readings.files.formats import DELIMITERS
@@ -32,26 +30,16 @@ from ledger.readings.files.marks import check_text
 from ledger.settlement.trade_rows import (
     COLUMNS,
     CREDIT_COLUMN,
-    BadCell,
     asset_of,
     names_of,
     record_of,
 )
-from ledger.spreadsheets import wrong_count
+from ledger.spreadsheets import RowError, Wrong, csv_rows, wrong_count
 
 FUTURE = timedelta(days=366)
 """A trade of a time that lies further ahead is said to be odd."""
 _TIMES_PER_QUERY = 500
 """Times of one plant that one query asks for."""
-
-
-@dataclass(frozen=True)
-class RowError:
-    """What is wrong with one cell, and where."""
-
-    line: int
-    column: str
-    message: str
 
 
 @dataclass
@@ -68,15 +56,6 @@ class TradesReport:
     cancelled: list[int] = field(default_factory=list)
     """Lines of unchanged trades that are cancelled: they stay so, and the file brings none of them back."""
     errors: list[RowError] = field(default_factory=list)
-
-
-class _Reader(Protocol):
-    """A reader of the ``csv`` module, whose type has no public name."""
-
-    line_num: int
-
-    def __iter__(self) -> Iterator[list[str]]: ...
-    def __next__(self) -> list[str]: ...
 
 
 def import_trades(
@@ -107,9 +86,9 @@ def import_trades(
         report.read += 1
         try:
             if surplus:
-                raise BadCell("", wrong_count(surplus))
+                raise Wrong("", wrong_count(surplus))
             lines.append((line, record_of(row, names), asset_of(row, names)))
-        except BadCell as bad:
+        except Wrong as bad:
             _reject(report, line, bad)
     known = _existing(session, [record for _, record, _ in lines])
     seen: dict[tuple[object, ...], int] = {}
@@ -119,7 +98,7 @@ def import_trades(
         try:
             earlier = seen.setdefault((*identity, record.quantity, record.price), line)
             if earlier != line:
-                raise BadCell(
+                raise Wrong(
                     "",
                     f"the same trade stands in line {earlier}; another one has another time",
                 )
@@ -129,7 +108,7 @@ def import_trades(
                 if _is_cancelled(record, there):
                     report.cancelled.append(line)
                 continue
-        except BadCell as bad:
+        except Wrong as bad:
             _reject(report, line, bad)
             continue
         known.setdefault(identity, []).append((record.quantity, record.price, record.status))
@@ -149,7 +128,7 @@ def import_trades(
     return report
 
 
-def _reject(report: TradesReport, line: int, bad: BadCell) -> None:
+def _reject(report: TradesReport, line: int, bad: Wrong) -> None:
     report.rejected += 1
     report.errors.append(RowError(line, bad.column, bad.message))
 
@@ -186,23 +165,8 @@ def _text_of(path: Path, content: bytes | None = None) -> tuple[bytes, str]:
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:
     """Yield the line that a row begins in, cells by column, and how many cells there are too many (below zero: few)."""
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        yield from _rows_of(path, reader)
-    except csv.Error as error:
-        raise BadInput(
-            f"{path}: line {reader.line_num}: not a CSV file ({error})",
-            details={"line": reader.line_num},
-        ) from error
-
-
-def _rows_of(path: Path, reader: _Reader) -> Iterator[tuple[int, dict[str, str], int]]:
-    try:
-        header = [name.strip() for name in next(reader)]
-    except StopIteration:
-        raise BadInput(
-            f"{path}: empty; the first line must name the columns {', '.join(COLUMNS)}"
-        ) from None
+    rows = csv_rows(path, text, COLUMNS)
+    _, header = next(rows)
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         apart = [
@@ -219,11 +183,8 @@ def _rows_of(path: Path, reader: _Reader) -> Iterator[tuple[int, dict[str, str],
             f"{path}: line 1: column {twice[0]!r} is there twice",
             details={"line": 1, "column": twice[0]},
         )
-    before = reader.line_num
-    for cells in reader:
-        line, before = before + 1, reader.line_num  # a quoted cell may run over several
-        if cells:
-            yield line, dict(zip(header, cells, strict=False)), len(cells) - len(header)
+    for line, cells in rows:
+        yield line, dict(zip(header, cells, strict=False)), len(cells) - len(header)
 
 
 _Identity = tuple[int, str, str, datetime, int | None]
@@ -281,7 +242,7 @@ def _is_known(record: VppTradingRecord, stored: Sequence[_Stored]) -> bool:
 
     Raises
     ------
-    BadCell
+    Wrong
         If it was recorded with other figures, and stands.
     """
     figures = record.quantity, record.price
@@ -289,7 +250,7 @@ def _is_known(record: VppTradingRecord, stored: Sequence[_Stored]) -> bool:
         return True
     for quantity, price, status in stored:
         if status is not TradeStatus.CANCELLED:
-            raise BadCell(
+            raise Wrong(
                 "quantity" if record.quantity != quantity else "price",
                 f"this trade is already recorded with quantity {quantity} and price {price}; a trade is never "
                 "edited: cancel it (truetonne trades cancel) and record another",

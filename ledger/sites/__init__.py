@@ -2,9 +2,8 @@
 
 - **The file.** ``document`` knows its tables, keys and lines; ``site_file`` checks them key by key into the records of
   ``specs``, with ``source_table`` for ``[[source]]``; ``advice`` is what it allows and its author should know.
-- **Into the books.** ``apply`` does it, in an ``application`` that ends in ``changes``: ``factors``, ``devices`` (no
-  ``twins`` among their meters, and those that credits stand on are ``kept``) with ``calibrations``,
-  ``meter_changes`` and ``certificates``, and ``plants`` with their markets and ``accounts``.
+- **Into the books.** ``apply`` does it, in an ``application`` that ends in ``changes``: ``factors``, ``devices`` with
+  ``calibrations``, ``meter_changes`` and ``certificates``, and ``plants`` with their markets and accounts.
 - **Later.** ``validity`` finds factors whose time ends. ``factor_sets`` come with the program.
 """
 

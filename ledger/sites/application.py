@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger import audit
+from ledger.changed_accounts import ACTION, resource_of
 from ledger.codes import unreachable
 from ledger.errors import BadInput
-from ledger.models import Device, DeviceType, EmissionFactor, VppDefinition
+from ledger.models import Device, DeviceType, EmissionFactor, VppDefinition, VppSettlementAccount
 from ledger.models.base import Base
 from ledger.models.sites import FactorPurpose
 from ledger.park import put_row
@@ -49,6 +52,15 @@ class Application:
         done_so: list[str] = getattr(self.changes, done)
         done_so.append(label)
         return row
+
+    def put_account(self, key: Mapping[str, Any], address: str, label: str) -> None:
+        """Give a plant or a market its account; the audit log tells of another one than it had."""
+        query = select(VppSettlementAccount.address).filter_by(**key)
+        before = self.session.scalars(query).first()
+        row = self.put(VppSettlementAccount, key, {"address": address}, label)
+        if before not in (None, address):
+            old, new = {"address": before}, {"address": address, "of": label}
+            audit.record(self.session, ACTION, resource_of(row.id), old, new)
 
     def wrong(self, message: str, code: str) -> BadInput:
         """Return what is wrong with the file, to be raised."""

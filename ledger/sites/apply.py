@@ -9,20 +9,18 @@ that an issuance names, keeps its serial and role.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
-from ledger.filestate import state_of
+from ledger.files import state_of
 from ledger.models import Meter, MeterSeries, MeterSource, Project, Site
 from ledger.models.sites import FactorPurpose, SourceKind, SourceLabel
 from ledger.park import require_shares, take_turn
 from ledger.readings.files.formats import Format
-from ledger.readings.imports.refreshing import refresh_site
-from ledger.sites.accounts import put_account
+from ledger.readings.imports.requalify import refresh_site
 from ledger.sites.advice import changed_reading, project_warnings, source_warnings
 from ledger.sites.application import Application
 from ledger.sites.certificates import apply_certificates
@@ -113,13 +111,7 @@ class _Tables:
         apply_certificates(self._work.session, self._work.file, devices, self._work.changes)
         require_shares(
             self._work.session,
-            apply_plants(
-                self._work.put,
-                partial(put_account, self._work),
-                self._work.file,
-                devices,
-                self._resolve_account,
-            ),
+            apply_plants(self._work, devices, self._resolve_account),
         )
         if self._work.shown_otherwise and refresh_site(self._work.session, site):
             self._work.changes.warnings.append(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+import unicodedata
 
-from ledger.models import Device, DeviceType, Meter, MeterSeries, Project, Site
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.models import Device, DeviceType, Meter, MeterSeries, Project, ReadingClaim, Site
 from ledger.models.devices import DeviceStatus
 from ledger.models.sites import FactorPurpose, MeterRole
 from ledger.readings.imports.requalify import requalify
+from ledger.readings.periods.issued import is_named_by_issuance
 from ledger.sites.application import Application
 from ledger.sites.calibrations import stored_calibrations
-from ledger.sites.kept import why_as_it_is, why_in_project
 from ledger.sites.specs import DeviceSpec
-from ledger.sites.twins import Serials
+
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+"""Categories of signs that do not show: controls, formats, blanks."""
 
 
 class Devices:
@@ -22,7 +27,7 @@ class Devices:
         self._work = work
         self._site = site
         self._project = project
-        self._serials = Serials(work.session)
+        self._serials = _Serials(work.session)
 
     def apply(self, spec: DeviceSpec) -> Device:
         """Make or change a device, its type and its meter.
@@ -76,7 +81,7 @@ class Devices:
             known is not None and self._work.session.get(MeterSeries, known.id) is not None
         )
         if known is not None and (known.serial, known.role) != (spec.meter_serial, role):
-            what = why_as_it_is(self._work.session, known)
+            what = _why_as_it_is(self._work.session, known)
             if what is not None:
                 raise self._work.wrong(
                     f"device {spec.code}: its meter {known.serial} ({known.role.value}) {what}, "
@@ -142,10 +147,71 @@ class Devices:
 
     def _require_not_issued(self, known: Meter, spec: DeviceSpec) -> None:
         """Refuse to take a meter out of a project that credits were issued to with it."""
-        what = why_in_project(self._work.session, known)
+        what = _why_in_project(self._work.session, known)
         if what is not None:
             raise self._work.wrong(
                 f"device {spec.code}: {what}, so that it stays with its project; declare another "
                 "[[device]] for another use",
                 "meter-issued",
             )
+
+
+def _as_read(serial: str) -> str:
+    """Return a serial number without case, width, blanks and signs that do not show."""
+    wide = unicodedata.normalize("NFKC", serial).casefold()
+    return "".join(
+        sign
+        for sign in unicodedata.normalize("NFKC", wide)
+        if unicodedata.category(sign) not in _UNSEEN
+    )
+
+
+class _Serials:
+    """The serial numbers of all meters, of every site.
+
+    Two that an eye takes for the same are refused: one meter under two of them would be credited twice.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._known: dict[str, dict[int, str]] | None = None
+
+    def twin_of(self, serial: str, device_id: int) -> str | None:
+        """Return the serial number of another device's meter that reads the same; None: there is none."""
+        others = self._by_reading().get(_as_read(serial), {})
+        return next((other for owner, other in others.items() if owner != device_id), None)
+
+    def give(self, device_id: int, before: str | None, serial: str) -> None:
+        """Note that the meter of a device has another serial number now."""
+        known = self._by_reading()
+        if before is not None:
+            known.get(_as_read(before), {}).pop(device_id, None)
+        known.setdefault(_as_read(serial), {})[device_id] = serial
+
+    def _by_reading(self) -> dict[str, dict[int, str]]:
+        """Return serial numbers as they are read, by the row number of the device."""
+        if self._known is None:
+            self._known = {}
+            rows = self._session.execute(select(Meter.device_id, Meter.serial).order_by(Meter.id))
+            for device_id, serial in rows.all():
+                self._known.setdefault(_as_read(serial), {})[device_id] = serial
+        return self._known
+
+
+def _why_as_it_is(session: Session, meter: Meter) -> str | None:
+    """Return why a meter keeps serial and role; None: it need not."""
+    if session.get(MeterSeries, meter.id) is not None:
+        return "has readings"
+    return "is named by credits that were issued" if is_named_by_issuance(session, meter) else None
+
+
+def _why_in_project(session: Session, meter: Meter) -> str | None:
+    """Return why a meter stays with its project; None: it need not."""
+    if meter.project_id is None:
+        return None
+    query = select(ReadingClaim.issuance_id).where(ReadingClaim.meter_id == meter.id).limit(1)
+    if session.scalars(query).first() is not None:
+        return f"readings of its meter {meter.serial} were issued"
+    if is_named_by_issuance(session, meter):
+        return f"credits that were issued name its meter {meter.serial}, without readings"
+    return None

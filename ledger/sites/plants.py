@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from ledger.models import (
     Device,
@@ -16,12 +15,9 @@ from ledger.models import (
 )
 from ledger.models.trading import StrategyType
 from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType, VppStatus
-from ledger.sites.specs import DeviceSpec, SiteFile, VppSpec
+from ledger.sites.application import Application
+from ledger.sites.specs import DeviceSpec, VppSpec
 
-Put = Callable[..., Any]
-"""``put(model, key, values, label, initial)`` of an application."""
-PutAccount = Callable[[Mapping[str, Any], str, str], None]
-"""``put_account(key, address, label)`` of ``ledger.sites.accounts``."""
 _KINDS = (
     ("wind", ResourceType.WIND),
     ("pv", ResourceType.SOLAR),
@@ -32,49 +28,47 @@ _KINDS = (
 
 
 def apply_plants(
-    put: Put,
-    put_account: PutAccount,
-    file: SiteFile,
+    work: Application,
     devices: Mapping[str, Device],
     resolve_account: Callable[[str], str],
 ) -> set[int]:
     """Make or change the plants, strategies and accounts of a file; return the resources that were shared."""
-    plants = {spec.code: _plant(put, put_account, spec, resolve_account) for spec in file.vpps}
-    specs = {spec.code: spec for spec in file.devices}
+    plants = {spec.code: _plant(work, spec, resolve_account) for spec in work.file.vpps}
+    specs = {spec.code: spec for spec in work.file.devices}
     shared = {
-        _resource(put, plants[vpp.code], vpp, devices[code], specs[code])
-        for vpp in file.vpps
+        _resource(work, plants[vpp.code], vpp, devices[code], specs[code])
+        for vpp in work.file.vpps
         for code in vpp.devices
     }
-    for strategy in file.strategies:
+    for strategy in work.file.strategies:
         key = {"vpp_id": plants[strategy.vpp].id, "strategy_name": strategy.name}
         values = {"strategy_type": StrategyType(strategy.type)}
         label = f"strategy {strategy.vpp}/{strategy.name}"
-        put(VppTradingStrategy, key, values, label, {"status": VppStatus.ACTIVE})
-    for market in file.markets:
+        work.put(VppTradingStrategy, key, values, label, {"status": VppStatus.ACTIVE})
+    for market in work.file.markets:
         address = resolve_account(market.account)
-        put_account({"market": market.name}, address, f"market {market.name}")
+        work.put_account({"market": market.name}, address, f"market {market.name}")
     return shared
 
 
 def _plant(
-    put: Put, put_account: PutAccount, spec: VppSpec, resolve_account: Callable[[str], str]
+    work: Application, spec: VppSpec, resolve_account: Callable[[str], str]
 ) -> VppDefinition:
     values = {"name": spec.name, "total_capacity": spec.total_capacity}
     # Whether it is in use, and how it is shared, may be said otherwise later: a site file only begins.
     initial = {"status": VppStatus.ACTIVE}
     key = {"vpp_id": spec.code}
-    plant: VppDefinition = put(VppDefinition, key, values, f"vpp {spec.code}", initial)
+    plant: VppDefinition = work.put(VppDefinition, key, values, f"vpp {spec.code}", initial)
     address = resolve_account(spec.account)
-    put_account({"vpp_id": plant.id}, address, f"account of vpp {spec.code}")
+    work.put_account({"vpp_id": plant.id}, address, f"account of vpp {spec.code}")
     return plant
 
 
 def _resource(
-    put: Put, plant: VppDefinition, vpp: VppSpec, device: Device, spec: DeviceSpec
+    work: Application, plant: VppDefinition, vpp: VppSpec, device: Device, spec: DeviceSpec
 ) -> int:
     assert spec.rated_kw is not None  # checked with the file
-    resource: VppResource = put(
+    resource: VppResource = work.put(
         VppResource,
         {"resource_id": spec.code},
         {
@@ -93,7 +87,7 @@ def _resource(
         "role": AssociationRole.PRIMARY,
         "associated_at": datetime.now(UTC),
     }
-    put(VppResourceAssociation, key, {}, f"share of {spec.code} in {vpp.code}", initial)
+    work.put(VppResourceAssociation, key, {}, f"share of {spec.code} in {vpp.code}", initial)
     return resource.id
 
 

@@ -9,7 +9,7 @@ from datetime import UTC
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ledger.countries import wrong_country
+from ledger.codes import wrong_country
 from ledger.errors import BadInput
 from ledger.reductions.flatlines import STUCK_HOURS
 from ledger.reductions.numbers import COUNTER, UNITS, parse_value

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.clock import time_text
 from ledger.models import Device, DeviceAlert, WebhookAlert, WebhookEndpoint
 from ledger.models.devices import AlertStatus
 from ledger.webhooks import telling
@@ -112,7 +113,7 @@ def _facts(alert: DeviceAlert, code: str) -> dict[str, Any]:
         "message": alert.message,
         "metric": (alert.details or {}).get("metric"),
         "status": alert.status.value,
-        "triggered_at": telling.time_of(alert.triggered_at),
+        "triggered_at": time_text(alert.triggered_at),
         "resolved_at": None,
     }
 
@@ -125,5 +126,5 @@ def _cleared(
         return {**facts, "status": "withdrawn"}, at
     ended = alert.resolved_at or at
     stand = {"message": alert.message, "severity": alert.severity.value}
-    resolved = {"status": alert.status.value, "resolved_at": telling.time_of(ended)}
+    resolved = {"status": alert.status.value, "resolved_at": time_text(ended)}
     return {**facts, **stand, **resolved}, ended

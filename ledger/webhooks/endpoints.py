@@ -14,7 +14,7 @@ from ledger.audit import By
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import ChainCursor, WebhookEndpoint
 from ledger.models.webhooks import EndpointState
-from ledger.sealing import Sealer, key_number
+from ledger.sealing import Sealer, key_number, reseal_rows
 from ledger.webhooks.signing import new_secret
 from ledger.webhooks.targets import check_url
 from ledger.webhooks.telling import check_patterns
@@ -95,7 +95,7 @@ def add(
     row.secret_sealed = sealer.seal(secret, context(row))
     session.flush()
     new = {"url": url, "events": patterns, "told_block": row.told_block}
-    audit.record(session, "webhooks.add", _resource(row), {}, new, by)
+    audit.record(session, "webhooks.add", context(row), {}, new, by)
     return secret, row
 
 
@@ -150,7 +150,7 @@ def change(
     for name, value in new.items():
         setattr(row, name, value)
     session.flush()
-    audit.record(session, "webhooks.change", _resource(row), _plain(old), _plain(new), by)
+    audit.record(session, "webhooks.change", context(row), _plain(old), _plain(new), by)
 
 
 def remove(session: Session, row: WebhookEndpoint, by: By) -> None:
@@ -159,7 +159,7 @@ def remove(session: Session, row: WebhookEndpoint, by: By) -> None:
     row.state, row.secret_sealed = EndpointState.REMOVED, ""
     row.former_sealed = row.former_until = None
     session.flush()
-    audit.record(session, "webhooks.remove", _resource(row), old, {"state": "removed"}, by)
+    audit.record(session, "webhooks.remove", context(row), old, {"state": "removed"}, by)
 
 
 def rotate(session: Session, sealer: Sealer, row: WebhookEndpoint, by: By, at: datetime) -> str:
@@ -169,7 +169,7 @@ def rotate(session: Session, sealer: Sealer, row: WebhookEndpoint, by: By, at: d
     row.secret_sealed = sealer.seal(secret, context(row))
     session.flush()
     new = {"former_until": row.former_until.isoformat()}
-    audit.record(session, "webhooks.rotate", _resource(row), {}, new, by)
+    audit.record(session, "webhooks.rotate", context(row), {}, new, by)
     return secret
 
 
@@ -183,23 +183,18 @@ def secrets_of(sealer: Sealer, row: WebhookEndpoint, at: datetime) -> list[str]:
 
 
 def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[int | None, int]:
-    """Seal the secrets of some endpoints with the newest key; see ``ledger.identity.users.reseal``."""
-    rows = session.scalars(
-        select(WebhookEndpoint)
-        .where(WebhookEndpoint.id > after)
-        .order_by(WebhookEndpoint.id)
-        .limit(limit)
-        .with_for_update()
-    ).all()
-    sealed = 0
-    for row in rows:
+    """Seal the secrets of some endpoints with the newest key; see ``ledger.sealing.reseal_rows``."""
+
+    def seal(row: WebhookEndpoint) -> int:
+        sealed = 0
         for name in ("secret_sealed", "former_sealed"):
             old: str | None = getattr(row, name)
             if old and not sealer.is_current(old):
                 setattr(row, name, sealer.seal(sealer.open(old, context(row)), context(row)))
                 sealed += 1
-    session.flush()
-    return (rows[-1].id if rows else None), sealed
+        return sealed
+
+    return reseal_rows(session, WebhookEndpoint, after, limit, seal)
 
 
 def keys_in_use(session: Session) -> Counter[int | None]:
@@ -250,11 +245,7 @@ def has_endpoints(session: Session) -> bool:
 
 
 def context(row: WebhookEndpoint) -> str:
-    """Return what a secret is sealed for."""
-    return f"webhook_endpoints/{row.id}"
-
-
-def _resource(row: WebhookEndpoint) -> str:
+    """Return what a secret is sealed for, which is also the name of the row in the audit log."""
     return f"webhook_endpoints/{row.id}"
 
 

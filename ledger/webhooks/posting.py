@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import httpx
 
-from ledger.resting import asked_rest_s
+from ledger.clock import asked_rest_s
 
 AFTER_MAX = timedelta(hours=1)
 """Longest that an answer's Retry-After is heeded."""

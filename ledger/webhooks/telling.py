@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
+from ledger.clock import time_text
 from ledger.errors import BadInput
 from ledger.models import ChainEvent
 
@@ -163,15 +164,10 @@ def test_body(at: datetime) -> str:
     return _text(TEST, at, {"text": "This is a test."})
 
 
-def time_of(at: datetime) -> str:
-    """Return an aware time as messages have it."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def _name(what: str) -> str:
     return f"msg_{hashlib.sha256(what.encode()).hexdigest()[:32]}"
 
 
 def _text(event_type: str, at: datetime, data: dict[str, Any]) -> str:
-    document = {"type": event_type, "timestamp": time_of(at), "data": data}
+    document = {"type": event_type, "timestamp": time_text(at), "data": data}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

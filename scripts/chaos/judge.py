@@ -12,10 +12,9 @@ from indexer import Indexer
 from ledger.chain.contracts.wrappers import encode_call
 from ledger.db import Database
 from ledger.models import ChainAttempt, ChainIntent, VppTradeShortfall, VppTradingRecord
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
-from scripts.chaos import rows
 from scripts.chaos.differs import Wrong
 from tests.support.chain import CURRENCY, PARTIES
 
@@ -153,7 +152,7 @@ def _intents(scenario: Scenario) -> list[str]:
     for intent in intents:
         call = intent.sender_address, intent.call_data
         name = f"{intent.kind} {intent.key[:10]}"
-        if intent.state in rows.OPEN:
+        if intent.state in UNDER_WAY:
             found.append(f"{name} is {intent.state.value}")
         if intent.state is IntentState.FAILED and not intent.error:
             found.append(f"{name} failed without a reason")

@@ -25,7 +25,7 @@ from ledger.jobs import work
 from ledger.jobs.work import Tools
 from ledger.serials import Act
 from ledger.settings import load_settings
-from ledger.settling import SettlementPolicy, Way
+from ledger.settings.settling import SettlementPolicy, Way
 from scripts.chaos.model import Deed, Model
 from scripts.chaos.rows import days_planned
 from scripts.chaos.stage import Stage

@@ -13,13 +13,11 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.issuance import IssuanceState
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from scripts.chaos.stage import FIRST_DAY
 from tests.support.park import Park
-
-OPEN = (IntentState.PLANNED, IntentState.SUBMITTED)
 
 
 def days_planned(park: Park) -> int:
@@ -33,7 +31,7 @@ def days_planned(park: Park) -> int:
 def open_intents(park: Park) -> list[ChainIntent]:
     """Return what is on its way."""
     with park.db.read() as session:
-        return list(session.scalars(select(ChainIntent).where(ChainIntent.state.in_(OPEN))))
+        return list(session.scalars(select(ChainIntent).where(ChainIntent.state.in_(UNDER_WAY))))
 
 
 def in_no_block(park: Park) -> list[ChainIntent]:

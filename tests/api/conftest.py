@@ -24,7 +24,6 @@ from ledger.models.blockchain import (
     BlockchainTransaction,
     CarbonCredit,
     ContractStatus,
-    CreditStatus,
     SmartContract,
     TransactionStatus,
 )
@@ -48,6 +47,7 @@ from ledger.models.trading import (
     VppTradingStrategy,
 )
 from ledger.models.vpp import VppDefinition, VppStatus
+from ledger.serials import CreditStatus
 from ledger.settings import Settings, load_settings
 from tests.support.plant import apply, imported, write_csv
 

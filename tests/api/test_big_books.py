@@ -42,13 +42,12 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
-from ledger.models.blockchain import CreditStatus
 from ledger.models.devices import DeviceStatus
 from ledger.models.settlement import BatchState
 from ledger.models.sites import FactorPurpose, MeterRole
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
-from ledger.serials import batch_id_of, credit_id
+from ledger.serials import CreditStatus, batch_id_of, credit_id
 from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, ISSUER, h66
 from tests.support.books import new_books

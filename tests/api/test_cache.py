@@ -200,7 +200,7 @@ def test_what_the_mirror_stamps_is_what_the_mirror_writes(settings: Settings) ->
     writers = {name: Base.metadata.tables[name].info["writer"] for name in tables}
     assert {"carbon_credits", "credit_batches", "credit_retirements"} <= tables
     assert (
-        writers.pop("reconciliations") == "ledger.reconcile.stored"
+        writers.pop("reconciliations") == "ledger.reconcile.report"
     )  # which is in the stamp itself
     assert set(writers.values()) == {"indexer"}, writers
 

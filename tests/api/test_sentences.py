@@ -33,7 +33,6 @@ SOURCES = sorted(
         ROOT / "ledger" / "webhooks" / "endpoints.py",
         ROOT / "ledger" / "settlement" / "finding.py",
         *(ROOT / "ledger" / "bundles").glob("*.py"),
-        ROOT / "ledger" / "evidence.py",
         *(ROOT / "ledger" / "readings" / f"{name}.py" for name in OF_READINGS),
     ]
 )

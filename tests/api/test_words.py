@@ -7,7 +7,7 @@ import pytest
 from api.pages.language import Language
 from api.pages.rendering import words_of
 from ledger.jobs.catalogue import jobs_of
-from ledger.models.blockchain import CreditStatus, TransactionStatus
+from ledger.models.blockchain import TransactionStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import DisputeStep
 from ledger.models.issuance import IssuanceState
@@ -16,6 +16,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.models.vpp import VppStatus
 from ledger.models.webhooks import DeliveryState, EndpointState
+from ledger.serials import CreditStatus
 from ledger.settings import load_settings
 
 WORDS = {

@@ -150,6 +150,15 @@ def test_every_room_of_the_kernel_stands_in_the_architecture() -> None:
     assert {name for name in found if not name.startswith("__")} - told == set()
 
 
+def test_every_function_that_the_architecture_leads_through_is_there() -> None:
+    text = (DOCS / "ARCHITECTURE.md").read_text()
+    named = re.findall(r"`([\w/]+\.(?:py|sol))`: `(\w+)`", text)
+    assert len(named) > 15
+    for file, name in named:
+        source = (DOCS.parent / file).read_text()
+        assert re.search(rf"^ *(?:def|function) {name}\b", source, re.MULTILINE), (file, name)
+
+
 @pytest.mark.parametrize("name", ["ledger", "ledger.chain", "ledger.readings"])
 def test_every_layer_of_the_kernel_stands_in_the_architecture(name: str) -> None:
     text = (DOCS / "ARCHITECTURE.md").read_text().split("## Layers")[1].split("\n## ")[0]

@@ -94,7 +94,7 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
     (
         "api.md",
         "how many differences and the first 20 of them",
-        {"ledger.reconcile.stored:DIFFERENCES_KEPT": 20},
+        {"ledger.reconcile.report:DIFFERENCES_KEPT": 20},
     ),
     ("api.md", "**Four at once.** A fifth is `exports-busy`", {"api.context:FILES_MAX": 4}),
     ("api.md", "`credits` names the first 500", {"ledger.naming:PARTS_MAX": 500}),

@@ -23,8 +23,8 @@ import typer
 import cli
 from cli.main import COMMANDS, build, first_word
 from cli.output import Output, Table
-from ledger.models.blockchain import CreditStatus
 from ledger.models.trading import TradeStatus
+from ledger.serials import CreditStatus
 from tests.cli.conftest import TRADES, Ended, Program
 from tests.support.forms import long, rest, times
 

@@ -9,10 +9,10 @@ from sqlalchemy import Table, select
 
 from cli.reductions import write_evidence
 from ledger.bundles import ALL
+from ledger.bundles.proven import prove_reading
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import ProblemFound
-from ledger.evidence import prove_reading
 from ledger.issuance import plan_issuance, submit_planned
 from ledger.jobs import retention, work
 from ledger.jobs.retention import KEPT, LOGS_KEPT, expire
@@ -33,7 +33,7 @@ from ledger.reductions import report
 from ledger.reductions.recompute import Trusted, verify_files
 from tests.support.forms import long
 from tests.support.keeping import fresh
-from tests.support.park import PARIS, PROJECT, Park
+from tests.support.park import PARIS, PROJECT, Park, day
 from tests.support.plant import write_csv
 from tests.support.proven import bundle
 from tests.support.ticks import SETTINGS
@@ -44,10 +44,6 @@ LIVE_FROM = date(datetime.now(UTC).year, 7, 1)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 EVER = (datetime(2000, 1, 1, tzinfo=UTC), FAR)
 FIRST = date(2014, 1, 1)
-
-
-def day(number: int) -> date:
-    return date(2014, 1, number)
 
 
 @pytest.fixture

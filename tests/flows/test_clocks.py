@@ -6,9 +6,9 @@ import pytest
 
 from cli.doctor import clock_of_chain
 from ledger.errors import ProblemFound, Refused
-from ledger.expiry import record_expired
 from ledger.issuance import plan_issuance
 from ledger.issuance import submit_planned as submit_issuances
+from ledger.jobs.expiring import record_expired
 from ledger.models import Issuance
 from ledger.models.issuance import IssuanceState
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned

@@ -46,7 +46,7 @@ from tests.support.chain import PARTIES
 from tests.support.forms import long
 from tests.support.independent import months_of
 from tests.support.mirror import running_chain
-from tests.support.park import PARIS, PROJECT, Park, open_chain
+from tests.support.park import PARIS, PROJECT, Park, day, open_chain
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
 
 SHORT_ON_MARIADB = (
@@ -57,10 +57,6 @@ SHORT_ON_MARIADB = (
 
 FIRST = date(2014, 1, 1)
 SLOTS = 144
-
-
-def day(number: int) -> date:
-    return date(2014, 1, number)
 
 
 def issue(park: Park, start: date, end: date) -> Issuance:

@@ -21,19 +21,18 @@ from ledger.models import (
     VppSettlementBatch,
     VppSettlementItem,
     VppSettlementSignature,
-    VppTradingRecord,
 )
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cosign, cosign_files
 from ledger.settlement.batches import plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.explain import story_of
 from ledger.settlement.planning import Scope
 from ledger.settlement.singles import plan_single
-from ledger.settling import SettlementPolicy, Way
 from tests.flows.test_cancelling import told
 from tests.support.chain import PARTIES
 from tests.support.forms import long, rest, times
-from tests.support.park import Park
+from tests.support.park import Park, states, statuses
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
 SHORT_ON_MARIADB = ("test_a_file_says_what_is_signed_and_brings_it_back",)
@@ -46,14 +45,6 @@ def balances(park: Park) -> dict[str, int]:
     found = {row.account: int(row.balance) for row in park.rows(SettlementBalance)}
     assert park.chain.settlement.balances_of(list(found)) == list(found.values())
     return found
-
-
-def statuses(park: Park) -> list[str]:
-    return [row.status.value for row in park.rows(VppTradingRecord)]
-
-
-def states(park: Park) -> list[str]:
-    return [row.state.value for row in park.rows(VppSettlementBatch)]
 
 
 def test_a_batch_whose_keys_are_ours_is_final_at_once_whatever_crashes(

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from cli.reductions import write_evidence
+from ledger.bundles.proven import prove_reading
 from ledger.corrections import correct, submit_planned
 from ledger.errors import Refused
-from ledger.evidence import prove_reading
 from ledger.issuance import plan_issuance
 from ledger.issuance import submit_planned as submit_issuances
 from ledger.models import Correction, CorrectionRegister, CreditCancellation, Issuance, MeterReading

@@ -50,7 +50,7 @@ from ledger.readings.periods.evidence_files import files_of_credit
 from ledger.settings import load_settings
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import long, rest
-from tests.support.park import PROJECT, Park
+from tests.support.park import PROJECT, Park, day
 from tests.support.sending import automine, drop, steal
 
 SHORT_ON_MARIADB = (
@@ -62,10 +62,6 @@ SHORT_ON_MARIADB = (
 FIRST = date(2014, 1, 1)
 SLOTS = 144
 """Ten minutes fit so often into a day."""
-
-
-def day(number: int) -> date:
-    return date(2014, 1, number)
 
 
 @pytest.fixture

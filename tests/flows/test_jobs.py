@@ -11,9 +11,9 @@ from sqlalchemy import select
 from ledger.chain.contracts.events import CREDIT
 from ledger.db import Database
 from ledger.errors import BooksDiffer, ProblemFound, Refused
-from ledger.expiry import record_expired
 from ledger.jobs import growing, issuing, work
 from ledger.jobs.catalogue import JOBS
+from ledger.jobs.expiring import record_expired
 from ledger.jobs.work import Tools
 from ledger.models import (
     ChainCursor,
@@ -29,7 +29,7 @@ from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
-from ledger.settling import SettlementPolicy, Way
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.sites.validity import factor_alarms
 from tests.support import acts

@@ -27,7 +27,7 @@ from ledger.readings.periods.period import load_period
 from ledger.reductions import compute
 from ledger.registration import register_project, register_site
 from tests.support.forms import long, rest, times
-from tests.support.park import PARIS, PROJECT, Park
+from tests.support.park import PARIS, PROJECT, Park, day
 from tests.support.plant import write_csv
 from tests.support.racers import importing, issuing, race
 
@@ -41,10 +41,6 @@ SHORT_ON_MARIADB = (
 
 FIRST = date(2014, 1, 1)
 SLOTS = 144
-
-
-def day(number: int) -> date:
-    return date(2014, 1, number)
 
 
 def url_of(park: Park) -> str:

@@ -2,13 +2,13 @@
 
 import pytest
 
-from ledger.models import ChainIntent, VppSettlementBatch, VppTradingRecord
+from ledger.models import ChainIntent, VppSettlementBatch
 from ledger.models.sending import IntentState
 from ledger.settlement import order
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from tests.support.chain import PARTIES, trade, wait_for
 from tests.support.forms import long, rest
-from tests.support.park import Park
+from tests.support.park import Park, statuses
 
 SHORT_ON_MARIADB = ("test_more_closed_batches_than_a_finalisation_passes",)
 
@@ -41,10 +41,6 @@ def propose_one(park: Park, hour: int = 0) -> None:
 
 def skips(park: Park) -> list[IntentState]:
     return [row.state for row in park.rows(ChainIntent) if row.function_name == "skipClosed"]
-
-
-def statuses(park: Park) -> list[str]:
-    return [row.status.value for row in park.rows(VppTradingRecord)]
 
 
 def rounds(park: Park) -> int:

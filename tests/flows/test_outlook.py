@@ -26,28 +26,20 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
+from ledger.settings.settling import SettlementPolicy
 from ledger.settlement import confirm, escrow, planning
 from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
-from ledger.settling import SettlementPolicy
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
 from tests.support.forms import long
-from tests.support.park import MARKET, Park
+from tests.support.park import MARKET, Park, states, statuses
 from tests.support.sending import opened
 
 SHORT_ON_MARIADB = ("test_a_preview_says_who_cannot_pay_and_keeps_nothing",)
 
 PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
-
-
-def states(park: Park) -> list[str]:
-    return [row.state.value for row in park.rows(VppSettlementBatch)]
-
-
-def statuses(park: Park) -> list[str]:
-    return [row.status.value for row in park.rows(VppTradingRecord)]
 
 
 def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:

@@ -31,11 +31,11 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.serials import Act
+from ledger.settings.settling import Way
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
-from ledger.settling import Way
 from tests.support import ticks
 from tests.support.chain import PARTIES, SITE_CODE
 from tests.support.copied import back_up

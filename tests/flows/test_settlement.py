@@ -34,7 +34,7 @@ from ledger.settlement.words import Trade
 from tests.support import ticks
 from tests.support.chain import PARTIES, send
 from tests.support.forms import long
-from tests.support.park import MARKET, Park, running_park
+from tests.support.park import MARKET, Park, running_park, states, statuses
 
 SHORT_ON_MARIADB = (
     "test_from_trades_to_money",
@@ -51,14 +51,6 @@ TRADES = (("sell", 1000, 20_000), ("sell", 1000, -500), ("buy", 2000, 5_000))
 def funded(park: Park) -> Park:
     park.fund(BUYER, 100_00)
     return park
-
-
-def states(park: Park) -> list[str]:
-    return [row.state.value for row in park.rows(VppSettlementBatch)]
-
-
-def statuses(park: Park) -> list[str]:
-    return [row.status.value for row in park.rows(VppTradingRecord)]
 
 
 def balances(park: Park) -> dict[str, int]:

@@ -31,6 +31,7 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cancel, escrow, shortfalls, singles
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
@@ -38,11 +39,10 @@ from ledger.settlement.outlook import preview
 from ledger.settlement.planning import Scope
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import import_trades
-from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.forms import long, rest, times
-from tests.support.park import MARKET, TRADING, Park
+from tests.support.park import MARKET, TRADING, Park, statuses
 from tests.support.plant import SITE
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
@@ -113,10 +113,6 @@ def settle(park: Park) -> None:
 def settle_alone(park: Park, number: int) -> None:
     key = park.db.run(lambda session: singles.plan_single(session, park.chain, number))
     park.chain.sender.submit(key, SETTLEMENT)
-
-
-def statuses(park: Park) -> list[str]:
-    return [row.status.value for row in park.rows(VppTradingRecord)]
 
 
 def balances(park: Park, asset: int = 0) -> dict[str, int]:

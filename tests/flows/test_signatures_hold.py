@@ -8,13 +8,13 @@ from ledger.chain.node.client import RpcError
 from ledger.errors import Refused
 from ledger.models import AuditLog, ChainIntent, VppSettlementBatch, VppTradingRecord
 from ledger.models.trading import TradeStatus
+from ledger.settings.settling import Way
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation
 from ledger.settlement.explain import story_of
 from ledger.settlement.outlook import preview
 from ledger.settlement.planning import Scope
 from ledger.settlement.signatures import WITHDRAWN
-from ledger.settling import Way
 from tests.flows.test_changed_accounts import edit
 from tests.flows.test_cosign import (
     PLANT,

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select, text
 
 from ledger.bundles import ALL, build_bundle
+from ledger.bundles.proven import prove_reading
 from ledger.corrections import correct
-from ledger.evidence import prove_reading
 from ledger.issuance import plan_issuance, submit_planned
 from ledger.models import Issuance, MeterReading
 from ledger.proofs.verifier import verify

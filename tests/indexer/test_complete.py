@@ -13,11 +13,11 @@ import pytest
 from indexer import Indexer
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
-from ledger.models.blockchain import CreditStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import DisputeStep, MovementKind, SettlementStatus
 from ledger.models.oversight import InvalidationStep
 from ledger.reconcile import reconcile
+from ledger.serials import CreditStatus
 from tests.support import acts
 from tests.support.chain import (
     BOND_CENTS,

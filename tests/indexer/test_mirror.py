@@ -15,10 +15,11 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS, ZERO
 from ledger.db import Database
 from ledger.errors import MirrorStopped
 from ledger.models import ChainEvent
-from ledger.models.blockchain import CreditStatus, TransactionStatus
+from ledger.models.blockchain import TransactionStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import MovementKind
 from ledger.reconcile import reconcile
+from ledger.serials import CreditStatus
 from tests.support.chain import LIBRARIES, PARTIES, TestChain, send, trade
 from tests.support.mirror import dump, rows
 

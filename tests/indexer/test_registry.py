@@ -21,7 +21,7 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import MirrorStopped
-from ledger.models.blockchain import CreditStatus
+from ledger.serials import CreditStatus
 from tests.indexer.conftest import DEPTH
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain

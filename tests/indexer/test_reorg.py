@@ -23,8 +23,8 @@ from ledger.db import Database
 from ledger.db.engines import MODE, READ
 from ledger.errors import DependencyDown
 from ledger.models import Base, ChainBlock
-from ledger.models.blockchain import CreditStatus
 from ledger.models.credits import BatchStatus
+from ledger.serials import CreditStatus
 from tests.support.chain import TestChain, deploy_contracts, trade
 from tests.support.forms import long
 from tests.support.mirror import Dump, dump, rows

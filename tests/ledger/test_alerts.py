@@ -24,9 +24,9 @@ from ledger.models.devices import AlertStatus, DeviceStatus
 from ledger.park import configuration, follow, handling, kind_named, series, set_record, watching
 from ledger.park.alert_rules import read_rules
 from ledger.park.alerts import evaluate, unreadable_rules
-from ledger.park.reading import Wrong
 from ledger.readings import import_file
 from ledger.settings import load_settings
+from ledger.spreadsheets import Wrong
 from tests.support.forms import rest
 from tests.support.plant import apply, write_csv
 

@@ -35,8 +35,8 @@ from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_a
 from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.gtid import Gtid
-from ledger.durable import part_in
 from ledger.errors import BadInput, DependencyDown, NotFound
+from ledger.files import part_in
 from tests.support.backups import KEY, store
 from tests.support.full import full_disk
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.bounded import read_at_most
 from ledger.errors import BadInput
+from ledger.files import read_at_most
 from ledger.park import files as park_files
 from ledger.settlement import cosign_files
 

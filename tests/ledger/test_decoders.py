@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
-from eth_utils.crypto import keccak
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import asdict, fields
 
 from ledger.chain.contracts.abi import artifact
-from ledger.chain.contracts.decoders import CALLS, ERRORS, EVENTS, words
+from ledger.chain.contracts.decoders import CALLS, EVENTS, words
 from ledger.chain.contracts.events import (
     CREDIT,
     SETTLEMENT,
@@ -24,7 +23,7 @@ from ledger.chain.contracts.events import (
     schemas,
 )
 from ledger.chain.contracts.layout import canonical_type, json_value
-from ledger.chain.contracts.wrappers import decode_call, decode_error, encode_call
+from ledger.chain.contracts.wrappers import decode_call, encode_call
 from ledger.chain.node.records import LogRecord
 from ledger.errors import MirrorStopped
 from tests.ledger.test_calls import items, log_of, tuples_of, types_of
@@ -230,41 +229,6 @@ def test_calls_are_decoded_alike_whatever_they_hold(
     expected = by_eth_abi(item, broken)
     found = decode_call(name, selector + broken.hex())
     assert (None if found is None else found.parameters) == expected
-
-
-# ------------------------------------------------------------------------------ errors
-
-
-def shown_by_eth_abi(item: dict[str, Any], selector: str, body: bytes) -> str:
-    """Return an error as eth_abi decodes it."""
-    arguments = by_eth_abi(item, body)
-    if arguments is None:
-        return f"malformed error {selector}"
-    return f"{item['name']}({', '.join(f'{name}={value}' for name, value in arguments.items())})"
-
-
-@pytest.mark.parametrize(("name", "item"), items("error", BOTH))
-@settings(max_examples=times(6, 40), deadline=None)
-@given(data=st.data())
-def test_errors_are_decoded_alike_whatever_they_hold(
-    name: str, item: dict[str, Any], data: st.DataObject
-) -> None:
-    types = types_of(item["inputs"])
-    arguments = list(data.draw(tuples_of(*types))) if types else []
-    signature = f"{item['name']}({','.join(map(canonical_type, item['inputs']))})"
-    selector = "0x" + keccak(text=signature)[:4].hex()
-    body = abi_encode(types, arguments)
-    assert ERRORS[name][selector][1](body) == by_eth_abi(item, body)
-    assert decode_error(name, selector + body.hex()) == shown_by_eth_abi(item, selector, body)
-    bare = LogRecord("", ("", ""), "0x" + body.hex(), 0, "", "", 0, 0, False)
-    broken = bytes.fromhex(damaged(bare, data).data[2:])
-    assert decode_error(name, selector + broken.hex()) == shown_by_eth_abi(item, selector, broken)
-
-
-def test_every_error_has_a_decoder() -> None:
-    for name in BOTH:
-        errors = {item["name"] for item in artifact(name).abi if item["type"] == "error"}
-        assert {entry[0] for entry in ERRORS[name].values()} == errors
 
 
 # ------------------------------------------------------------------------------- words

@@ -20,9 +20,10 @@ from ledger.models import AuditLog, VppDefinition, VppResourceAssociation
 from ledger.models.vpp import VppStatus
 from ledger.park import KINDS, import_records, kind_named, read_file, set_record
 from ledger.park.fields import Sort
-from ledger.park.reading import Wrong, read_time
+from ledger.park.reading import read_time
 from ledger.park.records import all_records, show, written
 from ledger.park.writing import csv_pieces
+from ledger.spreadsheets import Wrong
 from tests.support.plant import SITE, apply
 from tests.support.records import counts, examples, fill, sections, take, wrong
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from ledger.resting import asked_rest_s
+from ledger.clock import asked_rest_s
 
 NOW = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
 

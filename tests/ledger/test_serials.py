@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from ledger.serials import (
     BatchName,
     BatchNumber,
+    CreditStatus,
     IssuanceKey,
     RowNumber,
     Run,
-    RunStatus,
     Taken,
     active_run,
     credit_id,
@@ -22,7 +22,7 @@ from ledger.serials import (
     vintage_of,
 )
 
-ACTIVE, RETIRED, CANCELLED = RunStatus.ACTIVE, RunStatus.RETIRED, RunStatus.CANCELLED
+ACTIVE, RETIRED, CANCELLED = CreditStatus.ACTIVE, CreditStatus.RETIRED, CreditStatus.CANCELLED
 
 
 def test_a_hundred_split_at_twenty_five() -> None:

@@ -19,10 +19,11 @@ from ledger.models import (
     SettlementBalance,
     SettlementMovement,
 )
-from ledger.models.blockchain import CreditStatus, TransactionStatus
+from ledger.models.blockchain import TransactionStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import MovementKind
 from ledger.models.types import ValueRefused
+from ledger.serials import CreditStatus
 
 ROWS = 1_234
 """More than one piece of every size."""

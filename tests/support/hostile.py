@@ -6,7 +6,6 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 PROTOCOL_41, SECURE, PLUGIN, LOCAL_FILES = 0x200, 0x8000, 0x80000, 0x80
 OK = b"\x00\x00\x00\x02\x00\x00\x00"
@@ -43,12 +42,7 @@ class HostileServer:
         self._start(self._accept)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopping = True
         socket.create_connection(("127.0.0.1", self.port)).close()  # wakes accept
         for thread in self._threads:

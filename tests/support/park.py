@@ -18,14 +18,14 @@ from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.chain.node.client import ChainClient
 from ledger.chain.sending.sender import Sender
 from ledger.db import Database
-from ledger.models import Base, ChainIntent
+from ledger.models import Base, ChainIntent, VppSettlementBatch, VppTradingRecord
 from ledger.readings import import_file
 from ledger.reconcile import reconcile
 from ledger.registration import register_project, register_site
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import escrow
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import TradesReport, import_trades
-from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.units import currency_of_cents
 from tests.support.chain import TestChain
@@ -144,6 +144,21 @@ class Park:
         chain = open_chain(db, self.node, client, settling=self.chain.settling)
         mirror = Indexer(db, chain.client, chain.deployment)
         return Park(db, self.node, chain, mirror, self.folder)
+
+
+def statuses(park: Park) -> list[str]:
+    """Return the states of all trades, in the order of their rows."""
+    return [row.status.value for row in park.rows(VppTradingRecord)]
+
+
+def states(park: Park) -> list[str]:
+    """Return the states of all settlement batches, in the order of their rows."""
+    return [row.state.value for row in park.rows(VppSettlementBatch)]
+
+
+def day(number: int) -> date:
+    """Return a day of the month that most parks have readings of."""
+    return date(2014, 1, number)
 
 
 def open_chain(

@@ -177,4 +177,4 @@ def _rate(us: Decimal) -> Decimal:
 def _p99(loads: Sequence[Load]) -> Decimal:
     every = [each for load in loads for each in load.latencies_s]
     whole = Load(len(every), 0, every, b"")
-    return Decimal(str(whole.percentile_ms(0.99))).quantize(Decimal("0.01"))
+    return Decimal(str(whole.p99_ms)).quantize(Decimal("0.01"))

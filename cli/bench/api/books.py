@@ -29,9 +29,9 @@ from ledger.models import (
     CreditSite,
     Reconciliation,
 )
-from ledger.models.blockchain import CreditStatus, TransactionStatus
+from ledger.models.blockchain import TransactionStatus
 from ledger.models.credits import BatchStatus
-from ledger.serials import batch_id_of
+from ledger.serials import CreditStatus, batch_id_of
 
 SITE, VINTAGE = "bench-wind", 2024
 ISSUED_KG, RETIRED_KG, CANCELLED_KG = 1_000, 400, 100

@@ -24,10 +24,11 @@ class Load:
     latencies_s: Sequence[float]
     last_body: bytes
 
-    def percentile_ms(self, share: float) -> float:
-        """Return the latency that this share of the answers did not pass, in milliseconds."""
+    @property
+    def p99_ms(self) -> float:
+        """The latency that 99 of a hundred answers did not pass, in milliseconds."""
         ordered = sorted(self.latencies_s)
-        return 1000 * ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+        return 1000 * ordered[min(int(0.99 * len(ordered)), len(ordered) - 1)]
 
 
 def press(port: int, paths: Sequence[str], connections: int = CONNECTIONS) -> Load:

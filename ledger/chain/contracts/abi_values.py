@@ -1,16 +1,13 @@
 """Values as the ABI lays them out, by their types: for whatever has no generated decoder.
 
 eth_abi brings a grammar of types and a validator of models with it, an eighth of a second and 15 MiB. Who follows a
-chain asks for functions without arguments that return numbers and hashes, and needs none of it.
+chain reads values of one word each, be they a view's or an error's, and needs none of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-
-_HASH = "bytes32"
-_BITS = {f"uint{bits}": bits for bits in range(8, 257, 8)}
 
 
 def encoded(types: Sequence[str], values: Sequence[Any]) -> bytes:
@@ -38,18 +35,31 @@ def decoded(types: Sequence[str], content: bytes) -> tuple[Any, ...]:
     return decode(types, content)
 
 
-def _plain(types: Sequence[str], content: bytes) -> tuple[int | bytes, ...] | None:
-    """Return numbers and hashes, each of which is a word; None where there is anything else, or more, or less."""
+def _plain(types: Sequence[str], content: bytes) -> tuple[Any, ...] | None:
+    """Return values that are a word each; None where there is anything else, or more, or less."""
     if len(content) != 32 * len(types):
         return None
-    found: list[int | bytes] = []
-    for place, kind in enumerate(types):
-        word = content[32 * place :][:32]
-        number = int.from_bytes(word)
-        if kind == _HASH:
-            found.append(bytes(word))
-        elif kind in _BITS and not number >> _BITS[kind]:
-            found.append(number)
-        else:
-            return None
-    return tuple(found)
+    words = [content[place : place + 32] for place in range(0, len(content), 32)]
+    try:
+        return tuple(map(_value, types, words))
+    except ValueError:
+        return None
+
+
+def _value(kind: str, word: bytes) -> Any:
+    """Return the value of a word; `ValueError` where its type has no such value, or takes more than a word."""
+    name = kind.rstrip("0123456789")
+    number = int.from_bytes(word, signed=name == "int")
+    if name == "bytes" and name != kind:
+        size = int(kind.removeprefix(name))
+        if not any(word[size:]):
+            return word[:size]
+    elif name in ("uint", "int"):
+        bits = int(kind.removeprefix(name)) - (name == "int")  # the sign has one of them
+        if number >> bits in (0, -1):
+            return number
+    elif kind == "address" and not number >> 160:
+        return "0x" + word[12:].hex()
+    elif kind == "bool" and number in (0, 1):
+        return bool(number)
+    raise ValueError(kind)

@@ -16,7 +16,7 @@ from tiny_keccak import keccak256
 
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.abi_values import decoded, encoded
-from ledger.chain.contracts.decoders import CALLS, ERRORS
+from ledger.chain.contracts.decoders import CALLS
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.contracts.layout import canonical_type, json_value
 from ledger.chain.node.client import ChainClient
@@ -142,21 +142,11 @@ def _decoded_error(contract: str, selector: str, body: bytes) -> str:
         return f"Error({decoded(['string'], body)[0]})"
     if selector == "0x4e487b71":
         return f"Panic({decoded(['uint256'], body)[0]:#x})"
-    known = ERRORS.get(contract, {}).get(selector)
-    if known is not None:
-        name, decode = known
-        try:
-            return _shown(name, decode(body))
-        except ValueError:  # anybody may encode an error as no encoder would
-            pass
     item = _entries(contract, "error").get(selector)
     if item is None:
         return f"unknown error {selector}"
-    return _shown(item["name"], _arguments(item, body))
-
-
-def _shown(name: str, arguments: dict[str, Any]) -> str:
-    return f"{name}({', '.join(f'{word}={value}' for word, value in arguments.items())})"
+    values = ", ".join(f"{name}={value}" for name, value in _arguments(item, body).items())
+    return f"{item['name']}({values})"
 
 
 class _Contract:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ledger.durable import part_in, sync
 from ledger.errors import BadInput
+from ledger.files import part_in, sync
 
 _ADDRESS = re.compile(r"(0x)?[0-9a-f]{40}", re.ASCII)
 

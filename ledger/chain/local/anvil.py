@@ -19,7 +19,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 
 from ledger.chain.local.state import keep_first_genesis, place_beside, saved_at, take_saved
 from ledger.chain.node.client import ChainClient
@@ -225,12 +224,7 @@ class LocalNode:
     def __enter__(self) -> LocalNode:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def mine(self, blocks: int = FINALITY_LAG_BLOCKS) -> None:

@@ -7,7 +7,7 @@ import gzip
 from pathlib import Path
 
 from ledger.errors import BadInput
-from ledger.filekinds import GZIP, no_text
+from ledger.files import GZIP, no_text
 
 UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.errors import BadInput
-from ledger.filekinds import GZIP
-from ledger.filestate import FileState, state_of
+from ledger.files import GZIP, FileState, state_of
 from ledger.readings.files.csvtable import CsvTable
 from ledger.readings.files.formats import JSON_LINES, PLAIN, Format
 from ledger.readings.files.jsonlines import JsonTable

@@ -4,6 +4,5 @@
   readings of a meter are, ``copies`` finds a file that came for another device before.
 - **Its rows.** ``days`` stores them day by day; ``fresh`` is its fast way for days of which the books know nothing.
   ``ahead`` reads the next piece meanwhile. ``flatlines`` judges what came.
-- **Later.** ``requalify`` and ``refreshing`` judge stored readings anew, after something that they are judged by
-  has changed.
+- **Later.** ``requalify`` judges stored readings anew, after something that they are judged or shown by has changed.
 """

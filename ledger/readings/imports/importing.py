@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.db.behind import quick_switches
 from ledger.errors import NotFound
-from ledger.filestate import name_in_books, require_unchanged
+from ledger.files import name_in_books, require_unchanged
 from ledger.models import Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.sites import SourceKind, SourceLabel
 from ledger.naming import site_named
@@ -125,12 +125,10 @@ def import_file(
         require_unchanged(path, state)  # the digest is of what was imported
         if after is not None:
             report.alerts = after(session, spans)
-        if dry_run:
-            session.rollback()
         return report
 
     with _tuned():
-        return db.run(work)
+        return db.run(work, keep=not dry_run)
 
 
 @contextmanager

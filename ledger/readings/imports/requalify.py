@@ -2,6 +2,7 @@
 
 Needed when a rated power or the length of a flat line is corrected, and when an issuance is void:
 readings that came late for it are in time for the next one. Slots of live issuances are left as they are.
+What the readings of a whole site are shown by (``refresh_site``) may change, too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import OUTLIER, USED, Kind, Quality
 from ledger.reductions.zones import day_starts, zone
+from ledger.units import DAY_S
 
 _SELECT = (
     "SELECT id, start_s, text, value_digits, value_scale, quality, conflict, reason, duration_s "
@@ -117,3 +119,31 @@ def _stuck(
     levels = [(row[1], row[1] + row[8], row[3], row[4]) for row in (judged[n][0] for n in chosen)]
     lines = (chosen[place] for place in stuck_places(levels, starts, meter.stuck_hours))
     return {place for place in lines if judged[place][1] in USED}
+
+
+def refresh_site(session: Session, site: Site) -> int:
+    """Compute energy and emissions of every meter of a site anew, and return how many had readings.
+
+    Needed when another factor is named for the inventory, and when an import meter joins the site
+    and takes over what its loads were counted for.
+    """
+    database = session.info["database"]
+    session.flush()
+    query = (
+        select(Meter, Device)
+        .join(Device, Device.id == Meter.device_id)
+        .where(Meter.site_id == site.id)
+        .order_by(Meter.id)
+    )
+    sql = (
+        "SELECT kind, MAX(duration_s), MIN(start_s), MAX(start_s) FROM meter_readings "
+        "WHERE meter_id = ? GROUP BY kind"
+    )
+    count = 0
+    for meter, device in session.execute(query).all():
+        for kind, duration_s, first_s, last_s in fetch(database, session, sql, (meter.id,)):
+            state = meter_state(session, meter, device, Kind[kind.upper()], duration_s)
+            state.touched_days = set(range(first_s // DAY_S, last_s // DAY_S + 1))
+            refresh(database, session, site, state)
+            count += 1
+    return count

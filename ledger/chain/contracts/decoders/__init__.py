@@ -1,6 +1,6 @@
-"""Decoders of the contracts' events, calls and errors, generated from the ABI by ``scripts/generate_decoders.py``.
+"""Decoders of the contracts' events and calls, generated from the ABI by ``scripts/generate_decoders.py``.
 
-One module each for the events, the calls and the errors of a contract; ``words`` is what all of them read with.
+One module each for the events and the calls of a contract; ``words`` is what all of them read with.
 They take what the ABI's encoder would have written, to the bit, and refuse everything else.
 """
 
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from ledger.chain.contracts.decoders import (
     carbon_credit_calls,
-    carbon_credit_errors,
     carbon_credit_events,
     vpp_settlement_calls,
-    vpp_settlement_errors,
     vpp_settlement_events,
 )
 
@@ -23,10 +21,5 @@ EVENTS = {
 CALLS = {
     "CarbonCredit": carbon_credit_calls.CALLS,
     "VppSettlement": vpp_settlement_calls.CALLS,
-}
-"""By contract and selector: name, and the decoder."""
-ERRORS = {
-    "CarbonCredit": carbon_credit_errors.ERRORS,
-    "VppSettlement": vpp_settlement_errors.ERRORS,
 }
 """By contract and selector: name, and the decoder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ledger.chain.node.transports.errors import NodeDown, NodeLimits, NodeSlow, NodeTrouble
-from ledger.resting import asked_rest_s
+from ledger.clock import asked_rest_s
 
 _TOO_MANY_REQUESTS = 429
 _GATEWAY_ALONE = frozenset({502, 503, 504})

@@ -1,0 +1,247 @@
+"""Files that may be too long, that change while they are read, or that must outlast a power cut.
+
+- ``read_at_most`` reads a stranger's file up to a limit.
+- ``state_of`` and ``require_unchanged`` are for files that are read more than once: to be checked, and to be used.
+- ``no_text`` says what a file is that is given in the place of text.
+- ``part_in`` and ``put`` write a file that appears under its name when it is whole, ``sync`` has the disk keep it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger.errors import BadInput
+
+# ------------------------------------------------------------------- read once
+
+
+def read_at_most(path: Path, size_max: int) -> bytes | None:
+    """Return what is in a file, or None when that is more than ``size_max`` bytes.
+
+    A pipe and a device such as ``/dev/zero`` have no size to ask for, and are read no further either.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    with path.open("rb") as stream:
+        data = stream.read(size_max + 1)
+    return data if len(data) <= size_max else None
+
+
+# ------------------------------------------------------------- no text at all
+
+GZIP = b"\x1f\x8b"
+"""How a gzipped file begins: some readers unpack it."""
+_NO_TEXT = {
+    b"PK\x03\x04": "an Excel workbook or a zip; save it as CSV, or take the file out of the zip",
+    b"PK\x05\x06": "an empty zip; take the file out of it before it is packed",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV",
+    b"PAR1": "a Parquet file; write it as CSV",
+    b"\x89PNG": "a picture; name the file that is meant",
+    b"%PDF": "a PDF; name the file that is meant",
+    b"7z\xbc\xaf": "a 7z archive; unpack it, plain or gzipped",
+    b"BZh": "a bzip2 file; unpack it, plain or gzipped",
+    b"\xfd7zX": "an xz file; unpack it, plain or gzipped",
+    b"\x28\xb5\x2f\xfd": "a zstd file; unpack it, plain or gzipped",
+    b"\xff\xfe\x00\x00": "UTF-32; save it as UTF-8",
+    b"\x00\x00\xfe\xff": "UTF-32; save it as UTF-8",
+    bytes(4): "zero bytes where it begins, as after a power cut; fetch it again",
+}
+
+
+def no_text(start: bytes) -> str | None:
+    """Return what a file is that is no text, and what to do; None where it may be text, or is gzipped.
+
+    Parameters
+    ----------
+    start
+        How it begins: eight bytes are enough.
+    """
+    found = (what for mark, what in _NO_TEXT.items() if start.startswith(mark))
+    return next(found, None)
+
+
+# ------------------------------------------------------------------ read again
+
+UNREADABLE = "file-unreadable"
+
+
+class FileState(NamedTuple):
+    """What tells that a file is not the one of before, or has been written to."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+
+def state_of(path: Path) -> FileState:
+    """Return the state of a file that will be read more than once.
+
+    Raises
+    ------
+    OSError
+        There is no such file.
+    BadInput
+        It is a pipe or a device, which says what it says once.
+    """
+    found = path.stat()
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # opening refuses a folder
+        raise BadInput(
+            f"{path}: a pipe or a device, and it is read more than once; write it to a file first",
+            code=UNREADABLE,
+        )
+    return FileState(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def require_unchanged(path: Path, before: FileState) -> None:
+    """Refuse what was read from a file that was written to, or replaced, meanwhile.
+
+    Raises
+    ------
+    BadInput
+        Its state is another than before.
+    """
+    try:
+        after = state_of(path)
+    except OSError:
+        after = None
+    if after != before:
+        raise BadInput(
+            f"{path.name}: the file changed while it was read; give a copy that nothing writes to; "
+            "nothing was imported",
+            code=UNREADABLE,
+            details={"file": path.name},
+        )
+
+
+def name_in_books(path: Path) -> str:
+    """Return the name of a file as the books keep it.
+
+    Unpacking may leave bytes in it that are no text: they are written as hexadecimal digits after a backslash and x.
+    """
+    return path.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+# -------------------------------------------------- written, to outlast a power cut
+
+_PARTS = ".truetonne-*.part"
+_HAS_NONE = {errno.EINVAL, errno.ENOTSUP}
+"""What a filesystem says that does not know ``fsync`` of folders."""
+
+
+def sync(path: Path) -> None:
+    """Have the disk keep what was written to a file, or the names that stand in a folder.
+
+    Raises
+    ------
+    OSError
+        It does not.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # one may write it and not read it
+        os.sync()
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _HAS_NONE or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_all(folder: Path) -> None:
+    """Have the disk keep a folder with all that is in it.
+
+    Raises
+    ------
+    OSError
+        It does not.
+    """
+    for place, _, files in os.walk(folder):
+        for name in files:
+            sync(Path(place, name))
+        sync(Path(place))
+
+
+@contextmanager
+def part_in(folder: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Yield an empty file of this process alone, for what is to have another name when it is whole.
+
+    Parameters
+    ----------
+    folder
+        Where it is to stand.
+    mode
+        Who may read and write it, as far as the process's mask lets them: 0600 for secrets.
+
+    It is gone at the end unless it was given that name (``put``). It is locked meanwhile: what a process that was
+    killed left in the folder is locked by nobody, and goes first.
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+    _sweep(folder)
+    path, descriptor = _reserved(folder, mode)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def put(part: Path, target: Path) -> None:
+    """Give a whole file its name, in the place of what has it; when this returns, the disk keeps it.
+
+    Raises
+    ------
+    OSError
+        It cannot; what had the name has it still, unless the folder's disk fails at the very end.
+    """
+    sync(part)
+    part.replace(target)
+    sync(target.parent)
+
+
+def _reserved(folder: Path, mode: int) -> tuple[Path, int]:
+    while True:
+        # A name that nobody can foresee or has: others write to the folder, and each container has a process 1.
+        path = folder / f".truetonne-{secrets.token_hex(8)}.part"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with suppress(OSError):  # a filesystem without locks: nothing is swept there
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:  # else another's sweep came before the lock
+                return path, descriptor
+        except BaseException:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the parts that processes which were killed left in a folder."""
+    for path in folder.glob(_PARTS):
+        with suppress(OSError):  # another's, or in use
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+            finally:
+                os.close(descriptor)
