@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cli.escrow import _address
+from cli.escrow import address_of
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.models import VppDefinition, VppSettlementAccount
@@ -37,9 +37,9 @@ def both_called_north(sqlite_db: Database) -> Database:
 
 def test_money_goes_to_nobody_whose_name_is_anothers_too(both_called_north: Database) -> None:
     flow: Any = SimpleNamespace(db=both_called_north)
-    assert _address(flow, "spot") == OTHER
+    assert address_of(flow, "spot") == OTHER
     with pytest.raises(BadInput) as refused:
-        _address(flow, "north")
+        address_of(flow, "north")
     for part in ("'north'", f"a VPP with account {PLANT}", f"a market with account {MARKET}"):
         assert part in refused.value.message
 
