@@ -1,8 +1,8 @@
-"""A connection that one thread reads while others write: at any moment one of them is inside of it, and none waits there.
+"""A connection that one thread reads while others write: only one at a time is inside of it, and none waits there.
 
-OpenSSL takes no two calls on one connection at once, and Python 3.11 to 3.13 let them through. A client that reads in a
-thread of its own, as that of ``websockets`` does, then lost what came beside the first bytes that it sent: one connection
-in fifty was never opened. The same door bounds how long a peer may take nothing of what is sent to it.
+OpenSSL takes no two calls on one connection at once, and Python lets them through. The client of ``websockets`` reads
+in a thread of its own: what came while it sent its first bytes could be lost, and one connection in fifty was never
+opened. Here is also bounded how long a peer may take nothing of what is sent to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TypeVar
 
 _Done = TypeVar("_Done")
 _OTHER_WAY_S = 0.05
-"""How long one way waits at a time for what the other may take: TLS may have to read before it writes, and the reverse."""
+"""How long one way waits at a time for what the other may take: TLS may read before it writes, or the reverse."""
 
 
 class Unread(TimeoutError):
