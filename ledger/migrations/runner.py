@@ -7,7 +7,7 @@ there each step can be repeated, and one process migrates at a time.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from alembic import command
@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import DependencyDown, ProblemFound
 from ledger.migrations.revisions import LOCK_NAME, current
@@ -84,12 +85,14 @@ def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
     got = connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, LOCK_WAIT_S)).scalar_one()
     if got != 1:
         raise DependencyDown("another process is migrating the database; wait for it and try again")
-    # The lock is the connection's, and goes with it: whoever lost that has nothing to give back.
     connection.commit()
     pending = _pending(current(connection), revision)
     if pending:
         command.upgrade(_config(connection), revision)
     connection.commit()
+    # With the connection it would go a moment later, when the server notices the end: too late for who writes next.
+    with suppress(DBAPIError):  # the connection is lost, and the lock with it
+        connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (name,))
     return pending
 
 

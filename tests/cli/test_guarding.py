@@ -23,7 +23,7 @@ def house_folder(park_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("house")
     shutil.copytree(park_folder, folder, dirs_exist_ok=True)
     program = Program(folder)
-    program.write("pw", PASSWORD + "\n")
+    program.write("pw", PASSWORD + "\n").chmod(0o600)
     for name in ("anna", "berta", "carla"):
         mail = f"{name}@x.example"
         ended = program("users", "add", name, "--email", mail, "--password-file", "pw")
@@ -131,7 +131,7 @@ CANNOT_BE = (
 
 
 def test_what_cannot_be(park: Program) -> None:
-    park.write("pw", PASSWORD)
+    park.write("pw", PASSWORD).chmod(0o600)
     for words, said in CANNOT_BE:
         ended = park(*words)
         assert (ended.code, ended.out) == (2, ""), words
@@ -268,7 +268,7 @@ def test_the_doctor_prints_what_is_wrong_with_a_server(
         assert advice.startswith("if another one is the primary now, name that in database_url")
         assert mend == "SET GLOBAL read_only = 0"
         assert checks["server rights"]["found"] == "the account may read, and write nothing"
-        truetonne.write("pw", PASSWORD)
+        truetonne.write("pw", PASSWORD).chmod(0o600)
         refused = truetonne(
             "users", "add", "x1", "--email", "x@y.z", "--password-file", "pw", database_url=reader
         )

@@ -2,6 +2,8 @@
 
 import base64
 import gzip
+import os
+import signal
 import socket
 import tempfile
 import threading
@@ -146,10 +148,14 @@ def test_a_slow_answer_is_not_waited_for_and_never_taken_for_the_next(
 
 def is_answered_at_last(transport: Transport) -> None:
     """Ask until an answer comes in time, as one does not when the machine is busy; it must be the right one."""
+    number, answer = in_time(transport)
+    assert result(answer) == [number]
+
+
+def in_time(transport: Transport) -> tuple[int, bytes]:
     for number in range(60):
         with suppress(NodeSlow):
-            assert result(transport.exchange(request(number, [number]))) == [number]
-            return
+            return number, transport.exchange(request(number, [number]))
     raise AssertionError("no answer came in time")
 
 
@@ -247,6 +253,26 @@ def test_a_node_that_came_back_is_asked_again(kind: str, folder: Path) -> None:
     with node:
         assert client.chain_id() == 31337
     client.close()
+
+
+def test_a_node_that_takes_nothing_is_not_waited_for(folder: Path) -> None:
+    """A real node that is frozen: more bytes than the system keeps for it can never all be sent."""
+    with LocalNode(find_anvil(None), ipc=folder / "n.ipc") as node:
+        addresses = [node.rpc_url, node.rpc_url.replace("http", "ws"), str(folder / "n.ipc")]
+        transports = [open_transport(each, Bounds(timeout_s=1)) for each in addresses]
+        for transport in transports:
+            in_time(transport)  # from here on there is a connection
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGSTOP)
+        try:
+            asked = [each.submit(b" " * 24_000_000, again=True) for each in transports]
+            for answer in asked:
+                with pytest.raises(NodeSlow, match="did not answer within 1 s"):
+                    answer.result(timeout=60)
+        finally:
+            os.kill(node.pid, signal.SIGCONT)
+        for transport in transports:
+            transport.close()
 
 
 # --------------------------------------------------------------------- of HTTP alone

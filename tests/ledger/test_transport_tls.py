@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,6 +19,31 @@ from ledger.chain.node.transports.errors import NodeDown
 from tests.support.tls import made_certificate
 
 LOCAL, ELSEWHERE = "127.0.0.1", "192.0.2.1"
+
+
+class OneAtATime(ssl.SSLSocket):
+    """OpenSSL takes no two calls on a connection at once: a handshake whose answer is read meanwhile may lose it."""
+
+    crossed: ClassVar[list[str]] = []
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        with self._alone("recv"):
+            return super().recv(buflen, flags)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        with self._alone("send"):
+            return super().send(data, flags)
+
+    @contextlib.contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        inside = self.__dict__.setdefault("inside", [])
+        inside.append(what)
+        if len(inside) > 1:
+            self.crossed.append(" and ".join(inside))
+        try:
+            yield
+        finally:
+            inside.remove(what)
 
 
 class TlsProxy:
@@ -81,7 +107,10 @@ def proxy(
     made.close()
 
 
-def test_a_trusted_node_answers_and_announces(node: LocalNode, proxy: TlsProxy) -> None:
+def test_a_trusted_node_answers_and_announces(
+    node: LocalNode, proxy: TlsProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssl.SSLContext, "sslsocket_class", OneAtATime)
     client = ChainClient(proxy.url)
     heads = Heads(client.transport, poll_s=600, quiet_s=600)
     try:
@@ -104,6 +133,7 @@ def test_a_trusted_node_answers_and_announces(node: LocalNode, proxy: TlsProxy) 
     client = ChainClient(_https(proxy))
     assert client.block_number() == before + 1
     client.close()
+    assert OneAtATime.crossed == []
 
 
 def _https(proxy: TlsProxy) -> str:

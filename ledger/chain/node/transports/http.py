@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import socket
 import ssl
 from base64 import b64encode
@@ -144,7 +145,7 @@ class HttpTransport(Transport):
             return NodeDown(
                 f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url"
             )
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError) or _is_of_sending(error):
             return self._slow()
         if isinstance(error, ProtocolError):
             return self._closed()
@@ -172,6 +173,14 @@ class HttpTransport(Transport):
             )
         kind = RequestRefused if status < _BROKEN else NodeAnswer
         return kind(f"{self.place} answers HTTP {status} but not JSON-RPC; check rpc_url")
+
+
+def _is_of_sending(error: HTTPError) -> bool:
+    """Return whether the node did not take the request in time; urllib3 calls that an aborted connection."""
+    cause = error.args[-1] if isinstance(error, ProtocolError) and error.args else None
+    return (
+        isinstance(cause, builtins.TimeoutError) and cause.errno is None
+    )  # the system's own have a number
 
 
 def _headers(address: str) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any, cast
+
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -22,6 +25,7 @@ from ledger.chain.node.transports.errors import (
     untrusted,
 )
 from ledger.chain.node.transports.gateways import limit_of, outage_of
+from ledger.chain.node.transports.turns import Turns, Unread
 from ledger.errors import BadInput
 from ledger.settings import without_secrets
 
@@ -33,6 +37,14 @@ class WebSocketTransport(ChannelTransport):
 
     def channel(self) -> WebSocketChannel:
         """Open a connection."""
+        send_s_max = self.bounds.timeout_s
+
+        class InTurns(ClientConnection):
+            def __init__(self, connection: socket.socket, *arguments: Any, **options: Any) -> None:
+                # It reads in a thread of its own, and bounds no sending.
+                turns = Turns(connection, send_s_max)
+                super().__init__(cast(socket.socket, turns), *arguments, **options)
+
         try:
             connection = connect(
                 self.address,
@@ -41,6 +53,7 @@ class WebSocketTransport(ChannelTransport):
                 open_timeout=self.bounds.timeout_s,
                 close_timeout=_CLOSE_S_MAX,
                 max_size=self.bounds.answer_bytes_max,
+                create_connection=InTurns,
             )
         except (InvalidURI, ValueError) as error:  # a refused certificate is a ValueError, too
             if (refused := untrusted(self.place, error)) is not None:
@@ -87,6 +100,8 @@ class WebSocketChannel:
         try:
             self._connection.send(body, text=True)
         except ConnectionClosed as error:
+            if isinstance(error.__cause__, Unread):
+                raise self._slow(self._bounds.timeout_s) from error
             raise self._closed(error) from error
 
     def receive(self, timeout_s: float) -> bytes:
@@ -94,9 +109,7 @@ class WebSocketChannel:
         try:
             return self._connection.recv(timeout_s, decode=False)
         except TimeoutError as error:
-            raise NodeSlow(
-                f"{self._place} did not answer within {timeout_s:g} s; it is overloaded, or out of reach"
-            ) from error
+            raise self._slow(timeout_s) from error
         except ConnectionClosed as error:
             raise self._closed(error) from error
 
@@ -107,6 +120,11 @@ class WebSocketChannel:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _slow(self, timeout_s: float) -> NodeSlow:
+        return NodeSlow(
+            f"{self._place} did not answer within {timeout_s:g} s; it is overloaded, or out of reach"
+        )
 
     def _closed(self, error: ConnectionClosed) -> NodeClosed | AnswerTooLarge:
         if error.sent is not None and error.sent.code == CloseCode.MESSAGE_TOO_BIG:
