@@ -1,4 +1,4 @@
-"""The process that reads the next range while this one is written.
+"""The process that reads the next range while this one is written, and the one after it where there is time.
 
 It is handed a node and a deployment, and no database: it can decide nothing and write nothing. An order
 says which blocks to read, above which hash; the answer is the range, checked and decoded, or nothing. Whatever

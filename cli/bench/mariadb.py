@@ -34,11 +34,16 @@ class MariaDbServer:
         An empty folder for its data, socket and log.
     options
         Further options of ``mariadbd``.
+    defaults
+        A configuration file; None: none, not even the machine's.
     """
 
-    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, options: Sequence[str] = (), defaults: Path | None = None
+    ) -> None:
         self.folder = folder
         self._options = list(options)
+        self._defaults = "--no-defaults" if defaults is None else f"--defaults-file={defaults}"
         self._memory = ["--innodb-buffer-pool-size=128M"]
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -117,7 +122,7 @@ class MariaDbServer:
             self._process = subprocess.Popen(
                 [
                     self._program,
-                    "--no-defaults",
+                    self._defaults,
                     f"--datadir={self.folder / 'data'}",
                     f"--tmpdir={self.folder}",
                     f"--socket={self.folder / 's'}",
