@@ -184,6 +184,10 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
+_Waiting = dict[tuple[int, int], RangeAsked]
+"""What was asked for in advance."""
+
+
 @dataclass(frozen=True)
 class _Done:
     """A range that was read, perhaps before it was ordered."""
@@ -215,7 +219,8 @@ def _serve(link: Connection, reading: Reading) -> None:
         order: Order = link.recv()
         if early is not None and early.answers(order):
             done: _Done | None = early
-            _ask_on(order, reading, waiting)
+            with suppress(Exception):  # it is asked for again when it is read
+                _ask_on(order, reading, waiting)
         else:
             done = _done(order, reading, waiting)
         link.send_bytes(done.content if done is not None else b"")
@@ -223,10 +228,6 @@ def _serve(link: Connection, reading: Reading) -> None:
         early = None
         if following is not None and not link.poll():
             early = _done(following, reading, waiting)
-
-
-_Waiting = dict[tuple[int, int], RangeAsked]
-"""What was asked for in advance."""
 
 
 def _done(order: Order, reading: Reading, waiting: _Waiting) -> _Done | None:

@@ -105,7 +105,7 @@ def test_what_is_read_ahead_is_what_is_read_in_the_open(
     [({}, 2), ({"open_hashes": frozenset({"0x" + "ab" * 32})}, 3), ({"parent_hash": "0x"}, 3)],
 )
 def test_what_follows_is_read_before_it_is_ordered(
-    chain: TestChain, otherwise: dict[str, object], reads: int
+    chain: TestChain, otherwise: dict[str, Any], reads: int
 ) -> None:
     """And once: unless it is ordered with something else in mind, or above another block."""
     _busy(chain)
