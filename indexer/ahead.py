@@ -212,7 +212,7 @@ class _Done:
 
 
 def _serve(link: Connection, reading: Reading) -> None:
-    """Answer orders, and read meanwhile what will probably be ordered next: who writes never waits for long."""
+    """Answer orders, and read meanwhile what will probably be ordered next."""
     waiting: _Waiting = {}
     early: _Done | None = None
     while True:

@@ -59,8 +59,7 @@ def _filtered(query: Query, parameters: TradeParameters) -> Query:
         (row.trade_type, parameters.trade_type),
         (row.status, parameters.status),
     )
-    query = between(query, row.trade_time, parameters.traded_from, parameters.traded_before)
-    return query
+    return between(query, row.trade_time, parameters.traded_from, parameters.traded_before)
 
 
 def _named(session: Session, query: Query, parameters: TradeParameters) -> Query:

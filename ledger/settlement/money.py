@@ -71,12 +71,16 @@ class Missing:
         """Return an amount as people write it: currency, or tonnes."""
         return currency_of_cents(amount) if self.asset is None else tonnes_of_kg(amount)
 
+    @property
+    def in_escrow(self) -> str:
+        """The beginning of a sentence: who has what there."""
+        return f"{self.participant} has {self.text(self.balance)} {self.unit} in escrow"
+
     def sentence(self) -> str:
         """Say what is missing, and what mends it."""
         times = "" if self.batches == 1 else f" in {self.batches} batches"
         return (
-            f"{self.participant} has {self.text(self.balance)} {self.unit} in escrow and owes "
-            f"{self.text(self.owed)} {self.unit}{times}: {self.command}"
+            f"{self.in_escrow} and owes {self.text(self.owed)} {self.unit}{times}: {self.command}"
         )
 
 
@@ -149,7 +153,7 @@ def balances(chain: Chain, accounts: Iterable[str]) -> dict[str, int]:
 
 def explained(chain: Chain, refusal: str) -> str:
     """Return a refusal of the contract with what it means in names and money, where it is about money."""
-    missing = _missing(chain, refusal, "account", "asset")
+    missing = _missing(chain, refusal)
     return refusal if missing is None else f"{missing.sentence()} ({refusal})"
 
 
@@ -177,23 +181,22 @@ def explained_deposit(chain: Chain, refusal: str) -> str:
 
 def explained_bond(chain: Chain, refusal: str) -> str:
     """Return a refusal of a dispute with the bond that its party lacks, and what pays it in."""
-    missing = _missing(chain, refusal, "account", "asset")
+    missing = _missing(chain, refusal)
     if missing is None:
         return refusal
+    bond = f"{missing.text(missing.owed)} {missing.unit}"
     return (
-        f"{missing.participant} has {missing.text(missing.balance)} {missing.unit} in escrow, and a dispute takes a "
-        f"bond of {missing.text(missing.owed)} {missing.unit}: {missing.command} ({refusal})"
+        f"{missing.in_escrow}, and a dispute takes a bond of {bond}: {missing.command} ({refusal})"
     )
 
 
 def explained_withdrawal(chain: Chain, refusal: str) -> str:
     """Return a refusal to pay out with what there is in the escrow."""
-    missing = _missing(chain, refusal, "account", "asset")
+    missing = _missing(chain, refusal)
     if missing is None:
         return refusal
     return (
-        f"{missing.participant} has {missing.text(missing.balance)} {missing.unit} in escrow that can be withdrawn, "
-        f"and {missing.text(missing.owed)} {missing.unit} are asked for; "
+        f"{missing.in_escrow} that can be withdrawn, and {missing.text(missing.owed)} {missing.unit} are asked for; "
         f"name {missing.text(missing.balance)} at most ({refusal})"
     )
 
@@ -214,7 +217,9 @@ def refused_in_money(chain: Chain, explained: Explained) -> Iterator[None]:
         raise Refused(said, code=refusal.code, details=details) from refusal
 
 
-def _missing(chain: Chain, refusal: str, who: str, what: str) -> Missing | None:
+def _missing(
+    chain: Chain, refusal: str, who: str = "account", what: str = "asset"
+) -> Missing | None:
     """Return what a refusal says is missing, where it is one of that kind: by the names of its arguments."""
     found = _SHORT_OF_MONEY.search(refusal)
     arguments = dict(part.split("=", 1) for part in found["arguments"].split(", ")) if found else {}

@@ -178,9 +178,8 @@ class HttpTransport(Transport):
 def _is_of_sending(error: HTTPError) -> bool:
     """Return whether the node did not take the request in time; urllib3 calls that an aborted connection."""
     cause = error.args[-1] if isinstance(error, ProtocolError) and error.args else None
-    return (
-        isinstance(cause, builtins.TimeoutError) and cause.errno is None
-    )  # the system's own have a number
+    # The system's own has a number: that is of the connection, not of us.
+    return isinstance(cause, builtins.TimeoutError) and cause.errno is None
 
 
 def _headers(address: str) -> dict[str, str]:

@@ -1,0 +1,46 @@
+"""The node that tests share: whatever one did with it, the next finds it as a new one would be."""
+
+import time
+from typing import Any
+
+from tests.support.chain import TestChain
+from tests.support.mirror import running_chain
+
+DAY_S = 24 * 3600
+
+
+def state(chain: TestChain) -> dict[str, Any]:
+    """Return what a test may see of a node before it does anything; the next block's time in days from now."""
+    latest, pending = (
+        chain.client.request("eth_getBlockByNumber", [tag, False]) for tag in ("latest", "pending")
+    )
+    ahead_s = int(pending["timestamp"], 16) - time.time()
+    return {
+        "head": (latest["number"], latest["hash"]),
+        "fee": pending["baseFeePerGas"],
+        "days ahead": round(ahead_s / DAY_S),
+        "pool": chain.client.request("txpool_status", []),
+        "deployment": chain.deployment_text(),
+        "key": chain.new_key(),
+    }
+
+
+def test_it_is_back_at_its_beginning() -> None:
+    with running_chain() as chain:
+        url, before = chain.rpc_url, state(chain)
+        chain.issue(1000, 1)
+        chain.client.request("evm_increaseTime", [hex(2 * DAY_S)])
+        chain.mine(20)
+        chain.client.request("evm_setAutomine", [False])
+        transaction = {"from": chain.deployment.account("owner"), "to": "0x" + "11" * 20}
+        chain.client.request("eth_sendTransaction", [transaction])
+        chain.deployment.contracts.clear()
+        left = state(chain)
+        assert [name for name in before if left[name] == before[name]] == []
+        with running_chain() as second:  # while the first is lent
+            assert second.rpc_url != url
+    with running_chain() as chain:
+        assert (chain.rpc_url, state(chain)) == (url, before)
+        number = chain.client.block_number()
+        chain.issue(1000, 1)  # it mines by itself
+        assert chain.client.block_number() > number
