@@ -32,7 +32,9 @@ def test_it_is_back_at_its_beginning() -> None:
         chain.client.request("evm_increaseTime", [hex(2 * DAY_S)])
         chain.mine(20)
         chain.client.request("evm_setAutomine", [False])
-        transaction = {"from": chain.deployment.account("owner"), "to": "0x" + "11" * 20}
+        # Of a number that is not its turn: no block takes it.
+        owner = chain.deployment.account("owner")
+        transaction = {"from": owner, "to": "0x" + "11" * 20, "nonce": hex(1000)}
         chain.client.request("eth_sendTransaction", [transaction])
         chain.deployment.contracts.clear()
         left = state(chain)
