@@ -23,12 +23,20 @@ that it writes to its disk do not always come back."""
 class KeptNode:
     """Lends the node that ``start`` opens to one test at a time; who needs a second one meanwhile gets a new one."""
 
-    def __init__(self, start: Callable[[], AbstractContextManager[TestChain]]) -> None:
+    def __init__(
+        self, start: Callable[[], AbstractContextManager[TestChain]], blocks: int = BLOCKS
+    ) -> None:
         self._start = start
+        self._blocks = blocks
         self._stack = ExitStack()
         self._node: _Node | None = None
         self._lent = False
-        atexit.register(self._end)
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End the node; the next test gets a new one."""
+        self._node = None
+        self._stack.close()
 
     @contextmanager
     def lent(self) -> Iterator[TestChain]:
@@ -50,17 +58,13 @@ class KeptNode:
                     loaded_up_to=node.chain.loaded_up_to,
                     http=node.chain.http,
                 )
-            if not node.goes_back():
-                self._end()
+            if not node.goes_back(self._blocks):
+                self.close()
         except BaseException:  # whatever a failing test left
-            self._end()
+            self.close()
             raise
         finally:
             self._lent = False
-
-    def _end(self) -> None:
-        self._node = None
-        self._stack.close()
 
 
 class _Node:
@@ -74,8 +78,8 @@ class _Node:
         self._snapshot = self._ask("evm_snapshot")
         self._ask("evm_setTime", hex(int(time.time())))
 
-    def goes_back(self) -> bool:
-        """Go back to the beginning; return whether another test may begin there."""
+    def goes_back(self, blocks: int) -> bool:
+        """Go back to the beginning; return whether another test may begin there, after fewer than ``blocks`` blocks."""
         try:
             self._mined += int(self._block("latest")["number"], 16) - self.chain.loaded_up_to
             self._ask("evm_setIntervalMining", 0)
@@ -83,7 +87,7 @@ class _Node:
             self._ask("anvil_dropAllTransactions")
             self._ask("evm_revert", self._snapshot)
             self._ask("anvil_setNextBlockBaseFeePerGas", self._fee)
-            return self._mined < BLOCKS and self._block("latest") == self._head
+            return self._mined < blocks and self._block("latest") == self._head
         except TruetonneError:
             return False
 

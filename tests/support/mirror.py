@@ -139,11 +139,12 @@ def _running(
                 client.close()
 
 
-def _begun() -> AbstractContextManager[TestChain]:
+def new_chain() -> AbstractContextManager[TestChain]:
+    """A node that no test had before, in the state of ``running_chain``."""
     return _running(None, ["--load-state", str(_deployed()[0])])
 
 
-_KEPT = KeptNode(_begun)
+_KEPT = KeptNode(new_chain)
 
 
 @cache
