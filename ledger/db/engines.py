@@ -42,6 +42,11 @@ With the usual 1,000 a range of the mirror is copied several times over, and wai
 many ranges change is copied once for all that the log holds.
 """
 
+_LOG_BYTES = {True: -1, False: 33_554_432}
+"""To what a write cuts the log that it begins anew, by whether it is one of ``NOTES``: to nothing less, and to 32 MB.
+
+While the mirror catches up a log that is cut grows again at once, block by block of the disk.
+"""
 _UNDO = {True: "MEMORY", False: "DEFAULT"}
 """Where SQLite keeps the pages that a statement changes, until it has succeeded; by whether it is one of ``NOTES``.
 
@@ -169,8 +174,6 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: 
     connection.execute("PRAGMA synchronous=FULL")
     # With 64 MB the mirror of ten million rows took 418 MiB, of 400 that it may have.
     connection.execute("PRAGMA cache_size=-32768")
-    # A log that grew while the mirror caught up is cut to 32 MB when it begins anew.
-    connection.execute("PRAGMA journal_size_limit=33554432")
 
 
 def _open_mysql(
@@ -211,6 +214,7 @@ def _begin_sqlite(connection: Connection, *, lock_timeout_s: int) -> None:
     if not reading:
         _set_sqlite(connection, "synchronous", "NORMAL" if notes else "FULL")
         _set_sqlite(connection, "wal_autocheckpoint", str(LOG_PAGES[notes]))
+        _set_sqlite(connection, "journal_size_limit", str(_LOG_BYTES[notes]))
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
     if reading:  # the snapshot is taken by the first read
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")

@@ -23,6 +23,7 @@ from ledger.chain.local.anvil import KeptPort
 from ledger.db import Database, DatabaseBusy, SchemaMissing
 from ledger.db.deferring import deferred_foreign_keys
 from ledger.db.diagnoses import DOWN, diagnose
+from ledger.db.engines import LOG_PAGES
 from ledger.db.grants import Account
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
@@ -781,21 +782,27 @@ def _temporary_files() -> int:
     return found
 
 
-def test_a_log_that_grew_is_cut_when_it_begins_anew(sqlite_db: Database) -> None:
-    """While many small commits that need not last follow each other, as those of a mirror that catches up."""
+def test_a_log_that_grew_is_cut_by_what_follows_the_mirrors_catching_up(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it catches up, many commits that need not last follow each other: a log that they begin anew stays long."""
+    monkeypatch.setitem(LOG_PAGES, True, 9_000)  # in place of 256 MB
     log = Path(f"{sqlite_db.url.database}-wal")
     row = "INSERT INTO grown (text) VALUES (zeroblob(1000000))"
     with sqlite_db.write() as session:
         session.execute(text("CREATE TABLE grown (text BLOB)"))
-    for _ in range(4):
-        with sqlite_db.write(lasting=False) as session:
-            for _ in range(10):
+
+    def length_after(rows: int, *, lasting: bool) -> int:
+        with sqlite_db.write(lasting=lasting) as session:
+            for _ in range(rows):
                 session.execute(text(row))
-    assert log.stat().st_size > 40_000_000, "not copied before it is 256 MB long"
-    for _ in range(2):  # the first copies it, the second begins anew
-        with sqlite_db.write() as session:
-            session.execute(text(row))
-    assert log.stat().st_size <= 33_554_432
+        return log.stat().st_size
+
+    long = [length_after(10, lasting=False) for _ in range(4)][-1]
+    assert long > 40_000_000, "not copied before it has so many pages"
+    assert length_after(10, lasting=False) == long, "begun anew in the same place"
+    assert length_after(25, lasting=True) == long, "copied, as it has 8,000 pages"
+    assert length_after(1, lasting=True) <= 33_554_432, "begun anew"
 
 
 def test_one_statement_alone_holds_no_lock_and_counts_what_it_finds(db: Database) -> None:
