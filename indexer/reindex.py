@@ -271,12 +271,13 @@ def _guard(session: Session, cursor: ChainCursor | None) -> None:
 
 def _remove(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
     statement = delete(item.table).where(_here(item.table, item))
-    keys = (_key(item, pair) for pair in found if pair.chain is None)
+    gone = (pair for pair in found if pair.mirrored is not None)
+    keys = (_key(item, pair) for pair in gone if pair.chain is None or _is_anew(item, pair))
     _each(session, statement, keys)
 
 
 def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
-    """Add the rows that are missing, and change those that differ."""
+    """Add the rows that are missing, and change those that differ and are there."""
     rest = [column for column in item.columns if column.name not in item.key]
     change = (
         update(item.table)
@@ -284,16 +285,30 @@ def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
         .values({column.name: bindparam(column.name, type_=column.type) for column in rest})
     )
     while piece := list(islice(found, _ROWS_AT_ONCE)):
-        rows = [_row(item, pair.chain) for pair in piece if pair.mirrored is None and pair.chain]
+        anew = [_is_anew(item, pair) for pair in piece]
+        rows = [
+            _row(item, pair.chain)
+            for pair, is_anew in zip(piece, anew, strict=True)
+            if is_anew and pair.chain is not None
+        ]
         if item.name == "smart_contracts":
             _make_room(session, rows)
         _each(session, insert(item.table), iter(rows))
-        changed = [pair for pair in piece if pair.mirrored is not None and pair.chain is not None]
+        changed = [
+            pair
+            for pair, is_anew in zip(piece, anew, strict=True)
+            if not is_anew and pair.chain is not None
+        ]
         if rest:
             values = (
                 _key(item, pair) | _values(item, pair.chain, rest) for pair in changed if pair.chain
             )
             _each(session, change, values)
+
+
+def _is_anew(item: Mirrored, pair: Pair) -> bool:
+    """Return whether the chain's row is inserted, and not changed."""
+    return pair.mirrored is None or (item.interchangeable and pair.chain is not None)
 
 
 def _make_room(session: Session, rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, PrimaryKeyConstraint, Table, UniqueConstraint
 
 from ledger.models import (
     Base,
@@ -76,6 +76,17 @@ class Mirrored:
         return [*(self.table.c[name] for name in self.key), *rest]
 
     @property
+    def interchangeable(self) -> bool:
+        """Whether two rows may have exchanged what is unique beside the key: then they cannot be changed one by one."""
+        unique = [
+            tuple(item.columns.keys())
+            for item in self.table.constraints
+            if isinstance(item, (PrimaryKeyConstraint, UniqueConstraint))
+        ]
+        kept = any(f"{self.name}.{column.name}" in EXEMPT for column in self.table.columns)
+        return not kept and any(columns != self.key for columns in unique)
+
+    @property
     def has_block(self) -> bool:
         """Whether a row carries the block that brought it."""
         return self.block_column is not None
@@ -99,7 +110,7 @@ MIRRORED: Sequence[Mirrored] = (
     _table(ChainCursor),
     _table(ChainBlock),
     _table(BlockchainTransaction, "tx_hash"),
-    _table(ChainInclusion),
+    _table(ChainInclusion, "tx_hash"),
     _table(ChainEvent),
     _table(SmartContract, "contract_name", where="status <> 'deprecated'"),
     _table(ContractSighting),

@@ -14,6 +14,11 @@ def on_sqlite() -> bool:
     return bool(op.get_bind().dialect.name == "sqlite")
 
 
+def primary_key(name: str) -> tuple[str, ...]:
+    """Return the columns of a table's primary key."""
+    return tuple(sa.inspect(op.get_bind()).get_pk_constraint(name)["constrained_columns"])
+
+
 def create_table(
     name: str,
     *items: sa.schema.SchemaItem,
@@ -58,9 +63,13 @@ def create_table(
 
 
 def rebuild_table(
-    name: str, *items: sa.schema.SchemaItem, new: dict[str, str], **more: Any
+    name: str,
+    *items: sa.schema.SchemaItem,
+    new: dict[str, str],
+    key: tuple[str, ...] = (),
+    **more: Any,
 ) -> None:
-    """Give a table new columns, or other values to a column, by making it anew.
+    """Give a table new columns, other values to a column, or another primary key, by making it anew.
 
     The old table is put aside first and deleted last, when its rows are in the new one: a step that
     stopped half-way goes on from there.
@@ -74,6 +83,8 @@ def rebuild_table(
     new
         The new columns, and the SQL of what they are in the rows that are there; ``{old}`` stands for
         the old table.
+    key
+        The columns of the new primary key, if it is another.
     more
         As for ``create_table``.
     """
@@ -82,7 +93,7 @@ def rebuild_table(
     there = set(sa.inspect(link).get_table_names())
     if aside not in there:
         present = {column["name"] for column in sa.inspect(link).get_columns(name)}
-        if present >= set(new):
+        if present >= set(new) and key in ((), primary_key(name)):
             return
         op.rename_table(name, aside)
     if on_sqlite():  # there, names of indexes are the database's

@@ -66,11 +66,13 @@ class ChainInclusion(Base):
     __tablename__ = "chain_inclusions"
 
     tx_hash: Mapped[str] = mapped_column(
-        Hash, ForeignKey("blockchain_transactions.tx_hash"), primary_key=True, comment="Hash of it."
+        Hash, ForeignKey("blockchain_transactions.tx_hash"), unique=True, comment="Hash of it."
     )
-    block_number: Mapped[int] = mapped_column(BigInteger, comment="Block that it is in.")
+    block_number: Mapped[int] = big_key("Block that it is in.")
     block_hash: Mapped[str] = mapped_column(Hash, comment="Hash of that block.")
-    tx_index: Mapped[int] = mapped_column(comment="Position in that block.")
+    tx_index: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="Position in that block."
+    )
     sender: Mapped[str] = mapped_column(Address, comment="Account that sent it.")
     nonce: Mapped[int] = mapped_column(BigInteger, comment="Its nonce.")
     intent_key: Mapped[str | None] = mapped_column(
@@ -79,7 +81,6 @@ class ChainInclusion(Base):
     error: Mapped[str | None] = mapped_column(Varchar(500), comment="Why it reverted.")
 
     __table_args__ = (
-        Index("idx_chain_inclusions_block_number", "block_number"),
         options(
             "Where a transaction stands.",
             writer="ledger.chain.sending.transactions",

@@ -189,6 +189,34 @@ def test_damage_that_could_stand_in_the_way_is_mended(history: History, statemen
         assert ours(history.db) == mine
 
 
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("chain_inclusions", "block_number"), ("credit_batches", "key"), ("settlement_trades", "seq")],
+)
+def test_rows_that_exchanged_what_is_unique_are_mended(
+    history: History, table: str, column: str
+) -> None:
+    """Neither can be changed before the other."""
+    before = dump(history.db)
+    made = Base.metadata.tables[table]
+    with history.db.read() as session:
+        first, second, *_ = session.execute(select(made)).mappings().all()
+    (key,) = (item.key for item in MIRRORED if item.name == table)
+
+    def put(row: Any, value: Any) -> Any:
+        here = [made.c[name] == row[name] for name in key]
+        return update(made).where(*here).values({column: value})
+
+    free = "0x" + "ee" * 32 if column == "key" else 10**6
+    with by_hand(history, put(first, free)):
+        scene_execute(history, put(second, first[column]))
+        scene_execute(history, put(first, second[column]))
+        assert dump(history.db) != before
+        changes = mended(history)
+        assert changes.tables == {table: {"changed": 2}}
+        assert dump(history.db) == before
+
+
 def test_a_mirror_that_stands_on_no_hash_says_what_mends_it(history: History) -> None:
     mirror = Indexer(history.db, history.client, history.chain.deployment)
     with by_hand(history, text("UPDATE chain_cursor SET block_hash = '0x00'")):

@@ -224,7 +224,7 @@ def surplus(history: History, table: str) -> dict[str, Any]:
         row["contract_address"] = "0x" + "1" * 40
     if table == "credit_batches":
         row["key"] = "0x" + "1" * 64
-    for unique in ("code", "batch_key", "key", "seq"):
+    for unique in ("code", "batch_key", "key", "seq", "tx_index"):
         if unique in row and unique not in keys:
             row[unique] = scene._other(row[unique], made.c[unique])
     return row

@@ -142,7 +142,9 @@ def test_a_call_is_mirrored_whole(
             BlockchainTransaction.tx_hash == receipt.tx_hash
         )
         row = session.scalars(query).one()
-        place = session.get(ChainInclusion, receipt.tx_hash)
+        place = session.scalar(
+            select(ChainInclusion).where(ChainInclusion.tx_hash == receipt.tx_hash)
+        )
         assert place is not None
         block = session.get(ChainBlock, place.block_number)
         assert block is not None
@@ -180,7 +182,7 @@ def test_once_final_it_is_confirmed_or_failed(chain: TestChain, sqlite_db: Datab
             for row in session.scalars(select(BlockchainTransaction))
             if row.tx_hash in (good.tx_hash, bad.tx_hash)
         }
-        place = session.get(ChainInclusion, bad.tx_hash)
+        place = session.scalar(select(ChainInclusion).where(ChainInclusion.tx_hash == bad.tx_hash))
     assert found[good.tx_hash].status is TransactionStatus.CONFIRMED
     assert found[bad.tx_hash].status is TransactionStatus.FAILED
     assert found[bad.tx_hash].confirmed_at is not None

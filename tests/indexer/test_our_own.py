@@ -115,7 +115,9 @@ def test_back_to_pending_and_sent_again_after_a_fork(
     assert chain.client.receipt(tx_hash) is None, "the fork kept the transaction"
     mirror.run_until("head")
     with sqlite_db.read() as session:
-        assert session.get(ChainInclusion, tx_hash) is None
+        assert (
+            session.scalar(select(ChainInclusion).where(ChainInclusion.tx_hash == tx_hash)) is None
+        )
         row = session.scalars(
             select(BlockchainTransaction).where(BlockchainTransaction.tx_hash == tx_hash)
         ).one()
@@ -125,7 +127,10 @@ def test_back_to_pending_and_sent_again_after_a_fork(
     wait_for(chain.client, tx_hash)
     mirror.run_until("head")
     with sqlite_db.read() as session:
-        assert session.get(ChainInclusion, tx_hash) is not None
+        assert (
+            session.scalar(select(ChainInclusion).where(ChainInclusion.tx_hash == tx_hash))
+            is not None
+        )
 
 
 @pytest.mark.parametrize("follower", ["the mirror", "reindex"])
