@@ -802,6 +802,14 @@ def test_rows_stay_and_columns_of_choices_hold_more(new_db: Database) -> None:
         "time_column, value_column, time_zone, created_at, updated_at) "
         f"VALUES (1, 1, 'a', 'power', 'kW', 10, 'start', 't', 'v', 'UTC', '{at}', '{at}')",
     ]
+    hashes = [f"0x{number * 7919 % 251:064x}" for number in range(4)]  # in no order
+    for number, tx_hash in enumerate(hashes):
+        sql += [
+            "INSERT INTO blockchain_transactions (tx_hash, status, created_at) "
+            f"VALUES ('{tx_hash}', 'pending', '{at}')",
+            "INSERT INTO chain_inclusions (tx_hash, block_number, block_hash, tx_index, sender, nonce, error) "
+            f"VALUES ('{tx_hash}', {5 - number // 2}, '0x{5:064x}', {number % 2}, '0x{1:040x}', {number}, 'e{number}')",
+        ]
     with new_db.write() as session:
         for line in sql:
             session.execute(text(line.replace(":00", r"\:00")))
@@ -809,6 +817,13 @@ def test_rows_stay_and_columns_of_choices_hold_more(new_db: Database) -> None:
     with new_db.write() as session:
         kinds = session.execute(text("SELECT kind FROM meter_sources")).scalars().all()
         assert kinds == ["power"]
+        query = "SELECT tx_hash, block_number, tx_index, error FROM chain_inclusions ORDER BY nonce"
+        assert [tuple(row) for row in session.execute(text(query))] == [
+            (hashes[0], 5, 0, "e0"),
+            (hashes[1], 5, 1, "e1"),
+            (hashes[2], 4, 0, "e2"),
+            (hashes[3], 4, 1, "e3"),
+        ]
         session.execute(text("UPDATE meter_sources SET kind = 'fuel'"))
         if new_db.dialect == "sqlite":
             assert session.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
