@@ -376,6 +376,20 @@ ODD: list[Any] = [
 )
 @example([(("period", "from"), "9999-01-01"), (("period", "to"), "9999-12-31")], len(LINES))
 @example([(("period", "from"), "0001-01-01"), (("period", "to"), "0001-01-01")], len(LINES))
+@example([(("period", "to"), "0001-01-01"), (("factor", "valid_to"), "1970-01-01")], len(LINES))
+@example(
+    [(("meters", 0, "days"), {"9999-12-31": "x"}), (("meters", 0, "times"), {"99:99": "x"})],
+    len(LINES),
+)
+@example(  # more than four thousand million empty seconds, and as many crossings of days and times
+    [
+        (("period", "to_s"), 2**32 - 1),
+        (("meters", 0, "interval_s"), 1),
+        (("meters", 0, "days"), {f"{year}-01-01": "x" for year in range(1000, 6000)}),
+        (("meters", 0, "times"), {f"{h:02}:{m:02}": "x" for h in range(100) for m in range(100)}),
+    ],
+    1,
+)
 def test_whatever_stands_in_a_manifest_is_judged_or_refused(
     changes: list[tuple[tuple[Any, ...], Any]], lines: int
 ) -> None:
