@@ -19,6 +19,8 @@ NOT_PROVEN = (
     "anything that happened after that block",
     "what the code does: its hash is what you trust",
     "that the meters were right, or stood where they were said to stand",
+    "that what the manifest declares is so: project and site, factor, ratings of meters, the carry brought in",
+    "that nobody credited the same energy elsewhere: under another site, or in another registry",
     "that the readings come to the kilograms: that is arithmetic on all of them",
 )
 """What no bundle proves; then what one does not that leaves a part out."""
