@@ -26,7 +26,15 @@ from math import lcm
 from ledger.errors import BadInput, Refused
 from ledger.reductions.certificates import Segment, left_out, require_sound, segment_of
 from ledger.reductions.factors import fraction_of_decimal, fuel_kg, fuel_t
-from ledger.reductions.records import USED, Calibration, CalibrationSpan, EnergyCertificate, Kind, Meter, Role
+from ledger.reductions.records import (
+    USED,
+    Calibration,
+    CalibrationSpan,
+    EnergyCertificate,
+    Kind,
+    Meter,
+    Role,
+)
 from ledger.reductions.results import MeterResult, SelfConsumption
 from ledger.reductions.runs import Reading, Readings, Run
 from ledger.units import HOUR_S
@@ -208,7 +216,9 @@ def result_of(meter: Meter) -> MeterResult:
             code="wrong-kind",
             details={"meter": meter.serial},
         )
-    if meter.rated_kw is not None and Fraction(meter.rated_kw) < 0:  # beyond it everything would lie
+    if (
+        meter.rated_kw is not None and Fraction(meter.rated_kw) < 0
+    ):  # beyond it everything would lie
         raise BadInput(f"meter {meter.serial}: rated_kw is not below 0, found {meter.rated_kw}")
     require_sound(meter.certificates, meter.serial, meter.role)
     if not meter.role.counts:

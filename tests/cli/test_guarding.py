@@ -60,7 +60,9 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
     away = {"database_url": "sqlite:///none.db"}  # an auditor has no database
     # What no hash speaks of is said: a name is, and so is what anybody can compute anew.
     names = "  - the names of users: their numbers (user_id) are in the hashes, and no names"
-    file.write_text(lines[0] + lines[1].replace('"username": null', '"username": "otto"') + lines[2])
+    file.write_text(
+        lines[0] + lines[1].replace('"username": null', '"username": "otto"') + lines[2]
+    )
     assert file.read_text() != "".join(lines)
     checked = house("audit", "verify", "log.jsonl", "--head", head, **away)
     assert checked.code == 0
@@ -72,7 +74,10 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
     file.write_text("".join(lines))
     alone = house("audit", "verify", "log.jsonl", **away).out.splitlines()
     assert alone[2] == names and "written anew from its beginning: give --head" in alone[3]
-    for more in ('"action": "x", "id"', '"note": "x", "id"'):  # who reads it sees more than is checked
+    for more in (
+        '"action": "x", "id"',
+        '"note": "x", "id"',
+    ):  # who reads it sees more than is checked
         file.write_text(lines[0].replace('"id"', more, 1))
         assert house("audit", "verify", "log.jsonl", **away).code == 2
 

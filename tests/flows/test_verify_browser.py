@@ -87,7 +87,9 @@ def test_a_person_checks_a_bundle(
     limits = "Array.from(document.querySelectorAll('#not_proven li'), (item) => item.textContent)"
     assert tuple(page.run(limits)) == verdict.not_proven
     # Names stand apart from the words beside them, which letters from right to left would else carry away.
-    apart = page.run("Array.from(document.querySelectorAll('#checks bdi'), (item) => item.textContent)")
+    apart = page.run(
+        "Array.from(document.querySelectorAll('#checks bdi'), (item) => item.textContent)"
+    )
     assert apart == re.findall('"[^"]*"', "".join(words for _, words in verdict.checks)) != []
 
     page.drop_file(bad, 100, 100)

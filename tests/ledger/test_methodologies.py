@@ -271,7 +271,6 @@ def test_a_meter_that_no_site_file_can_declare_is_refused(
         compute(inputs(replace(meter(DAY), **changes)))  # type: ignore[arg-type]
 
 
-
 @pytest.mark.parametrize(
     ("calibration", "export"),
     [

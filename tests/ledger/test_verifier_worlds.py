@@ -67,6 +67,7 @@ GOOD: dict[str, World] = {
         methodology='"\n/\u202e\U0001f33f/',
         manifest=manifest(methodology={"id": '"\n', "version": "\u202e\U0001f33f/"}),
     ),
+    "a header of a later fork, as deep as may be": World(depth=100),
     "readings with proofs": World(
         bundle={
             "readings": {
@@ -80,6 +81,8 @@ GOOD: dict[str, World] = {
 
 WRONG: dict[str, tuple[World, str]] = {
     "another code": (World(code=b"\1" * 32), "contract: its code has the hash"),
+    # One verifier gave up at 500, the other at some thousand.
+    "a header too deep": (World(depth=101), "block: its RLP is nested too deep"),
     "no such batch": (World(status=0), "batch: there is no such batch"),
     "a status of later": (World(status=6), "batch: there is no such batch"),
     "a block too far back": (World(distance=8192), "ancestor: block 1000 is too far"),

@@ -125,6 +125,8 @@ class World:
     methodology: str = "CCER-01-002/V01"
     """What the claim has the hash of."""
     manifest: dict[str, Any] | str = field(default_factory=lambda: MANIFEST)
+    depth: int = 1
+    """So deep lists stand in each other in the trusted header, which is one of them; with more than it, in a field of a later fork."""
     bundle: dict[str, Any] = field(default_factory=dict)
     """Parts of the bundle that are put in the place of the right ones."""
 
@@ -143,7 +145,8 @@ class World:
         )
         keys = [keccak(address) for address in (CONTRACT, bytes.fromhex(HISTORY))]
         state = Trie({keys[0]: account(storage, self.code), keys[1]: account(history)})
-        header = _header(1000 + self.distance, state.root, signed.root, receipts.root)
+        number = 1000 + self.distance
+        header = _header(number, state.root, signed.root, receipts.root, nested(self.depth - 1))
         places = {"admin": 2, "head": 3, "counters": 4, "batch": entry(11), "deficit": entry(15)}
         bundle = {
             "format": "truetonne-bundle/1",
@@ -258,8 +261,16 @@ class World:
         return [self.logged_by, topics, data[: self.log_bytes.get(signature)]]
 
 
-def _header(number: int, state: bytes, transactions: bytes, receipts: bytes) -> bytes:
+def nested(depth: int) -> Any:
+    """Return so many lists, each in the other; bytes where there is none."""
+    return [nested(depth - 1)] if depth else b""
+
+
+def _header(
+    number: int, state: bytes, transactions: bytes, receipts: bytes, last: Any = b""
+) -> bytes:
     zero, address = b"\0" * 32, b"\0" * 20
     numbers = [0, number, 30_000_000, 42_000, START + 10**7 + number]
     early = [zero, zero, address, state, transactions, receipts, b"\0" * 256, *numbers, b"made up"]
-    return bytes(rlp.encode([*early, zero, b"\0" * 8, 7, zero, 0, 0, zero, zero]))
+    late = [zero, b"\0" * 8, 7, zero, 0, 0, zero, zero]
+    return bytes(rlp.encode([*early, *late, *([last] if last else [])]))
