@@ -200,8 +200,8 @@ def _unproven(file: Path | None, known: Head | None, part: bool) -> list[str]:
         limits.append("the names of users: their numbers (user_id) are in the hashes, and no names")
     if part:
         limits.append(
-            "that these entries stand in the log: of a part nobody can tell; check the whole file with --head, and look "
-            "them up in it"
+            "that these entries stand in the log: of a part nobody can tell; check the whole file with --head, and "
+            "look them up in it"
         )
     elif known is None:
         limits.append(

@@ -16,7 +16,7 @@ _LONG = b":0000000000000000"
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON none of whose names stands twice: one reader would go by the first, and the next by the last.
+    """Return an object of JSON none of whose names stands twice: of readers, some go by the first, some by the last.
 
     Raises
     ------

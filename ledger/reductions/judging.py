@@ -101,7 +101,7 @@ def empty_slots(manifest: Manifest1, judged: Judged) -> list[str]:
             continue
         there = {reading.start_s for reading in readings}
         period = range(manifest.period.from_s, manifest.period.to_s, table.interval_s)
-        # A period of a made-up manifest has four thousand million seconds: they are counted, and not looked at one by one.
+        # Counted, and not looked at one by one: the period of a made-up manifest has four thousand million seconds.
         empty = len(period) - sum(start_s in period for start_s in there)
         named = islice((at for at in period if at not in there), NAMED_SLOTS_MAX)
         first = ", ".join(f"{utc_of(start_s):%Y-%m-%dT%H:%M:%SZ}" for start_s in named)

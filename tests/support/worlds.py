@@ -126,7 +126,7 @@ class World:
     """What the claim has the hash of."""
     manifest: dict[str, Any] | str = field(default_factory=lambda: MANIFEST)
     depth: int = 1
-    """So deep lists stand in each other in the trusted header, which is one of them; with more than it, in a field of a later fork."""
+    """So deep lists stand in each other in the trusted header, itself one; those in it are a field of a later fork."""
     bundle: dict[str, Any] = field(default_factory=dict)
     """Parts of the bundle that are put in the place of the right ones."""
 
