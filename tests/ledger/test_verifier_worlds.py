@@ -51,6 +51,7 @@ GOOD: dict[str, World] = {
     "as far back as can be": World(distance=8191),
     "serials in the retirement": World(bundle={"serials": [5, 100]}),
     "in deficit": World(deficit_kg=3, status=2),
+    "of a batch that was invalidated since": World(status=4, deficit_kg=60),
     "with an expiry to come": World(expires_at=END + 10**8),
     "past its expiry": World(expires_at=TRUSTED_AT),
     "a hostile name": World(beneficiary='"\n\u202eok\x1b[2J\ufeff\U0001f33f'),
@@ -364,6 +365,15 @@ def test_what_can_move_no_more_is_not_said_to_be_held(parts: dict[str, Any], sai
     mixed, trusted = of_batch([100, 101], **parts).build()
     with pytest.raises(ProofError, match="they are mixed"):
         verify(mixed, trusted)
+
+
+def test_what_was_retired_of_a_batch_that_was_invalidated_is_not_said_to_be_retired_alone() -> None:
+    """What was retired of it became its deficit (CC-57): the retirement counts as far as others replace it."""
+    said = dict(verify(*World(status=4, deficit_kg=60).build()).checks)["serials"]
+    plain = "serials 1 to 100 are retired in the block you trust"
+    since = "of a batch that was invalidated since: 60 kg retired of it are still to be replaced"
+    assert said == f"{plain}, {since}"
+    assert dict(verify(*World().build()).checks)["serials"] == plain
 
 
 def test_the_page_says_the_same_of_every_world() -> None:

@@ -187,7 +187,13 @@ class _Checks:
         below = {"retired": 0, self.rest: retired, "cancelled": held}[state]
         require(first > below, "they are mixed")
         self.facts["serials"] = {"first": first, "last": last, "state": state}
-        return f"serials {first} to {last} are {state} in the block you trust"
+        said = f"serials {first} to {last} are {state} in the block you trust"
+        if (
+            state == "retired" and batch["status"] == "cancelled"
+        ):  # it stays so, and counts as far as replaced
+            kg = batch["deficit_kg"]
+            said += f", of a batch that was invalidated since: {kg} kg retired of it are still to be replaced"
+        return said
 
     def manifest(self) -> str:
         text, event = self.bundle["manifest"], self.facts["issued"]
