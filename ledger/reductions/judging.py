@@ -10,9 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from ledger.reductions.manifest_file import KINDS
 from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.meter_judge import Difference, MeterJudge, place_of
+from ledger.reductions.numbers import UNITS
 from ledger.reductions.readings_file import Line
+from ledger.reductions.records import OUTLIER, USED
+from ledger.reductions.registers import TO, ends_of
 from ledger.reductions.runs import Reading
 from ledger.reductions.zones import utc_of
 
@@ -89,6 +93,24 @@ def _once(lines: Iterable[Line], differences: list[Difference]) -> Iterator[Line
             continue
         before = line
         yield line
+
+
+def taken_as_changed(manifest: Manifest1, judged: Judged) -> list[tuple[str, int]]:
+    """Return meter and start of each difference of a register that begins below where the one before it ended.
+
+    A declared change of the instrument does that and nothing else; that one was declared neither of the two files says.
+    """
+    found = []
+    for table in manifest.meters:
+        scale, before = UNITS[KINDS[table.kind]][table.unit], None
+        for reading in judged.readings[table.serial]:
+            if TO not in reading.text or reading.quality not in USED | OUTLIER:
+                continue
+            opening, closing = ends_of(reading.text, scale)
+            if before is not None and opening < before:
+                found.append((table.serial, reading.start_s))
+            before = closing
+    return found
 
 
 def empty_slots(manifest: Manifest1, judged: Judged) -> list[str]:

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import BadInput
+from ledger.proofs.sums import recompute
 from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Reading, Role, compute
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
@@ -25,6 +26,7 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Limits, judge_slot
 from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
 from ledger.reductions.recompute import Trusted, Verification, verify, verify_files
+from ledger.reductions.registers import energy_of
 from tests.ledger.test_reductions import FACTOR, inputs
 from tests.support.forms import times
 
@@ -154,6 +156,30 @@ def test_several_calibrations_stand_in_the_manifest_and_are_computed_again() -> 
         wrong = copy.deepcopy(manifest)
         wrong["meters"][1]["calibrations"][1]["certificate_sha256"] = "x"
         run(wrong, lines)
+
+
+def test_a_register_that_goes_on_from_less_than_it_had_is_said_to_be_changed() -> None:
+    """Neither file shows the change; without one the energy from 105 to 110 would count twice."""
+    steps = ("100>110", "105>115", "115>95", "95>96", "96>100|0>1", "1>2")
+    qualities = (100, 100, 304, 100, 100, 100)  # one fell, and one ran over
+    readings = [
+        Reading(at * SLOT_S, (at + 1) * SLOT_S, Kind.ENERGY, quality, *energy_of(text, 0), text)
+        for at, (text, quality) in enumerate(zip(steps, qualities, strict=True))
+    ]
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    turbine = replace(meter_of("A", Role.GENERATION, []), readings=tuple(readings), **kind)  # type: ignore[arg-type]
+    manifest, lines = files_of(turbine)
+    result = run(manifest, lines)
+    assert result.valid, result.differences
+    said = [hint for hint in result.hints if "register" in hint]
+    assert len(said) == 1
+    assert said[0].startswith("meter A: from 1970-01-01T00:10:00Z its register goes on from less")
+    rows = [
+        [0, start, end, 2, quality, "", 0, text] for start, end, _, quality, *_, text in readings
+    ]
+    proven = {"meters": ["A"], "rows": rows, "proofs": None}
+    summed = recompute(json.dumps({"manifest": canonical_text(manifest), "readings": proven}))
+    assert summed and summed.endswith("go on from less than they had, once, were exchanged")
 
 
 def test_what_was_computed_is_found_again() -> None:
