@@ -289,6 +289,8 @@ def test_all_is_well(name: str) -> None:
     ]
     assert verdict.facts["log"] == {"seq": 12, "head": (99).to_bytes(32)}
     assert verdict.facts["retired"]["sender"].hex() == OWNER.address[2:].lower()
+    issued = verdict.facts["issued"]
+    assert [issued[f"{part}_id"] for part in ("class", "project", "site")] == [1, 2, 3]
     retired, world = verdict.facts["retired"], GOOD[name]
     assert (retired["beneficiary"], retired["reason"]) == (world.beneficiary, world.reason)
     claimed = [retired[f"consumption_{end}"] for end in ("start", "end")]
