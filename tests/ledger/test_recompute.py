@@ -182,6 +182,18 @@ def test_a_register_that_goes_on_from_less_than_it_had_is_said_to_be_changed() -
     assert summed and summed.endswith("go on from less than they had, once, were exchanged")
 
 
+@pytest.mark.parametrize("start_s", [3 * SLOT_S, 2 * DAY_S, 2**59])
+def test_a_difference_of_a_register_that_ends_before_it_begins_counts_nothing(start_s: int) -> None:
+    """It would overlap with nothing, and so be counted beside the readings of the same time."""
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True, "rated_kw": None}
+    rows = [Reading(0, 2 * SLOT_S, Kind.ENERGY, 100, 100, 0, "0>100")]
+    turbine = replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    manifest, lines = files_of(turbine)
+    result = run(manifest, [*lines, f"A,{start_s},{SLOT_S},2,100,0>100\n"])
+    assert any(path.startswith("readings[line 3, A, ") for path in paths(result))
+    assert not any("energy" in path for path in paths(result))
+
+
 def test_what_was_computed_is_found_again() -> None:
     # 138 x 60 kW, 2 slots used of 60 (conflict, spelling), one of -3 kW: 140 x 60/6 - 3/6; drawn 30 x 6/6,
     # of which 24 lie outside of the calibration: 24 x 0.005 more.

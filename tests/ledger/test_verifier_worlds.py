@@ -83,6 +83,15 @@ GOOD: dict[str, World] = {
 WRONG: dict[str, tuple[World, str]] = {
     "another code": (World(code=b"\1" * 32), "contract: its code has the hash"),
     # One verifier gave up at 500, the other at some thousand.
+    # It overlaps with no other reading, whatever it counts, so that no contract could tell of it.
+    "a reading that ends before it begins": (
+        World(other=[0, END + 600, START + 600, *ROW[3:]]),
+        "readings: a reading lies outside of the period",
+    ),
+    "a reading that ends before it begins, within the period": (
+        World(other=[0, START + 1200, START + 600, *ROW[3:]]),
+        "readings: a reading lies outside of the period",
+    ),
     "a header too deep": (World(depth=101), "block: its RLP is nested too deep"),
     "no such batch": (World(status=0), "batch: there is no such batch"),
     "a status of later": (World(status=6), "batch: there is no such batch"),

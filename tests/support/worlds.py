@@ -42,8 +42,12 @@ def leaf(row: list[Any], meter: str = "M1") -> bytes:
     return keccak(keccak(encode([READING], [values])))
 
 
-LEAVES = sorted([leaf(ROW), leaf(OTHER)])
-ROOT = keccak(b"".join(LEAVES))
+def root_of(one: list[Any], other: list[Any]) -> bytes:
+    """Return the root over two readings."""
+    return keccak(b"".join(sorted([leaf(one), leaf(other)])))
+
+
+ROOT = root_of(ROW, OTHER)
 MANIFEST: dict[str, Any] = {
     "carbon": {"issued_kg": "1000"},
     "evidence": {"leaves": 2, "root": "0x" + ROOT.hex(), "total_kg": "1001"},
@@ -127,12 +131,15 @@ class World:
     manifest: dict[str, Any] | str = field(default_factory=lambda: MANIFEST)
     depth: int = 1
     """So deep lists stand in each other in the trusted header, itself one; those in it are a field of a later fork."""
+    other: list[Any] = field(default_factory=lambda: OTHER)
+    """The second of the two readings, which stands under the root of claim and manifest as well."""
     bundle: dict[str, Any] = field(default_factory=dict)
     """Parts of the bundle that are put in the place of the right ones."""
 
     def build(self) -> tuple[str, Trusted]:
         """Return the bundle and what its auditor trusts."""
         text = self.manifest if isinstance(self.manifest, str) else json.dumps(self.manifest)
+        text = text.replace(ROOT.hex(), root_of(ROW, self.other).hex())
         transactions = [self._signed(account, at) for at, account in enumerate((ISSUER, OWNER))]
         signed, receipts = listed(transactions), listed(self._receipts(keccak(text=text)))
         old = _header(1000, b"\0" * 32, signed.root, receipts.root)
@@ -177,7 +184,7 @@ class World:
                 for at, kind in enumerate(("issued", "retired"))
             ],
             "manifest": text,
-            "readings": {"meters": ["M1"], "rows": [ROW, OTHER], "proofs": None},
+            "readings": {"meters": ["M1"], "rows": [ROW, self.other], "proofs": None},
         }
         return json.dumps(bundle | self.bundle), Trusted(keccak(header), CONTRACT, CODE, CHAIN)
 
@@ -228,7 +235,7 @@ class World:
             self.claimed_end,
             4,
             5,
-            ROOT,
+            root_of(ROW, self.other),
             self.evidence_total,
             manifest_hash,
             keccak(text=self.methodology),

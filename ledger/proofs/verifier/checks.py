@@ -223,7 +223,7 @@ class _Checks:
     def readings(self) -> str:
         meters, rows, proofs = map(self.bundle["readings"].get, ("meters", "rows", "proofs"))
         root = self.facts["issued"]["evidence_root"]
-        inside = all(self.period[0] <= row[1] and row[2] <= self.period[1] for row in rows)
+        inside = all(self.period[0] <= row[1] <= row[2] <= self.period[1] for row in rows)
         require(inside, "a reading lies outside of the period")
         leaves = [ledger.leaf(meters[row[0]], row) for row in rows]
         require(len(set(leaves)) == len(leaves), "a reading stands twice")
