@@ -419,10 +419,10 @@ ODD: list[Any] = [
     [(("meters", 0, "days"), {"9999-12-31": "x"}), (("meters", 0, "times"), {"99:99": "x"})],
     len(LINES),
 )
-@example(  # more than four thousand million empty seconds, and as many crossings of days and times
+@example(  # seventy million empty slots, and as many crossings of days and times
     [
         (("period", "to_s"), 2**32 - 1),
-        (("meters", 0, "interval_s"), 1),
+        (("meters", 0, "interval_s"), 60),
         (("meters", 0, "days"), {f"{year}-01-01": "x" for year in range(1000, 6000)}),
         (("meters", 0, "times"), {f"{h:02}:{m:02}": "x" for h in range(100) for m in range(100)}),
     ],
@@ -462,6 +462,8 @@ def test_whatever_stands_in_a_manifest_is_judged_or_refused(
         (lambda text: "[" * 100_000, "not JSON"),
         (lambda text: text.replace("-manifest/", "-manifest/9"), "format: 'truetonne-manifest/9"),
         (lambda text: text.replace('"unit":"kW"', '"unit":"kVA"'), "is no unit of power"),
+        # Of a half day and something the day has two, and one would be expected.
+        (lambda text: text.replace(':600,"kind"', ':50000,"kind"'), "interval_s: 50000; known"),
         (
             lambda text: text.replace('"serial":"B"', '"serial":"A, east"'),
             "each serial stands once",
