@@ -177,7 +177,7 @@ def verify(
         with open_books(run.settings) as db, db.read() as session:
             checked = audit_chain.check(session, said)
     wrong = len(checked.problems)
-    unproven = [] if wrong else _unproven(file, said, part)
+    unproven = [] if wrong else _unproven(file, said, part, checked.head)
     document = {
         "ok": not checked.problems,
         "checked": str(file) if file is not None else "database",
@@ -193,7 +193,7 @@ def verify(
     return 1 if wrong else 0
 
 
-def _unproven(file: Path | None, known: Head | None, part: bool) -> list[str]:
+def _unproven(file: Path | None, known: Head | None, part: bool, end: Head) -> list[str]:
     """Return what a check that found nothing does not say: the hashes have no key, and anybody can compute them."""
     limits = []
     if file is not None:
@@ -206,6 +206,11 @@ def _unproven(file: Path | None, known: Head | None, part: bool) -> list[str]:
     elif known is None:
         limits.append(
             "that the log was not written anew from its beginning: give --head with an end that was kept elsewhere"
+        )
+    elif end.position > known.position:
+        limits.append(
+            f"that what stands after place {known.position} was not written anew since: the end that was given is of "
+            "that place"
         )
     return limits
 

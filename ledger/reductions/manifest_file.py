@@ -87,6 +87,14 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
                 f"{name}: meters[{meter.serial}].interval_s: {meter.interval_s}; known are "
                 f"{', '.join(map(str, _INTERVALS_S))} seconds"
             )
+        if (
+            isinstance(meter, MeterTable2)
+            and meter.register
+            and meter.kind != Kind.ENERGY.name.lower()
+        ):
+            raise BadInput(  # of power, its kilowatt-hours would count for every hour of a difference
+                f"{name}: meters[{meter.serial}].register: true, and its kind is {meter.kind}: a register counts energy"
+            )
         units = UNITS.get(KINDS[meter.kind], {})
         if meter.unit not in units:
             raise BadInput(

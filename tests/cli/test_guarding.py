@@ -74,6 +74,9 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
     file.write_text("".join(lines))
     alone = house("audit", "verify", "log.jsonl", **away).out.splitlines()
     assert alone[2] == names and "written anew from its beginning: give --head" in alone[3]
+    older = f"2:{json.loads(lines[1])['entry_hash']}"
+    later = house("audit", "verify", "log.jsonl", "--head", older, **away).out
+    assert later.startswith("as written, up to 3:") and "stands after place 2 was not" in later
     for more in (
         '"action": "x", "id"',
         '"note": "x", "id"',

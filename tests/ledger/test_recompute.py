@@ -462,6 +462,11 @@ def test_whatever_stands_in_a_manifest_is_judged_or_refused(
         (lambda text: "[" * 100_000, "not JSON"),
         (lambda text: text.replace("-manifest/", "-manifest/9"), "format: 'truetonne-manifest/9"),
         (lambda text: text.replace('"unit":"kW"', '"unit":"kVA"'), "is no unit of power"),
+        # Its kilowatt-hours counted for every hour of a difference.
+        (
+            lambda text: text.replace('"register":false', '"register":true', 1),
+            "register: true, and its kind is power",
+        ),
         # Of a half day and something the day has two, and one would be expected.
         (lambda text: text.replace(':600,"kind"', ':50000,"kind"'), "interval_s: 50000; known"),
         (
