@@ -1,14 +1,16 @@
 """Whole made-up chains: one where all is well, and many where one thing is wrong, for both verifiers."""
 
 import json
+import random
 from typing import Any
 
 import pytest
 
 from ledger.proofs.verifier import ProofError, verify
 from tests.support.bundle_mutants import judge
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.verify_page import case, judged
+from tests.support.wild_worlds import wild
 from tests.support.worlds import (
     CONTRACT,
     DOCUMENT,
@@ -393,6 +395,16 @@ def test_the_page_says_the_same_of_every_world() -> None:
     built = [world.build() for world in worlds]
     for (text, trusted), said in zip(built, judged(case(*each) for each in built), strict=True):
         assert said == judge(text, trusted)
+
+
+@long
+def test_both_say_the_same_of_chains_that_are_odd_behind_their_hashes() -> None:
+    """The first of ``./dev forgeries --chains``."""
+    chance = random.Random(20261129)
+    built = [wild(chance) for _ in range(400)]
+    said = [judge(*each) for each in built]
+    assert judged(case(*each) for each in built) == said
+    assert len({verdict.get("check") for verdict in said}) > 10  # each check met some
 
 
 def test_the_contract_is_where_the_factory_puts_it() -> None:
