@@ -19,6 +19,7 @@ from ledger.spreadsheets import guarded
 
 if TYPE_CHECKING:
     from api.audit.schemas import AuditEntry
+    from ledger.audit_chain import Head
 
 User = Annotated[str | None, typer.Option("--user", help="Only what this user did.")]
 Action = Annotated[
@@ -175,17 +176,43 @@ def verify(
     else:
         with open_books(run.settings) as db, db.read() as session:
             checked = audit_chain.check(session, said)
+    wrong = len(checked.problems)
+    unproven = [] if wrong else _unproven(file, said, part, checked.head)
     document = {
         "ok": not checked.problems,
         "checked": str(file) if file is not None else "database",
         "head": str(checked.head),
         "problems": list(checked.problems),
+        "not_proven": unproven,
     }
-    wrong = len(checked.problems)
-    places = "as written" if not wrong else counted(wrong, "problem", "problems")
+    right = "each entry has its own hash" if part else "as written"
+    places = counted(wrong, "problem", "problems") if wrong else right
     said_ = f"{places}, up to {checked.head}"
-    run.output.result(document, *checked.problems, said_)
+    limits = ["It does not prove:", *(f"  - {text}" for text in unproven)] if unproven else []
+    run.output.result(document, *checked.problems, said_, *limits)
     return 1 if wrong else 0
+
+
+def _unproven(file: Path | None, known: Head | None, part: bool, end: Head) -> list[str]:
+    """Return what a check that found nothing does not say: the hashes have no key, and anybody can compute them."""
+    limits = []
+    if file is not None:
+        limits.append("the names of users: their numbers (user_id) are in the hashes, and no names")
+    if part:
+        limits.append(
+            "that these entries stand in the log: of a part nobody can tell; check the whole file with --head, and "
+            "look them up in it"
+        )
+    elif known is None:
+        limits.append(
+            "that the log was not written anew from its beginning: give --head with an end that was kept elsewhere"
+        )
+    elif end.position > known.position:
+        limits.append(
+            f"that what stands after place {known.position} was not written anew since: the end that was given is of "
+            "that place"
+        )
+    return limits
 
 
 def _write(stream: Writable, format: str, entries: Iterator[AuditEntry]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ledger.audit_chain import Checked, Head, Linked, check_entries, without_place
 from ledger.errors import BadInput
+from ledger.jsontext import once
 
 _ENTRY = (
     "id",
@@ -20,6 +21,8 @@ _ENTRY = (
     "ip_address",
     "created_at",
 )
+"""What the hash of an entry is of."""
+_BESIDE = ("username", "position", "previous_hash", "entry_hash")
 
 
 def check_file(file: Path, known: Head | None, *, whole: bool) -> Checked:
@@ -60,7 +63,9 @@ def check_file(file: Path, known: Head | None, *, whole: bool) -> Checked:
 def _entry(file: Path, number: int, line: str) -> Linked | int:
     """Return the entry of a line, or its row number where it has no place."""
     try:
-        document: dict[str, Any] = json.loads(line)
+        document: dict[str, Any] = json.loads(line, object_pairs_hook=once)
+        if more := document.keys() - {*_ENTRY, *_BESIDE}:
+            raise ValueError(f"it has {min(more)!r}, of which no hash speaks")
         if document["position"] is None:
             return int(document["id"])
         entry = {name: document[name] for name in _ENTRY}

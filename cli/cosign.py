@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -166,30 +167,41 @@ def sign_file(
     if not dry_run:
         write_whole(file, cosign_files.text(order, signatures).encode())
     shown = cosign_files.document(order, signatures)
-    names = dict(order.participants)
     missing = sorted(set(order.settlement.accounts) - set(signatures))
     document: dict[str, Any] = {
         "file": str(file),
         "digest": order.digest,
         "signed": list(made),
         "missing": missing,
+        "asset": shown["asset"],
+        "nets": shown["nets"],
     }
     if dry_run:
         document["dry_run"] = True
     run.output.result(
         document,
         *shown["meaning"],
-        Table(
-            ("account", "participant (as the sender says)", "pays", "receives"),
-            [
-                (item["account"], names.get(item["account"]), item["pays"], item["receives"])
-                for item in shown["nets"]
-            ],
-            right=frozenset({"pays", "receives"}),
-        ),
+        nets_table(shown),
+        *([f"of {shown['asset']}"] if order.settlement.asset else []),
         f"digest {order.digest}",
         f"{'would sign' if dry_run else 'signed'} for {', '.join(made)}; "
         f"{counted(len(missing), 'signature')} missing",
+    )
+
+
+def nets_table(shown: Mapping[str, Any]) -> Table:
+    """Return who pays and receives what in a file, and who delivers and receives how many credits."""
+    columns = {"pays": "pays", "receives": "receives"}
+    if "delivers_t" in shown["nets"][0]:
+        columns |= {"delivers t CO2e": "delivers_t", "receives t CO2e": "receives_t"}
+    names = shown["participants"]
+    return Table(
+        ("account", "participant (as the sender says)", *columns),
+        [
+            (item["account"], names.get(item["account"]), *(item[key] for key in columns.values()))
+            for item in shown["nets"]
+        ],
+        right=frozenset(columns),
     )
 
 

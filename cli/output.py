@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -75,7 +76,7 @@ class Output:
                 if isinstance(item, Table):
                     self._print_table(item)
                 else:
-                    print(item, file=self._stdout)
+                    print(tame(str(item)), file=self._stdout)
 
     def write(self, text: str) -> int:
         """Print one piece of an answer that is a file of its own, such as the next lines of a CSV; return its length.
@@ -185,7 +186,8 @@ class Output:
         text = json.dumps(
             document, indent=2, ensure_ascii=not utf8, allow_nan=False, default=as_json
         )
-        print(text, file=self._stdout)
+        # JSON itself escapes only what is below a blank; a terminal obeys more than that.
+        print(_UNSEEN.sub(_escaped, text), file=self._stdout)
 
     def _console(self, stream: TextIO) -> Console:
         from rich.console import Console
@@ -222,6 +224,25 @@ class Output:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun: ``1 trade``, ``2 trades``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+_UNSEEN = re.compile(r"[^\n\t -~]")
+"""What may be no sign that shows as itself: nothing of ASCII but controls, and of the rest some."""
+
+
+def tame(text: str) -> str:
+    """Return text whose lines stay lines; what else is no sign to be seen stands as its number.
+
+    A text from a file of a stranger moves no cursor, clears no screen, and turns no line around.
+    """
+    return _UNSEEN.sub(
+        lambda found: found[0] if found[0].isprintable() else f"\\x{ord(found[0]):02x}", text
+    )
+
+
+def _escaped(found: re.Match[str]) -> str:
+    sign = found[0]
+    return sign if sign.isprintable() else json.dumps(sign)[1:-1]
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ import typer
 from cli.command import Invocation, command
 from cli.credit_options import Credit
 from cli.files import write_whole
+from cli.output import printable
 from ledger.errors import BadInput
 from ledger.files import read_at_most
 
@@ -141,6 +142,7 @@ def verify(
     from ledger.proofs.verifier import verify as check
 
     text = _text(file)
+    called = printable(str(file))  # who sent the file chose its name, too
     held: list[tuple[str, str]] = []
     failed: list[tuple[str, str]] = []
     try:
@@ -172,9 +174,9 @@ def verify(
         },
         *(f"ok       {text}" for _, text in held),
         *(f"FAILED   {text}" for _, text in failed),
-        *([] if failed else ["", f"{file}: valid. It does not prove"]),
+        *([] if failed else ["", f"{called}: valid. It does not prove"]),
         *(f"  - {text}" for text in not_proven),
-        *([f"{file}: not valid"] if failed else []),
+        *([f"{called}: not valid"] if failed else []),
     )
     return 1 if failed else 0
 

@@ -13,7 +13,7 @@ from cli.command import Invocation, command, command_group
 from cli.corrections import OptionalFrom, OptionalTo
 from cli.credit_options import From, Project, To
 from cli.files import written_aside
-from cli.output import Table
+from cli.output import Table, printable
 from ledger.errors import BadInput, ProblemFound
 
 if TYPE_CHECKING:
@@ -162,13 +162,13 @@ def verify(
 
 def _said(result: Verification) -> list[str]:
     lines = [
-        f"  {item.path}: stated {item.manifest}, recomputed {item.recomputed}"
+        f"  {printable(f'{item.path}: stated {item.manifest}, recomputed {item.recomputed}')}"
         for item in result.differences[:DIFFERENCES_SHOWN]
     ]
     more = len(result.differences) - len(lines)
     if more > 0:
         lines.append(f"  and {more} more differences; `--json` names them")
-    lines += [f"  note: {hint}" for hint in result.hints]
+    lines += [f"  note: {printable(hint)}" for hint in result.hints]
     verdict = (
         "valid: both files give what the manifest says"
         if result.valid

@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from cli.output import printable
 from ledger.errors import DependencyDown, TruetonneError
 
 if TYPE_CHECKING:
@@ -75,10 +76,17 @@ class TablesWatch(threading.Thread):
                         self._stop_event.set()
 
 
+class _Lines(logging.Formatter):
+    """Each message is one line: what a node, a receiver or a file said in it begins none of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+
 def log_to_stderr() -> None:
     """Send warnings and errors of all rooms to stderr, a line each, with the time in UTC, as everywhere else."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    formatter = _Lines("%(asctime)s %(levelname)s %(name)s: %(message)s")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

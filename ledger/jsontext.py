@@ -15,6 +15,22 @@ _LONG = b":0000000000000000"
 """Where a number of JSON may be 2^53 and more, once its digits are noughts."""
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON none of whose names stands twice: of readers, some go by the first, some by the last.
+
+    Raises
+    ------
+    ValueError
+        With the name that does.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands there twice")
+    return found
+
+
 def json_safe(value: Any) -> Any:
     """Return plain values with every integer that JSON readers would spoil as decimal text."""
     kind = type(value)

@@ -79,7 +79,7 @@ def verifier_module() -> str:
     found = _SCRIPT.search(PAGE)
     if found is None:
         raise ValueError("verify.html has no script")
-    return f"{found[1]}\nexport {{ verify, ProofError, inWords }};\n"
+    return f"{found[1]}\nexport {{ verify, ProofError, inWords, spelled }};\n"
 
 
 def _version(body: bytes) -> str:

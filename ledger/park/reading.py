@@ -10,7 +10,7 @@ from typing import Any
 
 from ledger.clock import is_finer_than_micros
 from ledger.errors import BadInput
-from ledger.jsontext import JSON_SAFE_INTEGER
+from ledger.jsontext import JSON_SAFE_INTEGER, once
 from ledger.spreadsheets import Wrong
 from ledger.units import decimal_of
 
@@ -55,21 +55,12 @@ def loads(text: str) -> Any:
     return json.loads(text, **DECODING)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands there twice")
-    return found
-
-
 def _refuse(text: str) -> Any:
     raise ValueError(f"{text} is not a number")
 
 
 DECODING: dict[str, Any] = {
-    "object_pairs_hook": _once,
+    "object_pairs_hook": once,
     "parse_float": str,
     "parse_constant": _refuse,
 }

@@ -12,7 +12,7 @@ from typing import Any
 from ledger.errors import BadInput
 from ledger.proofs import verifier
 from ledger.proofs.verifier import ProofError
-from ledger.reductions.judging import judge
+from ledger.reductions.judging import judge, taken_as_changed
 from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
@@ -58,10 +58,13 @@ def recompute(text: str) -> str | None:
             f"{len(result.differences)} numbers of the manifest do not follow from its readings, "
             f"first {first.path}: stated {first.manifest}, recomputed {first.recomputed}",
         )
+    changed = len(taken_as_changed(stated, judged))
+    times = "once" if changed == 1 else f"{changed} times"
+    swaps = f", taken that registers which go on from less than they had, {times}, were exchanged"
     return (
         f"by the rules of {stated.methodology.id} {stated.methodology.version} and the factor "
         f"{stated.factor.value} {stated.factor.unit} they come to {result.issued_kg} kg, which is what was "
-        "issued"
+        f"issued{swaps if changed else ''}"
     )
 
 

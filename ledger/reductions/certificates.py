@@ -61,6 +61,8 @@ def require_sound(certificates: Sequence[EnergyCertificate], serial: str, role: 
             certificate.energy_mwh is not None and _number(certificate.energy_mwh, "energy_mwh") < 0
         ):
             wrong = f"an amount is not below 0, found {certificate.energy_mwh}"
+        elif certificate.before_kwh > (_amount_kwh(certificate) or 0):
+            wrong = "more was left out for it before than it is of"
         elif certificate.before_kwh < 0 or certificate.from_s >= certificate.to_s:
             wrong = "its time is empty, or it was left out below 0 before"
         if wrong is not None:
@@ -156,10 +158,15 @@ def remaining_kwh(certificate: EnergyCertificate, taken_kwh: Fraction) -> Fracti
 
 
 def _need(certificate: EnergyCertificate) -> Fraction:
+    amount = _amount_kwh(certificate)
+    return Fraction(0) if amount is None else max(amount - certificate.before_kwh, Fraction(0))
+
+
+def _amount_kwh(certificate: EnergyCertificate) -> Fraction | None:
+    """Return what a certificate is of; None for one of a share, of which nothing is left out before."""
     if certificate.energy_mwh is None:
-        return Fraction(0)
-    amount = _number(certificate.energy_mwh, "energy_mwh") * KWH_PER_MWH
-    return max(amount - certificate.before_kwh, Fraction(0))
+        return None
+    return _number(certificate.energy_mwh, "energy_mwh") * KWH_PER_MWH
 
 
 def _number(text: str, what: str) -> Fraction:

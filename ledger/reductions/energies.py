@@ -20,12 +20,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from math import lcm
 
-from ledger.errors import Refused
+from ledger.errors import BadInput, Refused
 from ledger.reductions.certificates import Segment, left_out, require_sound, segment_of
 from ledger.reductions.factors import fraction_of_decimal, fuel_kg, fuel_t
-from ledger.reductions.records import USED, Calibration, EnergyCertificate, Kind, Meter, Role
+from ledger.reductions.records import (
+    USED,
+    Calibration,
+    CalibrationSpan,
+    EnergyCertificate,
+    Kind,
+    Meter,
+    Role,
+)
 from ledger.reductions.results import MeterResult, SelfConsumption
 from ledger.reductions.runs import Reading, Readings, Run
 from ledger.units import HOUR_S
@@ -114,8 +123,15 @@ def _signed_sums(runs: Iterable[Run]) -> tuple[Fraction, Fraction]:
     return positive, negative
 
 
-def each_calibration(calibration: Calibration) -> tuple[Calibration, ...]:
-    """Return the calibrations of a meter one by one; the only one where there are no spans."""
+def each_calibration(calibration: Calibration, serial: str) -> tuple[Calibration, ...]:
+    """Return the calibrations of a meter one by one; the only one where there are no spans.
+
+    Raises
+    ------
+    BadInput
+        They are not in order, or two have time in common: which error counts would be anybody's choice.
+    """
+    _require_apart(calibration.spans, serial)
     return tuple(
         replace(
             calibration,
@@ -128,6 +144,15 @@ def each_calibration(calibration: Calibration) -> tuple[Calibration, ...]:
     ) or (calibration,)
 
 
+def _require_apart(spans: Sequence[CalibrationSpan], serial: str) -> None:
+    for one, other in pairwise(spans):
+        if one.to_s is None or other.from_s is None or other.from_s < one.to_s:
+            raise BadInput(
+                f"meter {serial}: its calibrations are not one after the other: each begins where the one before it "
+                "has ended, or later"
+            )
+
+
 def _by_error(meter: Meter) -> list[tuple[list[Run], Fraction]]:
     """Return the used readings of a meter in parts, each with the error that is deducted from it.
 
@@ -135,7 +160,7 @@ def _by_error(meter: Meter) -> list[tuple[list[Run], Fraction]]:
     """
     rest = _used(meter)
     parts = []
-    known = each_calibration(meter.calibration)
+    known = each_calibration(meter.calibration, meter.serial)
     for calibration in known:
         good, rest = _parted(rest, calibration)
         if good:
@@ -181,7 +206,7 @@ def result_of(meter: Meter) -> MeterResult:
     Refused
         Its error cannot be bounded, its fuel has no factor, or a certificate can be none.
     BadInput
-        What a fuel's factor needs is missing.
+        What a fuel's factor needs is missing, or what the meter is judged by makes no sense.
     """
     if meter.kind.is_fuel != (meter.role is Role.FUEL):
         counted = "no fuel" if meter.role is Role.FUEL else "fuel"
@@ -191,6 +216,10 @@ def result_of(meter: Meter) -> MeterResult:
             code="wrong-kind",
             details={"meter": meter.serial},
         )
+    if (
+        meter.rated_kw is not None and Fraction(meter.rated_kw) < 0
+    ):  # beyond it everything would lie
+        raise BadInput(f"meter {meter.serial}: rated_kw is not below 0, found {meter.rated_kw}")
     require_sound(meter.certificates, meter.serial, meter.role)
     if not meter.role.counts:
         plus, minus = _signed_sums(_used(meter))

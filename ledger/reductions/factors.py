@@ -47,6 +47,7 @@ GRID_MIN, GRID_MAX = Fraction(1, 100), Fraction(2)
 GJ_PER_TJ = 1000
 
 _DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+_DAY = timedelta(days=1)
 
 
 _ALWAYS = frozenset(
@@ -179,12 +180,16 @@ def magnitude_warning(factor: Factor) -> str | None:
 
 
 def require_crediting(factor: Factor) -> None:
-    """Refuse a factor of the inventory where credits are made.
+    """Refuse a factor of the inventory where credits are made, and one that avoids nothing.
+
+    Below zero it would credit what was drawn from the grid.
 
     Raises
     ------
     Refused
         The factor's purpose is not ``crediting_cm``.
+    BadInput
+        Its value is no decimal, or not more than 0.
     """
     if factor.purpose is not Purpose.CREDITING:
         raise Refused(
@@ -192,6 +197,11 @@ def require_crediting(factor: Factor) -> None:
             "name a factor with purpose crediting_cm in [project]",
             code="wrong-purpose",
             details={"factor": factor.code, "purpose": factor.purpose.value},
+        )
+    if fraction_of_decimal(factor.value, f"factor {factor.code}: value") <= 0:
+        raise BadInput(
+            f"factor {factor.code} {factor.version}: the value of a crediting factor must be more than 0, "
+            f"found {factor.value}"
         )
 
 
@@ -209,7 +219,7 @@ def require_valid(factor: Factor, start: date, end: date) -> None:
         A day of the period lies before ``valid_from`` or after ``valid_to``.
     """
     early = factor.valid_from is not None and start < factor.valid_from
-    late = factor.valid_to is not None and end - timedelta(days=1) > factor.valid_to
+    late = factor.valid_to is not None and end > date.min and end - _DAY > factor.valid_to
     if early or late:
         first = factor.valid_from or "the beginning"
         raise Refused(
@@ -232,7 +242,7 @@ def fuel_t_per_tonne(factor: Factor) -> Fraction:
     Refused
         The factor is not for fuel.
     BadInput
-        It has no net calorific value, an unknown unit, or a number below 0.
+        It has no net calorific value, an unknown unit, or a number that makes of fuel what it is not.
     """
     if factor.purpose is not Purpose.FUEL:
         raise Refused(
@@ -250,8 +260,11 @@ def fuel_t_per_tonne(factor: Factor) -> Fraction:
     carbon = fraction_of_decimal(factor.value, f"{what}: value") * FUEL_UNITS[factor.unit]
     ncv = fraction_of_decimal(factor.ncv_gj_per_t, f"{what}: ncv_gj_per_t")
     oxidised = fraction_of_decimal(factor.oxidation_share or "1", f"{what}: oxidation_share")
-    if min(carbon, ncv, oxidised) < 0:
-        raise BadInput(f"{what}: what a fuel emits is never less than 0")
+    if carbon < 0 or ncv <= 0 or not 0 < oxidised <= 1:
+        raise BadInput(
+            f"{what}: what a fuel emits is never less than 0: value is not below 0, ncv_gj_per_t more than 0, and "
+            "oxidation_share more than 0 and at most 1"
+        )
     return ncv / GJ_PER_TJ * carbon * oxidised
 
 
@@ -263,7 +276,7 @@ def fuel_kg(
     Raises
     ------
     BadInput
-        Litres, and no density.
+        Litres, and no density, or none that is more than 0.
     """
     if kind is Kind.FUEL_MASS:
         return quantity
@@ -274,7 +287,12 @@ def fuel_kg(
             "density_kg_per_l into its [[device]]",
             code="no-density",
         )
-    return quantity * fraction_of_decimal(density, f"factor {factor.code}: density_kg_per_l")
+    mass_kg_per_l = fraction_of_decimal(density, f"factor {factor.code}: density_kg_per_l")
+    if mass_kg_per_l <= 0:  # of none, and of less, burning would cost nothing, or earn
+        raise BadInput(
+            f"factor {factor.code}: density_kg_per_l must be more than 0, found {density}"
+        )
+    return quantity * mass_kg_per_l
 
 
 def fuel_t(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
+from itertools import islice
 
 from ledger.errors import BadInput
 from ledger.reductions.digests import seconds_of
@@ -31,7 +32,7 @@ def slot_hints(stated: Manifest1, differences: Iterable[Difference]) -> Iterator
     for serial, keys in found.items():
         days, times = sorted(keys["days"]), sorted(keys["times"])
         said = f"meter {serial}: the readings of {_listed(days, 'days')} are not those that the manifest was made from"
-        slots = list(_slots(stated, days, times))
+        slots = list(islice(_slots(stated, days, times), NAMED_MAX + 1))
         if slots and (len(days) == 1 or len(times) == 1):
             said += f": {_listed(slots, 'slots')}"
         elif slots:
@@ -48,12 +49,14 @@ def _slots(stated: Manifest1, days: Iterable[str], times: Iterable[str]) -> Iter
     for day in days:
         for time in times:
             since_s = seconds_of(time)
+            if since_s is None:
+                continue
             try:
                 begins_s = legal_day_start_s(date.fromisoformat(day), where)
+                slot = datetime.fromtimestamp(begins_s + since_s, where)
             except (ValueError, OverflowError):
                 continue
-            if since_s is not None:
-                yield datetime.fromtimestamp(begins_s + since_s, where).isoformat()
+            yield slot.isoformat()
 
 
 def _listed(names: list[str], what: str) -> str:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
+from ledger.reductions.manifest_file import KINDS
 from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.meter_judge import Difference, MeterJudge, place_of
+from ledger.reductions.numbers import UNITS
 from ledger.reductions.readings_file import Line
+from ledger.reductions.records import OUTLIER, USED
+from ledger.reductions.registers import TO, ends_of
 from ledger.reductions.runs import Reading
 from ledger.reductions.zones import utc_of
 
@@ -90,6 +95,24 @@ def _once(lines: Iterable[Line], differences: list[Difference]) -> Iterator[Line
         yield line
 
 
+def taken_as_changed(manifest: Manifest1, judged: Judged) -> list[tuple[str, int]]:
+    """Return meter and start of each difference of a register that begins below where the one before it ended.
+
+    A declared change of the instrument does that and nothing else; that one was declared neither of the two files says.
+    """
+    found = []
+    for table in manifest.meters:
+        scale, before = UNITS[KINDS[table.kind]][table.unit], None
+        for reading in judged.readings[table.serial]:
+            if TO not in reading.text or reading.quality not in USED | OUTLIER:
+                continue
+            opening, closing = ends_of(reading.text, scale)
+            if before is not None and opening < before:
+                found.append((table.serial, reading.start_s))
+            before = closing
+    return found
+
+
 def empty_slots(manifest: Manifest1, judged: Judged) -> list[str]:
     """Return a sentence for each meter whose lines are fewer than its manifest says."""
     said = []
@@ -100,13 +123,13 @@ def empty_slots(manifest: Manifest1, judged: Judged) -> list[str]:
             continue
         there = {reading.start_s for reading in readings}
         period = range(manifest.period.from_s, manifest.period.to_s, table.interval_s)
-        empty = [start_s for start_s in period if start_s not in there]
-        first = ", ".join(
-            f"{utc_of(start_s):%Y-%m-%dT%H:%M:%SZ}" for start_s in empty[:NAMED_SLOTS_MAX]
-        )
+        # Counted, and not looked at one by one: the period of a made-up manifest has four thousand million seconds.
+        empty = len(period) - sum(start_s in period for start_s in there)
+        named = islice((at for at in period if at not in there), NAMED_SLOTS_MAX)
+        first = ", ".join(f"{utc_of(start_s):%Y-%m-%dT%H:%M:%SZ}" for start_s in named)
         said.append(
             f"meter {table.serial}: {lacking} lines fewer than the manifest counts; "
-            f"{len(empty)} times have no line{f': {first}' if first else ''}"
-            f"{', ...' if len(empty) > NAMED_SLOTS_MAX else ''}"
+            f"{empty} times have no line{f': {first}' if first else ''}"
+            f"{', ...' if empty > NAMED_SLOTS_MAX else ''}"
         )
     return said

@@ -11,6 +11,7 @@ import msgspec
 
 from ledger.errors import BadInput
 from ledger.reductions.certificates import marked
+from ledger.reductions.grids import INTERVALS
 from ledger.reductions.manifest import canonical_text
 from ledger.reductions.manifest_shapes import (
     SHAPES,
@@ -36,6 +37,7 @@ from ledger.reductions.records import (
 from ledger.reductions.runs import Reading
 
 BYTES_MAX = 64 * 2**20
+_INTERVALS_S = tuple(minutes * 60 for minutes in INTERVALS)
 KINDS = {kind.name.lower(): kind for kind in Kind}
 for _shape in SHAPES.values():
     # msgspec reads annotations at first use, and not safely: of two threads that begin at once, the second takes what
@@ -77,6 +79,21 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
         if meter.kind not in KINDS:
             raise BadInput(
                 f"{name}: meters[{meter.serial}].kind: {meter.kind!r}; known are {', '.join(KINDS)}"
+            )
+        if (
+            meter.interval_s not in _INTERVALS_S
+        ):  # of another one, slots are expected that there are not, or fewer
+            raise BadInput(
+                f"{name}: meters[{meter.serial}].interval_s: {meter.interval_s}; known are "
+                f"{', '.join(map(str, _INTERVALS_S))} seconds"
+            )
+        if (
+            isinstance(meter, MeterTable2)
+            and meter.register
+            and meter.kind != Kind.ENERGY.name.lower()
+        ):
+            raise BadInput(  # of power, its kilowatt-hours would count for every hour of a difference
+                f"{name}: meters[{meter.serial}].register: true, and its kind is {meter.kind}: a register counts energy"
             )
         units = UNITS.get(KINDS[meter.kind], {})
         if meter.unit not in units:

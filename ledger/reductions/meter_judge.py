@@ -107,7 +107,7 @@ class MeterJudge:
         start_s = end_s = self._from_s
         for line in lines:
             instant = self._register and line.kind == Kind.REGISTER
-            if line.start_s < self._from_s or line.end_s > self._to_s:
+            if not self._from_s <= line.start_s <= line.end_s <= self._to_s:
                 found = f"{line.start_s} to {line.end_s}"
                 self._note(line, "", found, f"within {self._from_s} to {self._to_s}")
                 continue
@@ -133,7 +133,7 @@ class MeterJudge:
         """Return whether a line begins and ends where an interval of the meter does."""
         duration_s = line.end_s - line.start_s
         if instant or self._register:
-            if (duration_s == 0) is instant:
+            if (duration_s == 0) is instant:  # none ends before it begins
                 return True
             self._note(line, ".end_s", line.end_s, "the start of an instant, later of an interval")
             return False

@@ -18,7 +18,7 @@ from ledger.errors import BadInput, Refused
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.factors import content_sha256
 from ledger.reductions.hints import slot_hints
-from ledger.reductions.judging import Judged, empty_slots, judge
+from ledger.reductions.judging import NAMED_SLOTS_MAX, Judged, empty_slots, judge, taken_as_changed
 from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
 from ledger.reductions.manifest_file import certificates_of, inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1
@@ -27,7 +27,7 @@ from ledger.reductions.readings_file import Line, read
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
 from ledger.reductions.runs import Reading
-from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
+from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, utc_of, zone
 
 ABSENT = "absent"
 LINES_MORE_MAX = 100_000
@@ -41,7 +41,7 @@ NOT_PROVEN = (
     "names, zone data version, calibration dates and the carry brought in, but for the manifest's hash: "
     "the carry is the carry out of the issuance before it",
     "what is declared, but for that hash: factor and shares, role, unit, rated power and accuracy of the meters, "
-    "texts that mean no value, certificates and what others left out for them",
+    "texts that mean no value, changes of an instrument, certificates and what others left out for them",
     "that no other issuance used the same readings: books and contract refuse it, and the contract can be asked",
 )
 """What a valid result does not say, in plain words."""
@@ -253,6 +253,14 @@ def _trusted_differences(
 def _hints(stated: Manifest1, judged: Judged, found: list[Difference]) -> list[str]:
     hints = list(slot_hints(stated, found))
     hints += empty_slots(stated, judged)
+    changed = taken_as_changed(stated, judged)
+    hints += [
+        f"meter {serial}: from {utc_of(at_s):%Y-%m-%dT%H:%M:%SZ} its register goes on from less than it had: a change "
+        "of the instrument, which neither file shows"
+        for serial, at_s in changed[:NAMED_SLOTS_MAX]
+    ]
+    if len(changed) > NAMED_SLOTS_MAX:
+        hints.append(f"so do registers at {len(changed) - NAMED_SLOTS_MAX} other times")
     if stated.period.tzdata != TZDATA_VERSION:
         hints.append(
             f"the manifest was made with time zone data {stated.period.tzdata}, here is {TZDATA_VERSION}"

@@ -106,6 +106,23 @@ def energy_of(text: str, unit_scale: int) -> tuple[int, int]:
     return digits, scale
 
 
+def ends_of(text: str, unit_scale: int) -> tuple[Fraction, Fraction]:
+    """Return what a register stood at where an interval begins, and where it ends, in kWh.
+
+    Raises
+    ------
+    ValueError
+        As ``energy_of``.
+    """
+    energy_of(text, unit_scale)
+    ends = text.partition(TO)[0], text.rpartition(TO)[2]
+    opening, closing = (
+        Fraction(digits, 10**scale)
+        for digits, scale in (parse_value(end, unit_scale) for end in ends)
+    )
+    return opening, closing
+
+
 def judge_interval(digits: int, scale: int, limits: Limits, duration_s: int) -> Quality:
     """Return whether a difference counts: not below zero, and not more than the device can do."""
     if digits < 0:

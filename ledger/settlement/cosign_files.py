@@ -20,6 +20,7 @@ from ledger.chain.contracts.structs import Settlement, settlement_typed_data
 from ledger.chain.keys.typed_data import as_contracts_take_it, digest_of, signer_of
 from ledger.errors import BadInput, Refused
 from ledger.files import read_at_most
+from ledger.jsontext import once
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import kg_nets_of, nets_of, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents, tonnes_of_kg
@@ -216,7 +217,7 @@ def _json(path: Path) -> dict[str, Any]:
         data = read_at_most(path, _SIZE_MAX)
         if data is None:
             raise BadInput(f"{path}: larger than {_SIZE_MAX} bytes; no file of a settlement is")
-        found = json.loads(data.decode("utf-8"))
+        found = json.loads(data.decode("utf-8"), object_pairs_hook=once)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

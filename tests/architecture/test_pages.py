@@ -150,7 +150,7 @@ def test_the_verifier_has_one_source() -> None:
     page = (ROOT / "api" / "verifier" / "verify.html").read_text(encoding="utf-8")
     code = verifier_module()
     body, export = code.rsplit("\nexport ", 1)
-    assert body in page and export == "{ verify, ProofError, inWords };\n"
+    assert body in page and export == "{ verify, ProofError, inWords, spelled };\n"
     assert not list(STATIC.rglob("verif*"))
 
 

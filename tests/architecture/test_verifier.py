@@ -31,7 +31,7 @@ def test_it_imports_the_standard_library_a_keccak_and_itself() -> None:
 
 
 def test_an_auditor_reads_it_in_one_sitting() -> None:
-    """Fewer than 520 lines of code; docstrings, comments and blank lines aside."""
+    """Fewer than 530 lines of code; docstrings, comments and blank lines aside."""
     code = 0
     for path in PACKAGE.glob("*.py"):
         text = path.read_text()
@@ -43,7 +43,7 @@ def test_an_auditor_reads_it_in_one_sitting() -> None:
         }
         lines = enumerate(text.splitlines(), start=1)
         code += sum(at not in prose and line.strip()[:1] not in ("", "#") for at, line in lines)
-    assert code < 520
+    assert code < 530
 
 
 def test_nothing_else_of_ours_is_loaded_with_it() -> None:

@@ -415,6 +415,11 @@ def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]
     done = good(issued("settle", "cosign", "sign", "link.json", "--json")).json()
     assert link.is_symlink()  # what it names is signed
     assert (done["signed"], done["missing"]) == ([anvil_address(6)], ["0x" + "1" * 40])
+    assert done["asset"] == "energy"
+    assert {net["account"]: (net["pays"], net["receives"]) for net in done["nets"]} == {
+        anvil_address(6): ("10.00", "0.00"),
+        "0x" + "1" * 40: ("0.00", "10.00"),
+    }
     content = (issued.folder / file).read_text()
     issued.write("altered.json", content.replace('"pays": "10.00"', '"pays": "1.00"'))
     tried = issued("settle", "cosign", "read", "altered.json", file, "--dry-run", "--json").json()

@@ -569,8 +569,11 @@ def test_the_title_of_a_narrow_table_is_one_line() -> None:
     assert shown.getvalue().splitlines() == [title, "scope  t", "2      0.017117"]
 
 
-def test_lines_of_the_log_have_the_time_in_utc() -> None:
-    script = "import logging, cli.service; cli.service.log_to_stderr(); logging.warning('said')"
+def test_lines_of_the_log_have_the_time_in_utc_and_are_lines() -> None:
+    script = (
+        "import logging, cli.service; cli.service.log_to_stderr(); "
+        "logging.warning('said by %s', 'a node\\n2026-01-01 ERROR root: \\x1b[2J')"
+    )
     before = datetime.now(UTC).replace(microsecond=0)
     ended = subprocess.run(
         [sys.executable, "-c", script],
@@ -582,4 +585,18 @@ def test_lines_of_the_log_have_the_time_in_utc() -> None:
     day, clock, *words = ended.stderr.split()
     at = datetime.fromisoformat(f"{day}T{clock.replace(',', '.')}+00:00")
     assert before <= at <= datetime.now(UTC)
-    assert words == ["WARNING", "root:", "said"]
+    said = "said by a node 2026-01-01 ERROR root: \\x1b[2J"
+    assert words == ["WARNING", "root:", *said.split()] and ended.stderr.count("\n") == 1
+
+
+def test_what_a_stranger_wrote_moves_no_cursor_and_turns_no_line() -> None:
+    """Not in lines, nor in JSON, which itself escapes only what is below a blank."""
+    hostile = "a\x1b[2Jb\x9b1mc\u202ed\u2028e\x7f\U000e0041 é 汉字 \ud800"
+    tamed = "a\\x1b[2Jb\\x9b1mc\\x202ed\\x2028e\\x7f\\xe0041 é 汉字 \\xd800"
+    for as_json, said in ((False, f"one\n{tamed}\n"), (True, None)):
+        shown = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
+        Output(as_json, shown).result({"name": hostile}, f"one\n{hostile}")
+        shown.seek(0)
+        text = shown.read()
+        assert text.replace("\n", "").isprintable()
+        assert text == said if said else json.loads(text) == {"name": hostile}

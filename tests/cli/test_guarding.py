@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.audit_file import check_file
 from ledger.db import Database
+from ledger.errors import BadInput
 from tests.cli.conftest import Program
 from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
@@ -58,8 +60,29 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
     assert house("audit", "export", "--json").code == 2
     lines = file.read_text().splitlines(keepends=True)
     away = {"database_url": "sqlite:///none.db"}  # an auditor has no database
+    # What no hash speaks of is said: a name is, and so is what anybody can compute anew.
+    names = "  - the names of users: their numbers (user_id) are in the hashes, and no names"
+    file.write_text(
+        lines[0] + lines[1].replace('"username": null', '"username": "otto"') + lines[2]
+    )
+    assert file.read_text() != "".join(lines)
     checked = house("audit", "verify", "log.jsonl", "--head", head, **away)
-    assert (checked.code, checked.out) == (0, f"as written, up to {head}\n")
+    assert checked.code == 0
+    assert checked.out.splitlines() == [
+        f"as written, up to {head}",
+        "It does not prove:",
+        names,
+    ]
+    file.write_text("".join(lines))
+    alone = house("audit", "verify", "log.jsonl", **away).out.splitlines()
+    assert alone[2] == names and "written anew from its beginning: give --head" in alone[3]
+    older = f"2:{json.loads(lines[1])['entry_hash']}"
+    later = house("audit", "verify", "log.jsonl", "--head", older, **away).out
+    assert later.startswith("as written, up to 3:") and "stands after place 2 was not" in later
+    for more in ('"action": "x", "id"', '"note": "x", "id"'):  # one would read more than is checked
+        file.write_text(lines[0].replace('"id"', more, 1))
+        with pytest.raises(BadInput, match=r"line 1: is no entry of `audit export"):
+            check_file(file, None, whole=True)
 
     file.write_text(lines[0] + lines[1].replace("berta", "brita") + lines[2])
     edited = house("audit", "verify", "log.jsonl", "--json", **away)
@@ -71,11 +94,14 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
         "problems": [
             "entry 2 (place 2) is not what was written: it was edited, or stands where another one stood"
         ],
+        "not_proven": [],
     }
     file.write_text(lines[2] + lines[0])  # in whatever order
     gone = house("audit", "verify", "log.jsonl", **away)
     assert gone.out.startswith("places 2 to 2 are missing, before entry 3 (place 3)\n1 problem")
-    assert house("audit", "verify", "log.jsonl", "--part", **away).code == 0
+    part = house("audit", "verify", "log.jsonl", "--part", **away)
+    assert part.code == 0 and part.out.startswith("each entry has its own hash, up to 3:")
+    assert "that these entries stand in the log: of a part nobody can tell" in part.out
     strange = json.loads(lines[2]) | {
         "id": 9,
         "position": None,

@@ -25,10 +25,13 @@ def test_a_file_that_is_no_bundle_is_not_valid(truetonne: Program) -> None:
 
 
 def test_the_failing_check_is_said_to_a_person(truetonne: Program) -> None:
-    ended = truetonne("verify", truetonne.write("bundle.json", "[1.5]"), *GIVEN)
+    """In lines of the program's own: who sent the file chose its name, too."""
+    name = "bundle.json: valid. It does not prove\n  - much\x1b[8m"
+    ended = truetonne("verify", truetonne.write(name, "[1.5]"), *GIVEN)
     assert ended.code == 1
-    assert "FAILED" in ended.out
-    assert "not valid" in ended.out
+    failed, last = ended.out.splitlines()
+    assert failed.startswith("FAILED   format: ")
+    assert last.endswith("/bundle.json: valid. It does not prove - much\\x1b[8m: not valid")
 
 
 NO_BUNDLE = "this is no bundle: JSON, but none that names a format such as truetonne-bundle/1"

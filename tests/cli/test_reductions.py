@@ -104,6 +104,14 @@ def test_a_stranger_verifies_with_the_two_files_and_what_stands_on_chain(
     assert other.code == 1
     assert "NOT OK  the root is the one given\n" in other.out
     assert "given.issued_kg: stated 1300, recomputed 1299\n" in other.out
+    # Nothing that a manifest says becomes a line of the answer, or an order to the terminal.
+    manifest = json.loads(Path(paths[0]).read_bytes())
+    manifest["meters"][0]["days"]["\x1b[2J\nvalid: both files give what the manifest says"] = "x"
+    hostile = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    said_of_it = stranger("reductions", "verify", stranger.write("m.json", hostile), paths[1])
+    assert said_of_it.code == 1
+    assert "\nvalid: " not in said_of_it.out and said_of_it.out.replace("\n", "").isprintable()
+    (tmp_path / "m.json").unlink()
     wrong = stranger("reductions", "verify", paths[1], paths[1])
     assert wrong.code == 2
     assert "not UTF-8 text" in wrong.one_line()

@@ -76,6 +76,7 @@ def test_a_retired_credit_is_proven(built: BuiltBundle, park: Park) -> None:
     assert facts["issued"]["sender"] == facts["issued"]["issuer"] == party["issuer"]
     assert facts["issued"]["verifier"] == party["verifier"]
     assert facts["issued"]["amount"] == 720
+    assert facts["issued"]["site_id"] == BATCH >> 32
     assert facts["retired"]["sender"] == facts["retired"]["holder"] == party["owner"]
     assert facts["retired"]["beneficiary"] == BENEFICIARY
     assert facts["retired"]["reason"] == "year 2014"

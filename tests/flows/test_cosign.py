@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from cli.cosign import nets_table
 from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.structs import Settlement
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
@@ -29,6 +31,7 @@ from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.explain import story_of
 from ledger.settlement.planning import Scope
 from ledger.settlement.singles import plan_single
+from ledger.settlement.words import Trade, pack
 from tests.flows.test_cancelling import told
 from tests.support.chain import PARTIES
 from tests.support.forms import long, rest, times
@@ -229,6 +232,20 @@ def alter(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
     return work
 
 
+def test_who_signs_sees_the_credits_that_go_with_the_money() -> None:
+    """Not money alone: a seller was shown what it receives, and not what it delivers for it."""
+    pair = (PLANT, BUYER) if PLANT < BUYER else (BUYER, PLANT)
+    trade = pack([Trade(1, BUYER, PLANT, 2_500, 40_000)])
+    settlement = Settlement("0x" + "07" * 32, 2**32 + 1, pair, trade.words, 2**31)
+    order = cosign_files.Order(settlement, 1, "0x" + "22" * 20, participants=((PLANT, "plant"),))
+    table = nets_table(cosign_files.document(order, {}))
+    assert table.columns[2:] == ("pays", "receives", "delivers t CO2e", "receives t CO2e")
+    assert {row[0]: row[1:] for row in table.rows} == {
+        PLANT: ("plant", "0.00", "10.00", "2.500", "0.000"),
+        BUYER: (None, "10.00", "0.00", "0.000", "2.500"),
+    }
+
+
 def test_what_is_refused_of_a_file(apart: Park) -> None:
     """One line each; nothing is stored of any of them."""
     path = written(apart)
@@ -258,6 +275,11 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
         (alter(lambda c: c.update(format="x")), BadInput, "no file of a settlement"),
         (alter(lambda c: c["signatures"].update({PLANT: "zz"})), BadInput, "no hexadecimal text"),
         (lambda p: p.write_text("{"), BadInput, "not JSON"),
+        (  # who reads the file sees the first
+            lambda p: p.write_text(whole.replace('"nets"', '"nets": [], "nets"', 1)),
+            BadInput,
+            "'nets' stands there twice",
+        ),
         (lambda p: p.write_text("[]"), BadInput, "not a JSON object"),
         (lambda p: p.unlink(), BadInput, "cannot be read"),
     ]

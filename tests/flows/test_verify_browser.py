@@ -61,10 +61,15 @@ def fill(page: Page, built: BuiltBundle) -> None:
 
 
 def outcome(page: Page) -> tuple[str, list[str]]:
-    """Return the verdict and the checks that held, when they are there; and clear them."""
+    """Return the verdict and the checks that held, when they are there; and clear them.
+
+    Names in them stand apart from the words beside them, which letters from right to left would else carry away.
+    """
     page.wait("document.getElementById('outcome').textContent !== ''")
     rows = "Array.from(document.querySelectorAll('#checks li'), (item) => item.textContent)"
     found = page.run("document.getElementById('outcome').textContent"), page.run(rows)
+    apart = page.run(rows.replace("#checks li", "#checks bdi"))
+    assert apart == re.findall('"[^"]*"', "".join(found[1]))
     page.run("document.getElementById('outcome').textContent = ''")
     return found
 
@@ -74,7 +79,7 @@ def test_a_person_checks_a_bundle(
     page: Page, served: str, corpus: dict[str, BuiltBundle], tmp_path: Path, place: str
 ) -> None:
     url = served if place == "served" else PAGE.as_uri()
-    built, good, bad = corpus[ALL_READINGS], tmp_path / "good.json", tmp_path / "<b>bad.json"
+    built, good, bad = corpus[ALL_READINGS], tmp_path / "good.json", tmp_path / "<b>bad\u202e.json"
     good.write_text(built.text + "\n", encoding="utf-8")
     bad.write_text(forged(built.text, FORGERIES["serials upside down"][0]), encoding="utf-8")
     page.open(url)
@@ -89,7 +94,7 @@ def test_a_person_checks_a_bundle(
 
     page.drop_file(bad, 100, 100)
     said, held = outcome(page)
-    assert said == "<b>bad.json: not valid: serials: they are not among 1 to 100"
+    assert said == "<b>bad<202e>.json: not valid: serials: they are not among 1 to 100"
     assert held == [words for name, words in verdict.checks[:9]]
     assert page.run(limits) == []
 
@@ -104,12 +109,12 @@ def test_a_person_checks_a_bundle(
 
     bad.write_bytes(b"\xff\xfe{}")
     page.drop_file(bad, 100, 100)
-    assert outcome(page) == ("<b>bad.json: not valid: it is not UTF-8 text", [])
+    assert outcome(page) == ("<b>bad<202e>.json: not valid: it is not UTF-8 text", [])
 
     with bad.open("wb") as file:
         file.truncate(257 * 2**20)  # of which the command says that it is larger than any bundle
     page.drop_file(bad, 100, 100)
-    assert outcome(page) == ("<b>bad.json: not valid: it cannot be read, or is too large", [])
+    assert outcome(page) == ("<b>bad<202e>.json: not valid: it cannot be read, or is too large", [])
 
     # A verdict goes when what it was about does.
     page.drop_file(good, 100, 100)

@@ -79,8 +79,10 @@ def english_in(sentence: str) -> list[str]:
 def test_every_sentence_of_a_check_is_said_in_chinese(corpus: dict[str, BuiltBundle]) -> None:
     """All that valid, forged and changed bundles made it say (by the tests above, when they ran), and some more."""
     same([(built.text, built) for built in corpus.values()])
-    with_expiry = [World(expires_at=at).build() for at in (1, 2**32 - 1)]
-    SAID.update(words for each in with_expiry for _, words in judge(*each)["held"])
+    odd = [*(World(expires_at=at) for at in (1, 2**32 - 1)), World(status=4, deficit_kg=60)]
+    SAID.update(
+        words for each in [world.build() for world in odd] for _, words in judge(*each)["held"]
+    )
     sentences = sorted(SAID)
     assert len(sentences) > 40
     for english, chinese in zip(

@@ -206,8 +206,6 @@ def test_a_change_of_a_declaration_is_found_and_named(place: int, key: str) -> N
         item[key] = OTHER[key]
     result = run(changed, LINES)
     name = f"meters[A].energy_certificates[{item['reference']}]"
-    if key == "before_kwh" and place == 1:
-        return  # of a share nothing is left out before
     assert any(path.startswith(name) for path in paths(result)) or "rules" in paths(result)
     assert [check.name for check in result.checks if not check.ok]
 
@@ -234,6 +232,7 @@ def test_a_certificate_left_out_or_put_in_is_found() -> None:
         ("energy_mwh", "3", "an amount or a share"),
         ("to_s", 0, "its time is empty"),
         ("before_kwh", "-1/1", "left out below 0"),
+        ("before_kwh", "1/1", "more was left out for it before"),
     ],
 )
 def test_a_certificate_that_would_mint_is_refused(key: str, value: Any, said: str) -> None:

@@ -203,7 +203,12 @@ def test_fuel_that_flows_back_makes_no_credit() -> None:
         ({"density_kg_per_l": None}, BadInput, "write density_kg_per_l into its"),
         ({"fuel": replace(DIESEL, ncv_gj_per_t=None)}, BadInput, "ncv_gj_per_t is missing"),
         ({"fuel": replace(DIESEL, unit="t/MWh")}, BadInput, "unknown unit 't/MWh' for a fuel"),
+        # Of these each earned credits for what was burnt, or cost none, and was found to follow from the readings.
         ({"fuel": replace(DIESEL, value="-1")}, BadInput, "never less than 0"),
+        ({"fuel": replace(DIESEL, ncv_gj_per_t="0")}, BadInput, "never less than 0"),
+        ({"fuel": replace(DIESEL, oxidation_share="0")}, BadInput, "never less than 0"),
+        ({"density_kg_per_l": "-0.84"}, BadInput, "density_kg_per_l must be more than 0"),
+        ({"density_kg_per_l": "0"}, BadInput, "density_kg_per_l must be more than 0"),
         ({"kind": Kind.ENERGY}, Refused, "a source of kind fuel feeds the role fuel"),
     ],
 )
@@ -242,6 +247,28 @@ def test_a_share_that_is_none_is_refused(name: str, text: str) -> None:
 
 
 # ---------------------------------------------------------------- the error of a meter
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rated_kw": "-1"}, "rated_kw is not below 0"),
+        (
+            {"calibration": Calibration("2", spans=(CalibrationSpan(0), CalibrationSpan(7)))},
+            "one after the other",
+        ),
+        (
+            {"calibration": Calibration("2", spans=(CalibrationSpan(0, 9), CalibrationSpan(7)))},
+            "one after the other",
+        ),
+    ],
+)
+def test_a_meter_that_no_site_file_can_declare_is_refused(
+    changes: dict[str, object], said: str
+) -> None:
+    """A stranger's manifest reaches the arithmetic without one."""
+    with pytest.raises(BadInput, match=said):
+        compute(inputs(replace(meter(DAY), **changes)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -383,9 +410,11 @@ def test_asb0038_the_third_published_value_is_used_though_it_recomputes_to_anoth
         ({"w_om": "1.5", "w_bm": "-0.5"}, "sum to 1"),
         ({"w_bm": None}, "given together"),
         ({"om": "half"}, "plain decimal"),
+        ({"value": "0"}, "must be more than 0"),
+        ({"value": "-0.4329"}, "must be more than 0"),  # it credited what was drawn from the grid
     ],
 )
-def test_margins_that_make_no_sense_are_refused(changes: dict[str, object], said: str) -> None:
+def test_factors_that_make_no_sense_are_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         compute(inputs(meter(DAY), factor=replace(ASB0038, **changes)))  # type: ignore[arg-type]
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import BadInput
+from ledger.proofs.sums import recompute
 from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Reading, Role, compute
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
@@ -25,6 +26,7 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Limits, judge_slot
 from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
 from ledger.reductions.recompute import Trusted, Verification, verify, verify_files
+from ledger.reductions.registers import energy_of
 from tests.ledger.test_reductions import FACTOR, inputs
 from tests.support.forms import times
 
@@ -154,6 +156,42 @@ def test_several_calibrations_stand_in_the_manifest_and_are_computed_again() -> 
         wrong = copy.deepcopy(manifest)
         wrong["meters"][1]["calibrations"][1]["certificate_sha256"] = "x"
         run(wrong, lines)
+
+
+def test_a_register_that_goes_on_from_less_than_it_had_is_said_to_be_changed() -> None:
+    """Neither file shows the change; without one the energy from 105 to 110 would count twice."""
+    steps = ("100>110", "105>115", "115>95", "95>96", "96>100|0>1", "1>2")
+    qualities = (100, 100, 304, 100, 100, 100)  # one fell, and one ran over
+    readings = [
+        Reading(at * SLOT_S, (at + 1) * SLOT_S, Kind.ENERGY, quality, *energy_of(text, 0), text)
+        for at, (text, quality) in enumerate(zip(steps, qualities, strict=True))
+    ]
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    turbine = replace(meter_of("A", Role.GENERATION, []), readings=tuple(readings), **kind)  # type: ignore[arg-type]
+    manifest, lines = files_of(turbine)
+    result = run(manifest, lines)
+    assert result.valid, result.differences
+    said = [hint for hint in result.hints if "register" in hint]
+    assert len(said) == 1
+    assert said[0].startswith("meter A: from 1970-01-01T00:10:00Z its register goes on from less")
+    rows = [
+        [0, start, end, 2, quality, "", 0, text] for start, end, _, quality, *_, text in readings
+    ]
+    proven = {"meters": ["A"], "rows": rows, "proofs": None}
+    summed = recompute(json.dumps({"manifest": canonical_text(manifest), "readings": proven}))
+    assert summed and summed.endswith("go on from less than they had, once, were exchanged")
+
+
+@pytest.mark.parametrize("start_s", [3 * SLOT_S, 2 * DAY_S, 2**59])
+def test_a_difference_of_a_register_that_ends_before_it_begins_counts_nothing(start_s: int) -> None:
+    """It would overlap with nothing, and so be counted beside the readings of the same time."""
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True, "rated_kw": None}
+    rows = [Reading(0, 2 * SLOT_S, Kind.ENERGY, 100, 100, 0, "0>100")]
+    turbine = replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    manifest, lines = files_of(turbine)
+    result = run(manifest, [*lines, f"A,{start_s},{SLOT_S},2,100,0>100\n"])
+    assert any(path.startswith("readings[line 3, A, ") for path in paths(result))
+    assert not any("energy" in path for path in paths(result))
 
 
 def test_what_was_computed_is_found_again() -> None:
@@ -376,6 +414,20 @@ ODD: list[Any] = [
 )
 @example([(("period", "from"), "9999-01-01"), (("period", "to"), "9999-12-31")], len(LINES))
 @example([(("period", "from"), "0001-01-01"), (("period", "to"), "0001-01-01")], len(LINES))
+@example([(("period", "to"), "0001-01-01"), (("factor", "valid_to"), "1970-01-01")], len(LINES))
+@example(
+    [(("meters", 0, "days"), {"9999-12-31": "x"}), (("meters", 0, "times"), {"99:99": "x"})],
+    len(LINES),
+)
+@example(  # seventy million empty slots, and as many crossings of days and times
+    [
+        (("period", "to_s"), 2**32 - 1),
+        (("meters", 0, "interval_s"), 60),
+        (("meters", 0, "days"), {f"{year}-01-01": "x" for year in range(1000, 6000)}),
+        (("meters", 0, "times"), {f"{h:02}:{m:02}": "x" for h in range(100) for m in range(100)}),
+    ],
+    1,
+)
 def test_whatever_stands_in_a_manifest_is_judged_or_refused(
     changes: list[tuple[tuple[Any, ...], Any]], lines: int
 ) -> None:
@@ -410,6 +462,13 @@ def test_whatever_stands_in_a_manifest_is_judged_or_refused(
         (lambda text: "[" * 100_000, "not JSON"),
         (lambda text: text.replace("-manifest/", "-manifest/9"), "format: 'truetonne-manifest/9"),
         (lambda text: text.replace('"unit":"kW"', '"unit":"kVA"'), "is no unit of power"),
+        # Its kilowatt-hours counted for every hour of a difference.
+        (
+            lambda text: text.replace('"register":false', '"register":true', 1),
+            "register: true, and its kind is power",
+        ),
+        # Of a half day and something the day has two, and one would be expected.
+        (lambda text: text.replace(':600,"kind"', ':50000,"kind"'), "interval_s: 50000; known"),
         (
             lambda text: text.replace('"serial":"B"', '"serial":"A, east"'),
             "each serial stands once",

@@ -91,7 +91,7 @@ def meter(
 def energies(one: Meter) -> tuple[Fraction, Fraction]:
     """Return what a meter supplies and draws: a fraction for each reading, nothing drawn together."""
     supplied = drawn = Fraction(0)
-    known = each_calibration(one.calibration)
+    known = each_calibration(one.calibration, one.serial)
     for reading in one.readings:
         if reading.quality not in USED:
             continue

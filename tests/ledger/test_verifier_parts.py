@@ -72,7 +72,7 @@ def test_another_spelling_is_refused(data: str) -> None:
 
 @pytest.mark.parametrize("data", [b"\xc1" * 100_000, b"\xfb\xff\xff\xff\xff" * 20_000])
 def test_a_bomb_of_lists_is_refused(data: bytes) -> None:
-    with pytest.raises(ProofError, match="cut short, or nested too deep"):
+    with pytest.raises(ProofError, match="nested too deep"):
         rlp.decode(data)
 
 

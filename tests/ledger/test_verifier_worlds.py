@@ -1,14 +1,16 @@
 """Whole made-up chains: one where all is well, and many where one thing is wrong, for both verifiers."""
 
 import json
+import random
 from typing import Any
 
 import pytest
 
 from ledger.proofs.verifier import ProofError, verify
 from tests.support.bundle_mutants import judge
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.verify_page import case, judged
+from tests.support.wild_worlds import wild
 from tests.support.worlds import (
     CONTRACT,
     DOCUMENT,
@@ -51,6 +53,7 @@ GOOD: dict[str, World] = {
     "as far back as can be": World(distance=8191),
     "serials in the retirement": World(bundle={"serials": [5, 100]}),
     "in deficit": World(deficit_kg=3, status=2),
+    "of a batch that was invalidated since": World(status=4, deficit_kg=60),
     "with an expiry to come": World(expires_at=END + 10**8),
     "past its expiry": World(expires_at=TRUSTED_AT),
     "a hostile name": World(beneficiary='"\n\u202eok\x1b[2J\ufeff\U0001f33f'),
@@ -67,6 +70,7 @@ GOOD: dict[str, World] = {
         methodology='"\n/\u202e\U0001f33f/',
         manifest=manifest(methodology={"id": '"\n', "version": "\u202e\U0001f33f/"}),
     ),
+    "a header of a later fork, as deep as may be": World(depth=100),
     "readings with proofs": World(
         bundle={
             "readings": {
@@ -80,6 +84,17 @@ GOOD: dict[str, World] = {
 
 WRONG: dict[str, tuple[World, str]] = {
     "another code": (World(code=b"\1" * 32), "contract: its code has the hash"),
+    # One verifier gave up at 500, the other at some thousand.
+    # It overlaps with no other reading, whatever it counts, so that no contract could tell of it.
+    "a reading that ends before it begins": (
+        World(other=[0, END + 600, START + 600, *ROW[3:]]),
+        "readings: a reading lies outside of the period",
+    ),
+    "a reading that ends before it begins, within the period": (
+        World(other=[0, START + 1200, START + 600, *ROW[3:]]),
+        "readings: a reading lies outside of the period",
+    ),
+    "a header too deep": (World(depth=101), "block: its RLP is nested too deep"),
     "no such batch": (World(status=0), "batch: there is no such batch"),
     "a status of later": (World(status=6), "batch: there is no such batch"),
     "a block too far back": (World(distance=8192), "ancestor: block 1000 is too far"),
@@ -285,6 +300,8 @@ def test_all_is_well(name: str) -> None:
     ]
     assert verdict.facts["log"] == {"seq": 12, "head": (99).to_bytes(32)}
     assert verdict.facts["retired"]["sender"].hex() == OWNER.address[2:].lower()
+    issued = verdict.facts["issued"]
+    assert [issued[f"{part}_id"] for part in ("class", "project", "site")] == [1, 2, 3]
     retired, world = verdict.facts["retired"], GOOD[name]
     assert (retired["beneficiary"], retired["reason"]) == (world.beneficiary, world.reason)
     claimed = [retired[f"consumption_{end}"] for end in ("start", "end")]
@@ -363,12 +380,31 @@ def test_what_can_move_no_more_is_not_said_to_be_held(parts: dict[str, Any], sai
         verify(mixed, trusted)
 
 
+def test_what_was_retired_of_a_batch_that_was_invalidated_is_not_said_to_be_retired_alone() -> None:
+    """What was retired of it became its deficit (CC-57): the retirement counts as far as others replace it."""
+    said = dict(verify(*World(status=4, deficit_kg=60).build()).checks)["serials"]
+    plain = "serials 1 to 100 are retired in the block you trust"
+    since = "of a batch that was invalidated since: 60 kg retired of it are still to be replaced"
+    assert said == f"{plain}, {since}"
+    assert dict(verify(*World().build()).checks)["serials"] == plain
+
+
 def test_the_page_says_the_same_of_every_world() -> None:
     worlds = [*GOOD.values(), *(world for world, _ in WRONG.values())]
     worlds += [of_batch(serials) for serials, _ in STATES.values()]
     built = [world.build() for world in worlds]
     for (text, trusted), said in zip(built, judged(case(*each) for each in built), strict=True):
         assert said == judge(text, trusted)
+
+
+@long
+def test_both_say_the_same_of_chains_that_are_odd_behind_their_hashes() -> None:
+    """The first of ``./dev forgeries --chains``."""
+    chance = random.Random(20261129)
+    built = [wild(chance) for _ in range(400)]
+    said = [judge(*each) for each in built]
+    assert judged(case(*each) for each in built) == said
+    assert len({verdict.get("check") for verdict in said}) > 10  # each check met some
 
 
 def test_the_contract_is_where_the_factory_puts_it() -> None:

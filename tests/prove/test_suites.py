@@ -41,6 +41,7 @@ WAIT_S = 60
         (chaos, ["--replay", "x"], "--replay: 'x' is no whole number"),
         (chaos, ["--mariadb-share", "2"], "must be a share from 0 to 1, not '2'"),
         (forgeries, ["--count", "0"], "--count: must be at least 1, not 0"),
+        (forgeries, ["--chains", "-1"], "--chains: must be at least 0, not -1"),
         (forgeries, ["--page-share", "-0.1"], "must be a share from 0 to 1, not '-0.1'"),
         (migrations.main, ["--kills", "-1"], "--kills: must be at least 0, not -1"),
         (ha.main, ["--rounds", "0"], "--rounds: must be at least 1, not 0"),

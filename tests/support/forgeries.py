@@ -190,6 +190,10 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     ),
     "an excluded reading that counts": (put("readings", "rows", 0, 4, value=301), "no such proof"),
     "a reading of long ago": (put("readings", "rows", 0, 1, value=1), "outside of the period"),
+    "a reading that ends before it begins": (
+        put("readings", "rows", 0, 1, value=2**32),
+        "outside of the period",
+    ),
     "a reading of another hour": (
         put("readings", "rows", 0, 2, value=lambda end: end + 3600),
         "no such proof",

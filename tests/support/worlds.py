@@ -42,8 +42,13 @@ def leaf(row: list[Any], meter: str = "M1") -> bytes:
     return keccak(keccak(encode([READING], [values])))
 
 
-LEAVES = sorted([leaf(ROW), leaf(OTHER)])
-ROOT = keccak(b"".join(LEAVES))
+def root_of(one: list[Any], other: list[Any]) -> bytes:
+    """Return the root over two readings."""
+    return keccak(b"".join(sorted([leaf(one), leaf(other)])))
+
+
+LEAVES = [leaf(ROW), leaf(OTHER)]
+ROOT = root_of(ROW, OTHER)
 MANIFEST: dict[str, Any] = {
     "carbon": {"issued_kg": "1000"},
     "evidence": {"leaves": 2, "root": "0x" + ROOT.hex(), "total_kg": "1001"},
@@ -67,22 +72,13 @@ class Trie:
         return ["0x" + node.hex() for at, node in enumerate(nodes) if at == 0 or len(node) >= 32]
 
 
-def account(storage: Trie, code: bytes = b"") -> bytes:
-    return bytes(rlp.encode([1, 0, storage.root, code or keccak(b"")]))
-
-
-def slots(values: dict[int, int]) -> Trie:
-    return Trie(
-        {keccak(at.to_bytes(32)): rlp.encode(value) for at, value in values.items() if value}
-    )
-
-
 def entry(name: int, batch: int = BATCH) -> int:
     return int.from_bytes(keccak(batch.to_bytes(32) + name.to_bytes(32)))
 
 
-def listed(values: list[bytes]) -> Trie:
-    return Trie({rlp.encode(at): value for at, value in enumerate(values)})
+def nested(depth: int) -> Any:
+    """Return so many lists, each in the other; bytes where there is none."""
+    return [nested(depth - 1)] if depth else b""
 
 
 @dataclass
@@ -125,25 +121,35 @@ class World:
     methodology: str = "CCER-01-002/V01"
     """What the claim has the hash of."""
     manifest: dict[str, Any] | str = field(default_factory=lambda: MANIFEST)
+    depth: int = 1
+    """So deep lists stand in each other in the trusted header, itself one; those in it are a field of a later fork."""
+    other: list[Any] = field(default_factory=lambda: OTHER)
+    """The second of the two readings, which stands under the root of claim and manifest as well."""
     bundle: dict[str, Any] = field(default_factory=dict)
     """Parts of the bundle that are put in the place of the right ones."""
 
     def build(self) -> tuple[str, Trusted]:
         """Return the bundle and what its auditor trusts."""
         text = self.manifest if isinstance(self.manifest, str) else json.dumps(self.manifest)
+        text = text.replace(ROOT.hex(), root_of(ROW, self.other).hex())
         transactions = [self._signed(account, at) for at, account in enumerate((ISSUER, OWNER))]
-        signed, receipts = listed(transactions), listed(self._receipts(keccak(text=text)))
-        old = _header(1000, b"\0" * 32, signed.root, receipts.root)
-        history = slots({1000 % 8191: int.from_bytes(self.remembered or keccak(old))})
-        storage = slots(
+        signed = self._listed(transactions)
+        receipts = self._listed(self._receipts(keccak(text=text)))
+        old = self._header(1000, b"\0" * 32, signed.root, receipts.root)
+        history = self._slots({1000 % 8191: int.from_bytes(self.remembered or keccak(old))})
+        storage = self._slots(
             {
                 **{2: int(ISSUER.address, 16), 3: 99, 4: 12 | 7 << 64},
                 **{entry(11): self._batch(), entry(15): self.deficit_kg},
             }
         )
         keys = [keccak(address) for address in (CONTRACT, bytes.fromhex(HISTORY))]
-        state = Trie({keys[0]: account(storage, self.code), keys[1]: account(history)})
-        header = _header(1000 + self.distance, state.root, signed.root, receipts.root)
+        accounts = self._account(storage, self.code), self._account(history, keccak(b""))
+        state = self._trie(dict(zip(keys, accounts, strict=True)))
+        number = 1000 + self.distance
+        header = self._header(
+            number, state.root, signed.root, receipts.root, nested(self.depth - 1)
+        )
         places = {"admin": 2, "head": 3, "counters": 4, "batch": entry(11), "deficit": entry(15)}
         bundle = {
             "format": "truetonne-bundle/1",
@@ -174,7 +180,7 @@ class World:
                 for at, kind in enumerate(("issued", "retired"))
             ],
             "manifest": text,
-            "readings": {"meters": ["M1"], "rows": [ROW, OTHER], "proofs": None},
+            "readings": {"meters": ["M1"], "rows": [ROW, self.other], "proofs": None},
         }
         return json.dumps(bundle | self.bundle), Trusted(keccak(header), CONTRACT, CODE, CHAIN)
 
@@ -225,7 +231,7 @@ class World:
             self.claimed_end,
             4,
             5,
-            ROOT,
+            root_of(ROW, self.other),
             self.evidence_total,
             manifest_hash,
             keccak(text=self.methodology),
@@ -248,7 +254,7 @@ class World:
         )
         prefix = bytes([self.kind]) if self.kind else b""
         return [
-            prefix + rlp.encode([self.receipt_status, 21000, b"\0" * 256, [self._log(*event)]])
+            prefix + self._encoded([self.receipt_status, 21000, b"\0" * 256, [self._log(*event)]])
             for event in events
         ]
 
@@ -257,9 +263,38 @@ class World:
         topics = [keccak(text=signature), b"\x09" * 32, batch.to_bytes(32), holder]
         return [self.logged_by, topics, data[: self.log_bytes.get(signature)]]
 
+    def _header(
+        self, number: int, state: bytes, transactions: bytes, receipts: bytes, last: Any = b""
+    ) -> bytes:
+        zero, address = b"\0" * 32, b"\0" * 20
+        numbers = [0, number, 30_000_000, 42_000, START + 10**7 + number]
+        early = [
+            zero,
+            zero,
+            address,
+            state,
+            transactions,
+            receipts,
+            b"\0" * 256,
+            *numbers,
+            b"made up",
+        ]
+        late = [zero, b"\0" * 8, 7, zero, 0, 0, zero, zero]
+        return self._encoded([*early, *late, *([last] if last else [])])
 
-def _header(number: int, state: bytes, transactions: bytes, receipts: bytes) -> bytes:
-    zero, address = b"\0" * 32, b"\0" * 20
-    numbers = [0, number, 30_000_000, 42_000, START + 10**7 + number]
-    early = [zero, zero, address, state, transactions, receipts, b"\0" * 256, *numbers, b"made up"]
-    return bytes(rlp.encode([*early, zero, b"\0" * 8, 7, zero, 0, 0, zero, zero]))
+    def _account(self, storage: Trie, code: bytes) -> bytes:
+        return self._encoded([1, 0, storage.root, code])
+
+    def _slots(self, values: dict[int, int]) -> Trie:
+        return self._trie(
+            {keccak(at.to_bytes(32)): self._encoded(value) for at, value in values.items() if value}
+        )
+
+    def _listed(self, values: list[bytes]) -> Trie:
+        return self._trie({rlp.encode(at): value for at, value in enumerate(values)})
+
+    def _trie(self, entries: dict[bytes, bytes]) -> Trie:
+        return Trie(entries)
+
+    def _encoded(self, item: Any) -> bytes:
+        return bytes(rlp.encode(item))

@@ -5,13 +5,14 @@ const verdict = document.getElementById("verdict");
 const part = (name) => verdict.querySelector(`.${name}`);
 const { lang } = document.documentElement;
 let words = (sentence) => sentence; // becomes the verifier's, which knows the reader's language
+let spelled = (sentence) => [sentence]; // and so does this, which sets names apart
 const own = new Set(); // fields that the reader put something into; an honest registry's values are the same
 let asked = 0; // of several checks under way, or of other values since, the last counts
 
 function list(name, rows) {
   part(name).replaceChildren(...rows.map((row) => {
     const item = document.createElement("li");
-    item.textContent = words(row);
+    item.append(...spelled(words(row)));
     return item;
   }));
 }
@@ -53,6 +54,7 @@ async function check() {
   try {
     [source, verifier] = await Promise.all([bundle(), import(form.dataset.verifier).catch(() => { throw new Error(verdict.dataset.down); })]);
     words = (sentence) => verifier.inWords(sentence, lang);
+    spelled = verifier.spelled;
   } catch (error) {
     return said("invalid", `${unavailable} ${error.message}`, [], []);
   }

@@ -19,6 +19,8 @@ NOT_PROVEN = (
     "anything that happened after that block",
     "what the code does: its hash is what you trust",
     "that the meters were right, or stood where they were said to stand",
+    "that what the manifest declares is so: project and site, factor, ratings of meters, the carry brought in",
+    "that nobody credited the same energy elsewhere: under another site, or in another registry",
     "that the readings come to the kilograms: that is arithmetic on all of them",
 )
 """What no bundle proves; then what one does not that leaves a part out."""
@@ -185,7 +187,13 @@ class _Checks:
         below = {"retired": 0, self.rest: retired, "cancelled": held}[state]
         require(first > below, "they are mixed")
         self.facts["serials"] = {"first": first, "last": last, "state": state}
-        return f"serials {first} to {last} are {state} in the block you trust"
+        said = f"serials {first} to {last} are {state} in the block you trust"
+        if (
+            state == "retired" and batch["status"] == "cancelled"
+        ):  # it stays so, and counts as far as replaced
+            kg = batch["deficit_kg"]
+            said += f", of a batch that was invalidated since: {kg} kg retired of it are still to be replaced"
+        return said
 
     def manifest(self) -> str:
         text, event = self.bundle["manifest"], self.facts["issued"]
@@ -215,7 +223,7 @@ class _Checks:
     def readings(self) -> str:
         meters, rows, proofs = map(self.bundle["readings"].get, ("meters", "rows", "proofs"))
         root = self.facts["issued"]["evidence_root"]
-        inside = all(self.period[0] <= row[1] and row[2] <= self.period[1] for row in rows)
+        inside = all(self.period[0] <= row[1] <= row[2] <= self.period[1] for row in rows)
         require(inside, "a reading lies outside of the period")
         leaves = [ledger.leaf(meters[row[0]], row) for row in rows]
         require(len(set(leaves)) == len(leaves), "a reading stands twice")

@@ -30,18 +30,18 @@ def decode(data: bytes) -> Item:
     Raises
     ------
     ProofError
-        If they are none, or not in the one spelling of it.
+        If they are none, not in the one spelling of it, or lists are nested more than 100 deep.
     """
     try:
-        item, _ = _read(data, 0)
+        item, _ = _read(data, 0, 100)
         require(encode(item) == data, "its RLP is not in its one spelling")
-    except (IndexError, RecursionError):
-        raise ProofError("its RLP is cut short, or nested too deep") from None
+    except IndexError:
+        raise ProofError("its RLP is cut short") from None
     return item
 
 
-def _read(data: bytes, at: int) -> tuple[Item, int]:
-    """Return the item at a place, and the place after it."""
+def _read(data: bytes, at: int, left: int) -> tuple[Item, int]:
+    """Return the item at a place, and the place after it; ``left`` lists may still stand in each other."""
     first, start = data[at], at + 1
     if first < 0x80:
         return data[at:start], start
@@ -54,8 +54,9 @@ def _read(data: bytes, at: int) -> tuple[Item, int]:
     if base == 0x80:
         return data[start:end], end
     items: list[Item] = []
+    require(left, "its RLP is nested too deep")
     while start < end:
-        item, start = _read(data, start)
+        item, start = _read(data, start, left - 1)
         items.append(item)
     return items, start
 
