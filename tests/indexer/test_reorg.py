@@ -11,7 +11,10 @@ from sqlalchemy.exc import OperationalError
 
 from indexer import Indexer, checks, finality, place
 from indexer.checks import Unchecked
+from indexer.cursor import Cursor
 from indexer.place import require_no_catching_up
+from indexer.ranges import RangeReader
+from indexer.reading import Read
 from indexer.reindex import reindex
 from indexer.reorg import REWINDS
 from indexer.verify import verify
@@ -191,10 +194,27 @@ def test_head_that_moves_back(history: TestChain, mirror: Indexer, same_as_fresh
 
 @pytest.mark.deploys
 def test_registry_and_contracts_that_vanished(
-    history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
+    history: TestChain,
+    mirror: Indexer,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    again = _sent(history)
-    history.reorganise(len(again) - 1)  # all that is left is the currency
+    """They vanish under a mirror that has just read what they did, and asks one of them how money is counted there."""
+    again, other = _sent(history), Indexer(sqlite_db, history.client, history.deployment, 64)
+    history.deposit("buyer", 1)
+    blocks, true = len(_sent(history)), RangeReader.read
+
+    def read(reader: RangeReader, cursor: Cursor, head: int) -> Read:
+        found = true(reader, cursor, head)
+        history.reorganise(blocks - 1)  # all that is left is the currency
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RangeReader, "read", read)
+        with pytest.raises(DependencyDown, match="has no VppSettlement at 0x") as told:
+            other.tick()
+        assert told.value.code == "node-behind"
     report = mirror.run_until("head")
     assert rows(sqlite_db, "credit_classes", "class_id") == []
     assert rows(sqlite_db, "carbon_credits", "credit_id") == []
