@@ -121,7 +121,8 @@ class Indexer:
         Raises
         ------
         DependencyDown
-            If the node does not answer, lags, or has no such block; or the disk does not take what was written.
+            If the node does not answer, lags, or has no such block; or the disk does not take what was written, or
+            somebody keeps the database locked.
         MirrorStopped
             If something cannot be mirrored and must not be skipped.
         WrongChain
@@ -378,11 +379,20 @@ class Indexer:
         )
 
     def _guarded(self, work: Callable[[Session], _T], *, lasting: bool = True) -> _T:
-        """Do one unit of work; if another mirror stood in the way, the tick is theirs."""
+        """Do one unit of work; if another mirror stood in the way, the tick is theirs.
+
+        Raises
+        ------
+        DatabaseBusy
+            If the lock was waited for in vain: whoever holds it that long is no mirror, and is to be told of.
+        """
+        begun_s = time.monotonic()
         try:
             with self._db.write(lasting=lasting) as session:
                 return work(session)
         except DatabaseBusy as busy:
+            if busy.waited and time.monotonic() - begun_s > self._db.lock_timeout_s / 2:
+                raise
             raise Overtaken from busy
 
     def _know_nothing(self) -> None:
