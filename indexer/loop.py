@@ -274,7 +274,7 @@ class Indexer:
 
     def _begin(self) -> Cursor:
         """Start a mirror at the block before the deployment."""
-        header = self._client.block_there(max(self._deployment.deployed_block - 1, 0))
+        header = self._first_header()
         cursor = Cursor(
             self._deployment.network,
             self._deployment.chain_id,
@@ -296,20 +296,24 @@ class Indexer:
         with self._db.read() as session:
             return cursors.load(session, self._deployment.network) or cursor
 
+    def _first_header(self) -> BlockHeader:
+        """Return the block before the deployment, which a mirror begins with."""
+        return self._client.block_there(max(self._deployment.deployed_block - 1, 0))
+
     def _take_back(self, cursor: Cursor, head: BlockHeader) -> TickReport:
-        """Rewind to the last block that the node still has."""
+        """Rewind to the last block that the node still has; where it has none, to where a mirror begins."""
         ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number)
         require_no_catching_up(self._db, head, ancestor, cursor.final_number)
-        if ancestor is None:
-            raise MirrorStopped(
-                "the node has none of the blocks that are mirrored, though its first block is the same; "
-                "the chain was replaced: deploy again and use a fresh database"
-            )
+        begins_anew = ancestor is None
+        if ancestor is None:  # a chain may turn below the deployment, and nothing older is stored
+            ancestor = self._first_header()
         require_contracts(self._client, self._deployment, ancestor, cursor.final_number)
 
         def take_back(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, ancestor)
-            reorg.rewind(session, ancestor.number)
+            reorg.rewind(session, ancestor.number - begins_anew)
+            if begins_anew:
+                session.connection().execute(insert(ChainBlock), [block_row(ancestor)])
             cursors.note(session, cursor, ancestor, head)
             checks.take_back(session, cursor.network, ancestor.number)
             return moved

@@ -4,9 +4,10 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.exc import OperationalError
 
 from indexer import Indexer, checks, finality, place
@@ -30,7 +31,7 @@ from ledger.models.credits import BatchStatus
 from ledger.serials import CreditStatus
 from tests.support.chain import TestChain, deploy_contracts, trade
 from tests.support.forms import long
-from tests.support.mirror import Dump, dump, rows
+from tests.support.mirror import Dump, dump, fresh, rows
 
 BATCH = 1 << 32 | 1
 Check = Callable[[], None]
@@ -352,6 +353,27 @@ def test_a_head_below_the_first_block_of_the_mirror_is_waited_for(sqlite_db: Dat
             mirror.tick()
         assert told.value.code == "node-behind"
         assert dump(sqlite_db) == before
+
+
+def test_a_chain_that_turns_below_the_deployment_is_followed(
+    sqlite_db: Database, sqlite_template: Path, tmp_path: Path
+) -> None:
+    """The mirror stopped for good: of blocks before the deployment it has one, and that was lost as well."""
+    with LocalNode(find_anvil(None)) as node, closing(ChainClient(node.rpc_url)) as client:
+        client.request("anvil_mine", [hex(9)])
+        chain = TestChain(client, deploy_contracts(client))
+        mirror = Indexer(sqlite_db, client, chain.deployment, 64)
+        tip, sent = mirror.run_until("head").tip, _sent(chain)
+        chain.reorganise(
+            len(sent) + 3, [(raw, 3 + place) for place, raws in enumerate(sent) for raw in raws]
+        )
+        report = mirror.tick()
+        assert (report.rewound_to, report.rewound_blocks) == (9, tip - 9)
+        with sqlite_db.read() as session:
+            assert session.scalars(select(ChainBlock.number)).all() == [9]
+        mirror.run_until("head")
+        assert dump(sqlite_db) == fresh(sqlite_template, tmp_path, chain, 64)
+        assert verify(sqlite_db, client, chain.deployment, 64).ok
 
 
 def test_a_reorganisation_of_everything_on_both_databases(

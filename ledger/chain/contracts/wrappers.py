@@ -196,8 +196,8 @@ class _Contract:
         place = self.client.place
         if output == _NOTHING:
             raise DependencyDown(
-                f"the node at {place} has no {self.name} at {self.address} in the state that it was asked about; it may "
-                "still be catching up, or the chain took the contract back: wait, or set rpc_url to another",
+                f"the node at {place} has no {self.name} at {self.address} in the state that it was asked about; it "
+                "may still be catching up, or the chain took the contract back: wait, or set rpc_url to another",
                 code="node-behind",
             )
         try:
