@@ -231,7 +231,12 @@ def test_an_echo_is_no_answer() -> None:
 
 def test_another_block_than_the_one_that_was_asked_for_is_refused() -> None:
     """A cache before a node hands out one for another: a mirror that began there would begin elsewhere."""
-    block = {"number": "0x7", "timestamp": "0x1", "hash": "0x" + "AB" * 32, "parentHash": "0x00"}
+    block = {
+        "number": "0x7",
+        "timestamp": "0x1",
+        "hash": "0x" + "AB" * 32,
+        "parentHash": "0x" + "00" * 32,
+    }
 
     def answer(body: Any) -> bytes:
         calls = body if isinstance(body, list) else [body]
@@ -243,6 +248,12 @@ def test_another_block_than_the_one_that_was_asked_for_is_refused() -> None:
         for wrong in (8, "0x" + "cd" * 32):
             with pytest.raises(NodeAnswer, match=f"for block {wrong} and answers with block 7"):
                 client.blocks([7, wrong])
+        for name in ("hash", "parentHash"):
+            block[name] = "0x" + "f" * 65
+            with pytest.raises(
+                NodeAnswer, match="asked for headers and answers with something else"
+            ):
+                client.head()
 
 
 @pytest.mark.parametrize(

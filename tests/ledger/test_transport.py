@@ -551,7 +551,7 @@ def test_a_server_that_is_none_of_websockets(folder: Path) -> None:
 def test_a_connection_that_ends_before_a_websocket_is_open(
     late_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a node restarts. The client of `websockets` has an error of its own where it sees that before it writes."""
+    """As when a node restarts. `websockets` has an error of its own where it sees the end before it writes."""
     true = ClientConnection.handshake
 
     def handshake(self: ClientConnection, *arguments: Any, **options: Any) -> None:
