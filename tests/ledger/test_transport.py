@@ -578,6 +578,7 @@ def test_a_connection_that_ends_before_a_websocket_is_open(
         (b"503 Service Unavailable\r\nretry-after: 7", NodeLimits),
         (b"504 Gateway Timeout", NodeSlow),
         (b"429 Too Many Requests", NodeLimits),
+        (b"429 Too Many Requests\r\nretry-after: 7\r\nretry-after: 9", NodeLimits),
         (b"404 Not Found", NodeAnswer),
     ],
 )

@@ -61,10 +61,8 @@ class WebSocketTransport(ChannelTransport):
             why = without_secrets(str(error), self.address)
             raise BadInput(f"rpc_url {self.place!r} is not an address: {why}") from error
         except InvalidStatus as error:
-            status, retry_after = (
-                error.response.status_code,
-                error.response.headers.get("retry-after"),
-            )
+            status, said = error.response.status_code, error.response.headers
+            retry_after = next(iter(said.get_all("retry-after")), None)  # each gateway may add one
             trouble = limit_of(self.place, status, retry_after) or outage_of(self.place, status)
             if trouble is None:
                 trouble = NodeAnswer(
