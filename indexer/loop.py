@@ -106,6 +106,8 @@ class Indexer:
         self._contracts_gone = False
         self._contracts_compared = limits is not None  # a comparison finds all that differs
         self._unchecked: Unchecked | None = None
+        self._left: Cursor | None = None
+        """Where the last tick left the cursor: what it found in the books holds while that stands there."""
         self._limits = limits
         self._log_sync = LogSync(db.url)
 
@@ -198,7 +200,10 @@ class Indexer:
             raise
 
     def _tick(self, up_to: int | None) -> TickReport:
-        cursor = self._cursor()
+        cursor, left = self._cursor(), self._left
+        self._left = None
+        if cursor != left:  # another mirror was here, and what it took back may be what we know
+            self._know_nothing()
         claim = self._claim()
         head, tip = self._look(cursor)
         try:
@@ -228,6 +233,7 @@ class Indexer:
             unchecked += claim.sentences()
             if self._contracts_gone:
                 unchecked.append(_GONE)
+            self._left = cursor
             return replace(report, final=cursor.final_number, not_checked=tuple(unchecked))
         except Overtaken:
             self._know_nothing()
