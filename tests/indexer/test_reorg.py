@@ -216,7 +216,9 @@ def test_registry_and_contracts_that_vanished(
         with pytest.raises(DependencyDown, match="has no VppSettlement at 0x") as told:
             other.tick()
         assert told.value.code == "node-behind"
-    assert other.tick().rewound_to is not None  # beside the first one, which knew that they are there
+    assert (
+        other.tick().rewound_to is not None
+    )  # beside the first one, which knew that they are there
     report = mirror.run_until("head")
     assert rows(sqlite_db, "credit_classes", "class_id") == []
     assert rows(sqlite_db, "carbon_credits", "credit_id") == []
