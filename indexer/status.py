@@ -51,7 +51,7 @@ def look(session: Session, network: str) -> Mirrored:
 
 
 def as_document(
-    mirrored: Mirrored, head: BlockHeader | None, tip: BlockHeader | None
+    mirrored: Mirrored, head: BlockHeader | None, tip: BlockHeader | None = None
 ) -> dict[str, Any]:
     """Return what ``index status --json`` says of the mirror.
 
