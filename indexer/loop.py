@@ -40,7 +40,7 @@ from ledger.chain.node.records import BlockHeader
 from ledger.db import Database, DatabaseBusy
 from ledger.db.behind import quick_switches
 from ledger.db.log_sync import LogSync
-from ledger.errors import DependencyDown, MirrorStopped
+from ledger.errors import BooksDiffer, DependencyDown, MirrorStopped
 from ledger.leases import LEASE_S, Holder
 from ledger.models import ChainBlock
 from ledger.models.types import ValueRefused
@@ -300,7 +300,13 @@ class Indexer:
         with suppress(IntegrityError):  # another mirror began at the same moment
             self._db.run(begin)
         with self._db.read() as session:
-            return cursors.load(session, self._deployment.network) or cursor
+            begun = cursors.load(session, self._deployment.network)
+        if begun is None:
+            raise BooksDiffer(
+                f"chain_cursor has no row of {cursor.network!r}, and chain_blocks has blocks: somebody deleted it; run "
+                "`truetonne index reindex`"
+            )
+        return begun
 
     def _first_header(self) -> BlockHeader:
         """Return the block before the deployment, which a mirror begins with."""

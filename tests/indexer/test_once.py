@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.exc import IntegrityError
 
 from indexer import Indexer, TickReport
 from indexer.handlers import HANDLERS
+from indexer.reindex import reindex
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database, DatabaseBusy
-from ledger.errors import DependencyDown, MirrorStopped
-from ledger.models import ChainBlock
+from ledger.errors import BooksDiffer, DependencyDown, MirrorStopped
+from ledger.models import ChainBlock, ChainCursor
 from ledger.models.blockchain import TransactionStatus
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
@@ -267,6 +268,19 @@ def test_run_until_a_block_that_is_not_there(chain: TestChain, mirror: Indexer) 
     head = chain.client.block_number()
     with pytest.raises(DependencyDown, match=f"ends at block {head}, before block {head + 5}"):
         mirror.run_until(head + 5)
+
+
+def test_a_cursor_that_somebody_deleted_is_said(
+    chain: TestChain, sqlite_db: Database, mirror: Indexer, fresh_dump: Fresh
+) -> None:
+    """It was taken for another mirror that is faster, again and again and without a word."""
+    mirror.run_until("head")
+    with sqlite_db.write() as session:
+        session.execute(delete(ChainCursor))
+    with pytest.raises(BooksDiffer, match="has no row of 'local'"):
+        mirror.run_until("head")
+    reindex(sqlite_db, chain.client, chain.deployment, DEPTH)
+    assert dump(sqlite_db) == fresh_dump()
 
 
 def test_run_until_a_block_reads_no_further(
