@@ -54,13 +54,16 @@ def index_status(run: Invocation) -> int:
     with open_books(settings) as db, db.read() as session:
         mirrored = status.look(session, settings.network)
     head: BlockHeader | None = None
+    tip: BlockHeader | None = None
     down: TruetonneError | None = None
     unsaid: list[str] = []
     url = published_url(settings)
     if url:
         client = ChainClient(url)
         try:
-            head = client.block("latest")
+            head, tip = client.blocks(
+                ["latest", mirrored.cursor.block_number if mirrored.cursor else 0]
+            )
             if settings.finality == finality.FINALIZED:
                 unsaid = finality.claimed(client, settings.finality).sentences()
         except (DependencyDown, RpcError) as error:
@@ -71,7 +74,7 @@ def index_status(run: Invocation) -> int:
     document: dict[str, Any] = {
         "network": settings.network,
         "chain_id": cursor.chain_id if cursor else None,
-        **status.as_document(mirrored, head),
+        **status.as_document(mirrored, head, tip),
         "receipts": settings.receipts,
         "node": "up" if head is not None else "down" if url else "asleep",
     }
@@ -84,6 +87,10 @@ def index_status(run: Invocation) -> int:
         notes = [
             f"the node is catching up: its head is below block {cursor.final_number}, which was final"
         ]
+    if document["on_chain"] is False:
+        notes.append(
+            "the chain took back blocks that are mirrored: `truetonne index run` takes them back in the books"
+        )
     begun = [] if cursor else ["the mirror has not begun: `truetonne index run` begins it"]
     run.output.result(document, Table(("what", "value"), _rows(document)), *begun, *notes)
     return DependencyDown.exit_code if down is not None else 0
@@ -165,6 +172,7 @@ def index_reindex(run: Invocation, dry_run: DryRun = False) -> None:
 def _rows(document: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return the lines of the table: a nested part is one line of words."""
     names = {
+        "on_chain": "on the node's chain",
         "head": "head of the node",
         "behind": "blocks behind",
         "behind_s": "seconds behind",
@@ -174,6 +182,8 @@ def _rows(document: dict[str, Any]) -> list[tuple[str, Any]]:
         "not_checked": "not checked",
     }
     said = {**document, "not_checked": "; ".join(document["not_checked"]) or "nothing: all was"}
+    if (on_chain := document["on_chain"]) is not None:
+        said["on_chain"] = "yes" if on_chain else "no"
     if rate := document["rate"]:
         said["rate"] = (
             f"{rate['blocks_per_s']} blocks and {rate['events_per_s']} events a second, over {rate['over_s']} s"

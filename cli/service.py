@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from cli.output import printable
-from ledger.errors import DependencyDown, TruetonneError
+from ledger.errors import INTERRUPTED, DependencyDown, TruetonneError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -23,14 +24,28 @@ _LOOK_SECONDS = 0.5
 """How often those who stay look whether the local node does."""
 TABLES_SECONDS = 5.0
 """How often who holds no lease looks whether the tables are still those of this version."""
+AGAIN_SECONDS = 1.0
+"""So long after the first is a Ctrl-C a second one: a terminal and a wrapper may both hand on the same."""
+_STDERR = 2
+_AT_ONCE = b"ended at once, as if killed; what was committed stands\n"
 _PATIENCE_SECONDS = 5
 
 
 def stop_on_signal() -> threading.Event:
-    """Return an event that Ctrl-C, SIGTERM or a lost terminal sets."""
+    """Return an event that Ctrl-C, SIGTERM or a lost terminal sets; a second Ctrl-C ends the process at once.
+
+    What is under way may wait as long as an answer may take, for a node or a database that froze. Whoever cannot wait
+    loses nothing: it is as if the process were killed, which any of them may be at any moment.
+    """
     stop = threading.Event()
+    asked_s: list[float] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
+        now_s = time.monotonic()
+        asked_s.append(now_s)
+        if number == signal.SIGINT and now_s - asked_s[0] > AGAIN_SECONDS:
+            os.write(_STDERR, _AT_ONCE)  # whoever was interrupted may hold the lock of the stream
+            os._exit(INTERRUPTED)
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

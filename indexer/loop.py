@@ -40,7 +40,7 @@ from ledger.chain.node.records import BlockHeader
 from ledger.db import Database, DatabaseBusy
 from ledger.db.behind import quick_switches
 from ledger.db.log_sync import LogSync
-from ledger.errors import DependencyDown, MirrorStopped
+from ledger.errors import BooksDiffer, DependencyDown, MirrorStopped
 from ledger.leases import LEASE_S, Holder
 from ledger.models import ChainBlock
 from ledger.models.types import ValueRefused
@@ -106,6 +106,8 @@ class Indexer:
         self._contracts_gone = False
         self._contracts_compared = limits is not None  # a comparison finds all that differs
         self._unchecked: Unchecked | None = None
+        self._left: Cursor | None = None
+        """Where the last tick left the cursor: what it found in the books holds while that stands there."""
         self._limits = limits
         self._log_sync = LogSync(db.url)
 
@@ -121,7 +123,8 @@ class Indexer:
         Raises
         ------
         DependencyDown
-            If the node does not answer, lags, or has no such block; or the disk does not take what was written.
+            If the node does not answer, lags, or has no such block; or the disk does not take what was written, or
+            somebody keeps the database locked.
         MirrorStopped
             If something cannot be mirrored and must not be skipped.
         WrongChain
@@ -197,7 +200,10 @@ class Indexer:
             raise
 
     def _tick(self, up_to: int | None) -> TickReport:
-        cursor = self._cursor()
+        cursor, left = self._cursor(), self._left
+        self._left = None
+        if cursor != left:  # another mirror was here, and what it took back may be what we know
+            self._know_nothing()
         claim = self._claim()
         head, tip = self._look(cursor)
         try:
@@ -227,6 +233,7 @@ class Indexer:
             unchecked += claim.sentences()
             if self._contracts_gone:
                 unchecked.append(_GONE)
+            self._left = cursor
             return replace(report, final=cursor.final_number, not_checked=tuple(unchecked))
         except Overtaken:
             self._know_nothing()
@@ -273,7 +280,7 @@ class Indexer:
 
     def _begin(self) -> Cursor:
         """Start a mirror at the block before the deployment."""
-        header = self._client.block_there(max(self._deployment.deployed_block - 1, 0))
+        header = self._first_header()
         cursor = Cursor(
             self._deployment.network,
             self._deployment.chain_id,
@@ -293,22 +300,32 @@ class Indexer:
         with suppress(IntegrityError):  # another mirror began at the same moment
             self._db.run(begin)
         with self._db.read() as session:
-            return cursors.load(session, self._deployment.network) or cursor
+            begun = cursors.load(session, self._deployment.network)
+        if begun is None:
+            raise BooksDiffer(
+                f"chain_cursor has no row of {cursor.network!r}, and chain_blocks has blocks: somebody deleted it; run "
+                "`truetonne index reindex`"
+            )
+        return begun
+
+    def _first_header(self) -> BlockHeader:
+        """Return the block before the deployment, which a mirror begins with."""
+        return self._client.block_there(max(self._deployment.deployed_block - 1, 0))
 
     def _take_back(self, cursor: Cursor, head: BlockHeader) -> TickReport:
-        """Rewind to the last block that the node still has."""
+        """Rewind to the last block that the node still has; where it has none, to where a mirror begins."""
         ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number)
         require_no_catching_up(self._db, head, ancestor, cursor.final_number)
-        if ancestor is None:
-            raise MirrorStopped(
-                "the node has none of the blocks that are mirrored, though its first block is the same; "
-                "the chain was replaced: deploy again and use a fresh database"
-            )
+        begins_anew = ancestor is None
+        if ancestor is None:  # a chain may turn below the deployment, and nothing older is stored
+            ancestor = self._first_header()
         require_contracts(self._client, self._deployment, ancestor, cursor.final_number)
 
         def take_back(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, ancestor)
-            reorg.rewind(session, ancestor.number)
+            reorg.rewind(session, ancestor.number - begins_anew)
+            if begins_anew:
+                session.connection().execute(insert(ChainBlock), [block_row(ancestor)])
             cursors.note(session, cursor, ancestor, head)
             checks.take_back(session, cursor.network, ancestor.number)
             return moved
@@ -378,11 +395,20 @@ class Indexer:
         )
 
     def _guarded(self, work: Callable[[Session], _T], *, lasting: bool = True) -> _T:
-        """Do one unit of work; if another mirror stood in the way, the tick is theirs."""
+        """Do one unit of work; if another mirror stood in the way, the tick is theirs.
+
+        Raises
+        ------
+        DatabaseBusy
+            If the lock was waited for in vain: whoever holds it that long is no mirror, and is to be told of.
+        """
+        begun_s = time.monotonic()
         try:
             with self._db.write(lasting=lasting) as session:
                 return work(session)
         except DatabaseBusy as busy:
+            if busy.waited and time.monotonic() - begun_s > self._db.lock_timeout_s / 2:
+                raise
             raise Overtaken from busy
 
     def _know_nothing(self) -> None:

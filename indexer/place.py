@@ -75,7 +75,9 @@ def place_of(
     if cursor.final_number > max(final_now, 0) and cursor.final_number > min(tip.number, final_now):
         found.append(_of_cursor(cursor, "final_number", cursor.final_number, final_now))
     # That less is final now is one difference, and not one of each transaction that was confirmed meanwhile.
-    confirmed = cursor.final_number if cursor.final_number <= tip.number else final_now
+    # Where the chain took back what was final, all that it left of that stays so; beyond the mirror it was altered.
+    altered = cursor.final_number > cursor.block_number
+    confirmed = final_now if altered else min(cursor.final_number, tip.number)
     return Place(cursor, tip, confirmed, tuple(found))
 
 

@@ -132,17 +132,41 @@ class RangeReader:
         # After the head was asked for: what it holds was stored before.
         with self._db.read() as session:
             open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
+        ordered, known = self._ordered, open_hashes
         read = self._read_ahead(cursor, head)
-        if read is None:
+        if read is None or ordered is None:
             self._begin_ahead(head - self._last_from(cursor.block_number + 1, head))
-            read = self._read_now(cursor, head, open_hashes)
-        self._look_ahead(read, head, open_hashes)
+            read = self._read_now(cursor, head, known)
+        else:
+            known = set(ordered.open_hashes)
+        while unseen := self._sent_meanwhile(cursor, read, known):
+            known |= unseen
+            read = self._read_now(cursor, head, known)
+        self._look_ahead(read, head, open_hashes | known)
         return read
 
     def close(self) -> None:
         """End what reads in advance, and give back the memory that was kept; both begin again when needed."""
         self._end_ahead()
         self._give_back()
+
+    def _sent_meanwhile(self, cursor: Cursor, read: Read, known: Collection[str]) -> set[str]:
+        """Return what was sent to foreign contracts since a range was asked for, and stands in it all the same.
+
+        A block that was there then has nothing that was signed later; but another may have taken its place since, and
+        such a call shows by its hash alone.
+        """
+        with self._db.read() as session:
+            later = intents.open_calls_beside(
+                session, cursor.chain_id, self._reading.watch.contracts
+            ) - set(known)
+        unseen = sorted(later - {item.tx_hash for item in read.window.transactions})
+        return {
+            receipt.tx_hash
+            for receipt in self._client.receipts(unseen)
+            if receipt is not None
+            and read.window.first <= receipt.block_number <= read.window.last.number
+        }
 
     # -------------------------------------------------------------------- in the open
 

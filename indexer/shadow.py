@@ -7,6 +7,7 @@ and a **fresh** mirror, read anew from the node. Nothing here writes to the book
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import time
@@ -46,6 +47,8 @@ _ROWS_AT_ONCE = 2_000
 _READS_MAX = 4
 """So often is a node asked that does not answer; what was read stays."""
 _PAUSE_S_MAX = 10.0
+_NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
+_NO_ROOM_LEFT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Workshop:
@@ -60,8 +63,14 @@ class Workshop:
     @classmethod
     @contextmanager
     def opened(cls) -> Iterator[Workshop]:
-        """Open a workshop; its files are gone at the end."""
-        with TemporaryDirectory(prefix="truetonne-verify-") as folder:
+        """Open a workshop; its files are gone at the end.
+
+        Raises
+        ------
+        DependencyDown
+            If there is no room for them.
+        """
+        with TemporaryDirectory(prefix="truetonne-verify-") as folder, _room_in(folder):
             shop = cls(Path(folder))
             try:
                 yield shop
@@ -109,6 +118,24 @@ class Workshop:
         return database
 
 
+@contextmanager
+def _room_in(folder: str) -> Iterator[None]:
+    """Say of a folder that it has no room left, in place of the error of whatever was written."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        if not (
+            getattr(error, "sqlite_errorname", "") in _NO_ROOM
+            or getattr(error, "errno", None) in _NO_ROOM_LEFT
+        ):
+            raise
+        said = getattr(error, "strerror", None) or error
+        raise DependencyDown(
+            f"there is no room in {Path(folder).parent} for a mirror to compare with ({said}); make some, or set "
+            "TMPDIR to a folder on another disk"
+        ) from error
+
+
 @cache
 def _without_rows() -> bytes:
     """Return the file of a mirror that nothing was read into: its migrations take longer than a short comparison."""
@@ -117,6 +144,10 @@ def _without_rows() -> bytes:
         database = Database(f"sqlite:///{file}")
         database.upgrade()
         database.close()
+        with closing(
+            sqlite3.connect(file)
+        ) as link:  # on a full disk some may still stand in the log
+            link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return file.read_bytes()
 
 

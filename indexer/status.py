@@ -50,8 +50,16 @@ def look(session: Session, network: str) -> Mirrored:
     )
 
 
-def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
-    """Return what ``index status --json`` says of the mirror; ``head`` is the node's latest block."""
+def as_document(
+    mirrored: Mirrored, head: BlockHeader | None, tip: BlockHeader | None = None
+) -> dict[str, Any]:
+    """Return what ``index status --json`` says of the mirror.
+
+    Parameters
+    ----------
+    head, tip
+        The node's latest block, and its block at the mirror's height.
+    """
     cursor, tip_time = mirrored.cursor, mirrored.tip_time
     behind = max(head.number - cursor.block_number, 0) if cursor and head else None
     behind_s = None
@@ -62,6 +70,7 @@ def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
         "block": cursor.block_number if cursor else None,
         "final_block": cursor.final_number if cursor else None,
         "updated_at": cursor.updated_at if cursor else None,
+        "on_chain": tip.hash == cursor.block_hash if cursor and tip else None,
         "head": head.number if head else None,
         "behind": behind,
         "behind_s": behind_s,

@@ -28,7 +28,7 @@ from indexer.shadow import Workshop, forget, read_on, take_back
 from indexer.sums import check_log_and_sums
 from indexer.tables import MIRRORED, Mirrored
 from ledger.chain.addresses.book import TOLD, Deployment
-from ledger.chain.addresses.deployment import keep_what_was_stored
+from ledger.chain.addresses.deployment import forget_later, keep_what_was_stored
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
@@ -170,6 +170,8 @@ def fresh_beside(
     """
     fresh = shop.empty_beside(copy)
     read_on(fresh, client, deployment, up_to, min(confirmed, up_to))
+    with fresh.write() as session:
+        forget_later(session, deployment)
     keep_what_was_stored(fresh, copy, deployment)
     forget(fresh, confirmed)
     return fresh

@@ -41,6 +41,11 @@ class Watch:
         """Addresses whose logs are mirrored."""
         return list(self.log_contracts)
 
+    @property
+    def contracts(self) -> Collection[str]:
+        """Addresses whose calls are mirrored, whoever makes them."""
+        return self._names.keys()
+
     def may_have_logs(self, bloom: str | None) -> bool:
         """Return whether a block with this bloom may have logs of ours; without a bloom, any may."""
         bits = int(bloom, 16) if bloom else ~0

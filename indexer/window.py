@@ -23,13 +23,16 @@ from indexer.watch import Watch
 from ledger.chain.contracts.events import DecodedEvent, decode
 from ledger.chain.failures.traces import failure_of, reason_in
 from ledger.chain.node.client import ChainClient
-from ledger.chain.node.records import BlockHeader, LogRecord, transaction_info
+from ledger.chain.node.records import (
+    LAST_SECOND,
+    BlockHeader,
+    LogRecord,
+    no_date,
+    transaction_info,
+)
 from ledger.chain.node.wire import WireLog, WireReceipt
 from ledger.chain.sending.included import Included
 from ledger.jsontext import json_texts
-
-_LAST_SECOND = 253_402_300_799
-"""The end of the year 9999: neither database has a later date."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,8 @@ def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[Bloc
         parent_hash = block.hash
         blocks.append(block)
         base_fee, timestamp = int(block.base_fee or "0x0", 16), int(block.timestamp, 16)
-        if timestamp > _LAST_SECOND:
-            raise Doubt(
-                f"block {number} has the time {timestamp}, which is no number of seconds since 1970: no date is as late"
-            )
+        if timestamp > LAST_SECOND:
+            raise Doubt(no_date(number, timestamp))
         headers.append(BlockHeader(number, block.hash, block.parent_hash, timestamp, base_fee))
     return blocks, headers
 

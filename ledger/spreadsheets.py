@@ -10,12 +10,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.errors import BadInput
 
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What separates the columns of a file, and its name."""
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
 
@@ -71,6 +73,15 @@ def csv_rows(
         ) from error
     if not before:
         raise BadInput(f"{path}: empty; the first line must name the columns {', '.join(columns)}")
+
+
+def commas_hint(header: Sequence[str]) -> str:
+    """Return what to add where names of a first line are wrong: that no commas separate its columns; or nothing."""
+    if len(header) == 1:
+        for sign, name in DELIMITERS.items():
+            if sign in header[0]:
+                return f"; its columns are separated by {name}: write commas"
+    return ""
 
 
 def guarded(text: str) -> str:

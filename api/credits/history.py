@@ -19,7 +19,8 @@ from api.credits.beginnings import entries_before
 from api.credits.schemas import HistoryAnswer, HistoryEntry, HistoryParameters
 from api.finality import ChainView
 from api.pagination import Order
-from ledger.chain.contracts.events import ZERO_ADDRESS
+from api.quick_parts import of_seconds
+from ledger.chain.contracts.events import ZERO_ADDRESS, ZERO_HASH
 from ledger.errors import NotFound
 from ledger.models.credits import (
     BATCH_STATUS,
@@ -244,9 +245,19 @@ def _retired(row: CreditRetirement) -> dict[str, str]:
         "reason": row.reason,
         "key": row.key,
     }
-    if row.replaced_batch_id is not None:
-        found["replaced_batch_id"] = str(row.replaced_batch_id)
-    return found
+    stated: dict[str, str | None] = {
+        "country": row.country,
+        "consumption_start": _time(row.consumption_start_s),
+        "consumption_end": _time(row.consumption_end_s),
+        "document_hash": None if row.document_hash == ZERO_HASH else row.document_hash,
+        "replaced_batch_id": None if row.replaced_batch_id is None else str(row.replaced_batch_id),
+    }
+    return found | {name: value for name, value in stated.items() if value}
+
+
+def _time(seconds: int) -> str | None:
+    """Return a time of a retirement, seconds since 1970; None for 0, which states none."""
+    return of_seconds(seconds) if seconds else None
 
 
 def _cancelled(row: CreditCancellation) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
 from ledger.files import part_in
 from ledger.keeping.places import archive_beside
+from ledger.units import DAY_S
 
 COPY, ARCHIVED = "copy.sealed", "archive.sealed"
 """The files of a copy: the database, and its archive where there is one."""
@@ -114,6 +118,7 @@ def _copied(file: Path) -> Iterator[tuple[int, datetime, dict[str, TableCheck]]]
     """Yield a copy of a file as of one moment, without a name; the moment; and what its tables hold."""
     # Beside the file, where its plaintext is anyway; without a name before a byte of it is written. Who is killed
     # between the two leaves an empty file, which the next copy takes away.
+    _sweep_empty(file)
     with (
         part_in(file.parent, 0o600) as part,
         part.open("rb") as copy,
@@ -124,6 +129,19 @@ def _copied(file: Path) -> Iterator[tuple[int, datetime, dict[str, TableCheck]]]
         tables = sqlite_tables(source)
         source.backup(target)  # in the same snapshot
         yield copy.fileno(), at, tables
+
+
+def _sweep_empty(file: Path) -> None:
+    """Delete the empty files that killed copies of earlier builds left beside a file; today's have other names."""
+    for path in file.parent.glob(f".{glob.escape(file.name)}-{'?' * 8}"):
+        with suppress(OSError):
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode) and not found.st_size and _is_old(found.st_mtime):
+                path.unlink()
+
+
+def _is_old(written_s: float) -> bool:
+    return time.time() - written_s > DAY_S
 
 
 def _snapshot(file: Path) -> sqlite3.Connection:

@@ -15,7 +15,7 @@ from ledger.errors import BadInput
 from ledger.files import GZIP, name_in_books, no_text, read_at_most
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, DEPTH_MAX
-from ledger.spreadsheets import Wrong, csv_rows, unguarded, wrong_count
+from ledger.spreadsheets import Wrong, commas_hint, csv_rows, unguarded, wrong_count
 
 _CELL_MAX = 1 << 20
 """Characters of a cell: some hold JSON."""
@@ -115,7 +115,8 @@ def _rows(kind: Kind, path: Path, text: str) -> Iterator[RawRow]:
     _, header = next(rows)
     for name in header:
         if name not in kind.columns:
-            raise _bad_header(path, name, f"is none of {', '.join(kind.columns)}")
+            what = f"is none of {', '.join(kind.columns)}{commas_hint(header)}"
+            raise _bad_header(path, name, what)
         if header.count(name) > 1:
             raise _bad_header(path, name, "is there twice")
     for name in kind.key:

@@ -25,7 +25,6 @@ from ledger.errors import BadInput
 from ledger.files import GZIP
 from ledger.models import VppSettlementAccount, VppTradeCredit, VppTradingRecord
 from ledger.models.trading import TradeStatus
-from ledger.readings.files.formats import DELIMITERS
 from ledger.readings.files.marks import check_text
 from ledger.settlement.trade_rows import (
     COLUMNS,
@@ -34,7 +33,7 @@ from ledger.settlement.trade_rows import (
     names_of,
     record_of,
 )
-from ledger.spreadsheets import RowError, Wrong, csv_rows, wrong_count
+from ledger.spreadsheets import RowError, Wrong, commas_hint, csv_rows, wrong_count
 
 FUTURE = timedelta(days=366)
 """A trade of a time that lies further ahead is said to be odd."""
@@ -169,12 +168,9 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:
     _, header = next(rows)
     missing = [name for name in COLUMNS if name not in header]
     if missing:
-        apart = [
-            name for sign, name in DELIMITERS.items() if len(header) == 1 and sign in header[0]
-        ]
-        hint = f"; its columns are separated by {apart[0]}: write commas" if apart else ""
         raise BadInput(
-            f"{path}: line 1: column {missing[0]!r} is missing; the file has {', '.join(header)}{hint}",
+            f"{path}: line 1: column {missing[0]!r} is missing; the file has {', '.join(header)}"
+            f"{commas_hint(header)}",
             details={"line": 1, "column": missing[0]},
         )
     twice = [name for name in (*COLUMNS, CREDIT_COLUMN) if header.count(name) > 1]

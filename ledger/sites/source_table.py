@@ -10,7 +10,6 @@ from ledger.readings.files.formats import (
     CLOCK_CHANGES,
     CSV,
     DECIMALS,
-    DELIMITERS,
     ENCODINGS,
     FORMATS,
     JSON_LINES,
@@ -30,6 +29,7 @@ from ledger.reductions.registers import WIDTH_MAX
 from ledger.reductions.zones import zone
 from ledger.sites.document import Table
 from ledger.sites.specs import SourceSpec
+from ledger.spreadsheets import DELIMITERS
 
 SOURCE_KINDS = ("power", "energy", COUNTER, FUEL)
 _UTC = ("UTC", "Etc/UTC")

@@ -398,6 +398,10 @@ def test_a_history_is_what_the_events_say_page_by_page(
     assert [(item["kind"], item["block_number"]) for item in whole["items"]] == life(told, number)
     assert whole["complete"] is True and whole["next_cursor"] is None
     assert all(item["at"] for item in whole["items"])
+    for values in (item["values"] for item in whole["items"] if item["kind"] == "retired"):
+        claimed = client.get(f"/v1/retirements/{values['retirement_id']}").json()
+        for name in ("country", "consumption_start", "consumption_end", "document_hash"):
+            assert values.get(name) == claimed[name], name
     for limit in (1, 2, 5):
         assert walk(client, path, limit=limit) == whole["items"]
         assert walk(client, path, limit=limit, order="desc") == whole["items"][::-1]

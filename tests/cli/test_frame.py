@@ -8,8 +8,10 @@ import os
 import pty
 import py_compile
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,11 +23,14 @@ import pytest
 import typer
 
 import cli
+from cli import service
 from cli.main import COMMANDS, build, first_word
 from cli.output import Output, Table
+from ledger.errors import INTERRUPTED
 from ledger.models.trading import TradeStatus
 from ledger.serials import CreditStatus
 from tests.cli.conftest import TRADES, Ended, Program
+from tests.support.forked import FORKED
 from tests.support.forms import long, rest, times
 
 
@@ -600,3 +605,23 @@ def test_what_a_stranger_wrote_moves_no_cursor_and_turns_no_line() -> None:
         text = shown.read()
         assert text.replace("\n", "").isprintable()
         assert text == said if said else json.loads(text) == {"name": hostile}
+
+
+def ends_never() -> None:
+    """Be told to end, and go on: as whoever waits for a node or a database that froze; a target for a process."""
+    service.AGAIN_SECONDS = 0.2
+    stop = service.stop_on_signal()
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)  # a wrapper hands the same one on
+    assert stop.is_set()
+    time.sleep(0.25)
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+    os._exit(7)
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    process = FORKED.Process(target=ends_never)
+    process.start()
+    process.join(60)
+    assert process.exitcode == INTERRUPTED

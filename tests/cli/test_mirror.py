@@ -97,7 +97,7 @@ def edit(program: Program, sql: str) -> None:
 @pytest.mark.parametrize("kind", rest(["http", "ws", "ipc"], "ws"))
 def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) -> None:
     before = status(program)
-    assert before["block"] is before["leader"] is before["rate"] is None
+    assert before["block"] is before["leader"] is before["rate"] is before["on_chain"] is None
     with running(program, "first.log") as first:
         until(lambda: status(program)["behind"] == 0)
         leader = status(program)["leader"]
@@ -129,7 +129,10 @@ def test_a_reorganisation_is_remembered(program: Program, chain: TestChain) -> N
     assert program("index", "run", "--until", "head").code == 0
     assert status(program)["last_reorganisation"] is None
     old = chain.client.block("latest")
+    assert status(program)["on_chain"] is True
     chain.reorganise(2)
+    assert (status(program)["behind"], status(program)["on_chain"]) == (0, False)
+    assert "the chain took back blocks that are mirrored" in program("index", "status").out
     new = chain.client.block("latest")
     assert old is not None and new is not None
     assert program("index", "run", "--until", "head").code == 0

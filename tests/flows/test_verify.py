@@ -21,11 +21,12 @@ from indexer.shadow import Workshop
 from indexer.tables import EXEMPT, MIRRORED
 from indexer.verify import compare_all, fresh_beside, verify
 from ledger.db import Database
-from ledger.errors import BadInput, BooksDiffer, NotFound
+from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
 from ledger.models import Base
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
 from tests.support.forms import long, rest
+from tests.support.full import full_disk
 
 history = scene.history
 by_hand = scene._by_hand
@@ -281,8 +282,14 @@ def test_every_range_of_a_true_mirror_is_true(history: History, at: float) -> No
         Scope(middle_block, None),
         Scope(None, middle_block),
         Scope(middle_block, middle_block + 5),
+        Scope(None, history.chain.deployment.deployed_block + 2),  # in the midst of the deployment
     ):
         assert verified(history, scope).differences == []
+
+
+def test_a_folder_without_room_for_a_mirror_to_compare_with_is_said(history: History) -> None:
+    with full_disk(500_000), pytest.raises(DependencyDown, match=r"no room in .*; make some"):
+        verified(history)
 
 
 @long

@@ -1,24 +1,27 @@
 """Everything is written once: whole ranges or nothing, one mirror or several, killed or not."""
 
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.exc import IntegrityError
 
 from indexer import Indexer, TickReport
 from indexer.handlers import HANDLERS
+from indexer.reindex import reindex
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.node.client import ChainClient
-from ledger.db import Database
-from ledger.errors import DependencyDown, MirrorStopped
-from ledger.models import ChainBlock
+from ledger.db import Database, DatabaseBusy
+from ledger.errors import BooksDiffer, DependencyDown, MirrorStopped
+from ledger.models import ChainBlock, ChainCursor
 from ledger.models.blockchain import TransactionStatus
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
@@ -267,6 +270,19 @@ def test_run_until_a_block_that_is_not_there(chain: TestChain, mirror: Indexer) 
         mirror.run_until(head + 5)
 
 
+def test_a_cursor_that_somebody_deleted_is_said(
+    chain: TestChain, sqlite_db: Database, mirror: Indexer, fresh_dump: Fresh
+) -> None:
+    """It was taken for another mirror that is faster, again and again and without a word."""
+    mirror.run_until("head")
+    with sqlite_db.write() as session:
+        session.execute(delete(ChainCursor))
+    with pytest.raises(BooksDiffer, match="has no row of 'local'"):
+        mirror.run_until("head")
+    reindex(sqlite_db, chain.client, chain.deployment, DEPTH)
+    assert dump(sqlite_db) == fresh_dump()
+
+
 def test_run_until_a_block_reads_no_further(
     chain: TestChain, sqlite_db: Database, mirror: Indexer, fresh_dump: Fresh
 ) -> None:
@@ -279,6 +295,21 @@ def test_run_until_a_block_reads_no_further(
         assert rows(sqlite_db, "chain_cursor", "block_number") == [(mirrored,)]
     mirror.run_until("head")
     assert dump(sqlite_db) == fresh_dump()
+
+
+def test_a_lock_that_somebody_keeps_is_said(chain: TestChain, sqlite_db: Database) -> None:
+    """It was taken for another mirror's, and `index run --until` went on asking without a word."""
+    impatient = Database(sqlite_db.url, lock_timeout_s=1)
+    mirror = Indexer(impatient, chain.client, chain.deployment, DEPTH)
+    mirror.run_until(chain.client.block_number() - 1)
+    file = sqlite3.connect(str(sqlite_db.url.database), isolation_level=None)
+    with closing(impatient), closing(file):
+        file.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseBusy, match="database is locked"):
+            mirror.run_until("head", lambda report: file.execute("ROLLBACK"))
+        assert file.in_transaction
+        file.execute("ROLLBACK")
+        assert mirror.run_until("head").tip == chain.client.block_number()
 
 
 @long

@@ -1,12 +1,15 @@
 """Our own transactions: pending before they leave, confirmed when final, pending again after a fork."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from indexer import Indexer
+from indexer.cursor import Cursor
+from indexer.ranges import RangeReader
+from indexer.reading import Read
 from indexer.reindex import reindex
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
@@ -281,6 +284,56 @@ def test_calls_of_ours_to_foreign_contracts_are_seen(
         ).one()
         assert row.contract_address == foreign and row.function_name == "approve"
         assert row.gas_used is not None
+
+
+def test_what_is_sent_while_a_range_is_read_is_seen_where_the_chain_turns(
+    chain: TestChain,
+    sender: Sender,
+    mirror: Indexer,
+    sqlite_db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A block that was there gives way to another of its height, and that has a call of ours to a foreign contract.
+
+    It was signed after the mirror had asked what may be in the range, and a call to somebody else shows by its hash
+    alone.
+    """
+    intent = NewIntent(
+        intents.new_key(),
+        "approve",
+        "TestCurrency",
+        PARTIES["spare"],
+        "approve",
+        [PARTIES["buyer"], 5],
+        PARTIES["owner"],
+    )
+    key = sqlite_db.run(lambda session: intents.plan(session, chain.deployment.chain_id, intent))
+    chain.mine(3)
+    sent: list[str] = []
+
+    def turn() -> None:
+        head = chain.client.block_number()
+        sent.append(sender.submit(key, "TestCurrency"))
+        wait_for(chain.client, sent[0])
+        chain.roll_back(3)
+        with sqlite_db.read() as session:
+            (attempt,) = intents.attempts_of(session, key)
+        assert chain.client.send_raw(attempt.raw_transaction) == sent[0]
+        assert wait_for(chain.client, sent[0]).block_number < head
+        chain.mine(1)
+
+    true, turns = RangeReader._read_now, iter([turn])
+
+    def read_now(
+        reader: RangeReader, cursor: Cursor, head: int, open_hashes: Collection[str]
+    ) -> Read:
+        next(turns, lambda: None)()
+        return true(reader, cursor, head, open_hashes)
+
+    monkeypatch.setattr(RangeReader, "_read_now", read_now)
+    report = mirror.run_until("head")
+    assert (sent[0], key) in rows(sqlite_db, "chain_inclusions", "tx_hash", "intent_key")
+    assert report.tip == chain.client.block_number()
 
 
 def _checksum(address: str) -> str:

@@ -4,14 +4,18 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.exc import OperationalError
 
 from indexer import Indexer, checks, finality, place
 from indexer.checks import Unchecked
+from indexer.cursor import Cursor
 from indexer.place import require_no_catching_up
+from indexer.ranges import RangeReader
+from indexer.reading import Read
 from indexer.reindex import reindex
 from indexer.reorg import REWINDS
 from indexer.verify import verify
@@ -27,7 +31,7 @@ from ledger.models.credits import BatchStatus
 from ledger.serials import CreditStatus
 from tests.support.chain import TestChain, deploy_contracts, trade
 from tests.support.forms import long
-from tests.support.mirror import Dump, dump, rows
+from tests.support.mirror import Dump, dump, fresh, rows
 
 BATCH = 1 << 32 | 1
 Check = Callable[[], None]
@@ -191,10 +195,30 @@ def test_head_that_moves_back(history: TestChain, mirror: Indexer, same_as_fresh
 
 @pytest.mark.deploys
 def test_registry_and_contracts_that_vanished(
-    history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
+    history: TestChain,
+    mirror: Indexer,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    again = _sent(history)
-    history.reorganise(len(again) - 1)  # all that is left is the currency
+    """They vanish under a mirror that has just read what they did, and asks one of them how money is counted there."""
+    again, other = _sent(history), Indexer(sqlite_db, history.client, history.deployment, 64)
+    history.deposit("buyer", 1)
+    blocks, true = len(_sent(history)), RangeReader.read
+
+    def read(reader: RangeReader, cursor: Cursor, head: int) -> Read:
+        found = true(reader, cursor, head)
+        history.reorganise(blocks - 1)  # all that is left is the currency
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RangeReader, "read", read)
+        with pytest.raises(DependencyDown, match="has no VppSettlement at 0x") as told:
+            other.tick()
+        assert told.value.code == "node-behind"
+    assert (
+        other.tick().rewound_to is not None
+    )  # beside the first one, which knew that they are there
     report = mirror.run_until("head")
     assert rows(sqlite_db, "credit_classes", "class_id") == []
     assert rows(sqlite_db, "carbon_credits", "credit_id") == []
@@ -262,12 +286,17 @@ def test_deep_reorganisation_below_what_was_final(
     chain: TestChain, sqlite_db: Database, fresh_dump: Callable[[str | int], Dump]
 ) -> None:
     """Final blocks do not change; where they do, the mirror follows instead of keeping both."""
-    mirror = Indexer(sqlite_db, chain.client, chain.deployment, 1)
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, 5)
     chain.issue(1000, 0)
     for kg in range(1, 31):
         chain.retire("owner", BATCH, kg)
-    assert mirror.run_until("head").final == chain.client.block_number() - 1
-    chain.reorganise(29)
+    assert mirror.run_until("head").final == chain.client.block_number() - 5
+    chain.roll_back(29)
+    chain.mine(1)
+    # The head is so low that less is final than stays: that is one difference, and not one of each transaction.
+    (found,) = verify(sqlite_db, chain.client, chain.deployment, 5).differences
+    assert (found.table, found.column) == ("chain_cursor", "final_number")
+    chain.mine(28)
     report = mirror.tick()
     assert report.rewound_blocks == 29 and report.final == report.tip
     mirror.run_until("head")
@@ -276,7 +305,7 @@ def test_deep_reorganisation_below_what_was_final(
         ("lhb-wind-2014-1-1-1", CreditStatus.RETIRED),
         ("lhb-wind-2014-1-2-1000", CreditStatus.ACTIVE),
     ]
-    assert dump(sqlite_db) == fresh_dump(1)
+    assert dump(sqlite_db) == fresh_dump(5)
 
 
 def test_a_node_that_is_catching_up_is_waited_for(chain: TestChain, sqlite_db: Database) -> None:
@@ -319,11 +348,26 @@ def test_a_head_between_blocks_that_were_forgotten_is_waited_for(
         assert dump(sqlite_db) == before
 
 
-def test_a_head_below_the_first_block_of_the_mirror_is_waited_for(sqlite_db: Database) -> None:
-    """A node that begins at its first block has none of the mirror's: it is behind, and not of another chain."""
+def test_a_chain_that_turns_below_the_deployment_is_followed(
+    sqlite_db: Database, sqlite_template: Path, tmp_path: Path
+) -> None:
+    """The mirror stopped for good: of blocks before the deployment it has one, and that was lost as well."""
     with LocalNode(find_anvil(None)) as node, closing(ChainClient(node.rpc_url)) as client:
         client.request("anvil_mine", [hex(9)])
         chain = TestChain(client, deploy_contracts(client))
+        mirror = Indexer(sqlite_db, client, chain.deployment, 64)
+        tip, sent = mirror.run_until("head").tip, _sent(chain)
+        chain.reorganise(
+            len(sent) + 3, [(raw, 3 + place) for place, raws in enumerate(sent) for raw in raws]
+        )
+        report = mirror.tick()
+        assert (report.rewound_to, report.rewound_blocks) == (9, tip - 9)
+        with sqlite_db.read() as session:
+            assert session.scalars(select(ChainBlock.number)).all() == [9]
+        mirror.run_until("head")
+        assert dump(sqlite_db) == fresh(sqlite_template, tmp_path, chain, 64)
+        assert verify(sqlite_db, client, chain.deployment, 64).ok
+        # A head below the first block of the mirror, under what was final, is a node that catches up.
         mirror = Indexer(sqlite_db, client, chain.deployment, 1)
         mirror.run_until("head")
         before = dump(sqlite_db)

@@ -87,6 +87,10 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
         (("contracts", "CarbonCredit"), {}),
         (("contracts", "CarbonCredit", "address"), "0x12"),
         (("contracts", "VppSettlement", "address"), None),
+        (("contracts", "CarbonCredit", "constructor"), 7),
+        (("contracts", "CarbonCredit", "code_hash"), None),
+        (("contracts", "CarbonCredit", "tx_hash"), "0x12"),
+        (("contracts", "CarbonCredit", "tx_hash"), 7),
         (("accounts",), None),
         (("accounts", "issuer"), "anvil:2"),
         (("class",), 1),
@@ -103,6 +107,19 @@ def test_a_value_that_is_wrong(file: Path, where: tuple[str, ...], value: Any) -
     with pytest.raises(BadInput) as caught:
         Deployment.load(file)
     assert str(file) in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["CarbonCredit2", "../abi/CarbonCredit", "", "VppSettlement"])
+def test_contracts_of_two_deployments_in_one_file(file: Path, name: str) -> None:
+    """They ended commands and mirror with an internal error; one of the two would have been left out."""
+    raw = json.loads(file.read_text())
+    raw["contracts"][name] = raw["contracts"]["CarbonCredit"]
+    file.write_text(json.dumps(raw))
+    said = (
+        "both stand at" if name == "VppSettlement" else f"{name!r} is no contract of this version"
+    )
+    with pytest.raises(BadInput, match=said):
+        Deployment.load(file)
 
 
 def test_what_is_not_named(chain: TestChain) -> None:
@@ -138,10 +155,10 @@ def test_another_chain_of_the_same_id(chain: TestChain) -> None:
 def test_contracts_that_are_not_there(chain: TestChain, file: Path, sqlite_db: Database) -> None:
     """A call to an address without code succeeds; so nothing may be sent to one."""
     raw = json.loads(file.read_text())
-    credit, settlement = (raw["contracts"][name] for name in ("CarbonCredit", "VppSettlement"))
+    credit, other = raw["contracts"]["CarbonCredit"], raw["contracts"].pop("Register")
     settings = replace(load_settings(None, {}), deployment=file)
     Chain.open(settings, sqlite_db, chain.rpc_url).close()
-    for address, said in (("0x" + "12" * 20, "no code of"), (settlement["address"], "other code")):
+    for address, said in (("0x" + "12" * 20, "no code of"), (other["address"], "other code")):
         credit["address"] = address
         file.write_text(json.dumps(raw))
         with pytest.raises(WrongChain, match=f"{said}.* CarbonCredit at {address}"):

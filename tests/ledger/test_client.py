@@ -13,6 +13,7 @@ from web3 import HTTPProvider, Web3
 
 from ledger.chain.local.anvil import KeptPort, LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.transports.errors import NodeAnswer
 from ledger.errors import BadInput, DependencyDown
 from tests.support.answering import answering
 from tests.support.chain import PARTIES, send
@@ -226,6 +227,33 @@ def test_an_echo_is_no_answer() -> None:
         pytest.raises(DependencyDown, match="not JSON-RPC"),
     ):
         client.chain_id()
+
+
+def test_another_block_than_the_one_that_was_asked_for_is_refused() -> None:
+    """A cache before a node hands out one for another: a mirror that began there would begin elsewhere."""
+    block = {
+        "number": "0x7",
+        "timestamp": "0x1",
+        "hash": "0x" + "AB" * 32,
+        "parentHash": "0x" + "00" * 32,
+    }
+
+    def answer(body: Any) -> bytes:
+        calls = body if isinstance(body, list) else [body]
+        return json.dumps([{"id": call["id"], "result": block} for call in calls]).encode()
+
+    with server(answer) as (client, _):
+        for right in (7, "latest", "0x" + "ab" * 32):
+            assert client.blocks([right, right])[1] is not None
+        for wrong in (8, "0x" + "cd" * 32):
+            with pytest.raises(NodeAnswer, match=f"for block {wrong} and answers with block 7"):
+                client.blocks([7, wrong])
+        for name in ("hash", "parentHash"):
+            block[name] = "0x" + "f" * 65
+            with pytest.raises(
+                NodeAnswer, match="asked for headers and answers with something else"
+            ):
+                client.head()
 
 
 @pytest.mark.parametrize(

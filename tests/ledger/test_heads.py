@@ -1,5 +1,6 @@
 """Announcements of blocks: a subscription that is refused for a moment, one that no node of the kind takes."""
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ledger.chain.node import heads as heads_module
 from ledger.chain.node.heads import Heads
 from ledger.chain.node.transports.opening import open_transport
 from tests.support.endpoints import Says, endpoint
@@ -43,3 +45,28 @@ def test_a_subscription_that_is_refused_for_a_moment_is_asked_for_again(
         heads.close()
         transport.close()
     assert found == subscribed and len(asked) == 1 + subscribed
+
+
+@pytest.mark.parametrize("kind", rest(["ws", "ipc"]))
+def test_nobody_waits_for_a_node_that_freezes_while_it_is_listened_to(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection and says nothing: to open one, or a subscription, may take as long as an answer."""
+    monkeypatch.setattr(heads_module, "_END_S", 0.1)
+    family, place = {
+        "ws": (socket.AF_INET, ("127.0.0.1", 0)),
+        "ipc": (socket.AF_UNIX, str(tmp_path / "frozen.ipc")),
+    }[kind]
+    with socket.socket(family) as frozen:
+        frozen.bind(place)
+        frozen.listen()
+        address = f"ws://127.0.0.1:{frozen.getsockname()[1]}" if kind == "ws" else place
+        transport = open_transport(str(address))
+        heads = Heads(transport, 0.1)
+        heads.start()
+        with frozen.accept()[0]:
+            began = time.monotonic()
+            heads.close()
+            assert time.monotonic() - began < 5
+            transport.close()
+            assert not heads.subscribed

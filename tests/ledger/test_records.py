@@ -510,6 +510,11 @@ def test_nonsense_in_json(
     [
         ("a.csv", "", "empty; the first line must name the columns resource_code"),
         ("a.csv", "resource_code,colour\n", "line 1: column 'colour' is none of"),
+        (
+            "a.csv",
+            "resource_code;name\nx;y\n",
+            "its columns are separated by semicolons: write commas",
+        ),
         ("a.csv", "name,unit\nx,kW\n", "line 1: column 'resource_code' is missing"),
         ("a.csv", "resource_code,resource_code\nx,y\n", "is there twice"),
         ("a.json", " \n", "empty; a list of no records is written []"),

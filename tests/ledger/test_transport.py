@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from websockets.sync.client import ClientConnection
 
 from ledger.chain.local.anvil import KeptPort, LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient
@@ -545,6 +547,30 @@ def test_a_server_that_is_none_of_websockets(folder: Path) -> None:
         transport.close()
 
 
+@pytest.mark.parametrize("late_s", [0.0, 0.1])
+def test_a_connection_that_ends_before_a_websocket_is_open(
+    late_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a node restarts. `websockets` has an error of its own where it sees the end before it writes."""
+    true = ClientConnection.handshake
+
+    def handshake(self: ClientConnection, *arguments: Any, **options: Any) -> None:
+        time.sleep(late_s)  # another thread reads meanwhile
+        true(self, *arguments, **options)
+
+    monkeypatch.setattr(ClientConnection, "handshake", handshake)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepts = threading.Thread(
+            target=lambda: [server.accept()[0].close() for _ in range(2)], daemon=True
+        )
+        accepts.start()
+        transport = open_transport(f"ws://127.0.0.1:{server.getsockname()[1]}", PATIENT)
+        with pytest.raises(NodeClosed, match="before a WebSocket was open"):
+            transport.exchange(request(1), again=True)
+        transport.close()
+        accepts.join()
+
+
 @pytest.mark.parametrize(
     ("head", "error"),
     [
@@ -552,6 +578,7 @@ def test_a_server_that_is_none_of_websockets(folder: Path) -> None:
         (b"503 Service Unavailable\r\nretry-after: 7", NodeLimits),
         (b"504 Gateway Timeout", NodeSlow),
         (b"429 Too Many Requests", NodeLimits),
+        (b"429 Too Many Requests\r\nretry-after: 7\r\nretry-after: 9", NodeLimits),
         (b"404 Not Found", NodeAnswer),
     ],
 )

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tiny_keccak import keccak256
 
+from ledger.chain.contracts.abi import is_known
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, WrongChain
 
 _WRITTEN_BY = "set deployment to the file that `truetonne chain deploy` wrote"
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+_HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 
 PROVEN, TOLD = "proven", "told"
 """Receipts are held against the hashes of their blocks, or against the node's own index of logs."""
@@ -91,6 +94,8 @@ class Deployment:
                 raise BadInput(
                     f"{path}: {name} is {address!r}, which is not an address; {_WRITTEN_BY}"
                 )
+        if wrong := _wrong_in(found.contracts.values()):
+            raise BadInput(f"{path}: {wrong}; {_WRITTEN_BY}")
         first = min([item.block for item in found.contracts.values()], default=found.deployed_block)
         if not 0 <= found.deployed_block <= first:
             raise BadInput(
@@ -190,15 +195,35 @@ class Deployment:
                 )
 
 
+def _wrong_in(contracts: Iterable[DeployedContract]) -> str:
+    """Return what is wrong with the contracts of a file, if anything is: it was written by hand, or put together."""
+    names: dict[str, str] = {}
+    for item in contracts:
+        if not is_known(item.name):
+            return f"{item.name!r} is no contract of this version"
+        if item.address in names:
+            return f"{names[item.address]} and {item.name} both stand at {item.address}"
+        names[item.address] = item.name
+        if item.tx_hash is not None and not _HASH.fullmatch(str(item.tx_hash).lower()):
+            return f"the tx_hash of {item.name} is {item.tx_hash!r}, which is neither null nor 64 digits after 0x"
+    return ""
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"{value!r} is no text")
+
+
 def _contract(name: str, raw: dict[str, Any]) -> DeployedContract:
     return DeployedContract(
         name=name,
         address=raw["address"].lower(),
-        constructor=raw["constructor"],
-        salt=raw["salt"],
-        init_code_hash=raw["init_code_hash"],
-        code_hash=raw["code_hash"],
+        constructor=dict(raw["constructor"]),
+        salt=_text(raw["salt"]),
+        init_code_hash=_text(raw["init_code_hash"]),
+        code_hash=_text(raw["code_hash"]),
         block=int(raw["block"]),
         tx_hash=raw.get("tx_hash"),
-        source_hash=raw["source_hash"],
+        source_hash=_text(raw["source_hash"]),
     )

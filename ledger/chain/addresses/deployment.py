@@ -233,6 +233,25 @@ def restore(session: Session, deployment: Deployment) -> bool:
     return len(_addresses(session, list(wanted))) == len(wanted)
 
 
+def forget_later(session: Session, deployment: Deployment) -> None:
+    """Delete contracts whose own transaction is in no mirrored block: for a mirror that ends at an earlier one."""
+    created = {
+        item.tx_hash.lower(): row_name(item.name, deployment.network)
+        for item in deployment.contracts.values()
+        if item.tx_hash is not None
+    }
+    query = select(ChainInclusion.tx_hash).where(
+        ChainInclusion.tx_hash.in_(list(created)), ChainInclusion.error.is_(None)
+    )
+    there = set(session.scalars(query))
+    later = [name for tx_hash, name in created.items() if tx_hash not in there]
+    session.execute(
+        delete(SmartContract)
+        .where(SmartContract.contract_name.in_(later))
+        .execution_options(synchronize_session=False)
+    )
+
+
 def _mistimed(session: Session, deployment: Deployment, times: Mapping[str, datetime]) -> bool:
     """Return whether a contract that is stored has another time than that of its block."""
     expected = {row_name(name, deployment.network): at for name, at in times.items()}

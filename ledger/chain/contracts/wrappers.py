@@ -20,6 +20,11 @@ from ledger.chain.contracts.decoders import CALLS
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.contracts.layout import canonical_type, json_value
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.transports.errors import NodeAnswer
+from ledger.errors import DependencyDown
+
+_NOTHING = "0x"
+"""What a call returns where there is no contract, or none yet."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,14 @@ def _decoded_error(contract: str, selector: str, body: bytes) -> str:
 
 
 class _Contract:
+    """A contract at one address.
+
+    Raises
+    ------
+    DependencyDown
+        From every view, when the contract is not there in the state that is asked about, or the answer is none.
+    """
+
     name: str
 
     def __init__(self, client: ChainClient, address: str) -> None:
@@ -180,7 +193,20 @@ class _Contract:
             if item["name"] == function and len(item["inputs"]) == count
         )
         types = [canonical_type(part) for part in item["outputs"]]
-        return tuple(decoded(types, bytes.fromhex(output[2:])))
+        place = self.client.place
+        if output == _NOTHING:
+            raise DependencyDown(
+                f"the node at {place} has no {self.name} at {self.address} in the state that it was asked about; it "
+                "may still be catching up, or the chain took the contract back: wait, or set rpc_url to another",
+                code="node-behind",
+            )
+        try:
+            return tuple(decoded(types, bytes.fromhex(output[2:])))
+        except Exception as error:  # whatever the bytes are
+            raise NodeAnswer(
+                f"{place} was asked for {function} of {self.name} at {self.address} and answers with something else; "
+                "check rpc_url and deployment"
+            ) from error
 
 
 class CarbonCredit(_Contract):

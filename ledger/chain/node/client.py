@@ -226,6 +226,16 @@ class ChainClient:
                 f"{self.place} was asked for {what} and answers with something else; check rpc_url"
             ) from error
 
+    def _require_block(self, asked: int | str, header: BlockHeader | None) -> None:
+        """Require that a block is the one that was asked for, by number or hash."""
+        if header is None or asked == header.number or str(asked).lower() == header.hash:
+            return
+        if isinstance(asked, int) or asked.startswith("0x"):
+            raise NodeAnswer(
+                f"{self.place} was asked for block {asked} and answers with block {header.number}; set rpc_url to "
+                "another"
+            )
+
     def _logs(self, query: dict[str, Any]) -> list[LogRecord]:
         found = self.request("eth_getLogs", [query])
         logs = self._read(found if isinstance(found, list) else [found], log_of, "logs")
@@ -249,6 +259,7 @@ class ChainClient:
                 raise first
             first = None
         header = self._read([first], header_of, "headers")[0]
+        self._require_block(0, header)
         return self._number("eth_chainId", chain_id), header
 
     def block_number(self) -> int:
@@ -294,7 +305,10 @@ class ChainClient:
     def blocks(self, blocks: Sequence[int | str]) -> list[BlockHeader | None]:
         """Return several headers in the order asked."""
         raws = self.request_batch([_block_call(block, False) for block in blocks])
-        return self._read(raws, header_of, "headers")
+        found = self._read(raws, header_of, "headers")
+        for block, header in zip(blocks, found, strict=True):
+            self._require_block(block, header)
+        return found
 
     def block_with_transactions(
         self, number: int
@@ -307,7 +321,10 @@ class ChainClient:
     ) -> list[tuple[BlockHeader, list[TransactionInfo]] | None]:
         """Return several blocks with their transactions, in the order asked."""
         raws = self.request_batch([_block_call(number, True) for number in numbers])
-        return self._read(raws, block_of, "blocks")
+        found = self._read(raws, block_of, "blocks")
+        for number, block in zip(numbers, found, strict=True):
+            self._require_block(number, block and block[0])
+        return found
 
     def logs(self, addresses: Sequence[str], from_block: int, to_block: int) -> list[LogRecord]:
         """Return the logs of the addresses in blocks ``from_block`` to ``to_block``, both included."""

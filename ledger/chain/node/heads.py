@@ -26,6 +26,9 @@ _ANSWER_S = 10.0
 _AGAIN_S_MAX = 30.0
 _SLICE_S = 0.05
 """How long a wait goes on after it was told to stop."""
+_END_S = 1.5
+"""So long is the listener waited for at the end. Who opens a connection to a node that froze just then cannot be called
+back for as long as an answer may take; it keeps nobody, and ends by itself."""
 
 
 class Heads:
@@ -72,10 +75,10 @@ class Heads:
         self._announced.clear()
 
     def close(self) -> None:
-        """End listening."""
+        """End listening, within ``_END_S``."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_END_S)
 
     def _listen(self) -> None:
         failures = 0
@@ -83,8 +86,8 @@ class Heads:
             channel: Channel | None = None
             try:
                 channel = self._transport.channel()
-                if channel is None or not self._subscribe(channel):
-                    return  # the node knows no subscriptions: polling remains
+                if self._ended.is_set() or channel is None or not self._subscribe(channel):
+                    return  # nobody waits any more, or the node knows no subscriptions: polling remains
                 self._subscribed.set()
                 failures = 0
                 self._announced.set()  # what came before the subscription

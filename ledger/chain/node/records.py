@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from ledger.chain.node.wire import WireTransaction
+from ledger.errors import MirrorStopped
+
+LAST_SECOND = 253_402_300_799
+"""The end of the year 9999: neither database has a later date."""
+_HASH = re.compile("0x[0-9a-f]{64}")
 
 
 class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -22,7 +28,15 @@ class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def time(self) -> datetime:
-        """The time of the block, aware, in UTC."""
+        """The time of the block, aware, in UTC.
+
+        Raises
+        ------
+        MirrorStopped
+            If no date is as late: some private chains count milliseconds.
+        """
+        if self.timestamp > LAST_SECOND:
+            raise MirrorStopped(no_date(self.number, self.timestamp))
         return datetime.fromtimestamp(self.timestamp, UTC)
 
 
@@ -68,12 +82,25 @@ class Receipt(msgspec.Struct, frozen=True):
     logs: tuple[LogRecord, ...]
 
 
+def no_date(number: int, timestamp: int) -> str:
+    """Return what is wrong with the time of a block."""
+    return f"block {number} has the time {timestamp}, which is no number of seconds since 1970: no date is as late"
+
+
+def _hash(text: str) -> str:
+    """Return a hash of the wire in lower case; `ValueError` where it is none."""
+    lower = text.lower()
+    if _HASH.fullmatch(lower):
+        return lower
+    raise ValueError(f"{text[:80]!r} is no hash")
+
+
 def header_of(raw: dict[str, Any]) -> BlockHeader:
     """Return a header of the wire, with numbers."""
     return BlockHeader(
         number=int(raw["number"], 16),
-        hash=raw["hash"].lower(),
-        parent_hash=raw["parentHash"].lower(),
+        hash=_hash(raw["hash"]),
+        parent_hash=_hash(raw["parentHash"]),
         timestamp=int(raw["timestamp"], 16),
         base_fee=int(raw.get("baseFeePerGas") or "0x0", 16),
     )

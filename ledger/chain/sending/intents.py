@@ -9,7 +9,7 @@ before it has a nonce is *failed* at once, with the reason. Nonces come from ``l
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -214,6 +214,20 @@ def open_attempts(session: Session, chain_id: int) -> Sequence[ChainAttempt]:
         .order_by(ChainIntent.sender_address, ChainIntent.nonce, ChainAttempt.ordinal)
     )
     return session.scalars(query).all()
+
+
+def open_calls_beside(session: Session, chain_id: int, contracts: Collection[str]) -> set[str]:
+    """Return the hashes of ``open_attempts`` that call none of these contracts."""
+    query = (
+        select(ChainAttempt.tx_hash)
+        .join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+        .where(
+            ChainIntent.chain_id == chain_id,
+            ChainIntent.state == IntentState.SUBMITTED,
+            ChainIntent.contract_address.not_in(contracts),
+        )
+    )
+    return set(session.scalars(query))
 
 
 def open_intents(session: Session, chain_id: int) -> Sequence[ChainIntent]:

@@ -11,9 +11,10 @@ from itertools import chain, islice
 from pathlib import Path
 
 from ledger.errors import BadInput
-from ledger.readings.files.formats import DELIMITERS, Format
+from ledger.readings.files.formats import Format
 from ledger.readings.files.lines import WithoutComments, limited
 from ledger.readings.files.tables import ONE_ARRAY, BadRow, Cells, Table, empty_file
+from ledger.spreadsheets import DELIMITERS
 
 _CELL_MAX = 65_536
 _JSON_OBJECT = re.compile(r'\{\s*("|$)')

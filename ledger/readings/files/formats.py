@@ -12,7 +12,6 @@ from typing import Any
 
 CSV, JSON_LINES = "csv", "jsonl"
 FORMATS = (CSV, JSON_LINES)
-DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 DECIMALS = (".", ",")
 THOUSANDS = (".", ",", " ", "'")
 ENCODINGS = ("utf-8", "utf-16", "latin-1", "windows-1252", "gb18030")

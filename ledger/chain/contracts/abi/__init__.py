@@ -25,6 +25,11 @@ class Artifact:
         return json.dumps(self.abi, separators=(",", ":"))
 
 
+def is_known(name: str) -> bool:
+    """Return whether a contract of that name was exported."""
+    return name.isidentifier() and (files(__name__) / f"{name}.json").is_file()
+
+
 @cache
 def artifact(name: str) -> Artifact:
     """Return the artifact of a contract by its name.

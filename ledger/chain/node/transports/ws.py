@@ -61,17 +61,19 @@ class WebSocketTransport(ChannelTransport):
             why = without_secrets(str(error), self.address)
             raise BadInput(f"rpc_url {self.place!r} is not an address: {why}") from error
         except InvalidStatus as error:
-            status, retry_after = (
-                error.response.status_code,
-                error.response.headers.get("retry-after"),
-            )
+            status, said = error.response.status_code, error.response.headers
+            retry_after = next(iter(said.get_all("retry-after")), None)  # each gateway may add one
             trouble = limit_of(self.place, status, retry_after) or outage_of(self.place, status)
             if trouble is None:
                 trouble = NodeAnswer(
                     f"{self.place} answers HTTP {status} but opens no WebSocket; check rpc_url"
                 )
             raise trouble from error
+        except ConnectionClosed as error:  # the end came before our first bytes
+            raise self._ended() from error
         except InvalidHandshake as error:
+            if isinstance(error.__cause__, EOFError):  # before the first of the node's
+                raise self._ended() from error
             raise NodeAnswer(
                 f"{self.place} does not speak WebSocket ({type(error).__name__}); check rpc_url"
             ) from error
@@ -82,6 +84,11 @@ class WebSocketTransport(ChannelTransport):
                 f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url"
             ) from error
         return WebSocketChannel(self, connection)
+
+    def _ended(self) -> NodeClosed:
+        return NodeClosed(
+            f"{self.place} closed the connection before a WebSocket was open on it; check rpc_url if it goes on"
+        )
 
     def _slow(self) -> NodeSlow:
         return NodeSlow(f"{self.place} opened no connection within {self.bounds.timeout_s:g} s")
