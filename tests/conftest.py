@@ -94,8 +94,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
-    """Leave what was imported out of every later collection of garbage: it was a seventh of the suite's time."""
-    gc.collect()
+    """Leave what was imported out of every later collection of garbage: it was a seventh of the suite's time.
+
+    The twelfth of it that is garbage as well: to find it takes half a second in each process.
+    """
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # Python's own 700 took a twentieth of what was left
     gc.enable()
@@ -122,7 +124,7 @@ def mariadb_server() -> Iterator[MariaDbServer]:
     """A MariaDB server of the session's own; skips where none is installed, fails under CI."""
     with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
         try:
-            server = MariaDbServer(Path(folder))
+            server = MariaDbServer(Path(folder), plain=True)
             server.start()
         except ServerUnavailable as reason:
             if os.environ.get("CI") == "true":
