@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -16,10 +17,9 @@ from hypothesis import settings
 
 from ledger.db import Database
 from ledger.db.grants import Account
-from tests.support import forms, once
+from tests.support import books, forms, once
 from tests.support.accounts import made_account
 from tests.support.at_once import answer_at_once
-from tests.support.books import new_books
 from tests.support.kept_files import made_once
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty, load, save
 
@@ -103,10 +103,15 @@ def pytest_runtestloop() -> None:
     gc.enable()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _books_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> None:
+    books.keep_once(partial(made_once, tmp_path_factory, "template.db"))
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with the schema; made once, copied for every test."""
-    return made_once(tmp_path_factory, "template.db", lambda file: new_books(file).close())
+    return made_once(tmp_path_factory, "template.db", books.migrate)
 
 
 @pytest.fixture
