@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -16,10 +17,9 @@ from hypothesis import settings
 
 from ledger.db import Database
 from ledger.db.grants import Account
-from tests.support import forms, once
+from tests.support import books, forms, once
 from tests.support.accounts import made_account
 from tests.support.at_once import answer_at_once
-from tests.support.books import new_books
 from tests.support.kept_files import made_once
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty, load, save
 
@@ -94,17 +94,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
-    """Leave what was imported out of every later collection of garbage: it was a seventh of the suite's time."""
-    gc.collect()
+    """Leave what was imported out of every later collection of garbage: it was a seventh of the suite's time.
+
+    The twelfth of it that is garbage as well: to find it takes half a second in each process.
+    """
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # Python's own 700 took a twentieth of what was left
     gc.enable()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _books_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> None:
+    books.keep_once(partial(made_once, tmp_path_factory, "template.db"))
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with the schema; made once, copied for every test."""
-    return made_once(tmp_path_factory, "template.db", lambda file: new_books(file).close())
+    return made_once(tmp_path_factory, "template.db", books.migrate)
 
 
 @pytest.fixture
@@ -122,7 +129,7 @@ def mariadb_server() -> Iterator[MariaDbServer]:
     """A MariaDB server of the session's own; skips where none is installed, fails under CI."""
     with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
         try:
-            server = MariaDbServer(Path(folder))
+            server = MariaDbServer(Path(folder), plain=True)
             server.start()
         except ServerUnavailable as reason:
             if os.environ.get("CI") == "true":

@@ -92,7 +92,7 @@ class MariaDbServer:
     def execute(self, *statements: str) -> None:
         """Execute statements as the server's root, outside of any database."""
         with pymysql.connect(
-            host="127.0.0.1", port=self.port, user="root", autocommit=True
+            unix_socket=str(self.folder / "s"), user="root", autocommit=True, ssl_disabled=True
         ) as link:
             for statement in statements:
                 link.cursor().execute(statement)

@@ -61,6 +61,7 @@ class PrivateServer:
                         tools.program("mariadb"),
                         "--no-defaults",
                         f"--socket={self.socket}",
+                        "--skip-ssl",  # which the server does without, see _start
                         "--binary-mode",
                         f"--max-allowed-packet={_PACKET_BYTES}",
                     ]
@@ -136,6 +137,7 @@ def _start(
                     f"--socket={server.socket}",
                     f"--pid-file={server.socket.parent / 'pid'}",
                     "--skip-networking",
+                    "--skip-ssl",  # it would make itself a key of RSA, to encrypt what goes over a socket
                     "--skip-grant-tables",
                     "--skip-log-bin",
                     "--skip-slave-start",

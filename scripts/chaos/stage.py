@@ -23,7 +23,7 @@ from tests.support.books import new_books
 from tests.support.chain import PARTIES, TestChain
 from tests.support.mariadb import MariaDbServer, empty, running_server
 from tests.support.mirror import running_chain
-from tests.support.nursery import Nursery
+from tests.support.nursery import Nursery, shared
 from tests.support.park import PROJECT, TRADING, Park, open_chain
 from tests.support.plant import SITE
 
@@ -83,7 +83,7 @@ def stages(with_mariadb: bool) -> Iterator[Callable[[], AbstractContextManager[S
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="chaos-")))
         template = folder / "template.db"
         new_books(template).close()
-        nursery = stack.enter_context(Nursery())
+        nursery = shared()  # a test's process may have it already
         server = stack.enter_context(running_server(BASE, PLAY)) if with_mariadb else None
         numbers = iter(range(1 << 30))
         yield lambda: stage(template, folder / f"stage-{next(numbers)}", nursery, server)

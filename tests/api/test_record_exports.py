@@ -123,7 +123,15 @@ def test_no_spreadsheet_takes_a_text_for_a_formula(house: House) -> None:
     assert names == ["'=1+1", "'-x", "'@a", "''=b", "'''+c", "'quoted'", "'+\u80fd"]
 
 
-def test_line_ends_within_a_text_come_back(house: House, tmp_path: Path) -> None:
+@pytest.fixture
+def as_it_was(house: House) -> Iterator[None]:
+    """Take away what a test adds to the house that the others look at."""
+    yield
+    house.sql("DELETE FROM vpp_definitions WHERE vpp_id LIKE 'ENDS-%'")
+    house.sql("DELETE FROM vpp_resources WHERE resource_id LIKE 'R-%'")
+
+
+def test_line_ends_within_a_text_come_back(house: House, tmp_path: Path, as_it_was: None) -> None:
     ends = ("a\rb", "a\nb", "a\r\nb", "\u2028a\x85b", "a\x0bb\x1fc", "a\r\n\rb")
     odd = [
         {"vpp_code": f"ENDS-{n}", "name": "Ends", "description": text, "total_capacity": "1",
@@ -166,7 +174,9 @@ def test_the_command_writes_what_the_api_sends(
         assert out.read_bytes() == file(house, "resources", form)
 
 
-def test_a_file_is_streamed_and_gives_its_place_back(house: House, tmp_path: Path) -> None:
+def test_a_file_is_streamed_and_gives_its_place_back(
+    house: House, tmp_path: Path, as_it_was: None
+) -> None:
     more = "".join(f"R-{n},Row,solar,1,kW,active\n" for n in range(2 * ROWS_AT_ONCE))
     take(house.db, tmp_path, "resources", HEAD + more)
     kind, seen = KINDS["resources"], 0

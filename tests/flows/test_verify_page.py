@@ -84,7 +84,7 @@ def test_every_sentence_of_a_check_is_said_in_chinese(corpus: dict[str, BuiltBun
         words for each in [world.build() for world in odd] for _, words in judge(*each)["held"]
     )
     sentences = sorted(SAID)
-    assert len(sentences) > 40
+    assert len(sentences) > 30  # of the corpus alone; the tests above make it more
     for english, chinese in zip(
         sentences, answers({"say": each} for each in sentences), strict=True
     ):

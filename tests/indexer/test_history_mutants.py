@@ -1,6 +1,7 @@
 """The histories find errors: each of these mirrors is broken in one part, and they notice every one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.support.plans import Plan, Step
 from tests.support.proxy import ENDLESS
 from tests.support.rewinds import BeforeRewind, before_rewind
 from tests.support.scenario import run
-from tests.support.stages import Stage
+from tests.support.stages import Stage, stage
 
 BEGIN: tuple[Step, ...] = (
     ("act", "issue", 60, 0, 0),
@@ -99,8 +100,14 @@ def test_mutant_that_is_killed_between_cursor_and_rows(process_stage: Stage) -> 
 
 
 @pytest.fixture(scope="module")
-def taken_back(history_stage: Stage) -> Iterator[BeforeRewind]:
-    with before_rewind(history_stage, (*BEGIN, *EVERYTHING), GONE) as found:
+def taken_back(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BeforeRewind]:
+    # On a stage of its own: it is not left as it was before the last of these tests.
+    with (
+        stage(sqlite_template, tmp_path_factory.mktemp("taken-back")) as on,
+        before_rewind(on, (*BEGIN, *EVERYTHING), GONE) as found,
+    ):
         yield found
 
 

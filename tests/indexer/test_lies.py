@@ -86,6 +86,14 @@ def _in_one_block(chain: TestChain, batch: int) -> None:
     chain.client.request("evm_setAutomine", [True])
 
 
+@pytest.fixture(autouse=True)
+def as_it_was(chain: TestChain) -> Iterator[None]:
+    """Put the chain back after each test: to others the newest block is the one with events."""
+    snapshot = chain.client.request("evm_snapshot")
+    yield
+    assert chain.client.request("evm_revert", [snapshot])
+
+
 @pytest.fixture(scope="module")
 def truth(
     chain: TestChain, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory

@@ -208,8 +208,9 @@ def test_arrays_go_over_either_kind_of_connection(
     way: str, mariadb_db: Database, stored: list[int]
 ) -> None:
     """With TLS the greeting is said twice: once to ask for it, and once over it."""
-    said = {"tls": way} if way else {}
-    database = Database(mariadb_db.url.update_query_dict(said).render_as_string(False))
+    said = f"?tls={way}" if way else ""
+    url = mariadb_db.url.set(query={}).render_as_string(False)
+    database = Database(url + said)
     with database.write() as session:
         cipher = session.execute(text("SHOW SESSION STATUS LIKE 'Ssl_cipher'")).one()[1]
         assert bool(cipher) is (way != "off")

@@ -20,7 +20,6 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from api.context import Context
-from cli.bench.mariadb import MariaDbServer, ServerUnavailable
 from ledger.db import Database, DatabaseBusy, replica
 from ledger.db.findings import State
 from ledger.db.pair import replica_findings
@@ -33,6 +32,7 @@ from ledger.settings import load_settings
 from tests.support.forms import long, times
 from tests.support.keeping import EVER, add_device, at, everything, fresh
 from tests.support.keeping import put as put_values
+from tests.support.mariadb import Server, ServerUnavailable
 from tests.support.waiting import comes_true
 
 pytestmark = pytest.mark.mariadb
@@ -48,7 +48,7 @@ ID = text("SELECT @@server_id")
 class Pair:
     """Two servers."""
 
-    def __init__(self, primary: MariaDbServer, replica: MariaDbServer) -> None:
+    def __init__(self, primary: Server, replica: Server) -> None:
         self.primary, self.replica = primary, replica
 
     def there(self, *statements: str) -> None:
@@ -81,7 +81,7 @@ def pair() -> Iterator[Pair]:
             folder.mkdir()
             try:
                 role = ["--read-only"] if number == 2 else []
-                server = MariaDbServer(folder, [f"--server-id={number}", *role, *FAST])
+                server = Server(folder, [f"--server-id={number}", *role, *FAST])
                 server.start()
             except ServerUnavailable as reason:
                 if os.environ.get("CI") == "true":

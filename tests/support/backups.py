@@ -14,13 +14,13 @@ import pymysql
 import pytest
 from sqlalchemy import make_url
 
-from cli.bench.mariadb import MariaDbServer, ServerUnavailable
 from ledger.backup.server import running
 from ledger.backup.store import Store
 from ledger.db import Database
 from ledger.db.grants import Account, statements
 from ledger.sealing import Sealer
 from tests.support.accounts import PASSWORD
+from tests.support.mariadb import Server, ServerUnavailable
 
 DATABASE = "books"
 KEY = bytes(range(32))
@@ -31,7 +31,7 @@ class LoggingServer:
 
     def __init__(self, folder: Path) -> None:
         fast = ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]
-        self.server = MariaDbServer(folder, ["--log-bin=bin", "--server-id=1", *fast])
+        self.server = Server(folder, ["--log-bin=bin", "--server-id=1", *fast])
 
     def start(self) -> None:
         self.server.start()
@@ -94,9 +94,9 @@ def restored(place: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def served(place: Path) -> Iterator[MariaDbServer]:
+def served(place: Path) -> Iterator[Server]:
     """Start an ordinary server on a restored folder, which is called ``data``, as its operator would."""
-    server = MariaDbServer(place.parent, ["--log-bin=bin", "--server-id=1", "--sync-binlog=1"])
+    server = Server(place.parent, ["--log-bin=bin", "--server-id=1", "--sync-binlog=1"])
     server.reopen()
     try:
         yield server

@@ -26,6 +26,8 @@ class Fleet:
         The environment of all of them.
     counts
         Where it is counted what happened to them.
+    ahead
+        Whether they read short ranges ahead, see ``tests.support.ahead``.
     """
 
     def __init__(
@@ -35,8 +37,11 @@ class Fleet:
         settings: dict[str, str],
         folder: Path,
         counts: Counter[str],
+        *,
+        ahead: bool,
     ) -> None:
         self._nursery = nursery
+        self._ahead = ahead
         self._proxy = proxy
         self._settings = settings
         self._folder = folder
@@ -51,7 +56,7 @@ class Fleet:
         log = self._folder / f"log-{self._counts['processes']}"
         log.unlink(missing_ok=True)
         struck = self._proxy.strikes.total()
-        child = self._nursery.start(["index", "run"], self._settings, log)
+        child = self._nursery.start(["index", "run"], self._settings, log, ahead=self._ahead)
         self._struck_before[child.pid] = struck
         self._children.append(child)
         return child

@@ -87,8 +87,6 @@ class Nursery:
     def __init__(self) -> None:
         self.mutant: str | None = None
         """Name of what is broken in the processes that start now, see ``tests.support.mutants``."""
-        self.ahead = False
-        """Whether ranges are short in them, and read ahead, see ``tests.support.ahead``."""
         with tempfile.TemporaryDirectory(prefix="nursery-") as folder:
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             listener.bind(f"{folder}/socket")
@@ -120,12 +118,17 @@ class Nursery:
         settings: Mapping[str, str],
         log: Path,
         folder: Path = ROOT,
+        *,
+        ahead: bool = False,
     ) -> Child:
-        """Start the command with some words; ``settings`` are variables of its environment."""
+        """Start the command with some words; ``settings`` are variables of its environment.
+
+        With ``ahead`` ranges are short in it, and read ahead, see ``tests.support.ahead``.
+        """
         environ = {**os.environ, **settings}
         with log.open("ab") as stream:
             streams = (stream.fileno(), stream.fileno())
-            return Child(self, self._fork(words, environ, folder, streams), log)
+            return Child(self, self._fork(words, environ, folder, streams, ahead=ahead), log)
 
     def run(
         self, words: Sequence[str], folder: Path, environ: Mapping[str, str], timeout_s: float
@@ -165,13 +168,15 @@ class Nursery:
         environ: Mapping[str, str],
         folder: Path,
         streams: tuple[int, int],
+        *,
+        ahead: bool = False,
     ) -> int:
         request = {
             "words": list(words),
             "folder": str(folder),
             "environ": dict(environ),
             "mutant": self.mutant,
-            "ahead": self.ahead,
+            "ahead": ahead,
         }
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))]
         self._line.settimeout(_ANSWER_S_MAX)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pymysql
 
-from cli.bench.mariadb import MariaDbServer
+from tests.support.mariadb import Server
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "replica.md"
 PASSWORD = "a long password"
@@ -40,7 +40,7 @@ def statements_of_the_page(where: str) -> list[list[str]]:
     ]
 
 
-class Node(MariaDbServer):
+class Node(Server):
     """One server of the pair. Statements go through its socket, as root."""
 
     def __init__(self, folder: Path, number: int, further: Sequence[str] = CHEAP) -> None:

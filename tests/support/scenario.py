@@ -114,9 +114,10 @@ class Scenario:
         self._moved = False
         if what.processes:
             assert on.nursery is not None
-            on.nursery.ahead = what.ahead
             log_folder, counts = on.folder, self.outcome.counts
-            self._fleet = Fleet(on.nursery, proxy, self._settings(), log_folder, counts)
+            self._fleet = Fleet(
+                on.nursery, proxy, self._settings(), log_folder, counts, ahead=what.ahead
+            )
 
     def _settings(self) -> dict[str, str]:
         return {
