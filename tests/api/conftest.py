@@ -250,7 +250,7 @@ def _transactions(session: Session) -> None:
                 tx_hash=h66(0x77, number),
                 block_number=block,
                 block_hash=h66(0xB1, block),
-                tx_index=0,
+                tx_index=number - block,
                 sender=ISSUER,
                 nonce=number,
                 intent_key=key_of(number) if number <= BATCHES else None,

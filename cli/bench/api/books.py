@@ -226,7 +226,7 @@ def _transaction(rows: _Rows, ordinal: int, kind: int, block: int, at: datetime)
         tx_hash=_hash(kind, ordinal),
         block_number=block,
         block_hash=_hash(9, block),
-        tx_index=0,
+        tx_index=2 * (ordinal % BATCHES_PER_BLOCK) + kind - 1,
         sender=_ISSUER,
         nonce=2 * ordinal + kind,
         intent_key=None,
