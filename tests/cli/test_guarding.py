@@ -236,18 +236,18 @@ def test_a_key_that_the_file_lacks_is_put_back_and_not_sealed_anew(house: Progra
 
 
 def test_a_profile_is_kept_sealed(house: Program) -> None:
-    house.write("p.json", json.dumps({"language": "zh", "园区": ["a"]}))
+    house.write("p.json", json.dumps({"language": "zh-Hans", "园区": ["a"]}))
     assert house("users", "profile", "anna").out == "{}\n"
     house("users", "profile", "anna", "--set", "p.json", "--dry-run")
     assert house("users", "profile", "anna", "--json").json()["profile"] is None
     house("users", "profile", "anna", "--set", "p.json")
     assert house("users", "profile", "anna", "--json").json()["profile"] == {
-        "language": "zh",
+        "language": "zh-Hans",
         "园区": ["a"],
     }
     with sqlite3.connect(house.folder / ".truetonne" / "truetonne.db") as link:
         ((stored,),) = link.execute("SELECT profile FROM users WHERE id = 1").fetchall()
-    assert list(json.loads(stored)) == ["sealed"] and "zh" not in stored
+    assert list(json.loads(stored)) == ["sealed"] and "zh-Hans" not in stored
     house.write("p.json", "[1]")
     for words, said in (
         (("anna", "--set", "p.json"), "must be a JSON object"),

@@ -171,6 +171,9 @@ def test_the_life_of_a_credit(client: TestClient) -> None:
         "beneficiary": BENEFICIARY,
         "reason": "year 2014",
         "key": "",
+        "country": "DE",
+        "consumption_start": "2014-01-01T00:00:00Z",
+        "consumption_end": "2015-01-01T00:00:00Z",
     }
     assert client.get(f"/v1/credits/{NAME}/history").json()["items"] == answer["items"]
     # 1440 kWh by the factor of 0.5 t/MWh
