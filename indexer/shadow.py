@@ -144,9 +144,8 @@ def _without_rows() -> bytes:
         database = Database(f"sqlite:///{file}")
         database.upgrade()
         database.close()
-        with closing(
-            sqlite3.connect(file)
-        ) as link:  # on a full disk some may still stand in the log
+        # On a full disk some may still stand in the log.
+        with closing(sqlite3.connect(file)) as link:
             link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return file.read_bytes()
 

@@ -216,9 +216,7 @@ def result_of(meter: Meter) -> MeterResult:
             code="wrong-kind",
             details={"meter": meter.serial},
         )
-    if (
-        meter.rated_kw is not None and Fraction(meter.rated_kw) < 0
-    ):  # beyond it everything would lie
+    if meter.rated_kw is not None and Fraction(meter.rated_kw) < 0:
         raise BadInput(f"meter {meter.serial}: rated_kw is not below 0, found {meter.rated_kw}")
     require_sound(meter.certificates, meter.serial, meter.role)
     if not meter.role.counts:

@@ -80,10 +80,8 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
             raise BadInput(
                 f"{name}: meters[{meter.serial}].kind: {meter.kind!r}; known are {', '.join(KINDS)}"
             )
-        if (
-            meter.interval_s not in _INTERVALS_S
-        ):  # of another one, slots are expected that there are not, or fewer
-            raise BadInput(
+        if meter.interval_s not in _INTERVALS_S:
+            raise BadInput(  # of another one, slots are expected that there are not, or fewer
                 f"{name}: meters[{meter.serial}].interval_s: {meter.interval_s}; known are "
                 f"{', '.join(map(str, _INTERVALS_S))} seconds"
             )

@@ -451,9 +451,8 @@ def test_a_time_that_is_no_date_stops_the_mirror(
     said = rf"block {chain.client.block_number()} has the time {stamp}"
     with pytest.raises(MirrorStopped, match=said):
         followed.run_until("head")
-    with pytest.raises(
-        MirrorStopped, match=said
-    ):  # as where a mirror begins, or contracts are recorded
+    # As where a mirror begins, or contracts are recorded.
+    with pytest.raises(MirrorStopped, match=said):
         chain.client.head().time  # noqa: B018
 
 

@@ -188,10 +188,8 @@ class _Checks:
         require(first > below, "they are mixed")
         self.facts["serials"] = {"first": first, "last": last, "state": state}
         said = f"serials {first} to {last} are {state} in the block you trust"
-        if (
-            state == "retired" and batch["status"] == "cancelled"
-        ):  # it stays so, and counts as far as replaced
-            kg = batch["deficit_kg"]
+        if state == "retired" and batch["status"] == "cancelled":
+            kg = batch["deficit_kg"]  # it stays retired, and counts as far as it was replaced
             said += f", of a batch that was invalidated since: {kg} kg retired of it are still to be replaced"
         return said
 
