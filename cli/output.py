@@ -247,7 +247,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 def printable(text: str) -> str:
     """Return text in one line, control characters escaped: a hostile name moves no cursor."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
+    return tame(" ".join(text.split()))
 
 
 def _in_plain_words(error: TruetonneError) -> TruetonneError:

@@ -323,7 +323,7 @@ class Indexer:
 
         def take_back(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, ancestor)
-            reorg.rewind(session, ancestor.number - begins_anew)
+            reorg.rewind(session, ancestor.number - 1 if begins_anew else ancestor.number)
             if begins_anew:
                 session.connection().execute(insert(ChainBlock), [block_row(ancestor)])
             cursors.note(session, cursor, ancestor, head)

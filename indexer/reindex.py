@@ -272,7 +272,7 @@ def _guard(session: Session, cursor: ChainCursor | None) -> None:
 def _remove(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
     statement = delete(item.table).where(_here(item.table, item))
     gone = (pair for pair in found if pair.mirrored is not None)
-    keys = (_key(item, pair) for pair in gone if pair.chain is None or _is_anew(item, pair))
+    keys = (_key(item, pair) for pair in gone if pair.chain is None or item.interchangeable)
     _each(session, statement, keys)
 
 
@@ -285,20 +285,11 @@ def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
         .values({column.name: bindparam(column.name, type_=column.type) for column in rest})
     )
     while piece := list(islice(found, _ROWS_AT_ONCE)):
-        anew = [_is_anew(item, pair) for pair in piece]
-        rows = [
-            _row(item, pair.chain)
-            for pair, is_anew in zip(piece, anew, strict=True)
-            if is_anew and pair.chain is not None
-        ]
+        rows = [_row(item, pair.chain) for pair in piece if pair.chain and _is_anew(item, pair)]
         if item.name == "smart_contracts":
             _make_room(session, rows)
         _each(session, insert(item.table), iter(rows))
-        changed = [
-            pair
-            for pair, is_anew in zip(piece, anew, strict=True)
-            if not is_anew and pair.chain is not None
-        ]
+        changed = [pair for pair in piece if not _is_anew(item, pair)]
         if rest:
             values = (
                 _key(item, pair) | _values(item, pair.chain, rest) for pair in changed if pair.chain
@@ -307,8 +298,8 @@ def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
 
 
 def _is_anew(item: Mirrored, pair: Pair) -> bool:
-    """Return whether the chain's row is inserted, and not changed."""
-    return pair.mirrored is None or (item.interchangeable and pair.chain is not None)
+    """Return whether the chain's row, if it has one, is inserted, and does not change one that is there."""
+    return pair.mirrored is None or item.interchangeable
 
 
 def _make_room(session: Session, rows: list[dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column, PrimaryKeyConstraint, Table, UniqueConstraint
@@ -75,7 +76,7 @@ class Mirrored:
         ]
         return [*(self.table.c[name] for name in self.key), *rest]
 
-    @property
+    @cached_property
     def interchangeable(self) -> bool:
         """Whether two rows may have exchanged what is unique beside the key: then they cannot be changed one by one."""
         unique = [

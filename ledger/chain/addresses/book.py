@@ -16,11 +16,11 @@ from tiny_keccak import keccak256
 
 from ledger.chain.contracts.abi import is_known
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import HASH
 from ledger.errors import BadInput, WrongChain
 
 _WRITTEN_BY = "set deployment to the file that `truetonne chain deploy` wrote"
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
-_HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 
 PROVEN, TOLD = "proven", "told"
 """Receipts are held against the hashes of their blocks, or against the node's own index of logs."""
@@ -204,7 +204,7 @@ def _wrong_in(contracts: Iterable[DeployedContract]) -> str:
         if item.address in names:
             return f"{names[item.address]} and {item.name} both stand at {item.address}"
         names[item.address] = item.name
-        if item.tx_hash is not None and not _HASH.fullmatch(str(item.tx_hash).lower()):
+        if item.tx_hash is not None and not HASH.fullmatch(str(item.tx_hash).lower()):
             return f"the tx_hash of {item.name} is {item.tx_hash!r}, which is neither null nor 64 digits after 0x"
     return ""
 

@@ -13,7 +13,8 @@ from ledger.errors import MirrorStopped
 
 LAST_SECOND = 253_402_300_799
 """The end of the year 9999: neither database has a later date."""
-_HASH = re.compile("0x[0-9a-f]{64}")
+HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
+"""A hash in lower case."""
 
 
 class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -90,7 +91,7 @@ def no_date(number: int, timestamp: int) -> str:
 def _hash(text: str) -> str:
     """Return a hash of the wire in lower case; `ValueError` where it is none."""
     lower = text.lower()
-    if _HASH.fullmatch(lower):
+    if HASH.fullmatch(lower):
         return lower
     raise ValueError(f"{text[:80]!r} is no hash")
 
