@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _BYTES_MAX = 256 * 1024 * 1024
 """Beyond this a file is no bundle: ten years of one meter are 40 MB."""
 _FORMATS = "truetonne-bundle/"
-_NO_BUNDLE = f"format: this is no bundle: JSON, but none that names a format such as {_FORMATS}1"
+_NO_BUNDLE = f"format: this is no bundle: JSON, but none that names a format such as {_FORMATS}2"
 _WRITTEN_BY = "name the file that `truetonne credits bundle` wrote"
 
 

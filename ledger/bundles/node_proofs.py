@@ -71,9 +71,14 @@ def _proof(client: ChainClient, address: str, slots: Sequence[int], raw: Mapping
 
 
 def state_of(
-    client: ChainClient, address: str, batch_id: int, raw: Mapping[str, Any]
+    client: ChainClient, address: str, batch_id: int, code: str | None, raw: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the account and the storage of a batch with their proofs, in the state of a block.
+    """Return the account, the storage of a batch and what is registered, with proofs in the state of a block.
+
+    Parameters
+    ----------
+    code
+        Of project and site; None where no manifest names it, and nothing is said of them.
 
     Raises
     ------
@@ -83,11 +88,14 @@ def state_of(
     slots = dict(ledger.SLOTS) | {
         name: ledger.mapping_slot(name, batch_id) for name in ledger.MAPPINGS
     }
-    found = _proof(client, address, list(slots.values()), raw)
-    storage = zip(slots.items(), found["storageProof"], strict=True)
+    codes = {} if code is None else {name: ledger.code_slot(name, code) for name in ledger.CODES}
+    found = _proof(client, address, [*slots.values(), *codes.values()], raw)
+    proven = zip((slots | codes).items(), found["storageProof"], strict=True)
+    nodes = {name: _slot_nodes(found, slot, each) for (name, slot), each in proven}
     return {
         "account": _account_nodes(found, address, raw),
-        "storage": {name: _slot_nodes(found, slot, each) for (name, slot), each in storage},
+        "storage": {name: nodes[name] for name in slots},
+        "registered": {name: nodes[name] for name in codes} or None,
     }
 
 

@@ -34,7 +34,7 @@ def test_the_failing_check_is_said_to_a_person(truetonne: Program) -> None:
     assert last.endswith("/bundle.json: valid. It does not prove - much\\x1b[8m: not valid")
 
 
-NO_BUNDLE = "this is no bundle: JSON, but none that names a format such as truetonne-bundle/1"
+NO_BUNDLE = "this is no bundle: JSON, but none that names a format such as truetonne-bundle/2"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ NO_BUNDLE = "this is no bundle: JSON, but none that names a format such as truet
         ('{"readings": 1.5}', NO_BUNDLE),
         ('{"format": ["truetonne-bundle/1"]}', NO_BUNDLE),
         ('{"format": "truetonne-manifest/1"}', NO_BUNDLE),
-        ('{"format": "truetonne-bundle/2"}', "take the verifier of its version"),
+        ('{"format": "truetonne-bundle/3"}', "take the verifier of its version"),
         ("", "not JSON as it is written here"),
         ('{"format": "truetonne-bundle/1", "chain', "not JSON as it is written here"),
     ],

@@ -18,7 +18,7 @@ from ledger.proofs.verifier import ledger, rlp
 from ledger.proofs.verifier.blocks import read_header, read_transaction
 from ledger.proofs.verifier.checks import HISTORY
 from ledger.proofs.verifier.trie import lookup
-from tests.support.park import Park
+from tests.support.park import PROJECT, Park
 from tests.support.proven import RETIRED
 from tests.support.solidity import compiled
 from tests.support.verify_page import ROOT
@@ -73,6 +73,8 @@ def proofs(document: dict[str, Any], headers: list[str]) -> list[Proof]:
     batch = int(document["batch_id"])
     places = ledger.SLOTS | {name: ledger.mapping_slot(name, batch) for name in ledger.MAPPINGS}
     found += [slot(root, places[name], document["storage"][name]) for name in places]
+    for name, nodes_of in document["registered"].items():
+        found.append(slot(root, ledger.code_slot(name, PROJECT), nodes_of))
     for at, each in enumerate(document["ancestors"], start=1):
         account, root = state(each["anchor"], HISTORY, each["account"])
         found += [account, slot(root, blocks[at].number % 8191, each["slot"])]
@@ -163,7 +165,7 @@ def test_ethereumjs_finds_the_same_signers(ethereumjs: dict[str, Any]) -> None:
 
 
 def test_ethereumjs_finds_the_same_values(ethereumjs: dict[str, Any], proofs: list[Proof]) -> None:
-    assert len(proofs) == 14
+    assert len(proofs) == 16
     for proof, theirs in zip(proofs, ethereumjs["proofs"], strict=True):
         assert keccak(proof[2][0]) == proof[0]
         ours = lookup(*proof)
@@ -203,7 +205,7 @@ def test_openzeppelin_finds_the_same_values_on_chain(traverse: Any, proofs: list
         if ours:  # it proves nothing absent
             assert traverse(proof) == ours
             found += 1
-    assert found == 13
+    assert found == 15
 
 
 def test_openzeppelin_refuses_what_is_refused_here(traverse: Any, proofs: list[Proof]) -> None:

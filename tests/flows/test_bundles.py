@@ -25,7 +25,7 @@ from tests.support.chain import FIRST_PERIOD_S, PARTIES
 from tests.support.forgeries import FORGERIES, TEXTS, forged
 from tests.support.forms import long
 from tests.support.mirror import running_chain
-from tests.support.park import Park
+from tests.support.park import PROJECT, Park
 from tests.support.proven import (
     ALL_READINGS,
     BATCH,
@@ -57,7 +57,7 @@ def test_a_retired_credit_is_proven(built: BuiltBundle, park: Park) -> None:
     verdict = verify(built.text, built.trusted)
     assert [name for name, _ in verdict.checks] == [
         *("block", "contract", "batch", "log", "admin", "ancestor", "ancestor"),
-        *("issued", "retired", "serials", "manifest", "readings"),
+        *("issued", "retired", "serials", "manifest", "registered", "readings"),
     ]
     facts = verdict.facts
     assert facts["batch"] == {
@@ -77,6 +77,7 @@ def test_a_retired_credit_is_proven(built: BuiltBundle, park: Park) -> None:
     assert facts["issued"]["verifier"] == party["verifier"]
     assert facts["issued"]["amount"] == 720
     assert facts["issued"]["site_id"] == BATCH >> 32
+    assert facts["project"] == PROJECT
     assert facts["retired"]["sender"] == facts["retired"]["holder"] == party["owner"]
     assert facts["retired"]["beneficiary"] == BENEFICIARY
     assert facts["retired"]["reason"] == "year 2014"

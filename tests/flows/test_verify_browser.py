@@ -103,7 +103,7 @@ def test_a_person_checks_a_bundle(
         page.drop_file(bad, 100, 100)
         said, held = outcome(page)
         assert said.endswith(
-            "this is no bundle: JSON, but none that names a format such as truetonne-bundle/1"
+            "this is no bundle: JSON, but none that names a format such as truetonne-bundle/2"
         )
         assert held == []
 

@@ -23,6 +23,7 @@ from tests.support.worlds import (
     ROW,
     START,
     World,
+    coded,
     leaf,
 )
 
@@ -35,7 +36,7 @@ def manifest(**parts: Any) -> dict[str, Any]:
     return {
         name: MANIFEST[name] | parts.pop(name, {})
         for name in ("carbon", "evidence", "methodology", "period")
-    } | {"meters": parts.pop("meters", MANIFEST["meters"])}
+    } | {name: parts.pop(name, MANIFEST[name]) for name in ("meters", "project")}
 
 
 def with_more(value: str) -> str:
@@ -71,6 +72,11 @@ GOOD: dict[str, World] = {
         manifest=manifest(methodology={"id": '"\n', "version": "\u202e\U0001f33f/"}),
     ),
     "a header of a later fork, as deep as may be": World(depth=100),
+    "a hostile project": World(
+        manifest=manifest(project='"\n\u202e'),
+        registered={coded(9, '"\n\u202e'): 2, coded(10, '"\n\u202e'): 3},
+        codes='"\n\u202e',
+    ),
     "readings with proofs": World(
         bundle={
             "readings": {
@@ -184,12 +190,44 @@ WRONG: dict[str, tuple[World, str]] = {
         World(manifest=manifest(methodology={"id": "\ud800"})),
         "manifest: the text behind the hash",
     ),
+    "a manifest of a project that nobody registered": (
+        World(registered={}),
+        "registered: its project or its site has another code",
+    ),
+    "a manifest of another project": (
+        World(registered={coded(9): 7, coded(10): 3}),
+        "registered: its project or its site has another code",
+    ),
+    "a manifest of a project with another site": (
+        World(registered={coded(9): 2, coded(10): 7}),
+        "registered: its project or its site has another code",
+    ),
+    "a project's number beyond those that there are": (
+        World(registered={coded(9): 2**32 + 2, coded(10): 3}),
+        "registered: its project or its site has another code",
+    ),
+    "a manifest without a project": (
+        World(manifest={k: v for k, v in MANIFEST.items() if k != "project"}),
+        "registered: the manifest names no project",
+    ),
+    "a manifest with a number for a project": (
+        World(manifest=manifest(project=2)),
+        "registered: the manifest names no project",
+    ),
+    "a manifest with half a character in its project": (
+        World(manifest=manifest(project="\ud800")),
+        "registered: the manifest names no project",
+    ),
     "a reading before the period": (
         World(period_start=ROW[1] + 1, manifest=manifest(period={"from_s": ROW[1] + 1})),
         "readings: a reading lies outside",
     ),
     "a reading after the period, and no manifest": (
-        World(period_end=OTHER[2] - 1, claimed_end=OTHER[2] - 1, bundle={"manifest": None}),
+        World(
+            period_end=OTHER[2] - 1,
+            claimed_end=OTHER[2] - 1,
+            bundle={"manifest": None, "registered": None},
+        ),
         "readings: a reading lies outside",
     ),
     "a manifest of another root": (
@@ -296,8 +334,9 @@ def test_all_is_well(name: str) -> None:
     verdict = verify(*GOOD[name].build())
     assert [name for name, _ in verdict.checks] == [
         *("block", "contract", "creation", "batch", "log", "admin", "ancestor"),
-        *("issued", "retired", "serials", "manifest", "readings"),
+        *("issued", "retired", "serials", "manifest", "registered", "readings"),
     ]
+    assert verdict.facts["project"] == GOOD[name].codes
     assert verdict.facts["log"] == {"seq": 12, "head": (99).to_bytes(32)}
     assert verdict.facts["retired"]["sender"].hex() == OWNER.address[2:].lower()
     issued = verdict.facts["issued"]
@@ -335,6 +374,19 @@ def test_without_the_retirement_nobody_is_told_for_whom_it_was() -> None:
         assert (unnamed in said["not_proven"]) is missing, serials
         assert judged([case(text, trusted)]) == [said]
     assert unnamed not in judge(*World().build())["not_proven"]
+
+
+def test_a_bundle_of_the_first_format_is_read_and_says_nothing_of_the_project() -> None:
+    """It has no ``registered``, so that a manifest of any project would do: that is said to be left out."""
+    text, trusted = World(registered={}).build()
+    document = json.loads(text)
+    del document["registered"]
+    text = json.dumps(document | {"format": "truetonne-bundle/1"})
+    said = judge(text, trusted)
+    assert "registered" not in [name for name, _ in said["held"]]
+    left_out = {"under what code project and site of the credits are registered"}
+    assert {*said["not_proven"]} - {*judge(*World().build())["not_proven"]} == left_out
+    assert judged([case(text, trusted)]) == [said]
 
 
 FIRST_OF_EACH = {message: name for name, (_, message) in reversed(WRONG.items())}.values()

@@ -102,7 +102,10 @@ def says_no_more(text: str, built: BuiltBundle) -> str:
     if mutant == real:
         return "the same document, with other blanks or escapes"
     (part,) = (name for name in real if mutant[name] != real[name])
-    if part in ("creation", "serials", "manifest", "readings") and mutant[part] is None:
+    if (
+        part in ("creation", "serials", "manifest", "registered", "readings")
+        and mutant[part] is None
+    ):
         return f"without its {part}"
     if part == "serials":
         held = verify(text, built.trusted).facts["serials"]

@@ -87,6 +87,10 @@ def _swap_events(document: Document) -> None:
         one[name], other[name] = other[name], one[name]
 
 
+def _without_manifest(document: Document) -> None:
+    document["manifest"] = document["registered"] = None
+
+
 FORGERIES: dict[str, tuple[Forgery, str]] = {
     # What the bundle is about.
     "more retired than there is": (put("serials", value=[1, 101]), "not among 1 to 100"),
@@ -177,6 +181,22 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
         "^manifest: its hash",
     ),
     "an empty manifest": (put("manifest", value=""), "its hash"),
+    "project and site without a manifest": (
+        put("manifest", value=None),
+        "^format: project and site are there, and no manifest",
+    ),
+    "the site for the project": (
+        swap(("registered", "project"), ("registered", "site")),
+        "^registered: .*(proof|path|node)",
+    ),
+    "a project that nobody registered": (
+        put("registered", "project", value=[]),
+        "^registered: its proof ends before",
+    ),
+    "another number of the project, in a node well encoded": (
+        put("registered", "project", value=_rewritten(lambda value: b"\7")),
+        "^registered: a node of its proof has another hash",
+    ),
     "a reading that was more": (put("readings", "rows", 0, 5, value="61"), "no such proof"),
     "another text of a number": (put("readings", "rows", 0, 7, value="60.0"), "no such proof"),
     # Numbers are hashed as 256 bits: these have the leaf of the true ones.
@@ -205,12 +225,12 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     ),
     "a reading counted twice, with its proof": (_twice, "a reading stands twice"),
     "a reading counted twice, and no manifest": (
-        every(_twice, put("manifest", value=None)),
+        every(_twice, _without_manifest),
         "a reading stands twice",
     ),
     "a part of the readings as all of them": (put("readings", "proofs", value=None), "as many as"),
     "a part of them as all, without a manifest": (
-        every(put("readings", "proofs", value=None), put("manifest", value=None)),
+        every(put("readings", "proofs", value=None), _without_manifest),
         "not exactly those",
     ),
     "no reading at all": (
@@ -220,7 +240,7 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "no reading at all, and no manifest": (
         every(
             put("readings", value={"meters": [], "rows": [], "proofs": None}),
-            put("manifest", value=None),
+            _without_manifest,
         ),
         "do not belong together",
     ),
@@ -268,9 +288,17 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "an object for a list": (put("ancestors", 0, "slot", value={}), r"ancestors\[0\].slot is not"),
     "half a byte": (put("header", value=lambda text: text + "0"), "header is not"),
     "half a character": (put("manifest", value="\ud800"), "bundle.manifest is not"),
-    "a newer format": (put("format", value="truetonne-bundle/2"), "reads truetonne-bundle/1, and"),
+    "a newer format": (put("format", value="truetonne-bundle/3"), "reads .*/1 and .*/2, and"),
+    "the first format, with what is only in the second": (
+        put("format", value="truetonne-bundle/1"),
+        "^format: bundle is not",
+    ),
+    "the second format, without what it has": (
+        lambda document: document.pop("registered"),
+        "^format: bundle is not",
+    ),
     "a format that is none": (
-        put("format", value=["truetonne-bundle/1"]),
+        put("format", value=["truetonne-bundle/2"]),
         "reads truetonne-bundle/1",
     ),
 }

@@ -15,7 +15,7 @@ from eth_utils.crypto import keccak
 
 from ledger.proofs.verifier import Trusted
 from tests.support.bundle_mutants import mutants
-from tests.support.worlds import END, LEAVES, MANIFEST, OTHER, ROW, START, Trie, World
+from tests.support.worlds import END, LEAVES, MANIFEST, OTHER, ROW, START, Trie, World, coded
 
 RATES = (0.0, 0.01, 0.02, 0.04)
 """How likely an item is another one than it should be, of a world."""
@@ -65,12 +65,14 @@ _PARTS: dict[str, list[Any]] = {
     "other": [
         [0, at, end, *OTHER[3:]] for at, end in ((END + 1, START), (START, START), (START, END))
     ],
+    "registered": [{}, {coded(9): 2}, {coded(9): 3, coded(10): 3}, {coded(9, "bark"): 2}],
     "depth": [99, 100, 101, 150],
 }
 _BUNDLE: dict[str, list[Any]] = {
     "serials": [None, [1, 1000], [101, 950], [951, 1000], [100, 101], [0, 0], [950, 951]],
     "creation": [None],
     "manifest": [None],
+    "registered": [None],
     "readings": [
         None,
         {
@@ -91,6 +93,8 @@ def wild(chance: random.Random) -> tuple[str, Trusted]:
     bundle = {
         name: chance.choice(values) for name, values in _BUNDLE.items() if chance.random() < 0.1
     }
+    if "manifest" in bundle:  # nothing is registered that no manifest names
+        bundle["registered"] = None
     if chance.random() < 0.3:
         parts["manifest"] = next(mutants(json.dumps(MANIFEST), chance))
     kinds = [1, 2, 3, 4] if "high_s" in parts else [0, 1, 2, 2, 3, 4]

@@ -55,6 +55,7 @@ MANIFEST: dict[str, Any] = {
     "meters": [{"serial": "M1"}],
     "methodology": {"id": "CCER-01-002", "version": "V01"},
     "period": {"from_s": START, "to_s": END},
+    "project": "park",
 }
 
 
@@ -74,6 +75,11 @@ class Trie:
 
 def entry(name: int, batch: int = BATCH) -> int:
     return int.from_bytes(keccak(batch.to_bytes(32) + name.to_bytes(32)))
+
+
+def coded(name: int, code: str = "park") -> int:
+    """Return the slot of a code in a mapping of codes."""
+    return entry(name, int.from_bytes(keccak(text=code)))
 
 
 def nested(depth: int) -> Any:
@@ -121,6 +127,10 @@ class World:
     methodology: str = "CCER-01-002/V01"
     """What the claim has the hash of."""
     manifest: dict[str, Any] | str = field(default_factory=lambda: MANIFEST)
+    registered: dict[int, int] = field(default_factory=lambda: {coded(9): 2, coded(10): 3})
+    """The slots of codes that are taken, each with its number; the claim is of project 2 and site 3."""
+    codes: str = "park"
+    """The code that the bundle has the numbers of."""
     depth: int = 1
     """So deep lists stand in each other in the trusted header, itself one; those in it are a field of a later fork."""
     other: list[Any] = field(default_factory=lambda: OTHER)
@@ -141,6 +151,7 @@ class World:
             {
                 **{2: int(ISSUER.address, 16), 3: 99, 4: 12 | 7 << 64},
                 **{entry(11): self._batch(), entry(15): self.deficit_kg},
+                **self.registered,
             }
         )
         keys = [keccak(address) for address in (CONTRACT, bytes.fromhex(HISTORY))]
@@ -152,7 +163,7 @@ class World:
         )
         places = {"admin": 2, "head": 3, "counters": 4, "batch": entry(11), "deficit": entry(15)}
         bundle = {
-            "format": "truetonne-bundle/1",
+            "format": "truetonne-bundle/2",
             "chain_id": self.chain_id,
             "contract": "0x" + CONTRACT.hex(),
             "batch_id": str(BATCH),
@@ -180,6 +191,10 @@ class World:
                 for at, kind in enumerate(("issued", "retired"))
             ],
             "manifest": text,
+            "registered": {
+                "project": storage.proof(keccak(coded(9, self.codes).to_bytes(32))),
+                "site": storage.proof(keccak(coded(10, self.codes).to_bytes(32))),
+            },
             "readings": {"meters": ["M1"], "rows": [ROW, self.other], "proofs": None},
         }
         return json.dumps(bundle | self.bundle), Trusted(keccak(header), CONTRACT, CODE, CHAIN)

@@ -5,7 +5,8 @@ from typing import Any
 
 from ledger.proofs.verifier.errors import ProofError, require
 
-FORMAT = "truetonne-bundle/1"
+FIRST, FORMAT = "truetonne-bundle/1", "truetonne-bundle/2"
+"""Both are read; the first has no ``registered``, and is the same but for that."""
 
 # A shape is a range of whole numbers, or a number of bytes; str, bytes or int: text, any bytes, a
 # number written as text; a list of one shape, a tuple of several, an object; or (None, shape): or null.
@@ -26,6 +27,7 @@ _BUNDLE = {
     "ancestors": [{"header": bytes, "anchor": _PLACE, "account": _NODES, "slot": _NODES}],
     "events": [_EVENT | {"transaction": _NODES, "receipt": _NODES}],
     "manifest": (None, str),
+    "registered": (None, {"project": _NODES, "site": _NODES}),
     "readings": (None, {"meters": [str], "rows": [_ROW], "proofs": (None, [[32]])}),
 }
 
@@ -34,9 +36,11 @@ def parse_bundle(text: str) -> dict[str, Any]:
     """Return a bundle, its bytes and numbers read and nothing believed yet."""
     raw = parse_json(text)
     stated = json.dumps(raw.get("format") if isinstance(raw, dict) else None)[:40]
-    known = f"this verifier reads {FORMAT}, and the file says {stated}"
-    require(stated == json.dumps(FORMAT), f"{known}: take the verifier of its version")
-    bundle: dict[str, Any] = _read(_BUNDLE, raw, "bundle")
+    known = f"this verifier reads {FIRST} and {FORMAT}, and the file says {stated}"
+    is_first = stated == json.dumps(FIRST)
+    require(is_first or stated == json.dumps(FORMAT), f"{known}: take the verifier of its version")
+    shape = {key: _BUNDLE[key] for key in _BUNDLE if not (is_first and key == "registered")}
+    bundle: dict[str, Any] = {"registered": None} | _read(shape, raw, "bundle")
     ancestors, events, readings = (bundle[name] for name in ("ancestors", "events", "readings"))
     kinds = [each["kind"] for each in events]
     require(kinds in (["issued"], ["issued", "retired"]), "the events are not issued, then retired")
@@ -44,6 +48,8 @@ def parse_bundle(text: str) -> dict[str, Any]:
     fits = all(each["anchor"] <= at for at, each in enumerate(ancestors))
     fits = fits and used == set(range(len(ancestors) + 1))
     require(fits, "an ancestor leads nowhere, or a block is not in the bundle")
+    named = bundle["registered"] is None or bundle["manifest"] is not None
+    require(named, "project and site are there, and no manifest that names them")
     if readings is not None:
         meters, rows, proofs = map(readings.get, ("meters", "rows", "proofs"))
         fits = {row[0] for row in rows} == {*range(len(meters))} and len({*meters}) == len(meters)

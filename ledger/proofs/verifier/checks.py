@@ -19,7 +19,7 @@ NOT_PROVEN = (
     "anything that happened after that block",
     "what the code does: its hash is what you trust",
     "that the meters were right, or stood where they were said to stand",
-    "that what the manifest declares is so: project and site, factor, ratings of meters, the carry brought in",
+    "that what the manifest declares is so: the site, factor, ratings of meters, the carry brought in",
     "that nobody credited the same energy elsewhere: under another site, or in another registry",
     "that the readings come to the kilograms: that is arithmetic on all of them",
 )
@@ -29,6 +29,7 @@ _LEFT_OUT = {
     "serials": "what became of single serials",
     "retired": "for whom the serials were retired",
     "manifest": "how the kilograms were calculated",
+    "registered": "under what code project and site of the credits are registered",
     "readings": "on which readings the kilograms rest",
 }
 _RANGES = [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]
@@ -76,7 +77,7 @@ def _in_order(bundle: dict[str, Any]) -> list[tuple[Any, ...]]:
     steps: list[Any] = [("block",), ("contract",), ("creation",), ("batch",), ("log",), ("admin",)]
     steps += [("ancestor", each) for each in bundle["ancestors"]]
     steps += [(each["kind"], each) for each in bundle["events"]]
-    steps += [("serials",), ("manifest",), ("readings",)]
+    steps += [("serials",), ("manifest",), ("registered",), ("readings",)]
     return [step for step in steps if bundle.get(step[0], step) is not None]
 
 
@@ -204,6 +205,7 @@ class _Checks:
             # Only a list adds up.
             self.meters = {meter["serial"] for meter in [] + stated["meters"]}
             self.count = evidence["leaves"]
+            self.project = stated.get("project")
             period = [stated["period"][name] for name in ("from_s", "to_s")]
             rules = "/".join(stated["methodology"][name] for name in ("id", "version"))
             hashed = keccak256(rules.encode())
@@ -217,6 +219,20 @@ class _Checks:
         self.facts["methodology"] = rules
         words = "the manifest of the calculation has the hash, root, period and kilograms of the issuance"
         return f"{words}, and its methodology, {shown(rules)}"
+
+    def registered(self) -> str:
+        event = self.facts["issued"]
+        for name, nodes in self.bundle["registered"].items():
+            try:
+                place = ledger.code_slot(name, self.project)
+            except (AttributeError, UnicodeEncodeError):
+                raise ProofError("the manifest names no project") from None
+            same = _slot(self.storage_root, place, nodes) == event[f"{name}_id"]
+            require(same, "its project or its site has another code than the manifest names")
+        self.facts["project"] = self.project
+        numbers = f"project {event['project_id']} and site {event['site_id']}"
+        code = f"the manifest's project, {shown(self.project)}, is the code of {numbers}"
+        return f"{code}, for which the kilograms were issued"
 
     def readings(self) -> str:
         meters, rows, proofs = map(self.bundle["readings"].get, ("meters", "rows", "proofs"))

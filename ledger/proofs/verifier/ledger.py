@@ -10,6 +10,7 @@ from ledger.proofs.verifier.trie import keccak256
 
 SLOTS = {"admin": 2, "head": 3, "counters": 4}
 MAPPINGS = {"batch": 11, "deficit": 15}  # by batch
+CODES = {"project": 9, "site": 10}  # by the keccak of the code: a number, once and for ever
 STATUSES = ("unknown", "active", "suspended", "disputed", "cancelled", "expired")
 _KILOGRAMS = {"issued": 8, "retired": 48, "cancelled": 88}
 _TIMES = {"period_start": 128, "period_end": 160, "expires_at": 224}
@@ -24,6 +25,11 @@ EVENTS = {
 def mapping_slot(name: str, key: int) -> int:
     """Return the slot of a batch's entry in a mapping (Solidity's storage layout)."""
     return int.from_bytes(keccak256(word(key) + word(MAPPINGS[name])))
+
+
+def code_slot(name: str, code: str) -> int:
+    """Return the slot with the number that a project or a site got under a code."""
+    return int.from_bytes(keccak256(keccak256(code.encode()) + word(CODES[name])))
 
 
 def read_batch(packed: int) -> dict[str, Any]:
