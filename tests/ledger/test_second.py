@@ -51,6 +51,8 @@ decimals = written(-(10**5), 10**6, 6)
 litres = written(-10, 100, 3)
 amounts = written(1, 60, 4)
 shares = written(0, 1, 4)
+above_nothing = shares.filter(lambda share: share != "0.0000")
+"""What a crediting factor, and the share of a fuel that is burnt, has to be."""
 hours = st.integers(0, SLOTS)
 edges = st.none() | st.integers(0, SLOTS * LENGTH_S)
 
@@ -96,7 +98,7 @@ def plain_meters(draw: st.DrawFn, role: str) -> second.Plain:
         ncv=draw(amounts),
         carbon=draw(amounts),
         carbon_unit=draw(st.sampled_from(["t CO2/TJ", "kg CO2/TJ", "t C/TJ", "kg C/GJ"])),
-        oxidised=draw(st.none() | shares.filter(lambda share: share != "0.0000")),
+        oxidised=draw(st.none() | above_nothing),
         density=draw(amounts),
         certificates=draw(certificates()) if role in ("generation", "export") else [],
     )
@@ -215,7 +217,7 @@ def test_random_parks_come_to_the_same_in_both_implementations(
 @unhurried
 @given(
     st.lists(parks(), min_size=2, max_size=4),
-    shares,
+    above_nothing,
 )
 def test_carries_chain_and_nothing_is_lost_or_made(
     periods: list[list[second.Plain]], factor: str
