@@ -6,7 +6,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from ledger.audit import HOUSE, By
 from ledger.db import Database
@@ -25,6 +26,7 @@ from ledger.identity.sessions import Lifetime
 from ledger.models import AuditLog, IdempotencyKey, SignInAttempt, User, UserSession
 from ledger.models.users import UserRole
 from ledger.sealing import Sealer
+from ledger.webhooks import endpoints
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = Lifetime(timedelta(hours=12), timedelta(hours=1))
@@ -194,6 +196,47 @@ def test_two_admins_cannot_both_go(db: Database) -> None:
     assert said == ["gone", "last-admin"]
 
 
+@pytest.mark.mariadb
+def test_what_others_did_since_a_unit_of_work_began_is_counted(
+    mariadb_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot has nothing of it: of many at once each saw the room that there was for one."""
+    db = mariadb_db
+    anna, berta = (add(db, name, UserRole.ADMIN).id for name in ("anna", "berta"))
+    monkeypatch.setattr(keys, "ACTIVE_MAX", 1)
+    monkeypatch.setattr(endpoints, "ENDPOINTS_MAX", 1)
+
+    def deny(session: Session) -> object:
+        return permissions.decide(
+            session, users.get(session, berta), "users:write", granted=False, by=HOUSE
+        )
+
+    def leave(session: Session) -> object:
+        return users.change(session, users.get(session, anna), HOUSE, role=UserRole.VIEWER)
+
+    def make(session: Session) -> object:
+        owner = users.get(session, anna)
+        return keys.make(session, owner, "x", ["keys:read"], 10, HOUSE, NOW)
+
+    def tell(session: Session) -> object:
+        url = "https://receiver.example/"
+        return endpoints.add(session, SEALER, url, ["credit.*"], None, HOUSE, private=True)
+
+    acts = ((deny, leave, "last-admin"), (make, make, "too-many-keys"))
+    for first, second, code in (*acts, (tell, tell, "too-many-endpoints")):
+        begun = []
+
+        def work(session: Session, first: Any = first, second: Any = second) -> None:
+            users.get(session, anna)  # the snapshot
+            if not begun:
+                begun.append(db.run(first))
+            second(session)
+
+        with pytest.raises(Refused) as refused:
+            db.run(work)
+        assert refused.value.code == code
+
+
 def test_a_change_and_its_audit_entry_are_one(db: Database) -> None:
     user = add(db, "otto", UserRole.OPERATOR)
     by = By(user.id, "2001:db8::1", api_key_id=7)
@@ -311,6 +354,27 @@ def test_attempts_count_by_pair_name_and_address(db: Database) -> None:
             .where(SignInAttempt.ip_address == "10.0.0.3")
         )
     assert count == attempts.ADDRESS_MAX == 50
+
+
+@pytest.mark.mariadb
+def test_of_many_attempts_at_once_none_is_too_many(mariadb_db: Database) -> None:
+    db = mariadb_db
+    add(db, "anna")
+
+    def attempt() -> str:
+        try:
+            db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", NOW))
+        except attempts.TooManyAttempts:
+            return "too many"
+        return "ok"
+
+    assert [attempt() for _ in range(4)] == ["ok"] * 4
+    with ThreadPoolExecutor(1) as pool:
+        with db.write() as session:
+            attempts.begin(session, "anna", "10.0.0.1", NOW)
+            other = pool.submit(attempt)
+            assert wait([other], timeout=0.3).not_done  # it counts when this one is there, or is not
+        assert other.result() == "too many"
 
 
 def test_attempts_of_a_clock_that_was_set_back_do_not_count(
