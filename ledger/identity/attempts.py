@@ -40,8 +40,8 @@ def begin(session: Session, name: str, ip_address: str, at: datetime) -> None:
     TooManyAttempts
         If it is one too many; it is not noted then, so waiting helps.
     """
-    # One at a time, by a row that is there whenever a password can be right: MariaDB's snapshot has nothing of what others
-    # note meanwhile, so of many at once each would be the first. It is made by what is read after this lock.
+    # One at a time, by a row that is there whenever a password can be right: MariaDB's snapshot, made by the first read
+    # after this lock, has nothing of what others note later, and of many at once each would be the first.
     session.execute(select(User.id).order_by(User.id).limit(1).with_for_update())
     ip_address = machine_of(ip_address)
     by_name = SignInAttempt.name_hash == _hash(name)

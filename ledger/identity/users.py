@@ -336,7 +336,8 @@ def keep_an_admin(session: Session, user: User) -> None:
     ).all()
     resource, _, action = CHANGES_USERS.partition(":")
     bound = session.scalars(
-        select(UserPermission.user_id).where(
+        select(UserPermission.user_id)
+        .where(
             UserPermission.resource == resource,
             UserPermission.action == action,
             UserPermission.granted.is_(False),

@@ -224,12 +224,12 @@ def test_what_others_did_since_a_unit_of_work_began_is_counted(
 
     acts = ((deny, leave, "last-admin"), (make, make, "too-many-keys"))
     for first, second, code in (*acts, (tell, tell, "too-many-endpoints")):
-        begun = []
+        others = [first]
 
-        def work(session: Session, first: Any = first, second: Any = second) -> None:
+        def work(session: Session, others: Any = others, second: Any = second) -> None:
             users.get(session, anna)  # the snapshot
-            if not begun:
-                begun.append(db.run(first))
+            if others:
+                db.run(others.pop())
             second(session)
 
         with pytest.raises(Refused) as refused:
@@ -373,7 +373,7 @@ def test_of_many_attempts_at_once_none_is_too_many(mariadb_db: Database) -> None
         with db.write() as session:
             attempts.begin(session, "anna", "10.0.0.1", NOW)
             other = pool.submit(attempt)
-            assert wait([other], timeout=0.3).not_done  # it counts when this one is there, or is not
+            assert wait([other], timeout=0.3).not_done  # until this one is there, or is not
         assert other.result() == "too many"
 
 
