@@ -112,6 +112,23 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
     )
 
 
+def waits_for_time(session: Session, parameters: EnergyParameters) -> bool:
+    """Return whether the answer becomes another one by the clock alone: what lies in the future is left out.
+
+    Raises
+    ------
+    NotFound
+        If there is no such site or device.
+    """
+    if parameters.end is not None:
+        return False
+    _, devices = site_and_devices(session, parameters.site, parameters.device)
+    until_s = int(time.time()) + DAY_S
+    at = select(func.max(MeterReading.start_s))
+    each = (at.where(MeterReading.meter_id == of.meter.id) for of in _meters(session, devices))
+    return any((session.scalar(query) or 0) >= until_s for query in each)
+
+
 def _start_s(by: EnergyPeriod, period: LegalPeriod, where: ZoneInfo) -> int:
     """Return what places a period in the list, seconds since 1970.
 

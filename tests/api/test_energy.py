@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -356,7 +358,7 @@ def test_a_cursor_beyond_the_calendar_is_refused(client: TestClient, turbine: Da
 
 
 def test_a_reading_of_the_far_future_makes_no_decades_of_days(
-    sqlite_template: Path, tmp_path: Path
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One year in a meter file was mistyped; who asks for that day finds it."""
     file = tmp_path / "books.db"
@@ -371,6 +373,11 @@ def test_a_reading_of_the_far_future_makes_no_decades_of_days(
     with served(database.url, tmp_path) as client:
         days = [item["period"] for item in walk(client, "/v1/energy", site="lhb", by="day")]
         assert len(days) == len(set(days)) == 1
+        asked = {"site": "lhb", "by": "month", "limit": 1}
+        for now_s, month in ((time.time(), "2014-01"), (4_076_352_000, "2099-03")):  # that day
+            monkeypatch.setattr("api.energy.queries.time", SimpleNamespace(time=lambda at=now_s: at))
+            (newest,) = client.get("/v1/energy", params=asked).json()["items"]
+            assert newest["period"] == month  # though the books are the same: no answer from before
         far = walk(client, "/v1/energy", site="lhb", **{"from": "2099-03-01", "to": "2099-04-01"})
         assert sum(item["readings"]["used"] for item in far) == 1
     database.close()
