@@ -375,7 +375,9 @@ def test_a_reading_of_the_far_future_makes_no_decades_of_days(
         assert len(days) == len(set(days)) == 1
         asked = {"site": "lhb", "by": "month", "limit": 1}
         for now_s, month in ((time.time(), "2014-01"), (4_076_352_000, "2099-03")):  # that day
-            monkeypatch.setattr("api.energy.queries.time", SimpleNamespace(time=lambda at=now_s: at))
+            monkeypatch.setattr(
+                "api.energy.queries.time", SimpleNamespace(time=lambda at=now_s: at)
+            )
             (newest,) = client.get("/v1/energy", params=asked).json()["items"]
             assert newest["period"] == month  # though the books are the same: no answer from before
         far = walk(client, "/v1/energy", site="lhb", **{"from": "2099-03-01", "to": "2099-04-01"})

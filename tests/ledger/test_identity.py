@@ -207,9 +207,8 @@ def test_what_others_did_since_a_unit_of_work_began_is_counted(
     monkeypatch.setattr(endpoints, "ENDPOINTS_MAX", 1)
 
     def deny(session: Session) -> object:
-        return permissions.decide(
-            session, users.get(session, berta), "users:write", granted=False, by=HOUSE
-        )
+        user = users.get(session, berta)
+        return permissions.decide(session, user, "users:write", granted=False, by=HOUSE)
 
     def leave(session: Session) -> object:
         return users.change(session, users.get(session, anna), HOUSE, role=UserRole.VIEWER)
@@ -222,19 +221,31 @@ def test_what_others_did_since_a_unit_of_work_began_is_counted(
         url = "https://receiver.example/"
         return endpoints.add(session, SEALER, url, ["credit.*"], None, HOUSE, private=True)
 
-    acts = ((deny, leave, "last-admin"), (make, make, "too-many-keys"))
-    for first, second, code in (*acts, (tell, tell, "too-many-endpoints")):
+    def after(first: Any, second: Any) -> object:
+        """Do one thing in a unit of work in which another one does something after the snapshot."""
         others = [first]
 
-        def work(session: Session, others: Any = others, second: Any = second) -> None:
+        def work(session: Session) -> object:
             users.get(session, anna)  # the snapshot
             if others:
                 db.run(others.pop())
-            second(session)
+            return second(session)
 
+        return db.run(work)
+
+    acts = ((deny, leave, "last-admin"), (make, make, "too-many-keys"))
+    for first, second, code in (*acts, (tell, tell, "too-many-endpoints")):
         with pytest.raises(Refused) as refused:
-            db.run(work)
+            after(first, second)
         assert refused.value.code == code
+
+    tokens: list[str] = []
+    after(
+        lambda session: tokens.append(sessions.begin(session, anna, None, DAY, HOUSE, NOW)[0]),
+        lambda session: users.set_password(session, users.get(session, anna), HASH, HOUSE),
+    )
+    with db.read() as session:
+        assert sessions.find(session, tokens[0], NOW) is None
 
 
 def test_a_change_and_its_audit_entry_are_one(db: Database) -> None:
