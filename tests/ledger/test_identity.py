@@ -20,7 +20,16 @@ from sqlalchemy.orm import Session
 from ledger.audit import HOUSE, By
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, Refused
-from ledger.identity import attempts, idempotency, keys, passwords, permissions, sessions, users
+from ledger.identity import (
+    attempts,
+    idempotency,
+    keys,
+    passwords,
+    permissions,
+    sessions,
+    signing_in,
+    users,
+)
 from ledger.identity.rights import NAMES, RIGHTS, SCOPES, rights_of
 from ledger.identity.sessions import Lifetime
 from ledger.models import AuditLog, IdempotencyKey, SignInAttempt, User, UserSession
@@ -83,6 +92,21 @@ def test_twelve_characters_are_taken_and_72_bytes_all_read(cheap: None) -> None:
     assert not passwords.matches(password[:-1] + "c", stored)
     # bcrypt itself would read no further, and call this one right:
     assert not passwords.matches(password + "anything", stored)
+
+
+def test_a_name_with_a_blank_behind_it_is_nobodys(db: Database, cheap: None) -> None:
+    """Else a password could be tried under as many spellings of one name as there are blanks, each with its limits."""
+    anna = add(db, "anna")
+    password = "correct horse battery"
+    db.run(
+        lambda session: users.set_password(
+            session, users.get(session, anna.id), passwords.hashed(password), HOUSE
+        )
+    )
+    assert signing_in.check(db, "anna", password, None, NOW).id == anna.id
+    for name in ("anna ", "Anna", "a\u0301nna"):
+        with pytest.raises(signing_in.WrongCredentials):
+            signing_in.check(db, name, password, None, NOW)
 
 
 def test_a_password_is_the_same_from_every_keyboard(cheap: None) -> None:
