@@ -45,8 +45,8 @@ def check(db: Database, username: str, password: str, ip_address: str | None, at
     with db.read() as session:
         user = session.scalars(select(User).where(User.username == username)).one_or_none()
     if user is not None and user.username != username:
-        # MariaDB takes "anna " for "anna". Attempts are counted by the name as it was written, so each would have limits
-        # of its own.
+        # MariaDB takes "anna " for "anna". Attempts are counted by the name as it was written, so each would have
+        # limits of its own.
         user = None
     same = passwords.matches(password, user.password_hash if user is not None else None)
     if user is None or not same or not user.is_active:

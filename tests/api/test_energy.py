@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from api.app import create_app
 from ledger.db import Database
@@ -355,6 +355,23 @@ def test_a_cursor_beyond_the_calendar_is_refused(client: TestClient, turbine: Da
         forged = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
         answer = client.get("/v1/energy", params={**query, "cursor": forged})
         assert (answer.status_code, answer.json()["code"]) == (422, "bad-cursor")
+
+
+def test_a_page_of_hours_takes_few_statements(client: TestClient) -> None:
+    """Each hour had three of its own, and a file of two years of hours kept a core busy for minutes."""
+    engine = client.app.state.context.database._engine  # type: ignore[attr-defined]
+    said: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        said.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    # Over the change of clocks, and so in two runs of hours.
+    query = {"site": "lhb", "by": "hour", "limit": "200", "from": "2014-03-28", "order": "asc"}
+    answer = client.get("/v1/energy", params=query)
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(answer.json()["items"]) == 200
+    assert len(said) < 30
 
 
 def test_a_reading_of_the_far_future_makes_no_decades_of_days(
