@@ -17,10 +17,15 @@ from api.context import Context
 from ledger.db.quick import Quick
 
 _NAME = "[^/]+"
-OF_THE_MIRROR = ("credits", f"credits/{_NAME}", "retirements", f"retirements/{_NAME}")
-"""Routes under ``/v1`` whose answers are made of the mirror's tables alone; a test holds them to it."""
+_LISTS = ("credits", f"credits/{_NAME}", "retirements")
+OF_THE_MIRROR = (*_LISTS, "retirements/[0-9]+")
+"""Routes under ``/v1`` whose answers are made of the mirror's tables alone; a test holds them to it.
+
+Which retirement is meant by a key depends on what these books sent, too.
+"""
 OF_THE_BOOKS = (
-    *OF_THE_MIRROR,
+    *_LISTS,
+    f"retirements/{_NAME}",
     f"credits/{_NAME}/history",
     f"credits/{_NAME}/readings",
     "contracts",

@@ -39,7 +39,7 @@ def make_key(body: NewKey, asking: Asking, once: OneTime) -> Response:
     """Make a key for oneself. It carries what one may do oneself, and no more."""
 
     def work(session: Session, _: None) -> Answer:
-        owner = users.get(session, asking.user.id)
+        owner = users.get(session, asking.user.id, lock=True)
         key, row = keys.make(
             session, owner, body.name, body.scopes, body.days, asking.by, utc_now()
         )

@@ -176,7 +176,10 @@ def value_of(reading: Reading) -> str | None:
 
 
 def _local(second: int, zone_name: str) -> str:
-    return utc_of(second).astimezone(zone(zone_name)).strftime("%Y-%m-%d %H:%M")
+    """Return a time in a zone; with its offset, as a day's table has it, where that time comes twice."""
+    at = utc_of(second).astimezone(zone(zone_name))
+    twice = at.utcoffset() != at.replace(fold=1 - at.fold).utcoffset()
+    return at.strftime("%Y-%m-%d %H:%M %z" if twice else "%Y-%m-%d %H:%M")
 
 
 def _months(start: date, end: date) -> Iterator[tuple[date, date]]:

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from itertools import islice
 from urllib.parse import quote
 
-from sqlalchemy import ColumnElement, false, func, or_, select
+from sqlalchemy import ColumnElement, String, false, or_, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.credits.batches import of_site
 from api.finality import ChainView
 from api.search import numbers
 from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
+from ledger.db.sqltext import small_letters
 from ledger.errors import NotFound
 from ledger.models import (
     CreditBatch,
@@ -134,8 +135,11 @@ def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
     def has(*columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
         if exact:  # a column refuses what is longer than it holds
             return columns[0] == text if len(text) <= _length(columns[0]) else false()
-        part = text.lower()
-        return or_(*(func.lower(column).contains(part, autoescape=True) for column in columns))
+        # As it is written, too: of a letter that has two small ones the database may make the other.
+        ways: list[tuple[ColumnElement[str], str]]
+        ways = [(type_coerce(column, String()), text) for column in columns]
+        ways += [(small_letters(session, column), text.lower()) for column in columns]
+        return or_(*(within.contains(part, autoescape=True) for within, part in ways))
 
     yield from _projects(session, has(Project.code), exact)
     for site in session.scalars(

@@ -220,10 +220,11 @@ def change_own_password(context: ReadContext, body: OwnPassword, asking: Asking)
     """Change one's own password; all of one's sessions end, this one too."""
     password_hash = passwords.hashed(body.password)
     name, address = asking.user.username, asking.by.ip_address
-    signing_in.check(context.database, name, body.current_password, address, utc_now())
+    checked = signing_in.check(context.database, name, body.current_password, address, utc_now())
 
     def work(session: Session) -> None:
-        signing_in.succeeded(session, name, address)
-        users.set_password(session, users.get(session, asking.user.id), password_hash, asking.by)
+        # Whoever gives the user another password meanwhile means to shut out the one who knows this one.
+        user = signing_in.confirmed(session, checked, address)
+        users.set_password(session, user, password_hash, asking.by)
 
     context.database.run(work)

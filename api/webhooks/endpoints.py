@@ -129,7 +129,10 @@ def change_endpoint(
 
     def work(session: Session) -> Endpoint:
         row = endpoints.get(session, endpoint_id)
-        _check_rights(asking, body.event_types or row.event_types)
+        _check_rights(asking, (*row.event_types, *(body.event_types or ())))
+        # What it was told before may be due still, or be asked for again.
+        if body.url is not None and not asking.may("park:read") and outbox.has_alerts(session, row):
+            raise forbidden("park:read", asking)
         endpoints.change(
             session,
             row,
@@ -227,8 +230,13 @@ def replay(endpoint_id: EndpointId, body: Replay, asking: Asking, once: OneTime)
         if body.from_block is not None:
             count = outbox.tell_from(session, row, body.from_block, asking.by, utc_now())
         else:
-            ids, failed = body.message_ids or (), bool(body.failed)
-            count = outbox.again(session, row, asking.by, utc_now(), message_ids=ids, failed=failed)
+            which: dict[str, Any] = {
+                "message_ids": body.message_ids or (),
+                "failed": bool(body.failed),
+            }
+            if not asking.may("park:read") and outbox.has_alerts(session, row, **which):
+                raise forbidden("park:read", asking)
+            count = outbox.again(session, row, asking.by, utc_now(), **which)
         return Answer(201, Replayed(due=count))
 
     return once.run(work, lambda: None)

@@ -17,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from ledger.db import galera, own_tables, packed, silence
 from ledger.db.arrays import FILE_REFUSED, ArrayConnection
+from ledger.db.sqltext import SMALL_LETTERS
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown
 
@@ -167,6 +168,7 @@ def create(
 
 def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: bool) -> None:
     connection.isolation_level = None  # no BEGIN of the driver's own
+    connection.create_function(SMALL_LETTERS, 1, _small_letters, deterministic=True)
     connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
     connection.execute("PRAGMA recursive_triggers=ON")  # REPLACE fires delete triggers, too
     connection.execute("PRAGMA journal_mode=WAL")
@@ -174,6 +176,10 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: 
     connection.execute("PRAGMA synchronous=FULL")
     # With 64 MB the mirror of ten million rows took 418 MiB, of 400 that it may have.
     connection.execute("PRAGMA cache_size=-32768")
+
+
+def _small_letters(text: str | None) -> str | None:
+    return None if text is None else text.lower()
 
 
 def _open_mysql(

@@ -1,4 +1,4 @@
-"""SQL text written once for both drivers: ``?`` and ``:name`` become what PyMySQL takes; the clock."""
+"""SQL text written once for both drivers: ``?`` and ``:name`` become what PyMySQL takes; the clock; small letters."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Integer, literal_column, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Function, Integer, String, func, literal_column, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+SMALL_LETTERS = "small_letters"
+"""What ``small_letters`` is called in SQLite, whose own ``lower`` knows the letters from A to Z alone."""
 _TOKEN = re.compile(
     r"""(?P<kept>'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|::)|(?P<mark>\?)|:(?P<name>[A-Za-z_]\w*)|(?P<percent>%)"""
 )
@@ -51,3 +53,10 @@ def clock_of(session: Session) -> datetime:
     """Return the time of day by the database's own clock, aware, to the millisecond; of SQLite it is this machine's."""
     found = session.scalars(select(clock_ms(session.connection().dialect.name))).one()
     return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=found)
+
+
+def small_letters(session: Session, text: InstrumentedAttribute[str]) -> ColumnElement[str]:
+    """Return a text in small letters, of whatever script, as an expression."""
+    if session.get_bind().dialect.name == "sqlite":
+        return Function(SMALL_LETTERS, text, type_=String())
+    return func.lower(text)

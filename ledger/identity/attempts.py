@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ledger.db.counting import rows_found
 from ledger.db.sqltext import clock_of
 from ledger.errors import Refused
-from ledger.models import SignInAttempt
+from ledger.models import SignInAttempt, User
 from ledger.settings.serving import machine_of
 
 WINDOW = timedelta(minutes=15)
@@ -33,13 +33,16 @@ class TooManyAttempts(Refused):
 
 
 def begin(session: Session, name: str, ip_address: str, at: datetime) -> None:
-    """Note an attempt, which counts as failed until ``succeeded``.
+    """Note an attempt, which counts as failed until ``succeeded``; the first thing that a unit of work does.
 
     Raises
     ------
     TooManyAttempts
         If it is one too many; it is not noted then, so waiting helps.
     """
+    # One at a time, by a row that is there whenever a password can be right: MariaDB's snapshot, made by the first read
+    # after this lock, has nothing of what others note later, and of many at once each would be the first.
+    session.execute(select(User.id).order_by(User.id).limit(1).with_for_update())
     ip_address = machine_of(ip_address)
     by_name = SignInAttempt.name_hash == _hash(name)
     by_address = SignInAttempt.ip_address == ip_address

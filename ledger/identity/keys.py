@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Update, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, or_, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -84,10 +84,10 @@ def make(
             f"{user.username} may not {lacking[0]}, so a key of theirs cannot carry it",
             code="beyond-rights",
         )
-    count = session.scalar(
-        select(func.count()).select_from(ApiKey).where(ApiKey.user_id == user.id, *_live(at))
-    )
-    if (count or 0) >= ACTIVE_MAX:
+    # As they are: a snapshot from before the user was locked has not what others made meanwhile.
+    mine = select(ApiKey.id).where(ApiKey.user_id == user.id, *_live(at))
+    count = len(session.scalars(mine.with_for_update(read=True)).all())
+    if count >= ACTIVE_MAX:
         raise Refused(f"{user.username} has {count} keys; revoke one first", code="too-many-keys")
     prefix = "ttk_" + "".join(secrets.choice(_LETTERS) for _ in range(8))
     key = f"{prefix}_{secrets.token_urlsafe(32)}"

@@ -149,9 +149,11 @@ def end(session: Session, user_id: int, session_id: str, by: By, at: datetime) -
 
 def end_all(session: Session, user_id: int, reason: str, by: By) -> int:
     """End all sessions of a user; return how many there were."""
-    found = session.scalars(
-        select(UserSession).where(UserSession.user_id == user_id, UserSession.is_active.is_(True))
-    ).all()
+    query = select(UserSession).where(
+        UserSession.user_id == user_id, UserSession.is_active.is_(True)
+    )
+    # Locked, and so as they are: a snapshot has not the one that began while the user's row was waited for.
+    found = session.scalars(query.with_for_update()).all()
     for row in found:
         _end(session, row, reason, by)
     return len(found)

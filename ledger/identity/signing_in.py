@@ -44,6 +44,10 @@ def check(db: Database, username: str, password: str, ip_address: str | None, at
     db.run(lambda session: attempts.begin(session, username, address, at), lasting=False)
     with db.read() as session:
         user = session.scalars(select(User).where(User.username == username)).one_or_none()
+    if user is not None and user.username != username:
+        # MariaDB takes "anna " for "anna". Attempts are counted by the name as it was written, so each would have
+        # limits of its own.
+        user = None
     same = passwords.matches(password, user.password_hash if user is not None else None)
     if user is None or not same or not user.is_active:
         raise WrongCredentials("the user name or the password is wrong")
@@ -60,14 +64,22 @@ def begin(
     WrongCredentials
         If the user was disabled, or given another password, since.
     """
-    now = session.scalars(select(User).where(User.id == user.id).with_for_update()).one_or_none()
-    if now is None or not now.is_active or now.password_hash != user.password_hash:
-        raise WrongCredentials("the user name or the password is wrong")
-    succeeded(session, user.username, by.ip_address)
+    confirmed(session, user, by.ip_address)
     who = By(user.id, by.ip_address)
     return sessions.begin(session, user.id, agent, lifetime, who, at)
 
 
-def succeeded(session: Session, username: str, ip_address: str | None) -> None:
-    """Take back the attempts that were counted: the last one was right."""
-    attempts.succeeded(session, username, ip_address or UNKNOWN_ADDRESS)
+def confirmed(session: Session, user: User, ip_address: str | None) -> User:
+    """Return a user who was checked, locked, and take back the attempts that were counted: the last one was right.
+
+    Raises
+    ------
+    WrongCredentials
+        If the user was disabled, or given another password, since.
+    """
+    query = select(User).where(User.id == user.id)
+    now = session.scalars(query.with_for_update()).one_or_none()
+    if now is None or not now.is_active or now.password_hash != user.password_hash:
+        raise WrongCredentials("the user name or the password is wrong")
+    attempts.succeeded(session, user.username, ip_address or UNKNOWN_ADDRESS)
+    return now

@@ -79,15 +79,15 @@ def add(
     return user
 
 
-def get(session: Session, user_id: int) -> User:
-    """Return a user by row number.
+def get(session: Session, user_id: int, *, lock: bool = False) -> User:
+    """Return a user by row number; ``lock`` keeps others from changing it, or making more keys for it, meanwhile.
 
     Raises
     ------
     NotFound
         If there is none.
     """
-    found = session.get(User, user_id)
+    found = session.get(User, user_id, with_for_update=True if lock else None)
     if found is None:
         raise NotFound(f"there is no user {user_id}", code="no-such-user")
     return found
@@ -336,11 +336,14 @@ def keep_an_admin(session: Session, user: User) -> None:
     ).all()
     resource, _, action = CHANGES_USERS.partition(":")
     bound = session.scalars(
-        select(UserPermission.user_id).where(
+        select(UserPermission.user_id)
+        .where(
             UserPermission.resource == resource,
             UserPermission.action == action,
             UserPermission.granted.is_(False),
         )
+        # As they are, not as they were in a snapshot from before the admins were locked.
+        .with_for_update(read=True)
     )
     if set(admins) - {*bound} <= {user.id}:
         raise Refused(

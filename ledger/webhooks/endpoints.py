@@ -62,12 +62,10 @@ def add(
     check_url(url, private)
     patterns = check_patterns(events)
     description = _description(description)
-    count = session.scalar(
-        select(func.count())
-        .select_from(WebhookEndpoint)
-        .where(WebhookEndpoint.state != EndpointState.REMOVED)
-    )
-    if (count or 0) >= ENDPOINTS_MAX:
+    there = select(WebhookEndpoint.id).where(WebhookEndpoint.state != EndpointState.REMOVED)
+    # Locked: who adds one at the same moment waits, and counts this one.
+    count = len(session.scalars(there.with_for_update()).all())
+    if count >= ENDPOINTS_MAX:
         raise Refused(f"there are {count} endpoints; remove one first", code="too-many-endpoints")
     cursor = select(func.max(ChainCursor.block_number), func.max(ChainCursor.final_number))
     mirrored, final = session.execute(cursor).one()

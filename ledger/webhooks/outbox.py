@@ -137,6 +137,27 @@ def again(
     return len(found)
 
 
+def has_alerts(
+    session: Session,
+    endpoint: WebhookEndpoint,
+    *,
+    message_ids: Sequence[str] = (),
+    failed: bool = False,
+) -> bool:
+    """Return whether messages about alerts are among those for an endpoint, chosen as for ``again``; of all without."""
+    alert = WebhookMessage.event_type.in_((telling.ALERT_RAISED, telling.ALERT_CLEARED))
+    query = (
+        select(WebhookDelivery.id)
+        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
+        .where(WebhookDelivery.endpoint_id == endpoint.id, alert)
+    )
+    if message_ids:
+        query = query.where(WebhookMessage.message_id.in_(message_ids))
+    if failed:
+        query = query.where(WebhookDelivery.state == DeliveryState.FAILED)
+    return session.scalar(query.limit(1)) is not None
+
+
 def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, by: By, at: datetime) -> int:
     """Tell an endpoint everything from a block on, also what it took before; return how many are due at once.
 

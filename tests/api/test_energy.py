@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from api.app import create_app
 from ledger.db import Database
@@ -355,8 +357,25 @@ def test_a_cursor_beyond_the_calendar_is_refused(client: TestClient, turbine: Da
         assert (answer.status_code, answer.json()["code"]) == (422, "bad-cursor")
 
 
+def test_a_page_of_hours_takes_few_statements(client: TestClient) -> None:
+    """Each hour had three of its own, and a file of two years of hours kept a core busy for minutes."""
+    engine = client.app.state.context.database._engine  # type: ignore[attr-defined]
+    said: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        said.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    # Over the change of clocks, and so in two runs of hours.
+    query = {"site": "lhb", "by": "hour", "limit": "200", "from": "2014-03-28", "order": "asc"}
+    answer = client.get("/v1/energy", params=query)
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(answer.json()["items"]) == 200
+    assert len(said) < 30
+
+
 def test_a_reading_of_the_far_future_makes_no_decades_of_days(
-    sqlite_template: Path, tmp_path: Path
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One year in a meter file was mistyped; who asks for that day finds it."""
     file = tmp_path / "books.db"
@@ -371,6 +390,13 @@ def test_a_reading_of_the_far_future_makes_no_decades_of_days(
     with served(database.url, tmp_path) as client:
         days = [item["period"] for item in walk(client, "/v1/energy", site="lhb", by="day")]
         assert len(days) == len(set(days)) == 1
+        asked = {"site": "lhb", "by": "month", "limit": 1}
+        for now_s, month in ((time.time(), "2014-01"), (4_076_352_000, "2099-03")):  # that day
+            monkeypatch.setattr(
+                "api.energy.queries.time", SimpleNamespace(time=lambda at=now_s: at)
+            )
+            (newest,) = client.get("/v1/energy", params=asked).json()["items"]
+            assert newest["period"] == month  # though the books are the same: no answer from before
         far = walk(client, "/v1/energy", site="lhb", **{"from": "2099-03-01", "to": "2099-04-01"})
         assert sum(item["readings"]["used"] for item in far) == 1
     database.close()

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from api.pages.days import day_of
-from api.pages.readings import ABSENT, Month, chart_of, month_of
+from api.pages.readings import ABSENT, Month, Run, chart_of, month_of
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import Issuance, MeterReading
@@ -90,6 +90,19 @@ def test_days_and_what_does_not_count(books: Database) -> None:
         ("30 10:20", "30 10:30", 401, 1, "10"),
     ]
     assert (meter.unit, meter.quantity_unit, meter.rated_kw) == ("kW", "kWh", "100")
+
+
+def test_an_hour_that_comes_twice_says_which() -> None:
+    """Europe/Paris, 26 October 2014: the second 02:00 began at 01:00 UTC."""
+    first = int(datetime(2014, 10, 26, tzinfo=UTC).timestamp())
+    for from_s, to_s, start, end in (
+        (first, first + 3600, "02:00 +0200", "02:00 +0100"),
+        (first - 600, first + 7200, "01:50", "03:00"),
+        (first + 6600, first + 7200, "02:50 +0100", "03:00"),
+    ):
+        run = Run(from_s, to_s, ABSENT, 6, "")
+        shown = [text[11:] for text in (run.start("Europe/Paris"), run.end("Europe/Paris"))]
+        assert shown == [start, end]
 
 
 def test_the_chart_has_every_reading(books: Database) -> None:

@@ -7,6 +7,12 @@ import time
 import pytest
 from fastapi.testclient import TestClient
 
+from api.finality import ChainView
+from api.search.queries import search
+from api.search.schemas import SearchParameters
+from ledger.db import Database
+from ledger.models import VppDefinition
+from ledger.models.vpp import VppStatus
 from tests.api.conftest import CREDIT_CONTRACT, h66, key_of
 
 BATCH_3 = (1 << 32) | 3
@@ -128,3 +134,19 @@ def test_hostile_texts_cost_little(client: TestClient) -> None:
     for text in ("%" * 200, "a-" * 100, "9-" * 100, "_" * 200, "\\" * 200):
         client.get("/v1/search", params={"q": text})
     assert time.process_time() - began < 1.0
+
+
+def test_a_name_is_found_whatever_the_size_of_its_letters(db: Database) -> None:
+    """SQLite's own ``lower`` knows A to Z, MariaDB's no letter that is another one at the end of a word."""
+    names = ("Parc ÉOLIEN", "Ökostrom", "Ветропарк", "ΑΙΟΛΟΣ")
+    rest = {"total_capacity": 1, "status": VppStatus.ACTIVE}
+    with db.write() as session:
+        for number, name in enumerate(names):
+            session.add(VppDefinition(vpp_id=f"plant-{number}", name=name, **rest))
+    view = ChainView("local", "finalized", None, None)
+    with db.read() as session:
+        for number, name in enumerate(names):
+            for text in {name, name.lower()} if number < 3 else {name}:
+                parameters = SearchParameters.model_validate({"q": text})
+                hits = search(session, view, parameters).items
+                assert [hit.id for hit in hits] == [f"plant-{number}"], text

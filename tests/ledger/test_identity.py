@@ -6,7 +6,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,16 +15,27 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from ledger.audit import HOUSE, By
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, Refused
-from ledger.identity import attempts, idempotency, keys, passwords, permissions, sessions, users
+from ledger.identity import (
+    attempts,
+    idempotency,
+    keys,
+    passwords,
+    permissions,
+    sessions,
+    signing_in,
+    users,
+)
 from ledger.identity.rights import NAMES, RIGHTS, SCOPES, rights_of
 from ledger.identity.sessions import Lifetime
 from ledger.models import AuditLog, IdempotencyKey, SignInAttempt, User, UserSession
 from ledger.models.users import UserRole
 from ledger.sealing import Sealer
+from ledger.webhooks import endpoints
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = Lifetime(timedelta(hours=12), timedelta(hours=1))
@@ -81,6 +92,21 @@ def test_twelve_characters_are_taken_and_72_bytes_all_read(cheap: None) -> None:
     assert not passwords.matches(password[:-1] + "c", stored)
     # bcrypt itself would read no further, and call this one right:
     assert not passwords.matches(password + "anything", stored)
+
+
+def test_a_name_with_a_blank_behind_it_is_nobodys(db: Database, cheap: None) -> None:
+    """Else a password could be tried under as many spellings of one name as there are blanks, each with its limits."""
+    anna = add(db, "anna")
+    password = "correct horse battery"
+    db.run(
+        lambda session: users.set_password(
+            session, users.get(session, anna.id), passwords.hashed(password), HOUSE
+        )
+    )
+    assert signing_in.check(db, "anna", password, None, NOW).id == anna.id
+    for name in ("anna ", "Anna", "a\u0301nna"):
+        with pytest.raises(signing_in.WrongCredentials):
+            signing_in.check(db, name, password, None, NOW)
 
 
 def test_a_password_is_the_same_from_every_keyboard(cheap: None) -> None:
@@ -192,6 +218,58 @@ def test_two_admins_cannot_both_go(db: Database) -> None:
     with ThreadPoolExecutor(2) as pool:
         said = sorted(pool.map(leave, admins))
     assert said == ["gone", "last-admin"]
+
+
+@pytest.mark.mariadb
+def test_what_others_did_since_a_unit_of_work_began_is_counted(
+    mariadb_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot has nothing of it: of many at once each saw the room that there was for one."""
+    db = mariadb_db
+    anna, berta = (add(db, name, UserRole.ADMIN).id for name in ("anna", "berta"))
+    monkeypatch.setattr(keys, "ACTIVE_MAX", 1)
+    monkeypatch.setattr(endpoints, "ENDPOINTS_MAX", 1)
+
+    def deny(session: Session) -> object:
+        user = users.get(session, berta)
+        return permissions.decide(session, user, "users:write", granted=False, by=HOUSE)
+
+    def leave(session: Session) -> object:
+        return users.change(session, users.get(session, anna), HOUSE, role=UserRole.VIEWER)
+
+    def make(session: Session) -> object:
+        owner = users.get(session, anna)
+        return keys.make(session, owner, "x", ["keys:read"], 10, HOUSE, NOW)
+
+    def tell(session: Session) -> object:
+        url = "https://receiver.example/"
+        return endpoints.add(session, SEALER, url, ["credit.*"], None, HOUSE, private=True)
+
+    def after(first: Any, second: Any) -> object:
+        """Do one thing in a unit of work in which another one does something after the snapshot."""
+        others = [first]
+
+        def work(session: Session) -> object:
+            users.get(session, anna)  # the snapshot
+            if others:
+                db.run(others.pop())
+            return second(session)
+
+        return db.run(work)
+
+    acts = ((deny, leave, "last-admin"), (make, make, "too-many-keys"))
+    for first, second, code in (*acts, (tell, tell, "too-many-endpoints")):
+        with pytest.raises(Refused) as refused:
+            after(first, second)
+        assert refused.value.code == code
+
+    tokens: list[str] = []
+    after(
+        lambda session: tokens.append(sessions.begin(session, anna, None, DAY, HOUSE, NOW)[0]),
+        lambda session: users.set_password(session, users.get(session, anna), HASH, HOUSE),
+    )
+    with db.read() as session:
+        assert sessions.find(session, tokens[0], NOW) is None
 
 
 def test_a_change_and_its_audit_entry_are_one(db: Database) -> None:
@@ -311,6 +389,27 @@ def test_attempts_count_by_pair_name_and_address(db: Database) -> None:
             .where(SignInAttempt.ip_address == "10.0.0.3")
         )
     assert count == attempts.ADDRESS_MAX == 50
+
+
+@pytest.mark.mariadb
+def test_of_many_attempts_at_once_none_is_too_many(mariadb_db: Database) -> None:
+    db = mariadb_db
+    add(db, "anna")
+
+    def attempt() -> str:
+        try:
+            db.run(lambda session: attempts.begin(session, "anna", "10.0.0.1", NOW))
+        except attempts.TooManyAttempts:
+            return "too many"
+        return "ok"
+
+    assert [attempt() for _ in range(4)] == ["ok"] * 4
+    with ThreadPoolExecutor(1) as pool:
+        with db.write() as session:
+            attempts.begin(session, "anna", "10.0.0.1", NOW)
+            other = pool.submit(attempt)
+            assert wait([other], timeout=0.3).not_done  # until this one is there, or is not
+        assert other.result() == "too many"
 
 
 def test_attempts_of_a_clock_that_was_set_back_do_not_count(
