@@ -199,6 +199,7 @@ def _run_script(
         "TRUETONNE_NETWORK": network,
         "TRUETONNE_DEPLOYMENT": str(settings.deployment.resolve()),
         "TRUETONNE_DATABASE_URL": _absolute(settings.database_url),
+        "TRUETONNE_DATABASE_ADMIN_URL": _absolute(settings.database_admin_url),
         "TRUETONNE_KEYSTORE": _resolved(settings.keystore),
         "TRUETONNE_KEYSTORE_PASSWORD_FILE": _resolved(settings.keystore_password_file),
         "TRUETONNE_MAX_FEE_GWEI": str(settings.max_fee_gwei),

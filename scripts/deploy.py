@@ -271,10 +271,10 @@ def require_books(settings: Settings, addresses: dict[str, str]) -> None:
     from ledger.chain.addresses.kept import require_same_contracts
     from ledger.db import Database
 
-    with closing(Database(settings.database_url)) as database:
+    with closing(Database(settings.database_admin_url)) as database:
         database.upgrade()
-        with database.read() as session:
-            require_same_contracts(session, settings.network, addresses)
+    with closing(Database(settings.database_url)) as database, database.read() as session:
+        require_same_contracts(session, settings.network, addresses)
 
 
 def main() -> None:

@@ -247,6 +247,19 @@ def test_a_dry_run_deploys_nothing(truetonne: Program) -> None:
     assert (down.code, down.json()["error"]["code"]) == (3, "node-down")
 
 
+@long
+def test_tables_are_changed_by_the_account_that_may(truetonne: Program) -> None:
+    """As the account of `database_url` it was refused, and the line told to set what was set."""
+    urls = {"database_url": "sqlite:///books.db", "database_admin_url": "sqlite:///admin.db"}
+    truetonne.write("none.json", "{}")  # which ends the command then
+    ended = truetonne("chain", "deploy", deployment="none.json", **urls)
+    assert (ended.code, "none.json" in ended.one_line()) == (2, True)
+    for name, upgraded in (("admin.db", True), ("books.db", False)):
+        with closing(sqlite3.connect(truetonne.folder / name)) as link:
+            tables = link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        assert (tables > 0) == upgraded, name
+
+
 def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:
     with running_chain() as chain:
         book = json.loads(chain.deployment_text())
