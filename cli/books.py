@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
@@ -15,6 +16,40 @@ from ledger.settings import Settings
 
 if TYPE_CHECKING:
     from api.finality import ChainView
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What bringing the tables to this version did, or would do."""
+
+    place: str
+    """The database, without what is secret in its address."""
+    before: str | None
+    applied: list[str] = field(default_factory=list)
+    sealed: dict[str, int] = field(default_factory=dict)
+    """Values of each table that stood there plain, from before there was a seal."""
+
+
+def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
+    """Bring the tables to this version, by the account that may change them; does nothing where they are.
+
+    Raises
+    ------
+    DependencyDown
+        If the database does not answer, that account may not, or the tables are those of a newer version.
+    """
+    from cli import db_keys
+
+    url, named = settings.database_admin_url, settings.variable_of("database_admin_url")
+    with closing(Database(url, setting=named)) as database:
+        before = database.current()
+        require_known(database, before)
+        if dry_run:
+            return Upgrade(database.place, before)
+        applied = database.upgrade()
+        # Where an upgrade was interrupted here, the next one goes on.
+        sealed = db_keys.seal_what_is_plain(database, settings.sealing_key_file)
+        return Upgrade(database.place, before, applied, sealed)
 
 
 def open_books(settings: Settings) -> AbstractContextManager[Database]:

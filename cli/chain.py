@@ -40,6 +40,7 @@ def register(root: typer.Typer) -> None:
 
 def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) -> None:
     """Deploy the contracts to the configured node, or to the local chain; harmless when they are."""
+    from cli.books import bring_up_to_date
     from cli.deployed_terms import check_as_deployed
     from cli.deploying import ensure_deployed
     from ledger.chain.addresses.book import Deployment
@@ -52,13 +53,10 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
         _try_deploy(run, settings, given)
         return
     settings.home.mkdir(parents=True, exist_ok=True)
-    db = Database(settings.database_url)
-    try:
-        db.upgrade()
-        if settings.local_chain:
+    bring_up_to_date(settings)
+    if settings.local_chain:
+        with closing(Database(settings.database_url)) as db:
             check_chain_is_here(settings, db)
-    finally:
-        db.close()
     if settings.deployment.exists():
         check_as_deployed(given, settings)
     with node_for(settings) as rpc_url:

@@ -56,6 +56,11 @@ def whole(name: str, checks: Iterator[Check]) -> Iterator[Check]:
         yield bad(name, Verdict.DOWN, error, "mend that, and ask again")
     except TruetonneError as error:
         yield bad(name, Verdict.FAILED, error, "mend that, and ask again")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        found = f"{error.filename}: {error.strerror}"
+        yield Check(name, Verdict.FAILED, found, "name another file, or let this account use it")
 
 
 def bad(name: str, verdict: Verdict, error: TruetonneError, mend: str) -> Check:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from cli import backup, db_grants, db_keys, db_promote, partitions, restoring
 from cli.command import DryRun, Invocation, command, command_group
-
-if TYPE_CHECKING:
-    from ledger.db import Database
 
 group = command_group("Keep the schema of the database.")
 
@@ -29,45 +24,29 @@ def register(root: typer.Typer) -> None:
 @command(group, "upgrade")
 def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
     """Bring the database to the schema of this version; does nothing when it is there."""
-    from cli.books import require_known
+    from cli.books import bring_up_to_date
     from ledger.db import Database
 
-    database = Database(
-        run.settings.database_admin_url, setting=run.settings.variable_of("database_admin_url")
-    )
-    try:
-        before = database.current()
-        require_known(database, before)
-        applied = [] if dry_run else database.upgrade()
-        # Where an upgrade was interrupted here, the next one goes on.
-        sealed = {} if dry_run else _seal_what_is_plain(run, database)
-    finally:
-        database.close()
+    done = bring_up_to_date(run.settings, dry_run=dry_run)
+    before = done.before
     head = Database.head()
     after = before if dry_run else head
     document = {
-        "database": database.place,
+        "database": done.place,
         "before": before,
         "after": after,
         "wanted": head,
-        "applied": applied,
-        "sealed": sealed,
+        "applied": done.applied,
+        "sealed": done.sealed,
         "dry_run": dry_run,
     }
     if before == head:
-        said = f"{database.place} is current ({head})"
+        said = f"{done.place} is current ({head})"
     elif dry_run:
-        said = f"{database.place} would go from {before or 'no schema'} to {head}"
+        said = f"{done.place} would go from {before or 'no schema'} to {head}"
     else:
-        said = f"{database.place} went from {before or 'no schema'} to {head}"
+        said = f"{done.place} went from {before or 'no schema'} to {head}"
     run.output.result(document, said)
-
-
-def _seal_what_is_plain(run: Invocation, database: Database) -> dict[str, int]:
-    """Seal what stands plain in rows from before there was a seal; return how many values of each table."""
-    with database.read() as session:
-        plain = any(used[None] for used in db_keys.keys_in_use(session).values())
-    return db_keys.seal_everything(database, run.settings.sealing_key_file) if plain else {}
 
 
 @command(group, "current")

@@ -131,6 +131,19 @@ def keys_in_use(session: Session) -> dict[str, Counter[int | None]]:
     }
 
 
+def seal_what_is_plain(db: Database, path: Path) -> dict[str, int]:
+    """Seal what stands plain in rows from before there was a seal; return how many values of each table.
+
+    Parameters
+    ----------
+    path
+        The file of the keys, which is made where it is needed and not there.
+    """
+    with db.read() as session:
+        plain = any(used[None] for used in keys_in_use(session).values())
+    return seal_everything(db, path) if plain else {}
+
+
 def seal_everything(db: Database, path: Path) -> dict[str, int]:
     """Seal everything with the newest key of a file, batch by batch; return how many values of each table it were.
 

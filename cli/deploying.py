@@ -191,12 +191,18 @@ def _run_script(
     name: str, settings: Settings, rpc_url: str, network: str, result: str = ""
 ) -> _Output:
     check_checkout(name)
+    # The script knows neither the configuration file nor the folder that the command was called in.
     environment = {
         **os.environ,
+        "TRUETONNE_HOME": str(settings.home.resolve()),
         "TRUETONNE_RPC_URL": rpc_url,
         "TRUETONNE_NETWORK": network,
         "TRUETONNE_DEPLOYMENT": str(settings.deployment.resolve()),
         "TRUETONNE_DATABASE_URL": _absolute(settings.database_url),
+        "TRUETONNE_DATABASE_ADMIN_URL": _absolute(settings.database_admin_url),
+        "TRUETONNE_KEYSTORE": _resolved(settings.keystore),
+        "TRUETONNE_KEYSTORE_PASSWORD_FILE": _resolved(settings.keystore_password_file),
+        "TRUETONNE_MAX_FEE_GWEI": str(settings.max_fee_gwei),
         "TRUETONNE_VERIFY_RESULT": result,
     }
     ended = subprocess.run(
@@ -232,6 +238,11 @@ def _telling_line(name: str, output: str) -> str:
         if found:
             return found[-1]
     return lines[-1] if lines else "it said nothing"
+
+
+def _resolved(path: Path | None) -> str:
+    """Return a path that means the same from another folder; nothing where it is not set."""
+    return "" if path is None else str(path.resolve())
 
 
 def _absolute(database_url: str) -> str:

@@ -66,13 +66,13 @@ def doctor(run: Invocation) -> int:
 
 
 def _checks(settings: Settings) -> Iterator[Check]:
-    yield _home(settings)
+    yield from whole("home", map(_home, [settings]))
     yield check_of("job_schedules", lambda: _schedules(settings), "correct job_schedules")
     yield from whole("database asked", database_checks(settings))
     yield from _cache(settings)
-    yield _backups(settings)
-    yield from _chain(settings)
-    yield from _keys(settings)
+    yield from whole("backups", map(_backups, [settings]))
+    yield from whole("chain asked", _chain(settings))
+    yield from whole("keys asked", _keys(settings))
 
 
 def _variables(environ: Mapping[str, str]) -> Check:

@@ -21,16 +21,16 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     from cli.books import check_schema
     from ledger.db import Database
 
-    file = settings.database_url.removeprefix("sqlite:///")
-    if file != settings.database_url and not Path(file).exists():
-        mend = "run `truetonne db upgrade`"
-        yield Check("database", Verdict.OK, f"{file} does not exist yet")
-        yield Check("schema", Verdict.FAILED, "there is no database yet", mend)
-        return
     try:
         database = Database(settings.database_url)
     except TruetonneError as error:
         yield bad("database", Verdict.FAILED, error, "correct database_url")
+        return
+    if not database.is_there():
+        database.close()
+        mend = "run `truetonne db upgrade`"
+        yield Check("database", Verdict.OK, f"{database.url.database} does not exist yet")
+        yield Check("schema", Verdict.FAILED, "there is no database yet", mend)
         return
     try:
         answers = check_of("database", lambda: _ping(database), "start it, or correct database_url")

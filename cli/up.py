@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,6 +38,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
     """Start the local node, the mirror, the jobs and the API, and stay until Ctrl-C."""
     from api.app import create_app
     from api.server import ApiServer
+    from cli.books import bring_up_to_date
     from cli.deploying import ensure_deployed
     from cli.flow import flow_on
     from ledger.chain.local.shared import check_chain_is_here, node_for
@@ -49,12 +51,9 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
     # The port first: when it is taken, nothing else has been started yet.
     server = ApiServer(create_app(settings), settings.api_host, settings.api_port)
     try:
-        db = Database(settings.database_url)
-        try:
-            db.upgrade()
+        bring_up_to_date(settings)
+        with closing(Database(settings.database_url)) as db:
             check_chain_is_here(settings, db)
-        finally:
-            db.close()
         with node_for(settings, node_port or None) as rpc_url:
             if settings.local_chain:
                 run.output.step("deploying the contracts, if they are not")

@@ -6,8 +6,8 @@ networks. Every step looks first whether it is done, so a second run changes not
 was cut off is finished by the next.
 
 On chain 31337, without a keystore, Anvil's well-known accounts hold the roles. Elsewhere
-``TRUETONNE_KEYSTORE`` and ``TRUETONNE_KEYSTORE_PASSWORD_FILE`` give the keys, and these variables
-the rest; an account is an address:
+``TRUETONNE_KEYSTORE`` and ``TRUETONNE_KEYSTORE_PASSWORD_FILE`` give the keys, ``TRUETONNE_MAX_FEE_GWEI``
+is the most that is paid for gas, and these variables give the rest; an account is an address:
 
 - ``TRUETONNE_DEPLOY_ADMIN``: who deploys, and administers from then on; needed when the keystore
   holds several keys. ``scripts/grant_roles.py`` hands over to a timelock later.
@@ -54,6 +54,7 @@ from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_patience import be_patient
+from scripts.toolchain.brownie_sending import send_carefully
 
 
 class Deployer:
@@ -270,10 +271,10 @@ def require_books(settings: Settings, addresses: dict[str, str]) -> None:
     from ledger.chain.addresses.kept import require_same_contracts
     from ledger.db import Database
 
-    with closing(Database(settings.database_url)) as database:
+    with closing(Database(settings.database_admin_url)) as database:
         database.upgrade()
-        with database.read() as session:
-            require_same_contracts(session, settings.network, addresses)
+    with closing(Database(settings.database_url)) as database, database.read() as session:
+        require_same_contracts(session, settings.network, addresses)
 
 
 def main() -> None:
@@ -291,6 +292,7 @@ def main() -> None:
         with closing(ChainClient(rpc_url)) as client:
             chain_id = client.chain_id()
         ask_plainly(web3, network)
+        send_carefully(settings.max_fee_gwei)
         check_network(name, network_chain_id(name), chain_id)
         keys = load_keys(accounts, settings, chain_id)
         plan = make_plan(name, os.environ, chain_id, keys)

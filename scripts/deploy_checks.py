@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from eth_abi.abi import decode, encode
@@ -36,8 +37,8 @@ def check_before(
         If a key that will have to sign is not at hand, the currency is none, the class has other terms, or the
         sources are others than those that the program was made for.
     DependencyDown
-        If the chain has older rules than the contracts need, transactions of an earlier run do not come through, or
-        the money does not suffice.
+        If the chain has older rules or smaller blocks than the contracts need, transactions of an earlier run do not
+        come through, or the money does not suffice.
     """
     check_rules(web3)
     for role in ("admin", "registrar"):
@@ -52,7 +53,9 @@ def check_before(
     if "VppSettlement" in missing and plan.currency is not None:
         _check_currency(web3, plan.currency)
     if missing:
-        _check_money(project, web3, plan, {name: codes[name][1] for name in missing})
+        gas = {name: _least_gas(linked_build(project, name), codes[name][1]) for name in missing}
+        _check_blocks(web3, gas)
+        _check_money(web3, plan, sum(gas.values()))
 
 
 def _check_artifacts(project: Any, names: Sequence[str]) -> None:
@@ -175,9 +178,19 @@ def _wait_for_pending(web3: Any, role: str, account: str) -> None:
         time.sleep(_PAUSE_S)
 
 
-def _check_money(project: Any, web3: Any, plan: Plan, codes: Mapping[str, bytes]) -> None:
+def _check_blocks(web3: Any, gas: Mapping[str, int]) -> None:
+    """Compare the least that each contract costs with what a block holds: a node says of it that the call reverts."""
+    limit = int(web3.eth.get_block("latest")["gasLimit"])
+    name, most = max(gas.items(), key=itemgetter(1))
+    if most > limit:
+        raise DependencyDown(
+            f"{name} takes more than {most} gas, and a block of this chain holds {limit}. Nothing was sent: take a "
+            "chain of larger blocks, or start the node with a higher gas limit"
+        )
+
+
+def _check_money(web3: Any, plan: Plan, gas: int) -> None:
     """Compare the admin's money with the least that the contracts cost: roles and the class come on top."""
-    gas = sum(_least_gas(linked_build(project, name), code) for name, code in codes.items())
     admin = plan.holders["admin"]
     price, has = int(web3.eth.gas_price), int(web3.eth.get_balance(admin))
     factory = factory_costs(web3)

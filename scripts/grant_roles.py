@@ -29,6 +29,8 @@ from scripts.deploy_node import asking
 from scripts.deploy_plan import check_address
 from scripts.ending import end, end_with
 from scripts.toolchain.brownie_fees import ask_plainly
+from scripts.toolchain.brownie_patience import be_patient
+from scripts.toolchain.brownie_sending import send_carefully
 from scripts.verify_roles import Request, class_is_registered
 
 CLASS_ID_MAX = 2**32 - 1
@@ -148,7 +150,9 @@ def _as_admin(name: str, account: str, act: Callable[[_Stage, str], Any]) -> Non
         deployment = Deployment.load(settings.deployment)
         with closing(ChainClient(web3.provider.endpoint_uri)) as client:
             deployment.check(client)  # the addresses are those of every chain
+        be_patient(web3)
         ask_plainly(web3, network)
+        send_carefully(settings.max_fee_gwei)
         contract = project.get_loaded_projects()[0][name].at(
             to_checksum_address(deployment.contract(name).address), persist=False
         )

@@ -74,7 +74,12 @@ class Schema(ABC):
 
     def is_there(self) -> bool:
         """Return whether there is anything to read: an SQLite file that is not there would be made by reading it."""
-        return self.dialect != "sqlite" or Path(self.url.database or "").exists()
+        if self.dialect != "sqlite":
+            return True
+        try:
+            return Path(self.url.database or "").exists()
+        except OSError:  # no right to its folder, a name too long: whoever opens it says so
+            return True
 
     def current(self) -> str | None:
         """Return the revision of the schema; None when there is none.

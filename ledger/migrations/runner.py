@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+from stat import S_IMODE
 
 from alembic import command
 from alembic.config import Config
@@ -19,6 +20,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import DependencyDown, ProblemFound
+from ledger.files import part_in, put
 from ledger.migrations.revisions import LOCK_NAME, current
 
 LOCK_WAIT_S = 60
@@ -41,7 +43,7 @@ def upgrade(engine: Engine, revision: str) -> list[str]:
     ProblemFound
         A row refers to one that is not there (SQLite; nothing was changed).
     DependencyDown
-        Another process is migrating the database.
+        Another process is migrating the database, or the copy from before it cannot be written (SQLite).
     """
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -115,7 +117,22 @@ def _pending(before: str | None, revision: str) -> list[str]:
 
 
 def _copy(file: Path, revision: str) -> None:
-    """Copy the file beside itself, with what still stands in its write-ahead log."""
+    """Copy the file beside itself, with what still stands in its write-ahead log; who may read it may read the copy.
+
+    Raises
+    ------
+    DependencyDown
+        It cannot be copied; a copy that was there already is as it was.
+    """
     copy = file.with_name(f"{file.name}.before-{revision}")
-    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
+    try:
+        with part_in(file.parent, S_IMODE(file.stat().st_mode)) as part:
+            with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(part)) as target:
+                source.backup(target)
+            put(part, copy)
+    except (sqlite3.Error, OSError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise DependencyDown(
+            f"{copy}: the copy from before the upgrade cannot be written ({said}); nothing was changed: see that "
+            "the folder can be written and has room for it, and upgrade again"
+        ) from error

@@ -569,6 +569,22 @@ def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(
     assert "424242" in found["chain"]["found"]
 
 
+def test_the_doctor_goes_on_where_no_place_can_be_looked_at(truetonne: Program) -> None:
+    """It ended with `Permission denied` where the home is another's, as every command did, and with no mend."""
+    home = "a" * 300  # no name of a file, also for root, who may look everywhere
+    names = {"home": home, "keystore": f"{home}/keys", "anvil": "/bin/true"}
+    ended = truetonne("doctor", "--json", **names)
+    found = {check["name"]: check for check in ended.json()["checks"]}
+    assert ended.code == 3
+    assert found["home"]["found"] == f"{home}: File name too long"
+    assert found["database"]["mend"] == "name a folder that can be written"
+    assert "cannot be read (File name too long)" in found["deployment"]["found"]
+    assert found["keys asked"]["verdict"] == "failed"
+    mend = "cannot be made (File name too long); name a folder that can be written"
+    for words in (("credits", "list"), ("db", "upgrade")):
+        assert truetonne(*words, home=home).one_line() == f"error: {home}: {mend}"
+
+
 def test_the_doctor_exits_3_when_something_is_down(park: Program) -> None:
     park.write("private.json", json.dumps(DEPLOYMENT))
     at = {"rpc_url": "http://127.0.0.1:1", "deployment": "private.json"}

@@ -167,6 +167,32 @@ def test_a_script_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
     until(lambda: process_identity(number) is None)
 
 
+def test_a_script_works_by_the_configuration_file_and_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keystore that only the file named was passed over: on chain 31337 Anvil's accounts got every role."""
+    checkout = tmp_path / "checkout"
+    (checkout / "scripts").mkdir(parents=True)
+    (checkout / "scripts" / "deploy.py").touch()
+    (checkout / "dev").write_text("env >told; echo deploy: enough >&2; exit 2\n")
+    config = tmp_path / "park.toml"
+    config.write_text(
+        'home = "park"\nkeystore = "keys"\nkeystore_password_file = "word"\nmax_fee_gwei = 50\n'
+        'deployment = "lab.json"\ndatabase_url = "sqlite:///books.db"\n',
+    )
+    monkeypatch.setattr("cli.deploying.CHECKOUT", checkout)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="deploy: enough"):
+        deploy(load_settings(config, {}), "http://127.0.0.1:9", "lab")
+    told = dict(line.split("=", 1) for line in (checkout / "told").read_text().splitlines())
+    by_script = load_settings(None, told)
+    here = tmp_path
+    assert (by_script.keystore, by_script.keystore_password_file) == (here / "keys", here / "word")
+    assert (by_script.home, by_script.deployment) == (here / "park", here / "lab.json")
+    assert by_script.database_url == f"sqlite:///{here}/books.db"
+    assert (by_script.max_fee_gwei, by_script.network) == (50, "lab")
+
+
 def test_a_demonstration_waits_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both registered the projects and issued, and one ended with what a contract refused."""
     begun, said = Event(), Event()
@@ -219,6 +245,19 @@ def test_a_dry_run_deploys_nothing(truetonne: Program) -> None:
     assert truetonne.files() == set() and not (truetonne.folder / ".truetonne").exists()
     down = truetonne("chain", "deploy", "--dry-run", "--json", rpc_url="http://127.0.0.1:9")
     assert (down.code, down.json()["error"]["code"]) == (3, "node-down")
+
+
+@long
+def test_tables_are_changed_by_the_account_that_may(truetonne: Program) -> None:
+    """As the account of `database_url` it was refused, and the line told to set what was set."""
+    urls = {"database_url": "sqlite:///books.db", "database_admin_url": "sqlite:///admin.db"}
+    truetonne.write("none.json", "{}")  # which ends the command then
+    ended = truetonne("chain", "deploy", deployment="none.json", **urls)
+    assert (ended.code, "none.json" in ended.one_line()) == (2, True)
+    for name, upgraded in (("admin.db", True), ("books.db", False)):
+        with closing(sqlite3.connect(truetonne.folder / name)) as link:
+            tables = link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        assert (tables > 0) == upgraded, name
 
 
 def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:

@@ -480,6 +480,21 @@ def test_too_little_money(deployer: Deployer) -> None:
         request("anvil_setBalance", [admin, had])
 
 
+def test_blocks_that_are_too_small(deployer: Deployer) -> None:
+    """DP-05: the node said `execution reverted 0x`, after the first libraries were there."""
+    had = request("eth_getBlockByNumber", ["latest", False])["gasLimit"]
+    try:
+        request("evm_setBlockGasLimit", [hex(4_000_000)])
+        request("evm_mine", [])
+        said = (
+            r"takes more than \d{7} gas, and a block of this chain holds 4000000\. Nothing was sent"
+        )
+        refuses(deployer, DependencyDown, said)
+    finally:
+        request("evm_setBlockGasLimit", [had])
+        request("evm_mine", [])
+
+
 def test_sources_that_the_program_does_not_know(
     deployer: Deployer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

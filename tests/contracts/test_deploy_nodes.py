@@ -19,6 +19,7 @@ from scripts.deploy_node import (
     put_factory,
 )
 from scripts.toolchain.brownie_fees import ask_plainly
+from scripts.toolchain.brownie_sending import GWEI, send_carefully
 from tests.contracts.deploying import request, running_node
 from tests.support.proxy import LyingNode, recorded
 
@@ -206,3 +207,73 @@ def test_fees_are_asked_for_plainly() -> None:
         node.lacks = frozenset({"eth_maxPriorityFeePerGas"})
         ask_plainly(web3, network)
         assert network.tip == 10**9
+
+
+@pytest.fixture
+def brownie_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is bounded is unbounded again after the test."""
+    from brownie.network import account
+    from brownie.network.transaction import TransactionReceipt
+
+    for place, name in (
+        (account, "_apply_fee_to_tx"),
+        (account._PrivateKeyAccount, "_await_confirmation"),
+        (TransactionReceipt, "_await_confirmation"),
+    ):
+        monkeypatch.setattr(place, name, getattr(place, name))
+
+
+@pytest.mark.usefixtures("brownie_as_it_was")
+def test_nothing_dearer_than_the_highest_fee_is_sent(accounts: Any, chain: Any) -> None:
+    """DP-10: at a base fee of 1000 gwei 2001 were offered, whatever max_fee_gwei said; and any tip of the node's."""
+    send_carefully(200)
+    free = request("eth_getBlockByNumber", ["latest", False])["baseFeePerGas"]
+
+    def send(**price: int) -> Any:
+        return accounts[0].transfer(accounts[1], 0, silent=True, **price)
+
+    def cost(gwei: int) -> None:
+        request("anvil_setNextBlockBaseFeePerGas", [hex(gwei * GWEI)])
+        request("evm_mine", [])
+
+    try:
+        for base, tip, offered in ((50, 1, (101, 1)), (150, 1, (200, 1)), (20, 900, (200, 200))):
+            cost(base)
+            sent = request("eth_getTransactionByHash", [send(priority_fee=tip * GWEI).txid])
+            fees = (sent["maxFeePerGas"], sent["maxPriorityFeePerGas"])
+            assert tuple(int(fee, 16) for fee in fees) == tuple(each * GWEI for each in offered)
+        height, said = chain.height, r"gas costs 1000\.0 gwei, more than max_fee_gwei \(200\)"
+        with pytest.raises(DependencyDown, match=said):
+            send(gas_price=1000 * GWEI)
+        assert chain.height == height
+        cost(1000)
+        with pytest.raises(DependencyDown, match=said):
+            send(priority_fee=1)
+        assert chain.height == height + 1
+    finally:
+        request("anvil_setNextBlockBaseFeePerGas", [free])
+        request("evm_mine", [])
+
+
+@pytest.mark.usefixtures("brownie_as_it_was")
+def test_a_transaction_is_not_waited_for_without_end(
+    accounts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-10: Brownie waits in a thread; a node that was gone by then was waited for without a word, for ever."""
+    from brownie import web3
+
+    send_carefully(200, wait_s=0.3)
+    request("evm_setAutomine", [False])
+    try:
+        with pytest.raises(DependencyDown, match=r"transaction 0x\w{64} is in no block after 0 s"):
+            accounts[0].transfer(accounts[1], 0, silent=True)
+
+        def gone(_: Any) -> None:
+            raise ConnectionError("the node is gone")
+
+        monkeypatch.setattr(web3.eth, "get_transaction_receipt", gone)
+        with pytest.raises(ConnectionError, match="the node is gone"):
+            accounts[2].transfer(accounts[1], 0, silent=True)
+    finally:
+        request("evm_setAutomine", [True])
+        request("evm_mine", [])

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pymysql
 import pytest
 
+from cli.books import bring_up_to_date
 from ledger.db import Database
 from ledger.db.grants import Account, missing, place_of, rights_of, statements, wanted
 from ledger.errors import BadInput, DependencyDown
 from ledger.models import Base
+from ledger.settings import load_settings
 from tests.support.accounts import made_account
 from tests.support.mariadb import MariaDbServer
 
@@ -125,8 +127,12 @@ def test_what_is_append_only_by_trigger_is_so_by_rights(mariadb_db: Database) ->
 def test_the_account_that_migrates_builds_everything(mariadb_server: MariaDbServer) -> None:
     mariadb_server.execute("CREATE DATABASE `mi_grated`", "CREATE DATABASE `mixgrated`")
     with made_account(mariadb_server, Account.MIGRATE, "mi_grated") as url:
-        database = Database(url.render_as_string(hide_password=False))
-        database.upgrade()
+        given = url.render_as_string(hide_password=False)
+        weak = url.set(username="nobody").render_as_string(hide_password=False)
+        names = {"TRUETONNE_DATABASE_URL": weak, "TRUETONNE_DATABASE_ADMIN_URL": given}
+        done = bring_up_to_date(load_settings(None, names))
+        assert (done.before, len(done.applied) > 30, done.sealed) == (None, True, {})
+        database = Database(given)
         with database.read() as session:
             assert missing(Account.MIGRATE, rights_of(session.connection())) == []
         # An underscore in the name of a database is no wildcard.

@@ -31,6 +31,7 @@ from ledger.models.system import AuditLog
 from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
 from tests.support.forms import long, rest
+from tests.support.full import full_disk
 from tests.support.interrupted import upgrade_step_by_step
 from tests.support.mariadb import MariaDbServer
 from tests.support.newer import upgraded_by_a_newer_version
@@ -325,9 +326,15 @@ def test_a_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
     with database.write() as session:
         session.add(DeviceType(type_name="kept", category="c"))
         session.flush()
+    copy = tmp_path / "books.db.before-0008"
+    copy.write_bytes(b"of before")
+    file.chmod(0o600)
+    with full_disk(100_000), pytest.raises(DependencyDown, match=r"before-0008: .* has room for"):
+        database.upgrade()
+    assert (database.current(), copy.read_bytes()) == ("0008", b"of before")
     # The row may still stand in the write-ahead log alone: it belongs to the copy.
     assert database.upgrade() == CHAIN[8:]
-    copy = tmp_path / "books.db.before-0008"
+    assert copy.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(copy)) as link:
         assert link.execute("SELECT version_num FROM alembic_version").fetchall() == [("0008",)]
         assert link.execute("SELECT type_name FROM device_types").fetchall() == [("kept",)]

@@ -73,7 +73,9 @@ class Deployment:
                 "to the file of contracts that are there",
                 code="not-deployed",
             ) from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read ({error.strerror}); {_WRITTEN_BY}") from error
+        except ValueError as error:
             raise BadInput(f"{path}: not a deployment file: {error}; {_WRITTEN_BY}") from error
         try:
             found = cls(

@@ -1,0 +1,77 @@
+"""Keeps what Brownie sends within the highest fee of the settings, and its waiting within an end.
+
+By itself it offers twice the base fee and whatever tip the node suggests, however much that is. And it waits in a
+thread, of whose failure (the node is gone) nobody hears, for a block that may never come.
+"""
+
+from typing import Any
+
+from ledger.errors import DependencyDown
+
+GWEI = 10**9
+WAIT_S = 600.0
+"""How long a transaction that was sent is waited for, in seconds."""
+
+
+def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S) -> None:
+    """Bound what the transactions of this process offer, and how long each is waited for; once for each process.
+
+    What would cost more, and what is in no block in time, ends in ``DependencyDown`` from then on; what goes wrong
+    while Brownie waits is raised by what it waits in.
+
+    Parameters
+    ----------
+    max_fee_gwei
+        The most that may be offered for a unit of gas.
+    wait_s
+        How long a transaction may be in no block, in seconds.
+    """
+    from brownie.network import account
+    from brownie.network.transaction import TransactionReceipt
+
+    offer, sender = account._apply_fee_to_tx, account._PrivateKeyAccount
+    watch, wait = TransactionReceipt._await_confirmation, sender._await_confirmation
+
+    def offered(*given: Any) -> dict[str, Any]:
+        return _bounded(offer(*given), account.web3, max_fee_gwei)
+
+    def watched(receipt: Any, *given: Any, **named: Any) -> None:
+        try:
+            watch(receipt, *given, **named)
+        except Exception as error:  # whatever a node and its client make of a call
+            receipt.failure = error
+            receipt._confirmed.set()
+
+    def waited(keys: Any, receipt: Any, *given: Any) -> Any:
+        if not receipt._confirmed.wait(wait_s):
+            raise DependencyDown(
+                f"transaction {receipt.txid} is in no block after {wait_s:.0f} s: the node mines nothing, or asks for "
+                "more than it offers; it may still come: run again later, or replace it with a higher fee"
+            )
+        if hasattr(receipt, "failure"):
+            raise receipt.failure
+        return wait(keys, receipt, *given)
+
+    account._apply_fee_to_tx = offered
+    TransactionReceipt._await_confirmation = watched
+    sender._await_confirmation = waited
+
+
+def _bounded(transaction: dict[str, Any], web3: Any, max_fee_gwei: int) -> dict[str, Any]:
+    """Return a transaction that offers no more than the cap.
+
+    Raises
+    ------
+    DependencyDown
+        If gas costs more than that: it would wait for ever, or is too dear.
+    """
+    cap = max_fee_gwei * GWEI
+    legacy = transaction.get("gasPrice")
+    price = int(legacy, 16) if legacy is not None else web3.eth.get_block("latest")["baseFeePerGas"]
+    if price > cap:
+        raise DependencyDown(
+            f"gas costs {price / GWEI:.1f} gwei, more than max_fee_gwei ({max_fee_gwei}): nothing dearer is sent; "
+            "wait and run again, or raise the setting"
+        )
+    fees = ("maxFeePerGas", "maxPriorityFeePerGas") if legacy is None else ()
+    return transaction | {name: hex(min(int(transaction[name], 16), cap)) for name in fees}
