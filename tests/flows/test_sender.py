@@ -9,6 +9,7 @@ import pytest
 from eth_account import Account
 
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys import signed
 from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import intents, rehearsal
@@ -134,6 +135,22 @@ def test_a_node_in_trouble_refuses_nothing(park: Park, monkeypatch: pytest.Monke
     assert park.intent(key).state is IntentState.PLANNED
     park.chain.sender.submit(key, CURRENCY)
     assert sent(park) == 1
+
+
+def test_no_more_gas_is_asked_for_than_a_block_holds(park: Park) -> None:
+    """No node would take the transaction, and all behind it in its lane would wait for ever."""
+    key = plan(park)
+    intent = park.intent(key)
+    needed = park.node.client.estimate_gas(
+        intent.sender_address, intent.contract_address, intent.call_data
+    )
+    limit = needed * 11 // 10  # less than the estimate with its margin of a quarter
+    park.node.client.request("evm_setBlockGasLimit", [hex(limit)])
+    park.node.mine(1)
+    park.chain.sender.submit(key, CURRENCY)
+    (attempt,) = park.rows(ChainAttempt)
+    assert signed.read(attempt.raw_transaction)["gas"] == limit
+    assert park.intent(key).state is IntentState.SUBMITTED and sent(park) == 1
 
 
 def test_a_sender_without_money_is_no_refusal(park: Park) -> None:
