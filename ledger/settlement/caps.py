@@ -18,7 +18,8 @@ def caps_in_books(session: Session) -> Limits:
     )
     found = session.execute(query.limit(1)).first()
     if found is not None:
-        return Limits(cents=int(found[0]), kg=int(found[1]))
+        cents, kg = found
+        return Limits(cents=int(cents or 0), kg=int(kg or 0))
     made = select(BlockchainTransaction.parameters).where(
         BlockchainTransaction.function_name == "constructor"
     )
