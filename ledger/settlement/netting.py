@@ -37,9 +37,9 @@ class Limits:
     kg: int | None = None
 
     @classmethod
-    def of(cls, block_gas: int, cents: int, kg: int) -> Limits:
-        """Return the limits of a chain whose blocks hold so much gas, and of a contract with these caps."""
-        return cls(transaction_gas_max(block_gas), cents, kg)
+    def of(cls, block_gas: int, signer_gas: int, cents: int, kg: int) -> Limits:
+        """Return the limits of a chain whose blocks hold so much gas, of a signer policy, and of a contract's caps."""
+        return cls(min(transaction_gas_max(block_gas), signer_gas), cents, kg)
 
     @property
     def batch_gas(self) -> int:

@@ -107,7 +107,8 @@ _NO_LIMITS = Limits()
 
 def read_limits(chain: Chain) -> Limits:
     """Ask node and contract what one batch may hold."""
-    return Limits.of(chain.client.head().gas_limit, *chain.settlement.caps())
+    block_gas = chain.client.head().gas_limit
+    return Limits.of(block_gas, chain.keyring.gas_max, *chain.settlement.caps())
 
 
 def read_funds(chain: Chain) -> Funds | None:

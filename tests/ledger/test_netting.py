@@ -113,8 +113,10 @@ def test_parts_fit_a_transaction() -> None:
     # 120,000 + 2 x 45,000 + n x (2,000 + 22,500) passes 12,582,912, three quarters of EIP-7825's limit, after 505.
     # That these are upper figures shows test_a_large_batch_fits of the contracts.
     assert found == [505, 505, 90]
+    large = 10**8
     # In a block of 400,000: 120,000 + 2 x 45,000 + 22,500 + n x 2,000 passes 300,000 after 33.
-    assert [len(part) for part in parts(dense[:40], Limits.of(400_000, 1, 1))] == [33, 7]
+    assert [len(part) for part in parts(dense[:40], Limits.of(400_000, large, 1, 1))] == [33, 7]
+    assert [len(part) for part in parts(dense[:40], Limits.of(0, 400_000, 1, 1))] == [33, 7]
     # The contract takes 200 accounts; the 200th debtor of one creditor is the 201st.
     many = [Trade(seq, f"0x{seq:040x}", "0x" + "f" * 40, 1, 1) for seq in range(1, 301)]
     assert [len(part) for part in parts(many)] == [199, 101]
@@ -131,7 +133,7 @@ def test_parts_are_within_the_caps() -> None:
         (10**9, 2_999, None, [6]),
         (10**9, 2_999, ASSET, [2, 2, 2]),
     ):
-        limits = Limits.of(0, cents_max, kg_max)
+        limits = Limits.of(0, 10**8, cents_max, kg_max)
         assert [len(part) for part in parts(trades, limits, asset)] == lengths
         assert [len(part) for part in parts(trades, limits.without_caps(), asset)] == [6]
 

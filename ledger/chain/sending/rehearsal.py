@@ -11,7 +11,7 @@ from ledger.chain import fees
 from ledger.chain.failures.reverts import reason_of
 from ledger.chain.fees import GWEI, Fees
 from ledger.chain.keys.signers import Signer
-from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.client import RpcError
 from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import adoption, lanes, unknown
 from ledger.chain.sending.signing import Desk
@@ -63,7 +63,7 @@ def ready(desk: Desk, intent: ChainIntent) -> Ready:
     signer = desk.keyring.signer(intent.sender_address, f"send {intent.function_name}")
     _check_not_done(desk, intent)
     head = desk.head()
-    gas = gas_limit_of(desk.client, intent, head)
+    gas = gas_limit_of(desk, intent, head)
     found = Ready(signer, gas, _fees(desk, head))
     if desk.caps is not None:
         account, cost = (desk.chain_id, signer.address), gas * found.fees.max_fee_wei
@@ -72,7 +72,7 @@ def ready(desk: Desk, intent: ChainIntent) -> Ready:
     return found
 
 
-def gas_limit_of(client: ChainClient, intent: ChainIntent, head: BlockHeader) -> int:
+def gas_limit_of(desk: Desk, intent: ChainIntent, head: BlockHeader) -> int:
     """Try the call of an intent, and return the gas limit that it needs.
 
     Parameters
@@ -86,8 +86,11 @@ def gas_limit_of(client: ChainClient, intent: ChainIntent, head: BlockHeader) ->
         If the call would revert, or the node cannot try it.
     """
     sender, target, data = intent.sender_address, intent.contract_address, intent.call_data
-    client.call(target, data, "latest", sender=sender)
-    return fees.gas_limit(client.estimate_gas(sender, target, data), data, head.gas_limit)
+    desk.client.call(target, data, "latest", sender=sender)
+    estimate = desk.client.estimate_gas(sender, target, data)
+    # What needs more than the signer policy allows is refused there; the margin is not what it fails for.
+    most = max(desk.keyring.gas_max, estimate)
+    return min(fees.gas_limit(estimate, data, head.gas_limit), most)
 
 
 def refusal(contract: str, intent: ChainIntent, error: RpcError) -> str:

@@ -217,7 +217,7 @@ class _Lane:
                 self._alarm(intent, f"{said}; {done} has done it: the mirror ends it")
                 return
         try:
-            gas = gas_limit_of(self._client, intent, self._head)
+            gas = gas_limit_of(self._desk, intent, self._head)
         except RpcError as error:
             if not error.reverted:
                 raise DependencyDown(
