@@ -179,7 +179,10 @@ def _answers(database: Database) -> bool:
 def _sealing(database: Database, path: Path) -> Check:
     """Check that what is sealed can be opened, and that nothing stands plain that should be sealed."""
     from cli.db_keys import keys_in_use
+    from ledger.identity import users
+    from ledger.park import secrets
     from ledger.sealing import load_sealer
+    from ledger.webhooks import endpoints
 
     with database.read() as session:
         used = {key: True for each in keys_in_use(session).values() for key in each}
@@ -202,6 +205,14 @@ def _sealing(database: Database, path: Path) -> Check:
     if set(used) != {sealer.newest}:
         found = "something is not sealed with the newest key"
         return Check("sealing", Verdict.FAILED, found, "run `truetonne db keys reseal`")
+    for newest in (endpoints.newest_sealed, users.newest_sealed, secrets.newest_sealed):
+        with database.read() as session:
+            samples = newest(session)
+        for sealed, context in samples:
+            try:
+                sealer.open(sealed, context)
+            except TruetonneError as error:
+                return bad("sealing", Verdict.FAILED, error, "put the key file back")
     return Check("sealing", Verdict.OK, f"all with key {sealer.newest} of {path}")
 
 

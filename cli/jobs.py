@@ -216,7 +216,7 @@ def _changed(run: Invocation, dry_run: bool, change: Callable[[Session], _T]) ->
     from ledger.jobs.catalogue import schedules_of
 
     def tried(session: Session) -> _T:
-        rows.register(session, schedules_of(run.settings), utc_now())
+        rows.have_rows(session, schedules_of(run.settings), utc_now())
         return change(session)
 
     if not dry_run:
@@ -270,7 +270,7 @@ def _run_one(run: Invocation, name: str, lease_s: float) -> int:
 
             with open_flow(settings) as flow:
                 runner = Runner(Tools(flow.chain, settings), lease, found)
-                runner.lead()
+                runner.lead(once=True)
                 runner.run(job_named(settings, name))
 
         ended = run_now(db, lease, found, name, do_it, utc_now)
@@ -284,7 +284,7 @@ def _run_one(run: Invocation, name: str, lease_s: float) -> int:
 
 @contextmanager
 def _rows_of(run: Invocation) -> Iterator[Database]:
-    """Open the books, with a row for each job."""
+    """Open the books, with a row for each job where nobody has run them yet."""
     from cli.books import open_books
     from ledger.clock import utc_now
     from ledger.jobs import rows
@@ -292,7 +292,7 @@ def _rows_of(run: Invocation) -> Iterator[Database]:
 
     found = schedules_of(run.settings)
     with open_books(run.settings) as db:
-        db.run(lambda session: rows.register(session, found, utc_now()))
+        db.run(lambda session: rows.have_rows(session, found, utc_now()))
         yield db
 
 

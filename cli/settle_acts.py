@@ -90,12 +90,12 @@ def cancel_settlement(
 ) -> None:
     """Cancel a proposed batch on chain: debtors get back what was locked, its trades are cancelled.
 
-    One that lacks signatures is withdrawn: nothing of it is on chain, and its trades are free again.
+    One of which nothing was sent, for instance since it lacks signatures, is withdrawn: its trades are free again.
     """
     from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.chain.sending import intents
-    from ledger.settlement.cancel import plan_cancellation, withdraw
+    from ledger.settlement.cancel import plan_cancellation, who_sends, withdraw
 
     def take_back(session: Session) -> str | None:
         taken = withdraw(session, batch, reason)
@@ -107,6 +107,10 @@ def cancel_settlement(
     with open_flow(run.settings) as flow:
         flow.mirror()
         document: dict[str, Any] = {"batch": batch, "reason": reason.strip()}
+        with flow.db.read() as session:
+            sender = who_sends(session, batch)
+        if sender is not None:
+            flow.chain.sender.check_known(sender)
         withdrawn = flow.db.run(take_back, keep=not dry_run)
         if withdrawn is not None:
             document |= {"withdrawn": True, **({"dry_run": True} if dry_run else {})}

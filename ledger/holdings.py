@@ -15,6 +15,7 @@ from ledger.chain.contracts.events import CREDIT, ZERO_HASH, RetirementDetails
 from ledger.chain.contracts.structs import retirement_tuple
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.marks import TRANSFER, KeyedAct, act_under
 from ledger.codes import wrong_country
 from ledger.errors import BadInput, Refused
 from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding
@@ -25,6 +26,7 @@ from ledger.serials import Act, CreditStatus, active_run, is_key, taken_serials
 _TEXT_BYTES_MAX = 1024
 """MAX_TEXT of the contract."""
 _KEY_TEXT_MAX = 200
+_CALLS = {Act.TRANSFER: TRANSFER, Act.RETIRE: "retire", Act.CANCEL: "cancel"}
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,10 @@ def holding_of(
             raise _other_act(earlier)
         batch_id = find_credit(session, text).batch_id
         return Holding(batch_id, earlier.sender_address, amount_kg, earlier.key, repeated=True)
+    done = None if named_key is None else _forgotten(session, chain, text, named_key, amount_kg)
+    if done is not None:
+        asked = _CALLS[act], holder or done.holder, amount_kg
+        return Holding(find_credit(session, text).batch_id, *_same(done, asked), done.key)
     batch_id = _batch_to_act_on(session, text, amount_kg, act)
     query = select(CreditHolding).where(CreditHolding.batch_id == batch_id)
     holdings = {item.holder: item.amount_kg for item in session.scalars(query)}
@@ -133,6 +139,30 @@ def _earlier(session: Session, chain: Chain, named_key: str) -> ChainIntent | No
     keys = [_key_of(named_key, address) for address in chain.keyring.addresses]
     query = select(ChainIntent).where(ChainIntent.key.in_(keys)).order_by(ChainIntent.created_at)
     return session.scalars(query).first()
+
+
+def _forgotten(
+    session: Session, chain: Chain, text: str, named_key: str, amount_kg: int
+) -> KeyedAct | None:
+    """Return what one of our accounts did under a name, and books that were restored from before do not know.
+
+    What is held now says nothing of who acted: whoever had enough has less since.
+    """
+    batch_id = find_credit(session, text).batch_id
+    holders = {_key_of(named_key, address): address for address in chain.keyring.addresses}
+    return act_under(session, batch_id, holders, amount_kg)
+
+
+def _same(done: KeyedAct, asked: tuple[str, str, int]) -> tuple[str, int]:
+    """Return who did what is asked for again, and how much; refuse another act under its key."""
+    if asked != (done.function, done.holder, done.amount_kg):
+        raise Refused(
+            f"this key belongs to another act: {done.function} of {done.amount_kg} kg by {done.holder}, which "
+            f"transaction {done.tx_hash} did; give each act a key of its own",
+            code="key-reused",
+            details={"key": done.key, "transaction": done.tx_hash},
+        )
+    return done.holder, done.amount_kg
 
 
 def _other_act(earlier: ChainIntent) -> Refused:

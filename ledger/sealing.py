@@ -16,7 +16,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +165,34 @@ def load_sealer(
                 lines.append(_new_line(_INDEX))
         found = _read(path, what, lost)
     return found
+
+
+def require_ours(sealer: Sealer, newest: Sequence[tuple[str, str]]) -> None:
+    """Refuse to seal more where nothing opens of what was sealed last: the key file is that of other books.
+
+    A machine, an account or a home of its own makes a key file of its own, whose first key has the same number. One
+    value that opens is enough: who has lost a key makes what it sealed anew, one after the other.
+
+    Parameters
+    ----------
+    newest
+        Some values that were sealed last, each with what it was sealed for.
+
+    Raises
+    ------
+    BadInput
+        If there are some, and none opens.
+    """
+    trouble: BadInput | None = None
+    for sealed, context in newest:
+        try:
+            sealer.open(sealed, context)
+        except BadInput as error:
+            trouble = trouble or error
+        else:
+            return
+    if trouble is not None:
+        raise trouble
 
 
 def reseal_rows(

@@ -36,8 +36,10 @@ class Market:
     tip_wei: int
 
 
-def gas_limit(estimate: int, data: str) -> int:
+def gas_limit(estimate: int, data: str, block_gas: int) -> int:
     """Return the gas limit of a call: the node's estimate with a margin, and never under the floor.
+
+    Nor is it above what a block holds: no node takes such a transaction, and all behind it in its lane would wait.
 
     Parameters
     ----------
@@ -45,9 +47,16 @@ def gas_limit(estimate: int, data: str) -> int:
         Gas that the node estimates.
     data
         Call data as hexadecimal text with ``0x``.
+    block_gas
+        How much gas a block holds; 0: the node does not say.
     """
     with_margin = estimate * (100 + _GAS_MARGIN_PERCENT) // 100
-    return min(max(with_margin, floor_gas(data)), TRANSACTION_GAS_MAX)
+    return min(max(with_margin, floor_gas(data)), transaction_gas_max(block_gas))
+
+
+def transaction_gas_max(block_gas: int) -> int:
+    """Return the most gas that a transaction can ask for on a chain whose blocks hold so much (0: unknown)."""
+    return min(block_gas or TRANSACTION_GAS_MAX, TRANSACTION_GAS_MAX)
 
 
 def floor_gas(data: str) -> int:

@@ -8,7 +8,8 @@ carried as a deficit into the project's next issuance, whose manifest names it.
 The effects of an issuance add up: each is what the recomputation gives, less what was known before. So
 neither a late reading nor a revision counts twice, in whatever order and by whomever they are found.
 
-``finding`` computes issued periods again, ``found`` is what that came to, and ``cancelling`` pays it.
+``finding`` computes issued periods again, ``found`` is what that came to, and ``cancelling`` pays it; ``forgotten``
+is what the chain has paid and restored books do not know.
 """
 
 from ledger.corrections.cancelling import submit_planned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 
 from sqlalchemy import select
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
-from ledger.chain.sending import intents
+from ledger.chain.sending import adoption
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import Refused
 from ledger.holdings import Holding, plan_cancellation
@@ -23,7 +24,21 @@ from ledger.models import (
 )
 from ledger.models.sending import UNDER_WAY, IntentState
 
-Cancel = Callable[[Session, Issuance, Fraction, str], tuple[str, int] | None]
+
+@dataclass(frozen=True)
+class Debt:
+    """What a correction owes, kg, under which key it is cancelled and for what reason.
+
+    ``done_kg``: the chain has cancelled so much under this key already, and the books had forgotten it.
+    """
+
+    key: str
+    owed_kg: Fraction
+    reason: str
+    done_kg: int | None = None
+
+
+Cancel = Callable[[Session, Issuance, Debt], tuple[str, int] | None]
 """Plans the cancellation of what is owed; returns its key and kilograms, None when nothing is held."""
 
 
@@ -31,9 +46,7 @@ def canceller(chain: Chain) -> Cancel:
     """Return what cancels units of a batch that the owner of the project's credits holds."""
     owner = chain.deployment.account("owner")
 
-    def cancel(
-        session: Session, issuance: Issuance, owed_kg: Fraction, reason: str
-    ) -> tuple[str, int] | None:
+    def cancel(session: Session, issuance: Issuance, debt: Debt) -> tuple[str, int] | None:
         batch = session.scalars(select(CreditBatch).where(CreditBatch.key == issuance.key)).first()
         if batch is None:
             return None
@@ -41,11 +54,12 @@ def canceller(chain: Chain) -> Cancel:
             CreditHolding.batch_id == batch.batch_id, CreditHolding.holder == owner
         )
         held = session.scalars(query).first() or 0
-        amount = min(-(-owed_kg.numerator // owed_kg.denominator), held - _planned(session, batch))
+        owed = -(-debt.owed_kg.numerator // debt.owed_kg.denominator)
+        amount = debt.done_kg or min(owed, held - _planned(session, batch))
         if amount <= 0:
             return None
-        holding = Holding(batch.batch_id, owner, amount, intents.new_key())
-        return plan_cancellation(session, chain, holding, reason), amount
+        holding = Holding(batch.batch_id, owner, amount, debt.key)
+        return plan_cancellation(session, chain, holding, debt.reason), amount
 
     return cancel
 
@@ -81,7 +95,12 @@ def submit_planned(chain: Chain) -> list[str]:
     for key in keys:
         try:
             chain.sender.submit(key, CREDIT)
-        except (AlreadyOnChain, Refused):  # the mirror, or the intent, says so
+        except (
+            AlreadyOnChain
+        ):  # the books had forgotten it: the mirror, which has read it long ago, says so
+            adoption.adopt_now(chain.db, chain.deployment.chain_id, key)
+            continue
+        except Refused:  # the intent says so
             continue
         sent.append(key)
     return sent

@@ -13,8 +13,8 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.chain.sending.intents import new_key
-from ledger.corrections.cancelling import Cancel, canceller
+from ledger.corrections.cancelling import Cancel, Debt, canceller
+from ledger.corrections.forgotten import cancelled_before, key_of
 from ledger.corrections.found import Outcome, found_of
 from ledger.db import Database
 from ledger.errors import NotFound
@@ -78,7 +78,8 @@ def correct(
     NotFound
         There is no such project or factor.
     Refused
-        A rule of the ledger forbids the recomputation, such as a factor of the wrong purpose.
+        A rule of the ledger forbids the recomputation, such as a factor of the wrong purpose; or the chain has paid
+        what the books have forgotten (see ``forgotten``).
     """
     cancel = None if chain is None else canceller(chain)
     return db.run(
@@ -250,14 +251,19 @@ class _Corrector:
         paid = sum((Fraction(row.owed_kg) for row in self._earlier), Fraction(0))
         owed = max(-total - paid, Fraction(0))
         text = canonical_text(build(now))
+        hash_of_text = manifest_hash(text)
         same = next((row for row in self._earlier if row.manifest == text), None)
         if same is not None and total == known and owed == 0:
             self._count(same, late, instants)  # what came says nothing that was not said
             return
-        key = new_key()
+        key = key_of(self._issuance.key, hash_of_text)
         act = None
-        if owed > 0 and self._cancel is not None:
-            act = self._cancel(self._session, self._issuance, owed, f"correction {key}: {cause}")
+        if owed > 0:
+            cancels = self._cancel is not None
+            done_kg = cancelled_before(self._session, self._issuance, key, cancels=cancels)
+            if self._cancel is not None:
+                debt = Debt(key, owed, f"correction {key}: {cause}", done_kg)
+                act = self._cancel(self._session, self._issuance, debt)
         act_key, cancelled_kg = act or (None, 0)
         state = CorrectionState.RECORDED
         if owed > 0:
@@ -274,7 +280,7 @@ class _Corrector:
             act_key=act_key,
             state=state,
             manifest=text,
-            manifest_hash=manifest_hash(text),
+            manifest_hash=hash_of_text,
             found_at=datetime.now(UTC),
         )
         self._session.add(row)

@@ -19,13 +19,15 @@ from ledger.identity import contacts, sessions
 from ledger.identity.rights import CHANGES_USERS
 from ledger.models import UserContact
 from ledger.models.users import User, UserPermission, UserRole
-from ledger.sealing import Sealer, key_number, reseal_rows
+from ledger.sealing import Sealer, key_number, require_ours, reseal_rows
 
 USERNAME = r"[a-z0-9][a-z0-9._-]{1,49}"
 EMAIL = r"[^@\s]{1,64}@[A-Za-z0-9.-]{1,35}"
 _USERNAME = re.compile(USERNAME)
 _EMAIL = re.compile(EMAIL)
 _SEALED = "sealed"
+_NEWEST = 20
+"""So many addresses are tried before another is sealed."""
 """The one name in a profile that is sealed: the column stays the JSON that it is."""
 
 
@@ -68,6 +70,7 @@ def add(
         session.scalar(select(User.id).where(User.username == username)), "user name", username
     )
     _check_free(contacts.find(session, email, sealer), "mail address", email)
+    require_ours(sealer, newest_sealed(session))
     session.add(user)
     try:
         session.flush()
@@ -249,6 +252,12 @@ def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[in
         return sealed
 
     return reseal_rows(session, User, after, limit, seal)
+
+
+def newest_sealed(session: Session) -> list[tuple[str, str]]:
+    """Return some mail addresses that were sealed last, each with what it was sealed for."""
+    query = select(UserContact).order_by(UserContact.user_id.desc()).limit(_NEWEST)
+    return [(row.email_sealed, contacts.context(row.user_id)) for row in session.scalars(query)]
 
 
 def keys_in_use(session: Session) -> Counter[int | None]:

@@ -43,7 +43,7 @@ def run_now(
     DependencyDown
         If the leader does not come to it; it stays asked for.
     """
-    db.run(lambda session: rows.register(session, schedules, now()))
+    db.run(lambda session: rows.have_rows(session, schedules, now()))
     db.run(lambda session: rows.ask(session, name, now()))
     until = time.monotonic() + PATIENCE_S
     polls = 0

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from ledger.db.counting import rows_found
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.jobs.schedules import Schedule
-from ledger.leases import Lease
+from ledger.leases import Lease, holder_of
 from ledger.models import JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
 
@@ -52,19 +52,41 @@ class Result:
 def register(session: Session, schedules: Mapping[str, Schedule], now: datetime) -> None:
     """Have a row for each job: a new one is due by its schedule, and so is one with another schedule now.
 
-    Rows of jobs that are no more go.
+    Rows of jobs that are no more go. For whoever leads alone: which jobs there are is by its settings.
     """
-    known = {row.name: row for row in session.scalars(select(ScheduledJob).with_for_update())}
+    known = _with_all_of(session, schedules, now)
     for name, schedule in schedules.items():
         row = known.get(name)
-        if row is None:
-            due = schedule.first(now)
-            session.add(ScheduledJob(name=name, schedule=schedule.text, due_at=due))
-        elif row.schedule != schedule.text:
+        if row is not None and row.schedule != schedule.text:
             row.schedule, row.due_at = schedule.text, schedule.first(now)
     for name in known.keys() - schedules.keys():
         session.delete(known[name])
     session.flush()
+
+
+def have_rows(session: Session, schedules: Mapping[str, Schedule], now: datetime) -> None:
+    """Have a row for each job that lacks one where nobody leads; those that are there are left as they are.
+
+    Whoever leads has them by its settings, which may have jobs that those of this process do not: of backups, say.
+    """
+    leader = holder_of(session, NAME)
+    none = session.scalars(select(ScheduledJob.name).limit(1)).first() is None
+    if none or leader is None or not leader.live:
+        _with_all_of(session, schedules, now)
+        session.flush()
+
+
+def _with_all_of(
+    session: Session, schedules: Mapping[str, Schedule], now: datetime
+) -> dict[str, ScheduledJob]:
+    """Add the rows that are lacking; return those that were there, locked, by name."""
+    known = {row.name: row for row in session.scalars(select(ScheduledJob).with_for_update())}
+    session.add_all(
+        ScheduledJob(name=name, schedule=schedule.text, due_at=schedule.first(now))
+        for name, schedule in schedules.items()
+        if name not in known
+    )
+    return known
 
 
 def jobs(session: Session, names: Sequence[str]) -> list[ScheduledJob]:
@@ -259,7 +281,10 @@ def _lasts(session: Session) -> list[JobRun]:
 def _row(session: Session, name: str) -> ScheduledJob:
     row = session.get(ScheduledJob, name, with_for_update=True)
     if row is None:
-        raise NotFound(f"there is no job {name!r}", code="no-such-job")
+        raise NotFound(
+            f"there is no job {name!r} among those of whoever runs the jobs: its settings decide which there are",
+            code="no-such-job",
+        )
     return row
 
 

@@ -47,8 +47,13 @@ class Runner:
         """The books."""
         return self.tools.chain.db
 
-    def lead(self) -> list[str]:
+    def lead(self, *, once: bool = False) -> list[str]:
         """Make the rows ready for a new leader; return the jobs whose runs the one before left open.
+
+        Parameters
+        ----------
+        once
+            It leads for one run alone: which jobs there are, and when, is left as it is.
 
         Raises
         ------
@@ -58,7 +63,7 @@ class Runner:
 
         def begin(session: Session) -> list[str]:
             now = self.tools.now()
-            rows.register(session, self.schedules, now)
+            (rows.have_rows if once else rows.register)(session, self.schedules, now)
             found = rows.jobs(session, list(self.schedules))
             left = {row.name: row.running_since for row in found if row.running_since is not None}
             return rows.close_lost(session, self.lease, left, now)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, func, select
 
+from ledger.corrections.forgotten import REASON
 from ledger.models import (
     ChainIntent,
     Correction,
@@ -17,15 +19,18 @@ from ledger.models import (
     CorrectionRegister,
     CreditBatch,
     CreditCancellation,
+    EmissionFactor,
     Issuance,
     MeterReading,
     RegisterReading,
 )
+from ledger.models.corrections import CorrectionState
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
 from ledger.models.sending import IntentState
 from ledger.readings.periods.carry import unpaid_corrections
 from ledger.reconcile.books import Books
+from ledger.reconcile.report import unequal
 from ledger.reductions.manifest import manifest_hash
 
 
@@ -36,15 +41,109 @@ def corrections(books: Books) -> list[str]:
         .join(Issuance, Issuance.id == Correction.issuance_id)
         .order_by(Correction.id)
     ).all()
+    found = _without_correction(books)
     if not rows:
-        return []
-    found = []
+        return found
+    effects: dict[int, _Effects] = defaultdict(_Effects)
     for correction, issuance in rows:
         what = f"correction {correction.id} ({issuance.from_date} to {issuance.to_date})"
         found += _sums(what, correction)
+        found += _figures(books, what, correction, issuance, effects[issuance.id])
         if correction.act_key is not None:
             found += _cancelled(books, what, correction, issuance)
     return found + _counted_late(books) + _carried(books) + _left_out(books)
+
+
+@dataclass
+class _Effects:
+    """What the corrections of an issuance come to so far, kg."""
+
+    total: Fraction = Fraction(0)
+    owed: Fraction = Fraction(0)
+
+
+def _figures(
+    books: Books, what: str, row: Correction, issuance: Issuance, before: _Effects
+) -> list[str]:
+    """Compare effect and debt with what the manifests of issuance and correction say, and what came before it.
+
+    What was issued too much is owed once: the whole effect, less what corrections before this one owed.
+    """
+    made, again = (json.loads(text) for text in (issuance.manifest, row.manifest))
+    of = [
+        (item["project"], item["period"]["from_s"], item["period"]["to_s"])
+        for item in (made, again)
+    ]
+    if of[0] != of[1]:
+        return [f"{what}: its manifest is of another period than the issuance"]
+    total = _reductions_kg(again) - _reductions_kg(made)
+    owed = max(-total - before.owed, Fraction(0))
+    cancelled = CorrectionState.CANCELLED if row.cancelled_kg >= owed else CorrectionState.CARRIED
+    factor = books.session.get(EmissionFactor, row.factor_id)
+    found = [
+        text.replace("the chain says", "the manifests say")
+        for text in unequal(
+            what,
+            (
+                Fraction(row.effect_kg),
+                Fraction(row.owed_kg),
+                row.state,
+                (factor and factor.code, factor and factor.version),
+            ),
+            (
+                total - before.total,
+                owed,
+                cancelled if owed else CorrectionState.RECORDED,
+                (again["factor"]["code"], again["factor"]["version"]),
+            ),
+            ("effect_kg", "owed_kg", "state", "factor"),
+        )
+    ]
+    before.total, before.owed = total, before.owed + owed
+    return found
+
+
+def _reductions_kg(manifest: Any) -> Fraction:
+    """Return the exact reductions of a manifest: what was issued and is carried on, less what was carried in."""
+    carbon = manifest["carbon"]
+    issued, out, entered = (carbon[x] for x in ("issued_kg", "carry_out_kg", "carry_in_kg"))
+    return Fraction(issued) + Fraction(out) - Fraction(entered)
+
+
+def _without_correction(books: Books) -> list[str]:
+    """Find what names a correction that is not there, or that counted fewer late readings than it says."""
+    session = books.session
+    found = []
+    counted: dict[int, int] = defaultdict(int)
+    for table in (CorrectionReading, CorrectionRegister, CorrectionCarry):
+        query = select(table.correction_id, func.count()).group_by(table.correction_id)
+        there = exists().where(Correction.id == table.correction_id)
+        found += [
+            f"{table.__tablename__}: {count} rows name the correction {number}, which is not there"
+            for number, count in session.execute(query.where(~there))
+        ]
+        if table is not CorrectionCarry:
+            for number, count in session.execute(query):
+                counted[number] += count
+    found += [
+        f"correction {number}: counted {said} late readings, and the books name {counted[number]}"
+        for number, said in session.execute(select(Correction.id, Correction.late_readings))
+        if counted[number] < said
+    ]
+    issued = exists().where(Issuance.id == Correction.issuance_id)
+    found += [
+        f"correction {number}: its issuance is not there"
+        for number in session.scalars(select(Correction.id).where(~issued))
+    ]
+    known = exists().where(Correction.act_key == ChainIntent.key)
+    acts = select(ChainIntent.key, ChainIntent.parameters).where(
+        ChainIntent.function_name == "cancel", ~known
+    )
+    return found + [
+        f"intent {key}: cancels credits for a correction, and none is recorded"
+        for key, parameters in session.execute(acts)
+        if REASON.match(str(parameters.get("reason")))
+    ]
 
 
 def _sums(what: str, row: Correction) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from tiny_keccak import keccak256
 
 from ledger.chain.contracts.wrappers import decode_call
@@ -41,6 +41,29 @@ def intents(books: Books) -> list[str]:
     for piece in pieces(session, ChainIntent.key):
         rows = session.scalars(select(ChainIntent).where(piece)).all()
         found += _intents(books, rows, lanes)
+    return found + _lanes_ahead(books, lanes)
+
+
+def _lanes_ahead(books: Books, lanes: Mapping[tuple[int, str], int]) -> list[str]:
+    """Find lanes that would give out a nonce above one that nobody has: transactions would wait for that."""
+    query = (
+        select(ChainIntent.chain_id, ChainIntent.sender_address, func.max(ChainAttempt.nonce))
+        .join(ChainAttempt, ChainAttempt.intent_key == ChainIntent.key)
+        .group_by(ChainIntent.chain_id, ChainIntent.sender_address)
+    )
+    highest = {(chain_id, address): top for chain_id, address, top in books.session.execute(query)}
+    found = []
+    for (chain_id, address), following in lanes.items():
+        top = highest.get((chain_id, address))
+        given_out = 0 if top is None else top + 1
+        if chain_id != books.deployment.chain_id or following <= given_out:
+            continue
+        # A stranger may have used nonces of the account that the lane has passed.
+        given_out = max(given_out, books.client.transaction_count(address))
+        if following > given_out:
+            found.append(
+                f"chain_nonce_lanes {address}: nonce {following} would be given out next, and {given_out} is free"
+            )
     return found
 
 

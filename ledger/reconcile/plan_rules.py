@@ -23,7 +23,7 @@ from ledger.reconcile.books import Books
 from ledger.reconcile.flow_rules import items_of
 from ledger.reconcile.pieces import pieces
 from ledger.reconcile.report import unequal
-from ledger.settlement.elsewhere import Accounts
+from ledger.settlement.elsewhere import Accounts, assets_of
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import Trade, kg_nets_of, nets_of, unpack
 
@@ -52,10 +52,23 @@ def _batch(
     if row.state is BatchState.FAILED and held:
         numbers = ", ".join(str(item.trade_id) for item in held)
         found.append(f"{what}: failed, and trades {numbers} still stand in it")
+    if row.state is BatchState.FAILED and row.signed_until is not None:
+        found += _deadline(books, what, row)
     if row.state is BatchState.PLANNED and row.batch_key not in books.replay.settled:
         found += _planned(books, what, row, held)
         found += _trades(books, what, row, held, accounts)
     return found
+
+
+def _deadline(books: Books, what: str, row: VppSettlementBatch) -> list[str]:
+    """Compare until when signatures hold with what was signed: until then its trades may be settled by others."""
+    intent = books.session.get(ChainIntent, row.batch_key)
+    if intent is None or intent.function_name != "settleCosigned":
+        return []
+    signed = int(intent.parameters["settlement"]["deadline"])
+    held = row.signed_until and int(row.signed_until.timestamp())
+    differences = unequal(what, (held,), (signed,), ("signed_until",))
+    return [text.replace("the chain says", "what was signed says") for text in differences]
 
 
 def _planned(
@@ -104,6 +117,7 @@ def _trades(
     numbers = [item.trade_id for item in items]
     query = select(VppTradingRecord).where(VppTradingRecord.id.in_(numbers))
     records = {record.id: record for record in books.session.scalars(query)}
+    assets = assets_of(books.session, numbers)
     found = []
     for item in items:
         word = unpack(int(item.word, 16))
@@ -115,7 +129,9 @@ def _trades(
             word.quantity_milli,
             word.price_e4,
         )
-        if record is None or word.seq != item.trade_id or not accounts.is_of(record, trade):
+        as_planned = record is not None and accounts.is_of(record, trade)
+        of_that = assets.get(item.trade_id) == row.asset
+        if not as_planned or not of_that or word.seq != item.trade_id:
             found.append(f"{what}: trade {item.trade_id} is not what would be proposed for it")
     return found
 

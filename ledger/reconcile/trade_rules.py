@@ -24,6 +24,7 @@ from ledger.reconcile.shelves import Shelf
 from ledger.settlement import cancel
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of
 from ledger.settlement.finding import trades_among
+from ledger.settlement.singles import settled_by_us
 from ledger.settlement.words import Trade, trade_of
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents
 
@@ -68,7 +69,7 @@ def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[st
     while piece := list(islice(batches, _BATCHES_AT_ONCE)):
         keys = [key for key, _ in piece]
         ours = {
-            row.batch_key
+            row.batch_key: row.asset or ENERGY
             for row in among(books.session, VppSettlementBatch, VppSettlementBatch.batch_key, keys)
         }
         # Of the others those count that parties have signed, whoever's books proposed them.
@@ -84,7 +85,10 @@ def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[st
             outcome = _outcome(books, batch)
             for trade in trades_of.get(key, ()):
                 if trade.seq in rows:
-                    if batch.proposal.asset != assets.get(trade.seq, ENERGY):
+                    asset = assets.get(trade.seq, ENERGY)
+                    if batch.proposal.asset != asset:
+                        if ours.get(key) == batch.proposal.asset:
+                            found.append(_of_another(trade.seq, asset, batch.proposal.asset))
                         continue  # settled as what it is not: its parties may sign so
                     differences = _differences_of(rows[trade.seq], accounts, trade)
                     found += differences
@@ -101,8 +105,13 @@ def _by_themselves(books: Books, accounts: Accounts, expected: Expected) -> list
     found = []
     singles = books.replay.singles.items()
     while piece := list(islice(singles, ROWS)):
-        rows = trades_among(books.session, [single["seq"] for _, single in piece])
+        numbers = [single["seq"] for _, single in piece]
+        rows = trades_among(books.session, numbers)
         assets = assets_of(books.session, list(rows))
+        sent = settled_by_us(books.session, [number for number in numbers if number not in rows])
+        found += [
+            f"trade {number}: settled on chain, and not in the books" for number in sorted(sent)
+        ]
         for (block, _), single in piece:
             trade = Trade(
                 single["seq"],
@@ -120,6 +129,10 @@ def _by_themselves(books: Books, accounts: Accounts, expected: Expected) -> list
                 expected[trade.seq] = done if block <= books.final else (TradeStatus.PENDING, None)
         expected.settle()
     return found
+
+
+def _of_another(number: int, asset: int, settled: int) -> str:
+    return f"trade {number}: it is of asset {asset}, the chain says {settled} (0: energy)"
 
 
 def _without_cause(status: TradeStatus) -> list[str]:

@@ -1,7 +1,8 @@
 """Trades to money: import, plan, submit, confirm.
 
-- **Trades.** ``trades`` reads files, ``trade_rows`` one row; ``fitting`` says which can be settled;
-  ``numbers`` keeps the number that the chain has each under; ``finding`` looks up trades and batches.
+- **Trades.** ``trades`` reads files, ``trade_rows`` one row; ``fitting`` says which can be settled, and ``caps``
+  what an operator may settle; ``numbers`` keeps the number that the chain has each under; ``finding`` looks up
+  trades and batches.
 - **Plan.** ``planning`` freezes batches of what ``netting`` leaves in; ``shortfalls`` are left out; ``words``
   packs trades as the contract reads them, ``tree`` has their root and proofs, and ``calls`` are what is planned;
   ``outlook`` and ``estimate`` say what a run would do and cost.

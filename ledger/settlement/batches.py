@@ -17,11 +17,13 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.keys.policy import PolicyRefused
+from ledger.chain.keys.remote_signer import SignerDown
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
-from ledger.chain.sending.sender import AlreadyOnChain
+from ledger.chain.sending.sender import AlreadyOnChain, NotTaken, NotTried
 from ledger.db import DatabaseBusy
-from ledger.errors import Refused
+from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
     ChainIntent,
     SettlementBatch,
@@ -34,9 +36,12 @@ from ledger.settlement import confirm, cosign, numbers, order, planning, singles
 from ledger.settlement.calls import call_of, outcome_of
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import explained
+from ledger.settlement.netting import Limits
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
 _ATTEMPTS_MAX = 5
+_OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
+"""What keeps one batch from being signed or sent, and others perhaps not."""
 
 
 def plan_batches(
@@ -86,14 +91,17 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     """
 
     def work(session: Session) -> Plan:
-        return planning.plan(session, chain, funds, scope or Scope())
+        return planning.plan(session, chain, funds, scope or Scope(), limits)
 
     with chain.db.read() as session:
         is_late = cosign.late(session) and not dry_run
     if is_late:
         chain.db.run(cosign.expire)
+    limits = Limits()
     for attempt in range(_ATTEMPTS_MAX):
         funds = planning.read_funds(chain)
+        if funds is not None:
+            limits = planning.read_limits(chain)
         try:
             return chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:
@@ -106,15 +114,20 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
 def submit_planned(chain: Chain) -> list[str]:
     """Send every planned batch that is complete, and single trades; return the hashes of the transactions.
 
-    A batch that the contract refuses is failed with the reason, and its trades are free again.
+    A batch that the contract refuses is failed with the reason, and its trades are free again. One that cannot be
+    sent otherwise stays planned, and does not keep the others from being sent.
+
+    Raises
+    ------
+    BadInput, PolicyRefused
+        If a key is not here, or the signer policy forbids one: the first reason, when the others were tried.
+    DependencyDown
+        If the node cannot try one, or does not take it (as above); if node or signer do not answer.
     """
-    with chain.db.read() as session:
-        unsigned = cosign.waiting_for_signatures(session)
-    for key in unsigned:
-        cosign.sign_ours(chain, key)
+    trouble = _sign_ours(chain)
     senders = {sender for _, sender in _waiting(chain)}
     if not senders:
-        return []
+        return _or_raise([], trouble)
     # Between these two: what was planned before the mirror had read all is withdrawn, and planned anew.
     for account in senders:
         chain.sender.check_known(account)
@@ -129,6 +142,29 @@ def submit_planned(chain: Chain) -> list[str]:
         except Refused as refusal:
             reason = explained(chain, refusal.message)
             chain.db.run(partial(confirm.fail, key=key, error=reason))
+        except _OF_ONE as error:
+            trouble = trouble or error
+    return _or_raise(sent, trouble)
+
+
+def _sign_ours(chain: Chain) -> TruetonneError | None:
+    """Have batches signed with the keys at hand; return the first reason why one was not."""
+    trouble: TruetonneError | None = None
+    with chain.db.read() as session:
+        unsigned = cosign.waiting_for_signatures(session)
+    for key in unsigned:
+        try:
+            cosign.sign_ours(chain, key)
+        except _OF_ONE as error:
+            trouble = trouble or error
+        except SignerDown as error:  # it would be asked in vain again: what is signed can be sent
+            return trouble or error
+    return trouble
+
+
+def _or_raise(sent: list[str], trouble: TruetonneError | None) -> list[str]:
+    if trouble is not None:
+        raise trouble
     return sent
 
 

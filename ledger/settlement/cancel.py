@@ -1,7 +1,7 @@
 """What shall not be settled: a trade in no batch is taken out by hand, a proposed batch is cancelled on chain.
 
-Either keeps its reason: the trade's in the audit log, the batch's on chain. A batch that lacks signatures is on no
-chain, and is withdrawn here.
+Either keeps its reason: the trade's in the audit log, the batch's on chain. A batch of which nothing was sent is on
+no chain, and is withdrawn here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, signatures, singles
@@ -93,11 +94,26 @@ def _require_no_signatures(session: Session, numbers: Sequence[int]) -> None:
             )
 
 
-def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | None:
-    """Take back a batch that lacks signatures; return it, or None where the batch lacks none.
+def who_sends(session: Session, name: str) -> str | None:
+    """Return the account that is to send a batch whose call waits; None: it has no call, or was sent.
 
-    Nothing of it is on chain, and its trades are free again. Who has signed cannot take that back: until its deadline
-    the trades may be settled as they are, and not be cancelled (see ``signatures``).
+    What it has done on chain must be known (``Sender.check_known``) before the batch is withdrawn: books that were
+    restored from before may have forgotten the sending.
+
+    Raises
+    ------
+    NotFound
+        If there is no such batch.
+    """
+    call = session.get(ChainIntent, find_batch(session, name).batch_key)
+    return None if call is None or call.state is not IntentState.PLANNED else call.sender_address
+
+
+def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | None:
+    """Take back a batch of which nothing was sent; return it, or None where it was.
+
+    It lacks signatures, or its call waits to be sent. Its trades are free again. Who has signed cannot take that back:
+    until its deadline the trades may be settled as they are, and not be cancelled (see ``signatures``).
 
     Raises
     ------
@@ -108,13 +124,18 @@ def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | N
     """
     _require_reason(reason)
     batch = find_batch(session, name)
-    # Locked, both: whoever takes the last signature holds the batch, and makes the call.
+    # Locked, both: whoever takes the last signature holds the batch, and makes the call; whoever signs that holds it.
     session.refresh(batch, with_for_update=True)
     call = session.get(ChainIntent, batch.batch_key, with_for_update=True)
-    if batch.state is not BatchState.PLANNED or batch.signed_until is None or call is not None:
+    if batch.state is not BatchState.PLANNED:
         return None
     why = f"withdrawn: {reason.strip()}"
-    signatures.note_withdrawal(session, batch, why)
+    if call is None:
+        signatures.note_withdrawal(session, batch, why)
+    elif call.state is not IntentState.PLANNED:
+        return None
+    else:
+        intents.refuse(session, call.key, why)
     cosign.give_up(session, batch, why)
     return batch
 

@@ -75,13 +75,16 @@ def waiting_for_signatures(session: Session) -> list[str]:
 
 def how_it_ends(session: Session, batch: VppSettlementBatch) -> str:
     """Say what brings a live batch to its end: one that lacks signatures waits for them, whoever runs what."""
-    if batch.batch_key not in waiting_for_signatures(session):
-        return "`truetonne settle run` brings that to its end"
-    return (
-        f"it waits for signatures until {batch.signed_until:%Y-%m-%d %H:%M} UTC, and its trades are free again "
-        "when they are not all there by then; until then "
-        f"`truetonne settle cancel {batch.batch_key} --reason WHY` withdraws it"
-    )
+    withdraws = f"`truetonne settle cancel {batch.batch_key} --reason WHY` withdraws it"
+    if batch.batch_key in waiting_for_signatures(session):
+        return (
+            f"it waits for signatures until {batch.signed_until:%Y-%m-%d %H:%M} UTC, and its trades are free again "
+            f"when they are not all there by then; until then {withdraws}"
+        )
+    said = "`truetonne settle run` brings that to its end"
+    call = session.get(ChainIntent, batch.batch_key)
+    unsent = call is not None and call.state is IntentState.PLANNED
+    return f"{said}; as long as nothing of it is sent, {withdraws}" if unsent else said
 
 
 def order_of(session: Session, chain: Chain, key: str, symbol: str) -> Order:

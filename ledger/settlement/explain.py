@@ -24,9 +24,10 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cancel, cosign, disputes, signatures, singles
 from ledger.settlement.calls import under_way
+from ledger.settlement.caps import caps_in_books
 from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import batch_holding, find_batch, find_trade, named_trade
-from ledger.settlement.fitting import Terms, why_unfit
+from ledger.settlement.fitting import Terms, above_caps, why_unfit
 from ledger.settlement.money import participants_ever
 from ledger.settlement.stuck import why_held_up
 from ledger.settlement.words import unpack
@@ -320,10 +321,14 @@ def _unfit(session: Session, record: VppTradingRecord) -> _Found:
     if record.status is not TradeStatus.PENDING:
         return None
     asset = assets_of(session, [record.id]).get(record.id)
-    unfit = why_unfit(record, asset, Terms.load(session, () if asset is None else (asset,)))
-    if unfit is None:
+    terms = Terms.load(session, () if asset is None else (asset,))
+    unfit = why_unfit(record, asset, terms)
+    if unfit is not None:
+        return [f"it cannot be settled: {unfit.why}"], unfit.to_do_for(record.id)
+    too_much = above_caps(terms.accounts.trade(record), asset, caps_in_books(session))
+    if too_much is None:
         return None
-    return [f"it cannot be settled: {unfit.why}"], unfit.to_do_for(record.id)
+    return [f"its parties alone can settle it: {too_much.why}"], too_much.to_do_for(record.id)
 
 
 def _signed(session: Session, record: VppTradingRecord) -> list[str]:

@@ -16,9 +16,10 @@ from ledger.errors import Refused
 from ledger.models import VppDefinition, VppTradingRecord
 from ledger.settlement import signatures, stuck
 from ledger.settlement.elsewhere import ENERGY, Accounts
+from ledger.settlement.netting import Limits, volume_of
 from ledger.settlement.signatures import Held
 from ledger.settlement.words import Trade, check
-from ledger.units import currency_of_cents
+from ledger.units import currency_of_cents, tonnes_of_kg
 
 _TAKE_OUT = "truetonne trades cancel ID"
 _ADD_ACCOUNT = "add it to the site file and apply that"
@@ -122,6 +123,22 @@ def why_unfit(record: VppTradingRecord, asset: int | None, terms: Terms) -> Unfi
             passes=True,
         )
     return _signed_otherwise(record, asset, terms)
+
+
+def above_caps(trade: Trade, asset: int | None, limits: Limits) -> Unfit | None:
+    """Return that a trade alone is more than the contract takes from an operator; None: it is not."""
+    cents, kg = volume_of(trade, asset)
+    if not limits.above_caps(cents, kg):
+        return None
+    if limits.cents is not None and cents > limits.cents:
+        has, cap = f"value of {currency_of_cents(cents)}", f"{currency_of_cents(limits.cents)}"
+    else:
+        has, cap = f"quantity of {tonnes_of_kg(kg)} t", f"{tonnes_of_kg(limits.kg or 0)} t"
+    return Unfit(
+        f"its {has} is above the cap of {cap} that an operator settles in one call",
+        "have its parties sign it (truetonne settle cosign write -o DIR), have the cap raised, or take it out: "
+        f"{_TAKE_OUT}",
+    )
 
 
 def waiting_by_reason(found: Iterable[tuple[int, Unfit]]) -> tuple[Waiting, ...]:

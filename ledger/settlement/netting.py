@@ -12,15 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from ledger.chain.fees import TRANSACTION_GAS_MAX
+from ledger.chain.fees import TRANSACTION_GAS_MAX, transaction_gas_max
 from ledger.settlement.words import Trade
 
 TRADES_PER_BATCH_MAX = 1000
 """Half of MAX_TRADES of the contract: more per transaction saves little gas, and risks more at once."""
 ACCOUNTS_PER_BATCH_MAX = 200
 """MAX_ACCOUNTS of the contract."""
-GAS_PER_BATCH_MAX = TRANSACTION_GAS_MAX * 3 // 4
-"""What a batch may cost by the figures below: room for the margin of a gas limit (EIP-7825)."""
 
 GAS_BASE = 120_000
 GAS_PER_TRADE = 2_000
@@ -28,6 +26,35 @@ GAS_PER_ACCOUNT = 45_000
 GAS_PER_MARK = 22_500
 """Upper figures, measured: of a batch, a trade, an account (two balances, a signature), and a first bit in a
 word of 256 trade numbers. Trades far apart in number cost a word each."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one transaction may hold: gas, and, where an operator proposes, cents and kg of credits (None: any)."""
+
+    gas: int = TRANSACTION_GAS_MAX
+    cents: int | None = None
+    kg: int | None = None
+
+    @classmethod
+    def of(cls, block_gas: int, signer_gas: int, cents: int, kg: int) -> Limits:
+        """Return the limits of a chain whose blocks hold so much gas, of a signer policy, and of a contract's caps."""
+        return cls(min(transaction_gas_max(block_gas), signer_gas), cents, kg)
+
+    @property
+    def batch_gas(self) -> int:
+        """What a batch may cost by the figures above: with room for the margin of a gas limit."""
+        return self.gas * 3 // 4
+
+    def without_caps(self) -> Limits:
+        """Return the same for a batch that its parties sign: the contract's caps are the operator's."""
+        return Limits(self.gas)
+
+    def above_caps(self, cents: int, kg: int) -> bool:
+        """Return whether the contract would refuse so much from an operator."""
+        return (self.cents is not None and cents > self.cents) or (
+            self.kg is not None and kg > self.kg
+        )
 
 
 @dataclass(frozen=True)
@@ -131,24 +158,45 @@ def without_the_insolvent(
     return kept, out
 
 
-def parts(trades: Sequence[Trade]) -> Iterator[list[Trade]]:
-    """Cut trades into what one transaction takes."""
+_ANY = Limits()
+
+
+def volume_of(trade: Trade, asset: int | None) -> tuple[int, int]:
+    """Return what a trade counts for against the contract's caps: cents, as if positive, and kg of credits."""
+    return abs(trade.cents), 0 if asset is None else trade.quantity_milli
+
+
+def parts(
+    trades: Sequence[Trade], limits: Limits = _ANY, asset: int | None = None
+) -> Iterator[list[Trade]]:
+    """Cut trades into what one transaction takes; one that alone is too much is a part of its own.
+
+    Parameters
+    ----------
+    asset
+        The credits that they are of; None: energy, of which no cap counts the quantity.
+    """
     part: list[Trade] = []
     accounts: set[str] = set()
     marks: set[int] = set()
+    cents = kg = 0
     for trade in trades:
+        its_cents, its_kg = volume_of(trade, asset)
         more = accounts | {trade.buyer, trade.seller}
         marked = marks | {trade.seq >> 8}
         full = (
             len(part) == TRADES_PER_BATCH_MAX
             or len(more) > ACCOUNTS_PER_BATCH_MAX
-            or _gas(len(part) + 1, len(more), len(marked)) > GAS_PER_BATCH_MAX
+            or _gas(len(part) + 1, len(more), len(marked)) > limits.batch_gas
+            or limits.above_caps(cents + its_cents, kg + its_kg)
         )
         if part and full:
             yield part
             part, more, marked = [], {trade.buyer, trade.seller}, {trade.seq >> 8}
+            cents = kg = 0
         part.append(trade)
         accounts, marks = more, marked
+        cents, kg = cents + its_cents, kg + its_kg
     if part:
         yield part
 

@@ -7,7 +7,7 @@ first. Who lacks funds is left out, and the rest is netted anew. A trade stands 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -29,11 +29,19 @@ from ledger.settings.settling import Way
 from ledger.settlement import forgotten, numbers, shortfalls, singles, stuck
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import Accounts, assets_of, settled_among
-from ledger.settlement.fitting import Terms, Unfit, Waiting, waiting_by_reason, why_unfit
+from ledger.settlement.fitting import (
+    Terms,
+    Unfit,
+    Waiting,
+    above_caps,
+    waiting_by_reason,
+    why_unfit,
+)
 from ledger.settlement.money import Missing, participants
 from ledger.settlement.netting import (
     Funds,
     LeftOut,
+    Limits,
     Shortfall,
     nets_in_kg,
     parts,
@@ -94,6 +102,13 @@ class Scope:
 
 
 _Group = tuple[datetime, str, int | None]
+_NO_LIMITS = Limits()
+
+
+def read_limits(chain: Chain) -> Limits:
+    """Ask node and contract what one batch may hold."""
+    block_gas = chain.client.head().gas_limit
+    return Limits.of(block_gas, chain.keyring.gas_max, *chain.settlement.caps())
 
 
 def read_funds(chain: Chain) -> Funds | None:
@@ -126,7 +141,9 @@ def read_funds(chain: Chain) -> Funds | None:
     )
 
 
-def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> Plan:
+def plan(
+    session: Session, chain: Chain, funds: Funds | None, scope: Scope, limits: Limits = _NO_LIMITS
+) -> Plan:
     """Store batches of the pending trades that stand in none.
 
     Parameters
@@ -134,6 +151,8 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     funds
         What ``read_funds`` said before this transaction began. Trades of parties that it does not know
         have come since, and wait for the next time.
+    limits
+        What one batch may hold, as ``read_limits`` said.
 
     Raises
     ------
@@ -147,7 +166,8 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
         return Plan()
     known, funds = frozenset(funds.cents), funds.copy()
     _take_promised(session, funds)
-    groups, waiting = _grouped(session, chain, known, scope)
+    way = scope.way or chain.settling.way
+    groups, waiting = _grouped(session, chain, known, scope, limits)
     names = participants(session) if groups else {}
 
     def say(short: Shortfall) -> str:
@@ -156,8 +176,10 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     planned: list[PlannedBatch] = []
     left_out: list[LeftOut] = []
     for group in sorted(groups, key=lambda item: (item[0], item[1], item[2] or 0)):
-        for part in parts(groups[group]):
-            kept, out = without_the_insolvent(part, group[2], funds)
+        asset, trades = group[2], groups[group]
+        signed = _is_cosigned(chain, _parties(trades), way)
+        for part in parts(trades, limits.without_caps() if signed else limits, asset):
+            kept, out = without_the_insolvent(part, asset, funds)
             left_out += out
             if kept:
                 batch = _store(session, chain, group, kept, scope)
@@ -185,14 +207,14 @@ def _take_promised(session: Session, funds: Funds) -> None:
 
 
 def _grouped(
-    session: Session, chain: Chain, known: frozenset[str], scope: Scope
+    session: Session, chain: Chain, known: frozenset[str], scope: Scope, limits: Limits
 ) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...]]:
     hours = timedelta(hours=chain.settling.netting_hours)
     records = _in_scope(session, free_trades(session, chain, waits=scope.waits), scope, hours)
     if not records:
         return {}, ()
     assets = assets_of(session, [record.id for record in records])
-    terms = Terms.load(session, assets.values())
+    terms, way = Terms.load(session, assets.values()), scope.way or chain.settling.way
     groups: dict[_Group, list[Trade]] = defaultdict(list)
     unfit: list[tuple[int, Unfit]] = []
     for record in records:
@@ -202,9 +224,18 @@ def _grouped(
             unfit.append((record.id, why))
             continue
         trade = terms.accounts.trade(record)
-        if {trade.buyer, trade.seller} <= known:
+        if not {trade.buyer, trade.seller} <= known:
+            continue
+        too_much = above_caps(trade, asset, limits)
+        if too_much is not None and not _is_cosigned(chain, _parties([trade]), way):
+            unfit.append((record.id, too_much))
+        else:
             groups[_start_of(record.trade_time, hours), record.market, asset].append(trade)
     return groups, waiting_by_reason(unfit)
+
+
+def _parties(trades: Sequence[Trade]) -> set[str]:
+    return {side for trade in trades for side in (trade.buyer, trade.seller)}
 
 
 def _in_scope(
@@ -312,7 +343,7 @@ def _store(
     )
 
 
-def _is_cosigned(chain: Chain, accounts: Sequence[str], way: Way) -> bool:
+def _is_cosigned(chain: Chain, accounts: Collection[str], way: Way) -> bool:
     if way is Way.AUTO:
         return set(accounts) <= set(chain.keyring.addresses)
     return way is Way.COSIGNED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -14,12 +15,14 @@ from ledger.audit import By
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import ChainCursor, WebhookEndpoint
 from ledger.models.webhooks import EndpointState
-from ledger.sealing import Sealer, key_number, reseal_rows
+from ledger.sealing import Sealer, key_number, require_ours, reseal_rows
 from ledger.webhooks.signing import new_secret
 from ledger.webhooks.targets import check_url
 from ledger.webhooks.telling import check_patterns
 
 ENDPOINTS_MAX = 100
+_NEWEST = 20
+"""So many secrets are tried before another is sealed."""
 FORMER_KEPT = timedelta(hours=24)
 """How long a secret that was replaced signs beside the new one."""
 _APART_MAX = timedelta(hours=1)
@@ -75,6 +78,7 @@ def add(
             "then; to be told of what becomes final from now on, name no block",
             code="block-not-mirrored",
         )
+    require_ours(sealer, newest_sealed(session))
     secret = new_secret()
     row = WebhookEndpoint(
         url=url,
@@ -172,11 +176,12 @@ def rotate(session: Session, sealer: Sealer, row: WebhookEndpoint, by: By, at: d
 
 
 def secrets_of(sealer: Sealer, row: WebhookEndpoint, at: datetime) -> list[str]:
-    """Return the secrets that sign now, the newest first."""
+    """Return the secrets that sign now, the newest first; not a former one whose key is lost."""
     found = [sealer.open(row.secret_sealed, context(row))]
     until = row.former_until
     if row.former_sealed and until and at < until <= at + FORMER_KEPT + _APART_MAX:
-        found.append(sealer.open(row.former_sealed, context(row)))
+        with suppress(BadInput):
+            found.append(sealer.open(row.former_sealed, context(row)))
     return found
 
 
@@ -193,6 +198,13 @@ def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[in
         return sealed
 
     return reseal_rows(session, WebhookEndpoint, after, limit, seal)
+
+
+def newest_sealed(session: Session) -> list[tuple[str, str]]:
+    """Return some secrets that were sealed last, each with what it was sealed for."""
+    query = select(WebhookEndpoint).where(WebhookEndpoint.secret_sealed != "")
+    rows = session.scalars(query.order_by(WebhookEndpoint.id.desc()).limit(_NEWEST))
+    return [(row.secret_sealed, context(row)) for row in rows]
 
 
 def keys_in_use(session: Session) -> Counter[int | None]:

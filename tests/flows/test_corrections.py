@@ -43,6 +43,7 @@ from ledger.reductions.recompute import Trusted, verify_files
 from ledger.registration import register_project, register_site
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES
+from tests.support.copied import back_up
 from tests.support.forms import long
 from tests.support.independent import months_of
 from tests.support.mirror import running_chain
@@ -304,6 +305,73 @@ def test_a_cancellation_that_the_contract_refuses_is_carried(issued: Park) -> No
     issued.mirror_final()
     second = issue(issued, day(2), day(3))
     assert (second.carry_in_kg, second.issued_kg) == ("-5/1", 715)
+    assert issued.differences() == []
+
+
+@long
+def test_books_from_before_a_cancellation_pay_it_once(issued: Park) -> None:
+    """Found again, a correction has the key that it had: what the chain cancelled for it is taken up."""
+    restore = back_up(issued.db, issued.folder)
+    late(issued, (3, "57.9"), (9, "0"))
+    (first,) = correct(issued.db, PROJECT, chain=issued.chain).found
+    submit_planned(issued.chain)
+    (batch,) = issued.rows(CreditBatch)
+    issued.node.transfer("owner", "buyer", batch.batch_id, 714)  # nothing is held any more
+    issued.mirror_final()
+    late(issued, (10, "0"))
+    (second,) = correct(issued.db, PROJECT).found
+    third = issue(issued, day(2), day(3))
+    assert (third.carry_in_kg, third.issued_kg) == ("-5/1", 715)
+    restore()
+    issued.mirror_final()
+    assert issued.count(Correction) == 0  # the fault
+
+    late(issued, (3, "57.9"), (9, "0"))
+    with pytest.raises(Refused, match="6 kg are cancelled on chain for this correction"):
+        correct(issued.db, PROJECT)
+    (again,) = correct(issued.db, PROJECT, chain=issued.chain).found
+    assert (again.key, again.cancelled_kg, again.state) == (first.key, 6, "cancelled")
+    assert submit_planned(issued.chain) == []
+    assert issued.intent(first.key).state is IntentState.CONFIRMED
+    late(issued, (10, "0"))
+    with pytest.raises(Refused, match=r"1 later issuances .* may have carried this"):
+        correct(issued.db, PROJECT, chain=issued.chain)
+    assert [item.key for item in correct(issued.db, PROJECT).found] == [second.key]
+    assert issue(issued, day(2), day(3)).manifest == third.manifest
+    assert cancellations(issued) == [(6, PARTIES["owner"])]
+    assert [row.state.value for row in issued.rows(Issuance)] == ["issued"] * 2
+    assert issued.differences() == []
+
+
+@long
+def test_books_from_before_two_cancellations_take_them_up_in_their_order(issued: Park) -> None:
+    restore = back_up(issued.db, issued.folder)
+    for slot in (9, 10):
+        late(issued, (slot, "0"))
+        correct(issued.db, PROJECT, chain=issued.chain)
+    submit_planned(issued.chain)
+    issued.mirror_final()
+    restore()
+    issued.mirror_final()
+    (issued.folder / "read").mkdir()
+    together = back_up(issued.db, issued.folder / "read")
+    late(issued, (9, "0"), (10, "0"))
+    for chain in (issued.chain, None):
+        with pytest.raises(Refused, match="a correction that these books do not know") as caught:
+            correct(issued.db, PROJECT, chain=chain)
+        assert caught.value.code == "forgotten-correction"
+    restore()
+    late(issued, (9, "0"))
+    assert [item.state for item in correct(issued.db, PROJECT).found] == ["carried"]
+    issued.mirror_final()  # which reads only now that it is paid
+    with issued.db.read() as session:
+        assert debts_of(session) == {}
+    together()
+    for slot in (9, 10):
+        late(issued, (slot, "0"))
+        assert len(correct(issued.db, PROJECT, chain=issued.chain).found) == 1
+    assert submit_planned(issued.chain) == []
+    assert cancellations(issued) == [(5, PARTIES["owner"])] * 2
     assert issued.differences() == []
 
 

@@ -363,10 +363,14 @@ def test_a_batch_that_lacks_signatures_is_withdrawn(
     assert again.trades == 2
     with pytest.raises(Refused, match="is failed; only a proposed one can be cancelled"):
         told(apart, "batch:1", "again", monkeypatch)
-    assert apart.db.run(lambda session: withdraw(session, again.key, "it has its call")) is None
+    document, _ = told(apart, again.key, "its call waits", monkeypatch)
+    assert document["withdrawn"] is True
+    assert apart.intent(again.key).error == "withdrawn: its call waits"
+    (sent,) = plan_round(apart.chain, Scope(way=Way.PROPOSED)).batches
     submit_planned(apart.chain)
+    assert apart.db.run(lambda session: withdraw(session, sent.key, "it is sent")) is None
     apart.mirror_final()
-    assert states(apart) == ["failed", "proposed"]
+    assert states(apart) == ["failed", "failed", "proposed"]
     assert apart.differences() == []
 
 

@@ -7,6 +7,7 @@ import pytest
 from eth_account import Account
 from sqlalchemy import update
 
+from ledger.chain.keys import signed
 from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction, ChainAttempt
@@ -95,8 +96,12 @@ def test_one_that_waits_too_long(park: Park) -> None:
     patient.chain.sender.tend()
     assert len(attempts(park, key)) == 1  # a minute is not over
     drop(park, first.tx_hash)
+    shrunk = int(signed.read(first.raw_transaction)["gas"]) - 1  # no block takes the first one
+    park.node.client.request("evm_setBlockGasLimit", [hex(shrunk)])
+    park.node.mine(1)
     hasty.chain.sender.tend()
     _, second = attempts(park, key)
+    assert signed.read(second.raw_transaction)["gas"] == shrunk
     assert 8 * int(second.max_fee_wei) >= 9 * int(first.max_fee_wei)
     assert 8 * int(second.priority_fee_wei) >= 9 * int(first.priority_fee_wei)
     park.node.mine(1)

@@ -15,7 +15,13 @@ from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending import adoption, intents
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import DependencyDown, Refused
-from ledger.holdings import details_of, holding_of, plan_retirement, plan_transfer
+from ledger.holdings import (
+    details_of,
+    holding_of,
+    plan_cancellation,
+    plan_retirement,
+    plan_transfer,
+)
 from ledger.models import (
     BlockchainTransaction,
     ChainIntent,
@@ -448,6 +454,44 @@ def test_a_retirement_with_a_name(both: Park, saved: str, read: bool) -> None:
     assert [row.amount_kg for row in both.rows(CreditRetirement)] == [300]
     assert sent(both, "owner") == 1
     assert both.differences() == []
+
+
+@pytest.mark.parametrize("act", rest([Act.RETIRE, Act.CANCEL, Act.TRANSFER], Act.RETIRE))
+def test_who_acted_under_a_name_is_who_acted_then(park: Park, act: Act) -> None:
+    """Nobody was named, and another account of ours has enough since: it would have acted a second time."""
+    batch = park.node.issue(1000, 0)
+    park.node.transfer("owner", "buyer", batch, 200)
+    park.mirror_final()
+    restore = back_up(park.db, park.folder)
+
+    def asked(kg: int) -> str:
+        def work(session: Any) -> str:
+            held = holding_of(session, park.chain, f"{SITE_CODE}-2014-1", kg, None, act, "mine")
+            if act is Act.TRANSFER:
+                return plan_transfer(session, park.chain, held, PARTIES["spare"])
+            if act is Act.CANCEL:
+                return plan_cancellation(session, park.chain, held, "an error")
+            return plan_retirement(session, park.chain, held, details_of("Town", "2014"))
+
+        return park.db.run(work)
+
+    key = asked(300)
+    tx_hash = park.chain.sender.submit(key, CREDIT)
+    park.node.transfer("owner", "buyer", batch, 500)
+    park.mirror_final()
+    restore()
+    park.mirror.run_until("head")
+    if act is not Act.TRANSFER:  # whose key stands in no event
+        with pytest.raises(Refused, match=r"of 300 kg by .*, which transaction .* did") as caught:
+            asked(299)
+        assert caught.value.code == "key-reused"
+    assert asked(300) == key
+    not_again(park, key, tx_hash)
+    park.mirror_final()
+    assert park.intent(key).state is IntentState.CONFIRMED
+    held = {row.holder: row.amount_kg for row in park.rows(CreditHolding)}
+    assert (held.get(PLANT), held[PARTIES["buyer"]]) == (None, 700)
+    assert park.differences() == []
 
 
 def transferred_once(park: Park, key: str, tx_hash: str) -> None:

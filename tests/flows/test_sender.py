@@ -9,6 +9,8 @@ import pytest
 from eth_account import Account
 
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys import signed
+from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
 from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import intents, rehearsal
@@ -134,6 +136,31 @@ def test_a_node_in_trouble_refuses_nothing(park: Park, monkeypatch: pytest.Monke
     assert park.intent(key).state is IntentState.PLANNED
     park.chain.sender.submit(key, CURRENCY)
     assert sent(park) == 1
+
+
+def test_no_more_gas_is_asked_for_than_a_block_holds(park: Park) -> None:
+    """No node would take the transaction, and all behind it in its lane would wait for ever."""
+
+    def planned(party: str) -> tuple[str, int]:
+        key = plan(park, arguments=[PARTIES[party], 5], party=party)
+        call = park.intent(key)
+        place = call.sender_address, call.contract_address, call.call_data
+        return key, park.node.client.estimate_gas(*place)
+
+    first, needed = planned("buyer")
+    limit = needed * 11 // 10  # less than the estimate with its margin of a quarter
+    park.node.client.request("evm_setBlockGasLimit", [hex(limit)])
+    park.node.mine(1)
+    park.chain.sender.submit(first, CURRENCY)
+    assert park.intent(first).state is IntentState.SUBMITTED and sent(park) == 1
+    second, more = planned("spare")
+    policy = SignerPolicy.with_limits(park.node.deployment, gas_max=more + 1)
+    keyring = GuardedKeyring(park.chain.keyring, policy)
+    careful = Sender(park.db, park.node.client, keyring, CHAIN_ID, max_fee_gwei=200)
+    careful.submit(second, CURRENCY)  # the margin is not what the policy refuses
+    attempts = {row.intent_key: row.raw_transaction for row in park.rows(ChainAttempt)}
+    gas = [signed.read(attempts[key])["gas"] for key in (first, second)]
+    assert gas == [limit, more + 1]
 
 
 def test_a_sender_without_money_is_no_refusal(park: Park) -> None:

@@ -310,6 +310,9 @@ def test_a_trade_by_itself_once_whatever_crashes(
     assert balances(two, asset) == {PLANT: 50_000 - 1_000 * number, BUYER: 1_000 * number}
     assert two.count(VppSettlementItem) == 0
     assert two.differences() == []
+    with two.db.write() as session:
+        session.delete(session.get_one(VppTradingRecord, 1))
+    assert two.differences() == ["trade 1: settled on chain, and not in the books"]
 
 
 @long

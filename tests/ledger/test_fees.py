@@ -22,9 +22,12 @@ def test_the_floor_of_call_data() -> None:
 
 
 def test_the_gas_limit() -> None:
-    assert fees.gas_limit(100_000, "0x") == 125_000
-    assert fees.gas_limit(21_000, "0x" + "ff" * 1000) == 61_000  # the floor, and not 26,250
-    assert fees.gas_limit(16_000_000, "0x") == 16_777_216  # EIP-7825
+    large = 30_000_000
+    assert fees.gas_limit(100_000, "0x", large) == 125_000
+    assert fees.gas_limit(21_000, "0x" + "ff" * 1000, large) == 61_000  # the floor, not 26,250
+    assert fees.gas_limit(16_000_000, "0x", large) == 16_777_216  # EIP-7825
+    assert fees.gas_limit(16_000_000, "0x", 0) == 16_777_216  # a node that names no limit
+    assert fees.gas_limit(100_000, "0x", 110_000) == 110_000  # a block holds no more
 
 
 def test_the_first_attempt() -> None:

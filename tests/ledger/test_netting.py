@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.settlement.netting import Funds, parts, shortfalls, without_the_insolvent
+from ledger.settlement.netting import Funds, Limits, parts, shortfalls, without_the_insolvent
 from ledger.settlement.words import CENTS_MAX, Trade, pack
 from tests.support.forms import times
 
@@ -113,9 +113,29 @@ def test_parts_fit_a_transaction() -> None:
     # 120,000 + 2 x 45,000 + n x (2,000 + 22,500) passes 12,582,912, three quarters of EIP-7825's limit, after 505.
     # That these are upper figures shows test_a_large_batch_fits of the contracts.
     assert found == [505, 505, 90]
+    large = 10**8
+    # In a block of 400,000: 120,000 + 2 x 45,000 + 22,500 + n x 2,000 passes 300,000 after 33.
+    assert [len(part) for part in parts(dense[:40], Limits.of(400_000, large, 1, 1))] == [33, 7]
+    assert [len(part) for part in parts(dense[:40], Limits.of(0, 400_000, 1, 1))] == [33, 7]
     # The contract takes 200 accounts; the 200th debtor of one creditor is the 201st.
     many = [Trade(seq, f"0x{seq:040x}", "0x" + "f" * 40, 1, 1) for seq in range(1, 301)]
     assert [len(part) for part in parts(many)] == [199, 101]
+
+
+def test_parts_are_within_the_caps() -> None:
+    """Money counts by its amount, whoever pays; what is alone above a cap is alone; kilograms count of credits."""
+    prices = (100, -100, 100, 100, 500, 100)
+    trades = [Trade(n, *NAMES[:2], 1000, price * 10_000) for n, price in enumerate(prices, 1)]
+    for cents_max, kg_max, asset, lengths in (
+        (250_00, 10**9, None, [2, 2, 1, 1]),
+        (200_00, 10**9, None, [2, 2, 1, 1]),
+        (199_99, 10**9, None, [1] * 6),
+        (10**9, 2_999, None, [6]),
+        (10**9, 2_999, ASSET, [2, 2, 2]),
+    ):
+        limits = Limits.of(0, 10**8, cents_max, kg_max)
+        assert [len(part) for part in parts(trades, limits, asset)] == lengths
+        assert [len(part) for part in parts(trades, limits.without_caps(), asset)] == [6]
 
 
 def test_who_has_nothing_in_escrow_has_nothing() -> None:

@@ -295,6 +295,31 @@ def test_another_schedule_holds_at_once_and_a_job_that_is_no_more_goes(db: Datab
     assert (row_of(db).schedule, row_of(db).due_at) == ("1h", now)
 
 
+def test_who_does_not_lead_leaves_the_jobs_as_the_leader_wants_them(db: Database) -> None:
+    """A command with other settings took the leader's jobs away: its backups ended, and nobody heard of it."""
+    here = {"other": read("1h"), "count": read("1h")}
+
+    def names() -> list[tuple[str, str]]:
+        with db.read() as session:
+            return [(view.row.name, view.row.schedule) for view in overview.views(session)]
+
+    runner = leading(db, Counting(), Counting("backup"))
+    db.run(lambda session: rows.have_rows(session, here, utc_now()))
+    assert names() == [("backup", "1d"), ("count", "1d")]
+    run = asking.run_now  # what it does not know it is not asked for
+    with pytest.raises(NotFound, match="among those of whoever runs the jobs"):
+        run(db, Lease(db, NAME), here, "other", pytest.fail, utc_now)
+    runner.lease.release()
+    db.run(lambda session: rows.have_rows(session, here, utc_now()))
+    assert names() == [("backup", "1d"), ("count", "1d"), ("other", "1h")]
+    counting = Counting("backup")
+    with working(db, counting):
+        until(lambda: counting.runs == 1)
+        with db.write() as session:  # as an older version did
+            session.delete(session.get_one(ScheduledJob, "backup"))
+        until(lambda: names() == [("backup", "1d")])
+
+
 def test_old_runs_are_forgotten_but_for_the_last(db: Database) -> None:
     counting = Counting(work=lambda: "did")
     runner = leading(db, counting)
@@ -442,7 +467,7 @@ def test_where_nobody_leads_it_is_done_here(db: Database) -> None:
     runner = Runner(tools_of(db), lease, counting.schedule)
 
     def do_it() -> None:
-        runner.lead()
+        runner.lead(once=True)
         runner.run(counting.job)
 
     run = asking.run_now(db, lease, counting.schedule, "count", do_it, utc_now)

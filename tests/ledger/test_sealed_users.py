@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from cli import db_keys
+from cli import db_keys, doctor_database
 from ledger import sealing
 from ledger.audit import HOUSE
 from ledger.chain.keys import keystore
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.errors import BadInput, Refused
 from ledger.identity import contacts, users
@@ -28,6 +30,7 @@ from ledger.models.users import UserRole
 from ledger.park import configuration
 from ledger.park.configuration import ValueType
 from ledger.sealing import Sealer, load_sealer
+from ledger.webhooks import endpoints
 from tests.support.forked import FORKED, killed_at_fsync
 from tests.support.forms import long
 from tests.support.full import full_disk
@@ -177,6 +180,40 @@ def test_without_the_key_users_are_seen_and_disabled(db: Database, key_file: Pat
     assert opened(db, key_file) == [None]
     with db.write() as session:
         assert users.change(session, users.get(session, number), HOUSE, is_active=False)
+
+
+def test_a_key_file_of_other_books_seals_nothing(sqlite_db: Database, key_file: Path) -> None:
+    """As another machine's, or home's, that was made there: its first key has the same number, and opens nothing."""
+    mine, other = load_sealer(key_file), sealing.passing_sealer()
+    add(sqlite_db, mine, "anna")
+
+    def endpoint(sealer: Sealer) -> int:
+        url, events = "https://example.org/hook", ["*"]
+        return sqlite_db.run(
+            lambda session: endpoints.add(session, sealer, url, events, None, HOUSE, private=False)
+        )[1].id
+
+    number = endpoint(mine)
+    acts: list[Callable[[], int]] = [
+        lambda: add(sqlite_db, other, "berta"),
+        lambda: endpoint(other),
+    ]
+    for act in acts:
+        with pytest.raises(BadInput, match=r"is not the one that .* was sealed with") as caught:
+            act()
+        assert caught.value.code == "sealing-key-wrong"
+    found = doctor_database._sealing(sqlite_db, key_file)
+    assert found.verdict.value == "ok"
+    key_file.unlink()
+    load_sealer(key_file, make=True)  # lost, and made anew
+    found = doctor_database._sealing(sqlite_db, key_file)
+    assert (found.verdict.value, "is not the one" in found.found) == ("failed", True)
+    fresh = load_sealer(key_file)
+    with sqlite_db.write() as session:
+        row = endpoints.get(session, number)
+        secret = endpoints.rotate(session, fresh, row, HOUSE, utc_now())
+        assert endpoints.secrets_of(fresh, row, utc_now()) == [secret]  # the former one is lost
+    assert endpoint(fresh) > number  # one that is made anew is enough
 
 
 def test_indexes_of_two_houses_tell_nothing_of_each_other(key_file: Path, tmp_path: Path) -> None:

@@ -302,12 +302,19 @@ class VppSettlement(_Contract):
         found = self._views("totalsOf", [[asset] for asset in assets], block)
         return [(int(balances), int(locked)) for balances, locked in found]
 
+    def caps(self, block: int | str = "latest") -> tuple[int, int]:
+        """Return the most that an operator settles in one call: cents of the currency, and kg of credits."""
+        names = ("notionalCap", "creditCap")
+        asked = [(self.address, encode_call(self.name, name, [])) for name in names]
+        answers = zip(names, self.client.calls(asked, block), strict=True)
+        cents, kg = (int(self._outputs(name, 0, answer)[0]) for name, answer in answers)
+        return cents, kg
+
     def terms(self, block: int | str = "latest") -> Terms:
         """Return caps and fee."""
         bps, collector, since = self._view("pendingFee", [], block)
         return Terms(
-            int(self._view("notionalCap", [], block)[0]),
-            int(self._view("creditCap", [], block)[0]),
+            *self.caps(block),
             int(self._view("feeBps", [], block)[0]),
             str(self._view("feeCollector", [], block)[0]).lower(),
             int(bps),

@@ -271,6 +271,11 @@ class GuardedKeyring(Keyring):
         return GuardedSigner(self._keyring.signer(address, purpose), self.policy)
 
     @property
+    def gas_max(self) -> int:
+        """The most gas that the policy lets a transaction ask for."""
+        return self.policy.gas_max
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses that can sign."""
         return self._keyring.addresses

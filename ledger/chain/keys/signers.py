@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tiny_keccak import keccak256
 
+from ledger.chain.fees import TRANSACTION_GAS_MAX
 from ledger.chain.keys.keystore import files_of, is_open
 from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID, Settings
@@ -99,6 +100,11 @@ class Keyring:
     def __init__(self, signers: Mapping[str, Signer], service: SignerService | None = None) -> None:
         self._signers = {address.lower(): signer for address, signer in signers.items()}
         self._service = service
+
+    @property
+    def gas_max(self) -> int:
+        """The most gas for which its signers sign a transaction."""
+        return TRANSACTION_GAS_MAX
 
     def signer(self, address: str, purpose: str) -> Signer:
         """Return the signer of an address.

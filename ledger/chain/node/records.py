@@ -26,6 +26,8 @@ class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
     timestamp: int
     base_fee: int
     """Wei per gas."""
+    gas_limit: int = 0
+    """The most gas that its transactions could use together; 0: nobody asked, or the node does not say."""
 
     @property
     def time(self) -> datetime:
@@ -104,6 +106,7 @@ def header_of(raw: dict[str, Any]) -> BlockHeader:
         parent_hash=_hash(raw["parentHash"]),
         timestamp=int(raw["timestamp"], 16),
         base_fee=int(raw.get("baseFeePerGas") or "0x0", 16),
+        gas_limit=int(raw.get("gasLimit") or "0x0", 16),
     )
 
 

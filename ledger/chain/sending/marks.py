@@ -39,6 +39,62 @@ class Mark:
     at: datetime
 
 
+@dataclass(frozen=True)
+class KeyedAct:
+    """What a holder did with credits under a key, as the mirrored chain has it."""
+
+    function: str
+    key: str
+    holder: str
+    amount_kg: int
+    tx_hash: str
+
+
+def act_under(
+    session: Session, batch_id: int, holders: Mapping[str, str], amount_kg: int
+) -> KeyedAct | None:
+    """Return what was done with credits of a batch under one of some keys; None: nothing.
+
+    Parameters
+    ----------
+    holders
+        By key, who may have done it: others may use a key that they saw.
+    amount_kg
+        Of transfers those of this amount are looked at alone: their key stands in no event.
+    """
+    retired, cancelled = CreditRetirement, CreditCancellation
+    rows: list[tuple[str, CreditRetirement | CreditCancellation]] = [
+        ("retire", row)
+        for row in session.scalars(
+            select(retired).where(retired.batch_id == batch_id, retired.key.in_(holders))
+        )
+    ]
+    rows += [
+        ("cancel", row)
+        for row in session.scalars(
+            select(cancelled).where(cancelled.batch_id == batch_id, cancelled.key.in_(holders))
+        )
+    ]
+    for function, row in rows:
+        if holders[row.key] == row.holder:
+            return KeyedAct(function, row.key, row.holder, row.amount_kg, row.tx_hash)
+    transfers = (
+        select(CreditTransfer, BlockchainTransaction.parameters)
+        .join(BlockchainTransaction, BlockchainTransaction.tx_hash == CreditTransfer.tx_hash)
+        .where(
+            CreditTransfer.batch_id == batch_id,
+            CreditTransfer.from_address.in_(set(holders.values())),
+            CreditTransfer.amount_kg == amount_kg,
+            BlockchainTransaction.function_name == TRANSFER,
+        )
+    )
+    for moved, parameters in session.execute(transfers):
+        key = str((parameters or {}).get("data"))
+        if holders.get(key) == moved.from_address:
+            return KeyedAct(TRANSFER, key, moved.from_address, moved.amount_kg, moved.tx_hash)
+    return None
+
+
 def with_key_in_data(intent: ChainIntent) -> str | None:
     """Return the call data of a transfer as it is when it carries its key; None for other calls."""
     call = decode_call(CREDIT, intent.call_data)

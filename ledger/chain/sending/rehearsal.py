@@ -11,7 +11,8 @@ from ledger.chain import fees
 from ledger.chain.failures.reverts import reason_of
 from ledger.chain.fees import GWEI, Fees
 from ledger.chain.keys.signers import Signer
-from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.client import RpcError
+from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import adoption, lanes, unknown
 from ledger.chain.sending.signing import Desk
 from ledger.errors import ContractRefused, DependencyDown
@@ -26,6 +27,12 @@ class AlreadyOnChain(ContractRefused):
     """
 
     default_code = "already-on-chain"
+
+
+class NotTried(DependencyDown):
+    """The node answers, but cannot try a call: for instance one that needs more gas than a block holds."""
+
+    default_code = "not-tried"
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,9 @@ def ready(desk: Desk, intent: ChainIntent) -> Ready:
     """
     signer = desk.keyring.signer(intent.sender_address, f"send {intent.function_name}")
     _check_not_done(desk, intent)
-    gas = gas_limit_of(desk.client, intent)
-    found = Ready(signer, gas, _fees(desk))
+    head = desk.head()
+    gas = gas_limit_of(desk, intent, head)
+    found = Ready(signer, gas, _fees(desk, head))
     if desk.caps is not None:
         account, cost = (desk.chain_id, signer.address), gas * found.fees.max_fee_wei
         with desk.db.read() as session:
@@ -64,8 +72,13 @@ def ready(desk: Desk, intent: ChainIntent) -> Ready:
     return found
 
 
-def gas_limit_of(client: ChainClient, intent: ChainIntent) -> int:
+def gas_limit_of(desk: Desk, intent: ChainIntent, head: BlockHeader) -> int:
     """Try the call of an intent, and return the gas limit that it needs.
+
+    Parameters
+    ----------
+    head
+        The latest block: no transaction takes more gas than it holds.
 
     Raises
     ------
@@ -73,8 +86,11 @@ def gas_limit_of(client: ChainClient, intent: ChainIntent) -> int:
         If the call would revert, or the node cannot try it.
     """
     sender, target, data = intent.sender_address, intent.contract_address, intent.call_data
-    client.call(target, data, "latest", sender=sender)
-    return fees.gas_limit(client.estimate_gas(sender, target, data), data)
+    desk.client.call(target, data, "latest", sender=sender)
+    estimate = desk.client.estimate_gas(sender, target, data)
+    # What needs more than the signer policy allows is refused there; the margin is not what it fails for.
+    most = max(desk.keyring.gas_max, estimate)
+    return min(fees.gas_limit(estimate, data, head.gas_limit), most)
 
 
 def refusal(contract: str, intent: ChainIntent, error: RpcError) -> str:
@@ -87,14 +103,13 @@ def refusal(contract: str, intent: ChainIntent, error: RpcError) -> str:
 
     Raises
     ------
-    DependencyDown
+    NotTried
         If it does not: the node could not try the call.
     """
     if not error.reverted:
-        raise DependencyDown(
+        raise NotTried(
             f"the node cannot try {intent.function_name}: {error.rpc_message}; nothing is sent: repeat the command "
             "later",
-            code="not-tried",
             details={"key": intent.key},
         ) from error
     return reason_of(contract, error.data) or error.rpc_message
@@ -121,8 +136,7 @@ def _check_not_done(desk: Desk, intent: ChainIntent) -> None:
         )
 
 
-def _fees(desk: Desk) -> Fees:
-    head = desk.head()
+def _fees(desk: Desk, head: BlockHeader) -> Fees:
     cap = desk.max_fee_wei
     if head.base_fee > cap:
         # Such a transaction would wait for ever, and everything behind it in its lane.

@@ -21,7 +21,7 @@ from ledger.chain.sending.auditing import taken_back
 from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all
 from ledger.chain.sending.first import sign_and_store
 from ledger.chain.sending.intents import NewIntent
-from ledger.chain.sending.rehearsal import AlreadyOnChain
+from ledger.chain.sending.rehearsal import AlreadyOnChain, NotTried
 from ledger.chain.sending.signing import REPLACE_SECONDS, Desk
 from ledger.db import Database
 from ledger.errors import ContractRefused, DependencyDown, Refused
@@ -33,7 +33,7 @@ _INCLUSION_SECONDS_MAX = 180.0
 _INCLUSION_POLL_SECONDS = 0.25
 _POLLS_PER_TENDING = 20
 
-__all__ = ["AlreadyOnChain", "NotTaken", "Sender"]
+__all__ = ["AlreadyOnChain", "NotTaken", "NotTried", "Sender"]
 
 
 class Sender:

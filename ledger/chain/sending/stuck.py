@@ -133,7 +133,9 @@ class _Lane:
             )
             return
         signer = self._desk.keyring.signer(self._address, f"replace {intent.function_name}")
-        gas = int(signed.read(last.raw_transaction)["gas"])
+        # No more than a block holds: blocks that shrank since hold no transaction with the former limit.
+        most = fees.transaction_gas_max(self._head.gas_limit)
+        gas = min(int(signed.read(last.raw_transaction)["gas"]), most)
         assert intent.nonce is not None
         more = gas * (offered.max_fee_wei - before.max_fee_wei)
         account = self._desk.chain_id, self._address
@@ -215,7 +217,7 @@ class _Lane:
                 self._alarm(intent, f"{said}; {done} has done it: the mirror ends it")
                 return
         try:
-            gas = gas_limit_of(self._client, intent)
+            gas = gas_limit_of(self._desk, intent, self._head)
         except RpcError as error:
             if not error.reverted:
                 raise DependencyDown(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 
@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import models
+from ledger.db import tables
 from ledger.models.issuance import LIVE
 from ledger.models.sending import IntentState
 from ledger.reductions.records import CarriedCorrection
@@ -82,10 +83,11 @@ def unpaid_corrections(
         )
     ):
         paid[correction_id] += Fraction(carried_kg)
+    forgotten = _cancelled_by_key(session, [row.key for row, _, _ in rows if row.act_key is None])
     found = []
     for row, corrected, act in rows:
         # A cancellation that the contract refused paid nothing: what it should have paid is carried.
-        cancelled = 0 if act is IntentState.FAILED else row.cancelled_kg
+        cancelled = 0 if act is IntentState.FAILED else row.cancelled_kg + forgotten[row.key]
         owed = max(Fraction(row.owed_kg) - cancelled, Fraction(0)) + paid[row.id]
         if owed > 0:
             found.append(
@@ -94,6 +96,24 @@ def unpaid_corrections(
                 )
             )
     return tuple(found)
+
+
+def _cancelled_by_key(session: Session, keys: Sequence[str]) -> dict[str, int]:
+    """Return what the chain has cancelled under the keys of corrections that are to be carried, kg.
+
+    The books were restored from before they were cancelled, and recorded before the mirror had read that.
+    """
+    cancellation, batch = models.CreditCancellation, models.CreditBatch
+    kg: dict[str, int] = defaultdict(int)
+    for here in tables.among(session, cancellation.key, keys):
+        query = (
+            select(cancellation.key, cancellation.amount_kg)
+            .join(batch, batch.batch_id == cancellation.batch_id)
+            .where(here, cancellation.holder == batch.recipient)
+        )
+        for key, amount_kg in session.execute(query):
+            kg[key] += amount_kg
+    return kg
 
 
 def _carry(session: Session, project: models.Project, start: date, from_s: int) -> Fraction:

@@ -1,0 +1,68 @@
+"""A batch is what the contract takes from an operator, and what a block of the chain holds."""
+
+import pytest
+
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.sending.sender import NotTried
+from ledger.models.sending import IntentState
+from ledger.settings.settling import SettlementPolicy, Way
+from ledger.settlement.batches import plan_batches, plan_round, submit_planned
+from ledger.settlement.cancel import withdraw
+from ledger.settlement.explain import story_of
+from ledger.settlement.planning import Scope
+from tests.support.chain import PARTIES
+from tests.support.forms import long
+from tests.support.park import Park, states, statuses
+from tests.support.sending import opened
+
+IN_SPANS = SettlementPolicy(Way.PROPOSED, netting_hours=240)
+
+
+def test_batches_are_within_the_caps_of_the_contract(park: Park) -> None:
+    """One batch of all would be refused at every run, as would be the one trade that alone is too much."""
+    park.fund(PARTIES["market"], 10_000_00)
+    park.node.act("admin", SETTLEMENT, "setCaps", [250_00, 10**6])
+    park.mirror.run_until("head")
+    park.trade(*[("sell", 1000, 100_0000)] * 4, ("sell", 1000, 300_0000))
+    planned = plan_round(park.chain)
+    assert [batch.trades for batch in planned.batches] == [2, 2]
+    (waiting,) = planned.waiting
+    why = "its value of 300.00 is above the cap of 250.00 that an operator settles in one call"
+    assert (waiting.trades, waiting.unfit.why) == ((5,), why)
+    with park.db.read() as session:
+        story = story_of(session, "trade:5")
+    assert story.happened == (f"its parties alone can settle it: {why}",)
+    assert "settle cosign write -o DIR" in story.to_do and "cancel 5" in story.to_do
+    submit_planned(park.chain)
+    park.pass_window()
+    assert states(park) == ["proposed", "proposed"]
+    (signed_batch,) = plan_round(park.chain, Scope(way=Way.COSIGNED)).batches
+    assert signed_batch.trades == 1
+    submit_planned(park.chain)
+    park.mirror_final()
+    assert (states(park)[2], statuses(park)[4]) == ("finalized", "executed")
+    assert park.differences() == []
+
+
+@long
+def test_one_that_a_block_does_not_hold_keeps_no_other_waiting(park: Park) -> None:
+    """It was planned when blocks held more; withdrawn, its trades are planned again in parts that fit."""
+    park = opened(park, settling=IN_SPANS)
+    park.fund(PARTIES["market"], 10_000_00)
+    park.trade(*[("sell", 1000, 10_0000)] * 200)
+    park.trade(("sell", 1000, 10_0000), hour=240)
+    large, small = (batch.key for batch in plan_batches(park.chain))
+    park.node.client.request("evm_setBlockGasLimit", [hex(440_000)])
+    park.node.mine(1)
+    with pytest.raises(NotTried, match="the node cannot try proposeBatch"):
+        submit_planned(park.chain)
+    park.mirror_final()
+    assert states(park) == ["planned", "proposed"]
+    assert park.intent(small).state is IntentState.CONFIRMED
+    park.db.run(lambda session: withdraw(session, large, "blocks hold less"))
+    # 120,000 + 2 x 45,000 + 22,500 + n x 2,000 passes three quarters of 440,000 after 48.
+    assert [batch.trades for batch in plan_batches(park.chain)] == [48] * 4 + [8]
+    submit_planned(park.chain)
+    park.mirror_final()
+    assert states(park) == ["failed", *["proposed"] * 6]
+    assert park.differences() == []
