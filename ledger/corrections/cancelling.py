@@ -95,9 +95,8 @@ def submit_planned(chain: Chain) -> list[str]:
     for key in keys:
         try:
             chain.sender.submit(key, CREDIT)
-        except (
-            AlreadyOnChain
-        ):  # the books had forgotten it: the mirror, which has read it long ago, says so
+        except AlreadyOnChain:
+            # The books had forgotten it: the mirror, which has read it long ago, says so.
             adoption.adopt_now(chain.db, chain.deployment.chain_id, key)
             continue
         except Refused:  # the intent says so
