@@ -18,6 +18,8 @@ from ledger.settings import Settings
 
 FILES_MAX = 4
 """Files that are sent at once; each holds a snapshot of the database as long as its reader takes."""
+PROOFS_MAX = 8
+"""Bundles that are made at once; each holds a thread and a snapshot for as long as the node takes, which may hang."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Context:
     database: Database
     files: Semaphore = field(default_factory=lambda: Semaphore(FILES_MAX))
     """Room for files that are being sent."""
+    proofs: Semaphore = field(default_factory=lambda: Semaphore(PROOFS_MAX))
+    """Room for bundles that are being made."""
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Session, ChainView]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.context import Context, ReadContext, no_query
 from api.credits.endpoints import CreditName
-from api.errors import Problem, responses
+from api.errors import RETRY_AFTER_SECONDS, Problem, responses
 from api.proofs.schemas import READINGS_MAX, BundleParameters, ReadingProof
 from ledger.bundles import ALL, build_bundle
 from ledger.bundles.proven import prove_reading
@@ -39,13 +41,13 @@ def show_bundle(
         readings = ALL
     elif not 0 <= readings <= READINGS_MAX:
         raise Problem(422, "bad-request", f"readings: 0 to {READINGS_MAX}, or all")
-    client = _client(context)
-    try:
-        with context.reading() as (session, view):
-            block = parameters.block if parameters.block is not None else view.final_block or 0
-            built = build_bundle(client, _deployment(context), session, credit_id, block, readings)
-    finally:
-        client.close()
+    with (
+        _room(context),
+        closing(_client(context)) as client,
+        context.reading() as (session, view),
+    ):
+        block = parameters.block if parameters.block is not None else view.final_block or 0
+        built = build_bundle(client, _deployment(context), session, credit_id, block, readings)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", credit_id)[:100]
     return Response(
         built.text,
@@ -90,6 +92,28 @@ def show_reading_proof(
             issuance_key=found.issuance.key,
             **view.fields(),
         )
+
+
+@contextmanager
+def _room(context: Context) -> Iterator[None]:
+    """Take one of the places for bundles.
+
+    Raises
+    ------
+    Problem
+        If there is none: a node that hangs would have the threads that answer everybody else.
+    """
+    if not context.proofs.acquire(blocking=False):
+        raise Problem(
+            503,
+            "proofs-busy",
+            "as many proofs as may be are being made; try again later",
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )
+    try:
+        yield
+    finally:
+        context.proofs.release()
 
 
 def _client(context: Context) -> ChainClient:
