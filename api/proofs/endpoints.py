@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from api.context import Context, ReadContext, no_query
+from api.context import Context, ReadContext, no_query, room
 from api.credits.endpoints import CreditName
-from api.errors import RETRY_AFTER_SECONDS, Problem, responses
+from api.errors import Problem, responses
 from api.proofs.schemas import READINGS_MAX, BundleParameters, ReadingProof
 from ledger.bundles import ALL, build_bundle
 from ledger.bundles.proven import prove_reading
@@ -42,7 +41,7 @@ def show_bundle(
     elif not 0 <= readings <= READINGS_MAX:
         raise Problem(422, "bad-request", f"readings: 0 to {READINGS_MAX}, or all")
     with (
-        _room(context),
+        room(context.proofs, code="proofs-busy", detail="as many proofs as may be are being made"),
         closing(_client(context)) as client,
         context.reading() as (session, view),
     ):
@@ -92,28 +91,6 @@ def show_reading_proof(
             issuance_key=found.issuance.key,
             **view.fields(),
         )
-
-
-@contextmanager
-def _room(context: Context) -> Iterator[None]:
-    """Take one of the places for bundles.
-
-    Raises
-    ------
-    Problem
-        If there is none: a node that hangs would have the threads that answer everybody else.
-    """
-    if not context.proofs.acquire(blocking=False):
-        raise Problem(
-            503,
-            "proofs-busy",
-            "as many proofs as may be are being made; try again later",
-            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-        )
-    try:
-        yield
-    finally:
-        context.proofs.release()
 
 
 def _client(context: Context) -> ChainClient:

@@ -21,7 +21,7 @@ def show_status(request: Request, context: ReadContext) -> Status:
 
 
 @router.get("/livez", responses=responses(422), summary="Is the process alive?")
-def livez() -> Alive:
+async def livez() -> Alive:
     """Answers as long as the process runs; asks nobody."""
     return Alive(status="alive")
 
