@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import core_schema
 
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_BLANK_FOR_PLUS = re.compile(r":[0-9]{2}(\.[0-9]+)? [0-9]{2}:?[0-9]{2}$")
 
 
 def _text_of_decimal(value: Decimal) -> str:
@@ -103,9 +104,12 @@ def _within_calendar(value: datetime) -> datetime:
 
 
 def _written_out(value: object) -> object:
-    """Refuse a bare number, which would be taken for seconds since 1970."""
-    if isinstance(value, str) and not _DAY.match(value):
-        raise ValueError("write a day and a time with its zone, such as 2024-01-31T12:00:00Z")
+    """Refuse a bare number, which would be taken for seconds since 1970, a bare day, and a plus that became a blank."""
+    if isinstance(value, str):
+        if _BLANK_FOR_PLUS.search(value):
+            raise ValueError("a plus stands for a blank in an address: write it as '%2B'")
+        if not _DAY.match(value) or _DAY.fullmatch(value):
+            raise ValueError("write a day and a time with its zone, such as 2024-01-31T12:00:00Z")
     return value
 
 

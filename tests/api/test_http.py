@@ -147,6 +147,19 @@ def test_a_parameter_that_cannot_be_used(client: TestClient, url: str, name: str
     ]
 
 
+def test_a_time_that_cannot_be_used_is_told_how_to_be_written(client: TestClient) -> None:
+    whole = "write a day and a time with its zone, such as 2024-01-31T12:00:00Z"
+    said = {
+        "2024-01-01T00:00:00+01:00": "a plus stands for a blank in an address: write it as '%2B'",
+        "2024-01-01": whole,
+        "1704067200": whole,
+        "1800-01-01T00:00:00Z": "the year must be from 1900 to 2999",
+    }
+    for text, message in said.items():
+        answer = client.get(f"/v1/retirements?retired_from={text}")
+        assert problem(answer, 422, "bad-request")["detail"] == f"retired_from: {message}"
+
+
 def test_two_wrong_parameters_are_both_named(client: TestClient) -> None:
     document = problem(client.get("/v1/credits?limit=0&colour=green"), 422, "bad-request")
     assert sorted(item["name"] for item in document["errors"]) == ["colour", "limit"]  # type: ignore[attr-defined]
