@@ -76,6 +76,11 @@ HashText = Annotated[str, Written("^0x[0-9a-fA-F]{64}$", "write 0x and 64 hexade
 AddressText = Annotated[str, Written("^0x[0-9a-fA-F]{40}$", "write 0x and 40 hexadecimal digits")]
 """An address, as a parameter."""
 
+CountryText = Annotated[
+    str, Written("^[A-Za-z]{2}$", "write the two letters of ISO 3166-1, such as FR")
+]
+"""The code of a country, as a parameter."""
+
 Whole = Annotated[int, Strict()]
 """A whole number in a body: no text, and no true or false."""
 

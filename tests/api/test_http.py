@@ -134,6 +134,8 @@ def test_a_method_that_is_not_answered(client: TestClient, method: str) -> None:
         ("/v1/trades?traded_from=0001-01-01T00:00:00%2B14:00", "traded_from"),
         ("/v1/trades?traded_before=9999-12-31T23:59:59-14:00", "traded_before"),
         ("/v1/trades?trade_type=swap", "trade_type"),
+        ("/v1/retirements?country=fra", "country"),
+        ("/v1/sites?country=F", "country"),
         ("/v1/credits/1?full=true", "full"),
         ("/v1/status?x=", "x"),
         ("/livez?probe=1", "probe"),
