@@ -56,6 +56,7 @@ from api.sessions.endpoints import router as sessions
 from api.settlements.endpoints import router as settlements
 from api.sites.endpoints import router as sites
 from api.status.endpoints import router as status
+from api.status.readiness import Readiness
 from api.status.totals import Totals
 from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
@@ -148,6 +149,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.state.problem_page = problem_page
     app.state.totals = Totals()
+    app.state.readiness = Readiness()
     errors.install(app)
     app.state.cache = Cache(settings) if settings.cache_mib else None
     _surround(app, settings.serving)

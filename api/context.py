@@ -11,13 +11,18 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
-from api.errors import Problem
+from api.errors import RETRY_AFTER_SECONDS, Problem
 from api.finality import ChainView, chain_view
 from ledger.db import Database
 from ledger.settings import Settings
 
 FILES_MAX = 4
 """Files that are sent at once; each holds a snapshot of the database as long as its reader takes."""
+PROOFS_MAX = 8
+"""Bundles that are made at once; each holds a thread and a snapshot for as long as the node takes, which may hang."""
+
+SIGN_INS_MAX = 16
+"""Passwords that are looked at at once; each holds a thread for as long as another writer has the database."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,34 @@ class Context:
     database: Database
     files: Semaphore = field(default_factory=lambda: Semaphore(FILES_MAX))
     """Room for files that are being sent."""
+    proofs: Semaphore = field(default_factory=lambda: Semaphore(PROOFS_MAX))
+    """Room for bundles that are being made."""
+    sign_ins: Semaphore = field(default_factory=lambda: Semaphore(SIGN_INS_MAX))
+    """Room for those who are signing in."""
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Session, ChainView]]:
         """Yield a read-only session, and how far the mirror has come in it."""
         with self.database.look() as session:
             yield session, chain_view(session, self.settings.network, self.settings.finality)
+
+
+@contextmanager
+def room(places: Semaphore, *, code: str, detail: str) -> Iterator[None]:
+    """Take one of the places for what may hold a thread for long, and that anybody may ask for.
+
+    Raises
+    ------
+    Problem
+        503 with the code and the detail, if there is none: who waited would have the threads that answer everybody.
+    """
+    if not places.acquire(blocking=False):
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        raise Problem(503, code, f"{detail}; try again later", headers=headers)
+    try:
+        yield
+    finally:
+        places.release()
 
 
 async def _context(request: Request) -> Context:

@@ -288,7 +288,7 @@ def _message_of(item: Mapping[str, Any]) -> str:
         if item["type"] == "model_attributes_type":
             as_json = not isinstance(item["input"], bytes)
             return "is JSON, and no object" if as_json else f"is not sent as JSON; {_SEND}"
-    return str(item["msg"])
+    return str(item["msg"]).removeprefix("Value error, ")  # before words of ours
 
 
 def _of_validation(found: Sequence[Any]) -> Problem:

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import core_schema
 
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_BLANK_FOR_PLUS = re.compile(r":[0-9]{2}(\.[0-9]+)? [0-9]{2}:?[0-9]{2}$")
 
 
 def _text_of_decimal(value: Decimal) -> str:
@@ -75,6 +76,11 @@ HashText = Annotated[str, Written("^0x[0-9a-fA-F]{64}$", "write 0x and 64 hexade
 AddressText = Annotated[str, Written("^0x[0-9a-fA-F]{40}$", "write 0x and 40 hexadecimal digits")]
 """An address, as a parameter."""
 
+CountryText = Annotated[
+    str, Written("^[A-Za-z]{2}$", "write the two letters of ISO 3166-1, such as FR")
+]
+"""The code of a country, as a parameter."""
+
 Whole = Annotated[int, Strict()]
 """A whole number in a body: no text, and no true or false."""
 
@@ -103,9 +109,12 @@ def _within_calendar(value: datetime) -> datetime:
 
 
 def _written_out(value: object) -> object:
-    """Refuse a bare number, which would be taken for seconds since 1970."""
-    if isinstance(value, str) and not _DAY.match(value):
-        raise ValueError("write a day and a time with its zone, such as 2024-01-31T12:00:00Z")
+    """Refuse a bare number, which would be taken for seconds since 1970, a bare day, and a plus that became a blank."""
+    if isinstance(value, str):
+        if _BLANK_FOR_PLUS.search(value):
+            raise ValueError("a plus stands for a blank in an address: write it as '%2B'")
+        if not _DAY.match(value) or _DAY.fullmatch(value):
+            raise ValueError("write a day and a time with its zone, such as 2024-01-31T12:00:00Z")
     return value
 
 

@@ -15,6 +15,7 @@ from cli.command import Invocation, command, command_group
 from cli.files import Writable, form_by_ending, written_aside
 from cli.output import Table, counted
 from ledger.errors import BadInput
+from ledger.jsontext import one_line
 from ledger.spreadsheets import guarded
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _write(stream: Writable, format: str, entries: Iterator[AuditEntry]) -> int:
         if format == "csv":
             writer.writerow(_cell(document[name]) for name in _COLUMNS)
         else:
-            stream.write(json.dumps(document, ensure_ascii=False) + "\n")
+            stream.write(one_line(json.dumps(document, ensure_ascii=False)) + "\n")
     return count
 
 

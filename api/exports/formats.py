@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from api.exports.columns import Column, Kind, json_text
 from ledger.clock import time_text
+from ledger.jsontext import one_line
 from ledger.spreadsheets import guarded
 
 ROW_GROUP = 10_000
@@ -102,7 +103,7 @@ class JsonLinesWriter:
 
     def rows(self, items: Sequence[Any]) -> bytes:
         """Take in items of the list."""
-        return b"".join(item.model_dump_json().encode() + b"\n" for item in items)
+        return b"".join(one_line(item.model_dump_json()).encode() + b"\n" for item in items)
 
     def end(self) -> bytes:
         """End the file."""

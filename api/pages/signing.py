@@ -23,7 +23,7 @@ from api.context import ReadContext
 from api.errors import Problem, problem_of
 from api.pages.forms import SentForm, check_stranger, form_needs, keep_stranger, stranger
 from api.pages.rendering import page
-from api.sessions.endpoints import end_session
+from api.sessions.endpoints import end_session, room_to_sign_in
 from ledger.audit import By
 from ledger.clock import utc_now
 from ledger.identity import sessions, signing_in
@@ -69,10 +69,11 @@ def sign_in(request: Request, context: ReadContext, form: SentForm) -> Response:
     try:
         if max(len(username), len(password)) > _LENGTH_MAX:
             raise WrongCredentials("the user name or the password is wrong")
-        user = signing_in.check(context.database, username, password, address, utc_now())
-        token = context.database.run(
-            lambda session: _begin(session, context, request, user, agent, address)
-        )
+        with room_to_sign_in(context):
+            user = signing_in.check(context.database, username, password, address, utc_now())
+            token = context.database.run(
+                lambda session: _begin(session, context, request, user, agent, address)
+            )
     except (WrongCredentials, TooManyAttempts) as error:
         return _form(request, target, username=username[:_LENGTH_MAX], problem=problem_of(error))
     response = RedirectResponse(target, status_code=303, headers=PRIVATE)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from api.context import Context, ReadContext, no_query
+from api.context import Context, ReadContext, no_query, room
 from api.credits.endpoints import CreditName
 from api.errors import Problem, responses
 from api.proofs.schemas import READINGS_MAX, BundleParameters, ReadingProof
@@ -39,13 +40,13 @@ def show_bundle(
         readings = ALL
     elif not 0 <= readings <= READINGS_MAX:
         raise Problem(422, "bad-request", f"readings: 0 to {READINGS_MAX}, or all")
-    client = _client(context)
-    try:
-        with context.reading() as (session, view):
-            block = parameters.block if parameters.block is not None else view.final_block or 0
-            built = build_bundle(client, _deployment(context), session, credit_id, block, readings)
-    finally:
-        client.close()
+    with (
+        room(context.proofs, code="proofs-busy", detail="as many proofs as may be are being made"),
+        closing(_client(context)) as client,
+        context.reading() as (session, view),
+    ):
+        block = parameters.block if parameters.block is not None else view.final_block or 0
+        built = build_bundle(client, _deployment(context), session, credit_id, block, readings)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", credit_id)[:100]
     return Response(
         built.text,

@@ -7,7 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.credits.schemas import RetirementItem
 from api.finality import ChainPage
 from api.pagination import PageParameters
-from api.texts import AS_OF_BLOCK, AddressText, BlockParameter, CodeText, HashText, TimeParameter
+from api.texts import (
+    AS_OF_BLOCK,
+    AddressText,
+    BlockParameter,
+    CodeText,
+    CountryText,
+    HashText,
+    TimeParameter,
+)
 
 
 class RetirementFilters(BaseModel):
@@ -22,7 +30,7 @@ class RetirementFilters(BaseModel):
         None, description="Only retirements of credits of the site with this code on chain."
     )
     holder: AddressText | None = Field(None, description="Only retirements by this account.")
-    country: CodeText | None = Field(
+    country: CountryText | None = Field(
         None, description="Only retirements for this country, ISO 3166-1."
     )
     key: HashText | None = Field(None, description="Only the retirement with this key.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -18,7 +19,7 @@ from api.access import (
 )
 from api.bodies import JsonRoute
 from api.clients import address_of
-from api.context import ReadContext, no_query
+from api.context import Context, ReadContext, no_query, room
 from api.errors import Problem, responses
 from api.once import Answer, OneTime, created
 from api.sessions.schemas import NewSession, Session, SessionList, SignIn
@@ -61,12 +62,13 @@ def sign_in(request: Request, context: ReadContext, body: SignIn, once: OneTime)
         token, row = signing_in.begin(session, user, agent, lasting, by, utc_now())
         return _begun(token, row, request if body.cookie else None)
 
-    return once.run(
-        work,
-        lambda: signing_in.check(
-            context.database, body.username, body.password, address, utc_now()
-        ),
-    )
+    with room_to_sign_in(context):
+        return once.run(
+            work,
+            lambda: signing_in.check(
+                context.database, body.username, body.password, address, utc_now()
+            ),
+        )
 
 
 @router.get(
@@ -114,6 +116,18 @@ def end_session(
     )
     if asking.session is not None and asking.session.session_id == session_id:
         drop_cookie(response)
+
+
+def room_to_sign_in(context: Context) -> AbstractContextManager[None]:
+    """Return what takes a place of those who are signing in.
+
+    Raises
+    ------
+    Problem
+        503, when it is entered and there is none.
+    """
+    detail = "as many people as may be are signing in"
+    return room(context.sign_ins, code="sign-ins-busy", detail=detail)
 
 
 def _begun(token: str, row: UserSession, page: Request | None) -> Answer:

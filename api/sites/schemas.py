@@ -8,7 +8,7 @@ from pydantic import Field
 
 from api.finality import ChainAnswer, ChainPage
 from api.pagination import PageParameters
-from api.texts import CodeText, DecimalText, Document, IntegerText
+from api.texts import CountryText, DecimalText, Document, IntegerText
 from ledger.models.issuance import IssuanceState
 from ledger.models.sites import MeterRole
 
@@ -16,7 +16,7 @@ from ledger.models.sites import MeterRole
 class SiteParameters(PageParameters):
     """Filters of the list of sites."""
 
-    country: CodeText | None = Field(None, description="Only sites in this country, ISO 3166-1.")
+    country: CountryText | None = Field(None, description="Only sites in this country, ISO 3166-1.")
 
 
 class Site(Document):

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from api.context import ReadContext, no_query
 from api.errors import responses
 from api.status import queries
+from api.status.readiness import Readiness
 from api.status.schemas import Alive, Ready, Status
 
 router = APIRouter(tags=["status"], dependencies=[Depends(no_query)])
@@ -20,13 +21,13 @@ def show_status(request: Request, context: ReadContext) -> Status:
 
 
 @router.get("/livez", responses=responses(422), summary="Is the process alive?")
-def livez() -> Alive:
+async def livez() -> Alive:
     """Answers as long as the process runs; asks nobody."""
     return Alive(status="alive")
 
 
 @router.get("/readyz", responses=responses(422, 503), summary="Can the service do its work?")
-def readyz(context: ReadContext) -> Ready:
+async def readyz(request: Request, context: ReadContext) -> Ready:
     """Answers 503 when the database or the node does not answer, or they do not belong together."""
-    checks = queries.readiness(context.database, context.settings)
-    return Ready(status="ready", checks=dict(checks))
+    found: Readiness = request.app.state.readiness
+    return Ready(status="ready", checks=dict(await found.now(context)))

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from ledger.jsontext import one_line
 from ledger.park.fields import Sort
 from ledger.park.kinds import Kind
 from ledger.park.records import Record
@@ -62,11 +63,11 @@ def json_pieces(kind: Kind, records: Iterable[Record]) -> Iterator[str]:
     """Yield JSON lines piece by piece: an object for each record."""
     parts = [(name, kind.field(name).written) for name in kind.columns]
     for some in _in_pieces(records):
-        yield "".join(
+        texts = (
             json.dumps({name: written(record[name]) for name, written in parts}, ensure_ascii=False)
-            + "\n"
             for record in some
         )
+        yield "".join(one_line(text) + "\n" for text in texts)
 
 
 def _in_pieces(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -30,9 +30,10 @@ from api.context import Context
 from api.credits.schemas import RetirementItem
 from api.exports import stream
 from api.exports.columns import Kind
-from api.exports.formats import CsvWriter, Format
+from api.exports.formats import CsvWriter, Format, JsonLinesWriter
 from api.exports.lists import EXPORTS
 from api.server import ApiServer
+from api.users.schemas import Permission
 from cli.main import run
 from ledger.db import Database
 from ledger.errors import DependencyDown
@@ -61,6 +62,14 @@ def walked(client: TestClient, name: str, query: str) -> list[dict[str, Any]]:
         if following is None:
             return items
         url = following.group(1)
+
+
+def test_a_text_of_others_ends_no_line() -> None:
+    """A reason on chain is anybody's text: clients that split at all that Unicode calls the end of a line lost rows."""
+    reason = "a\u2028b\x85c\u2029d"
+    item = Permission(right=reason, granted=True, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    (line,) = JsonLinesWriter().rows([item]).decode().splitlines()
+    assert json.loads(line)["right"] == reason
 
 
 def flat(name: str, item: dict[str, Any]) -> dict[str, Any]:

@@ -134,6 +134,8 @@ def test_a_method_that_is_not_answered(client: TestClient, method: str) -> None:
         ("/v1/trades?traded_from=0001-01-01T00:00:00%2B14:00", "traded_from"),
         ("/v1/trades?traded_before=9999-12-31T23:59:59-14:00", "traded_before"),
         ("/v1/trades?trade_type=swap", "trade_type"),
+        ("/v1/retirements?country=fra", "country"),
+        ("/v1/sites?country=F", "country"),
         ("/v1/credits/1?full=true", "full"),
         ("/v1/status?x=", "x"),
         ("/livez?probe=1", "probe"),
@@ -145,6 +147,19 @@ def test_a_parameter_that_cannot_be_used(client: TestClient, url: str, name: str
     assert document["errors"] == [
         {"place": "query", "name": name, "message": document["errors"][0]["message"]}  # type: ignore[index]
     ]
+
+
+def test_a_time_that_cannot_be_used_is_told_how_to_be_written(client: TestClient) -> None:
+    whole = "write a day and a time with its zone, such as 2024-01-31T12:00:00Z"
+    said = {
+        "2024-01-01T00:00:00+01:00": "a plus stands for a blank in an address: write it as '%2B'",
+        "2024-01-01": whole,
+        "1704067200": whole,
+        "1800-01-01T00:00:00Z": "the year must be from 1900 to 2999",
+    }
+    for text, message in said.items():
+        answer = client.get(f"/v1/retirements?retired_from={text}")
+        assert problem(answer, 422, "bad-request")["detail"] == f"retired_from: {message}"
 
 
 def test_two_wrong_parameters_are_both_named(client: TestClient) -> None:

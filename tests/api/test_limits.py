@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import HTTPError
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 
 from api.app import create_app
+from api.context import PROOFS_MAX, SIGN_INS_MAX
 from api.limits import CLIENTS_MAX, Buckets, bucket_of
 from api.server import ApiServer
 from cli.bench.api import books
-from ledger.errors import BadInput
+from ledger.errors import BadInput, DependencyDown
 from ledger.identity import passwords
 from ledger.models.users import UserRole
 from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+from tests.support.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -332,3 +337,46 @@ def test_a_setting_that_cannot_be_used(tmp_path: Path, name: str, value: str, sa
     with pytest.raises(BadInput, match=said) as error:
         settings_for(tmp_path, f"sqlite:///{tmp_path / 'x.db'}", **{name: value})
     assert name in error.value.message
+
+
+def test_what_waits_keeps_nobody_else_waiting(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server has 40 threads: proofs, questions to a node that hangs, or passwords behind a writer had all of them."""
+    begun: list[None] = []
+    over = threading.Event()
+
+    def hang(*_: object) -> None:
+        begun.append(None)
+        over.wait(120)
+        raise DependencyDown("it hangs", code="node-slow")
+
+    def sign_in() -> Response:
+        return client.post("/v1/sessions", json={"username": "anna", "password": "x"})
+
+    node = SimpleNamespace(close=lambda: None)
+    monkeypatch.setattr("api.proofs.endpoints._client", lambda _: node)
+    monkeypatch.setattr("api.proofs.endpoints._deployment", lambda _: None)
+    monkeypatch.setattr("api.proofs.endpoints.build_bundle", hang)
+    monkeypatch.setattr("api.status.queries.readiness", hang)
+    monkeypatch.setattr("ledger.identity.signing_in.check", hang)
+    app = create_app(settings_for(tmp_path, url))
+    bundle = "/v1/credits/park-a-2015-1/bundle"
+    with TestClient(app) as client, ThreadPoolExecutor(80) as pool:
+        proofs = [pool.submit(client.get, bundle) for _ in range(PROOFS_MAX)]
+        until(lambda: len(begun) == PROOFS_MAX)
+        people = [pool.submit(sign_in) for _ in range(SIGN_INS_MAX)]
+        until(lambda: len(begun) == PROOFS_MAX + SIGN_INS_MAX)
+        ready = [pool.submit(client.get, "/readyz") for _ in range(45)]
+        until(lambda: len(begun) == PROOFS_MAX + SIGN_INS_MAX + 1)
+        for refused, code in ((client.get(bundle), "proofs-busy"), (sign_in(), "sign-ins-busy")):
+            assert (refused.status_code, refused.json()["code"]) == (503, code)
+            assert refused.headers["Retry-After"] == "5"
+        assert client.get("/v1/sites").status_code == client.get("/livez").status_code == 200
+        assert len(begun) == PROOFS_MAX + SIGN_INS_MAX + 1
+        over.set()
+        answers = [each.result(60).json()["code"] for each in (*proofs, *people, *ready)]
+        assert set(answers) == {"node-slow"}
+        assert (
+            client.get(bundle).json()["code"] == sign_in().json()["code"] == "node-slow"
+        )  # room again

@@ -143,6 +143,10 @@ def test_line_ends_within_a_text_come_back(house: House, tmp_path: Path, as_it_w
         content = file(house, "vpps", form).decode()
         again = take(house.db, tmp_path, "vpps", content, form)
         assert (again.unchanged, again.rejected) == (again.read, 0), (form, again.errors)
+    # To Python's ``splitlines``, by which clients of HTTP go, more signs are the end of a line than to JSON lines.
+    lines = [json.loads(line) for line in content.splitlines()]
+    read = [line["description"] for line in lines if line["name"] == "Ends"]
+    assert read == [text.strip() for text in ends]
 
 
 def test_filters_are_those_of_the_list(house: House, tmp_path: Path) -> None:

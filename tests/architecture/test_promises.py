@@ -97,6 +97,8 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         {"ledger.reconcile.report:DIFFERENCES_KEPT": 20},
     ),
     ("api.md", "**Four at once.** A fifth is `exports-busy`", {"api.context:FILES_MAX": 4}),
+    ("api.md", "Eight are made at once; a ninth is `proofs-busy`", {"api.context:PROOFS_MAX": 8}),
+    ("access.md", "and 16 passwords are looked at", {"api.context:SIGN_INS_MAX": 16}),
     ("api.md", "`credits` names the first 500", {"ledger.naming:PARTS_MAX": 500}),
     ("api.md", "each with its proof, up to 1,000", {"api.proofs.schemas:READINGS_MAX": 1_000}),
     (

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.jsontext import JSON_SAFE_INTEGER, json_safe, json_texts
+from ledger.jsontext import JSON_SAFE_INTEGER, json_safe, json_texts, one_line
 
 NUMBERS = st.integers() | st.sampled_from(
     [10**15, 10**16, -(10**15), JSON_SAFE_INTEGER, JSON_SAFE_INTEGER + 1, -JSON_SAFE_INTEGER - 1]
@@ -24,6 +24,14 @@ def test_many_at_once(values: list[Any]) -> None:
     assert texts == [json_texts([value])[0] for value in values]
     for text in texts:
         assert all(abs(number) <= JSON_SAFE_INTEGER for number in _numbers(json.loads(text)))
+
+
+@given(PARTS)
+@example("a\u2028b\u2029c\x85d\x0be")
+def test_a_line_is_one_to_every_reader(value: Any) -> None:
+    line = one_line(json.dumps(value, ensure_ascii=False))
+    assert len(line.splitlines()) == 1
+    assert json.loads(line) == value
 
 
 def test_where_floating_point_ends() -> None:
