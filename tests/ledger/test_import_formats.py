@@ -645,6 +645,21 @@ def test_rows_of_separators_alone_are_empty_lines_of_one_device(
     assert report.errors[0]["line"] == 4
 
 
+def test_trap_a_file_that_is_cut_within_its_last_number(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """The 60 of `60.25` is a number: it was taken without a word, and being the lower one it counted for good."""
+    for text, hints in (
+        ("time,value\n2014-06-01T00:00Z,60.25\n", 0),
+        ("time,value\n2014-06-01T00:00Z,60.25\n2014-06-01T00:15", 0),  # rejected, which says it
+        ("time,value\n2014-06-01T00:00Z,60.25\n2014-06-01T01:00Z,60", 1),
+    ):
+        report = bring(sqlite_db, tmp_path, text)
+        assert len(report.hints) == hints, text
+    assert report.hints[0].startswith("line 3, the last one, has no line end: if the file was")
+    assert report.new == 1
+
+
 def test_a_file_that_has_the_newest_row_first_jumps_only_where_it_jumps(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
