@@ -273,6 +273,24 @@ def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:
         assert (other.code, other.json()["error"]["code"]) == (2, "other-version")
 
 
+def test_another_network_than_the_configured_one(truetonne: Program) -> None:
+    """What was exported for one network was taken for the next: its node, and its contracts as deployed there."""
+    with running_chain() as chain:
+        truetonne.write("local.json", chain.deployment_text())
+        one = {"rpc_url": chain.rpc_url, "deployment": "local.json"}
+        for verb in ("deploy", "verify"):
+            ended = truetonne("chain", verb, "--network", "lab", **one)
+            assert ended.code == 2
+            said = "--network is lab, and local.json, which deployment names, is of local: unset deployment"
+            assert said in ended.one_line()
+        truetonne.environ["LAB_RPC_URL"] = "http://127.0.0.1:9"
+        words = ("chain", "deploy", "--network", "lab", "--dry-run", "--json")
+        for settings in ({"rpc_url": chain.rpc_url}, {"network": "lab"}):
+            down = truetonne(*words, **settings)
+            assert (down.code, down.json()["error"]["code"]) == (3, "node-down"), settings
+            assert "127.0.0.1:9" in down.out
+
+
 def test_a_mistyped_variable_is_refused_before_anything_is_looked_at(truetonne: Program) -> None:
     """A dry run said that it would deploy; and where the contracts stand, no script looks at the names."""
     for words in (("--dry-run",), ()):
