@@ -27,6 +27,7 @@ import typer
 from cli.output import Output
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
+from ledger.settings.values import is_text
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
@@ -171,7 +172,7 @@ def _require_text(ctx: typer.Context, arguments: Mapping[str, Any]) -> None:
     """
     for name, given in arguments.items():
         for word in given if isinstance(given, (list, tuple)) else (given,):
-            if isinstance(word, str) and any("\ud800" <= sign <= "\udfff" for sign in word):
+            if isinstance(word, str) and not is_text(word):
                 raise BadInput(
                     f"{name.replace('_', '-')}: {word!r} is not UTF-8; set the terminal, or what writes the command, "
                     f"to UTF-8; see `{ctx.command_path} --help`",
