@@ -110,7 +110,7 @@ def backup_url(url: str, database_url: str) -> str:
 
 
 def is_text(word: str) -> bool:
-    """Return whether a word of the environment or of a command line is text: Python has other bytes as half characters."""
+    """Return whether a word of environment or command line is text: Python has other bytes as half characters."""
     return not any("\ud800" <= sign <= "\udfff" for sign in word)
 
 
