@@ -376,9 +376,7 @@ def test_a_file_in_a_folder_that_is_not_there(park: Program, words: tuple[str, .
     "words",
     [
         ("settle", "preview", "--market", "caf\udce9"),
-        ("config", "set", "a.b", "caf\udce9"),
         ("park", "list", "devices", "--where", "type=caf\udce9"),
-        ("readings", "quality", "--site", "caf\udce9"),
     ],
 )
 def test_words_that_are_no_text_are_refused(park: Program, words: tuple[str, ...]) -> None:

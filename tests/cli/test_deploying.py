@@ -260,6 +260,7 @@ def test_tables_are_changed_by_the_account_that_may(truetonne: Program) -> None:
         assert (tables > 0) == upgraded, name
 
 
+@long
 def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:
     with running_chain() as chain:
         book = json.loads(chain.deployment_text())
