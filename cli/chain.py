@@ -123,18 +123,37 @@ def verify(run: Invocation, network: Network = None) -> int:
 
 
 def _settings(run: Invocation, network: str | None) -> Settings:
-    """Return the settings for a network: that of the environment, unless another one is named."""
-    if network is None or network == run.settings.network:
+    """Return the settings for a network: that of the environment, unless another one is named.
+
+    Raises
+    ------
+    BadInput
+        If no node of it is known, or the deployment file of the settings is another network's.
+    """
+    from ledger.chain.addresses.book import Deployment
+
+    if network is None:
         return run.settings
     variable = f"{network.upper().replace('-', '_')}_RPC_URL"
-    rpc_url = run.environ.get("TRUETONNE_RPC_URL") or run.environ.get(variable)
+    of_the_name = run.environ.get(variable)
+    if network == run.settings.network and (run.settings.rpc_url or not of_the_name):
+        return run.settings
+    rpc_url = of_the_name or run.environ.get("TRUETONNE_RPC_URL")
     if not rpc_url:
         raise BadInput(
             f"no node is known for network {network!r}: set {variable}, or rpc_url",
             code="no-node",
         )
     given = {"TRUETONNE_NETWORK": network, "TRUETONNE_RPC_URL": rpc_url}
-    return load_settings(run.config, {**run.environ, **given})
+    settings = load_settings(run.config, {**run.environ, **given})
+    if settings.deployment.exists():
+        of = Deployment.load(settings.deployment).network
+        if of != network:
+            raise BadInput(
+                f"--network is {network}, and {settings.deployment}, which deployment names, is of {of}: unset "
+                "deployment, or name the file of that network"
+            )
+    return settings
 
 
 def _register_once(flow: Flow, project: str) -> None:

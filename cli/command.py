@@ -27,6 +27,7 @@ import typer
 from cli.output import Output
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
+from ledger.settings.values import is_text
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
@@ -93,6 +94,7 @@ def command_group(help: str, alone: Callable[..., int | None] | None = None) -> 
         invocation = _take(ctx, as_json, config)
         if alone is None:
             return
+        _require_text(ctx, arguments)
         given = {name: value for name, value in arguments.items() if value is not None}
         if ctx.invoked_subcommand is not None:
             if given:
@@ -145,7 +147,9 @@ def command(group: typer.Typer, name: str, **options: Any) -> Callable[[_Command
         _, *own = signature.parameters.values()
 
         def call(ctx: typer.Context, as_json: bool, config: Path | None, **arguments: Any) -> None:
-            code = function(_take(ctx, as_json, config), **arguments)
+            invocation = _take(ctx, as_json, config)
+            _require_text(ctx, arguments)
+            code = function(invocation, **arguments)
             if code:
                 raise typer.Exit(code)
 
@@ -156,6 +160,24 @@ def command(group: typer.Typer, name: str, **options: Any) -> Callable[[_Command
         return function
 
     return register
+
+
+def _require_text(ctx: typer.Context, arguments: Mapping[str, Any]) -> None:
+    """Refuse words whose bytes are no text, as of a terminal in another encoding; names of files may be so.
+
+    Raises
+    ------
+    BadInput
+        One is: neither database nor chain could take it.
+    """
+    for name, given in arguments.items():
+        for word in given if isinstance(given, (list, tuple)) else (given,):
+            if isinstance(word, str) and not is_text(word):
+                raise BadInput(
+                    f"{name.replace('_', '-')}: {word!r} is not UTF-8; set the terminal, or what writes the command, "
+                    f"to UTF-8; see `{ctx.command_path} --help`",
+                    code="usage",
+                )
 
 
 def _take(ctx: typer.Context, as_json: bool, config: Path | None) -> Invocation:

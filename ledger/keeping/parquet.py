@@ -278,7 +278,8 @@ def _content_in(file: Path) -> tuple[int, str]:
 
     digest, count = hashlib.sha256(), 0
     try:
-        with pq.ParquetFile(file) as source:
+        # Opened here: by a name that is no UTF-8 it cannot be.
+        with file.open("rb") as stream, pq.ParquetFile(stream) as source:
             for batch in source.iter_batches(ROW_GROUP):
                 for row in batch.to_pylist():
                     digest.update(_line([_plain(value) for value in row.values()]))

@@ -109,6 +109,11 @@ def backup_url(url: str, database_url: str) -> str:
     return url or database_url
 
 
+def is_text(word: str) -> bool:
+    """Return whether a word of environment or command line is text: Python has other bytes as half characters."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in word)
+
+
 def check_database_url(name: str, url: str) -> None:
     """Require a URL of a database that the ledger knows.
 
@@ -122,6 +127,8 @@ def check_database_url(name: str, url: str) -> None:
         raise BadInput(
             f"{name}: {scheme!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
         )
+    if not is_text(url):
+        raise BadInput(f"{name}: {redacted(url)!r} is not UTF-8; name a file, or a home, that is")
 
 
 def check_rpc_url(url: str) -> None:

@@ -372,6 +372,20 @@ def test_a_file_in_a_folder_that_is_not_there(park: Program, words: tuple[str, .
     assert ".part" not in line
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("settle", "preview", "--market", "caf\udce9"),
+        ("park", "list", "devices", "--where", "type=caf\udce9"),
+    ],
+)
+def test_words_that_are_no_text_are_refused(park: Program, words: tuple[str, ...]) -> None:
+    """Python has a byte of Latin-1 as half a character: it was an internal error of whatever it met."""
+    ended = park(*words)
+    assert ended.code == 2
+    assert r"caf\udce9' is not UTF-8; set the terminal" in ended.one_line()
+
+
 @pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])
 def test_nothing_deployed_yet(park: Program, words: tuple[str, ...]) -> None:
     ended = park(*words)

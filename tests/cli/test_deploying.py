@@ -260,6 +260,7 @@ def test_tables_are_changed_by_the_account_that_may(truetonne: Program) -> None:
         assert (tables > 0) == upgraded, name
 
 
+@long
 def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:
     with running_chain() as chain:
         book = json.loads(chain.deployment_text())
@@ -271,6 +272,24 @@ def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:
         truetonne.write("book.json", json.dumps(book))
         other = truetonne("chain", "deploy", "--dry-run", "--json", **settings)
         assert (other.code, other.json()["error"]["code"]) == (2, "other-version")
+
+
+def test_another_network_than_the_configured_one(truetonne: Program) -> None:
+    """What was exported for one network was taken for the next: its node, and its contracts as deployed there."""
+    with running_chain() as chain:
+        truetonne.write("local.json", chain.deployment_text())
+        one = {"rpc_url": chain.rpc_url, "deployment": "local.json"}
+        for verb in ("deploy", "verify"):
+            ended = truetonne("chain", verb, "--network", "lab", **one)
+            assert ended.code == 2
+            said = "--network is lab, and local.json, which deployment names, is of local: unset deployment"
+            assert said in ended.one_line()
+        truetonne.environ["LAB_RPC_URL"] = "http://127.0.0.1:9"
+        words = ("chain", "deploy", "--network", "lab", "--dry-run", "--json")
+        for settings in ({"rpc_url": chain.rpc_url}, {"network": "lab"}):
+            down = truetonne(*words, **settings)
+            assert (down.code, down.json()["error"]["code"]) == (3, "node-down"), settings
+            assert "127.0.0.1:9" in down.out
 
 
 def test_a_mistyped_variable_is_refused_before_anything_is_looked_at(truetonne: Program) -> None:

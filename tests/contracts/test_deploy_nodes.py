@@ -21,6 +21,7 @@ from scripts.deploy_node import (
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_sending import GWEI, send_carefully
 from tests.contracts.deploying import request, running_node
+from tests.support.forms import long
 from tests.support.proxy import LyingNode, recorded
 
 
@@ -55,6 +56,7 @@ def test_a_chain_without_the_factory(
         assert factory_costs(web3) == 0
 
 
+@long
 def test_too_little_money_where_the_factory_is_to_be_paid(deployer: Deployer) -> None:
     """DP-05: what it takes is told with the rest, before the factory is paid."""
     admin = deployer.plan.holders["admin"]

@@ -351,6 +351,7 @@ def test_a_json_number_is_its_text(number: Decimal) -> None:
         ("%d.%m.%Y %H:%M", "31.12.2014 24:00", "2015-01-01T00:00:00"),
         ("%m/%d/%y %I:%M %p", "12/31/14 12:05 AM", "2014-12-31T00:05:00"),
         ("%m/%d/%y %I:%M %p", "12/31/69 12:05 pm", "1969-12-31T12:05:00"),
+        ("%m/%d/%Y, %I:%M:%S %p", "12/31/2014, 11:50:00\u202fPM", "2014-12-31T23:50:00"),
         ("%Y%m%d%H%M%S", "20141231235000", "2014-12-31T23:50:00"),
         ("%d-%b-%Y", "31-dec-2014", "2014-12-31T00:00:00"),
         ("%d %B %Y %T", "31 December 2014 23:50:00", "2014-12-31T23:50:00"),
@@ -389,6 +390,13 @@ def test_a_time_of_another_form_is_refused_in_one_line(pattern: str | None, text
     with pytest.raises(ValueError, match=r"is not|is no|has") as caught:
         parser_of(pattern)(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["41640", "41640.0069444444", "41640,5"])
+def test_a_number_of_a_day_is_told_from_other_texts(text: str) -> None:
+    """Which no `time_format` reads: the line told to write one."""
+    with pytest.raises(ValueError, match=f"{text}' is a spreadsheet's number of a day; format"):
+        parser_of(None)(text)
 
 
 @pytest.mark.parametrize(
@@ -643,6 +651,21 @@ def test_rows_of_separators_alone_are_empty_lines_of_one_device(
     report = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:00Z,1\n,\n,7\n,\n")
     assert (report.read, report.new, report.rejected) == (2, 1, 1)
     assert report.errors[0]["line"] == 4
+
+
+def test_trap_a_file_that_is_cut_within_its_last_number(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """The 60 of `60.25` is a number: it was taken without a word, and being the lower one it counted for good."""
+    for text, hints in (
+        ("time,value\n2014-06-01T00:00Z,60.25\n", 0),
+        ("time,value\n2014-06-01T00:00Z,60.25\n2014-06-01T00:15", 0),  # rejected, which says it
+        ("time,value\n2014-06-01T00:00Z,60.25\n2014-06-01T01:00Z,60", 1),
+    ):
+        report = bring(sqlite_db, tmp_path, text)
+        assert len(report.hints) == hints, text
+    assert report.hints[0].startswith("line 3, the last one, has no line end: if the file was")
+    assert report.new == 1
 
 
 def test_a_file_that_has_the_newest_row_first_jumps_only_where_it_jumps(

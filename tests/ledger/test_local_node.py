@@ -1,6 +1,7 @@
 """The local Anvil: keeps its state, takes no port of others, and leaves no orphan behind."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -147,13 +148,18 @@ def test_a_program_that_does_not_start(tmp_path: Path) -> None:
         LocalNode(tmp_path / "none").start()
 
 
-def test_a_program_that_ends_at_once(tmp_path: Path) -> None:
+def test_a_program_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "anvil.log"
     started = time.monotonic()
     with pytest.raises(DependencyDown, match=r"did not answer on port \d+; see .*anvil.log"):
         LocalNode(ANVIL, log=log, options=["--no-such-option"], patience_s=600).start()
     assert time.monotonic() - started < 60  # nobody waits for a program that has ended
     assert "no-such-option" in log.read_text()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: usage._replace(free=4096))
+    # Anvil cannot write its log then, and ends; the line named the log, which is empty.
+    with pytest.raises(DependencyDown, match=r"\d; .* has no room, 4096 bytes are free: make some"):
+        LocalNode(ANVIL, log=log, options=["--no-such-option"]).start()
 
 
 def test_where_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

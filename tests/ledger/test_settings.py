@@ -102,6 +102,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("rpc_url", "/" + "x" * 107, "is not the path of a Unix socket"),
         ("database_url", "postgresql://x/y", "'postgresql' is not supported"),
         ("database_url", "sqlite://", "'sqlite' is not supported"),
+        ("database_url", "sqlite:///caf\udce9.db", "is not UTF-8; name a file, or a home, that is"),
+        ("home", "caf\udce9", "/truetonne.db' is not UTF-8; name a file, or a home, that is"),
     ],
 )
 def test_values_that_are_refused(name: str, value: str, said: str) -> None:

@@ -32,6 +32,8 @@ SAVED_EVERY_S = 10 * 365 * 86_400
 By itself it does each minute, and answers nobody meanwhile: a chain of a thousand blocks is 300 MB.
 """
 
+ROOM_BYTES = 65_536
+"""A disk with less room than that is full."""
 _NPM_SCOPE = Path("node_modules/@foundry-rs")
 
 log = logging.getLogger(__name__)
@@ -187,9 +189,19 @@ class LocalNode:
             client.close()
         self._end()
         self._forget_begun()
-        where = f"; see {self._log}" if self._log is not None else ""
         places = f"port {self.port}" + (f" and {self._ipc}" if self._ipc is not None else "")
-        raise DependencyDown(f"{self.program} did not answer on {places}{where}")
+        raise DependencyDown(f"{self.program} did not answer on {places}{self._hint()}")
+
+    def _hint(self) -> str:
+        """Return where to look. Without room for its log Anvil ends, and says so nowhere."""
+        if self._log is None:
+            return ""
+        free = shutil.disk_usage(self._log.parent).free
+        if free < ROOM_BYTES:
+            return (
+                f"; {self._log.parent} has no room, {free} bytes are free: make some, and try again"
+            )
+        return f"; see {self._log}"
 
     def _forget_begun(self) -> None:
         """Have the next start find what this one found: no block was made that could be lost."""

@@ -52,6 +52,8 @@ class Notes:
     """Rows whose time lay beside the grid and was taken to it."""
     clock_change: int = 0
     """Rows of a doubled hour that were put before or after the change by their order."""
+    unfinished_line: int = 0
+    """The last line, when it has no line end; else 0."""
     _rising: _Jumps = field(default_factory=_Jumps)
     _falling: _Jumps = field(default_factory=_Jumps)
     _last: dict[str, int] = field(default_factory=dict)
@@ -86,6 +88,10 @@ class Notes:
         if not last - self.jump_s <= start_s <= last:
             self._falling.add(line, device, last, start_s)
         self._last[device] = start_s
+
+    def end(self, moved: int, unfinished_line: int) -> None:
+        """Take in what is known when all is read."""
+        self.moved, self.unfinished_line = moved, unfinished_line
 
     @property
     def jumps(self) -> int:
@@ -146,7 +152,18 @@ class Notes:
         }
 
     def hints(self) -> list[str]:
-        """Return what the times as a whole say about the source."""
+        """Return what the times as a whole say about the source, and what the end of the file says about it."""
+        return [*self._clock_hints(), *self._end_hints()]
+
+    def _end_hints(self) -> list[str]:
+        if not self.unfinished_line:
+            return []
+        return [
+            f"line {self.unfinished_line}, the last one, has no line end: if the file was still being written, or was "
+            "cut short, its value may be, too; import a file that is whole"
+        ]
+
+    def _clock_hints(self) -> list[str]:
         if self._skipped is None or not self._doubled or self._came_twice:
             return []
         time_zone, offset = self._skipped

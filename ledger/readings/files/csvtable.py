@@ -27,11 +27,12 @@ class CsvTable(Table):
     def __init__(self, path: Path, text: io.TextIOWrapper, file_format: Format) -> None:
         super().__init__(path, file_format)
         self._passed = file_format.header_line - 1
-        lines: Iterator[str] = islice(limited(text), self._passed, None)
+        lines: Iterator[str] = islice(limited(text, self._note_end), self._passed, None)
         self._counted = None
         if file_format.comment is not None:
             lines = self._counted = WithoutComments(lines, file_format.comment)
         self._ended = 0
+        self._unfinished = False
         self._header_line = self._passed + 1
         csv.field_size_limit(_CELL_MAX)
         self._reader = csv.reader((), delimiter=file_format.delimiter, strict=True)
@@ -43,6 +44,9 @@ class CsvTable(Table):
             raise empty_file(path, "a header line with the names of the columns", self._passed + 1)
         self._header_line = header[0]
         self.columns = [_normal(name.strip().removeprefix("\ufeff").strip()) for name in header[1]]
+
+    def _note_end(self) -> None:
+        self._unfinished = True
 
     @property
     def line(self) -> int:
@@ -108,6 +112,7 @@ class CsvTable(Table):
 
     def _lines(self) -> Iterator[tuple[int, Cells]]:
         reader, passed, counted = self._reader, self._passed, self._counted
+        cells: list[str] = []
         if counted is None:
             for cells in reader:
                 self._ended = reader.line_num
@@ -118,6 +123,8 @@ class CsvTable(Table):
                 counted.first = 0
                 if cells:
                     yield passed + counted.number, cells
+        if self._unfinished and len(cells) == len(self.columns):
+            self.unfinished_line = self.line
 
     def _csv_wrong(self, error: csv.Error) -> tuple[str, Exception, int]:
         counted = self._counted

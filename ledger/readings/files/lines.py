@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 LINE_MAX = 1_048_576
@@ -18,18 +18,26 @@ class LongLine(Exception):
         self.number = number
 
 
-def limited(text: io.TextIOWrapper) -> Iterator[str]:
+def limited(text: io.TextIOWrapper, unfinished: Callable[[], None]) -> Iterator[str]:
     """Yield the lines of a text.
+
+    Parameters
+    ----------
+    unfinished
+        Called at the end, when the last line has no line end.
 
     Raises
     ------
     LongLine
         A line is too long; no more of it than that was read.
     """
+    line = "\n"
     for number, line in enumerate(iter(partial(text.readline, LINE_MAX), ""), start=1):
         if len(line) == LINE_MAX and line[-1] not in "\r\n":
             raise LongLine(number)
         yield line
+    if line[-1] not in "\r\n":
+        unfinished()
 
 
 class WithoutComments:

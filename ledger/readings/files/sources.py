@@ -215,7 +215,7 @@ class _Reader:
             yield self._reading(device, start_s, cells[value_place].strip(), line)
         if doubled is not None:
             yield from self._decided(doubled.rest())
-        self._notes.moved = self._times.moved
+        self._notes.end(self._times.moved, self._table.unfinished_line)
 
     def _bad_time(self, line: int, error: ValueError) -> RowError:
         """Return a row whose time cannot be used."""

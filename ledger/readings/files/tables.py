@@ -41,9 +41,13 @@ class Table(ABC):
     ----------
     columns
         Names of the columns as far as they are known; every row has as many cells.
+    unfinished_line
+        At the end, the last line, when it has no line end and all its cells: a cut within the last one does not show.
+        Else 0.
     """
 
     columns: list[str]
+    unfinished_line = 0
 
     def __init__(self, path: Path, file_format: Format) -> None:
         self.path = path

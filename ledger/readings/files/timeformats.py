@@ -27,6 +27,10 @@ _WORDS = {
 }
 _END_OF_DAY = re.compile(r"(.*[T ])24(:?00(?::?00(?:[.,]0+)?)?(?:Z|[+-][0-9:]+)?)", re.ASCII)
 _WHOLE = re.compile(r"(-?[0-9]{1,15})(?:\.0*)?", re.ASCII)
+_BLANKS = "[ \t\u00a0\u202f]+"
+"""Between the parts of a time: programs that go by ICU write a narrow no-break blank before AM and PM."""
+_SERIAL = re.compile(r"[1-9][0-9]{4}(?:[.,][0-9]+)?", re.ASCII)
+"""Days since 1900, as a spreadsheet keeps a time, from 1927 to 2173."""
 _MICROS_FROM = len("20140101T010101.000000")
 _DAY = timedelta(days=1)
 
@@ -65,6 +69,11 @@ def iso(text: str) -> datetime:
                 return datetime.fromisoformat(f"{match[1]}00{match[2]}") + _DAY
             except ValueError:
                 pass
+        if _SERIAL.fullmatch(text):
+            raise ValueError(
+                f"{text[:40]!r} is a spreadsheet's number of a day; format its column as date and time there, and save "
+                "it as CSV again"
+            ) from None
         raise ValueError(
             f"{text[:40]!r} is not a time; write it as 2014-01-01T00:10:00+01:00, "
             "or say how it is written with time_format in [[source]]"
@@ -142,7 +151,7 @@ def _expression(pattern: str) -> tuple[re.Pattern[str], set[str]]:
         if token == "%%":
             parts.append("%")
         elif token.isspace():
-            parts.append("[ \t]+")
+            parts.append(_BLANKS)
         elif not token.startswith("%"):
             parts.append(re.escape(token))
         elif name not in _DIGITS and name not in _WORDS:
