@@ -63,6 +63,10 @@ def test_one_that_a_block_does_not_hold_keeps_no_other_waiting(park: Park) -> No
     park.mirror_final()
     assert states(park) == ["planned", "proposed"]
     assert park.intent(small).state is IntentState.CONFIRMED
+    with park.db.read() as session:
+        story = story_of(session, large)
+    assert story.happened[-1].startswith("it waits: the node cannot try proposeBatch: ")
+    assert f"settle cancel {large} --reason WHY" in story.to_do
     park.db.run(lambda session: withdraw(session, large, "blocks hold less"))
     # 120,000 + 2 x 45,000 + 22,500 + n x 2,000 passes three quarters of 440,000 after 48.
     assert [batch.trades for batch in plan_batches(park.chain)] == [48] * 4 + [8]
