@@ -194,9 +194,19 @@ def test_a_key_file_of_other_books_seals_nothing(sqlite_db: Database, key_file: 
         )[1].id
 
     number = endpoint(mine)
+
+    def setting(key: str, sealer: Sealer) -> int:
+        return sqlite_db.run(
+            lambda session: configuration.put(
+                session, key, "token", kind=ValueType.SECRET, sealer=lambda: sealer
+            )
+        )[0].id
+
+    setting("partner.token", mine)
     acts: list[Callable[[], int]] = [
         lambda: add(sqlite_db, other, "berta"),
         lambda: endpoint(other),
+        lambda: setting("other.token", other),
     ]
     for act in acts:
         with pytest.raises(BadInput, match=r"is not the one that .* was sealed with") as caught:
