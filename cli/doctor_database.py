@@ -180,7 +180,7 @@ def _sealing(database: Database, path: Path) -> Check:
     """Check that what is sealed can be opened, and that nothing stands plain that should be sealed."""
     from cli.db_keys import keys_in_use
     from ledger.identity import users
-    from ledger.park import secrets
+    from ledger.park import configuration
     from ledger.sealing import load_sealer
     from ledger.webhooks import endpoints
 
@@ -205,7 +205,7 @@ def _sealing(database: Database, path: Path) -> Check:
     if set(used) != {sealer.newest}:
         found = "something is not sealed with the newest key"
         return Check("sealing", Verdict.FAILED, found, "run `truetonne db keys reseal`")
-    for newest in (endpoints.newest_sealed, users.newest_sealed, secrets.newest_sealed):
+    for newest in (endpoints.newest_sealed, users.newest_sealed, configuration.newest_sealed):
         with database.read() as session:
             samples = newest(session)
         for sealed, context in samples:

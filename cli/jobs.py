@@ -181,9 +181,7 @@ def pause_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
     """Let a job rest until it is resumed; a run that goes on is not stopped."""
     from ledger.clock import utc_now
     from ledger.jobs import rows
-    from ledger.jobs.catalogue import job_named
 
-    job_named(run.settings, name)
     paused_at = _changed(
         run, dry_run, lambda session: rows.pause(session, name, utc_now()).paused_at
     )
@@ -198,9 +196,7 @@ def pause_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
 def resume_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
     """Let a job run again; what fell due meanwhile is made up for by one run."""
     from ledger.jobs import rows
-    from ledger.jobs.catalogue import job_named
 
-    job_named(run.settings, name)
     due_at = _changed(run, dry_run, lambda session: rows.resume(session, name).due_at)
     run.output.result(
         {"job": name, "due_at": due_at} | ({"dry_run": True} if dry_run else {}),

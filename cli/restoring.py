@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ledger.db import Database
 
 DIFFERENCES_SHOWN = 10
+_BY_HAND = (
+    "what was done since and left nothing on chain is done again before the jobs start, above all `truetonne trades "
+    "cancel`: such a trade would be settled"
+)
 _SCHEMES = {"sqlite:", "mysql:", "mysql+pymysql:", "mariadb:", "mariadb+pymysql:"}
 
 Until = Annotated[
@@ -220,8 +224,9 @@ def _refuse_address(into: Path) -> None:
 
 def _what_next(plan: RestorePlan, into: Path, gtid: str) -> Sequence[str]:
     if plan.copy.dialect == "sqlite":
-        return [f"use it with TRUETONNE_DATABASE_URL=sqlite:///{into}"]
+        return [f"use it with TRUETONNE_DATABASE_URL=sqlite:///{into}", _BY_HAND]
     return [
         f"give it to the server (chown -R mysql:mysql {into}), and start it with datadir={into}; see docs/backup.md",
         f"before anybody writes, as its root: RESET MASTER; SET GLOBAL gtid_binlog_state = '{gtid}';",
+        _BY_HAND,
     ]

@@ -135,8 +135,10 @@ def _key_of(named_key: str, holder: str) -> str:
 
 
 def _earlier(session: Session, chain: Chain, named_key: str) -> ChainIntent | None:
-    """Return the act of one of our accounts that was called so."""
-    keys = [_key_of(named_key, address) for address in chain.keyring.addresses]
+    """Return the act of one of our accounts that was called so, whether its key is here or on another machine."""
+    senders = session.scalars(select(ChainIntent.sender_address).distinct())
+    accounts = {*chain.keyring.addresses, *senders}
+    keys = [_key_of(named_key, address) for address in accounts]
     query = select(ChainIntent).where(ChainIntent.key.in_(keys)).order_by(ChainIntent.created_at)
     return session.scalars(query).first()
 

@@ -43,13 +43,19 @@ class Standing:
 def store_of(settings: Settings, folder: Path | None = None, *, make_key: bool = False) -> Store:
     """Return the backup folder of the settings, or another one.
 
+    Parameters
+    ----------
+    make_key
+        Make the key file for the first backup; beside others it is missing, and another key would open none of them.
+
     Raises
     ------
     BadInput
         If none is named, or the key file cannot be used.
     """
     place = _folder_of(settings, folder)
-    return Store(place, backup_keys(settings.backup_key_file, make=make_key))
+    make = make_key and not (place.is_dir() and item_names(place))
+    return Store(place, backup_keys(settings.backup_key_file, make=make))
 
 
 def rehearse(settings: Settings, folder: Path | None = None) -> Path:

@@ -71,8 +71,8 @@ def cancelled_before(
         )
     if cancels and not kg and (later := _unknown_issuances(session, batch)):
         raise Refused(
-            f"{period}: the chain has {len(later)} later issuances of the site that these books do not know, and they "
-            "may have carried this: the books were restored from before; correct with --carry, and issue the same "
+            f"{period}: the chain has later issuances of the site that these books do not know ({len(later)}), and "
+            "they may have carried this: the books were restored from before; correct with --carry, and issue the same "
             "periods again",
             code="forgotten-issuance",
             details={"keys": later},

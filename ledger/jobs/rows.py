@@ -281,8 +281,9 @@ def _lasts(session: Session) -> list[JobRun]:
 def _row(session: Session, name: str) -> ScheduledJob:
     row = session.get(ScheduledJob, name, with_for_update=True)
     if row is None:
+        known = ", ".join(session.scalars(select(ScheduledJob.name).order_by(ScheduledJob.name)))
         raise NotFound(
-            f"there is no job {name!r} among those of whoever runs the jobs: its settings decide which there are",
+            f"there is no job {name!r}; known to whoever runs the jobs are {known}, by its settings",
             code="no-such-job",
         )
     return row

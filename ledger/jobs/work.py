@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ledger import audit_chain, corrections, issuance
 from ledger.chain.access import Chain
 from ledger.chain.keys.policy import PolicyRefused
+from ledger.chain.node.transports.errors import NodeTrouble
 from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.sqltext import clock_of
@@ -107,13 +108,20 @@ def send(tools: Tools) -> str | None:
     DependencyDown
         If the node does not answer, or did not take a transaction; the next run tries again.
     Refused
-        If the contract refuses an issuance; what is under way was brought on before.
+        If the contract refuses an issuance.
     BadInput, PolicyRefused
-        If the key of an act is not here, or a cap forbids it; it does not keep the others from being sent.
+        If the key of an act is not here, or a cap forbids it.
+
+    One that is not sent, by whatever but a node that does not answer, does not keep the others from being sent.
     """
-    gone = tools.chain.sender.audit()
-    waiting = tools.chain.sender.tend()
+    gone: list[str] = []
     counts = [0, 0]
+
+    def audit() -> None:
+        gone.extend(tools.chain.sender.audit())
+
+    def tend() -> None:
+        counts[0] += tools.chain.sender.tend()
 
     def acts() -> None:
         counts[0] += len(submit_released(tools.chain))
@@ -124,9 +132,9 @@ def send(tools: Tools) -> str | None:
     def issuances() -> None:
         counts[1] = len(issuance.submit_planned(tools.chain))
 
-    # What is amiss is often so for one account: a key that is not here, a cap of the day, a pool that it is in.
-    _each((acts, cancellations, issuances), (TruetonneError,))
-    waiting, sent = waiting + counts[0], counts[1]
+    # What is amiss is often so for one account: no ether, no key here, a cap of the day, a pool that it is in.
+    _each((audit, tend, acts, cancellations, issuances), (TruetonneError,))
+    waiting, sent = counts
     said = [f"{waiting + sent} intents on their way"] if waiting or sent or gone else []
     if sent:
         said.append(f"{sent} of them issuances whose turn has come")
@@ -334,11 +342,17 @@ def _each(
     steps: Sequence[Callable[[], None]],
     passed: tuple[type[TruetonneError], ...] = (Refused, PolicyRefused),
 ) -> None:
-    """Do every step, whatever of those errors one before it ends with; then raise the first of them."""
+    """Do every step, whatever of those errors one before it ends with; then raise the first of them.
+
+    Where the node does not answer, no other step is tried: each would wait for it.
+    """
     trouble: TruetonneError | None = None
     for step in steps:
         try:
             step()
+        except NodeTrouble as error:
+            trouble = trouble or error
+            break
         except passed as error:
             trouble = trouble or error
     if trouble is not None:

@@ -22,7 +22,7 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import SystemConfig
 from ledger.park.reading import loads, read_decimal, read_object
 from ledger.park.turn import take_turn
-from ledger.sealing import Sealer
+from ledger.sealing import Sealer, require_ours
 from ledger.spreadsheets import Wrong
 
 KEY = re.compile("[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*){1,5}")
@@ -181,6 +181,8 @@ def put(
     row = _row(session, key)
     kind = _type_of(key, row, kind)
     value = _read(key, kind, text)
+    if kind is ValueType.SECRET and sealer is not None and row is None:
+        require_ours(sealer(), newest_sealed(session))
     packed = _packed(key, kind, value, row, sealer)
     before = None if row is None else _told(row)
     if row is None:
@@ -294,6 +296,13 @@ def _packed(
         value = seal.seal(value, context_of(key))
     document = {kind.value: value} if kind in _NAMED else value
     return json.dumps(document, ensure_ascii=False)
+
+
+def newest_sealed(session: Session) -> list[tuple[str, str]]:
+    """Return the secrets, those that were added last first, each with what it was sealed for."""
+    rows = session.scalars(select(SystemConfig).order_by(SystemConfig.id.desc()))
+    found = ((unpacked(row.config_value), context_of(row.config_key)) for row in rows)
+    return [(str(value), context) for (kind, value), context in found if kind is ValueType.SECRET]
 
 
 def unpacked(text: str | None) -> tuple[ValueType, Any]:

@@ -20,13 +20,6 @@ def keys_in_use(session: Session) -> Counter[int | None]:
     return Counter(key_number(sealed) for text in texts if (sealed := _sealed(text)) is not None)
 
 
-def newest_sealed(session: Session) -> list[tuple[str, str]]:
-    """Return some secrets that were sealed last, each with what it was sealed for."""
-    rows = session.scalars(select(SystemConfig).order_by(SystemConfig.id.desc()))
-    found = ((_sealed(row.config_value), context_of(row.config_key)) for row in rows)
-    return [(sealed, context) for sealed, context in found if sealed is not None]
-
-
 def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[int | None, int]:
     """Seal the secrets of some settings with the newest key; see ``ledger.sealing.reseal_rows``."""
 

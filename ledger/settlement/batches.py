@@ -144,6 +144,8 @@ def submit_planned(chain: Chain) -> list[str]:
             chain.db.run(partial(confirm.fail, key=key, error=reason))
         except _OF_ONE as error:
             trouble = trouble or error
+            if not isinstance(error, NotTaken):  # which is noted where it is sent
+                chain.db.run(partial(intents.set_alarm, key=key, alarm=error.message))
     return _or_raise(sent, trouble)
 
 

@@ -8,6 +8,9 @@ from sqlalchemy.orm import Session
 from ledger.models import BlockchainTransaction, SettlementTerm
 from ledger.settlement.netting import Limits
 
+_BEGINNING = 100
+"""Transactions among which those are looked for that made the contracts."""
+
 
 def caps_in_books(session: Session) -> Limits:
     """Return the caps as the mirror has them: as they were set last, or as the contract was made; none, if unknown."""
@@ -20,10 +23,11 @@ def caps_in_books(session: Session) -> Limits:
     if found is not None:
         cents, kg = found
         return Limits(cents=int(cents or 0), kg=int(kg or 0))
-    made = select(BlockchainTransaction.parameters).where(
-        BlockchainTransaction.function_name == "constructor"
-    )
-    for parameters in session.scalars(made):
+    # It stands at the beginning of what is mirrored, which may be long.
+    first = select(BlockchainTransaction.id, BlockchainTransaction.function_name)
+    begun = session.execute(first.order_by(BlockchainTransaction.id).limit(_BEGINNING)).all()
+    for number in (number for number, function in begun if function == "constructor"):
+        parameters = session.get_one(BlockchainTransaction, number).parameters
         if parameters and {"notionalCap", "creditCap"} <= parameters.keys():
             return Limits(cents=int(parameters["notionalCap"]), kg=int(parameters["creditCap"]))
     return Limits()

@@ -81,6 +81,11 @@ def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
     if intent is not None:
         happened += _sent(intent)
         to_do = _after_sending(intent, to_do)
+        if intent.alarm and intent.state is IntentState.PLANNED:
+            to_do = (
+                "mend that, and the next run sends it; or take it back: "
+                f"truetonne settle cancel {batch.batch_key} --reason WHY"
+            )
     on_chain = session.scalars(
         select(SettlementBatch).where(SettlementBatch.key == batch.batch_key)
     ).first()

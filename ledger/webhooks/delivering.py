@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ledger.clock import utc_now
 from ledger.db import Database, tables
-from ledger.errors import TruetonneError
+from ledger.errors import BadInput, TruetonneError
 from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import Sealer
@@ -87,8 +87,15 @@ def deliver(
         Only to this endpoint.
     collected
         Called whenever it is looked for what is due: makes deliveries of what has happened meanwhile.
+
+    Raises
+    ------
+    BadInput
+        If secrets of an endpoint cannot be opened here, when the others were posted to. That is no try: its messages
+        wait for who has the key.
     """
     taken = failed = 0
+    trouble: BadInput | None = None
     until = time.monotonic() + RUN_S
     under_way: dict[Future[tuple[int, int]], int] = {}
     resting: set[int] = set()
@@ -102,12 +109,19 @@ def deliver(
                 if number not in resting and number not in under_way.values():
                     under_way[threads.submit(_deliver_to, db, posting, number, until)] = number
             if not under_way:
+                if trouble is not None:
+                    raise trouble
                 return taken, failed
             done, _ = wait(under_way, _LOOK_S, FIRST_COMPLETED)
             for each in done:
-                good, bad = each.result()
-                taken, failed = taken + good, failed + bad
                 number = under_way.pop(each)
+                try:
+                    good, bad = each.result()
+                except BadInput as error:
+                    trouble = trouble or error
+                    resting.add(number)
+                    continue
+                taken, failed = taken + good, failed + bad
                 if bad or not good:
                     resting.add(number)
             waiting = []
@@ -188,15 +202,11 @@ def _post(db: Database, posting: Posting, sender: Sender, number: int) -> Answer
         ):
             return None
     at = posting.now()
+    secrets = secrets_of(posting.sealer, endpoint, at)
+    signed = headers(secrets, message.message_id, int(at.timestamp()), message.body)
     started = time.monotonic()
     try:
         target = resolve(endpoint.url, posting.private)
-        signed = headers(
-            secrets_of(posting.sealer, endpoint, at),
-            message.message_id,
-            int(at.timestamp()),
-            message.body,
-        )
     except TruetonneError as error:
         return Answer(None, error.message, since_ms(started))
     sent = {

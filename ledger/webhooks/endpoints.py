@@ -201,7 +201,7 @@ def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[in
 
 
 def newest_sealed(session: Session) -> list[tuple[str, str]]:
-    """Return some secrets that were sealed last, each with what it was sealed for."""
+    """Return some secrets that were sealed last and are of use, each with what it was sealed for."""
     query = select(WebhookEndpoint).where(WebhookEndpoint.secret_sealed != "")
     rows = session.scalars(query.order_by(WebhookEndpoint.id.desc()).limit(_NEWEST))
     return [(row.secret_sealed, context(row)) for row in rows]

@@ -8,9 +8,11 @@ from ledger.models.sending import IntentState
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import withdraw
+from ledger.settlement.caps import caps_in_books
 from ledger.settlement.explain import story_of
+from ledger.settlement.netting import Limits
 from ledger.settlement.planning import Scope
-from tests.support.chain import PARTIES
+from tests.support.chain import CREDIT_CAP_KG, NOTIONAL_CAP_CENTS, PARTIES
 from tests.support.forms import long
 from tests.support.park import Park, states, statuses
 from tests.support.sending import opened
@@ -21,6 +23,8 @@ IN_SPANS = SettlementPolicy(Way.PROPOSED, netting_hours=240)
 def test_batches_are_within_the_caps_of_the_contract(park: Park) -> None:
     """One batch of all would be refused at every run, as would be the one trade that alone is too much."""
     park.fund(PARTIES["market"], 10_000_00)
+    with park.db.read() as session:  # as the contract was made
+        assert caps_in_books(session) == Limits(cents=NOTIONAL_CAP_CENTS, kg=CREDIT_CAP_KG)
     park.node.act("admin", SETTLEMENT, "setCaps", [250_00, 10**6])
     park.mirror.run_until("head")
     park.trade(*[("sell", 1000, 100_0000)] * 4, ("sell", 1000, 300_0000))
@@ -59,6 +63,10 @@ def test_one_that_a_block_does_not_hold_keeps_no_other_waiting(park: Park) -> No
     park.mirror_final()
     assert states(park) == ["planned", "proposed"]
     assert park.intent(small).state is IntentState.CONFIRMED
+    with park.db.read() as session:
+        story = story_of(session, large)
+    assert story.happened[-1].startswith("it waits: the node cannot try proposeBatch: ")
+    assert f"settle cancel {large} --reason WHY" in story.to_do
     park.db.run(lambda session: withdraw(session, large, "blocks hold less"))
     # 120,000 + 2 x 45,000 + 22,500 + n x 2,000 passes three quarters of 440,000 after 48.
     assert [batch.trades for batch in plan_batches(park.chain)] == [48] * 4 + [8]

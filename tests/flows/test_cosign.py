@@ -249,6 +249,9 @@ def test_who_signs_sees_the_credits_that_go_with_the_money() -> None:
 def test_what_is_refused_of_a_file(apart: Park) -> None:
     """One line each; nothing is stored of any of them."""
     path = written(apart)
+    stranger = "0x" + "ab" * 20  # a contract that says yes to every signature (ERC-1271)
+    yes = "0x631626ba7e60e01b5f5260205ff3"
+    apart.node.client.request("anvil_setCode", [stranger, yes])
     whole = path.read_text()
     cases: list[tuple[Callable[[Path], None], type[TruetonneError], str]] = [
         (
@@ -257,6 +260,7 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
             f"signature under {PLANT} is that of {PARTIES['buyer']}",
         ),
         (lambda p: signed(p, 5, PARTIES["buyer"]), Refused, "is no party of the batch"),
+        (lambda p: signed(p, 5, stranger), Refused, f"{stranger} is no party of the batch"),
         (lambda p: None, Refused, "nobody has signed it"),
         (
             alter(lambda c: c["nets"][0].update(pays="0.01")),

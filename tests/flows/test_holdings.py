@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from api.finality import ChainView
 from api.retirements.queries import show_retirement
 from cli.credits_acts import _retirement
 from ledger.chain.contracts.events import CREDIT, ZERO_HASH
-from ledger.chain.keys.signers import Keyring, anvil_signer
+from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
 from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
@@ -240,6 +241,12 @@ def test_an_act_with_a_key_is_done_once(both: Park) -> None:
     with pytest.raises(Refused, match="this key belongs to another act"):
         both.db.run(lambda s: plan_transfer(s, both.chain, found, BUYER))
     assert plan(1, key="order 8") != first
+    both.node.transfer("owner", "buyer", BATCH, 100)
+    both.mirror_final()
+    elsewhere = replace(both.chain, keyring=Keyring({BUYER: anvil_signer(ANVIL_ROLES["buyer"])}))
+    with both.db.read() as session:  # a machine with other keys, whose account has enough
+        again = holding_of(session, elsewhere, NAME, 100, None, Act.RETIRE, "order 7")
+    assert (again.holder, again.key, again.repeated) == (OWNER, first, True)
     for empty in ("", " ", "x" * 201):
         with pytest.raises(BadInput, match="a key is a text of 1 to 200 characters"):
             named(both, 1, empty)

@@ -266,6 +266,7 @@ def test_a_sender_without_money_has_an_alarm(park: Park) -> None:
     assert minted(park) == UNITS
 
 
+@long
 def test_waiting_for_a_block_replaces(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deposit follows its approval: waiting for it does what the jobs would do."""
     key = wait_in_pool(park)

@@ -172,6 +172,7 @@ def test_a_batch_that_the_operator_takes_back(funded: Park) -> None:
     assert funded.differences() == []
 
 
+@long
 def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
     propose(funded)
     (before,) = funded.rows(VppSettlementBatch)

@@ -173,6 +173,7 @@ def test_every_step_in_a_process_of_its_own(funded: Park, monkeypatch: pytest.Mo
     assert balances(funded) == {PLANT: 95, BUYER: 100_00 - 95}
 
 
+@long
 def test_many_trades_are_many_batches_in_order(
     funded: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.drill import keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
+from ledger.backup.overview import store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
@@ -37,6 +38,7 @@ from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import BadInput, DependencyDown, NotFound
 from ledger.files import part_in
+from ledger.settings import load_settings
 from tests.support.backups import KEY, store
 from tests.support.full import full_disk
 
@@ -251,6 +253,19 @@ def test_another_key_file(folder: Store, tmp_path: Path) -> None:
     made = backup_keys(tmp_path / "some.key", make=True)
     assert backup_keys(tmp_path / "some.key") == made
     assert stat.S_IMODE((tmp_path / "some.key").stat().st_mode) == 0o600
+
+
+def test_a_key_is_made_for_the_first_backup_alone(tmp_path: Path) -> None:
+    """On another machine, or in another home, a second one was made, and the backups then had two keys."""
+    places = {"TRUETONNE_HOME": tmp_path / "home", "TRUETONNE_BACKUP_FOLDER": tmp_path / "kept"}
+    settings = load_settings(None, {name: str(place) for name, place in places.items()})
+    store_of(settings, make_key=True)
+    settings.backup_key_file.unlink()
+    (tmp_path / "kept" / "20260101T000000Z-full-0a1b2c3d").mkdir(parents=True)
+    for make_key in (True, False):
+        with pytest.raises(BadInput, match="bring it from where its copy is kept"):
+            store_of(settings, make_key=make_key)
+    assert not settings.backup_key_file.exists()
 
 
 def test_what_was_not_finished_is_nothing(folder: Store) -> None:

@@ -307,7 +307,9 @@ def test_who_does_not_lead_leaves_the_jobs_as_the_leader_wants_them(db: Database
     db.run(lambda session: rows.have_rows(session, here, utc_now()))
     assert names() == [("backup", "1d"), ("count", "1d")]
     run = asking.run_now  # what it does not know it is not asked for
-    with pytest.raises(NotFound, match="among those of whoever runs the jobs"):
+    with pytest.raises(
+        NotFound, match="known to whoever runs the jobs are backup, count, by its settings"
+    ):
         run(db, Lease(db, NAME), here, "other", pytest.fail, utc_now)
     runner.lease.release()
     db.run(lambda session: rows.have_rows(session, here, utc_now()))

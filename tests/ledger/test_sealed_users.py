@@ -25,7 +25,7 @@ from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.errors import BadInput, Refused
 from ledger.identity import contacts, users
-from ledger.models import AuditLog, SystemConfig, User, UserContact
+from ledger.models import AuditLog, SystemConfig, User, UserContact, WebhookEndpoint
 from ledger.models.users import UserRole
 from ledger.park import configuration
 from ledger.park.configuration import ValueType
@@ -194,9 +194,19 @@ def test_a_key_file_of_other_books_seals_nothing(sqlite_db: Database, key_file: 
         )[1].id
 
     number = endpoint(mine)
+
+    def setting(key: str, sealer: Sealer) -> int:
+        return sqlite_db.run(
+            lambda session: configuration.put(
+                session, key, "token", kind=ValueType.SECRET, sealer=lambda: sealer
+            )
+        )[0].id
+
+    setting("partner.token", mine)
     acts: list[Callable[[], int]] = [
         lambda: add(sqlite_db, other, "berta"),
         lambda: endpoint(other),
+        lambda: setting("other.token", other),
     ]
     for act in acts:
         with pytest.raises(BadInput, match=r"is not the one that .* was sealed with") as caught:
@@ -214,6 +224,10 @@ def test_a_key_file_of_other_books_seals_nothing(sqlite_db: Database, key_file: 
         secret = endpoints.rotate(session, fresh, row, HOUSE, utc_now())
         assert endpoints.secrets_of(fresh, row, utc_now()) == [secret]  # the former one is lost
     assert endpoint(fresh) > number  # one that is made anew is enough
+    with sqlite_db.write() as session:
+        for row in session.scalars(select(WebhookEndpoint)):
+            endpoints.remove(session, row, HOUSE)
+    assert endpoint(sealing.passing_sealer()) > number  # nothing is left that a key must open
 
 
 def test_indexes_of_two_houses_tell_nothing_of_each_other(key_file: Path, tmp_path: Path) -> None:
