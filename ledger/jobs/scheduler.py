@@ -157,9 +157,8 @@ class Scheduler:
         holder = self._lease.holder
         with self._runner.db.read() as session:
             found = rows.jobs(session, list(self._jobs))
-        if len(found) < len(
-            self._jobs
-        ):  # an older version, say, took away what its settings do not have
+        if len(found) < len(self._jobs):
+            # An older version, say, took away what its settings do not have.
             at = self._runner.tools.now()
             self._runner.db.run(lambda session: rows.register(session, self._schedules, at))
             with self._runner.db.read() as session:
