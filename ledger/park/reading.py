@@ -11,6 +11,7 @@ from typing import Any
 from ledger.clock import is_finer_than_micros
 from ledger.errors import BadInput
 from ledger.jsontext import JSON_SAFE_INTEGER, once
+from ledger.settings.values import is_text
 from ledger.spreadsheets import Wrong
 from ledger.units import decimal_of
 
@@ -89,7 +90,7 @@ def check_characters(column: str, text: str) -> None:
     Wrong
         If it has.
     """
-    if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+    if "\0" in text or not is_text(text):
         raise Wrong(column, "has characters that no text has")
 
 

@@ -110,7 +110,7 @@ def backup_url(url: str, database_url: str) -> str:
 
 
 def is_text(word: str) -> bool:
-    """Return whether a word of environment or command line is text: Python has other bytes as half characters."""
+    """Return whether a word has no half characters: Python makes them of bytes that are no text; JSON may have them."""
     return not any("\ud800" <= sign <= "\udfff" for sign in word)
 
 

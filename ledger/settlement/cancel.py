@@ -26,6 +26,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
+from ledger.settings.values import is_text
 from ledger.settlement import cosign, signatures, singles
 from ledger.settlement.calls import call_of, outcome_of, under_way
 from ledger.settlement.finding import find_batch, find_trade, words_of
@@ -179,7 +180,7 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
 
 
 def _require_reason(reason: str) -> None:
-    if any("\ud800" <= sign <= "\udfff" for sign in reason):
+    if not is_text(reason):
         raise BadInput("the reason is not Unicode text")
     if not reason.strip() or len(reason.encode()) > _REASON_MAX:
         raise BadInput(f"a cancellation needs a reason of at most {_REASON_MAX} bytes")
