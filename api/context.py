@@ -20,7 +20,6 @@ FILES_MAX = 4
 """Files that are sent at once; each holds a snapshot of the database as long as its reader takes."""
 PROOFS_MAX = 8
 """Bundles that are made at once; each holds a thread and a snapshot for as long as the node takes, which may hang."""
-
 SIGN_INS_MAX = 16
 """Passwords that are looked at at once; each holds a thread for as long as another writer has the database."""
 
@@ -45,9 +44,10 @@ class Context:
             yield session, chain_view(session, self.settings.network, self.settings.finality)
 
 
-@contextmanager
-def room(places: Semaphore, *, code: str, detail: str) -> Iterator[None]:
-    """Take one of the places for what may hold a thread for long, and that anybody may ask for.
+def take_place(
+    places: Semaphore, *, code: str, detail: str, retry_s: int = RETRY_AFTER_SECONDS
+) -> None:
+    """Take one of the places for what holds a thread or a snapshot for long, and that anybody may ask for.
 
     Raises
     ------
@@ -55,8 +55,20 @@ def room(places: Semaphore, *, code: str, detail: str) -> Iterator[None]:
         503 with the code and the detail, if there is none: who waited would have the threads that answer everybody.
     """
     if not places.acquire(blocking=False):
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        headers = {"Retry-After": str(retry_s)}
         raise Problem(503, code, f"{detail}; try again later", headers=headers)
+
+
+@contextmanager
+def room(places: Semaphore, *, code: str, detail: str) -> Iterator[None]:
+    """Take one of the places, and give it back at the end.
+
+    Raises
+    ------
+    Problem
+        As ``take_place``.
+    """
+    take_place(places, code=code, detail=detail)
     try:
         yield
     finally:

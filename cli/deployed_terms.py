@@ -11,9 +11,10 @@ from tiny_keccak import keccak256
 from ledger.chain.addresses.book import Deployment
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import CreditClass, SettlementTerm
+from ledger.models import CreditClass
 from ledger.settings import Settings
 from ledger.settings.deployment import DEPLOY_PREFIX
+from ledger.settlement.caps import caps_set
 
 _ARGUMENTS = {
     "admin_delay": "adminDelay",
@@ -77,17 +78,9 @@ def _mirrored(settings: Settings, class_code: str) -> dict[str, str]:
         if db.current() is None:
             return found
         with db.read() as session:
-            latest = (SettlementTerm.block_number.desc(), SettlementTerm.log_index.desc())
-            caps = session.scalars(
-                select(SettlementTerm)
-                .where(SettlementTerm.notional_cap_cents.is_not(None))
-                .order_by(*latest)
-                .limit(1)
-            ).first()
+            caps = caps_set(session)
             if caps is not None:
-                assert caps.notional_cap_cents is not None and caps.credit_cap_kg is not None
-                found["notional_cap"] = str(int(caps.notional_cap_cents))
-                found["credit_cap"] = str(int(caps.credit_cap_kg))
+                found["notional_cap"], found["credit_cap"] = map(str, caps)
             of_class = select(CreditClass).where(CreditClass.code == class_code)
             row = session.scalars(of_class).first()
             if row is not None:

@@ -81,16 +81,17 @@ def holding_of(
             f"the amount must be a whole number of kilograms above zero, found {amount_kg}"
         )
     holder = holder.lower() if holder is not None else None
-    earlier = None if named_key is None else _earlier(session, chain, named_key)
-    if earlier is not None:
-        if holder not in (None, earlier.sender_address):
-            raise _other_act(earlier)
+    if named_key is not None:
         batch_id = find_credit(session, text).batch_id
-        return Holding(batch_id, earlier.sender_address, amount_kg, earlier.key, repeated=True)
-    done = None if named_key is None else _forgotten(session, chain, text, named_key, amount_kg)
-    if done is not None:
-        asked = _CALLS[act], holder or done.holder, amount_kg
-        return Holding(find_credit(session, text).batch_id, *_same(done, asked), done.key)
+        earlier = _earlier(session, chain, named_key)
+        if earlier is not None:
+            if holder not in (None, earlier.sender_address):
+                raise _other_act(earlier)
+            return Holding(batch_id, earlier.sender_address, amount_kg, earlier.key, repeated=True)
+        done = _forgotten(session, chain, batch_id, named_key, amount_kg)
+        if done is not None:
+            asked = _CALLS[act], holder or done.holder, amount_kg
+            return Holding(batch_id, *_same(done, asked), done.key)
     batch_id = _batch_to_act_on(session, text, amount_kg, act)
     query = select(CreditHolding).where(CreditHolding.batch_id == batch_id)
     holdings = {item.holder: item.amount_kg for item in session.scalars(query)}
@@ -144,13 +145,12 @@ def _earlier(session: Session, chain: Chain, named_key: str) -> ChainIntent | No
 
 
 def _forgotten(
-    session: Session, chain: Chain, text: str, named_key: str, amount_kg: int
+    session: Session, chain: Chain, batch_id: int, named_key: str, amount_kg: int
 ) -> KeyedAct | None:
     """Return what one of our accounts did under a name, and books that were restored from before do not know.
 
     What is held now says nothing of who acted: whoever had enough has less since.
     """
-    batch_id = find_credit(session, text).batch_id
     holders = {_key_of(named_key, address): address for address in chain.keyring.addresses}
     return act_under(session, batch_id, holders, amount_kg)
 

@@ -167,6 +167,10 @@ def load_sealer(
     return found
 
 
+SAMPLES = 20
+"""So many values that were sealed last are tried, at most, before another one is sealed."""
+
+
 def require_ours(sealer: Sealer, newest: Sequence[tuple[str, str]]) -> None:
     """Refuse to seal more where nothing opens of what was sealed last: the key file is that of other books.
 

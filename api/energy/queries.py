@@ -80,8 +80,8 @@ class _Found:
 
     readings: list[Any] = field(default_factory=list)
     """Sums of digits, by what they are of."""
-    production: Decimal = _NOTHING
-    consumption: Decimal = _NOTHING
+    kwh: dict[Any, Decimal] = field(default_factory=lambda: defaultdict(lambda: _NOTHING))
+    """The hours that a table has, together, by the table."""
 
 
 _Place = tuple[int, int]
@@ -200,16 +200,15 @@ def _found(
         here = {"meter_id": meter.id, "from_s": from_s, "to_s": to_s, "length_s": length_s}
         for row in session.execute(query, here):
             found[meter.id, row.begin_s].readings.append(row)
-        for table, name in ((EnergyProduction, "production"), (EnergyConsumption, "consumption")):
+        for table in (EnergyProduction, EnergyConsumption):
             if len(run) == 1 or from_s % HOUR_S or length_s % HOUR_S:
                 for period in run:
                     stored = _stored(session, table, metered, (period.from_s, period.to_s))
-                    setattr(found[meter.id, period.from_s], name, stored)
+                    found[meter.id, period.from_s].kwh[table] = stored
                 continue
             for at, value in session.execute(_hours(table), _where(meter, from_s, to_s)):
                 second = int(at.timestamp())
-                part = found[meter.id, second - (second - from_s) % length_s]
-                setattr(part, name, getattr(part, name) + value)
+                found[meter.id, second - (second - from_s) % length_s].kwh[table] += value
     return found
 
 
@@ -263,8 +262,8 @@ def _item(
         unit=unit,
         positive=decimal_floor(sums[True], DECIMALS),
         negative=decimal_floor(sums[False], DECIMALS),
-        production_kwh=found.production,
-        consumption_kwh=found.consumption,
+        production_kwh=found.kwh[EnergyProduction],
+        consumption_kwh=found.kwh[EnergyConsumption],
         readings=ReadingCounts(
             expected=_expected(metered.series, period),
             used=counts[ReadingQuality.USED],

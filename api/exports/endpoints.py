@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.context import Context, ReadContext
-from api.errors import Problem, responses
+from api.context import Context, ReadContext, take_place
+from api.errors import responses
 from api.exports.formats import MEDIA_TYPES, Format
 from api.exports.lists import EXPORTS
 from api.exports.schemas import FILES
@@ -98,13 +98,8 @@ def sent_as_file(
     Problem
         If as many files as may be are being sent already: each holds a snapshot of the database.
     """
-    if not context.files.acquire(blocking=False):
-        raise Problem(
-            503,
-            "exports-busy",
-            "as many files as may be are being sent; try again later",
-            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-        )
+    detail = "as many files as may be are being sent"
+    take_place(context.files, code="exports-busy", detail=detail, retry_s=RETRY_AFTER_SECONDS)
     sent = _released(context, begin())
     view = next(sent)
     if request.scope.get("state", {}).get("head"):

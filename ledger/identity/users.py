@@ -19,15 +19,13 @@ from ledger.identity import contacts, sessions
 from ledger.identity.rights import CHANGES_USERS
 from ledger.models import UserContact
 from ledger.models.users import User, UserPermission, UserRole
-from ledger.sealing import Sealer, key_number, require_ours, reseal_rows
+from ledger.sealing import SAMPLES, Sealer, key_number, require_ours, reseal_rows
 
 USERNAME = r"[a-z0-9][a-z0-9._-]{1,49}"
 EMAIL = r"[^@\s]{1,64}@[A-Za-z0-9.-]{1,35}"
 _USERNAME = re.compile(USERNAME)
 _EMAIL = re.compile(EMAIL)
 _SEALED = "sealed"
-_NEWEST = 20
-"""So many addresses are tried before another is sealed."""
 """The one name in a profile that is sealed: the column stays the JSON that it is."""
 
 
@@ -256,7 +254,7 @@ def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[in
 
 def newest_sealed(session: Session) -> list[tuple[str, str]]:
     """Return some mail addresses that were sealed last, each with what it was sealed for."""
-    query = select(UserContact).order_by(UserContact.user_id.desc()).limit(_NEWEST)
+    query = select(UserContact).order_by(UserContact.user_id.desc()).limit(SAMPLES)
     return [(row.email_sealed, contacts.context(row.user_id)) for row in session.scalars(query)]
 
 

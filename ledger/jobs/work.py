@@ -68,22 +68,18 @@ def settle(tools: Tools) -> str | None:
         If a step is refused or the node does not answer; the next run goes on from there. A refusal
         does not keep the later step from being done.
     """
-    chain, counts = tools.chain, [0, 0]
+    chain = tools.chain
 
     def waits(waiting: Sequence[Waiting]) -> None:
         number = sum(len(item.trades) for item in waiting)
         first = waiting[0].message if waiting else ""
         tools.tell("settle", f"{number} pending trades wait, the first: {first}" if first else "")
 
-    def plan() -> None:
-        planned = batches.plan_batches(chain, REFUSED_REST, until=tools.now(), on_waiting=waits)
-        counts[0] = len(planned)
+    def plan() -> int:
+        return len(batches.plan_batches(chain, REFUSED_REST, until=tools.now(), on_waiting=waits))
 
-    def submit() -> None:
-        counts[1] = len(batches.submit_planned(chain))
-
-    _each((plan, submit))
-    return f"planned {counts[0]}, sent {counts[1]} batches" if any(counts) else None
+    planned, sent = _each((plan, lambda: len(batches.submit_planned(chain))))
+    return f"planned {planned}, sent {sent} batches" if planned or sent else None
 
 
 def finalise(tools: Tools) -> str | None:
@@ -114,32 +110,22 @@ def send(tools: Tools) -> str | None:
 
     One that is not sent, by whatever but a node that does not answer, does not keep the others from being sent.
     """
-    gone: list[str] = []
-    counts = [0, 0]
-
-    def audit() -> None:
-        gone.extend(tools.chain.sender.audit())
-
-    def tend() -> None:
-        counts[0] += tools.chain.sender.tend()
-
-    def acts() -> None:
-        counts[0] += len(submit_released(tools.chain))
-
-    def cancellations() -> None:
-        counts[0] += len(corrections.submit_planned(tools.chain))
-
-    def issuances() -> None:
-        counts[1] = len(issuance.submit_planned(tools.chain))
-
+    chain = tools.chain
+    steps: tuple[Callable[[], int], ...] = (
+        lambda: len(chain.sender.audit()),
+        chain.sender.tend,
+        lambda: len(submit_released(chain)),
+        lambda: len(corrections.submit_planned(chain)),
+        lambda: len(issuance.submit_planned(chain)),
+    )
     # What is amiss is often so for one account: no ether, no key here, a cap of the day, a pool that it is in.
-    _each((audit, tend, acts, cancellations, issuances), (TruetonneError,))
-    waiting, sent = counts
-    said = [f"{waiting + sent} intents on their way"] if waiting or sent or gone else []
-    if sent:
-        said.append(f"{sent} of them issuances whose turn has come")
+    gone, *under_way, issued = _each(steps, (TruetonneError,))
+    sent = sum(under_way) + issued
+    said = [f"{sent} intents on their way"] if sent or gone else []
+    if issued:
+        said.append(f"{issued} of them issuances whose turn has come")
     if gone:
-        said.append(f"{len(gone)} were taken back by the chain")
+        said.append(f"{gone} were taken back by the chain")
     return "; ".join(said) or None
 
 
@@ -339,17 +325,18 @@ def verify_audit(tools: Tools) -> str:
 
 
 def _each(
-    steps: Sequence[Callable[[], None]],
+    steps: Sequence[Callable[[], int]],
     passed: tuple[type[TruetonneError], ...] = (Refused, PolicyRefused),
-) -> None:
-    """Do every step, whatever of those errors one before it ends with; then raise the first of them.
+) -> list[int]:
+    """Do every step, whatever of those errors one before it ends with; then raise the first of them, or return all.
 
     Where the node does not answer, no other step is tried: each would wait for it.
     """
     trouble: TruetonneError | None = None
+    found = []
     for step in steps:
         try:
-            step()
+            found.append(step())
         except NodeTrouble as error:
             trouble = trouble or error
             break
@@ -357,6 +344,7 @@ def _each(
             trouble = trouble or error
     if trouble is not None:
         raise trouble
+    return found
 
 
 def _by_both(tools: Tools, session: Session) -> datetime:

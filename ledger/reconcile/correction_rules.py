@@ -80,25 +80,23 @@ def _figures(
     owed = max(-total - before.owed, Fraction(0))
     cancelled = CorrectionState.CANCELLED if row.cancelled_kg >= owed else CorrectionState.CARRIED
     factor = books.session.get(EmissionFactor, row.factor_id)
-    found = [
-        text.replace("the chain says", "the manifests say")
-        for text in unequal(
-            what,
-            (
-                Fraction(row.effect_kg),
-                Fraction(row.owed_kg),
-                row.state,
-                (factor and factor.code, factor and factor.version),
-            ),
-            (
-                total - before.total,
-                owed,
-                cancelled if owed else CorrectionState.RECORDED,
-                (again["factor"]["code"], again["factor"]["version"]),
-            ),
-            ("effect_kg", "owed_kg", "state", "factor"),
-        )
-    ]
+    found = unequal(
+        what,
+        (
+            Fraction(row.effect_kg),
+            Fraction(row.owed_kg),
+            row.state,
+            (factor and factor.code, factor and factor.version),
+        ),
+        (
+            total - before.total,
+            owed,
+            cancelled if owed else CorrectionState.RECORDED,
+            (again["factor"]["code"], again["factor"]["version"]),
+        ),
+        ("effect_kg", "owed_kg", "state", "factor"),
+        by="the manifests say",
+    )
     before.total, before.owed = total, before.owed + owed
     return found
 

@@ -67,8 +67,7 @@ def _deadline(books: Books, what: str, row: VppSettlementBatch) -> list[str]:
         return []
     signed = int(intent.parameters["settlement"]["deadline"])
     held = row.signed_until and int(row.signed_until.timestamp())
-    differences = unequal(what, (held,), (signed,), ("signed_until",))
-    return [text.replace("the chain says", "what was signed says") for text in differences]
+    return unequal(what, (held,), (signed,), ("signed_until",), by="what was signed says")
 
 
 def _planned(

@@ -115,10 +115,16 @@ def compare(what: str, stored: Mapping[Key, Row], expected: Mapping[Key, Row]) -
     return found
 
 
-def unequal(what: str, held: Iterable[Any], says: Sequence[Any], names: Sequence[str]) -> list[str]:
-    """Return a sentence for each of several numbers that differs from what the chain says."""
+def unequal(
+    what: str,
+    held: Iterable[Any],
+    says: Sequence[Any],
+    names: Sequence[str],
+    by: str = "the chain says",
+) -> list[str]:
+    """Return a sentence for each of several numbers that differs from what the chain, or another witness, says."""
     return [
-        f"{what}: {name} is {mine}, the chain says {theirs}"
+        f"{what}: {name} is {mine}, {by} {theirs}"
         for name, mine, theirs in zip(names, held, says, strict=True)
         if mine != theirs
     ]

@@ -15,14 +15,12 @@ from ledger.audit import By
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import ChainCursor, WebhookEndpoint
 from ledger.models.webhooks import EndpointState
-from ledger.sealing import Sealer, key_number, require_ours, reseal_rows
+from ledger.sealing import SAMPLES, Sealer, key_number, require_ours, reseal_rows
 from ledger.webhooks.signing import new_secret
 from ledger.webhooks.targets import check_url
 from ledger.webhooks.telling import check_patterns
 
 ENDPOINTS_MAX = 100
-_NEWEST = 20
-"""So many secrets are tried before another is sealed."""
 FORMER_KEPT = timedelta(hours=24)
 """How long a secret that was replaced signs beside the new one."""
 _APART_MAX = timedelta(hours=1)
@@ -203,7 +201,7 @@ def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[in
 def newest_sealed(session: Session) -> list[tuple[str, str]]:
     """Return some secrets that were sealed last and are of use, each with what it was sealed for."""
     query = select(WebhookEndpoint).where(WebhookEndpoint.secret_sealed != "")
-    rows = session.scalars(query.order_by(WebhookEndpoint.id.desc()).limit(_NEWEST))
+    rows = session.scalars(query.order_by(WebhookEndpoint.id.desc()).limit(SAMPLES))
     return [(row.secret_sealed, context(row)) for row in rows]
 
 

@@ -62,22 +62,13 @@ def act_under(
     amount_kg
         Of transfers those of this amount are looked at alone: their key stands in no event.
     """
-    retired, cancelled = CreditRetirement, CreditCancellation
-    rows: list[tuple[str, CreditRetirement | CreditCancellation]] = [
-        ("retire", row)
-        for row in session.scalars(
-            select(retired).where(retired.batch_id == batch_id, retired.key.in_(holders))
-        )
-    ]
-    rows += [
-        ("cancel", row)
-        for row in session.scalars(
-            select(cancelled).where(cancelled.batch_id == batch_id, cancelled.key.in_(holders))
-        )
-    ]
-    for function, row in rows:
-        if holders[row.key] == row.holder:
-            return KeyedAct(function, row.key, row.holder, row.amount_kg, row.tx_hash)
+    journals: dict[str, Any] = {"retire": CreditRetirement, "cancel": CreditCancellation}
+    row: CreditRetirement | CreditCancellation
+    for function, journal in journals.items():
+        query = select(journal).where(journal.batch_id == batch_id, journal.key.in_(holders))
+        for row in session.scalars(query):
+            if holders[row.key] == row.holder:
+                return KeyedAct(function, row.key, row.holder, row.amount_kg, row.tx_hash)
     transfers = (
         select(CreditTransfer, BlockchainTransaction.parameters)
         .join(BlockchainTransaction, BlockchainTransaction.tx_hash == CreditTransfer.tx_hash)
