@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from itertools import islice
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
@@ -17,10 +18,12 @@ from ledger.errors import TruetonneError
 from ledger.models import (
     ChainIntent,
     CreditBatch,
+    CreditSite,
     EmissionFactor,
     Issuance,
     Project,
     ReadingClaim,
+    Site,
     VppSettlementBatch,
     VppSettlementItem,
 )
@@ -30,20 +33,22 @@ from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.reconcile.books import Books
 from ledger.reconcile.mined import among
-from ledger.reconcile.pieces import pieces
+from ledger.reconcile.pieces import BATCHES, pieces
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import FORMAT_1, build, canonical_text, manifest_hash
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
-from ledger.settlement.elsewhere import ENERGY
+from ledger.reductions.zones import zone
+from ledger.settlement.elsewhere import ENERGY, Accounts
+from ledger.settlement.forgotten import are_ours, in_batches
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import hex_words, nets_of
 from ledger.units import decimal_floor
 
 
 def issuances(books: Books) -> list[str]:
-    """Every issuance is on chain as it was planned, and what its manifest says hashes to what the claim says."""
+    """Every issuance is on chain as it was planned, with the manifest that the claim names; no batch is without one."""
     session = books.session
     recorded = exists().where(Issuance.key == ChainIntent.key)
     sent = session.scalars(select(ChainIntent.key).where(ChainIntent.kind == "issue", ~recorded))
@@ -51,6 +56,33 @@ def issuances(books: Books) -> list[str]:
     for piece in pieces(session, Issuance.id):
         rows = session.scalars(select(Issuance).where(piece).order_by(Issuance.id)).all()
         found += _issuances(books, rows)
+    return found + _unrecorded(books.session)
+
+
+def _unrecorded(session: Session) -> list[str]:
+    """Find batches of our projects that no issuance of the books made: restored books forgot it, or it is not ours."""
+    recorded = exists().where(
+        Issuance.key == CreditBatch.key, Issuance.evidence_root == CreditBatch.evidence_root
+    )
+    rows = session.execute(
+        select(CreditBatch, CreditSite.code, Site.time_zone)
+        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+        .join(Project, Project.code == CreditSite.code)
+        .join(Site, Site.id == Project.site_id)
+        .where(~recorded)
+        .order_by(CreditBatch.batch_id)
+    )
+    found = []
+    for batch, code, time_zone in rows:
+        first, end = (
+            datetime.fromtimestamp(seconds, UTC).astimezone(zone(time_zone)).date()
+            for seconds in (batch.period_start_s, batch.period_end_s)
+        )
+        found.append(
+            f"batch {batch.ordinal} of {code} ({first} to {end}): {batch.issued_kg} kg are on chain with key "
+            f"{batch.key}, and no issuance here has that key and evidence; if it was forgotten, issuing that period "
+            "takes it over"
+        )
     return found
 
 
@@ -202,6 +234,32 @@ def settlement_batches(books: Books) -> list[str]:
     for piece in pieces(books.session, VppSettlementBatch.id):
         rows = books.session.scalars(select(VppSettlementBatch).where(piece)).all()
         found += _settlement_batches(books, rows)
+    return found + _forgotten(books)
+
+
+def _forgotten(books: Books) -> list[str]:
+    """Find batches on chain whose trades are all of these books, which have no such batch: `settle` adopts them."""
+    session = books.session
+    accounts = Accounts.load(session)
+    found = []
+    batches = books.replay.settled.items()
+    while piece := list(islice(batches, BATCHES)):
+        known = {
+            row.batch_key
+            for row in among(
+                session, VppSettlementBatch, VppSettlementBatch.batch_key, [key for key, _ in piece]
+            )
+        }
+        for key, batch in piece:
+            if key in known or batch.cosigned_digest is not None:
+                continue  # what parties signed is held against the trades themselves
+            said = batch.proposal
+            records = are_ours(session, accounts, said.words, said.accounts, said.asset)
+            if records is not None and not in_batches(session, records):
+                found.append(
+                    f"settlement batch {key}: {batch.status.value} on chain, with {len(records)} trades that are all "
+                    "of these books, which have no such batch; the next settlement takes it over"
+                )
     return found
 
 

@@ -17,7 +17,7 @@ from ledger.models import (
 from ledger.models.trading import TradeStatus
 from ledger.reconcile.books import Books
 from ledger.reconcile.mined import among
-from ledger.reconcile.pieces import ROWS, pieces
+from ledger.reconcile.pieces import BATCHES, ROWS, pieces
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reconcile.shelves import Shelf
@@ -30,7 +30,6 @@ from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents
 
 Expected = Shelf[int, tuple[TradeStatus, datetime | None]]
 """What trades must be by now, by number: status and time of settlement."""
-_BATCHES_AT_ONCE = 20
 
 
 def trades(books: Books) -> list[str]:
@@ -66,7 +65,7 @@ def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[st
     """Compare the trades that batches settled; note what each of them must be by now."""
     found = []
     batches = books.replay.settled.items()
-    while piece := list(islice(batches, _BATCHES_AT_ONCE)):
+    while piece := list(islice(batches, BATCHES)):
         keys = [key for key, _ in piece]
         ours = {
             row.batch_key: row.asset or ENERGY

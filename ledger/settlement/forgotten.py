@@ -7,7 +7,7 @@ is never planned anew. What was planned anew before the mirror had read the chai
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import or_, select
@@ -67,14 +67,13 @@ def adopt(session: Session, chain: Chain) -> list[str]:
         event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
         words = [int(word) for word in event.args["words"]]
         numbers = [unpack(word).seq for word in words]
-        records = trades_among(session, numbers)
-        ours = _are_ours(records, accounts, words, batch.accounts)
-        if not ours or not _are_of(session, records, batch.asset):
+        records = are_ours(session, accounts, words, batch.accounts, batch.asset)
+        if records is None:
             if batch.status is not SettlementStatus.CANCELLED:
                 withdraw(session, numbers, f"in batch {batch.key}")
             continue
         withdraw(session, numbers, f"in batch {batch.key}")
-        if _in_other_batches(session, numbers):
+        if in_batches(session, numbers):
             continue  # the mirror will take one of them back
         _store(session, chain, batch, words, next(iter(records.values())).market)
         adopted.append(batch.key)
@@ -105,23 +104,33 @@ def taken_numbers(session: Session) -> set[int]:
     )
 
 
-def _are_ours(
-    records: dict[int, VppTradingRecord],
-    accounts: Accounts,
-    words: Iterable[int],
-    parties: list[str],
-) -> bool:
-    for word in words:
-        trade = trade_of(parties, word)
+def are_ours(
+    session: Session, accounts: Accounts, words: Iterable[int], parties: Sequence[str], asset: int
+) -> dict[int, VppTradingRecord] | None:
+    """Return the books' trades of a batch on chain, by number; None unless every one is theirs, and of one market.
+
+    Parameters
+    ----------
+    words, parties
+        The batch's trades as the chain has them, and the accounts that they name.
+    asset
+        What the batch is of: the token, 0 for energy.
+    """
+    trades = [trade_of(parties, word) for word in words]
+    records = trades_among(session, [trade.seq for trade in trades])
+    for trade in trades:
         record = records.get(trade.seq)
         if record is None or not accounts.is_of(record, trade):
-            return False
-    return len({record.market for record in records.values()}) == 1
-
-
-def _are_of(session: Session, records: Collection[int], asset: int) -> bool:
+            return None
     assets = assets_of(session, records)
-    return {assets.get(number, ENERGY) for number in records} == {asset}
+    alike = {(record.market, assets.get(number, ENERGY)) for number, record in records.items()}
+    return records if len(alike) == 1 and {of for _, of in alike} == {asset} else None
+
+
+def in_batches(session: Session, numbers: Collection[int]) -> bool:
+    """Whether any of these trades stands in a batch of the books."""
+    query = select(VppSettlementItem.trade_id).where(VppSettlementItem.trade_id.in_(numbers))
+    return session.scalars(query).first() is not None
 
 
 def withdraw_overtaken(session: Session) -> None:
@@ -169,11 +178,6 @@ def withdraw(session: Session, numbers: list[int], where: str) -> None:
         else:
             signatures.note_withdrawal(session, batch, reason)
         cosign.give_up(session, batch, reason)
-
-
-def _in_other_batches(session: Session, numbers: list[int]) -> bool:
-    query = select(VppSettlementItem.trade_id).where(VppSettlementItem.trade_id.in_(numbers))
-    return session.scalars(query).first() is not None
 
 
 def _store(

@@ -181,6 +181,17 @@ class History:
         except BooksDiffer:
             return rule is None
 
+    def told(self, rule: str) -> list[str]:
+        """Return the differences that a rule finds."""
+        with self.db.read() as session:
+            books = open_books(session, self.memory, self.chain.deployment)
+            return [line for found in applied(books, [rule]) for line in found.differences]
+
+    def select(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with self.db.read() as session:
+            return [tuple(row) for row in session.execute(text(query))]
+
     def broken(self) -> list[str]:
         """Return the names of the rules that do not hold."""
         try:
@@ -539,6 +550,26 @@ def test_every_rule_can_fail(history: History) -> None:
         with _by_hand(history, text(sql)):
             assert history.breaks(name), name
     assert history.broken() == []
+
+
+def test_what_the_books_forgot_altogether_is_named(history: History) -> None:
+    """Neither issuance nor intent is left, as in a backup of before: it was said that books and chain agree."""
+    (key, first, end), *_ = issued = history.select(
+        "SELECT key, from_date, to_date FROM issuances WHERE state = 'issued' ORDER BY id"
+    )
+    batches = [found for (found,) in history.select("SELECT batch_key FROM vpp_settlement_batches")]
+    forgotten = ("reading_claims", "issuances", "vpp_settlement_items", "vpp_settlement_batches")
+    with _by_hand(history, *(text(f"DELETE FROM {name}") for name in forgotten)):
+        said = {
+            name: [line for line in history.told(name) if not line.startswith("intent ")]
+            for name in ("issuances", "settlement-batches")
+        }
+    assert len(said["issuances"]) == len(issued) > 0
+    assert f"({first} to {end}): " in said["issuances"][0]
+    assert f"kg are on chain with key {key}, and no issuance here has that" in said["issuances"][0]
+    named = {line.split()[2].rstrip(":") for line in said["settlement-batches"]}
+    assert named and named <= set(batches)
+    assert all("the next settlement takes it over" in line for line in said["settlement-batches"])
 
 
 def test_a_wrong_block_in_the_deployment_file_is_told_as_the_files(history: History) -> None:

@@ -100,6 +100,9 @@ def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool
     again = both.again()
     if not behind:
         again.mirror_final()
+        said = again.differences()
+        forgotten = [line for line in said if "no such batch; the next settlement takes" in line]
+        assert len(forgotten) == (saved_after == 0), said
     for _ in range(4):
         with suppress(DependencyDown):  # while the mirror is behind
             ticks.settle(again.chain)
@@ -386,6 +389,9 @@ def test_an_issuance(both: Park, planned: bool) -> None:
 
     both.mirror_final()
     if not planned:
+        (forgotten,) = both.differences()
+        said = "batch 1 of park-wind (2014-01-01 to 2014-01-03): 1200 kg are on chain with key"
+        assert forgotten.startswith(said)
         (tried,) = issuance.plan_issuance(both.chain, PROJECT, *period, dry_run=True)
         with both.db.read() as session:
             known = issued_by(session, tried.key)

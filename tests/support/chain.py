@@ -87,6 +87,28 @@ def wait_for(client: ChainClient, tx_hash: str) -> Receipt:
     return receipt
 
 
+def until_mined(client: ChainClient) -> None:
+    """Wait until Anvil has mined what it was sent, where it mines at once: it answers before it does.
+
+    What bids less than the next block's base fee stays in its pool, and is not waited for.
+    """
+    if not client.request("anvil_getAutomine", []):
+        return
+    until = time.monotonic() + 60
+    while client.request("txpool_status", [])["pending"] != "0x0":
+        waiting = client.request("txpool_content", [])["pending"]
+        fee = int(client.request("eth_feeHistory", [1, "latest", []])["baseFeePerGas"][-1], 16)
+        bids = [
+            int(item.get("maxFeePerGas") or item["gasPrice"], 16)
+            for items in waiting.values()
+            for item in items.values()
+        ]
+        if max(bids, default=0) < fee:
+            return
+        assert time.monotonic() < until, waiting
+        time.sleep(0.001)
+
+
 def deploy_contracts(client: ChainClient, network: str = "local") -> Deployment:
     """Deploy currency, libraries and both contracts, grant the roles, register class and site."""
     genesis = client.block(0)

@@ -6,12 +6,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
-from indexer import Indexer
+from indexer import Indexer, TickReport
 from ledger.chain.access import Chain
 from ledger.chain.keys.policy import DailyCaps, GuardedKeyring, SignerPolicy
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
@@ -28,7 +28,7 @@ from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import TradesReport, import_trades
 from ledger.sites import apply_site
 from ledger.units import currency_of_cents
-from tests.support.chain import TestChain
+from tests.support.chain import TestChain, until_mined
 from tests.support.mirror import running_chain
 from tests.support.plant import SITE, write_csv
 
@@ -49,6 +49,15 @@ account = "anvil:6"
 CHAIN_ID = 31337
 PROPOSED = SettlementPolicy(Way.PROPOSED, netting_hours=10**6)
 """All trades of a market are netted with each other, and the operator proposes them."""
+
+
+class AfterMining(Indexer):
+    """A mirror that reads to the head once the node has mined what tests and product sent it."""
+
+    def run_until(self, target: int | Literal["head"] = "head", *arguments: Any) -> TickReport:
+        """Wait until it is mined, and mirror."""
+        until_mined(self._client)
+        return super().run_until(target, *arguments)
 
 
 @dataclass
@@ -142,7 +151,7 @@ class Park:
         db = Database(self.db.url.render_as_string(hide_password=False))
         client = ChainClient(self.node.rpc_url)
         chain = open_chain(db, self.node, client, settling=self.chain.settling)
-        mirror = Indexer(db, chain.client, chain.deployment)
+        mirror = AfterMining(db, chain.client, chain.deployment)
         return Park(db, self.node, chain, mirror, self.folder)
 
 
@@ -188,7 +197,7 @@ def running_park(db: Database, folder: Path, mirrored: bool = True) -> Iterator[
     """
     with running_chain() as node:
         chain = open_chain(db, node)
-        park = Park(db, node, chain, Indexer(db, node.client, node.deployment), folder)
+        park = Park(db, node, chain, AfterMining(db, node.client, node.deployment), folder)
         file = Path(db.url.database or "") if db.dialect == "sqlite" else None
         if not mirrored:
             _apply(db)

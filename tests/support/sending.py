@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from indexer import Indexer
 from ledger.chain.contracts.wrappers import encode_call
 from ledger.chain.node.client import ChainClient
 from ledger.chain.sending import intents
@@ -15,8 +14,8 @@ from ledger.db import Database
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
-from tests.support.chain import CURRENCY, PARTIES
-from tests.support.park import CHAIN_ID, Park, open_chain
+from tests.support.chain import CURRENCY, PARTIES, until_mined
+from tests.support.park import CHAIN_ID, AfterMining, Park, open_chain
 
 UNITS = 5
 """What each act mints: a second time would show."""
@@ -52,7 +51,8 @@ def minted(park: Park, party: str = "buyer") -> int:
 
 
 def sent(park: Park, party: str = "buyer") -> int:
-    """Return how many transactions an account has in blocks."""
+    """Return how many transactions an account has in blocks, as soon as those that were sent are there."""
+    until_mined(park.node.client)
     return park.node.client.transaction_count(PARTIES[party])
 
 
@@ -99,7 +99,7 @@ def steal(park: Park, party: str, nonce: int) -> str:
 def opened(park: Park, finality: str | int = "finalized", **options: Any) -> Park:
     """Open the park again with other options of the sender, and the mirror with the same finality."""
     chain = open_chain(park.db, park.node, finality=finality, **options)
-    mirror = Indexer(park.db, park.node.client, park.node.deployment, finality)
+    mirror = AfterMining(park.db, park.node.client, park.node.deployment, finality)
     return Park(park.db, park.node, chain, mirror, park.folder)
 
 
