@@ -8,7 +8,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +23,7 @@ from sqlalchemy import event, select
 from api.app import create_app
 from ledger.db import Database
 from ledger.models import CarbonEmission, MeterReading
+from ledger.readings import reductions_for
 from ledger.settings import load_settings
 from tests.support.forms import long, rest
 from tests.support.plant import (
@@ -305,6 +306,31 @@ def test_no_hour_is_lost_where_days_begin_within_one(db: Database, tmp_path: Pat
         ("2024-01", daily + 30),
         ("2024-02", 2 * daily - 30),
     ]
+
+
+def test_a_day_of_23_hours_has_as_many_slots_of_its_clock(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Six hours begin four times on every legal day; the short one had three, and one of daily readings none."""
+    daily = '[[device]]\ncode = "B"\ntype = "x"\nmeter_serial = "B"\nrole = "generation"\n'
+    source = SITE[SITE.index("[[source]]") :].replace(
+        "interval_minutes = 10", "interval_minutes = 1440"
+    )
+    other = source.replace('"scada"', '"daily"').replace('device = "A"', 'device = "B"')
+    apply(
+        sqlite_db, SITE.replace("interval_minutes = 10", "interval_minutes = 360") + daily + other
+    )
+    days = ("2014-03-29T00:00:00+01:00", "2014-03-30T00:00:00+01:00", "2014-03-31T00:00:00+02:00")
+    file = write_csv(tmp_path / "a.csv", [(day, "60") for day in days])
+    imported(sqlite_db, file)
+    imported(sqlite_db, file, "daily")
+    with served(sqlite_db.url, tmp_path) as client:
+        for by, slots in (("day", [4, 1] * 3), ("month", [12, 3]), ("hour", [None, None] * 71)):
+            items = walk(client, "/v1/energy", site="park", by=by, limit=200, order="asc")
+            assert [item["readings"]["expected"] for item in items] == slots, by
+    with sqlite_db.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", date(2014, 3, 29), date(2014, 4, 1))
+    assert reduction.counts.expected == 12 + 3
 
 
 def test_digits_that_no_integer_holds_together(db: Database, tmp_path: Path) -> None:
