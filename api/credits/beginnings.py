@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from urllib.parse import quote, urlencode
 
 from sqlalchemy import case, func, select
@@ -23,6 +24,8 @@ from ledger.models import (
     Site,
 )
 from ledger.models.readings import ReadingQuality
+from ledger.readings.periods.evidence_files import stated_by
+from ledger.reductions.manifest_shapes import Manifest
 
 CALCULATED = 2**62
 """Where the calculation stands: behind every file, also behind one that comes later."""
@@ -84,11 +87,14 @@ def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> Hi
     # The tables of readings end with the day before `to`, as the issuance does.
     days = urlencode({"site": site, "from": issuance.from_date, "to": issuance.to_date})
     uncertainty = issuance.uncertainty_t
+    # What it was made with: the project may have another methodology by now.
+    stated = stated_by(issuance)
+    certified = stated.energy.certified_kwh if isinstance(stated, Manifest) else None
     return _entry(
         "reductions_computed",
         issuance.created_at,
         project=project.code,
-        methodology=f"{project.methodology}/{project.methodology_version}",
+        methodology=f"{stated.methodology.id}/{stated.methodology.version}",
         period_from=issuance.from_date.isoformat(),
         period_to=issuance.to_date.isoformat(),
         readings_expected=str(issuance.readings_expected),
@@ -102,6 +108,7 @@ def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> Hi
         export_kwh=f"{issuance.export_kwh:f}",
         import_kwh=f"{issuance.import_kwh:f}",
         net_kwh=f"{issuance.net_kwh:f}",
+        **({"certified_kwh": certified} if certified and Decimal(certified) else {}),
         factor=f"{factor.code} {factor.version}",
         factor_value=f"{factor.value} {factor.unit}",
         baseline_t=f"{issuance.baseline_t:f}",

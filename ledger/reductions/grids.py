@@ -6,6 +6,7 @@ clock: a daily reading is one legal day long, of 23 or 25 hours when the clocks 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
@@ -149,6 +150,14 @@ def day_points(day: date, where: ZoneInfo, interval_s: int) -> list[int] | None:
         return None
     minutes = range(from_s, to_s, MINUTE_S)
     return [*(at for at in minutes if _clock_s(at, where) % interval_s == 0), to_s]
+
+
+def slots_of_day(day: date, where: ZoneInfo, interval_s: int) -> Sequence[int]:
+    """Return where the intervals of a legal day begin, in order."""
+    points = day_points(day, where, interval_s)
+    if points is not None:
+        return points[:-1]
+    return range(legal_day_start_s(day, where), legal_day_end_s(day, where), interval_s)
 
 
 def _clock_s(second: int, where: ZoneInfo) -> int:
