@@ -21,8 +21,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, select
 
 from api.app import create_app
+from api.sites.months import months_of
+from api.sites.schemas import Month
 from ledger.db import Database
-from ledger.models import CarbonEmission, MeterReading
+from ledger.models import CarbonEmission, Device, MeterReading
+from ledger.models.issuance import IssuanceState
 from ledger.readings import reductions_for
 from ledger.settings import load_settings
 from tests.support.forms import long, rest
@@ -32,6 +35,7 @@ from tests.support.plant import (
     SITE,
     apply,
     imported,
+    issue,
     write_csv,
 )
 
@@ -306,6 +310,36 @@ def test_no_hour_is_lost_where_days_begin_within_one(db: Database, tmp_path: Pat
         ("2024-01", daily + 30),
         ("2024-02", 2 * daily - 30),
     ]
+
+
+def test_what_a_load_uses_is_not_drawn_a_second_time(sqlite_db: Database, tmp_path: Path) -> None:
+    """Of 9 kWh a load uses 3 come through the import meter: months have these alone; and no plan as issued."""
+
+    def metered(code: str, role: str) -> str:
+        source = SITE[SITE.index("[[source]]") :].replace('"scada"', f'"{code}"')
+        device = (
+            f'[[device]]\ncode = "{code}"\ntype = "x"\nmeter_serial = "{code}"\nrole = "{role}"\n'
+        )
+        return device + source.replace('device = "A"', f'device = "{code}"')
+
+    def month() -> Month:
+        with sqlite_db.read() as session:
+            ids = session.scalars(select(Device.id)).all()
+            (found,) = months_of(session, PARIS, ids, [1])
+        return found
+
+    site = SITE + metered("LOAD", "load")
+    apply(sqlite_db, site)
+    for code, kw in (("scada", "36"), ("LOAD", "54")):
+        rows = [("2014-06-01T12:00:00+02:00", kw), ("2014-06-01T12:10:00+02:00", "-0.6")]
+        imported(sqlite_db, write_csv(tmp_path / "a.csv", rows), code)
+    assert (month().production_kwh, month().consumption_kwh) == (Decimal(6), Decimal("9.1"))
+    apply(sqlite_db, site + metered("IMP", "import"))
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [("2014-06-01T12:00:00+02:00", "18")]), "IMP")
+    issue(sqlite_db, state=IssuanceState.PLANNED)
+    # By the generation meter, at night, and by the import meter.
+    assert month().consumption_kwh == Decimal("0.1") + 3
+    assert (month().issued_kg, month().reductions_kg) == (0, 0)
 
 
 def test_a_day_of_23_hours_has_as_many_slots_of_its_clock(
