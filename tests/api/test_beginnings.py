@@ -81,6 +81,8 @@ def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_pat
     imported(sqlite_db, write_csv(tmp_path / "late.csv", [(lines[0][0], "57.01")]))
     correct(sqlite_db, "park-wind")  # 3 kW less are 0.5 kWh: -0.245 kg
     issue(sqlite_db, (date(2014, 6, 2), date(2014, 6, 3)), number=2)
+    imported(sqlite_db, write_csv(tmp_path / "later.csv", [(lines[1][0], "54")]))
+    correct(sqlite_db, "park-wind")  # of a kWh less a quarter is certified, and 2 % are uncertain
     other = site.replace('"CCER-01-002"', '"internal-grid-renewable"').replace('"V01"', '"1"')
     with sqlite_db.write() as session:
         session.add(
@@ -98,11 +100,15 @@ def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_pat
     home = {"TRUETONNE_DATABASE_URL": str(sqlite_db.url), "TRUETONNE_HOME": str(tmp_path)}
     with TestClient(create_app(load_settings(None, home))) as client:
         page = client.get("/credits/p-2014-1-1-1", headers={"accept": "text/html"}).text
-        computed = client.get("/v1/credits/p-2014-1-1-1/history").json()["items"][-2]
+        items = client.get("/v1/credits/p-2014-1-1-1/history").json()["items"]
     facts = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page))
     said = {name: re.sub(r"<[^>]*>", " ", value) for name, value in facts.items()}
     assert {name: said[name] for name in HOW} == HOW
-    stated = computed["values"]
+    assert [item["kind"] for item in items[-3:]] == ["reductions_computed", "corrected", "issued"]
+    assert "-0.3675 kg CO₂e <span" in page  # 1 x 0.75 x 0.5 x 0.98
+    told = [items[-2]["values"][name] for name in ("cause", "state", "effect_kg", "carried_kg")]
+    assert told == ["late_readings", "carried", "-0.367500000", "0.367500000"]
+    stated = items[-3]["values"]
     assert stated["methodology"] == "CCER-01-002/V01"  # with which it was issued
     assert (stated["export_kwh"], stated["certified_kwh"]) == ("15.062500000", "5.020833333")
 
