@@ -22,11 +22,13 @@ from sqlalchemy import event, select
 
 from api.app import create_app
 from api.sites.months import months_of
+from api.sites.periods import legal_days
 from api.sites.schemas import Month
 from ledger.db import Database
 from ledger.models import CarbonEmission, Device, MeterReading
 from ledger.models.issuance import IssuanceState
 from ledger.readings import reductions_for
+from ledger.reductions.zones import zone
 from ledger.settings import load_settings
 from tests.support.forms import long, rest
 from tests.support.plant import (
@@ -310,6 +312,14 @@ def test_no_hour_is_lost_where_days_begin_within_one(db: Database, tmp_path: Pat
         ("2024-01", daily + 30),
         ("2024-02", 2 * daily - 30),
     ]
+
+
+def test_a_date_that_a_zone_left_out_is_no_day() -> None:
+    """Samoa had no 30 December 2011; it was listed with what the day after it has."""
+    days, where = (date(2011, 12, 29), date(2012, 1, 1)), zone("Pacific/Apia")
+    for newest_first in (False, True):
+        found = [period.day.day for period in legal_days(days, where, newest_first=newest_first)]
+        assert sorted(found) == [29, 31]
 
 
 def test_what_a_load_uses_is_not_drawn_a_second_time(sqlite_db: Database, tmp_path: Path) -> None:
