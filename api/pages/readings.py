@@ -87,6 +87,8 @@ class MeterMonth:
     rated_kw: str | None
     interval_s: int
     unit: str
+    text_unit: str
+    """Unit of the numbers as received."""
     readings: Sequence[Reading]
     runs: list[Run]
     days: list[DayTotal]
@@ -230,6 +232,7 @@ def _meter(
         rated_kw=table.rated_kw,
         interval_s=table.interval_s,
         unit=UNITS[kind],
+        text_unit=table.unit,
         readings=readings,
         runs=runs,
         days=[

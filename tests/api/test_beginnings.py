@@ -72,6 +72,7 @@ def test_a_history_begins_with_the_files_and_the_calculation(db: Database, tmp_p
 def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_path: Path) -> None:
     """By hand, of the second day: (60 + 60.5) / 6 kWh less a quarter, less 1 kWh drawn, at 0.5, less 2 %."""
     site = SITE.replace('program = "internal"', 'program = "internal"\nuncertainty_share = "0.02"')
+    site = site.replace('role = "gen', 'accuracy_class = "0.5"\nrole = "gen')
     sold = '[[energy_certificate]]\ndevice = "A"\ninstrument = "GEC"\nreference = "7"\nshare = "0.25"\n'
     apply(sqlite_db, f'{site}{sold}from_day = "2014-06-02"\nto_day = "2014-06-02"\n')
     rows = [("1T00:00", "60.01"), ("2T00:00", "60"), ("2T00:10", "60.5"), ("2T00:20", "-6")]
@@ -105,6 +106,7 @@ def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_pat
     said = {name: re.sub(r"<[^>]*>", " ", value) for name, value in facts.items()}
     assert {name: said[name] for name in HOW} == HOW
     assert [item["kind"] for item in items[-3:]] == ["reductions_computed", "corrected", "issued"]
+    assert '<th scope="col">As received (kW)</th>' in page
     assert "-0.3675 kg CO₂e <span" in page  # 1 x 0.75 x 0.5 x 0.98
     told = [items[-2]["values"][name] for name in ("cause", "state", "effect_kg", "carried_kg")]
     assert told == ["late_readings", "carried", "-0.367500000", "0.367500000"]
@@ -114,7 +116,8 @@ def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_pat
 
 
 HOW = {
-    "Energy supplied": "15.0625 kWh  without 5.020833333 kWh that are certified elsewhere ",
+    "Energy supplied": "15.0625 kWh  without 5.020833333 kWh that are certified elsewhere   "
+    "errors of meters are deducted ",
     "Energy drawn": "1 kWh",
     "Net energy": "14.0625 kWh",
     "Baseline": "0.00703125 t CO₂e",
