@@ -40,7 +40,8 @@ def report(reduction: Reduction) -> dict[str, Any]:
     What a project does not have (uncertainty, loads, storage, fuel) has no key.
     """
     inputs = reduction.inputs
-    shown_first = {
+    certified = any(meter.certificates for meter in inputs.meters)
+    return {
         "project": inputs.project,
         "vintage": inputs.vintage,
         "period": {"from": inputs.from_date.isoformat(), "to": inputs.to_date.isoformat()},
@@ -48,15 +49,11 @@ def report(reduction: Reduction) -> dict[str, Any]:
         "export_kwh": shown(reduction.export_kwh),
         "import_kwh": shown(reduction.import_kwh),
         "net_kwh": shown(reduction.net_kwh),
+        **({"certified_kwh": shown(reduction.certified_kwh)} if certified else {}),
         "baseline_t": shown(reduction.baseline_t),
         "project_t": shown(reduction.project_t),
         "leakage_t": shown(reduction.leakage_t),
-    }
-    if any(meter.certificates for meter in inputs.meters):
-        shown_first["certified_kwh"] = shown(reduction.certified_kwh)
-    if reduction.uncertainty_t:
-        shown_first["uncertainty_t"] = shown(reduction.uncertainty_t)
-    return shown_first | {
+        **({"uncertainty_t": shown(reduction.uncertainty_t)} if reduction.uncertainty_t else {}),
         "reductions_kg": shown(reduction.reductions_kg),
         "carry_in_kg": shown(inputs.carry_in_kg),
         "issued_kg": str(reduction.issued_kg),
