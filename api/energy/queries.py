@@ -49,7 +49,7 @@ from ledger.models import (
 )
 from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.models.sites import SourceKind
-from ledger.reductions.arithmetic import slots_of
+from ledger.reductions.grids import slots_of
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import DAY_S, HOUR_S, decimal_floor
 

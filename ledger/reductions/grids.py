@@ -135,6 +135,18 @@ def clock_points(day: date, where: ZoneInfo, interval_s: int) -> list[int]:
     return sorted({*(point for point in points if point < end_s), end_s})
 
 
+def slots_of(from_s: int, to_s: int, interval_s: int) -> int:
+    """Return how many intervals a period of whole legal days has.
+
+    Up to an hour they have one length. Longer ones are counted on the clock, so that each day has as
+    many, of 23, 24 or 25 hours.
+    """
+    if interval_s <= HOUR_S:
+        return (to_s - from_s) // interval_s
+    days = (to_s - from_s + DAY_S // 2) // DAY_S
+    return days * (DAY_S // interval_s)
+
+
 def day_points(day: date, where: ZoneInfo, interval_s: int) -> list[int] | None:
     """Return where the intervals of a legal day begin, and its end, in order; None: one after the other from its start.
 

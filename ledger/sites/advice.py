@@ -75,8 +75,8 @@ def project_warnings(project: ProjectSpec, devices: Sequence[DeviceSpec]) -> lis
     if beside and Role.EXPORT in counted and Role.IMPORT not in counted:
         found.append(
             f"device {beside[0].code}: the storage is inventory_only, and the project has an export meter and no "
-            "import meter: if it stands behind the export meter, what it charges from the grid is credited when it comes "
-            "back; declare the import meter, and take inventory_only out"
+            "import meter: what storage behind it charges from the grid is credited when it comes back; declare the "
+            "import meter, and take inventory_only out"
         )
     return found
 
