@@ -31,7 +31,7 @@ from ledger.models.readings import ReadingQuality
 from ledger.models.sending import IntentState
 from ledger.readings.periods.evidence_files import stated_by
 from ledger.reductions.manifest_shapes import Manifest
-from ledger.reductions.reporting import shown
+from ledger.reductions.reporting import owed, shown
 
 CALCULATED = 2**62
 """Where the calculation stands: behind every file, also behind one that comes later; corrections follow it."""
@@ -155,9 +155,9 @@ def _corrections(session: Session, issuance: Issuance) -> Iterator[tuple[int, Hi
             late_readings=str(row.late_readings),
             factor=f"{factor.code} {factor.version}",
             effect_kg=shown(Fraction(row.effect_kg)),
-            owed_kg=shown(owed_kg),
+            owed_kg=owed(owed_kg),
             cancelled_kg=str(cancelled_kg),
-            carried_kg=shown(max(owed_kg - cancelled_kg, Fraction(0))),
+            carried_kg=owed(max(owed_kg - cancelled_kg, Fraction(0))),
             key=row.key,
             manifest_hash=row.manifest_hash,
         )

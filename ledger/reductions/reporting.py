@@ -18,6 +18,11 @@ def shown(value: Fraction) -> str:
     return text_of_fraction_floor(value, DECIMALS)
 
 
+def owed(value: Fraction) -> str:
+    """Return a debt as decimal text of nine digits, cut toward plus infinity: the digits of the effect that makes it."""
+    return shown(-value).removeprefix("-")
+
+
 def fraction_text(value: Fraction) -> str:
     """Return an exact fraction as ``"numerator/denominator"`` in lowest terms."""
     return f"{value.numerator}/{value.denominator}"
