@@ -19,7 +19,7 @@ def shown(value: Fraction) -> str:
 
 
 def owed(value: Fraction) -> str:
-    """Return a debt as decimal text of nine digits, cut toward plus infinity: the digits of the effect that makes it."""
+    """Return a debt as decimal text of nine digits, cut toward plus infinity, as the effect that makes it is shown."""
     return shown(-value).removeprefix("-")
 
 
