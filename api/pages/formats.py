@@ -42,6 +42,11 @@ def exact(value: Any) -> str:
     return trimmed(shown(Fraction(value)))
 
 
+def percent(share: Any) -> str:
+    """Return a share in percent, exactly."""
+    return trimmed(Decimal(str(share)).scaleb(2))
+
+
 def moment(at: datetime | None) -> str:
     """Return a time in UTC to the second."""
     return "–" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

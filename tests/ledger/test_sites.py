@@ -432,6 +432,7 @@ WRONG = [
     ('purpose = "crediting_cm"', 'purpose = "crediting"', 11, "did you mean 'crediting_cm'?"),
     ('completeness_min = "0"', 'completeness_min = "1.5"', 32, "from 0 to 1"),
     ('completeness_min = "0"', 'completeness_min = "95"', 32, "is a share, from 0 to 1"),
+    ('completeness_min = "0"', 'completeness_min = "0.98765"', 32, "from 0 to 1 with at most 4"),
     ('completeness_min = "0"', 'completeness_min = "0.12345"', 32, "at most 4 decimals"),
     (
         'program = "internal"',
