@@ -345,7 +345,7 @@ slots = st.dictionaries(
 
 
 @settings(
-    max_examples=times(8, 25),
+    max_examples=times(4, 25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
