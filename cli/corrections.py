@@ -124,7 +124,7 @@ def correct(
 
 
 def _correction(item: Found, debts: dict[str, Fraction]) -> dict[str, Any]:
-    from ledger.reductions.reporting import fraction_text, shown
+    from ledger.reductions.reporting import fraction_text, owed, shown
 
     return {
         "key": item.key,
@@ -136,10 +136,10 @@ def _correction(item: Found, debts: dict[str, Fraction]) -> dict[str, Any]:
         "state": item.state,
         "effect_kg": shown(item.effect_kg),
         "effect_kg_exact": fraction_text(item.effect_kg),
-        "owed_kg": shown(item.owed_kg),
+        "owed_kg": owed(item.owed_kg),
         "cancelled_kg": str(item.cancelled_kg),
         "carried_kg": shown(-item.carried_kg),
-        "open_kg": shown(debts.get(item.key, Fraction(0))),
+        "open_kg": owed(debts.get(item.key, Fraction(0))),
         "cancellation": item.act_key,
         "manifest_hash": item.manifest_hash,
     }

@@ -215,7 +215,15 @@ def _kilograms(text: str | None) -> int | None:
 
 def _shown(item: dict[str, Any]) -> Table:
     period, counts = item["period"], item["readings"]
-    rows = [(name.replace("_", " "), item[name]) for name in item if name.endswith(("_kwh", "_t"))]
+    rows: list[tuple[str, Any]] = []
+    for name, value in item.items():
+        if name.endswith(("_kwh", "_t")):
+            rows.append((name.replace("_", " "), value))
+        if name == "certified_kwh":
+            rows += [
+                (f"- {of['instrument']} {of['reference']}, {of['device']}", of[name])
+                for of in item["energy_certificates"]
+            ]
     rows += [(f"readings {name}", count) for name, count in counts.items()]
     rows += [
         (name.replace("_", " "), item[name])

@@ -1,9 +1,11 @@
-"""What these books know of a batch from before it was one: files, readings, and the calculation."""
+"""What these books alone know of a batch: files, readings, the calculation, and its corrections."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
 from urllib.parse import quote, urlencode
 
 from sqlalchemy import case, func, select
@@ -12,6 +14,8 @@ from sqlalchemy.orm import Session
 from api.credits.schemas import HistoryEntry
 from ledger.chain.sending.issued import issuance_of
 from ledger.models import (
+    ChainIntent,
+    Correction,
     CreditBatch,
     EmissionFactor,
     ImportFile,
@@ -22,14 +26,19 @@ from ledger.models import (
     Project,
     Site,
 )
+from ledger.models.corrections import CorrectionState
 from ledger.models.readings import ReadingQuality
+from ledger.models.sending import IntentState
+from ledger.readings.periods.evidence_files import stated_by
+from ledger.reductions.manifest_shapes import Manifest
+from ledger.reductions.reporting import owed, shown
 
 CALCULATED = 2**62
-"""Where the calculation stands: behind every file, also behind one that comes later."""
+"""Where the calculation stands: behind every file, also behind one that comes later; corrections follow it."""
 
 
 def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, HistoryEntry]]:
-    """Yield the files that brought the readings of a batch's period, and its calculation, oldest first.
+    """Yield the files that brought the readings of a batch's period, its calculation and its corrections, oldest first.
 
     Each comes with a number that places it, and that what is imported later does not change.
     """
@@ -71,6 +80,7 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, 
         )
         yield file.id, entry
     yield CALCULATED, _calculation(session, batch, issuance)
+    yield from _corrections(session, issuance)
 
 
 def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> HistoryEntry:
@@ -84,11 +94,14 @@ def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> Hi
     # The tables of readings end with the day before `to`, as the issuance does.
     days = urlencode({"site": site, "from": issuance.from_date, "to": issuance.to_date})
     uncertainty = issuance.uncertainty_t
+    # What it was made with: the project may have another methodology by now.
+    stated = stated_by(issuance)
+    certified = stated.energy.certified_kwh if isinstance(stated, Manifest) else None
     return _entry(
         "reductions_computed",
         issuance.created_at,
         project=project.code,
-        methodology=f"{project.methodology}/{project.methodology_version}",
+        methodology=f"{stated.methodology.id}/{stated.methodology.version}",
         period_from=issuance.from_date.isoformat(),
         period_to=issuance.to_date.isoformat(),
         readings_expected=str(issuance.readings_expected),
@@ -102,6 +115,7 @@ def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> Hi
         export_kwh=f"{issuance.export_kwh:f}",
         import_kwh=f"{issuance.import_kwh:f}",
         net_kwh=f"{issuance.net_kwh:f}",
+        **({"certified_kwh": certified} if certified and Decimal(certified) else {}),
         factor=f"{factor.code} {factor.version}",
         factor_value=f"{factor.value} {factor.unit}",
         baseline_t=f"{issuance.baseline_t:f}",
@@ -116,6 +130,38 @@ def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> Hi
         leaves=str(issuance.leaves),
         manifest_hash=issuance.manifest_hash,
     )
+
+
+def _corrections(session: Session, issuance: Issuance) -> Iterator[tuple[int, HistoryEntry]]:
+    """Yield what was learnt after an issuance: how much less, or more, it should have been, and how that is paid."""
+    query = (
+        select(Correction, EmissionFactor, ChainIntent.state)
+        .join(EmissionFactor, EmissionFactor.id == Correction.factor_id)
+        .outerjoin(ChainIntent, ChainIntent.key == Correction.act_key)
+        .where(Correction.issuance_id == issuance.id)
+        .order_by(Correction.id)
+    )
+    for row, factor, act in session.execute(query):
+        refused = (
+            act is IntentState.FAILED
+        )  # by the contract: it cancels nothing, and all is carried
+        state = CorrectionState.CARRIED if refused else row.state
+        owed_kg, cancelled_kg = Fraction(row.owed_kg), 0 if refused else row.cancelled_kg
+        entry = _entry(
+            "corrected",
+            row.found_at,
+            cause=row.cause.value,
+            state=state.value,
+            late_readings=str(row.late_readings),
+            factor=f"{factor.code} {factor.version}",
+            effect_kg=shown(Fraction(row.effect_kg)),
+            owed_kg=owed(owed_kg),
+            cancelled_kg=str(cancelled_kg),
+            carried_kg=owed(max(owed_kg - cancelled_kg, Fraction(0))),
+            key=row.key,
+            manifest_hash=row.manifest_hash,
+        )
+        yield CALCULATED + row.id, entry
 
 
 def _entry(kind: str, at: datetime, **values: str) -> HistoryEntry:

@@ -153,8 +153,8 @@ class HistoryEntry(Document):
     """One thing that happened."""
 
     kind: str = Field(
-        description="readings_imported, reductions_computed, issued, transferred, retired, replaced, cancelled, "
-        "status_changed, invalidation_proposed, invalidation_dropped, invalidation_executed or "
+        description="readings_imported, reductions_computed, corrected, issued, transferred, retired, replaced, "
+        "cancelled, status_changed, invalidation_proposed, invalidation_dropped, invalidation_executed or "
         "overlap_proven."
     )
     at: Time | None = Field(

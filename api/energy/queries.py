@@ -49,6 +49,7 @@ from ledger.models import (
 )
 from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.models.sites import SourceKind
+from ledger.reductions.grids import slots_of
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import DAY_S, HOUR_S, decimal_floor
 
@@ -265,7 +266,7 @@ def _item(
         production_kwh=found.kwh[EnergyProduction],
         consumption_kwh=found.kwh[EnergyConsumption],
         readings=ReadingCounts(
-            expected=_expected(metered.series, period),
+            expected=_expected(metered.series, by, period),
             used=counts[ReadingQuality.USED],
             conflict=conflicts,
             missing=counts[ReadingQuality.MISSING],
@@ -342,11 +343,13 @@ def _stored(session: Session, table: Any, metered: _Metered, period_s: tuple[int
     return session.scalar(_sum(table), _where(metered.meter, *period_s)) or _NOTHING
 
 
-def _expected(series: MeterSeries | None, period: LegalPeriod) -> int | None:
+def _expected(series: MeterSeries | None, by: EnergyPeriod, period: LegalPeriod) -> int | None:
+    """Return how many slots a period has, as a reduction counts them; None where none begins in each."""
     if series is None or series.kind == SourceKind.COUNTER.value:
         return None
-    length = period.to_s - period.from_s
-    return length // series.interval_s if length >= series.interval_s else None
+    if by is EnergyPeriod.HOUR and period.to_s - period.from_s < series.interval_s:
+        return None
+    return slots_of(period.from_s, period.to_s, series.interval_s)
 
 
 def _name(by: EnergyPeriod, where: ZoneInfo, period: LegalPeriod) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -30,7 +31,7 @@ from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainBlock, CreditBatch, Issuance
 from ledger.naming import find_credit
 from ledger.reductions.manifest_file import read_manifest
-from ledger.reductions.manifest_shapes import Manifest1
+from ledger.reductions.manifest_shapes import Manifest, Manifest1, Manifest2
 
 router = APIRouter(include_in_schema=False)
 
@@ -66,6 +67,8 @@ def show(request: Request, context: ReadContext, credit_id: str) -> HTMLResponse
             credit=credit,
             history=history,
             manifest=stated,
+            certified=_certified_kwh(stated),
+            deficits=_deficits_kg(stated),
             manifest_text=_pretty(issuance),
             wide=pictures.wide(stages, provenance.edges_of(stages)),
             narrow=pictures.narrow(stages),
@@ -120,6 +123,17 @@ def stated_of(issuance: Issuance | None) -> Manifest1 | None:
     if issuance is None:
         return None
     return read_manifest(issuance.manifest.encode(), f"manifest of issuance {issuance.id}")[1]
+
+
+def _certified_kwh(stated: Manifest1 | None) -> Fraction:
+    """Return the energy that certificates leave out of what was supplied, kWh; 0 where no manifest speaks of it."""
+    return Fraction(stated.energy.certified_kwh) if isinstance(stated, Manifest) else Fraction(0)
+
+
+def _deficits_kg(stated: Manifest1 | None) -> Fraction:
+    """Return what corrections of earlier periods add to the carry that came in, kg: never above zero."""
+    corrections = stated.corrections if isinstance(stated, Manifest2) else ()
+    return sum((Fraction(item.carried_kg) for item in corrections), Fraction(0))
 
 
 def _needed(session: Session, name: str) -> Issuance:

@@ -38,6 +38,8 @@ class DayReadings:
     device: str
     serial: str
     zone: str
+    text_unit: str
+    """Unit of the numbers as received."""
     items: list[DayReading]
 
 
@@ -74,7 +76,7 @@ def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]
             )
             for row in rows
         ]
-        found.append(DayReadings(table.device, table.serial, stated.period.zone, items))
+        found.append(DayReadings(table.device, table.serial, stated.period.zone, table.unit, items))
     return found
 
 

@@ -6,9 +6,11 @@ import json
 import unicodedata
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from ledger.proofs.verifier.checks import NO_INK
+from ledger.reductions.reporting import shown
 
 NAME_LENGTH_MAX = 280
 """Beyond so many characters a name is folded away behind its beginning."""
@@ -33,6 +35,16 @@ def trimmed(value: Any) -> str:
     """Return a decimal number with its thousands apart, without zeros at its end."""
     text = number(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def exact(value: Any) -> str:
+    """Return a fraction, such as ``"7/3"``, with its thousands apart; cut to nine decimals, as its command shows it."""
+    return trimmed(shown(Fraction(value)))
+
+
+def percent(share: Any) -> str:
+    """Return a share in percent, exactly."""
+    return trimmed(Decimal(str(share)).scaleb(2))
 
 
 def moment(at: datetime | None) -> str:

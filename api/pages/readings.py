@@ -6,6 +6,7 @@ them, makes floating-point numbers of them.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -19,6 +20,7 @@ from ledger.errors import BadInput
 from ledger.models import Issuance
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.readings.rows.stored import readings_of
+from ledger.reductions.grids import slots_of_day
 from ledger.reductions.manifest_shapes import MeterTable1
 from ledger.reductions.records import USED, Kind
 from ledger.reductions.runs import Reading
@@ -85,6 +87,8 @@ class MeterMonth:
     rated_kw: str | None
     interval_s: int
     unit: str
+    text_unit: str
+    """Unit of the numbers as received."""
     readings: Sequence[Reading]
     runs: list[Run]
     days: list[DayTotal]
@@ -214,7 +218,8 @@ def _meter(
     where = zone(zone_name)
     days = [start + timedelta(days=number) for number in range((end - start).days)]
     starts = [legal_day_start_s(day, where) for day in (*days, end)]
-    runs = list(_runs(readings, starts[0], starts[-1], table.interval_s))
+    slots = [slot for day in days for slot in slots_of_day(day, where, table.interval_s)]
+    runs = list(_runs(readings, starts[0], starts[-1], slots))
     of_day: dict[date, list[Reading]] = {day: [] for day in days}
     for reading in readings:
         if reading.start_s >= starts[0]:  # else it is the month's before
@@ -227,10 +232,11 @@ def _meter(
         rated_kw=table.rated_kw,
         interval_s=table.interval_s,
         unit=UNITS[kind],
+        text_unit=table.unit,
         readings=readings,
         runs=runs,
         days=[
-            _day_total(day, of_day[day], _absent(runs, from_s, to_s, table.interval_s))
+            _day_total(day, of_day[day], _absent(runs, from_s, to_s, slots))
             for day, (from_s, to_s) in zip(days, pairwise(starts), strict=True)
         ],
     )
@@ -249,7 +255,9 @@ def _quantity(reading: Reading) -> Fraction:
     return value
 
 
-def _runs(readings: Sequence[Reading], from_s: int, to_s: int, interval_s: int) -> Iterator[Run]:
+def _runs(
+    readings: Sequence[Reading], from_s: int, to_s: int, slots: Sequence[int]
+) -> Iterator[Run]:
     """Yield what does not count, in order of time: runs of one quality, and times that no file has."""
     known_until, open_run = from_s, None
     for reading in readings:
@@ -257,7 +265,7 @@ def _runs(readings: Sequence[Reading], from_s: int, to_s: int, interval_s: int) 
             if open_run is not None:
                 yield open_run
                 open_run = None
-            yield _hole(known_until, reading.start_s, interval_s)
+            yield _hole(known_until, reading.start_s, slots)
         known_until = max(known_until, reading.end_s)
         same = open_run is not None and open_run.quality == reading.quality
         if reading.quality in USED:
@@ -275,18 +283,22 @@ def _runs(readings: Sequence[Reading], from_s: int, to_s: int, interval_s: int) 
     if open_run is not None:
         yield open_run
     if known_until < to_s:
-        yield _hole(known_until, to_s, interval_s)
+        yield _hole(known_until, to_s, slots)
 
 
-def _hole(from_s: int, to_s: int, interval_s: int) -> Run:
-    return Run(from_s, to_s, ABSENT, max(1, (to_s - from_s) // interval_s), "")
+def _hole(from_s: int, to_s: int, slots: Sequence[int]) -> Run:
+    return Run(from_s, to_s, ABSENT, max(1, _begin(slots, from_s, to_s)), "")
 
 
-def _absent(runs: Sequence[Run], from_s: int, to_s: int, interval_s: int) -> int:
+def _absent(runs: Sequence[Run], from_s: int, to_s: int, slots: Sequence[int]) -> int:
     """Return how many slots of a day no file has."""
-    seconds = sum(
-        max(0, min(run.to_s, to_s) - max(run.from_s, from_s))
+    return sum(
+        _begin(slots, max(run.from_s, from_s), min(run.to_s, to_s))
         for run in runs
-        if run.quality == ABSENT
+        if run.quality == ABSENT and run.from_s < to_s and run.to_s > from_s
     )
-    return seconds // interval_s
+
+
+def _begin(slots: Sequence[int], from_s: int, to_s: int) -> int:
+    """Return how many slots begin in a time."""
+    return bisect_left(slots, to_s) - bisect_left(slots, from_s)

@@ -24,7 +24,15 @@ HEADERS = {
     "Vary": "Accept-Language, Cookie, HX-Request",
 }
 _FILTERS = (
-    *(formats.number, formats.tonnes, formats.trimmed, formats.moment, formats.day),
+    *(
+        formats.number,
+        formats.tonnes,
+        formats.trimmed,
+        formats.exact,
+        formats.percent,
+        formats.moment,
+        formats.day,
+    ),
     *(formats.last_day, formats.span, formats.machine_time),
     *(formats.short, formats.visible, formats.cut, formats.plain),
 )

@@ -93,6 +93,8 @@ def show_project(
         factor_value=factor.value,
         factor_unit=factor.unit,
         completeness_min=row.completeness_min,
+        leakage_share=row.leakage_share or "0",
+        uncertainty_share=row.uncertainty_share or "0",
         credits=credits_of(session, row.code)
         if block is None
         else _credits_then(session, row.code, block),

@@ -73,6 +73,10 @@ class ProjectAnswer(Project, ChainAnswer):
     completeness_min: DecimalText = Field(
         description="Share of the expected slots under which a period is refused."
     )
+    leakage_share: str = Field(description="Share of the baseline that is deducted as leakage.")
+    uncertainty_share: str = Field(
+        description="Share of the reductions that is deducted for uncertainty."
+    )
     credits: ProjectCredits = Field(description="Its credits.")
     devices: list[str] = Field(description="Codes of the devices that count for it.")
     months: list[Month] = Field(

@@ -17,6 +17,8 @@ from api.sites.schemas import IssuanceItem, Month
 from ledger.chain.sending.issued import batch_of
 from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Meter, Project
 from ledger.models.issuance import IssuanceState
+from ledger.readings.inventory import draws
+from ledger.reductions.records import Role
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of
 from ledger.units import HOUR_S
 
@@ -51,8 +53,9 @@ def months_of(
     if not ends:
         return []
     first, last = min(ends), max(ends)
+    drawing = _that_draw(session, device_ids)
     return [
-        _total(session, where, (device_ids, firsts), month, issued)
+        _total(session, where, (device_ids, drawing, firsts), month, issued)
         for month in range(max(first, last - MONTHS_MAX + 1), last + 1)
     ]
 
@@ -118,21 +121,36 @@ def _without_others(session: Session, found: _Issued) -> _Issued:
     return found
 
 
+def _that_draw(session: Session, device_ids: Sequence[int]) -> list[int]:
+    """Return the devices whose consumption their site draws, as its inventory has it.
+
+    A load behind an import meter has no part in it: what it uses was drawn there, or produced on the site.
+    """
+    query = select(Meter).where(Meter.device_id.in_(device_ids)).order_by(Meter.id)
+    meters = session.scalars(query).all()
+    kinds = {(meter.site_id, Role(meter.role.value)) for meter in meters}
+    drawing = {kind for kind in kinds if draws(session, *kind)}
+    return [
+        meter.device_id for meter in meters if (meter.site_id, Role(meter.role.value)) in drawing
+    ]
+
+
 def _total(
     session: Session,
     where: ZoneInfo,
-    devices: tuple[Sequence[int], dict[int, int]],
+    devices: tuple[Sequence[int], Sequence[int], dict[int, int]],
     month: int,
     issued: dict[str, tuple[Decimal, int]],
 ) -> Month:
     start_s, end_s = (legal_day_start_s(first_day(number), where) for number in (month, month + 1))
     text = f"{first_day(month):%Y-%m}"
     reductions, amount = issued.get(text, (Decimal(0), 0))
+    device_ids, drawing, firsts = devices
     produced, consumed = (
-        _sum_of(session, table, value, devices, (start_s, end_s))
-        for table, value in (
-            (EnergyProduction, EnergyProduction.production),
-            (EnergyConsumption, EnergyConsumption.consumption),
+        _sum_of(session, table, value, (ids, firsts), (start_s, end_s))
+        for table, value, ids in (
+            (EnergyProduction, EnergyProduction.production, device_ids),
+            (EnergyConsumption, EnergyConsumption.consumption, drawing),
         )
     )
     return Month(
@@ -154,7 +172,11 @@ def _sum_of(
     device_ids, firsts = devices
     plain = [device_id for device_id in device_ids if device_id not in firsts]
     parts = [(plain, period_s)]
-    parts += [([device_id], hours_of(period_s, first_s)) for device_id, first_s in firsts.items()]
+    parts += [
+        ([device_id], hours_of(period_s, firsts[device_id]))
+        for device_id in device_ids
+        if device_id in firsts
+    ]
     total = _KWH_ZERO
     for ids, (from_s, to_s) in parts:
         query = select(func.sum(value)).where(
@@ -206,7 +228,7 @@ def _issued_by_month(
     session: Session, project_ids: Sequence[int]
 ) -> dict[str, tuple[Decimal, int]]:
     query = select(Issuance.from_date, Issuance.reductions_kg, Issuance.issued_kg).where(
-        Issuance.project_id.in_(project_ids), Issuance.state != IssuanceState.VOID
+        Issuance.project_id.in_(project_ids), Issuance.state == IssuanceState.ISSUED
     )
     found: dict[str, tuple[Decimal, int]] = {}
     for day, reductions, amount in session.execute(query):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, Meter, MeterReading, Site
-from ledger.reductions.zones import legal_day, legal_day_start_s
+from ledger.reductions.zones import legal_day, legal_day_end_s, legal_day_start_s
 from ledger.units import HOUR_S
 
 
@@ -122,14 +122,15 @@ def clipped(
 def legal_days(
     days: tuple[date, date] | None, where: ZoneInfo, *, newest_first: bool
 ) -> Iterator[LegalPeriod]:
-    """Yield legal days."""
+    """Yield legal days; a date that the zone left out (Samoa's 30 December 2011) is none."""
     if days is None:
         return
     count = (days[1] - days[0]).days
     for number in reversed(range(count)) if newest_first else range(count):
         day = days[0] + timedelta(days=number)
-        following = day + timedelta(days=1)
-        yield LegalPeriod(day, legal_day_start_s(day, where), legal_day_start_s(following, where))
+        from_s, to_s = legal_day_start_s(day, where), legal_day_end_s(day, where)
+        if from_s < to_s:
+            yield LegalPeriod(day, from_s, to_s)
 
 
 def legal_months(

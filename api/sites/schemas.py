@@ -53,7 +53,9 @@ class Month(Document):
 
     month: str = Field(description="The legal month, YYYY-MM.")
     production_kwh: DecimalText = Field(description="Energy produced, kWh.")
-    consumption_kwh: DecimalText = Field(description="Energy consumed, kWh.")
+    consumption_kwh: DecimalText = Field(
+        description="Energy that the site draws, kWh: of loads only where it has no import meter, as in its inventory."
+    )
     reductions_kg: DecimalText = Field(
         description="Reductions of the issuances that begin in the month, kg CO2e."
     )

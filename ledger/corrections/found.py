@@ -9,7 +9,9 @@ from fractions import Fraction
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.models import Correction, EmissionFactor, Issuance, Project
+from ledger.models import ChainIntent, Correction, EmissionFactor, Issuance, Project
+from ledger.models.corrections import CorrectionState
+from ledger.models.sending import IntentState
 from ledger.naming import project_named
 from ledger.readings.periods.carry import unpaid_corrections
 
@@ -46,19 +48,31 @@ class Outcome:
     passed_over: list[str] = field(default_factory=list)
 
 
-def found_of(row: Correction, issuance: Issuance, factor: EmissionFactor) -> Found:
-    """Return a stored correction with the period that it corrects."""
+def found_of(
+    row: Correction,
+    issuance: Issuance,
+    factor: EmissionFactor,
+    act: IntentState | None = None,
+) -> Found:
+    """Return a stored correction with the period that it corrects.
+
+    Parameters
+    ----------
+    act
+        How far its cancellation has come: one that the contract refused cancels nothing, and all is carried.
+    """
+    refused = act is IntentState.FAILED
     return Found(
         key=row.key,
         issuance_key=issuance.key,
         from_date=issuance.from_date,
         to_date=issuance.to_date,
         cause=row.cause.value,
-        state=row.state.value,
+        state=(CorrectionState.CARRIED if refused else row.state).value,
         late_readings=row.late_readings,
         effect_kg=Fraction(row.effect_kg),
         owed_kg=Fraction(row.owed_kg),
-        cancelled_kg=row.cancelled_kg,
+        cancelled_kg=0 if refused else row.cancelled_kg,
         act_key=row.act_key,
         factor=f"{factor.code} {factor.version}",
         manifest_hash=row.manifest_hash,
@@ -74,9 +88,10 @@ def corrections_of(session: Session, project_code: str | None = None) -> list[Fo
         There is no such project.
     """
     query = (
-        select(Correction, Issuance, EmissionFactor)
+        select(Correction, Issuance, EmissionFactor, ChainIntent.state)
         .join(Issuance, Issuance.id == Correction.issuance_id)
         .join(EmissionFactor, EmissionFactor.id == Correction.factor_id)
+        .outerjoin(ChainIntent, ChainIntent.key == Correction.act_key)
         .order_by(Correction.id)
     )
     if project_code is not None:

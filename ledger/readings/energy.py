@@ -5,15 +5,19 @@ Hours are of UTC, days are legal days of the site. A reading of an hour or less 
 day in which it begins; a longer one is spread over them evenly, since nothing says when in it the
 energy came. Energy is rounded half away from zero to 0.001 kWh and emissions to 0.000001 t: these tables are
 for looking at, and nothing is credited from them. What is emitted, and by which factor, stands in ``inventory``.
+
+What came after its period was issued counts here all the same, judged with all rows of its slot: these books are
+never issued, and an import meter whose file comes late has been drawing.
 """
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from fractions import Fraction
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -24,7 +28,9 @@ from ledger.models import EnergyConsumption, EnergyProduction, MeterSeries, Site
 from ledger.models.sites import SourceKind
 from ledger.readings.inventory import Inventory, clear
 from ledger.readings.rows.store import MeterState, fetch
-from ledger.reductions.records import Role
+from ledger.reductions.quality import judge_slot, stored
+from ledger.reductions.records import USED, Quality, Role
+from ledger.reductions.registers import judge_interval
 from ledger.reductions.zones import legal_days, zone
 from ledger.units import DAY_S, HOUR_S
 
@@ -39,6 +45,14 @@ _SELECT = (
     "SELECT start_s, duration_s, kind, value_digits, value_scale FROM meter_readings "
     "WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND quality = 'used' ORDER BY start_s"
 )
+_LATE = (
+    "SELECT start_s, duration_s, kind, value_digits, value_scale, text, quality, reason FROM meter_readings "
+    "WHERE meter_id = ? AND start_s IN (SELECT start_s FROM meter_readings WHERE meter_id = ? AND start_s >= ? "
+    "AND start_s < ? AND quality = 'late') ORDER BY start_s, duration_s, text"
+)
+_STUCK = stored(Quality.STUCK)
+Counted = tuple[int, int, str, int, int]
+"""Start, length in seconds, kind, digits and scale of a reading."""
 Sums = dict[int, list[int | Fraction]]
 """Positive and negative energy by hour or day, in units of 1/_KWH kWh."""
 
@@ -47,11 +61,15 @@ def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> No
     """Compute energy and emissions of a meter anew for the days that were touched."""
     where = zone(site.time_zone)
     book = Inventory(session, site, meter)
-    longest_s = _longest_s(db, session, meter.id)
+    series = session.get(MeterSeries, meter.id)
+    longest_s = _longest_s(db, session, series)
+    register = series is not None and series.kind == SourceKind.COUNTER
     for first, end in runs_of_days(meter.touched_days):
         from_s, to_s = first * DAY_S, end * DAY_S
         days = legal_days(from_s, to_s, where)
-        hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days, longest_s)
+        least_s, most_s = min(from_s, days[0][1]) - longest_s, max(to_s, days[-1][1])
+        rows = _counted(db, session, meter, (least_s, most_s), register=register)
+        hours, by_day = _summed(rows, (from_s, to_s), [start for _, start in days])
         _write(db, session, book, meter, (from_s, to_s), hours, days, by_day)
     meter.touched_days.clear()
 
@@ -118,32 +136,74 @@ def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
         yield first, last + 1
 
 
-def _longest_s(db: Database, session: Session, meter_id: int) -> int:
-    """Return how long a reading of the meter may be; 0 when none is longer than an hour."""
-    series = session.get(MeterSeries, meter_id)
+def _longest_s(db: Database, session: Session, series: MeterSeries | None) -> int:
+    """Return how long a reading of a meter may be; 0 when none is longer than an hour."""
     if series is None or (series.kind != SourceKind.COUNTER and series.interval_s <= HOUR_S):
         return 0
     sql = "SELECT MAX(duration_s) FROM meter_readings WHERE meter_id = ?"
-    ((longest_s,),) = fetch(db, session, sql, (meter_id,))
+    ((longest_s,),) = fetch(db, session, sql, (series.meter_id,))
     return longest_s or 0
 
 
-def _summed(
+def _counted(
     db: Database,
     session: Session,
-    meter_id: int,
-    hours_range: tuple[int, int],
-    days: list[tuple[date, int]],
-    longest_s: int,
+    meter: MeterState,
+    period: tuple[int, int],
+    *,
+    register: bool,
+) -> Iterator[Counted]:
+    """Yield the readings that count and begin in a time: those in use, and what came late in their place."""
+    late: dict[int, list[Counted]] = {}
+    if any(first_s < period[1] and period[0] < end_s for first_s, end_s in meter.issued):
+        rows = fetch(db, session, _LATE, (meter.id, meter.id, *period))
+        late = _late_differences(rows, meter) if register else _late_slots(rows, meter)
+    for row in fetch(db, session, _SELECT, (meter.id, *period)):
+        if register or row[0] not in late:
+            yield row
+    for chosen in late.values():
+        yield from chosen
+
+
+def _late_slots(rows: Iterable[Sequence[Any]], meter: MeterState) -> dict[int, list[Counted]]:
+    """Return what counts in each slot of which a row came late, as if all its rows had come together."""
+    found: dict[int, list[Counted]] = {}
+    for start_s, group in groupby(rows, key=lambda row: row[0]):
+        slot = list(group)
+        values = [(row[5], None if row[3] is None else (row[3], row[4])) for row in slot]
+        qualities, _ = judge_slot(values, meter.role, meter.limits, slot[0][1])
+        found[start_s] = [
+            (row[0], row[1], row[2], row[3], row[4])
+            for row, quality in zip(slot, qualities, strict=True)
+            if quality in USED and (row[6], row[7]) != _STUCK
+        ]
+    return found
+
+
+def _late_differences(rows: Iterable[Sequence[Any]], meter: MeterState) -> dict[int, list[Counted]]:
+    """Return the differences of a register that came late, the finest that there are: none lies over another.
+
+    None lies over one that was in time either: that is not split any more.
+    """
+    found: dict[int, list[Counted]] = {}
+    known_until = 0
+    for start_s, duration_s, kind, digits, scale, _, quality, _ in rows:
+        if quality != "late" or digits is None or start_s < known_until:
+            continue
+        known_until = start_s + duration_s
+        if judge_interval(digits, scale, meter.limits, duration_s) is Quality.USED:
+            found[start_s] = [(start_s, duration_s, kind, digits, scale)]
+    return found
+
+
+def _summed(
+    rows: Iterable[Counted], hours_range: tuple[int, int], starts: list[int]
 ) -> tuple[Sums, Sums]:
-    starts = [start for _, start in days]
-    from_s, to_s = min(hours_range[0], starts[0]), max(hours_range[1], starts[-1])
+    """Return the sums by hour and by day; ``starts`` are the first seconds of the days, and of the day after."""
     hours: Sums = {}
     by_day: Sums = {}
     unit: dict[tuple[int, str, int], int] = {}
-    for start_s, duration_s, kind, digits, scale in fetch(
-        db, session, _SELECT, (meter_id, from_s - longest_s, to_s)
-    ):
+    for start_s, duration_s, kind, digits, scale in rows:
         factor = unit.get((scale, kind, duration_s))
         if factor is None:
             seconds = duration_s if kind == "power" else HOUR_S

@@ -22,6 +22,7 @@ from ledger.reductions.factors import (
     fraction_of_decimal,
     require_crediting,
 )
+from ledger.reductions.grids import slots_of
 from ledger.reductions.records import (
     OUTLIER,
     USED,
@@ -32,21 +33,9 @@ from ledger.reductions.records import (
 )
 from ledger.reductions.registers import TO
 from ledger.reductions.results import Counts, Reduction
-from ledger.units import DAY_S, HOUR_S, KG_PER_TONNE
+from ledger.units import KG_PER_TONNE
 
 _CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT})
-
-
-def slots_of(from_s: int, to_s: int, interval_s: int) -> int:
-    """Return how many intervals a period of whole legal days has.
-
-    Up to an hour they have one length. Longer ones are counted on the clock, so that each day has as
-    many, of 23, 24 or 25 hours.
-    """
-    if interval_s <= HOUR_S:
-        return (to_s - from_s) // interval_s
-    days = (to_s - from_s + DAY_S // 2) // DAY_S
-    return days * (DAY_S // interval_s)
 
 
 def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:

@@ -6,14 +6,16 @@ clock: a daily reading is one legal day long, of 23 or 25 hours when the clocks 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from ledger.reductions.zones import epoch_s, legal_day, legal_day_end_s, utc_of
+from ledger.reductions.zones import epoch_s, legal_day, legal_day_end_s, legal_day_start_s, utc_of
 from ledger.units import DAY_S, HOUR_S
 
+MINUTE_S = 60
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
 """Minutes of an interval: those that divide an hour never straddle a change of the clocks, the longer
 ones divide a day on the clock."""
@@ -79,13 +81,8 @@ class _Even:
         return self._interval_s
 
     def _beside_s(self, seconds: int) -> int:
-        phase = seconds if self._whole_hours else seconds + self._local_offset_s(seconds)
+        phase = seconds if self._whole_hours else _clock_s(seconds, self._where)
         return phase % self._interval_s
-
-    def _local_offset_s(self, seconds: int) -> int:
-        offset = utc_of(seconds).astimezone(self._where).utcoffset()
-        assert offset is not None
-        return int(offset.total_seconds())
 
 
 class _Clock:
@@ -136,6 +133,50 @@ def clock_points(day: date, where: ZoneInfo, interval_s: int) -> list[int]:
     end_s = legal_day_end_s(day, where)
     # A date that the zone left out (Samoa's 30 December 2011) ends where it begins: its times are of the next day.
     return sorted({*(point for point in points if point < end_s), end_s})
+
+
+def slots_of(from_s: int, to_s: int, interval_s: int) -> int:
+    """Return how many intervals a period of whole legal days has.
+
+    Up to an hour they have one length. Longer ones are counted on the clock, so that each day has as
+    many, of 23, 24 or 25 hours.
+    """
+    if interval_s <= HOUR_S:
+        return (to_s - from_s) // interval_s
+    days = (to_s - from_s + DAY_S // 2) // DAY_S
+    return days * (DAY_S // interval_s)
+
+
+def day_points(day: date, where: ZoneInfo, interval_s: int) -> list[int] | None:
+    """Return where the intervals of a legal day begin, and its end, in order; None: one after the other from its start.
+
+    They do not where they are longer than an hour, nor where the clocks change by a part of an interval, as by
+    half an hour on Lord Howe Island: what is left over beside the change is of no interval.
+    """
+    if interval_s > HOUR_S:
+        return clock_points(day, where, interval_s)
+    from_s, to_s = legal_day_start_s(day, where), legal_day_end_s(day, where)
+    if all(_clock_s(second, where) % interval_s == 0 for second in (from_s, to_s)) and (
+        (to_s - from_s) % interval_s == 0
+    ):
+        return None
+    minutes = range(from_s, to_s, MINUTE_S)
+    return [*(at for at in minutes if _clock_s(at, where) % interval_s == 0), to_s]
+
+
+def slots_of_day(day: date, where: ZoneInfo, interval_s: int) -> Sequence[int]:
+    """Return where the intervals of a legal day begin, in order."""
+    points = day_points(day, where, interval_s)
+    if points is not None:
+        return points[:-1]
+    return range(legal_day_start_s(day, where), legal_day_end_s(day, where), interval_s)
+
+
+def _clock_s(second: int, where: ZoneInfo) -> int:
+    """Return what the clock shows at a moment, seconds since midnight of 1970-01-01 on it."""
+    offset = utc_of(second).astimezone(where).utcoffset()
+    assert offset is not None
+    return second + int(offset.total_seconds())
 
 
 @lru_cache(maxsize=64)

@@ -18,6 +18,11 @@ def shown(value: Fraction) -> str:
     return text_of_fraction_floor(value, DECIMALS)
 
 
+def owed(value: Fraction) -> str:
+    """Return a debt as decimal text of nine digits, cut toward plus infinity, as the effect that makes it is shown."""
+    return shown(-value).removeprefix("-")
+
+
 def fraction_text(value: Fraction) -> str:
     """Return an exact fraction as ``"numerator/denominator"`` in lowest terms."""
     return f"{value.numerator}/{value.denominator}"
@@ -40,7 +45,8 @@ def report(reduction: Reduction) -> dict[str, Any]:
     What a project does not have (uncertainty, loads, storage, fuel) has no key.
     """
     inputs = reduction.inputs
-    shown_first = {
+    certified = any(meter.certificates for meter in inputs.meters)
+    return {
         "project": inputs.project,
         "vintage": inputs.vintage,
         "period": {"from": inputs.from_date.isoformat(), "to": inputs.to_date.isoformat()},
@@ -48,15 +54,11 @@ def report(reduction: Reduction) -> dict[str, Any]:
         "export_kwh": shown(reduction.export_kwh),
         "import_kwh": shown(reduction.import_kwh),
         "net_kwh": shown(reduction.net_kwh),
+        **({"certified_kwh": shown(reduction.certified_kwh)} if certified else {}),
         "baseline_t": shown(reduction.baseline_t),
         "project_t": shown(reduction.project_t),
         "leakage_t": shown(reduction.leakage_t),
-    }
-    if any(meter.certificates for meter in inputs.meters):
-        shown_first["certified_kwh"] = shown(reduction.certified_kwh)
-    if reduction.uncertainty_t:
-        shown_first["uncertainty_t"] = shown(reduction.uncertainty_t)
-    return shown_first | {
+        **({"uncertainty_t": shown(reduction.uncertainty_t)} if reduction.uncertainty_t else {}),
         "reductions_kg": shown(reduction.reductions_kg),
         "carry_in_kg": shown(inputs.carry_in_kg),
         "issued_kg": str(reduction.issued_kg),

@@ -71,6 +71,13 @@ def project_warnings(project: ProjectSpec, devices: Sequence[DeviceSpec]) -> lis
             "the generation; if it feeds the park's loads and not the plant, write inventory_only = true "
             "into its [[device]]"
         )
+    beside = [item for item in devices if item.role == Role.STORAGE and item.inventory_only]
+    if beside and Role.EXPORT in counted and Role.IMPORT not in counted:
+        found.append(
+            f"device {beside[0].code}: the storage is inventory_only, and the project has an export meter and no "
+            "import meter: what storage behind it charges from the grid is credited when it comes back; declare the "
+            "import meter, and take inventory_only out"
+        )
     return found
 
 

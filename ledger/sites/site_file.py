@@ -124,9 +124,12 @@ def _project(table: Table) -> ProjectSpec:
     table.require_known(_keys(ProjectSpec))
     completeness = Decimal(0)
     if table.has("completeness_min"):
-        if Decimal(table.decimal("completeness_min")) > 1:
-            raise table.wrong("completeness_min", "completeness_min is a share, from 0 to 1")
-        completeness = table.amount("completeness_min", 4, 2)
+        completeness = Decimal(table.decimal("completeness_min"))
+        if not 0 <= completeness <= 1 or completeness != completeness.quantize(Decimal("0.0001")):
+            raise table.wrong(
+                "completeness_min",
+                f"completeness_min is a share, from 0 to 1 with at most 4 decimals, found {completeness}",
+            )
     return ProjectSpec(
         code=table.code("code"),
         methodology=table.text("methodology", 50),

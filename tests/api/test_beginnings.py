@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
+from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+from api.app import create_app
 from api.credits.history import show_history
 from api.credits.schemas import HistoryParameters
 from api.finality import chain_view
@@ -15,12 +20,14 @@ from api.pages.language import Language
 from api.pages.provenance import _before
 from api.pages.rendering import words_of
 from api.pagination import Order
+from ledger.corrections import correct
 from ledger.db import Database
-from ledger.models import CreditBatch, CreditSite, Issuance
+from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite, Issuance
 from ledger.models.credits import BatchStatus
-from ledger.serials import batch_id_of
+from ledger.serials import CreditStatus, batch_id_of
+from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, ISSUER, h66
-from tests.support.plant import apply, imported, issue, write_csv
+from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 
 def test_a_history_begins_with_the_files_and_the_calculation(db: Database, tmp_path: Path) -> None:
@@ -60,6 +67,67 @@ def test_a_history_begins_with_the_files_and_the_calculation(db: Database, tmp_p
     assert stated is not None
     files = _before(words_of(Language.ENGLISH), found, stated)[0]
     assert [node.title for node in files.nodes] == ["a.csv", "b.csv"]
+
+
+def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_path: Path) -> None:
+    """By hand, of the second day: (60 + 60.5) / 6 kWh less a quarter, less 1 kWh drawn, at 0.5, less 2 %."""
+    site = SITE.replace('program = "internal"', 'program = "internal"\nuncertainty_share = "0.02"')
+    site = site.replace('role = "gen', 'accuracy_class = "0.5"\nrole = "gen')
+    sold = '[[energy_certificate]]\ndevice = "A"\ninstrument = "GEC"\nreference = "7"\nshare = "0.25"\n'
+    apply(sqlite_db, f'{site}{sold}from_day = "2014-06-02"\nto_day = "2014-06-02"\n')
+    rows = [("1T00:00", "60.01"), ("2T00:00", "60"), ("2T00:10", "60.5"), ("2T00:20", "-6")]
+    lines = [(f"2014-06-0{at}:00+02:00", kw) for at, kw in rows]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", lines))
+    issue(sqlite_db, (date(2014, 6, 1), date(2014, 6, 2)))
+    imported(sqlite_db, write_csv(tmp_path / "late.csv", [(lines[0][0], "57.01")]))
+    correct(sqlite_db, "park-wind")  # 3 kW less are 0.5 kWh: -0.245 kg
+    issue(sqlite_db, (date(2014, 6, 2), date(2014, 6, 3)), number=2)
+    imported(sqlite_db, write_csv(tmp_path / "later.csv", [(lines[1][0], "54")]))
+    correct(sqlite_db, "park-wind")  # of a kWh less a quarter is certified, and 2 % are uncertain
+    other = site.replace('"CCER-01-002"', '"internal-grid-renewable"').replace('"V01"', '"1"')
+    with sqlite_db.write() as session:
+        session.add(
+            _batch(session.scalars(select(Issuance).filter_by(from_date=date(2014, 6, 2))).one())
+        )
+        session.add(CreditSite(site_id=1, project_id=1, code="p", minted_until_s=0, block_number=1))
+        credit = {"credit_id": "p-2014-1-1-1", "amount": Decimal("0.001"), "unit": "tCO2e"}
+        session.add(
+            CarbonCredit(**credit, issuer=ISSUER, status=CreditStatus.ACTIVE, issued_at=EPOCH)
+        )
+        session.flush()
+        serials = {"batch_id": batch_id_of(1, 1), "first_serial": 1, "last_serial": 1}
+        session.add(CreditSerial(credit_id="p-2014-1-1-1", **serials))
+    apply(sqlite_db, other + sold + 'from_day = "2014-06-02"\nto_day = "2014-06-02"\n')
+    home = {"TRUETONNE_DATABASE_URL": str(sqlite_db.url), "TRUETONNE_HOME": str(tmp_path)}
+    with TestClient(create_app(load_settings(None, home))) as client:
+        page = client.get("/credits/p-2014-1-1-1", headers={"accept": "text/html"}).text
+        items = client.get("/v1/credits/p-2014-1-1-1/history").json()["items"]
+    facts = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page))
+    said = {name: re.sub(r"<[^>]*>", " ", value) for name, value in facts.items()}
+    assert {name: said[name] for name in HOW} == HOW
+    assert [item["kind"] for item in items[-3:]] == ["reductions_computed", "corrected", "issued"]
+    assert '<th scope="col">As received (kW)</th>' in page
+    assert "-0.3675 kg CO₂e <span" in page  # 1 x 0.75 x 0.5 x 0.98
+    told = [items[-2]["values"][name] for name in ("cause", "state", "effect_kg", "carried_kg")]
+    assert told == ["late_readings", "carried", "-0.367500000", "0.367500000"]
+    stated = items[-3]["values"]
+    assert stated["methodology"] == "CCER-01-002/V01"  # with which it was issued
+    assert (stated["export_kwh"], stated["certified_kwh"]) == ("15.062500000", "5.020833333")
+
+
+HOW = {
+    "Energy supplied": "15.0625 kWh  without 5.020833333 kWh that are certified elsewhere   "
+    "errors of meters are deducted ",
+    "Energy drawn": "1 kWh",
+    "Net energy": "14.0625 kWh",
+    "Baseline": "0.00703125 t CO₂e",
+    "Project emissions, leakage and uncertainty": "0 + 0 + 0.000140625 t CO₂e",
+    "Reductions": "6.890625 kg CO₂e",
+    # 60.01 / 6 x 0.5 x 0.98 less 4 kg, less the correction
+    "Carried in": "0.655816666 kg CO₂e  of this -0.245 kg CO₂e are corrections of earlier periods ",
+    "Issued, in whole kilograms": "7 kg CO₂e",
+    "Carried on": "0.546441666 kg CO₂e",
+}
 
 
 ALL = ["a.csv", "b.csv", "reductions_computed"]

@@ -8,7 +8,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -21,8 +21,14 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, select
 
 from api.app import create_app
+from api.sites.months import months_of
+from api.sites.periods import legal_days
+from api.sites.schemas import Month
 from ledger.db import Database
-from ledger.models import CarbonEmission, MeterReading
+from ledger.models import CarbonEmission, Device, MeterReading
+from ledger.models.issuance import IssuanceState
+from ledger.readings import reductions_for
+from ledger.reductions.zones import zone
 from ledger.settings import load_settings
 from tests.support.forms import long, rest
 from tests.support.plant import (
@@ -31,6 +37,7 @@ from tests.support.plant import (
     SITE,
     apply,
     imported,
+    issue,
     write_csv,
 )
 
@@ -235,7 +242,7 @@ def test_a_walk_through_the_inventory_while_readings_come(
         assert sorted(seen) == ["A", "B"], order
 
 
-@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("order", rest(["asc", "desc"]))
 def test_a_walk_through_months_while_earlier_readings_come(
     by_hand: TestClient, db: Database, tmp_path: Path, order: str
 ) -> None:
@@ -305,6 +312,69 @@ def test_no_hour_is_lost_where_days_begin_within_one(db: Database, tmp_path: Pat
         ("2024-01", daily + 30),
         ("2024-02", 2 * daily - 30),
     ]
+
+
+def test_a_date_that_a_zone_left_out_is_no_day() -> None:
+    """Samoa had no 30 December 2011; it was listed with what the day after it has."""
+    days, where = (date(2011, 12, 29), date(2012, 1, 1)), zone("Pacific/Apia")
+    for newest_first in (False, True):
+        found = [period.day.day for period in legal_days(days, where, newest_first=newest_first)]
+        assert sorted(found) == [29, 31]
+
+
+def test_what_a_load_uses_is_not_drawn_a_second_time(sqlite_db: Database, tmp_path: Path) -> None:
+    """Of 9 kWh a load uses 3 come through the import meter: months have these alone; and no plan as issued."""
+
+    def metered(code: str, role: str) -> str:
+        source = SITE[SITE.index("[[source]]") :].replace('"scada"', f'"{code}"')
+        device = (
+            f'[[device]]\ncode = "{code}"\ntype = "x"\nmeter_serial = "{code}"\nrole = "{role}"\n'
+        )
+        return device + source.replace('device = "A"', f'device = "{code}"')
+
+    def month() -> Month:
+        with sqlite_db.read() as session:
+            ids = session.scalars(select(Device.id)).all()
+            (found,) = months_of(session, PARIS, ids, [1])
+        return found
+
+    site = SITE + metered("LOAD", "load")
+    apply(sqlite_db, site)
+    for code, kw in (("scada", "36"), ("LOAD", "54")):
+        rows = [("2014-06-01T12:00:00+02:00", kw), ("2014-06-01T12:10:00+02:00", "-0.6")]
+        imported(sqlite_db, write_csv(tmp_path / "a.csv", rows), code)
+    assert (month().production_kwh, month().consumption_kwh) == (Decimal(6), Decimal("9.1"))
+    apply(sqlite_db, site + metered("IMP", "import"))
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [("2014-06-01T12:00:00+02:00", "18")]), "IMP")
+    issue(sqlite_db, state=IssuanceState.PLANNED)
+    # By the generation meter, at night, and by the import meter.
+    assert month().consumption_kwh == Decimal("0.1") + 3
+    assert (month().issued_kg, month().reductions_kg) == (0, 0)
+
+
+def test_a_day_of_23_hours_has_as_many_slots_of_its_clock(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Six hours begin four times on every legal day; the short one had three, and one of daily readings none."""
+    daily = '[[device]]\ncode = "B"\ntype = "x"\nmeter_serial = "B"\nrole = "generation"\n'
+    source = SITE[SITE.index("[[source]]") :].replace(
+        "interval_minutes = 10", "interval_minutes = 1440"
+    )
+    other = source.replace('"scada"', '"daily"').replace('device = "A"', 'device = "B"')
+    apply(
+        sqlite_db, SITE.replace("interval_minutes = 10", "interval_minutes = 360") + daily + other
+    )
+    days = ("2014-03-29T00:00:00+01:00", "2014-03-30T00:00:00+01:00", "2014-03-31T00:00:00+02:00")
+    file = write_csv(tmp_path / "a.csv", [(day, "60") for day in days])
+    imported(sqlite_db, file)
+    imported(sqlite_db, file, "daily")
+    with served(sqlite_db.url, tmp_path) as client:
+        for by, slots in (("day", [4, 1] * 3), ("month", [12, 3]), ("hour", [None, None] * 71)):
+            items = walk(client, "/v1/energy", site="park", by=by, limit=200, order="asc")
+            assert [item["readings"]["expected"] for item in items] == slots, by
+    with sqlite_db.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", date(2014, 3, 29), date(2014, 4, 1))
+    assert reduction.counts.expected == 12 + 3
 
 
 def test_digits_that_no_integer_holds_together(db: Database, tmp_path: Path) -> None:

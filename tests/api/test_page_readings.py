@@ -16,7 +16,7 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Issuance, MeterReading
 from tests.ledger.test_import_counters import COUNTER
 from tests.support.books import new_books
-from tests.support.plant import apply, imported, issue, write_csv
+from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 PARIS = ZoneInfo("Europe/Paris")
 FIRST, END = date(2014, 3, 29), date(2014, 4, 2)
@@ -145,6 +145,17 @@ def test_a_day_has_each_reading_as_received(books: Database) -> None:
         ("2014-03-30T10:20:00+02:00", "10", 401, False),
         ("2014-03-30T10:20:00+02:00", "7.5", 101, True),
     ]
+
+
+def test_daily_readings_that_lack_on_the_day_of_23_hours(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, SITE.replace("interval_minutes = 10", "interval_minutes = 1440"))
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [("2014-03-28T00:00:00+01:00", "1")]))
+    issue(sqlite_db, (date(2014, 3, 28), date(2014, 4, 1)))
+    (meter,) = of(sqlite_db).meters
+    assert [(day.used, day.absent) for day in meter.days] == [(1, 0), (0, 1), (0, 1), (0, 1)]
+    assert meter.counts() == [(ABSENT, 3)]
 
 
 def test_a_register_that_was_not_read_over_the_end_of_a_month_leaves_no_hole(

@@ -194,6 +194,8 @@ def test_a_settlement_says_who_paid_whom(client: TestClient) -> None:
     picture = said.partition('class="payments"')[2].partition("</svg>")[0]
     assert picture.count('class="band"') == 2 and picture.count('class="end"') == 3
     assert ">Who paid whom</h2>" in said and "Nothing of this" not in said
+    for column in ("Quantity (kWh)", "Price of 1 kWh", "Receives, before any fee"):
+        assert f'<th scope="col" class="n">{column}</th>' in said
     said = client.get("/settlements/2").text  # proposed
     assert ">Who is to pay whom</h2>" in said and "Nothing of this is paid yet." in said
 

@@ -41,6 +41,7 @@ def test_a_site_has_its_devices_and_months(client: TestClient) -> None:
 def test_a_project_has_its_factor_and_credits(client: TestClient) -> None:
     project = client.get("/v1/projects/park-wind").json()
     assert (project["site"], project["factor"], project["factor_value"]) == ("park", "cm", "0.5")
+    assert (project["leakage_share"], project["uncertainty_share"]) == ("0", "0")
     assert project["credits"]["issued_kg"] == "0"  # the batches are of other projects
     assert project["months"][0]["production_kwh"] == "10.000"
 

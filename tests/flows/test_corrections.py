@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
+from api.credits.beginnings import entries_before
 from cli.reductions import write_evidence
 from indexer import Indexer
 from ledger import issuance
@@ -307,6 +308,11 @@ def test_a_cancellation_that_the_contract_refuses_is_carried(issued: Park) -> No
     assert issued.intent(found.act_key).state is IntentState.FAILED
     with issued.db.read() as session:
         assert debts_of(session) == {found.key: Fraction(5)}
+        (told,) = corrections_of(session, PROJECT)
+        (entry,) = [item for _, item in entries_before(session, batch) if item.kind == "corrected"]
+    assert (told.state, told.cancelled_kg, told.carried_kg) == ("carried", 0, 5)
+    said = [entry.values[name] for name in ("state", "cancelled_kg", "carried_kg")]
+    assert said == ["carried", "0", "5.000000000"]
     issued.mirror_final()
     second = issue(issued, day(2), day(3))
     assert (second.carry_in_kg, second.issued_kg) == ("-5/1", 715)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from cli.reductions import _shown as shown_by_command
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import BadInput
@@ -85,6 +86,12 @@ def test_a_share_and_an_amount_are_left_out_and_shown(park: Database) -> None:
     assert shown["energy_certificates"] == [
         {"device": "A", "instrument": "GEC", "reference": "1", "certified_kwh": "360.000000000"},
         {"device": "A", "instrument": "GEC", "reference": "2", "certified_kwh": "1000.000000000"},
+    ]
+    table = [tuple(row) for row in shown_by_command(shown).rows]
+    assert table[table.index(("net kwh", "1520.000000000")) :][1:4] == [
+        ("certified kwh", "1360.000000000"),
+        ("- GEC 1, A", "360.000000000"),
+        ("- GEC 2, A", "1000.000000000"),
     ]
     assert {reading.quality for reading in both.inputs.meters[0].readings} == {102}
     other = of(park, 3, 4)

@@ -19,6 +19,7 @@ from ledger.readings.shown.slots import MISSING, State, load_days
 from ledger.readings.shown.views import gaps_document
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Quality
+from tests.support.forms import long
 from tests.support.plant import apply
 
 DAYS = date(2014, 3, 29), date(2014, 4, 1)
@@ -133,6 +134,7 @@ def test_runs_cover_what_their_readings_cover(
         compare(sqlite_db)
 
 
+@long
 @pytest.mark.mariadb
 def test_the_servers_window_is_the_same(mariadb_db: Database) -> None:
     apply(mariadb_db)

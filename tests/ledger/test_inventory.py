@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
@@ -24,7 +25,7 @@ from ledger.models.readings import ReadingQuality
 from ledger.readings import import_file, reductions_for
 from ledger.readings.inventory import emissions_of
 from ledger.readings.periods.evidence_files import files_of_period
-from tests.support.plant import SITE, apply, write_csv
+from tests.support.plant import SITE, apply, issue, write_csv
 
 DEVICE = """
 [[device]]
@@ -204,6 +205,38 @@ def test_a_difference_over_midnight_is_shared_out_by_time(
         ("2014-06-02", "100.000000000", "0.010000"),
     ]
     assert [(at.hour, kwh) for at, kwh in hours] == [(hour, 100) for hour in (19, 20, 21, 22)]
+
+
+def test_what_comes_after_its_period_was_issued_is_in_the_inventory(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """The files of import meters come when their days are issued: they drew no less for it, and issued stays issued."""
+    register = GRID.replace("GRID", "REG").replace('kind = "energy"', 'kind = "counter"')
+    apply(sqlite_db, SITE + GRID + register.replace('label = "start"\n', ""))
+    read = [("2014-06-01T00:00:00+02:00", "5"), ("2014-06-02T00:00:00+02:00", "53")]
+    import_file(sqlite_db, "park", "scada", write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    bring(sqlite_db, tmp_path, "GRID", "3", "4")
+    reduction = issue(sqlite_db, (date(2014, 6, 1), date(2014, 6, 4)))
+    bring(sqlite_db, tmp_path, "GRID", "2.5", "4.25", "10")  # of two values the higher one is drawn
+    for rows in (read, [("2014-06-01T12:00:00+02:00", "30")]):  # then the difference is split
+        import_file(sqlite_db, "park", "REG", write_csv(tmp_path / "b.csv", rows))
+    bring(sqlite_db, tmp_path, "GRID", "1", day=5)  # not issued yet
+    with sqlite_db.read() as session:
+        days = emissions_of(session, "park", *JUNE, "day")["rows"]
+        hours = session.scalars(select(EnergyConsumption.consumption)).all()
+    assert [(row["period"], row["device"], row["consumption_kwh"]) for row in days] == [
+        ("2014-06-01", "GRID", "17.250000000"),
+        ("2014-06-01", "REG", "48.000000000"),
+        ("2014-06-05", "GRID", "1.000000000"),
+    ]
+    assert sum(hours) == Decimal("66.25")
+    with sqlite_db.read() as session:
+        assert issued_again(session) == reduction.import_kwh == 7
+
+
+def issued_again(session: Session) -> Fraction:
+    (reduction,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 4))
+    return reduction.import_kwh
 
 
 def test_market_based_is_there_only_when_declared(sqlite_db: Database, tmp_path: Path) -> None:

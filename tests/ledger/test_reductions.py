@@ -27,6 +27,7 @@ from ledger.reductions import (
 )
 from ledger.reductions.arithmetic import issued_of
 from ledger.reductions.factors import factor_kg_per_kwh
+from ledger.reductions.reporting import owed, shown
 
 DAY_S = 86400
 FACTOR = Factor("cm", "1", Purpose.CREDITING, "0.4329", "t/MWh", "a test", True, "00" * 32)
@@ -295,3 +296,8 @@ def test_trap_floats_depend_on_the_order_and_fractions_do_not() -> None:
     assert len({reduce(add, order) for order in (powers, powers[::-1], sorted(powers))}) > 1
     exact = [Fraction(str(power)) for power in powers]
     assert sum(exact) == sum(reversed(exact))
+
+
+def test_a_debt_has_the_digits_of_the_effect_that_makes_it() -> None:
+    assert (shown(Fraction(-1, 3)), owed(Fraction(1, 3))) == ("-0.333333334", "0.333333334")
+    assert owed(Fraction(0)) == shown(Fraction(0)) == "0.000000000"

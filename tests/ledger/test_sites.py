@@ -228,6 +228,12 @@ def test_a_supplying_meter_without_a_rated_power_has_no_limit(
     assert warning.startswith("device A: no rated_kw, so that there is no outlier limit")
     shown = bare.replace('serial-A"', 'serial-A"\ninventory_only = true')
     assert not any("rated_kw" in text for text in apply(sqlite_db, shown).warnings)
+    # A battery that is declared to be no part of the project escapes the refusal of one behind an export meter.
+    battery = '[[device]]\ncode = "B"\ntype = "x"\nmeter_serial = "B"\nrole = "storage"\ninventory_only = true\n'
+    said = [text for text in apply(sqlite_db, bare + battery).warnings if "device B" in text]
+    assert [text.split(",")[0] for text in said] == (
+        ["device B: the storage is inventory_only"] if role == "export" else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -426,6 +432,7 @@ WRONG = [
     ('purpose = "crediting_cm"', 'purpose = "crediting"', 11, "did you mean 'crediting_cm'?"),
     ('completeness_min = "0"', 'completeness_min = "1.5"', 32, "from 0 to 1"),
     ('completeness_min = "0"', 'completeness_min = "95"', 32, "is a share, from 0 to 1"),
+    ('completeness_min = "0"', 'completeness_min = "0.98765"', 32, "from 0 to 1 with at most 4"),
     ('completeness_min = "0"', 'completeness_min = "0.12345"', 32, "at most 4 decimals"),
     (
         'program = "internal"',

@@ -162,6 +162,7 @@ class Writer:
             if meter.is_issued(start_s):
                 qualities, conflict = [Quality.LATE] * len(slot.new), False
                 tally.late += len(slot.new)
+                meter.touch(start_s, slot.new[0].duration_s)
             elif len(slot.new) == 1 and not slot.old:
                 row = slot.new[0]
                 value = None if row.digits is None else (row.digits, row.scale or 0)

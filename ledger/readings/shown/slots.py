@@ -23,7 +23,7 @@ from ledger.models import Meter, MeterSeries, MeterSource
 from ledger.models.sites import SourceKind
 from ledger.readings.rows.store import fetch
 from ledger.readings.shown.selection import meters_of, period_of
-from ledger.reductions.grids import clock_points
+from ledger.reductions.grids import day_points
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import Quality
 from ledger.reductions.zones import legal_day_start_s, zone
@@ -105,7 +105,7 @@ class Day:
     to_s: int
     interval_s: int
     points: list[int] | None = None
-    """Where its slots begin, and its end, when they are longer than an hour: counted on the clock."""
+    """Where its slots begin, and its end, when they do not follow on one another from its start (``day_points``)."""
     states: bytearray = field(init=False)
     """A ``State`` for each slot."""
     tallies: dict[Quality, Tally] = field(default_factory=dict)
@@ -268,8 +268,7 @@ def _empty_days(start: date, starts: list[int], interval_s: int, where: ZoneInfo
     days = []
     for number, (from_s, to_s) in enumerate(pairwise(starts)):
         day = start + timedelta(days=number)
-        points = clock_points(day, where, interval_s) if interval_s > HOUR_S else None
-        days.append(Day(day, from_s, to_s, interval_s, points))
+        days.append(Day(day, from_s, to_s, interval_s, day_points(day, where, interval_s)))
     return days
 
 
