@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import groupby
 from urllib.parse import quote, urlencode
 
 from sqlalchemy import case, func, select
@@ -13,6 +14,7 @@ from api.credits.schemas import HistoryEntry
 from ledger.chain.sending.issued import issuance_of
 from ledger.models import (
     CreditBatch,
+    Device,
     EmissionFactor,
     ImportFile,
     Issuance,
@@ -27,6 +29,9 @@ from ledger.models.readings import ReadingQuality
 CALCULATED = 2**62
 """Where the calculation stands: behind every file, also behind one that comes later."""
 
+DEVICES_NAMED_MAX = 50
+"""Devices that an entry names."""
+
 
 def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, HistoryEntry]]:
     """Yield the files that brought the readings of a batch's period, and its calculation, oldest first.
@@ -36,11 +41,12 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, 
     issuance = issuance_of(session, batch)
     if issuance is None:
         return
-    # Counted apart: MariaDB does not know that a file's columns follow from its number.
+    # Counted apart: MariaDB does not know that a file's and a meter's columns follow from their numbers.
     came_late = case((MeterReading.quality == ReadingQuality.LATE, 1), else_=0)
     brought = (
         select(
             MeterReading.file_id,
+            MeterReading.meter_id,
             func.count(MeterReading.id).label("readings"),
             func.sum(came_late).label("late"),
         )
@@ -50,24 +56,35 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, 
             MeterReading.start_s >= issuance.from_s,
             MeterReading.start_s < issuance.to_s,
         )
-        .group_by(MeterReading.file_id)
+        .group_by(MeterReading.file_id, MeterReading.meter_id)
         .subquery()
     )
     files = (
-        select(ImportFile, MeterSource.name, brought.c.readings, brought.c.late)
+        select(
+            ImportFile,
+            MeterSource.name,
+            Device.device_id,
+            brought.c.readings,
+            brought.c.late,
+        )
         .join(brought, brought.c.file_id == ImportFile.id)
+        .join(Meter, Meter.id == brought.c.meter_id)
+        .join(Device, Device.id == Meter.device_id)
         .join(MeterSource, MeterSource.id == ImportFile.source_id)
-        .order_by(ImportFile.id)
+        .order_by(ImportFile.id, Device.id)
     )
-    for file, source, count, late in session.execute(files):
+    for (file, source), rows in groupby(session.execute(files), lambda row: (row[0], row[1])):
+        devices, counts, lates = zip(*((row[2], row[3], int(row[4])) for row in rows), strict=True)
         entry = _entry(
             "readings_imported",
             file.imported_at,
             file=file.file_name,
             file_sha256=file.file_sha256,
             source=source,
-            readings=str(count),
-            **({"late": str(late)} if late else {}),
+            devices=", ".join(devices[:DEVICES_NAMED_MAX]),
+            **_told(more_devices=len(devices) - DEVICES_NAMED_MAX),
+            readings=str(sum(counts)),
+            **_told(late=sum(lates)),
         )
         yield file.id, entry
     yield CALCULATED, _calculation(session, batch, issuance)
@@ -116,6 +133,11 @@ def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> Hi
         leaves=str(issuance.leaves),
         manifest_hash=issuance.manifest_hash,
     )
+
+
+def _told(**counts: int) -> dict[str, str]:
+    """Return the counts that have something to say."""
+    return {name: str(count) for name, count in counts.items() if count > 0}
 
 
 def _entry(kind: str, at: datetime, **values: str) -> HistoryEntry:
