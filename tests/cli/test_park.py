@@ -154,7 +154,7 @@ def test_a_row_that_ends_early_changes_nothing(type_in: Run, tmp_path: Path) -> 
             "there is no kind of record 'gadgets'; there are device-types, devices",
         ),
         (("park", "import", "devices", "none.csv"), "none.csv: cannot be read"),
-        (("park", "show", "vpps", "none"), "there is no plant with vpp_code 'none'"),
+        (("park", "show", "vpps", "none"), "vpp_code 'none'; `truetonne park list vpps` has all"),
         (("park", "show", "shares", "x"), "there is no share of a resource with number 'x'"),
         (
             ("park", "set", "vpps", "name=x"),
@@ -186,6 +186,7 @@ def test_a_row_that_ends_early_changes_nothing(type_in: Run, tmp_path: Path) -> 
         (("config", "set", "a.b", "x", "--type", "integer"), "'x' is not a whole number"),
         (("config", "set", "a.b", "maybe", "--type", "boolean"), "neither true nor false"),
         (("config", "set", "a.b", "[1]", "--type", "json"), "is not a JSON object"),
+        (("config", "set", "alerts.silent_day", "5"), "did you mean 'alerts.silent_days'?"),
         (("config", "set", "alerts.silent_days", "0"), "0 is not from 1 to 3660"),
         (("config", "set", "alerts.silent_days", "1", "--type", "text"), "is of type integer"),
         (("config", "unset", "a.b"), "there is no setting 'a.b'"),
