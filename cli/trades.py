@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 TradesFile = Annotated[
-    Path, typer.Argument(metavar="FILE.csv", help="CSV in UTF-8 with the columns of the manual.")
+    Path,
+    typer.Argument(
+        metavar="FILE.csv",
+        help="CSV in UTF-8: vpp, strategy, trade_type, quantity, price, total_value, market, trade_time; and "
+        "credit, of trades of credits.",
+    ),
 ]
 Status = Annotated[
     Literal["pending", "executed", "cancelled", "failed"] | None,

@@ -185,7 +185,9 @@ class Table:
         if key not in self._values:
             raise self.wrong(None, f"{key!r} is missing", "missing-key")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.wrong(key, f"{key} must be a whole number without quotes, found {_as_written(value)}")
+            raise self.wrong(
+                key, f"{key} must be a whole number without quotes, found {_as_written(value)}"
+            )
         if choices is not None and value not in choices:
             allowed = ", ".join(str(item) for item in choices)
             raise self.wrong(key, f"{key} must be one of {allowed}, found {value}")
@@ -195,7 +197,9 @@ class Table:
         """Return true or false."""
         value = self._values.get(key, default)
         if not isinstance(value, bool):
-            raise self.wrong(key, f"{key} must be true or false without quotes, found {_as_written(value)}")
+            raise self.wrong(
+                key, f"{key} must be true or false without quotes, found {_as_written(value)}"
+            )
         return value
 
     def day(self, key: str) -> date | None:
@@ -210,7 +214,9 @@ class Table:
                 return date.fromisoformat(value)
         except ValueError:
             pass
-        raise self.wrong(key, f"{key} must be a date such as 2013-01-31, found {_as_written(value)}")
+        raise self.wrong(
+            key, f"{key} must be a date such as 2013-01-31, found {_as_written(value)}"
+        )
 
     def moment(self, key: str) -> datetime:
         """Return a time with its offset, in whole seconds."""

@@ -465,7 +465,12 @@ WRONG = [
     ('device = "A"', 'device = "B"', 47, "no [[device]] has code 'B'"),
     ('device = "A"\n', "", 41, "either device"),
     ('time_zone = "offset"', 'time_zone = "local"', 50, "offset"),
-    ('name = "Park"', r'name = "Pa\u0000rk"', 3, "name has a control character, U+0000; take it out"),
+    (
+        'name = "Park"',
+        r'name = "Pa\u0000rk"',
+        3,
+        "name has a control character, U+0000; take it out",
+    ),
     ('code = "A"', r'code = "A\n"', 35, "code has a control character, U+000A"),
     ('code = "A"', 'code = "A "', 35, "code begins or ends with a blank, 'A '"),
     ('name = "scada"', 'name = " scada"', 42, "name begins or ends with a blank"),
