@@ -36,7 +36,7 @@ ROOM_BYTES = 65_536
 """A disk with less room than that is full."""
 _NPM_SCOPE = Path("node_modules/@foundry-rs")
 _CHECKOUT = Path(__file__).resolve().parents[3]
-"""Where npm put it for who calls the program of a checkout from another folder; in an installed package nothing is there."""
+"""Where npm put it for whoever calls the program of a checkout from another folder."""
 
 log = logging.getLogger(__name__)
 
