@@ -54,16 +54,18 @@ def list_alerts(
     from cli.books import open_books
     from ledger.models.devices import AlertSeverity, AlertStatus
     from ledger.park import kind_named
-    from ledger.park.records import all_records, written
+    from ledger.park.records import all_records, require_parents, written
 
     kind = kind_named("alerts")
     states = [AlertStatus(status)] if status else list(AlertStatus)
     if not status and not everything:
         states.remove(AlertStatus.RESOLVED)
+    of_device = {"device_code": device} if device else {}
     with open_books(run.settings) as db, db.read() as session:
+        require_parents(session, kind, of_device)
         found: list[Record] = []
         for state in states:
-            wanted = {"status": state} | ({"device_code": device} if device else {})
+            wanted = {"status": state, **of_device}
             found += all_records(session, kind, wanted)
     ranks = list(AlertSeverity)
     found.sort(key=lambda item: (-ranks.index(item["severity"]), item["triggered_at"], item.id))

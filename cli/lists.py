@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -57,8 +58,17 @@ def walk(
     filters: Mapping[str, Any],
     limit: int | None,
     cursor: str | None,
+    check: Callable[[Session], None] | None = None,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> Walked:
     """Return the rows of a list, oldest first.
+
+    Parameters
+    ----------
+    check
+        What refuses names that nothing has; asked first.
+    options
+        The option of a filter, where it has another name.
 
     Raises
     ------
@@ -73,6 +83,8 @@ def walk(
     named = {name: value for name, value in filters.items() if value is not None}
     items: list[dict[str, Any]] = []
     with reading(settings) as (session, view):
+        if check is not None:
+            check(session)
         while True:
             wanted = LIMIT_MAX if limit is None else min(limit - len(items), LIMIT_MAX)
             try:
@@ -80,7 +92,7 @@ def walk(
                     {**named, "limit": wanted, "order": Order.ASC, "cursor": cursor}
                 )
             except ValidationError as error:
-                raise _wrong_option(error) from error
+                raise _wrong_option(error, options) from error
             page = query(session, view, parameters)
             items += [item.model_dump(mode="json") for item in page.items]
             cursor = page.next_cursor
@@ -97,7 +109,9 @@ def _as_of(about: dict[str, Any]) -> str:
     return f"as of block {block}"
 
 
-def _wrong_option(error: Any) -> BadInput:
+def _wrong_option(error: Any, options: Mapping[str, str]) -> BadInput:
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
-    return BadInput(f"--{name}: {first['msg']}, found {first['input']!r}", code="usage")
+    name = ".".join(str(part) for part in first["loc"])
+    return BadInput(
+        f"--{options.get(name, name)}: {first['msg']}, found {first['input']!r}", code="usage"
+    )

@@ -163,11 +163,12 @@ def list_records(
     """List records, oldest first."""
     from cli.books import open_books
     from ledger.park import kind_named
-    from ledger.park.records import all_records, written
+    from ledger.park.records import all_records, require_parents, written
 
     wanted = kind_named(kind)
     filters = _filters(where, wanted)
     with open_books(run.settings) as db, db.read() as session:
+        require_parents(session, wanted, filters)
         found = list(all_records(session, wanted, filters, limit))
     columns = ("id", *wanted.columns)
     rows = [
@@ -224,7 +225,7 @@ def export(
     """Write records as a file that `park import` takes: the same rows are then all unchanged."""
     from cli.books import open_books
     from ledger.park import kind_named
-    from ledger.park.records import all_records
+    from ledger.park.records import all_records, require_parents
 
     wanted = kind_named(kind)
     filters = _filters(where, wanted)
@@ -233,6 +234,7 @@ def export(
         run.output.require_text("the records")
     # A file that is not whole has another name: nobody takes it for the export.
     with open_books(run.settings) as db, db.read() as session:
+        require_parents(session, wanted, filters)
         found = all_records(session, wanted, filters)
         if output is None:
             _write_records(run.output, wanted, found, form)

@@ -112,9 +112,19 @@ def list_trades(
     """List trades with the settlement of each."""
     from api.trades import queries
     from api.trades.schemas import TradeParameters
+    from ledger.models import VppDefinition
+    from ledger.naming import require_named
+    from ledger.settlement.outlook import require_market
+
+    def check(session: Session) -> None:
+        require_named(session, vpp, "plant", VppDefinition.vpp_id)
+        require_market(session, market)
 
     filters = {"status": status, "vpp_code": vpp, "market": market, "batch_key": batch}
-    found = walk(run.settings, queries.list_trades, TradeParameters, filters, limit, cursor)
+    options = {"vpp_code": "vpp", "batch_key": "batch"}
+    found = walk(
+        run.settings, queries.list_trades, TradeParameters, filters, limit, cursor, check, options
+    )
     run.output.result(
         found.document("trades"),
         Table(
