@@ -113,7 +113,7 @@ def export(
 
 
 def _require_names(session: Session, name: str, filters: Mapping[str, str]) -> None:
-    """Refuse a project, a plant or a market that there is not: the file would be empty, as if it had nothing.
+    """Refuse a site, a project, a plant or a market that there is not: a file would be empty, as if it had nothing.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def _require_names(session: Session, name: str, filters: Mapping[str, str]) -> N
         With what may be meant.
     """
     from ledger.models import CreditSite, Project, VppDefinition
-    from ledger.naming import require_named
+    from ledger.naming import require_named, site_named
     from ledger.settlement.outlook import require_market
 
     if name in ("credits", "retirements"):
@@ -129,6 +129,8 @@ def _require_names(session: Session, name: str, filters: Mapping[str, str]) -> N
     elif name == "trades":
         require_named(session, filters.get("vpp_code"), "plant", VppDefinition.vpp_id)
         require_market(session, filters.get("market"))
+    elif name in ("emissions", "energy"):
+        site_named(session, filters["site"])
 
 
 def _print(stream: Writable, sent: Iterator[object]) -> None:
