@@ -231,7 +231,9 @@ def _from_file(config: Path) -> dict[str, str]:
         raise BadInput(
             f"{config}: cannot be read ({error.strerror}); name an existing TOML file"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{config}: not UTF-8; save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{config}: not valid TOML: {error}") from error
     known = {setting.name for setting in SETTINGS}
     for key, item in table.items():

@@ -89,7 +89,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         load_settings(tmp_path, {})
     (tmp_path / "latin.toml").write_bytes(b'home = "\xfc"')
-    with pytest.raises(BadInput, match="not valid TOML"):
+    with pytest.raises(BadInput, match="not UTF-8; save the file as UTF-8"):
         load_settings(tmp_path / "latin.toml", {})
 
 
