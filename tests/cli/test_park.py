@@ -230,6 +230,14 @@ def test_a_list_of_what_there_is_not_is_refused(
     assert code == 2 and said in out and out.count("\n") == 1
 
 
+def test_the_demonstration_drops_no_records(type_in: Run, tmp_path: Path) -> None:
+    write(tmp_path, "vpps")
+    type_in("park", "import", "vpps", "vpps.csv")
+    code, said = type_in("demo", "--fresh")
+    assert code == 2 and "(records of a park that were imported): it is not dropped" in said
+    assert len(document(type_in, "park", "list", "vpps")["records"]) == 2
+
+
 def test_one_record_by_hand(type_in: Run, tmp_path: Path) -> None:
     write(tmp_path, "vpps")
     type_in("park", "import", "vpps", "vpps.csv")
