@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
+from cli.lists import require_parents
 from cli.output import Table, counted
 from ledger.clock import utc_now
 
@@ -54,7 +55,7 @@ def list_alerts(
     from cli.books import open_books
     from ledger.models.devices import AlertSeverity, AlertStatus
     from ledger.park import kind_named
-    from ledger.park.records import all_records, require_parents, written
+    from ledger.park.records import all_records, written
 
     kind = kind_named("alerts")
     states = [AlertStatus(status)] if status else list(AlertStatus)

@@ -11,7 +11,7 @@ from cli.command import Invocation, command, command_group
 from cli.credit_options import Credit
 from cli.credits_acts import cancel, retire, transfer
 from cli.credits_issue import issue
-from cli.lists import Cursor, Limit, walk
+from cli.lists import Cursor, Limit, require_named, walk
 from cli.output import Table
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ def list_credits(
     from api.credits import queries
     from api.credits.schemas import CreditParameters
     from ledger.models import CreditSite, Project
-    from ledger.naming import require_named
 
     def check(session: Session) -> None:
         require_named(session, site, "project", Project.code, CreditSite.code)

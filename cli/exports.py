@@ -12,6 +12,7 @@ import typer
 
 from cli.command import Invocation, command
 from cli.files import Writable, form_by_ending, written_aside
+from cli.lists import require_named
 from cli.output import counted
 from ledger.errors import BadInput
 
@@ -121,7 +122,7 @@ def _require_names(session: Session, name: str, filters: Mapping[str, str]) -> N
         With what may be meant.
     """
     from ledger.models import CreditSite, Project, VppDefinition
-    from ledger.naming import require_named, site_named
+    from ledger.naming import site_named
     from ledger.settlement.outlook import require_market
 
     if name in ("credits", "retirements"):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from cli.output import counted
-from ledger.errors import BadInput
+from ledger.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from api.finality import ChainView
     from api.pagination import PageParameters
+    from ledger.park.kinds import Kind
     from ledger.settings import Settings
 
 Limit = Annotated[
@@ -29,6 +30,9 @@ Cursor = Annotated[
         "--cursor", metavar="TEXT", help="Go on where a list with --limit ended: its next cursor."
     ),
 ]
+_SHOWN_LENGTH_MAX = 100
+_LOOKED_THROUGH_MAX = 10_000
+"""Most names among which a near one is looked for."""
 Parameters = TypeVar("Parameters", bound="PageParameters")
 
 
@@ -100,6 +104,50 @@ def walk(
                 break
         about = page.model_dump(mode="json", include={"as_of_block", "finality"})
     return Walked(items, cursor, about)
+
+
+def require_named(
+    session: Session, name: str | None, noun: str, *columns: InstrumentedAttribute[str]
+) -> None:
+    """Refuse a name that is given and stands in none of the columns: a list of it would be empty, as if all were well.
+
+    Raises
+    ------
+    NotFound
+        With what may be meant.
+    """
+    from sqlalchemy import select
+
+    from ledger.naming import meant
+
+    if name is None or any(
+        session.scalar(select(column).where(column == name).limit(1)) is not None
+        for column in columns
+    ):
+        return
+    known = {
+        text
+        for column in columns
+        for text in session.scalars(select(column).distinct().limit(_LOOKED_THROUGH_MAX))
+        if text is not None
+    }
+    raise NotFound(f"there is no {noun} {name[:_SHOWN_LENGTH_MAX]!r} ({meant(name, known)})")
+
+
+def require_parents(session: Session, kind: Kind, filters: Mapping[str, Any]) -> None:
+    """Refuse filters by a parent that there is not: they select nothing, as if there were nothing of it.
+
+    Raises
+    ------
+    NotFound
+        With what may be meant.
+    """
+    for name, value in filters.items():
+        field = kind.field(name)
+        if field.refers is not None:
+            code = getattr(field.refers.model, field.refers.code)
+            own = (getattr(kind.model, field.attribute),) if field.refers.by_code else ()
+            require_named(session, value, field.refers.noun, code, *own)
 
 
 def _as_of(about: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.files import Writable, written_aside
+from cli.lists import require_parents
 from cli.output import Table, counted, printable
 from cli.readings import rejected
 from ledger.errors import BadInput, RowsRejected
@@ -163,7 +164,7 @@ def list_records(
     """List records, oldest first."""
     from cli.books import open_books
     from ledger.park import kind_named
-    from ledger.park.records import all_records, require_parents, written
+    from ledger.park.records import all_records, written
 
     wanted = kind_named(kind)
     filters = _filters(where, wanted)
@@ -225,7 +226,7 @@ def export(
     """Write records as a file that `park import` takes: the same rows are then all unchanged."""
     from cli.books import open_books
     from ledger.park import kind_named
-    from ledger.park.records import all_records, require_parents
+    from ledger.park.records import all_records
 
     wanted = kind_named(kind)
     filters = _filters(where, wanted)

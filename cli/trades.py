@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
-from cli.lists import Cursor, Limit, walk
+from cli.lists import Cursor, Limit, require_named, walk
 from cli.output import Table, counted
 from cli.readings import ERRORS_SHOWN, rejected
 from ledger.errors import RowsRejected
@@ -113,7 +113,6 @@ def list_trades(
     from api.trades import queries
     from api.trades.schemas import TradeParameters
     from ledger.models import VppDefinition
-    from ledger.naming import require_named
     from ledger.settlement.outlook import require_market
 
     def check(session: Session) -> None:

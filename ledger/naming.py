@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from ledger.errors import NotFound
 from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite, Project, Site
@@ -29,8 +29,6 @@ PARTS_MAX = 500
 _SHOWN_LENGTH_MAX = 100
 _NAMES_MAX = 10
 """Most names that are listed where none is near."""
-_LOOKED_THROUGH_MAX = 10_000
-"""Most names among which a near one is looked for."""
 
 
 @dataclass(frozen=True)
@@ -91,30 +89,6 @@ def meant(name: str, known: Collection[str]) -> str:
     few = sorted(known)[:_NAMES_MAX]
     more = f" and {len(known) - len(few)} more" if len(known) > len(few) else ""
     return f"there is: {', '.join(few) or 'none'}{more}"
-
-
-def require_named(
-    session: Session, name: str | None, noun: str, *columns: InstrumentedAttribute[str]
-) -> None:
-    """Refuse a name that is given and stands in none of the columns: a list of it would be empty, as if all were well.
-
-    Raises
-    ------
-    NotFound
-        With what may be meant.
-    """
-    if name is None or any(
-        session.scalar(select(column).where(column == name).limit(1)) is not None
-        for column in columns
-    ):
-        return
-    known = {
-        text
-        for column in columns
-        for text in session.scalars(select(column).distinct().limit(_LOOKED_THROUGH_MAX))
-        if text is not None
-    }
-    raise NotFound(f"there is no {noun} {name[:_SHOWN_LENGTH_MAX]!r} ({meant(name, known)})")
 
 
 def find_credit(session: Session, text: str) -> NamedCredit:

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import NotFound
 from ledger.models.base import Base
-from ledger.naming import require_named
 from ledger.park.fields import Field
 from ledger.park.kinds import Kind
 
@@ -87,21 +86,6 @@ def filtered(
             return None
         found = found.where(column == wanted)
     return found
-
-
-def require_parents(session: Session, kind: Kind, filters: Mapping[str, Any]) -> None:
-    """Refuse filters by a parent that there is not: they select nothing, as if there were nothing of it.
-
-    Raises
-    ------
-    NotFound
-        With what may be meant.
-    """
-    for name, value in filters.items():
-        field = kind.field(name)
-        if field.refers is not None:
-            own = (getattr(kind.model, field.attribute),) if field.refers.by_code else ()
-            require_named(session, value, field.refers.noun, _code(field), *own)
 
 
 def show(session: Session, kind: Kind, name: str) -> Record:
