@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
+from cli.lists import require_parents
 from cli.output import Table, counted
 from ledger.clock import utc_now
 
@@ -60,10 +61,12 @@ def list_alerts(
     states = [AlertStatus(status)] if status else list(AlertStatus)
     if not status and not everything:
         states.remove(AlertStatus.RESOLVED)
+    of_device = {"device_code": device} if device else {}
     with open_books(run.settings) as db, db.read() as session:
+        require_parents(session, kind, of_device)
         found: list[Record] = []
         for state in states:
-            wanted = {"status": state} | ({"device_code": device} if device else {})
+            wanted = {"status": state, **of_device}
             found += all_records(session, kind, wanted)
     ranks = list(AlertSeverity)
     found.sort(key=lambda item: (-ranks.index(item["severity"]), item["triggered_at"], item.id))

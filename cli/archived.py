@@ -99,7 +99,7 @@ def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -
             number = session.scalar(select(Device.id).where(Device.device_id == device))
         if number is None:
             raise NotFound(
-                f"there is no device {device!r}; `truetonne park list devices`",
+                f"there is no device {device!r}; `truetonne park list devices` has all of them",
                 code="no-such-device",
             )
         with rows_between(

@@ -245,6 +245,8 @@ def _entries(
     ------
     BadInput
         If a filter cannot be used.
+    NotFound
+        If there is no such user.
     """
     from pydantic import ValidationError
 
@@ -252,6 +254,7 @@ def _entries(
     from api.audit.schemas import AuditParameters
     from api.pagination import LIMIT_MAX
     from cli.books import open_books
+    from ledger.identity.users import named
 
     cursor: str | None = None
     size = LIMIT_MAX if limit is None else min(limit, LIMIT_MAX)
@@ -265,6 +268,8 @@ def _entries(
                 option = str(first["loc"][0]).removeprefix("done_")
                 said = first["msg"].removeprefix("Value error, ")
                 raise BadInput(f"--{option}: {said}, found {first['input']!r}") from error
+            if "user" in filters:
+                named(session, filters["user"])
             page = list_entries(session, parameters)
             yield from page.items
             cursor = page.next_cursor

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.audit_chain import Checked, Head, Linked, check_entries, without_place
-from ledger.errors import BadInput
+from ledger.errors import BadInput, in_words
 from ledger.jsontext import once
 
 _ENTRY = (
@@ -77,5 +77,5 @@ def _entry(file: Path, number: int, line: str) -> Linked | int:
         return Linked(place.position, int(document["id"]), before, place.entry_hash, entry)
     except (BadInput, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadInput(
-            f"{file}, line {number}: is no entry of `audit export --format jsonl` with its place ({error!r})"
+            f"{file}, line {number}: is no entry of `audit export --format jsonl` with its place ({in_words(error)})"
         ) from error

@@ -36,7 +36,7 @@ Every = Annotated[
 ]
 BackupId = Annotated[
     str | None,
-    typer.Option("--backup", metavar="ID", help="This copy; alone: exactly its moment."),
+    typer.Option("--backup", metavar="ID", help="This one, by its ID in `db backups list`."),
 ]
 
 

@@ -7,7 +7,7 @@ import typer
 from cli import backup, db_grants, db_keys, db_promote, partitions, restoring
 from cli.command import DryRun, Invocation, command, command_group
 
-group = command_group("Keep the schema of the database.")
+group = command_group("Keep the database: schema, accounts, keys, partitions, replica, backups.")
 
 
 def register(root: typer.Typer) -> None:

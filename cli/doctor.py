@@ -40,7 +40,7 @@ def register(root: typer.Typer) -> None:
 
 
 def doctor(run: Invocation) -> int:
-    """Print every setting and check what it names; exit 3 when a dependency is down, else 1."""
+    """Print every setting and check what it names; exit 1 when a check fails, 3 when a dependency is down."""
     settings = run.settings
     checks = [_variables(run.environ), *_checks(settings)]
     verdicts = {check.verdict for check in checks}

@@ -27,7 +27,8 @@ def emissions(run: Invocation, site: Site, start: From, end: To, by: By = None) 
 
     with open_books(run.settings) as db, db.look() as session:
         document = emissions_of(session, site, start.date(), end.date(), by)
-    run.output.result(document, _rows(document), _totals(document))
+    hint = (document["hint"],) if "hint" in document else ()
+    run.output.result(document, _rows(document), _totals(document), *hint)
 
 
 def _rows(document: dict[str, Any]) -> Table:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from cli.output import counted
-from ledger.errors import BadInput
+from ledger.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from api.finality import ChainView
     from api.pagination import PageParameters
+    from ledger.park.kinds import Kind
     from ledger.settings import Settings
 
 Limit = Annotated[
@@ -28,6 +30,9 @@ Cursor = Annotated[
         "--cursor", metavar="TEXT", help="Go on where a list with --limit ended: its next cursor."
     ),
 ]
+_SHOWN_LENGTH_MAX = 100
+_LOOKED_THROUGH_MAX = 10_000
+"""Most names among which a near one is looked for."""
 Parameters = TypeVar("Parameters", bound="PageParameters")
 
 
@@ -57,8 +62,17 @@ def walk(
     filters: Mapping[str, Any],
     limit: int | None,
     cursor: str | None,
+    check: Callable[[Session], None] | None = None,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> Walked:
     """Return the rows of a list, oldest first.
+
+    Parameters
+    ----------
+    check
+        What refuses names that nothing has; asked first.
+    options
+        The option of a filter, where it has another name.
 
     Raises
     ------
@@ -73,6 +87,8 @@ def walk(
     named = {name: value for name, value in filters.items() if value is not None}
     items: list[dict[str, Any]] = []
     with reading(settings) as (session, view):
+        if check is not None:
+            check(session)
         while True:
             wanted = LIMIT_MAX if limit is None else min(limit - len(items), LIMIT_MAX)
             try:
@@ -80,7 +96,7 @@ def walk(
                     {**named, "limit": wanted, "order": Order.ASC, "cursor": cursor}
                 )
             except ValidationError as error:
-                raise _wrong_option(error) from error
+                raise _wrong_option(error, options) from error
             page = query(session, view, parameters)
             items += [item.model_dump(mode="json") for item in page.items]
             cursor = page.next_cursor
@@ -90,6 +106,50 @@ def walk(
     return Walked(items, cursor, about)
 
 
+def require_named(
+    session: Session, name: str | None, noun: str, *columns: InstrumentedAttribute[str]
+) -> None:
+    """Refuse a name that is given and stands in none of the columns: a list of it would be empty, as if all were well.
+
+    Raises
+    ------
+    NotFound
+        With what may be meant.
+    """
+    from sqlalchemy import select
+
+    from ledger.naming import meant
+
+    if name is None or any(
+        session.scalar(select(column).where(column == name).limit(1)) is not None
+        for column in columns
+    ):
+        return
+    known = {
+        text
+        for column in columns
+        for text in session.scalars(select(column).distinct().limit(_LOOKED_THROUGH_MAX))
+        if text is not None
+    }
+    raise NotFound(f"there is no {noun} {name[:_SHOWN_LENGTH_MAX]!r} ({meant(name, known)})")
+
+
+def require_parents(session: Session, kind: Kind, filters: Mapping[str, Any]) -> None:
+    """Refuse filters by a parent that there is not: they select nothing, as if there were nothing of it.
+
+    Raises
+    ------
+    NotFound
+        With what may be meant.
+    """
+    for name, value in filters.items():
+        field = kind.field(name)
+        if field.refers is not None:
+            code = getattr(field.refers.model, field.refers.code)
+            own = (getattr(kind.model, field.attribute),) if field.refers.by_code else ()
+            require_named(session, value, field.refers.noun, code, *own)
+
+
 def _as_of(about: dict[str, Any]) -> str:
     block = about["as_of_block"]
     if block is None:
@@ -97,7 +157,9 @@ def _as_of(about: dict[str, Any]) -> str:
     return f"as of block {block}"
 
 
-def _wrong_option(error: Any) -> BadInput:
+def _wrong_option(error: Any, options: Mapping[str, str]) -> BadInput:
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
-    return BadInput(f"--{name}: {first['msg']}, found {first['input']!r}", code="usage")
+    name = ".".join(str(part) for part in first["loc"])
+    return BadInput(
+        f"--{options.get(name, name)}: {first['msg']}, found {first['input']!r}", code="usage"
+    )

@@ -10,6 +10,7 @@ import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.files import Writable, written_aside
+from cli.lists import require_parents
 from cli.output import Table, counted, printable
 from cli.readings import rejected
 from ledger.errors import BadInput, RowsRejected
@@ -168,6 +169,7 @@ def list_records(
     wanted = kind_named(kind)
     filters = _filters(where, wanted)
     with open_books(run.settings) as db, db.read() as session:
+        require_parents(session, wanted, filters)
         found = list(all_records(session, wanted, filters, limit))
     columns = ("id", *wanted.columns)
     rows = [
@@ -233,6 +235,7 @@ def export(
         run.output.require_text("the records")
     # A file that is not whole has another name: nobody takes it for the export.
     with open_books(run.settings) as db, db.read() as session:
+        require_parents(session, wanted, filters)
         found = all_records(session, wanted, filters)
         if output is None:
             _write_records(run.output, wanted, found, form)

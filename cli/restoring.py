@@ -58,7 +58,10 @@ def restore(
         ),
     ],
     folder: From = None,
-    backup: BackupId = None,
+    backup: Annotated[
+        str | None,
+        typer.Option("--backup", metavar="ID", help="This copy; alone: exactly its moment."),
+    ] = None,
     until: Until = None,
     before: Before = None,
     dry_run: DryRun = False,

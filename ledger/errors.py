@@ -123,3 +123,12 @@ class MirrorStopped(DependencyDown):
     """The mirror met something that it must not skip, and stopped with the reason."""
 
     default_code = "mirror-stopped"
+
+
+def in_words(error: Exception) -> str:
+    """Return what is wrong with a document of somebody else, without the words of Python for it."""
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}"
+    if isinstance(error, (TypeError, AttributeError)):
+        return "a part of it is of another kind than it must be"
+    return str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from fractions import Fraction
+from itertools import groupby
 from urllib.parse import quote, urlencode
 
 from sqlalchemy import case, func, select
@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 
 from api.credits.schemas import HistoryEntry
 from ledger.chain.sending.issued import issuance_of
+from ledger.corrections import corrections_of
 from ledger.models import (
-    ChainIntent,
-    Correction,
     CreditBatch,
+    Device,
     EmissionFactor,
     ImportFile,
     Issuance,
@@ -26,15 +26,16 @@ from ledger.models import (
     Project,
     Site,
 )
-from ledger.models.corrections import CorrectionState
 from ledger.models.readings import ReadingQuality
-from ledger.models.sending import IntentState
 from ledger.readings.periods.evidence_files import stated_by
 from ledger.reductions.manifest_shapes import Manifest
 from ledger.reductions.reporting import owed, shown
 
 CALCULATED = 2**62
 """Where the calculation stands: behind every file, also behind one that comes later; corrections follow it."""
+
+DEVICES_NAMED_MAX = 50
+"""Devices that an entry names."""
 
 
 def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, HistoryEntry]]:
@@ -45,11 +46,12 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, 
     issuance = issuance_of(session, batch)
     if issuance is None:
         return
-    # Counted apart: MariaDB does not know that a file's columns follow from its number.
+    # Counted apart: MariaDB does not know that a file's and a meter's columns follow from their numbers.
     came_late = case((MeterReading.quality == ReadingQuality.LATE, 1), else_=0)
     brought = (
         select(
             MeterReading.file_id,
+            MeterReading.meter_id,
             func.count(MeterReading.id).label("readings"),
             func.sum(came_late).label("late"),
         )
@@ -59,24 +61,35 @@ def entries_before(session: Session, batch: CreditBatch) -> Iterator[tuple[int, 
             MeterReading.start_s >= issuance.from_s,
             MeterReading.start_s < issuance.to_s,
         )
-        .group_by(MeterReading.file_id)
+        .group_by(MeterReading.file_id, MeterReading.meter_id)
         .subquery()
     )
     files = (
-        select(ImportFile, MeterSource.name, brought.c.readings, brought.c.late)
+        select(
+            ImportFile,
+            MeterSource.name,
+            Device.device_id,
+            brought.c.readings,
+            brought.c.late,
+        )
         .join(brought, brought.c.file_id == ImportFile.id)
+        .join(Meter, Meter.id == brought.c.meter_id)
+        .join(Device, Device.id == Meter.device_id)
         .join(MeterSource, MeterSource.id == ImportFile.source_id)
-        .order_by(ImportFile.id)
+        .order_by(ImportFile.id, Device.id)
     )
-    for file, source, count, late in session.execute(files):
+    for (file, source), rows in groupby(session.execute(files), lambda row: (row[0], row[1])):
+        devices, counts, lates = zip(*((row[2], row[3], int(row[4])) for row in rows), strict=True)
         entry = _entry(
             "readings_imported",
             file.imported_at,
             file=file.file_name,
             file_sha256=file.file_sha256,
             source=source,
-            readings=str(count),
-            **({"late": str(late)} if late else {}),
+            devices=", ".join(devices[:DEVICES_NAMED_MAX]),
+            **_told(more_devices=len(devices) - DEVICES_NAMED_MAX),
+            readings=str(sum(counts)),
+            **_told(late=sum(lates)),
         )
         yield file.id, entry
     yield CALCULATED, _calculation(session, batch, issuance)
@@ -134,34 +147,27 @@ def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> Hi
 
 def _corrections(session: Session, issuance: Issuance) -> Iterator[tuple[int, HistoryEntry]]:
     """Yield what was learnt after an issuance: how much less, or more, it should have been, and how that is paid."""
-    query = (
-        select(Correction, EmissionFactor, ChainIntent.state)
-        .join(EmissionFactor, EmissionFactor.id == Correction.factor_id)
-        .outerjoin(ChainIntent, ChainIntent.key == Correction.act_key)
-        .where(Correction.issuance_id == issuance.id)
-        .order_by(Correction.id)
-    )
-    for row, factor, act in session.execute(query):
-        refused = (
-            act is IntentState.FAILED
-        )  # by the contract: it cancels nothing, and all is carried
-        state = CorrectionState.CARRIED if refused else row.state
-        owed_kg, cancelled_kg = Fraction(row.owed_kg), 0 if refused else row.cancelled_kg
+    for item in corrections_of(session, issuance_id=issuance.id):
         entry = _entry(
             "corrected",
-            row.found_at,
-            cause=row.cause.value,
-            state=state.value,
-            late_readings=str(row.late_readings),
-            factor=f"{factor.code} {factor.version}",
-            effect_kg=shown(Fraction(row.effect_kg)),
-            owed_kg=owed(owed_kg),
-            cancelled_kg=str(cancelled_kg),
-            carried_kg=owed(max(owed_kg - cancelled_kg, Fraction(0))),
-            key=row.key,
-            manifest_hash=row.manifest_hash,
+            item.found_at,
+            cause=item.cause,
+            state=item.state,
+            late_readings=str(item.late_readings),
+            factor=item.factor,
+            effect_kg=shown(item.effect_kg),
+            owed_kg=owed(item.owed_kg),
+            cancelled_kg=str(item.cancelled_kg),
+            carried_kg=shown(-item.carried_kg),
+            key=item.key,
+            manifest_hash=item.manifest_hash,
         )
-        yield CALCULATED + row.id, entry
+        yield CALCULATED + item.number, entry
+
+
+def _told(**counts: int) -> dict[str, str]:
+    """Return the counts that have something to say."""
+    return {name: str(count) for name, count in counts.items() if count > 0}
 
 
 def _entry(kind: str, at: datetime, **values: str) -> HistoryEntry:

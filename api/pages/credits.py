@@ -70,7 +70,7 @@ def show(request: Request, context: ReadContext, credit_id: str) -> HTMLResponse
             certified=_certified_kwh(stated),
             deficits=_deficits_kg(stated),
             manifest_text=_pretty(issuance),
-            wide=pictures.wide(stages, provenance.edges_of(stages)),
+            wide=pictures.wide(stages, pictures.edges_of(stages)),
             narrow=pictures.narrow(stages),
             readings=readings,
             runs_max=RUNS_MAX,

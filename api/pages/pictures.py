@@ -30,6 +30,8 @@ class Node:
     href: str | None = None
     kind: str = "plain"
     """How it is drawn: plain, here, retired, cancelled, more."""
+    fed_by: frozenset[str] | None = None
+    """Keys of the boxes of the stage before that lead to it; None: all of them do."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,14 @@ def narrow(stages: Sequence[Stage]) -> Picture:
     return picture
 
 
-def all_to_all(stages: Sequence[Stage]) -> list[tuple[str, str]]:
-    """Return an edge from every box of a stage to every box of the next."""
+def edges_of(stages: Sequence[Stage]) -> list[tuple[str, str]]:
+    """Return which box leads to which: every one of a stage to every one of the next that it feeds."""
     return [
         (one.key, other.key)
         for here, after in pairwise(stages)
         for one in here.nodes
         for other in after.nodes
+        if other.fed_by is None or one.key in other.fed_by
     ]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from decimal import ROUND_FLOOR, Decimal
 from urllib.parse import quote
 
 from api.credits.schemas import CreditAnswer, CreditPart, HistoryAnswer, HistoryEntry
 from api.pages.formats import number
-from api.pages.pictures import Node, Stage, all_to_all
+from api.pages.pictures import Node, Stage
 from api.pages.words import Words
 from ledger.reductions.manifest_shapes import Manifest1
 
@@ -31,10 +31,12 @@ def stages_of(
             )
             for place, meter in enumerate(stated.meters)
         ]
-        stages += [
-            Stage(t("provenance.meters"), _few(t, meters, f"/sites/{quote(stated.site, safe='')}")),
-            *_before(t, history, stated),
-        ]
+        shown = _few(t, meters, f"/sites/{quote(stated.site, safe='')}")
+        boxes = {
+            meter.device: shown[min(place, len(shown) - 1)].key
+            for place, meter in enumerate(stated.meters)
+        }
+        stages += [Stage(t("provenance.meters"), shown), *_before(t, history, stated, boxes)]
     issued = Node(
         "issued",
         t("unit.kg", value=number(credit.batch.issued_kg)),
@@ -53,23 +55,17 @@ def stages_of(
     return stages
 
 
-def edges_of(stages: Sequence[Stage]) -> list[tuple[str, str]]:
-    """Return which box leads to which; a credit leads to its own retirement only."""
-    edges = [
-        (one, other)
-        for one, other in all_to_all(stages)
-        if not other.startswith("retirement-") or other == f"retirement-{one}"
-    ]
-    return edges
-
-
-def _before(t: Words, history: HistoryAnswer, stated: Manifest1) -> list[Stage]:
+def _before(
+    t: Words, history: HistoryAnswer, stated: Manifest1, boxes: Mapping[str, str]
+) -> list[Stage]:
+    """Return the stages between meters and issuance; ``boxes`` has the box of each device."""
     files = [
         Node(
             f"file-{place}",
             entry.values["file"],
             (t("provenance.rows", count=number(entry.values["readings"])), entry.values["source"]),
             "#history",
+            fed_by=_boxes_of(entry.values, boxes),
         )
         for place, entry in enumerate(_of_kind(history, "readings_imported"))
         if entry.values.get("late") != entry.values["readings"]  # all came after the issuance
@@ -100,6 +96,14 @@ def _before(t: Words, history: HistoryAnswer, stated: Manifest1) -> list[Stage]:
         Stage(t("provenance.readings"), [readings]),
         Stage(t("provenance.calculation"), [calculation]),
     ]
+
+
+def _boxes_of(values: Mapping[str, str], boxes: Mapping[str, str]) -> frozenset[str] | None:
+    """Return the boxes of the devices that a file has readings of; None where it does not name them all."""
+    if "more_devices" in values:
+        return None
+    named = f", {values['devices']}, "
+    return frozenset(box for device, box in boxes.items() if f", {device}, " in named)
 
 
 def _runs(t: Words, credit: CreditAnswer) -> list[Node]:
@@ -145,6 +149,7 @@ def _retirements(
             (t("unit.kg", value=number(kg)), t("provenance.number", number=retirement_id)),
             f"/retirements/{retirement_id}",
             "retired",
+            frozenset({run}),
         )
         for run, (retirement_id, whose, kg) in found.items()
         if run in shown
@@ -167,5 +172,14 @@ def _few(t: Words, nodes: list[Node], href: str, count: int | None = None) -> li
     if len(nodes) <= SHOWN_MAX + 1:
         return nodes
     rest = (len(nodes) if count is None else count) - SHOWN_MAX
-    more = Node(f"{nodes[0].key}-more", t("provenance.more", count=number(rest)), (), href, "more")
+    hidden = [node.fed_by for node in nodes[SHOWN_MAX:]]
+    known = [keys for keys in hidden if keys is not None]
+    more = Node(
+        f"{nodes[0].key}-more",
+        t("provenance.more", count=number(rest)),
+        (),
+        href,
+        "more",
+        frozenset().union(*known) if len(known) == len(hidden) else None,
+    )
     return [*nodes[:SHOWN_MAX], more]

@@ -32,6 +32,7 @@ from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.keeping.moving import drop_archive
 from ledger.models import (
+    AuditLog,
     ChainCursor,
     CreditBatch,
     CreditSite,
@@ -137,11 +138,14 @@ def _check_only_ours(db: Database) -> None:
         return
     with db.read() as session:
         codes = set(session.scalars(select(Site.code)))
-    foreign = sorted(codes - {plant.site for plant in PLANTS})
+        by_hand = select(AuditLog.id).where(AuditLog.action.like("park.%")).limit(1)
+        records = session.scalar(by_hand) is not None
+    foreign = [f"site {code!r}" for code in sorted(codes - {plant.site for plant in PLANTS})]
+    foreign += ["records of a park that were imported"] if records else []
     if foreign:
         raise BadInput(
-            f"the database holds more than the demonstration (site {foreign[0]!r}): it is not dropped; "
-            "name another database with database_url",
+            f"the database holds more than the demonstration ({foreign[0]}): it is not dropped; "
+            "name another home, or another database with database_url",
             code="not-only-demo",
         )
 

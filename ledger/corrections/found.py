@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from fractions import Fraction
 
 from sqlalchemy import select
@@ -20,6 +20,8 @@ from ledger.readings.periods.carry import unpaid_corrections
 class Found:
     """A correction as it was recorded, and the period that it corrects."""
 
+    number: int
+    found_at: datetime
     key: str
     issuance_key: str
     from_date: date
@@ -63,6 +65,8 @@ def found_of(
     """
     refused = act is IntentState.FAILED
     return Found(
+        number=row.id,
+        found_at=row.found_at,
         key=row.key,
         issuance_key=issuance.key,
         from_date=issuance.from_date,
@@ -79,8 +83,10 @@ def found_of(
     )
 
 
-def corrections_of(session: Session, project_code: str | None = None) -> list[Found]:
-    """Return the corrections of a project, or of all, in the order in which they were found.
+def corrections_of(
+    session: Session, project_code: str | None = None, issuance_id: int | None = None
+) -> list[Found]:
+    """Return the corrections of a project, of an issuance, or of all, in the order in which they were found.
 
     Raises
     ------
@@ -96,6 +102,8 @@ def corrections_of(session: Session, project_code: str | None = None) -> list[Fo
     )
     if project_code is not None:
         query = query.where(Issuance.project_id == project_named(session, project_code).id)
+    if issuance_id is not None:
+        query = query.where(Correction.issuance_id == issuance_id)
     return [found_of(*row) for row in session.execute(query).all()]
 
 

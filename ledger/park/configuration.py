@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.errors import BadInput, NotFound
 from ledger.models import SystemConfig
+from ledger.naming import meant
 from ledger.park.reading import loads, read_decimal, read_object
 from ledger.park.turn import take_turn
 from ledger.sealing import Sealer, require_ours
@@ -120,7 +121,7 @@ def get(session: Session, key: str) -> Setting:
     row = _row(session, key)
     if row is None:
         raise NotFound(
-            f"there is no setting {key[:100]!r} in the database; `truetonne config list`"
+            f"there is no setting {key[:100]!r} in the database; `truetonne config list` has all of them"
         )
     return shown(row)
 
@@ -234,6 +235,13 @@ def _type_of(key: str, row: SystemConfig | None, asked: ValueType | None) -> Val
         if kind is ValueType.SECRET and asked not in (None, ValueType.SECRET):
             raise BadInput(f"setting {key}: is a secret; remove it first to make it anything else")
         return asked or kind
+    group = key.partition(".")[0]
+    ours = [name for name in KNOWN if name.partition(".")[0] == group]
+    if ours:  # a value under a mistyped key would be read by nobody
+        raise BadInput(
+            f"setting {key}: this version reads none of that name ({meant(key, ours)}); what is your own begins "
+            f"with another word than {group}"
+        )
     return asked or ValueType.TEXT
 
 

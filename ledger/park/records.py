@@ -183,4 +183,6 @@ def _row_number(session: Session, field: Field, code: str) -> int | None:
 
 def _no_such(kind: Kind, name: str) -> NotFound:
     named = kind.code or "number"
-    return NotFound(f"there is no {kind.one} with {named} {name[:100]!r}")
+    return NotFound(
+        f"there is no {kind.one} with {named} {name[:100]!r}; `truetonne park list {kind.name}` has all of them"
+    )

@@ -71,7 +71,9 @@ def evaluate_all(session: Session, device_code: str | None, now: datetime) -> Al
         query = query.where(Device.device_id == device_code)
     devices = list(session.scalars(query))
     if device_code is not None and not devices:
-        raise NotFound(f"there is no device {device_code!r}; `truetonne park list devices`")
+        raise NotFound(
+            f"there is no device {device_code!r}; `truetonne park list devices` has all of them"
+        )
     tally = evaluate(session, devices, None)
     for name, count in vars(watch(session, now)).items():
         setattr(tally, name, getattr(tally, name) + count)

@@ -173,7 +173,8 @@ def emissions_of(
     -------
     dict
         ``rows`` by period, device, method and factor, and ``totals`` by scope and method; the two
-        methods of Scope 2 stand side by side. Tonnes, kilowatt-hours and kilograms as decimal text.
+        methods of Scope 2 stand side by side. Tonnes, kilowatt-hours and kilograms as decimal text. ``hint`` says
+        why there is nothing, where the site file lacks the factor.
 
     Raises
     ------
@@ -203,12 +204,18 @@ def emissions_of(
         day = legal_day(int(emission.recorded_at.timestamp()), where)
         _add_row(rows, emission, device, _period(day, by))
     found = list(rows.values())
-    return {
+    document = {
         "site": site.code,
         "period": {"from": start.isoformat(), "to": end.isoformat()},
         "rows": [_as_text(row) for row in found],
         "totals": _totals(found),
     }
+    if not found and site.inventory_factor_id is None:
+        document["hint"] = (
+            f"site {site.code} has no inventory_factor, so that no electricity counts in its inventory: write one "
+            "into [site], and apply the site file again"
+        )
+    return document
 
 
 def _period(day: date, by: str | None) -> str | None:

@@ -34,6 +34,7 @@ from ledger.readings.periods.factor_rows import factor_record
 from ledger.reconcile.books import Books
 from ledger.reconcile.mined import among
 from ledger.reconcile.pieces import BATCHES, pieces
+from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import FORMAT_1, build, canonical_text, manifest_hash
@@ -294,52 +295,7 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
         )
         if unsent and mine != theirs:
             continue  # its key was used up for other trades, or as if they were of another asset
-        state = BatchState.PROPOSED
-        if on_chain.ended_block is not None:
-            state = BatchState.FINALIZED if on_chain.finalized else BatchState.CANCELLED
-        words = [item.word for item in items[row.id]]
-        found += unequal(
-            what,
-            (
-                row.state,
-                row.chain_batch_id,
-                row.proposed_block,
-                row.finalized_block,
-                row.finalizable_at,
-                row.trade_count,
-                tuple(row.accounts),
-                tuple(int(net) for net in row.nets),
-                row.trades_root,
-                words,
-                row.error,
-            ),
-            (
-                state,
-                proposal.batch_id,
-                on_chain.proposed_block,
-                on_chain.ended_block,
-                datetime.fromtimestamp(on_chain.finalizable_at, UTC),
-                len(proposal.words),
-                proposal.accounts,
-                nets_of(proposal.words, len(proposal.accounts)),
-                trades_root(row.batch_key, proposal.accounts, proposal.words),
-                hex_words(proposal.words),
-                getattr(on_chain.end, "reason", None),
-            ),
-            (
-                "state",
-                "chain_batch_id",
-                "proposed_block",
-                "finalized_block",
-                "finalizable_at",
-                "trade_count",
-                "accounts",
-                "nets before the fee",
-                "trades_root",
-                "words of its trades",
-                "error",
-            ),
-        )
+        found += _differs(what, row, [item.word for item in items[row.id]], on_chain)
         if proposal.trades_root != row.trades_root:
             found.append(f"{what}: the contract computed another root of its trades")
         if proposal.asset != (row.asset or ENERGY):
@@ -347,3 +303,35 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
                 f"{what}: its trades are of asset {row.asset or ENERGY}, on chain of {proposal.asset}"
             )
     return found
+
+
+def _differs(
+    what: str, row: VppSettlementBatch, words: Sequence[str], on_chain: SettledBatch
+) -> list[str]:
+    """Return what of a batch, with the words of its trades, is not as the chain has it."""
+    proposal = on_chain.proposal
+    state = BatchState.PROPOSED
+    if on_chain.ended_block is not None:
+        state = BatchState.FINALIZED if on_chain.finalized else BatchState.CANCELLED
+    nets = nets_of(proposal.words, len(proposal.accounts))
+    compared = {
+        "state": (row.state, state),
+        "chain_batch_id": (row.chain_batch_id, proposal.batch_id),
+        "proposed_block": (row.proposed_block, on_chain.proposed_block),
+        "finalized_block": (row.finalized_block, on_chain.ended_block),
+        "finalizable_at": (
+            row.finalizable_at,
+            datetime.fromtimestamp(on_chain.finalizable_at, UTC),
+        ),
+        "trade_count": (row.trade_count, len(proposal.words)),
+        "accounts": (tuple(row.accounts), proposal.accounts),
+        "nets before the fee": (tuple(int(net) for net in row.nets), nets),
+        "trades_root": (
+            row.trades_root,
+            trades_root(row.batch_key, proposal.accounts, proposal.words),
+        ),
+        "words of its trades": (words, hex_words(proposal.words)),
+        "error": (row.error, getattr(on_chain.end, "reason", None)),
+    }
+    held, says = zip(*compared.values(), strict=True)
+    return unequal(what, held, says, tuple(compared))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger.errors import BadInput
+from ledger.files import GZIP
 from ledger.reductions.records import Meter
 
 COLUMNS = ("meter", "start_s", "end_s", "kind", "quality", "text")
@@ -24,7 +25,6 @@ HEADER = ",".join(COLUMNS)
 LINE_MAX = 1_000
 """Characters of a line: a serial has up to 100 and a text up to 64."""
 _INTEGER_DIGITS_MAX = 18
-_GZIP = b"\x1f\x8b"
 _QUOTED = frozenset(',"\r')
 
 
@@ -103,7 +103,7 @@ def _opened(path: Path) -> io.TextIOWrapper:
         raw = path.open("rb")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}", code="file-error") from None
-    packed = raw.peek(2)[:2] == _GZIP  # looked at and not taken, so that a pipe may be read
+    packed = raw.peek(2)[:2] == GZIP  # looked at and not taken, so that a pipe may be read
     stream = gzip.GzipFile(fileobj=raw, mode="rb") if packed else raw
     # newline: only \n ends a line, so that a \r in one is seen.
     return io.TextIOWrapper(stream, encoding="utf-8", newline="\n")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import BadInput, Refused
+from ledger.files import GZIP
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.factors import content_sha256
 from ledger.reductions.hints import slot_hints
@@ -106,6 +107,10 @@ def verify_files(manifest: Path, readings: Path, trusted: Trusted = Trusted()) -
         data = manifest.read_bytes()
     except OSError as error:
         raise BadInput(f"{manifest}: {error.strerror}", code="file-error") from None
+    if data.startswith(GZIP):
+        raise BadInput(
+            f"{manifest}: is gzipped, and no manifest is: name the manifest first, then its readings"
+        )
     plain, stated = read_manifest(data, str(manifest))
     try:
         judged = judge(stated, _not_many_more(read(readings), stated, str(readings)))

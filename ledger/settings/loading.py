@@ -231,14 +231,21 @@ def _from_file(config: Path) -> dict[str, str]:
         raise BadInput(
             f"{config}: cannot be read ({error.strerror}); name an existing TOML file"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{config}: not UTF-8; save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{config}: not valid TOML: {error}") from error
     known = {setting.name for setting in SETTINGS}
     for key, item in table.items():
         if key not in known:
-            raise BadInput(
-                f"{config}: unknown setting {key!r}; known are {', '.join(sorted(known))}"
-            )
+            from difflib import get_close_matches  # nobody else asks
+
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            raise BadInput(f"{config}: unknown setting {key!r}; {hint}")
         if isinstance(item, (dict, list)):
             raise BadInput(f"{config}: {key} must be a text or a number")
-    return {key: str(item) for key, item in table.items()}
+    return {
+        key: str(item).lower() if isinstance(item, bool) else str(item)
+        for key, item in table.items()
+    }

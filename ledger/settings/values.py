@@ -259,6 +259,7 @@ def signer_url(value: str) -> str:
         raise BadInput(
             f"signer_url must begin with http:// or https://, found {redacted_node(value)!r}"
         )
+    _check_host("signer_url", value)
     return value
 
 
@@ -274,6 +275,8 @@ def cache_url(value: str) -> str:
         raise BadInput(
             f"cache_url must begin with redis://, rediss:// or unix://, found {redacted(value)!r}"
         )
+    if not value.startswith("unix://"):
+        _check_host("cache_url", value)
     return value
 
 
@@ -292,7 +295,27 @@ def public_url(value: str, host: str, port: str) -> str:
             "public_url must be http:// or https:// with a host and perhaps a path, without question mark, "
             f"found {redacted(value)!r}"
         )
+    _check_host("public_url", value)
     return value.rstrip("/")
+
+
+def _check_host(name: str, url: str) -> None:
+    """Require a port that can be, and over HTTP a host, of an address that is given; Redis has a host by default.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018, refused as it is read
+    except ValueError as error:
+        raise BadInput(f"{name} {redacted(url)!r} is not an address: {error}") from None
+    if parts.scheme in ("http", "https") and not parts.hostname:
+        raise BadInput(f"{name} {redacted(url)!r} is not an address: it has no host")
 
 
 def path_of(value: str) -> Path | None:

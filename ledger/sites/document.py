@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
@@ -21,10 +22,27 @@ _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_-]+)\s*\]\]?\s*(#.*)?$")
 _DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 
 
+_TO_DO = {
+    "Invalid value": "a text stands in quotes; true, false, whole numbers and days stand without",
+    "Cannot overwrite": "a key stands once in its table, and a table always in the same brackets, [[name]] "
+    "where there may be several",
+    "Cannot declare": "a table of which there are several stands in double brackets, [[name]]",
+}
+"""What to do, by what the TOML reader says first where that alone does not tell."""
+
+
 def _located(error: tomllib.TOMLDecodeError) -> str:
     """Return what is wrong with a text that is not TOML, its place first as in every other message."""
     what, found, place = str(error).removesuffix(")").rpartition(" (at ")
-    return f"{place}: not valid TOML: {what}" if found else f"not valid TOML: {error}"
+    to_do = "".join(f"; {text}" for said, text in _TO_DO.items() if what.startswith(said))
+    return f"{place}: not valid TOML: {what}{to_do}" if found else f"not valid TOML: {error}"
+
+
+def _as_written(value: Any) -> str:
+    """Return a value for a message: truths and times as TOML writes them, all else as Python does."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, (date, time)) else repr(value)
 
 
 class Table:
@@ -86,21 +104,33 @@ class Table:
                 )
                 raise self.wrong(key, f"unknown key {key!r}; {hint}", "unknown-key")
 
-    def text(self, key: str, longest: int, hint: str = "") -> str:
-        """Return a text that must be given and not be empty."""
+    def text(self, key: str, longest: int, hint: str = "", *, lines: bool = False) -> str:
+        """Return a text that must be given and not be empty; of one line, unless ``lines`` allows more."""
         if key not in self._values:
             tail = f"; {hint}" if hint else ""
             raise self.wrong(None, f"{key!r} is missing{tail}", "missing-key")
         value = self._values[key]
         if not isinstance(value, str) or not value.strip():
-            raise self.wrong(key, f"{key} must be a text in quotes, found {value!r}")
+            raise self.wrong(key, f"{key} must be a text in quotes, found {_as_written(value)}")
         if len(value) > longest:
             raise self.wrong(key, f"{key} has {len(value)} characters, at most {longest}")
+        unseen = next((sign for sign in value if unicodedata.category(sign) == "Cc"), None)
+        if unseen is not None and not (lines and unseen in "\n\r\t"):
+            raise self.wrong(
+                key, f"{key} has a control character, U+{ord(unseen):04X}; take it out"
+            )
         return value
 
-    def optional(self, key: str, longest: int) -> str | None:
+    def name(self, key: str, longest: int) -> str:
+        """Return a text by which people and files name something: without blanks around it, which nobody sees."""
+        value = self.text(key, longest)
+        if value != value.strip():
+            raise self.wrong(key, f"{key} begins or ends with a blank, {value!r}; take it out")
+        return value
+
+    def optional(self, key: str, longest: int, *, lines: bool = False) -> str | None:
         """Return a text, or None when it is not given."""
-        return self.text(key, longest) if key in self._values else None
+        return self.text(key, longest, lines=lines) if key in self._values else None
 
     def code(self, key: str, longest: int = 50) -> str:
         """Return a code of letters, digits, points, dashes and underlines."""
@@ -155,7 +185,9 @@ class Table:
         if key not in self._values:
             raise self.wrong(None, f"{key!r} is missing", "missing-key")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.wrong(key, f"{key} must be a whole number without quotes, found {value!r}")
+            raise self.wrong(
+                key, f"{key} must be a whole number without quotes, found {_as_written(value)}"
+            )
         if choices is not None and value not in choices:
             allowed = ", ".join(str(item) for item in choices)
             raise self.wrong(key, f"{key} must be one of {allowed}, found {value}")
@@ -165,7 +197,9 @@ class Table:
         """Return true or false."""
         value = self._values.get(key, default)
         if not isinstance(value, bool):
-            raise self.wrong(key, f"{key} must be true or false without quotes, found {value!r}")
+            raise self.wrong(
+                key, f"{key} must be true or false without quotes, found {_as_written(value)}"
+            )
         return value
 
     def day(self, key: str) -> date | None:
@@ -180,7 +214,9 @@ class Table:
                 return date.fromisoformat(value)
         except ValueError:
             pass
-        raise self.wrong(key, f"{key} must be a date such as 2013-01-31, found {value!r}")
+        raise self.wrong(
+            key, f"{key} must be a date such as 2013-01-31, found {_as_written(value)}"
+        )
 
     def moment(self, key: str) -> datetime:
         """Return a time with its offset, in whole seconds."""
@@ -194,7 +230,7 @@ class Table:
             raise self.wrong(
                 key,
                 f"{key} must be a time with its offset such as 2014-06-01T12:00:00+02:00, "
-                f"found {self._values[key]!r}",
+                f"found {_as_written(self._values[key])}",
             )
         return value
 
@@ -202,7 +238,7 @@ class Table:
         """Return a list of texts; empty when it is not given."""
         value = self._values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.wrong(key, f"{key} must be a list of texts, found {value!r}")
+            raise self.wrong(key, f"{key} must be a list of texts, found {_as_written(value)}")
         return tuple(value)
 
     def wrong(self, key: str | None, message: str, code: str = "bad-site-file") -> BadInput:

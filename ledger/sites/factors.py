@@ -52,18 +52,18 @@ def read_factor(table: Table) -> FactorSpec:
         raise table.wrong("valid_to", "valid_to comes before valid_from")
     numbers = {name: table.decimal(name) if table.has(name) else None for name in _NUMBERS}
     spec = FactorSpec(
-        code=table.text("code", 100),
-        version=table.text("version", 50),
+        code=table.name("code", 100),
+        version=table.name("version", 50),
         purpose=purpose,
         value=_value(table, numbers),
         unit=table.one_of("unit", tuple(FUEL_UNITS if fuel else FACTOR_UNITS)),
-        source=table.text("source", 1000, "say where the factor is published"),
+        source=table.text("source", 1000, "say where the factor is published", lines=True),
         data_year=table.whole("data_year") if table.has("data_year") else None,
         verified=table.flag("verified", False),
-        document=table.optional("document", 1000),
+        document=table.optional("document", 1000, lines=True),
         document_sha256=_sha256(table, "document_sha256"),
         gas_set=table.optional("gas_set", 100),
-        boundary=table.optional("boundary", 1000),
+        boundary=table.optional("boundary", 1000, lines=True),
         published_at=table.day("published_at"),
         valid_from=first,
         valid_to=last,

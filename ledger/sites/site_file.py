@@ -110,7 +110,7 @@ def _site(table: Table) -> SiteSpec:
         raise table.wrong("country", wrong)
     return SiteSpec(
         code=table.code("code"),
-        name=table.text("name", 200),
+        name=table.name("name", 200),
         time_zone=time_zone,
         country=country,
         inventory_factor=table.optional("inventory_factor", 100),
@@ -170,7 +170,7 @@ def _share(table: Table, key: str) -> str | None:
 
 def _device(table: Table) -> DeviceSpec:
     table.require_known(_keys(DeviceSpec))
-    code = table.text("code", 100)
+    code = table.name("code", 100)
     first, last = table.day("calibrated_from"), table.day("calibrated_to")
     if first is not None and last is not None and first > last:
         raise table.wrong("calibrated_to", "calibrated_to comes before calibrated_from")
@@ -197,9 +197,9 @@ def _device(table: Table) -> DeviceSpec:
             raise table.wrong(key, f"{key} is for a meter of the role fuel, this one is {role}")
     return DeviceSpec(
         code=code,
-        name=table.optional("name", 200) or code,
-        type=table.text("type", 100),
-        location=table.optional("location", 200),
+        name=table.name("name", 200) if table.has("name") else code,
+        type=table.name("type", 100),
+        location=table.name("location", 200) if table.has("location") else None,
         rated_kw=table.amount("rated_kw", 6, 10**9) if table.has("rated_kw") else None,
         meter_serial=table.text("meter_serial", 100),
         role=role,
@@ -254,8 +254,8 @@ def _meter_change(table: Table) -> MeterChangeSpec:
 def _vpp(table: Table) -> VppSpec:
     table.require_known(_keys(VppSpec))
     return VppSpec(
-        code=table.text("code", 100),
-        name=table.text("name", 200),
+        code=table.name("code", 100),
+        name=table.name("name", 200),
         total_capacity=table.amount("total_capacity", 3, 10**12),
         account=table.text("account", 100),
         devices=table.texts("devices"),
@@ -266,14 +266,14 @@ def _strategy(table: Table) -> StrategySpec:
     table.require_known(_keys(StrategySpec))
     return StrategySpec(
         vpp=table.text("vpp", 100),
-        name=table.text("name", 200),
+        name=table.name("name", 200),
         type=table.one_of("type", STRATEGIES),
     )
 
 
 def _market(table: Table) -> MarketSpec:
     table.require_known(_keys(MarketSpec))
-    return MarketSpec(name=table.text("name", 50), account=table.text("account", 100))
+    return MarketSpec(name=table.name("name", 50), account=table.text("account", 100))
 
 
 def _keys(record: type[DataclassInstance]) -> frozenset[str]:

@@ -60,7 +60,7 @@ def read_source(table: Table) -> SourceSpec:
     interval_minutes = table.whole("interval_minutes", INTERVALS)
     has_label = table.has("label") or not counter
     return SourceSpec(
-        name=table.text("name", 100),
+        name=table.name("name", 100),
         kind=kind,
         unit=unit,
         interval_minutes=interval_minutes,
@@ -159,7 +159,7 @@ def _written(table: Table, time_zone: str) -> Format:
         thousands=thousands,
         encoding=_choice(table, "encoding", ENCODINGS, "utf-8") or "utf-8",
         header_line=_header_line(table),
-        comment=table.optional("comment", 10),
+        comment=table.optional("comment", 10, lines=True),
         time_format=_time_format(table, time_zone),
         date_column=_column(table, "date_column") if table.has("date_column") else None,
         missing=_missing(table),
@@ -174,7 +174,7 @@ def _column(table: Table, key: str) -> str:
     value = table.value(key)
     numbered = isinstance(value, int) and not isinstance(value, bool)
     if value != "" and not numbered:
-        return table.text(key, 100)
+        return table.text(key, 100, lines=True)
     if table.value("format") == JSON_LINES:
         raise table.wrong(key, f"{key} is a key of the JSON objects, a text, found {value!r}")
     if numbered and not 1 <= value <= _COLUMNS_MAX:
@@ -203,7 +203,7 @@ def _header_line(table: Table) -> int:
 
 
 def _time_format(table: Table, time_zone: str) -> str | None:
-    pattern = table.optional("time_format", 100)
+    pattern = table.optional("time_format", 100, lines=True)
     try:
         parser_of(pattern)
     except ValueError as error:

@@ -17,6 +17,7 @@ from api.credits.schemas import HistoryParameters
 from api.finality import chain_view
 from api.pages.credits import stated_of
 from api.pages.language import Language
+from api.pages.pictures import Node, Stage, edges_of
 from api.pages.provenance import _before
 from api.pages.rendering import words_of
 from api.pagination import Order
@@ -31,10 +32,13 @@ from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 
 def test_a_history_begins_with_the_files_and_the_calculation(db: Database, tmp_path: Path) -> None:
-    apply(db)
+    apply(db, SITE + SECOND)
     rows = [(f"2014-06-01T00:{minute}:00+02:00", "60") for minute in ("00", "10", "20")]
     imported(db, write_csv(tmp_path / "a.csv", rows[:1]))
     imported(db, write_csv(tmp_path / "b.csv", rows))  # two of its rows are new
+    both = tmp_path / "both.csv"
+    both.write_text(f"time,value,device\n{rows[0][0]},60,B\n2014-06-01T00:30:00+02:00,60,A\n")
+    imported(db, both, "both")
     issue(db)
     with db.write() as session:
         session.add(_batch(session.scalars(select(Issuance)).one()))
@@ -44,14 +48,15 @@ def test_a_history_begins_with_the_files_and_the_calculation(db: Database, tmp_p
             session, chain_view(session, "local", "finalized"), str(batch_id_of(1, 1))
         )
     kinds = [item.kind for item in found.items]
-    assert kinds == ["readings_imported", "readings_imported", "reductions_computed", "issued"]
-    files = [(item.values["file"], item.values["readings"]) for item in found.items[:2]]
-    assert files == [("a.csv", "1"), ("b.csv", "2")]
+    assert kinds == [*["readings_imported"] * 3, "reductions_computed", "issued"]
+    names = ("file", "devices", "readings")
+    files = [tuple(item.values[name] for name in names) for item in found.items[:3]]
+    assert files == [("a.csv", "A", "1"), ("b.csv", "A", "2"), ("both.csv", "A, B", "2")]
     assert found.items[0].values["source"] == "scada"
     assert walked(db, Order.ASC, lambda: None) == [*ALL, "issued"]
 
     def later() -> None:
-        imported(db, write_csv(tmp_path / "c.csv", [("2014-06-01T00:30:00+02:00", "60")]))
+        imported(db, write_csv(tmp_path / "c.csv", [("2014-06-01T00:40:00+02:00", "60")]))
 
     # What a file that comes between two pages adds is there or not, and shifts nothing.
     assert walked(db, Order.ASC, later) == [*ALL, "issued"]
@@ -61,12 +66,18 @@ def test_a_history_begins_with_the_files_and_the_calculation(db: Database, tmp_p
             session, chain_view(session, "local", "finalized"), str(batch_id_of(1, 1))
         )
         stated = stated_of(session.scalars(select(Issuance)).one())
-    late = [(item.values["file"], item.values.get("late")) for item in found.items[:4]]
-    assert late == [("a.csv", None), ("b.csv", None), ("c.csv", "1"), ("d.csv", "1")]
+    late = [(item.values["file"], item.values.get("late")) for item in found.items[:5]]
+    assert late == [*((name, None) for name in ALL[:3]), ("c.csv", "1"), ("d.csv", "1")]
     # No kilogram comes from such a file: the picture leads from the others alone.
     assert stated is not None
-    files = _before(words_of(Language.ENGLISH), found, stated)[0]
-    assert [node.title for node in files.nodes] == ["a.csv", "b.csv"]
+    meters = Stage("meters", [Node("meter-0", "A"), Node("meter-1", "B")])
+    boxes = {node.title: node.key for node in meters.nodes}
+    files = _before(words_of(Language.ENGLISH), found, stated, boxes)[0]
+    assert [node.title for node in files.nodes] == ALL[:3]
+    # Each file is led to by the meters that it has readings of, and by no other.
+    told = {node.key: node.title for node in (*meters.nodes, *files.nodes)}
+    led = [f"{told[one]} {told[other]}" for one, other in edges_of([meters, files])]
+    assert led == ["A a.csv", "A b.csv", "A both.csv", "B both.csv"]
 
 
 def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_path: Path) -> None:
@@ -109,7 +120,7 @@ def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_pat
     assert '<th scope="col">As received (kW)</th>' in page
     assert "-0.3675 kg CO₂e <span" in page  # 1 x 0.75 x 0.5 x 0.98
     told = [items[-2]["values"][name] for name in ("cause", "state", "effect_kg", "carried_kg")]
-    assert told == ["late_readings", "carried", "-0.367500000", "0.367500000"]
+    assert told == ["late_readings", "carried", "-0.367500000", "-0.367500000"]
     stated = items[-3]["values"]
     assert stated["methodology"] == "CCER-01-002/V01"  # with which it was issued
     assert (stated["export_kwh"], stated["certified_kwh"]) == ("15.062500000", "5.020833333")
@@ -130,7 +141,26 @@ HOW = {
 }
 
 
-ALL = ["a.csv", "b.csv", "reductions_computed"]
+ALL = ["a.csv", "b.csv", "both.csv", "reductions_computed"]
+SECOND = """
+[[device]]
+code = "B"
+type = "wind_turbine"
+rated_kw = "100"
+meter_serial = "serial-B"
+role = "generation"
+
+[[source]]
+name = "both"
+kind = "power"
+unit = "kW"
+interval_minutes = 10
+label = "start"
+device_column = "device"
+time_column = "time"
+value_column = "value"
+time_zone = "offset"
+"""
 
 
 def walked(db: Database, order: Order, before_the_last: Callable[[], None]) -> list[str]:

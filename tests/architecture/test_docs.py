@@ -195,6 +195,22 @@ def test_every_setting_is_documented() -> None:
             assert f"`{setting.default}`" in line[2], setting.name
 
 
+def test_every_line_of_a_settings_file_on_a_page_is_taken(tmp_path: Path) -> None:
+    known = {setting.name for setting in SETTINGS}
+    tried = []
+    for page in sorted(DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"```toml\n(.*?)```", text, re.S)
+        for line in (*blocks, *re.findall(r"`([a-z_]+ = [^`\n]+)`", text)):
+            names = set(re.findall(r"^(\w+) = ", line, re.M))
+            if names and names <= known:
+                file = tmp_path / "settings.toml"
+                file.write_text(line, encoding="utf-8")
+                load_settings(file, {})
+                tried.append((page.name, line))
+    assert len(tried) > 12 and ("webhooks.md", "webhook_private_targets = true") in tried
+
+
 def names_of(record: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(record)]
 

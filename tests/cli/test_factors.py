@@ -54,10 +54,12 @@ def test_another_content_under_the_same_version_is_refused(park: Program) -> Non
 def test_the_inventory_of_a_site(park: Program) -> None:
     park("factors", "import", park.write("f.toml", FACTORS))
     site = SITE.replace('country = "FR"', 'country = "FR"\ninventory_factor = "grid"')
-    assert park("site", "apply", park.write("site.toml", site)).code == 0
     readings = READINGS.replace("1200.5", "-60")
-    park("import", "--site", "lab", "--source", "scada", park.write("r.csv", readings))
     ask = ("emissions", "--site", "lab", "--from", "2014-01-01", "--to", "2014-02-01")
+    assert "write one into [site], and apply the site file again" in park(*ask).out
+    assert park("site", "apply", park.write("site.toml", site)).code == 0
+    assert "hint" not in park(*ask, "--json").json()
+    park("import", "--site", "lab", "--source", "scada", park.write("r.csv", readings))
     found = park(*ask, "--by", "month", "--json").json()
     assert found["rows"] == [
         {

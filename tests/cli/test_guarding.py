@@ -84,6 +84,14 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
         with pytest.raises(BadInput, match=r"line 1: is no entry of `audit export"):
             check_file(file, None, whole=True)
 
+    for text, what in (
+        ("x\n", r"\(Expecting value: line 1"),
+        ("{}\n", r"\(it has no 'position'\)"),
+        ("[]\n", r"\(a part of it is of another kind"),
+    ):
+        file.write_text(text)
+        with pytest.raises(BadInput, match=what):
+            check_file(file, None, whole=True)
     file.write_text(lines[0] + lines[1].replace("berta", "brita") + lines[2])
     edited = house("audit", "verify", "log.jsonl", "--json", **away)
     assert edited.code == 1

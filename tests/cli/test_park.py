@@ -154,7 +154,7 @@ def test_a_row_that_ends_early_changes_nothing(type_in: Run, tmp_path: Path) -> 
             "there is no kind of record 'gadgets'; there are device-types, devices",
         ),
         (("park", "import", "devices", "none.csv"), "none.csv: cannot be read"),
-        (("park", "show", "vpps", "none"), "there is no plant with vpp_code 'none'"),
+        (("park", "show", "vpps", "none"), "vpp_code 'none'; `truetonne park list vpps` has all"),
         (("park", "show", "shares", "x"), "there is no share of a resource with number 'x'"),
         (
             ("park", "set", "vpps", "name=x"),
@@ -186,6 +186,7 @@ def test_a_row_that_ends_early_changes_nothing(type_in: Run, tmp_path: Path) -> 
         (("config", "set", "a.b", "x", "--type", "integer"), "'x' is not a whole number"),
         (("config", "set", "a.b", "maybe", "--type", "boolean"), "neither true nor false"),
         (("config", "set", "a.b", "[1]", "--type", "json"), "is not a JSON object"),
+        (("config", "set", "alerts.silent_day", "5"), "did you mean 'alerts.silent_days'?"),
         (("config", "set", "alerts.silent_days", "0"), "0 is not from 1 to 3660"),
         (("config", "set", "alerts.silent_days", "1", "--type", "text"), "is of type integer"),
         (("config", "unset", "a.b"), "there is no setting 'a.b'"),
@@ -195,6 +196,41 @@ def test_what_cannot_be_is_said_in_a_line(type_in: Run, words: tuple[str, ...], 
     code, out = type_in(*words)
     assert code == 2
     assert said in out and out.startswith("error: ") and out.count("\n") == 1
+
+
+NOT_THERE = (
+    (("alerts", "list", "--device"), "BESS1", "no device 'BESS1' (did you mean 'BESS-1'?)"),
+    (("park", "list", "alerts", "--where"), "device_code=X", "no device 'X' (there is: BESS"),
+    (
+        ("park", "export", "devices", "--where"),
+        "type=battery",
+        "no device type 'battery' (there is",
+    ),
+    (("trades", "list", "--vpp"), "VPP-NRTH", "no plant 'VPP-NRTH' (did you mean 'VPP-NORTH'"),
+    (("trades", "list", "--market"), "spot", "no market 'spot' (there is: none)"),
+    (("trades", "list", "--batch"), "0xzz", "--batch: write 0x and 64 hexadecimal digits"),
+    (("export", "trades", "--where"), "vpp_code=VPP-NRTH", "(did you mean 'VPP-NORTH'?)"),
+    (("export", "energy", "--where"), "site=lab", "no site 'lab'; there is: none. Sites come"),
+    (("export", "retirements", "--where"), "site=lab", "no project 'lab' (there is: none)"),
+    (("credits", "list", "--project"), "lab-wnd", "no project 'lab-wnd' (there is: none)"),
+    (("audit", "log", "--user"), "nobody", "there is no user 'nobody'"),
+)
+"""Lists by a name that nothing has: the words, the name, and what is said."""
+
+
+def test_a_list_of_what_there_is_not_is_refused(type_in: Run, tmp_path: Path) -> None:
+    """It would be empty, and of a mistyped device `alerts list` would say that all is well."""
+    kinds = ("device-types", "devices", "resources", "vpps")
+    write(tmp_path, *kinds)
+    for kind in kinds:
+        assert type_in("park", "import", kind, f"{kind}.{examples()[kind][0]}")[0] == 0
+    for words, value, said in NOT_THERE:
+        code, out = type_in(*words, value)
+        assert code == 2 and said in out and out.count("\n") == 1, (words, out)
+    # Nor does the demonstration, which would drop its own books, drop these.
+    code, out = type_in("demo", "--fresh")
+    assert code == 2 and "(records of a park that were imported): it is not dropped" in out
+    assert len(document(type_in, "park", "list", "vpps")["records"]) == 2
 
 
 def test_one_record_by_hand(type_in: Run, tmp_path: Path) -> None:

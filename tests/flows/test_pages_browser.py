@@ -385,6 +385,11 @@ def test_nothing_is_wider_than_a_narrow_window(page: Page, site: str) -> None:
             page.open(f"{site}{path}{'&' if '?' in path else '?'}lang={language}")
             wide = page.run("document.documentElement.scrollWidth")
             assert wide <= 320, (path, language, wide)
+            lines = page.run(
+                "[...document.querySelectorAll('.find button')].map((each) => each.clientHeight"
+                " - parseFloat(getComputedStyle(each).fontSize) * 2.6).filter((over) => over > 0).length"
+            )
+            assert lines == 0, (path, language)  # Search is one word
     page.complaints.clear()  # one of them is not there
 
 

@@ -300,6 +300,7 @@ def test_json_lines_are_read_without_a_float(sqlite_db: Database, tmp_path: Path
         '{"t": "2014-06-01T00:30Z", "data.P": 8, "data": {"P": 9}}',
         "[1, 2]",
         '{"t": "2014-06-01T00:40Z"}',
+        '{"t": "2014-06-01T00:40Z", "data": {"Q": 1, "p": 2}}',
         '{"t": "2014-06-01T00:50Z", "data": {"P": true}}',
         '{"t": "2014-06-01T00:50Z", "t": 1, "data": {"P": 1}}',
         '{"t": "2014-06-01T01:00Z", "data": {"P": NaN}}',
@@ -314,17 +315,18 @@ def test_json_lines_are_read_without_a_float(sqlite_db: Database, tmp_path: Path
         time_column='"t"',
         value_column='"data.P"',
     )
-    assert (report.read, report.new, report.rejected) == (11, 4, 7)
+    assert (report.read, report.new, report.rejected) == (12, 4, 8)
     assert [row[1] for row in stored(sqlite_db)] == ["60.1000000000000001", "", "7.5", "8"]
     found = [(error["line"], error["message"]) for error in report.errors]
     assert found == [
         (6, "not a JSON object, but a list"),
         (7, "the object has no key 'data.P', found: t"),
-        (8, "'data.P' is true or false, not a text or a number"),
-        (9, "not one JSON object on a line (a key stands twice)"),
-        (10, "'NaN' is not a number: leave a missing value empty"),
-        (11, "not one JSON object on a line (Expecting value at column 1)"),
-        (12, "not one JSON object on a line (Expecting ',' delimiter at column 8)"),
+        (8, "the object has no key 'data.P', found: data.Q, data.p"),
+        (9, "'data.P' is true or false, not a text or a number"),
+        (10, "not one JSON object on a line (a key stands twice)"),
+        (11, "'NaN' is not a number: leave a missing value empty"),
+        (12, "not one JSON object on a line (Expecting value at column 1)"),
+        (13, "not one JSON object on a line (Expecting ',' delimiter at column 8)"),
     ]
 
 
@@ -390,6 +392,15 @@ def test_a_time_of_another_form_is_refused_in_one_line(pattern: str | None, text
     with pytest.raises(ValueError, match=r"is not|is no|has") as caught:
         parser_of(pattern)(text)
     assert "\n" not in str(caught.value)
+
+
+def test_seconds_and_milliseconds_are_told_from_each_other() -> None:
+    with pytest.raises(ValueError, match="it counts ms: write time_format = 'unix_ms'"):
+        parser_of("unix")("1420066200000")
+    with pytest.raises(ValueError, match="if it counts seconds, write time_format = 'unix'"):
+        parser_of("unix_ms")("1420066201")
+    with pytest.raises(ValueError, match=r"has fractions of a second$"):
+        parser_of("unix_ms")("1420066200500")
 
 
 @pytest.mark.parametrize("text", ["41640", "41640.0069444444", "41640,5"])

@@ -168,6 +168,8 @@ def test_where_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         find_anvil(tmp_path / "none")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_anvil(None) == ANVIL  # beside the checkout's own sources
+    monkeypatch.setattr("ledger.chain.local.anvil._CHECKOUT", tmp_path)
     with pytest.raises(DependencyDown, match=r"no anvil found; run ./dev sync"):
         find_anvil(None)
     own = tmp_path / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"

@@ -656,6 +656,8 @@ def test_the_file_has_one_spelling(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_bytes(canonical_text(MANIFEST).encode())
     for name in ("r.csv.gz", "r.csv"):
         assert verify_files(tmp_path / "m.json", tmp_path / name).valid
+    with pytest.raises(BadInput, match="name the manifest first, then its readings"):
+        verify_files(tmp_path / "r.csv.gz", tmp_path / "m.json")
 
 
 @pytest.mark.parametrize(

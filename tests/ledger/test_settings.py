@@ -57,16 +57,23 @@ def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert from_file(tmp_path, "\ufeffapi_port = 9000\n").api_port == 9000
 
 
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ('"true"', True)])
+def test_a_truth_in_a_file_is_written_as_in_toml(tmp_path: Path, text: str, value: bool) -> None:
+    settings = from_file(tmp_path, f"webhook_private_targets = {text}\n")
+    assert settings.webhook_private_targets is value
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("api_prot = 1", "unknown setting 'api_prot'"),
+        ("api_prot = 1", "unknown setting 'api_prot'; did you mean 'api_port'?"),
+        ("zzz = 1", "unknown setting 'zzz'; known are allowed_networks, anvil,"),
         ("api_port = [1]", "api_port must be a text or a number"),
         ("api_port = ", "not valid TOML"),
         ("api_port = 2.5", "api_port must be a whole number above zero, found '2.5'"),
         ("session_hours = 1000001", "session_hours must be from 1 to 1000000, found '1000001'"),
         ("backup_keep_days = 99999999999", "backup_keep_days must be from 1 to 100000"),
-        ("api_port = true", "found 'True'"),
+        ("api_port = true", "found 'true'"),
         ("[home]\nx = 1", "home must be a text or a number"),
     ],
 )
@@ -82,7 +89,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         load_settings(tmp_path, {})
     (tmp_path / "latin.toml").write_bytes(b'home = "\xfc"')
-    with pytest.raises(BadInput, match="not valid TOML"):
+    with pytest.raises(BadInput, match="not UTF-8; save the file as UTF-8"):
         load_settings(tmp_path / "latin.toml", {})
 
 
@@ -100,6 +107,14 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("rpc_url", "node", "must begin with http"),
         ("rpc_url", "ipc://", "is not the path of a Unix socket"),
         ("rpc_url", "/" + "x" * 107, "is not the path of a Unix socket"),
+        ("signer_url", "http://h:x/", "signer_url 'http://h:x/' is not an address: Port"),
+        ("signer_url", "http://", "is not an address: it has no host"),
+        (
+            "cache_url",
+            "redis://:p@h:99999",
+            "cache_url 'redis://:***@h:99999' is not an address: Port",
+        ),
+        ("public_url", "https://a.example:8x", "is not an address: Port"),
         ("database_url", "postgresql://x/y", "'postgresql' is not supported"),
         ("database_url", "sqlite://", "'sqlite' is not supported"),
         ("database_url", "sqlite:///caf\udce9.db", "is not UTF-8; name a file, or a home, that is"),

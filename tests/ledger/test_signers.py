@@ -98,6 +98,7 @@ def test_accounts_as_people_write_them(text: str) -> None:
         ("anvil:10", 31337, "0 to 9"),
         ("anvil:-1", 31337, "write anvil:0"),
         ("", 1, "not an account"),
+        ("VPP-1", 31337, "hexadecimal digits, or anvil:0 to anvil:9 on this local chain"),
         (FIRST[2:], 1, "not an account"),
         (FIRST[:-1], 1, "not an account"),
         (FIRST + "0", 1, "not an account"),

@@ -472,6 +472,17 @@ WRONG = [
     ('device = "A"', 'device = "B"', 47, "no [[device]] has code 'B'"),
     ('device = "A"\n', "", 41, "either device"),
     ('time_zone = "offset"', 'time_zone = "local"', 50, "offset"),
+    (
+        'name = "Park"',
+        r'name = "Pa\u0000rk"',
+        3,
+        "name has a control character, U+0000; take it out",
+    ),
+    ('code = "A"', r'code = "A\n"', 35, "code has a control character, U+000A"),
+    ('code = "A"', 'code = "A "', 35, "code begins or ends with a blank, 'A '"),
+    ('name = "scada"', 'name = " scada"', 42, "name begins or ends with a blank"),
+    ('role = "generation"', "role = true", 39, "role must be a text in quotes, found true"),
+    ('role = "generation"', "role = 2024-01-31", 39, "in quotes, found 2024-01-31"),
     ("[project]", "[[project]]", None, "in single brackets: [project]"),
     ("[[device]]", "[device]", None, "in double brackets: [[device]]"),
     ("[[device]]", "[[devices]]", None, "unknown table 'devices'; did you mean 'device'?"),
@@ -540,9 +551,16 @@ def test_a_site_file_that_cannot_be_read(sqlite_db: Database, tmp_path: Path) ->
     absent.write_text("[site\n")
     with pytest.raises(BadInput, match=r"absent\.toml: line 1, column 6: not valid TOML"):
         apply(sqlite_db, absent)
-    absent.write_text("")
-    with pytest.raises(BadInput, match=r"table \[site\] is missing"):
-        apply(sqlite_db, absent)
+    for text, to_do in (
+        ("[site]\ncode = park\n", r"line 2, column 8: .*; a text stands in quotes"),
+        ('[site]\ncode = "a"\ncode = "b"\n', r"line 3, .*; a key stands once in its table"),
+        ("[device]\n[[device]]\n", r"line 2, .*; .*, \[\[name\]\]"),
+        ("[device]\n[device]\n", r"line 2, .*; .*, \[\[name\]\]"),
+        ("", r"table \[site\] is missing"),
+    ):
+        absent.write_text(text)
+        with pytest.raises(BadInput, match=to_do):
+            apply(sqlite_db, absent)
 
 
 def test_a_site_file_may_begin_with_a_byte_order_mark(sqlite_db: Database, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tiny_keccak import keccak256
 from ledger.chain.contracts.abi import is_known
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import HASH
-from ledger.errors import BadInput, WrongChain
+from ledger.errors import BadInput, WrongChain, in_words
 
 _WRITTEN_BY = "set deployment to the file that `truetonne chain deploy` wrote"
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
@@ -89,7 +89,9 @@ class Deployment:
                 class_code=str(raw["class"]["code"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadInput(f"{path}: not a deployment file: {error!r}; {_WRITTEN_BY}") from error
+            raise BadInput(
+                f"{path}: not a deployment file: {in_words(error)}; {_WRITTEN_BY}"
+            ) from error
         places = {name: item.address for name, item in found.contracts.items()} | found.accounts
         for name, address in places.items():
             if not _ADDRESS.fullmatch(address):

@@ -184,7 +184,8 @@ def resolve_account(text: str, chain_id: int) -> str:
         return anvil_address(int(number))
     body = text.removeprefix("0x")
     if not text.startswith("0x") or len(body) != 40 or set(body) - set("0123456789abcdefABCDEF"):
-        raise BadInput(f"{text!r} is not an account; write 0x and 40 hexadecimal digits")
+        here = ", or anvil:0 to anvil:9 on this local chain" if chain_id == LOCAL_CHAIN_ID else ""
+        raise BadInput(f"{text!r} is not an account; write 0x and 40 hexadecimal digits{here}")
     if body not in (body.lower(), body.upper()) and not _has_checksum(text):
         raise BadInput(
             f"{text}: its capitals are not the account's checksum (EIP-55); look for a typing error"

@@ -35,6 +35,8 @@ By itself it does each minute, and answers nobody meanwhile: a chain of a thousa
 ROOM_BYTES = 65_536
 """A disk with less room than that is full."""
 _NPM_SCOPE = Path("node_modules/@foundry-rs")
+_CHECKOUT = Path(__file__).resolve().parents[3]
+"""Where npm put it for whoever calls the program of a checkout from another folder."""
 
 log = logging.getLogger(__name__)
 
@@ -272,7 +274,7 @@ def end_with_parent(number: int = signal.SIGTERM) -> Callable[[], None] | None:
 
 
 def find_anvil(configured: Path | None) -> Path:
-    """Return the native ``anvil`` program: of npm's wrapper the one that it starts.
+    """Return the native ``anvil`` program: of the working directory, else of this checkout, else on the path.
 
     Raises
     ------
@@ -283,8 +285,9 @@ def find_anvil(configured: Path | None) -> Path:
         if configured.is_file():
             return _native(configured)
         raise DependencyDown(f"anvil: {configured} does not exist; correct the setting")
-    for folder in sorted(_NPM_SCOPE.glob("anvil-*/bin/anvil")):
-        return folder.resolve()
+    for root in (Path(), _CHECKOUT):
+        for program in sorted((root / _NPM_SCOPE).glob("anvil-*/bin/anvil")):
+            return program.resolve()
     found = shutil.which("anvil")
     if found is None:
         raise DependencyDown(

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.chain.local.anvil import FINALITY_LAG_BLOCKS, LocalNode, find_anvil
-from ledger.chain.local.state import place_beside
+from ledger.chain.local.state import ANEW, place_beside
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
@@ -190,7 +190,7 @@ def check_chain_is_here(settings: Settings, db: Database) -> None:
     found = " or ".join(str(path) for path in others) or "its old folder, chain-..."
     raise BadInput(
         f"the books mirror a local chain that is not in {folder}; when the database was moved, rename "
-        f"{found} to {folder.name}; or start anew with: truetonne demo --fresh",
+        f"{found} to {folder.name}; {ANEW}",
         code="chain-moved",
         details={"expected": str(folder), "found": [str(path) for path in others]},
     )
@@ -226,8 +226,7 @@ def _check_continuity(folder: Path, rpc_url: str) -> None:
         genesis.write_text(found, encoding="utf-8")
     elif genesis.read_text(encoding="utf-8") != found:
         raise DependencyDown(
-            f"the local chain in {folder} did not load its state (state.json); restore that file, "
-            "or start anew with: truetonne demo --fresh",
+            f"the local chain in {folder} did not load its state (state.json); restore that file; {ANEW}",
             code="chain-lost",
         )
 

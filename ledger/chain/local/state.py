@@ -21,6 +21,9 @@ from tiny_keccak import keccak256
 
 from ledger.errors import DependencyDown
 
+ANEW = "or begin anew: the demonstration with `truetonne demo --fresh`, a park of your own in another home"
+"""What is left where a local chain cannot be brought back; the demonstration drops no books of others."""
+
 
 def place_beside(state: Path) -> Path:
     """Return where a node writes its state when it ends; while it runs, an empty file is there."""
@@ -77,8 +80,7 @@ def keep_first_genesis(state: Path) -> int:
         return 0  # nothing was saved yet
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DependencyDown(
-            f"{state}: not the state of a local chain ({error}); restore that file, or start anew "
-            "with: truetonne demo --fresh",
+            f"{state}: not the state of a local chain ({error}); restore that file; {ANEW}",
             code="chain-lost",
         ) from error
     if len(firsts) > 1:

@@ -103,8 +103,9 @@ class JsonTable(Table):
         for column in self.columns:
             value = _at(found, column)
             if value is _MISSING:
-                known = ", ".join(found)[:200]
-                return BadRow(f"the object has no key {column!r}, found: {known}", column)
+                return BadRow(
+                    f"the object has no key {column!r}, found: {_near(found, column)}", column
+                )
             if value is None:
                 value = ""
             if not isinstance(value, str):
@@ -129,6 +130,17 @@ def _at(found: dict[str, Any], column: str) -> Any:
             return _MISSING
         value = value[part]
     return value
+
+
+def _near(found: dict[str, Any], column: str) -> str:
+    """Return the keys of an object, or of the innermost one in it that a column leads to, each in full."""
+    value, path = found, ""
+    for part in column.split("."):
+        inner = value.get(part)
+        if not isinstance(inner, dict):
+            break
+        value, path = inner, f"{path}{part}."
+    return ", ".join(f"{path}{key}" for key in value)[:200]
 
 
 def _kind(value: Any) -> str:

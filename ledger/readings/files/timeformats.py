@@ -27,6 +27,8 @@ _WORDS = {
 }
 _END_OF_DAY = re.compile(r"(.*[T ])24(:?00(?::?00(?:[.,]0+)?)?(?:Z|[+-][0-9:]+)?)", re.ASCII)
 _WHOLE = re.compile(r"(-?[0-9]{1,15})(?:\.0*)?", re.ASCII)
+_UNTIL_S = 2**32
+"""The end of 2106's times, in seconds since 1970."""
 _BLANKS = "[ \t\u00a0\u202f]+"
 """Between the parts of a time: programs that go by ICU write a narrow no-break blank before AM and PM."""
 _SERIAL = re.compile(r"[1-9][0-9]{4}(?:[.,][0-9]+)?", re.ASCII)
@@ -84,7 +86,9 @@ def _unix(text: str) -> datetime:
     match = _WHOLE.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} is no whole number of seconds since 1970")
-    return _since_1970(int(match[1]), text)
+    count = int(match[1])
+    hint = f"; it counts ms: write time_format = {UNIX_MS!r}" if count < _UNTIL_S * 1000 else ""
+    return _since_1970(count, text, hint)
 
 
 def _unix_ms(text: str) -> datetime:
@@ -93,15 +97,17 @@ def _unix_ms(text: str) -> datetime:
         raise ValueError(f"{text[:40]!r} is no whole number of milliseconds since 1970")
     seconds, rest = divmod(int(match[1]), 1000)
     if rest:
-        raise ValueError(f"{text!r} has fractions of a second")
+        seems = f"; if it counts seconds, write time_format = {UNIX!r}"
+        hint = seems if int(match[1]) < _UNTIL_S else ""
+        raise ValueError(f"{text!r} has fractions of a second{hint}")
     return _since_1970(seconds, text)
 
 
-def _since_1970(seconds: int, text: str) -> datetime:
+def _since_1970(seconds: int, text: str, hint: str = "") -> datetime:
     try:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     except OverflowError:
-        raise ValueError(f"{text!r} is not between 1970 and 2106") from None
+        raise ValueError(f"{text!r} is not between 1970 and 2106{hint}") from None
 
 
 def _pattern(pattern: str) -> Parser:
