@@ -114,6 +114,10 @@ def test_a_stranger_verifies_with_the_two_files_and_what_stands_on_chain(
     (tmp_path / "m.json").unlink()
     wrong = stranger("reductions", "verify", paths[1], paths[1])
     assert wrong.code == 2
+    assert "no manifest is: name the manifest first, then its readings" in wrong.one_line()
+    (tmp_path / "latin.json").write_bytes("é".encode("latin-1"))
+    wrong = stranger("reductions", "verify", "latin.json", paths[1])
+    assert wrong.code == 2
     assert "not UTF-8 text" in wrong.one_line()
 
 
