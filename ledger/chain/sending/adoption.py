@@ -129,6 +129,12 @@ def on_node(
             details={"key": intent.key},
         )
     found = _by_call(client, intent, range(first, last + 1))
+    receipts = client.receipts(found)
+    found = [
+        item
+        for item, receipt in zip(found, receipts, strict=True)
+        if receipt is None or receipt.status
+    ]
     with db.read() as session:  # opened now: another process may have sent one of them meanwhile
         foreign = [item for item in found if intents.key_of_transaction(session, item) is None]
     return foreign[0] if foreign else None
