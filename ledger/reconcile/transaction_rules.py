@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import exists, select
 
 from ledger.chain.contracts.wrappers import decode_call, selector_names
-from ledger.chain.failures.traces import failure_of
+from ledger.chain.failures.traces import Failed, failures_of
 from ledger.db import tables
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, ChainIntent
 from ledger.models.blockchain import TransactionStatus
@@ -42,6 +42,11 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         row.tx_hash: row for row in among(books.session, ChainAttempt, ChainAttempt.tx_hash, hashes)
     }
     mined = mined_of(books, hashes)
+    calls = {
+        tx_hash: _expected_call(books, item, attempts.get(tx_hash))
+        for tx_hash, item in mined.items()
+    }
+    reasons = _reasons(books, mined, {tx_hash: name for tx_hash, (name, _) in calls.items()})
     found = []
     inclusions = {}
     for row in rows:
@@ -51,7 +56,7 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         if item is None:
             found += _unmined(row, attempt)
             continue
-        contract, expected = _expected_call(books, item, attempt)
+        _, expected = calls[tx_hash]
         final = item.receipt.block_number <= books.final
         failed = item.receipt.status != 1
         status = TransactionStatus.FAILED if failed else TransactionStatus.CONFIRMED
@@ -67,19 +72,27 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         found += unequal(
             f"blockchain_transactions {tx_hash}", held, list(expected.values()), list(expected)
         )
-        inclusions[(tx_hash,)] = _inclusion(books, item, contract, attempt)
+        inclusions[(tx_hash,)] = _inclusion(item, reasons.get(tx_hash), attempt)
     return found + _inclusions(books, hashes, inclusions)
 
 
-def _inclusion(
-    books: Books, item: Mined, contract: str | None, attempt: ChainAttempt | None
-) -> dict[str, Any]:
-    """Return what ``chain_inclusions`` must say of a transaction."""
-    receipt, reason = item.receipt, None
-    if receipt.status != 1:
-        reason = failure_of(
-            books.client, contract, item.transaction, receipt.block_number, receipt.gas_used
+def _reasons(
+    books: Books, mined: Mapping[str, Mined], contracts: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Return why those of some transactions failed that did, by hash."""
+    failed = {
+        tx_hash: Failed(
+            contracts[tx_hash], item.transaction, item.receipt.block_number, item.receipt.gas_used
         )
+        for tx_hash, item in mined.items()
+        if item.receipt.status != 1
+    }
+    return dict(zip(failed, failures_of(books.client, list(failed.values())), strict=True))
+
+
+def _inclusion(item: Mined, reason: str | None, attempt: ChainAttempt | None) -> dict[str, Any]:
+    """Return what ``chain_inclusions`` must say of a transaction, which failed where there is a reason."""
+    receipt = item.receipt
     return {
         "block_number": receipt.block_number,
         "block_hash": receipt.block_hash,

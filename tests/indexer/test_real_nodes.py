@@ -6,6 +6,7 @@ Nothing of it ends the mirror or comes into its rows; it waits, asks for less or
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -341,6 +342,34 @@ def test_no_limit_of_a_moment_is_written_as_the_reason_of_a_failure(
     honest, node._changed = node._changed, passing  # type: ignore[method-assign]
     _follow(followed, chain, lambda: _act(chain))
     assert refused > 3
+    same_as_fresh()
+
+
+def test_failures_are_asked_about_together(
+    node: LyingNode,
+    followed: Indexer,
+    chain: TestChain,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+) -> None:
+    """Anybody may send thousands of calls that fail: one question each had the mirror fall behind for ever."""
+    requests = Counter[int]()
+
+    def counted(calls: Any, answers: Any) -> Any:
+        if isinstance(calls, list):
+            requests[sum(each["method"] == "eth_call" for each in calls)] += 1
+        return honest(calls, answers)
+
+    honest, node._changed = node._changed, counted  # type: ignore[method-assign]
+    batch = chain.issue(1000, 0)
+    chain.client.request("evm_setAutomine", [False])
+    call = chain.transaction("owner", CREDIT, "retire", chain.retire_arguments(batch, 2000))
+    chain.client.request_batch([("eth_sendTransaction", [call])] * 60)
+    chain.mine(1)
+    followed.run_until("head")
+    assert (requests[50], requests[10]) == (1, 1)
+    reasons = [error for (error,) in rows(sqlite_db, "chain_inclusions", "error") if error]
+    assert len(reasons) == 60 and "ERC1155InsufficientBalance" in min(reasons)
     same_as_fresh()
 
 
