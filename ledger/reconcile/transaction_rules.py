@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import exists, select
 
+from ledger.chain.addresses.book import DeployedContract
 from ledger.chain.contracts.wrappers import decode_call, selector_names
 from ledger.chain.failures.traces import Failed, failures_of
 from ledger.db import tables
@@ -42,11 +43,7 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         row.tx_hash: row for row in among(books.session, ChainAttempt, ChainAttempt.tx_hash, hashes)
     }
     mined = mined_of(books, hashes)
-    calls = {
-        tx_hash: _expected_call(books, item, attempts.get(tx_hash))
-        for tx_hash, item in mined.items()
-    }
-    reasons = _reasons(books, mined, {tx_hash: name for tx_hash, (name, _) in calls.items()})
+    reasons = _reasons(books, mined)
     found = []
     inclusions = {}
     for row in rows:
@@ -56,7 +53,7 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         if item is None:
             found += _unmined(row, attempt)
             continue
-        _, expected = calls[tx_hash]
+        expected = _expected_call(books, item, attempt)
         final = item.receipt.block_number <= books.final
         failed = item.receipt.status != 1
         status = TransactionStatus.FAILED if failed else TransactionStatus.CONFIRMED
@@ -76,17 +73,15 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
     return found + _inclusions(books, hashes, inclusions)
 
 
-def _reasons(
-    books: Books, mined: Mapping[str, Mined], contracts: Mapping[str, str | None]
-) -> dict[str, str]:
+def _reasons(books: Books, mined: Mapping[str, Mined]) -> dict[str, str]:
     """Return why those of some transactions failed that did, by hash."""
-    failed = {
-        tx_hash: Failed(
-            contracts[tx_hash], item.transaction, item.receipt.block_number, item.receipt.gas_used
-        )
-        for tx_hash, item in mined.items()
-        if item.receipt.status != 1
-    }
+    failed = {}
+    for tx_hash, item in mined.items():
+        if item.receipt.status != 1:
+            created = _created_by(books, item)
+            name = created.name if created is not None else _called_by(books, item)
+            number, used = item.receipt.block_number, item.receipt.gas_used
+            failed[tx_hash] = Failed(name, item.transaction, number, used)
     return dict(zip(failed, failures_of(books.client, list(failed.values())), strict=True))
 
 
@@ -126,29 +121,37 @@ def _unmined(row: BlockchainTransaction, attempt: ChainAttempt | None) -> list[s
     return []
 
 
-def _expected_call(
-    books: Books, item: Mined, attempt: ChainAttempt | None
-) -> tuple[str | None, dict[str, Any]]:
-    """Return which contract a transaction calls, and what its row says of the call."""
-    created = {
+def _created_by(books: Books, item: Mined) -> DeployedContract | None:
+    """Return the contract of the deployment that a transaction made."""
+    return {
         contract.tx_hash.lower(): contract
         for contract in books.deployment.contracts.values()
         if contract.tx_hash
     }.get(item.transaction.hash)
+
+
+def _called_by(books: Books, item: Mined) -> str | None:
+    """Return the name of the contract of the deployment that a transaction called."""
+    names = {contract.address: contract.name for contract in books.deployment.contracts.values()}
+    return names.get(item.transaction.to or "")
+
+
+def _expected_call(books: Books, item: Mined, attempt: ChainAttempt | None) -> dict[str, Any]:
+    """Return what the row of a transaction says of its call."""
+    created = _created_by(books, item)
     if created is not None:
-        return created.name, {
+        return {
             "contract_address": created.address,
             "function_name": "constructor",
             "parameters": dict(created.constructor),
         }
-    names = {contract.address: contract.name for contract in books.deployment.contracts.values()}
-    name = names.get(item.transaction.to or "")
+    name = _called_by(books, item)
     address = item.transaction.to or item.receipt.contract_address
     if name is None and attempt is not None:
         # A contract of somebody else's, such as the currency: the row says what the intent did.
         intent = books.session.get(ChainIntent, attempt.intent_key)
         assert intent is not None  # a foreign key says so
-        return None, {
+        return {
             "contract_address": address,
             "function_name": intent.function_name,
             "parameters": intent.parameters,
@@ -157,7 +160,7 @@ def _expected_call(
     function = decoded.function if decoded else None
     if decoded is None and name is not None:
         function = selector_names(name).get(item.transaction.input[:10].lower())
-    return name, {
+    return {
         "contract_address": address,
         "function_name": function,
         "parameters": decoded.parameters if decoded else None,
