@@ -25,7 +25,7 @@ from ledger.chain.keys import signed
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import Authorization, BlockHeader, TransactionInfo
-from ledger.chain.sending import adoption, intents, lanes
+from ledger.chain.sending import adoption, intents, lanes, unknown
 from ledger.chain.sending.rehearsal import gas_limit_of
 from ledger.chain.sending.signing import Desk
 from ledger.errors import BadInput, DependencyDown
@@ -219,6 +219,12 @@ class _Lane:
             if done is not None:
                 self._alarm(intent, f"{said}; {done} has done it: the mirror ends it")
                 return
+        if (done := self._done_unknown(intent)) is not None:
+            alarm = f"{said}; {done} makes the same call: the mirror ends it when that is final"
+            self._desk.db.run(
+                lambda session: intents.release_nonce(session, intent.key, nonce, alarm)
+            )
+            return
         try:
             gas = gas_limit_of(self._desk, intent, self._head)
         except RpcError as error:
@@ -240,6 +246,17 @@ class _Lane:
             self._address,
             said,
         )
+
+    def _done_unknown(self, intent: ChainIntent) -> str | None:
+        """Return the transaction, unknown to the books, that did what an intent without a key wants, by another nonce.
+
+        Books that were restored may have sent it again before, when they knew more than now.
+        """
+        desk = self._desk
+        unknown.check(desk.db, self._client, desk.chain_id, self._address)
+        with desk.db.read() as session:
+            found = adoption.same_call(session, intent, 0, lost=True)
+        return found.tx_hash if found else None
 
     def _failed(self, taker: TransactionInfo) -> bool:
         """Return whether a transaction reverted: the same call, with less gas or at a worse moment, did nothing."""
