@@ -22,13 +22,15 @@ from ledger.reconcile.report import Key, compare, missing, unequal
 _SCANNED_BLOCKS = 512
 """So many of the last blocks are read whole, to find a transaction that left no event and no row."""
 _BLOCKS_AT_ONCE = 16
+_ROWS = 200
+"""Rows of a piece: what a stranger gave to a call may be 100 kB long, and is here as text and as values."""
 _ERROR_LENGTH_MAX = 500
 
 
 def transactions(books: Books) -> list[str]:
     """Every transaction has the status, function, parameters, gas and block of its receipt."""
     found = []
-    for piece in pieces(books.session, BlockchainTransaction.id):
+    for piece in pieces(books.session, BlockchainTransaction.id, _ROWS):
         query = select(BlockchainTransaction).where(piece)
         found += _transactions(books, books.session.scalars(query).all())
     known = exists().where(BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
