@@ -4,8 +4,8 @@ One look at a lane at a time. Nothing is sent here: what is decided is stored, a
 
 * An attempt whose fee is under the base fee, or the first of its lane after ``replace_seconds`` in which blocks
   came, is **replaced**: same nonce, same call, dearer. At the cap it waits, with an alarm.
-* An intent gets **another nonce** only when a stranger's transaction with its own one stands in a final block,
-  was read there, and the contract, asked, would still take the call.
+* An intent gets **another nonce** only when what used its own one up stands in a final block, was read there and
+  did not do it, nor anything else since, and the contract, asked, would still take the call.
 * A nonce below ours that nobody uses is **filled** with a transaction that does nothing.
 """
 
