@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from indexer import Indexer, lookups, sums
 from indexer.report import Report
+from ledger.chain.contracts import abi_values
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS, ZERO_HASH
 from ledger.db import Database
 from ledger.errors import MirrorStopped
@@ -185,7 +186,9 @@ def test_who_follows_a_chain_needs_no_grammar_of_the_abi(
     chain.deposit("market", 50_000)  # whose cents the contract is asked for
     batch = chain.issue(1000, 0)
     chain.retire("owner", batch, 10**6, must=False)
-    monkeypatch.setitem(sys.modules, "eth_abi.abi", None)
+    for name in ("eth_abi.abi", "eth_abi.codec"):
+        monkeypatch.setitem(sys.modules, name, None)
+    abi_values._decoder.cache_clear()
     mirror.run_until("head")
     assert rows(sqlite_db, "settlement_balances", "balance") == [(50_000,)]
     (failed,) = [error for (error,) in rows(sqlite_db, "chain_inclusions", "error") if error]
