@@ -42,6 +42,8 @@ class Checked:
     headers: tuple[BlockHeader, ...]
     transactions: tuple[Included, ...]
     events: tuple[DecodedEvent, ...]
+    inputs_length: int = 0
+    """Characters of what the transactions were given."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def read_window(
     again = node.client.block(asked.last)
     if again is None or again.hash != headers[-1].hash:
         raise Apart(f"block {asked.last} changed while it was read")
-    return Checked(tuple(headers), included, events)
+    length = sum(len(item.input) for item in given.values())
+    return Checked(tuple(headers), included, events, length)
 
 
 def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[BlockHeader]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,9 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import TransactionInfo
 from ledger.chain.node.refusals import REVERTED
 from ledger.chain.node.wire import TRACES, WireTrace
+
+_REQUEST_BYTES_MAX = 500_000
+"""Of what the calls of a request are given: nodes close the connection at 2 MB (Anvil) or 5 MB (geth)."""
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -37,7 +40,7 @@ def failures_of(client: ChainClient, failed: Sequence[Failed]) -> list[str]:
     """
     own = _own_traces(client, [item.transaction.hash for item in failed])
     others = [item for item in failed if item.transaction.hash not in own]
-    answers = client.attempt([_once_more(item) for item in others])
+    answers = [answer for some in _together(others) for answer in client.attempt(some)]
     told = {
         item.transaction.hash: _by_answer(item, answer)
         for item, answer in zip(others, answers, strict=True)
@@ -66,6 +69,20 @@ def _own_traces(client: ChainClient, hashes: Sequence[str]) -> dict[str, WireTra
         for trace in traces or ()
         if not trace.trace_address
     }
+
+
+def _together(failed: Sequence[Failed]) -> Iterator[list[tuple[str, list[Any]]]]:
+    """Yield the calls of transactions, as many at once as go into a request that every node takes."""
+    calls, length = list[tuple[str, list[Any]]](), 0
+    for item in failed:
+        given = len(item.transaction.input)
+        if calls and length + given > _REQUEST_BYTES_MAX:
+            yield calls
+            calls, length = [], 0
+        calls.append(_once_more(item))
+        length += given
+    if calls:
+        yield calls
 
 
 def _once_more(failed: Failed) -> tuple[str, list[Any]]:
