@@ -17,8 +17,13 @@ import msgspec
 from indexer.asking import Block
 from indexer.doubt import Apart
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.transports.errors import AnswerTooLarge
 from ledger.chain.node.wire import TRANSACTIONS, WireReceipt, WireTrace, WireTransaction
 
+_AT_ONCE = 200
+"""Transactions that are asked for before it is looked how long they are: four requests."""
+_INPUTS_MAX = 32_000_000
+"""Characters of what the transactions of a range were given; a block alone may have more."""
 Mined = tuple[Block, WireReceipt]
 """A transaction of a block, by its receipt."""
 
@@ -69,7 +74,28 @@ def inputs_of(
 
 
 def _by_hash(client: ChainClient, lacking: Sequence[Mined]) -> dict[str, WireTransaction]:
-    """Ask for transactions."""
+    """Ask for transactions, some at a time: anybody may give 100 kB to each of some thousand.
+
+    Raises
+    ------
+    AnswerTooLarge
+        If those of several blocks are more than is to be held at once.
+    """
+    known: dict[str, WireTransaction] = {}
+    length = 0
+    for start in range(0, len(lacking), _AT_ONCE):
+        some = lacking[start : start + _AT_ONCE]
+        found = _asked(client, some)
+        known |= found
+        length += sum(len(item.input) for item in found.values())
+        if length > _INPUTS_MAX and len({block.number for block, _ in lacking}) > 1:
+            raise AnswerTooLarge(
+                f"{client.place} has more than {_INPUTS_MAX} bytes of calls in a range of blocks"
+            )
+    return known
+
+
+def _asked(client: ChainClient, lacking: Sequence[Mined]) -> dict[str, WireTransaction]:
     calls = [("eth_getTransactionByHash", [receipt.transaction_hash]) for _, receipt in lacking]
     found = client.ask(calls, TRANSACTIONS).results()
     known = {}

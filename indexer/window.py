@@ -21,7 +21,7 @@ from indexer.inputs import Given, Mined, inputs_of
 from indexer.proven import check_header, proven_receipts
 from indexer.watch import Watch
 from ledger.chain.contracts.events import DecodedEvent, decode
-from ledger.chain.failures.traces import failure_of, reason_in
+from ledger.chain.failures.traces import Failed, failures_of, reason_in
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import (
     LAST_SECOND,
@@ -42,6 +42,8 @@ class Checked:
     headers: tuple[BlockHeader, ...]
     transactions: tuple[Included, ...]
     events: tuple[DecodedEvent, ...]
+    inputs_length: int = 0
+    """Characters of what the transactions were given."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def read_window(
     again = node.client.block(asked.last)
     if again is None or again.hash != headers[-1].hash:
         raise Apart(f"block {asked.last} changed while it was read")
-    return Checked(tuple(headers), included, events)
+    length = sum(len(item.input) for item in given.values())
+    return Checked(tuple(headers), included, events, length)
 
 
 def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[BlockHeader]]:
@@ -276,12 +279,10 @@ def _included(
         for _, receipt in wanted
     ]
     texts = json_texts([call.parameters for call in calls])
+    reasons = _reasons(client, wanted, [call.contract for call in calls], given)
     for (block, receipt), call, text in zip(wanted, calls, texts, strict=True):
         from_node = given[receipt.transaction_hash]
         number = int(block.number, 16)
-        error = None
-        if int(receipt.status, 16) != 1:
-            error = _reason(client, call.contract, from_node, number, receipt)
         created = receipt.contract_address
         yield Included(
             tx_hash=receipt.transaction_hash,
@@ -296,21 +297,29 @@ def _included(
             tx_index=int(receipt.transaction_index, 16),
             sender=receipt.sender.lower(),
             nonce=from_node.nonce,
-            error=error,
+            error=reasons.get(receipt.transaction_hash),
         )
 
 
-def _reason(
-    client: ChainClient, contract: str | None, given: Given, number: int, receipt: WireReceipt
-) -> str:
-    """Return why a transaction failed."""
-    if given.trace is not None:
-        return reason_in(contract, given.trace)
-    assert given.transaction is not None
-    return failure_of(
-        client,
-        contract,
-        transaction_info(given.transaction),
-        number,
-        int(receipt.gas_used, 16),
-    )
+def _reasons(
+    client: ChainClient,
+    wanted: Sequence[Mined],
+    contracts: Sequence[str | None],
+    given: Mapping[str, Given],
+) -> dict[str, str]:
+    """Return why transactions failed, by hash: anybody may send thousands, so they are asked about together."""
+    found, untold = {}, []
+    for (block, receipt), contract in zip(wanted, contracts, strict=True):
+        if int(receipt.status, 16) == 1:
+            continue
+        tx_hash = receipt.transaction_hash
+        trace, transaction = given[tx_hash].trace, given[tx_hash].transaction
+        if trace is not None:
+            found[tx_hash] = reason_in(contract, trace)
+            continue
+        assert transaction is not None
+        info, used = transaction_info(transaction), int(receipt.gas_used, 16)
+        untold.append(Failed(contract, info, int(block.number, 16), used))
+    for item, reason in zip(untold, failures_of(client, untold), strict=True):
+        found[item.transaction.hash] = reason
+    return found

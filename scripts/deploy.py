@@ -42,6 +42,7 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.keystore import files_of
 from ledger.chain.keys.signers import keystore_password
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import HASH
 from ledger.errors import BadInput, DependencyDown
 from ledger.files import part_in, put
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
@@ -200,7 +201,8 @@ class Deployer:
 
     def _made(self, transaction: dict[str, Any], data: str) -> bool:
         """Return whether a transaction had the factory make what this data makes: once more, it refuses."""
-        if (transaction["input"], transaction["to"]) != (data, create2.FACTORY.lower()):
+        to = (transaction["to"] or "").lower()  # nodes may write capitals
+        if (transaction["input"], to) != (data, create2.FACTORY.lower()):
             return False
         receipt = self._request("eth_getTransactionReceipt", [transaction["hash"]])
         return receipt is not None and int(receipt["status"], 16) == 1
@@ -240,12 +242,21 @@ def _unlocked(accounts: Any, file: Path, password: str) -> Any:
 
 
 def earlier_contracts(path: Path, genesis_hash: str) -> dict[str, Any]:
-    """Return the contracts of a deployment file on the same chain; none when there is no such."""
+    """Return the contracts of a deployment file on the same chain; none of what is no such, or was edited by hand."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        same_chain, contracts = raw["genesis_hash"] == genesis_hash, raw["contracts"].items()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
-    return dict(raw["contracts"]) if raw.get("genesis_hash") == genesis_hash else {}
+    return {name: each for name, each in contracts if same_chain and _is_entry(each)}
+
+
+def _is_entry(contract: Any) -> bool:
+    """Return whether the entry of a contract has an address, and the hash of a transaction if it has one."""
+    if not isinstance(contract, dict) or not isinstance(contract.get("address"), str):
+        return False
+    tx_hash = contract.get("tx_hash")
+    return tx_hash is None or HASH.fullmatch(str(tx_hash).lower()) is not None
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

@@ -28,13 +28,19 @@ _NEW_RULES = "0x5f5f5f5e5f5f5d5f5ff3"
 """The same after MCOPY and TSTORE of nothing: instructions of Cancun, which the compiler uses for Prague."""
 
 
+class Reverted(DependencyDown):
+    """A call reverted: the node was well."""
+
+
 def asking(web3: Any) -> Callable[[str, list[Any]], Any]:
     """Return what asks a node by method and parameters; a refusal of the node is a ``DependencyDown``."""
 
     def request(method: str, parameters: list[Any]) -> Any:
         answer = web3.provider.make_request(method, parameters)
         if "error" in answer:
-            raise DependencyDown(f"the node refused {method}: {answer['error'].get('message')}")
+            said = str(answer["error"].get("message"))
+            kind = Reverted if "revert" in said.lower() else DependencyDown
+            raise kind(f"the node refused {method}: {said}")
         return answer["result"]
 
     return request

@@ -27,7 +27,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, TruetonneError
 from ledger.settings import Settings, load_settings
 from scripts import create2
-from scripts.deploy_node import asking
+from scripts.deploy_node import Reverted, asking
 from scripts.ending import end_with
 from scripts.export_abi import metadata_hash
 from scripts.fresh import CONTRACTS, fresh_builds
@@ -46,7 +46,12 @@ def differences(
     init_code = create2.init_code(build, arguments)
     code = bytes.fromhex(request("eth_getCode", [deployed.address, "latest"])[2:])
     salt = bytes.fromhex(deployed.salt[2:])
-    constructed = create2.constructed(request, deployed.address, init_code, salt, deployed.block)
+    try:
+        constructed = create2.constructed(
+            request, deployed.address, init_code, salt, deployed.block
+        )
+    except Reverted:
+        constructed = b""  # the constructor takes no such arguments: they made no contract
     compared = {
         "names of the constructor's arguments": (
             create2.named_arguments(build, arguments),

@@ -58,6 +58,18 @@ def _code(text: str) -> str:
     return "\\x" + keccak256(text.encode()).hex()[: _CODE_MAX - 2]
 
 
+def _site_code(text: str, site_id: int) -> str:
+    """Return the code of a site, which begins the names of its credits: no other site's may be shown alike.
+
+    What has a backslash may be bytes that are no UTF-8, or a text that says the same: the number tells them apart.
+    """
+    code = _code(text)
+    if "\\" not in code:
+        return code
+    number = f"~{site_id}"
+    return code[: _CODE_MAX - len(number)] + number
+
+
 @handles(CREDIT, "ClassRegistered")
 def class_registered(event: DecodedEvent, rows: Rows) -> None:
     """Add a class."""
@@ -109,7 +121,7 @@ def site_registered(event: DecodedEvent, rows: Rows) -> None:
         CreditSite,
         site_id=args.site_id,
         project_id=args.project_id,
-        code=_code(args.code),
+        code=_site_code(args.code, args.site_id),
         minted_until_s=0,
         block_number=event.log.block_number,
     )

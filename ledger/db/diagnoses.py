@@ -66,7 +66,8 @@ _MYSQL = (
     (
         {1153},
         DOWN,
-        "SET GLOBAL max_allowed_packet = 16777216 (and in its configuration), and try again",
+        "SET GLOBAL max_allowed_packet = 16777216, or the next power of two if that is less than it takes (and in its "
+        "configuration), and try again",
     ),
     ({1146}, NO_TABLE, _UPGRADE),
     ({1054}, NO_TABLE, _OTHER_VERSION),

@@ -54,7 +54,9 @@ def _held(books: Books, assets: list[int], paid: Mapping[int, int]) -> list[str]
     found = []
     units = books.settlement.custody(books.block)
     # Anybody may send currency to the contract past its books: more is no difference, less is.
-    if units < paid[CURRENCY]:
+    if units is None:
+        found.append("custody of the currency: the currency does not say what the contract has")
+    elif units < paid[CURRENCY]:
         found.append(
             f"custody of the currency: the contract has {units} units, {paid[CURRENCY]} were paid in and not out"
         )

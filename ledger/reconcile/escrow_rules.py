@@ -105,7 +105,9 @@ def _custody(books: Sides, totals: dict[int, tuple[int, int]]) -> list[str]:
     balances, locked = totals[CURRENCY]
     custody = books.settlement.custody(books.block)
     # Anybody may send currency to the contract: more than is owed is no difference, less is.
-    if custody < balances + locked:
+    if custody is None:
+        found.append("escrow: the currency does not say what the contract holds")
+    elif custody < balances + locked:
         found.append(f"escrow: the contract holds {custody} units and owes {balances + locked}")
     credits = [asset for asset in totals if asset != CURRENCY]
     address = books.deployment.settlement.address

@@ -80,9 +80,12 @@ def _project_registered(to: Replay, event: DecodedEvent, args: ProjectRegistered
 
 
 def _site_registered(to: Replay, event: DecodedEvent, args: SiteRegistered) -> None:
+    code, end = _shown(args.code), f"~{args.site_id}"
+    if "\\" in code:  # bytes that are no text, or what says the same: two sites would be one
+        code = code[: 50 - len(end)] + end
     to.sites[(args.site_id,)] = {
         "project_id": args.project_id,
-        "code": _shown(args.code),
+        "code": code,
         "minted_until_s": None,  # counted at the end
         "block_number": event.log.block_number,
     }

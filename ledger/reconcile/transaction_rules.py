@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import exists, select
 
+from ledger.chain.addresses.book import DeployedContract
 from ledger.chain.contracts.wrappers import decode_call, selector_names
-from ledger.chain.failures.traces import failure_of
+from ledger.chain.failures.traces import Failed, failures_of
 from ledger.db import tables
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, ChainIntent
 from ledger.models.blockchain import TransactionStatus
@@ -21,13 +22,15 @@ from ledger.reconcile.report import Key, compare, missing, unequal
 _SCANNED_BLOCKS = 512
 """So many of the last blocks are read whole, to find a transaction that left no event and no row."""
 _BLOCKS_AT_ONCE = 16
+_ROWS = 200
+"""Rows of a piece: what a stranger gave to a call may be 100 kB long, and is here as text and as values."""
 _ERROR_LENGTH_MAX = 500
 
 
 def transactions(books: Books) -> list[str]:
     """Every transaction has the status, function, parameters, gas and block of its receipt."""
     found = []
-    for piece in pieces(books.session, BlockchainTransaction.id):
+    for piece in pieces(books.session, BlockchainTransaction.id, _ROWS):
         query = select(BlockchainTransaction).where(piece)
         found += _transactions(books, books.session.scalars(query).all())
     known = exists().where(BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
@@ -42,6 +45,7 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         row.tx_hash: row for row in among(books.session, ChainAttempt, ChainAttempt.tx_hash, hashes)
     }
     mined = mined_of(books, hashes)
+    reasons = _reasons(books, mined)
     found = []
     inclusions = {}
     for row in rows:
@@ -51,7 +55,7 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         if item is None:
             found += _unmined(row, attempt)
             continue
-        contract, expected = _expected_call(books, item, attempt)
+        expected = _expected_call(books, item, attempt)
         final = item.receipt.block_number <= books.final
         failed = item.receipt.status != 1
         status = TransactionStatus.FAILED if failed else TransactionStatus.CONFIRMED
@@ -67,19 +71,25 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         found += unequal(
             f"blockchain_transactions {tx_hash}", held, list(expected.values()), list(expected)
         )
-        inclusions[(tx_hash,)] = _inclusion(books, item, contract, attempt)
+        inclusions[(tx_hash,)] = _inclusion(item, reasons.get(tx_hash), attempt)
     return found + _inclusions(books, hashes, inclusions)
 
 
-def _inclusion(
-    books: Books, item: Mined, contract: str | None, attempt: ChainAttempt | None
-) -> dict[str, Any]:
-    """Return what ``chain_inclusions`` must say of a transaction."""
-    receipt, reason = item.receipt, None
-    if receipt.status != 1:
-        reason = failure_of(
-            books.client, contract, item.transaction, receipt.block_number, receipt.gas_used
-        )
+def _reasons(books: Books, mined: Mapping[str, Mined]) -> dict[str, str]:
+    """Return why those of some transactions failed that did, by hash."""
+    failed = {}
+    for tx_hash, item in mined.items():
+        if item.receipt.status != 1:
+            created = _created_by(books, item)
+            name = created.name if created is not None else _called_by(books, item)
+            number, used = item.receipt.block_number, item.receipt.gas_used
+            failed[tx_hash] = Failed(name, item.transaction, number, used)
+    return dict(zip(failed, failures_of(books.client, list(failed.values())), strict=True))
+
+
+def _inclusion(item: Mined, reason: str | None, attempt: ChainAttempt | None) -> dict[str, Any]:
+    """Return what ``chain_inclusions`` must say of a transaction, which failed where there is a reason."""
+    receipt = item.receipt
     return {
         "block_number": receipt.block_number,
         "block_hash": receipt.block_hash,
@@ -113,29 +123,37 @@ def _unmined(row: BlockchainTransaction, attempt: ChainAttempt | None) -> list[s
     return []
 
 
-def _expected_call(
-    books: Books, item: Mined, attempt: ChainAttempt | None
-) -> tuple[str | None, dict[str, Any]]:
-    """Return which contract a transaction calls, and what its row says of the call."""
-    created = {
+def _created_by(books: Books, item: Mined) -> DeployedContract | None:
+    """Return the contract of the deployment that a transaction made."""
+    return {
         contract.tx_hash.lower(): contract
         for contract in books.deployment.contracts.values()
         if contract.tx_hash
     }.get(item.transaction.hash)
+
+
+def _called_by(books: Books, item: Mined) -> str | None:
+    """Return the name of the contract of the deployment that a transaction called."""
+    names = {contract.address: contract.name for contract in books.deployment.contracts.values()}
+    return names.get(item.transaction.to or "")
+
+
+def _expected_call(books: Books, item: Mined, attempt: ChainAttempt | None) -> dict[str, Any]:
+    """Return what the row of a transaction says of its call."""
+    created = _created_by(books, item)
     if created is not None:
-        return created.name, {
+        return {
             "contract_address": created.address,
             "function_name": "constructor",
             "parameters": dict(created.constructor),
         }
-    names = {contract.address: contract.name for contract in books.deployment.contracts.values()}
-    name = names.get(item.transaction.to or "")
+    name = _called_by(books, item)
     address = item.transaction.to or item.receipt.contract_address
     if name is None and attempt is not None:
         # A contract of somebody else's, such as the currency: the row says what the intent did.
         intent = books.session.get(ChainIntent, attempt.intent_key)
         assert intent is not None  # a foreign key says so
-        return None, {
+        return {
             "contract_address": address,
             "function_name": intent.function_name,
             "parameters": intent.parameters,
@@ -144,7 +162,7 @@ def _expected_call(
     function = decoded.function if decoded else None
     if decoded is None and name is not None:
         function = selector_names(name).get(item.transaction.input[:10].lower())
-    return name, {
+    return {
         "contract_address": address,
         "function_name": function,
         "parameters": decoded.parameters if decoded else None,

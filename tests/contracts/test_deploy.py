@@ -395,14 +395,22 @@ def test_a_ledger_with_a_buffer_and_no_reverser(deployer: Deployer, brownie_proj
 
 
 def test_an_earlier_file_of_another_chain(tmp_path: Path) -> None:
-    """DP-02: is not believed."""
+    """DP-02: is not believed, nor is one that was edited by hand."""
     path = tmp_path / "local.json"
     assert earlier_contracts(path, "0x01") == {}
     path.write_text(json.dumps({"genesis_hash": "0x01", "contracts": {"A": {"address": "0x"}}}))
     assert earlier_contracts(path, "0x01") == {"A": {"address": "0x"}}
     assert earlier_contracts(path, "0x02") == {}
-    path.write_text("{")
-    assert earlier_contracts(path, "0x01") == {}
+    by_hand = ("A", None), ("B", 5), ("C", {}), ("D", {"address": "0x", "tx_hash": "0x5"})
+    for content in (
+        *("{", "[]", "null", "{}", '{"genesis_hash": "0x01"}'),
+        *(
+            json.dumps({"genesis_hash": "0x01", "contracts": each})
+            for each in ([], 5, dict(by_hand))
+        ),
+    ):
+        path.write_text(content)
+        assert earlier_contracts(path, "0x01") == {}, content
 
 
 def refuses(deployer: Deployer, kind: type[Exception], message: str) -> None:

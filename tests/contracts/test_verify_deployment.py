@@ -13,6 +13,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import load_settings
 from scripts.deploy import Deployer, write
+from scripts.deploy_node import asking
 from scripts.export_abi import export
 from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.grant_roles import role_of
@@ -188,6 +189,14 @@ def test_arguments_that_are_none(verified: Deployment) -> None:
     ):
         with pytest.raises(BadInput, match="gives VppSettlement a salt or arguments"):
             verify(request, with_contract(verified, "VppSettlement", **changes))
+    from brownie import web3
+
+    never = with_contract(verified, "VppSettlement", constructor={**given, "window": 0})
+    found = verify(asking(web3), never)["contracts"]
+    differs = next(row["differs"] for row in found if row["name"] == "VppSettlement")
+    assert (
+        "code" in differs and "address" in differs
+    )  # the constructor reverts: no fault of the node
 
 
 @long

@@ -594,8 +594,9 @@ def test_a_wrong_block_in_the_deployment_file_is_told_as_the_files(history: Hist
     [
         ("logHead", "credit-log", "credit log: seq is"),
         ("currency.balanceOf", "custody", "custody of the currency: the contract has"),
+        ("currency that is gone", "custody", "the currency does not say what"),
         ("CarbonCredit.balanceOf", "custody", "kg were paid in and not out"),
-        ("totalsOf", "custody", "what is on no account is"),
+        pytest.param("totalsOf", "custody", "what is on no account is", marks=long),
     ],
 )
 def test_a_contract_that_says_otherwise_is_a_difference(
@@ -605,6 +606,7 @@ def test_a_contract_that_says_otherwise_is_a_difference(
     selectors = {
         "logHead": keccak(text="logHead()"),
         "currency.balanceOf": keccak(text="balanceOf(address)"),
+        "currency that is gone": keccak(text="balanceOf(address)"),
         "CarbonCredit.balanceOf": keccak(text="balanceOf(address,uint256)"),
         "totalsOf": keccak(text="totalsOf(uint256)"),
     }
@@ -615,8 +617,10 @@ def test_a_contract_that_says_otherwise_is_a_difference(
     def tamper(method: str, parameters: list[Any], result: Any) -> Any:
         if method != "eth_call" or not (data := call_data(parameters)).startswith(wanted):
             return result
-        if call == "currency.balanceOf" and parameters[0]["to"].lower() != currency:
+        if call.startswith("currency") and parameters[0]["to"].lower() != currency:
             return result
+        if call == "currency that is gone":
+            return "0x"
         if call == "CarbonCredit.balanceOf" and settlement[2:] not in data:
             return result
         first, rest = result[:-64] or "0x", result[-64:]

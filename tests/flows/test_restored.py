@@ -43,11 +43,11 @@ from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
 from tests.support import ticks
-from tests.support.chain import PARTIES, SITE_CODE
+from tests.support.chain import CURRENCY, PARTIES, SITE_CODE
 from tests.support.copied import back_up
 from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park
-from tests.support.sending import automine, plan, sent
+from tests.support.sending import UNITS, automine, lost, minted, opened, plan, sent, until_confirmed
 
 SHORT_ON_MARIADB = (
     "test_a_settlement_from_any_backup",
@@ -592,6 +592,47 @@ def test_a_replacement_that_the_books_forgot(both: Park) -> None:
     held = {row.holder: row.amount_kg for row in both.rows(CreditHolding)}
     assert held == {PLANT: 700, PARTIES["buyer"]: 300}
     assert both.differences() == []
+
+
+def test_an_act_without_a_key_that_had_lost_its_nonce(park: Park) -> None:
+    """Stolen, and sent again with another one, which the books forgot: it was sent a third time, and done twice."""
+    key = plan(park)
+    lost(park, key)
+    park.node.mine(3)
+    park.mirror.run_until("head")
+    restore = back_up(park.db, park.folder)
+    park.chain.sender.tend()
+    until_confirmed(park)
+    second = park.intent(key).tx_hash
+    restore()
+    park.chain.sender.tend()
+    assert "the mirror has not read them" in (park.intent(key).alarm or "")
+    park.mirror.run_until("head")
+    park.chain.sender.tend()
+    intent = park.intent(key)
+    assert (intent.state, intent.nonce) == (IntentState.PLANNED, None)
+    assert f"{second} makes the same call" in (intent.alarm or "")
+    until_confirmed(park)
+    assert (park.intent(key).tx_hash, park.intent(key).alarm) == (second, None)
+    assert minted(park) == UNITS
+    assert park.differences() == []
+
+
+def test_an_act_without_a_key_after_another_of_its_account(park: Park) -> None:
+    """The other's nonce hid that the chain has one more than the books know: it was done twice until that was final."""
+    park = opened(park, finality=64)
+    key, other = plan(park), plan(park, arguments=[PARTIES["spare"], 7])
+    park.mirror.run_until("head")
+    restore = back_up(park.db, park.folder)
+    tx_hash = park.chain.sender.submit(key, CURRENCY)
+    park.node.mine(1)
+    restore()
+    park.mirror.run_until("head")
+    park.chain.sender.submit(other, CURRENCY)
+    with pytest.raises(AlreadyOnChain, match=tx_hash):
+        park.chain.sender.submit(key, CURRENCY)
+    park.node.mine(1)
+    assert (minted(park), minted(park, "spare")) == (UNITS, 7)
 
 
 def test_a_stranger_who_copies_a_retirement_s_key(park: Park) -> None:

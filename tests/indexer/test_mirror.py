@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from indexer import Indexer, lookups, sums
 from indexer.report import Report
+from ledger.chain.contracts import abi_values
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS, ZERO_HASH
 from ledger.db import Database
 from ledger.errors import MirrorStopped
@@ -185,7 +186,9 @@ def test_who_follows_a_chain_needs_no_grammar_of_the_abi(
     chain.deposit("market", 50_000)  # whose cents the contract is asked for
     batch = chain.issue(1000, 0)
     chain.retire("owner", batch, 10**6, must=False)
-    monkeypatch.setitem(sys.modules, "eth_abi.abi", None)
+    for name in ("eth_abi.abi", "eth_abi.codec"):
+        monkeypatch.setitem(sys.modules, name, None)
+    abi_values._decoder.cache_clear()
     mirror.run_until("head")
     assert rows(sqlite_db, "settlement_balances", "balance") == [(50_000,)]
     (failed,) = [error for (error,) in rows(sqlite_db, "chain_inclusions", "error") if error]
@@ -354,7 +357,10 @@ def test_bytes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Dat
 
 
 def test_codes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Database) -> None:
-    """Fifty bytes of which none can be shown as itself, as a code of each kind, and an issuance under it."""
+    """Fifty bytes of which none can be shown as itself, as a code of each kind, and an issuance under it.
+
+    And a byte that is shown as `\\xff`, beside a text that is the same: one name of credits for both sites ended it.
+    """
 
     def register(function: str, before: list[Any], code: bytes, after: list[Any]) -> None:
         plain = "A" * len(code)
@@ -369,17 +375,24 @@ def test_codes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Dat
     register("registerProject", [1, OWNER], first, [])
     register("registerSite", [1], first, [])
     register("registerSite", [1], second, [])
-    batches = [chain.issue(10, 0, site_id=2), chain.issue(20, 0, site_id=3)]
+    register("registerSite", [1], b"\xff", [])
+    register("registerSite", [1], b"\\xff", [])
+    batches = [chain.issue(10 * site, 0, site_id=site) for site in (2, 3)]
     assert batches == [2 << 32 | 1, 3 << 32 | 1]
+    assert chain.issue(10, 0, site_id=4) != chain.issue(10, 0, site_id=5)
     Indexer(db, chain.client, chain.deployment).run_until("head")
     shown = ["\\x" + keccak(text="\\xff" * 50).hex()[:48]]
     shown.append("\\x" + keccak(text="\\xff" * 49 + "\\xfe").hex()[:48])
     assert dict(rows(db, "credit_classes", "class_id", "code"))[2] == shown[0]
     assert dict(rows(db, "credit_projects", "project_id", "code"))[2] == shown[0]
     sites = dict(rows(db, "credit_sites", "site_id", "code"))
-    assert [sites[2], sites[3]] == shown
+    of_sites = [shown[0][:48] + "~2", shown[1][:48] + "~3", "\\xff~4", "\\xff~5"]
+    assert [sites[number] for number in (2, 3, 4, 5)] == of_sites
     credits = {name for (name,) in rows(db, "carbon_credits", "credit_id")}
-    assert credits == {f"{shown[0]}-2014-1-1-10", f"{shown[1]}-2014-1-1-20"}
+    kilograms = (20, 30, 10, 10)
+    assert credits == {
+        f"{code}-2014-1-1-{kg}" for code, kg in zip(of_sites, kilograms, strict=True)
+    }
     report = reconcile(db, chain.client, chain.deployment)
     assert [line for rule in report.rules for line in rule.differences] == []
 

@@ -6,6 +6,7 @@ Nothing of it ends the mirror or comes into its rows; it waits, asks for less or
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -13,12 +14,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from indexer import Indexer, place
+from indexer import Indexer, inputs, place, ranges
 from indexer.finality import FINALIZED
 from indexer.reindex import reindex
 from indexer.ticks import TickReport
 from indexer.verify import verify
 from ledger.chain.contracts.events import CREDIT
+from ledger.chain.failures import traces
 from ledger.chain.node import requests
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.transports.errors import NodeLimits
@@ -341,6 +343,62 @@ def test_no_limit_of_a_moment_is_written_as_the_reason_of_a_failure(
     honest, node._changed = node._changed, passing  # type: ignore[method-assign]
     _follow(followed, chain, lambda: _act(chain))
     assert refused > 3
+    same_as_fresh()
+
+
+def test_failures_are_asked_about_together(
+    node: LyingNode,
+    followed: Indexer,
+    chain: TestChain,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Anybody may send thousands of calls that fail: one question each had the mirror fall behind for ever.
+
+    As many as make a request that nodes take, which close the connection at one that is longer.
+    """
+    requests = Counter[int]()
+
+    def counted(calls: Any, answers: Any) -> Any:
+        if isinstance(calls, list):
+            requests[sum(each["method"] == "eth_call" for each in calls)] += 1
+        return honest(calls, answers)
+
+    honest, node._changed = node._changed, counted  # type: ignore[method-assign]
+    batch = chain.issue(1000, 0)
+    chain.client.request("evm_setAutomine", [False])
+    call = chain.transaction("owner", CREDIT, "retire", chain.retire_arguments(batch, 2000))
+    monkeypatch.setattr(traces, "_REQUEST_BYTES_MAX", 20 * len(call["data"]))
+    chain.client.request_batch([("eth_sendTransaction", [call])] * 60)
+    chain.mine(1)
+    followed.run_until("head")
+    assert requests[20] == 3
+    reasons = [error for (error,) in rows(sqlite_db, "chain_inclusions", "error") if error]
+    assert len(reasons) == 60 and "ERC1155InsufficientBalance" in min(reasons)
+    same_as_fresh()
+
+
+def test_what_calls_were_given_is_held_for_few_blocks_where_it_is_long(
+    node: LyingNode,
+    followed: Indexer,
+    chain: TestChain,
+    same_as_fresh: Check,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of some thousand calls of 100 kB, which anybody may send, a range took gigabytes."""
+    monkeypatch.setattr(inputs, "_INPUTS_MAX", 60_000)  # the contracts' own code is more
+    monkeypatch.setattr(inputs, "_AT_ONCE", 2)
+    refused = list[int]()
+    honest = ranges.Length.refused
+
+    def noted(self: ranges.Length, blocks: int) -> None:
+        refused.append(blocks)
+        honest(self, blocks)
+
+    monkeypatch.setattr(ranges.Length, "refused", noted)
+    followed.run_until("head")
+    assert refused and min(refused) > 1
     same_as_fresh()
 
 

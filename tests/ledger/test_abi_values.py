@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.chain.contracts import abi_values
 from ledger.chain.contracts.abi_values import decoded
 
 KINDS = [
@@ -37,7 +38,8 @@ def test_the_same_values_or_an_error(types: list[str], values: list[bytes], more
 
 
 def test_values_of_one_word_are_read_without_a_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "eth_abi.abi", None)
+    monkeypatch.setitem(sys.modules, "eth_abi.codec", None)
+    abi_values._decoder.cache_clear()
     word = bytes(range(32))
     seven = (7).to_bytes(32, "big")
     assert decoded(["uint64", "bytes32"], seven + word) == (7, word)

@@ -143,6 +143,28 @@ def test_input_that_is_no_call(data: str) -> None:
     assert decode_call(SETTLEMENT, data) is None
 
 
+def bomb(signatures: int, length: int, shared: bool = True) -> str:
+    """Return a call of ``settleCosigned`` whose signatures all lie in the same bytes, or in bytes of their own."""
+    selector = next(k for k, name in selector_names(SETTLEMENT).items() if name == "settleCosigned")
+    size = 32 + length
+    starts = [32 * signatures + (0 if shared else size * each) for each in range(signatures)]
+    blobs = (length.to_bytes(32) + b"\x11" * length) * (1 if shared else signatures)
+    settlement = [1, 0, 160, 192, 0, 0, 0]
+    words = [64, 64 + 32 * len(settlement), *settlement, signatures, *starts]
+    return selector + b"".join(word.to_bytes(32) for word in words).hex() + blobs.hex()
+
+
+def test_bytes_that_are_said_again_and_again_are_no_call() -> None:
+    """115 kB that anybody sends made 100 MB of parameters, more than MariaDB takes: the mirror ended there."""
+    own, twice, often = bomb(40, 64, shared=False), bomb(2, 640), bomb(1800, 57_600)
+    assert len(often) < 240_000
+    after = "00" * 32  # no generated decoder takes a call with that
+    for data, signatures in ((own, 40), (twice, 2)):
+        decoded = decode_call(SETTLEMENT, data + after)
+        assert decoded is not None and len(decoded.parameters["signatures"]) == signatures
+    assert decode_call(SETTLEMENT, often) is None
+
+
 def test_a_function_that_is_not_there() -> None:
     with pytest.raises(KeyError, match="no function issue of 0 arguments"):
         encode_call(CREDIT, "issue", [])

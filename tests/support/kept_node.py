@@ -83,8 +83,8 @@ class _Node:
         try:
             self._mined += int(self._block("latest")["number"], 16) - self.chain.loaded_up_to
             self._ask("evm_setIntervalMining", 0)
+            self._ask("anvil_dropAllTransactions")  # before they could be mined behind our back
             self._ask("evm_setAutomine", True)
-            self._ask("anvil_dropAllTransactions")
             self._ask("evm_revert", self._snapshot)
             self._ask("anvil_setNextBlockBaseFeePerGas", self._fee)
             return self._mined < blocks and self._block("latest") == self._head

@@ -96,6 +96,18 @@ def steal(park: Park, party: str, nonce: int) -> str:
     return tx_hash
 
 
+def lost(park: Park, key: str, contract: str = CURRENCY, party: str = "buyer") -> str:
+    """Sign and send an intent, let it vanish from the pool, and let a stranger take its nonce."""
+    automine(park, False)
+    tx_hash = park.chain.sender.submit(key, contract)
+    drop(park, tx_hash)
+    nonce = park.intent(key).nonce
+    assert nonce is not None
+    thief = steal(park, party, nonce)
+    assert park.node.client.receipt(tx_hash) is None
+    return thief
+
+
 def opened(park: Park, finality: str | int = "finalized", **options: Any) -> Park:
     """Open the park again with other options of the sender, and the mirror with the same finality."""
     chain = open_chain(park.db, park.node, finality=finality, **options)

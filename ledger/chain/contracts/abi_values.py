@@ -7,7 +7,11 @@ chain reads values of one word each, be they a view's or an error's, and needs n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
+
+_READS_PER_BYTE = 4
+"""So often may eth_abi read what is there, on average: of what an encoder wrote, offsets twice and the rest once."""
 
 
 def encoded(types: Sequence[str], values: Sequence[Any]) -> bytes:
@@ -25,14 +29,38 @@ def decoded(types: Sequence[str], content: bytes) -> tuple[Any, ...]:
     Raises
     ------
     Exception
-        As eth_abi does, of many kinds, if the bytes are no such values.
+        As eth_abi does, of many kinds, if the bytes are no such values, or come to many times what they are.
     """
     plain = _plain(types, content)
-    if plain is not None:
-        return plain
-    from eth_abi.abi import decode
+    return _decoder().decode(types, content) if plain is None else plain
 
-    return decode(types, content)
+
+@cache
+def _decoder() -> Any:
+    """Return eth_abi's decoder, which reads so much and no more: any number of offsets may lead to the same bytes.
+
+    Of 115 kB that a stranger sends for a few cents it would make 100 MB otherwise.
+    """
+    from eth_abi.codec import ABIDecoder
+    from eth_abi.decoding import ContextFramesBytesIO
+    from eth_abi.registry import registry
+
+    class Frugal(ContextFramesBytesIO):
+        def __init__(self, content: bytes) -> None:
+            super().__init__(content)  # type: ignore[no-untyped-call]
+            self._left = _READS_PER_BYTE * len(content)
+
+        def read(self, size: int | None = -1) -> bytes:
+            found = super().read(size)
+            self._left -= len(found)
+            if self._left < 0:
+                raise ValueError("it leads to the same bytes again and again")
+            return found
+
+    class Decoder(ABIDecoder):
+        stream_class = Frugal
+
+    return Decoder(registry)
 
 
 def _plain(types: Sequence[str], content: bytes) -> tuple[Any, ...] | None:

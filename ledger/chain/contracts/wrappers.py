@@ -19,11 +19,12 @@ from ledger.chain.contracts.abi_values import decoded, encoded
 from ledger.chain.contracts.decoders import CALLS
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.contracts.layout import canonical_type, json_value
-from ledger.chain.node.client import ChainClient
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.transports.errors import NodeAnswer
 from ledger.errors import DependencyDown
 
 _NOTHING = "0x"
+_WORD = len("0x") + 64
 """What a call returns where there is no contract, or none yet."""
 
 
@@ -362,10 +363,16 @@ class VppSettlement(_Contract):
         """Return what a dispute takes from its party's escrow, in cents of the currency."""
         return int(self._view("disputeBond", [], block)[0])
 
-    def custody(self, block: int | str = "latest") -> int:
-        """Return the contract's own balance of the currency token, in token units."""
+    def custody(self, block: int | str = "latest") -> int | None:
+        """Return the contract's own balance of the currency token, in token units; None: the token does not say."""
         data = encode_call("TestCurrency", "balanceOf", [self.address])
-        return int(self.client.call(self.currency(block), data, block), 16)
+        try:
+            output = self.client.call(self.currency(block), data, block)
+        except RpcError as error:
+            if not error.reverted:
+                raise
+            return None
+        return int(output, 16) if len(output) == _WORD else None
 
 
 def _hex(value: bytes) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
 
 from ledger.chain.failures.reverts import reason_of
 from ledger.chain.node.client import ChainClient, RpcError
@@ -10,24 +13,81 @@ from ledger.chain.node.records import TransactionInfo
 from ledger.chain.node.refusals import REVERTED
 from ledger.chain.node.wire import TRACES, WireTrace
 
+_REQUEST_BYTES_MAX = 500_000
+"""Of what the calls of a request are given: nodes close the connection at 2 MB (Anvil) or 5 MB (geth)."""
 
-def failure_of(
-    client: ChainClient,
-    contract: str | None,
-    transaction: TransactionInfo,
-    block_number: int,
-    gas_used: int,
-) -> str:
-    """Return the reason of a failed transaction, never empty.
 
-    A node that keeps traces knows. Elsewhere the call is made again at the block before; that state lacks
-    what earlier transactions of the same block changed, so the reason may not show again, and the text
+class Failed(msgspec.Struct, frozen=True):
+    """A transaction that failed: the name of the contract that it called, if it is one of ours, and what it used."""
+
+    contract: str | None
+    transaction: TransactionInfo
+    block_number: int
+    gas_used: int
+
+
+def failures_of(client: ChainClient, failed: Sequence[Failed]) -> list[str]:
+    """Return the reasons of failed transactions, none of them empty; as many as a request takes are asked at once.
+
+    A node that keeps traces knows. Elsewhere the calls are made again at the block before; that state lacks
+    what earlier transactions of the same block changed, so a reason may not show again, and the text
     then says so.
+
+    Raises
+    ------
+    DependencyDown
+        If the node does not answer, or can say it later alone.
     """
-    if client.keeps_traces:
-        for trace in _traces(client, transaction.hash):
-            if not trace.trace_address:
-                return reason_in(contract, trace)
+    own = _own_traces(client, [item.transaction.hash for item in failed])
+    others = [item for item in failed if item.transaction.hash not in own]
+    answers = [answer for some in _together(others) for answer in client.attempt(some)]
+    told = {
+        item.transaction.hash: _by_answer(item, answer)
+        for item, answer in zip(others, answers, strict=True)
+    }
+    return [
+        reason_in(item.contract, own[item.transaction.hash])
+        if item.transaction.hash in own
+        else told[item.transaction.hash]
+        for item in failed
+    ]
+
+
+def _own_traces(client: ChainClient, hashes: Sequence[str]) -> dict[str, WireTrace]:
+    """Return the trace of each transaction's own call; none from a node that does not keep them, whatever it says."""
+    if not (hashes and client.keeps_traces):
+        return {}
+    try:
+        found = client.ask([("trace_transaction", [each]) for each in hashes], TRACES).results()
+    except RpcError as error:
+        if not error.no_such_method:
+            raise
+        return {}
+    return {
+        tx_hash: trace
+        for tx_hash, traces in zip(hashes, found, strict=True)
+        for trace in traces or ()
+        if not trace.trace_address
+    }
+
+
+def _together(failed: Sequence[Failed]) -> Iterator[list[tuple[str, list[Any]]]]:
+    """Yield the calls of transactions, as many at once as go into a request that every node takes."""
+    calls, length = list[tuple[str, list[Any]]](), 0
+    for item in failed:
+        given = len(item.transaction.input)
+        if calls and length + given > _REQUEST_BYTES_MAX:
+            yield calls
+            calls, length = [], 0
+        calls.append(_once_more(item))
+        length += given
+    if calls:
+        yield calls
+
+
+def _once_more(failed: Failed) -> tuple[str, list[Any]]:
+    """Return the call of a transaction as it is made again, at the block before."""
+    transaction = failed.transaction
     message = {
         "from": transaction.sender,
         "data": transaction.input,
@@ -36,26 +96,17 @@ def failure_of(
     }
     if transaction.to is not None:
         message["to"] = transaction.to
-    try:
-        client.request("eth_call", [message, hex(block_number - 1)])
-    except RpcError as error:
-        if error.data is None and (error.limits or error.unreached):
-            raise  # it can say it later: nothing of the moment belongs in a row
-        return _reason(contract, error, transaction, gas_used)
-    if gas_used >= transaction.gas:
+    return "eth_call", [message, hex(failed.block_number - 1)]
+
+
+def _by_answer(failed: Failed, answer: object) -> str:
+    if isinstance(answer, RpcError):
+        if answer.data is None and (answer.limits or answer.unreached):
+            raise answer  # it can say it later: nothing of the moment belongs in a row
+        return _reason(failed.contract, answer, failed.transaction, failed.gas_used)
+    if failed.gas_used >= failed.transaction.gas:
         return "out of gas"
     return "reverted; the reason does not show at the state of the block before"
-
-
-def _traces(client: ChainClient, tx_hash: str) -> Sequence[WireTrace]:
-    """Return the traces of a transaction; none from a node that calls itself one that keeps them, and does not."""
-    try:
-        (traces,) = client.ask([("trace_transaction", [tx_hash])], TRACES).results()
-    except RpcError as error:
-        if not error.no_such_method:
-            raise
-        return ()
-    return traces or ()
 
 
 def reason_in(contract: str | None, trace: WireTrace) -> str:

@@ -14,9 +14,12 @@ from typing import Any
 from tiny_keccak import keccak256
 
 from ledger.chain.fees import Fees
+from ledger.chain.node.records import Authorization
 
 _DYNAMIC_FEE = 2
 """EIP-1559's type, the only one that we send."""
+_AUTHORIZATION = b"\x05"
+"""What an account signs to take on code begins so (EIP-7702)."""
 _FIELDS = 12
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Number of the points of secp256k1."""
@@ -139,6 +142,24 @@ def read(raw: str) -> dict[str, Any]:
 def hash_of(raw: str) -> str:
     """Return the hash of a signed transaction, which follows from its bytes."""
     return "0x" + keccak256(bytes.fromhex(raw.removeprefix("0x"))).hex()
+
+
+def authority_of(authorization: Authorization) -> str | None:
+    """Return the account that signed to take on code; None where the signature names nobody."""
+    import rlp
+    from eth_keys.datatypes import Signature
+    from eth_keys.exceptions import BadSignature
+    from eth_utils.exceptions import ValidationError
+
+    said = authorization
+    fields = [said.chain_id, bytes.fromhex(said.address.removeprefix("0x")), said.nonce]
+    digest = keccak256(_AUTHORIZATION + rlp.encode(fields))
+    try:
+        signature = Signature(vrs=(said.y_parity, said.r, said.s))
+        signer = signature.recover_public_key_from_msg_hash(digest).to_canonical_address()
+    except (BadSignature, ValidationError):
+        return None
+    return "0x" + signer.hex()
 
 
 def _short(value: object) -> str:

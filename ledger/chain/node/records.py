@@ -43,6 +43,17 @@ class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return datetime.fromtimestamp(self.timestamp, UTC)
 
 
+class Authorization(msgspec.Struct, frozen=True):
+    """What an account signed to take on code (EIP-7702), with its signature; it uses up a nonce of the account."""
+
+    chain_id: int
+    address: str
+    nonce: int
+    y_parity: int
+    r: int
+    s: int
+
+
 class TransactionInfo(msgspec.Struct, frozen=True):
     """A transaction as it was signed."""
 
@@ -53,6 +64,7 @@ class TransactionInfo(msgspec.Struct, frozen=True):
     nonce: int
     value: int
     gas: int
+    authorizations: tuple[Authorization, ...] = ()
 
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
@@ -129,6 +141,18 @@ def transaction_of(raw: dict[str, Any]) -> TransactionInfo:
         nonce=int(raw["nonce"], 16),
         value=int(raw["value"], 16),
         gas=int(raw["gas"], 16),
+        authorizations=tuple(map(_authorization, raw.get("authorizationList") or ())),
+    )
+
+
+def _authorization(raw: dict[str, Any]) -> Authorization:
+    return Authorization(
+        chain_id=int(raw["chainId"], 16),
+        address=raw["address"].lower(),
+        nonce=int(raw["nonce"], 16),
+        y_parity=int(raw.get("yParity") or raw["v"], 16),
+        r=int(raw["r"], 16),
+        s=int(raw["s"], 16),
     )
 
 

@@ -29,7 +29,7 @@ from ledger.models import (
     SettlementBatch,
     VppSettlementItem,
 )
-from ledger.models.sending import UNDER_WAY
+from ledger.models.sending import UNDER_WAY, IntentState
 
 _CLOCKS_APART = timedelta(seconds=2)
 """A block's time is in whole seconds, and its maker's clock is not ours."""
@@ -49,9 +49,14 @@ def in_mirror(session: Session, intent: ChainIntent, calls_above: int | None = N
         Look through the calls of blocks above this one too; None: for marks that have a key alone.
     """
     found = mark_of(session, intent)
-    if found is None and calls_above is not None:
-        found = _same_call(session, intent, calls_above)
-    return found
+    if found is not None or calls_above is None:
+        return found
+    return same_call(session, intent, 0 if _has_lost(session, intent) else calls_above)
+
+
+def _has_lost(session: Session, intent: ChainIntent) -> bool:
+    """Return whether an intent is planned again since its nonce went to something else: by then, what did it is old."""
+    return intent.state is IntentState.PLANNED and bool(intents.attempts_of(session, intent.key))
 
 
 def says_done(session: Session, intent: ChainIntent, reason: str) -> bool:
@@ -129,6 +134,12 @@ def on_node(
             details={"key": intent.key},
         )
     found = _by_call(client, intent, range(first, last + 1))
+    receipts = client.receipts(found)
+    found = [
+        item
+        for item, receipt in zip(found, receipts, strict=True)
+        if receipt is None or receipt.status
+    ]
     with db.read() as session:  # opened now: another process may have sent one of them meanwhile
         foreign = [item for item in found if intents.key_of_transaction(session, item) is None]
     return foreign[0] if foreign else None
@@ -180,23 +191,31 @@ def adopt_final(
 # ------------------------------------------------------------------- calls without a mark
 
 
-def _same_call(session: Session, intent: ChainIntent, above: int) -> Mark | None:
+def same_call(
+    session: Session, intent: ChainIntent, above: int, *, lost: bool = False
+) -> Mark | None:
     """Return a transaction of the same account that makes the same call, and that no intent is known for.
 
     Where the intent has a nonce, it is the one that took this nonce; else one since the intent was planned.
+
+    Parameters
+    ----------
+    lost
+        Whether the intent's nonce is known to have gone to something else: then it counts for nothing.
     """
-    for inclusion, parameters, at in session.execute(_unknown_calls(intent, above)):
+    nonce = None if lost else intent.nonce
+    for inclusion, parameters, at in session.execute(_unknown_calls(intent, above, nonce)):
         if parameters != intent.parameters:
             continue
         earlier = at + _CLOCKS_APART < intent.created_at
-        if intent.nonce is None and (earlier or _is_adopted(session, inclusion.tx_hash)):
+        if nonce is None and (earlier or _is_adopted(session, inclusion.tx_hash)):
             continue
         return Mark(inclusion.tx_hash, inclusion.block_number, at)
     return None
 
 
 def _unknown_calls(
-    intent: ChainIntent, above: int
+    intent: ChainIntent, above: int, nonce: int | None
 ) -> Select[ChainInclusion, dict[str, Any] | None, datetime]:
     ours = select(ChainAttempt.tx_hash).where(ChainAttempt.tx_hash == ChainInclusion.tx_hash)
     query = (
@@ -213,7 +232,7 @@ def _unknown_calls(
         )
         .order_by(ChainInclusion.block_number, ChainInclusion.tx_index)
     )
-    return query if intent.nonce is None else query.where(ChainInclusion.nonce == intent.nonce)
+    return query if nonce is None else query.where(ChainInclusion.nonce == nonce)
 
 
 def _is_adopted(session: Session, tx_hash: str) -> bool:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import select
+
 from ledger.chain import fees
 from ledger.chain.failures.reverts import reason_of
 from ledger.chain.fees import GWEI, Fees
@@ -16,7 +18,7 @@ from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import adoption, lanes, unknown
 from ledger.chain.sending.signing import Desk
 from ledger.errors import ContractRefused, DependencyDown
-from ledger.models import ChainIntent, ChainNonceLane
+from ledger.models import ChainCursor, ChainIntent, ChainNonceLane
 
 
 class AlreadyOnChain(ContractRefused):
@@ -122,7 +124,9 @@ def _check_not_done(desk: Desk, intent: ChainIntent) -> None:
     with desk.db.read() as session:
         lane = session.get(ChainNonceLane, (intent.chain_id, intent.sender_address))
         more = count > (lane.next_nonce if lane is not None else 0)
-        mark = adoption.in_mirror(session, intent, 0 if more else None)
+        # Up to the last final block the mirror has adopted what these books had forgotten; above it, it will.
+        query = select(ChainCursor.final_number).where(ChainCursor.chain_id == intent.chain_id)
+        mark = adoption.in_mirror(session, intent, 0 if more else session.scalars(query).first())
     tx_hash = (
         mark.tx_hash if mark is not None else adoption.on_node(desk.db, desk.client, intent, more)
     )

@@ -4,8 +4,8 @@ One look at a lane at a time. Nothing is sent here: what is decided is stored, a
 
 * An attempt whose fee is under the base fee, or the first of its lane after ``replace_seconds`` in which blocks
   came, is **replaced**: same nonce, same call, dearer. At the cap it waits, with an alarm.
-* An intent gets **another nonce** only when a stranger's transaction with its own one stands in a final block,
-  was read there, and the contract, asked, would still take the call.
+* An intent gets **another nonce** only when what used its own one up stands in a final block, was read there and
+  did not do it, nor anything else since, and the contract, asked, would still take the call.
 * A nonce below ours that nobody uses is **filled** with a transaction that does nothing.
 """
 
@@ -24,8 +24,8 @@ from ledger.chain.fees import GWEI, TRANSFER_GAS, Fees, Market
 from ledger.chain.keys import signed
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.node.records import BlockHeader, TransactionInfo
-from ledger.chain.sending import adoption, intents, lanes
+from ledger.chain.node.records import Authorization, BlockHeader, TransactionInfo
+from ledger.chain.sending import adoption, intents, lanes, unknown
 from ledger.chain.sending.rehearsal import gas_limit_of
 from ledger.chain.sending.signing import Desk
 from ledger.errors import BadInput, DependencyDown
@@ -181,7 +181,7 @@ class _Lane:
         try:
             if self._client.transaction_count(self._address, final) <= nonce:
                 return  # in a block that may still be taken back, or ours and its receipt is late
-            taker = find_taker(self._client, self._address, nonce, final)
+            taker = find_taker(self._client, (self._desk.chain_id, self._address), nonce, final)
         except RpcError:
             taker = None  # a node without the states of before
         if taker is None:
@@ -196,12 +196,15 @@ class _Lane:
         self._stolen(intent, nonce, taker)
 
     def _stolen(self, intent: ChainIntent, nonce: int, taker: TransactionInfo) -> None:
-        said = f"nonce {nonce} was taken by {taker.hash}"
+        own = (taker.sender, taker.nonce) == (self._address, nonce)
+        how = "" if own else ", by which the account took on code (EIP-7702)"
+        said = f"nonce {nonce} was taken by {taker.hash}{how}"
         if intent.kind == intents.FILL:
             self._desk.db.run(lambda session: intents.end_fill(session, intent.key, nonce, said))
             return
         call = taker.to, taker.input.lower(), taker.value
-        if call == (intent.contract_address, intent.call_data.lower(), 0):
+        same = own and call == (intent.contract_address, intent.call_data.lower(), 0)
+        if same and not self._failed(taker):
             if intent.function_name not in _REPEATABLE:
                 self._alarm(
                     intent,
@@ -216,6 +219,12 @@ class _Lane:
             if done is not None:
                 self._alarm(intent, f"{said}; {done} has done it: the mirror ends it")
                 return
+        if (done := self._done_unknown(intent)) is not None:
+            alarm = f"{said}; {done} makes the same call: the mirror ends it when that is final"
+            self._desk.db.run(
+                lambda session: intents.release_nonce(session, intent.key, nonce, alarm)
+            )
+            return
         try:
             gas = gas_limit_of(self._desk, intent, self._head)
         except RpcError as error:
@@ -237,6 +246,22 @@ class _Lane:
             self._address,
             said,
         )
+
+    def _done_unknown(self, intent: ChainIntent) -> str | None:
+        """Return the transaction, unknown to the books, that did what an intent without a key wants, by another nonce.
+
+        Books that were restored may have sent it again before, when they knew more than now.
+        """
+        desk = self._desk
+        unknown.check(desk.db, self._client, desk.chain_id, self._address)
+        with desk.db.read() as session:
+            found = adoption.same_call(session, intent, 0, lost=True)
+        return found.tx_hash if found else None
+
+    def _failed(self, taker: TransactionInfo) -> bool:
+        """Return whether a transaction reverted: the same call, with less gas or at a worse moment, did nothing."""
+        receipt = self._client.receipt(taker.hash)
+        return receipt is not None and receipt.status == 0
 
     def _sign_anew(self, intent: ChainIntent, lost: int, gas: int) -> None:
         """Sign with the lane's next nonce; if others take it meanwhile, the next tending tries again."""
@@ -320,14 +345,21 @@ class _Lane:
             )
 
 
-def find_taker(client: ChainClient, address: str, nonce: int, final: int) -> TransactionInfo | None:
+def find_taker(
+    client: ChainClient, account: tuple[int, str], nonce: int, final: int
+) -> TransactionInfo | None:
     """Return the transaction that used a nonce, in blocks up to a final one; None if the node hides it.
+
+    It is the account's own, or one of anybody that brings what the account signed to take on code (EIP-7702).
 
     Parameters
     ----------
+    account
+        Chain and address.
     final
         A block at which the account's count is above the nonce.
     """
+    chain_id, address = account
     low, step = final, 1  # the count at block ``low - 1`` is to be the nonce, at the most
     while low > 0 and client.transaction_count(address, low - 1) > nonce:
         low = max(low - step, 0)
@@ -342,5 +374,16 @@ def find_taker(client: ChainClient, address: str, nonce: int, final: int) -> Tra
     block = client.block_with_transactions(low)
     if block is None:
         return None
-    found = [item for item in block[1] if (item.sender, item.nonce) == (address, nonce)]
-    return found[0] if found else None
+    for item in block[1]:
+        if (item.sender, item.nonce) == (address, nonce):
+            return item
+    for item in block[1]:
+        if any(_uses(chain_id, each, address, nonce) for each in item.authorizations):
+            return item
+    return None
+
+
+def _uses(chain_id: int, said: Authorization, address: str, nonce: int) -> bool:
+    """Return whether what an account signed uses up a nonce of this one; 0 stands for every chain."""
+    fits = said.nonce == nonce and said.chain_id in (0, chain_id)
+    return fits and signed.authority_of(said) == address
