@@ -182,6 +182,11 @@ def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
     """
     command, unpack = tools.program("mariadb-backup"), tools.program("mbstream")
     base, said = work / "copy", work / "said"
+    # Of what the server's own options say of its files; this one has other usual ones.
+    opened = [
+        f"--loose-{name.replace('_', '-')}={value}"
+        for name, value in (plan.copy.options or {}).items()
+    ]
     for number, copy in enumerate(plan.chain):
         folder = base if number == 0 else work / "increment"
         folder.mkdir()
@@ -195,6 +200,7 @@ def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
                 "--prepare",
                 f"--target-dir={base}",
                 f"--tmpdir={work}",
+                *opened,
                 *([] if number == 0 else [f"--incremental-dir={folder}"]),
             ],
             said,

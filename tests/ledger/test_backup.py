@@ -134,19 +134,34 @@ def test_what_the_log_has_of_after_a_copy_is_not_left_out_unsaid(
 
 
 def test_to_just_before_a_drop(source: LoggingServer, tmp_path: Path) -> None:
-    """Full, changes, incremental, changes, a fetched log, changes, DROP, changes: each moment comes back."""
+    """Full, changes, incremental, changes, a fetched log, changes, DROP, changes: each moment comes back.
+
+    So do accounts that were made and changed meanwhile, as after each upgrade; ours, which restores, goes again.
+    """
     folder = store(tmp_path / "backups")
+    source(
+        "INSTALL SONAME 'simple_password_check'"
+    )  # a rule for passwords that ends before these are set
     take(source.db, folder, Kind.FULL, now())
     source(f"INSERT INTO {DATABASE}.t (v) SELECT CONCAT('b', seq) FROM {DATABASE}.seq_1_to_5000")
     take(source.db, folder, Kind.INCREMENTAL, now())
     at_incremental = source(ALL)
+    source(
+        "UNINSTALL SONAME 'simple_password_check'",
+        "CREATE OR REPLACE USER clerk@localhost IDENTIFIED BY 'x'",
+        f"GRANT SELECT ON {DATABASE}.* TO clerk@localhost",
+        "SET PASSWORD FOR clerk@localhost = PASSWORD('y')",
+    )
     source(f"UPDATE {DATABASE}.t SET n = id / 7 WHERE id > 100", "FLUSH BINARY LOGS")
     assert [item.kind for item in follow(source.db, folder)] == [Kind.BINLOG]
     source(
         f"DELETE FROM {DATABASE}.t WHERE id % 5 = 0", f"INSERT INTO {DATABASE}.t (v) VALUES ('z')"
     )
-    before_drop = source(ALL)
+    accounts = "SELECT user, host FROM mysql.user"
+    before_drop, accounts_before = source(ALL), set(source(accounts))
+    grants_before = source("SHOW GRANTS FOR clerk@localhost")
     source(f"DROP TABLE {DATABASE}.t", f"CREATE TABLE {DATABASE}.after (id INT)")
+    source("DROP USER clerk@localhost")
     assert follow(source.db, folder)
     assert follow(source.db, folder) == []  # it has not grown
     assert sorted(item.kind.value for item in kept(folder)) == [
@@ -171,6 +186,9 @@ def test_to_just_before_a_drop(source: LoggingServer, tmp_path: Path) -> None:
     assert done.gtid == f"0-1-{gtid.number - 1}"
     with restored(tmp_path / "before") as ask:
         assert ask(ALL) == before_drop
+        there = set(ask(accounts))
+        assert there >= accounts_before and len(there - accounts_before) == 1  # of this server
+        assert ask("SHOW GRANTS FOR clerk@localhost") == grants_before
         assert ask(f"SHOW TABLES FROM {DATABASE}") == (("t",),)
 
     copy = [item for item in kept(folder) if item.kind is Kind.INCREMENTAL][-1]
