@@ -129,6 +129,7 @@ def _pair(settings: Settings, primary: Database) -> Iterator[Check]:
     """Check that the replica has what the primary has, and that it could take its place."""
     from ledger.db import Database
     from ledger.db.pair import (
+        apart,
         have_changed_places,
         is_of_a_cluster,
         primary_findings,
@@ -160,8 +161,8 @@ def _pair(settings: Settings, primary: Database) -> Iterator[Check]:
             yield from _found("primary", primary_findings(session))
         if there is None or not answers:
             return  # which the line of the replica says
-        with there.read() as session:
-            yield from _found("replica", replica_findings(session))
+        with there.read() as session, primary.read() as other:
+            yield from _found("replica", [*replica_findings(session), apart(session, other)])
     finally:
         pair.close()
 
