@@ -27,9 +27,7 @@ _CUT = f"{_START}; where it runs, the connection was ended (KILL, or in between)
 LOOK = "whether it was committed is not known: look before you do it again"
 _ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
 WRITABLE = "make the file, its folder, and what stands beside it as FILE-wal and FILE-shm writable"
-_RESTORE = (
-    "restore the file from a backup, with no FILE-wal and FILE-shm of another left beside its place, or name another"
-)
+_RESTORE = "restore the file from a backup, beside no FILE-wal and FILE-shm of another, or name another file"
 _UPGRADE = "run `truetonne db upgrade`"
 _OTHER_VERSION = (
     "the tables are of another version: run `truetonne db upgrade`, and start anew what ran before"
