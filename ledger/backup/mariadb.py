@@ -76,6 +76,7 @@ def take(
         with db.server() as link, tools.login(db.url) as entry:
             # Before the moment: the log that others keep while this copy is made goes beyond it, and counts as later.
             number = store.next_number(utc_now())
+            link.exec_driver_sql("SET SESSION max_statement_time = 0")  # a checksum reads a table
             moment = _snapshot(link)
             at = utc_now()
             tables = mariadb_tables(link, db.url.database or "")

@@ -144,6 +144,8 @@ def create(
     # A migration that waits for a table's lock makes everybody wait behind it.
     table_wait_s = 2 if migration else lock_timeout_s
     waits = _waits(lock_timeout_s, table_wait_s)
+    if migration:  # a table takes as long as it is large: tried again, it would be ended again
+        waits += " /*M!100101 , max_statement_time=0 */"
     tls = read_tls(url)
     engine = create_engine(
         tls.url,

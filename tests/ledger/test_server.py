@@ -289,6 +289,16 @@ def test_a_snapshot_outlives_a_server_that_closes_idle_connections(
         database.close()
 
 
+def test_a_change_of_tables_takes_as_long_as_it_takes(sound: MariaDbServer) -> None:
+    """Given again, an upgrade of a table that is too large for the server's limit would be ended again."""
+    sound.execute("SET GLOBAL max_statement_time = 0.05")
+    try:
+        with closing(Database(sound.url("truetonne"))) as database, database.changing() as link:
+            assert link.exec_driver_sql("SELECT SLEEP(0.2)").scalar_one() == 0  # 1: interrupted
+    finally:
+        sound.execute("SET GLOBAL max_statement_time = 0")
+
+
 @long
 def test_a_reader_of_rows_may_pause_for_longer_than_the_server_has_it(sound: MariaDbServer) -> None:
     """As one who looks at the first page of a list, while the server waits to send the rest."""
