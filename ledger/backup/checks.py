@@ -19,6 +19,12 @@ _STEPS_AT_ONCE = 20_000
 """Of SQLite's machine, between two looks at the clock."""
 
 
+class TablesMoved(DependencyDown):
+    """Tables changed places or form while they were copied or read, as when rows go to the archive: try again."""
+
+    default_code = "backup-table-unread"
+
+
 def mariadb_tables(connection: Connection, database: str) -> dict[str, TableCheck]:
     """Return rows and checksum of every table of a database and its archive, as the connection sees them.
 
@@ -27,7 +33,7 @@ def mariadb_tables(connection: Connection, database: str) -> dict[str, TableChec
 
     Raises
     ------
-    DependencyDown
+    TablesMoved
         If a table cannot be read, as while its form is changed.
     """
     query = (
@@ -39,9 +45,8 @@ def mariadb_tables(connection: Connection, database: str) -> dict[str, TableChec
         name = f"`{schema}`.`{table}`"
         _, checksum = connection.exec_driver_sql(f"CHECKSUM TABLE {name} EXTENDED").one()
         if checksum is None:
-            raise DependencyDown(
-                f"table {schema}.{table} cannot be read for its checksum; its form was changed meanwhile: try again",
-                code="backup-table-unread",
+            raise TablesMoved(
+                f"table {schema}.{table} cannot be read for its checksum; its form was changed meanwhile: try again"
             )
         rows = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {name}").scalar_one()
         label = table if schema == database else f"{schema}.{table}"

@@ -10,8 +10,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +33,7 @@ from ledger.backup.taking import expired, follow, require_base, take
 from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import DependencyDown, NotFound, Refused
+from ledger.models.partitions import alone
 from tests.support.backups import (
     DATABASE,
     LoggingServer,
@@ -133,7 +134,31 @@ def test_what_the_log_has_of_after_a_copy_is_not_left_out_unsaid(
     assert plan(kept(folder), Wanted()).logs[-1].stop == pieces[-1].stop
 
 
-def test_to_just_before_a_drop(source: LoggingServer, tmp_path: Path) -> None:
+@contextmanager
+def partitions_kept(source: LoggingServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """See that nobody may change partitions while a copy is made, and its tables are read."""
+    seen = []
+
+    def held(work: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*arguments: Any) -> Any:
+            refused = pytest.raises(DependencyDown, match="or takes a backup")
+            with source.owner.changing() as link, refused, alone(link, 0):
+                pass
+            seen.append(work)
+            return work(*arguments)
+
+        return done
+
+    for name in ("_copy", "mariadb_tables"):
+        monkeypatch.setattr(mariadb, name, held(getattr(mariadb, name)))
+    yield
+    monkeypatch.undo()
+    assert len(seen) == 2
+
+
+def test_to_just_before_a_drop(
+    source: LoggingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Full, changes, incremental, changes, a fetched log, changes, DROP, changes: each moment comes back.
 
     So do accounts that were made and changed meanwhile, as after each upgrade; ours, which restores, goes again.
@@ -142,7 +167,15 @@ def test_to_just_before_a_drop(source: LoggingServer, tmp_path: Path) -> None:
     source(
         "INSTALL SONAME 'simple_password_check'"
     )  # a rule for passwords that ends before these are set
-    take(source.db, folder, Kind.FULL, now())
+    with partitions_kept(source, monkeypatch):
+        take(source.db, folder, Kind.FULL, now())
+    # Partitions that change places while they are copied are not whole in the copy, and nothing says so.
+    monkeypatch.setattr(mariadb, "_PARTITIONS_WAIT_S", 0)
+    changing = pytest.raises(DependencyDown, match="changes partitions")
+    with source.owner.changing() as link, alone(link, 0), changing:
+        take(source.db, folder, Kind.INCREMENTAL, now())
+    monkeypatch.undo()
+    assert [item.kind for item in kept(folder)] == [Kind.FULL]
     source(f"INSERT INTO {DATABASE}.t (v) SELECT CONCAT('b', seq) FROM {DATABASE}.seq_1_to_5000")
     take(source.db, folder, Kind.INCREMENTAL, now())
     at_incremental = source(ALL)
