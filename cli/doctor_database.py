@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.checks import Check, Verdict, bad, check_of, whole
 from ledger.errors import TruetonneError
@@ -14,6 +15,10 @@ from ledger.settings import Settings
 if TYPE_CHECKING:
     from ledger.db import Database
     from ledger.db.findings import Finding
+
+
+_FILE_SECONDS_MAX = 5
+"""Of a large SQLite file not all is read."""
 
 
 def database_checks(settings: Settings) -> Iterator[Check]:
@@ -47,6 +52,8 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         yield Check(schema.name, Verdict.FAILED, schema.found, schema.mend) if failed else schema
         if database.dialect == "mysql":
             yield from whole("server asked", _server(database))
+        else:
+            yield from whole("database file", _file(database))
         yield from whole("pair asked", _pair(settings, database))
         if schema.verdict is Verdict.OK:
             if database.dialect == "mysql":
@@ -69,6 +76,28 @@ def _server(database: Database) -> Iterator[Check]:
     with database.read() as session:
         yield from _found("server", findings(session, read_tls(database.url)))
         yield from _found("server", findings_elsewhere(database, session))
+
+
+def _file(database: Database) -> Iterator[Check]:
+    """Check that an SQLite file can be written, and that its pages are whole: who does not come by one goes on."""
+    from ledger.backup.checks import sqlite_damage_within
+    from ledger.backup.sqlite import MEND_DAMAGE
+    from ledger.db.diagnoses import WRITABLE
+
+    name = "database file"
+    if not os.access(database.url.database or "", os.W_OK):
+        yield Check(name, Verdict.FAILED, "this account cannot write it", WRITABLE)
+        return
+    with database.read() as session:
+        link: Any = session.connection().connection.driver_connection
+        said, read = sqlite_damage_within(link, _FILE_SECONDS_MAX)
+    if said:
+        yield Check(name, Verdict.FAILED, f"it is damaged: {said}", MEND_DAMAGE)
+    elif read:
+        yield Check(name, Verdict.OK, "nothing in it is damaged")
+    else:
+        found = f"no damage in what was read in {_FILE_SECONDS_MAX} s; `PRAGMA integrity_check` reads all"
+        yield Check(name, Verdict.OK, found)
 
 
 def _triggers(settings: Settings) -> Iterator[Check]:
@@ -100,6 +129,7 @@ def _pair(settings: Settings, primary: Database) -> Iterator[Check]:
     """Check that the replica has what the primary has, and that it could take its place."""
     from ledger.db import Database
     from ledger.db.pair import (
+        apart,
         have_changed_places,
         is_of_a_cluster,
         primary_findings,
@@ -131,8 +161,8 @@ def _pair(settings: Settings, primary: Database) -> Iterator[Check]:
             yield from _found("primary", primary_findings(session))
         if there is None or not answers:
             return  # which the line of the replica says
-        with there.read() as session:
-            yield from _found("replica", replica_findings(session))
+        with there.read() as session, primary.read() as other:
+            yield from _found("replica", [*replica_findings(session), apart(session, other)])
     finally:
         pair.close()
 

@@ -65,6 +65,8 @@ class MariaDbServer:
                 f"--tmpdir={self.folder}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
+                # Of the files, for ever; all else is of the server that opens them.
+                *(option for option in self._options if option.startswith("--innodb-page-size=")),
                 *_as_root(),
             ]
         )

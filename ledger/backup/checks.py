@@ -1,9 +1,10 @@
-"""What every table held at a moment, so that a restored one can be compared with it."""
+"""What every table held at a moment, to compare a restored one with it; and whether an SQLite file is whole."""
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
 
 from sqlalchemy import Connection
 
@@ -14,6 +15,14 @@ from ledger.errors import DependencyDown
 ARCHIVE = archive_of("")
 """The archive of a database NAME is the schema NAME_archive, see docs/schema.md; it is checked too."""
 _ROWS_AT_ONCE = 10_000
+_STEPS_AT_ONCE = 20_000
+"""Of SQLite's machine, between two looks at the clock."""
+
+
+class TablesMoved(DependencyDown):
+    """Tables changed places or form while they were copied or read, as when rows go to the archive: try again."""
+
+    default_code = "backup-table-unread"
 
 
 def mariadb_tables(connection: Connection, database: str) -> dict[str, TableCheck]:
@@ -24,7 +33,7 @@ def mariadb_tables(connection: Connection, database: str) -> dict[str, TableChec
 
     Raises
     ------
-    DependencyDown
+    TablesMoved
         If a table cannot be read, as while its form is changed.
     """
     query = (
@@ -36,9 +45,8 @@ def mariadb_tables(connection: Connection, database: str) -> dict[str, TableChec
         name = f"`{schema}`.`{table}`"
         _, checksum = connection.exec_driver_sql(f"CHECKSUM TABLE {name} EXTENDED").one()
         if checksum is None:
-            raise DependencyDown(
-                f"table {schema}.{table} cannot be read for its checksum; its form was changed meanwhile: try again",
-                code="backup-table-unread",
+            raise TablesMoved(
+                f"table {schema}.{table} cannot be read for its checksum; its form was changed meanwhile: try again"
             )
         rows = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {name}").scalar_one()
         label = table if schema == database else f"{schema}.{table}"
@@ -58,6 +66,44 @@ def sqlite_tables(connection: sqlite3.Connection) -> dict[str, TableCheck]:
             rows += len(piece)
         found[name] = TableCheck(rows, digest.hexdigest())
     return found
+
+
+def sqlite_damage(connection: sqlite3.Connection) -> str | None:
+    """Return what is wrong with the pages of an SQLite file, its indexes compared with their tables; None: nothing."""
+    return _damage(connection, "integrity_check")
+
+
+def sqlite_damage_within(
+    connection: sqlite3.Connection, seconds_max: float
+) -> tuple[str | None, bool]:
+    """Look for damage as ``sqlite_damage`` does, indexes by themselves alone, and for no longer than this.
+
+    Returns
+    -------
+    tuple
+        What is wrong, or None, and whether the file was read to its end.
+    """
+    end_s = time.monotonic() + seconds_max
+    connection.set_progress_handler(lambda: time.monotonic() > end_s, _STEPS_AT_ONCE)
+    try:
+        return _damage(connection, "quick_check"), True
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return None, False
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _damage(connection: sqlite3.Connection, check: str) -> str | None:
+    try:
+        (said,) = connection.execute(f"PRAGMA {check}(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        return str(error)
+    # On some pages it has a heading: "*** in database main ***", then what is wrong.
+    return None if said == "ok" else str(said).splitlines()[-1]
 
 
 def differences(wanted: dict[str, TableCheck], found: dict[str, TableCheck]) -> list[str]:

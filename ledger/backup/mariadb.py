@@ -10,22 +10,27 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
 from ledger.backup import tools
 from ledger.backup.binlog import between
-from ledger.backup.checks import mariadb_tables
-from ledger.backup.manifest import Kind, Manifest, Position
+from ledger.backup.checks import TablesMoved, mariadb_tables
+from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.store import Making, Store
 from ledger.clock import utc_now
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy
 from ledger.db.grants import archive_of, place_of, rights_of
 from ledger.errors import BadInput, DependencyDown, Refused
+from ledger.models.partitions import alone, is_alone
 
 _OPTIONS = (
     "innodb_page_size",
@@ -35,6 +40,12 @@ _OPTIONS = (
 )
 """What a server must be told alike to open another's files."""
 _DONE = "completed OK!"
+_MOVED = "previously opened tablespace"
+_PARTITIONS_WAIT_S = 600
+"""How long rows that go to the archive are waited for; a month is a moment."""
+_MOVED_WAITS_S = (1, 3, 10)
+"""How long is waited before another try."""
+T = TypeVar("T")
 
 
 class NeedsFull(Refused):
@@ -59,6 +70,8 @@ def take(
         If the server keeps no binary log, or is on another machine.
     NeedsFull
         If the server's binary log does not go on from the parent.
+    TablesMoved
+        If it must be tried again.
     DependencyDown
         If the server does not answer, a program of MariaDB fails, or the account does not see the archive.
     """
@@ -72,21 +85,21 @@ def take(
         _require_archive(link, db.url.database or "")
         _checkpoint(link)
     with store.making(kind, now) as making:
-        lsn, end = _copy(db.url, making, command, facts["datadir"], parent)
-        with db.server() as link, tools.login(db.url) as entry:
-            # Before the moment: the log that others keep while this copy is made goes beyond it, and counts as later.
-            number = store.next_number(utc_now())
-            moment = _snapshot(link)
-            at = utc_now()
-            tables = mariadb_tables(link, db.url.database or "")
-            _fetch(link, entry, making, end, moment)
+        # A copy of partitions that are exchanged meanwhile lacks rows, or cannot be prepared: the server's own
+        # program does not see it, and calls it complete.
+        with db.server() as keeper, alone(keeper, _PARTITIONS_WAIT_S):
+            lsn, end = _copy(db.url, making, command, facts["datadir"], parent)
+            # Nor does a snapshot keep a partition: what was exchanged since is read by it as it is now.
+            seen = again_when_moved(lambda: _seen(db, store, making, end))
+            if not is_alone(keeper):
+                raise TablesMoved("the server was started again while it was copied; try again")
         manifest = Manifest(
             id=making.id,
             kind=kind,
             dialect=db.dialect,
             source=source_of(db.url),
             begun_at=now,
-            at=at,
+            at=seen.at,
             ended_at=utc_now(),
             parts=tuple(making.parts),
             parent=parent.id if parent else None,
@@ -95,11 +108,49 @@ def take(
             options={name: facts[name] for name in _OPTIONS},
             lsn=lsn,
             start=end,
-            stop=moment,
-            tables=tables,
-            number=number,
+            stop=seen.moment,
+            tables=seen.tables,
+            number=seen.number,
         )
         return store.finish(making, manifest)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the server held at a moment after a copy's end; the binary log up to there is in the copy's item."""
+
+    number: int
+    moment: Position
+    at: datetime
+    tables: dict[str, TableCheck]
+
+
+def _seen(db: Database, store: Store, making: Making, end: Position) -> _Seen:
+    with db.server() as link, tools.login(db.url) as entry:
+        # Before the moment: the log that others keep while this copy is made goes beyond it, and counts as later.
+        number = store.next_number(utc_now())
+        link.exec_driver_sql("SET SESSION max_statement_time = 0")  # a checksum reads a table
+        moment = _snapshot(link)
+        at = utc_now()
+        tables = mariadb_tables(link, db.url.database or "")
+        _fetch(link, entry, making, end, moment)
+    return _Seen(number, moment, at, tables)
+
+
+def again_when_moved(work: Callable[[], T]) -> T:
+    """Do something with tables, again where they changed places meanwhile: the archive takes them one after the other.
+
+    Raises
+    ------
+    TablesMoved, DatabaseBusy
+        They did each time.
+    """
+    for wait_s in _MOVED_WAITS_S:
+        try:
+            return work()
+        except (TablesMoved, DatabaseBusy):
+            time.sleep(wait_s)
+    return work()
 
 
 def _require_archive(link: Connection, database: str) -> None:
@@ -150,8 +201,16 @@ def _copy(
             *([] if parent is None else [f"--incremental-lsn={parent.lsn}"]),
         ]
         said = folder / "said"
-        with tools.output_of(words, said, (entry.descriptor,)) as stream:
-            making.add("copy.sealed", stream)
+        try:
+            with tools.output_of(words, said, (entry.descriptor,)) as stream:
+                making.add("copy.sealed", stream)
+        except tools.ToolFailed as error:
+            if _MOVED not in error.message:
+                raise
+            raise TablesMoved(
+                f"tables changed places while they were copied, as when rows go to the archive ({error.message}); "
+                "try again"
+            ) from error
         if _DONE not in said.read_text(errors="replace")[-2_000:]:
             raise tools.failure(command, 0, said)
         return _end_of_copy(folder / "facts")

@@ -20,6 +20,7 @@ from typing import Any
 
 from ledger.backup import tools
 from ledger.backup.binlog import Limit, Reached, joined
+from ledger.backup.checks import sqlite_damage
 from ledger.backup.manifest import Manifest, Part
 from ledger.backup.planning import RestorePlan
 from ledger.backup.server import PrivateServer, running
@@ -164,8 +165,8 @@ def _restore_file(store: Store, copy: Manifest, part: Part, file: Path) -> None:
         target.flush()
         os.fsync(target.fileno())
     with closing(sqlite3.connect(f"{file.as_uri()}?immutable=1", uri=True)) as connection:
-        (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    if said != "ok":
+        said = sqlite_damage(connection)
+    if said:
         raise Refused(
             f"backup {copy.id}: the file in it is not whole: {said}; restore an earlier one"
         )
@@ -181,6 +182,11 @@ def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
     """
     command, unpack = tools.program("mariadb-backup"), tools.program("mbstream")
     base, said = work / "copy", work / "said"
+    # Of what the server's own options say of its files; this one has other usual ones.
+    opened = [
+        f"--loose-{name.replace('_', '-')}={value}"
+        for name, value in (plan.copy.options or {}).items()
+    ]
     for number, copy in enumerate(plan.chain):
         folder = base if number == 0 else work / "increment"
         folder.mkdir()
@@ -194,6 +200,7 @@ def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
                 "--prepare",
                 f"--target-dir={base}",
                 f"--tmpdir={work}",
+                *opened,
                 *([] if number == 0 else [f"--incremental-dir={folder}"]),
             ],
             said,

@@ -1,8 +1,13 @@
-"""A MariaDB server on a restored folder, for nobody but us: no port, no rights to ask for, ended by its own id."""
+"""A MariaDB server on a restored folder, for nobody but us: no port, an account of our own, ended by its own id.
+
+The accounts of the folder are in force. Without them (``--skip-grant-tables``) the server refuses every statement of a
+binary log that makes or changes one, and so whatever came after it.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import tempfile
@@ -13,12 +18,21 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from ledger.backup import tools
 from ledger.db import Database
 from ledger.errors import DependencyDown
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 120
+_PASSWORDS_AS_THEY_ARE = (
+    "--skip-strict-password-validation",
+    "--loose-simple-password-check=OFF",
+    "--loose-cracklib-password-check=OFF",
+    "--loose-password-reuse-check=OFF",
+)
+"""Who set a password that is in a log was judged then, by rules that may be others now; a hash cannot be judged."""
 _PACKET_BYTES = 1 << 30
 """The longest statement that MariaDB knows."""
 
@@ -29,10 +43,23 @@ class PrivateServer:
 
     socket: Path
     log: Path
+    user: str
+    """An account that is there as long as the server runs, and may do everything."""
+    password: str
 
     def url(self, database: str) -> str:
         """Return the address of a database for ``ledger.db``."""
-        return f"mysql+pymysql://root@localhost/{database}?unix_socket={self.socket}"
+        return self._url(database).render_as_string(hide_password=False)
+
+    def _url(self, database: str) -> URL:
+        return URL.create(
+            "mysql+pymysql",
+            self.user,
+            self.password,
+            "localhost",
+            database=database,
+            query={"unix_socket": str(self.socket)},
+        )
 
     def apply(self, source: Iterator[bytes]) -> None:
         """Apply a binary log.
@@ -48,7 +75,11 @@ class PrivateServer:
         source = chain(beginning, source)
         folder = self.socket.parent
         said, decoded = folder / "applied", folder / "decoded"
-        with decoded.open("wb") as decoder_said, said.open("wb") as client_said:
+        with (
+            decoded.open("wb") as decoder_said,
+            said.open("wb") as client_said,
+            tools.login(self._url("mysql")) as entry,
+        ):
             decoder = subprocess.Popen(
                 tools.bound([tools.program("mariadb-binlog"), "--no-defaults", "-"]),
                 stdin=subprocess.PIPE,
@@ -59,8 +90,7 @@ class PrivateServer:
                 tools.bound(
                     [
                         tools.program("mariadb"),
-                        "--no-defaults",
-                        f"--socket={self.socket}",
+                        entry.option,
                         "--skip-ssl",  # which the server does without, see _start
                         "--binary-mode",
                         f"--max-allowed-packet={_PACKET_BYTES}",
@@ -69,6 +99,7 @@ class PrivateServer:
                 stdin=decoder.stdout,
                 stdout=subprocess.DEVNULL,
                 stderr=client_said,
+                pass_fds=(entry.descriptor,),
             )
         assert decoder.stdin is not None and decoder.stdout is not None
         decoder.stdout.close()  # the client's alone now
@@ -106,10 +137,13 @@ def running(data: Path, options: Mapping[str, str]) -> Iterator[PrivateServer]:
     """
     with tempfile.TemporaryDirectory(prefix="truetonne-server-") as name:
         folder = Path(name)  # a socket's path is short
-        server = PrivateServer(folder / "s", folder / "log")
+        # As long and mixed as any rule for passwords wants it.
+        user, password = f"truetonne_{secrets.token_hex(8)}", f"Aa1-{secrets.token_urlsafe(32)}"
+        server = PrivateServer(folder / "s", folder / "log", user, password)
         process = _start(server, data, options)
         try:
             yield server
+            _forget(server)
             process.send_signal(signal.SIGTERM)
             try:
                 code = process.wait(STOP_TIMEOUT_S)
@@ -126,6 +160,13 @@ def running(data: Path, options: Mapping[str, str]) -> Iterator[PrivateServer]:
 def _start(
     server: PrivateServer, data: Path, options: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
+    account = f"'{server.user}'@localhost"
+    first = server.socket.parent / "first.sql"
+    first.touch(0o600)
+    first.write_text(
+        f"CREATE USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('{server.password}');\n"
+        f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
+    )
     with server.log.open("wb") as said:
         process = subprocess.Popen(
             tools.bound(
@@ -138,7 +179,8 @@ def _start(
                     f"--pid-file={server.socket.parent / 'pid'}",
                     "--skip-networking",
                     "--skip-ssl",  # it would make itself a key of RSA, to encrypt what goes over a socket
-                    "--skip-grant-tables",
+                    f"--init-file={first}",
+                    *_PASSWORDS_AS_THEY_ARE,
                     "--skip-log-bin",
                     "--skip-slave-start",
                     f"--max-allowed-packet={_PACKET_BYTES}",
@@ -160,6 +202,16 @@ def _start(
             raise tools.failure("mariadbd", process.returncode, server.log)
         time.sleep(0.02)
     return process
+
+
+def _forget(server: PrivateServer) -> None:
+    """Drop the account of our own: whoever starts the folder as his server finds those that were backed up."""
+    db = Database(server.url("mysql"))
+    try:
+        with db.server() as link:
+            link.exec_driver_sql(f"DROP USER '{server.user}'@localhost")
+    finally:
+        db.close()
 
 
 def _answers(server: PrivateServer) -> bool:

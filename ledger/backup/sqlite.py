@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from ledger.backup.checks import sqlite_tables
+from ledger.backup.checks import sqlite_damage, sqlite_tables
 from ledger.backup.manifest import Kind, Manifest, TableCheck
 from ledger.backup.store import Store
 from ledger.clock import utc_now
@@ -26,8 +26,11 @@ from ledger.units import DAY_S
 
 COPY, ARCHIVED = "copy.sealed", "archive.sealed"
 """The files of a copy: the database, and its archive where there is one."""
+MEND_DAMAGE = "restore a backup from before (docs/backup.md)"
+"""What to do about a file that is damaged."""
 _BLOCK_BYTES = 1 << 20
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 def take(db: Database, store: Store, now: datetime) -> Manifest:
@@ -38,7 +41,7 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
     BadInput
         If there is no file.
     DependencyDown
-        If it cannot be read, or there is no room beside it.
+        If it cannot be read or is damaged, or there is no room beside it.
     """
     file = Path(db.url.database or "").absolute()
     if not file.exists():
@@ -74,6 +77,8 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
     except sqlite3.Error as error:
         if error.sqlite_errorname.startswith(_NO_ROOM):
             raise _no_room(file.parent, str(error)) from error
+        if error.sqlite_errorname.startswith(_DAMAGED):
+            raise _damaged(file, str(error)) from error
         raise DependencyDown(
             f"database {file}: cannot be copied: {error}; see `truetonne doctor`",
             code="database-down",
@@ -85,6 +90,13 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
 def _no_room(folder: Path, said: str) -> DependencyDown:
     return DependencyDown(
         f"{folder}: cannot be written ({said}); a backup needs room for a copy there"
+    )
+
+
+def _damaged(file: Path, said: str) -> DependencyDown:
+    return DependencyDown(
+        f"database {file} is damaged: {said}; {MEND_DAMAGE}; nothing was kept",
+        code="database-down",
     )
 
 
@@ -127,6 +139,9 @@ def _copied(file: Path) -> Iterator[tuple[int, datetime, dict[str, TableCheck]]]
     ):
         at = utc_now()
         tables = sqlite_tables(source)
+        # A restore would refuse it, when those from before are gone.
+        if said := sqlite_damage(source):
+            raise _damaged(file, said)
         source.backup(target)  # in the same snapshot
         yield copy.fileno(), at, tables
 

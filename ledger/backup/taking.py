@@ -85,7 +85,7 @@ def take(db: Database, store: Store, kind: Kind, now: datetime) -> list[Manifest
         if db.dialect == "sqlite":
             return [sqlite.take(db, store, now)]
         parent = _parent(db, store) if kind is Kind.INCREMENTAL else None
-        copy = mariadb.take(db, store, kind, parent, now)
+        copy = mariadb.again_when_moved(lambda: mariadb.take(db, store, kind, parent, now))
     with store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S):
         return [copy, *_join(db, store, copy), *_follow(db, store)]
 

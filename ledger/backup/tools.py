@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -27,6 +28,9 @@ _PACKAGES = {
     "mariadbd": "mariadb-server",
 }
 """Debian's packages of the programs."""
+_WRONG = re.compile(r"\b(?:[Ee]rror|ERROR|FATAL|[Ff]ailed)\b")
+"""In a line that says what is wrong; the grants that mariadb-backup lists have ``mirror_checks``."""
+_LACKS = re.compile(r"missing required privilege (.+)")
 _BLOCK_BYTES = 1 << 20
 _POLL_MS = 50
 _SSL = {
@@ -247,7 +251,12 @@ def _piped(descriptor: int, process: subprocess.Popen[bytes], said: Path) -> Ite
 def failure(command: str, code: int, log: Path) -> ToolFailed:
     """Return the error of a program that failed, with the line of its log that says why."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    wrong = [line for line in lines if "rror" in line or "FATAL" in line or "ailed" in line]
+    if lacks := [found[1] for found in map(_LACKS.search, lines) if found]:
+        return ToolFailed(
+            f"{Path(command).name}: the account lacks {', '.join(lacks)}; `truetonne db grants backup` prints an "
+            "account that has all it needs: name that in backup_url"
+        )
+    wrong = [line for line in lines if _WRONG.search(line)]
     first = next((line for line in lines if "[ERROR]" in line), None)  # the others follow from it
     said = first or (wrong or lines or ["it said nothing"])[-1]
     return ToolFailed(f"{Path(command).name} ended with code {code}: {said[:400]}")

@@ -54,7 +54,7 @@ def subject_of(session: Session, credit: str, block: int | str, readings: int) -
     BadInput
         Some of the serials are retired, active or cancelled, and others are not.
     Refused
-        Readings are wanted that are not in these books.
+        Readings are wanted that are not in these books, or not as they were when the batch was issued.
     """
     named = find_credit(session, credit)
     batch = session.get_one(CreditBatch, named.batch_id)
@@ -95,12 +95,30 @@ def _evidence(
         return None, None
     rows: dict[str, Any] | None = None
     if readings:
-        rows = readings_of(issued_inputs(session, issuance).meters, readings)
+        meters = issued_inputs(session, issuance).meters
+        leaves = leaves_of(meters)
+        tree = merkle_tree(leaves) if leaves else []
+        # Else the node would be blamed, by whose state and these readings nothing is proven.
+        if not tree or "0x" + tree[0].hex() != issuance.evidence_root:
+            raise Refused(
+                "the readings of the batch that these books have are not those that it was issued from: ask for none "
+                "of them; what differs is found by `truetonne reconcile`",
+                code="no-evidence",
+            )
+        rows = readings_of(meters, readings, leaves, tree)
     return issuance.manifest, rows
 
 
-def readings_of(meters: Sequence[Meter], wanted: int) -> dict[str, Any]:
-    """Return the readings of a bundle (proof-format.md): all, or so many spread evenly, each with its proof."""
+def readings_of(
+    meters: Sequence[Meter], wanted: int, leaves: Sequence[bytes], tree: Sequence[bytes]
+) -> dict[str, Any]:
+    """Return the readings of a bundle (proof-format.md): all, or so many spread evenly, each with its proof.
+
+    Parameters
+    ----------
+    leaves, tree
+        The leaf of every reading, in the order of the meters, and the tree over them.
+    """
     rows: list[list[Any]] = [
         [at, *row[:4], str(row.digits), row.scale, row.text]
         for at, meter in enumerate(meters)
@@ -108,8 +126,6 @@ def readings_of(meters: Sequence[Meter], wanted: int) -> dict[str, Any]:
     ]
     proofs = None
     if wanted != ALL:
-        leaves = leaves_of(meters)
-        tree = merkle_tree(leaves)
         count = min(wanted, len(rows))
         chosen = [len(rows) * at // count for at in range(count)]
         proofs = [["0x" + node.hex() for node in proof_of(tree, leaves[at])] for at in chosen]

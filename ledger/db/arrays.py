@@ -94,6 +94,8 @@ class ArrayConnection(_Connection):
         self._read_timeout = patience_s or self.connect_timeout
         try:
             super().connect(sock)
+        except RuntimeError as error:  # a plugin of the server's whose package is not here
+            raise err.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, str(error)) from error
         finally:
             self._read_timeout = patience_s
         if patience_s is None:

@@ -326,10 +326,11 @@ class Database(Rows):
             UnitOfWork(engine, expire_on_commit=False, info={"database": self}) as session,
             session.begin(),
         ):
+            stage.writes = engine.get_execution_options().get(engines.MODE) != engines.READ
             session.connection()
             yield session
             session.flush()
-            stage.committing = engine.get_execution_options().get(engines.MODE) != engines.READ
+            stage.committing = stage.writes
 
     def _translated(self) -> AbstractContextManager[Stage]:
         return translated(self.place, self._presence, self._setting)

@@ -26,6 +26,8 @@ _START = "start the server or correct {setting}"
 _CUT = f"{_START}; where it runs, the connection was ended (KILL, or in between): try again"
 LOOK = "whether it was committed is not known: look before you do it again"
 _ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
+WRITABLE = "make the file, its folder, and what stands beside it as FILE-wal and FILE-shm writable"
+_RESTORE = "restore the file from a backup, beside no FILE-wal and FILE-shm of another, or name another file"
 _UPGRADE = "run `truetonne db upgrade`"
 _OTHER_VERSION = (
     "the tables are of another version: run `truetonne db upgrade`, and start anew what ran before"
@@ -72,9 +74,31 @@ _MYSQL = (
     ({1146}, NO_TABLE, _UPGRADE),
     ({1054}, NO_TABLE, _OTHER_VERSION),
     (
-        {1044, 1045},
+        {1044},
+        DOWN,
+        "check user and name in {setting}, and whether the account has its rights: `truetonne db grants` prints them",
+    ),
+    (
+        {1045},
         DOWN,
         "check user, password and name in {setting}",
+    ),
+    (
+        {1251, 1524, 1698, 2059},
+        DOWN,
+        "the account of {setting} signs in by a plugin that this program does not speak, or without a password "
+        "(unix_socket, where unix_socket=FILE in the address names the socket): ALTER USER ... IDENTIFIED VIA "
+        "mysql_native_password USING PASSWORD('...'), or name another account",
+    ),
+    (
+        {3159},
+        DOWN,
+        "the server takes nobody without TLS (require_secure_transport): take tls=off out of {setting}",
+    ),
+    (
+        {1152, 1184},
+        DOWN,
+        "the server ended the connection as it began: mend the statements of its init_connect, and see its log",
     ),
     (
         {1820, 1862, 4151},
@@ -92,6 +116,23 @@ _MYSQL = (
         "the server has too little of what it names: give it more, and try again",
     ),
     ({1026, 1030}, DOWN, "see the server's log, and its disk; then try again"),
+    (
+        {1033, 1034, 1194, 1195, 1712, 1877, 1932},
+        DOWN,
+        "that table is damaged, or its file is gone: see the server's log, and restore a backup (docs/backup.md)",
+    ),
+    (
+        {1071, 1118, 1709},
+        DOWN,
+        "tables of older kinds have no room for it: SET GLOBAL innodb_default_row_format = dynamic (and in the "
+        "configuration), and upgrade again",
+    ),
+    ({1286}, DOWN, "the server runs without InnoDB: see its log, and have it load InnoDB"),
+    (
+        {1449},
+        DOWN,
+        "triggers run with that account's rights: make it again (`truetonne db grants migrate`)",
+    ),
     (
         {1049},
         DOWN,
@@ -119,17 +160,19 @@ _MYSQL = (
     (_CUT_OFF, DOWN, _CUT),
     (_GONE, DOWN, _START),
 )
-# SQLite's names, extended ones included. Plain SQLITE_READONLY is a write in a read-only session.
+# SQLite's names, extended ones included.
 _SQLITE = (
     (("SQLITE_BUSY", "SQLITE_LOCKED"), BUSY, _AGAIN),
     (("SQLITE_CANTOPEN",), DOWN, "check that the folder exists and can be written"),
-    (("SQLITE_READONLY_",), DOWN, "make the file and its folder writable"),
-    (("SQLITE_NOTADB", "SQLITE_CORRUPT"), DOWN, "restore the file from a backup or name another"),
+    (("SQLITE_READONLY_",), DOWN, WRITABLE),
+    (("SQLITE_NOTADB", "SQLITE_CORRUPT"), DOWN, _RESTORE),
     (("SQLITE_FULL", "SQLITE_IOERR"), DOWN, "make room on the disk, or check it"),
 )
 
 
-def diagnose(error: DBAPIError | pymysql.err.Error, setting: str) -> tuple[str, str]:
+def diagnose(
+    error: DBAPIError | pymysql.err.Error, setting: str, *, writes: bool = False
+) -> tuple[str, str]:
     """Return what an error of a driver means, and what a person can do about it.
 
     SQLAlchemy wraps those of statements, and not one of a connection that is lost while it is set to autocommit.
@@ -138,6 +181,8 @@ def diagnose(error: DBAPIError | pymysql.err.Error, setting: str) -> tuple[str, 
     ----------
     setting
         The setting that names the database, as people set it.
+    writes
+        Whether what was done may write: where it may not, that a file of SQLite takes no write is no fault of the file.
 
     Returns
     -------
@@ -146,6 +191,8 @@ def diagnose(error: DBAPIError | pymysql.err.Error, setting: str) -> tuple[str, 
     """
     original = original_of(error)
     if isinstance(original, sqlite3.Error):
+        if writes and getattr(original, "sqlite_errorname", "") == "SQLITE_READONLY":
+            return DOWN, WRITABLE
         return _diagnose_sqlite(original)
     arguments = getattr(original, "args", ())
     number = arguments[0] if arguments else None

@@ -64,11 +64,12 @@ _SQL_MODE = (
 )
 # A server may have other defaults: answers cut after so many rows, large joins or changes without a key refused,
 # references unchecked, a transaction that begins as the one before it, a snapshot lost while a comparison asks the
-# chain. How long a transaction may hold what it wrote without a word is the server's to say.
+# chain, checksums of tables by an older rule, which a restored copy has otherwise, rows given up when their reader (a
+# pager, a slow link) pauses for a minute. How long a transaction may hold what it wrote is its own to say.
 _WHOLE = (
     "sql_select_limit=18446744073709551615, sql_big_selects=1, foreign_key_checks=1, unique_checks=1, "
-    "sql_safe_updates=0, completion_type=0, wait_timeout=28800 "
-    "/*M!100300 , idle_transaction_timeout=0, idle_readonly_transaction_timeout=0 */"
+    "sql_safe_updates=0, completion_type=0, wait_timeout=28800, net_write_timeout=600 "
+    "/*M!100300 , idle_transaction_timeout=0, idle_readonly_transaction_timeout=0, old_mode='' */"
 )
 # Reads are of one moment, and who writes on from an older one is told so (error 1020), whatever the server's own
 # settings say. As a comment, because older servers and MySQL have other names or none: there the doctor looks.
@@ -143,6 +144,8 @@ def create(
     # A migration that waits for a table's lock makes everybody wait behind it.
     table_wait_s = 2 if migration else lock_timeout_s
     waits = _waits(lock_timeout_s, table_wait_s)
+    if migration:  # a table takes as long as it is large: tried again, it would be ended again
+        waits += " /*M!100101 , max_statement_time=0 */"
     tls = read_tls(url)
     engine = create_engine(
         tls.url,

@@ -30,6 +30,8 @@ class Stage:
     """How far a unit of work is: once it is ``committing``, a lost connection leaves open what became of it."""
 
     committing: bool = False
+    writes: bool = False
+    """Whether it may write."""
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def translated(place: str, presence: Presence, setting: str) -> Iterator[Stage]:
     try:
         yield stage
     except diagnoses.DRIVER_ERRORS as error:
-        kind, advice = diagnoses.diagnose(error, setting)
+        kind, advice = diagnoses.diagnose(error, setting, writes=stage.writes)
         if not kind:
             raise
         original = diagnoses.original_of(error)

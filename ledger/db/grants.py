@@ -19,6 +19,7 @@ from ledger.models import Base
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _HOST = re.compile(r"[A-Za-z0-9%_.:/-]{1,255}")
+_NAME_CHARACTERS_MAX = 64
 _GRANT = re.compile(
     r"GRANT (?P<verbs>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) TO "
 )
@@ -84,7 +85,7 @@ def statements(
     Raises
     ------
     BadInput
-        If a name cannot be one.
+        If a name cannot be one, or the archive's would be too long.
     """
     user = user or account.user
     for what, pattern, value in (("user", _NAME, user), ("host", _HOST, host)):
@@ -92,8 +93,7 @@ def statements(
             raise BadInput(f"{value!r} cannot be the {what} of an account of MariaDB")
     who = f"'{user}'@'{host}'"
     made = [
-        # 'invalid' is the hash of no password.
-        f"CREATE USER IF NOT EXISTS {who} IDENTIFIED VIA mysql_native_password USING 'invalid'",
+        _made(who),
         f"ALTER USER {who} REQUIRE {'SSL' if tls else 'NONE'}",
         f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {who}",
     ]
@@ -101,13 +101,47 @@ def statements(
         place = table if table == _SERVER else place_of(database, table)
         made.append(f"GRANT {', '.join(verbs)} ON {place} TO {who}")
     archive = _SCHEMA_VERBS if account is Account.MIGRATE else ("SELECT",)
-    made.append(f"GRANT {', '.join(archive)} ON {place_of(archive_of(database), '*')} TO {who}")
+    made.append(
+        f"GRANT {', '.join(archive)} ON {place_of(require_archive_name(database), '*')} TO {who}"
+    )
     return made
+
+
+def _made(who: str) -> str:
+    """Return the statement that makes an account, unless it is there, with a password that nobody knows.
+
+    The server draws it: where passwords are checked (``simple_password_check``), an account with none, or with the
+    hash of none, is refused.
+    """
+    quoted = who.replace("'", "''")
+    return (
+        f"EXECUTE IMMEDIATE CONCAT('CREATE USER IF NOT EXISTS {quoted} IDENTIFIED VIA mysql_native_password "
+        "USING PASSWORD(''Aa1-', HEX(RANDOM_BYTES(32)), ''')')"
+    )
 
 
 def archive_of(database: str) -> str:
     """Return the name of the schema that old rows of a database go to."""
     return f"{database}_archive"
+
+
+def require_archive_name(database: str) -> str:
+    """Return the name of a database's archive, where the server takes it.
+
+    Raises
+    ------
+    BadInput
+        It is longer than names may be.
+    """
+    archive = archive_of(database)
+    if len(archive) > _NAME_CHARACTERS_MAX:
+        raise BadInput(
+            f"database {database}: MariaDB takes names of {_NAME_CHARACTERS_MAX} characters at the most, and that of "
+            f"its archive, {archive}, has {len(archive)}; give the database a name of "
+            f"{_NAME_CHARACTERS_MAX - len(archive_of(''))} at the most",
+            code="archive-name",
+        )
+    return archive
 
 
 def place_of(database: str, table: str) -> str:

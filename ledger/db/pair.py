@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ledger.db import galera
 from ledger.db.findings import Finding, State
+from ledger.db.gtid import only_in
 
 TIMEOUT_MS_MIN = 10_000
 """A replica that is started again is away for some seconds: the primary must wait for longer than that."""
@@ -58,6 +59,23 @@ def primary_findings(session: Session) -> Iterator[Finding]:
 def replica_findings(session: Session) -> Iterator[Finding]:
     """Yield what each rule finds at the replica of a pair."""
     return _findings(session, REPLICA_RULES)
+
+
+def apart(replica: Session, primary: Session) -> Finding:
+    """Find what was written at the replica itself: it is read as if it were of the books.
+
+    Such a replica is not passed over. It has come to the primary's position, and follows until the next commit there.
+    """
+    asked = "SELECT @@GLOBAL.gtid_binlog_state"
+    here, there = (  # in this order: what it receives in between is not its own
+        str(each.connection().exec_driver_sql(asked).scalar_one() or "")
+        for each in (replica, primary)
+    )
+    if more := only_in(here, there):
+        found = f"transactions that the primary has not: {', '.join(map(str, more))}; somebody wrote there"
+        mend = "take it out of database_read_url, and make it anew from a backup (docs/replica.md)"
+        return Finding("apart", State.BAD, found, mend)
+    return Finding("apart", State.GOOD, "it has nothing that the primary has not")
 
 
 def _findings(session: Session, rules: tuple[Callable[[Half], Finding], ...]) -> Iterator[Finding]:

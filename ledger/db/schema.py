@@ -42,7 +42,8 @@ class Schema(ABC):
     def _migrating(self) -> Iterator[Engine]:
         engine = engines.create(self.url, lock_timeout_s=self.lock_timeout_s, migration=True)
         try:
-            with self._translated():
+            with self._translated() as stage:
+                stage.writes = True
                 yield engine
         finally:
             engine.dispose()

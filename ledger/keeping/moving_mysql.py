@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.db.grants import require_archive_name
 from ledger.errors import ProblemFound
 from ledger.keeping.moves import Moved, keep_devices, note, was_moved
 from ledger.keeping.noted import months_moved
@@ -80,6 +81,7 @@ class _Mover:
             (self._schema,),
         )
         if not there.scalar_one():
+            require_archive_name(str(self._db.url.database))
             self._link.exec_driver_sql(
                 f"CREATE DATABASE IF NOT EXISTS {self._archive} "
                 "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"

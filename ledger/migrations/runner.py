@@ -128,6 +128,8 @@ def _copy(file: Path, revision: str) -> None:
     try:
         with part_in(file.parent, S_IMODE(file.stat().st_mode)) as part:
             with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(part)) as target:
+                # A full disk would leave the journal beside it.
+                target.execute("PRAGMA journal_mode = OFF")
                 source.backup(target)
             put(part, copy)
     except (sqlite3.Error, OSError) as error:

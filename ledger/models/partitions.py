@@ -20,6 +20,8 @@ CATCH_ALL = "pmax"
 BEFORE = "pbefore"
 LOCK_WAIT_S = 60
 """How long a process waits while another changes partitions, in seconds."""
+_LOCK = "LEFT(CONCAT('truetonne-partitions-', DATABASE()), 64)"
+"""Its name, as SQL: locks are the server's, not a database's."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def ensure_partitions(
 
 
 @contextmanager
-def alone(connection: Connection) -> Iterator[None]:
+def alone(connection: Connection, wait_s: int = LOCK_WAIT_S) -> Iterator[None]:
     """Keep other processes from changing the partitions of this database while the block runs.
 
     The server lets go of the lock when the connection ends, however it ends.
@@ -150,18 +152,26 @@ def alone(connection: Connection) -> Iterator[None]:
     Raises
     ------
     DependencyDown
-        Another process has been at it for a minute.
+        Another process has been at it for so long, or copies the server's files.
     """
-    # Locks are the server's, not a database's.
-    name = "LEFT(CONCAT('truetonne-partitions-', DATABASE()), 64)"
-    lock = connection.exec_driver_sql(f"SELECT GET_LOCK({name}, {LOCK_WAIT_S})")
+    lock = connection.exec_driver_sql(f"SELECT GET_LOCK({_LOCK}, {wait_s})")
     if lock.scalar_one() != 1:
-        raise DependencyDown("another process changes partitions; wait for it and try again")
+        raise DependencyDown(
+            "another process changes partitions, or takes a backup, in which changed ones would be lost; wait for it "
+            "and try again",
+            code="database-busy",
+        )
     try:
         yield
     finally:
         if not connection.invalidated:
-            connection.exec_driver_sql(f"SELECT RELEASE_LOCK({name})")
+            connection.exec_driver_sql(f"SELECT RELEASE_LOCK({_LOCK})")
+
+
+def is_alone(connection: Connection) -> bool:
+    """Return whether a connection holds what ``alone`` took: the server may have been started again since."""
+    held = connection.exec_driver_sql(f"SELECT IS_USED_LOCK({_LOCK}) = CONNECTION_ID()")
+    return bool(held.scalar_one())
 
 
 def missing_periods(

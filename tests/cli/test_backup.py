@@ -308,6 +308,25 @@ def test_damage(books: Program, line: Line) -> None:
     assert len(books("db", "restore", "--into", "z.db", "--json").json()["damaged"]) == 1
     assert {path.name for path in books.folder.glob(".*.restoring")} == set()
 
+    # The books themselves: a page of an index that no list comes by. Kept, it could not be restored.
+    before, file = books.files(), database(books)
+    with closing(sqlite3.connect(file)) as link:
+        ((page,),) = link.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_carbon_credits_1'"
+        )
+        ((page_bytes,),) = link.execute("PRAGMA page_size")
+        link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with file.open("r+b") as pages:
+        pages.seek((page - 1) * page_bytes)
+        pages.write(bytes(page_bytes))
+    assert books("credits", "list").code == 0
+    assert "truetonne.db is damaged: " in line("db", "backup", "full", code=3)
+    assert books.files() - before <= {f"{file.relative_to(books.folder)}-{end}" for end in ("wal", "shm")}  # fmt: skip
+    (check,) = (
+        one for one in books("doctor", "--json").json()["checks"] if one["name"] == "database file"
+    )
+    assert check["verdict"] == "failed" and "restore a backup" in check["mend"]
+
 
 def test_a_disk_without_room(books: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     assert books("db", "backup", "full").code == 0

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ledger.db import Database
 from ledger.db.findings import Finding, State
 from ledger.db.following import server_at
 from ledger.db.gtid import gaps, gtids, only_in
-from ledger.db.pair import primary_findings, replica_findings
+from ledger.db.pair import apart, primary_findings, replica_findings
 from ledger.db.promotable import Ask
 from ledger.db.promotion import LOCK
 from ledger.db.promotion import promote as take_over
@@ -316,6 +316,25 @@ def test_a_replica_that_does_not_apply_what_comes(pair: Pair) -> None:
     until(lambda: all(item.state is State.GOOD for item in rules(pair).values()))
 
 
+def test_a_replica_that_somebody_wrote_to(pair: Pair) -> None:
+    """It is read until the primary commits again: nothing else tells that it is no copy."""
+    node = pair.replica
+    state = node.ask("SELECT @@GLOBAL.gtid_binlog_state AS state")[0]["state"]
+    node.ask("CREATE DATABASE stray")
+    item = rules(pair)["replica", "apart"]
+    own = node.ask("SELECT @@GLOBAL.gtid_binlog_pos AS own")[0]["own"]
+    assert (item.state, own in item.found) == (State.BAD, True), item
+    node.ask(
+        "SET sql_log_bin = 0",
+        "DROP DATABASE stray",
+        "STOP SLAVE",
+        "RESET MASTER",
+        f"SET GLOBAL gtid_binlog_state = '{state}'",
+        "START SLAVE",
+    )
+    until(lambda: all(item.state is State.GOOD for item in rules(pair).values()))
+
+
 def test_settings_of_before_a_promotion_are_all_that_is_wrong(
     truetonne: Program, pair: Pair
 ) -> None:
@@ -354,14 +373,11 @@ def test_a_primary_that_goes_on_alone(pair: Pair) -> None:
 
 def rules(pair: Pair) -> dict[tuple[str, str], Finding]:
     """Return what every rule finds."""
-    found: dict[tuple[str, str], Finding] = {}
-    asked = {"primary": primary_findings, "replica": replica_findings}
-    for where, ask in asked.items():
-        database = Database(getattr(pair, where).url("truetonne"))
-        with database.read() as session:
-            found |= {(where, item.name): item for item in ask(session)}
-        database.close()
-    return found
+    primary, replica = (Database(node.url("truetonne")) for node in (pair.primary, pair.replica))
+    with closing(primary), closing(replica), primary.read() as here, replica.read() as there:
+        found = {("primary", item.name): item for item in primary_findings(here)}
+        asked = (*replica_findings(there), apart(there, here))
+        return found | {("replica", item.name): item for item in asked}
 
 
 # ------------------------------------------------------------------ a dead primary

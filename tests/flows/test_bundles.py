@@ -12,11 +12,11 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 
 from indexer import Indexer
-from ledger.bundles import BuiltBundle, build_bundle
+from ledger.bundles import ALL, BuiltBundle, build_bundle
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
-from ledger.models import CreditRetirement
+from ledger.models import CreditRetirement, MeterReading
 from ledger.proofs.sums import recompute
 from ledger.proofs.verifier import NOT_PROVEN, ProofError, Trusted, verify
 from ledger.proofs.verifier.checks import HISTORY, shown
@@ -288,6 +288,22 @@ def test_serials_of_two_fates_are_refused_before_the_node_is_asked(park: Park) -
         f"serials 50 to 100 are retired and 101 to 150 active: name one of these, for instance {NAME}-50-100"
     )
     assert bundle(park, f"{NAME}-50-100", 0).checks
+
+
+@pytest.mark.parametrize("wanted", [1, ALL])
+def test_readings_that_were_changed_since_are_not_the_nodes_fault(park: Park, wanted: int) -> None:
+    deaf: Any = None  # nothing is asked of it
+    with park.db.write() as session:
+        changed = session.scalars(
+            select(MeterReading).where(MeterReading.quality == "used")
+        ).first()
+        assert changed is not None and changed.value_digits is not None
+        changed.value_digits += 1
+        session.flush()
+        with pytest.raises(Refused, match="not those that it was issued from") as error:
+            build_bundle(deaf, park.chain.deployment, session, NAME, "latest", wanted)
+        session.rollback()
+    assert error.value.code == "no-evidence"
 
 
 def test_serials_are_mixed_only_from_the_block_on_that_parted_them(park: Park) -> None:

@@ -194,7 +194,7 @@ def test_nothing_is_lost_and_a_node_is_backed_up(
     assert held.ok, held.as_json()
     assert held.plan.copy.kind is Kind.INCREMENTAL
     restore(folder, held.plan, tmp_path / "again")
-    with restored(tmp_path / "again") as ask:
+    with restored(tmp_path / "again", {}) as ask:
         assert [row[0] for row in ask("SELECT id FROM ha.t ORDER BY id")] == rows[0]
     assert first_of_a_cluster(tmp_path / "again") == rows[0]
     figures(

@@ -535,6 +535,14 @@ def test_the_first_error_of_a_program_is_said(tmp_path: Path) -> None:
     assert "is too long" in tools.failure("mariadbd", 1, log).message
     log.write_text("connected\n[00] FATAL ERROR: no right\nmariadb-backup: Error: cannot go on\n")
     assert tools.failure("mariadb-backup", 1, log).message.endswith("Error: cannot go on")
+    log.write_text("1 Error: it cannot\n2 GRANT INSERT ON `truetonne`.`mirror_checks` TO a@b\n")
+    assert tools.failure("mariadb-backup", 1, log).message.endswith("1 Error: it cannot")
+    log.write_text(
+        "Error: missing required privilege RELOAD on *.*\nError: missing required privilege PROCESS on *.*\n"
+        "Current grants are:\n1.GRANT INSERT ON `truetonne`.`mirror_checks` TO a@b\n"
+    )
+    said = tools.failure("mariadb-backup", 1, log).message
+    assert "the account lacks RELOAD on *.*, PROCESS on *.*; `truetonne db grants backup`" in said
 
 
 def test_a_pipe_for_which_there_is_no_room(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from ledger.bundles.books import ALL, readings_of
 from ledger.proofs.verifier import ledger
 from ledger.reductions import Calibration, Kind, Meter, Quality, Reading, Role
+from ledger.reductions.evidence import leaves_of, merkle_tree
 
 METERS = {"A": 5, "none": 0, "B": 3}
 
@@ -31,9 +32,11 @@ def leaves(said: dict[str, Any]) -> list[bytes]:
 def test_each_meter_that_is_named_has_a_row(wanted: int) -> None:
     """One without readings, or without any of the chosen, was named, and no verifier took the bundle."""
     meters = [meter(serial, count) for serial, count in METERS.items()]
-    said = readings_of(meters, wanted)
+    hashes = leaves_of(meters)
+    tree = merkle_tree(hashes)
+    said = readings_of(meters, wanted, hashes, tree)
     assert {row[0] for row in said["rows"]} == set(range(len(said["meters"])))
-    root = ledger.root_of(leaves(readings_of(meters, ALL)))
+    root = ledger.root_of(leaves(readings_of(meters, ALL, hashes, tree)))
     if said["proofs"] is None:
         assert (wanted, len(said["rows"]), said["meters"]) == (ALL, 8, ["A", "B"])
         return

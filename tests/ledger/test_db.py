@@ -603,29 +603,55 @@ def test_a_connection_that_is_lost_while_references_may_wait_is_a_server_that_is
 
 @pytest.mark.mariadb
 @pytest.mark.parametrize(
-    ("condition", "said"),
+    ("condition", "usual", "said"),
     [
-        ("ACCOUNT LOCK", r"4151 .*ACCOUNT UNLOCK"),
+        ("ALTER USER {} ACCOUNT LOCK", "", r"4151 .*ACCOUNT UNLOCK"),
         (
-            "PASSWORD EXPIRE",
+            "ALTER USER {} PASSWORD EXPIRE",
+            "",
             r"18(20|62) .*give the account of TRUETONNE_DATABASE_URL a new password",
         ),
-        ("WITH MAX_QUERIES_PER_HOUR 3", r"1226 .*raise that limit of the account"),
+        (
+            "ALTER USER {} WITH MAX_QUERIES_PER_HOUR 3",
+            "",
+            r"1226 .*raise that limit of the account",
+        ),
+        (
+            "ALTER USER {} IDENTIFIED VIA unix_socket",
+            "",
+            r"1698 .*of TRUETONNE_DATABASE_URL signs in by a plugin .*mysql_native_password",
+        ),
+        (
+            "INSTALL SONAME 'auth_ed25519'; ALTER USER {} IDENTIFIED VIA ed25519 USING PASSWORD('x')",
+            "UNINSTALL SONAME 'auth_ed25519'",
+            r"2059 .*signs in by a plugin .*mysql_native_password",
+        ),
+        (
+            "SET GLOBAL require_secure_transport = 1",
+            "SET GLOBAL require_secure_transport = 0",
+            r"3159 .*take tls=off out of TRUETONNE_DATABASE_URL",
+        ),
+        (
+            "SET GLOBAL init_connect = 'SELECT * FROM nowhere'",
+            "SET GLOBAL init_connect = ''",
+            r"1184 .*mend the statements of its init_connect",
+        ),
     ],
 )
 def test_an_account_that_may_not_go_on_is_one_clear_line(
-    mariadb_server: MariaDbServer, mariadb_schema: Database, condition: str, said: str
+    mariadb_server: MariaDbServer, mariadb_schema: Database, condition: str, usual: str, said: str
 ) -> None:
     """The mirror and the jobs wait until somebody has mended that."""
     with made_account(mariadb_server, Account.WRITE) as url:
-        mariadb_server.execute(f"ALTER USER '{url.username}'@'%' {condition}")
-        database = Database(url.render_as_string(hide_password=False))
+        database = Database(url.set(query={"tls": "off"}).render_as_string(hide_password=False))
         try:
+            mariadb_server.execute(*condition.format(f"'{url.username}'@'%'").split("; "))
             with pytest.raises(DependencyDown, match=said) as raised:
                 for _ in range(3):
                     database.ping()
         finally:
             database.close()
+            mariadb_server.execute(*filter(None, [usual]))
     assert raised.value.code == "database-down"
 
 
@@ -659,7 +685,7 @@ def test_a_server_that_has_all_its_connections_says_what_mends_it(
 @pytest.mark.parametrize("place", ["nobody:wrong@{}/truetonne", "root@{}/nothing_here"])
 def test_a_wrong_user_or_name_is_one_clear_line(mariadb_server: MariaDbServer, place: str) -> None:
     database = Database("mysql+pymysql://" + place.format(f"127.0.0.1:{mariadb_server.port}"))
-    with pytest.raises(DependencyDown, match="check user, password and name") as caught:
+    with pytest.raises(DependencyDown, match="check user") as caught:
         database.ping()
     assert ("CREATE DATABASE" in str(caught.value)) is place.startswith("root")
 
@@ -837,6 +863,16 @@ def test_a_server_without_a_log_is_not_backed_up(mariadb_db: Database, tmp_path:
 
 def _setting() -> dict[str, str]:
     return {"config_key": "a", "config_value": "a", "category": "c"}
+
+
+def test_a_file_that_cannot_be_written_says_which_files_are_to_be(sqlite_db: Database) -> None:
+    """A reader leaves those beside it as unwritable as it was: they are no good when it is mended."""
+    said = "readonly database; make .*FILE-wal and FILE-shm writable"
+    with pytest.raises(DependencyDown, match=said) as raised, sqlite_db.write() as session:
+        # What the driver says is what it says of such a file, and root may write every file.
+        session.execute(text("PRAGMA query_only = ON"))
+        add_kind(session, "a")
+    assert raised.value.code == "database-down"
 
 
 @pytest.mark.parametrize("name", ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"])

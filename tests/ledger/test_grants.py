@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import pymysql
 import pytest
@@ -15,6 +16,7 @@ from ledger.errors import BadInput, DependencyDown
 from ledger.models import Base
 from ledger.settings import load_settings
 from tests.support.accounts import made_account
+from tests.support.backups import rows
 from tests.support.mariadb import MariaDbServer
 
 TABLES = sorted(Base.metadata.tables)
@@ -192,12 +194,33 @@ def test_statements_can_be_run_again_and_take_back_what_is_too_much(
         database.close()
 
 
-def test_nobody_can_sign_in_before_a_password_is_set_and_tls_is_asked_for() -> None:
-    first, second, *_ = statements(Account.READ, "books")
-    assert first == (
-        "CREATE USER IF NOT EXISTS 'truetonne_read'@'%' IDENTIFIED VIA mysql_native_password USING 'invalid'"
-    )
-    assert second == "ALTER USER 'truetonne_read'@'%' REQUIRE SSL"
+@pytest.mark.mariadb
+def test_nobody_can_sign_in_before_a_password_is_set_and_tls_is_asked_for(
+    mariadb_server: MariaDbServer,
+) -> None:
+    """Also where the server checks passwords, and refuses an account that has none."""
+    run = partial(rows, mariadb_server.folder / "s")
+    who = "'truetonne_checked'@'%'"
+    made = statements(Account.READ, "truetonne", user="truetonne_checked")
+    hashes: list[object] = []
+    run("INSTALL SONAME 'simple_password_check'")
+    try:
+        for _ in range(2):
+            hashes.append(run(*made, f"SHOW CREATE USER {who}"))
+            for password in ("", "invalid", "truetonne_checked"):
+                with pytest.raises(pymysql.err.OperationalError, match="Access denied"):
+                    pymysql.connect(
+                        host="127.0.0.1",
+                        port=mariadb_server.port,
+                        user="truetonne_checked",
+                        password=password,
+                    )
+        assert hashes[0] == hashes[1]  # the password is still the same
+        assert "REQUIRE SSL" in str(hashes[0])
+        anew = run(f"DROP USER {who}", *made, f"SHOW CREATE USER {who}")
+        assert anew != hashes[0]  # and it is nobody else's
+    finally:
+        run(f"DROP USER IF EXISTS {who}", "UNINSTALL SONAME 'simple_password_check'")
 
 
 @pytest.mark.parametrize(
@@ -224,3 +247,10 @@ def test_every_verb_is_one_that_the_writer_may_do() -> None:
         assert re.fullmatch("(insert)?(update)?(delete)?", "".join(table.info["changes"])), (
             table.name
         )
+
+
+def test_a_database_whose_archive_would_have_a_name_that_is_too_long() -> None:
+    made = statements(Account.MIGRATE, "n" * 56)[-1]
+    assert "`" + "n" * 56 + "\\_archive`.*" in made
+    with pytest.raises(BadInput, match="give the database a name of 56 at the most"):
+        statements(Account.READ, "n" * 57)

@@ -332,6 +332,7 @@ def test_a_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
     with full_disk(100_000), pytest.raises(DependencyDown, match=r"before-0008: .* has room for"):
         database.upgrade()
     assert (database.current(), copy.read_bytes()) == ("0008", b"of before")
+    assert list(tmp_path.glob(".*")) == []
     # The row may still stand in the write-ahead log alone: it belongs to the copy.
     assert database.upgrade() == CHAIN[8:]
     assert copy.stat().st_mode & 0o777 == 0o600

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -246,6 +246,22 @@ def test_what_a_server_presets_for_sessions_changes_nothing_for_ours(
         database.close()
 
 
+def test_a_checksum_of_a_table_is_the_same_by_every_rule_of_the_server(
+    sound: MariaDbServer,
+) -> None:
+    """A drill compares what a server said of its tables with what another one, of no such rule, says of the copy."""
+    sound.execute("CREATE TABLE truetonne.sums (n INT)", "INSERT INTO truetonne.sums VALUES (NULL)")
+    found = []
+    try:
+        for mode in ("UTF8_IS_UTF8MB3", "COMPAT_5_1_CHECKSUM"):
+            sound.execute(f"SET GLOBAL old_mode = '{mode}'")
+            with closing(Database(sound.url("truetonne"))) as database, database.read() as session:
+                found.append(session.execute(text("CHECKSUM TABLE sums")).one())
+    finally:
+        sound.execute("SET GLOBAL old_mode = 'UTF8_IS_UTF8MB3'", "DROP TABLE truetonne.sums")
+    assert found[0] == found[1]
+
+
 @long
 @pytest.mark.parametrize(
     ("name", "usual"),
@@ -271,6 +287,31 @@ def test_a_snapshot_outlives_a_server_that_closes_idle_connections(
     finally:
         sound.execute(f"SET GLOBAL {name} = {usual}")
         database.close()
+
+
+def test_a_change_of_tables_takes_as_long_as_it_takes(sound: MariaDbServer) -> None:
+    """Given again, an upgrade of a table that is too large for the server's limit would be ended again."""
+    sound.execute("SET GLOBAL max_statement_time = 0.05")
+    try:
+        with closing(Database(sound.url("truetonne"))) as database, database.changing() as link:
+            assert link.exec_driver_sql("SELECT SLEEP(0.2)").scalar_one() == 0  # 1: interrupted
+    finally:
+        sound.execute("SET GLOBAL max_statement_time = 0")
+
+
+@long
+def test_a_reader_of_rows_may_pause_for_longer_than_the_server_has_it(sound: MariaDbServer) -> None:
+    """As one who looks at the first page of a list, while the server waits to send the rest."""
+    sound.execute("SET GLOBAL net_write_timeout = 1")
+    try:
+        with closing(Database(sound.url("truetonne"))) as database, database.read() as session:
+            link = session.connection().execution_options(stream_results=True)
+            rows = link.exec_driver_sql("SELECT REPEAT('x', 60000) FROM seq_1_to_1000")
+            assert rows.fetchone() is not None
+            time.sleep(3)
+            assert len(rows.fetchall()) == 999
+    finally:
+        sound.execute("SET GLOBAL net_write_timeout = 60")
 
 
 @pytest.mark.parametrize("how", ["statement", "rows"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from tests.support.mariadb import Server, ServerUnavailable
 
 DATABASE = "books"
 KEY = bytes(range(32))
+PAGES = {"innodb_page_size": "4096"}
+"""As few servers have them: who restores must open the files as this one did."""
+_PAGES = "--innodb-page-size=4096"
 
 
 class LoggingServer:
@@ -31,7 +34,7 @@ class LoggingServer:
 
     def __init__(self, folder: Path) -> None:
         fast = ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]
-        self.server = Server(folder, ["--log-bin=bin", "--server-id=1", *fast])
+        self.server = Server(folder, ["--log-bin=bin", "--server-id=1", _PAGES, *fast])
 
     def start(self) -> None:
         self.server.start()
@@ -87,16 +90,16 @@ def rows(socket: Path, *statements: str) -> Any:
 
 
 @contextmanager
-def restored(place: Path) -> Iterator[Any]:
+def restored(place: Path, options: Mapping[str, str] = PAGES) -> Iterator[Any]:
     """Start a server on a restored folder; yield what asks it."""
-    with running(place, {}) as server:
+    with running(place, options) as server:
         yield lambda *statements: rows(server.socket, *statements)
 
 
 @contextmanager
 def served(place: Path) -> Iterator[Server]:
     """Start an ordinary server on a restored folder, which is called ``data``, as its operator would."""
-    server = Server(place.parent, ["--log-bin=bin", "--server-id=1", "--sync-binlog=1"])
+    server = Server(place.parent, ["--log-bin=bin", "--server-id=1", "--sync-binlog=1", _PAGES])
     server.reopen()
     try:
         yield server
