@@ -371,7 +371,8 @@ def test_pieces_of_any_length_say_the_same(
     monkeypatch.setattr(shelves, "PIECE", 2)
     monkeypatch.setattr("ledger.reconcile.transaction_rules.ROWS", 2)
     monkeypatch.setattr("ledger.reconcile.trade_rules.ROWS", 2)
-    monkeypatch.setattr("ledger.reconcile.trade_rules._BATCHES_AT_ONCE", 1)
+    for rules in ("trade_rules", "flow_rules"):
+        monkeypatch.setattr(f"ledger.reconcile.{rules}.BATCHES", 1)
     monkeypatch.setattr("ledger.reconcile.books._BLOCKS_MAX", 2)
     monkeypatch.setattr("ledger.reconcile.books._BLOCKS_FIRST", 1)
     report = reconcile(history.db, history.memory, history.chain.deployment)
