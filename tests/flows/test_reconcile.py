@@ -370,6 +370,7 @@ def test_pieces_of_any_length_say_the_same(
     monkeypatch.setattr(pieces, "__defaults__", (2,))
     monkeypatch.setattr(shelves, "PIECE", 2)
     monkeypatch.setattr("ledger.reconcile.transaction_rules.ROWS", 2)
+    monkeypatch.setattr("ledger.reconcile.transaction_rules._ROWS", 2)
     monkeypatch.setattr("ledger.reconcile.trade_rules.ROWS", 2)
     for rules in ("trade_rules", "flow_rules"):
         monkeypatch.setattr(f"ledger.reconcile.{rules}.BATCHES", 1)
