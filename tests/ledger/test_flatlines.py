@@ -418,7 +418,7 @@ def test_the_real_turbine_has_no_flat_line_of_even_one_hour(
         ),
         ('"6"', "stuck_hours must be a whole number without quotes, found '6'"),
         ("6.5", "stuck_hours must be a whole number without quotes, found 6.5"),
-        ("true", "stuck_hours must be a whole number without quotes, found True"),
+        ("true", "stuck_hours must be a whole number without quotes, found true"),
     ],
 )
 def test_a_wrong_number_of_hours_is_said_with_its_line(value: str, said: str) -> None:

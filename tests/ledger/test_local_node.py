@@ -260,6 +260,7 @@ def test_of_a_wrapper_of_npm_the_native_program_is_taken(
     link.parent.mkdir()
     link.symlink_to(wrapper)
     monkeypatch.chdir(tmp_path)  # where no node_modules is
+    monkeypatch.setattr("ledger.chain.local.anvil._CHECKOUT", tmp_path)  # as in an installation
     monkeypatch.setenv("PATH", str(link.parent))
     assert (find_anvil(None), find_anvil(link), find_anvil(native)) == (native, native, native)
     native.unlink()
