@@ -18,9 +18,11 @@ A message says what is wrong, where it stands, and how to mend it, in one line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+_COMPARED_LENGTH_MAX = 100
+"""Of a name that nothing has, somebody may have written any length."""
 INTERRUPTED = 130
 """Exit code of what was told to end, by Ctrl-C or a signal: none of the tree's."""
 
@@ -123,6 +125,14 @@ class MirrorStopped(DependencyDown):
     """The mirror met something that it must not skip, and stopped with the reason."""
 
     default_code = "mirror-stopped"
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return a question after the known name that is nearest to another; where none is near, what to say instead."""
+    from difflib import get_close_matches  # who names what there is needs none of it
+
+    near = get_close_matches(name[:_COMPARED_LENGTH_MAX], sorted(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise
 
 
 def in_words(error: Exception) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from ledger.errors import NotFound
+from ledger.errors import NotFound, did_you_mean
 from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite, Project, Site
 from ledger.serials import (
     BatchName,
@@ -81,14 +81,9 @@ def project_named(session: Session, code: str, *, lock: bool = False) -> Project
 
 def meant(name: str, known: Collection[str]) -> str:
     """Return what may be meant by a name that nothing has, by the names that there are; else the first of these."""
-    from difflib import get_close_matches  # who names what there is asks nothing
-
-    near = get_close_matches(name[:_SHOWN_LENGTH_MAX], known, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
     few = sorted(known)[:_NAMES_MAX]
     more = f" and {len(known) - len(few)} more" if len(known) > len(few) else ""
-    return f"there is: {', '.join(few) or 'none'}{more}"
+    return did_you_mean(name, known, f"there is: {', '.join(few) or 'none'}{more}")
 
 
 def find_credit(session: Session, text: str) -> NamedCredit:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ledger.errors import BadInput
+from ledger.errors import BadInput, did_you_mean
 from ledger.settings import values
 from ledger.settings.deployment import DEPLOY_VARIABLES
 from ledger.settings.serving import Serving, read_networks, read_origins
@@ -238,10 +238,7 @@ def _from_file(config: Path) -> dict[str, str]:
     known = {setting.name for setting in SETTINGS}
     for key, item in table.items():
         if key not in known:
-            from difflib import get_close_matches  # nobody else asks
-
-            near = get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            hint = did_you_mean(key, known, f"known are {', '.join(sorted(known))}")
             raise BadInput(f"{config}: unknown setting {key!r}; {hint}")
         if isinstance(item, (dict, list)):
             raise BadInput(f"{config}: {key} must be a text or a number")

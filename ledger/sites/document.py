@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any
 
-from ledger.errors import BadInput
+from ledger.errors import BadInput, did_you_mean
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_-]+)\s*\]\]?\s*(#.*)?$")
 _DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
@@ -96,12 +95,7 @@ class Table:
         """
         for key in self._values:
             if key not in known:
-                near = get_close_matches(key, sorted(known), n=1)
-                hint = (
-                    f"did you mean {near[0]!r}?"
-                    if near
-                    else f"known are {', '.join(sorted(known))}"
-                )
+                hint = did_you_mean(key, known, f"known are {', '.join(sorted(known))}")
                 raise self.wrong(key, f"unknown key {key!r}; {hint}", "unknown-key")
 
     def text(self, key: str, longest: int, hint: str = "", *, lines: bool = False) -> str:
@@ -146,8 +140,7 @@ class Table:
         """Return one of the known words."""
         value = self.text(key, 100, f"use one of {', '.join(choices)}")
         if value not in choices:
-            near = get_close_matches(value, choices, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(choices)}"
+            hint = did_you_mean(value, choices, f"use one of {', '.join(choices)}")
             raise self.wrong(key, f"unknown {key} {value!r}; {hint}")
         return value
 
@@ -273,8 +266,7 @@ class Document:
             raise BadInput(f"{name}: {_located(error)}", code="bad-site-file") from error
         for key, value in self._values.items():
             if key not in tables:
-                near = get_close_matches(key, tables, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(tables)}"
+                hint = did_you_mean(key, tables, f"known are {', '.join(tables)}")
                 raise self.wrong(key, 0, None, f"unknown table {key!r}; {hint}", "unknown-key")
             many = isinstance(value, list) and all(isinstance(item, dict) for item in value)
             if tables[key] and not many:
