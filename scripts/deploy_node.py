@@ -6,6 +6,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 from web3.exceptions import TimeExhausted
 
+from ledger.chain.node.refusals import is_revert, told
 from ledger.errors import DependencyDown
 from scripts import create2
 from scripts.deploy_plan import Plan
@@ -38,9 +39,10 @@ def asking(web3: Any) -> Callable[[str, list[Any]], Any]:
     def request(method: str, parameters: list[Any]) -> Any:
         answer = web3.provider.make_request(method, parameters)
         if "error" in answer:
-            said = str(answer["error"].get("message"))
-            kind = Reverted if "revert" in said.lower() else DependencyDown
-            raise kind(f"the node refused {method}: {said}")
+            error = answer["error"]
+            code, said = told(error)
+            reverted = is_revert(code, said, error.get("data"))
+            raise (Reverted if reverted else DependencyDown)(f"the node refused {method}: {said}")
         return answer["result"]
 
     return request

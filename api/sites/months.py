@@ -127,12 +127,11 @@ def _that_draw(session: Session, device_ids: Sequence[int]) -> list[int]:
     A load behind an import meter has no part in it: what it uses was drawn there, or produced on the site.
     """
     query = select(Meter).where(Meter.device_id.in_(device_ids)).order_by(Meter.id)
-    meters = session.scalars(query).all()
-    kinds = {(meter.site_id, Role(meter.role.value)) for meter in meters}
-    drawing = {kind for kind in kinds if draws(session, *kind)}
-    return [
-        meter.device_id for meter in meters if (meter.site_id, Role(meter.role.value)) in drawing
-    ]
+    kinds = {
+        meter.device_id: (meter.site_id, Role(meter.role.value)) for meter in session.scalars(query)
+    }
+    drawing = {kind for kind in set(kinds.values()) if draws(session, *kind)}
+    return [device_id for device_id, kind in kinds.items() if kind in drawing]
 
 
 def _total(

@@ -125,17 +125,15 @@ def _unmined(row: BlockchainTransaction, attempt: ChainAttempt | None) -> list[s
 
 def _created_by(books: Books, item: Mined) -> DeployedContract | None:
     """Return the contract of the deployment that a transaction made."""
-    return {
-        contract.tx_hash.lower(): contract
-        for contract in books.deployment.contracts.values()
-        if contract.tx_hash
-    }.get(item.transaction.hash)
+    contracts = books.deployment.contracts.values()
+    made = (each for each in contracts if (each.tx_hash or "").lower() == item.transaction.hash)
+    return next(made, None)
 
 
 def _called_by(books: Books, item: Mined) -> str | None:
     """Return the name of the contract of the deployment that a transaction called."""
-    names = {contract.address: contract.name for contract in books.deployment.contracts.values()}
-    return names.get(item.transaction.to or "")
+    contracts = books.deployment.contracts.values()
+    return next((each.name for each in contracts if each.address == item.transaction.to), None)
 
 
 def _expected_call(books: Books, item: Mined, attempt: ChainAttempt | None) -> dict[str, Any]:

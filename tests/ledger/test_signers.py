@@ -12,6 +12,7 @@ from eth_keys.backends.coincurve import CoinCurveECCBackend
 from eth_keys.backends.native import NativeECCBackend
 from tiny_keccak import keccak256
 
+from ledger.chain.keys import signed
 from ledger.chain.keys.signers import (
     ANVIL_ROLES,
     Keyring,
@@ -20,6 +21,7 @@ from ledger.chain.keys.signers import (
     load_keyring,
     resolve_account,
 )
+from ledger.chain.node.records import Authorization
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
 
@@ -193,3 +195,18 @@ def test_a_file_that_is_no_keystore(keystore: Path, password_file: Path, content
     (keystore / "stray").write_text(content, encoding="utf-8")
     with pytest.raises(BadInput, match="stray cannot be unlocked"):
         load_keyring(settings_with(keystore, password_file), 1)
+
+
+def test_who_signed_to_take_on_code_is_found_and_a_malleable_signature_names_nobody() -> None:
+    """EIP-7702 counts a nonce as used only where ``s`` is in the lower half; eth_account signs."""
+    account = Account.from_key(KEY)
+    target = "0x" + "12" * 20
+    made = account.sign_authorization({"chainId": 5, "address": target, "nonce": 7})
+    found = Authorization(5, target, 7, made.y_parity, made.r, made.s)
+    assert signed.authority_of(found) == account.address.lower()
+    other = Authorization(5, target, 7, 1 - made.y_parity, made.r, signed.CURVE_ORDER - made.s)
+    assert signed.authority_of(other) is None
+    assert signed.authority_of(Authorization(5, target, 7, made.y_parity, 0, made.s)) is None
+    assert signed.authority_of(Authorization(5, target, 8, made.y_parity, made.r, made.s)) != (
+        account.address.lower()
+    )

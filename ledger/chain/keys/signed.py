@@ -147,19 +147,18 @@ def hash_of(raw: str) -> str:
 def authority_of(authorization: Authorization) -> str | None:
     """Return the account that signed to take on code; None where the signature names nobody."""
     import rlp
-    from eth_keys.datatypes import Signature
-    from eth_keys.exceptions import BadSignature
-    from eth_utils.exceptions import ValidationError
+
+    from ledger.proofs.verifier.curve import recover
+    from ledger.proofs.verifier.errors import ProofError
 
     said = authorization
     fields = [said.chain_id, bytes.fromhex(said.address.removeprefix("0x")), said.nonce]
     digest = keccak256(_AUTHORIZATION + rlp.encode(fields))
     try:
-        signature = Signature(vrs=(said.y_parity, said.r, said.s))
-        signer = signature.recover_public_key_from_msg_hash(digest).to_canonical_address()
-    except (BadSignature, ValidationError):
+        key = recover(digest, said.y_parity, said.r, said.s)
+    except ProofError:
         return None
-    return "0x" + signer.hex()
+    return "0x" + keccak256(key)[-_ADDRESS_BYTES:].hex()
 
 
 def _short(value: object) -> str:

@@ -26,10 +26,10 @@ from ledger.chain.node.records import (
 )
 from ledger.chain.node.refusals import (
     PRUNED_HISTORY,
-    REVERTED,
     is_limit,
     is_of_method,
     is_pruned,
+    is_revert,
     is_unreached,
 )
 from ledger.chain.node.requests import BATCH_MAX, Requests, encoded
@@ -57,7 +57,7 @@ class RpcError(TruetonneError):
         self.method = method
         self.rpc_code = rpc_code
         self.rpc_message = message
-        self.reverted = rpc_code == REVERTED or data is not None or "revert" in message.lower()
+        self.reverted = is_revert(rpc_code, message, data)
         """Whether the call itself failed, and not the node that was asked to make it."""
         self.no_such_method = is_of_method(method, rpc_code, message)
         """Whether the node does not have the method at all."""

@@ -48,6 +48,11 @@ def is_of_call(error: Any) -> bool:
     return told(error)[0] == REVERTED or (isinstance(error, dict) and error.get("data") is not None)
 
 
+def is_revert(code: int, message: str, data: Any) -> bool:
+    """Return whether a call reverted, by what a node says: not all of them give the code of the execution API."""
+    return code == REVERTED or data is not None or "revert" in message.lower()
+
+
 def is_limit(code: int, message: str) -> bool:
     """Return whether a node was asked too much."""
     said = message.lower()
