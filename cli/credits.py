@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,11 +11,8 @@ from cli.command import Invocation, command, command_group
 from cli.credit_options import Credit
 from cli.credits_acts import cancel, retire, transfer
 from cli.credits_issue import issue
-from cli.lists import Cursor, Limit, require_named, walk
+from cli.lists import Cursor, Limit, walk
 from cli.output import Table
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
 
 group = command_group("Issue, transfer, retire, cancel, list and show credits.")
 
@@ -62,14 +59,10 @@ def list_credits(
     """List credits as the mirror has them."""
     from api.credits import queries
     from api.credits.schemas import CreditParameters
-    from ledger.models import CreditSite, Project
-
-    def check(session: Session) -> None:
-        require_named(session, site, "project", Project.code, CreditSite.code)
 
     filters = {"status": status, "site": site, "vintage": vintage}
     found = walk(
-        run.settings, queries.list_credits, CreditParameters, filters, limit, cursor, check
+        run.settings, "credits", queries.list_credits, CreditParameters, filters, limit, cursor
     )
     run.output.result(
         found.document("credits"),

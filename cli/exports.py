@@ -6,18 +6,15 @@ import codecs
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cli.command import Invocation, command
 from cli.files import Writable, form_by_ending, written_aside
-from cli.lists import require_named
+from cli.lists import require_names
 from cli.output import counted
 from ledger.errors import BadInput
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
 
 Name = Annotated[
     Literal["credits", "retirements", "transactions", "trades", "emissions", "energy"],
@@ -81,7 +78,7 @@ def export(
     filters = _pairs(where or ())
     parameters = _parameters(exported.parameters, filters, order)
     with reading(run.settings) as (session, _):
-        _require_names(session, name, filters)
+        require_names(session, name, filters)
     counted_rows, digest = Counted(), hashlib.sha256()
     sent = pieces(lambda: reading(run.settings), exported, parameters, Format(form), counted_rows)
     view = next(sent)
@@ -111,27 +108,6 @@ def export(
         "before the mirror began" if view.as_of_block is None else f"as of block {view.as_of_block}"
     )
     run.output.result(document, f"wrote {counted(counted_rows.rows, 'row')} to {out}, {moment}")
-
-
-def _require_names(session: Session, name: str, filters: Mapping[str, str]) -> None:
-    """Refuse a site, a project, a plant or a market that there is not: a file would be empty, as if it had nothing.
-
-    Raises
-    ------
-    NotFound
-        With what may be meant.
-    """
-    from ledger.models import CreditSite, Project, VppDefinition
-    from ledger.naming import site_named
-    from ledger.settlement.outlook import require_market
-
-    if name in ("credits", "retirements"):
-        require_named(session, filters.get("site"), "project", Project.code, CreditSite.code)
-    elif name == "trades":
-        require_named(session, filters.get("vpp_code"), "plant", VppDefinition.vpp_id)
-        require_market(session, filters.get("market"))
-    elif name in ("emissions", "energy"):
-        site_named(session, filters["site"])
 
 
 def _print(stream: Writable, sent: Iterator[object]) -> None:

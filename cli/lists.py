@@ -57,20 +57,20 @@ class Walked:
 
 def walk(
     settings: Settings,
+    of: str,
     query: Callable[[Session, ChainView, Parameters], Any],
     kind: type[Parameters],
     filters: Mapping[str, Any],
     limit: int | None,
     cursor: str | None,
-    check: Callable[[Session], None] | None = None,
     options: Mapping[str, str] = MappingProxyType({}),
 ) -> Walked:
     """Return the rows of a list, oldest first.
 
     Parameters
     ----------
-    check
-        What refuses names that nothing has; asked first.
+    of
+        What is listed: it says by what names ``require_names`` looks.
     options
         The option of a filter, where it has another name.
 
@@ -78,6 +78,8 @@ def walk(
     ------
     BadInput
         If a filter or the cursor cannot be used.
+    NotFound
+        If a filter names what there is not.
     """
     from pydantic import ValidationError
 
@@ -87,8 +89,7 @@ def walk(
     named = {name: value for name, value in filters.items() if value is not None}
     items: list[dict[str, Any]] = []
     with reading(settings) as (session, view):
-        if check is not None:
-            check(session)
+        require_names(session, of, named)
         while True:
             wanted = LIMIT_MAX if limit is None else min(limit - len(items), LIMIT_MAX)
             try:
@@ -104,6 +105,27 @@ def walk(
                 break
         about = page.model_dump(mode="json", include={"as_of_block", "finality"})
     return Walked(items, cursor, about)
+
+
+def require_names(session: Session, of: str, filters: Mapping[str, Any]) -> None:
+    """Refuse a site, a project, a plant or a market that there is not: the list would be empty, as if it had nothing.
+
+    Raises
+    ------
+    NotFound
+        With what may be meant.
+    """
+    from ledger.models import CreditSite, Project, VppDefinition
+    from ledger.naming import site_named
+    from ledger.settlement.outlook import require_market
+
+    if of in ("credits", "retirements"):
+        require_named(session, filters.get("site"), "project", Project.code, CreditSite.code)
+    elif of == "trades":
+        require_named(session, filters.get("vpp_code"), "plant", VppDefinition.vpp_id)
+        require_market(session, filters.get("market"))
+    elif of in ("emissions", "energy"):
+        site_named(session, filters["site"])
 
 
 def require_named(

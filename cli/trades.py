@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
-from cli.lists import Cursor, Limit, require_named, walk
+from cli.lists import Cursor, Limit, walk
 from cli.output import Table, counted
 from cli.readings import ERRORS_SHOWN, rejected
 from ledger.errors import RowsRejected
@@ -112,17 +112,18 @@ def list_trades(
     """List trades with the settlement of each."""
     from api.trades import queries
     from api.trades.schemas import TradeParameters
-    from ledger.models import VppDefinition
-    from ledger.settlement.outlook import require_market
-
-    def check(session: Session) -> None:
-        require_named(session, vpp, "plant", VppDefinition.vpp_id)
-        require_market(session, market)
 
     filters = {"status": status, "vpp_code": vpp, "market": market, "batch_key": batch}
     options = {"vpp_code": "vpp", "batch_key": "batch"}
     found = walk(
-        run.settings, queries.list_trades, TradeParameters, filters, limit, cursor, check, options
+        run.settings,
+        "trades",
+        queries.list_trades,
+        TradeParameters,
+        filters,
+        limit,
+        cursor,
+        options,
     )
     run.output.result(
         found.document("trades"),
