@@ -208,12 +208,11 @@ def nets_table(shown: Mapping[str, Any]) -> Table:
 def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> dict[str, str]:
     """Return the signatures that the keystore can give under an order, by account, in their order."""
     from ledger.chain.addresses.book import Deployment
-    from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
-    from ledger.chain.keys.signers import load_keyring
+    from ledger.chain.keys.policy import GuardedKeyring
+    from ledger.chain.keys.signers import NO_KEY
 
     deployment = Deployment.load(run.settings.deployment)
-    policy = SignerPolicy.of(deployment, run.settings)
-    keyring = GuardedKeyring(load_keyring(run.settings, deployment.chain_id), policy)
+    keyring = GuardedKeyring.of(deployment, run.settings)
     parties = set(order.settlement.accounts)
     wanted = {account.lower()} if account else parties & set(keyring.addresses)
     if not wanted <= parties:
@@ -223,7 +222,7 @@ def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> d
     if not wanted:
         raise BadInput(
             f"no key of a party of {file} is here; its accounts are {', '.join(sorted(parties))}",
-            code="no-key",
+            code=NO_KEY,
         )
     return {
         each: "0x" + keyring.signer(each, "co-sign").sign_typed_data(order.message).hex()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli import proofs
+from cli import proofs, verification
 from cli.command import Invocation, command, command_group
 from cli.credit_options import Credit
 from cli.credits_acts import cancel, retire, transfer
@@ -44,6 +44,7 @@ def register(root: typer.Typer) -> None:
     command(group, "transfer")(transfer)
     command(group, "retire")(retire)
     command(group, "cancel")(cancel)
+    verification.register(group)
     proofs.register(group, root)
     root.add_typer(group, name="credits")
 

@@ -59,7 +59,7 @@ def issue(
                 {
                     **item,
                     "key": key,
-                    "serials": _serials(session, key),
+                    "serials": serials_of(session, key),
                     "transaction": intents.get(session, key).tx_hash,
                     "state": intents.get(session, key).state.value,
                 }
@@ -114,7 +114,8 @@ def _begun(flow: Flow, project: str, period: tuple[date, date]) -> dict[str, dic
         }
 
 
-def _serials(session: Session, key: str) -> str | None:
+def serials_of(session: Session, key: str) -> str | None:
+    """Return the serials of the batch that an issuance became; None: it is not on chain."""
     from ledger.chain.sending.issued import batch_of
     from ledger.models import CreditSite
     from ledger.serials import credit_id

@@ -149,8 +149,7 @@ def verify(
     result = verify_files(manifest, readings, trusted)
     run.output.result(
         result.as_json(),
-        *(f"{'ok    ' if check.ok else 'NOT OK'}  {check.name}" for check in result.checks),
-        *_said(result),
+        *said_of(result),
         f"manifest hash {result.manifest_hash}",
         f"evidence root {result.evidence_root or 'none'}",
         f"issued kg {result.issued_kg or 'none'}",
@@ -160,7 +159,9 @@ def verify(
     return 0 if result.valid else ProblemFound.exit_code
 
 
-def _said(result: Verification) -> list[str]:
+def said_of(result: Verification) -> list[str]:
+    """Return what a recomputation found, as lines for a person."""
+    checks = [f"{'ok    ' if check.ok else 'NOT OK'}  {check.name}" for check in result.checks]
     lines = [
         f"  {printable(f'{item.path}: stated {item.manifest}, recomputed {item.recomputed}')}"
         for item in result.differences[:DIFFERENCES_SHOWN]
@@ -174,7 +175,7 @@ def _said(result: Verification) -> list[str]:
         if result.valid
         else f"NOT VALID: {len(result.differences)} differences"
     )
-    return [*lines, verdict]
+    return [*checks, *lines, verdict]
 
 
 def _exported(item: EvidenceFiles, place: Path) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.addresses.kept import require_same_books
 from ledger.chain.contracts.wrappers import CarbonCredit, VppSettlement
-from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
-from ledger.chain.keys.signers import Keyring, load_keyring
+from ledger.chain.keys.policy import GuardedKeyring
+from ledger.chain.keys.signers import Keyring
 from ledger.chain.local.shared import check_chain_is_here
 from ledger.chain.node.client import ChainClient
 from ledger.chain.sending.sender import Sender
@@ -48,8 +48,7 @@ class Chain:
             If the node does not answer.
         """
         deployment = load_deployment(settings)
-        policy = SignerPolicy.of(deployment, settings)
-        keyring = GuardedKeyring(load_keyring(settings, deployment.chain_id), policy)
+        keyring = GuardedKeyring.of(deployment, settings)
         client = ChainClient(rpc_url or settings.rpc_url)
         try:
             deployment.check(client)
@@ -65,7 +64,7 @@ class Chain:
             keyring,
             deployment.chain_id,
             settings.max_fee_gwei,
-            caps=policy.caps,
+            caps=keyring.policy.caps,
             replace_seconds=settings.replace_seconds,
             finality=settings.finality,
         )

@@ -12,13 +12,16 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT, Claim
-from ledger.chain.contracts.structs import claim_tuple, claim_typed_data
+from ledger.chain.contracts.structs import claim_tuple
+from ledger.chain.keys.signers import NO_KEY
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.intents import NewIntent
 from ledger.errors import BadInput, Refused
 from ledger.issuance.checks import check_ended, check_free, check_gap, check_turn
+from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand, SignedThen
 from ledger.issuance.states import void_refused
 from ledger.models import (
+    BlockchainTransaction,
     ChainIntent,
     Correction,
     CorrectionCarry,
@@ -40,8 +43,8 @@ from ledger.registration import ChainSite, methodology_hash, site_on_chain
 from ledger.serials import BATCH_KG_MAX
 from ledger.units import decimal_floor
 
-_DEADLINE_SECONDS = 7 * 24 * 3600
-"""How long a verifier's signature is good: time to send again after an outage, and no more."""
+_ISSUE = "issue"
+"""The contract's function, and the kind of its intents."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ class PlannedIssuance:
     from_date: date
     to_date: date
     reduction: Reduction
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What all issuances of a plan share."""
+
+    signer: ClaimSigner
+    now_s: int
+    """What time it is for the contract, epoch seconds."""
+    now: datetime
 
 
 def plan_issuance(
@@ -63,6 +77,7 @@ def plan_issuance(
     *,
     dry_run: bool = False,
     now: datetime | None = None,
+    signer: ClaimSigner | None = None,
 ) -> list[PlannedIssuance]:
     """Store the issuances of a period, one for each vintage, and return them.
 
@@ -74,22 +89,26 @@ def plan_issuance(
         Do all of it and keep nothing.
     now
         The time that it is, aware; None: by the clock of this machine.
+    signer
+        Who signs the claims; None: the verifier of the deployment, whose key is at hand.
 
     Raises
     ------
     NotFound
         If there is no such project.
     BadInput
-        If the project is not registered on chain, or the period is empty.
+        If the project is not registered on chain, the period is empty, or no key of the verifier is at hand.
     Refused
-        If the period has not ended, a slot is claimed already, a gap hides a deficit, or there is nothing to issue.
+        If the period has not ended, a slot is claimed already, a gap hides a deficit, there is nothing to issue,
+        or another claim was signed elsewhere.
     """
     head = chain.client.block("latest")
     moment = now or datetime.now(UTC)
     # The contract goes by the chain's clock, and a local chain may have had no block for weeks.
-    deadline = max(head.timestamp if head else 0, int(moment.timestamp())) + _DEADLINE_SECONDS
+    now_s = max(head.timestamp if head else 0, int(moment.timestamp()))
+    terms = _Terms(signer or KeyAtHand(chain), now_s, moment)
     return chain.db.run(
-        lambda session: _plan(session, chain, project_code, (start, end), deadline, moment),
+        lambda session: _plan(session, chain, project_code, (start, end), terms),
         keep=not dry_run,
     )
 
@@ -124,8 +143,7 @@ def _plan(
     chain: Chain,
     project_code: str,
     period: tuple[date, date],
-    deadline: int,
-    now: datetime,
+    terms: _Terms,
 ) -> list[PlannedIssuance]:
     # Locked, and first: what this unit of work sees of other issuances is what is there once it has the lock.
     project = project_named(session, project_code, lock=True)
@@ -136,7 +154,7 @@ def _plan(
             f"run truetonne chain register --project {project_code}",
             code="not-registered",
         )
-    check_ended(session, project, period[1], now)
+    check_ended(session, project, period[1], terms.now)
     void_refused(session, project.id)
     planned = []
     for start, end in split_by_vintage(*period):
@@ -156,7 +174,7 @@ def _plan(
                 f"carbon_credits holds ({BATCH_KG_MAX} kg); issue shorter periods",
                 code="batch-too-large",
             )
-        planned.append(_store(session, chain, project, site, reduction, deadline))
+        planned.append(_store(session, chain, project, site, reduction, terms))
     return planned
 
 
@@ -166,16 +184,19 @@ def _store(
     project: Project,
     site: ChainSite,
     reduction: Reduction,
-    deadline: int,
+    terms: _Terms,
 ) -> PlannedIssuance:
     inputs = reduction.inputs
     manifest = build(reduction)
     text = canonical_text(manifest)
-    forgotten = _forgotten_key(session, site, reduction, manifest_hash(text))
+    forgotten = _forgotten(session, site, reduction, manifest_hash(text))
     if forgotten is None:
+        signer = terms.signer
         check_turn(session, project, site, inputs)
+    else:
+        signer = _signed_then(session, forgotten)
     claim = Claim(
-        key=forgotten or new_key(),
+        key=signer.key(),
         class_id=site.class_id,
         project_id=site.project_id,
         site_id=site.site_id,
@@ -189,27 +210,40 @@ def _store(
         manifest_hash=manifest_hash(text),
         methodology_hash=methodology_hash(inputs.methodology, inputs.methodology_version),
         recipient=chain.deployment.account("owner"),
-        deadline=deadline,
+        deadline=signer.deadline(terms.now_s),
     )
+    try:
+        verifier, signature = signer.sign(claim)
+    except BadInput as error:
+        if error.code != NO_KEY:
+            raise
+        raise BadInput(
+            f"{error.message}; or have the verifier sign elsewhere: `{ELSEWHERE} --project {project.code} --from "
+            f"{inputs.from_date} --to {inputs.to_date} -o DIR`",
+            code=NO_KEY,
+        ) from error
     # The intent first: the issuance refers to it.
-    intents.plan(session, chain.deployment.chain_id, _intent(chain, claim))
+    call = _intent(chain, claim, verifier, signature)
+    intents.plan(session, chain.deployment.chain_id, call)
     issuance = _row(session, project, reduction, text, claim)
     session.add(issuance)
     session.flush()
     _claim_slots(session, chain, issuance.id, inputs.meters)
     _pay_corrections(session, issuance.id, inputs.corrections)
-    return PlannedIssuance(claim.key, inputs.vintage, inputs.from_date, inputs.to_date, reduction)
+    return PlannedIssuance(
+        claim.key, inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim
+    )
 
 
-def _forgotten_key(
+def _forgotten(
     session: Session, site: ChainSite, reduction: Reduction, hash_of_manifest: str
-) -> str | None:
-    """Return the key of the batch on chain that is this very issuance, and that the books do not know.
+) -> CreditBatch | None:
+    """Return the batch on chain that is this very issuance, and that the books do not know.
 
     They were restored from before its planning. It is planned again under its own key; the sender finds
     that it is done, and the mirror calls it issued.
     """
-    query = select(CreditBatch.key).where(
+    query = select(CreditBatch).where(
         CreditBatch.site_id == site.site_id,
         CreditBatch.period_start_s == reduction.inputs.from_s,
         CreditBatch.period_end_s == reduction.inputs.to_s,
@@ -221,17 +255,27 @@ def _forgotten_key(
     return session.scalars(query).first()
 
 
-def _intent(chain: Chain, claim: Claim) -> NewIntent:
-    address = chain.deployment.credit.address
-    verifier = chain.deployment.account("verifier")
-    message = claim_typed_data(claim, chain.deployment.chain_id, address)
-    signature = chain.keyring.signer(verifier, "sign as verifier").sign_typed_data(message)
+def _signed_then(session: Session, batch: CreditBatch) -> ClaimSigner:
+    """Return who signed a claim that is on chain: nobody has to sign it again."""
+    query = select(BlockchainTransaction.parameters).where(
+        BlockchainTransaction.tx_hash == batch.tx_hash,
+        BlockchainTransaction.function_name == _ISSUE,
+    )
+    call = session.scalars(query).first() or {}
+    claim = call.get("claim", {})
+    if claim.get("key") != batch.key:  # another contract passed the call on
+        return SignedThen(batch.key, 0, batch.verifier, b"")
+    signature = bytes.fromhex(call["signature"][2:])
+    return SignedThen(batch.key, int(claim["deadline"]), batch.verifier, signature)
+
+
+def _intent(chain: Chain, claim: Claim, verifier: str, signature: bytes) -> NewIntent:
     return NewIntent(
         key=claim.key,
-        kind="issue",
+        kind=_ISSUE,
         contract=CREDIT,
-        address=address,
-        function="issue",
+        address=chain.deployment.credit.address,
+        function=_ISSUE,
         arguments=[claim_tuple(claim), verifier, signature],
         sender=chain.deployment.account("issuer"),
     )

@@ -8,8 +8,7 @@ of participants and of the currency are no part of what is signed: they are what
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,18 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ledger.chain.contracts.structs import Settlement, settlement_typed_data
-from ledger.chain.keys.typed_data import as_contracts_take_it, digest_of, signer_of
-from ledger.errors import BadInput, Refused
-from ledger.files import read_at_most
-from ledger.jsontext import once
+from ledger.chain.keys import signing_files
+from ledger.chain.keys.typed_data import digest_of
+from ledger.errors import Refused
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import kg_nets_of, nets_of, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents, tonnes_of_kg
 
 FORMAT = "truetonne-settlement-cosignature/1"
-_SIGNATURE = re.compile(r"0x([0-9a-fA-F]{2})+", re.ASCII)
-_HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
-_SIZE_MAX = 16 * 2**20
 _NOT_COMPARED = ("meaning", "market", "netted_from", "currency", "participants")
 
 
@@ -120,7 +115,7 @@ def _meaning(order: Order, trades: int, deadline: str) -> list[str]:
 
 def text(order: Order, signatures: Mapping[str, str]) -> str:
     """Return what stands in the file."""
-    return json.dumps(document(order, signatures), ensure_ascii=False, indent=1) + "\n"
+    return signing_files.as_text(document(order, signatures))
 
 
 def read(path: Path) -> tuple[Order, dict[str, str]]:
@@ -131,29 +126,7 @@ def read(path: Path) -> tuple[Order, dict[str, str]]:
     BadInput
         If it cannot be read, is no such file, or says in its figures something else than in its message.
     """
-    given = _json(path)
-    if given.get("format") != FORMAT:
-        raise BadInput(f"{path}: no file of a settlement to be signed ({FORMAT})")
-    try:
-        order, signatures = _order(given), dict(given["signatures"])
-        expected = json.loads(json.dumps(document(order, signatures)))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise BadInput(
-            f"{path}: altered or torn: {type(error).__name__}: {error}; ask for the file again"
-        ) from error
-    found = _difference(given, expected, "")
-    if found is not None:
-        raise BadInput(
-            f"{path}: altered: {found}; do not sign it, ask for the file again",
-            code="altered",
-        )
-    for account, signature in signatures.items():
-        if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
-            raise BadInput(f"{path}: the signature of {account} is no hexadecimal text")
-    by_account = {account.lower(): signature for account, signature in signatures.items()}
-    if len(by_account) < len(signatures):
-        raise BadInput(f"{path}: signatures names an account twice; leave one of them")
-    return order, by_account
+    return signing_files.read(path, FORMAT, "a settlement", _order, document)
 
 
 def check(path: Path, given: Order, ours: Order, now_s: int) -> None:
@@ -171,10 +144,9 @@ def check(path: Path, given: Order, ours: Order, now_s: int) -> None:
             code="another-batch",
         )
     if given.settlement != ours.settlement:
-        found = _difference(
+        found = signing_files.difference(
             json.loads(json.dumps(document(given, {}))),
             json.loads(json.dumps(document(ours, {}))),
-            "",
             skip=_NOT_COMPARED,
         )
         raise Refused(
@@ -200,37 +172,13 @@ def check_signer(path: Path, order: Order, account: str, signature: str) -> str:
     """
     if account not in order.settlement.accounts:
         raise Refused(f"{path}: {account} is no party of the batch", code="another-key")
-    taken = as_contracts_take_it(bytes.fromhex(signature[2:]))
-    signer = signer_of(order.message, taken)
-    if signer != account:
-        said = f"that of {signer}" if signer else "none of any key"
-        raise Refused(
-            f"{path}: the signature under {account} is {said} for this batch; sign the file with the key of "
-            f"{account}",
-            code="another-key",
-        )
-    return "0x" + taken.hex()
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = read_at_most(path, _SIZE_MAX)
-        if data is None:
-            raise BadInput(f"{path}: larger than {_SIZE_MAX} bytes; no file of a settlement is")
-        found = json.loads(data.decode("utf-8"), object_pairs_hook=once)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise BadInput(f"{path}: not a JSON object")
-    return found
+    return signing_files.check_signer(path, order.message, account, signature, "this batch")
 
 
 def _order(given: Mapping[str, Any]) -> Order:
     """Return what the message of a file says: it alone is signed."""
     message, domain = given["typed_data"]["message"], given["typed_data"]["domain"]
-    if not _HASH.fullmatch(message["key"]):
+    if not signing_files.HASH.fullmatch(message["key"]):
         raise ValueError("the key is no hash")
     settlement = Settlement(
         message["key"],
@@ -257,24 +205,6 @@ def _as_json(message: Mapping[str, Any]) -> dict[str, Any]:
     values["asset"] = str(values["asset"])
     values["words"] = [str(word) for word in values["words"]]
     return {**message, "message": values}
-
-
-def _difference(given: Any, expected: Any, place: str, skip: Sequence[str] = ()) -> str | None:
-    """Return the first place where two documents differ, and how."""
-    parts: list[tuple[str, Any, Any]] = []
-    if isinstance(given, dict) and isinstance(expected, dict):
-        names = [name for name in dict.fromkeys((*expected, *given)) if name not in skip]
-        parts = [
-            (f"{place}.{name}" if place else name, given.get(name), expected.get(name))
-            for name in names
-        ]
-    elif isinstance(given, list) and isinstance(expected, list) and len(given) == len(expected):
-        pairs = zip(given, expected, strict=True)
-        parts = [(f"{place}[{number}]", *pair) for number, pair in enumerate(pairs)]
-    elif type(given) is not type(expected) or given != expected:
-        return f"{place} says {str(given)[:80]!r}, and what is signed {str(expected)[:80]!r}"
-    found = (_difference(one, other, where) for where, one, other in parts)
-    return next((item for item in found if item is not None), None)
 
 
 def _exact(value: int, scale: int, decimals: int) -> Decimal:

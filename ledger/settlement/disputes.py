@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
+from ledger.chain.keys.signers import NO_KEY
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
 from ledger.errors import BadInput, NotFound, Refused
@@ -163,7 +164,7 @@ def _party(
         )
     raise BadInput(
         f"no key of a party of trade {number} is here: {parties}; put its keystore file into the keystore folder",
-        code="no-key",
+        code=NO_KEY,
     )
 
 

@@ -57,7 +57,7 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
     (
         "contracts.md",
         "A verifier's signature under a claim is good for seven days",
-        {"ledger.issuance.planning:_DEADLINE_SECONDS": 7 * 86_400},
+        {"ledger.issuance.signing:DEADLINE_SECONDS": 7 * 86_400},
     ),
     (
         "decisions/0035-answers-kept-sealed.md",

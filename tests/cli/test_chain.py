@@ -570,3 +570,54 @@ def test_the_name_of_a_market_is_no_path(settled: tuple[Program, str], chain: Te
     assert {file.rsplit("-", 1)[0] for file in files} >= {"paths/EPEX_SPOT", "paths/.._out"}
     assert {f"paths/{file.name}" for file in (issued.folder / "paths").iterdir()} == files
     assert not list(issued.folder.glob("out-*"))
+
+
+def test_a_period_goes_to_its_verifier_and_comes_back(issued: Program, chain: TestChain) -> None:
+    """Over New Year two claims, in two folders; each comes back alone, in whatever order it is named."""
+    rows = [
+        f"{day}T{hour:02}:00:00+01:00,600"
+        for day in ("2014-12-31", "2015-01-01")
+        for hour in (8, 9)
+    ]
+    issued.write("winter.csv", "\n".join(("time,power", *rows, "")))
+    good(issued("import", "--site", "lab", "--source", "scada", "winter.csv"))
+    period = ("--project", "lab-wind", "--from", "2014-12-31", "--to", "2015-01-02")
+    write = ("credits", "verification", "write", *period, "-o", "to verify")
+    dry = good(issued(*write, "--dry-run", "--json")).json()
+    assert dry["dry_run"] and not (issued.folder / "to verify").exists()
+    requests = good(issued(*write, "--days", "9", "--json")).json()["requests"]
+    folders = [issued.folder / "to verify" / year for year in ("2014", "2015")]
+    assert [issued.folder / row["folder"] for row in requests] == folders
+    names = {"manifest.json", "readings.csv.gz", "verification.json"}
+    assert [{file.name for file in folder.iterdir()} for folder in folders] == [names] * 2
+    # 2 x 600 kW for ten minutes: 200 kWh at 0.4329 t/MWh.
+    assert [row["issued_kg"] for row in requests] == ["86", "86"]
+    files = [str(folder / "verification.json") for folder in folders]
+    shown = good(issued("credits", "verification", "sign", files[0], "--dry-run"))
+    assert "issued_kg" not in shown.out and "86 kg" in shown.out and "would sign by" in shown.out
+    assert "--ask-node asks the node" in shown.out
+    nobody = issued("credits", "verification", "read", *files)
+    assert (nobody.code, nobody.out.count("nobody has signed it")) == (1, 2)
+    readings = folders[0] / "readings.csv.gz"
+    swapped = issued("credits", "verification", "sign", files[1], "--readings", str(readings))
+    assert swapped.code == 1 and "NOT OK" in swapped.out and "not signed" in swapped.out
+    other = issued("credits", "verification", "sign", files[1], "--account", anvil_address(5))
+    assert (other.code, "may not sign a Claim" in other.one_line()) == (1, True)
+    for file, more in zip(files, ((), ("--ask-node",)), strict=True):
+        done = good(issued("credits", "verification", "sign", file, *more, "--json")).json()
+        assert done["signed"] == chain.deployment.account("verifier")
+        assert done["verification"]["valid"] and done["project"] == "lab-wind"
+    named = (files[1], "absent.json", files[0])
+    tried = issued("credits", "verification", "read", *named, "--dry-run", "--json")
+    assert (tried.code, len(tried.json()["read"]), len(tried.json()["refused"])) == (2, 2, 1)
+    read = issued("credits", "verification", "read", *named, "--json")
+    assert (read.code, [row["vintage"] for row in read.json()["read"]]) == (2, [2014, 2015])
+    assert [row["state"] for row in read.json()["read"]] == ["confirmed"] * 2
+    keys = [row["key"] for row in requests]
+    assert [row["key"] for row in read.json()["read"]] == keys
+    listed = good(issued("credits", "list", "--vintage", "2015", "--json")).json()["credits"]
+    assert [row["amount"] for row in listed] == ["0.086"]
+    again = good(issued("credits", "verification", "read", *files)).out
+    assert again.count("confirmed") == 2
+    rules = {rule["name"]: rule["ok"] for rule in issued("reconcile", "--json").json()["rules"]}
+    assert rules["issuances"] and rules["evidence"] and rules["batches-on-chain"]

@@ -20,7 +20,7 @@ from api.app import create_app
 from api.credits.beginnings import entries_before
 from api.finality import chain_view
 from api.sites.months import issuances_of
-from cli.credits_issue import _serials, issued_by
+from cli.credits_issue import issued_by, serials_of
 from indexer import Indexer
 from ledger import issuance, registration
 from ledger.chain.contracts.abi import artifact
@@ -160,7 +160,7 @@ def test_the_batch_of_others_under_our_key_is_not_shown_as_ours(ready: Park) -> 
     assert batch.evidence_root == ready.rows(Issuance)[0].evidence_root
     with ready.db.read() as session:
         assert issued_by(session, planned.key) is None
-        assert _serials(session, planned.key) is None
+        assert serials_of(session, planned.key) is None
         assert issuance_of(session, batch) is None
         view = chain_view(session, "local", "test")
         (item,) = issuances_of(session, view, [1])

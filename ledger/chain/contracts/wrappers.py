@@ -273,6 +273,18 @@ class CarbonCredit(_Contract):
         found = self._views("isOverlapProven", [list(pair) for pair in pairs], block)
         return [bool(values[0]) for values in found]
 
+    def is_verifier(self, class_id: int, account: str, block: int | str = "latest") -> bool:
+        """Return whether an account may sign claims of a class."""
+        (role,) = self._view("verifierRole", [class_id], block)
+        return bool(self._view("hasRole", [role, account], block)[0])
+
+    def numbers_of(self, code: str, block: int | str = "latest") -> tuple[int, int, int]:
+        """Return class, project and site that are registered under a project's code; 0: none."""
+        (project_id,) = self._view("projectOfCode", [code], block)
+        (site_id,) = self._view("siteOfCode", [code], block)
+        (project,) = self._view("projectOf", [project_id], block)
+        return int(project[1]), int(project_id), int(site_id)
+
     def log_head(self, block: int | str = "latest") -> tuple[int, str]:
         """Return number and hash of the last entry of the credit log."""
         seq, head = self._view("logHead", [], block)

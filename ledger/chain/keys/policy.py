@@ -14,7 +14,7 @@ from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.contracts.wrappers import decode_call, selector_names
 from ledger.chain.fees import TRANSACTION_GAS_MAX
-from ledger.chain.keys.signers import Keyring, Signer
+from ledger.chain.keys.signers import Keyring, Signer, load_keyring
 from ledger.errors import ProblemFound
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 
@@ -265,6 +265,18 @@ class GuardedKeyring(Keyring):
         super().__init__({})
         self._keyring = keyring
         self.policy = policy
+
+    @classmethod
+    def of(cls, deployment: Deployment, settings: Settings) -> GuardedKeyring:
+        """Return the keys that the settings name, behind the policy of a deployment.
+
+        Raises
+        ------
+        BadInput
+            If the keystore cannot be used.
+        """
+        keyring = load_keyring(settings, deployment.chain_id)
+        return cls(keyring, SignerPolicy.of(deployment, settings))
 
     def signer(self, address: str, purpose: str) -> Signer:
         """Return the signer of an address, behind the policy."""

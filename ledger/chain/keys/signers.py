@@ -40,6 +40,8 @@ _ANVIL_KEYS = (
     "0xdbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97",
     "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6",
 )
+NO_KEY = "no-key"
+"""Code of the error that no key of an account is at hand."""
 ANVIL_ROLES = {
     "admin": 0,
     "registrar": 1,
@@ -125,7 +127,7 @@ class Keyring:
         raise BadInput(
             f"no key for {address}, which is needed to {purpose}; put its keystore file into the "
             f"keystore folder{where}, or send from an account whose key is there",
-            code="no-key",
+            code=NO_KEY,
         )
 
     @property

@@ -27,6 +27,7 @@ from ledger.reductions.manifest_file import inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.recompute import Trusted, verify
 from ledger.reductions.records import Meter, ReductionInputs
+from ledger.reductions.results import Reduction
 from ledger.reductions.runs import Reading
 
 MANIFEST, READINGS = "manifest.json", "readings.csv.gz"
@@ -76,10 +77,14 @@ def files_of_period(session: Session, project: str, start: date, end: date) -> l
             files.append(files_of_issuance(session, issuance))
             continue
         # A deficit of the part before enters this one: computed together, taken apart.
-        reduction = reductions_for(session, project, start, part_end)[-1]
-        text = canonical_text(build(reduction))
-        files.append(_checked(text, reduction.inputs.meters, issued=False))
+        files.append(files_of_reduction(reductions_for(session, project, start, part_end)[-1]))
     return files
+
+
+def files_of_reduction(reduction: Reduction) -> EvidenceFiles:
+    """Return the files that an issuance of a reduction would have."""
+    text = canonical_text(build(reduction))
+    return _checked(text, reduction.inputs.meters, issued=False)
 
 
 def files_of_credit(session: Session, name: str) -> EvidenceFiles:

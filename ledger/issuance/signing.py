@@ -1,0 +1,148 @@
+"""Who signs the claims of a plan: a key that is at hand, a verifier elsewhere, one who did long ago, or nobody yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgspec.structs import asdict
+
+from ledger.chain.access import Chain
+from ledger.chain.contracts.events import Claim
+from ledger.chain.contracts.structs import claim_typed_data
+from ledger.chain.sending.intents import new_key
+from ledger.errors import Refused
+
+DEADLINE_SECONDS = 7 * 24 * 3600
+"""How long the signature of a key at hand is good: time to send again after an outage, and no more."""
+ELSEWHERE = "truetonne credits verification write"
+
+
+class ClaimSigner(Protocol):
+    """Signs claims, and says what of them is its own."""
+
+    def key(self) -> str:
+        """Return the key of the next claim."""
+
+    def deadline(self, now_s: int) -> int:
+        """Return until when the signature of a claim is good, epoch seconds; ``now_s`` is the time that it is."""
+
+    def sign(self, claim: Claim) -> tuple[str, bytes]:
+        """Return who has signed a claim, and the signature."""
+
+
+@dataclass(frozen=True)
+class KeyAtHand:
+    """The verifier of the deployment, by a key of ours or a remote signer."""
+
+    chain: Chain
+
+    def key(self) -> str:
+        """Return a new key."""
+        return new_key()
+
+    def deadline(self, now_s: int) -> int:
+        """Return a time that is soon over."""
+        return now_s + DEADLINE_SECONDS
+
+    def sign(self, claim: Claim) -> tuple[str, bytes]:
+        """Have a claim signed.
+
+        Raises
+        ------
+        BadInput
+            If no key of the verifier is at hand.
+        PolicyRefused
+            If the signer policy forbids it.
+        DependencyDown
+            If a remote signer does not answer.
+        """
+        deployment = self.chain.deployment
+        verifier = deployment.account("verifier")
+        message = claim_typed_data(claim, deployment.chain_id, deployment.credit.address)
+        signer = self.chain.keyring.signer(verifier, "sign as verifier")
+        return verifier, signer.sign_typed_data(message)
+
+
+@dataclass(frozen=True)
+class NobodyYet:
+    """For a plan that is only looked at: what it claims is what a verifier elsewhere is asked to sign."""
+
+    chain: Chain
+    seconds: int
+    """How long the signature shall be good."""
+
+    def key(self) -> str:
+        """Return a new key."""
+        return new_key()
+
+    def deadline(self, now_s: int) -> int:
+        """Return the end of the time that a verifier has, and who sends it after that."""
+        return now_s + self.seconds
+
+    def sign(self, claim: Claim) -> tuple[str, bytes]:
+        """Sign nothing."""
+        return self.chain.deployment.account("verifier"), b""
+
+
+@dataclass(frozen=True)
+class SignedElsewhere:
+    """A verifier who has signed one claim: the plan has to come to that very claim."""
+
+    claim: Claim
+    verifier: str
+    signature: bytes
+
+    def key(self) -> str:
+        """Return the key of the claim."""
+        return self.claim.key
+
+    def deadline(self, now_s: int) -> int:
+        """Return the deadline of the claim."""
+        return self.claim.deadline
+
+    def sign(self, claim: Claim) -> tuple[str, bytes]:
+        """Hand out the signature.
+
+        Raises
+        ------
+        Refused
+            If what the books give is another claim than the one that was signed.
+        """
+        if claim != self.claim:
+            raise Refused(
+                "the books give another claim now than the verifier has signed: "
+                f"{'; '.join(self._differences(claim))}; have it signed anew: `{ELSEWHERE}`",
+                code="another-claim",
+            )
+        return self.verifier, self.signature
+
+    def _differences(self, claim: Claim) -> Iterator[str]:
+        signed = asdict(self.claim)
+        for name, value in asdict(claim).items():
+            if value != signed[name]:
+                yield f"{name} is {value}, signed was {signed[name]}"
+
+
+@dataclass(frozen=True)
+class SignedThen:
+    """A verifier who signed what is on chain already, and the books have forgotten."""
+
+    claim_key: str
+    claim_deadline: int
+    verifier: str
+    signature: bytes
+    """Empty where the mirror does not know it: the claim could not be sent again then."""
+
+    def key(self) -> str:
+        """Return the key of the claim."""
+        return self.claim_key
+
+    def deadline(self, now_s: int) -> int:
+        """Return the deadline of the claim."""
+        return self.claim_deadline
+
+    def sign(self, claim: Claim) -> tuple[str, bytes]:
+        """Hand out the signature."""
+        return self.verifier, self.signature

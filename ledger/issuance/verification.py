@@ -1,0 +1,158 @@
+"""Verifiers elsewhere: a period is written as a claim to be signed, and issued when its signature has come.
+
+Nothing is stored, and no reading claimed, until then: what the books give when the signed file is read has to be the
+claim that was signed, to the last bit of its hashes. So a file that is never signed blocks nothing, and what was learnt
+since it was written is not passed over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.chain.access import Chain
+from ledger.chain.keys.typed_data import is_valid_of_contract
+from ledger.errors import Refused
+from ledger.issuance import verification_files
+from ledger.issuance.planning import PlannedIssuance, plan_issuance
+from ledger.issuance.signing import NobodyYet, SignedElsewhere
+from ledger.issuance.verification_files import Request
+from ledger.models import CreditSite, Issuance, Project, Site
+from ledger.models.issuance import IssuanceState
+from ledger.reductions.zones import legal_day, zone
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A file that was taken in."""
+
+    key: str
+    project: str
+    vintage: int
+    issued_kg: int
+    verifier: str
+    went_on: bool
+    """Whether the books had it already."""
+
+
+def requests_for(
+    chain: Chain, project_code: str, start: date, end: date, good_for: timedelta
+) -> list[tuple[Request, PlannedIssuance]]:
+    """Return what a verifier has to sign for a period, one request for each vintage. Nothing is stored.
+
+    Raises
+    ------
+    NotFound, BadInput, Refused
+        As ``plan_issuance``: what could not be issued is not worth a verifier's time.
+    """
+    nobody = NobodyYet(chain, int(good_for.total_seconds()))
+    planned = plan_issuance(chain, project_code, start, end, dry_run=True, signer=nobody)
+    deployment = chain.deployment
+    contract = deployment.credit.address.lower()
+    return [
+        (Request(item.claim, project_code, deployment.chain_id, contract), item) for item in planned
+    ]
+
+
+def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) -> Taken:
+    """Plan the issuance that a signed file is of; ``submit_planned`` sends it.
+
+    A file that was taken before is found again, and changes nothing.
+
+    Parameters
+    ----------
+    now_s
+        Time of the latest block, epoch seconds.
+    dry_run
+        Check all of it and keep nothing.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, or was altered.
+    Refused
+        If it is of another contract, if its time is over, if it is not signed by a verifier of the class, or if the
+        books give another claim now.
+    """
+    request, signatures = verification_files.read(path)
+    claim = request.claim
+    ours = chain.deployment.chain_id, chain.deployment.credit.address.lower()
+    if (request.chain_id, request.contract) != ours:
+        raise Refused(
+            f"{path}: it is for contract {request.contract} on chain {request.chain_id}; ours is {ours[1]} on chain "
+            f"{ours[0]}",
+            code="another-chain",
+        )
+    verifier, signature = _signed(chain, path, request, signatures)
+    with chain.db.read() as session:
+        issuance = session.scalars(select(Issuance).where(Issuance.key == claim.key)).first()
+        if issuance is not None and issuance.state is not IssuanceState.VOID:
+            return Taken(
+                claim.key, request.project, issuance.vintage, claim.amount, verifier, went_on=True
+            )
+        if issuance is not None:
+            raise Refused(
+                f"{path}: its issuance was refused before; `truetonne credits verification write` makes a new file",
+                code="void",
+            )
+        project, start, end = _period(session, path, request)
+    verification_files.check_time(path, request, now_s)
+    _check_role(chain, path, request, verifier)
+    signer = SignedElsewhere(claim, verifier, signature)
+    try:
+        (planned,) = plan_issuance(chain, project, start, end, dry_run=dry_run, signer=signer)
+    except Refused as error:
+        raise Refused(f"{path}: {error.message}", code=error.code) from error
+    return Taken(planned.key, project, planned.vintage, claim.amount, verifier, went_on=False)
+
+
+def _signed(
+    chain: Chain, path: Path, request: Request, signatures: dict[str, str]
+) -> tuple[str, bytes]:
+    """Return who signed a file, and how: the first of several, all of which must be right."""
+    if not signatures:
+        raise Refused(
+            f"{path}: nobody has signed it; the verifier signs it with: truetonne credits verification sign",
+            code="not-signed",
+        )
+    found = {}
+    for account, text in signatures.items():
+        signature = bytes.fromhex(text[2:])
+        if not is_valid_of_contract(chain.client, account, request.digest, signature):
+            checked = verification_files.check_signer(path, request, account, text)
+            signature = bytes.fromhex(checked[2:])
+        found[account] = signature
+    return next(iter(found.items()))
+
+
+def _check_role(chain: Chain, path: Path, request: Request, account: str) -> None:
+    """Refuse the signature of whoever is no verifier: the contract would, when the issuance is planned already."""
+    if not chain.credit.is_verifier(request.claim.class_id, account):
+        raise Refused(
+            f"{path}: {account} has signed it, which is no verifier of class {request.claim.class_id} on chain; the "
+            "admin grants the role with scripts/grant_roles.py",
+            code="no-verifier",
+        )
+
+
+def _period(session: Session, path: Path, request: Request) -> tuple[str, date, date]:
+    """Return the project of the books that a claim is of, and the legal days of its period; the end is exclusive."""
+    query = (
+        select(Project.code, Site.time_zone)
+        .join(Site, Site.id == Project.site_id)
+        .join(CreditSite, CreditSite.code == Project.code)
+        .where(CreditSite.site_id == request.claim.site_id)
+    )
+    found = session.execute(query).one_or_none()
+    if found is None:
+        raise Refused(
+            f"{path}: its claim is of site {request.claim.site_id} on chain, which is none of these books",
+            code="another-site",
+        )
+    where = zone(found.time_zone)
+    start = legal_day(request.claim.period_start, where)
+    return found.code, start, legal_day(request.claim.period_end, where)

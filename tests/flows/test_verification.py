@@ -1,0 +1,365 @@
+"""A verifier elsewhere: what it is asked to sign, what it finds out before, and what is issued when it has signed."""
+
+import gzip
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace as changed
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.contracts.structs import claim_tuple
+from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
+from ledger.db import Database
+from ledger.errors import BadInput, Refused, TruetonneError
+from ledger.issuance import plan_issuance, submit_planned
+from ledger.issuance.verification import Taken, requests_for, take_file
+from ledger.issuance.verification_files import FILE, Request, read, text
+from ledger.issuance.verifying import verify_claim
+from ledger.models import ChainIntent, CreditBatch, Issuance, Meter, ReadingClaim
+from ledger.readings import import_file
+from ledger.readings.periods.evidence_files import MANIFEST, READINGS, files_of_reduction
+from ledger.reductions.recompute import Verification
+from tests.support.chain import PARTIES, class_role
+from tests.support.forms import long, rest
+from tests.support.park import PROJECT, Park, day
+from tests.support.plant import write_csv
+from tests.support.sending import Boundaries, Crash, crashing, opened, until_confirmed
+
+VERIFIER = PARTIES["verifier"]
+FIRST = date(2014, 1, 1)
+MONTH = timedelta(days=30)
+
+
+def away(park: Park) -> Park:
+    """Three days, 720 kg, 734.814 kg, 720 kg, in a park that has every key but the verifier's."""
+    park.register()
+    park.generate(FIRST, ["60", "61.2345", "60"])
+    keys = {anvil_address(number): anvil_signer(number) for number in range(10)}
+    del keys[VERIFIER]
+    return opened(park, keyring=Keyring(keys))
+
+
+@pytest.fixture
+def apart(park: Park) -> Park:
+    """On SQLite."""
+    return away(park)
+
+
+@pytest.fixture
+def apart_on_both(both: Park) -> Park:
+    """On either database."""
+    return away(both)
+
+
+def written(park: Park, start: int = 1, end: int = 2, good_for: timedelta = MONTH) -> Path:
+    """Write a period for its verifier, and return the file to sign."""
+    ((request, planned),) = requests_for(park.chain, PROJECT, day(start), day(end), good_for)
+    folder = park.folder / f"{start}-{end}-{request.claim.key[2:8]}"
+    folder.mkdir()
+    for name, content in files_of_reduction(planned.reduction).contents.items():
+        (folder / name).write_bytes(content)
+    (folder / FILE).write_text(text(request, {}))
+    return folder / FILE
+
+
+def verified(file: Path, **options: Any) -> Verification:
+    return verify_claim(
+        read(file)[0], file.with_name(MANIFEST), file.with_name(READINGS), **options
+    )
+
+
+def sign(file: Path, number: int = 3, account: str = VERIFIER) -> Path:
+    """Sign as any EIP-712 signer does."""
+    request, signatures = read(file)
+    signature = "0x" + anvil_signer(number).sign_typed_data(request.message).hex()
+    file.write_text(text(request, {**signatures, account: signature}))
+    return file
+
+
+def take(park: Park, file: Path, later: timedelta = timedelta(), dry_run: bool = False) -> Taken:
+    now_s = int((datetime.now(UTC) + later).timestamp())
+    return take_file(park.chain, file, now_s, dry_run=dry_run)
+
+
+def nothing_planned(park: Park) -> bool:
+    kinds = [row.kind for row in park.rows(ChainIntent)]
+    return "issue" not in kinds and park.count(Issuance) == park.count(ReadingClaim) == 0
+
+
+def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> None:
+    park = apart_on_both
+    with pytest.raises(BadInput) as caught:
+        plan_issuance(park.chain, PROJECT, day(1), day(2))
+    assert caught.value.code == "no-key" and caught.value.message.endswith(
+        "; or have the verifier sign elsewhere: `truetonne credits verification write --project park-wind --from "
+        "2014-01-01 --to 2014-01-02 -o DIR`"
+    )
+    file = written(park)
+    said = json.loads(file.read_text())
+    assert (said["issued_kg"], said["project"]) == ("720", PROJECT)
+    assert said["period"] == {
+        "from": "2013-12-31T23:00:00+00:00",
+        "to": "2014-01-01T23:00:00+00:00",
+    }
+    request = read(file)[0]
+    # The contract computes the same digest.
+    asked = [claim_tuple(request.claim)]
+    assert said["digest"] == park.node.ask(CREDIT, "hashClaim", asked)
+    found = verified(file, credit=park.chain.credit)
+    assert found.valid and found.issued_kg == "720"
+    assert nothing_planned(park)
+    with pytest.raises(Refused, match="nobody has signed it"):
+        take(park, file)
+    sign(file)
+    tried = take(park, file, dry_run=True)
+    assert nothing_planned(park)
+    done = take(park, file)
+    assert done == tried == Taken(request.claim.key, PROJECT, 2014, 720, VERIFIER, went_on=False)
+    assert len(submit_planned(park.chain, PROJECT)) == 1
+    for _ in range(2):
+        assert take(park, file).went_on
+        assert submit_planned(park.chain, PROJECT) == []
+        park.mirror_final()
+    (batch,) = park.rows(CreditBatch)
+    assert (batch.key, batch.issued_kg, batch.verifier) == (done.key, 720, VERIFIER)
+    assert [row.state.value for row in park.rows(Issuance)] == ["issued"]
+    twice = sign(written(park, 2, 3))
+    again = sign(written(park, 2, 3))
+    assert take(park, twice).issued_kg == 734
+    with pytest.raises(Refused, match="the period overlaps an issuance") as refused:
+        take(park, again)
+    assert str(again) in refused.value.message
+    assert park.differences() == []
+
+
+def _alter(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_what_is_refused_of_a_file(apart: Park) -> None:
+    """One line each; nothing is stored of any of them."""
+    path = written(apart)
+    whole = path.read_text()
+    stranger = (
+        "0x" + "ab" * 20
+    )  # a contract that says yes to every signature (ERC-1271), and is no verifier
+    apart.node.client.request("anvil_setCode", [stranger, "0x631626ba7e60e01b5f5260205ff3"])
+
+    def alter(change: Callable[[dict[str, Any]], object]) -> Callable[[], object]:
+        return lambda: _alter(path, change)
+
+    def member(name: str, value: Any) -> Callable[[], object]:
+        return alter(lambda c: c["typed_data"]["message"].update({name: value}))
+
+    cases: list[tuple[Callable[[], object], type[TruetonneError], str]] = [
+        (lambda: sign(path, 5), Refused, f"under {VERIFIER} is that of {PARTIES['buyer']}"),
+        (lambda: sign(path, 5, PARTIES["buyer"]), Refused, "no verifier of class 1 on chain"),
+        (lambda: sign(path, 5, stranger), Refused, f"{stranger} has signed it, which is no"),
+        (alter(lambda c: c.update(issued_kg="721")), BadInput, "altered: issued_kg says '721'"),
+        (alter(lambda c: c["period"].update(to="x")), BadInput, "altered: period.to says 'x'"),
+        (alter(lambda c: c.update(recipient="x")), BadInput, "altered: recipient"),
+        (alter(lambda c: c.update(note="x")), BadInput, "altered: note"),
+        (alter(lambda c: c.pop("typed_data")), BadInput, "altered or torn"),
+        (member("key", "0xzz"), BadInput, "altered or torn"),
+        (member("recipient", "0x12"), BadInput, "altered or torn"),
+        (member("siteId", 2**40), BadInput, "altered or torn"),
+        (member("amount", "-1"), BadInput, "altered or torn"),
+        (member("deadline", str(2**70)), BadInput, "altered or torn"),
+        (member("amount", "721"), BadInput, "altered: "),
+        (alter(lambda c: c.update(format="x")), BadInput, "no file of a verification"),
+        (alter(lambda c: c["signatures"].update({VERIFIER: "zz"})), BadInput, "no hexadecimal"),
+        (lambda: path.write_text("{"), BadInput, "not JSON"),
+        (path.unlink, BadInput, "cannot be read"),
+    ]
+    for change, kind, said in cases:
+        path.write_text(whole)
+        change()
+        with pytest.raises(kind) as caught:
+            take(apart, path)
+        assert said in caught.value.message, (said, caught.value.message)
+        assert "\n" not in caught.value.message and str(path) in caught.value.message
+    path.write_text(whole)
+    sign(path)
+    with pytest.raises(Refused, match="its signature holds until") as late:
+        take(apart, path, later=timedelta(days=31))
+    assert late.value.code == "expired"
+    request = read(path)[0]
+    for twisted, said in (
+        (changed(request.claim, amount=719), "amount is 720, signed was 719"),
+        (changed(request.claim, recipient=VERIFIER), "recipient is"),
+        (changed(request.claim, expires_at=2**31), "expires_at is 0"),
+        (changed(request.claim, project_id=1), "project_id is 2, signed was 1"),
+        (changed(request.claim, period_end=request.claim.period_end + 600), "period_end is"),
+        (changed(request.claim, site_id=7), "site 7 on chain, which is none of these books"),
+    ):
+        path.write_text(text(Request(twisted, PROJECT, 31337, request.contract), {}))
+        sign(path)
+        with pytest.raises(Refused) as caught:
+            take(apart, path)
+        assert said in caught.value.message
+    for place in ((1, request.contract), (31337, PARTIES["buyer"])):
+        path.write_text(text(Request(request.claim, PROJECT, *place), {}))
+        sign(path)
+        with pytest.raises(Refused, match="ours is"):
+            take(apart, path)
+    assert nothing_planned(apart)
+
+
+def test_what_a_verifier_finds_out(apart: Park) -> None:
+    """A claim that its files do not bear, and numbers on chain that are another project's."""
+    path = written(apart)
+    request = read(path)[0]
+    claim = request.claim
+
+    def paths(twisted: Request, **options: Any) -> set[str]:
+        path.write_text(text(twisted, {}))
+        found = verified(path, **options)
+        assert found.valid is (not found.differences)
+        return {difference.path for difference in found.differences}
+
+    def of(**values: Any) -> Request:
+        return Request(changed(claim, **values), PROJECT, request.chain_id, request.contract)
+
+    assert paths(request, credit=apart.chain.credit) == set()
+    assert paths(of(amount=721)) == {"given.issued_kg"}
+    assert paths(of(evidence_root="0x" + "1" * 64)) == {"given.root"}
+    assert paths(of(manifest_hash="0x" + "1" * 64)) == {"given.manifest_hash"}
+    assert paths(of(period_end=claim.period_end - 600)) == {"claim.period.to"}
+    assert paths(of(evidence_total=9**9)) == {"claim.evidence_kg"}
+    assert paths(of(methodology_hash="0x" + "1" * 64)) == {"claim.methodology_hash"}
+    assert paths(of(expires_at=2**31, backfill_before=1)) == {
+        "claim.expires_at",
+        "claim.backfill_before",
+    }
+    other = apart.node.act("registrar", CREDIT, "registerSite", [1, "elsewhere"])
+    elsewhere = of(site_id=int(other.logs[0].topics[1], 16))
+    assert paths(elsewhere) == set()  # no file says it
+    assert paths(elsewhere, credit=apart.chain.credit) == {"claim.site_number"}
+    stranger = Request(claim, "elsewhere", request.chain_id, request.contract)
+    assert paths(stranger, credit=apart.chain.credit) == {
+        "claim.project",
+        "claim.class",
+        "claim.project_number",
+        "claim.site_number",
+    }
+    # A reading that was made larger on the way.
+    readings = path.with_name(READINGS)
+    lines = gzip.decompress(readings.read_bytes()).decode().splitlines(keepends=True)
+    assert lines[5].endswith(",60\n")
+    lines[5] = lines[5].replace(",60\n", ",66\n")
+    readings.write_bytes(gzip.compress("".join(lines).encode()))
+    assert "energy.export_kwh" in paths(request)
+
+
+@pytest.mark.parametrize(
+    "later", rest(["other reading", "other calibration", "period before"], "period before")
+)
+def test_what_is_learnt_after_it_was_written(apart: Park, later: str) -> None:
+    """The verifier has judged other numbers than the books have now: nothing is issued on its word."""
+    path = sign(written(apart, 3, 4))
+    if later == "other reading":
+        rows = [("2014-01-03T10:00:00+00:00", "30")]
+        assert import_file(
+            apart.db, "park", "scada", write_csv(apart.folder / "late.csv", rows)
+        ).conflicts
+    elif later == "other calibration":
+        with apart.db.write() as session:
+            _uncalibrated(session)
+    else:  # its fraction of a kilogram is carried over
+        assert take(apart, sign(written(apart, 2, 3))).issued_kg == 734
+    before = apart.count(Issuance), apart.count(ReadingClaim)
+    with pytest.raises(Refused, match="the books give another claim now") as caught:
+        take(apart, path)
+    assert caught.value.code == "another-claim" and "manifest_hash is 0x" in caught.value.message
+    assert (apart.count(Issuance), apart.count(ReadingClaim)) == before
+    assert take(apart, sign(written(apart, 3, 4))).project == PROJECT
+
+
+def _uncalibrated(session: Session) -> None:
+    (meter,) = session.scalars(select(Meter)).all()
+    meter.accuracy_class, meter.calibrated = "0.5", False
+
+
+@long
+def test_a_verifier_that_is_a_contract(apart: Park) -> None:
+    """A wallet that answers by ERC-1271; its signature is of no key."""
+    wallet = "0x" + "ab" * 20
+    apart.node.client.request("anvil_setCode", [wallet, "0x631626ba7e60e01b5f5260205ff3"])
+    apart.node.act("admin", CREDIT, "grantRole", [class_role("VERIFIER_ROLE", 1), wallet])
+    path = written(apart)
+    path.write_text(text(read(path)[0], {wallet: "0x1234"}))
+    assert take(apart, path).verifier == wallet
+    submit_planned(apart.chain, PROJECT)
+    apart.mirror_final()
+    assert [row.verifier for row in apart.rows(CreditBatch)] == [wallet]
+
+
+@long
+def test_whatever_crashes_it_is_issued_once(apart: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash before and after every commit and every question to the node, from reading the file to sending."""
+    path = sign(written(apart, 1, 2))
+    names = set()
+    for place in count():
+        door = away_again(apart)
+        boundaries = Boundaries(place)
+        with crashing(monkeypatch, boundaries), suppress(Crash):
+            take(door, path)
+            submit_planned(door.chain)
+        if boundaries.crashed_at is None:
+            break
+        names.add(boundaries.crashed_at)
+    assert {"before a commit", "after a commit"} & names
+    until_confirmed(apart)
+    assert [(row.issued_kg, row.verifier) for row in apart.rows(CreditBatch)] == [(720, VERIFIER)]
+    assert [row.state.value for row in apart.rows(Issuance)] == ["issued"]
+    assert apart.differences() == []
+
+
+def away_again(park: Park) -> Park:
+    """Open a park again, as a process does that was started anew."""
+    keys = {anvil_address(number): anvil_signer(number) for number in range(10) if number != 3}
+    return opened(park, keyring=Keyring(keys))
+
+
+def test_books_that_forgot_an_issuance_need_no_signature_again(apart: Park) -> None:
+    """What the chain has needs nobody's word; and where the chain takes it back, it is sent again as it was signed."""
+    with restored(apart) as books:
+        path = sign(written(apart))
+        signed = read(path)[1][VERIFIER]
+        deadline = read(path)[0].claim.deadline
+        take(apart, path)
+        submit_planned(apart.chain, PROJECT)
+        apart.mirror_final()
+        books.mirror.run_until("head")
+        (planned,) = plan_issuance(books.chain, PROJECT, day(1), day(2))
+        (batch,) = books.rows(CreditBatch)
+        assert planned.key == batch.key and planned.claim.deadline == deadline
+        assert books.intent(planned.key).parameters["signature"] == signed
+        assert submit_planned(books.chain, PROJECT) == []
+        books.mirror_final()
+        assert [row.state.value for row in books.rows(Issuance)] == ["issued"]
+        assert books.differences() == []
+
+
+@contextmanager
+def restored(park: Park) -> Iterator[Park]:
+    """Books as they are now, to go on with after the others have."""
+    copy = park.folder / "restored.db"
+    with closing(sqlite3.connect(str(park.db.url.database))) as link:
+        link.execute("VACUUM INTO ?", (str(copy),))
+    db = Database(f"sqlite:///{copy}")
+    try:
+        yield away_again(Park(db, park.node, park.chain, park.mirror, park.folder))
+    finally:
+        db.close()
