@@ -7,6 +7,7 @@ since it was written is not passed over.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from ledger.issuance import verification_files
 from ledger.issuance.planning import PlannedIssuance, plan_issuance
 from ledger.issuance.signing import NobodyYet, SignedElsewhere
 from ledger.issuance.verification_files import Request
-from ledger.models import CreditSite, Issuance, Project, Site
+from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
 from ledger.models.issuance import IssuanceState
 from ledger.reductions.zones import legal_day, zone
 
@@ -87,22 +88,15 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
             f"{ours[0]}",
             code="another-chain",
         )
-    verifier, signature = _signed(chain, path, request, signatures)
+    signed = _checked(chain, path, request, signatures)
     with chain.db.read() as session:
-        issuance = session.scalars(select(Issuance).where(Issuance.key == claim.key)).first()
-        if issuance is not None and issuance.state is not IssuanceState.VOID:
-            return Taken(
-                claim.key, request.project, issuance.vintage, claim.amount, verifier, went_on=True
-            )
-        if issuance is not None:
-            raise Refused(
-                f"{path}: its issuance was refused before; `truetonne credits verification write` makes a new file",
-                code="void",
-            )
         project, start, end = _period(session, path, request)
+        issuance = session.scalars(select(Issuance).where(Issuance.key == claim.key)).first()
+        if issuance is not None:
+            return _found(session, path, request, issuance)
     verification_files.check_time(path, request, now_s)
-    _check_role(chain, path, request, verifier)
-    signer = SignedElsewhere(claim, verifier, signature)
+    verifier = _verifier(chain, path, request, signed)
+    signer = SignedElsewhere(claim, verifier, signed[verifier])
     try:
         (planned,) = plan_issuance(chain, project, start, end, dry_run=dry_run, signer=signer)
     except Refused as error:
@@ -110,10 +104,10 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
     return Taken(planned.key, project, planned.vintage, claim.amount, verifier, went_on=False)
 
 
-def _signed(
-    chain: Chain, path: Path, request: Request, signatures: dict[str, str]
-) -> tuple[str, bytes]:
-    """Return who signed a file, and how: the first of several, all of which must be right."""
+def _checked(
+    chain: Chain, path: Path, request: Request, signatures: Mapping[str, str]
+) -> dict[str, bytes]:
+    """Return the signatures of a file by account, all of which must be right."""
     if not signatures:
         raise Refused(
             f"{path}: nobody has signed it; the verifier signs it with: truetonne credits verification sign",
@@ -126,17 +120,39 @@ def _signed(
             checked = verification_files.check_signer(path, request, account, text)
             signature = bytes.fromhex(checked[2:])
         found[account] = signature
-    return next(iter(found.items()))
+    return found
 
 
-def _check_role(chain: Chain, path: Path, request: Request, account: str) -> None:
-    """Refuse the signature of whoever is no verifier: the contract would, when the issuance is planned already."""
-    if not chain.credit.is_verifier(request.claim.class_id, account):
+def _found(session: Session, path: Path, request: Request, issuance: Issuance) -> Taken:
+    """Return what a file became that was taken before."""
+    if issuance.state is IssuanceState.VOID:
         raise Refused(
-            f"{path}: {account} has signed it, which is no verifier of class {request.claim.class_id} on chain; the "
-            "admin grants the role with scripts/grant_roles.py",
-            code="no-verifier",
+            f"{path}: its issuance was refused before; `truetonne credits verification write` makes a new file",
+            code="void",
         )
+    if issuance.manifest_hash != request.claim.manifest_hash:
+        raise Refused(
+            f"{path}: its key is that of another issuance; ask for the file again",
+            code="another-claim",
+        )
+    project = session.get_one(Project, issuance.project_id).code
+    verifier = str(session.get_one(ChainIntent, issuance.key).parameters["verifier"]).lower()
+    return Taken(
+        issuance.key, project, issuance.vintage, issuance.issued_kg, verifier, went_on=True
+    )
+
+
+def _verifier(chain: Chain, path: Path, request: Request, signed: Mapping[str, bytes]) -> str:
+    """Return who of those who have signed is a verifier: the contract refuses others when all is planned already."""
+    class_id = request.claim.class_id
+    for account in signed:
+        if chain.credit.is_verifier(class_id, account):
+            return account
+    raise Refused(
+        f"{path}: signed by {', '.join(signed)}, which is no verifier of class {class_id} on chain; the admin grants "
+        "the role with scripts/grant_roles.py",
+        code="no-verifier",
+    )
 
 
 def _period(session: Session, path: Path, request: Request) -> tuple[str, date, date]:

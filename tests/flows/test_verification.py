@@ -125,6 +125,12 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
     done = take(park, file)
     assert done == tried == Taken(request.claim.key, PROJECT, 2014, 720, VERIFIER, went_on=False)
     assert len(submit_planned(park.chain, PROJECT)) == 1
+    forged = changed(request.claim, manifest_hash=request.claim.evidence_root)
+    other = file.with_name("forged.json")
+    other.write_text(text(Request(forged, PROJECT, request.chain_id, request.contract), {}))
+    with pytest.raises(Refused, match="its key is that of another issuance"):
+        take(park, sign(other))
+    sign(file, 5, PARTIES["buyer"])  # as well
     for _ in range(2):
         assert take(park, file).went_on
         assert submit_planned(park.chain, PROJECT) == []
@@ -132,7 +138,7 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
     (batch,) = park.rows(CreditBatch)
     assert (batch.key, batch.issued_kg, batch.verifier) == (done.key, 720, VERIFIER)
     assert [row.state.value for row in park.rows(Issuance)] == ["issued"]
-    twice = sign(written(park, 2, 3))
+    twice = sign(sign(written(park, 2, 3), 5, PARTIES["buyer"]))
     again = sign(written(park, 2, 3))
     assert take(park, twice).issued_kg == 734
     with pytest.raises(Refused, match="the period overlaps an issuance") as refused:
@@ -164,8 +170,12 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
 
     cases: list[tuple[Callable[[], object], type[TruetonneError], str]] = [
         (lambda: sign(path, 5), Refused, f"under {VERIFIER} is that of {PARTIES['buyer']}"),
-        (lambda: sign(path, 5, PARTIES["buyer"]), Refused, "no verifier of class 1 on chain"),
-        (lambda: sign(path, 5, stranger), Refused, f"{stranger} has signed it, which is no"),
+        (
+            lambda: sign(path, 5, PARTIES["buyer"]),
+            Refused,
+            f"signed by {PARTIES['buyer']}, which is no verifier of class 1",
+        ),
+        (lambda: sign(path, 5, stranger), Refused, f"signed by {stranger}, which is no"),
         (alter(lambda c: c.update(issued_kg="721")), BadInput, "altered: issued_kg says '721'"),
         (alter(lambda c: c["period"].update(to="x")), BadInput, "altered: period.to says 'x'"),
         (alter(lambda c: c.update(recipient="x")), BadInput, "altered: recipient"),
