@@ -32,6 +32,7 @@ from ledger.chain.node.client import RpcError
 from ledger.chain.sending.issued import issuance_of
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance import PlannedIssuance, begun, plan_issuance, planning, submit_planned
+from ledger.issuance.signing import KeyAtHand
 from ledger.models import (
     CarbonCredit,
     ChainIntent,
@@ -640,9 +641,8 @@ def test_two_issuances_of_one_period_at_once(both: Park) -> None:
 
     thread = threading.Thread(target=second)
     with both.db.write() as session:
-        first = planning._plan(
-            session, both.chain, PROJECT, (day(1), day(2)), 2**40, datetime.now(UTC)
-        )
+        terms = planning._Terms(KeyAtHand(both.chain), 2**40, datetime.now(UTC))
+        first = planning._plan(session, both.chain, PROJECT, (day(1), day(2)), terms)
         thread.start()
         thread.join(0.5)
         assert thread.is_alive(), "the second did not wait for the first"
