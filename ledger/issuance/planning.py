@@ -188,7 +188,7 @@ def _store(
         evidence_total=reduction.evidence_total_kg,
         manifest_hash=manifest_hash(text),
         methodology_hash=methodology_hash(inputs.methodology, inputs.methodology_version),
-        recipient=chain.deployment.account("owner"),
+        recipient=chain.deployment.recipients.get(project.code, site.owner),
         deadline=deadline,
     )
     # The intent first: the issuance refers to it.
