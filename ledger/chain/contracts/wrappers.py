@@ -170,6 +170,13 @@ class _Contract:
         self.client = client
         self.address = address.lower()
 
+    def have_roles(
+        self, pairs: Sequence[tuple[bytes, str]], block: int | str = "latest"
+    ) -> list[bool]:
+        """Return of each pair of a role's hash and an account whether the account has the role."""
+        found = self._views("hasRole", [list(pair) for pair in pairs], block)
+        return [bool(values[0]) for values in found]
+
     def _view(self, function: str, arguments: Sequence[Any], block: int | str) -> tuple[Any, ...]:
         output = self.client.call(self.address, encode_call(self.name, function, arguments), block)
         return self._outputs(function, len(arguments), output)
