@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -156,13 +157,17 @@ def _settings(run: Invocation, network: str | None) -> Settings:
     return settings
 
 
-def _register_once(flow: Flow, project: str) -> None:
+def _register_once(flow: Flow, project: str, owner: str | None) -> None:
     """Register what is not registered; another process that does the same at this moment may be the first."""
     from ledger import registration
     from ledger.errors import Refused
 
     for send, kind, found in (
-        (registration.register_project, registration.PROJECT, registration.project_on_chain),
+        (
+            partial(registration.register_project, owner=owner),
+            registration.PROJECT,
+            registration.project_on_chain,
+        ),
         (registration.register_site, registration.SITE, registration.site_on_chain),
     ):
         try:
@@ -179,14 +184,30 @@ def _register_once(flow: Flow, project: str) -> None:
                     raise
 
 
-def register_project(run: Invocation, project: Project, dry_run: DryRun = False) -> None:
+def register_project(
+    run: Invocation,
+    project: Project,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            "--owner",
+            metavar="0x...",
+            help="Account of its owner, for ever: it is issued to. By default the deployment file's.",
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
     """Register a project and its metered site with the credit contract; harmless when they are."""
     from cli.flow import open_flow
     from ledger import registration
+    from ledger.chain.keys.signers import resolve_account
     from ledger.errors import NotFound
 
     with open_flow(run.settings) as flow:
+        account = resolve_account(owner, flow.chain.deployment.chain_id) if owner else None
         flow.mirror()
+        with flow.db.read() as session:
+            registration.check_owner(session, project, account)
         if dry_run:
             with flow.db.read() as session:
                 known = registration.site_on_chain(session, project)
@@ -195,8 +216,9 @@ def register_project(run: Invocation, project: Project, dry_run: DryRun = False)
                 {"dry_run": True, "registered": known is not None}, f"{project} {shown}"
             )
             return
-        _register_once(flow, project)
+        _register_once(flow, project, account)
         with flow.db.read() as session:
+            registration.check_owner(session, project, account)  # others may have been the first
             site = registration.site_on_chain(session, project)
     if site is None:
         raise NotFound(
@@ -204,6 +226,6 @@ def register_project(run: Invocation, project: Project, dry_run: DryRun = False)
         )
     numbers = {"class_id": site.class_id, "project_id": site.project_id, "site_id": site.site_id}
     run.output.result(
-        {"project": project, **numbers},
-        f"{project}: class {site.class_id}, project {site.project_id}, site {site.site_id}",
+        {"project": project, **numbers, "owner": site.owner},
+        f"{project}: class {site.class_id}, project {site.project_id}, site {site.site_id}, owner {site.owner}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -265,6 +265,7 @@ def read_files(
             sent = batches.submit_planned(flow.chain)
             if sent and not no_wait:
                 flow.confirm_or_fail([row["batch_key"] for row in rows if not row["missing"]])
+            troubles += _refused_of(flow, rows)
     run.output.result(
         {"read": rows, "refused": [error.as_json() for error in troubles]}
         | ({"dry_run": True} if dry_run else {}),
@@ -274,8 +275,37 @@ def read_files(
     return max((error.exit_code for error in troubles), default=0)
 
 
+def _refused_of(flow: Flow, rows: Sequence[dict[str, Any]]) -> list[TruetonneError]:
+    """Mark the complete batches that the contract has refused (``failed``); return what it said of each."""
+    from sqlalchemy import select
+
+    from ledger.models import VppSettlementBatch
+    from ledger.models.settlement import BatchState
+
+    files = {row["batch_key"]: row["file"] for row in rows if not row["missing"]}
+    query = select(VppSettlementBatch.batch_key, VppSettlementBatch.error).where(
+        VppSettlementBatch.batch_key.in_(files), VppSettlementBatch.state == BatchState.FAILED
+    )
+    with flow.db.read() as session:
+        failed = {
+            key: error for key, error in session.execute(query.order_by(VppSettlementBatch.id))
+        }
+    for row in rows:
+        if not row["missing"] and row["batch_key"] in failed:
+            row["failed"] = failed[row["batch_key"]]
+    return [
+        Refused(
+            f"{files[key]}: {error}; its trades are free again, and the next batch of them is signed anew",
+            code="batch-refused",
+            details={"key": key},
+        )
+        for key, error in failed.items()
+    ]
+
+
 def _taken(row: dict[str, Any], dry_run: bool) -> str:
     taken, sent = ("would be taken", "would be sent") if dry_run else ("taken", "sent")
+    sent = "refused" if row.get("failed") else sent
     rest = f"missing {', '.join(row['missing'])}" if row["missing"] else f"complete and {sent}"
     return f"{row['file']}: {counted(len(row['signed']), 'signature')} {taken}, {rest}"
 

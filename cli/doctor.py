@@ -6,6 +6,8 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -227,12 +229,29 @@ def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
             )
             yield same
             if same.verdict is Verdict.OK:
+                yield from whole("roles", map(partial(_roles, client), [deployment]))
                 local = deployment.chain_id == LOCAL_CHAIN_ID
                 yield check_of(
                     "chain clock", lambda: clock_of_chain(client, local=local), "look at the node"
                 )
     finally:
         client.close()
+
+
+def _roles(client: ChainClient, deployment: Deployment) -> Check:
+    """Compare the accounts of the deployment file with who has the roles: they change on chain, and not in the file."""
+    from ledger.chain.addresses.holders import lacking
+
+    without = lacking(client, deployment)
+    if not without:
+        return Check("roles", Verdict.OK, "the accounts of the deployment file have theirs")
+    return Check(
+        "roles",
+        Verdict.FAILED,
+        "; ".join(item.sentence() for item in without),
+        "write the account that has it under `accounts` of the deployment file and restart what runs, or have the "
+        "admin grant it (scripts/grant_roles.py); `truetonne chain verify` shows who has each",
+    )
 
 
 def clock_of_chain(client: ChainClient, *, local: bool) -> str:
@@ -282,7 +301,9 @@ def _keys(settings: Settings) -> Iterator[Check]:
             "set keystore_password_file to a file that holds the password",
         )
     else:
-        yield _closed("keystore_password_file", [password], str(password))
+        closed = _closed("keystore_password_file", [password], str(password))
+        is_ready = folder is not None and folder.is_dir() and closed.verdict is Verdict.OK
+        yield _opens(settings) if is_ready else closed
     yield _signer(settings)
 
 
@@ -294,6 +315,17 @@ def _key_files(folder: Path) -> Check:
     except TruetonneError as error:
         return bad("keystore", Verdict.FAILED, error, "give the folder to this user")
     return _closed("keystore", files, f"{len(files)} key files in {folder}")
+
+
+def _opens(settings: Settings) -> Check:
+    """Open the key files, as every command does that sends: one that the password does not open stops all of them."""
+    from ledger.chain.keys.signers import load_keyring
+
+    def look() -> str:
+        opened = load_keyring(replace(settings, signer_url=""), LOCAL_CHAIN_ID).addresses
+        return f"{settings.keystore_password_file}, which opens all {len(opened)}"
+
+    return check_of("keystore_password_file", look, "correct the password")
 
 
 def _signer(settings: Settings) -> Check:

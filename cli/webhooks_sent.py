@@ -47,7 +47,7 @@ def list_deliveries(
     from ledger.webhooks.log import deliveries
 
     with open_books(run.settings) as db, db.read() as session:
-        endpoints.get(session, number)
+        endpoints.shown(session, number)
         query = deliveries(number, not_taken=failed).limit(limit)
         found = [delivery_document(*row) for row in session.execute(query).all()]
     columns = ("message", "type", "state", "tries", "due", "status", "last try", "error")

@@ -14,7 +14,7 @@ from tiny_keccak import keccak256
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending.intents import NewIntent, new_key
-from ledger.errors import NotFound
+from ledger.errors import NotFound, Refused
 from ledger.models import ChainIntent, CreditProject, CreditSite
 from ledger.models.sending import IntentState
 from ledger.naming import project_named
@@ -25,17 +25,23 @@ PROJECT, SITE = "register_project", "register_site"
 
 @dataclass(frozen=True)
 class ChainSite:
-    """The numbers of a project on chain."""
+    """A project on chain: its numbers, and the account of its owner."""
 
     class_id: int
     project_id: int
     site_id: int
+    owner: str
 
 
 def site_on_chain(session: Session, project_code: str) -> ChainSite | None:
-    """Return a project's numbers as the mirror has them; None while it is not registered."""
+    """Return a project as the mirror has it; None while it or its site is not registered."""
     query = (
-        select(CreditProject.class_id, CreditProject.project_id, CreditSite.site_id)
+        select(
+            CreditProject.class_id,
+            CreditProject.project_id,
+            CreditSite.site_id,
+            CreditProject.owner,
+        )
         .join(CreditSite, CreditSite.project_id == CreditProject.project_id)
         .where(CreditProject.code == project_code, CreditSite.code == project_code)
     )
@@ -60,8 +66,13 @@ def under_way(session: Session, kind: str, project_code: str) -> list[str]:
     return [key for key, parameters in found if parameters.get("code") == project_code]
 
 
-def register_project(chain: Chain, project_code: str) -> str | None:
+def register_project(chain: Chain, project_code: str, owner: str | None = None) -> str | None:
     """Send the registration of a project; return the intent's key, None when it is registered.
+
+    Parameters
+    ----------
+    owner
+        The account of its owner, for ever: what is issued goes there. None: the deployment's.
 
     Raises
     ------
@@ -75,8 +86,26 @@ def register_project(chain: Chain, project_code: str) -> str | None:
         if project_on_chain(session, project_code) is not None:
             return None
     deployment = chain.deployment
-    arguments = [deployment.class_id, deployment.account("owner"), project_code]
+    arguments = [deployment.class_id, owner or deployment.account("owner"), project_code]
     return _send(chain, PROJECT, "registerProject", arguments)
+
+
+def check_owner(session: Session, project_code: str, owner: str | None) -> None:
+    """Refuse another owner than the one for whom a project is registered; None is any.
+
+    Raises
+    ------
+    Refused
+        If it is registered for another one.
+    """
+    query = select(CreditProject.owner).where(CreditProject.code == project_code)
+    has = session.scalars(query).first()
+    if owner is not None and has is not None and has != owner:
+        raise Refused(
+            f"{project_code} is registered for the owner {has}, which no call changes; to issue it to {owner}, "
+            f'write "recipients": {{"{project_code}": "{owner}"}} into the deployment file',
+            code="other-owner",
+        )
 
 
 def register_site(chain: Chain, project_code: str) -> str | None:

@@ -251,6 +251,14 @@ def earlier_contracts(path: Path, genesis_hash: str) -> dict[str, Any]:
     return {name: each for name, each in contracts if same_chain and _is_entry(each)}
 
 
+def recipients(path: Path, earlier: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of the file that only people write, to be kept: empty where the file is of no such chain."""
+    if not earlier:
+        return {}
+    kept = json.loads(path.read_text(encoding="utf-8")).get("recipients")
+    return {"recipients": kept} if kept else {}
+
+
 def _is_entry(contract: Any) -> bool:
     """Return whether the entry of a contract has an address, and the hash of a transaction if it has one."""
     if not isinstance(contract, dict) or not isinstance(contract.get("address"), str):
@@ -313,7 +321,7 @@ def main() -> None:
         if recorded:
             codes = deployer.codes()
             require_books(settings, {each: codes[each][0].lower() for each in (CREDIT, SETTLEMENT)})
-        content = deployer.run()
+        content = deployer.run() | recipients(settings.deployment, earlier)
         write(settings.deployment, content)
         print(f"written: {settings.deployment}")
         if recorded:

@@ -21,7 +21,7 @@ SENTENCES = ROOT / "contracts" / "errors.toml"
 TABLE = ROOT / "ledger" / "chain" / "failures" / "contract_errors.json"
 PAGE = ROOT / "docs" / "contract-errors.md"
 PARTS = ("english", "to_do", "chinese", "to_do_chinese")
-FORMS = ("kg", "money", "percent", "time", "credit_status", "settlement_status")
+FORMS = ("kg", "money", "percent", "time", "role", "credit_status", "settlement_status")
 _PLACE = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
 
 

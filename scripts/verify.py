@@ -23,6 +23,7 @@ from eth_abi.exceptions import EncodingError
 from eth_utils.crypto import keccak
 
 from ledger.chain.addresses.book import DeployedContract, Deployment
+from ledger.chain.contracts.roles import ADMIN
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, TruetonneError
 from ledger.settings import Settings, load_settings
@@ -32,7 +33,7 @@ from scripts.ending import end_with
 from scripts.export_abi import metadata_hash
 from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.linking import LIBRARIES
-from scripts.verify_roles import ADMIN, class_differs, handovers, role_rows
+from scripts.verify_roles import class_differs, handovers, role_rows
 
 NEEDED = ("CarbonCredit", "VppSettlement", *LIBRARIES)
 """What a deployment file must name: all but the test currency."""

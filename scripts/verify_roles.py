@@ -9,32 +9,13 @@ from eth_utils.crypto import keccak
 
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.events import CREDIT, schemas
+from ledger.chain.contracts.roles import ADMIN, CLASSES_NAMED, ROLES, role_of
 from ledger.errors import DependencyDown
 
 Request = Callable[[str, list[Any]], Any]
 
-ADMIN = "DEFAULT_ADMIN_ROLE"
 _TOPICS = {event.name: topic for topic, event in schemas(CREDIT).items()}
 _GRANTED, REGISTERED = _TOPICS["RoleGranted"], _TOPICS["ClassRegistered"]
-
-CLASSES_NAMED = 100
-"""Roles of classes up to this one are shown by their names, others by their hashes."""
-
-ROLES = (
-    ("CarbonCredit", ADMIN, "admin"),
-    ("CarbonCredit", "REGISTRAR_ROLE", "registrar"),
-    ("CarbonCredit", "ISSUER", "issuer"),
-    ("CarbonCredit", "VERIFIER", "verifier"),
-    ("CarbonCredit", "PAUSER_ROLE", "pauser"),
-    ("CarbonCredit", "SUSPENDER_ROLE", "pauser"),
-    ("CarbonCredit", "REVERSER_ROLE", "reverser"),
-    ("VppSettlement", ADMIN, "admin"),
-    ("VppSettlement", "OPERATOR_ROLE", "operator"),
-    ("VppSettlement", "PAUSER_ROLE", "pauser"),
-    ("VppSettlement", "ARBITER_ROLE", "arbiter"),
-    ("VppSettlement", "MEMBER_ROLE", "member"),
-)
-"""Contract, role, and the account of the file that has it."""
 
 
 def role_rows(request: Request, deployment: Deployment) -> list[dict[str, Any]]:
@@ -61,7 +42,7 @@ def role_rows(request: Request, deployment: Deployment) -> list[dict[str, Any]]:
     for contract, name, account in ROLES:
         expected = deployment.accounts.get(account)
         address = addresses[contract]
-        role, shown = _role(name, deployment.class_id)
+        role, shown = role_of(name, deployment.class_id)
         known = {each for at, what, each in granted if (at, what) == (address, role)}
         asked = sorted(known | ({expected} if expected else set()))
         holders = [each for each in asked if _has_role(request, address, role, each)]
@@ -76,14 +57,14 @@ def _other_rows(
 ) -> list[dict[str, Any]]:
     """Return rows of roles that the file cannot name: those of other classes, and whatever else was granted."""
     names = {
-        _role(kind, number)[0]: _role(kind, number)[1]
+        role_of(kind, number)[0]: role_of(kind, number)[1]
         for kind in ("ISSUER", "VERIFIER")
         for number in range(1, CLASSES_NAMED + 1)
     }
     rows = []
     for contract in ("CarbonCredit", "VppSettlement"):
         address = deployment.contract(contract).address
-        known = {_role(name, deployment.class_id)[0] for at, name, _ in ROLES if at == contract}
+        known = {role_of(name, deployment.class_id)[0] for at, name, _ in ROLES if at == contract}
         for role in sorted({what for at, what, _ in granted if at == address} - known):
             accounts = sorted(each for at, what, each in granted if (at, what) == (address, role))
             holders = [each for each in accounts if _has_role(request, address, role, each)]
@@ -143,15 +124,6 @@ def class_is_registered(request: Request, deployment: Deployment, class_id: int)
 
 def _differs(expected: str | None, holders: Sequence[str]) -> bool:
     return bool(holders) if expected is None else expected not in holders
-
-
-def _role(name: str, class_id: int) -> tuple[bytes, str]:
-    """Return a role and how ``scripts/grant_roles.py`` writes it."""
-    if name == ADMIN:
-        return bytes(32), name
-    if name.endswith("_ROLE"):
-        return keccak(text=name), name
-    return keccak(encode(["string", "uint32"], [f"{name}_ROLE", class_id])), f"{name}:{class_id}"
 
 
 def _has_role(request: Request, contract: str, role: bytes, account: str) -> bool:

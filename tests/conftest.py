@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from sqlalchemy import event
+from sqlalchemy.orm import ORMExecuteState, Session
 
-from ledger.db import Database
+from ledger.db import Database, engines
 from ledger.db.grants import Account
 from tests.support import books, forms, once
 from tests.support.accounts import made_account
@@ -101,6 +103,14 @@ def pytest_runtestloop() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # Python's own 700 took a twentieth of what was left
     gc.enable()
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _locks_nothing_to_read(asked: ORMExecuteState) -> None:
+    """Refuse a lock in a unit of work that only reads: MariaDB does, and SQLite knows no such lock."""
+    mode = asked.session.connection().get_execution_options().get(engines.MODE)
+    locks = getattr(asked.statement, "_for_update_arg", None) is not None
+    assert not (locks and mode == engines.READ), f"locked in order to read: {asked.statement}"
 
 
 @pytest.fixture(scope="session", autouse=True)

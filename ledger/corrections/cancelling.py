@@ -1,4 +1,4 @@
-"""Cancels on chain what was issued too much, as far as the owner of the credits still holds it."""
+"""Cancels on chain what was issued too much, as far as the account to which it was issued still holds it."""
 
 from __future__ import annotations
 
@@ -43,22 +43,21 @@ Cancel = Callable[[Session, Issuance, Debt], tuple[str, int] | None]
 
 
 def canceller(chain: Chain) -> Cancel:
-    """Return what cancels units of a batch that the owner of the project's credits holds."""
-    owner = chain.deployment.account("owner")
+    """Return what cancels units of a batch that the account holds to which it was issued."""
 
     def cancel(session: Session, issuance: Issuance, debt: Debt) -> tuple[str, int] | None:
         batch = session.scalars(select(CreditBatch).where(CreditBatch.key == issuance.key)).first()
         if batch is None:
             return None
         query = select(CreditHolding.amount_kg).where(
-            CreditHolding.batch_id == batch.batch_id, CreditHolding.holder == owner
+            CreditHolding.batch_id == batch.batch_id, CreditHolding.holder == batch.recipient
         )
         held = session.scalars(query).first() or 0
         owed = -(-debt.owed_kg.numerator // debt.owed_kg.denominator)
         amount = debt.done_kg or min(owed, held - _planned(session, batch))
         if amount <= 0:
             return None
-        holding = Holding(batch.batch_id, owner, amount, debt.key)
+        holding = Holding(batch.batch_id, batch.recipient, amount, debt.key)
         return plan_cancellation(session, chain, holding, debt.reason), amount
 
     return cancel

@@ -209,7 +209,7 @@ def _store(
         evidence_total=reduction.evidence_total_kg,
         manifest_hash=manifest_hash(text),
         methodology_hash=methodology_hash(inputs.methodology, inputs.methodology_version),
-        recipient=chain.deployment.account("owner"),
+        recipient=chain.deployment.recipients.get(project.code, site.owner),
         deadline=signer.deadline(terms.now_s),
     )
     try:

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
+from ledger.chain.contracts.roles import VERIFIER, role_of
 from ledger.chain.keys.typed_data import is_valid_of_contract
 from ledger.errors import Refused
 from ledger.issuance import verification_files
@@ -144,13 +145,14 @@ def _found(session: Session, path: Path, request: Request, issuance: Issuance) -
 
 def _verifier(chain: Chain, path: Path, request: Request, signed: Mapping[str, bytes]) -> str:
     """Return who of those who have signed is a verifier: the contract refuses others when all is planned already."""
-    class_id = request.claim.class_id
-    for account in signed:
-        if chain.credit.is_verifier(class_id, account):
+    role, name = role_of(VERIFIER, request.claim.class_id)
+    have = chain.credit.have_roles([(role, account) for account in signed])
+    for account, has in zip(signed, have, strict=True):
+        if has:
             return account
     raise Refused(
-        f"{path}: signed by {', '.join(signed)}, which is no verifier of class {class_id} on chain; the admin grants "
-        "the role with scripts/grant_roles.py",
+        f"{path}: signed by {', '.join(signed)}, which does not have the role {name} on chain; the admin grants it "
+        "with scripts/grant_roles.py",
         code="no-verifier",
     )
 

@@ -21,6 +21,7 @@ from ledger.models import (
     CreditSite,
     EmissionFactor,
     Issuance,
+    Meter,
     Project,
     ReadingClaim,
     Site,
@@ -61,7 +62,10 @@ def issuances(books: Books) -> list[str]:
 
 
 def _unrecorded(session: Session) -> list[str]:
-    """Find batches of our projects that no issuance of the books made: restored books forgot it, or it is not ours."""
+    """Find batches of our projects that no issuance of the books made: restored books forgot it, or it is not ours.
+
+    A project without meters is none that is issued here: its site file has let it go, as others keep its books.
+    """
     recorded = exists().where(
         Issuance.key == CreditBatch.key, Issuance.evidence_root == CreditBatch.evidence_root
     )
@@ -70,7 +74,7 @@ def _unrecorded(session: Session) -> list[str]:
         .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
         .join(Project, Project.code == CreditSite.code)
         .join(Site, Site.id == Project.site_id)
-        .where(~recorded)
+        .where(~recorded, exists().where(Meter.project_id == Project.id))
         .order_by(CreditBatch.batch_id)
     )
     found = []
@@ -82,7 +86,7 @@ def _unrecorded(session: Session) -> list[str]:
         found.append(
             f"batch {batch.ordinal} of {code} ({first} to {end}): {batch.issued_kg} kg are on chain with key "
             f"{batch.key}, and no issuance here has that key and evidence; if it was forgotten, issuing that period "
-            "takes it over"
+            "takes it over; if other books issue this project, take [project] out of the site file here"
         )
     return found
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.failures.explanations import explain
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.keys.remote_signer import SignerDown
 from ledger.chain.sending import intents
@@ -66,7 +67,8 @@ def plan_batches(
     Raises
     ------
     Refused
-        If trades wait, nothing else is pending, and somebody has to mend one of them (see ``fitting``).
+        If trades wait, nothing else is pending, and somebody has to mend one of them (see ``fitting``). If trades wait
+        as their market rests, when the others are planned: as long as it does, nobody else says what was refused.
     DatabaseBusy
         If another process plans the same trades all the time.
     """
@@ -76,6 +78,8 @@ def plan_batches(
         raise Refused(to_mend[0].message, code="trade-unfit")
     if on_waiting is not None:
         on_waiting(made.waiting)
+    if made.resting:
+        raise Refused(made.resting[0].sentence(), code="market-rests")
     return list(made.batches)
 
 
@@ -141,6 +145,8 @@ def submit_planned(chain: Chain) -> list[str]:
             continue
         except Refused as refusal:
             reason = explained(chain, refusal.message)
+            if reason == refusal.message and (meant := explain(reason)) is not None:
+                reason = meant.of(reason)
             chain.db.run(partial(confirm.fail, key=key, error=reason))
         except _OF_ONE as error:
             trouble = trouble or error

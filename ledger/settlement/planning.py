@@ -6,7 +6,7 @@ first. Who lacks funds is left out, and the rest is netted anew. A trade stands 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -74,13 +74,37 @@ class PlannedBatch:
 
 
 @dataclass(frozen=True)
+class Resting:
+    """A market whose pending trades wait, because a batch of it was refused lately."""
+
+    market: str
+    trades: int
+    until: datetime
+    said: str
+    """Why it was refused."""
+
+    def sentence(self) -> str:
+        """Say what waits, until when, and why."""
+        number = f"{self.trades} pending {'trade' if self.trades == 1 else 'trades'}"
+        waits = "waits" if self.trades == 1 else "wait"
+        return (
+            f"{number} of {self.market} {waits} until {self.until:%H:%M} UTC, as its last batch was refused: "
+            f"{self.said}; when that is mended, `truetonne settle run` does not wait"
+        )
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What was planned, whom it leaves out, which trades have failed for it, and which wait because they are unfit."""
+    """What was planned, whom it leaves out, which trades have failed for it, and which wait because they are unfit.
+
+    ``resting``: which wait because the contract refused a batch of their market lately.
+    """
 
     batches: tuple[PlannedBatch, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     failed: tuple[int, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    resting: tuple[Resting, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,7 +191,7 @@ def plan(
     known, funds = frozenset(funds.cents), funds.copy()
     _take_promised(session, funds)
     way = scope.way or chain.settling.way
-    groups, waiting = _grouped(session, chain, known, scope, limits)
+    groups, waiting, resting = _grouped(session, chain, known, scope, limits)
     names = participants(session) if groups else {}
 
     def say(short: Shortfall) -> str:
@@ -188,7 +212,7 @@ def plan(
     shortfalls.forget(session, [n for item in planned for n in _numbers(item)])
     patience = chain.settling.patience
     failed = shortfalls.record(session, left_out, say, datetime.now(UTC), patience)
-    return Plan(tuple(planned), tuple(left_out), tuple(failed), waiting)
+    return Plan(tuple(planned), tuple(left_out), tuple(failed), waiting, resting)
 
 
 def _numbers(batch: PlannedBatch) -> list[int]:
@@ -208,11 +232,13 @@ def _take_promised(session: Session, funds: Funds) -> None:
 
 def _grouped(
     session: Session, chain: Chain, known: frozenset[str], scope: Scope, limits: Limits
-) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...]]:
+) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...], tuple[Resting, ...]]:
     hours = timedelta(hours=chain.settling.netting_hours)
-    records = _in_scope(session, free_trades(session, chain, waits=scope.waits), scope, hours)
+    due = _in_scope(free_trades(session, chain, waits=scope.waits), scope, hours)
+    resting = _resting_markets(session, scope.rest, Counter(item.market for item in due))
+    records = [record for record in due if record.market not in resting]
     if not records:
-        return {}, ()
+        return {}, (), tuple(resting.values())
     assets = assets_of(session, [record.id for record in records])
     terms, way = Terms.load(session, assets.values()), scope.way or chain.settling.way
     groups: dict[_Group, list[Trade]] = defaultdict(list)
@@ -231,7 +257,7 @@ def _grouped(
             unfit.append((record.id, too_much))
         else:
             groups[_start_of(record.trade_time, hours), record.market, asset].append(trade)
-    return groups, waiting_by_reason(unfit)
+    return groups, waiting_by_reason(unfit), tuple(resting.values())
 
 
 def _parties(trades: Sequence[Trade]) -> set[str]:
@@ -239,14 +265,12 @@ def _parties(trades: Sequence[Trade]) -> set[str]:
 
 
 def _in_scope(
-    session: Session, records: Sequence[VppTradingRecord], scope: Scope, hours: timedelta
+    records: Sequence[VppTradingRecord], scope: Scope, hours: timedelta
 ) -> list[VppTradingRecord]:
-    resting = _resting_markets(session, scope.rest) if records else set()
     return [
         record
         for record in records
-        if record.market not in resting
-        and scope.market in (None, record.market)
+        if scope.market in (None, record.market)
         and (scope.until is None or _start_of(record.trade_time, hours) + hours <= scope.until)
     ]
 
@@ -256,15 +280,30 @@ def _start_of(moment: datetime, hours: timedelta) -> datetime:
     return epoch + (moment - epoch) // hours * hours
 
 
-def _resting_markets(session: Session, rest: timedelta) -> set[str]:
+def _resting_markets(
+    session: Session, rest: timedelta, due: Mapping[str, int]
+) -> dict[str, Resting]:
+    """Return those of the markets that rest after a refusal, with the last one; ``due``: trades by market."""
+    if not rest or not due:
+        return {}
     now = datetime.now(UTC)
-    query = select(VppSettlementBatch.market).where(
-        VppSettlementBatch.state == BatchState.FAILED,
-        VppSettlementBatch.updated_at > now - rest,
-        VppSettlementBatch.updated_at < now + rest,  # later: the clock was set back since
-        VppSettlementBatch.error.not_like(f"%{_NO_FUNDS}%"),
+    query = (
+        select(VppSettlementBatch)
+        .where(
+            VppSettlementBatch.state == BatchState.FAILED,
+            VppSettlementBatch.updated_at > now - rest,
+            VppSettlementBatch.updated_at < now + rest,  # later: the clock was set back since
+            VppSettlementBatch.error.not_like(f"%{_NO_FUNDS}%"),
+        )
+        .order_by(VppSettlementBatch.updated_at)
     )
-    return set(session.scalars(query)) if rest else set()
+    return {
+        item.market: Resting(
+            item.market, due[item.market], item.updated_at + rest, item.error or "it was refused"
+        )
+        for item in session.scalars(query)
+        if item.market in due
+    }
 
 
 def _in_a_batch() -> Exists:

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.doctor import _keys
 from ledger.chain.local.anvil import free_port
+from ledger.settings import load_settings
 from tests.cli.conftest import READINGS, SITE, TRADES, Program
 
 IMPORT = ("import", "--site", "lab", "--source", "scada")
@@ -581,6 +583,18 @@ def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(
     assert found["keystore_password_file"]["mend"] == "chmod 600 password"
     assert "db upgrade" in found["schema"]["mend"]
     assert "424242" in found["chain"]["found"]
+    # Closed, and of another password than the files have: each command that sends ended so, and the doctor was content.
+    (truetonne.folder / "password").chmod(0o600)
+    given = {"keystore": str(keys), "keystore_password_file": str(truetonne.folder / "password")}
+    settings = load_settings(
+        None, {f"TRUETONNE_{key.upper()}": text for key, text in given.items()}
+    )
+    (check,) = (each for each in _keys(settings) if each.name == "keystore_password_file")
+    assert (check.verdict.value, f"{keys}/one.json cannot be unlocked" in check.found) == (
+        "failed",
+        True,
+    )
+    assert check.mend == "correct the password, or take the file out of the folder"
 
 
 def test_the_doctor_goes_on_where_no_place_can_be_looked_at(truetonne: Program) -> None:

@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from tests.cli.conftest import Program
+from tests.support.chain import PARTIES
 from tests.support.forms import rest
 from tests.support.mirror import running_chain
 from tests.support.waiting import until
@@ -38,5 +39,5 @@ def test_two_at_once_register_once(park: Program, one_after_the_other: bool) -> 
         assert [child.wait(120) for child in running] == [0, 0], [each.said() for each in running]
         again = park(*words)
         # The first project and site of the test's chain are its own.
-        numbers = {"class_id": 1, "project_id": 2, "site_id": 2}
+        numbers = {"class_id": 1, "project_id": 2, "site_id": 2, "owner": PARTIES["owner"]}
         assert again.json() == {"project": "lab-wind", **numbers}

@@ -2,12 +2,43 @@
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from cli.main import run
+from ledger.db import Database
 from tests.cli.conftest import Program
 from tests.support.listener import listening
 
+READERS = (
+    *(
+        "webhooks list",
+        "webhooks deliveries 1",
+        "users list",
+        "apikey list",
+        "config list",
+        "audit log",
+        "audit head",
+    ),
+    *(
+        "jobs list",
+        "jobs history",
+        "trades list",
+        "settle status",
+        "credits list",
+        "chain intents",
+        "alerts list",
+    ),
+    *(
+        "factors list",
+        "park list devices",
+        "db current",
+        "db orphans",
+        "reductions corrections",
+        "db keys status",
+    ),
+)
 PRIVATE = 'webhook_private_targets = "true"\n'
 
 
@@ -83,3 +114,17 @@ def test_what_is_wrong_is_said_in_a_line(park: Program, words: tuple[str, ...], 
     ended = park("webhooks", *words)
     assert ended.code == 2
     assert said in ended.one_line()
+
+
+def test_what_only_reads_locks_nothing(
+    sqlite_db: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`webhooks deliveries` did, which SQLite passes over and MariaDB refuses; tests/conftest.py refuses it here."""
+    config = tmp_path / "private.toml"
+    config.write_text(
+        f'database_url = "{sqlite_db.url}"\nhome = "{tmp_path}"\nwebhook_private_targets = "true"\n'
+    )
+    added = "webhooks add http://127.0.0.1:9/ --event *"
+    for line in (added, *READERS):
+        assert run([*line.split(), "--config", str(config)]) in (0, 1), line
+        assert capsys.readouterr().err == "", line

@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy.orm import Session
 
-from cli.cosign import nets_table
+from cli.cosign import _refused_of, nets_table
+from cli.flow import Flow
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.structs import Settlement
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
@@ -392,6 +393,14 @@ def given_up(apart: Park) -> str:
     submit_planned(apart.chain)
     apart.node.act("admin", SETTLEMENT, "unpause", [])
     assert (states(apart), apart.count(VppSettlementItem)) == (["failed"], 0)
+    # `settle cosign read` said of it that it was complete and sent, with exit 0.
+    rows: list[dict[str, Any]] = [
+        {"file": "a.json", "batch_key": batch.batch_key, "missing": []},
+        {"file": "b.json", "batch_key": "0x" + "11" * 32, "missing": []},
+    ]
+    (refused,) = _refused_of(cast(Flow, apart), rows)
+    assert refused.message.startswith("a.json: The contract is paused. Wait until ")
+    assert [row.get("failed") is not None for row in rows] == [True, False]
     return apart.intent(batch.batch_key).call_data
 
 

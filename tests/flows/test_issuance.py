@@ -1,5 +1,6 @@
 """Readings to credits: planned with all that belongs to it, issued once, and only the mirror says so."""
 
+import dataclasses
 import json
 import threading
 from collections.abc import Sequence
@@ -20,14 +21,18 @@ from api.app import create_app
 from api.credits.beginnings import entries_before
 from api.finality import chain_view
 from api.sites.months import issuances_of
+from cli.checks import Verdict
 from cli.credits_issue import issued_by, serials_of
+from cli.doctor import _roles
 from indexer import Indexer
 from ledger import issuance, registration
+from ledger.chain.addresses.holders import lacking
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT, Claim
 from ledger.chain.contracts.layout import canonical_type
 from ledger.chain.contracts.structs import claim_tuple, claim_typed_data
 from ledger.chain.contracts.wrappers import decode_error, encode_call
+from ledger.chain.failures.explanations import explain
 from ledger.chain.node.client import RpcError
 from ledger.chain.sending.issued import issuance_of
 from ledger.errors import BadInput, NotFound, Refused
@@ -413,9 +418,19 @@ def allow(park: Park) -> None:
 
 def test_a_refusal_voids_the_issuance_and_frees_its_readings(ready: Park) -> None:
     key = plan(ready, day(1), day(2)).key
+    assert lacking(ready.chain.client, ready.chain.deployment) == []
     forbid(ready)
-    with pytest.raises(Refused, match="AccessControlUnauthorizedAccount"):
+    with pytest.raises(Refused, match="AccessControlUnauthorizedAccount") as refused:
         submit_planned(ready.chain, PROJECT)
+    issuer = PARTIES["issuer"]
+    meant = explain(refused.value.message)
+    assert meant is not None
+    assert (
+        meant.english == f"The account {issuer} does not have the role ISSUER:1, which this takes."
+    )
+    check = _roles(ready.chain.client, ready.chain.deployment)
+    said = f"issuer {issuer} does not have ISSUER:1 of CarbonCredit"
+    assert (check.verdict, check.found) == (Verdict.FAILED, said)
     assert states(ready) == ["void"]
     assert ready.count(ReadingClaim) == 0
     assert ready.intent(key).state is IntentState.FAILED
@@ -692,7 +707,7 @@ def test_registration_happens_once(park: Park) -> None:
         registration.register_project(park.chain, "other")
     with pytest.raises(NotFound, match="not registered on chain yet"):
         registration.register_site(park.chain, PROJECT)
-    assert registration.register_project(park.chain, PROJECT) is not None
+    assert registration.register_project(park.chain, PROJECT, PARTIES["buyer"]) is not None
     # Sent, and not mirrored yet.
     with pytest.raises(Refused, match="CarbonCredit refuses registerProject"):
         registration.register_project(park.chain, PROJECT)
@@ -702,9 +717,28 @@ def test_registration_happens_once(park: Park) -> None:
     park.mirror_final()
     assert registration.register_site(park.chain, PROJECT) is None
     assert codes(park, (CreditClass, CreditProject, CreditSite))[1:] == [["lhb-wind", PROJECT]] * 2
+    buyer, spare = PARTIES["buyer"], PARTIES["spare"]
     with park.db.read() as session:
         found = registration.site_on_chain(session, PROJECT)
-    assert found == registration.ChainSite(class_id=1, project_id=2, site_id=2)
+        registration.check_owner(session, PROJECT, None)
+        registration.check_owner(session, PROJECT, buyer)
+        registration.check_owner(session, "other", spare)
+        with pytest.raises(Refused, match=f'is registered for the owner {buyer}, .*"recipients"'):
+            registration.check_owner(session, PROJECT, spare)
+    assert found == registration.ChainSite(class_id=1, project_id=2, site_id=2, owner=buyer)
+    # It went to the one owner of the deployment file, whoever the project was registered for.
+    park.generate(FIRST, ["60", "60"])
+    plan(park, day(1), day(2))
+    deployment = dataclasses.replace(park.chain.deployment, recipients={PROJECT: spare})
+    handed_over = dataclasses.replace(park.chain, deployment=deployment)
+    plan_issuance(handed_over, PROJECT, day(2), day(3))
+    issuances = [stored_call(park.intent(row.key))[0] for row in park.rows(Issuance)]
+    assert [claim.recipient for claim in issuances] == [buyer, spare]
+    for _ in issuances:
+        submit_planned(park.chain)
+        park.mirror_final()
+    assert [row.recipient for row in park.rows(CreditBatch)] == [buyer, spare]
+    assert park.differences() == []
 
 
 def test_the_hash_of_a_methodology_is_the_class_s(park: Park) -> None:

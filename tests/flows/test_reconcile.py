@@ -569,6 +569,10 @@ def test_what_the_books_forgot_altogether_is_named(history: History) -> None:
     assert len(said["issuances"]) == len(issued) > 0
     assert f"({first} to {end}): " in said["issuances"][0]
     assert f"kg are on chain with key {key}, and no issuance here has that" in said["issuances"][0]
+    # Who let the project go, as its site file said to, was told of each batch of others for ever.
+    let_go = (f"DELETE FROM {name}" for name in forgotten), ["UPDATE meters SET project_id = NULL"]
+    with _by_hand(history, *(text(sql) for part in let_go for sql in part)):
+        assert [line for line in history.told("issuances") if not line.startswith("intent ")] == []
     named = {line.split()[2].rstrip(":") for line in said["settlement-batches"]}
     assert named and named <= set(batches)
     assert all("the next settlement takes it over" in line for line in said["settlement-batches"])

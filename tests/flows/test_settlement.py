@@ -234,8 +234,12 @@ def test_a_debtor_without_funds(both: Park) -> None:
 def test_what_runs_all_day_does_not_fill_the_books_with_refusals(funded: Park) -> None:
     funded.node.act("pauser", SETTLEMENT, "pause", [])
     funded.trade(*TRADES)
-    for _ in range(5):
-        ticks.settle(funded.chain)
+    ticks.settle(funded.chain)
+    for _ in range(5):  # and as long as its trades wait, the job says why
+        with pytest.raises(
+            Refused, match=r"^3 pending trades of day-ahead wait until .* EnforcedPause"
+        ):
+            ticks.settle(funded.chain)
     assert states(funded) == ["failed"]
     with funded.db.write() as session:
         session.get_one(VppSettlementBatch, 1).updated_at = datetime.now(UTC) - timedelta(

@@ -173,9 +173,9 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
         (
             lambda: sign(path, 5, PARTIES["buyer"]),
             Refused,
-            f"signed by {PARTIES['buyer']}, which is no verifier of class 1",
+            f"signed by {PARTIES['buyer']}, which does not have the role VERIFIER:1",
         ),
-        (lambda: sign(path, 5, stranger), Refused, f"signed by {stranger}, which is no"),
+        (lambda: sign(path, 5, stranger), Refused, f"signed by {stranger}, which does not have"),
         (alter(lambda c: c.update(issued_kg="721")), BadInput, "altered: issued_kg says '721'"),
         (alter(lambda c: c["period"].update(to="x")), BadInput, "altered: period.to says 'x'"),
         (alter(lambda c: c.update(recipient="x")), BadInput, "altered: recipient"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Deployment:
     accounts: dict[str, str]
     class_id: int
     class_code: str
+    recipients: dict[str, str] = field(default_factory=dict)
+    """Accounts to which projects are issued, by code, where that is not the owner for whom one is registered."""
     receipts: str = PROVEN
     """How it is known that a node left nothing out: ``PROVEN`` or ``TOLD``; from the settings, not the file."""
 
@@ -87,12 +89,14 @@ class Deployment:
                 accounts={name: item.lower() for name, item in raw["accounts"].items()},
                 class_id=int(raw["class"]["id"]),
                 class_code=str(raw["class"]["code"]),
+                recipients={code: item.lower() for code, item in raw.get("recipients", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(
                 f"{path}: not a deployment file: {in_words(error)}; {_WRITTEN_BY}"
             ) from error
         places = {name: item.address for name, item in found.contracts.items()} | found.accounts
+        places |= {f"recipient of {code}": item for code, item in found.recipients.items()}
         for name, address in places.items():
             if not _ADDRESS.fullmatch(address):
                 raise BadInput(

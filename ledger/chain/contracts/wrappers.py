@@ -170,6 +170,13 @@ class _Contract:
         self.client = client
         self.address = address.lower()
 
+    def have_roles(
+        self, pairs: Sequence[tuple[bytes, str]], block: int | str = "latest"
+    ) -> list[bool]:
+        """Return of each pair of a role's hash and an account whether the account has the role."""
+        found = self._views("hasRole", [list(pair) for pair in pairs], block)
+        return [bool(values[0]) for values in found]
+
     def _view(self, function: str, arguments: Sequence[Any], block: int | str) -> tuple[Any, ...]:
         output = self.client.call(self.address, encode_call(self.name, function, arguments), block)
         return self._outputs(function, len(arguments), output)
@@ -272,11 +279,6 @@ class CarbonCredit(_Contract):
         """Return whether pairs of batches were shown to count a reading twice."""
         found = self._views("isOverlapProven", [list(pair) for pair in pairs], block)
         return [bool(values[0]) for values in found]
-
-    def is_verifier(self, class_id: int, account: str, block: int | str = "latest") -> bool:
-        """Return whether an account may sign claims of a class."""
-        (role,) = self._view("verifierRole", [class_id], block)
-        return bool(self._view("hasRole", [role, account], block)[0])
 
     def numbers_of(self, code: str, block: int | str = "latest") -> tuple[int, int, int]:
         """Return class, project and site that are registered under a project's code; 0: none."""

@@ -16,6 +16,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from ledger.chain.contracts.roles import name_of
+
 _NAMED = re.compile(r"\b([A-Z][A-Za-z0-9]+)\(")
 _PLACE = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
 _SHOWN_MAX = 120
@@ -137,6 +139,7 @@ _FORMS: dict[str, _Form] = {
     "money": _money,
     "percent": _percent,
     "time": _time,
+    "role": name_of,
     "credit_status": _named(CREDIT_STATUS),
     "settlement_status": _named(SETTLEMENT_STATUS),
 }
