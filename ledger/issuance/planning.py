@@ -62,6 +62,7 @@ def plan_issuance(
     end: date,
     *,
     dry_run: bool = False,
+    unregistered: bool = False,
     now: datetime | None = None,
 ) -> list[PlannedIssuance]:
     """Store the issuances of a period, one for each vintage, and return them.
@@ -72,6 +73,8 @@ def plan_issuance(
         Legal dates of the site; ``end`` is exclusive.
     dry_run
         Do all of it and keep nothing.
+    unregistered
+        Take a project that is not registered on chain as one under which nothing was ever issued; in a dry run alone.
     now
         The time that it is, aware; None: by the clock of this machine.
 
@@ -88,8 +91,12 @@ def plan_issuance(
     moment = now or datetime.now(UTC)
     # The contract goes by the chain's clock, and a local chain may have had no block for weeks.
     deadline = max(head.timestamp if head else 0, int(moment.timestamp())) + _DEADLINE_SECONDS
+    # The contract counts from 1: no batch and no project has the number 0.
+    assumed = ChainSite(chain.deployment.class_id, 0, 0) if unregistered and dry_run else None
     return chain.db.run(
-        lambda session: _plan(session, chain, project_code, (start, end), deadline, moment),
+        lambda session: _plan(
+            session, chain, project_code, (start, end), deadline, moment, assumed
+        ),
         keep=not dry_run,
     )
 
@@ -126,10 +133,11 @@ def _plan(
     period: tuple[date, date],
     deadline: int,
     now: datetime,
+    assumed: ChainSite | None = None,
 ) -> list[PlannedIssuance]:
     # Locked, and first: what this unit of work sees of other issuances is what is there once it has the lock.
     project = project_named(session, project_code, lock=True)
-    site = site_on_chain(session, project_code)
+    site = site_on_chain(session, project_code) or assumed
     if site is None:
         raise BadInput(
             f"project {project_code!r} is not registered on chain; "
