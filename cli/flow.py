@@ -76,7 +76,9 @@ class Flow:
                 return
             if time.monotonic() > until:
                 said = "`truetonne index run` confirms them when they are"
-                if self.chain.deployment.chain_id == LOCAL_CHAIN_ID:  # a development node of one's own
+                if (
+                    self.chain.deployment.chain_id == LOCAL_CHAIN_ID
+                ):  # a development node of one's own
                     said += "; if the node mines for transactions alone, have it mine, or set finality to 0"
                 raise DependencyDown(
                     f"{len(waiting)} of {len(keys)} transactions are not final after {seconds:.0f} s; they are stored "

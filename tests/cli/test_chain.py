@@ -130,6 +130,7 @@ def test_credits_are_listed_shown_and_retired(issued: Program) -> None:
     assert dry["dry_run"] is True
     done = good(issued(*retire, "--reason", "tests", "--json")).json()
     assert done["retirement"]["serials"] == "1-300"
+    assert done["retirement"]["credit_id"] == "lab-wind-2014-1-1-300"
     rows = good(issued("credits", "list", "--json")).json()["credits"]
     assert [(row["credit_id"], row["status"]) for row in rows] == [
         ("lab-wind-2014-1-1-300", "retired"),
