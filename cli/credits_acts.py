@@ -261,11 +261,11 @@ def _retirement(session: Session, key: str) -> dict[str, str] | None:
     row = session.execute(query).first()
     if row is None:
         return None
-    found, *batch = row
+    found, code, vintage, ordinal = row
     last = found.first_serial + found.amount_kg - 1
     return {
         "retirement_id": str(found.retirement_id),
-        "credit_id": credit_id(*batch, found.first_serial, last),
+        "credit_id": credit_id(code, vintage, ordinal, found.first_serial, last),
         "serials": f"{found.first_serial}-{last}",
         "beneficiary": found.beneficiary,
         "reason": found.reason,
