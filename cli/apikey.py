@@ -19,7 +19,10 @@ DAYS = 90
 
 def register(root: typer.Typer) -> None:
     """Add the group."""
-    group = command_group("Make, list and revoke API keys, by which programs act for a user.")
+    group = command_group(
+        "Make, list and revoke API keys, by which programs act for a user; without a command, list them.",
+        alone=list_keys,
+    )
     command(group, "create")(create)
     command(group, "list")(list_keys)
     command(group, "revoke")(revoke)

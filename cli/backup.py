@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 
 To = Annotated[
     Path | None,
-    typer.Option("--to", metavar="DIR", help="The backup folder; backup_folder without it."),
+    typer.Option(
+        "--to",
+        metavar="DIR",
+        help="The backup folder; backup_folder without it, else `backups` in the home folder for SQLite.",
+    ),
 ]
 From = Annotated[
     Path | None,
-    typer.Argument(metavar="[DIR]", help="The backup folder; backup_folder without it."),
+    typer.Argument(
+        metavar="[DIR]",
+        help="The backup folder; backup_folder without it, else `backups` in the home folder for SQLite.",
+    ),
 ]
 Every = Annotated[
     float | None,
@@ -45,6 +52,7 @@ _WHAT = {
     "incremental": "an incremental backup",
     "binlog": "the binary log",
 }
+_ELSEWHERE = "keep copies on another, named with --to or TRUETONNE_BACKUP_FOLDER"
 _log = logging.getLogger("truetonne.backup")
 
 
@@ -227,6 +235,7 @@ def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
         kept = take(db, store, Kind(name), utc_now())
         _send_away(run, store)
     seconds = time.monotonic() - begun
+    is_beside = to is None and run.settings.backup_folder is None
     run.output.result(
         {
             "kind": name,
@@ -240,6 +249,11 @@ def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
         *([] if kept else ["the binary log has not grown"]),
         f"in {seconds:.1f} s, sealed with the key in {run.settings.backup_key_file}: without that file nothing of it "
         "opens, keep a copy of it elsewhere",
+        *(
+            [f"{store.folder} may be on the disk of the database: {_ELSEWHERE}"]
+            if is_beside
+            else []
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
@@ -62,6 +63,34 @@ def open_books(settings: Settings) -> AbstractContextManager[Database]:
     """
     named = settings.variable_of("database_url")
     return _opened(settings.database_url, named, settings.database_read_url)
+
+
+def to_begin(settings: Settings) -> bool:
+    """Return whether the database is an SQLite file that is not there yet."""
+    with closing(Database(settings.database_url)) as database:
+        return database.dialect == "sqlite" and not database.is_there()
+
+
+@contextmanager
+def begin_books(settings: Settings, *, dry_run: bool) -> Iterator[Database]:
+    """Make an SQLite database that is not there, and open it; a dry run has one in a temporary folder in its place.
+
+    Raises
+    ------
+    DependencyDown
+        If it cannot be made.
+    """
+    if not dry_run:
+        bring_up_to_date(settings)
+        with open_books(settings) as database:
+            yield database
+        return
+    with (
+        TemporaryDirectory(prefix="truetonne-") as folder,
+        closing(Database(f"sqlite:///{folder}/books.db")) as database,
+    ):
+        database.upgrade()
+        yield database
 
 
 def open_changing(settings: Settings) -> AbstractContextManager[Database]:

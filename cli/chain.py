@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +14,6 @@ from cli.credit_options import Project
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
 from ledger.settings.deployment import deployment_variables
-
-if TYPE_CHECKING:
-    from cli.flow import Flow
 
 Network = Annotated[
     str | None,
@@ -157,33 +153,6 @@ def _settings(run: Invocation, network: str | None) -> Settings:
     return settings
 
 
-def _register_once(flow: Flow, project: str, owner: str | None) -> None:
-    """Register what is not registered; another process that does the same at this moment may be the first."""
-    from ledger import registration
-    from ledger.errors import Refused
-
-    for send, kind, found in (
-        (
-            partial(registration.register_project, owner=owner),
-            registration.PROJECT,
-            registration.project_on_chain,
-        ),
-        (registration.register_site, registration.SITE, registration.site_on_chain),
-    ):
-        try:
-            key = send(flow.chain, project)
-            if key is not None:
-                flow.confirm([key])
-        except Refused:  # the node knows of the other's transaction, which may be in no block yet
-            with flow.db.read() as session:
-                others = registration.under_way(session, kind, project)
-            flow.confirm_or_fail(others)
-            flow.mirror()
-            with flow.db.read() as session:
-                if found(session, project) is None:
-                    raise
-
-
 def register_project(
     run: Invocation,
     project: Project,
@@ -199,6 +168,7 @@ def register_project(
 ) -> None:
     """Register a project and its metered site with the credit contract; harmless when they are."""
     from cli.flow import open_flow
+    from cli.registering import register_once
     from ledger import registration
     from ledger.chain.keys.signers import resolve_account
     from ledger.errors import NotFound
@@ -216,7 +186,7 @@ def register_project(
                 {"dry_run": True, "registered": known is not None}, f"{project} {shown}"
             )
             return
-        _register_once(flow, project, account)
+        register_once(flow, project, account)
         with flow.db.read() as session:
             registration.check_owner(session, project, account)  # others may have been the first
             site = registration.site_on_chain(session, project)

@@ -11,7 +11,7 @@ import typer
 from cli.command import DryRun, Invocation, NoWait
 from cli.credit_options import Amount, Credit, Holder, Key
 from ledger.errors import BadInput
-from ledger.serials import Act
+from ledger.serials import Act, credit_id
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -139,7 +139,7 @@ def _act(
     line = f"{verb}: {what}, {document['state']} in {document['transaction']}"
     details = document.get("retirement")
     if details:
-        line += f", retirement {details['retirement_id']}, serials {details['serials']}"
+        line += f", retirement {details['retirement_id']}, serials {details['credit_id']}"
     if document["repeated"]:
         line += " (asked for before, and done once)"
     if hint:
@@ -248,20 +248,24 @@ def _account(flow: Flow, text: str) -> str:
 def _retirement(session: Session, key: str) -> dict[str, str] | None:
     from sqlalchemy import select
 
-    from ledger.models import ChainIntent, CreditRetirement
+    from ledger.models import ChainIntent, CreditBatch, CreditRetirement, CreditSite
 
     # Another holder may retire under a key that it saw in the pool.
     query = (
-        select(CreditRetirement)
+        select(CreditRetirement, CreditSite.code, CreditBatch.vintage, CreditBatch.ordinal)
         .join(ChainIntent, ChainIntent.key == CreditRetirement.key)
+        .join(CreditBatch, CreditBatch.batch_id == CreditRetirement.batch_id)
+        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
         .where(CreditRetirement.key == key, CreditRetirement.holder == ChainIntent.sender_address)
     )
-    found = session.scalars(query).first()
-    if found is None:
+    row = session.execute(query).first()
+    if row is None:
         return None
+    found, code, vintage, ordinal = row
     last = found.first_serial + found.amount_kg - 1
     return {
         "retirement_id": str(found.retirement_id),
+        "credit_id": credit_id(code, vintage, ordinal, found.first_serial, last),
         "serials": f"{found.first_serial}-{last}",
         "beneficiary": found.beneficiary,
         "reason": found.reason,

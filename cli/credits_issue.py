@@ -26,9 +26,11 @@ def issue(
 ) -> None:
     """Issue the reductions of a period as credits: one batch for each vintage in it, one after the other.
 
-    Given again after it was killed, or did not wait, it goes on with what it had planned.
+    Given again after it was killed, or did not wait, it goes on with what it had planned. A project that is not
+    registered is registered first, where the registrar's key is here, and once the issuance would be taken.
     """
     from cli.flow import open_flow
+    from cli.registering import may_register, register_once
     from ledger import issuance
     from ledger.chain.sending import intents
     from ledger.reductions.reporting import report
@@ -38,17 +40,27 @@ def issue(
         flow.mirror()
         found = _begun(flow, project, period)
         went_on = bool(found)
+        registers = not went_on and may_register(flow, project)
+        plan = partial(issuance.plan_issuance, flow.chain, project, *period)
+        if registers and not dry_run:
+            plan(dry_run=True, unregistered=True)  # a code stands for ever: not for what is refused
+            register_once(flow, project)
         if not went_on:
-            planned = issuance.plan_issuance(flow.chain, project, *period, dry_run=dry_run)
+            planned = plan(dry_run=dry_run, unregistered=registers)
             found = {item.key: report(item.reduction) for item in planned}
         if dry_run:
             with flow.db.read() as session:
                 items = [
                     {**item, "transaction": issued_by(session, key)} for key, item in found.items()
                 ]
-            lines = [would(item, went_on) for item in items]
-            document = {"dry_run": True, "went_on": went_on, "issuances": items}
-            run.output.result(document, *lines)
+            document = {
+                "dry_run": True,
+                "registers": registers,
+                "went_on": went_on,
+                "issuances": items,
+            }
+            first = [f"would register {project} on chain"] if registers else []
+            run.output.result(document, *first, *(would(item, went_on) for item in items))
             return
         issuance.submit_planned(flow.chain, project)
         if not no_wait:
@@ -66,7 +78,8 @@ def issue(
                 for key, item in found.items()
             ]
     run.output.result(
-        {"project": project, "went_on": went_on, "issuances": rows},
+        {"project": project, "registers": registers, "went_on": went_on, "issuances": rows},
+        *([f"registered {project} on chain"] if registers else []),
         Table(
             ("vintage", "issued kg", "serials", "transaction", "state"),
             [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,9 +12,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.command import Invocation, command
-from cli.files import Writable, form_by_ending, written_aside
+from cli.files import form_by_ending, written_aside
 from cli.lists import require_names
-from cli.output import counted
+from cli.output import Output, counted
 from ledger.errors import BadInput
 
 Name = Annotated[
@@ -67,13 +68,11 @@ def export(
     from cli.books import reading
 
     form = form_by_ending(out, asked, FORMS)
-    if out is None:
-        run.output.require_text("the rows")
-        if form == "parquet":
-            raise BadInput(
-                "--format parquet needs --output FILE: it is binary, and not for a terminal",
-                code="usage",
-            )
+    listed = out is None and run.output.lists_rows(asked)
+    if listed:
+        form = "jsonl"
+    elif out is None and form == "parquet":
+        run.output.require_bytes(form)
     exported = export_named(name)
     filters = _pairs(where or ())
     parameters = _parameters(exported.parameters, filters, order)
@@ -83,16 +82,21 @@ def export(
     sent = pieces(lambda: reading(run.settings), exported, parameters, Format(form), counted_rows)
     view = next(sent)
     assert isinstance(view, ChainView)
+    blocks = {"as_of_block": view.as_of_block, "final_block": view.final_block}
+    if listed:
+        lines = b"".join(_bytes(sent)).split(b"\n")
+        items = [json.loads(line) for line in lines if line]
+        run.output.result({"list": name, "rows": counted_rows.rows, **blocks, "items": items})
+        return
     if out is None:
-        _print(run.output, sent)
+        _print(run.output, sent, form)
         return
     # A file that is not whole has another name: nobody takes it for the export.
     with (
         written_aside(out) as aside,
         aside.open("wb") as file,
     ):
-        for piece in sent:
-            assert isinstance(piece, bytes)
+        for piece in _bytes(sent):
             file.write(piece)
             digest.update(piece)
     document = {
@@ -101,8 +105,7 @@ def export(
         "format": form,
         "rows": counted_rows.rows,
         "sha256": digest.hexdigest(),
-        "as_of_block": view.as_of_block,
-        "final_block": view.final_block,
+        **blocks,
     }
     moment = (
         "before the mirror began" if view.as_of_block is None else f"as of block {view.as_of_block}"
@@ -110,11 +113,19 @@ def export(
     run.output.result(document, f"wrote {counted(counted_rows.rows, 'row')} to {out}, {moment}")
 
 
-def _print(stream: Writable, sent: Iterator[object]) -> None:
+def _print(output: Output, sent: Iterator[object], form: str) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
+    for piece in _bytes(sent):
+        if form == "parquet":
+            output.write_bytes(piece)
+        else:
+            output.write(decoder.decode(piece))
+
+
+def _bytes(sent: Iterator[object]) -> Iterator[bytes]:
     for piece in sent:
         assert isinstance(piece, bytes)
-        stream.write(decoder.decode(piece))
+        yield piece
 
 
 def _pairs(where: Sequence[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from ledger.db import Database
 from ledger.errors import ContractRefused, DependencyDown, Refused
 from ledger.models import ChainIntent
 from ledger.models.sending import IntentState
-from ledger.settings import Settings
+from ledger.settings import LOCAL_CHAIN_ID, Settings
 
 CONFIRM_SECONDS_MAX = 180.0
 _POLL_SECONDS = 0.5
@@ -75,9 +75,14 @@ class Flow:
             if not waiting:
                 return
             if time.monotonic() > until:
+                said = "`truetonne index run` confirms them when they are"
+                if (
+                    self.chain.deployment.chain_id == LOCAL_CHAIN_ID
+                ):  # a development node of one's own
+                    said += "; if the node mines for transactions alone, have it mine, or set finality to 0"
                 raise DependencyDown(
                     f"{len(waiting)} of {len(keys)} transactions are not final after {seconds:.0f} s; they are stored "
-                    "and sent; `truetonne index run` confirms them when they are",
+                    f"and sent; {said}",
                     code="not-final-yet",
                     details={"keys": waiting},
                 )

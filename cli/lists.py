@@ -124,7 +124,7 @@ def require_names(session: Session, of: str, filters: Mapping[str, Any]) -> None
     elif of == "trades":
         require_named(session, filters.get("vpp_code"), "plant", VppDefinition.vpp_id)
         require_market(session, filters.get("market"))
-    elif of in ("emissions", "energy"):
+    elif of in ("emissions", "energy") and "site" in filters:
         site_named(session, filters["site"])
 
 

@@ -98,17 +98,50 @@ class Output:
                 stdout.reconfigure(encoding="utf-8")
             return stdout.write(text)
 
-    def require_text(self, what: str) -> None:
-        """Refuse ``--json`` where stdout is to carry something else.
+    def write_bytes(self, piece: bytes) -> int:
+        """Print one piece of an answer that is a file of bytes, such as Parquet; return its length.
+
+        Raises
+        ------
+        OutputLost
+            As ``write``.
+        """
+        with self._kept():
+            self._stdout.flush()
+            return self._stdout.buffer.write(piece)
+
+    def lists_rows(self, form: str | None) -> bool:
+        """Return whether the rows that would be a file of their own are listed in the one JSON document.
+
+        Parameters
+        ----------
+        form
+            The form of a file that was asked for; None of none.
 
         Raises
         ------
         BadInput
-            If the answer is one JSON document.
+            If one was, which the document on stdout is not.
         """
-        if self.as_json:
+        if self.as_json and form is not None:
             raise BadInput(
-                f"--json needs --output FILE: otherwise {what} would be printed where the document belongs"
+                f"--format {form} and --json need --output FILE: without a file --json lists the rows itself",
+                code="usage",
+            )
+        return self.as_json
+
+    def require_bytes(self, form: str) -> None:
+        """Refuse to show a terminal what is not text.
+
+        Raises
+        ------
+        BadInput
+            If stdout is one.
+        """
+        if self._stdout.isatty():
+            raise BadInput(
+                f"--format {form} needs --output FILE, or a pipe: it is binary, and not for a terminal",
+                code="usage",
             )
 
     def flush(self) -> None:

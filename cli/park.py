@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -231,12 +232,17 @@ def export(
     wanted = kind_named(kind)
     filters = _filters(where, wanted)
     form = _form(file_format, output)
-    if output is None:
-        run.output.require_text("the records")
+    listed = output is None and run.output.lists_rows(file_format)
     # A file that is not whole has another name: nobody takes it for the export.
     with open_books(run.settings) as db, db.read() as session:
         require_parents(session, wanted, filters)
         found = all_records(session, wanted, filters)
+        if listed:
+            lines = io.StringIO()
+            count = _write_records(lines, wanted, found, "jsonl")
+            items = [json.loads(line) for line in lines.getvalue().split("\n") if line]
+            run.output.result({"kind": wanted.name, "records": count, "items": items})
+            return
         if output is None:
             _write_records(run.output, wanted, found, form)
             return

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ledger.readings import ImportReport
+    from ledger.sites import SiteChanges
 
 ERRORS_SHOWN = 20
 JUMPS_SHOWN = 5
@@ -38,22 +39,34 @@ def register(root: typer.Typer) -> None:
 
 
 def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None:
-    """Bring the books to what a site file says, and print what changed."""
-    from cli.books import open_books
+    """Bring the books to what a site file says, and print what changed; makes an SQLite database that is not there."""
+    from cli.books import begin_books, open_books, to_begin
     from ledger.sites import apply_site as apply
     from ledger.sites import check_site_file
 
     check_site_file(file)  # before the books: a wrong file is the first thing to say
     resolve = _account_reader(run.settings, file)
 
-    with open_books(run.settings) as db:
-        changes = db.run(
-            lambda session: apply(session, file, resolve_account=resolve), keep=not dry_run
-        )
+    begins = to_begin(run.settings)
+
+    def applied(dry_run: bool) -> SiteChanges:
+        books = begin_books(run.settings, dry_run=dry_run) if begins else open_books(run.settings)
+        with books as db:
+            return db.run(
+                lambda session: apply(session, file, resolve_account=resolve), keep=not dry_run
+            )
+
+    if begins and not dry_run:
+        applied(dry_run=True)  # a file that is refused makes no database
+    changes = applied(dry_run)
+    place = run.settings.database_url if begins else None
     document: dict[str, Any] = changes.as_json()
+    if place:
+        document["database"] = place
     if dry_run:
         document["dry_run"] = True
-    lines = [f"{word} {name}" for word in ("created", "updated") for name in document[word]]
+    lines = [f"created database {place}"] if place else []
+    lines += [f"{word} {name}" for word in ("created", "updated") for name in document[word]]
     run.output.result(
         document,
         *lines,

@@ -41,7 +41,10 @@ PasswordFile = Annotated[
 
 def register(root: typer.Typer) -> None:
     """Add the group."""
-    group = command_group("Keep the users of the API, and what they may do.")
+    group = command_group(
+        "Keep the users of the API, and what they may do; without a command, list them.",
+        alone=list_users,
+    )
     command(group, "add")(add)
     command(group, "list")(list_users)
     command(group, "disable")(disable)

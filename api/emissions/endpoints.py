@@ -19,7 +19,7 @@ router = APIRouter(tags=["energy"])
 def list_emissions(
     context: ReadContext, parameters: Annotated[EmissionParameters, Query()], response: Response
 ) -> EmissionPage:
-    """Emissions of a site by legal day or month, device, method and factor; totals by scope and method."""
+    """Emissions of a site, or of all, by legal day or month, device, method and factor; totals by scope and method."""
     with context.reading() as (session, view):
         page = queries.list_emissions(session, view, parameters)
     response.headers["Link"] = link_header("/v1/emissions", parameters, page.next_cursor)

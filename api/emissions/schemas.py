@@ -28,11 +28,13 @@ class EmissionMethod(StrEnum):
 
 
 class EmissionFilters(BaseModel):
-    """Which part of an inventory."""
+    """Which part of the inventories."""
 
     model_config = ConfigDict(extra="forbid")
 
-    site: ShortCodeText = Field(description="The site with this code.")
+    site: ShortCodeText | None = Field(
+        None, description="The site with this code; all sites without it."
+    )
     device: CodeText | None = Field(None, description="Only the device with this code.")
     scope: int | None = Field(None, ge=1, le=2, description="Only this scope, 1 or 2.")
     method: EmissionMethod | None = Field(None, description="Only this method.")
@@ -54,6 +56,7 @@ class EmissionItem(Document):
 
     period: str = Field(description="The legal day, YYYY-MM-DD, or month, YYYY-MM.")
     device: str = Field(description="Code of the device.")
+    site: str = Field(description="Code of the device's site.")
     scope: int | None = Field(description="Scope of the GHG Protocol, 1 or 2.")
     method: str = Field(
         description="scope1_fuel, location_based or market_based; the two of scope 2 are never added."
@@ -80,7 +83,9 @@ class EmissionTotal(Document):
 class EmissionPage(ChainPage):
     """One page of an inventory."""
 
-    site: str = Field(description="Code of the site.")
-    time_zone: str = Field(description="Zone that its legal days are counted in.")
+    site: str | None = Field(description="Code of the site that was asked for; null: all sites.")
+    time_zone: str | None = Field(
+        description="Zone that its legal days are counted in; null: each site by its own."
+    )
     totals: list[EmissionTotal] = Field(description="Sums over all pages; methods are never added.")
     items: list[EmissionItem] = Field(description="Rows of the page, by period.")

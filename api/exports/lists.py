@@ -124,6 +124,7 @@ EXPORTS = {
                 *text("method", "factor", "version", "value", "unit"),
                 *decimals(38, 9, "consumption_kwh", "fuel_kg"),
                 *decimals(38, 6, "emissions_t"),
+                *text("site"),
             ),
         ),
         Export(

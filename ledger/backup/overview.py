@@ -81,6 +81,9 @@ def rehearse(settings: Settings, folder: Path | None = None) -> Path:
 
 def _folder_of(settings: Settings, folder: Path | None) -> Path:
     place = folder or settings.backup_folder
+    if place is None and settings.backup_url.startswith("sqlite"):
+        # A server's copies may be too large for a folder that nobody named.
+        return settings.home / "backups"
     if place is None:
         raise BadInput(
             "no backup folder is named; set TRUETONNE_BACKUP_FOLDER, or name one on the command line",

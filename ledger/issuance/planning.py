@@ -67,6 +67,8 @@ class _Terms:
     now_s: int
     """What time it is for the contract, epoch seconds."""
     now: datetime
+    assumed: ChainSite | None = None
+    """What a project is taken for that is not on chain."""
 
 
 def plan_issuance(
@@ -76,6 +78,7 @@ def plan_issuance(
     end: date,
     *,
     dry_run: bool = False,
+    unregistered: bool = False,
     now: datetime | None = None,
     signer: ClaimSigner | None = None,
 ) -> list[PlannedIssuance]:
@@ -87,6 +90,8 @@ def plan_issuance(
         Legal dates of the site; ``end`` is exclusive.
     dry_run
         Do all of it and keep nothing.
+    unregistered
+        Take a project that is not registered on chain as one under which nothing was ever issued; in a dry run alone.
     now
         The time that it is, aware; None: by the clock of this machine.
     signer
@@ -106,7 +111,12 @@ def plan_issuance(
     moment = now or datetime.now(UTC)
     # The contract goes by the chain's clock, and a local chain may have had no block for weeks.
     now_s = max(head.timestamp if head else 0, int(moment.timestamp()))
-    terms = _Terms(signer or KeyAtHand(chain), now_s, moment)
+    # The contract counts from 1: no batch and no project has the number 0.
+    owner = chain.deployment.account("owner")
+    assumed = (
+        ChainSite(chain.deployment.class_id, 0, 0, owner) if unregistered and dry_run else None
+    )
+    terms = _Terms(signer or KeyAtHand(chain), now_s, moment, assumed)
     return chain.db.run(
         lambda session: _plan(session, chain, project_code, (start, end), terms),
         keep=not dry_run,
@@ -147,7 +157,7 @@ def _plan(
 ) -> list[PlannedIssuance]:
     # Locked, and first: what this unit of work sees of other issuances is what is there once it has the lock.
     project = project_named(session, project_code, lock=True)
-    site = site_on_chain(session, project_code)
+    site = site_on_chain(session, project_code) or terms.assumed
     if site is None:
         raise BadInput(
             f"project {project_code!r} is not registered on chain; "

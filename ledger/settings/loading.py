@@ -22,6 +22,8 @@ from ledger.settings.table import ENV_PREFIX, SETTINGS
 from ledger.settings.values import redacted
 
 LOCAL_CHAIN_ID = 31337
+DEPLOYMENTS = Path("deployments")
+"""The folder of the networks' address books, where none is named."""
 _OF_THE_TOOLS = ("TRUETONNE_PYTHON", "TRUETONNE_VERIFY_RESULT", "TRUETONNE_BROWNIE_TEST")
 
 
@@ -153,11 +155,12 @@ def _checked(value: Mapping[str, str]) -> Settings:
     chain_folder = (
         home / f"chain-{hashlib.sha256(values.identity(database_url).encode()).hexdigest()[:8]}"
     )
-    network = value["network"] or (
-        "local" if local_chain else values.network_of(value["deployment"])
-    )
-    deployment = value["deployment"] or (
-        str(chain_folder / "deployment.json") if local_chain else f"deployments/{network}.json"
+    named = value["deployment"]
+    if not (local_chain or named or value["network"]):
+        named = values.only_deployment(DEPLOYMENTS)
+    network = value["network"] or ("local" if local_chain else values.network_of(named))
+    deployment = named or (
+        str(chain_folder / "deployment.json") if local_chain else f"{DEPLOYMENTS}/{network}.json"
     )
     return Settings(
         home=home,

@@ -47,7 +47,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "deployment",
         "",
-        "deployment file; default: the local chain's, or deployments/<network>.json",
+        "deployment file; default: the local chain's, or deployments/<network>.json, or the only one there",
     ),
     Setting("finality", "finalized", "when a block is final: `finalized`, or a number of blocks"),
     Setting(

@@ -161,6 +161,12 @@ def identity(url: str) -> str:
     return host.lower() + slash + name  # hosts ignore case, names of databases need not
 
 
+def only_deployment(folder: Path) -> str:
+    """Return the path of the one deployment file of a folder; nothing where there is none, or more than one."""
+    found = sorted(folder.glob("*.json"))
+    return found[0].as_posix() if len(found) == 1 else ""
+
+
 def network_of(deployment: str) -> str:
     """Return the name of a network: what its deployment file says, or that of the file while there is none.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,6 +37,11 @@ from ledger.spreadsheets import RowError, Wrong, commas_hint, csv_rows, wrong_co
 
 FUTURE = timedelta(days=366)
 """A trade of a time that lies further ahead is said to be odd."""
+SPELLINGS = {"vpp_id": "vpp", "strategy_id": "strategy"}
+"""Columns by their names in the table. What stands in them is the same: a code and a name.
+
+Not those of our answers, whose trades of credits have what is traded in a column that no file has.
+"""
 _TIMES_PER_QUERY = 500
 """Times of one plant that one query asks for."""
 
@@ -81,14 +86,14 @@ def import_trades(
     session.scalars(select(VppSettlementAccount).with_for_update()).all()
     names = names_of(session)
     lines: list[tuple[int, VppTradingRecord, int | None]] = []
-    for line, row, surplus in _rows(path, text):
+    for line, row, surplus, said in _rows(path, text):
         report.read += 1
         try:
             if surplus:
                 raise Wrong("", wrong_count(surplus))
             lines.append((line, record_of(row, names), asset_of(row, names)))
         except Wrong as bad:
-            _reject(report, line, bad)
+            _reject(report, line, Wrong(said.get(bad.column, bad.column), bad.message))
     known = _existing(session, [record for _, record, _ in lines])
     seen: dict[tuple[object, ...], int] = {}
     new: list[tuple[VppTradingRecord, int | None]] = []
@@ -162,10 +167,18 @@ def _text_of(path: Path, content: bytes | None = None) -> tuple[bytes, str]:
         raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:
-    """Yield the line that a row begins in, cells by column, and how many cells there are too many (below zero: few)."""
+def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int, Mapping[str, str]]]:
+    """Yield the line that a row begins in, cells by column, and how many cells there are too many (below zero: few).
+
+    With it, how the file spells those columns that it spells otherwise.
+    """
     rows = csv_rows(path, text, COLUMNS)
     _, header = next(rows)
+    said: dict[str, str] = {}
+    for name, ours in SPELLINGS.items():
+        if name in header and ours not in header:
+            header = [ours if each == name else each for each in header]
+            said[ours] = name
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise BadInput(
@@ -180,7 +193,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:
             details={"line": 1, "column": twice[0]},
         )
     for line, cells in rows:
-        yield line, dict(zip(header, cells, strict=False)), len(cells) - len(header)
+        yield line, dict(zip(header, cells, strict=False)), len(cells) - len(header), said
 
 
 _Identity = tuple[int, str, str, datetime, int | None]

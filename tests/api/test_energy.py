@@ -195,9 +195,9 @@ def test_inventory_and_energy_by_hand(by_hand: TestClient, db: Database) -> None
     assert {item["factor"] for item in page["items"]} == {"grid-average"}
     file = by_hand.get("/v1/emissions/export", params={"site": "park", "by": "day"}).text
     assert file.splitlines() == [
-        "period,device,scope,method,factor,version,value,unit,consumption_kwh,fuel_kg,emissions_t",
-        "2014-05-31,A,2,location_based,grid-average,1,100,g/kWh,2.000000000,,0.000200",
-        "2014-06-01,A,2,location_based,grid-average,1,100,g/kWh,2.000000000,,0.000200",
+        "period,device,scope,method,factor,version,value,unit,consumption_kwh,fuel_kg,emissions_t,site",
+        "2014-05-31,A,2,location_based,grid-average,1,100,g/kWh,2.000000000,,0.000200,park",
+        "2014-06-01,A,2,location_based,grid-average,1,100,g/kWh,2.000000000,,0.000200,park",
     ]
     by_day = walk(by_hand, "/v1/emissions", site="park", by="day", limit=1)
     assert [item["period"] for item in by_day] == ["2014-06-01", "2014-05-31"]
@@ -216,6 +216,36 @@ def test_inventory_and_energy_by_hand(by_hand: TestClient, db: Database) -> None
     with db.read() as session:
         stored = sum(session.scalars(select(CarbonEmission.emissions)).all(), Decimal(0))
     assert stored == Decimal("0.000400")
+
+
+def test_the_inventories_of_all_sites(by_hand: TestClient, db: Database, tmp_path: Path) -> None:
+    """Each by its own legal days: two hours of the evening in Paris are of the next day in Shanghai."""
+    far = SITE.replace('"park', '"far').replace("Europe/Paris", "Asia/Shanghai")
+    far = far.replace('code = "A"', 'code = "F"').replace('"serial-A"', '"serial-F"')
+    apply(db, far.replace('"FR"', '"CN"').replace('device = "A"', 'device = "F"'))
+    row = ("2014-05-31T20:00:00+02:00", "-18")
+    imported(db, write_csv(tmp_path / "f.csv", [row]), site="far")
+    page = by_hand.get("/v1/emissions", params={"order": "asc"}).json()
+    assert [
+        (item["period"], item["site"], item["device"], item["emissions_t"])
+        for item in page["items"]
+    ] == [
+        ("2014-05", "park", "A", "0.000200"),
+        ("2014-06", "park", "A", "0.000200"),
+        ("2014-06", "far", "F", "0.000300"),
+    ]
+    assert (page["site"], page["time_zone"]) == (None, None)
+    # As a sum over both of what each has by itself.
+    assert page["totals"] == [{"scope": 2, "method": "location_based", "emissions_t": "0.000700"}]
+    for by in ("day", "month"):
+        whole = by_hand.get("/v1/emissions", params={"by": by}).json()["items"]
+        assert len(whole) == 3
+        assert walk(by_hand, "/v1/emissions", by=by, limit=1) == whole
+        each = [walk(by_hand, "/v1/emissions", by=by, site=site) for site in ("park", "far")]
+        assert sorted(map(str, whole)) == sorted(map(str, each[0] + each[1]))
+    assert walk(by_hand, "/v1/emissions", device="F") == walk(by_hand, "/v1/emissions", site="far")
+    first = {"from": "2014-05-01", "to": "2014-06-01"}
+    assert [item["site"] for item in walk(by_hand, "/v1/emissions", **first)] == ["park"]
 
 
 def test_a_walk_through_the_inventory_while_readings_come(
@@ -405,6 +435,7 @@ def test_digits_that_no_integer_holds_together(db: Database, tmp_path: Path) -> 
         ("/v1/emissions", {"site": "lhb", "from": "yesterday"}, 422, "bad-request"),
         ("/v1/emissions", {"site": "lhb", "scope": 3}, 422, "bad-request"),
         ("/v1/emissions", {"site": "nowhere"}, 404, "not-found"),
+        ("/v1/emissions", {"device": "nowhere"}, 404, "not-found"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered(

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import sys
 import tracemalloc
 import urllib.request
 from collections.abc import Iterator
@@ -471,13 +472,32 @@ def test_the_command_writes_what_the_api_sends(
     assert list(at_books.glob("*.part")) == []
 
 
-@pytest.mark.parametrize("words", [["--json"], ["--format", "parquet"]])
-def test_stdout_takes_text_alone(
-    at_books: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+def test_without_a_file_json_lists_the_rows(
+    client: TestClient, at_books: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["export", "credits", *words]) == 2
-    said = capsys.readouterr()
-    assert "needs --output FILE" in said.out + said.err
+    words = ["export", "credits", "--where", "status=retired", "--json"]
+    assert run(words) == 0
+    document = json.loads(capsys.readouterr().out)
+    page = client.get("/v1/credits?status=retired&limit=200&order=asc").json()
+    assert document.pop("items") == page["items"] and len(page["items"]) == 30
+    of_block = {"as_of_block": 98, "final_block": page["finality"]["final_block"]}
+    assert document == {"list": "credits", "rows": 30, **of_block}
+    assert run([*words, "--format", "csv"]) == 2
+    assert "need --output FILE" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_parquet_goes_into_a_pipe_and_not_onto_a_terminal(
+    at_books: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["export", "credits", "--format", "parquet"]
+    assert run(words) == 0
+    sent = capfdbinary.readouterr().out
+    assert run([*words, "-o", str(at_books / "credits.parquet")]) == 0
+    assert sent == (at_books / "credits.parquet").read_bytes()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    capfdbinary.readouterr()
+    assert run(words) == 2
+    assert b"it is binary, and not for a terminal" in capfdbinary.readouterr().err
 
 
 @pytest.mark.parametrize(

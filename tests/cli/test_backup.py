@@ -237,7 +237,8 @@ def test_what_is_refused(books: Program, line: Line) -> None:
     os.chmod(books.folder / "k", 0o600)
     assert "has no key" in line("db", "restore", "--into", "x.db", backup_key_file="k")
     assert "without it no backup opens" in line("db", "restore", "--into", "x.db")
-    assert "TRUETONNE_BACKUP_FOLDER" in line("db", "drill", backup_folder="")
+    server = {"backup_url": "mysql+pymysql://me:x@127.0.0.1:1/books"}
+    assert "TRUETONNE_BACKUP_FOLDER" in line("db", "drill", backup_folder="", **server)
     assert "copied whole each time" in line("db", "backup", "incremental")
     assert "no binary log" in line("db", "backup", "binlogs")
     assert books("db", "backup", "full").code == 0
@@ -421,9 +422,9 @@ def test_a_backup_of_an_older_schema_is_restored_and_upgraded(truetonne: Program
     with old.write() as session:
         session.add(DeviceType(id=7, type_name="turbine", category="kept"))
     old.close()
-    truetonne.environ["TRUETONNE_BACKUP_FOLDER"] = str(truetonne.folder / "backups")
-    kept = truetonne("db", "backup", "full", "--json")
+    kept = truetonne("db", "backup", "--json")
     assert kept.code == 0, kept.err
+    assert kept.json()["to"] == ".truetonne/backups"  # as nobody named a folder
     assert kept.json()["kept"][0]["rows"]["device_types"] == 1
     drilled = truetonne("db", "drill", "--json")
     assert drilled.code == 0, drilled.out + drilled.err

@@ -19,7 +19,7 @@ import pytest
 from cli.doctor import _keys
 from ledger.chain.local.anvil import free_port
 from ledger.settings import load_settings
-from tests.cli.conftest import READINGS, SITE, TRADES, Program
+from tests.cli.conftest import READINGS, SITE, TRADES, Program, good
 
 IMPORT = ("import", "--site", "lab", "--source", "scada")
 DEPLOYMENT = {
@@ -315,11 +315,27 @@ def test_a_database_without_tables(truetonne: Program) -> None:
         ("credits", "list"),
         (*IMPORT, "readings.csv"),
         ("trades", "import", "trades.csv"),
-        ("site", "apply", "site.toml"),
     ):
         ended = truetonne(*words)
         assert ended.code == 3
         assert "run `truetonne db upgrade`" in ended.one_line()
+
+
+def test_the_first_site_makes_an_sqlite_database_that_is_not_there(truetonne: Program) -> None:
+    books = truetonne.folder / ".truetonne" / "truetonne.db"
+    # Of what is refused, and in a dry run, there is none.
+    truetonne.write("other.toml", SITE.replace('factor = "CM"', 'factor = "none"'))
+    assert truetonne("site", "apply", "other.toml").code == 2
+    dry = good(truetonne("site", "apply", truetonne.write("site.toml", SITE), "--dry-run"))
+    assert dry.out.startswith("created database sqlite:///") and not books.exists()
+    first = good(truetonne("site", "apply", "site.toml", "--json")).json()
+    assert first["created"] == [
+        line.removeprefix("created ") for line in dry.out.splitlines()[1:-1]
+    ]
+    assert first["database"].endswith(".truetonne/truetonne.db") and books.exists()
+    again = good(truetonne("site", "apply", "site.toml", "--json")).json()
+    assert again["created"] == again["updated"] == [] and "database" not in again
+    assert good(truetonne("db", "current", "--json")).json()["current"]
 
 
 @pytest.mark.parametrize(

@@ -57,15 +57,24 @@ def _mines_when_asked_what_became_of_it(chain: TestChain) -> Tamper:
 @pytest.fixture(scope="module")
 def issued(program: Program, chain: TestChain) -> Program:
     """The program after the reductions of January were issued, by a command that was given twice."""
-    for tried in (("--dry-run",), ()):
-        early = program("credits", "issue", *JANUARY, *tried)
-        assert early.code == 2
-        assert "run truetonne chain register --project lab-wind" in early.one_line()
-    good(program("chain", "register", "--project", "lab-wind"))
+    register = ("chain", "register", "--project", "lab-wind")
+    dry = good(program("credits", "issue", *JANUARY, "--dry-run"))
+    assert dry.out == "would register lab-wind on chain\nwould issue 1299 kg, vintage 2014\n"
+    # What is refused puts no code onto the chain, where it would stand for ever.
+    empty = ("--project", "lab-wind", "--from", "2013-01-01", "--to", "2013-02-01")
+    assert program("credits", "issue", *empty, "--json").json()["error"]["code"] == "no-readings"
+    assert not good(program(*register, "--dry-run", "--json")).json()["registered"]
+    deployment = json.loads(chain.deployment_text())
+    deployment["accounts"]["registrar"] = "0x" + "1" * 40
+    program.write("elsewhere.json", json.dumps(deployment))
+    early = program("credits", "issue", *JANUARY, deployment="elsewhere.json")
+    assert early.code == 2
+    assert "run truetonne chain register --project lab-wind" in early.one_line()
+    good(program(*register))
     before = good(program("reductions", *JANUARY, "--json")).json()
     assert (before["net_kwh"], before["issued_kg"]) == ("3000.833333333", "1299")
     dry = good(program("credits", "issue", *JANUARY, "--dry-run", "--json")).json()
-    assert [item["issued_kg"] for item in dry["issuances"]] == ["1299"]
+    assert [item["issued_kg"] for item in dry["issuances"]] == ["1299"] and not dry["registers"]
     assert good(program("credits", "list", "--json")).json()["credits"] == []
     chain.client.request("evm_setAutomine", [False])
     sent = good(program("credits", "issue", *JANUARY, "--no-wait", "--json")).json()
@@ -121,6 +130,7 @@ def test_credits_are_listed_shown_and_retired(issued: Program) -> None:
     assert dry["dry_run"] is True
     done = good(issued(*retire, "--reason", "tests", "--json")).json()
     assert done["retirement"]["serials"] == "1-300"
+    assert done["retirement"]["credit_id"] == "lab-wind-2014-1-1-300"
     rows = good(issued("credits", "list", "--json")).json()["credits"]
     assert [(row["credit_id"], row["status"]) for row in rows] == [
         ("lab-wind-2014-1-1-300", "retired"),

@@ -77,6 +77,9 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
         again = document(type_in, "park", "import", "resources", file)
         assert (again["unchanged"], again["new"], again["changed"]) == (3, 0, 0)
     assert type_in("park", "export", "resources")[1] == (tmp_path / "out.csv").read_text()
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    listed = {"kind": "resources", "records": len(lines), "items": [*map(json.loads, lines)]}
+    assert document(type_in, "park", "export", "resources") == listed
     wrong = (
         ("out.json", "--format", "jsonl"),
         ("other.csv", "--format", "jsonl"),

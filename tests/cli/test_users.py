@@ -67,7 +67,7 @@ def test_a_life(house: Program) -> None:
     (_, otto) = house("users", "list", "--json").json()["users"]
     assert otto["permissions"] == {"audit:read": True, "keys:write": False}
     assert house("users", "reset", "otto", "keys:write").code == 0
-    assert "+audit:read" in house("users", "list").out
+    assert "+audit:read" in house("users", "list").out == house("users").out
     made = house(
         "apikey", "create", "--user", "otto", "--name", "night", "--scope", "audit:read", "--json"
     )
@@ -75,6 +75,7 @@ def test_a_life(house: Program) -> None:
     assert key.startswith(made.json()["prefix"] + "_")
     assert key.split("_", 2)[2] not in str(rows(house, "SELECT * FROM api_keys"))
     assert house("apikey", "list", "--json").json()["keys"][0]["name"] == "night"
+    assert house("apikey").out == house("apikey", "list").out
     assert house("apikey", "revoke", key[:12]).out == f"revoked {key[:12]}\n"
     assert house("apikey", "revoke", key[:12]).out == f"{key[:12]} was revoked before\n"
     assert house("users", "disable", "otto").code == 0

@@ -271,6 +271,7 @@ def test_another_holder_may_retire_under_a_key_of_ours(both: Park) -> None:
         shown = show_retirement(session, ChainView("local", "finalized", None, None), key)
     assert said == {
         "retirement_id": "2",
+        "credit_id": shown.credit_id,
         "serials": "2-601",
         "beneficiary": "Kindergarten",
         "reason": "2014",

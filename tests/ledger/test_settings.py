@@ -229,6 +229,23 @@ def test_a_node_of_one_s_own() -> None:
     )
 
 
+def test_the_only_deployment_file_is_the_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deployments").mkdir()
+    file = tmp_path / "deployments" / "anvil.json"
+    file.write_text('{"network": "dev"}')
+    only = load(rpc_url="http://n")
+    assert (only.network, only.deployment) == ("dev", Path("deployments/anvil.json"))
+    other = Path("deployments/sepolia.json")
+    assert load(rpc_url="http://n", network="sepolia").deployment == other
+    assert load(rpc_url="http://n", deployment="sepolia.json").network == "sepolia"
+    assert load().network == "local"
+    (tmp_path / other).write_text("{}")  # which of them is nobody's to guess
+    assert load(rpc_url="http://n").deployment == Path("deployments/custom.json")
+
+
 def test_the_network_is_what_the_deployment_file_says(tmp_path: Path) -> None:
     """The books hold that name: a file that was copied or renamed must not hide what is mirrored."""
     file = tmp_path / "copy.json"

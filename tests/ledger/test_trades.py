@@ -185,6 +185,21 @@ def test_a_trade_that_was_cancelled_makes_room_for_another(books: Database, tmp_
     assert [record.status.value for record in stored(books)] == ["cancelled", "pending"]
 
 
+def test_columns_may_have_the_names_of_the_table(books: Database, tmp_path: Path) -> None:
+    header = HEADER.replace("vpp,strategy", "vpp_id,strategy_id")
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join([header, row(), row(vpp="1"), row(strategy="daily")]))
+    with books.write() as session:
+        report = import_trades(session, path)
+    assert report.new == 1
+    # Each by the name that the file has for it.
+    assert [(error.line, error.column) for error in report.errors] == [
+        (3, "vpp_id"),
+        (4, "strategy_id"),
+    ]
+    assert take(books, tmp_path, row()).unchanged == 1
+
+
 REFUSALS: list[tuple[dict[str, str], str, str]] = [
     (
         {"vpp": "vpp-7"},
