@@ -128,6 +128,17 @@ class Keyring:
             code="no-key",
         )
 
+    def check_transaction(self, address: str, asked: Mapping[str, Any]) -> None:
+        """Refuse what would be refused at signing, before anything is signed; here nothing is.
+
+        Parameters
+        ----------
+        address
+            The account that shall sign.
+        asked
+            The transaction, with the names of JSON-RPC.
+        """
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses that can sign."""
