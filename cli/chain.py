@@ -188,12 +188,9 @@ def register_project(run: Invocation, project: Project, dry_run: DryRun = False)
     with open_flow(run.settings) as flow:
         flow.mirror()
         if dry_run:
-            with flow.db.read() as session:
-                known = registration.site_on_chain(session, project)
+            known = registration.rehearse(flow.chain, project)
             shown = "is registered" if known else "would be registered"
-            run.output.result(
-                {"dry_run": True, "registered": known is not None}, f"{project} {shown}"
-            )
+            run.output.result({"dry_run": True, "registered": known}, f"{project} {shown}")
             return
         _register_once(flow, project)
         with flow.db.read() as session:
