@@ -179,12 +179,9 @@ def register_project(
         with flow.db.read() as session:
             registration.check_owner(session, project, account)
         if dry_run:
-            with flow.db.read() as session:
-                known = registration.site_on_chain(session, project)
+            known = registration.rehearse(flow.chain, project, account)
             shown = "is registered" if known else "would be registered"
-            run.output.result(
-                {"dry_run": True, "registered": known is not None}, f"{project} {shown}"
-            )
+            run.output.result({"dry_run": True, "registered": known}, f"{project} {shown}")
             return
         register_once(flow, project, account)
         with flow.db.read() as session:

@@ -31,7 +31,7 @@ def issue(
     """
     from cli.flow import open_flow
     from cli.registering import may_register, register_once
-    from ledger import issuance
+    from ledger import issuance, registration
     from ledger.chain.sending import intents
     from ledger.reductions.reporting import report
 
@@ -45,6 +45,8 @@ def issue(
         if registers and not dry_run:
             plan(dry_run=True, unregistered=True)  # a code stands for ever: not for what is refused
             register_once(flow, project)
+        elif registers:
+            registration.rehearse(flow.chain, project)
         if not went_on:
             planned = plan(dry_run=dry_run, unregistered=registers)
             found = {item.key: report(item.reduction) for item in planned}

@@ -13,7 +13,7 @@ from tiny_keccak import keccak256
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
-from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.intents import NewIntent, new_key, row_of
 from ledger.errors import NotFound, Refused
 from ledger.models import ChainIntent, CreditProject, CreditSite
 from ledger.models.sending import IntentState
@@ -85,9 +85,7 @@ def register_project(chain: Chain, project_code: str, owner: str | None = None) 
         project_named(session, project_code)
         if project_on_chain(session, project_code) is not None:
             return None
-    deployment = chain.deployment
-    arguments = [deployment.class_id, owner or deployment.account("owner"), project_code]
-    return _send(chain, PROJECT, "registerProject", arguments)
+    return _send(chain, _project_call(chain, project_code, owner))
 
 
 def check_owner(session: Session, project_code: str, owner: str | None) -> None:
@@ -127,7 +125,41 @@ def register_site(chain: Chain, project_code: str) -> str | None:
             )
         if site_on_chain(session, project_code) is not None:
             return None
-    return _send(chain, SITE, "registerSite", [project_id, project_code])
+    return _send(chain, _site_call(chain, project_id, project_code))
+
+
+def rehearse(chain: Chain, project_code: str, owner: str | None = None) -> bool:
+    """Look whether what a registration lacks could be sent, the project before its site; send nothing.
+
+    Parameters
+    ----------
+    owner
+        As for ``register_project``.
+
+    Returns
+    -------
+    bool
+        Whether it lacks nothing.
+
+    Raises
+    ------
+    NotFound
+        If the books know no such project.
+    Refused, BadInput, PolicyRefused, DependencyDown
+        As the registration would.
+    """
+    with chain.db.read() as session:
+        project_named(session, project_code)
+        project_id = project_on_chain(session, project_code)
+        if site_on_chain(session, project_code) is not None:
+            return True
+    call = (
+        _project_call(chain, project_code, owner)
+        if project_id is None
+        else _site_call(chain, project_id, project_code)
+    )
+    chain.sender.rehearse(row_of(chain.deployment.chain_id, call), CREDIT)
+    return False
 
 
 def methodology_hash(methodology: str, version: str) -> str:
@@ -135,8 +167,18 @@ def methodology_hash(methodology: str, version: str) -> str:
     return "0x" + keccak256(f"{methodology}/{version}".encode()).hex()
 
 
-def _send(chain: Chain, kind: str, function: str, arguments: list[object]) -> str:
-    intent = NewIntent(
+def _project_call(chain: Chain, code: str, owner: str | None) -> NewIntent:
+    deployment = chain.deployment
+    arguments = [deployment.class_id, owner or deployment.account("owner"), code]
+    return _call(chain, PROJECT, "registerProject", arguments)
+
+
+def _site_call(chain: Chain, project_id: int, code: str) -> NewIntent:
+    return _call(chain, SITE, "registerSite", [project_id, code])
+
+
+def _call(chain: Chain, kind: str, function: str, arguments: list[object]) -> NewIntent:
+    return NewIntent(
         key=new_key(),
         kind=kind,
         contract=CREDIT,
@@ -145,5 +187,8 @@ def _send(chain: Chain, kind: str, function: str, arguments: list[object]) -> st
         arguments=arguments,
         sender=chain.deployment.account("registrar"),
     )
-    chain.sender.submit_new(intent)
-    return intent.key
+
+
+def _send(chain: Chain, call: NewIntent) -> str:
+    chain.sender.submit_new(call)
+    return call.key

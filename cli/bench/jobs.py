@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import insert
 
 from cli.bench.park import Park
-from cli.bench.report import Result, lower_is_better
+from cli.bench.report import Result, share_of_limit
 from ledger.chain.access import Chain
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
@@ -76,7 +76,7 @@ def measure(rpc_url: str, settings: Settings, trades: int, mariadb: str | None) 
                 finally:
                     db.close()
                 results += [
-                    lower_is_better(f"{name}_{which}", value, "ms", "limit", TICK_MS_MAX)
+                    share_of_limit(f"{name}_{which}", value, "ms", "limit", TICK_MS_MAX)
                     for which, value in (
                         ("idle_tick_ms", _ms(median(wall for wall, _ in ticks))),
                         ("idle_tick_slowest_ms", _ms(max(wall for wall, _ in ticks))),

@@ -13,7 +13,7 @@ from decimal import Decimal
 from statistics import median
 
 from cli.bench.park import Park
-from cli.bench.report import Result, lower_is_better
+from cli.bench.report import Result, share_of_limit
 from ledger.bundles import Place, Subject, prove
 from ledger.chain.node.client import ChainClient
 from ledger.proofs.verifier import verify
@@ -50,8 +50,8 @@ def measure(rpc_url: str) -> list[Result]:
     finally:
         client.close()
     return [
-        lower_is_better("verify_ms", verify_ms, "ms", "limit", VERIFY_MS_MAX),
-        lower_is_better("build_ms", build_ms, "ms", "limit", BUILD_MS_MAX),
+        share_of_limit("verify_ms", verify_ms, "ms", "limit", VERIFY_MS_MAX),
+        share_of_limit("build_ms", build_ms, "ms", "limit", BUILD_MS_MAX),
     ]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Update, delete, select, update
 from sqlalchemy.orm import Session
 
+from ledger import audit
 from ledger.db.counting import rows_found
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.jobs.schedules import Schedule
@@ -214,7 +215,9 @@ def pause(session: Session, name: str, now: datetime) -> ScheduledJob:
         If there is no such job.
     """
     row = _row(session, name)
-    row.paused_at = row.paused_at or now
+    if row.paused_at is None:
+        row.paused_at = now
+        audit.record(session, "jobs.pause", f"{ScheduledJob.__tablename__}/{name}", {}, {})
     row.asked_at = None
     session.flush()
     return row
@@ -234,6 +237,7 @@ def resume(session: Session, name: str) -> ScheduledJob:
     if row.paused_at is None:
         raise BadInput(f"job {name} is not paused", code="not-paused")
     row.paused_at = None
+    audit.record(session, "jobs.resume", f"{ScheduledJob.__tablename__}/{name}", {}, {})
     session.flush()
     return row
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import exists, func, select
+from sqlalchemy.exc import NoResultFound
+from sqlalchemy.orm import Session
 
 from ledger.corrections.forgotten import REASON
+from ledger.errors import TruetonneError
 from ledger.models import (
     ChainIntent,
     Correction,
@@ -29,9 +32,16 @@ from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
 from ledger.models.sending import IntentState
 from ledger.readings.periods.carry import unpaid_corrections
+from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
+from ledger.readings.periods.factor_rows import factor_record
+from ledger.readings.periods.recomputing import is_register, known_certificates, recomputed_inputs
+from ledger.readings.rows.stored import late_readings_of
 from ledger.reconcile.books import Books
 from ledger.reconcile.report import unequal
-from ledger.reductions.manifest import manifest_hash
+from ledger.reductions.arithmetic import compute
+from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.reductions.records import Quality
+from ledger.reductions.zones import utc_of
 
 
 def corrections(books: Books) -> list[str]:
@@ -51,6 +61,9 @@ def corrections(books: Books) -> list[str]:
         found += _figures(books, what, correction, issuance, effects[issuance.id])
         if correction.act_key is not None:
             found += _cancelled(books, what, correction, issuance)
+    last = {correction.issuance_id: (correction, issuance) for correction, issuance in rows}
+    for correction, issuance in last.values():
+        found += _from_readings(books.session, correction, issuance)
     return found + _counted_late(books) + _carried(books) + _left_out(books)
 
 
@@ -141,6 +154,54 @@ def _without_correction(books: Books) -> list[str]:
         f"intent {key}: cancels credits for a correction, and none is recorded"
         for key, parameters in session.execute(acts)
         if REASON.match(str(parameters.get("reason")))
+    ]
+
+
+def _from_readings(session: Session, last: Correction, issuance: Issuance) -> list[str]:
+    """Compute an issuance with its late readings again: that is what its last correction found.
+
+    Not where more came late since (the next correction counts it), and not where a register is read: what comes in
+    time for the period after it may change how its last difference is cut.
+    """
+    ids = meter_ids_of(session, issuance)
+    tables = stated_by(issuance).meters
+    late = [
+        (serial, reading)
+        for serial, number in ids.items()
+        for reading in late_readings_of(session, number, issuance.from_s, issuance.to_s)
+    ]
+    counted = session.scalar(
+        select(func.count())
+        .select_from(CorrectionReading)
+        .join(Correction, Correction.id == CorrectionReading.correction_id)
+        .where(Correction.issuance_id == issuance.id)
+    )
+    void = issuance.state is IssuanceState.VOID
+    if void or any(is_register(table) for table in tables) or len(late) > (counted or 0):
+        return []
+    what = f"correction {last.id} ({issuance.from_date} to {issuance.to_date})"
+    try:
+        factor = factor_record(session.get_one(EmissionFactor, last.factor_id))
+        known = known_certificates(last.manifest)
+        inputs = recomputed_inputs(session, issuance, late=True, certificates=known)
+        inputs = replace(inputs, factor=factor, enforce=False)
+        text = canonical_text(build(compute(inputs), json.loads(last.manifest)["format"]))
+    except (TruetonneError, KeyError, ValueError, NoResultFound) as error:
+        return [f"{what}: cannot be computed from the stored readings ({error})"]
+    made = select(Correction.manifest).where(Correction.issuance_id == issuance.id)
+    if text not in session.scalars(made).all():
+        return [f"{what}: its manifest is not what the stored readings give"]
+    judged = {
+        (meter.serial, reading.start_s, reading.text): (reading.digits, reading.scale)
+        for meter in inputs.meters
+        for reading in meter.readings
+        if reading.quality is not Quality.MISSING
+    }
+    return [
+        f"{what}: the reading of {serial} at {utc_of(reading.start_s).isoformat()} has another value than its text"
+        for serial, reading in late
+        if judged.get((serial, reading.start_s, reading.text), (reading.digits, reading.scale))
+        != (reading.digits, reading.scale)
     ]
 
 

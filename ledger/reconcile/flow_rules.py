@@ -45,7 +45,7 @@ from ledger.reductions.zones import zone
 from ledger.settlement.elsewhere import ENERGY, Accounts
 from ledger.settlement.forgotten import are_ours, in_batches
 from ledger.settlement.tree import trades_root
-from ledger.settlement.words import hex_words, nets_of
+from ledger.settlement.words import hex_words, nets_of, seq_of
 from ledger.units import decimal_floor
 
 
@@ -299,7 +299,7 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
         )
         if unsent and mine != theirs:
             continue  # its key was used up for other trades, or as if they were of another asset
-        found += _differs(what, row, [item.word for item in items[row.id]], on_chain)
+        found += _differs(what, row, items[row.id], on_chain)
         if proposal.trades_root != row.trades_root:
             found.append(f"{what}: the contract computed another root of its trades")
         if proposal.asset != (row.asset or ENERGY):
@@ -310,9 +310,9 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
 
 
 def _differs(
-    what: str, row: VppSettlementBatch, words: Sequence[str], on_chain: SettledBatch
+    what: str, row: VppSettlementBatch, items: Sequence[VppSettlementItem], on_chain: SettledBatch
 ) -> list[str]:
-    """Return what of a batch, with the words of its trades, is not as the chain has it."""
+    """Return what of a batch, with its trades and their words, is not as the chain has it."""
     proposal = on_chain.proposal
     state = BatchState.PROPOSED
     if on_chain.ended_block is not None:
@@ -334,7 +334,11 @@ def _differs(
             row.trades_root,
             trades_root(row.batch_key, proposal.accounts, proposal.words),
         ),
-        "words of its trades": (words, hex_words(proposal.words)),
+        "words of its trades": ([item.word for item in items], hex_words(proposal.words)),
+        "its trades": (
+            [item.trade_id for item in items],
+            [seq_of(word) for word in proposal.words],
+        ),
         "error": (row.error, getattr(on_chain.end, "reason", None)),
     }
     held, says = zip(*compared.values(), strict=True)

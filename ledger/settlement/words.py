@@ -114,11 +114,16 @@ class UnpackedTrade:
     cents: int
 
 
+def seq_of(value: int) -> int:
+    """Return the number of the trade of a word."""
+    return value >> 192
+
+
 def unpack(value: int) -> UnpackedTrade:
     """Return the fields of a word."""
     price, cents = value >> 64 & (2**48 - 1), value & (2**64 - 1)
     return UnpackedTrade(
-        seq=value >> 192,
+        seq=seq_of(value),
         buyer=value >> 176 & 0xFFFF,
         seller=value >> 160 & 0xFFFF,
         quantity_milli=value >> 112 & (2**48 - 1),

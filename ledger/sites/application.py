@@ -16,7 +16,7 @@ from ledger.models import Device, DeviceType, EmissionFactor, VppDefinition, Vpp
 from ledger.models.base import Base
 from ledger.models.sites import FactorPurpose
 from ledger.park import put_row
-from ledger.sites.changes import SiteChanges
+from ledger.sites.changes import SiteChanges, note_change
 from ledger.sites.factors import find_factor
 from ledger.sites.specs import SiteFile
 
@@ -43,8 +43,10 @@ class Application:
         label: str,
         initial: Mapping[str, Any] | None = None,
     ) -> Row:
-        """Make or change one row, and note which; ``initial`` is for a new one alone."""
+        """Make or change one row, and note which; ``initial`` is for a new one alone. A change is audited."""
         row, done = put_row(self.session, model, key, values, initial)
+        if done == "updated" and model is not VppSettlementAccount:  # see put_account
+            note_change(self.session, row)
         if done == "created" and model in _ASKED_BY_CODE:
             (code,) = key.values()
             if (why := unreachable(code)) is not None:

@@ -15,11 +15,12 @@ from ledger.models import Device, EnergyCertificate, Issuance, Meter, Project, S
 from ledger.readings.periods.certificates import is_named, manifests_of, seconds_of_days
 from ledger.reductions.records import Role
 from ledger.reductions.zones import zone
-from ledger.sites.changes import SiteChanges
+from ledger.sites.changes import SiteChanges, note_change, note_removal
 from ledger.sites.document import Document, Table
 from ledger.sites.specs import DeviceSpec, EnergyCertificateSpec, SiteFile
 
 _KEYS = frozenset(item.name for item in fields(EnergyCertificateSpec))
+_OF_A_CERTIFICATE = ("from_day", "to_day", "energy_mwh", "share")
 _MWH_END = 10**9
 
 
@@ -134,11 +135,7 @@ def _apply(
     changes: SiteChanges,
 ) -> None:
     """Make, change or take out one certificate."""
-    values = (
-        {}
-        if spec is None
-        else {name: getattr(spec, name) for name in ("from_day", "to_day", "energy_mwh", "share")}
-    )
+    values = {} if spec is None else {name: getattr(spec, name) for name in _OF_A_CERTIFICATE}
     if row is None:
         assert spec is not None
         session.add(
@@ -156,6 +153,7 @@ def _apply(
     label = f"energy certificate {row.instrument} {row.reference}"
     changes.updated.append(label)
     if spec is None:
+        note_removal(session, row, ("meter_id", "instrument", "reference", *_OF_A_CERTIFICATE))
         session.delete(row)
         changes.warnings.append(
             f"{label}: taken out, for the file does not have it any more; its energy is credited again"
@@ -163,6 +161,7 @@ def _apply(
         return
     for name, value in values.items():
         setattr(row, name, value)
+    note_change(session, row)
     changes.warnings += _issued_already(session, meter, spec)
 
 

@@ -18,7 +18,7 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import REASONS
 from ledger.reductions.records import Kind, Quality
 from ledger.reductions.zones import epoch_s, utc_of
-from ledger.sites.changes import SiteChanges
+from ledger.sites.changes import SiteChanges, note_change, note_removal
 from ledger.sites.specs import MeterChangeSpec, SiteFile
 
 
@@ -61,6 +61,8 @@ def _applied(
 ) -> bool:
     """Make, change or take out one row; return whether there was anything to do."""
     if spec is None:
+        assert row is not None
+        note_removal(session, row, ("meter_id", "at_s", "closing", "opening", "instrument"))
         session.delete(row)
         return True
     values = {"closing": spec.closing, "opening": spec.opening, "instrument": spec.meter_serial}
@@ -71,6 +73,7 @@ def _applied(
         return False
     for name, value in values.items():
         setattr(row, name, value)
+    note_change(session, row)
     return True
 
 

@@ -1,7 +1,9 @@
 """``credits retire | transfer | cancel`` that are not sent, only tried, or asked for again by books of before."""
 
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,19 +54,42 @@ def held(node: TestChain) -> int:
     return int(node.client.call(address, data), 16)
 
 
+@contextmanager
+def setting(migrated: Program, name: str, value: str) -> Iterator[None]:
+    """Have a setting in the environment for a while."""
+    migrated.environ[f"TRUETONNE_{name}"] = value
+    yield
+    del migrated.environ[f"TRUETONNE_{name}"]
+
+
+def refused(migrated: Program, act: tuple[str, ...], code: int, said: str) -> None:
+    """Ask for an act that is not signed, and see that a dry run says the same of it."""
+    tried, ended = (migrated(*act, "7", *how) for how in (("--dry-run",), ()))
+    assert tried.code == ended.code == code
+    # What gas would cost is estimated anew for each block.
+    one, other = (re.sub(r"\d+ (?=more|gas)", "", end.one_line()) for end in (tried, ended))
+    assert one == other
+    assert re.search(said, ended.one_line())
+
+
 @pytest.mark.parametrize("act", rest(ACTS, "cancel"))
 def test_an_act_without_a_key_that_is_not_signed_leaves_nothing(
     migrated: Program, chain: TestChain, act: str
 ) -> None:
     """Nobody could ask for it again, and the same command is another act: it would stay planned for ever."""
     price(chain, 800)
-    for _ in range(2):
-        ended = migrated(*ACTS[act], "7")
-        assert ended.code == 3 and "more than max_fee_gwei" in ended.one_line()
-    assert migrated("chain", "intents", "--all", "--json").json()["intents"] == []
+    refused(migrated, ACTS[act], 3, "more than max_fee_gwei")
     price(chain, 1)
+    with setting(migrated, "SIGNER_GAS_MAX", "30000"):
+        refused(migrated, ACTS[act], 1, r"gas cap: .* the cap is 30000")
+    with setting(migrated, "SIGNER_DAILY_WEI", "1"):
+        refused(migrated, ACTS[act], 1, "daily cost: ")
+    assert migrated("chain", "intents", "--all", "--json").json()["intents"] == []
     done = migrated(*ACTS[act], "7")
     assert done.code == 0 and "hint" not in done.out, done.err
+    assert held(chain) == 993
+    with setting(migrated, "SIGNER_DAILY_TRANSACTIONS", "1"):
+        refused(migrated, ACTS[act], 1, r"daily transactions: .* the cap is 1")
     assert held(chain) == 993
 
 

@@ -5,6 +5,7 @@ No test asks how long something takes: what is measured here is too little for t
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import typer
 
-from cli.bench import _ended_in_order
+from cli.bench import _ended_in_order, report
 from cli.bench.everything import BENCHMARKS
 from cli.bench.imports import measure
 from cli.main import build
@@ -90,14 +91,26 @@ def test_gas(truetonne: Program) -> None:
 def test_proofs(truetonne: Program) -> None:
     """Measured, not asserted: only that a real proof was built and checked, and how it is shown."""
     ended = truetonne("bench", "proofs", "--json")
-    assert ended.code == 0, ended.err
-    results = {result["name"]: result for result in ended.json()["results"]}
+    results = results_of(ended, limits=("limit",))
     assert set(results) == {"verify_ms", "build_ms"}
     for result in results.values():
         assert (result["unit"], result["against"]) == ("ms", "limit")
         assert Decimal(result["value"]) > 0
     assert results["verify_ms"]["against_value"] == "5"
     assert results["build_ms"]["against_value"] == "50"
+
+
+def test_of_a_limit_every_benchmark_gives_the_share() -> None:
+    """Some gave how often the figure would fit into it: 0.5 was twice as much as it should be, and half in others."""
+    told = []
+    for path in Path(report.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and any(
+                isinstance(given, ast.Constant) and given.value == "limit" for given in node.args
+            ):
+                told.append(ast.unparse(node.func))
+    assert len(told) > 8
+    assert set(told) == {"share_of_limit"}
 
 
 def test_evidence(truetonne: Program) -> None:

@@ -20,6 +20,10 @@ def test_two_at_once_register_once(park: Program, one_after_the_other: bool) -> 
             {"rpc_url": chain.rpc_url, "deployment": "local.json", "finality": "0"}
         )
         park.write("local.json", chain.deployment_text())
+        # A dry run is refused as the run: it said of any name that it would be registered.
+        dry = ("chain", "register", "--dry-run", "--project")
+        assert park(*dry, "lab-wnd").one_line() == park(*dry[:2], *dry[3:], "lab-wnd").one_line()
+        assert park(*dry, "lab-wind").out == "lab-wind would be registered\n"
 
         def tried() -> int:
             query = "SELECT count(*) FROM chain_intents WHERE state IN ('submitted', 'failed')"
@@ -37,6 +41,7 @@ def test_two_at_once_register_once(park: Program, one_after_the_other: bool) -> 
         chain.client.request("evm_setAutomine", [True])
         chain.mine(1)
         assert [child.wait(120) for child in running] == [0, 0], [each.said() for each in running]
+        assert park(*dry, "lab-wind").out == "lab-wind is registered\n"
         again = park(*words)
         # The first project and site of the test's chain are its own.
         numbers = {"class_id": 1, "project_id": 2, "site_id": 2, "owner": PARTIES["owner"]}

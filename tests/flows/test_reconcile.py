@@ -471,6 +471,36 @@ def test_an_altered_column_is_a_difference(history: History, table: str, column:
         assert history.breaks(), f"{table}.{column}: {value!r} became {altered!r} unnoticed"
 
 
+def test_each_trade_stands_in_its_batch(history: History) -> None:
+    """Words in the order of their trades hid that the first or the last of them named another trade."""
+    made: Table = Base.metadata.tables["vpp_settlement_items"]
+    for (number,) in history.select("SELECT trade_id FROM vpp_settlement_items"):
+        for other in (0, 9999):
+            changed = update(made).where(made.c.trade_id == number).values(trade_id=other)
+            with _by_hand(history, changed):
+                assert history.breaks("settlement-batches"), (number, other)
+
+
+LATE = {
+    "meter_id": 2,
+    "start_s": 1_577_865_601,
+    "duration_s": 601,
+    "text": "41.0",
+    "value_digits": 412,
+}
+
+
+def test_what_came_late_stands_under_its_correction(history: History) -> None:
+    """It cancels or carries by what came late: rows of no issued root, at which nothing looked."""
+    made: Table = Base.metadata.tables["meter_readings"]
+    for column, value in LATE.items():
+        with _by_hand(
+            history, update(made).where(made.c.quality == "late").values({column: value})
+        ):
+            assert history.breaks("corrections"), column
+    assert history.told("corrections") == []
+
+
 @contextmanager
 def _by_hand(history: History, *statements: Any) -> Iterator[None]:
     """Execute statements with no foreign key, check or trigger in their way; undo them at the end.

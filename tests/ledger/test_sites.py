@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from ledger.db import Database
 from ledger.errors import BadInput, Refused
 from ledger.models import (
+    AuditLog,
     Device,
     DeviceType,
     EmissionFactor,
@@ -128,6 +129,32 @@ def test_only_what_differs_is_changed(db: Database) -> None:
     assert (changes.created, changes.updated) == ([], ["site park"])
     with db.read() as session:
         assert session.scalars(select(Site.name)).one() == "Park am Meer"
+
+
+def test_the_audit_log_tells_what_a_site_file_changed(db: Database) -> None:
+    """A rated power decides which readings count; who raised it left no trace of what it had been."""
+    apply(db)
+    apply(db, changed('rated_kw = "100"', 'rated_kw = "120.50"'))
+    apply(db, changed('rated_kw = "100"', 'rated_kw = "120.5"'))
+    with pytest.raises(BadInput):
+        apply(db, changed('rated_kw = "100"', 'rated_kw = "x"'))
+    with db.read() as session:
+        told = {
+            entry.resource: (entry.action, entry.old_values, entry.new_values)
+            for entry in session.scalars(select(AuditLog))
+        }
+        (meter_id,) = session.scalars(select(Meter.id))
+        assert session.scalars(select(AuditLog.user_id).distinct()).all() == [None]
+    assert told[f"meters/{meter_id}"] == (
+        "site.change",
+        {"rated_kw": "100"},
+        {"rated_kw": "120.5"},
+    )
+    assert {resource.partition("/")[0] for resource in told} <= {
+        "meters",
+        "devices",
+        "vpp_resources",
+    }
 
 
 def test_plants_markets_and_strategies(db: Database) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from cli.bench.database import limits
 from cli.bench.database.books import PER_SITE, Books, fill
 from cli.bench.mariadb import MariaDbServer
-from cli.bench.report import Result, lower_is_better
+from cli.bench.report import Result, share_of_limit
 from cli.service import has_started
 from ledger.db import Database
 
@@ -112,7 +112,7 @@ def measure(
 def results(answered: Sequence[Answered]) -> list[Result]:
     """Return the figures in the shape of all benchmarks."""
     return [
-        lower_is_better(each.name + kind, ms, "ms", "limit", LIMIT_MS)
+        share_of_limit(each.name + kind, ms, "ms", "limit", LIMIT_MS)
         for each in answered
         for kind, ms in (("", each.middle_ms), ("_slowest", each.most_ms))
     ]

@@ -282,6 +282,10 @@ class GuardedKeyring(Keyring):
         """Return the signer of an address, behind the policy."""
         return GuardedSigner(self._keyring.signer(address, purpose), self.policy)
 
+    def check_transaction(self, address: str, asked: Mapping[str, Any]) -> None:
+        """Refuse a transaction that the policy would not let be signed; as ``SignerPolicy.check_transaction``."""
+        self.policy.check_transaction(address, asked)
+
     @property
     def gas_max(self) -> int:
         """The most gas that the policy lets a transaction ask for."""

@@ -130,6 +130,17 @@ class Keyring:
             code=NO_KEY,
         )
 
+    def check_transaction(self, address: str, asked: Mapping[str, Any]) -> None:
+        """Refuse what would be refused at signing, before anything is signed; here nothing is.
+
+        Parameters
+        ----------
+        address
+            The account that shall sign.
+        asked
+            The transaction, with the names of JSON-RPC.
+        """
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses that can sign."""

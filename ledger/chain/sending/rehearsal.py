@@ -1,4 +1,4 @@
-"""What is looked at before an intent is signed: whether it is done already, the key, the contract, fees and caps.
+"""What is looked at before an intent is signed: whether it is done already, key, contract, fees, policy and caps.
 
 Nothing is stored, signed or sent here; ``--dry-run`` is this and no more.
 """
@@ -58,7 +58,7 @@ def ready(desk: Desk, intent: ChainIntent) -> Ready:
     BadInput
         If the sender's key is not at hand.
     PolicyRefused
-        If the caps of the day forbid it.
+        If the signer policy or the caps of the day forbid it.
     DependencyDown
         If node or signer do not answer, or the node wants higher fees than may be offered.
     """
@@ -67,6 +67,7 @@ def ready(desk: Desk, intent: ChainIntent) -> Ready:
     head = desk.head()
     gas = gas_limit_of(desk, intent, head)
     found = Ready(signer, gas, _fees(desk, head))
+    desk.check(signer, intent, gas, found.fees)
     if desk.caps is not None:
         account, cost = (desk.chain_id, signer.address), gas * found.fees.max_fee_wei
         with desk.db.read() as session:

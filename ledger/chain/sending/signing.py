@@ -57,6 +57,17 @@ class Desk:
             return None
         return header.number if header is not None else None
 
+    def check(self, signer: Signer, intent: ChainIntent, gas: int, fees: Fees) -> None:
+        """Look whether the signer policy would let an intent be signed; no rule of it asks for the nonce.
+
+        Raises
+        ------
+        PolicyRefused
+            If it would not.
+        """
+        asked = self._asked(intent, 0, gas, fees)
+        self.keyring.check_transaction(signer.address, asked.as_mapping())
+
     def sign(
         self, signer: Signer, intent: ChainIntent, nonce: int, gas: int, fees: Fees
     ) -> SignedAttempt:
@@ -69,6 +80,9 @@ class Desk:
         DependencyDown
             If a remote signer does not answer, or signs something else.
         """
-        asked = Unsigned(self.chain_id, nonce, intent.contract_address, intent.call_data, gas, fees)
-        raw, tx_hash = signer.sign_transaction(asked.as_mapping())
+        raw, tx_hash = signer.sign_transaction(self._asked(intent, nonce, gas, fees).as_mapping())
         return SignedAttempt(tx_hash, raw, nonce, fees.max_fee_wei, fees.priority_fee_wei)
+
+    def _asked(self, intent: ChainIntent, nonce: int, gas: int, fees: Fees) -> Unsigned:
+        call = (intent.contract_address, intent.call_data)
+        return Unsigned(self.chain_id, nonce, *call, gas, fees)
