@@ -41,6 +41,12 @@ class Unfit:
         return self.to_do.replace(_TAKE_OUT, f"truetonne trades cancel {number}")
 
 
+UNREADABLE = Unfit(
+    "its trade_type is neither buy nor sell, or its trade_time is no time: a program that is none of ours wrote it",
+    "correct or delete its row with SQL",
+)
+
+
 @dataclass(frozen=True)
 class Waiting:
     """Trades that wait for one reason, by number."""
