@@ -138,7 +138,7 @@ def put_row(
     key: Mapping[str, Any],
     values: Mapping[str, Any],
     initial: Mapping[str, Any] | None = None,
-) -> tuple[Model, str]:
+) -> tuple[Model, str, dict[str, Any]]:
     """Make or change one row, for a site file, whose own rules were checked.
 
     Parameters
@@ -151,18 +151,19 @@ def put_row(
     Returns
     -------
     tuple
-        The row, and what was done: ``created``, ``updated`` or ``unchanged``.
+        The row; what was done: ``created``, ``updated`` or ``unchanged``; and what was updated had, by attribute.
     """
     row = session.scalars(select(model).filter_by(**key)).first()
     if row is None:
         row = model(**key, **values, **(initial or {}))
         session.add(row)
         session.flush()
-        return row, "created"
+        return row, "created", {}
     differing = {name: value for name, value in values.items() if getattr(row, name) != value}
+    before = {name: getattr(row, name) for name in differing}
     for name, value in differing.items():
         setattr(row, name, value)
-    return row, "updated" if differing else "unchanged"
+    return row, "updated" if differing else "unchanged", before
 
 
 def _joins(field: Field) -> bool:

@@ -16,7 +16,7 @@ from ledger.models import Device, DeviceType, EmissionFactor, VppDefinition, Vpp
 from ledger.models.base import Base
 from ledger.models.sites import FactorPurpose
 from ledger.park import put_row
-from ledger.sites.changes import SiteChanges
+from ledger.sites.changes import SiteChanges, tell_changed
 from ledger.sites.factors import find_factor
 from ledger.sites.specs import SiteFile
 
@@ -43,8 +43,15 @@ class Application:
         label: str,
         initial: Mapping[str, Any] | None = None,
     ) -> Row:
-        """Make or change one row, and note which; ``initial`` is for a new one alone."""
-        row, done = put_row(self.session, model, key, values, initial)
+        """Make or change one row, and note which; ``initial`` is for a new one alone.
+
+        The audit log tells what a row was that is changed; of an account, ``put_account`` tells it.
+        """
+        row, done, before = put_row(self.session, model, key, values, initial)
+        if before and model is not VppSettlementAccount:
+            number: int = row.id  # type: ignore[attr-defined]  # every table of a site file has one
+            after = {name: values[name] for name in before}
+            tell_changed(self.session, f"{model.__tablename__}/{number}", before, after)
         if done == "created" and model in _ASKED_BY_CODE:
             (code,) = key.values()
             if (why := unreachable(code)) is not None:

@@ -15,7 +15,7 @@ from ledger.models import Device, EnergyCertificate, Issuance, Meter, Project, S
 from ledger.readings.periods.certificates import is_named, manifests_of, seconds_of_days
 from ledger.reductions.records import Role
 from ledger.reductions.zones import zone
-from ledger.sites.changes import SiteChanges
+from ledger.sites.changes import SiteChanges, tell_changed
 from ledger.sites.document import Document, Table
 from ledger.sites.specs import DeviceSpec, EnergyCertificateSpec, SiteFile
 
@@ -155,12 +155,19 @@ def _apply(
     _require_not_named(session, file, meter, row)
     label = f"energy certificate {row.instrument} {row.reference}"
     changes.updated.append(label)
+    place = f"{EnergyCertificate.__tablename__}/{row.id}"
     if spec is None:
+        had = ("meter_id", "instrument", "reference", "from_day", "to_day", "energy_mwh", "share")
+        tell_changed(session, place, {name: getattr(row, name) for name in had}, {})
         session.delete(row)
         changes.warnings.append(
             f"{label}: taken out, for the file does not have it any more; its energy is credited again"
         )
         return
+    before = {name: getattr(row, name) for name in values}
+    differing = [name for name, value in values.items() if before[name] != value]
+    old, new = ({name: said[name] for name in differing} for said in (before, values))
+    tell_changed(session, place, old, new)
     for name, value in values.items():
         setattr(row, name, value)
     changes.warnings += _issued_already(session, meter, spec)

@@ -18,7 +18,7 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import REASONS
 from ledger.reductions.records import Kind, Quality
 from ledger.reductions.zones import epoch_s, utc_of
-from ledger.sites.changes import SiteChanges
+from ledger.sites.changes import SiteChanges, tell_changed
 from ledger.sites.specs import MeterChangeSpec, SiteFile
 
 
@@ -60,16 +60,25 @@ def _applied(
     spec: MeterChangeSpec | None,
 ) -> bool:
     """Make, change or take out one row; return whether there was anything to do."""
-    if spec is None:
-        session.delete(row)
-        return True
-    values = {"closing": spec.closing, "opening": spec.opening, "instrument": spec.meter_serial}
+    values = (
+        {}
+        if spec is None
+        else {"closing": spec.closing, "opening": spec.opening, "instrument": spec.meter_serial}
+    )
     if row is None:
         session.add(MeterChange(meter_id=meter.id, at_s=at_s, **values))
         return True
-    if all(getattr(row, name) == value for name, value in values.items()):
+    before = {name: getattr(row, name) for name in ("closing", "opening", "instrument")}
+    differing = {name: value for name, value in values.items() if before[name] != value}
+    if spec is not None and not differing:
         return False
-    for name, value in values.items():
+    place = f"{MeterChange.__tablename__}/{row.id}"
+    if spec is None:
+        tell_changed(session, place, {"meter_id": meter.id, "at_s": at_s, **before}, {})
+        session.delete(row)
+        return True
+    tell_changed(session, place, {name: before[name] for name in differing}, differing)
+    for name, value in differing.items():
         setattr(row, name, value)
     return True
 

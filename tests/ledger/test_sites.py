@@ -1,5 +1,6 @@
 """Site files: applied once and again, strict about every key, and careful with what credits rest on."""
 
+import hashlib
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +13,7 @@ from sqlalchemy import func, select, update
 from ledger.db import Database
 from ledger.errors import BadInput, Refused
 from ledger.models import (
+    AuditLog,
     Device,
     DeviceType,
     EmissionFactor,
@@ -25,6 +27,7 @@ from ledger.models import (
     VppSettlementAccount,
     VppTradingStrategy,
 )
+from ledger.models.vpp import ResourceType
 from ledger.readings import reductions_for
 from ledger.readings.periods.period import load_period
 from ledger.sites import apply_site, plain_account, read_site_file
@@ -77,6 +80,30 @@ value_column = "P_avg"
 time_zone = "offset"
 """
 """The example of the interface."""
+CERTIFICATE = """
+[[energy_certificate]]
+device = "A"
+instrument = "GEC"
+reference = "CN-1"
+from_day = "2014-01-01"
+to_day = "2014-03-31"
+energy_mwh = "120"
+"""
+METER_CHANGE = """
+[[meter_change]]
+device = "A"
+at = "2014-06-15T12:00:00+02:00"
+closing = "103050.5"
+opening = "7"
+"""
+PLANT = """
+[[vpp]]
+code = "plant"
+name = "Plant"
+total_capacity = "2050"
+account = "anvil:4"
+devices = ["A"]
+"""
 
 
 def changed(old: str, new: str, text: str = SITE) -> str:
@@ -122,12 +149,100 @@ def test_a_second_time_changes_nothing(db: Database, site: Path) -> None:
     assert sorted(second.unchanged) == sorted(set(first.created) - set(types))
 
 
-def test_only_what_differs_is_changed(db: Database) -> None:
-    apply(db)
-    changes = apply(db, changed('name = "Park"', 'name = "Park am Meer"'))
-    assert (changes.created, changes.updated) == ([], ["site park"])
+def test_only_what_differs_is_changed_and_the_audit_log_tells_it(db: Database) -> None:
+    bare = changed('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "kWh"')
+    text = bare + CERTIFICATE + METER_CHANGE
+    apply(db, text)
+    with db.write() as session:  # what is known of it by other ways, and no file of a site says
+        device = session.scalars(select(Device).filter_by(device_id="A")).one()
+        device.specifications = {**(device.specifications or {}), "maker": "Vent & Fils"}
+    other = changed('name = "Park"', 'name = "Park am Meer"', bare)
+    other = changed('rated_kw = "100"', 'rated_kw = "101"', other)
+    apply(db, text)
+    changes = apply(db, other)
+    taken_out = ["meter change A 2014-06-15T10:00:00+00:00", "energy certificate GEC CN-1"]
+    assert changes.created == []
+    assert changes.updated == ["site park", "device A", "meter serial-A", *taken_out]
     with db.read() as session:
-        assert session.scalars(select(Site.name)).one() == "Park am Meer"
+        site = session.scalars(select(Site)).one()
+        specifications = session.scalars(select(Device.specifications)).one()
+        query = select(AuditLog.action, AuditLog.resource, AuditLog.old_values, AuditLog.new_values)
+        told = [tuple(row) for row in session.execute(query.order_by(AuditLog.id))]
+    rated = {"rated_kw": "101", "meter_serial": "serial-A", "maker": "Vent & Fils"}
+    assert (site.name, specifications) == ("Park am Meer", rated)
+    first, *changed_rows, last = told
+    hashes = [hashlib.sha256(file.encode()).hexdigest() for file in (text, other)]
+    for entry, sha256, created, updated in ((first, hashes[0], 10, 0), (last, hashes[1], 0, 5)):
+        counts = {"created": created, "updated": updated}
+        said = {"file": "site file", "sha256": sha256, **counts}
+        assert entry == ("site.apply", "sites/1", {}, said)
+    assert changed_rows == [
+        ("site.change", "sites/1", {"name": "Park"}, {"name": "Park am Meer"}),
+        (
+            "site.change",
+            "devices/1",
+            {"specifications": rated | {"rated_kw": "100"}},
+            {"specifications": rated},
+        ),
+        ("site.change", "meters/1", {"rated_kw": "100.000000"}, {"rated_kw": "101"}),
+        (
+            "site.change",
+            "meter_changes/1",
+            {
+                "meter_id": 1,
+                "at_s": 1402826400,
+                "closing": "103050.5",
+                "opening": "7",
+                "instrument": None,
+            },
+            {},
+        ),
+        (
+            "site.change",
+            "energy_certificates/1",
+            {
+                "meter_id": 1,
+                "instrument": "GEC",
+                "reference": "CN-1",
+                "from_day": "2014-01-01",
+                "to_day": "2014-03-31",
+                "energy_mwh": "120",
+                "share": None,
+            },
+            {},
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("type_", "role", "kind"),
+    [
+        ("wind_turbine", "generation", "wind"),
+        ("风机", "generation", "wind"),
+        ("PV rooftop", "export", "solar"),
+        ("屋顶光伏", "generation", "solar"),
+        ("电化学储能", "storage", "battery"),
+        ("flywheel", "storage", "battery"),
+        ("cold_storage", "load", "load"),  # no battery, whatever it is called
+        ("winder", "import", "load"),
+        ("biogas", "generation", "generator"),
+    ],
+)
+def test_what_a_device_is_as_a_resource(
+    sqlite_db: Database, type_: str, role: str, kind: str
+) -> None:
+    text = changed('type = "wind_turbine"', f'type = "{type_}"', SITE + PLANT)
+    text = changed('role = "generation"', f'role = "{role}"', text)
+    apply(sqlite_db, text)
+    with sqlite_db.write() as session:
+        resource = session.scalars(select(VppResource)).one()
+        assert resource.type.value == kind
+        resource.type = ResourceType.WIND
+    apply(sqlite_db, text)
+    with sqlite_db.read() as session:
+        # Whoever knows better may say so where the file says nothing.
+        said = session.scalars(select(VppResource.type)).one().value
+    assert said == ("wind" if kind == "generator" else kind)
 
 
 def test_plants_markets_and_strategies(db: Database) -> None:
