@@ -31,6 +31,7 @@ from ledger.models.vpp import ResourceType
 from ledger.readings import reductions_for
 from ledger.readings.periods.period import load_period
 from ledger.sites import apply_site, plain_account, read_site_file
+from tests.support.forms import rest
 from tests.support.plant import LHB_SITE, SERF_SITE, SITE, apply, imported, write_csv
 
 T0 = "2014-06-01T00:00:00+00:00"
@@ -214,35 +215,40 @@ def test_only_what_differs_is_changed_and_the_audit_log_tells_it(db: Database) -
     ]
 
 
-@pytest.mark.parametrize(
-    ("type_", "role", "kind"),
-    [
-        ("wind_turbine", "generation", "wind"),
-        ("风机", "generation", "wind"),
-        ("PV rooftop", "export", "solar"),
-        ("屋顶光伏", "generation", "solar"),
-        ("电化学储能", "storage", "battery"),
-        ("flywheel", "storage", "battery"),
-        ("cold_storage", "load", "load"),  # no battery, whatever it is called
-        ("winder", "import", "load"),
-        ("biogas", "generation", "generator"),
-    ],
+RESOURCES = (
+    ("wind_turbine", "generation", "wind"),
+    ("\u98ce\u673a", "generation", "wind"),
+    ("PV rooftop", "export", "solar"),
+    ("\u5c4b\u9876\u5149\u4f0f", "generation", "solar"),
+    ("\u7535\u5316\u5b66\u50a8\u80fd", "storage", "battery"),
+    ("flywheel", "storage", "battery"),
+    ("cold_storage", "load", "load"),  # no battery, whatever it is called
+    ("winder", "import", "load"),
+    ("biogas", "generation", "generator"),
 )
-def test_what_a_device_is_as_a_resource(
-    sqlite_db: Database, type_: str, role: str, kind: str
-) -> None:
-    text = changed('type = "wind_turbine"', f'type = "{type_}"', SITE + PLANT)
-    text = changed('role = "generation"', f'role = "{role}"', text)
+
+
+def test_what_a_device_is_as_a_resource(sqlite_db: Database) -> None:
+    tables = [
+        f'[[device]]\ncode = "D{number}"\ntype = "{type_}"\nrole = "{role}"\nrated_kw = "9"\n'
+        f'meter_serial = "serial {number}"\n'
+        for number, (type_, role, _) in enumerate(RESOURCES)
+    ]
+    codes = ", ".join(f'"D{number}"' for number in range(len(RESOURCES)))
+    text = "\n".join([SITE, *tables, changed('["A"]', f"[{codes}]", PLANT)])
     apply(sqlite_db, text)
+    query = select(VppResource).order_by(VppResource.id)
     with sqlite_db.write() as session:
-        resource = session.scalars(select(VppResource)).one()
-        assert resource.type.value == kind
-        resource.type = ResourceType.WIND
+        resources = session.scalars(query).all()
+        kinds = [kind for _, _, kind in RESOURCES]
+        assert [resource.type.value for resource in resources] == kinds
+        for resource in resources:
+            resource.type = ResourceType.WIND
     apply(sqlite_db, text)
     with sqlite_db.read() as session:
-        # Whoever knows better may say so where the file says nothing.
-        said = session.scalars(select(VppResource.type)).one().value
-    assert said == ("wind" if kind == "generator" else kind)
+        said = [resource.type.value for resource in session.scalars(query)]
+    # Whoever knows better may say so where the file says nothing.
+    assert said == [*kinds[:-1], "wind"]
 
 
 def test_plants_markets_and_strategies(db: Database) -> None:
@@ -405,7 +411,9 @@ def test_another_missing_of_a_source_with_readings_is_a_warning(
 
 
 @pytest.mark.parametrize(
-    "twin", ["a-1", "A-1 ", "A -1", "A-1\u200b", "\uff21-1", "A-\u00b9"], ids=ascii
+    "twin",
+    rest(["a-1", "A-1 ", "A -1", "A-1\u200b", "\uff21-1", "A-\u00b9"], "a-1", "A-1\u200b"),
+    ids=ascii,
 )
 def test_a_serial_that_reads_as_another_is_that_meter(sqlite_db: Database, twin: str) -> None:
     """Its readings would be credited under both, for constraints compare serials as they are written."""
@@ -445,7 +453,7 @@ def test_a_device_or_meter_of_another_site_is_not_taken(sqlite_db: Database) -> 
         assert session.scalars(select(func.count()).select_from(DeviceType)).one() == 1
 
 
-@pytest.mark.parametrize("role", ["load", "storage"])
+@pytest.mark.parametrize("role", rest(["load", "storage"]))
 def test_a_load_and_a_battery_are_shown_with_the_project(sqlite_db: Database, role: str) -> None:
     changes = apply(sqlite_db, changed('role = "generation"', f'role = "{role}"'))
     with sqlite_db.read() as session:
