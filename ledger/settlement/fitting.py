@@ -23,6 +23,7 @@ from ledger.units import currency_of_cents, tonnes_of_kg
 
 _TAKE_OUT = "truetonne trades cancel ID"
 _ADD_ACCOUNT = "add it to the site file and apply that"
+_BY_SQL = "correct or delete its row with SQL"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Unfit:
 
 UNREADABLE = Unfit(
     "its trade_type is neither buy nor sell, or its trade_time is no time: a program that is none of ours wrote it",
-    "correct or delete its row with SQL",
+    _BY_SQL,
 )
 
 
@@ -86,7 +87,7 @@ class Terms:
     def without_account(self, record: VppTradingRecord) -> str | None:
         """Return which of the parties of a trade has no account; None: both have one."""
         if record.vpp_id not in self.accounts.plants:
-            return self.plants.get(record.vpp_id, f"plant {record.vpp_id}")
+            return self.plants[record.vpp_id]
         return None if record.market in self.accounts.markets else record.market
 
 
@@ -107,7 +108,7 @@ def fitting(record: VppTradingRecord, asset: int | None, terms: Terms) -> Trade:
 def why_unfit(record: VppTradingRecord, asset: int | None, terms: Terms) -> Unfit | None:
     """Return why a trade cannot be settled; None: it can.
 
-    That is, if its plant or market has no account, both have one, its figures contradict each other, its credits do not
+    That is, if its plant is none, if its plant or market has no account, both have one, its figures contradict each other, its credits do not
     move, or others were signed in a batch that failed and may still be settled.
 
     Parameters
@@ -115,6 +116,8 @@ def why_unfit(record: VppTradingRecord, asset: int | None, terms: Terms) -> Unfi
     asset
         The credits that it is of; None: energy.
     """
+    if record.vpp_id not in terms.plants:  # on MariaDB, which has no foreign key there
+        return Unfit(f"there is no plant in the row {record.vpp_id}", _BY_SQL)
     lacking = terms.without_account(record)
     if lacking is not None:
         return Unfit(f"{lacking} has no settlement account", _ADD_ACCOUNT)

@@ -558,20 +558,28 @@ def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> 
         return
     take(park, ["second sell 7 1.0000 7.00 420"])
     with park.db.write() as session:  # as a program does whose session is without the strict mode
-        for number, side, at in ((6, "SELL", "2014-01-01"), (7, "sell", "0000-00-00")):
+        rows = (
+            (6, 1, "SELL", "2014-01-01"),
+            (7, 1, "sell", "0000-00-00"),
+            (8, 99, "sell", "2014-01-01"),
+        )
+        for number, plant, side, at in rows:
             session.execute(
                 text(
                     "SET STATEMENT sql_mode='' FOR INSERT INTO vpp_trading_records (id, vpp_id, trade_type, "
                     "quantity, price, total_value, market, status, trade_time) "
-                    f"VALUES ({number}, 1, '{side}', 1, 1, 1, '{MARKET}', 'pending', '{at}')"
+                    f"VALUES ({number}, {plant}, '{side}', 1, 1, 1, '{MARKET}', 'pending', '{at}')"
                 )
             )
     found = plan_round(park.chain)
     # The fifth alone: for a trade without a side no money moves.
     assert [batch.trades for batch in found.batches] == [1]
-    assert [(item.trades, item.unfit) for item in found.waiting if 6 in item.trades] == [
-        ((6, 7), UNREADABLE)
-    ]
+    waiting = {item.trades: item.unfit for item in found.waiting}
+    assert waiting[6, 7] == UNREADABLE
+    assert (waiting[8,].why, waiting[8,].to_do) == (
+        "there is no plant in the row 99",
+        UNREADABLE.to_do,
+    )
     with pytest.raises(
         ValueUnreadable, match=r"vpp_trading_records\.trade_type is '' in the database"
     ):
