@@ -108,8 +108,8 @@ def fitting(record: VppTradingRecord, asset: int | None, terms: Terms) -> Trade:
 def why_unfit(record: VppTradingRecord, asset: int | None, terms: Terms) -> Unfit | None:
     """Return why a trade cannot be settled; None: it can.
 
-    That is, if its plant is none, if its plant or market has no account, both have one, its figures contradict each other, its credits do not
-    move, or others were signed in a batch that failed and may still be settled.
+    That is, if its plant is none, its plant or market has no account, both have one, its figures contradict each other,
+    its credits do not move, or others were signed in a batch that failed and may still be settled.
 
     Parameters
     ----------
