@@ -49,6 +49,7 @@ _UNAVAILABLE = {
     "wrong-chain": "the node serves another chain than the books are kept for",
     "not-deployed": "this service does not know where its contracts stand",
     "sealing-key-missing": "this service lacks the key that it seals with",
+    "unreadable-value": "the books hold a value that another program wrote, and that is none",
     "archive-lost": "the archive that these values went to is not there",
     "sealing-key-wrong": "this service has another key than the one that was sealed with",
 }

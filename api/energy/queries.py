@@ -59,7 +59,7 @@ _PERIODS = {
     EnergyPeriod.DAY: legal_days,
     EnergyPeriod.MONTH: legal_months,
 }
-_UNITS = {ReadingKind.FUEL_MASS: "kg", ReadingKind.FUEL_VOLUME: "l"}
+_UNITS = {ReadingKind.FUEL_MASS: "kg", ReadingKind.FUEL_VOLUME: "L"}
 _HALF = 10**9
 """On SQLite digits are added in two halves: the sum of many 18-digit numbers fits no integer of its.
 MariaDB adds whole numbers as decimals."""

@@ -67,7 +67,7 @@ class EnergyItem(Document):
     end: Time = Field(description="End of the period, not included.")
     device: str = Field(description="Code of the device.")
     role: MeterRole = Field(description="What the meter measures.")
-    unit: str = Field(description="Unit of `positive` and `negative`: kWh, kg or l.")
+    unit: str = Field(description="Unit of `positive` and `negative`: kWh, kg or L.")
     positive: DecimalText = Field(
         description="Sum of the positive readings that count, exact, cut to 9 decimals."
     )

@@ -36,7 +36,7 @@ UNITS = {
     Kind.ENERGY: "kWh",
     Kind.REGISTER: "kWh",
     Kind.FUEL_MASS: "kg",
-    Kind.FUEL_VOLUME: "l",
+    Kind.FUEL_VOLUME: "L",
 }
 
 

@@ -45,6 +45,7 @@ def options(
     origin: str,
     changes: str | None = None,
     api: str = "",
+    note: str = "",
     **more: Any,
 ) -> dict[str, Any]:
     """Return the options of a table: the last item of its ``__table_args__``.
@@ -63,6 +64,8 @@ def options(
         it: ``insert, update``, and nothing where there is no writer.
     api
         What of it a request to the API does.
+    note
+        What whoever reads the table must know beyond the comments, which the database has, too: sentences.
     more
         Further options of the table, such as ``sqlite_autoincrement``.
     """
@@ -75,6 +78,7 @@ def options(
             "origin": origin,
             "changes": _verbs(changes),
             "api": _verbs(api),
+            "note": note,
         },
         "mysql_engine": "InnoDB",
         "mysql_charset": "utf8mb4",

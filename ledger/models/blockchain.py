@@ -145,5 +145,7 @@ class CarbonCredit(Base):
             writer="indexer",
             origin=CUSTOMER,
             changes=ALL,
+            note="By way of `credit_serials` to its batch, and to its retirement. What of a batch that is suspended or "
+            "expired is `active` does not move: `credit_batches.status`.",
         ),
     )

@@ -127,7 +127,13 @@ class DeviceData(Base):
         ForeignKeyConstraint(["device_id"], ["devices.id"]).ddl_if(dialect="sqlite"),
         Index("idx_device_data_device_id_recorded_at", "device_id", "recorded_at"),
         Index("idx_device_data_metric_name", "metric_name"),
-        options("A value that a device reported.", writer="ledger.readings", origin=CUSTOMER),
+        options(
+            "A value that a device reported.",
+            writer="ledger.readings",
+            origin=CUSTOMER,
+            note="Every value as received, those too that do not count, rounded to six decimals; the last months "
+            "alone. `metadata` is always NULL: quality and origin stand in `meter_readings`.",
+        ),
     )
 
 

@@ -19,8 +19,9 @@ _MARIADB = mysql.dialect()
 _HEAD = """\
 # The schema
 
-For whoever queries the database or writes a report on it: every table with its columns, keys and indexes. It is
-made from the models by `python -m ledger.models.document`, and a test fails when it is not up to date.
+For whoever queries the database or writes a report on it: every table with its columns, keys and indexes. How to join
+them, with a query for each usual question, is in [reports](reports.md). It is made from the models by
+`python -m ledger.models.document`, and a test fails when it is not up to date.
 
 The customer of this project laid down 41 tables: 33 of them with columns (*customer's design*), 8 in a diagram
 alone (*completes the 41*). The others are the ledger's own (*beyond the 41*).
@@ -113,6 +114,8 @@ def _counts() -> str:
 def _table(table: Table) -> Iterator[str]:
     yield f"### {table.name}\n"
     yield f"{table.comment} Origin: {table.info['origin']}. Writer: `{table.info['writer']}`{_changes(table)}.\n"
+    if table.info["note"]:
+        yield f"{table.info['note']}\n"
     yield "| column | type | null | key | |"
     yield "|---|---|---|---|---|"
     for column in table.columns:

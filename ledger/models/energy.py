@@ -35,7 +35,12 @@ class EnergyConsumption(Base):
     __table_args__ = (
         Index("idx_energy_consumption_device_id_recorded_at", "device_id", "recorded_at"),
         options(
-            "Energy that a device consumed.", writer="ledger.readings", origin=CUSTOMER, changes=ALL
+            "Energy that a device consumed.",
+            writer="ledger.readings",
+            origin=CUSTOMER,
+            changes=ALL,
+            note="By hour, in kWh, of the readings that count. What the grid gave (role `import`) and what loads used "
+            "are the same energy twice: sum by `meters.role`. Storage and fuel have no rows. `cost` is always NULL.",
         ),
     )
 
@@ -60,7 +65,12 @@ class EnergyProduction(Base):
     __table_args__ = (
         Index("idx_energy_production_device_id_recorded_at", "device_id", "recorded_at"),
         options(
-            "Energy that a device produced.", writer="ledger.readings", origin=CUSTOMER, changes=ALL
+            "Energy that a device produced.",
+            writer="ledger.readings",
+            origin=CUSTOMER,
+            changes=ALL,
+            note="By hour, in kWh, of the readings that count. A battery makes no energy and has no rows. `revenue` "
+            "is always NULL.",
         ),
     )
 
@@ -82,5 +92,12 @@ class CarbonEmission(Base):
 
     __table_args__ = (
         Index("idx_carbon_emissions_device_id_recorded_at", "device_id", "recorded_at"),
-        options("Emissions of a device.", writer="ledger.readings", origin=CUSTOMER, changes=ALL),
+        options(
+            "Emissions of a device.",
+            writer="ledger.readings",
+            origin=CUSTOMER,
+            changes=ALL,
+            note="By legal day of the site. `location_based` and `market_based` are the same electricity: never add "
+            "them.",
+        ),
     )

@@ -119,5 +119,7 @@ class MeterReading(Base):
             writer="ledger.readings",
             origin=BEYOND,
             changes=ALL,
+            note="Values of fuel are in kg (`fuel_mass`) or L (`fuel_volume`); those of storage are below zero when it "
+            "charges. Rows whose `quality` is not `used` count nowhere.",
         ),
     )

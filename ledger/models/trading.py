@@ -114,6 +114,8 @@ class VppTradingRecord(Base):
             writer="ledger.settlement",
             origin=CUSTOMER,
             changes=ALL,
+            note="A trade that stands in `vpp_trade_credits` is of credits: its `quantity` is t CO2e, its `price` for "
+            "a t. `total_value` has no sign for the side.",
             sqlite_autoincrement=True,
         ),
     )

@@ -36,7 +36,7 @@ from sqlalchemy.ext.mutable import MutableDict, MutableList
 from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeEngine
 
-from ledger.errors import BadInput
+from ledger.errors import BadInput, DependencyDown
 
 SQLITE_INTEGER_DIGITS = 18
 """Decimals of at most so many digits fit a 64-bit integer with their point removed."""
@@ -46,6 +46,21 @@ class ValueRefused(BadInput, DontWrapMixin):
     """A column cannot hold the value exactly. SQLAlchemy passes it on as it is."""
 
     default_code = "value-refused"
+
+
+class ValueUnreadable(DependencyDown, ValueError, DontWrapMixin):
+    """A row holds what is no value of its column: another program wrote it, in a way that the database let pass.
+
+    MariaDB does so in a session without its strict mode, SQLite always.
+    """
+
+    default_code = "unreadable-value"
+
+    def __init__(self, where: str, value: object, holds: str) -> None:
+        super().__init__(
+            f"{where} is {value!r} in the database, and holds {holds}: a program that is none of ours wrote it; "
+            "find the row with SQL, and correct or delete it"
+        )
 
 
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
@@ -147,9 +162,15 @@ class ExactDecimal(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         if value is None:
             return None
-        if isinstance(value, float):
+        if isinstance(value, float) and self.precision > SQLITE_INTEGER_DIGITS:  # summed as text
             raise ValueRefused(
                 f"the database answered with the float {value!r} where a decimal is kept"
+            )
+        if isinstance(value, float):
+            raise ValueUnreadable(
+                f"a DECIMAL({self.precision},{self.scale})",
+                value,
+                "a decimal, on SQLite the integer without the point",
             )
         if dialect.name != "sqlite":
             return Decimal(value)
@@ -158,11 +179,25 @@ class ExactDecimal(TypeDecorator[Decimal]):
         return Decimal(value)
 
 
+_TIME, _TIME_HOLDS = "a time", "UTC as YYYY-MM-DD HH:MM:SS.ffffff"
+
+
 class _IsoText(sqlite.DATETIME):
     """SQLite's own format of a time, written by one call instead of a template: half the cost."""
 
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:
         return lambda value: None if value is None else value.isoformat(" ", "microseconds")
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        read: Callable[[Any], Any] = super().result_processor(dialect, coltype)  # type: ignore[assignment]
+
+        def process(value: Any) -> Any:
+            try:
+                return read(value)
+            except (TypeError, ValueError) as error:
+                raise ValueUnreadable(_TIME, value, _TIME_HOLDS) from error
+
+        return process
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -187,6 +222,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if isinstance(value, str):  # what is no day of the calendar, such as 0000-00-00, stays text
+            raise ValueUnreadable(_TIME, value, _TIME_HOLDS)
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -277,12 +314,39 @@ def json_array() -> TypeEngine[list[Any]]:
     return MutableList.as_mutable(JSON(none_as_null=True))
 
 
+class _StoredChoice(mysql.ENUM):
+    """MariaDB's ENUM, which is the empty text where a session without the strict mode wrote another value."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        read = super().result_processor(dialect, coltype)  # type: ignore[no-untyped-call]
+
+        def process(value: Any) -> Any:
+            if value == "":
+                wanted = ", ".join(self.enums)
+                raise ValueUnreadable(_columns_of(self.enum_class), value, f"one of {wanted}")
+            return read(value)
+
+        return process
+
+
+def _columns_of(values: Any) -> str:
+    """Return the columns that hold one of the values, as SQL names them."""
+    from ledger.models.base import Base  # which has its types from here
+
+    return " or ".join(
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.sorted_tables
+        for column in table.columns
+        if isinstance(column.type, Enum) and column.type.enum_class is values
+    )
+
+
 def choice(values: type[StrEnum], name: str) -> Enum:
     """Return the type of a column that holds one of the values, by value.
 
     ENUM on MariaDB, VARCHAR with a CHECK on SQLite. ``name`` is the column's, for the CHECK.
     """
     members: Callable[[type[StrEnum]], list[str]] = lambda kind: [item.value for item in kind]  # noqa: E731
-    return Enum(
-        values, name=name, values_callable=members, create_constraint=True, validate_strings=True
-    )
+    said: dict[str, Any] = {"name": name, "values_callable": members, "validate_strings": True}
+    kind = Enum(values, create_constraint=True, **said)
+    return kind.with_variant(_StoredChoice(values, **said), "mysql", "mariadb")

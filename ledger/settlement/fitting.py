@@ -23,6 +23,7 @@ from ledger.units import currency_of_cents, tonnes_of_kg
 
 _TAKE_OUT = "truetonne trades cancel ID"
 _ADD_ACCOUNT = "add it to the site file and apply that"
+_BY_SQL = "correct or delete its row with SQL"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class Unfit:
     def to_do_for(self, number: int) -> str:
         """Return what to do about one trade."""
         return self.to_do.replace(_TAKE_OUT, f"truetonne trades cancel {number}")
+
+
+UNREADABLE = Unfit(
+    "its trade_type is neither buy nor sell, or its trade_time is no time: a program that is none of ours wrote it",
+    _BY_SQL,
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Terms:
     def without_account(self, record: VppTradingRecord) -> str | None:
         """Return which of the parties of a trade has no account; None: both have one."""
         if record.vpp_id not in self.accounts.plants:
-            return self.plants.get(record.vpp_id, f"plant {record.vpp_id}")
+            return self.plants[record.vpp_id]
         return None if record.market in self.accounts.markets else record.market
 
 
@@ -101,14 +108,16 @@ def fitting(record: VppTradingRecord, asset: int | None, terms: Terms) -> Trade:
 def why_unfit(record: VppTradingRecord, asset: int | None, terms: Terms) -> Unfit | None:
     """Return why a trade cannot be settled; None: it can.
 
-    That is, if its plant or market has no account, both have one, its figures contradict each other, its credits do not
-    move, or others were signed in a batch that failed and may still be settled.
+    That is, if its plant is none, its plant or market has no account, both have one, its figures contradict each other,
+    its credits do not move, or others were signed in a batch that failed and may still be settled.
 
     Parameters
     ----------
     asset
         The credits that it is of; None: energy.
     """
+    if record.vpp_id not in terms.plants:  # on MariaDB, which has no foreign key there
+        return Unfit(f"there is no plant in the row {record.vpp_id}", _BY_SQL)
     lacking = terms.without_account(record)
     if lacking is not None:
         return Unfit(f"{lacking} has no settlement account", _ADD_ACCOUNT)

@@ -24,14 +24,14 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeStatus
+from ledger.models.trading import TradeStatus, TradeType
 from ledger.settings.settling import Way
 from ledger.settlement import forgotten, numbers, shortfalls, singles, stuck
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import Accounts, assets_of, settled_among
 from ledger.settlement.fitting import (
+    UNREADABLE,
     Terms,
-    Unfit,
     Waiting,
     above_caps,
     waiting_by_reason,
@@ -126,6 +126,10 @@ class Scope:
 
 
 _Group = tuple[datetime, str, int | None]
+_READABLE = VppTradingRecord.trade_type.in_(list(TradeType)) & (
+    VppTradingRecord.trade_time >= datetime(1000, 1, 1, tzinfo=UTC)
+)
+"""In SQL: the trade has a side, and a time that is one; MariaDB lets other programs write what has neither."""
 _NO_LIMITS = Limits()
 
 
@@ -234,15 +238,15 @@ def _grouped(
     session: Session, chain: Chain, known: frozenset[str], scope: Scope, limits: Limits
 ) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...], tuple[Resting, ...]]:
     hours = timedelta(hours=chain.settling.netting_hours)
+    unfit = [(number, UNREADABLE) for number in _unreadable(session, scope)]
     due = _in_scope(free_trades(session, chain, waits=scope.waits), scope, hours)
     resting = _resting_markets(session, scope.rest, Counter(item.market for item in due))
     records = [record for record in due if record.market not in resting]
     if not records:
-        return {}, (), tuple(resting.values())
+        return {}, waiting_by_reason(unfit), tuple(resting.values())
     assets = assets_of(session, [record.id for record in records])
     terms, way = Terms.load(session, assets.values()), scope.way or chain.settling.way
     groups: dict[_Group, list[Trade]] = defaultdict(list)
-    unfit: list[tuple[int, Unfit]] = []
     for record in records:
         asset = assets.get(record.id)
         why = why_unfit(record, asset, terms)
@@ -322,7 +326,7 @@ def free_trades(
     """
     query = (
         select(VppTradingRecord)
-        .where(VppTradingRecord.status == TradeStatus.PENDING, ~_in_a_batch())
+        .where(VppTradingRecord.status == TradeStatus.PENDING, ~_in_a_batch(), _READABLE)
         .order_by(VppTradingRecord.id)
         .with_for_update(skip_locked=not waits)
     )
@@ -335,6 +339,16 @@ def free_trades(
     taken = {item.trade.seq for item in settled}
     taken |= forgotten.taken_numbers(session) | singles.under_way(session)
     return [record for record in records if record.id not in taken]
+
+
+def _unreadable(session: Session, scope: Scope) -> list[int]:
+    """Return the pending trades without a side or a time: read as anything, money would move the wrong way."""
+    query = select(VppTradingRecord.id).where(
+        VppTradingRecord.status == TradeStatus.PENDING, ~_in_a_batch(), ~_READABLE
+    )
+    if scope.market is not None:
+        query = query.where(VppTradingRecord.market == scope.market)
+    return list(session.scalars(query.order_by(VppTradingRecord.id)))
 
 
 def _store(

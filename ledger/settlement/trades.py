@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger import audit
 from ledger.errors import BadInput
 from ledger.files import GZIP
 from ledger.models import VppSettlementAccount, VppTradeCredit, VppTradingRecord
@@ -35,6 +36,8 @@ from ledger.settlement.trade_rows import (
 )
 from ledger.spreadsheets import RowError, Wrong, commas_hint, csv_rows, wrong_count
 
+IMPORTED = "trades.import"
+"""What the audit log calls a file that brought trades."""
 FUTURE = timedelta(days=366)
 """A trade of a time that lies further ahead is said to be odd."""
 SPELLINGS = {"vpp_id": "vpp", "strategy_id": "strategy"}
@@ -129,6 +132,10 @@ def import_trades(
     session.flush()
     report.new = len(new)
     report.errors.sort(key=lambda error: error.line)
+    if new:
+        said = {"file": path.name, "sha256": report.file_sha256}
+        counts = {"new": report.new, "rejected": report.rejected}
+        audit.record(session, IMPORTED, VppTradingRecord.__tablename__, {}, said | counts)
     return report
 
 

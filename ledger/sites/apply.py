@@ -8,12 +8,14 @@ that an issuance names, keeps its serial and role.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger import audit
 from ledger.errors import BadInput
 from ledger.files import state_of
 from ledger.models import Meter, MeterSeries, MeterSource, Project, Site
@@ -24,7 +26,7 @@ from ledger.readings.imports.requalify import refresh_site
 from ledger.sites.advice import changed_reading, project_warnings, source_warnings
 from ledger.sites.application import Application
 from ledger.sites.certificates import apply_certificates
-from ledger.sites.changes import SiteChanges, plain_account
+from ledger.sites.changes import APPLIED, SiteChanges, plain_account
 from ledger.sites.devices import Devices
 from ledger.sites.factors import store_factor, warnings_of
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
@@ -58,8 +60,14 @@ def apply_site(
     BadInput
         The file is wrong, or changes what must not change.
     """
-    file = read_site_file(*_text_of(path_or_text))
-    return _Tables(Application(session, file), resolve_account).apply()
+    text, name, sha256 = _text_of(path_or_text)
+    work = Application(session, read_site_file(text, name))
+    site = _Tables(work, resolve_account).apply()
+    counts = {"created": len(work.changes.created), "updated": len(work.changes.updated)}
+    if any(counts.values()):
+        said = {"file": name, "sha256": sha256, **counts}
+        audit.record(session, APPLIED, f"{Site.__tablename__}/{site.id}", {}, said)
+    return work.changes
 
 
 def check_site_file(path: Path) -> None:
@@ -70,16 +78,19 @@ def check_site_file(path: Path) -> None:
     BadInput
         The file cannot be read, or is wrong.
     """
-    read_site_file(*_text_of(path))
+    text, name, _ = _text_of(path)
+    read_site_file(text, name)
 
 
-def _text_of(path_or_text: Path | str) -> tuple[str, str]:
+def _text_of(path_or_text: Path | str) -> tuple[str, str, str]:
+    """Return the text of a file, what it is called, and the SHA-256 of its bytes."""
     if isinstance(path_or_text, str):
-        return path_or_text, "site file"
+        return path_or_text, "site file", hashlib.sha256(path_or_text.encode()).hexdigest()
     path = path_or_text
     try:
         state_of(path)
-        return path.read_text(encoding="utf-8-sig"), path.name
+        content = path.read_bytes()
+        return content.decode("utf-8-sig"), path.name, hashlib.sha256(content).hexdigest()
     except OSError as error:
         raise BadInput(
             f"{path}: cannot be read ({error.strerror}); name an existing TOML file"
@@ -95,8 +106,8 @@ class _Tables:
         self._work = work
         self._resolve_account = resolve_account
 
-    def apply(self) -> SiteChanges:
-        """Apply every table."""
+    def apply(self) -> Site:
+        """Apply every table, and return the site."""
         take_turn(self._work.session)
         for spec in self._work.file.factors:
             self._factor(spec)
@@ -118,7 +129,7 @@ class _Tables:
                 f"site {site.code}: its inventory is computed anew, by the factors and meters that it "
                 "has now"
             )
-        return self._work.changes
+        return site
 
     def _factor(self, spec: FactorSpec) -> None:
         new = store_factor(self._work.session, spec, self._work.file.name)

@@ -16,8 +16,8 @@ from ledger import audit
 from ledger.errors import BadInput
 from ledger.models.base import Base
 
-CHANGE, REMOVAL = "site.change", "site.remove"
-"""Actions of the audit log."""
+APPLIED, CHANGE, REMOVAL = "site.apply", "site.change", "site.remove"
+"""Actions of the audit log: a file that changed something, and each row that it changed or took out."""
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -49,11 +50,15 @@ class Devices:
         ).first()
         if known is not None and known.site_id != self._site.id:
             raise self._work.wrong(f"device {spec.code!r} belongs to another site", "taken")
+        stored = select(Device.specifications).filter_by(device_id=spec.code)
+        said: dict[str, Any] = self._work.session.scalars(stored).first() or {}
         values = {
             "name": spec.name,
             "type": spec.type,
             "location": spec.location,
-            "specifications": {
+            # What else is known of it, its maker say, came by other ways and is no business of this file.
+            "specifications": said
+            | {
                 "rated_kw": None if spec.rated_kw is None else format(spec.rated_kw, "f"),
                 "meter_serial": spec.meter_serial,
             },

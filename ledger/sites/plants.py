@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from ledger.models import (
     Device,
@@ -15,16 +16,16 @@ from ledger.models import (
 )
 from ledger.models.trading import StrategyType
 from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType, VppStatus
+from ledger.reductions.records import Role
 from ledger.sites.application import Application
 from ledger.sites.specs import DeviceSpec, VppSpec
 
-_KINDS = (
-    ("wind", ResourceType.WIND),
-    ("pv", ResourceType.SOLAR),
-    ("solar", ResourceType.SOLAR),
-    ("battery", ResourceType.BATTERY),
-    ("storage", ResourceType.BATTERY),
-)
+_KINDS = {
+    ResourceType.SOLAR: ("pv", "photovoltaic", "solar", "光伏", "太阳能"),
+    ResourceType.WIND: ("wind", "风"),
+    ResourceType.BATTERY: ("battery", "storage", "电池", "储能"),
+}
+"""Words in the type of a device that supplies: what it is as a resource."""
 
 
 def apply_plants(
@@ -68,34 +69,42 @@ def _resource(
     work: Application, plant: VppDefinition, vpp: VppSpec, device: Device, spec: DeviceSpec
 ) -> int:
     assert spec.rated_kw is not None  # checked with the file
+    kind = _kind_of(spec)
+    initial: dict[str, Any] = {"status": ResourceStatus.ACTIVE}
+    if kind is None:  # whoever knows may say so by other ways, and it stays
+        initial["type"] = ResourceType.GENERATOR
     resource: VppResource = work.put(
         VppResource,
         {"resource_id": spec.code},
         {
             "name": device.name,
-            "type": _kind_of(spec),
             "capacity": spec.rated_kw.quantize(Decimal("0.001")),
             "unit": "kW",
             "location": device.location,
+            **({} if kind is None else {"type": kind}),
         },
         f"resource {spec.code}",
-        {"status": ResourceStatus.ACTIVE},
+        initial,
     )
     key = {"vpp_id": plant.id, "resource_id": resource.id}
-    initial = {
+    joined = {
         "allocation_ratio": Decimal(1),
         "role": AssociationRole.PRIMARY,
         "associated_at": datetime.now(UTC),
     }
-    work.put(VppResourceAssociation, key, {}, f"share of {spec.code} in {vpp.code}", initial)
+    work.put(VppResourceAssociation, key, {}, f"share of {spec.code} in {vpp.code}", joined)
     return resource.id
 
 
-def _kind_of(spec: DeviceSpec) -> ResourceType:
-    name = spec.type.lower()
-    for word, kind in _KINDS:
-        if word in name:
-            return kind
-    if spec.role == "storage":
+def _kind_of(spec: DeviceSpec) -> ResourceType | None:
+    """Return what a device is as a resource; None: neither its role nor its type says it.
+
+    The role goes first: a cold store is a load, whatever its type is called.
+    """
+    role = Role(spec.role)
+    if role is Role.STORAGE:
         return ResourceType.BATTERY
-    return ResourceType.LOAD if spec.role in ("load", "import") else ResourceType.GENERATOR
+    if not role.supplies:
+        return ResourceType.GENERATOR if role is Role.FUEL else ResourceType.LOAD
+    name = spec.type.lower()
+    return next((kind for kind, words in _KINDS.items() if any(w in name for w in words)), None)

@@ -25,7 +25,7 @@ from api.sites.months import months_of
 from api.sites.periods import legal_days
 from api.sites.schemas import Month
 from ledger.db import Database
-from ledger.models import CarbonEmission, Device, MeterReading
+from ledger.models import CarbonEmission, Device, DeviceData, MeterReading
 from ledger.models.issuance import IssuanceState
 from ledger.readings import reductions_for
 from ledger.reductions.zones import zone
@@ -473,6 +473,20 @@ def test_a_page_of_hours_takes_few_statements(client: TestClient) -> None:
     event.remove(engine, "before_cursor_execute", note)
     assert len(answer.json()["items"]) == 200
     assert len(said) < 30
+
+
+def test_fuel_has_the_unit_that_it_has_in_the_tables(sqlite_db: Database, tmp_path: Path) -> None:
+    site = SITE.replace('role = "generation"', 'role = "fuel"').replace(
+        'kind = "power"', 'kind = "fuel"'
+    )
+    apply(sqlite_db, site.replace('unit = "kW"', 'unit = "m3"'))
+    file = write_csv(tmp_path / "gas.csv", [("2014-06-01T00:00:00+02:00", "1.5")])
+    imported(sqlite_db, file)
+    with sqlite_db.read() as session:
+        stored = session.execute(select(DeviceData.value, DeviceData.unit)).one()
+    with served(sqlite_db.url, tmp_path) as client:
+        (shown,) = walk(client, "/v1/energy", site="park", by="month")
+    assert (Decimal(shown["positive"]), shown["unit"]) == tuple(stored) == (1500, "L")
 
 
 def test_a_reading_of_the_far_future_makes_no_decades_of_days(

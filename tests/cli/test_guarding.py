@@ -20,10 +20,10 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
-def house_folder(park_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def house_folder(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with three users, and so with entries in the audit log; made once and copied."""
     folder = tmp_path_factory.mktemp("house")
-    shutil.copytree(park_folder, folder, dirs_exist_ok=True)
+    shutil.copytree(migrated_folder, folder, dirs_exist_ok=True)
     program = Program(folder)
     program.write("pw", PASSWORD + "\n").chmod(0o600)
     for name in ("anna", "berta", "carla"):

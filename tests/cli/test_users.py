@@ -82,6 +82,7 @@ def test_a_life(house: Program) -> None:
     assert house("users", "enable", "otto").code == 0
     log = house("audit", "log", "--json").json()["entries"]
     assert [entry["action"] for entry in log][::-1] == [
+        "site.apply",
         "users.add",
         "users.add",
         "users.change",

@@ -1,24 +1,57 @@
-"""The work of a park, done with the rights that the database's account for writing has."""
+"""The work of a park, done with the rights that the database's accounts for writing and reading have."""
 
 from __future__ import annotations
 
+import re
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import URL, create_engine, func, select
 
 from ledger.db import Database
 from ledger.db.grants import Account
 from ledger.issuance import plan_issuance, submit_planned
-from ledger.models import CarbonCredit, Issuance, MeterReading, VppTradingRecord
+from ledger.models import (
+    BlockchainTransaction,
+    CarbonCredit,
+    Issuance,
+    MeterReading,
+    VppTradingRecord,
+)
 from ledger.models.issuance import IssuanceState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import batches
 from tests.support.accounts import made_account
 from tests.support.chain import PARTIES
 from tests.support.mariadb import MariaDbServer
-from tests.support.park import PROJECT, running_park
+from tests.support.park import MARKET, PROJECT, running_park
+from tests.support.plant import ROOT
+
+REPORTS = ROOT / "docs" / "reports.md"
+
+
+def reports(url: URL, offset: str) -> dict[str, list[Any]]:
+    """Return what every query of the page answers, by its title, for people of one zone."""
+    first, *others = re.split(r"^#{2,3} ", REPORTS.read_text(encoding="utf-8"), flags=re.M)
+    pieces = [piece.partition("\n")[::2] for piece in others]
+    found = {title: re.findall(r"```sql\n(.*?)```", body, re.S) for title, body in pieces}
+    (opening,) = found.pop("Before the first query")
+    assert "```sql" not in first
+    engine = create_engine(url.set(query={}))
+    answers: dict[str, list[Any]] = {}
+    with engine.connect() as link:
+        link.exec_driver_sql(opening.partition(";")[0].replace("+08:00", offset))
+        for title, queries in found.items():
+            for query in queries:
+                assert title not in answers, title
+                answers[title] = [
+                    tuple(row) for row in link.exec_driver_sql(query.replace("%", "%%"))
+                ]
+    engine.dispose()
+    return answers
 
 
 @pytest.mark.mariadb
@@ -51,5 +84,29 @@ def test_readings_to_credits_and_trades_to_batches_without_a_right_too_many(
             park.mirror_final()
             with database.read() as session:
                 states = session.scalars(select(VppTradingRecord.status)).all()
+                sent = session.scalar(select(func.count()).select_from(BlockchainTransaction))
             assert set(states) == {TradeStatus.PENDING}
+            with made_account(mariadb_server, Account.READ) as reader:
+                said = reports(reader, "+01:00")
+            assert len(said) >= 20
+            hour = Decimal("61.235")  # of 61.2345 kWh, rounded half away from zero
+            days = [("A", date(2014, 1, 1), 60 * 24), ("A", date(2014, 1, 2), 24 * hour)]
+            assert said["Generation by device and day"] == days
+            assert said["Balance of the park by month"] == [
+                ("park", "2014-01", 60 * 24 + 24 * hour, 0, None)
+            ]
+            (issued,) = said["Reductions and what was issued for them"]
+            # 2,909.628 kWh at 0.5 t/MWh
+            assert issued[5:8] == (Decimal("1454.814"), 1454, "issued")
+            assert said["Credits by vintage and status"] == [
+                (PROJECT, 2014, "active", "active", Decimal("1.454"))
+            ]
+            assert [row[2] for row in said["Who holds credits"]] == [Decimal("1.454")]
+            one = Decimal(1)
+            assert said["Statement of a month for each plant"] == [
+                ("plant", MARKET, "2014-01", "kWh", "pending", one, one, Decimal("0.20"))
+            ]
+            moved = {(row[2], row[3]) for row in said["What the chain moved"]}
+            assert ("deposit", Decimal(100)) in moved
+            assert sum(row[3] for row in said["Gas by contract and function"]) == sent
         database.close()

@@ -86,8 +86,8 @@ def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
     assert [row.state for row in park.rows(VppSettlementBatch)] == [BatchState.FINALIZED] * 2
     assert statuses(park) == ["executed", "executed"]
     assert park.differences() == []
-    entry = park.rows(AuditLog)[-1]
-    assert entry.action == "settlement.account"
+    entry, applied = park.rows(AuditLog)[-2:]
+    assert (entry.action, applied.action) == ("settlement.account", "site.apply")
     assert (entry.old_values, entry.new_values) == (
         {"address": PLANT},
         {"address": SECOND, "of": "account of vpp plant"},

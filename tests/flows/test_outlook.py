@@ -349,8 +349,8 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
     assert (states(both), statuses(both)) == (["failed", "planned"], ["cancelled", "pending"])
     assert [row.trade_id for row in both.rows(VppTradeShortfall)] == [1]
     with both.db.read() as session:
-        (entry,) = session.scalars(select(AuditLog))
-    assert (entry.action, entry.resource) == ("trades.cancel", f"vpp_trading_records/{dear}")
+        (entry,) = session.scalars(select(AuditLog).filter_by(action="trades.cancel"))
+    assert entry.resource == f"vpp_trading_records/{dear}"
     assert entry.new_values == {"status": "cancelled", "reason": "entered twice"}
     with pytest.raises(Refused, match="only a failed one is tried again"):
         market_to_retry(both.chain, str(both.rows(VppSettlementBatch)[1].id))
@@ -389,7 +389,8 @@ def test_what_cannot_be_cancelled(both: Park) -> None:
     with pytest.raises(Refused, match=f"trade {second} stands in the settlement batch 0x"):
         both.db.run(lambda session: cancel(session, second, "x"))
     assert statuses(both) == ["cancelled", "pending"]
-    assert both.count(AuditLog) == 1
+    actions = [entry.action for entry in both.rows(AuditLog)]
+    assert actions == ["site.apply", "trades.import", "trades.cancel"]
 
 
 def test_a_token_that_refuses_is_understood(park: Park) -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cli.settle_preview import lines, waiting_json
@@ -30,11 +30,13 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
+from ledger.models.types import ValueUnreadable
 from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cancel, escrow, shortfalls, singles
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
+from ledger.settlement.fitting import UNREADABLE
 from ledger.settlement.outlook import preview
 from ledger.settlement.planning import Scope
 from ledger.settlement.trade_rows import COLUMNS
@@ -552,6 +554,36 @@ def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> 
         plan_batches(park.chain)  # nothing else is left, and the job says so
     with pytest.raises(Refused, match="trade 2 cannot be settled: its total_value"):
         settle_alone(park, 2)
+    if park.db.dialect == "sqlite":  # whose CHECK takes no other side
+        return
+    take(park, ["second sell 7 1.0000 7.00 420"])
+    with park.db.write() as session:  # as a program does whose session is without the strict mode
+        rows = (
+            (6, 1, "SELL", "2014-01-01"),
+            (7, 1, "sell", "0000-00-00"),
+            (8, 99, "sell", "2014-01-01"),
+        )
+        for number, plant, side, at in rows:
+            session.execute(
+                text(
+                    "SET STATEMENT sql_mode='' FOR INSERT INTO vpp_trading_records (id, vpp_id, trade_type, "
+                    "quantity, price, total_value, market, status, trade_time) "
+                    f"VALUES ({number}, {plant}, '{side}', 1, 1, 1, '{MARKET}', 'pending', '{at}')"
+                )
+            )
+    found = plan_round(park.chain)
+    # The fifth alone: for a trade without a side no money moves.
+    assert [batch.trades for batch in found.batches] == [1]
+    waiting = {item.trades: item.unfit for item in found.waiting}
+    assert waiting[6, 7] == UNREADABLE
+    assert (waiting[8,].why, waiting[8,].to_do) == (
+        "there is no plant in the row 99",
+        UNREADABLE.to_do,
+    )
+    with pytest.raises(
+        ValueUnreadable, match=r"vpp_trading_records\.trade_type is '' in the database"
+    ):
+        settle_alone(park, 6)
 
 
 def test_a_trade_of_one_account_with_itself_is_refused(two: Park) -> None:

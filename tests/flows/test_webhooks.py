@@ -597,7 +597,7 @@ def test_what_rests_is_told_what_it_missed(house: House, listener: Listener) -> 
     assert house.tick() is None
     with pytest.raises(NotFound, match=f"there is no webhook endpoint {number}"):
         house.on(number, endpoints.remove, HOUSE)
-    actions = [row.action for row in house.park.rows(AuditLog)]
+    actions = [row.action for row in house.park.rows(AuditLog) if "webhooks" in row.action]
     assert actions == ["webhooks.add", "webhooks.change", "webhooks.change", "webhooks.remove"]
 
 

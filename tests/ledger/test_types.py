@@ -29,6 +29,7 @@ from ledger.models.types import (
     Sha256,
     UtcDateTime,
     ValueRefused,
+    ValueUnreadable,
     Varchar,
 )
 from tests.support.forms import times
@@ -188,8 +189,32 @@ def test_a_float_that_got_into_sqlite_is_noticed(sqlite_db: Database) -> None:
                 f"VALUES ({number}, 'power', 1.5, '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
             )
         )
-    with sqlite_db.read() as session, pytest.raises(ValueRefused, match="float"):
+    with (
+        sqlite_db.read() as session,
+        pytest.raises(ValueUnreadable, match=r"is 1\.5 in the database"),
+    ):
         session.scalars(select(DeviceData.value)).one()
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("status", "OK", "devices.status is '' in the database, and holds one of online, offline"),
+        ("last_seen", "2026-02-31", "a time is '0000-00-00 00:00:00.000000' in the database"),
+    ],
+)
+def test_what_another_program_wrote_without_the_strict_mode_is_one_line(
+    mariadb_db: Database, column: str, value: str, says: str
+) -> None:
+    number = device(mariadb_db)
+    with mariadb_db.write() as session:
+        here = f"UPDATE devices SET {column} = '{value}' WHERE id = {number}"
+        session.execute(text(f"SET STATEMENT sql_mode='' FOR {here}"))
+    with mariadb_db.read() as session, pytest.raises(ValueUnreadable) as error:
+        session.scalars(select(Device)).all()
+    assert error.value.message.startswith(says)
+    assert "correct or delete it" in error.value.message
 
 
 @given(st.decimals(min_value=-(10**15) + 1, max_value=10**15 - 1, places=3))
