@@ -53,8 +53,10 @@ def deposit(
     if dry_run:
         # The deposit itself would be refused before it is approved: what it moves is asked about.
         moved = _call(chain, "deposit", _TOKEN, "transfer", [spender, amount], payer)
-        for call in (approval, moved):
-            _rehearsed(chain, call, explained_deposit)
+        _rehearsed(chain, approval, explained_deposit)
+        with refused_in_money(chain, explained_deposit):
+            row = intents.row_of(chain.deployment.chain_id, moved)
+            chain.sender.try_instead(row, moved.contract)
         return []
     chain.sender.wait_until_included(chain.sender.submit_new(approval))
     payment = _call(chain, "deposit", SETTLEMENT, "deposit", [account, amount], payer)

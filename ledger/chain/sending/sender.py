@@ -9,6 +9,7 @@ again, dearer ones where they are stuck, another nonce where a stranger took our
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
@@ -143,8 +144,22 @@ class Sender:
         Refused, AlreadyOnChain, BadInput, PolicyRefused, DependencyDown
             As ``submit`` would.
         """
+        self._rehearse(lambda: rehearsal.ready(self._desk, intent), intent, contract)
+
+    def try_instead(self, intent: ChainIntent, contract: str) -> None:
+        """Look whether the chain would take a call that stands for one which cannot be tried yet; nobody signs it.
+
+        Raises
+        ------
+        Refused, DependencyDown
+            If it would not, or the node does not say.
+        """
+        desk = self._desk
+        self._rehearse(lambda: rehearsal.gas_limit_of(desk, intent, desk.head()), intent, contract)
+
+    def _rehearse(self, look: Callable[[], object], intent: ChainIntent, contract: str) -> None:
         try:
-            rehearsal.ready(self._desk, intent)
+            look()
         except RpcError as error:
             reason = rehearsal.refusal(contract, intent, error)
             raise _refused(contract, intent, reason) from error
