@@ -20,6 +20,7 @@ from cli.doctor import _keys
 from ledger.chain.local.anvil import free_port
 from ledger.settings import load_settings
 from tests.cli.conftest import READINGS, SITE, TRADES, Program, good
+from tests.support.forms import long
 
 IMPORT = ("import", "--site", "lab", "--source", "scada")
 DEPLOYMENT = {
@@ -322,20 +323,25 @@ def test_a_database_without_tables(truetonne: Program) -> None:
 
 
 def test_the_first_site_makes_an_sqlite_database_that_is_not_there(truetonne: Program) -> None:
-    books = truetonne.folder / ".truetonne" / "truetonne.db"
-    # Of what is refused, and in a dry run, there is none.
+    truetonne.write("site.toml", SITE)
+    first = good(truetonne("site", "apply", "site.toml", "--json")).json()
+    assert first["database"].endswith(".truetonne/truetonne.db") and "site lab" in first["created"]
+    again = good(truetonne("site", "apply", "site.toml", "--json")).json()
+    assert again["created"] == again["updated"] == [] and "database" not in again
+    assert good(truetonne("db", "current", "--json")).json()["current"]
+
+
+@long
+def test_a_site_file_that_is_refused_or_tried_makes_no_database(truetonne: Program) -> None:
     truetonne.write("other.toml", SITE.replace('factor = "CM"', 'factor = "none"'))
     assert truetonne("site", "apply", "other.toml").code == 2
     dry = good(truetonne("site", "apply", truetonne.write("site.toml", SITE), "--dry-run"))
-    assert dry.out.startswith("created database sqlite:///") and not books.exists()
+    assert dry.out.startswith("created database sqlite:///")
+    assert not (truetonne.folder / ".truetonne" / "truetonne.db").exists()
     first = good(truetonne("site", "apply", "site.toml", "--json")).json()
     assert first["created"] == [
         line.removeprefix("created ") for line in dry.out.splitlines()[1:-1]
     ]
-    assert first["database"].endswith(".truetonne/truetonne.db") and books.exists()
-    again = good(truetonne("site", "apply", "site.toml", "--json")).json()
-    assert again["created"] == again["updated"] == [] and "database" not in again
-    assert good(truetonne("db", "current", "--json")).json()["current"]
 
 
 @pytest.mark.parametrize(

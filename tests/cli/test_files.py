@@ -240,7 +240,6 @@ def test_the_ending_of_a_file_says_its_form(migrated: Program) -> None:
         assert (ended.code, ended.json()["format"]) == (0, form), ended.out
         content = (migrated.folder / name).read_bytes()
         assert content.startswith(begins) if begins else content == b""
-    assert "--output FILE" in migrated("export", "credits", "--format", "parquet").one_line()
 
 
 def test_a_device_is_written_into() -> None:
