@@ -67,6 +67,8 @@ def test_a_life(park: Program) -> None:
         again = park("webhooks", "test", "1", "--config", str(config))
         assert again.code == 1
         assert again.out == "endpoint 1 did not take it: answered 500\n"
+        (listed,) = park("webhooks", "list", "--json").json()["endpoints"]
+        assert listed["not_taken"] == 1
         found = park("webhooks", "deliveries", "1", "--json").json()["deliveries"]
         assert [(item["state"], item["last_status"]) for item in found] == [
             ("pending", 500),
