@@ -106,8 +106,8 @@ def together(found: Iterable[Missing]) -> list[Missing]:
 def participants(session: Session) -> dict[str, str]:
     """Return who each settlement account belongs to: the code of a plant, or the name of a market.
 
-    Where a plant's account is a market of others too, as of parks that trade with each other, it is the plant's. A plant
-    and a market of one name are called by their addresses: commands would not know which is meant.
+    Where a plant's account is a market of others too, as of parks that trade with each other, it is the plant's. A
+    plant and a market of one name are called by their addresses: commands would not know which is meant.
     """
     query = select(
         VppSettlementAccount.address, VppSettlementAccount.market, VppDefinition.vpp_id
