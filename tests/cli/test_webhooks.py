@@ -19,25 +19,8 @@ READERS = (
         "apikey list",
         "config list",
         "audit log",
-        "audit head",
     ),
-    *(
-        "jobs list",
-        "jobs history",
-        "trades list",
-        "settle status",
-        "credits list",
-        "chain intents",
-        "alerts list",
-    ),
-    *(
-        "factors list",
-        "park list devices",
-        "db current",
-        "db orphans",
-        "reductions corrections",
-        "db keys status",
-    ),
+    *("jobs history", "settle status", "chain intents", "alerts list"),
 )
 PRIVATE = 'webhook_private_targets = "true"\n'
 
