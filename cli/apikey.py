@@ -76,6 +76,7 @@ def list_keys(
     with open_books(run.settings) as db, db.read() as session:
         owner = None if user is None else users.named(session, user).id
         found = session.execute(keys.listed(owner).order_by(ApiKey.id)).all()
+        rests = keys.resting(session)
     at = utc_now()
     shown = [
         (
@@ -86,7 +87,7 @@ def list_keys(
             " ".join(row.scopes),
             row.expires_at.date(),
             row.last_used_at.date() if row.last_used_at else None,
-            keys.state(row, at),
+            keys.state(row, at, rests),
         )
         for row, username in found
     ]

@@ -13,6 +13,7 @@ import typer
 from cli.command import DryRun, Invocation, command, command_group
 from cli.files import typed_text
 from cli.output import Table, counted
+from ledger.clock import utc_now
 from ledger.errors import BadInput
 
 if TYPE_CHECKING:
@@ -134,7 +135,29 @@ def list_users(run: Invocation) -> None:
 
 def disable(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
     """Keep a user from signing in: all sessions end, and API keys rest."""
-    _change(run, name, dry_run, is_active=False)
+    _change(run, name, dry_run, _left_by, is_active=False)
+
+
+def _left_by(session: Session, user: User) -> list[str]:
+    """Return what a user set up that goes on: whoever stole the account may have sent all that is told elsewhere."""
+    from ledger.identity import keys
+    from ledger.webhooks import endpoints
+
+    now = utc_now()
+    prefixes = [
+        row.prefix
+        for row, _ in session.execute(keys.listed(user.id))
+        if keys.state(row, now) == "live"
+    ]
+    found = [
+        f"{prefix} works again when {user.username} may sign in again; `truetonne apikey revoke {prefix}` ends it"
+        for prefix in prefixes
+    ]
+    return found + [
+        f"endpoint {row.id} ({row.url}), which {user.username} added or changed, is still {row.state.value}; "
+        f"`truetonne webhooks remove {row.id}` ends it"
+        for row in endpoints.led_by(session, user.id)
+    ]
 
 
 def enable(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
@@ -252,22 +275,33 @@ def _decide(run: Invocation, name: str, right: str, granted: bool, dry_run: bool
     run.output.result(document | {"changed": changed[0]}, said)
 
 
-def _change(run: Invocation, name: str, dry_run: bool, **changes: Any) -> None:
+def _change(
+    run: Invocation,
+    name: str,
+    dry_run: bool,
+    hints_of: Callable[[Session, User], list[str]] | None = None,
+    **changes: Any,
+) -> None:
     from ledger.audit import HOUSE
     from ledger.identity import users
 
     changed: list[bool] = []
+    hints: list[str] = []
 
     def work(session: Session) -> User:
         row = users.named(session, name)
         changed[:] = [users.change(session, row, HOUSE, **changes)]
+        hints[:] = hints_of(session, row) if hints_of is not None else []
         return row
 
     row = _in_books(run, work, dry_run)
     state = f"{row.role.value}, {'may' if row.is_active else 'may not'} sign in"
     verb = "is so already" if not changed[0] else "would be" if dry_run else "is"
     said = f"{name} {verb}: {state}"
-    run.output.result({**_document(row, dry_run), "changed": changed[0]}, said)
+    document = {**_document(row, dry_run), "changed": changed[0]}
+    run.output.result(
+        document | ({"hints": hints} if hints else {}), said, *(f"hint: {hint}" for hint in hints)
+    )
 
 
 def _in_books(run: Invocation, work: Callable[[Session], User], dry_run: bool) -> User:

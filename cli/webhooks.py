@@ -114,11 +114,25 @@ def list_endpoints(run: Invocation) -> None:
     from cli.books import open_books
     from ledger.models import WebhookEndpoint
     from ledger.models.webhooks import EndpointState
+    from ledger.webhooks.log import not_taken
 
     with open_books(run.settings) as db, db.read() as session:
         query = select(WebhookEndpoint).where(WebhookEndpoint.state != EndpointState.REMOVED)
-        found = [endpoint_document(row) for row in session.scalars(query.order_by("id"))]
-    columns = ("id", "url", "events", "state", "told to block", "last took one", "reason")
+        missed = not_taken(session)
+        found = [
+            endpoint_document(row) | ({"not_taken": missed[row.id]} if row.id in missed else {})
+            for row in session.scalars(query.order_by("id"))
+        ]
+    columns = (
+        "id",
+        "url",
+        "events",
+        "state",
+        "told to block",
+        "last took one",
+        "not taken",
+        "reason",
+    )
     shown = [
         (
             item["id"],
@@ -127,11 +141,17 @@ def list_endpoints(run: Invocation) -> None:
             item["state"],
             item["told_block"],
             item["heard_at"],
+            item.get("not_taken"),
             item["reason"],
         )
         for item in found
     ]
-    run.output.result({"endpoints": found}, Table(columns, shown), counted(len(found), "endpoint"))
+    run.output.result(
+        {"endpoints": found},
+        Table(columns, shown, right=frozenset({"not taken"})),
+        counted(len(found), "endpoint"),
+        *["`truetonne webhooks deliveries ID --not-taken` says what was answered"] * bool(missed),
+    )
 
 
 def list_events(run: Invocation) -> None:

@@ -43,7 +43,10 @@ Cancel = Callable[[Session, Issuance, Debt], tuple[str, int] | None]
 
 
 def canceller(chain: Chain) -> Cancel:
-    """Return what cancels units of a batch that the account holds to which it was issued."""
+    """Return what cancels units of a batch that the account holds to which it was issued.
+
+    It raises ``BadInput`` when that account's key is not here: nothing is planned then.
+    """
 
     def cancel(session: Session, issuance: Issuance, debt: Debt) -> tuple[str, int] | None:
         batch = session.scalars(select(CreditBatch).where(CreditBatch.key == issuance.key)).first()
@@ -57,6 +60,11 @@ def canceller(chain: Chain) -> Cancel:
         amount = debt.done_kg or min(owed, held - _planned(session, batch))
         if amount <= 0:
             return None
+        if debt.done_kg is None:
+            # Planned without a key it would never be sent, and what is owed would count as paid.
+            chain.keyring.signer(
+                batch.recipient, "cancel what was issued too much (--carry needs no key)"
+            )
         holding = Holding(batch.batch_id, batch.recipient, amount, debt.key)
         return plan_cancellation(session, chain, holding, debt.reason), amount
 

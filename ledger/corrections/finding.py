@@ -77,6 +77,8 @@ def correct(
     ------
     NotFound
         There is no such project or factor.
+    BadInput
+        It is to be cancelled, and the key of the account to which it was issued is not here.
     Refused
         A rule of the ledger forbids the recomputation, such as a factor of the wrong purpose; or the chain has paid
         what the books have forgotten (see ``forgotten``).

@@ -11,7 +11,7 @@ import hmac
 import re
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -179,10 +179,23 @@ def is_live(row: ApiKey, at: datetime) -> bool:
     return state(row, at) == "live"
 
 
-def state(row: ApiKey, at: datetime) -> str:
-    """Return how a key stands, in a few words for people; ``live`` is one that may be used."""
+def resting(session: Session) -> set[int]:
+    """Return the numbers of the users who may not sign in: their keys rest, and work again with them."""
+    return set(session.scalars(select(User.id).where(User.is_active.is_(False))))
+
+
+def state(row: ApiKey, at: datetime, rests: Collection[int] = ()) -> str:
+    """Return how a key stands, in a few words for people; ``live`` is one that may be used.
+
+    Parameters
+    ----------
+    rests
+        The users who may not sign in (see ``resting``).
+    """
     if row.revoked_at is not None:
         return "revoked"
+    if row.user_id in rests:
+        return "rests with its user"
     if row.created_at > at + _AHEAD:
         return "made by a clock that was ahead"
     return "live" if at < row.expires_at else "expired"

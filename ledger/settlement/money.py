@@ -106,13 +106,18 @@ def together(found: Iterable[Missing]) -> list[Missing]:
 def participants(session: Session) -> dict[str, str]:
     """Return who each settlement account belongs to: the code of a plant, or the name of a market.
 
-    A plant and a market of one name are called by their addresses: commands would not know which is meant.
+    Where a plant's account is a market of others too, as of parks that trade with each other, it is the plant's. A
+    plant and a market of one name are called by their addresses: commands would not know which is meant.
     """
     query = select(
         VppSettlementAccount.address, VppSettlementAccount.market, VppDefinition.vpp_id
     ).outerjoin(VppDefinition, VppDefinition.id == VppSettlementAccount.vpp_id)
-    names = {address: market or code for address, market, code in session.execute(query)}
-    times = Counter(names.values())
+    found = session.execute(query.order_by(VppSettlementAccount.id)).all()
+    names: dict[str, str] = {}
+    for address, market, code in found:
+        if market is None or address not in names:
+            names[address] = market or code
+    times = Counter(market or code for _, market, code in found)
     return {address: name if times[name] == 1 else address for address, name in names.items()}
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.audit import By
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import ChainCursor, WebhookEndpoint
+from ledger.models import AuditLog, ChainCursor, WebhookEndpoint
 from ledger.models.webhooks import EndpointState
 from ledger.sealing import SAMPLES, Sealer, key_number, require_ours, reseal_rows
 from ledger.webhooks.signing import new_secret
@@ -250,6 +250,17 @@ def has_endpoints(session: Session) -> bool:
     """Return whether anybody wants to be told of anything."""
     active = select(WebhookEndpoint.id).where(WebhookEndpoint.state == EndpointState.ACTIVE)
     return session.scalars(active.limit(1)).first() is not None
+
+
+def led_by(session: Session, user_id: int) -> list[WebhookEndpoint]:
+    """Return the endpoints, not removed, that a user added or changed: they outlast the user's rights."""
+    query = select(AuditLog.resource).where(
+        AuditLog.user_id == user_id, AuditLog.action.in_(("webhooks.add", "webhooks.change"))
+    )
+    acted_on = set(session.scalars(query))
+    there = select(WebhookEndpoint).where(WebhookEndpoint.state != EndpointState.REMOVED)
+    found = session.scalars(there.order_by(WebhookEndpoint.id))
+    return [row for row in found if context(row) in acted_on]
 
 
 def context(row: WebhookEndpoint) -> str:

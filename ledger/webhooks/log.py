@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from ledger.models import WebhookDelivery, WebhookMessage, WebhookTry
 from ledger.models.webhooks import DeliveryState
@@ -39,3 +39,16 @@ def deliveries(
     if not_taken:
         query = query.where(WebhookDelivery.state != DeliveryState.DELIVERED)
     return query.order_by(WebhookDelivery.id.desc()) if ordered else query
+
+
+def not_taken(session: Session) -> dict[int, int]:
+    """Return how many messages each endpoint was sent in vain and has not taken since, by its row number."""
+    query = (
+        select(WebhookDelivery.endpoint_id, func.count())
+        .where(
+            WebhookDelivery.state.in_((DeliveryState.PENDING, DeliveryState.FAILED)),
+            or_(WebhookDelivery.tries > 0, WebhookDelivery.state == DeliveryState.FAILED),
+        )
+        .group_by(WebhookDelivery.endpoint_id)
+    )
+    return {number: count for number, count in session.execute(query)}

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from ledger.clock import utc_now
+from ledger.identity import users
 from ledger.models import WebhookDelivery, WebhookMessage
 from ledger.models.users import UserRole
 from ledger.models.webhooks import DeliveryState
+from ledger.webhooks import endpoints
 from tests.support.identity import House, new_house
 
 HOOK = {"url": "https://example.org/hook", "event_types": ["credit.*"]}
@@ -53,7 +55,13 @@ def test_from_adding_to_removing(house: House, olga: dict[str, str]) -> None:
     assert client.get(f"{place}/deliveries", headers=olga).json()["items"] == []
     due = client.post(f"{place}/replays", json={"from_block": 0}, headers=olga)
     assert (due.status_code, due.json()) == (201, {"due": 0})
+    me = client.get("/v1/me", headers=olga).json()["username"]
+    with house.db.read() as session:  # `users disable` names it, for it outlasts her rights
+        theirs = endpoints.led_by(session, users.named(session, me).id)
+        assert [row.id for row in theirs] == [number]
     assert client.delete(place, headers=olga).status_code == 204
+    with house.db.read() as session:
+        assert endpoints.led_by(session, users.named(session, me).id) == []
     assert client.patch(place, json={"state": "active"}, headers=olga).status_code == 404
     left = client.get("/v1/webhooks", headers=olga).json()["items"]
     assert number not in [item["id"] for item in left]

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -17,10 +18,11 @@ from cli.reductions import write_evidence
 from indexer import Indexer
 from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
+from ledger.chain.keys.signers import Keyring
 from ledger.chain.sending.sender import NotTaken
 from ledger.corrections import Outcome, correct, corrections_of, debts_of, submit_planned
 from ledger.db import Database
-from ledger.errors import NotFound, Refused
+from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance import plan_issuance
 from ledger.issuance import submit_planned as submit_issuances
 from ledger.jobs import work
@@ -253,6 +255,13 @@ def cancellations(park: Park) -> list[tuple[int, str]]:
 
 def test_too_much_is_cancelled_in_equal_number_rounded_up(issued: Park) -> None:
     late(issued, (3, "57.9"), (9, "0"))
+    # Without the owner's key it was planned all the same, never sent, and counted as paid.
+    keyless = replace(issued.chain, keyring=Keyring({}))
+    with pytest.raises(
+        BadInput, match=rf"^no key for {PARTIES['owner']}, .* \(--carry needs no key\)"
+    ):
+        correct(issued.db, PROJECT, chain=keyless)
+    assert issued.rows(Correction) == []
     found = correct(issued.db, PROJECT, chain=issued.chain)
     assert effects(found)[0][1:] == ("cancelled", Fraction(-5175, 1000), Fraction(5175, 1000))
     assert found.found[0].cancelled_kg == 6

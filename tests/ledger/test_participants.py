@@ -48,3 +48,21 @@ def test_who_shares_a_name_is_called_by_the_account(both_called_north: Database)
     """So that the command in a sentence, `truetonne settle deposit NAME`, pays whom the sentence is about."""
     with both_called_north.read() as session:
         assert participants(session) == {PLANT: PLANT, MARKET: MARKET, OTHER: "spot"}
+
+
+def test_a_plant_that_is_a_market_to_others_is_called_by_its_own_name(
+    both_called_north: Database,
+) -> None:
+    """Two parks that trade with each other: each was called as the other's books call its market."""
+
+    def work(session: Any) -> None:
+        plant = VppDefinition(
+            vpp_id="south", name="South", total_capacity=1, status=VppStatus.ACTIVE
+        )
+        session.add(plant)
+        session.flush()
+        session.add(VppSettlementAccount(vpp_id=plant.id, address=OTHER))
+
+    both_called_north.run(work)
+    with both_called_north.read() as session:
+        assert participants(session)[OTHER] == "south"
