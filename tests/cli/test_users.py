@@ -76,8 +76,7 @@ def test_a_life(house: Program) -> None:
     assert key.split("_", 2)[2] not in str(rows(house, "SELECT * FROM api_keys"))
     assert house("apikey", "list", "--json").json()["keys"][0]["name"] == "night"
     assert house("apikey").out == house("apikey", "list").out
-    disabled = house("users", "disable", "otto", "--dry-run", "--json").json()
-    assert disabled["hints"] == [
+    assert house("users", "disable", "otto", "--dry-run", "--json").json()["hints"] == [
         f"{key[:12]} works again when otto may sign in again; `truetonne apikey revoke {key[:12]}` ends it"
     ]
     assert house("apikey", "revoke", key[:12]).out == f"revoked {key[:12]}\n"
