@@ -46,7 +46,13 @@ def status(run: Invocation) -> int:
         ("cancelled t", credits_.cancelled_t),
         *((f"transactions {name}", count) for name, count in found.transactions.items()),
         *((f"trades {name}", count) for name, count in found.trades.items()),
-        *((f"job {job.name}", f"{job.state}, last {job.last_outcome}") for job in found.jobs),
+        *(
+            (
+                f"job {job.name}",
+                f"{job.state}, {f'last {job.last_outcome}' if job.last_outcome else 'never run yet'}",
+            )
+            for job in found.jobs
+        ),
         *((f"backups: {name}", value) for name, value in backups.items() if name != "alarms"),
         *(("ALARM", text) for text in wrong),
     ]
