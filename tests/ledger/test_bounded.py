@@ -6,6 +6,7 @@ import pytest
 
 from ledger.errors import BadInput
 from ledger.files import read_at_most
+from ledger.issuance import verification_files
 from ledger.park import files as park_files
 from ledger.settlement import cosign_files
 
@@ -25,5 +26,6 @@ def test_every_reader_of_a_strangers_file_ends(monkeypatch: pytest.MonkeyPatch) 
     endless = Path("/dev/zero")
     with pytest.raises(BadInput, match="larger than 1 MiB"):
         park_files._text_of(endless)
-    with pytest.raises(BadInput, match="no file of a settlement is"):
-        cosign_files._json(endless)
+    for files, what in ((cosign_files, "settlement"), (verification_files, "verification")):
+        with pytest.raises(BadInput, match=f"no file of a {what} is"):
+            files.read(endless)
