@@ -123,6 +123,7 @@ def test_a_broken_sender_is_noticed(
 
 
 @long
+@long
 def test_a_fault_that_strikes_nothing_is_an_error_of_the_harness(
     on: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
