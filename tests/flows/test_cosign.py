@@ -17,7 +17,7 @@ from cli.cosign import _refused_of, nets_table
 from cli.flow import Flow
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.structs import Settlement
-from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
+from ledger.chain.keys.signers import ANVIL_ROLES, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
     SettlementBalance,
@@ -36,7 +36,7 @@ from ledger.settlement.words import Trade, pack
 from tests.flows.test_cancelling import told
 from tests.support.chain import PARTIES
 from tests.support.forms import long, rest, times
-from tests.support.park import Park, states, statuses
+from tests.support.park import Park, keys_without, states, statuses
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
 SHORT_ON_MARIADB = ("test_a_file_says_what_is_signed_and_brings_it_back",)
@@ -97,8 +97,7 @@ def apart_on_both(both: Park) -> Park:
 def apart_of(park: Park) -> Park:
     park.fund(BUYER, 100_00)
     park.trade(("sell", 1000, 20_000), ("buy", 2500, -1_234))
-    keys = {anvil_address(number): anvil_signer(number) for number in range(10) if number != 4}
-    return opened(park, settling=AUTO, keyring=Keyring(keys))
+    return opened(park, settling=AUTO, keyring=keys_without(PLANT))
 
 
 def write(path: Path, order: cosign_files.Order, signatures: dict[str, str]) -> None:
@@ -177,13 +176,11 @@ def test_files_of_one_batch_are_tried_together(park: Park) -> None:
     """Two parties sign two copies: what is tried says what taking them in would come to."""
     park.fund(BUYER, 100_00)
     park.trade(("sell", 1000, 20_000))
-    places = {anvil_address(number): number for number in range(10)}
-    others = {at: anvil_signer(number) for at, number in places.items() if at not in (PLANT, BUYER)}
-    door = opened(park, settling=AUTO, keyring=Keyring(others))
+    door = opened(park, settling=AUTO, keyring=keys_without(PLANT, BUYER))
     first = written(door, absent=(PLANT, BUYER))
     second = Path(shutil.copy(first, first.with_name("second.json")))
     signed(first)
-    signed(second, places[BUYER], BUYER)
+    signed(second, ANVIL_ROLES["market"], BUYER)
     now_s, tried = int(datetime.now(UTC).timestamp()), dict[str, set[str]]()
     found = [
         cosign.take_file(door.chain, path, "tEUR", now_s, tried=tried)[1:]

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.contracts.structs import claim_tuple
-from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
+from ledger.chain.keys.signers import anvil_signer
 from ledger.db import Database
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.issuance import plan_issuance, submit_planned
@@ -30,7 +30,7 @@ from ledger.readings.periods.evidence_files import MANIFEST, READINGS, files_of_
 from ledger.reductions.recompute import Verification
 from tests.support.chain import PARTIES, class_role
 from tests.support.forms import long, rest
-from tests.support.park import PROJECT, Park, day
+from tests.support.park import PROJECT, Park, day, keys_without
 from tests.support.plant import write_csv
 from tests.support.sending import Boundaries, Crash, crashing, opened, until_confirmed
 
@@ -43,9 +43,7 @@ def away(park: Park) -> Park:
     """Three days, 720 kg, 734.814 kg, 720 kg, in a park that has every key but the verifier's."""
     park.register()
     park.generate(FIRST, ["60", "61.2345", "60"])
-    keys = {anvil_address(number): anvil_signer(number) for number in range(10)}
-    del keys[VERIFIER]
-    return opened(park, keyring=Keyring(keys))
+    return opened(park, keyring=keys_without(VERIFIER))
 
 
 @pytest.fixture
@@ -321,7 +319,7 @@ def test_whatever_crashes_it_is_issued_once(apart: Park, monkeypatch: pytest.Mon
     path = sign(written(apart, 1, 2))
     names = set()
     for place in count():
-        door = away_again(apart)
+        door = opened(apart, keyring=keys_without(VERIFIER))
         boundaries = Boundaries(place)
         with crashing(monkeypatch, boundaries), suppress(Crash):
             take(door, path)
@@ -334,12 +332,6 @@ def test_whatever_crashes_it_is_issued_once(apart: Park, monkeypatch: pytest.Mon
     assert [(row.issued_kg, row.verifier) for row in apart.rows(CreditBatch)] == [(720, VERIFIER)]
     assert [row.state.value for row in apart.rows(Issuance)] == ["issued"]
     assert apart.differences() == []
-
-
-def away_again(park: Park) -> Park:
-    """Open a park again, as a process does that was started anew."""
-    keys = {anvil_address(number): anvil_signer(number) for number in range(10) if number != 3}
-    return opened(park, keyring=Keyring(keys))
 
 
 def test_books_that_forgot_an_issuance_need_no_signature_again(apart: Park) -> None:
@@ -370,6 +362,7 @@ def restored(park: Park) -> Iterator[Park]:
         link.execute("VACUUM INTO ?", (str(copy),))
     db = Database(f"sqlite:///{copy}")
     try:
-        yield away_again(Park(db, park.node, park.chain, park.mirror, park.folder))
+        books = Park(db, park.node, park.chain, park.mirror, park.folder)
+        yield opened(books, keyring=keys_without(VERIFIER))
     finally:
         db.close()
