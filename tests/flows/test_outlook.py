@@ -309,7 +309,9 @@ def test_a_market_rests_no_longer_though_the_clock_was_set_back(park: Park) -> N
     (batch,) = plan_batches(park.chain)
     park.db.run(lambda session: confirm.fail(session, batch.key, "refused"))
     hour = timedelta(hours=1)
-    assert plan_batches(park.chain, hour) == []
+    with pytest.raises(Refused, match="1 pending trade of day-ahead waits until") as rests:
+        plan_batches(park.chain, hour)
+    assert rests.value.code == "market-rests"
     with park.db.write() as session:
         tomorrow = datetime.now(UTC) + timedelta(days=1)
         session.execute(update(VppSettlementBatch).values(updated_at=tomorrow))
