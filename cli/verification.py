@@ -241,7 +241,7 @@ def read_files(
         flow.mirror()
         taken = _taken(flow, files, troubles, dry_run)
         if not dry_run:
-            _issue(flow, taken, no_wait)
+            _issue(flow, taken, troubles, no_wait)
         rows = []
         with flow.db.read() as session:
             for file, item in taken:
@@ -292,14 +292,20 @@ def _taken(
     return taken
 
 
-def _issue(flow: Flow, taken: list[tuple[Path, Taken]], no_wait: bool) -> None:
+def _issue(
+    flow: Flow, taken: list[tuple[Path, Taken]], troubles: list[TruetonneError], no_wait: bool
+) -> None:
+    """Send what was taken in, project by project; what the contract refuses is added to the troubles."""
     from ledger import issuance
 
     for project in dict.fromkeys(item.project for _, item in taken):
-        issuance.submit_planned(flow.chain, project)
-        if not no_wait:
-            keys = [item.key for _, item in taken if item.project == project]
-            flow.confirm(keys, onward=partial(issuance.submit_planned, flow.chain, project))
+        try:
+            issuance.submit_planned(flow.chain, project)
+            if not no_wait:
+                keys = [item.key for _, item in taken if item.project == project]
+                flow.confirm(keys, onward=partial(issuance.submit_planned, flow.chain, project))
+        except Refused as error:
+            troubles.append(error)
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -51,12 +51,17 @@ _ISSUE = "issue"
 class PlannedIssuance:
     """An issuance that is stored and not yet on chain."""
 
-    key: str
     vintage: int
     from_date: date
     to_date: date
     reduction: Reduction
     claim: Claim
+    verifier: str
+
+    @property
+    def key(self) -> str:
+        """The key of its intent, its claim and its batch."""
+        return self.claim.key
 
 
 @dataclass(frozen=True)
@@ -241,7 +246,7 @@ def _store(
     _claim_slots(session, chain, issuance.id, inputs.meters)
     _pay_corrections(session, issuance.id, inputs.corrections)
     return PlannedIssuance(
-        claim.key, inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim
+        inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim, verifier
     )
 
 

@@ -102,7 +102,9 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
         (planned,) = plan_issuance(chain, project, start, end, dry_run=dry_run, signer=signer)
     except Refused as error:
         raise Refused(f"{path}: {error.message}", code=error.code) from error
-    return Taken(planned.key, project, planned.vintage, claim.amount, verifier, went_on=False)
+    # Not what the file says: books that forgot an issuance adopt what the chain has, under its own key.
+    kg = planned.claim.amount
+    return Taken(planned.key, project, planned.vintage, kg, planned.verifier, went_on=False)
 
 
 def _checked(

@@ -318,4 +318,5 @@ def test_the_doctor_prints_what_is_wrong_with_a_server(
         "-- migrate; it can sign in when it has a password: SET PASSWORD FOR"
     )
     assert all(line.startswith("--") or line.endswith(";") for line in lines)
-    assert "SET PASSWORD" not in json.dumps(granted)
+    drawn = "PASSWORD(''Aa1-', HEX(RANDOM_BYTES(32)), ''')')"  # by the server: nobody knows it
+    assert json.dumps(granted).replace(drawn, "", 1).count("PASSWORD") == 0

@@ -338,14 +338,17 @@ def test_books_that_forgot_an_issuance_need_no_signature_again(apart: Park) -> N
     """What the chain has needs nobody's word; and where the chain takes it back, it is sent again as it was signed."""
     with restored(apart) as books:
         path = sign(written(apart))
+        late = sign(written(apart))  # of the same period, under another key
         signed = read(path)[1][VERIFIER]
         deadline = read(path)[0].claim.deadline
         take(apart, path)
         submit_planned(apart.chain, PROJECT)
         apart.mirror_final()
         books.mirror.run_until("head")
-        (planned,) = plan_issuance(books.chain, PROJECT, day(1), day(2))
         (batch,) = books.rows(CreditBatch)
+        adopted = take(books, late, dry_run=True)
+        assert adopted == Taken(batch.key, PROJECT, 2014, 720, VERIFIER, went_on=False)
+        (planned,) = plan_issuance(books.chain, PROJECT, day(1), day(2))
         assert planned.key == batch.key and planned.claim.deadline == deadline
         assert books.intent(planned.key).parameters["signature"] == signed
         assert submit_planned(books.chain, PROJECT) == []
