@@ -1,4 +1,4 @@
-"""``truetonne readings quality``, ``gaps`` and ``show``: what became of every reading, and why."""
+"""``truetonne readings quality``, ``gaps``, ``show``, ``refresh``: what became of readings, and what shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import Invocation, Site, command, command_group
+from cli.command import DryRun, Invocation, Site, command, command_group
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ RangeTo = Annotated[
 DAILY_MAX = 62
 """Days up to which a row for each of them is what a person wants."""
 REASONS_SHOWN = 2
+DIFFERENCES_SHOWN = 20
 _COUNTS = (
     "expected",
     "used",
@@ -82,11 +83,12 @@ _COUNTS = (
 def register(root: typer.Typer) -> None:
     """Add the group."""
     group = command_group(
-        "See what became of readings: quality, gaps, and every row with its reason."
+        "See what became of readings: quality, gaps, every row with its reason; and compute anew what shows them."
     )
     command(group, "quality")(quality)
     command(group, "gaps")(gaps)
     command(group, "show")(show)
+    command(group, "refresh")(refresh)
     root.add_typer(group, name="readings")
 
 
@@ -177,6 +179,36 @@ def show(
         right=frozenset({"text", "line", "no"}),
     )
     run.output.result(document, table)
+
+
+def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:
+    """Compute a site's energy by the hour and emissions by the day anew, where they are not what its readings give."""
+    from cli.books import open_books
+    from ledger.naming import site_named
+    from ledger.readings.imports.requalify import refresh_site
+    from ledger.readings.rows.store import lock_meters
+    from ledger.reconcile.energy_rules import differences
+
+    def work(session: Session) -> list[str]:
+        lock_meters(session, site)
+        row = site_named(session, site)
+        found = list(differences(session, row))
+        if found:
+            refresh_site(session, row)
+        return found
+
+    with open_books(run.settings) as db:
+        found = db.run(work, keep=not dry_run)
+    document: dict[str, Any] = {"site": site, "differences": found}
+    if dry_run:
+        document["dry_run"] = True
+    lines = found[:DIFFERENCES_SHOWN]
+    if len(found) > len(lines):
+        lines.append(f"and {len(found) - len(lines)} more")
+    said = "energy and emissions are what the readings give"
+    if found:
+        said = f"{counted(len(found), 'difference')}{' (nothing written)' if dry_run else ', computed anew'}"
+    run.output.result(document, *lines, f"{site}: {said}")
 
 
 @contextmanager

@@ -14,19 +14,22 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
+from sqlalchemy import Column, Table
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import EnergyConsumption, EnergyProduction, MeterSeries, Site
 from ledger.models.sites import SourceKind
-from ledger.readings.inventory import Inventory, clear
+from ledger.readings.inventory import Inventory, clear, replace_rows
 from ledger.readings.rows.store import MeterState, fetch
 from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import USED, Quality, Role
@@ -57,8 +60,41 @@ Sums = dict[int, list[int | Fraction]]
 """Positive and negative energy by hour or day, in units of 1/_KWH kWh."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the tables hold of one meter for some days, as its readings give it.
+
+    Parameters
+    ----------
+    hours, days
+        The time that hours, and that whole legal days are of: seconds since 1970, the end exclusive.
+    energy
+        For each column of energy: by the first second of the hour, thousandths of a kWh.
+    emissions
+        Rows of ``carbon_emissions``.
+    """
+
+    hours: tuple[int, int]
+    days: tuple[int, int]
+    energy: Sequence[tuple[Column[Decimal], Mapping[int, int]]]
+    emissions: Sequence[Mapping[str, Any]]
+
+
 def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> None:
     """Compute energy and emissions of a meter anew for the days that were touched."""
+    for shown in shown_by_readings(db, session, site, meter):
+        _write(db, session, meter, shown)
+    meter.touched_days.clear()
+
+
+def shown_by_readings(
+    db: Database, session: Session, site: Site, meter: MeterState
+) -> Iterator[Shown]:
+    """Yield what the tables should hold of a meter for the days that were touched, a month at a time.
+
+    Legal days begin at other hours than days of UTC: where one month ends and the next begins, both have the legal day
+    between them, whole.
+    """
     where = zone(site.time_zone)
     book = Inventory(session, site, meter)
     series = session.get(MeterSeries, meter.id)
@@ -70,8 +106,7 @@ def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> No
         least_s, most_s = min(from_s, days[0][1]) - longest_s, max(to_s, days[-1][1])
         rows = _counted(db, session, meter, (least_s, most_s), register=register)
         hours, by_day = _summed(rows, (from_s, to_s), [start for _, start in days])
-        _write(db, session, book, meter, (from_s, to_s), hours, days, by_day)
-    meter.touched_days.clear()
+        yield _shown(book, meter, (from_s, to_s), hours, days, by_day)
 
 
 def write_days(
@@ -99,27 +134,23 @@ def write_days(
         total = by_day.setdefault(bisect_right(starts, hour * HOUR_S) - 1, [0, 0])
         total[0] += sums[0]
         total[1] += sums[1]
-    _write(db, session, book, meter, (starts[0], starts[-1]), hours, days, by_day)
+    _write(db, session, meter, _shown(book, meter, (starts[0], starts[-1]), hours, days, by_day))
 
 
-def _write(
-    db: Database,
-    session: Session,
+def _shown(
     book: Inventory,
     meter: MeterState,
     hours_range: tuple[int, int],
     hours: Sums,
     days: list[tuple[date, int]],
     by_day: Sums,
-) -> None:
-    if meter.role not in (Role.FUEL, Role.STORAGE):
-        # Fuel is no energy of a meter, and what a battery gives back was produced before.
-        _write_energy(db, session, meter, hours, *hours_range)
+) -> Shown:
     quantities = {
         days[place][1]: (Fraction(sums[0], _KWH), Fraction(sums[1], _KWH))
         for place, sums in by_day.items()
     }
-    book.write(days[0][1], days[-1][1], quantities)
+    days_range = days[0][1], days[-1][1]
+    return Shown(hours_range, days_range, _energy(meter, hours), book.rows(quantities))
 
 
 def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
@@ -241,38 +272,56 @@ def _spread(
             by_day.setdefault(day, [0, 0])[sign] += share * seconds
 
 
-def _write_energy(
-    db: Database, session: Session, meter: MeterState, hours: Sums, from_s: int, to_s: int
-) -> None:
-    """Replace the hours of a range. A supplying meter consumes what it draws."""
-    tables: list[tuple[Any, Any, int, bool]] = [(EnergyConsumption, "consumption", 0, True)]
-    if meter.role.supplies:
-        tables = [
-            (EnergyProduction, "production", 0, True),
-            (EnergyConsumption, "consumption", 1, False),
-        ]
+def energy_columns(role: Role) -> list[tuple[Column[Decimal], int, bool]]:
+    """Return the columns of energy that meters of a role fill.
+
+    Returns
+    -------
+    list
+        Each with the sums that it shows (0: the positive ones, 1: the negative ones), and whether hours without
+        any have a row. A supplying meter consumes what it draws. Fuel is no energy of a meter, and what a battery gives
+        back was produced before.
+    """
+    production = cast("Table", EnergyProduction.__table__).c.production
+    consumption = cast("Table", EnergyConsumption.__table__).c.consumption
+    if role in (Role.FUEL, Role.STORAGE):
+        return []
+    if role.supplies:
+        return [(production, 0, True), (consumption, 1, False)]
+    return [(consumption, 0, True)]
+
+
+def _energy(meter: MeterState, hours: Sums) -> list[tuple[Column[Decimal], Mapping[int, int]]]:
+    shown: list[tuple[Column[Decimal], Mapping[int, int]]] = []
+    for column, sign, zeros in energy_columns(meter.role):
+        chosen = {
+            hour * HOUR_S: _watt_hours(sums[sign])
+            for hour, sums in hours.items()
+            if zeros or sums[sign]
+        }
+        chosen = {
+            at_s: number for at_s, number in chosen.items() if meter.fits(column, at_s, number)
+        }
+        shown.append((column, chosen))
+    return shown
+
+
+def _write(db: Database, session: Session, meter: MeterState, shown: Shown) -> None:
+    """Replace what the tables hold of some days."""
     now = time_text(int(time.time()))
-    for model, column, sign, zeros in tables:
-        table = model.__table__
-        clear(session, table, meter.device_id, from_s, to_s)
-        chosen = {
-            hour: _watt_hours(sums[sign]) for hour, sums in hours.items() if zeros or sums[sign]
-        }
-        chosen = {
-            hour: number
-            for hour, number in chosen.items()
-            if meter.fits(table.c[column], hour * HOUR_S, number)
-        }
-        if not chosen:
-            continue
-        values = decimals(db.dialect, table.c[column])(list(chosen.values()))
-        times = time_texts(hour * HOUR_S for hour in chosen)
-        db.insert_columns(
-            session,
-            table.name,
-            {column: values, "recorded_at": times},
-            {"device_id": meter.device_id, "unit": UNIT, "created_at": now},
-        )
+    for column, hours in shown.energy:
+        clear(session, column.table, meter.device_id, *shown.hours)
+        if hours:
+            db.insert_columns(
+                session,
+                column.table.name,
+                {
+                    column.name: decimals(db.dialect, column)(list(hours.values())),
+                    "recorded_at": time_texts(hours),
+                },
+                {"device_id": meter.device_id, "unit": UNIT, "created_at": now},
+            )
+    replace_rows(session, meter.device_id, shown.days, shown.emissions)
 
 
 def _watt_hours(energy: int | Fraction) -> int:

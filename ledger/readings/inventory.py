@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Column, Table, delete, insert, select
 from sqlalchemy.orm import Session
@@ -36,6 +36,7 @@ from ledger.reductions.records import Kind, Role
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import KG_PER_TONNE, decimal_half_up
 
+_TABLE = cast("Table", CarbonEmission.__table__)
 SCOPE1, LOCATION, MARKET = "scope1_fuel", "location_based", "market_based"
 SCOPES = {SCOPE1: 1, LOCATION: 2, MARKET: 2}
 """Scope of each method; the methods are values of ``calculation_method``."""
@@ -71,38 +72,28 @@ class Inventory:
         if factor_id is not None:
             self._methods.append((method, self.session.get_one(EmissionFactor, factor_id)))
 
-    def write(
-        self, from_s: int, to_s: int, quantities: Mapping[int, tuple[Fraction, Fraction]]
-    ) -> None:
-        """Replace the rows of a range of legal days.
+    def rows(self, quantities: Mapping[int, tuple[Fraction, Fraction]]) -> list[dict[str, Any]]:
+        """Return the rows of some legal days, without when they were made.
 
         Parameters
         ----------
-        from_s, to_s
-            The range, ``to_s`` exclusive.
         quantities
             By the first second of a day: the sums of positive and of negative values, in kWh, kg or
             litres.
         """
-        table = CarbonEmission.__table__
-        assert isinstance(table, Table)
-        clear(self.session, table, self._meter.device_id, from_s, to_s)
+        emissions = _TABLE.c.emissions
         sign = 1 if self._meter.role.supplies else 0
-        now = datetime.now(UTC)
         rows = [
             {
                 "device_id": self._meter.device_id,
                 **self._emission(method, factor, both[sign]),
                 "recorded_at": utc_of(start_s),
-                "created_at": now,
             }
             for start_s, both in quantities.items()
             if both[sign]
             for method, factor in self._methods
         ]
-        rows = [row for row in rows if self._fits(table.c.emissions, row)]
-        if rows:
-            self.session.execute(insert(table), rows)
+        return [row for row in rows if self._fits(emissions, row)]
 
     def _fits(self, column: Column[Decimal], row: Mapping[str, Any]) -> bool:
         start_s = int(row["recorded_at"].timestamp())
@@ -143,6 +134,17 @@ def draws(session: Session, site_id: int, role: Role) -> bool:
         query = select(Meter.id).where(Meter.site_id == site_id, Meter.role == MeterRole.IMPORT)
         return session.scalars(query.limit(1)).first() is None
     return role.supplies or role is Role.IMPORT
+
+
+def replace_rows(
+    session: Session, device_id: int, period: tuple[int, int], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Replace the rows of a device for a time, ``[from_s, to_s)``, by those that ``Inventory.rows`` gave."""
+    clear(session, _TABLE, device_id, *period)
+    now = datetime.now(UTC)
+    made = [{**row, "created_at": now} for row in rows]
+    if made:
+        session.execute(insert(_TABLE), made)
 
 
 def clear(session: Session, table: Table, device_id: int, from_s: int, to_s: int) -> None:

@@ -23,6 +23,7 @@ from ledger.models.sites import FactorPurpose, SourceKind, SourceLabel
 from ledger.park import require_shares, take_turn
 from ledger.readings.files.formats import Format
 from ledger.readings.imports.requalify import refresh_site
+from ledger.readings.rows.store import lock_meters
 from ledger.sites.advice import changed_reading, project_warnings, source_warnings
 from ledger.sites.application import Application
 from ledger.sites.certificates import apply_certificates
@@ -109,6 +110,7 @@ class _Tables:
     def apply(self) -> Site:
         """Apply every table, and return the site."""
         take_turn(self._work.session)
+        lock_meters(self._work.session, self._work.file.site.code)  # an import reads all this
         for spec in self._work.file.factors:
             self._factor(spec)
         site = self._site()

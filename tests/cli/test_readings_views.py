@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import xml.etree.ElementTree as ET
 from collections import Counter
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +25,7 @@ PARIS = ZoneInfo("Europe/Paris")
 QUALITY_OF = ("readings", "quality", "--site", "lab")
 GAPS_OF = ("readings", "gaps", "--site", "lab")
 SHOW = ("readings", "show", "--site", "lab")
+REFRESH = ("readings", "refresh", "--site", "lab")
 
 LINES = """\
 time,power
@@ -44,6 +47,33 @@ def read(park_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Program
     ended = program("import", "--site", "lab", "--source", "scada", file)
     assert ended.code == 0, ended.err
     return program
+
+
+def test_what_shows_readings_is_computed_anew_where_somebody_changed_it(
+    read: Program, tmp_path: Path
+) -> None:
+    program = Program(tmp_path)
+    shutil.copytree(read.folder, tmp_path, dirs_exist_ok=True)
+    shown = "SELECT device_id, production, unit, recorded_at FROM energy_production ORDER BY recorded_at"
+    with closing(sqlite3.connect(tmp_path / ".truetonne/truetonne.db")) as books:
+        before = books.execute(shown).fetchall()
+        books.execute("UPDATE energy_production SET production = 1 WHERE id = 1")
+        books.execute(
+            "INSERT INTO energy_production (device_id, production, unit, recorded_at, created_at) "
+            "SELECT device_id, 2, unit, '2030-01-01 00:00:00.000000', created_at FROM energy_production WHERE id < 3"
+        )
+        books.commit()
+    wrong = [
+        "energy_production of device T1, 2014-01-03T22:00:00+00:00: production is 0.001, its readings give 0.167",
+        "energy_production of device T1: 2 rows of times of which its meter has no readings",
+    ]
+    tried = program(*REFRESH, "--dry-run")
+    assert tried.out.splitlines() == [*wrong, "lab: 2 differences (nothing written)"]
+    assert program(*REFRESH, "--json").json() == {"site": "lab", "differences": wrong}
+    assert program(*REFRESH).out == "lab: energy and emissions are what the readings give\n"
+    with closing(sqlite3.connect(tmp_path / ".truetonne/truetonne.db")) as books:
+        assert books.execute(shown).fetchall() == before
+    assert (ended := program("readings", "refresh", "--site", "none")).code == 2, ended.err
 
 
 # ------------------------------------------------------------------ tables and documents

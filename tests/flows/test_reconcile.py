@@ -81,6 +81,7 @@ vpp,,sell,100.000,0.0500,5.00,spot,2020-01-01T03:00:00+01:00
 MIRRORED = (
     "blockchain_transactions",
     "carbon_credits",
+    "carbon_emissions",
     "chain_attempts",
     "chain_blocks",
     "chain_cursor",
@@ -102,6 +103,8 @@ MIRRORED = (
     "credit_serials",
     "credit_sites",
     "credit_transfers",
+    "energy_consumption",
+    "energy_production",
     "issuances",
     "meter_readings",
     "reading_claims",
@@ -116,13 +119,17 @@ MIRRORED = (
     "vpp_settlement_items",
     "vpp_trading_records",
 )
-"""Every table whose rows say something that the chain says too, or that an issued credit stands on."""
+"""Every table whose rows say something that the chain says too, that an issued credit stands on, or that follows from
+its readings.
+"""
 
 EXEMPT = {
     # Numbers and times that these books give by themselves: the chain knows nothing of them.
     "blockchain_transactions.id",
     "blockchain_transactions.created_at",  # of our own: the time of signing
     "carbon_credits.id",
+    "carbon_emissions.id",
+    "carbon_emissions.created_at",
     "chain_attempts.ordinal",
     "chain_attempts.created_at",
     "chain_attempts.broadcast_at",
@@ -135,6 +142,12 @@ EXEMPT = {
     "chain_intents.submitted_at",
     "corrections.cause",  # several may hold; the manifest says what was known
     "corrections.found_at",
+    "energy_consumption.id",
+    "energy_consumption.cost",  # nobody of ours fills it
+    "energy_consumption.created_at",
+    "energy_production.id",
+    "energy_production.revenue",  # the same
+    "energy_production.created_at",
     "issuances.id",
     "issuances.created_at",
     "issuances.factor_id",  # the manifest holds the factor itself
@@ -569,6 +582,7 @@ def test_every_rule_can_fail(history: History) -> None:
         "issuances": "UPDATE issuances SET issued_kg = issued_kg + 1",
         "evidence": "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'used'",
         "plans": "UPDATE vpp_settlement_batches SET state = 'failed'",
+        "energy": "UPDATE energy_production SET production = production + 1",
         "corrections": "UPDATE correction_carries SET carried_kg = '-1/7'",
         "energy-certificates": "INSERT INTO energy_certificates (meter_id, instrument, reference, from_day, "
         "to_day, share, created_at) SELECT MIN(meter_id), 'GEC', '1', '2000-01-01', '2099-12-31', '1', "

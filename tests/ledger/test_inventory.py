@@ -1,6 +1,8 @@
 """The inventory: Scope 1 and 2 by day, by location and by market, beside the reductions and never in them."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -207,6 +209,25 @@ def test_a_difference_over_midnight_is_shared_out_by_time(
     assert [(at.hour, kwh) for at, kwh in hours] == [(hour, 100) for hour in (19, 20, 21, 22)]
 
 
+def test_another_factor_counts_until_the_last_day_of_a_long_difference(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """The readings of a register that somebody reads every ten days begin ten days before the last day."""
+    register = GRID.replace('kind = "energy"', 'kind = "counter"').replace('label = "start"\n', "")
+    apply(sqlite_db, SITE + register)
+    read = [("2014-06-01T00:00:00+02:00", "0"), ("2014-06-11T00:00:00+02:00", "2400")]
+    import_file(sqlite_db, "park", "GRID", write_csv(tmp_path / "grid.csv", read))
+    apply(sqlite_db, MARKET + RESIDUAL + register)
+    with sqlite_db.read() as session:
+        days = emissions_of(session, "park", *JUNE, "day")["rows"]
+    # 240 kWh a day, at 100 g and at 0.7 kg
+    assert [(row["period"], row["method"], row["emissions_t"]) for row in days] == [
+        (f"2014-06-{day:02d}", method, tonnes)
+        for day in range(1, 11)
+        for method, tonnes in (("location_based", "0.024000"), ("market_based", "0.168000"))
+    ]
+
+
 def test_what_comes_after_its_period_was_issued_is_in_the_inventory(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
@@ -251,6 +272,31 @@ def test_market_based_is_there_only_when_declared(sqlite_db: Database, tmp_path:
     assert [method for _, method, _ in rows(sqlite_db)] == ["location_based", "market_based"]
     apply(sqlite_db, SITE.replace('inventory_factor = "grid-average"\n', "") + GRID)
     assert rows(sqlite_db) == []
+
+
+def test_a_factor_that_changes_during_an_import_counts_for_what_that_brings(
+    mariadb_db: Database, tmp_path: Path
+) -> None:
+    """The import began with the old factor, and whoever changes it sees no reading before the import is done."""
+    apply(mariadb_db, SITE + GRID)
+    file = write_csv(tmp_path / "grid.csv", [(HOURS[0], "10")])
+    written, changed = threading.Event(), threading.Event()
+
+    def change() -> None:
+        assert written.wait(30)
+        apply(mariadb_db, MARKET + RESIDUAL + GRID)
+        changed.set()
+
+    def before_its_end(_session: Session, _spans: object) -> dict[str, int]:
+        written.set()
+        changed.wait(1)  # it waits for us, if all is well
+        return {}
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        changing = pool.submit(change)
+        import_file(mariadb_db, "park", "GRID", file, after=before_its_end)
+        changing.result()
+    assert [method for _, method, _ in rows(mariadb_db)] == ["location_based", "market_based"]
 
 
 def test_trap_a_load_behind_an_import_meter_is_not_counted_a_second_time(

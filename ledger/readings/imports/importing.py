@@ -39,7 +39,7 @@ from ledger.readings.imports.report import ImportReport, Rejections
 from ledger.readings.imports.series import Series
 from ledger.readings.periods.issued import issued_periods
 from ledger.readings.rows.registers import RegisterWriter
-from ledger.readings.rows.store import MeterState, Tally
+from ledger.readings.rows.store import MeterState, Tally, lock_meters
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
@@ -165,7 +165,7 @@ def _import(
     file: _File,
     progress: Progress | None,
 ) -> tuple[ImportReport, dict[int, Span]]:
-    _lock(session, site_code)
+    lock_meters(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
     meters = _meters(session, site, source)
@@ -235,16 +235,6 @@ def _ending_after(moment_s: int, rows: Sequence[RawReading]) -> int:
     if max(map(_start, rows)) + max(map(_duration, rows)) <= moment_s:
         return 0
     return sum(row.start_s + row.duration_s > moment_s for row in rows)
-
-
-def _lock(session: Session, site_code: str) -> None:
-    """Lock the site's meters against another import and an issuance, before anything is read.
-
-    MariaDB takes its snapshot at the first read that locks nothing: after this one, it holds all
-    that those who had the lock before have written.
-    """
-    query = select(Meter.id).join(Site, Site.id == Meter.site_id).where(Site.code == site_code)
-    session.execute(query.order_by(Meter.id).with_for_update()).all()
 
 
 def source_of(row: MeterSource) -> Source:

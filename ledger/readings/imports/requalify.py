@@ -10,12 +10,20 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import NotFound
-from ledger.models import Device, Meter, MeterSeries, Site
+from ledger.models import (
+    CarbonEmission,
+    Device,
+    EnergyConsumption,
+    EnergyProduction,
+    Meter,
+    MeterSeries,
+    Site,
+)
 from ledger.models.sites import SourceKind
 from ledger.readings.energy import refresh
 from ledger.readings.imports.importing import meter_state
@@ -25,7 +33,6 @@ from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import OUTLIER, USED, Kind, Quality
 from ledger.reductions.zones import day_starts, zone
-from ledger.units import DAY_S
 
 _SELECT = (
     "SELECT id, start_s, text, value_digits, value_scale, quality, conflict, reason, duration_s "
@@ -124,8 +131,9 @@ def _stuck(
 def refresh_site(session: Session, site: Site) -> int:
     """Compute energy and emissions of every meter of a site anew, and return how many had readings.
 
-    Needed when another factor is named for the inventory, and when an import meter joins the site
-    and takes over what its loads were counted for.
+    Needed when another factor is named for the inventory, when an import meter joins the site
+    and takes over what its loads were counted for, and when somebody wrote into these tables by hand:
+    whatever stands there of a device with a meter goes.
     """
     database = session.info["database"]
     session.flush()
@@ -135,15 +143,26 @@ def refresh_site(session: Session, site: Site) -> int:
         .where(Meter.site_id == site.id)
         .order_by(Meter.id)
     )
-    sql = (
-        "SELECT kind, MAX(duration_s), MIN(start_s), MAX(start_s) FROM meter_readings "
-        "WHERE meter_id = ? GROUP BY kind"
-    )
     count = 0
     for meter, device in session.execute(query).all():
-        for kind, duration_s, first_s, last_s in fetch(database, session, sql, (meter.id,)):
-            state = meter_state(session, meter, device, Kind[kind.upper()], duration_s)
-            state.touched_days = set(range(first_s // DAY_S, last_s // DAY_S + 1))
+        for model in (EnergyProduction, EnergyConsumption, CarbonEmission):
+            session.execute(delete(model).where(model.device_id == device.id))
+        for state in with_all_days(session, meter, device):
             refresh(database, session, site, state)
             count += 1
     return count
+
+
+def with_all_days(session: Session, meter: Meter, device: Device) -> list[MeterState]:
+    """Return a meter with each day of its readings, and between them, as touched; nothing when it has none."""
+    sql = (
+        "SELECT kind, MAX(duration_s), MIN(start_s), MAX(start_s + duration_s) FROM meter_readings "
+        "WHERE meter_id = ? GROUP BY kind"
+    )
+    states = []
+    found = fetch(session.info["database"], session, sql, (meter.id,))
+    for kind, duration_s, first_s, end_s in found:
+        state = meter_state(session, meter, device, Kind[kind.upper()], duration_s)
+        state.touch(first_s, end_s - first_s)
+        states.append(state)
+    return states

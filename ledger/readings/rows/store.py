@@ -15,12 +15,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Column
+from sqlalchemy import Column, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.db.sqltext import for_driver
-from ledger.models import DeviceData
+from ledger.models import DeviceData, Meter, Site
 from ledger.models.types import ExactDecimal
 from ledger.readings.files.sources import RawReading, Source
 from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
@@ -313,6 +313,16 @@ class ReceivedValues:
                 if row.digits is not None
             ),
         )
+
+
+def lock_meters(session: Session, site_code: str) -> None:
+    """Lock a site's meters, before anything is read: against an import, an issuance, and another site file.
+
+    MariaDB takes its snapshot at the first read that locks nothing: after this one, it holds all
+    that those who had the lock before have written.
+    """
+    query = select(Meter.id).join(Site, Site.id == Meter.site_id).where(Site.code == site_code)
+    session.execute(query.order_by(Meter.id).with_for_update()).all()
 
 
 def fetch(db: Database, session: Session, sql: str, values: tuple[Any, ...]) -> Sequence[Any]:

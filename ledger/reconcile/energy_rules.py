@@ -1,0 +1,122 @@
+"""Rule of what is shown of readings: energy by the hour and emissions by the day are what the readings give."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Table, func, or_, select
+from sqlalchemy.orm import Session
+
+from ledger.models import CarbonEmission, Device, EnergyConsumption, EnergyProduction, Meter, Site
+from ledger.models.types import ExactDecimal
+from ledger.readings.energy import UNIT, Shown, shown_by_readings
+from ledger.readings.imports.requalify import with_all_days
+from ledger.reconcile.books import Sides
+from ledger.reconcile.report import unequal
+from ledger.reductions.zones import utc_of
+
+_Key = tuple[Any, ...]
+"""A time, and whatever else names a row of a device."""
+_SAYS: dict[Any, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    EnergyProduction.__table__: (("recorded_at",), ("production", "unit")),
+    EnergyConsumption.__table__: (("recorded_at",), ("consumption", "unit")),
+    CarbonEmission.__table__: (("recorded_at", "calculation_method"), ("emissions", "factors")),
+}
+"""Columns that name a row of a device, and columns that are compared."""
+
+
+def energy(books: Sides) -> list[str]:
+    """Energy by the hour and emissions by the day of each meter are those that its stored readings give."""
+    found = []
+    for site in books.session.scalars(select(Site).order_by(Site.id)).all():
+        mend = f"; `truetonne readings refresh --site {site.code}` computes it anew"
+        found += [line + mend for line in differences(books.session, site)]
+    return found
+
+
+def differences(session: Session, site: Site) -> Iterator[str]:
+    """Yield where energy and emissions of a site's meters are not what their stored readings give."""
+    query = (
+        select(Meter, Device)
+        .join(Device, Device.id == Meter.device_id)
+        .where(Meter.site_id == site.id)
+        .order_by(Meter.id)
+    )
+    for meter, device in session.execute(query).all():
+        yield from _of_meter(session, meter, device, site)
+
+
+def _of_meter(session: Session, meter: Meter, device: Device, site: Site) -> Iterator[str]:
+    compared: dict[Any, tuple[int, int]] = {}
+    """Of which time each table was compared."""
+    for state in with_all_days(session, meter, device):
+        for shown in shown_by_readings(session.info["database"], session, site, state):
+            for table, (from_s, to_s), expected in _expected(shown):
+                first_s, known_s = compared.get(table, (from_s, from_s))
+                compared[table] = first_s, to_s
+                yield from _compared(session, table, device, (known_s, to_s), expected)
+    for table in _SAYS:
+        count = _elsewhere(session, table, device.id, compared.get(table))
+        if count:
+            yield (
+                f"{table.name} of device {device.device_id}: {count} rows of times of which its meter has no readings"
+            )
+
+
+def _expected(shown: Shown) -> Iterator[tuple[Any, tuple[int, int], Mapping[_Key, _Key]]]:
+    """Yield what each table should hold, and of which time."""
+    for column, hours in shown.energy:
+        kind = column.type
+        assert isinstance(kind, ExactDecimal)
+        amounts = {at_s: Decimal(number).scaleb(-kind.scale) for at_s, number in hours.items()}
+        rows = {(utc_of(at_s),): (amount, UNIT) for at_s, amount in amounts.items()}
+        yield column.table, shown.hours, rows
+    names, says = _SAYS[CarbonEmission.__table__]
+    days = {tuple(row[n] for n in names): tuple(row[n] for n in says) for row in shown.emissions}
+    yield CarbonEmission.__table__, shown.days, days
+
+
+def _compared(
+    session: Session,
+    table: Table,
+    device: Device,
+    period: tuple[int, int],
+    expected: Mapping[_Key, _Key],
+) -> Iterator[str]:
+    """Compare a table with what it should hold of a device and a time; what is expected may begin before it."""
+    since, until = map(utc_of, period)
+    names, says = _SAYS[table]
+    query = select(*(table.c[name] for name in (*names, *says))).where(
+        table.c.device_id == device.id, table.c.recorded_at >= since, table.c.recorded_at < until
+    )
+    held: defaultdict[_Key, list[_Key]] = defaultdict(list)
+    for row in session.execute(query):
+        held[tuple(row[: len(names)])].append(tuple(row[len(names) :]))
+    wanted = {key: row for key, row in expected.items() if key[0] >= since}
+    for key in sorted({*held, *wanted}, key=str):
+        what = f"{table.name} of device {device.device_id}, {_named(key)}"
+        rows, should = held.get(key, []), wanted.get(key)
+        if should is None:
+            yield f"{what}: its readings give no such row"
+        elif len(rows) != 1:
+            yield f"{what}: stands {len(rows)} times, its readings give it once"
+        else:
+            yield from unequal(what, rows[0], should, says, by="its readings give")
+
+
+def _named(key: _Key) -> str:
+    return " ".join([key[0].isoformat(), *map(str, key[1:])])
+
+
+def _elsewhere(
+    session: Session, table: Table, device_id: int, period: tuple[int, int] | None
+) -> int:
+    """Count the rows of a device that are of no time that was compared."""
+    query = select(func.count()).select_from(table).where(table.c.device_id == device_id)
+    if period is not None:
+        since, until = map(utc_of, period)
+        query = query.where(or_(table.c.recorded_at < since, table.c.recorded_at >= until))
+    return session.scalars(query).one()
