@@ -1,6 +1,8 @@
 """Imports: what each row becomes, on SQLite and on MariaDB."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -10,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
 
+from ledger import issuance
 from ledger.db import Database
 from ledger.models import (
     CarbonEmission,
@@ -242,6 +246,37 @@ def test_what_came_late_for_a_void_issuance_counts_for_the_next(
         session.execute(update(Issuance).values(state=IssuanceState.VOID))
         assert requalify(session, meter) == 2
     assert [row[:3] for row in rows_of(park)] == [("6", "used", True), ("60", "superseded", True)]
+
+
+def test_what_comes_late_while_its_issuance_becomes_void_counts_for_the_next(
+    mariadb_db: Database, tmp_path: Path
+) -> None:
+    """The import found a live issuance, and whoever makes it void began before the import was done."""
+    apply(mariadb_db, SITE)
+    imported(mariadb_db, write_csv(tmp_path / "a.csv", [(T0, "60")]))
+    issue(mariadb_db, (date(2014, 6, 1), date(2014, 6, 4)), state=IssuanceState.PLANNED)
+    day_after = (START + timedelta(days=1)).isoformat()
+    late = write_csv(tmp_path / "b.csv", [(day_after, "6")])
+    begun, written = threading.Event(), threading.Event()
+
+    def void(session: Session) -> None:
+        key = session.scalars(select(Issuance.key)).one()
+        begun.set()
+        assert written.wait(30)
+        issuance.fail(session, key, "a test")
+
+    def before_its_end(_session: Session, _spans: object) -> dict[str, int]:
+        assert begun.wait(30)
+        written.set()
+        time.sleep(0.5)  # it waits for the meter by now
+        return {}
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        voiding = pool.submit(mariadb_db.run, void)
+        report = import_file(mariadb_db, "park", "scada", late, after=before_its_end)
+        voiding.result()
+    assert report.late == 1
+    assert [row[:2] for row in rows_of(mariadb_db)] == [("60", "used"), ("6", "used")]
 
 
 def test_the_carry_of_an_issuance_goes_into_the_next_of_its_vintage(

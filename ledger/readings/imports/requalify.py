@@ -73,26 +73,45 @@ def requalify(session: Session, meter_id: int) -> int:
         derived = derive(database, session, state, series)
         refresh(database, session, site, state)
         return derived.written + derived.taken_out
-    sql = (
-        "SELECT kind, MIN(duration_s), MIN(start_s), MAX(start_s) FROM meter_readings "
-        "WHERE meter_id = ? GROUP BY kind"
-    )
+    ends = _first_and_last(database, session, meter_id)
+    if not ends:
+        return 0
+    (kind, duration_s, first_s), (_, _, last_s) = ends
+    state = meter_state(session, meter, device, Kind[kind.upper()], duration_s)
+    starts = day_starts(first_s, last_s + 1, zone(site.time_zone))
     changed = 0
-    for kind, duration_s, first_s, last_s in fetch(database, session, sql, (meter_id,)):
-        state = meter_state(session, meter, device, Kind[kind.upper()], duration_s)
-        starts = day_starts(first_s, last_s + 1, zone(site.time_zone))
-        for place in range(0, len(starts) - 1, _STEP_DAYS):
-            days = starts[place : place + _STEP_DAYS + 1]
-            changed += _judge_days(database, session, state, days)
-        refresh(database, session, site, state)
+    for place in range(0, len(starts) - 1, _STEP_DAYS):
+        days = starts[place : place + _STEP_DAYS + 1]
+        changed += _judge_days(database, session, state, days)
+    refresh(database, session, site, state)
     return changed
+
+
+def _first_and_last(
+    database: Database, session: Session, meter_id: int
+) -> list[tuple[str, int, int]]:
+    """Return kind, length and start of a meter's first and last reading; nothing when it has none."""
+    ends = []
+    for order in ("", " DESC"):
+        sql = (
+            "SELECT kind, duration_s, start_s FROM meter_readings WHERE meter_id = ? "
+            f"ORDER BY start_s{order} LIMIT 1{_lock(database)}"
+        )
+        ends += fetch(database, session, sql, (meter_id,))
+    return ends
+
+
+def _lock(database: Database) -> str:
+    """Return what makes a query read what is committed now.
+
+    On MariaDB this unit of work may be older than the last import: it may have waited for that.
+    """
+    return "" if database.dialect == "sqlite" else " LOCK IN SHARE MODE"
 
 
 def _judge_days(database: Database, session: Session, meter: MeterState, starts: list[int]) -> int:
     """Judge the readings of consecutive legal days, each slot first and then each day as a whole."""
-    # On MariaDB this unit of work may be older than the last import: read what is committed now.
-    lock = "" if database.dialect == "sqlite" else " LOCK IN SHARE MODE"
-    rows = fetch(database, session, _SELECT + lock, (meter.id, starts[0], starts[-1]))
+    rows = fetch(database, session, _SELECT + _lock(database), (meter.id, starts[0], starts[-1]))
     judged: list[tuple[Any, Quality, bool]] = []
     chosen: list[int] = []
     for start_s, group in groupby(rows, key=lambda row: row[1]):
