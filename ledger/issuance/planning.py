@@ -33,6 +33,7 @@ from ledger.models import (
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
 from ledger.naming import project_named
+from ledger.readings.periods.evidence_files import require_as_read
 from ledger.readings.periods.period import load_period, meter_ids, split_by_vintage
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
@@ -111,6 +112,8 @@ def plan_issuance(
     Refused
         If the period has not ended, a slot is claimed already, a gap hides a deficit, there is nothing to issue,
         or another claim was signed elsewhere.
+    BooksDiffer
+        If a stored reading is not what its text gives.
     """
     head = chain.client.block("latest")
     moment = now or datetime.now(UTC)
@@ -189,6 +192,7 @@ def _plan(
                 f"carbon_credits holds ({BATCH_KG_MAX} kg); issue shorter periods",
                 code="batch-too-large",
             )
+        require_as_read(reduction)
         planned.append(_store(session, chain, project, site, reduction, terms))
     return planned
 

@@ -14,7 +14,7 @@ from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 from fastapi.testclient import TestClient
 from msgspec.structs import asdict, fields, replace
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, update
 from sqlalchemy.orm import Session
 
 from api.app import create_app
@@ -35,7 +35,7 @@ from ledger.chain.contracts.wrappers import decode_error, encode_call
 from ledger.chain.failures.explanations import explain
 from ledger.chain.node.client import RpcError
 from ledger.chain.sending.issued import issuance_of
-from ledger.errors import BadInput, NotFound, Refused
+from ledger.errors import BadInput, BooksDiffer, NotFound, Refused
 from ledger.issuance import PlannedIssuance, begun, plan_issuance, planning, submit_planned
 from ledger.issuance.signing import KeyAtHand
 from ledger.models import (
@@ -47,10 +47,12 @@ from ledger.models import (
     CreditSite,
     Issuance,
     Meter,
+    MeterReading,
     Project,
     ReadingClaim,
 )
 from ledger.models.issuance import IssuanceState
+from ledger.models.readings import ReadingQuality
 from ledger.models.sending import IntentState
 from ledger.readings.periods.evidence_files import files_of_credit
 from ledger.settings import load_settings
@@ -293,6 +295,33 @@ def test_nothing_to_issue(park: Park) -> None:
             plan_issuance(park.chain, PROJECT, day(start), day(end))
         assert caught.value.code == "nothing-to-issue"
     assert park.count(Issuance) == park.count(ReadingClaim) == 0
+
+
+def test_a_reading_that_was_altered_in_the_books_is_not_issued(ready: Park) -> None:
+    """What is not in the text is proven by nothing: no verification of such credits would hold."""
+    ready.generate(day(4), ["999"])  # above what the device is rated for
+    first, *_, last = sorted(ready.rows(MeterReading), key=lambda row: row.start_s)
+    of_first, of_last = "of 2013-12-31T23:00:00Z", "of 2014-01-04T22:50:00Z"
+    for row, altered, says in (
+        (first, {"value_digits": 66}, f"'60' {of_first} (66, used) is '60' {of_first} (60, used)"),
+        (first, {"value_scale": 1}, f"'60' {of_first} (6.0, used) is '60' {of_first} (60, used)"),
+        (first, {"text": "61"}, f"'61' {of_first} (60, used) is '61' {of_first} (61, used)"),
+        (
+            last,
+            {"quality": ReadingQuality.USED, "reason": None},
+            f"'999' {of_last} (999, used) is '999' {of_last} (999, outlier)",
+        ),
+    ):
+        here = update(MeterReading).where(MeterReading.id == row.id)
+        with ready.db.write() as session:
+            session.execute(here.values(altered))
+        with pytest.raises(BooksDiffer) as caught:
+            plan_issuance(ready.chain, PROJECT, day(1), day(5))
+        assert says in caught.value.message
+        with ready.db.write() as session:
+            session.execute(here.values({name: getattr(row, name) for name in altered}))
+    assert ready.count(Issuance) == ready.count(ReadingClaim) == 0
+    assert plan(ready, day(1), day(5)).reduction.counts.outlier == SLOTS
 
 
 @long

@@ -91,7 +91,7 @@ def _first_and_last(
     database: Database, session: Session, meter_id: int
 ) -> list[tuple[str, int, int]]:
     """Return kind, length and start of a meter's first and last reading; nothing when it has none."""
-    ends = []
+    ends: list[tuple[str, int, int]] = []
     for order in ("", " DESC"):
         sql = (
             "SELECT kind, duration_s, start_s FROM meter_readings WHERE meter_id = ? "

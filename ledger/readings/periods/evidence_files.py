@@ -7,9 +7,11 @@ again are not handed out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
+from itertools import zip_longest
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,10 +27,13 @@ from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1
+from ledger.reductions.quality import stored
+from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
-from ledger.reductions.records import Meter, ReductionInputs
+from ledger.reductions.records import Meter, Quality, ReductionInputs
 from ledger.reductions.results import Reduction
-from ledger.reductions.runs import Reading
+from ledger.reductions.runs import Reading, Readings
+from ledger.reductions.zones import utc_of
 
 MANIFEST, READINGS = "manifest.json", "readings.csv.gz"
 
@@ -85,6 +90,57 @@ def files_of_reduction(reduction: Reduction) -> EvidenceFiles:
     """Return the files that an issuance of a reduction would have."""
     text = canonical_text(build(reduction))
     return _checked(text, reduction.inputs.meters, issued=False)
+
+
+def require_as_read(reduction: Reduction) -> None:
+    """Judge the readings of a reduction anew from their texts, as whoever verifies its credits will.
+
+    A value or a quality that somebody wrote into the books by hand would be issued, and proven by nothing.
+
+    Raises
+    ------
+    BooksDiffer
+        A stored reading is not what its text gives.
+    """
+    text = canonical_text(build(reduction))
+    _, stated = read_manifest(text.encode("utf-8"), MANIFEST)
+    for meter in reduction.inputs.meters:  # one at a time: all of them may be long
+        judged = judge(stated, _lines_of(meter))
+        pairs = zip_longest(_readings_of(meter), judged.readings[meter.serial])
+        altered = next((pair for pair in pairs if pair[0] != pair[1]), None)
+        if altered is not None:
+            raise BooksDiffer(
+                f"meter {meter.serial}: the stored reading {_said(altered[0])} is {_said(altered[1])} by its text: the "
+                "row of meter_readings was altered, and nobody could verify what is issued from it; restore it from "
+                "a backup",
+                details={"differences": [each._asdict() for each in judged.differences]},
+            )
+
+
+def _readings_of(meter: Meter) -> Iterator[Reading]:
+    """Yield the readings of a meter, and keep none of them."""
+    if isinstance(meter.readings, Readings):
+        for run in meter.readings.runs:
+            yield from run.readings()
+    else:
+        yield from meter.readings
+
+
+def _lines_of(meter: Meter) -> Iterator[Line]:
+    """Yield the lines that a readings file would have of a meter."""
+    for number, reading in enumerate(_readings_of(meter), 1):
+        start_s, end_s, kind, quality, _, _, text = reading
+        yield Line(number, meter.serial, start_s, end_s, kind, quality, text)
+
+
+def _said(reading: Reading | None) -> str:
+    if reading is None:
+        return "none"
+    value = Decimal(reading.digits).scaleb(-reading.scale)
+    quality, _ = stored(Quality(reading.quality))
+    return (
+        f"{reading.text!r} of {utc_of(reading.start_s):%Y-%m-%dT%H:%M:%SZ} ({value:f}, {quality})"
+    )
 
 
 def files_of_credit(session: Session, name: str) -> EvidenceFiles:
