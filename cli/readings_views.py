@@ -187,7 +187,7 @@ def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:
     from ledger.naming import site_named
     from ledger.readings.imports.requalify import refresh_site
     from ledger.readings.rows.store import lock_meters
-    from ledger.reconcile.energy_rules import differences
+    from ledger.reconcile.reading_rules import differences
 
     def work(session: Session) -> list[str]:
         lock_meters(session, site)

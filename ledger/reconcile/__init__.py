@@ -9,7 +9,7 @@ it is as of the last block that is mirrored.
 - **The mirror.** ``mirror_rules`` and ``transaction_rules`` by the events; ``chain_rules``, ``escrow_rules`` and
   ``custody_rules`` by the contracts' storage.
 - **The flows.** ``flow_rules``, ``intent_rules``, ``plan_rules``, ``trade_rules``, ``correction_rules``,
-  ``certificate_rules`` and ``energy_rules``.
+  ``certificate_rules`` and ``reading_rules``.
 - **The outcome.** A ``report``; the last one is kept.
 """
 
@@ -29,12 +29,12 @@ from ledger.reconcile import (
     chain_rules,
     correction_rules,
     custody_rules,
-    energy_rules,
     escrow_rules,
     flow_rules,
     intent_rules,
     mirror_rules,
     plan_rules,
+    reading_rules,
     trade_rules,
     transaction_rules,
 )
@@ -66,7 +66,8 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("intents", intent_rules.intents),
     ("issuances", flow_rules.issuances),
     ("evidence", flow_rules.evidence),
-    ("energy", energy_rules.energy),
+    ("readings", reading_rules.readings),
+    ("energy", reading_rules.energy),
     ("corrections", correction_rules.corrections),
     ("energy-certificates", certificate_rules.energy_certificates),
     ("plans", plan_rules.plans),

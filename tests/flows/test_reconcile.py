@@ -582,6 +582,7 @@ def test_every_rule_can_fail(history: History) -> None:
         "issuances": "UPDATE issuances SET issued_kg = issued_kg + 1",
         "evidence": "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'used'",
         "plans": "UPDATE vpp_settlement_batches SET state = 'failed'",
+        "readings": "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'outlier'",
         "energy": "UPDATE energy_production SET production = production + 1",
         "corrections": "UPDATE correction_carries SET carried_kg = '-1/7'",
         "energy-certificates": "INSERT INTO energy_certificates (meter_id, instrument, reference, from_day, "

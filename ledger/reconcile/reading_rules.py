@@ -1,4 +1,4 @@
-"""Rule of what is shown of readings: energy by the hour and emissions by the day are what the readings give."""
+"""Rules of the readings: each value is what its text says, and what is shown of them is what they give."""
 
 from __future__ import annotations
 
@@ -10,13 +10,27 @@ from typing import Any
 from sqlalchemy import Table, func, or_, select
 from sqlalchemy.orm import Session
 
-from ledger.models import CarbonEmission, Device, EnergyConsumption, EnergyProduction, Meter, Site
+from ledger.models import (
+    CarbonEmission,
+    Device,
+    EnergyConsumption,
+    EnergyProduction,
+    Meter,
+    MeterReading,
+    RegisterReading,
+    Site,
+)
 from ledger.models.types import ExactDecimal
-from ledger.readings.energy import UNIT, Shown, shown_by_readings
+from ledger.readings.energy import UNIT, Shown, runs_of_days, shown_by_readings
 from ledger.readings.imports.requalify import with_all_days
+from ledger.readings.rows.store import fetch
 from ledger.reconcile.books import Sides
 from ledger.reconcile.report import unequal
+from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.records import Kind
+from ledger.reductions.registers import TO, energy_of, fitted
 from ledger.reductions.zones import utc_of
+from ledger.units import DAY_S
 
 _Key = tuple[Any, ...]
 """A time, and whatever else names a row of a device."""
@@ -26,6 +40,57 @@ _SAYS: dict[Any, tuple[tuple[str, ...], tuple[str, ...]]] = {
     CarbonEmission.__table__: (("recorded_at", "calculation_method"), ("emissions", "factors")),
 }
 """Columns that name a row of a device, and columns that are compared."""
+
+
+_INTERVALS = (
+    "SELECT start_s, kind, unit, text, value_digits, value_scale FROM meter_readings WHERE meter_id = ? "
+    "AND start_s >= ? AND start_s < ? AND value_digits IS NOT NULL ORDER BY start_s, text"
+)
+_INSTANTS = (
+    "SELECT at_s, 'energy', unit, text, value_digits, value_scale FROM register_readings WHERE meter_id = ? "
+    "AND at_s >= ? AND at_s < ? AND value_digits IS NOT NULL ORDER BY at_s, text"
+)
+
+
+def readings(books: Sides) -> list[str]:
+    """Each stored value of a meter is the one that its text says; whether it counts is held against issuances."""
+    session = books.session
+    found: list[str] = []
+    for number, serial in session.execute(select(Meter.id, Meter.serial).order_by(Meter.id)).all():
+        for table, sql in ((MeterReading, _INTERVALS), (RegisterReading, _INSTANTS)):
+            found += _altered(session, table, sql, number, serial)
+    return found
+
+
+def _altered(session: Session, table: Any, sql: str, meter_id: int, serial: str) -> Iterator[str]:
+    time = table.start_s if table is MeterReading else table.at_s
+    first_s, last_s = session.execute(
+        select(func.min(time), func.max(time)).where(table.meter_id == meter_id)
+    ).one()
+    if first_s is None:
+        return
+    for first, end in runs_of_days(set(range(first_s // DAY_S, last_s // DAY_S + 1))):
+        rows = fetch(session.info["database"], session, sql, (meter_id, first * DAY_S, end * DAY_S))
+        for at_s, kind, unit, text, digits, scale in rows:
+            says = _by_text(kind, unit, text)
+            if says != (digits, scale):
+                yield (
+                    f"{table.__tablename__} of meter {serial}, {utc_of(at_s).isoformat()}: {text!r} stands there as "
+                    f"{_number((digits, scale))}, and is {_number(says)}: the row was altered; restore it from a backup"
+                )
+
+
+def _by_text(kind: str, unit: str, text: str) -> tuple[int, int] | None:
+    """Return digits and scale of a text in the base unit; None: it is no number."""
+    try:
+        unit_scale = UNITS[Kind[kind.upper()]][unit]
+        return fitted(*energy_of(text, unit_scale)) if TO in text else parse_value(text, unit_scale)
+    except (KeyError, ValueError):
+        return None
+
+
+def _number(value: tuple[int, int] | None) -> str:
+    return "no number" if value is None else format(Decimal(value[0]).scaleb(-value[1]), "f")
 
 
 def energy(books: Sides) -> list[str]:
