@@ -62,6 +62,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
             yield _sending(database)
             yield _jobs(database)
             yield _mirror(database, settings.network)
+            yield _webhooks(database)
             yield _partitions(database)
     finally:
         database.close()
@@ -274,6 +275,21 @@ def _jobs(database: Database) -> Check:
         asleep = "nobody runs them now; `truetonne up` and `truetonne jobs run` do"
         return Check("jobs", Verdict.OK, asleep)
     return Check("jobs", Verdict.OK, f"run by {holder.place}")
+
+
+def _webhooks(database: Database) -> Check:
+    """Check that whoever asked to be told takes what it is told."""
+    from ledger.webhooks import has_endpoints
+    from ledger.webhooks.log import alarms
+
+    with database.read() as session:
+        wrong = alarms(session)
+        asked = has_endpoints(session)
+    if wrong:
+        found, _, mend = wrong[0].partition("; ")
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return Check("webhooks", Verdict.FAILED, found + more, mend)
+    return Check("webhooks", Verdict.OK, "no message waits for long" if asked else "nobody is told")
 
 
 def _mirror(database: Database, network: str) -> Check:

@@ -30,6 +30,7 @@ from ledger.settings.settling import SettlementPolicy
 from ledger.settlement import confirm, escrow, planning
 from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
+from ledger.settlement.finding import find_batch
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
@@ -359,6 +360,31 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
     for name in ("77", "0x0123", "0x" + "ab" * 32, "", "x"):
         with pytest.raises(NotFound, match="there is no settlement batch"):
             market_to_retry(both.chain, name)
+
+
+def test_the_begin_of_a_key_names_a_batch(
+    both: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API takes whole keys alone: an address of a page means the same for ever."""
+    keys = iter(["0xabcdef01" + "1" * 56, "0xabcdef01" + "2" * 56])
+    monkeypatch.setattr(planning, "new_key", lambda: next(keys))
+    monkeypatch.setattr("ledger.settlement.netting.TRADES_PER_BATCH_MAX", 1)
+    both.fund(BUYER, 200)
+    both.trade(("sell", 1000, 8_000), ("sell", 1000, 2_000))
+    assert len(plan_batches(both.chain)) == 2
+    with both.db.read() as session:
+        first, second = session.scalars(select(VppSettlementBatch).order_by("id"))
+        for text in ("0xabcdef011", "0xABCDEF011", first.batch_key[:-1], first.batch_key):
+            assert find_batch(session, text) is first
+        assert find_batch(session, "0xabcdef012") is second
+        with pytest.raises(NotFound, match="there is no settlement batch '0xabcdef011'"):
+            find_batch(session, "0xabcdef011", shortened=False)
+        for text in ("0xabcdef0", "0xabcdef013", "abcdef011", first.batch_key + "1"):
+            with pytest.raises(NotFound, match="there is no settlement batch"):
+                find_batch(session, text)
+        said = f"begin with 0xabcdef01: {first.batch_key}, {second.batch_key}; write more of it"
+        with pytest.raises(BadInput, match=said):
+            find_batch(session, "0xabcdef01")
 
 
 def test_only_one_market_is_planned_when_one_is_named(park: Park) -> None:
