@@ -57,6 +57,8 @@ class PlannedIssuance:
     reduction: Reduction
     claim: Claim
     verifier: str
+    call: NewIntent
+    """What is to be sent."""
 
     @property
     def key(self) -> str:
@@ -246,7 +248,7 @@ def _store(
     _claim_slots(session, chain, issuance.id, inputs.meters)
     _pay_corrections(session, issuance.id, inputs.corrections)
     return PlannedIssuance(
-        inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim, verifier
+        inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim, verifier, call
     )
 
 
