@@ -206,8 +206,14 @@ def finalize_due(chain: Chain) -> list[str]:
     head = chain.client.block("latest")
     now = datetime.fromtimestamp(head.timestamp if head else 0, UTC)
     following = chain.settlement.next_to_finalize()
+
+    def plan(session: Session) -> list[str]:
+        return _plan_finalization(session, chain, now, following)
+
+    if not _may_begin(chain, plan):
+        return []
     sent: list[str] = []
-    for key in chain.db.run(lambda session: _plan_finalization(session, chain, now, following)):
+    for key in chain.db.run(plan):
         try:
             sent.append(chain.sender.submit(key, SETTLEMENT))
         except AlreadyOnChain:
@@ -224,6 +230,50 @@ def finalize_due(chain: Chain) -> list[str]:
                 break
             raise
     return sent
+
+
+_MET = ("AssetNotTransferable", "BatchNotProposed", "OutOfOrder", "WindowOpen")
+"""Refusals of a finalisation that the round itself goes by."""
+
+
+def _may_begin(chain: Chain, plan: Callable[[Session], list[str]]) -> bool:
+    """Return whether there is something to finalise, after a look whether the contract takes the first.
+
+    A pause may last for weeks, and this is asked every few seconds: no refused call shall stay of each time.
+
+    Raises
+    ------
+    Refused
+        If it does not, for a reason that the round does not go by.
+    """
+
+    def first(session: Session) -> ChainIntent | None:
+        keys = plan(session)
+        if not keys:
+            return None
+        intent = intents.get(session, keys[0])
+        session.expunge(intent)
+        return intent
+
+    intent = chain.db.run(first, keep=False)
+    if intent is None:
+        return False
+    try:
+        chain.sender.rehearse(intent, SETTLEMENT)
+    except AlreadyOnChain:
+        return True
+    except Refused as refusal:
+        if any(name in refusal.message for name in _MET):
+            return True
+        meant = explain(refusal.message)
+        if meant is None:
+            raise
+        raise Refused(
+            f"batches whose window is over wait to be finalised: {meant.of(refusal.message)}",
+            code=refusal.code,
+            details=refusal.details,
+        ) from refusal
+    return True
 
 
 def is_due_within(session: Session, within: timedelta) -> bool:

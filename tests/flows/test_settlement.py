@@ -250,6 +250,29 @@ def test_what_runs_all_day_does_not_fill_the_books_with_refusals(funded: Park) -
     assert len(plan_batches(funded.chain)) == 1  # a person is not made to wait
 
 
+def test_a_pause_leaves_no_refused_finalisation_of_each_round(funded: Park) -> None:
+    """The job asks every ten seconds, and a pause may last for weeks."""
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror_final()
+    funded.node.pass_window()
+    funded.node.act("pauser", SETTLEMENT, "pause", [])
+    before = funded.count(ChainIntent)
+    said = (
+        r"^batches whose window is over wait to be finalised: The contract is paused\. Wait until .* "
+        r"\(VppSettlement refuses finalizeBatch: EnforcedPause\(\)\)$"
+    )
+    for _ in range(3):
+        with pytest.raises(Refused, match=said):
+            finalize_due(funded.chain)
+    assert funded.count(ChainIntent) == before
+    funded.node.act("admin", SETTLEMENT, "unpause", [])
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (finalize_due(funded.chain), statuses(funded)) == ([], ["executed"] * 3)
+
+
 @long
 def test_a_refused_step_keeps_no_later_one_from_its_work(funded: Park) -> None:
     funded.trade(*TRADES)
