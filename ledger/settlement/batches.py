@@ -34,7 +34,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm, cosign, numbers, order, planning, singles, stuck
-from ledger.settlement.calls import call_of, outcome_of
+from ledger.settlement.calls import COSIGNED, FINALIZE, PROPOSE, SKIP, call_of, outcome_of
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import explained
 from ledger.settlement.netting import Limits
@@ -115,23 +115,33 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     raise AssertionError("unreachable")
 
 
+_WITHOUT_ROLE = "AccessControlUnauthorizedAccount"
+
+
 def submit_planned(chain: Chain) -> list[str]:
     """Send every planned batch that is complete, and single trades; return the hashes of the transactions.
 
     A batch that the contract refuses is failed with the reason, and its trades are free again. One that cannot be
-    sent otherwise stays planned, and does not keep the others from being sent.
+    sent otherwise stays planned, and does not keep the others from being sent; so does one that its parties have
+    signed and whose sender lacks the role.
 
     Raises
     ------
+    Refused
+        If a signed batch waits for a role (the first, as below).
     BadInput, PolicyRefused
         If a key is not here, or the signer policy forbids one: the first reason, when the others were tried.
     DependencyDown
         If the node cannot try one, or does not take it (as above); if node or signer do not answer.
     """
     trouble = _sign_ours(chain)
-    senders = {sender for _, sender in _waiting(chain)}
-    if not senders:
+    if not _waiting(chain):
         return _or_raise([], trouble)
+    operator = chain.deployment.account("operator")
+    chain.sender.send_from(
+        {PROPOSE: operator, singles.KIND: operator, COSIGNED: cosign.sender_of(chain)}
+    )
+    senders = {sender for _, sender in _waiting(chain)}
     # Between these two: what was planned before the mirror had read all is withdrawn, and planned anew.
     for account in senders:
         chain.sender.check_known(account)
@@ -147,6 +157,11 @@ def submit_planned(chain: Chain) -> list[str]:
             reason = explained(chain, refusal.message)
             if reason == refusal.message and (meant := explain(reason)) is not None:
                 reason = meant.of(reason)
+            if _WITHOUT_ROLE in refusal.message:
+                waits = partial(cosign.wait_for_role, key=key, alarm=reason)
+                if chain.db.run(waits):
+                    trouble = trouble or Refused(reason, details=refusal.details)
+                    continue
             chain.db.run(partial(confirm.fail, key=key, error=reason))
         except _OF_ONE as error:
             trouble = trouble or error
@@ -210,6 +225,8 @@ def finalize_due(chain: Chain) -> list[str]:
     def plan(session: Session) -> list[str]:
         return _plan_finalization(session, chain, now, following)
 
+    operator = chain.deployment.accounts.get("operator")
+    chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
     if not _may_begin(chain, plan):
         return []
     sent: list[str] = []
@@ -329,7 +346,7 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime, following:
             raise stuck.refusal(batch.batch_key, held_up)
         batch.finalize_key = new_key()
         arguments = [batch.chain_batch_id, outcome_of(on_chain)]
-        call = call_of(chain, batch.finalize_key, "finalize_batch", "finalizeBatch", arguments)
+        call = call_of(chain, batch.finalize_key, FINALIZE, "finalizeBatch", arguments)
         keys.append(intents.plan(session, chain.deployment.chain_id, call))
     return keys
 
