@@ -683,6 +683,29 @@ def test_old_deliveries_are_forgotten(
     assert house.tick() is None  # and not told again
 
 
+def test_what_nobody_took_is_forgotten_as_well(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery that failed, and one to an endpoint that was removed; what still waits for somebody stays."""
+    monkeypatch.setattr(retention, "clock_of", lambda _: house.clock[0])
+    numbers = [house.add(listener.url, "credit.issued")[1] for _ in range(3)]
+    one_event(house)
+    listener.answers(500, 500, 500)
+    house.clock[0] = datetime.now(UTC)  # rows have the time of their making
+    house.tick()
+    assert house.states() == ["pending"] * 3
+    with house.park.db.write() as session:
+        session.get_one(WebhookDelivery, 1).state = DeliveryState.FAILED
+    house.on(numbers[1], endpoints.remove, HOUSE)
+    house.later(days=365)
+    assert work.forget(house.tools) is None
+    house.later(days=2)
+    assert work.forget(house.tools) == "deleted 2 deliveries of webhooks"
+    (left,) = house.park.rows(WebhookDelivery)
+    assert left.endpoint_id == numbers[2]
+    assert {row.delivery_id for row in house.park.rows(WebhookTry)} == {left.id}
+
+
 @pytest.mark.parametrize(
     ("events", "said"),
     [
