@@ -110,6 +110,17 @@ def find_batch(session: Session, text: str, *, shortened: bool = True) -> VppSet
     return batch
 
 
+def written_out(session: Session, text: str) -> str:
+    """Return the key of the batch that a shortened key names, and any other text as it is.
+
+    Raises
+    ------
+    NotFound, BadInput
+        As ``find_batch``, of a shortened key.
+    """
+    return find_batch(session, text).batch_key if _BEGUN.fullmatch(text) else text
+
+
 def batch_holding(session: Session, number: int) -> VppSettlementBatch | None:
     """Return the batch of these books in which a trade stands; None when it stands in none."""
     query = (

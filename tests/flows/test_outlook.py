@@ -30,7 +30,7 @@ from ledger.settings.settling import SettlementPolicy
 from ledger.settlement import confirm, escrow, planning
 from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
-from ledger.settlement.finding import find_batch
+from ledger.settlement.finding import find_batch, written_out
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
@@ -377,6 +377,8 @@ def test_the_begin_of_a_key_names_a_batch(
         for text in ("0xabcdef011", "0xABCDEF011", first.batch_key[:-1], first.batch_key):
             assert find_batch(session, text) is first
         assert find_batch(session, "0xabcdef012") is second
+        assert written_out(session, "0xabcdef012") == second.batch_key
+        assert [written_out(session, text) for text in ("2", "x")] == ["2", "x"]
         with pytest.raises(NotFound, match="there is no settlement batch '0xabcdef011'"):
             find_batch(session, "0xabcdef011", shortened=False)
         for text in ("0xabcdef0", "0xabcdef013", "abcdef011", first.batch_key + "1"):
