@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _FILE_SECONDS_MAX = 5
 """Of a large SQLite file not all is read."""
+_LOCKED_SECONDS = 5
+"""A file that is locked for longer is said to be."""
 
 
 def database_checks(settings: Settings) -> Iterator[Check]:
@@ -99,6 +101,30 @@ def _file(database: Database) -> Iterator[Check]:
     else:
         found = f"no damage in what was read in {_FILE_SECONDS_MAX} s; `PRAGMA integrity_check` reads all"
         yield Check(name, Verdict.OK, found)
+    yield _locks(database)
+
+
+def _locks(database: Database) -> Check:
+    """Check that nobody keeps an SQLite file locked: who runs jobs or mirror cannot say meanwhile that it lives."""
+    from sqlalchemy import false, update
+
+    from ledger.db import DatabaseBusy
+    from ledger.models import HeldLease
+
+    name, nothing = "database locks", update(HeldLease).where(false()).values(name=HeldLease.name)
+    try:
+        database.alone(nothing, patience_s=_LOCKED_SECONDS)
+    except DatabaseBusy:
+        return Check(
+            name,
+            Verdict.FAILED,
+            f"another process has kept the file locked for {_LOCKED_SECONDS} s: nobody else writes, and who runs the "
+            "jobs or the mirror seems gone",
+            "wait for a long import or an upgrade; end a shell in a transaction, or a program that hangs",
+        )
+    except TruetonneError as error:
+        return Check(name, Verdict.SKIPPED, error.message)  # tables that are missing, say
+    return Check(name, Verdict.OK, "nobody keeps it locked")
 
 
 def _triggers(settings: Settings) -> Iterator[Check]:
