@@ -64,6 +64,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
             yield _sending(database)
             yield _jobs(database)
             yield _mirror(database, settings.network)
+            yield _settlement(database)
             yield _webhooks(database)
             yield _partitions(database)
     finally:
@@ -303,6 +304,15 @@ def _jobs(database: Database) -> Check:
     return Check("jobs", Verdict.OK, f"run by {holder.place}")
 
 
+def _settlement(database: Database) -> Check:
+    """Check that no batch waits for an arbiter, and no trade for a debtor."""
+    from ledger.settlement import shortfalls, stuck
+
+    with database.read() as session:
+        wrong = stuck.alarms(session) + shortfalls.alarms(session)
+    return _first(wrong, "settlement", "nothing is disputed, and no trade waits for funds")
+
+
 def _webhooks(database: Database) -> Check:
     """Check that whoever asked to be told takes what it is told."""
     from ledger.webhooks import has_endpoints
@@ -311,11 +321,16 @@ def _webhooks(database: Database) -> Check:
     with database.read() as session:
         wrong = alarms(session)
         asked = has_endpoints(session)
-    if wrong:
-        found, _, mend = wrong[0].partition("; ")
-        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        return Check("webhooks", Verdict.FAILED, found + more, mend)
-    return Check("webhooks", Verdict.OK, "no message waits for long" if asked else "nobody is told")
+    return _first(wrong, "webhooks", "no message waits for long" if asked else "nobody is told")
+
+
+def _first(wrong: list[str], name: str, good: str) -> Check:
+    """Return the check of some alarms: the first with what to do, and how many more there are."""
+    if not wrong:
+        return Check(name, Verdict.OK, good)
+    found, _, mend = wrong[0].partition("; ")
+    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return Check(name, Verdict.FAILED, found + more, mend)
 
 
 def _mirror(database: Database, network: str) -> Check:

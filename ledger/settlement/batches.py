@@ -51,6 +51,7 @@ def plan_batches(
     *,
     until: datetime | None = None,
     on_waiting: Callable[[Sequence[Waiting]], None] | None = None,
+    on_failed: Callable[[Sequence[int]], None] | None = None,
 ) -> list[PlannedBatch]:
     """Store batches for the pending trades that stand in none; return them.
 
@@ -63,6 +64,8 @@ def plan_batches(
         Trades of hours that end later wait for the rest of their hour; None: none does.
     on_waiting
         Called with the pending trades that cannot be settled, by reason, unless they are what is raised.
+    on_failed
+        Called with the numbers of trades that failed, as their debtors lacked funds for too long.
 
     Raises
     ------
@@ -73,6 +76,8 @@ def plan_batches(
         If another process plans the same trades all the time.
     """
     made = plan_round(chain, Scope(rest, until=until))
+    if on_failed is not None and made.failed:
+        on_failed(made.failed)
     to_mend = [item for item in made.waiting if not item.unfit.passes]
     if to_mend and not made.batches and not made.left_out:
         raise Refused(to_mend[0].message, code="trade-unfit")

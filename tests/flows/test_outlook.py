@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from api.status import queries
 from cli import settle
+from cli.checks import Verdict
+from cli.doctor_database import _settlement
 from cli.flow import Flow
 from cli.settle_preview import as_json, dry_json, dry_lines, lines
 from ledger.errors import BadInput, NotFound, Refused, TruetonneError
+from ledger.jobs import work
+from ledger.jobs.work import Tools
 from ledger.models import (
     AuditLog,
     ChainIntent,
@@ -201,6 +206,46 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
     assert settle.retry_settlement(run, None, MARKET) == 0
     assert statuses(park) == ["executed"] * 3
     assert park.differences() == []
+
+
+def test_a_debtor_without_funds_is_an_alarm_and_its_failed_trades_are_told(
+    park: Park, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both were told nowhere: the job was idle for three days, and then the trades had failed."""
+    park = opened(park, settling=SettlementPolicy(debtor_hours=1))
+    park.mirror.run_until("head")
+    park.trade(("sell", 1000, 8_000), ("sell", 1000, 3_000))
+    tools = Tools(park.chain, load_settings(None, {}))
+
+    def alarms() -> list[str]:
+        with park.db.read() as session:
+            found = queries.alarms(session, park.chain.deployment.network)
+        assert (_settlement(park.db).verdict is Verdict.OK) == (found == [])
+        return found
+
+    def waits_since(ago: timedelta) -> datetime:
+        since = datetime.now(UTC) - ago
+        with park.db.write() as session:
+            session.execute(update(VppTradeShortfall).values(since=since))
+        return since
+
+    assert work.settle(tools) is None
+    assert alarms() == []  # what an earlier batch brings may be what lacks
+    since = waits_since(timedelta(minutes=11))
+    assert alarms() == [
+        f"day-ahead lacks funds in escrow: 2 trades wait for it, since {since:%Y-%m-%d %H:%M:%S} UTC at the earliest, "
+        "and will fail; `truetonne settle preview` says what to pay in"
+    ]
+    assert "`truetonne settle preview`" in _settlement(park.db).mend
+    waits_since(timedelta(hours=2))
+    said = (
+        "2 trades have failed for want of funds; truetonne settle status trade:1 says whose, and truetonne settle "
+        "retry tries again"
+    )
+    assert work.settle(tools) == said
+    assert f"job settle: {said}" in caplog.text
+    assert (statuses(park), alarms()) == (["failed"] * 2, [])
+    assert work.settle(tools) is None
 
 
 def test_a_run_settles_what_its_own_batches_bring_the_money_for(park: Park) -> None:
