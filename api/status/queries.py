@@ -72,7 +72,7 @@ def status(session: Session, view: ChainView, totals: Totals | None = None) -> S
 def alarms(session: Session, network: str) -> list[str]:
     """Return a sentence for each thing that a person should look at.
 
-    These are stuck intents, jobs that failed, a mirror that nobody runs, disputes, debtors without funds, stray rows, and
+    These are stuck intents, jobs that failed, a mirror that nobody runs, disputes, debtors without funds, stray rows,
     endpoints that take no messages.
     """
     _, stuck = sending.alarms(session)

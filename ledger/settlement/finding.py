@@ -95,7 +95,9 @@ def find_batch(session: Session, text: str, *, shortened: bool = True) -> VppSet
         found = session.scalars(query.order_by(VppSettlementBatch.id).limit(2)).all()
         if len(found) > 1:
             keys = ", ".join(item.batch_key for item in found)
-            raise BadInput(f"the keys of several settlement batches begin with {text}: {keys}; write more of it")
+            raise BadInput(
+                f"the keys of several settlement batches begin with {text}: {keys}; write more of it"
+            )
         batch = found[0] if found else None
     elif is_key(text):
         query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == text.lower())

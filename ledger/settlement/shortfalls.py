@@ -92,9 +92,9 @@ def alarms(session: Session) -> list[str]:
     found = session.execute(query).all()
     names = participants(session) if found else {}
     return [
-        f"{names.get(account, account)} lacks funds in escrow: {count} {'trade waits' if count == 1 else 'trades wait'} "
-        f"for it, since {since:%Y-%m-%d %H:%M:%S} UTC at the earliest, and will fail; `truetonne settle preview` says "
-        "what to pay in"
+        f"{names.get(account, account)} lacks funds in escrow: "
+        f"{'1 trade waits' if count == 1 else f'{count} trades wait'} for it, since {since:%Y-%m-%d %H:%M:%S} UTC "
+        "at the earliest, and will fail; `truetonne settle preview` says what to pay in"
         for account, count, since in found
     ]
 

@@ -260,7 +260,8 @@ def _disable(session: Session, endpoint: WebhookEndpoint, reason: str) -> None:
 def forget_delivered(session: Session, before: datetime) -> int:
     """Delete what was delivered before a time, or was made before it in vain, with its tries; return how many it was.
 
-    In vain is what has failed, or waits for an endpoint that was removed. Messages stay: a delivery that is gone is made again by whoever tells an endpoint from an early block.
+    In vain is what has failed, or waits for an endpoint that was removed. Messages stay: a delivery that is gone is
+    made again by whoever tells an endpoint from an early block.
     """
     removed = select(WebhookEndpoint.id).where(WebhookEndpoint.state == EndpointState.REMOVED)
     state = WebhookDelivery.state

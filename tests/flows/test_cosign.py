@@ -409,7 +409,9 @@ def test_signatures_outlast_a_role_that_is_lost(apart: Park, way: str) -> None:
     else:  # to another account, which the file names; nobody has the key of the former any more
         apart.node.act("admin", SETTLEMENT, "grantRole", [role, PARTIES["spare"]])
         file = apart.node.deployment
-        apart.node.deployment = replace(file, accounts={**file.accounts, "member": PARTIES["spare"]})
+        apart.node.deployment = replace(
+            file, accounts={**file.accounts, "member": PARTIES["spare"]}
+        )
         absent = keys_without(PLANT, PARTIES["operator"])
         door = opened(apart, settling=AUTO, keyring=absent)
     assert len(submit_planned(door.chain)) == 1

@@ -452,9 +452,7 @@ def test_what_was_planned_is_issued_by_the_account_that_the_role_moved_to(ready:
     role, spare = class_role("ISSUER_ROLE", 1), PARTIES["spare"]
     ready.node.act("admin", CREDIT, "grantRole", [role, spare])
     file = ready.node.deployment
-    ready.node.deployment = dataclasses.replace(
-        file, accounts={**file.accounts, "issuer": spare}
-    )
+    ready.node.deployment = dataclasses.replace(file, accounts={**file.accounts, "issuer": spare})
     door = opened(ready, keyring=keys_without(PARTIES["issuer"]))
     assert len(submit_planned(door.chain)) == 1
     door.mirror_final()

@@ -407,9 +407,7 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
             market_to_retry(both.chain, name)
 
 
-def test_the_begin_of_a_key_names_a_batch(
-    both: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_begin_of_a_key_names_a_batch(both: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     """The API takes whole keys alone: an address of a page means the same for ever."""
     keys = iter(["0xabcdef01" + "1" * 56, "0xabcdef01" + "2" * 56])
     monkeypatch.setattr(planning, "new_key", lambda: next(keys))
