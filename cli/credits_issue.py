@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from cli.flow import Flow
+    from ledger.models import ChainIntent
 
 
 def issue(
@@ -55,6 +57,11 @@ def issue(
                 items = [
                     {**item, "transaction": issued_by(session, key)} for key, item in found.items()
                 ]
+                earlier = [intents.get(session, key) for key in found] if went_on else []
+            if not registers:  # a contract that does not know the project says no more than that
+                chain_id = flow.chain.deployment.chain_id
+                calls = earlier or [intents.row_of(chain_id, item.call) for item in planned]
+                _rehearse(flow, calls)
             document = {
                 "dry_run": True,
                 "registers": registers,
@@ -91,6 +98,18 @@ def issue(
             right=frozenset({"issued kg"}),
         ),
     )
+
+
+def _rehearse(flow: Flow, calls: list[ChainIntent]) -> None:
+    """Look whether what is not signed yet could be sent: key, contract, fees, policy and caps. Each by itself."""
+    from ledger.chain.contracts.events import CREDIT
+    from ledger.chain.sending.rehearsal import AlreadyOnChain
+    from ledger.models.sending import IntentState
+
+    for call in calls:
+        if call.state is IntentState.PLANNED:
+            with suppress(AlreadyOnChain):  # which is said of it
+                flow.chain.sender.rehearse(call, CREDIT)
 
 
 def issued_by(session: Session, key: str) -> str | None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _FILE_SECONDS_MAX = 5
 """Of a large SQLite file not all is read."""
+_LOCKED_SECONDS = 5
+"""A file that is locked for longer is said to be."""
 
 
 def database_checks(settings: Settings) -> Iterator[Check]:
@@ -62,6 +64,8 @@ def database_checks(settings: Settings) -> Iterator[Check]:
             yield _sending(database)
             yield _jobs(database)
             yield _mirror(database, settings.network)
+            yield _settlement(database)
+            yield _webhooks(database)
             yield _partitions(database)
     finally:
         database.close()
@@ -98,6 +102,30 @@ def _file(database: Database) -> Iterator[Check]:
     else:
         found = f"no damage in what was read in {_FILE_SECONDS_MAX} s; `PRAGMA integrity_check` reads all"
         yield Check(name, Verdict.OK, found)
+    yield _locks(database)
+
+
+def _locks(database: Database) -> Check:
+    """Check that nobody keeps an SQLite file locked: who runs jobs or mirror cannot say meanwhile that it lives."""
+    from sqlalchemy import false, update
+
+    from ledger.db import DatabaseBusy
+    from ledger.models import HeldLease
+
+    name, nothing = "database locks", update(HeldLease).where(false()).values(name=HeldLease.name)
+    try:
+        database.alone(nothing, patience_s=_LOCKED_SECONDS)
+    except DatabaseBusy:
+        return Check(
+            name,
+            Verdict.FAILED,
+            f"another process has kept the file locked for {_LOCKED_SECONDS} s: nobody else writes, and who runs the "
+            "jobs or the mirror seems gone",
+            "wait for a long import or an upgrade; end a shell in a transaction, or a program that hangs",
+        )
+    except TruetonneError as error:
+        return Check(name, Verdict.SKIPPED, error.message)  # tables that are missing, say
+    return Check(name, Verdict.OK, "nobody keeps it locked")
 
 
 def _triggers(settings: Settings) -> Iterator[Check]:
@@ -274,6 +302,35 @@ def _jobs(database: Database) -> Check:
         asleep = "nobody runs them now; `truetonne up` and `truetonne jobs run` do"
         return Check("jobs", Verdict.OK, asleep)
     return Check("jobs", Verdict.OK, f"run by {holder.place}")
+
+
+def _settlement(database: Database) -> Check:
+    """Check that no batch waits for an arbiter, and no trade for a debtor."""
+    from ledger.settlement import shortfalls, stuck
+
+    with database.read() as session:
+        wrong = stuck.alarms(session) + shortfalls.alarms(session)
+    return _first(wrong, "settlement", "nothing is disputed, and no trade waits for funds")
+
+
+def _webhooks(database: Database) -> Check:
+    """Check that whoever asked to be told takes what it is told."""
+    from ledger.webhooks import has_endpoints
+    from ledger.webhooks.log import alarms
+
+    with database.read() as session:
+        wrong = alarms(session)
+        asked = has_endpoints(session)
+    return _first(wrong, "webhooks", "no message waits for long" if asked else "nobody is told")
+
+
+def _first(wrong: list[str], name: str, good: str) -> Check:
+    """Return the check of some alarms: the first with what to do, and how many more there are."""
+    if not wrong:
+        return Check(name, Verdict.OK, good)
+    found, _, mend = wrong[0].partition("; ")
+    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return Check(name, Verdict.FAILED, found + more, mend)
 
 
 def _mirror(database: Database, network: str) -> Check:

@@ -96,6 +96,7 @@ def cancel_settlement(
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.chain.sending import intents
     from ledger.settlement.cancel import plan_cancellation, who_sends, withdraw
+    from ledger.settlement.finding import written_out
 
     def take_back(session: Session) -> str | None:
         taken = withdraw(session, batch, reason)
@@ -106,9 +107,10 @@ def cancel_settlement(
 
     with open_flow(run.settings) as flow:
         flow.mirror()
-        document: dict[str, Any] = {"batch": batch, "reason": reason.strip()}
         with flow.db.read() as session:
+            batch = written_out(session, batch)
             sender = who_sends(session, batch)
+        document: dict[str, Any] = {"batch": batch, "reason": reason.strip()}
         if sender is not None:
             flow.chain.sender.check_known(sender)
         withdrawn = flow.db.run(take_back, keep=not dry_run)
@@ -168,6 +170,8 @@ def dispute_trade(
 
     with open_flow(run.settings) as flow:
         flow.mirror()
+        with flow.db.read() as session:
+            batch = finding.written_out(session, batch)
         party = None if account is None else address_of(flow, account)
         bond = currency_of_cents(flow.chain.settlement.dispute_bond_cents())
         money = f"{bond} {currency_symbol(flow.chain)}"
@@ -218,12 +222,15 @@ def reject_dispute(
     from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.settlement.disputes import plan_rejection, window_end
+    from ledger.settlement.finding import written_out
 
     def plan(session: Session) -> str:
         return plan_rejection(session, flow.chain, batch)
 
     with open_flow(run.settings) as flow:
         flow.mirror()
+        with flow.db.read() as session:
+            batch = written_out(session, batch)
         if dry_run:
             _rehearse(flow, plan)
             run.output.result(

@@ -76,7 +76,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
                 sys.stdout.flush()
                 trouble = stay(settings, stop)
                 run.output.note("ending")
-                jobs.join(_JOIN_SECONDS_MAX)
+                jobs.join()  # they need the node to their end
                 mirror.join(_JOIN_SECONDS_MAX)
         trouble = trouble or mirror.trouble or jobs.trouble
         if trouble is not None:

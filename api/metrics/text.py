@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from api.finality import ChainView
 from api.metrics.counting import BOUNDS_S, Answers
+from api.status.queries import alarms
 from ledger.jobs import overview as working
 from ledger.models.jobs import RunOutcome
 from ledger.models.mirror import ChainCursor
@@ -62,6 +63,9 @@ def metrics_text(
     ):
         lines += _family(name + suffix, "gauge", what, _known(network, found))
     lines += _jobs(session, name)
+    wrong = len(alarms(session, view.network))
+    what = "Things that a person should look at: `truetonne status` names them."
+    lines += _family(name + "alarms", "gauge", what, [("", network, wrong)])
     lines += _family(
         name + "cache_answers_total",
         "counter",

@@ -86,7 +86,7 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
         If there is no such batch.
     """
     try:
-        batch = find_batch(session, name)
+        batch = find_batch(session, name, shortened=False)
     except NotFound:
         query = _others().where(SettlementBatch.key == name.lower())
         other = session.scalars(query).first() if len(name) == _KEY_LENGTH else None

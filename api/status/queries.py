@@ -26,7 +26,10 @@ from ledger.models.blockchain import BlockchainTransaction, SmartContract, Trans
 from ledger.models.mirror import ChainCursor
 from ledger.models.trading import TradeStatus, VppTradingRecord
 from ledger.settings import Settings
+from ledger.settlement import shortfalls
+from ledger.settlement import stuck as disputes
 from ledger.units import tonnes_of_kg
+from ledger.webhooks import log as telling
 
 NODE_SECONDS_MAX = 3.0
 
@@ -69,11 +72,14 @@ def status(session: Session, view: ChainView, totals: Totals | None = None) -> S
 def alarms(session: Session, network: str) -> list[str]:
     """Return a sentence for each thing that a person should look at.
 
-    These are stuck intents, jobs that failed, a mirror that nobody runs, stray rows.
+    These are stuck intents, jobs that failed, a mirror that nobody runs, disputes, debtors without funds, stray rows,
+    endpoints that take no messages.
     """
     _, stuck = sending.alarms(session)
     late = mirror.alarms(session, network)
-    return stuck + working.alarms(session) + late + keeping.alarms(session)
+    wait = disputes.alarms(session) + shortfalls.alarms(session)
+    rows, untold = keeping.alarms(session), telling.alarms(session)
+    return stuck + working.alarms(session) + late + wait + rows + untold
 
 
 def readiness(database: Database, settings: Settings) -> Mapping[str, str]:

@@ -19,7 +19,7 @@ from ledger.chain.sending.intents import NewIntent
 from ledger.errors import BadInput, Refused
 from ledger.issuance.checks import check_ended, check_free, check_gap, check_turn
 from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand, SignedThen
-from ledger.issuance.states import void_refused
+from ledger.issuance.states import ISSUE, void_refused
 from ledger.models import (
     BlockchainTransaction,
     ChainIntent,
@@ -44,9 +44,6 @@ from ledger.registration import ChainSite, methodology_hash, site_on_chain
 from ledger.serials import BATCH_KG_MAX
 from ledger.units import decimal_floor
 
-_ISSUE = "issue"
-"""The contract's function, and the kind of its intents."""
-
 
 @dataclass(frozen=True)
 class PlannedIssuance:
@@ -58,6 +55,8 @@ class PlannedIssuance:
     reduction: Reduction
     claim: Claim
     verifier: str
+    call: NewIntent
+    """What is to be sent."""
 
     @property
     def key(self) -> str:
@@ -250,7 +249,7 @@ def _store(
     _claim_slots(session, chain, issuance.id, inputs.meters)
     _pay_corrections(session, issuance.id, inputs.corrections)
     return PlannedIssuance(
-        inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim, verifier
+        inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim, verifier, call
     )
 
 
@@ -278,7 +277,7 @@ def _signed_then(session: Session, batch: CreditBatch) -> ClaimSigner:
     """Return who signed a claim that is on chain: nobody has to sign it again."""
     query = select(BlockchainTransaction.parameters).where(
         BlockchainTransaction.tx_hash == batch.tx_hash,
-        BlockchainTransaction.function_name == _ISSUE,
+        BlockchainTransaction.function_name == ISSUE,
     )
     call = session.scalars(query).first() or {}
     claim = call.get("claim", {})
@@ -291,10 +290,10 @@ def _signed_then(session: Session, batch: CreditBatch) -> ClaimSigner:
 def _intent(chain: Chain, claim: Claim, verifier: str, signature: bytes) -> NewIntent:
     return NewIntent(
         key=claim.key,
-        kind=_ISSUE,
+        kind=ISSUE,
         contract=CREDIT,
         address=chain.deployment.credit.address,
-        function=_ISSUE,
+        function=ISSUE,
         arguments=[claim_tuple(claim), verifier, signature],
         sender=chain.deployment.account("issuer"),
     )

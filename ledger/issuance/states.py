@@ -21,6 +21,9 @@ from ledger.models import Meter as MeterRow
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 
+ISSUE = "issue"
+"""The contract's function, and the kind of its intents."""
+
 
 def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
     """Send every planned issuance whose turn it is and that is not yet sent; return the transactions' hashes.
@@ -51,6 +54,8 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
             query = query.join(Project, Project.id == Issuance.project_id)
             query = query.where(Project.code == project_code)
         found = session.execute(query).all()
+    if found:
+        chain.sender.send_from({ISSUE: chain.deployment.account("issuer")})
     hashes = []
     for key, end_s in found:
         come_to(chain.client, chain.deployment.chain_id, datetime.fromtimestamp(end_s, UTC))

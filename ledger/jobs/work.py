@@ -75,11 +75,38 @@ def settle(tools: Tools) -> str | None:
         first = waiting[0].message if waiting else ""
         tools.tell("settle", f"{number} pending trades wait, the first: {first}" if first else "")
 
-    def plan() -> int:
-        return len(batches.plan_batches(chain, REFUSED_REST, until=tools.now(), on_waiting=waits))
+    failed: list[int] = []
 
-    planned, sent = _each((plan, lambda: len(batches.submit_planned(chain))))
-    return f"planned {planned}, sent {sent} batches" if planned or sent else None
+    def plan() -> int:
+        return len(
+            batches.plan_batches(
+                chain,
+                REFUSED_REST,
+                until=tools.now(),
+                on_waiting=waits,
+                on_failed=failed.extend,
+            )
+        )
+
+    try:
+        planned, sent = _each((plan, lambda: len(batches.submit_planned(chain))))
+    finally:
+        said = _failed(failed)
+        if said:
+            log.warning("job settle: %s", said)
+    done = [f"planned {planned}, sent {sent} batches"] if planned or sent else []
+    return "; ".join([*done, said] if said else done) or None
+
+
+def _failed(numbers: Sequence[int]) -> str:
+    """Say which trades have failed, as nobody paid in."""
+    if not numbers:
+        return ""
+    what = "1 trade has" if len(numbers) == 1 else f"{len(numbers)} trades have"
+    return (
+        f"{what} failed for want of funds; truetonne settle status trade:{min(numbers)} says whose, and "
+        f"truetonne settle retry tries again"
+    )
 
 
 def finalise(tools: Tools) -> str | None:

@@ -34,7 +34,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm, cosign, numbers, order, planning, singles, stuck
-from ledger.settlement.calls import call_of, outcome_of
+from ledger.settlement.calls import COSIGNED, FINALIZE, PROPOSE, SKIP, call_of, outcome_of
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import explained
 from ledger.settlement.netting import Limits
@@ -51,6 +51,7 @@ def plan_batches(
     *,
     until: datetime | None = None,
     on_waiting: Callable[[Sequence[Waiting]], None] | None = None,
+    on_failed: Callable[[Sequence[int]], None] | None = None,
 ) -> list[PlannedBatch]:
     """Store batches for the pending trades that stand in none; return them.
 
@@ -63,6 +64,8 @@ def plan_batches(
         Trades of hours that end later wait for the rest of their hour; None: none does.
     on_waiting
         Called with the pending trades that cannot be settled, by reason, unless they are what is raised.
+    on_failed
+        Called with the numbers of trades that failed, as their debtors lacked funds for too long.
 
     Raises
     ------
@@ -73,6 +76,8 @@ def plan_batches(
         If another process plans the same trades all the time.
     """
     made = plan_round(chain, Scope(rest, until=until))
+    if on_failed is not None and made.failed:
+        on_failed(made.failed)
     to_mend = [item for item in made.waiting if not item.unfit.passes]
     if to_mend and not made.batches and not made.left_out:
         raise Refused(to_mend[0].message, code="trade-unfit")
@@ -115,23 +120,33 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     raise AssertionError("unreachable")
 
 
+_WITHOUT_ROLE = "AccessControlUnauthorizedAccount"
+
+
 def submit_planned(chain: Chain) -> list[str]:
     """Send every planned batch that is complete, and single trades; return the hashes of the transactions.
 
     A batch that the contract refuses is failed with the reason, and its trades are free again. One that cannot be
-    sent otherwise stays planned, and does not keep the others from being sent.
+    sent otherwise stays planned, and does not keep the others from being sent; so does one that its parties have
+    signed and whose sender lacks the role.
 
     Raises
     ------
+    Refused
+        If a signed batch waits for a role (the first, as below).
     BadInput, PolicyRefused
         If a key is not here, or the signer policy forbids one: the first reason, when the others were tried.
     DependencyDown
         If the node cannot try one, or does not take it (as above); if node or signer do not answer.
     """
     trouble = _sign_ours(chain)
-    senders = {sender for _, sender in _waiting(chain)}
-    if not senders:
+    if not _waiting(chain):
         return _or_raise([], trouble)
+    operator = chain.deployment.account("operator")
+    chain.sender.send_from(
+        {PROPOSE: operator, singles.KIND: operator, COSIGNED: cosign.sender_of(chain)}
+    )
+    senders = {sender for _, sender in _waiting(chain)}
     # Between these two: what was planned before the mirror had read all is withdrawn, and planned anew.
     for account in senders:
         chain.sender.check_known(account)
@@ -147,6 +162,11 @@ def submit_planned(chain: Chain) -> list[str]:
             reason = explained(chain, refusal.message)
             if reason == refusal.message and (meant := explain(reason)) is not None:
                 reason = meant.of(reason)
+            if _WITHOUT_ROLE in refusal.message:
+                waits = partial(cosign.wait_for_role, key=key, alarm=reason)
+                if chain.db.run(waits):
+                    trouble = trouble or Refused(reason, details=refusal.details)
+                    continue
             chain.db.run(partial(confirm.fail, key=key, error=reason))
         except _OF_ONE as error:
             trouble = trouble or error
@@ -206,8 +226,16 @@ def finalize_due(chain: Chain) -> list[str]:
     head = chain.client.block("latest")
     now = datetime.fromtimestamp(head.timestamp if head else 0, UTC)
     following = chain.settlement.next_to_finalize()
+
+    def plan(session: Session) -> list[str]:
+        return _plan_finalization(session, chain, now, following)
+
+    operator = chain.deployment.accounts.get("operator")
+    chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
+    if not _may_begin(chain, plan):
+        return []
     sent: list[str] = []
-    for key in chain.db.run(lambda session: _plan_finalization(session, chain, now, following)):
+    for key in chain.db.run(plan):
         try:
             sent.append(chain.sender.submit(key, SETTLEMENT))
         except AlreadyOnChain:
@@ -224,6 +252,50 @@ def finalize_due(chain: Chain) -> list[str]:
                 break
             raise
     return sent
+
+
+_MET = ("AssetNotTransferable", "BatchNotProposed", "OutOfOrder", "WindowOpen")
+"""Refusals of a finalisation that the round itself goes by."""
+
+
+def _may_begin(chain: Chain, plan: Callable[[Session], list[str]]) -> bool:
+    """Return whether there is something to finalise, after a look whether the contract takes the first.
+
+    A pause may last for weeks, and this is asked every few seconds: no refused call shall stay of each time.
+
+    Raises
+    ------
+    Refused
+        If it does not, for a reason that the round does not go by.
+    """
+
+    def first(session: Session) -> ChainIntent | None:
+        keys = plan(session)
+        if not keys:
+            return None
+        intent = intents.get(session, keys[0])
+        session.expunge(intent)
+        return intent
+
+    intent = chain.db.run(first, keep=False)
+    if intent is None:
+        return False
+    try:
+        chain.sender.rehearse(intent, SETTLEMENT)
+    except AlreadyOnChain:
+        return True
+    except Refused as refusal:
+        if any(name in refusal.message for name in _MET):
+            return True
+        meant = explain(refusal.message)
+        if meant is None:
+            raise
+        raise Refused(
+            f"batches whose window is over wait to be finalised: {meant.of(refusal.message)}",
+            code=refusal.code,
+            details=refusal.details,
+        ) from refusal
+    return True
 
 
 def is_due_within(session: Session, within: timedelta) -> bool:
@@ -279,7 +351,7 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime, following:
             raise stuck.refusal(batch.batch_key, held_up)
         batch.finalize_key = new_key()
         arguments = [batch.chain_batch_id, outcome_of(on_chain)]
-        call = call_of(chain, batch.finalize_key, "finalize_batch", "finalizeBatch", arguments)
+        call = call_of(chain, batch.finalize_key, FINALIZE, "finalizeBatch", arguments)
         keys.append(intents.plan(session, chain.deployment.chain_id, call))
     return keys
 

@@ -15,6 +15,9 @@ from ledger.models import ChainIntent, SettlementBatch
 from ledger.models.sending import UNDER_WAY
 from ledger.settlement.elsewhere import ENERGY
 
+PROPOSE, COSIGNED = "propose_batch", "settle_cosigned"
+FINALIZE, SKIP = "finalize_batch", "skip_closed"
+"""Kinds of calls."""
 Outcome = tuple[Sequence[str], list[int], list[int]]
 """Accounts of a batch, what each gains in cents, and in kilograms."""
 
@@ -56,7 +59,7 @@ def proposal_of(
 ) -> NewIntent:
     """Return the call that proposes a batch, under the batch's key."""
     arguments = [bytes.fromhex(key[2:]), asset or ENERGY, list(accounts), list(words)]
-    return call_of(chain, key, "propose_batch", "proposeBatch", arguments)
+    return call_of(chain, key, PROPOSE, "proposeBatch", arguments)
 
 
 def outcome_of(batch: SettlementBatch) -> Outcome:

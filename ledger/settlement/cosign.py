@@ -28,7 +28,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm, cosign_files, signatures
-from ledger.settlement.calls import call_of
+from ledger.settlement.calls import COSIGNED, call_of
 from ledger.settlement.cosign_files import Order
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.finding import words_of
@@ -221,7 +221,7 @@ def take(session: Session, chain: Chain, key: str, signatures: Mapping[str, str]
     given = [bytes.fromhex(there[account][2:]) for account in batch.accounts]
     arguments = [settlement_of(session, batch).as_tuple, given]
     sender = sender_of(chain)
-    call = call_of(chain, key, "settle_cosigned", "settleCosigned", arguments, sender)
+    call = call_of(chain, key, COSIGNED, "settleCosigned", arguments, sender)
     intents.plan(session, chain.deployment.chain_id, call)
     return []
 
@@ -230,6 +230,20 @@ def sender_of(chain: Chain) -> str:
     """Return the member of the market that sends what was signed: the operator where none is named."""
     accounts = chain.deployment.accounts
     return accounts.get("member", chain.deployment.account("operator"))
+
+
+def wait_for_role(session: Session, key: str, alarm: str) -> bool:
+    """Keep a batch with its signatures whose call was refused for want of a role; return whether it is one.
+
+    The role says nothing of what was signed, and comes back or moves to another account.
+    """
+    query = select(VppSettlementBatch).where(
+        VppSettlementBatch.batch_key == key, VppSettlementBatch.signed_until.is_not(None)
+    )
+    batch = session.scalars(query.with_for_update()).first()
+    if batch is None or batch.state is not BatchState.PLANNED:
+        return False
+    return intents.take_back_refusal(session, key, alarm)
 
 
 def late(session: Session) -> list[tuple[VppSettlementBatch, ChainIntent | None]]:

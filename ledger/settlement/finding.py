@@ -14,6 +14,9 @@ from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecor
 from ledger.serials import is_key
 
 _BATCH = re.compile(r"(?:batch:)?([1-9][0-9]{0,17})", re.ASCII)
+_BEGUN = re.compile(r"0x[0-9a-f]{8,63}", re.ASCII | re.IGNORECASE)
+"""The begin of a key: eight digits tell a million batches apart but for one time in a hundred, which is said."""
+_KEY_LENGTH = 66
 _TRADE = re.compile(r"trade:([1-9][0-9]{0,17})", re.ASCII)
 ROW_MAX = 2**63 - 1
 """The highest row number; the contract has room for more."""
@@ -69,16 +72,34 @@ def trades_among(session: Session, numbers: Collection[int]) -> dict[int, VppTra
     }
 
 
-def find_batch(session: Session, text: str) -> VppSettlementBatch:
+def find_batch(session: Session, text: str, *, shortened: bool = True) -> VppSettlementBatch:
     """Return a batch by its key, its row number, or ``batch:NUMBER``.
+
+    Parameters
+    ----------
+    shortened
+        Whether the first eight digits of a key, or more, will do.
 
     Raises
     ------
     NotFound
         If there is none.
+    BadInput
+        If the keys of several begin so.
     """
     batch = None
-    if is_key(text):
+    if shortened and _BEGUN.fullmatch(text):
+        begun = text.lower()
+        first, last = begun.ljust(_KEY_LENGTH, "0"), begun.ljust(_KEY_LENGTH, "f")
+        query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key.between(first, last))
+        found = session.scalars(query.order_by(VppSettlementBatch.id).limit(2)).all()
+        if len(found) > 1:
+            keys = ", ".join(item.batch_key for item in found)
+            raise BadInput(
+                f"the keys of several settlement batches begin with {text}: {keys}; write more of it"
+            )
+        batch = found[0] if found else None
+    elif is_key(text):
         query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == text.lower())
         batch = session.scalars(query).first()
     elif number := _BATCH.fullmatch(text):
@@ -89,6 +110,17 @@ def find_batch(session: Session, text: str) -> VppSettlementBatch:
             "trade is named trade:NUMBER"
         )
     return batch
+
+
+def written_out(session: Session, text: str) -> str:
+    """Return the key of the batch that a shortened key names, and any other text as it is.
+
+    Raises
+    ------
+    NotFound, BadInput
+        As ``find_batch``, of a shortened key.
+    """
+    return find_batch(session, text).batch_key if _BEGUN.fullmatch(text) else text
 
 
 def batch_holding(session: Session, number: int) -> VppSettlementBatch | None:

@@ -16,11 +16,10 @@ from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
 from ledger.models import ChainIntent
 from ledger.models.sending import UNDER_WAY
-from ledger.settlement.calls import call_of
+from ledger.settlement.calls import SKIP, call_of
 
 SKIP_PER_TRANSACTION = 1000
 """Closed batches that one call passes: about 5,000 gas each, of the 16,777,216 of a transaction."""
-_KIND = "skip_closed"
 
 
 def pass_closed(chain: Chain, batch_id: int) -> list[str]:
@@ -49,7 +48,7 @@ def pass_closed(chain: Chain, batch_id: int) -> list[str]:
 def _open(chain: Chain) -> list[tuple[str, str | None]]:
     """Return the calls that are planned or sent and not known to be final, with their transactions."""
     query = select(ChainIntent.key, ChainIntent.tx_hash).where(
-        ChainIntent.kind == _KIND,
+        ChainIntent.kind == SKIP,
         ChainIntent.contract_address == chain.deployment.settlement.address.lower(),
         ChainIntent.state.in_(UNDER_WAY),
     )
@@ -62,5 +61,5 @@ def _included(chain: Chain, tx_hash: str | None) -> bool:
 
 
 def _plan(session: Session, chain: Chain) -> str:
-    call = call_of(chain, new_key(), _KIND, "skipClosed", [SKIP_PER_TRANSACTION])
+    call = call_of(chain, new_key(), SKIP, "skipClosed", [SKIP_PER_TRANSACTION])
     return intents.plan(session, chain.deployment.chain_id, call)

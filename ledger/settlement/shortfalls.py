@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
+from ledger.clock import utc_now
 from ledger.db import tables
 from ledger.errors import Refused
 from ledger.models import VppTradeShortfall, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.settlement.finding import find_trade
+from ledger.settlement.money import participants
 from ledger.settlement.netting import LeftOut, Shortfall
 
+PATIENCE = timedelta(minutes=10)
+"""Trades that are left out for longer are for a person to look at."""
 REOPENED = "trades.reopen"
 """What the audit log calls it."""
 
@@ -67,6 +71,32 @@ def record(
             .execution_options(synchronize_session=False)
         )
     return tired
+
+
+def alarms(session: Session) -> list[str]:
+    """Return a sentence for each debtor whose trades have been left out for long: nobody else says so before they fail.
+
+    A run brings what the next one needs, so that a moment without funds is none.
+    """
+    query = (
+        select(VppTradeShortfall.account, func.count(), func.min(VppTradeShortfall.since))
+        .join(VppTradingRecord, VppTradingRecord.id == VppTradeShortfall.trade_id)
+        .where(
+            VppTradeShortfall.failed_at.is_(None),
+            VppTradeShortfall.since < utc_now() - PATIENCE,
+            VppTradingRecord.status == TradeStatus.PENDING,
+        )
+        .group_by(VppTradeShortfall.account)
+        .order_by(VppTradeShortfall.account)
+    )
+    found = session.execute(query).all()
+    names = participants(session) if found else {}
+    return [
+        f"{names.get(account, account)} lacks funds in escrow: "
+        f"{'1 trade waits' if count == 1 else f'{count} trades wait'} for it, since {since:%Y-%m-%d %H:%M:%S} UTC "
+        "at the earliest, and will fail; `truetonne settle preview` says what to pay in"
+        for account, count, since in found
+    ]
 
 
 def forget(session: Session, numbers: Collection[int]) -> None:

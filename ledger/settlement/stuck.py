@@ -91,6 +91,28 @@ def why_held_up(session: Session, batch: VppSettlementBatch) -> tuple[str, str] 
     return None
 
 
+def alarms(session: Session) -> list[str]:
+    """Return a sentence for each disputed batch of these books: all behind it wait for an arbiter.
+
+    One whose dispute has timed out is told by the job ``finalise``, which fails for it.
+    """
+    query = (
+        select(SettlementBatch)
+        .join(VppSettlementBatch, VppSettlementBatch.batch_key == SettlementBatch.key)
+        .where(SettlementBatch.status == SettlementStatus.DISPUTED)
+        .order_by(SettlementBatch.batch_id)
+    )
+    now, found = chain_time(session), []
+    for batch in session.scalars(query):
+        until = disputed_until(session, batch)
+        if until is not None and until > now:
+            found.append(
+                f"settlement batch {batch.key}: a trade is disputed, and the batches behind it wait; "
+                f"{_out_of_dispute(session, batch, until, now)}"
+            )
+    return found
+
+
 def chain_time(session: Session) -> datetime:
     """Return what time it is for the contract: ours, unless the chain's clock is ahead of it."""
     now = datetime.now(UTC)

@@ -6,7 +6,8 @@ twice. What is due is posted, and each try noted (``delivering``). A process tha
 again: the message has the same ``webhook-id``, by which the other side knows it.
 
 ``endpoints`` are who is told, ``telling`` and ``alerts`` of what; ``targets`` says where a message may go,
-``signing`` signs it, ``posting`` posts it, and ``log`` shows what was sent.
+``signing`` signs it, ``posting`` posts it, and ``log`` shows what was sent, and of what
+a person should know.
 """
 
 from ledger.webhooks.delivering import Posting, agent, deliver, forget_delivered

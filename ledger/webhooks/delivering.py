@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from importlib import metadata
 
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.clock import utc_now
@@ -258,12 +258,22 @@ def _disable(session: Session, endpoint: WebhookEndpoint, reason: str) -> None:
 
 
 def forget_delivered(session: Session, before: datetime) -> int:
-    """Delete what was delivered before a time, with its tries; return how many deliveries it was.
+    """Delete what was delivered before a time, or was made before it in vain, with its tries; return how many it was.
 
-    Messages stay: a delivery that is gone is made again by whoever tells an endpoint from an early block.
+    In vain is what has failed, or waits for an endpoint that was removed. Messages stay: a delivery that is gone is
+    made again by whoever tells an endpoint from an early block.
     """
+    removed = select(WebhookEndpoint.id).where(WebhookEndpoint.state == EndpointState.REMOVED)
+    state = WebhookDelivery.state
+    in_vain = or_(
+        state == DeliveryState.FAILED,
+        and_(state == DeliveryState.PENDING, WebhookDelivery.endpoint_id.in_(removed)),
+    )
     old = select(WebhookDelivery.id).where(
-        WebhookDelivery.state == DeliveryState.DELIVERED, WebhookDelivery.delivered_at < before
+        or_(
+            and_(state == DeliveryState.DELIVERED, WebhookDelivery.delivered_at < before),
+            and_(in_vain, WebhookDelivery.created_at < before),
+        )
     )
     numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
     for some in tables.among(session, WebhookTry.delivery_id, numbers):

@@ -1,12 +1,15 @@
-"""What endpoints were sent: the queries that command line and API share."""
+"""What endpoints were sent, and what of it a person should look at: the queries that command line and API share."""
 
 from __future__ import annotations
 
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from ledger.models import WebhookDelivery, WebhookMessage, WebhookTry
-from ledger.models.webhooks import DeliveryState
+from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
+from ledger.models.webhooks import DeliveryState, EndpointState
+
+IN_VAIN = 5
+"""Tries of one message in vain after which a person should look: 36 minutes after the first, by the waits between."""
 
 
 def deliveries(
@@ -52,3 +55,54 @@ def not_taken(session: Session) -> dict[int, int]:
         .group_by(WebhookDelivery.endpoint_id)
     )
     return {number: count for number, count in session.execute(query)}
+
+
+def alarms(session: Session) -> list[str]:
+    """Return a sentence for each endpoint that is told nothing any more, or does not take what it is told.
+
+    One that rests by a person's will is none. Addresses may hold what is secret: the number stands for them.
+    """
+    endpoints = session.scalars(
+        select(WebhookEndpoint)
+        .where(WebhookEndpoint.state.in_((EndpointState.ACTIVE, EndpointState.DISABLED)))
+        .order_by(WebhookEndpoint.id)
+    ).all()
+    if not endpoints:
+        return []
+    failed = _counted(session, DeliveryState.FAILED, 0)
+    waiting = _counted(session, DeliveryState.PENDING, IN_VAIN)
+    found = []
+    for row in endpoints:
+        look = f"see `truetonne webhooks deliveries {row.id} --not-taken`"
+        if row.state is EndpointState.DISABLED:
+            found.append(
+                f"webhook endpoint {row.id} is told nothing any more, since {row.reason}; when it answers again "
+                f"`truetonne webhooks resume {row.id}`, else `truetonne webhooks remove {row.id}`"
+            )
+        elif row.id in failed:
+            found.append(
+                f"webhook endpoint {row.id} did not take {_messages(failed[row.id])}, and nobody sends "
+                f"{'it' if failed[row.id] == 1 else 'them'} again; "
+                f"{look}, then `truetonne webhooks replay {row.id} --failed`"
+            )
+        elif row.id in waiting:
+            heard = f"{row.heard_at:%Y-%m-%d %H:%M:%S} UTC" if row.heard_at else "never"
+            found.append(
+                f"webhook endpoint {row.id} did not take {_messages(waiting[row.id])} in {IN_VAIN} tries or more (the "
+                f"last that it took: {heard}); {look}; each is tried for three days"
+            )
+    return found
+
+
+def _counted(session: Session, state: DeliveryState, tries: int) -> dict[int, int]:
+    """Return how many deliveries of each endpoint stand so, and were tried so often at least."""
+    query = (
+        select(WebhookDelivery.endpoint_id, func.count())
+        .where(WebhookDelivery.state == state, WebhookDelivery.tries >= tries)
+        .group_by(WebhookDelivery.endpoint_id)
+    )
+    return {number: count for number, count in session.execute(query)}
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"

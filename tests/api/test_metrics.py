@@ -35,6 +35,8 @@ def test_figures(client: TestClient) -> None:
     assert before["truetonne_final_block", 'network="local"'] == 90
     moved_s = before["truetonne_mirror_updated_timestamp_seconds", 'network="local"']
     assert 0 < moved_s <= time.time()
+    counted = client.get("/v1/status").json()["alarms"]
+    assert before["truetonne_alarms", 'network="local"'] == counted == 0
     client.get("/v1/credits")
     client.get("/v1/nothing")
     answer = client.get("/metrics")
@@ -45,9 +47,9 @@ def test_figures(client: TestClient) -> None:
         return after[name, labels] - before.get((name, labels), 0)
 
     assert grown("truetonne_http_answers_total", 'status="404"') == 1
-    assert grown("truetonne_http_answers_total", 'status="200"') == 2  # with the figures before
-    assert grown("truetonne_http_answer_seconds_count") == 3
-    assert grown("truetonne_http_answer_seconds_bucket", 'le="+Inf"') == 3
+    assert grown("truetonne_http_answers_total", 'status="200"') == 3  # with the figures before
+    assert grown("truetonne_http_answer_seconds_count") == 4
+    assert grown("truetonne_http_answer_seconds_bucket", 'le="+Inf"') == 4
     assert grown("truetonne_http_answer_seconds_sum") > 0
     bounds = [value for (name, _), value in after.items() if name.endswith("_bucket")]
     assert bounds == sorted(bounds)

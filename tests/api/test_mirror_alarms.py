@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from api.status.mirror import alarms
+from cli import doctor_database
 from cli.checks import Verdict
 from cli.doctor_database import _mirror
 from indexer import cursor as cursors
@@ -92,3 +96,18 @@ def test_a_mirror_that_does_not_move_while_something_waits_for_it(db: Database) 
         assert ", and 1 intent waits for it; " in line
     finally:
         mirror.release()
+
+
+def test_a_file_that_somebody_keeps_locked_is_said(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs jobs and mirror cannot renew a lease meanwhile, and seems gone."""
+    monkeypatch.setattr(doctor_database, "_LOCKED_SECONDS", 0)
+    assert doctor_database._locks(sqlite_db).verdict is Verdict.OK
+    with closing(sqlite3.connect(sqlite_db.url.database or "", isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        check = doctor_database._locks(sqlite_db)
+        assert check.verdict is Verdict.FAILED
+        assert check.found.startswith("another process has kept the file locked for 0 s: ")
+        shell.execute("ROLLBACK")
+    assert doctor_database._locks(sqlite_db).verdict is Verdict.OK

@@ -23,6 +23,8 @@ NEVER_ANSWERED = {
     "chain-older": "of the local chain that `truetonne up` runs",
     "chain-moved": "of the local chain that `truetonne up` runs",
     "node-ended": "of the local chain that `truetonne up` runs",
+    "credits-do-not-move": "a settlement run says it; alarms are of the same room",
+    "dispute-timed-out": "a settlement run says it; alarms are of the same room",
     "node-behind": "the mirror and commands ask for blocks that the books have; a proof says `not-found`",
     "wrong-code": "the mirror and `verify` look at the code of contracts",
     "shares": "an import of shares says it",

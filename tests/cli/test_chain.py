@@ -71,6 +71,15 @@ def issued(program: Program, chain: TestChain) -> Program:
     assert early.code == 2
     assert "run truetonne chain register --project lab-wind" in early.one_line()
     good(program(*register))
+    # What contract or policy would refuse is refused beforehand.
+    tried = ("credits", "issue", *JANUARY, "--dry-run")
+    deployment["accounts"]["issuer"] = anvil_address(9)
+    program.write("another.json", json.dumps(deployment))
+    stranger = program(*tried, deployment="another.json")
+    assert stranger.code == 1 and "does not have the role ISSUER" in stranger.one_line()
+    program.write("little.toml", "signer_gas_max = 100000")
+    little = program(*tried, "--config", str(program.folder / "little.toml"))
+    assert little.code == 1 and "signer policy, gas cap: " in little.one_line()
     before = good(program("reductions", *JANUARY, "--json")).json()
     assert (before["net_kwh"], before["issued_kg"]) == ("3000.833333333", "1299")
     dry = good(program("credits", "issue", *JANUARY, "--dry-run", "--json")).json()

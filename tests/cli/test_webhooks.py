@@ -25,6 +25,25 @@ READERS = (
 PRIVATE = 'webhook_private_targets = "true"\n'
 
 
+def doctor(park: Program) -> dict[str, str]:
+    """What the doctor says of webhooks."""
+    checks = park("doctor", "--json").json()["checks"]
+    (found,) = [check for check in checks if check["name"] == "webhooks"]
+    return {name: str(value) for name, value in found.items()}
+
+
+def tried_for_long(park: Program) -> None:
+    """What waits is an alarm when it was tried for half an hour."""
+    with sqlite3.connect(park.folder / ".truetonne" / "truetonne.db") as link:
+        link.execute("UPDATE webhook_deliveries SET tries = 5 WHERE state = 'pending'")
+    said = doctor(park)
+    assert said["verdict"] == "failed"
+    assert said["found"].startswith("webhook endpoint 1 did not take 1 message in 5 tries or more")
+    assert said["mend"].startswith("see `truetonne webhooks deliveries 1 --not-taken`")
+    texts = park("status", "--json").json()["alarm_texts"]
+    assert any(text.startswith(said["found"]) for text in texts)
+
+
 def test_a_life(park: Program) -> None:
     config = park.write("private.toml", PRIVATE)
     with listening() as listener:
@@ -52,6 +71,9 @@ def test_a_life(park: Program) -> None:
         assert again.out == "endpoint 1 did not take it: answered 500\n"
         (listed,) = park("webhooks", "list", "--json").json()["endpoints"]
         assert listed["not_taken"] == 1
+        # A test is one message as any other: no alarm before it was tried for half an hour.
+        assert doctor(park)["verdict"] == "ok"
+        tried_for_long(park)
         found = park("webhooks", "deliveries", "1", "--json").json()["deliveries"]
         assert [(item["state"], item["last_status"]) for item in found] == [
             ("pending", 500),

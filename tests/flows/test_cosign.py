@@ -16,10 +16,12 @@ from sqlalchemy.orm import Session
 from cli.cosign import _refused_of, nets_table
 from cli.flow import Flow
 from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.roles import role_of
 from ledger.chain.contracts.structs import Settlement
 from ledger.chain.keys.signers import ANVIL_ROLES, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
+    ChainIntent,
     SettlementBalance,
     VppSettlementBatch,
     VppSettlementItem,
@@ -29,7 +31,7 @@ from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cosign, cosign_files
 from ledger.settlement.batches import plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
-from ledger.settlement.explain import story_of
+from ledger.settlement.explain import story_of, story_of_batch
 from ledger.settlement.planning import Scope
 from ledger.settlement.singles import plan_single
 from ledger.settlement.words import Trade, pack
@@ -374,6 +376,50 @@ def test_a_batch_that_lacks_signatures_is_withdrawn(
     apart.mirror_final()
     assert states(apart) == ["failed", "failed", "proposed"]
     assert apart.differences() == []
+
+
+def without_role(park: Park) -> bytes:
+    """Take the role from whoever sends what parties have signed; return it."""
+    role, _ = role_of("MEMBER_ROLE", 1)
+    park.node.act("admin", SETTLEMENT, "revokeRole", [role, PARTIES["operator"]])
+    return role
+
+
+@pytest.mark.parametrize("way", ["comes back", "moves"])
+def test_signatures_outlast_a_role_that_is_lost(apart: Park, way: str) -> None:
+    """The parties keep their keys elsewhere: to sign once more is a day's work of several people."""
+    path = written(apart)
+    signed(path)
+    take(apart, path)
+    (batch,) = apart.rows(VppSettlementBatch)
+    role = without_role(apart)
+    count_of_calls = apart.count(ChainIntent)
+    for _ in range(3):
+        with pytest.raises(Refused, match=r"does not have the role MEMBER_ROLE, which this takes"):
+            submit_planned(apart.chain)
+    assert (states(apart), apart.count(VppSettlementSignature)) == (["planned"], 2)
+    assert apart.count(ChainIntent) == count_of_calls
+    alarm = apart.intent(batch.batch_key).alarm or ""
+    assert "does not have the role MEMBER_ROLE" in alarm
+    with apart.db.read() as session:
+        assert "settle cancel" in story_of_batch(session, batch).to_do
+    if way == "comes back":
+        apart.node.act("admin", SETTLEMENT, "grantRole", [role, PARTIES["operator"]])
+        door = apart
+    else:  # to another account, which the file names; nobody has the key of the former any more
+        apart.node.act("admin", SETTLEMENT, "grantRole", [role, PARTIES["spare"]])
+        file = apart.node.deployment
+        apart.node.deployment = replace(
+            file, accounts={**file.accounts, "member": PARTIES["spare"]}
+        )
+        absent = keys_without(PLANT, PARTIES["operator"])
+        door = opened(apart, settling=AUTO, keyring=absent)
+    assert len(submit_planned(door.chain)) == 1
+    door.mirror_final()
+    assert (states(door), statuses(door)) == (["finalized"], ["executed"] * 2)
+    sender = door.intent(batch.batch_key).sender_address
+    assert sender == PARTIES["operator" if way == "comes back" else "spare"]
+    assert door.differences() == []
 
 
 def rolled_back(session: Session, _done: object) -> None:

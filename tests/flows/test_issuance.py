@@ -58,8 +58,8 @@ from ledger.readings.periods.evidence_files import files_of_credit
 from ledger.settings import load_settings
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import long, rest
-from tests.support.park import PROJECT, Park, day
-from tests.support.sending import automine, drop, steal
+from tests.support.park import PROJECT, Park, day, keys_without
+from tests.support.sending import automine, drop, opened, steal
 
 SHORT_ON_MARIADB = (
     "test_only_the_mirror_confirms_and_only_what_is_final",
@@ -472,6 +472,20 @@ def test_a_refusal_voids_the_issuance_and_frees_its_readings(ready: Park) -> Non
     ready.mirror_final()
     assert states(ready) == ["void", "issued"]
     assert ready.count(ReadingClaim) == SLOTS
+
+
+def test_what_was_planned_is_issued_by_the_account_that_the_role_moved_to(ready: Park) -> None:
+    """The former issuer's key is lost: what it was to send waited for it for ever."""
+    key = plan(ready, day(1), day(2)).key
+    forbid(ready)
+    role, spare = class_role("ISSUER_ROLE", 1), PARTIES["spare"]
+    ready.node.act("admin", CREDIT, "grantRole", [role, spare])
+    file = ready.node.deployment
+    ready.node.deployment = dataclasses.replace(file, accounts={**file.accounts, "issuer": spare})
+    door = opened(ready, keyring=keys_without(PARTIES["issuer"]))
+    assert len(submit_planned(door.chain)) == 1
+    door.mirror_final()
+    assert (states(door), door.intent(key).sender_address) == (["issued"], spare)
 
 
 @long

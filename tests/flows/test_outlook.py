@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from api.status import queries
 from cli import settle
+from cli.checks import Verdict
+from cli.doctor_database import _settlement
 from cli.flow import Flow
 from cli.settle_preview import as_json, dry_json, dry_lines, lines
 from ledger.errors import BadInput, NotFound, Refused, TruetonneError
+from ledger.jobs import work
+from ledger.jobs.work import Tools
 from ledger.models import (
     AuditLog,
     ChainIntent,
@@ -30,6 +35,7 @@ from ledger.settings.settling import SettlementPolicy
 from ledger.settlement import confirm, escrow, planning
 from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
+from ledger.settlement.finding import find_batch, written_out
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
@@ -202,6 +208,46 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
     assert park.differences() == []
 
 
+def test_a_debtor_without_funds_is_an_alarm_and_its_failed_trades_are_told(
+    park: Park, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both were told nowhere: the job was idle for three days, and then the trades had failed."""
+    park = opened(park, settling=SettlementPolicy(debtor_hours=1))
+    park.mirror.run_until("head")
+    park.trade(("sell", 1000, 8_000), ("sell", 1000, 3_000))
+    tools = Tools(park.chain, load_settings(None, {}))
+
+    def alarms() -> list[str]:
+        with park.db.read() as session:
+            found = queries.alarms(session, park.chain.deployment.network)
+        assert (_settlement(park.db).verdict is Verdict.OK) == (found == [])
+        return found
+
+    def waits_since(ago: timedelta) -> datetime:
+        since = datetime.now(UTC) - ago
+        with park.db.write() as session:
+            session.execute(update(VppTradeShortfall).values(since=since))
+        return since
+
+    assert work.settle(tools) is None
+    assert alarms() == []  # what an earlier batch brings may be what lacks
+    since = waits_since(timedelta(minutes=11))
+    assert alarms() == [
+        f"day-ahead lacks funds in escrow: 2 trades wait for it, since {since:%Y-%m-%d %H:%M:%S} UTC at the earliest, "
+        "and will fail; `truetonne settle preview` says what to pay in"
+    ]
+    assert "`truetonne settle preview`" in _settlement(park.db).mend
+    waits_since(timedelta(hours=2))
+    said = (
+        "2 trades have failed for want of funds; truetonne settle status trade:1 says whose, and truetonne settle "
+        "retry tries again"
+    )
+    assert work.settle(tools) == said
+    assert f"job settle: {said}" in caplog.text
+    assert (statuses(park), alarms()) == (["failed"] * 2, [])
+    assert work.settle(tools) is None
+
+
 def test_a_run_settles_what_its_own_batches_bring_the_money_for(park: Park) -> None:
     """The plant has nothing, buys for 0.50 in the first hour and 0.40 in the third, and sells for 0.80 in the second.
 
@@ -359,6 +405,31 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
     for name in ("77", "0x0123", "0x" + "ab" * 32, "", "x"):
         with pytest.raises(NotFound, match="there is no settlement batch"):
             market_to_retry(both.chain, name)
+
+
+def test_the_begin_of_a_key_names_a_batch(both: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API takes whole keys alone: an address of a page means the same for ever."""
+    keys = iter(["0xabcdef01" + "1" * 56, "0xabcdef01" + "2" * 56])
+    monkeypatch.setattr(planning, "new_key", lambda: next(keys))
+    monkeypatch.setattr("ledger.settlement.netting.TRADES_PER_BATCH_MAX", 1)
+    both.fund(BUYER, 200)
+    both.trade(("sell", 1000, 8_000), ("sell", 1000, 2_000))
+    assert len(plan_batches(both.chain)) == 2
+    with both.db.read() as session:
+        first, second = session.scalars(select(VppSettlementBatch).order_by("id"))
+        for text in ("0xabcdef011", "0xABCDEF011", first.batch_key[:-1], first.batch_key):
+            assert find_batch(session, text) is first
+        assert find_batch(session, "0xabcdef012") is second
+        assert written_out(session, "0xabcdef012") == second.batch_key
+        assert [written_out(session, text) for text in ("2", "x")] == ["2", "x"]
+        with pytest.raises(NotFound, match="there is no settlement batch '0xabcdef011'"):
+            find_batch(session, "0xabcdef011", shortened=False)
+        for text in ("0xabcdef0", "0xabcdef013", "abcdef011", first.batch_key + "1"):
+            with pytest.raises(NotFound, match="there is no settlement batch"):
+                find_batch(session, text)
+        said = f"begin with 0xabcdef01: {first.batch_key}, {second.batch_key}; write more of it"
+        with pytest.raises(BadInput, match=said):
+            find_batch(session, "0xabcdef01")
 
 
 def test_only_one_market_is_planned_when_one_is_named(park: Park) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from cli.doctor_database import _settlement
 from cli.settle_acts import dispute_trade, reject_dispute
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
@@ -24,6 +25,7 @@ from ledger.models import (
 )
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
+from ledger.settlement import stuck
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation
 from ledger.settlement.disputes import plan_dispute
@@ -115,7 +117,15 @@ def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     assert disputed[1].startswith("an arbiter decides, until 20") and reject in disputed[1]
     assert disputed[1].endswith(cancel)
     assert finalize_due(funded.chain) == []
+    with funded.db.read() as session:
+        (alarm,) = stuck.alarms(session)
+    assert alarm == (
+        f"settlement batch {before.batch_key}: a trade is disputed, and the batches behind it wait; {disputed[1]}"
+    )
+    assert _settlement(funded.db).mend == disputed[1]
     funded.pass_window()
+    with funded.db.read() as session:
+        assert stuck.alarms(session) == []  # now the job fails, and is the alarm
     assert acts.reject_dispute(funded.node, 1, must=False).status == 0  # it has timed out
     with pytest.raises(Refused, match=f"{before.batch_key} cannot be finalised.*timed out") as said:
         finalize_due(funded.chain)

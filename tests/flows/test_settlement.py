@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from indexer import Indexer
 from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.roles import role_of
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.transports.opening import open_transport
 from ledger.chain.sending.marks import mark_of
@@ -34,7 +35,16 @@ from ledger.settlement.words import Trade
 from tests.support import ticks
 from tests.support.chain import PARTIES, send
 from tests.support.forms import long
-from tests.support.park import MARKET, Park, running_park, states, statuses
+from tests.support.park import (
+    MARKET,
+    PROPOSED,
+    Park,
+    keys_without,
+    running_park,
+    states,
+    statuses,
+)
+from tests.support.sending import opened
 
 SHORT_ON_MARIADB = (
     "test_from_trades_to_money",
@@ -248,6 +258,50 @@ def test_what_runs_all_day_does_not_fill_the_books_with_refusals(funded: Park) -
     ticks.settle(funded.chain)
     assert states(funded) == ["failed", "failed"]
     assert len(plan_batches(funded.chain)) == 1  # a person is not made to wait
+
+
+def test_what_was_planned_is_sent_by_the_account_that_the_role_moved_to(funded: Park) -> None:
+    """The former account's key is lost: what it was to send waited for it for ever."""
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    role, _ = role_of("OPERATOR_ROLE", 1)
+    former, spare = PARTIES["operator"], PARTIES["spare"]
+    funded.node.act("admin", SETTLEMENT, "revokeRole", [role, former])
+    funded.node.act("admin", SETTLEMENT, "grantRole", [role, spare])
+    file = funded.node.deployment
+    funded.node.deployment = replace(file, accounts={**file.accounts, "operator": spare})
+    door = opened(funded, settling=PROPOSED, keyring=keys_without(former))
+    assert len(submit_planned(door.chain)) == 1
+    door.mirror_final()
+    (batch,) = door.rows(VppSettlementBatch)
+    assert door.intent(batch.batch_key).sender_address == spare
+    door.node.pass_window()
+    assert len(finalize_due(door.chain)) == 1
+    door.mirror_final()
+    assert statuses(door) == ["executed"] * 3
+
+
+def test_a_pause_leaves_no_refused_finalisation_of_each_round(funded: Park) -> None:
+    """The job asks every ten seconds, and a pause may last for weeks."""
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror_final()
+    funded.node.pass_window()
+    funded.node.act("pauser", SETTLEMENT, "pause", [])
+    before = funded.count(ChainIntent)
+    said = (
+        r"^batches whose window is over wait to be finalised: The contract is paused\. Wait until .* "
+        r"\(VppSettlement refuses finalizeBatch: EnforcedPause\(\)\)$"
+    )
+    for _ in range(3):
+        with pytest.raises(Refused, match=said):
+            finalize_due(funded.chain)
+    assert funded.count(ChainIntent) == before
+    funded.node.act("admin", SETTLEMENT, "unpause", [])
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (finalize_due(funded.chain), statuses(funded)) == ([], ["executed"] * 3)
 
 
 @long

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from api.status import queries
 from ledger.audit import HOUSE
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
@@ -82,6 +83,12 @@ class House:
         return self.park.db.run(
             lambda session: act(session, endpoints.get(session, number), *arguments, **more)
         )
+
+    def alarms(self) -> list[str]:
+        """What ``status`` and ``doctor`` say of it."""
+        with self.park.db.read() as session:
+            found = queries.alarms(session, self.park.chain.deployment.network)
+        return [said for said in found if said.startswith("webhook endpoint")]
 
     def states(self) -> list[str]:
         return [row.state.value for row in self.park.rows(WebhookDelivery)]
@@ -284,16 +291,24 @@ def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: List
     one_event(house)
     listener.answers(*[500] * 11)
     begun = house.clock[0]
+    alarmed = []
     while house.states() in ([], ["pending"]):
         house.tick()
         (delivery,) = house.park.rows(WebhookDelivery)
         house.clock[0] = max(delivery.due_at, house.clock[0])
+        alarmed.append(bool(house.alarms()))
     assert len(listener.heard) == 11
+    assert alarmed == [False] * 4 + [True] * 7  # a short rest of theirs wants no person
     assert house.clock[0] - begun == timedelta(days=3, hours=3, minutes=35, seconds=35)
     (row,) = house.park.rows(WebhookEndpoint)
     assert (row.state, row.reason) == (
         EndpointState.DISABLED,
         "it took nothing for days: answered 500",
+    )
+    (said,) = house.alarms()
+    assert said == (
+        "webhook endpoint 1 is told nothing any more, since it took nothing for days: answered 500; when it answers "
+        "again `truetonne webhooks resume 1`, else `truetonne webhooks remove 1`"
     )
     one_event_more = house.park.node.issue(5, 1)
     assert one_event_more
@@ -302,9 +317,40 @@ def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: List
     # A person sees to it: what it missed follows, and what failed when it is asked for.
     house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.ACTIVE)
     assert house.tick() == "1 new deliveries, 1 taken, 0 not"
+    (said,) = house.alarms()
+    assert said == (
+        "webhook endpoint 1 did not take 1 message, and nobody sends it again; see `truetonne webhooks deliveries 1 "
+        "--not-taken`, then `truetonne webhooks replay 1 --failed`"
+    )
     assert house.on(number, outbox.again, HOUSE, house.clock[0], failed=True) == 1
     assert house.tick() == "0 new deliveries, 1 taken, 0 not"
     assert house.states() == ["delivered", "delivered"]
+    assert house.alarms() == []
+
+
+def test_what_waits_for_long_is_an_alarm_unless_the_endpoint_rests(
+    house: House, listener: Listener
+) -> None:
+    """The alarm names no address, which may hold a secret; who looks at the pages sees how many there are."""
+    _, taken = house.add(listener.url, "credit.issued")
+    with listening() as lost:
+        _, number = house.add(f"{lost.url}?token=secret", "credit.issued")
+    one_event(house)
+    house.tick()
+    assert house.alarms() == []
+    for _ in range(4):
+        house.later(hours=6)
+        house.tick()
+    look = f"see `truetonne webhooks deliveries {number} --not-taken`; each is tried for three days"
+    said = f"webhook endpoint {number} did not take 1 message in 5 tries or more (the last that it took: never); {look}"
+    assert house.alarms() == [said]
+    assert taken != number
+    house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.PAUSED)
+    assert house.alarms() == []
+    house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.ACTIVE)
+    assert house.alarms() == [said]
+    house.on(number, endpoints.remove, HOUSE)
+    assert house.alarms() == []
 
 
 @pytest.mark.parametrize("odd", ["\xb2", "1 Jan 99999999999999999999 00:00:00 GMT", "-1", ""])
@@ -635,6 +681,29 @@ def test_old_deliveries_are_forgotten(
     assert work.forget(house.tools) == "deleted 1 deliveries of webhooks"
     assert house.park.count(WebhookDelivery) == house.park.count(WebhookTry) == 0
     assert house.tick() is None  # and not told again
+
+
+def test_what_nobody_took_is_forgotten_as_well(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery that failed, and one to an endpoint that was removed; what still waits for somebody stays."""
+    monkeypatch.setattr(retention, "clock_of", lambda _: house.clock[0])
+    numbers = [house.add(listener.url, "credit.issued")[1] for _ in range(3)]
+    one_event(house)
+    listener.answers(500, 500, 500)
+    house.clock[0] = datetime.now(UTC)  # rows have the time of their making
+    house.tick()
+    assert house.states() == ["pending"] * 3
+    with house.park.db.write() as session:
+        session.get_one(WebhookDelivery, 1).state = DeliveryState.FAILED
+    house.on(numbers[1], endpoints.remove, HOUSE)
+    house.later(days=365)
+    assert work.forget(house.tools) is None
+    house.later(days=2)
+    assert work.forget(house.tools) == "deleted 2 deliveries of webhooks"
+    (left,) = house.park.rows(WebhookDelivery)
+    assert left.endpoint_id == numbers[2]
+    assert {row.delivery_id for row in house.park.rows(WebhookTry)} == {left.id}
 
 
 @pytest.mark.parametrize(

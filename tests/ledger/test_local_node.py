@@ -162,6 +162,19 @@ def test_a_program_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         LocalNode(ANVIL, log=log, options=["--no-such-option"]).start()
 
 
+def test_the_log_of_a_node_does_not_grow_with_the_questions(tmp_path: Path) -> None:
+    """It had a line for each: some MB a day where nothing happened, for as long as `up` runs."""
+    log = tmp_path / "anvil.log"
+    with LocalNode(ANVIL, log=log) as node:
+        client = ChainClient(node.rpc_url)
+        try:
+            for _ in range(50):
+                assert client.chain_id() == 31337
+        finally:
+            client.close()
+    assert log.stat().st_size == 0
+
+
 def test_where_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_anvil(ANVIL) == ANVIL
     with pytest.raises(DependencyDown, match="does not exist; correct the setting"):

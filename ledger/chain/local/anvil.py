@@ -123,6 +123,7 @@ class LocalNode:
             "prague",
             "--slots-in-an-epoch",
             "1",
+            "--quiet",  # else a line for each question, for as long as it runs; what ends it is said all the same
             *self._options,
         ]
         if self._ipc is not None:

@@ -282,6 +282,59 @@ def mark_broadcast(session: Session, tx_hash: str) -> None:
     )
 
 
+def never_signed_by(
+    session: Session, chain_id: int, senders: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Return planned calls that were never signed and have another sender than their kind is sent by now.
+
+    Parameters
+    ----------
+    senders
+        The account by kind.
+
+    Returns
+    -------
+    list of (str, str)
+        The key of each, and the account of its kind.
+    """
+    query = select(ChainIntent.key, ChainIntent.kind, ChainIntent.sender_address).where(
+        ChainIntent.state == IntentState.PLANNED,
+        ChainIntent.chain_id == chain_id,
+        ChainIntent.kind.in_(senders),
+        ChainIntent.key.not_in(select(ChainAttempt.intent_key)),
+    )
+    return [
+        (key, senders[kind].lower())
+        for key, kind, sender in session.execute(query)
+        if sender != senders[kind].lower()
+    ]
+
+
+def hand_on(session: Session, key: str, sender: str) -> None:
+    """Have another account send a call that was never signed: what its role may do has moved there."""
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None or intent.state is not IntentState.PLANNED or attempts_of(session, key):
+        return
+    intent.sender_address, intent.alarm = sender, None
+    session.flush()
+
+
+def take_back_refusal(session: Session, key: str, alarm: str) -> bool:
+    """Make a call planned again that was refused before it was signed; return whether it was.
+
+    Parameters
+    ----------
+    alarm
+        Why it waits.
+    """
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None or intent.state is not IntentState.FAILED or attempts_of(session, key):
+        return False
+    intent.state, intent.error, intent.alarm = IntentState.PLANNED, None, alarm
+    session.flush()
+    return True
+
+
 def refuse(session: Session, key: str, error: str) -> ChainIntent:
     """Mark an intent as failed that the node refused before it had a nonce.
 

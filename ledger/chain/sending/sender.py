@@ -9,7 +9,8 @@ again, dearer ones where they are stuck, another nonce where a stranger took our
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -128,6 +129,19 @@ class Sender:
             As ``submit``; nothing is stored then, a refusal of the contract aside.
         """
         return self._begin(intents.row_of(self._desk.chain_id, new), new.contract, new)
+
+    def send_from(self, senders: Mapping[str, str]) -> None:
+        """Have planned calls that were never signed sent by the accounts that have the roles now.
+
+        Parameters
+        ----------
+        senders
+            The account by kind of call, of the deployment file: it may have changed since they were planned.
+        """
+        with self._db.read() as session:
+            moved = intents.never_signed_by(session, self._desk.chain_id, senders)
+        for key, sender in moved:
+            self._db.run(partial(intents.hand_on, key=key, sender=sender))
 
     def rehearse(self, intent: ChainIntent, contract: str) -> None:
         """Look at all that would be looked at before an intent is signed; store and send nothing.
