@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger.errors import Refused
@@ -71,22 +71,19 @@ def check_gap(session: Session, project: Project, start: date) -> None:
     Refused
         If a deficit was left out.
     """
-    query = (
-        select(Issuance)
-        .where(
+    ended = session.scalar(
+        select(func.max(Issuance.to_date)).where(
             Issuance.project_id == project.id, Issuance.state.in_(LIVE), Issuance.from_date < start
         )
-        .order_by(Issuance.to_date.desc())
     )
-    last = session.scalars(query).first()
-    if last is None or last.to_date >= start:
+    if ended is None or ended >= start:
         return
-    for gap_start, gap_end in split_by_vintage(last.to_date, start):
+    for gap_start, gap_end in split_by_vintage(ended, start):
         skipped = compute(load_period(session, project.code, gap_start, gap_end, enforce=False))
         if skipped.reductions_kg < 0:
             raise Refused(
                 f"the period from {gap_start} to {gap_end} was left out and has a deficit of "
-                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; begin at {last.to_date}",
+                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; begin at {ended}",
                 code="deficit-left-out",
             )
 

@@ -288,7 +288,8 @@ def _carried(books: Books) -> list[str]:
     for carry, key in session.execute(query):
         taken[carry.issuance_id][key] = carry.carried_kg
     found = []
-    for issuance in session.scalars(select(Issuance).order_by(Issuance.id)):
+    for number in session.scalars(select(Issuance.id).order_by(Issuance.id)).all():
+        issuance = session.get_one(Issuance, number)  # one at a time: each holds its manifest
         entered: list[dict[str, Any]] = json.loads(issuance.manifest).get("corrections", [])
         names = {table["key"]: table["carried_kg"] for table in entered}
         live = issuance.state is not IssuanceState.VOID
