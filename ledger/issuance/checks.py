@@ -1,4 +1,4 @@
-"""What a period must be to be issued: over, free, without a deficit left out before it, and not overtaken."""
+"""When a period may be issued: it is over and not issued yet, skips no deficit, and comes after those on chain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ledger.units import decimal_floor
 
 
 def check_ended(session: Session, project: Project, end: date, now: datetime) -> None:
-    """Refuse a period that is not over: the contract would, and what is left of it can still change.
+    """Refuse a period that is not over: the contract refuses it too, and its readings can still change.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def check_free(session: Session, project_id: int, from_s: int, to_s: int) -> Non
 
 
 def check_gap(session: Session, project: Project, start: date) -> None:
-    """Refuse a period that leaves out one before it whose reductions are negative: a deficit is paid.
+    """Refuse a period if days before it were skipped whose reductions are negative: a deficit has to be paid.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def check_gap(session: Session, project: Project, start: date) -> None:
 def check_turn(
     session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
 ) -> None:
-    """Refuse a period that the contract has passed: it takes no period before one that it has (CC-15).
+    """Refuse a period that begins before the last one on chain ends: the contract takes periods in order (CC-15).
 
     Raises
     ------

@@ -70,7 +70,8 @@ def settled_elsewhere(session: Session, above: int, up_to: int | None) -> list[S
 
 
 def settled_among(session: Session, numbers: Collection[int]) -> list[SettledElsewhere]:
-    """Return which of some trades were settled so, in whatever block: singles are looked up, for they only grow."""
+    """Return those of some trades that the chain settled outside of our batches, in any block."""
+    # Looked up by number: all trades that were ever settled alone are more each day.
     keys = [Decimal(number) for number in numbers]
     alone = [
         _single(row)
@@ -83,7 +84,7 @@ def settled_among(session: Session, numbers: Collection[int]) -> list[SettledEls
 
 
 def unaccounted(session: Session) -> list[SettledElsewhere]:
-    """Return the trades that were settled each by itself, but for those that the books have as executed."""
+    """Return the trades that were settled one by one, without those that the books have as executed."""
     executed = exists().where(
         VppTradingRecord.id == SettlementTrade.seq,
         VppTradingRecord.status == TradeStatus.EXECUTED,
@@ -127,7 +128,7 @@ def numbers_in_batches(session: Session, *those: ColumnElement[bool]) -> set[int
 
 
 def still_ours() -> Select[str]:
-    """Return the keys of our batches; not of those that were given up, which signatures may outlive."""
+    """Return the query of the keys of our batches; not of failed ones, whose signatures may still be used."""
     return select(VppSettlementBatch.batch_key).where(VppSettlementBatch.state != BatchState.FAILED)
 
 
@@ -139,11 +140,11 @@ class Accounts:
     markets: Mapping[str, str]
     plants_had: Mapping[int, frozenset[str]] = field(default_factory=dict)
     markets_had: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Those that they had before."""
+    """The accounts that they had before."""
 
     @classmethod
     def load(cls, session: Session) -> Accounts:
-        """Read them."""
+        """Read the accounts, those of today and those before."""
         rows = session.scalars(select(VppSettlementAccount)).all()
         had = former_addresses(session)
         return cls(

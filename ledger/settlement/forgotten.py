@@ -83,10 +83,10 @@ def adopt(session: Session, chain: Chain) -> list[str]:
 
 
 def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewhere]) -> None:
-    """Execute those of these trades that the chain settled, and made final, before the books had them (again).
+    """Execute trades that the chain had settled, in final blocks, before the books had them (again).
 
-    The mirror says so of trades that are there when their block becomes final. Those that are imported later,
-    after a restore for instance, it passes by.
+    The mirror executes the trades that are in the books when their block becomes final. It does not see those that
+    are imported later, after a restore for instance.
     """
     final = session.scalar(
         select(ChainCursor.final_number).where(ChainCursor.chain_id == chain.deployment.chain_id)
@@ -128,7 +128,7 @@ def are_ours(
 
 
 def in_batches(session: Session, numbers: Collection[int]) -> bool:
-    """Whether any of these trades stands in a batch of the books."""
+    """Return whether any of these trades stands in a batch of the books."""
     query = select(VppSettlementItem.trade_id).where(VppSettlementItem.trade_id.in_(numbers))
     return session.scalars(query).first() is not None
 

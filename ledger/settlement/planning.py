@@ -154,11 +154,12 @@ def read_funds(chain: Chain) -> Funds | None:
     parties: set[str] = set()
     pairs: set[tuple[str, int]] = set()
     for number, vpp_id, market in pending:
-        theirs = {accounts.plants.get(vpp_id), accounts.markets.get(market)} - {None}
-        named = {account for account in theirs if account is not None}
-        parties |= named
-        if number in assets:
-            pairs |= {(account, assets[number]) for account in named}
+        for account in (accounts.plants.get(vpp_id), accounts.markets.get(market)):
+            if account is None:
+                continue
+            parties.add(account)
+            if number in assets:
+                pairs.add((account, assets[number]))
     wanted, holders = sorted(parties), sorted(pairs)
     per_cent = chain.settlement.units_per_cent()
     units = chain.settlement.balances_of(wanted) if wanted else []
