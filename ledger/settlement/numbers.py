@@ -16,6 +16,7 @@ from sqlalchemy import func, inspect, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
+from ledger.db import tables
 from ledger.models import (
     AuditLog,
     ChainEvent,
@@ -34,7 +35,7 @@ from ledger.settlement.elsewhere import (
     PROPOSED_BY,
     Accounts,
     assets_of,
-    still_ours,
+    keys_elsewhere,
     unaccounted,
 )
 from ledger.settlement.finding import ROW_MAX, trades_among
@@ -98,14 +99,12 @@ def _claimed(session: Session) -> dict[int, Content]:
     query = (
         select(ChainEvent.args, SettlementBatch.asset)
         .join(SettlementBatch, PROPOSED_BY)
-        .where(
-            SettlementBatch.status != SettlementStatus.CANCELLED,
-            SettlementBatch.key.not_in(still_ours()),
-        )
+        .where(SettlementBatch.status != SettlementStatus.CANCELLED)
     )
     found = {
         trade.seq: _content(trade, asset or ENERGY)
-        for args, asset in session.execute(query)
+        for here in tables.among(session, SettlementBatch.key, keys_elsewhere(session))
+        for args, asset in session.execute(query.where(here))
         for trade in (trade_of(args["accounts"], int(word)) for word in args["words"])
     }
     found |= {
