@@ -136,7 +136,7 @@ def numbers_in_batches(session: Session, *those: ColumnElement[bool]) -> set[int
 def unknown_keys(session: Session) -> Sequence[str]:
     """Return the keys of the batches on chain that the books do not have.
 
-    Found in two indexes of keys alone: each row of a batch has all of its positions, and there are more every hour.
+    By the indexes of keys alone: the row of a batch has all of its positions, and there are more batches every hour.
     """
     ours = select(VppSettlementBatch.batch_key)
     return session.scalars(
