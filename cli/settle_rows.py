@@ -51,15 +51,12 @@ def pending_of(session: Session) -> dict[str, Any]:
     """Count the pending trades that stand in no batch, by market."""
     from sqlalchemy import func, select
 
-    from ledger.models.settlement import VppSettlementItem
     from ledger.models.trading import TradeStatus, VppTradingRecord
+    from ledger.settlement.finding import in_a_batch
 
     query = (
         select(VppTradingRecord.market, func.count())
-        .where(
-            VppTradingRecord.status == TradeStatus.PENDING,
-            VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
-        )
+        .where(VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch())
         .group_by(VppTradingRecord.market)
     )
     return {"pending": {market: count for market, count in session.execute(query)}}

@@ -22,7 +22,6 @@ from ledger.models import (
     ChainEvent,
     SettlementBatch,
     VppMarketBid,
-    VppSettlementItem,
     VppTradeCredit,
     VppTradeShortfall,
     VppTradingRecord,
@@ -38,7 +37,7 @@ from ledger.settlement.elsewhere import (
     keys_elsewhere,
     unaccounted,
 )
-from ledger.settlement.finding import ROW_MAX, trades_among
+from ledger.settlement.finding import ROW_MAX, in_a_batch, trades_among
 from ledger.settlement.words import Trade, trade_of
 
 _REASON = "the chain has this trade under this number; the books were restored from before it came"
@@ -177,7 +176,7 @@ def _free(
         select(VppTradingRecord)
         .where(
             VppTradingRecord.status == TradeStatus.PENDING,
-            VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
+            ~in_a_batch(),
         )
         .with_for_update()
     )
@@ -196,7 +195,7 @@ def _ended(session: Session, number: int) -> VppTradingRecord | None:
     query = select(VppTradingRecord).where(
         VppTradingRecord.id == number,
         VppTradingRecord.status.in_((TradeStatus.CANCELLED, TradeStatus.FAILED)),
-        VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
+        ~in_a_batch(),
     )
     return session.scalars(query.with_for_update()).first()
 
