@@ -10,7 +10,7 @@ _SCHEMES = (b"http://", b"https://")
 
 
 class AbsoluteTargets:
-    """The layer that leaves of such a target the path; its host counts in the place of the ``Host`` header."""
+    """The layer that reduces such a target to its path; its host replaces the ``Host`` header."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

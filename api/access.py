@@ -71,7 +71,7 @@ class Caller:
 
 
 class Needs:
-    """The check that a route asks for: who is it, and have they the right to it.
+    """The check of a route: who asks, and do they have the right to it.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class Needs:
         cookie: str | None,
         second: Callable[[], str],
     ) -> None:
-        """Leave who asks for the handler; ``second`` returns what was sent beside the cookie.
+        """Check who asks, and keep that for the handler; ``second`` returns what was sent beside the cookie.
 
         Raises
         ------
@@ -172,14 +172,14 @@ def all_public(router: APIRouter) -> APIRouter:
 
 
 def declared(route: RouteContext) -> set[str]:
-    """Return what a route declares: ``public``, ``signed-in``, or rights. One of them is right, no less and no more."""
+    """Return what a route declares: ``public``, ``signed-in``, or rights. It must be exactly one of them."""
     needed = (item.dependency for item in getattr(route, "dependencies", None) or ())
     found = {item.right or "signed-in" for item in needed if isinstance(item, Needs)}
     return found | {"public"} if getattr(route.endpoint, _PUBLIC, False) else found
 
 
 def forbidden(right: str, caller: Caller) -> Problem:
-    """Return the problem that a right is lacking: a key may lack what its user has, and no admin can grant it that."""
+    """Return the problem that a right is lacking. An API key may lack one that its user has: no admin can grant it."""
     detail = f"this needs the right {right}, which you do not have; an admin can grant it"
     if caller.by.api_key_id is not None and right in SCOPES:
         detail = (
@@ -198,7 +198,7 @@ def forbidden(right: str, caller: Caller) -> Problem:
 
 
 def keep_cookie(request: Request, response: Response, token: str) -> None:
-    """Give a browser the cookie of a session: without an age, it goes with the browser, and ends here when it does."""
+    """Give a browser the cookie of a session. It has no age: the browser drops it when it is closed."""
     https = request.url.scheme == "https"
     response.set_cookie(COOKIE, token, path="/", httponly=True, samesite="strict", secure=https)
 

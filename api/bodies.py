@@ -1,4 +1,4 @@
-"""Bodies in JSON: what is none, or says a thing twice, is refused before anything is made of it.
+"""Bodies in JSON: one that is no JSON, or has a member twice, is refused before anything is made of it.
 
 The framework would take the last of two members, as it would of two parameters, and its errors call the position of
 a slip a field. So routes with a body are made by ``JsonRoute``, which reads it first.
@@ -24,7 +24,7 @@ class JsonRoute(APIRoute):
     """A route whose body, where it has one, is one JSON text with each member once."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers: the framework's handler, behind a look at the body."""
+        """Return the framework's handler, behind a check of the body."""
         answer = super().get_route_handler()
         if self.body_field is None:
             return answer

@@ -1,4 +1,4 @@
-"""Connections: what one may keep from others while its request is not whole, or its answer is not read.
+"""Connections: how long each may hold a place while its request is not whole, or its answer is not read.
 
 A server answers ``CONNECTIONS_MAX`` at a time. Whoever opens as many and sends a byte now and then would have it for
 themselves; so one that waits makes room for one that comes, and none waits for ever. An answer that is on its way to a
@@ -85,7 +85,7 @@ class Connection(H11Protocol):
             self._rest()
 
     def handle_events(self) -> None:
-        """Have a request answered, unless all places are taken by others that are."""
+        """Have a request answered, unless as many as there are places for are being answered."""
         room = self._has_room() and len(self.tasks) < 2 * CONNECTIONS_MAX
         self.app = self._application if room else _crowded
         super().handle_events()
@@ -114,7 +114,7 @@ class Connection(H11Protocol):
             self._wait()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, by a document as everything else; behind an answer that has begun only by the end."""
+        """Refuse what is no HTTP by a problem document; if an answer has begun, by closing the connection."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
             return

@@ -47,7 +47,7 @@ class Context:
 def take_place(
     places: Semaphore, *, code: str, detail: str, retry_s: int = RETRY_AFTER_SECONDS
 ) -> None:
-    """Take one of the places for what holds a thread or a snapshot for long, and that anybody may ask for.
+    """Take one of the places for requests of anybody that hold a thread or a snapshot for long.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def alone_in(folder: Path, waits: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a folder, which is made, against other processes of ours; ``waits`` is called when one holds it.
+    """Lock a folder, made if need be, against our other processes; ``waits`` is called while one of them has it.
 
     The folder itself is locked: nothing is left in it, and who dies holds nothing.
     """

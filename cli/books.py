@@ -39,7 +39,7 @@ def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
     DependencyDown
         If the database does not answer, that account may not, or the tables are those of a newer version.
     """
-    from cli import db_keys
+    from cli.sealed import seal_what_is_plain
 
     url, named = settings.database_admin_url, settings.variable_of("database_admin_url")
     with closing(Database(url, setting=named)) as database:
@@ -49,7 +49,7 @@ def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
             return Upgrade(database.place, before)
         applied = database.upgrade()
         # Where an upgrade was interrupted here, the next one goes on.
-        sealed = db_keys.seal_what_is_plain(database, settings.sealing_key_file)
+        sealed = seal_what_is_plain(database, settings.sealing_key_file)
         return Upgrade(database.place, before, applied, sealed)
 
 

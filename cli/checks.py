@@ -49,7 +49,7 @@ def check_of(name: str, look: Callable[[], str], mend: str) -> Check:
 
 
 def whole(name: str, checks: Iterator[Check]) -> Iterator[Check]:
-    """Yield checks; what keeps the rest of them from being made is one as well, by this name."""
+    """Yield checks; an error that keeps the others from being made is a check, too, of this name."""
     try:
         yield from checks
     except DependencyDown as error:

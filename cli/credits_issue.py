@@ -53,39 +53,21 @@ def issue(
             planned = plan(dry_run=dry_run, unregistered=registers)
             found = {item.key: report(item.reduction) for item in planned}
         if dry_run:
-            with flow.db.read() as session:
-                items = [
-                    {**item, "transaction": issued_by(session, key)} for key, item in found.items()
-                ]
-                earlier = [intents.get(session, key) for key in found] if went_on else []
             if not registers:  # a contract that does not know the project says no more than that
+                with flow.db.read() as session:
+                    earlier = [intents.get(session, key) for key in found] if went_on else []
                 chain_id = flow.chain.deployment.chain_id
-                calls = earlier or [intents.row_of(chain_id, item.call) for item in planned]
-                _rehearse(flow, calls)
-            document = {
-                "dry_run": True,
-                "registers": registers,
-                "went_on": went_on,
-                "issuances": items,
-            }
-            first = [f"would register {project} on chain"] if registers else []
-            run.output.result(document, *first, *(would(item, went_on) for item in items))
+                _rehearse(
+                    flow, earlier or [intents.row_of(chain_id, item.call) for item in planned]
+                )
+            _say_dry(run, flow, project, found, registers=registers, went_on=went_on)
             return
         issuance.submit_planned(flow.chain, project)
         if not no_wait:
             onward = partial(issuance.submit_planned, flow.chain, project)
             flow.confirm(list(found), onward=onward)
         with flow.db.read() as session:
-            rows = [
-                {
-                    **item,
-                    "key": key,
-                    "serials": serials_of(session, key),
-                    "transaction": intents.get(session, key).tx_hash,
-                    "state": intents.get(session, key).state.value,
-                }
-                for key, item in found.items()
-            ]
+            rows = [{**item, **_sent(session, key)} for key, item in found.items()]
     run.output.result(
         {"project": project, "registers": registers, "went_on": went_on, "issuances": rows},
         *([f"registered {project} on chain"] if registers else []),
@@ -110,6 +92,41 @@ def _rehearse(flow: Flow, calls: list[ChainIntent]) -> None:
         if call.state is IntentState.PLANNED:
             with suppress(AlreadyOnChain):  # which is said of it
                 flow.chain.sender.rehearse(call, CREDIT)
+
+
+def _say_dry(
+    run: Invocation,
+    flow: Flow,
+    project: str,
+    found: dict[str, dict[str, Any]],
+    *,
+    registers: bool,
+    went_on: bool,
+) -> None:
+    """Say what would be issued."""
+    with flow.db.read() as session:
+        items = [{**item, "transaction": issued_by(session, key)} for key, item in found.items()]
+    document = {
+        "dry_run": True,
+        "registers": registers,
+        "went_on": went_on,
+        "issuances": items,
+    }
+    first = [f"would register {project} on chain"] if registers else []
+    run.output.result(document, *first, *(would(item, went_on) for item in items))
+
+
+def _sent(session: Session, key: str) -> dict[str, Any]:
+    """Return how far an issuance has come on its way to the chain."""
+    from ledger.chain.sending import intents
+
+    intent = intents.get(session, key)
+    return {
+        "key": key,
+        "serials": serials_of(session, key),
+        "transaction": intent.tx_hash,
+        "state": intent.state.value,
+    }
 
 
 def issued_by(session: Session, key: str) -> str | None:

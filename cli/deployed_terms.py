@@ -1,4 +1,4 @@
-"""What a deployment is told, held against the contracts that stand: nothing would be done for other terms."""
+"""Compares the terms that a deployment is told with the contracts that stand: others would change nothing."""
 
 from __future__ import annotations
 

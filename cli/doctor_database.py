@@ -236,7 +236,7 @@ def _answers(database: Database) -> bool:
 
 def _sealing(database: Database, path: Path) -> Check:
     """Check that what is sealed can be opened, and that nothing stands plain that should be sealed."""
-    from cli.db_keys import keys_in_use
+    from cli.sealed import keys_in_use
     from ledger.identity import users
     from ledger.park import configuration
     from ledger.sealing import load_sealer

@@ -108,7 +108,7 @@ def walk(
 
 
 def require_names(session: Session, of: str, filters: Mapping[str, Any]) -> None:
-    """Refuse a site, a project, a plant or a market that there is not: the list would be empty, as if it had nothing.
+    """Refuse a site, project, plant or market that does not exist: an empty list would look as if it had nothing.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def require_names(session: Session, of: str, filters: Mapping[str, Any]) -> None
 def require_named(
     session: Session, name: str | None, noun: str, *columns: InstrumentedAttribute[str]
 ) -> None:
-    """Refuse a name that is given and stands in none of the columns: a list of it would be empty, as if all were well.
+    """Refuse a name that stands in none of the columns: an empty list would look as if all were well.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def require_named(
 
 
 def require_parents(session: Session, kind: Kind, filters: Mapping[str, Any]) -> None:
-    """Refuse filters by a parent that there is not: they select nothing, as if there were nothing of it.
+    """Refuse filters by a parent that does not exist: an empty list would look as if it had nothing.
 
     Raises
     ------

@@ -151,7 +151,7 @@ def run(arguments: Sequence[str]) -> int:
         invocation.output.flush()
         return int(code or 0)
     except BrokenPipeError:  # `truetonne ... | head`: the reader has seen enough
-        sys.stdout = io.TextIOWrapper(io.BytesIO())
+        _write_no_more()
         return 0
     except (typer.Abort, KeyboardInterrupt) as ended:
         if isinstance(ended.__cause__, EOFError):  # typer takes each for the end of what is typed
@@ -166,15 +166,20 @@ def _told(error: Exception, invocation: Invocation) -> int:
     found = _named(error)
     try:
         invocation.output.error(found)
-    except BrokenPipeError:  # `truetonne ... | head`: the reader has seen enough
-        sys.stdout = io.TextIOWrapper(io.BytesIO())
+    except BrokenPipeError:
+        _write_no_more()
     if isinstance(found, OutputLost):
-        sys.stdout = io.TextIOWrapper(io.BytesIO())  # nothing is tried again at the end
+        _write_no_more()
     if invocation.traceback and not isinstance(error, TruetonneError):
         import traceback
 
         traceback.print_exception(error)
     return found.exit_code
+
+
+def _write_no_more() -> None:
+    """Leave stdout alone from now on: at its end, Python would try once more to write what is left."""
+    sys.stdout = io.TextIOWrapper(io.BytesIO())
 
 
 def _version(ctx: typer.Context, wanted: bool) -> None:

@@ -111,7 +111,7 @@ class Output:
             return self._stdout.buffer.write(piece)
 
     def lists_rows(self, form: str | None) -> bool:
-        """Return whether the rows that would be a file of their own are listed in the one JSON document.
+        """Return whether ``--json`` lists the rows in its document, in place of a file of rows on stdout.
 
         Parameters
         ----------
@@ -264,7 +264,7 @@ _UNSEEN = re.compile(r"[^\n\t -~]")
 
 
 def tame(text: str) -> str:
-    """Return text whose lines stay lines; what else is no sign to be seen stands as its number.
+    """Return text with its ends of lines; any other character that does not show as itself stands as its number.
 
     A text from a file of a stranger moves no cursor, clears no screen, and turns no line around.
     """

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from cli.flow import Flow
+    from ledger.settlement.planning import Plan
 
 WINDOW_SECONDS_MAX = 60.0
 """A command waits for a challenge window that ends within this time; a longer one is for the next run."""
 
-_OPEN = ("planned", "proposed")
+_DONE = ("planned", "resumed", "failed")
+"""What one round after the other adds to; who is left out, and what waits, the last one says."""
+_LISTS = (*_DONE, "left_out", "debtors", "waiting")
+"""What each market has of its own."""
 
 ManyWhat = Annotated[
     list[str] | None,
@@ -56,8 +60,8 @@ def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = F
         flow.mirror()
         if dry_run:
             return _dry_run(run, flow)
-        document, rows = _settle(flow, no_wait)
-    return _report(run, document, rows)
+        document = _settle(flow, no_wait)
+    return _report(run, document)
 
 
 def _dry_run(run: Invocation, flow: Flow) -> int:
@@ -109,8 +113,8 @@ def retry_settlement(
                 f"would try again on {_of_markets(markets)}",
             )
             return 0
-        document, rows = _settled_on(flow, no_wait, markets)
-    return _report(run, document, rows)
+        document = _settled_on(flow, no_wait, markets)
+    return _report(run, document)
 
 
 def _of_markets(markets: Sequence[str]) -> str:
@@ -134,20 +138,16 @@ def _reopened(session: Session, numbers: Sequence[int], market: str | None) -> l
     return [shortfalls.reopen(session, number, "settle retry") for number in numbers]
 
 
-def _settled_on(
-    flow: Flow, no_wait: bool, markets: Sequence[str]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _settled_on(flow: Flow, no_wait: bool, markets: Sequence[str]) -> dict[str, Any]:
     """Settle one market after the other; return what that was together, as ``_settle`` does."""
-    document: dict[str, Any] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    for market in markets:
-        found, theirs = _settle(flow, no_wait, market)
-        for name in ("planned", "resumed", "left_out", "debtors", "waiting", "failed"):
-            found[name] = [*document.get(name, ()), *found[name]]
-        document = found
-        rows |= {row["batch_key"]: row for row in theirs}
-    document["batches"] = list(rows.values())
-    return document, document["batches"]
+    return _together([_settle(flow, no_wait, market) for market in markets], _LISTS)
+
+
+def _together(found: Sequence[dict[str, Any]], lists: Sequence[str]) -> dict[str, Any]:
+    """Return what several rounds came to: all that these lists have, each batch as it stands now, the rest as last."""
+    rows = {row["batch_key"]: row for each in found for row in each["batches"]}
+    joined = {name: [item for each in found for item in each[name]] for name in lists}
+    return {**found[-1], **joined, "batches": list(rows.values())}
 
 
 def preview_settlement(run: Invocation, market: Market = None) -> int:
@@ -193,43 +193,38 @@ def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
     run.output.result(document, table_of(rows), left_of(document), *said)
 
 
-def _settle(
-    flow: Flow, no_wait: bool, market: str | None = None
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _settle(flow: Flow, no_wait: bool, market: str | None = None) -> dict[str, Any]:
     """Plan, submit and finalise; return what was planned, and the batches that this concerns.
 
     Again as long as somebody is left out and something became final: what that brought may be what was lacking.
     """
-    document, rows = _round(flow, no_wait, market)
-    every = {row["batch_key"]: row for row in rows}
-    while not no_wait and document["left_out"] and _brought_money(document, rows):
-        later, rows = _round(flow, no_wait, market)
-        every |= {row["batch_key"]: row for row in rows}
-        for name in ("planned", "resumed", "failed"):
-            later[name] = [*document[name], *later[name]]
-        document = later
-    document["batches"] = list(every.values())
-    return document, document["batches"]
+    document = last = _round(flow, no_wait, market)
+    while not no_wait and last["left_out"] and _brought_money(document, last["batches"]):
+        last = _round(flow, no_wait, market)
+        document = _together([document, last], _DONE)
+    return document
 
 
 def _brought_money(document: dict[str, Any], rows: Sequence[dict[str, Any]]) -> bool:
-    """Return whether a batch of this run's became final in its last round: each does once, so that it ends."""
+    """Return whether a batch of this run became final in its last round: each does once, so that it ends."""
     ours = {*document["resumed"], *document["planned"]}
     return any(row["state"] == "finalized" for row in rows if row["batch_key"] in ours)
 
 
-def _round(
-    flow: Flow, no_wait: bool, market: str | None
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Plan, submit and finalise once."""
-    from cli.settle_preview import debtors_json, left_out_json, waiting_json
+def _round(flow: Flow, no_wait: bool, market: str | None) -> dict[str, Any]:
+    """Plan, submit and finalise once; return what that came to."""
+    from sqlalchemy import select
+
+    from ledger.models.settlement import BatchState, VppSettlementBatch
     from ledger.settlement import batches
-    from ledger.settlement.money import Missing, currency_symbol, participants
+    from ledger.settlement.money import currency_symbol
     from ledger.settlement.outlook import unsent
     from ledger.settlement.planning import Scope
 
+    key = VppSettlementBatch.batch_key
+    is_open = VppSettlementBatch.state.in_((BatchState.PLANNED, BatchState.PROPOSED))
     with flow.db.read() as session:
-        open_before = [row["batch_key"] for row in rows_of(session) if row["state"] in _OPEN]
+        open_before = session.scalars(select(key).where(is_open)).all()
     scope = Scope(market=market, symbol=currency_symbol(flow.chain))
     plan = batches.plan_round(flow.chain, scope)
     planned = [item.key for item in plan.batches]
@@ -242,27 +237,37 @@ def _round(
     finalize_due(flow, wait=not no_wait)
     concerned = {*open_before, *sent_before, *resumed, *planned}
     with flow.db.read() as session:
-        rows = [
-            row
-            for row in rows_of(session)
-            if row["batch_key"] in concerned or row["state"] in _OPEN
-        ]
-        names, symbol = participants(session), currency_symbol(flow.chain)
-        lacking = [Missing.of(item.shortfall, names, symbol) for item in plan.left_out]
-        left_out = [
+        return {
+            "planned": planned,
+            "resumed": resumed,
+            **_left_behind(session, plan, scope.symbol),
+            **pending_of(session),
+            "batches": rows_of(session, is_open | key.in_(concerned)),
+        }
+
+
+def _left_behind(session: Session, plan: Plan, symbol: str) -> dict[str, Any]:
+    """Return the trades that a plan does not settle: left out for want of funds, unfit, or failed."""
+    from cli.settle_preview import debtors_json, left_out_json, waiting_json
+    from ledger.settlement.money import Missing, participants
+
+    names = participants(session)
+    lacking = [Missing.of(item.shortfall, names, symbol) for item in plan.left_out]
+    return {
+        "left_out": [
             left_out_json(missing, [trade.seq for trade in item.trades])
             for missing, item in zip(lacking, plan.left_out, strict=True)
-        ]
-        document = {"planned": planned, "resumed": resumed, "left_out": left_out}
-        document["debtors"] = debtors_json(lacking)
-        document["waiting"] = waiting_json(plan.waiting)
-        document |= {"failed": list(plan.failed), **pending_of(session), "batches": rows}
-        return document, rows
+        ],
+        "debtors": debtors_json(lacking),
+        "waiting": waiting_json(plan.waiting),
+        "failed": list(plan.failed),
+    }
 
 
-def _report(run: Invocation, document: dict[str, Any], rows: list[dict[str, Any]]) -> int:
+def _report(run: Invocation, document: dict[str, Any]) -> int:
     from cli.settle_preview import left_out_lines, waiting_lines
 
+    rows = document["batches"]
     run.output.result(
         document,
         table_of(rows),
@@ -311,17 +316,22 @@ def _under_way(flow: Flow, market: str | None, known: Collection[str]) -> list[s
 
 def finalize_due(flow: Flow, *, wait: bool) -> None:
     """Finalise what is due, and wait for windows that end within ``WINDOW_SECONDS_MAX``."""
+    from sqlalchemy import select
+
+    from ledger.models.settlement import BatchState, VppSettlementBatch
     from ledger.settlement import batches
 
+    proposed = select(VppSettlementBatch.finalize_key).where(
+        VppSettlementBatch.state == BatchState.PROPOSED
+    )
     until = time.monotonic() + WINDOW_SECONDS_MAX
     while True:
         batches.finalize_due(flow.chain)
         with flow.db.read() as session:
-            proposed = [row for row in rows_of(session) if row["state"] == "proposed"]
+            keys = [key for key in session.scalars(proposed) if key is not None]
             soon = batches.is_due_within(session, timedelta(seconds=WINDOW_SECONDS_MAX))
         if not wait:
             break
-        keys = [row["finalize_key"] for row in proposed if row["finalize_key"]]
         if keys:
             flow.confirm(keys)
         elif not soon or time.monotonic() > until:

@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Any
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
 
-def rows_of(session: Session) -> list[dict[str, Any]]:
-    """Return every batch of these books, the oldest first."""
+def rows_of(session: Session, *wanted: ColumnElement[bool]) -> list[dict[str, Any]]:
+    """Return the batches of these books that meet all of some conditions, the oldest first; every one without any."""
     from sqlalchemy import select
 
     from ledger.models import SettlementBatch
     from ledger.models.settlement import VppSettlementBatch
 
-    found = session.scalars(select(VppSettlementBatch).order_by(VppSettlementBatch.id))
-    statuses = select(SettlementBatch.key, SettlementBatch.status)
-    on_chain = {key: status.value for key, status in session.execute(statuses)}
+    query = (
+        select(VppSettlementBatch, SettlementBatch.status)
+        .outerjoin(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
+        .where(*wanted)
+        .order_by(VppSettlementBatch.id)
+    )
     return [
         {
             "batch_key": item.batch_key,
@@ -29,7 +33,7 @@ def rows_of(session: Session) -> list[dict[str, Any]]:
             "way": "proposed" if item.signed_until is None else "cosigned",
             "credits": None if item.asset is None else str(item.asset),
             "netted_from": item.netted_from,
-            "on_chain": on_chain.get(item.batch_key),
+            "on_chain": None if on_chain is None else on_chain.value,
             "trades": item.trade_count,
             "nets_cents": dict(zip(item.accounts, item.nets, strict=True)),
             "chain_batch_id": None if item.chain_batch_id is None else str(item.chain_batch_id),
@@ -39,7 +43,7 @@ def rows_of(session: Session) -> list[dict[str, Any]]:
             "finalized_block": item.finalized_block,
             "error": item.error,
         }
-        for item in found
+        for item, on_chain in session.execute(query)
     ]
 
 
@@ -47,15 +51,12 @@ def pending_of(session: Session) -> dict[str, Any]:
     """Count the pending trades that stand in no batch, by market."""
     from sqlalchemy import func, select
 
-    from ledger.models.settlement import VppSettlementItem
     from ledger.models.trading import TradeStatus, VppTradingRecord
+    from ledger.settlement.finding import in_a_batch
 
     query = (
         select(VppTradingRecord.market, func.count())
-        .where(
-            VppTradingRecord.status == TradeStatus.PENDING,
-            VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
-        )
+        .where(VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch())
         .group_by(VppTradingRecord.market)
     )
     return {"pending": {market: count for market, count in session.execute(query)}}

@@ -1,4 +1,4 @@
-"""Where a mirror stands on the chain, whatever became of either: the ground of every comparison."""
+"""Where a mirror stands on the chain, whichever of the two went back since: the basis of every comparison."""
 
 from __future__ import annotations
 

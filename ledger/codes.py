@@ -1,4 +1,4 @@
-"""Codes: which can be asked for, and those of countries (ISO 3166-1).
+"""Codes: which of them can stand in a URL, and those of countries (ISO 3166-1).
 
 A code that names a record is a part of the address of its page and its route.
 """
@@ -13,7 +13,7 @@ _STEPS = (".", "..")
 
 
 def unreachable(code: str) -> str | None:
-    """Return why no address can lead to what has this code; None where one can.
+    """Return why what has this code could not be asked for by a URL; None: it can be.
 
     A slash parts an address, escaped as ``%2F`` too: servers and what stands before them read it as one.
     All else can be escaped.

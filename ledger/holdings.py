@@ -31,9 +31,9 @@ _CALLS = {Act.TRANSFER: TRANSFER, Act.RETIRE: "retire", Act.CANCEL: "cancel"}
 
 @dataclass(frozen=True)
 class Holding:
-    """Units of one batch in one hand, in kg, and under which key something shall be done with them.
+    """Units of one batch that one account holds, in kg, and the key of the act that is to be done with them.
 
-    Without a key the act gets a fresh one. ``repeated`` says that the books know the key already.
+    Without a key the act gets a new one. ``repeated``: the books have an act with this key already.
     """
 
     batch_id: int
@@ -52,7 +52,7 @@ def holding_of(
     act: Act = Act.TRANSFER,
     named_key: str | None = None,
 ) -> Holding:
-    """Return who shall act on a credit: the named holder, or the only one whose key is at hand.
+    """Return the holder who acts on a credit: the one who is named, or the only one whose key is at hand.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def holding_of(
     act
         What shall be done with them.
     named_key
-        What the sender calls this act, so that a second asking is none: any text, once for each act.
+        A name that the caller gives to this act, any text: asked for again under that name, it is done once.
 
     Raises
     ------
@@ -82,38 +82,64 @@ def holding_of(
         )
     holder = holder.lower() if holder is not None else None
     if named_key is not None:
-        batch_id = find_credit(session, text).batch_id
-        earlier = _earlier(session, chain, named_key)
-        if earlier is not None:
-            if holder not in (None, earlier.sender_address):
-                raise _other_act(earlier)
-            return Holding(batch_id, earlier.sender_address, amount_kg, earlier.key, repeated=True)
-        done = _forgotten(session, chain, batch_id, named_key, amount_kg)
-        if done is not None:
-            asked = _CALLS[act], holder or done.holder, amount_kg
-            return Holding(batch_id, *_same(done, asked), done.key)
+        known = _asked_before(session, chain, text, (act, holder, amount_kg), named_key)
+        if known is not None:
+            return known
     batch_id = _batch_to_act_on(session, text, amount_kg, act)
     query = select(CreditHolding).where(CreditHolding.batch_id == batch_id)
     holdings = {item.holder: item.amount_kg for item in session.scalars(query)}
     if holder is None:
-        ours = [
-            address
-            for address, amount in holdings.items()
-            if amount >= amount_kg and address in chain.keyring.addresses
-        ]
-        if len(ours) > 1:
-            some = ", ".join(sorted(ours)[:3]) + ", ..." * (len(ours) > 3)
-            raise BadInput(
-                f"{len(ours)} of our accounts hold {amount_kg} kg of {text}; name one with --holder: {some}"
-            )
-        if not ours:
-            raise _nobody_holds(text, amount_kg, holdings)
-        holder = ours[0]
+        holder = _only_holder(chain, text, amount_kg, holdings)
     held = holdings.get(holder, 0)
     if held < amount_kg:
         raise Refused(f"{holder} holds {held} kg of {text}, less than {amount_kg} kg")
     key = None if named_key is None else _key_of(named_key, holder)
     return Holding(batch_id, holder, amount_kg, key)
+
+
+def _asked_before(
+    session: Session,
+    chain: Chain,
+    text: str,
+    asked: tuple[Act, str | None, int],
+    named_key: str,
+) -> Holding | None:
+    """Return the holding of an act that was asked for under this name before, or done on chain; None: there is none.
+
+    Parameters
+    ----------
+    asked
+        What is asked for now: the act, its holder if one is named, and kilograms.
+    """
+    act, holder, amount_kg = asked
+    batch_id = find_credit(session, text).batch_id
+    earlier = _earlier(session, chain, named_key)
+    if earlier is not None:
+        if holder not in (None, earlier.sender_address):
+            raise _other_act(earlier)
+        return Holding(batch_id, earlier.sender_address, amount_kg, earlier.key, repeated=True)
+    done = _forgotten(session, chain, batch_id, named_key, amount_kg)
+    if done is None:
+        return None
+    _require_same(done, (_CALLS[act], holder or done.holder, amount_kg))
+    return Holding(batch_id, done.holder, done.amount_kg, done.key)
+
+
+def _only_holder(chain: Chain, text: str, amount_kg: int, holdings: Mapping[str, int]) -> str:
+    """Return the only account of ours that holds enough."""
+    ours = [
+        address
+        for address, amount in holdings.items()
+        if amount >= amount_kg and address in chain.keyring.addresses
+    ]
+    if len(ours) > 1:
+        some = ", ".join(sorted(ours)[:3]) + ", ..." * (len(ours) > 3)
+        raise BadInput(
+            f"{len(ours)} of our accounts hold {amount_kg} kg of {text}; name one with --holder: {some}"
+        )
+    if not ours:
+        raise _nobody_holds(text, amount_kg, holdings)
+    return ours[0]
 
 
 def _nobody_holds(text: str, amount_kg: int, holdings: Mapping[str, int]) -> Refused:
@@ -155,8 +181,8 @@ def _forgotten(
     return act_under(session, batch_id, holders, amount_kg)
 
 
-def _same(done: KeyedAct, asked: tuple[str, str, int]) -> tuple[str, int]:
-    """Return who did what is asked for again, and how much; refuse another act under its key."""
+def _require_same(done: KeyedAct, asked: tuple[str, str, int]) -> None:
+    """Refuse to take an act on chain for another one that is asked for under its key."""
     if asked != (done.function, done.holder, done.amount_kg):
         raise Refused(
             f"this key belongs to another act: {done.function} of {done.amount_kg} kg by {done.holder}, which "
@@ -164,7 +190,6 @@ def _same(done: KeyedAct, asked: tuple[str, str, int]) -> tuple[str, int]:
             code="key-reused",
             details={"key": done.key, "transaction": done.tx_hash},
         )
-    return done.holder, done.amount_kg
 
 
 def _other_act(earlier: ChainIntent) -> Refused:

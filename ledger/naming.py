@@ -80,14 +80,14 @@ def project_named(session: Session, code: str, *, lock: bool = False) -> Project
 
 
 def meant(name: str, known: Collection[str]) -> str:
-    """Return what may be meant by a name that nothing has, by the names that there are; else the first of these."""
+    """Return a hint for a name that does not exist: the nearest of those that do, or else the first of them."""
     few = sorted(known)[:_NAMES_MAX]
     more = f" and {len(known) - len(few)} more" if len(known) > len(few) else ""
     return did_you_mean(name, known, f"there is: {', '.join(few) or 'none'}{more}")
 
 
 def find_credit(session: Session, text: str) -> NamedCredit:
-    """Return what a person means.
+    """Return the batch, and the serials if any, that a name of a credit stands for (see ``serials.read_name``).
 
     Raises
     ------

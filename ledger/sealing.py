@@ -1,4 +1,4 @@
-"""What must be read again, and by nobody else: sealed in the books, by keys that are not in them.
+"""Encryption of what we must read again and nobody else may read; the keys are not in the database.
 
 These are the secrets of webhooks and among the settings in the database, and mail addresses and profiles of users.
 The key file has a line for each key, ``NUMBER:BASE64`` of 32 bytes; the greatest number seals, all of them open. So a

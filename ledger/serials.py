@@ -1,4 +1,4 @@
-"""Serials of a credit batch: which kilogram became what. Pure arithmetic.
+"""Serials of a credit batch: which kilograms are active, retired or cancelled. Pure arithmetic.
 
 A batch of ``issued`` kilograms has the serials 1 to ``issued``. Retirements take consecutive serials
 from the bottom, cancellations from the top; what is between them is active. Every serial is in exactly

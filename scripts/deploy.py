@@ -281,8 +281,11 @@ def record(settings: Settings, rpc_url: str) -> None:
     from ledger.chain.addresses.deployment import record as record_rows
     from ledger.db import Database
 
-    with closing(Database(settings.database_url)) as database:
-        record_rows(database, ChainClient(rpc_url), Deployment.load(settings.deployment))
+    with (
+        closing(Database(settings.database_url)) as database,
+        closing(ChainClient(rpc_url)) as client,
+    ):
+        record_rows(database, client, Deployment.load(settings.deployment))
 
 
 def require_books(settings: Settings, addresses: dict[str, str]) -> None:

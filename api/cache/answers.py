@@ -1,4 +1,4 @@
-"""What is kept of an answer, and the shelf of this process, which throws out what was longest unasked."""
+"""What is kept of an answer, and the shelf of this process: full, it drops what was used least recently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which state the books are, by something that changes whenever an answer could.
+"""The state of the books, as a value that changes whenever an answer could change.
 
 SQLite counts for each connection the commits of all others: any commit is another state, whoever wrote. MariaDB
 has no such count. There the state is the mirror's (its block, what is final, when it last moved) with the last
@@ -67,7 +67,7 @@ class Stamps:
         self._path = re.compile(f"/v1/(?:{'|'.join(routes)})")
 
     def covers(self, path: str) -> bool:
-        """Return whether an answer of this path is one until the state changes."""
+        """Return whether an answer of this path stays the same until the state changes."""
         return self._path.fullmatch(path) is not None
 
     async def now(self) -> Stamp | None:

@@ -134,7 +134,7 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
 
 
 def waits_for_time(session: Session, parameters: EnergyParameters) -> bool:
-    """Return whether the answer becomes another one by the clock alone: what lies in the future is left out.
+    """Return whether the answer changes by the clock alone: readings that lie in the future are left out.
 
     Raises
     ------

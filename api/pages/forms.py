@@ -104,7 +104,7 @@ def form_needs(right: str) -> Any:
 
 
 def stranger(request: Request) -> tuple[str, str | None]:
-    """Return the token of a form for somebody who is nobody yet, and the new cookie that it needs, if any.
+    """Return the token of a form for somebody who has not signed in, and the new cookie that it needs, if any.
 
     Without it another site's page could sign a person in as somebody else, who then leaves their work in a
     stranger's account. The cookie is sent from our own pages alone, and the token is made from it.

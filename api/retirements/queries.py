@@ -97,7 +97,7 @@ def _ours_first() -> tuple[ColumnElement[Any], ...]:
 
 
 def not_there(name: str) -> NotFound:
-    """Return what is said of a retirement that there is not."""
+    """Return the error for a retirement that does not exist."""
     return NotFound(f"there is no retirement {name[:100]!r}; give its number or its key")
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import false, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from api.finality import ChainView
 from api.pagination import matching, page_of, paged
@@ -57,9 +57,8 @@ def list_settlements(
     """
     if parameters.elsewhere:
         return _elsewhere(session, view, parameters)
-    query = _batches()
     query = matching(
-        query,
+        _batches().options(*_without_positions(VppSettlementBatch, SettlementBatch)),
         (VppSettlementBatch.market, parameters.market),
         (VppSettlementBatch.state, parameters.state),
     )
@@ -126,6 +125,7 @@ def _elsewhere(
     if parameters.state is not None:
         like = [status for status, state in STATES.items() if state is parameters.state]
         query = query.where(SettlementBatch.status.in_(like))
+    query = query.options(*_without_positions(SettlementBatch))
     found = session.scalars(paged(query, parameters, SettlementBatch.batch_id)).all()
     page = page_of(parameters, found, [row.batch_id for row in found])
     return SettlementPage(
@@ -175,6 +175,15 @@ def _answer_elsewhere(
         movements=_movements(session, chain, names),
         disputes=_disputes(session, chain),
     )
+
+
+def _without_positions(*tables: Any) -> list[Any]:
+    """Return the options of a list: it does not read the positions, which a batch has for up to 200 accounts."""
+    return [
+        defer(column, raiseload=True)
+        for table in tables
+        for column in (table.accounts, table.nets, table.credit_nets)
+    ]
 
 
 def _batches() -> Any:

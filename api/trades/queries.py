@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from api.finality import ChainView
 from api.pagination import Query, between, found_by_id, matching, page_of, paged
@@ -14,6 +14,15 @@ from ledger.models.trading import TradeStatus, VppTradingRecord, VppTradingStrat
 from ledger.models.vpp import VppDefinition
 
 _WAITING = (TradeStatus.PENDING, TradeStatus.FAILED)
+_SHOWN = (
+    VppSettlementBatch.batch_key,
+    VppSettlementBatch.state,
+    VppSettlementBatch.chain_batch_id,
+    VppSettlementBatch.proposed_block,
+    VppSettlementBatch.finalized_block,
+    VppSettlementBatch.error,
+)
+"""What is told of the batch of a trade."""
 
 
 def list_trades(session: Session, view: ChainView, parameters: TradeParameters) -> TradePage:
@@ -40,6 +49,8 @@ def list_trades(session: Session, view: ChainView, parameters: TradeParameters) 
         .outerjoin(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
         .outerjoin(VppTradeCredit, VppTradeCredit.trade_id == VppTradingRecord.id)
         .outerjoin(VppTradeShortfall, VppTradeShortfall.trade_id == VppTradingRecord.id)
+        # Not its accounts and nets: they would come again with each of its trades.
+        .options(load_only(*_SHOWN, raiseload=True))
     )
     if parameters.vpp_code is None and parameters.batch_key is None:
         found = session.execute(paged(_filtered(query, parameters), parameters, row.id)).all()

@@ -43,7 +43,7 @@ Cancel = Callable[[Session, Issuance, Debt], tuple[str, int] | None]
 
 
 def canceller(chain: Chain) -> Cancel:
-    """Return what cancels units of a batch that the account holds to which it was issued.
+    """Return a function that cancels units of a batch, held by the account to which it was issued.
 
     It raises ``BadInput`` when that account's key is not here: nothing is planned then.
     """

@@ -190,6 +190,7 @@ class _Corrector:
         )
         table, to_s = RegisterReading, self._issuance.to_s
         closing = select(MeterReading.meter_id).where(
+            MeterReading.meter_id.in_(self._registers),  # else all meters are read, whole
             MeterReading.quality == ReadingQuality.LATE,
             MeterReading.start_s >= self._issuance.from_s,
             MeterReading.start_s < to_s,

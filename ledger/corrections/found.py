@@ -7,7 +7,7 @@ from datetime import date, datetime
 from fractions import Fraction
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from ledger.models import ChainIntent, Correction, EmissionFactor, Issuance, Project
 from ledger.models.corrections import CorrectionState
@@ -98,6 +98,7 @@ def corrections_of(
         .join(Issuance, Issuance.id == Correction.issuance_id)
         .join(EmissionFactor, EmissionFactor.id == Correction.factor_id)
         .outerjoin(ChainIntent, ChainIntent.key == Correction.act_key)
+        .options(defer(Correction.manifest), defer(Issuance.manifest))  # long, and not shown
         .order_by(Correction.id)
     )
     if project_code is not None:

@@ -1,10 +1,10 @@
-"""What a period must be to be issued: over, free, without a deficit left out before it, and not overtaken."""
+"""When a period may be issued: it is over and not issued yet, skips no deficit, and comes after those on chain."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger.errors import Refused
@@ -20,7 +20,7 @@ from ledger.units import decimal_floor
 
 
 def check_ended(session: Session, project: Project, end: date, now: datetime) -> None:
-    """Refuse a period that is not over: the contract would, and what is left of it can still change.
+    """Refuse a period that is not over: the contract refuses it too, and its readings can still change.
 
     Raises
     ------
@@ -64,29 +64,26 @@ def check_free(session: Session, project_id: int, from_s: int, to_s: int) -> Non
 
 
 def check_gap(session: Session, project: Project, start: date) -> None:
-    """Refuse a period that leaves out one before it whose reductions are negative: a deficit is paid.
+    """Refuse a period if days before it were skipped whose reductions are negative: a deficit has to be paid.
 
     Raises
     ------
     Refused
         If a deficit was left out.
     """
-    query = (
-        select(Issuance)
-        .where(
+    ended = session.scalar(
+        select(func.max(Issuance.to_date)).where(
             Issuance.project_id == project.id, Issuance.state.in_(LIVE), Issuance.from_date < start
         )
-        .order_by(Issuance.to_date.desc())
     )
-    last = session.scalars(query).first()
-    if last is None or last.to_date >= start:
+    if ended is None or ended >= start:
         return
-    for gap_start, gap_end in split_by_vintage(last.to_date, start):
+    for gap_start, gap_end in split_by_vintage(ended, start):
         skipped = compute(load_period(session, project.code, gap_start, gap_end, enforce=False))
         if skipped.reductions_kg < 0:
             raise Refused(
                 f"the period from {gap_start} to {gap_end} was left out and has a deficit of "
-                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; begin at {last.to_date}",
+                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; begin at {ended}",
                 code="deficit-left-out",
             )
 
@@ -94,7 +91,7 @@ def check_gap(session: Session, project: Project, start: date) -> None:
 def check_turn(
     session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
 ) -> None:
-    """Refuse a period that the contract has passed: it takes no period before one that it has (CC-15).
+    """Refuse a period that begins before the last one on chain ends: the contract takes periods in order (CC-15).
 
     Raises
     ------

@@ -18,7 +18,7 @@ from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent
 from ledger.errors import BadInput, Refused
 from ledger.issuance.checks import check_ended, check_free, check_gap, check_turn
-from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand, SignedThen
+from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand, SignedOnChain
 from ledger.issuance.states import ISSUE, void_refused
 from ledger.models import (
     BlockchainTransaction,
@@ -70,10 +70,10 @@ class _Terms:
 
     signer: ClaimSigner
     now_s: int
-    """What time it is for the contract, epoch seconds."""
+    """The time by which the contract goes, epoch seconds."""
     now: datetime
     assumed: ChainSite | None = None
-    """What a project is taken for that is not on chain."""
+    """What stands in for a project that is not registered on chain, in a dry run."""
 
 
 def plan_issuance(
@@ -96,9 +96,9 @@ def plan_issuance(
     dry_run
         Do all of it and keep nothing.
     unregistered
-        Take a project that is not registered on chain as one under which nothing was ever issued; in a dry run alone.
+        In a dry run: plan for a project that is not registered on chain, as if nothing had been issued for it.
     now
-        The time that it is, aware; None: by the clock of this machine.
+        The present time, aware; None: by the clock of this machine.
     signer
         Who signs the claims; None: the verifier of the deployment, whose key is at hand.
 
@@ -212,7 +212,7 @@ def _store(
         signer = terms.signer
         check_turn(session, project, site, inputs)
     else:
-        signer = _signed_then(session, forgotten)
+        signer = _signed_on_chain(session, forgotten)
     claim = Claim(
         key=signer.key(),
         class_id=site.class_id,
@@ -273,8 +273,8 @@ def _forgotten(
     return session.scalars(query).first()
 
 
-def _signed_then(session: Session, batch: CreditBatch) -> ClaimSigner:
-    """Return who signed a claim that is on chain: nobody has to sign it again."""
+def _signed_on_chain(session: Session, batch: CreditBatch) -> ClaimSigner:
+    """Return the verifier whose signature is on chain with a claim: nobody has to sign it again."""
     query = select(BlockchainTransaction.parameters).where(
         BlockchainTransaction.tx_hash == batch.tx_hash,
         BlockchainTransaction.function_name == ISSUE,
@@ -282,9 +282,9 @@ def _signed_then(session: Session, batch: CreditBatch) -> ClaimSigner:
     call = session.scalars(query).first() or {}
     claim = call.get("claim", {})
     if claim.get("key") != batch.key:  # another contract passed the call on
-        return SignedThen(batch.key, 0, batch.verifier, b"")
+        return SignedOnChain(batch.key, 0, batch.verifier, b"")
     signature = bytes.fromhex(call["signature"][2:])
-    return SignedThen(batch.key, int(claim["deadline"]), batch.verifier, signature)
+    return SignedOnChain(batch.key, int(claim["deadline"]), batch.verifier, signature)
 
 
 def _intent(chain: Chain, claim: Claim, verifier: str, signature: bytes) -> NewIntent:

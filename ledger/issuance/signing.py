@@ -20,13 +20,13 @@ ELSEWHERE = "truetonne credits verification write"
 
 
 class ClaimSigner(Protocol):
-    """Signs claims, and says what of them is its own."""
+    """Signs claims, and chooses their key and their deadline."""
 
     def key(self) -> str:
         """Return the key of the next claim."""
 
     def deadline(self, now_s: int) -> int:
-        """Return until when the signature of a claim is good, epoch seconds; ``now_s`` is the time that it is."""
+        """Return until when the signature of a claim holds; ``now_s`` is the present time, both in epoch seconds."""
 
     def sign(self, claim: Claim) -> tuple[str, bytes]:
         """Return who has signed a claim, and the signature."""
@@ -43,7 +43,7 @@ class KeyAtHand:
         return new_key()
 
     def deadline(self, now_s: int) -> int:
-        """Return a time that is soon over."""
+        """Return the time ``DEADLINE_SECONDS`` from now."""
         return now_s + DEADLINE_SECONDS
 
     def sign(self, claim: Claim) -> tuple[str, bytes]:
@@ -67,7 +67,7 @@ class KeyAtHand:
 
 @dataclass(frozen=True)
 class NobodyYet:
-    """For a plan that is only looked at: what it claims is what a verifier elsewhere is asked to sign."""
+    """Signs nothing: for a plan that only shows a verifier elsewhere which claim to sign."""
 
     chain: Chain
     seconds: int
@@ -78,7 +78,7 @@ class NobodyYet:
         return new_key()
 
     def deadline(self, now_s: int) -> int:
-        """Return the end of the time that a verifier has, and who sends it after that."""
+        """Return until when the verifier may sign the claim, and anybody may send it."""
         return now_s + self.seconds
 
     def sign(self, claim: Claim) -> tuple[str, bytes]:
@@ -88,7 +88,7 @@ class NobodyYet:
 
 @dataclass(frozen=True)
 class SignedElsewhere:
-    """A verifier who has signed one claim: the plan has to come to that very claim."""
+    """A verifier who has signed one claim already: the plan must give exactly that claim."""
 
     claim: Claim
     verifier: str
@@ -126,14 +126,14 @@ class SignedElsewhere:
 
 
 @dataclass(frozen=True)
-class SignedThen:
-    """A verifier who signed what is on chain already, and the books have forgotten."""
+class SignedOnChain:
+    """The verifier of a claim that is on chain already, and that restored books do not know."""
 
     claim_key: str
     claim_deadline: int
     verifier: str
     signature: bytes
-    """Empty where the mirror does not know it: the claim could not be sent again then."""
+    """Empty where the mirror does not know it; the claim cannot be sent again then."""
 
     def key(self) -> str:
         """Return the key of the claim."""

@@ -1,4 +1,4 @@
-"""From planned to issued or void: what is sent, and what becomes of it. Only the mirror makes it *issued*."""
+"""Issuances that are planned are sent, and become issued or void. Only the mirror makes one *issued*."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def rewind(session: Session, above_block: int) -> None:
 
 
 def void_refused(session: Session, project_id: int) -> None:
-    """Void issuances that the contract refused while the process ended before it could say so."""
+    """Void issuances that the contract refused when the process ended before it could note that."""
     query = (
         select(Issuance.key, ChainIntent.error)
         .join(ChainIntent, ChainIntent.key == Issuance.key)

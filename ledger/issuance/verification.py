@@ -30,7 +30,7 @@ from ledger.reductions.zones import legal_day, zone
 
 @dataclass(frozen=True)
 class Taken:
-    """A file that was taken in."""
+    """The issuance that a signed file has become."""
 
     key: str
     project: str

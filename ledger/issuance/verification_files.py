@@ -31,7 +31,7 @@ _LARGE = ("amount", "evidenceTotal", "deadline")
 
 @dataclass(frozen=True)
 class Request:
-    """What a verifier is asked to sign, and where it holds."""
+    """What a verifier is asked to sign, and the contract and chain that it is for."""
 
     claim: Claim
     project: str
@@ -45,12 +45,12 @@ class Request:
 
     @property
     def digest(self) -> str:
-        """What the signature is under."""
+        """The hash that is signed, 32 bytes as hexadecimal text."""
         return digest_of(self.message)
 
 
 def document(request: Request, signatures: Mapping[str, str]) -> dict[str, Any]:
-    """Return the content of the file."""
+    """Return the content of the file, as a JSON object."""
     claim = request.claim
     return {
         "format": FORMAT,
@@ -91,7 +91,7 @@ def _meaning(request: Request) -> list[str]:
 
 
 def text(request: Request, signatures: Mapping[str, str]) -> str:
-    """Return what stands in the file."""
+    """Return the content of the file, as text."""
     return signing_files.as_text(document(request, signatures))
 
 
@@ -107,7 +107,7 @@ def read(path: Path) -> tuple[Request, dict[str, str]]:
 
 
 def check_signer(path: Path, request: Request, account: str, signature: str) -> str:
-    """Return a signature as the contract takes it; refuse one that is not that of the account's key.
+    """Return a signature in the form that the contract takes; refuse one that another key made.
 
     Raises
     ------

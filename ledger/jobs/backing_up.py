@@ -51,7 +51,7 @@ def incremental(tools: Tools) -> str | None:
 
 
 def binlogs(tools: Tools) -> str | None:
-    """Fetch what MariaDB's binary log has grown by; says nothing of it, or the history had a line every ten seconds.
+    """Fetch what MariaDB's binary log has grown by; returns None, else the history had a line every ten seconds.
 
     Raises
     ------

@@ -108,6 +108,7 @@ def expire(db: Database, at: datetime, dry_run: bool = False) -> dict[str, int]:
 
 
 def _done(db: Database, kind: Kept, at: datetime) -> int:
+    """Delete in several units of work, so that none holds its locks for long."""
     total = 0
     while count := db.run(lambda session: kind.forget(session, at)):
         total += count
@@ -115,15 +116,12 @@ def _done(db: Database, kind: Kept, at: datetime) -> int:
 
 
 def _tried(db: Database, kind: Kept, at: datetime) -> int:
-    total = 0
-    try:
-        with db.write() as session:
-            while count := kind.forget(session, at):
-                total += count
-            raise _TakenBack
-    except _TakenBack:
+    """Delete in one unit of work that is not kept: in several, each would find the same rows again."""
+
+    def work(session: Session) -> int:
+        total = 0
+        while count := kind.forget(session, at):
+            total += count
         return total
 
-
-class _TakenBack(Exception):
-    """Ends a unit of work without an effect."""
+    return db.run(work, keep=False)

@@ -51,9 +51,10 @@ class Result:
 
 
 def register(session: Session, schedules: Mapping[str, Schedule], now: datetime) -> None:
-    """Have a row for each job: a new one is due by its schedule, and so is one with another schedule now.
+    """Make a row for each new job, and give a job the schedule that it has now: both are due by their schedule.
 
-    Rows of jobs that are no more go. For whoever leads alone: which jobs there are is by its settings.
+    Rows of jobs that do not exist any more are deleted. Only for the process that leads: its settings say which jobs
+    there are.
     """
     known = _with_all_of(session, schedules, now)
     for name, schedule in schedules.items():
@@ -66,9 +67,9 @@ def register(session: Session, schedules: Mapping[str, Schedule], now: datetime)
 
 
 def have_rows(session: Session, schedules: Mapping[str, Schedule], now: datetime) -> None:
-    """Have a row for each job that lacks one where nobody leads; those that are there are left as they are.
+    """Make the rows that are missing while nobody leads; those that are there are left as they are.
 
-    Whoever leads has them by its settings, which may have jobs that those of this process do not: of backups, say.
+    A process that leads makes them by its own settings, which may have other jobs: of backups, for instance.
     """
     leader = holder_of(session, NAME)
     none = session.scalars(select(ScheduledJob.name).limit(1)).first() is None

@@ -124,7 +124,8 @@ def finalise(tools: Tools) -> str | None:
 def send(tools: Tools) -> str | None:
     """Bring on what is sent and not final, look again at what was final lately, send issuances in their turn.
 
-    Cancellations of corrections are sent that a command left behind, and acts that lost their nonce.
+    Cancellations of corrections are sent that a command left behind, and acts that lost their nonce. One that cannot
+    be sent does not keep the others from being sent, unless the node does not answer.
 
     Raises
     ------
@@ -134,8 +135,6 @@ def send(tools: Tools) -> str | None:
         If the contract refuses an issuance.
     BadInput, PolicyRefused
         If the key of an act is not here, or a cap forbids it.
-
-    One that is not sent, by whatever but a node that does not answer, does not keep the others from being sent.
     """
     chain = tools.chain
     steps: tuple[Callable[[], int], ...] = (
@@ -335,7 +334,7 @@ def find_orphans(tools: Tools) -> str | None:
 
 
 def verify_audit(tools: Tools) -> str:
-    """Check every entry of the audit log against its chain; says the chain's end, which the history so keeps.
+    """Check every entry of the audit log against its chain; returns the chain's end, so that the history keeps it.
 
     Raises
     ------

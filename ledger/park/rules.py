@@ -58,7 +58,7 @@ def happened(*columns: str) -> Rule:
 
 
 def named_limits(column: str) -> Rule:
-    """Return the rule that what an object's members are called holds of them.
+    """Return the rule that the members of an object keep the limits that their names imply.
 
     A state of charge and ``..._percent`` lie from 0 to 100, ``..._ratio`` and ``..._share`` from 0 to 1, and
     ``min_x`` is not above ``max_x`` (nor ``x_min`` above ``x_max``).

@@ -46,24 +46,26 @@ from ledger.reductions.zones import utc_of
 
 def corrections(books: Books) -> list[str]:
     """Each correction is what its manifest says, and what it owes is cancelled on chain or carried, once."""
-    rows = books.session.execute(
-        select(Correction, Issuance)
-        .join(Issuance, Issuance.id == Correction.issuance_id)
-        .order_by(Correction.id)
-    ).all()
+    session = books.session
+    query = select(Correction.id).join(Issuance, Issuance.id == Correction.issuance_id)
+    numbers = session.scalars(query.order_by(Correction.id)).all()
     found = _without_correction(books)
-    if not rows:
+    if not numbers:
         return found
     effects: dict[int, _Effects] = defaultdict(_Effects)
-    for correction, issuance in rows:
+    last: dict[int, int] = {}
+    for number in numbers:  # one at a time: each holds its manifest, and so does its issuance
+        correction = session.get_one(Correction, number)
+        issuance = session.get_one(Issuance, correction.issuance_id)
+        last[issuance.id] = number
         what = f"correction {correction.id} ({issuance.from_date} to {issuance.to_date})"
         found += _sums(what, correction)
         found += _figures(books, what, correction, issuance, effects[issuance.id])
         if correction.act_key is not None:
             found += _cancelled(books, what, correction, issuance)
-    last = {correction.issuance_id: (correction, issuance) for correction, issuance in rows}
-    for correction, issuance in last.values():
-        found += _from_readings(books.session, correction, issuance)
+    for issuance_id, number in last.items():
+        correction = session.get_one(Correction, number)
+        found += _from_readings(session, correction, session.get_one(Issuance, issuance_id))
     return found + _counted_late(books) + _carried(books) + _left_out(books)
 
 
@@ -288,7 +290,8 @@ def _carried(books: Books) -> list[str]:
     for carry, key in session.execute(query):
         taken[carry.issuance_id][key] = carry.carried_kg
     found = []
-    for issuance in session.scalars(select(Issuance).order_by(Issuance.id)):
+    for number in session.scalars(select(Issuance.id).order_by(Issuance.id)).all():
+        issuance = session.get_one(Issuance, number)  # one at a time: each holds its manifest
         entered: list[dict[str, Any]] = json.loads(issuance.manifest).get("corrections", [])
         names = {table["key"]: table["carried_kg"] for table in entered}
         live = issuance.state is not IssuanceState.VOID

@@ -34,7 +34,7 @@ from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.reconcile.books import Books
 from ledger.reconcile.mined import among
-from ledger.reconcile.pieces import BATCHES, pieces
+from ledger.reconcile.pieces import BATCHES, MANIFESTS, pieces
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
@@ -55,7 +55,7 @@ def issuances(books: Books) -> list[str]:
     recorded = exists().where(Issuance.key == ChainIntent.key)
     sent = session.scalars(select(ChainIntent.key).where(ChainIntent.kind == "issue", ~recorded))
     found = [f"intent {key}: issues credits, but no issuance is recorded" for key in sent]
-    for piece in pieces(session, Issuance.id):
+    for piece in pieces(session, Issuance.id, MANIFESTS):
         rows = session.scalars(select(Issuance).where(piece).order_by(Issuance.id)).all()
         found += _issuances(books, rows)
     return found + _unrecorded(books.session)

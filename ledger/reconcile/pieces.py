@@ -10,6 +10,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 ROWS = 2_000
 """Rows of a piece, more or less: those with one value of the column stay together."""
+MANIFESTS = 50
+"""Issuances at a time: the manifest of each may have a quarter of a megabyte."""
 BATCHES = 20
 """Settlement batches at a time: each may have a thousand trades."""
 

@@ -196,7 +196,7 @@ def _parted(runs: Iterable[Run], calibration: Calibration) -> tuple[list[Run], l
 
 
 def result_of(meter: Meter) -> MeterResult:
-    """Return what a meter comes to.
+    """Return the energy, or the fuel, that the readings of a meter add up to.
 
     An import meter and a fuel meter add their positive values, raised by the error; their negative
     ones claim nothing. Loads and storage are shown as measured, and are part of no balance.

@@ -107,17 +107,16 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     if is_late:
         chain.db.run(cosign.expire)
     limits = Limits()
-    for attempt in range(_ATTEMPTS_MAX):
+    lost: IntegrityError | None = None
+    for _ in range(_ATTEMPTS_MAX):
         funds = planning.read_funds(chain)
         if funds is not None:
             limits = planning.read_limits(chain)
         try:
             return chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:
-            # Another process has put one of these trades into a batch since this one looked: look again.
-            if attempt + 1 == _ATTEMPTS_MAX:
-                raise DatabaseBusy("another process plans the same trades; try again") from error
-    raise AssertionError("unreachable")
+            lost = error  # another process has put one of these trades into a batch meanwhile: look again
+    raise DatabaseBusy("another process plans the same trades; try again") from lost
 
 
 _WITHOUT_ROLE = "AccessControlUnauthorizedAccount"

@@ -1,4 +1,4 @@
-"""What the contract takes from an operator in one call, as the books have it."""
+"""The most that the contract takes from an operator in one call, as the books have it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _UNDONE = (TradeStatus.PENDING, TradeStatus.FAILED)
 
 
 def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
-    """Note that a batch of ours was proposed; a batch of somebody else's is none of our rows.
+    """Note that a batch of ours was proposed; batches of others have no row to change.
 
     A member of the market can use up a key that it saw in the pool: other trades are another batch, and so are the
     same trades of another asset, which no root tells apart.
@@ -83,7 +83,7 @@ def _revive(session: Session, batch: VppSettlementBatch, event: BatchProposed) -
 
 
 def reopened(session: Session, event: DisputeResolved) -> None:
-    """Note that a dispute over a batch of ours was rejected: it has another end of its window."""
+    """Note that a dispute over a batch of ours was rejected: its window has a new end."""
     batch = _ours(session, event.key, event.batch_id)
     if batch is not None:
         batch.finalizable_at = datetime.fromtimestamp(event.finalizable_at, UTC)

@@ -74,7 +74,7 @@ def waiting_for_signatures(session: Session) -> list[str]:
 
 
 def how_it_ends(session: Session, batch: VppSettlementBatch) -> str:
-    """Say what brings a live batch to its end: one that lacks signatures waits for them, whoever runs what."""
+    """Say how a live batch comes to its end: by the signatures that it lacks, by the next run, or withdrawn."""
     withdraws = f"`truetonne settle cancel {batch.batch_key} --reason WHY` withdraws it"
     if batch.batch_key in waiting_for_signatures(session):
         return (

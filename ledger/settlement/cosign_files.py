@@ -29,7 +29,7 @@ _NOT_COMPARED = ("meaning", "market", "netted_from", "currency", "participants")
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be signed, where it holds, and what the sender says of it."""
+    """What is to be signed, the contract and chain that it is for, and what the sender says of it."""
 
     settlement: Settlement
     chain_id: int
@@ -46,12 +46,12 @@ class Order:
 
     @property
     def digest(self) -> str:
-        """What the signatures are under."""
+        """The hash that is signed, 32 bytes as hexadecimal text."""
         return digest_of(self.message)
 
 
 def document(order: Order, signatures: Mapping[str, str]) -> dict[str, Any]:
-    """Return the content of the file."""
+    """Return the content of the file, as a JSON object."""
     settlement = order.settlement
     names = dict(order.participants)
     trades = [unpack(word) for word in settlement.words]
@@ -114,7 +114,7 @@ def _meaning(order: Order, trades: int, deadline: str) -> list[str]:
 
 
 def text(order: Order, signatures: Mapping[str, str]) -> str:
-    """Return what stands in the file."""
+    """Return the content of the file, as text."""
     return signing_files.as_text(document(order, signatures))
 
 
@@ -163,7 +163,7 @@ def check(path: Path, given: Order, ours: Order, now_s: int) -> None:
 
 
 def check_signer(path: Path, order: Order, account: str, signature: str) -> str:
-    """Return a signature as the contract takes it; refuse one that is not that of the account's key.
+    """Return a signature in the form that the contract takes; refuse one that another key made.
 
     Raises
     ------

@@ -7,12 +7,12 @@ ours when parties and figures are the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Select, exists, select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
 from ledger.changed_accounts import former_addresses
@@ -63,14 +63,21 @@ def assets_of(session: Session, numbers: Collection[int]) -> dict[int, int]:
 
 def settled_elsewhere(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
     """Return the trades that were settled in blocks above one, and up to another if there is one."""
-    query = select(SettlementTrade).where(SettlementTrade.block_number > above)
+    singles = select(SettlementTrade).where(SettlementTrade.block_number > above)
+    ours = exists().where(
+        VppSettlementBatch.batch_key == SettlementBatch.key,
+        VppSettlementBatch.state != BatchState.FAILED,
+    )
+    those = [SettlementBatch.block_number > above, ~ours]
     if up_to is not None:
-        query = query.where(SettlementTrade.block_number <= up_to)
-    return [_single(row) for row in session.scalars(query)] + _cosigned(session, above, up_to)
+        singles = singles.where(SettlementTrade.block_number <= up_to)
+        those.append(SettlementBatch.block_number <= up_to)
+    return [_single(row) for row in session.scalars(singles)] + _cosigned(session, *those)
 
 
 def settled_among(session: Session, numbers: Collection[int]) -> list[SettledElsewhere]:
-    """Return which of some trades were settled so, in whatever block: singles are looked up, for they only grow."""
+    """Return those of some trades that the chain settled outside of our batches, in any block."""
+    # Looked up by number: all trades that were ever settled alone are more each day.
     keys = [Decimal(number) for number in numbers]
     alone = [
         _single(row)
@@ -78,12 +85,17 @@ def settled_among(session: Session, numbers: Collection[int]) -> list[SettledEls
         for row in session.scalars(select(SettlementTrade).where(here))
     ]
     wanted = frozenset(numbers)
-    signed = _cosigned(session, 0, None) if wanted else []
-    return alone + [item for item in signed if item.trade.seq in wanted]
+    signed = [
+        item
+        for here in tables.among(session, SettlementBatch.key, keys_elsewhere(session))
+        for item in _cosigned(session, here)
+        if item.trade.seq in wanted
+    ]
+    return alone + signed
 
 
 def unaccounted(session: Session) -> list[SettledElsewhere]:
-    """Return the trades that were settled each by itself, but for those that the books have as executed."""
+    """Return the trades that were settled one by one, without those that the books have as executed."""
     executed = exists().where(
         VppTradingRecord.id == SettlementTrade.seq,
         VppTradingRecord.status == TradeStatus.EXECUTED,
@@ -96,7 +108,8 @@ def _single(row: SettlementTrade) -> SettledElsewhere:
     return SettledElsewhere(trade, row.asset or None, row.settled_at, row.block_number)
 
 
-def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
+def _cosigned(session: Session, *those: ColumnElement[bool]) -> list[SettledElsewhere]:
+    """Return the trades of those of these batches of the chain that were co-signed."""
     query = (
         select(
             ChainEvent.args,
@@ -105,14 +118,8 @@ def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledEl
             SettlementBatch.block_number,
         )
         .join(SettlementBatch, PROPOSED_BY)
-        .where(
-            SettlementBatch.block_number > above,
-            SettlementBatch.cosigned_digest.is_not(None),
-            SettlementBatch.key.not_in(still_ours()),
-        )
+        .where(SettlementBatch.cosigned_digest.is_not(None), *those)
     )
-    if up_to is not None:
-        query = query.where(SettlementBatch.block_number <= up_to)
     return [
         SettledElsewhere(trade_of(args["accounts"], int(word)), asset or None, at, number)
         for args, asset, at, number in session.execute(query)
@@ -126,9 +133,28 @@ def numbers_in_batches(session: Session, *those: ColumnElement[bool]) -> set[int
     return {unpack(int(word)).seq for args in session.scalars(query) for word in args["words"]}
 
 
-def still_ours() -> Select[str]:
-    """Return the keys of our batches; not of those that were given up, which signatures may outlive."""
-    return select(VppSettlementBatch.batch_key).where(VppSettlementBatch.state != BatchState.FAILED)
+def unknown_keys(session: Session) -> Sequence[str]:
+    """Return the keys of the batches on chain that the books do not have.
+
+    By the indexes of keys alone: the row of a batch has all of its positions, and there are more batches every hour.
+    """
+    ours = select(VppSettlementBatch.batch_key)
+    return session.scalars(
+        select(SettlementBatch.key).where(SettlementBatch.key.not_in(ours))
+    ).all()
+
+
+def keys_elsewhere(session: Session) -> list[str]:
+    """Return the keys of the batches on chain that are not of these books, or that these gave up.
+
+    Signatures outlive a batch that was given up: others may have settled it.
+    """
+    given_up = (
+        select(SettlementBatch.key)
+        .join(VppSettlementBatch, VppSettlementBatch.batch_key == SettlementBatch.key)
+        .where(VppSettlementBatch.state == BatchState.FAILED)
+    )
+    return [*unknown_keys(session), *session.scalars(given_up)]
 
 
 @dataclass(frozen=True)
@@ -139,11 +165,11 @@ class Accounts:
     markets: Mapping[str, str]
     plants_had: Mapping[int, frozenset[str]] = field(default_factory=dict)
     markets_had: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Those that they had before."""
+    """The accounts that they had before."""
 
     @classmethod
     def load(cls, session: Session) -> Accounts:
-        """Read them."""
+        """Read the accounts, those of today and those before."""
         rows = session.scalars(select(VppSettlementAccount)).all()
         had = former_addresses(session)
         return cls(

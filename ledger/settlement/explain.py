@@ -292,17 +292,23 @@ def _cancelled(session: Session, record: VppTradingRecord) -> _Found:
 
 
 def _single(session: Session, record: VppTradingRecord) -> _Found:
-    query = select(ChainIntent).where(ChainIntent.kind == singles.KIND)
-    for intent in session.scalars(query.order_by(ChainIntent.created_at.desc())):
-        if int(intent.parameters["trade"]["seq"]) == record.id:
-            happened = [f"{_time(intent.created_at)} planned to be settled by itself"]
-            happened += _sent(intent)
-            if intent.state is IntentState.FAILED:
-                return happened, "mend that, then: truetonne settle run, or settle one"
-            if intent.state is IntentState.CONFIRMED:
-                return happened, "nothing"
-            return happened, _after_sending(intent, "nothing: truetonne settle run sends it")
-    return None
+    number = ChainIntent.parameters["trade"]["seq"].as_string()  # compared by the database
+    query = (
+        select(ChainIntent)
+        .where(ChainIntent.kind == singles.KIND, number == str(record.id))
+        .order_by(ChainIntent.created_at.desc())
+        .limit(1)
+    )
+    intent = session.scalars(query).first()
+    if intent is None:
+        return None
+    happened = [f"{_time(intent.created_at)} planned to be settled by itself"]
+    happened += _sent(intent)
+    if intent.state is IntentState.FAILED:
+        return happened, "mend that, then: truetonne settle run, or settle one"
+    if intent.state is IntentState.CONFIRMED:
+        return happened, "nothing"
+    return happened, _after_sending(intent, "nothing: truetonne settle run sends it")
 
 
 def _elsewhere(session: Session, record: VppTradingRecord) -> _Found:

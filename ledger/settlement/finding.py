@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from sqlalchemy import select
+from sqlalchemy import Exists, exists, select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
@@ -131,6 +131,11 @@ def batch_holding(session: Session, number: int) -> VppSettlementBatch | None:
         .where(VppSettlementItem.trade_id == number)
     )
     return session.scalars(query).first()
+
+
+def in_a_batch() -> Exists:
+    """Return the condition that a trade stands in a batch of these books; it is looked up for each trade."""
+    return exists().where(VppSettlementItem.trade_id == VppTradingRecord.id)
 
 
 def words_of(session: Session, batch: VppSettlementBatch) -> tuple[int, ...]:

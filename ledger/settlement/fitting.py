@@ -63,9 +63,9 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Terms:
-    """What trades are held against: accounts, credits that do not move, by number, and signatures that hold, by trade.
+    """What is looked at to judge trades: accounts, credits that do not move, and signatures that still hold.
 
-    ``plants`` are the codes of plants, by row number.
+    ``plants``: codes of plants by row number. ``unmoving``: status by batch of credits. ``signed``: by trade.
     """
 
     accounts: Accounts
@@ -75,7 +75,7 @@ class Terms:
 
     @classmethod
     def load(cls, session: Session, assets: Iterable[int]) -> Terms:
-        """Read them, with the credits that trades are of."""
+        """Read them; ``assets`` are the credits that the trades are of."""
         plants = session.execute(select(VppDefinition.id, VppDefinition.vpp_id))
         return cls(
             Accounts.load(session),
@@ -108,8 +108,9 @@ def fitting(record: VppTradingRecord, asset: int | None, terms: Terms) -> Trade:
 def why_unfit(record: VppTradingRecord, asset: int | None, terms: Terms) -> Unfit | None:
     """Return why a trade cannot be settled; None: it can.
 
-    That is, if its plant is none, its plant or market has no account, both have one, its figures contradict each other,
-    its credits do not move, or others were signed in a batch that failed and may still be settled.
+    It cannot if there is no such plant; if plant or market has no account, or both have the same one; if its figures
+    contradict each other; if its credits do not move; or if it was signed with other figures, in a batch that failed,
+    and these signatures still hold.
 
     Parameters
     ----------
@@ -135,7 +136,7 @@ def why_unfit(record: VppTradingRecord, asset: int | None, terms: Terms) -> Unfi
 
 
 def above_caps(trade: Trade, asset: int | None, limits: Limits) -> Unfit | None:
-    """Return that a trade alone is more than the contract takes from an operator; None: it is not."""
+    """Return why a trade is, by itself, above what the contract takes from an operator; None: it is not."""
     cents, kg = volume_of(trade, asset)
     if not limits.above_caps(cents, kg):
         return None
@@ -151,7 +152,7 @@ def above_caps(trade: Trade, asset: int | None, limits: Limits) -> Unfit | None:
 
 
 def waiting_by_reason(found: Iterable[tuple[int, Unfit]]) -> tuple[Waiting, ...]:
-    """Return unfit trades by why they wait, in the order in which each reason is met first."""
+    """Return unfit trades by the reason why they wait; the reasons in the order in which they were met."""
     by_reason: dict[Unfit, list[int]] = {}
     for number, unfit in found:
         by_reason.setdefault(unfit, []).append(number)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.sending import adoption, intents
+from ledger.db import tables
 from ledger.models import (
     ChainCursor,
     ChainEvent,
@@ -36,6 +37,7 @@ from ledger.settlement.elsewhere import (
     assets_of,
     numbers_in_batches,
     settled_among,
+    unknown_keys,
 )
 from ledger.settlement.finding import trades_among
 from ledger.settlement.words import hex_words, nets_of, trade_of, unpack
@@ -51,19 +53,17 @@ STATES = {
 
 def adopt(session: Session, chain: Chain) -> list[str]:
     """Adopt the batches that the chain knows and the books do not; return their keys."""
-    unknown = session.scalars(
-        select(SettlementBatch)
-        .where(
-            SettlementBatch.cosigned_digest.is_(None),
-            SettlementBatch.key.not_in(select(VppSettlementBatch.batch_key)),
-        )
-        .order_by(SettlementBatch.batch_id)
-    ).all()
+    proposed = select(SettlementBatch).where(SettlementBatch.cosigned_digest.is_(None))
+    unknown = [
+        batch
+        for here in tables.among(session, SettlementBatch.key, unknown_keys(session))
+        for batch in session.scalars(proposed.where(here))
+    ]
     if not unknown:
         return []
     accounts = Accounts.load(session)
     adopted = []
-    for batch in unknown:
+    for batch in sorted(unknown, key=lambda item: item.batch_id):
         event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
         words = [int(word) for word in event.args["words"]]
         numbers = [unpack(word).seq for word in words]
@@ -83,10 +83,10 @@ def adopt(session: Session, chain: Chain) -> list[str]:
 
 
 def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewhere]) -> None:
-    """Execute those of these trades that the chain settled, and made final, before the books had them (again).
+    """Execute trades that the chain had settled, in final blocks, before the books had them (again).
 
-    The mirror says so of trades that are there when their block becomes final. Those that are imported later,
-    after a restore for instance, it passes by.
+    The mirror executes the trades that are in the books when their block becomes final. It does not see those that
+    are imported later, after a restore for instance.
     """
     final = session.scalar(
         select(ChainCursor.final_number).where(ChainCursor.chain_id == chain.deployment.chain_id)
@@ -97,11 +97,13 @@ def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewh
 
 def taken_numbers(session: Session) -> set[int]:
     """Return the numbers of trades in batches that are live or final on chain and none of ours."""
-    return numbers_in_batches(
-        session,
-        SettlementBatch.status != SettlementStatus.CANCELLED,
-        SettlementBatch.key.not_in(select(VppSettlementBatch.batch_key)),
-    )
+    return {
+        number
+        for here in tables.among(session, SettlementBatch.key, unknown_keys(session))
+        for number in numbers_in_batches(
+            session, here, SettlementBatch.status != SettlementStatus.CANCELLED
+        )
+    }
 
 
 def are_ours(
@@ -128,7 +130,7 @@ def are_ours(
 
 
 def in_batches(session: Session, numbers: Collection[int]) -> bool:
-    """Whether any of these trades stands in a batch of the books."""
+    """Return whether any of these trades stands in a batch of the books."""
     query = select(VppSettlementItem.trade_id).where(VppSettlementItem.trade_id.in_(numbers))
     return session.scalars(query).first() is not None
 

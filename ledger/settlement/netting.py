@@ -78,7 +78,7 @@ class Shortfall:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Trades of a batch that are left out, and the debtor who is why."""
+    """Trades of a batch that are left out, and the debtor who cannot pay for them."""
 
     shortfall: Shortfall
     trades: tuple[Trade, ...]
@@ -98,7 +98,7 @@ class Funds:
     def promise(
         self, nets: Mapping[str, int], asset: int | None, credit_nets: Mapping[str, int]
     ) -> None:
-        """Take what the debtors of a batch will pay; what creditors gain comes when it is final."""
+        """Deduct what the debtors of a batch will pay. What its creditors get counts only when it is final."""
         for account, net in nets.items():
             self.cents[account] = self.cents.get(account, 0) + min(net, 0)
         if asset is not None:

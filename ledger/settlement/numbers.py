@@ -16,12 +16,12 @@ from sqlalchemy import func, inspect, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
+from ledger.db import tables
 from ledger.models import (
     AuditLog,
     ChainEvent,
     SettlementBatch,
     VppMarketBid,
-    VppSettlementItem,
     VppTradeCredit,
     VppTradeShortfall,
     VppTradingRecord,
@@ -34,10 +34,10 @@ from ledger.settlement.elsewhere import (
     PROPOSED_BY,
     Accounts,
     assets_of,
-    still_ours,
+    keys_elsewhere,
     unaccounted,
 )
-from ledger.settlement.finding import ROW_MAX, trades_among
+from ledger.settlement.finding import ROW_MAX, in_a_batch, trades_among
 from ledger.settlement.words import Trade, trade_of
 
 _REASON = "the chain has this trade under this number; the books were restored from before it came"
@@ -98,14 +98,12 @@ def _claimed(session: Session) -> dict[int, Content]:
     query = (
         select(ChainEvent.args, SettlementBatch.asset)
         .join(SettlementBatch, PROPOSED_BY)
-        .where(
-            SettlementBatch.status != SettlementStatus.CANCELLED,
-            SettlementBatch.key.not_in(still_ours()),
-        )
+        .where(SettlementBatch.status != SettlementStatus.CANCELLED)
     )
     found = {
         trade.seq: _content(trade, asset or ENERGY)
-        for args, asset in session.execute(query)
+        for here in tables.among(session, SettlementBatch.key, keys_elsewhere(session))
+        for args, asset in session.execute(query.where(here))
         for trade in (trade_of(args["accounts"], int(word)) for word in args["words"])
     }
     found |= {
@@ -178,7 +176,7 @@ def _free(
         select(VppTradingRecord)
         .where(
             VppTradingRecord.status == TradeStatus.PENDING,
-            VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
+            ~in_a_batch(),
         )
         .with_for_update()
     )
@@ -197,7 +195,7 @@ def _ended(session: Session, number: int) -> VppTradingRecord | None:
     query = select(VppTradingRecord).where(
         VppTradingRecord.id == number,
         VppTradingRecord.status.in_((TradeStatus.CANCELLED, TradeStatus.FAILED)),
-        VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
+        ~in_a_batch(),
     )
     return session.scalars(query.with_for_update()).first()
 

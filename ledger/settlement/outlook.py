@@ -158,7 +158,7 @@ def _as_planned(session: Session, row: VppSettlementBatch) -> PlannedBatch:
 
 
 def require_market(session: Session, name: str | None) -> None:
-    """Refuse a market that there is not, where one is named: nothing would seem to be left to settle.
+    """Refuse a market that does not exist, if one is named: else a misspelt name would look like nothing to settle.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Exists, exists, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -29,6 +29,7 @@ from ledger.settings.settling import Way
 from ledger.settlement import forgotten, numbers, shortfalls, singles, stuck
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import Accounts, assets_of, settled_among
+from ledger.settlement.finding import in_a_batch
 from ledger.settlement.fitting import (
     UNREADABLE,
     Terms,
@@ -144,7 +145,7 @@ def read_funds(chain: Chain) -> Funds | None:
     with chain.db.read() as session:
         pending = session.execute(
             select(VppTradingRecord.id, VppTradingRecord.vpp_id, VppTradingRecord.market).where(
-                VppTradingRecord.status == TradeStatus.PENDING, ~_in_a_batch()
+                VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch()
             )
         ).all()
         if not pending:
@@ -154,11 +155,12 @@ def read_funds(chain: Chain) -> Funds | None:
     parties: set[str] = set()
     pairs: set[tuple[str, int]] = set()
     for number, vpp_id, market in pending:
-        theirs = {accounts.plants.get(vpp_id), accounts.markets.get(market)} - {None}
-        named = {account for account in theirs if account is not None}
-        parties |= named
-        if number in assets:
-            pairs |= {(account, assets[number]) for account in named}
+        for account in (accounts.plants.get(vpp_id), accounts.markets.get(market)):
+            if account is None:
+                continue
+            parties.add(account)
+            if number in assets:
+                pairs.add((account, assets[number]))
     wanted, holders = sorted(parties), sorted(pairs)
     per_cent = chain.settlement.units_per_cent()
     units = chain.settlement.balances_of(wanted) if wanted else []
@@ -310,10 +312,6 @@ def _resting_markets(
     }
 
 
-def _in_a_batch() -> Exists:
-    return exists().where(VppSettlementItem.trade_id == VppTradingRecord.id)
-
-
 def free_trades(
     session: Session, chain: Chain, *, waits: bool = False
 ) -> Sequence[VppTradingRecord]:
@@ -326,7 +324,7 @@ def free_trades(
     """
     query = (
         select(VppTradingRecord)
-        .where(VppTradingRecord.status == TradeStatus.PENDING, ~_in_a_batch(), _READABLE)
+        .where(VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), _READABLE)
         .order_by(VppTradingRecord.id)
         .with_for_update(skip_locked=not waits)
     )
@@ -344,7 +342,7 @@ def free_trades(
 def _unreadable(session: Session, scope: Scope) -> list[int]:
     """Return the pending trades without a side or a time: read as anything, money would move the wrong way."""
     query = select(VppTradingRecord.id).where(
-        VppTradingRecord.status == TradeStatus.PENDING, ~_in_a_batch(), ~_READABLE
+        VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), ~_READABLE
     )
     if scope.market is not None:
         query = query.where(VppTradingRecord.market == scope.market)

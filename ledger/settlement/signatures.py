@@ -39,7 +39,7 @@ WITHDRAWN = "settlement.withdraw"
 
 @dataclass(frozen=True)
 class Held:
-    """A trade as parties of a failed batch signed it, what it is of, and until when that holds on chain."""
+    """A trade as parties of a failed batch signed it, its asset, and until when the chain takes their signatures."""
 
     batch_key: str
     until: datetime
@@ -92,7 +92,7 @@ def last(signed: Sequence[Held]) -> Held:
 
 
 def note_withdrawal(session: Session, batch: VppSettlementBatch, reason: str) -> None:
-    """Keep the trades of a batch that some may have signed, before its rows are deleted and without a call."""
+    """Keep the trades of a batch that has no call, before its rows are deleted: some parties may have signed it."""
     audit.record(
         session,
         WITHDRAWN,

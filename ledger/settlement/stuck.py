@@ -114,20 +114,20 @@ def alarms(session: Session) -> list[str]:
 
 
 def chain_time(session: Session) -> datetime:
-    """Return what time it is for the contract: ours, unless the chain's clock is ahead of it."""
+    """Return the time by which the contract goes: that of this machine, or of the newest block if that is later."""
     now = datetime.now(UTC)
     return max(now, _newest_block_time(session) or now)
 
 
 def credits_held_up(session: Session, batch: SettlementBatch) -> str | None:
-    """Return what the credits are that a batch moves and that do not move; None: they do, or it moves none."""
+    """Return why the credits of a batch do not move: they are suspended, say; None: they move, or it has none."""
     credits = session.get(CreditBatch, batch.asset) if batch.asset != CURRENCY else None
     state = None if credits is None else _unmoving(session, credits)
     return None if state is None else f"credits of batch {batch.asset} are {state.value}"
 
 
 def unmoving(session: Session, assets: Collection[int]) -> dict[int, str]:
-    """Return which of these credits do not move, as far as the books know, and as what: suspended, for instance."""
+    """Return the status of those credits that do not move (suspended, say), by number, as far as the books know."""
     return {
         credits.batch_id: state.value
         for here in tables.among(session, CreditBatch.batch_id, assets)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -65,6 +65,14 @@ class TradesReport:
     errors: list[RowError] = field(default_factory=list)
 
 
+class _Row(NamedTuple):
+    """A row of a file as a trade of the books, with the line that it begins in; asset None: energy."""
+
+    line: int
+    record: VppTradingRecord
+    asset: int | None
+
+
 def import_trades(
     session: Session, path: Path, now: datetime | None = None, content: bytes | None = None
 ) -> TradesReport:
@@ -87,56 +95,67 @@ def import_trades(
     report = TradesReport(file_sha256=hashlib.sha256(content).hexdigest())
     # Locked, and first: two imports of one file at once must not store its trades twice.
     session.scalars(select(VppSettlementAccount).with_for_update()).all()
-    names = names_of(session)
-    lines: list[tuple[int, VppTradingRecord, int | None]] = []
-    for line, row, surplus, said in _rows(path, text):
-        report.read += 1
-        try:
-            if surplus:
-                raise Wrong("", wrong_count(surplus))
-            lines.append((line, record_of(row, names), asset_of(row, names)))
-        except Wrong as bad:
-            _reject(report, line, Wrong(said.get(bad.column, bad.column), bad.message))
-    known = _existing(session, [record for _, record, _ in lines])
-    seen: dict[tuple[object, ...], int] = {}
-    new: list[tuple[VppTradingRecord, int | None]] = []
-    for line, record, asset in lines:
-        identity = _identity(record, asset)
-        try:
-            earlier = seen.setdefault((*identity, record.quantity, record.price), line)
-            if earlier != line:
-                raise Wrong(
-                    "",
-                    f"the same trade stands in line {earlier}; another one has another time",
-                )
-            there = known.get(identity, [])
-            if _is_known(record, there):
-                report.unchanged += 1
-                if _is_cancelled(record, there):
-                    report.cancelled.append(line)
-                continue
-        except Wrong as bad:
-            _reject(report, line, bad)
-            continue
-        known.setdefault(identity, []).append((record.quantity, record.price, record.status))
-        new.append((record, asset))
-        if record.trade_time > horizon:
-            report.future.append(line)
-    session.add_all(record for record, _ in new)
-    session.flush()
-    session.add_all(
-        VppTradeCredit(trade_id=record.id, asset=asset)
-        for record, asset in new
-        if asset is not None
-    )
-    session.flush()
+    new = _new_among(session, _read(session, path, text, report), report)
+    report.future = [row.line for row in new if row.record.trade_time > horizon]
     report.new = len(new)
     report.errors.sort(key=lambda error: error.line)
+    session.add_all(row.record for row in new)
+    session.flush()
+    session.add_all(
+        VppTradeCredit(trade_id=row.record.id, asset=row.asset)
+        for row in new
+        if row.asset is not None
+    )
+    session.flush()
     if new:
         said = {"file": path.name, "sha256": report.file_sha256}
         counts = {"new": report.new, "rejected": report.rejected}
         audit.record(session, IMPORTED, VppTradingRecord.__tablename__, {}, said | counts)
     return report
+
+
+def _read(session: Session, path: Path, text: str, report: TradesReport) -> list[_Row]:
+    """Return the rows of a file that are trades, each by itself; report the others."""
+    names = names_of(session)
+    rows = []
+    for line, row, surplus, said in _rows(path, text):
+        report.read += 1
+        try:
+            if surplus:
+                raise Wrong("", wrong_count(surplus))
+            rows.append(_Row(line, record_of(row, names), asset_of(row, names)))
+        except Wrong as bad:
+            _reject(report, line, Wrong(said.get(bad.column, bad.column), bad.message))
+    return rows
+
+
+def _new_among(session: Session, rows: Sequence[_Row], report: TradesReport) -> list[_Row]:
+    """Return the trades that the books do not have; report those that they have, and those that contradict another."""
+    known = _existing(session, [row.record for row in rows])
+    seen: dict[tuple[object, ...], int] = {}
+    new = []
+    for row in rows:
+        record, identity = row.record, _identity(row.record, row.asset)
+        there = known.setdefault(identity, [])
+        try:
+            earlier = seen.setdefault((*identity, record.quantity, record.price), row.line)
+            if earlier != row.line:
+                raise Wrong(
+                    "",
+                    f"the same trade stands in line {earlier}; another one has another time",
+                )
+            is_known = _is_known(record, there)
+        except Wrong as bad:
+            _reject(report, row.line, bad)
+            continue
+        if not is_known:
+            there.append((record.quantity, record.price, record.status))
+            new.append(row)
+            continue
+        report.unchanged += 1
+        if _is_cancelled(record, there):
+            report.cancelled.append(row.line)
+    return new
 
 
 def _reject(report: TradesReport, line: int, bad: Wrong) -> None:

@@ -144,7 +144,7 @@ def has_alerts(
     message_ids: Sequence[str] = (),
     failed: bool = False,
 ) -> bool:
-    """Return whether messages about alerts are among those for an endpoint, chosen as for ``again``; of all without."""
+    """Return whether an endpoint was sent messages about alerts, among those that ``again`` would choose, or at all."""
     alert = WebhookMessage.event_type.in_((telling.ALERT_RAISED, telling.ALERT_CLEARED))
     query = (
         select(WebhookDelivery.id)

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from tests.api.conftest import CREDIT_CONTRACT, CREDITS, TRADES, TRANSACTIONS, h66, key_of
 from tests.support.forms import rest
+from tests.support.statements import listening
 
 LISTS = {
     "/v1/credits": CREDITS,
@@ -33,6 +34,18 @@ def walk(client: TestClient, path: str, **query: str | int) -> list[dict[str, ob
             return items
         answer = client.get(following.group(1))
     raise AssertionError("the list has no end")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/trades", "/v1/settlements", "/v1/settlements?elsewhere=true"]
+)
+def test_a_list_reads_no_positions_of_settlement_batches(client: TestClient, path: str) -> None:
+    """They are of up to 200 accounts, and would come with each trade of a batch."""
+    said: list[str] = []
+    with listening(lambda _c, _cursor, sql, *_: said.append(sql)):
+        assert client.get(path).status_code == 200
+    assert any("settlement_batches.batch_id" in sql or ".batch_key" in sql for sql in said)
+    assert [sql for sql in said if re.search(r"\.(accounts|nets|credit_nets)\b", sql)] == []
 
 
 @pytest.mark.parametrize(("path", "count"), LISTS.items())

@@ -374,3 +374,18 @@ def test_how_long_the_mirror_waits_is_what_its_page_says(
     (line,) = (line for line in lines if line.startswith(f"| `{code}` |"))
     assert "{:g} to {:g} s".format(*waits) in line
     assert (trouble.first_s, trouble.longest_s) == waits
+
+
+@pytest.mark.parametrize(
+    ("said", "row"),
+    [
+        (r"\*\*Runs\.\*\* ([\d,]+) histories", r"\| ([\d,]+) \| \*\*0\*\* \|$"),
+        (r"\*\*Runs\.\*\* ([\d,]+) scenarios", r"\| \*\*(?:[\d,]+ of )?([\d,]+) right"),
+    ],
+)
+def test_how_often_a_suite_has_run_is_the_sum_of_its_runs(said: str, row: str) -> None:
+    found = re.search(said + r"(.*?)</details>", (DOCS / "assurance.md").read_text(), re.S)
+    assert found is not None
+    runs = [int(count.replace(",", "")) for count in re.findall(row, found[2], re.M)]
+    assert len(runs) > 9
+    assert sum(runs) == int(found[1].replace(",", ""))

@@ -1,6 +1,7 @@
 """Corrections: what came late is counted once, claims nothing, and what was too much is paid."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +26,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance import plan_issuance
 from ledger.issuance import submit_planned as submit_issuances
+from ledger.issuance.checks import check_gap
 from ledger.jobs import work
 from ledger.jobs.work import Tools
 from ledger.models import (
@@ -37,7 +39,9 @@ from ledger.models import (
     Issuance,
 )
 from ledger.models.sending import IntentState
+from ledger.naming import project_named
 from ledger.readings import ImportReport, import_file, reductions_for
+from ledger.readings.periods.carry import unpaid_corrections
 from ledger.readings.periods.evidence_files import (
     MANIFEST,
     READINGS,
@@ -58,6 +62,7 @@ from tests.support.mirror import running_chain
 from tests.support.park import PARIS, PROJECT, Park, day, open_chain
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
 from tests.support.sending import automine, drop, plan
+from tests.support.statements import listening
 
 SHORT_ON_MARIADB = (
     "test_a_lower_late_reading_is_carried_into_the_next_issuance",
@@ -100,6 +105,21 @@ def effects(outcome: Outcome) -> list[tuple[str, str, Fraction, Fraction]]:
     return [(item.cause, item.state, item.effect_kg, item.owed_kg) for item in outcome.found]
 
 
+def manifests_read_by_looks_at_all_periods(park: Park) -> list[str]:
+    """Return the statements that read manifests where they are of no use: those of all periods are megabytes."""
+    said: list[str] = []
+    with (
+        listening(lambda _c, _cursor, sql, *_: said.append(sql)),
+        park.db.read() as session,
+    ):
+        project = project_named(session, PROJECT)
+        check_gap(session, project, day(2))
+        assert len(unpaid_corrections(session, project.id)) == 1
+        assert len(corrections_of(session, PROJECT)) == 1
+    assert len([sql for sql in said if "issuances" in sql]) == 3
+    return [sql for sql in said if re.search(r"\.manifest\b", sql)]
+
+
 # ------------------------------------------------------------------------- late readings
 
 
@@ -118,6 +138,7 @@ def test_a_lower_late_reading_is_carried_into_the_next_issuance(issued: Park) ->
     nothing = correct(issued.db, PROJECT)
     assert (nothing.found, nothing.passed_over) == ([], [])
     assert issued.count(Correction) == 1
+    assert manifests_read_by_looks_at_all_periods(issued) == []
     assert issued.count(CorrectionReading) == 2
 
     with issued.db.read() as session:

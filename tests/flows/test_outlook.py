@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from api.status import queries
 from cli import settle
@@ -174,7 +174,7 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
         2,
     )
     assert list(dry_lines(dry_json(outlook)))[1:] == [f"left out, 2 trades: {said}"]
-    document, _ = settle._settle(flow_of(park), no_wait=False)
+    document = settle._settle(flow_of(park), no_wait=False)
     assert [item["said"] for item in document["debtors"]] == [said]
     assert [item["trades"] for item in document["left_out"]] == [[2], [3]]
     with park.db.write() as session:
@@ -257,7 +257,8 @@ def test_a_run_settles_what_its_own_batches_bring_the_money_for(park: Park) -> N
     park.mirror.run_until("head")
     park.fund(BUYER, 80)
     park.trade(("buy", 1000, 5_000), ("sell", 1000, 8_000), ("buy", 1000, 4_000))
-    document, rows = settle._settle(flow_of(park), no_wait=False)
+    document = settle._settle(flow_of(park), no_wait=False)
+    rows = document["batches"]
     assert statuses(park) == ["executed", "executed", "pending"]
     assert [row["state"] for row in rows] == ["finalized"] * 2
     assert [row["batch_key"] for row in rows] == document["planned"]
@@ -279,16 +280,28 @@ def test_a_run_names_what_an_earlier_one_began(park: Park) -> None:
     park.fund(BUYER, 100)
     park.trade(("sell", 1000, 8_000))
     (batch,) = plan_batches(park.chain)
-    document, rows = settle._settle(flow_of(park), no_wait=False)
+    document = settle._settle(flow_of(park), no_wait=False)
+    rows = document["batches"]
     assert (document["planned"], document["resumed"]) == ([], [batch.key])
     assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "proposed")]
     park.node.later(WINDOW_S + 1)
     park.mirror_final()
-    document, rows = settle._settle(flow_of(park), no_wait=False)
+    document = settle._settle(flow_of(park), no_wait=False)
+    rows = document["batches"]
     assert (document["planned"], document["resumed"]) == ([], [])
     assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "finalized")]
-    document, rows = settle._settle(flow_of(park), no_wait=False)
-    assert rows == []
+    loaded: list[str] = []
+
+    def note(row: VppSettlementBatch, _context: object) -> None:
+        loaded.append(row.batch_key)
+
+    event.listen(VppSettlementBatch, "load", note)
+    try:
+        document = settle._settle(flow_of(park), no_wait=False)
+    finally:
+        event.remove(VppSettlementBatch, "load", note)
+    assert document["batches"] == []
+    assert loaded == []  # what has ended is more each day
 
 
 def test_a_run_waits_for_what_another_has_sent(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,9 +314,11 @@ def test_a_run_waits_for_what_another_has_sent(park: Park, monkeypatch: pytest.M
     park.mirror.run_until("head")
     park.fund(BUYER, 100)
     park.trade(("sell", 1000, 8_000))
-    first, rows = settle._settle(flow_of(park), no_wait=True)
+    first = settle._settle(flow_of(park), no_wait=True)
+    rows = first["batches"]
     assert [row["state"] for row in rows] == ["planned"]
-    document, rows = settle._settle(flow_of(park), no_wait=False)
+    document = settle._settle(flow_of(park), no_wait=False)
+    rows = document["batches"]
     assert (document["planned"], document["resumed"]) == ([], [])
     assert [(row["batch_key"], row["state"]) for row in rows] == [(first["planned"][0], "proposed")]
     (intent,) = [item for item in park.rows(ChainIntent) if item.key == first["planned"][0]]
@@ -329,7 +344,8 @@ def test_a_trade_that_waits_alone_keeps_a_run_from_nothing(park: Park) -> None:
     assert waiting["trades"] == [2] and waiting["said"].startswith("its total_value 5.00 is not")
     assert list(lines(outlook))[-1] == "nothing else is pending"
     assert dry_json(outlook)["waiting"] == [waiting]
-    document, rows = settle._settle(flow_of(park), no_wait=False)
+    document = settle._settle(flow_of(park), no_wait=False)
+    rows = document["batches"]
     assert document["waiting"] == [waiting]
     assert [row["state"] for row in rows] == ["finalized"]
     assert statuses(park) == ["executed", "pending"]
@@ -342,7 +358,8 @@ def test_a_run_names_what_it_could_not_send_of_an_earlier_one(park: Park) -> Non
     park.trade(("sell", 1000, 8_000))
     (batch,) = plan_batches(park.chain)
     escrow.withdraw(park.chain, BUYER, BUYER, 70)
-    document, rows = settle._settle(flow_of(park), no_wait=True)
+    document = settle._settle(flow_of(park), no_wait=True)
+    rows = document["batches"]
     assert document["resumed"] == [batch.key]
     assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "failed")]
 

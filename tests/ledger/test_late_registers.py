@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -26,6 +27,7 @@ from tests.ledger.test_import_counters import COUNTER, START_S, at, swap
 from tests.support.forms import times
 from tests.support.independent_registers import Energy, energies_of
 from tests.support.plant import apply, imported, issue, write_csv
+from tests.support.statements import listening, steps_of
 
 SHORT_ON_MARIADB = (
     "test_a_split_within_a_period_moves_its_sum_by_nothing",
@@ -230,6 +232,25 @@ def test_another_value_at_the_end_that_is_in_time_for_the_next_day_is_told_apart
     assert found(meter.correct()) == [("06-01", 0, "other", -10, 10)]
     assert meter.correct() == Outcome()
     assert meter.open(2) == 115
+
+
+def test_a_reading_at_the_end_of_a_period_is_sought_among_its_own_meters(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Not among the readings of all meters of all sites: these are the longest table of the books."""
+    meter = register(sqlite_db, tmp_path, "100")
+    meter.bring((-2, "0"), (20, "200"), (22, "220"), (23, "230"), (46, "460"))
+    meter.issue(1)
+    meter.bring((22, "221"))
+    said: dict[str, Any] = {}
+    with listening(lambda _c, _cursor, sql, parameters, *_: said.update({sql: parameters})):
+        assert len(meter.correct().found) == 1
+    with sqlite_db.read() as session:
+        link = session.connection().connection.driver_connection
+        asked = [sql for sql in said if sql.startswith("SELECT") and "meter_readings" in sql]
+        steps = {step for sql in asked for step in steps_of(link, sql, said[sql])}
+    assert [step for step in steps if step.startswith("SCAN meter_readings")] == []
+    assert any(step.startswith("SEARCH meter_readings") for step in steps)
 
 
 # ------------------------------------------------------------------ rollover, reset, swap, dip

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from cli import db_keys, doctor_database
+from cli import doctor_database, sealed
 from ledger import sealing
 from ledger.audit import HOUSE
 from ledger.chain.keys import keystore
@@ -39,9 +39,9 @@ HASH = "$2b$04$" + "x" * 53
 USERS = 250
 NOTHING = {"users": 0, "webhook_endpoints": 0, "system_config": 0}
 RESEAL = (
-    "import sys; from pathlib import Path; from cli import db_keys; from ledger.db import Database\n"
+    "import sys; from pathlib import Path; from cli import sealed; from ledger.db import Database\n"
     "print('ready', flush=True)\n"
-    "print(db_keys.seal_everything(Database(sys.argv[1]), Path(sys.argv[2])))"
+    "print(sealed.seal_everything(Database(sys.argv[1]), Path(sys.argv[2])))"
 )
 
 
@@ -163,14 +163,14 @@ def test_an_address_that_looks_like_an_index_and_one_that_is_gone(
                 )
             )
     assert used(db) == {None: 2}
-    db_keys.seal_everything(db, key_file)
+    sealed.seal_everything(db, key_file)
     assert opened(db, key_file) == ["b1:x@park.example", "other@park.example"]
     with db.write() as session:  # somebody deletes what was sealed: nothing is left to seal
         session.execute(
             text("DELETE FROM user_contacts WHERE user_id = (SELECT MAX(id) FROM users)")
         )
     sealing.add_key(key_file)
-    assert db_keys.seal_everything(db, key_file)["users"] == 1
+    assert sealed.seal_everything(db, key_file)["users"] == 1
     assert (used(db), opened(db, key_file)) == ({2: 1}, ["b1:x@park.example", None])
 
 
@@ -255,16 +255,16 @@ def test_secrets_among_the_settings_go_over_to_the_new_key(db: Database, key_fil
     db.run(lambda session: put(session, "partner.name", "1:looks:sealed", ValueType.TEXT))
     sealing.add_key(key_file)
     with db.read() as session:
-        assert db_keys.keys_in_use(session)["system_config"] == {1: 1}
-    assert db_keys.seal_everything(db, key_file) == {**NOTHING, "system_config": 1}
-    assert db_keys.seal_everything(db, key_file) == NOTHING
+        assert sealed.keys_in_use(session)["system_config"] == {1: 1}
+    assert sealed.seal_everything(db, key_file) == {**NOTHING, "system_config": 1}
+    assert sealed.seal_everything(db, key_file) == NOTHING
     sealing.remove_key(key_file, 1)
     with db.read() as session:
         kept = select(SystemConfig.config_value).where(SystemConfig.config_key == "partner.token")
-        sealed = json.loads(session.scalars(kept).one() or "")["secret"]
-        opened = load_sealer(key_file).open(sealed, "system_config/partner.token")
+        secret = json.loads(session.scalars(kept).one() or "")["secret"]
+        opened = load_sealer(key_file).open(secret, "system_config/partner.token")
         assert opened == "open sesame"
-        assert db_keys.keys_in_use(session)["system_config"] == {2: 1}
+        assert sealed.keys_in_use(session)["system_config"] == {2: 1}
 
 
 def test_a_key_is_changed_and_the_old_one_goes(db: Database, key_file: Path) -> None:
@@ -273,9 +273,9 @@ def test_a_key_is_changed_and_the_old_one_goes(db: Database, key_file: Path) -> 
     assert used(db) == {1: 1, None: 6}  # three addresses and three profiles
     before = load_sealer(key_file)
     assert sealing.add_key(key_file) == 2
-    assert db_keys.seal_everything(db, key_file) == {**NOTHING, "users": 7}
+    assert sealed.seal_everything(db, key_file) == {**NOTHING, "users": 7}
     assert used(db) == {2: 7}
-    assert db_keys.seal_everything(db, key_file) == NOTHING
+    assert sealed.seal_everything(db, key_file) == NOTHING
     sealing.remove_key(key_file, 1)
     after = load_sealer(key_file)
     assert (list(after.keys), after.index_key) == ([2], before.index_key)
@@ -316,8 +316,8 @@ def test_processes_that_are_killed_and_two_at_once_seal_everything_once(
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     between = used(db)
-    assert between[2] >= 2 * db_keys.BATCH  # a batch is whole, or was not
-    assert between[2] % (2 * db_keys.BATCH) == 0 or None not in between
+    assert between[2] >= 2 * sealed.BATCH  # a batch is whole, or was not
+    assert between[2] % (2 * sealed.BATCH) == 0 or None not in between
     both = [begin(), begin()]
     for process in both:
         assert process.wait(60) == 0
@@ -392,7 +392,7 @@ def test_reseal_stops_at_what_no_key_opens_and_says_where(db: Database, key_file
     with db.write() as session:
         session.execute(text("UPDATE user_contacts SET email_sealed = '9:AAAA'"))
     with pytest.raises(BadInput, match="key '9' is not in the sealing key file"):
-        db_keys.seal_everything(db, key_file)
+        sealed.seal_everything(db, key_file)
 
 
 def test_the_profile_of_a_version_before_is_read(db: Database, key_file: Path) -> None:
@@ -404,5 +404,5 @@ def test_the_profile_of_a_version_before_is_read(db: Database, key_file: Path) -
             return users.profile_of(load_sealer(key_file), row)
 
     assert profile() == {"page": 0}
-    db_keys.seal_everything(db, key_file)
+    sealed.seal_everything(db, key_file)
     assert profile() == {"page": 0}

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 def as_text(document: Mapping[str, Any]) -> str:
-    """Return what stands in a file."""
+    """Return the content of a file, as text."""
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -80,7 +80,7 @@ def read(
 def check_signer(
     path: Path, message: Mapping[str, Any], account: str, signature: str, what: str
 ) -> str:
-    """Return a signature as the contract takes it; refuse one that is not that of the account's key.
+    """Return a signature in the form that the contract takes; refuse one that another key made.
 
     Parameters
     ----------

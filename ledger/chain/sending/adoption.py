@@ -41,7 +41,7 @@ KEYED = frozenset({"retire", "cancel"})
 
 
 def in_mirror(session: Session, intent: ChainIntent, calls_above: int | None = None) -> Mark | None:
-    """Return where the mirrored chain did what an intent wants; None while it has not.
+    """Return which transaction of the mirrored chain did what an intent wants; None while there is none.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def on_node(
 
 
 def adopt_now(db: Database, chain_id: int, key: str) -> None:
-    """End an intent that was planned when the mirror had read long ago what did it; no new block need come."""
+    """End an intent whose act the mirror had read before it was planned: the mirror will not meet it again."""
 
     def adopt(session: Session) -> None:
         query = select(ChainCursor).where(ChainCursor.chain_id == chain_id)

@@ -39,7 +39,7 @@ class NotTried(DependencyDown):
 
 @dataclass(frozen=True)
 class Ready:
-    """With what an intent can be signed: its signer, a gas limit and fees."""
+    """What an intent is signed with: its signer, a gas limit and fees."""
 
     signer: Signer
     gas: int

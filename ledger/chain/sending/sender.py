@@ -144,7 +144,7 @@ class Sender:
             self._db.run(partial(intents.hand_on, key=key, sender=sender))
 
     def rehearse(self, intent: ChainIntent, contract: str) -> None:
-        """Look at all that would be looked at before an intent is signed; store and send nothing.
+        """Make all checks that an intent must pass before it is signed; store and send nothing.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class Sender:
         self._rehearse(lambda: rehearsal.ready(self._desk, intent), intent, contract)
 
     def try_instead(self, intent: ChainIntent, contract: str) -> None:
-        """Look whether the chain would take a call that stands for one which cannot be tried yet; nobody signs it.
+        """Check whether the chain would take a call, in place of one that cannot be tried yet; nothing is signed.
 
         Raises
         ------

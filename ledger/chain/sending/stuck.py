@@ -1,4 +1,4 @@
-"""What is sent and does not arrive: replaced by what pays more, given another nonce, or helped over a hole.
+"""Transactions that are sent and do not arrive: replaced by dearer ones, given another nonce, or a gap is filled.
 
 One look at a lane at a time. Nothing is sent here: what is decided is stored, and the sender broadcasts it.
 

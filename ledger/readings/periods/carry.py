@@ -9,7 +9,7 @@ from datetime import date
 from fractions import Fraction
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from ledger import models
 from ledger.db import tables
@@ -68,6 +68,7 @@ def unpaid_corrections(
         .join(issuance, issuance.id == correction.issuance_id)
         .outerjoin(models.ChainIntent, models.ChainIntent.key == correction.act_key)
         .where(issuance.project_id == project_id, issuance.state.in_(LIVE))
+        .options(defer(correction.manifest), defer(issuance.manifest))  # long, and of no use here
         .order_by(correction.key)
     )
     if until_s is not None:
