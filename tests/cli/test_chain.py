@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -431,6 +432,8 @@ def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]
         "0x" + "1" * 40: ("0.00", "10.00"),
     }
     content = (issued.folder / file).read_text()
+    good(issued("settle", "cosign", "write", "-o", "our orders"))
+    assert (issued.folder / file).read_text() == content  # with the signature
     issued.write("altered.json", content.replace('"pays": "10.00"', '"pays": "1.00"'))
     tried = issued("settle", "cosign", "read", "altered.json", file, "--dry-run", "--json").json()
     assert tried["dry_run"] and tried["read"][0]["missing"] == ["0x" + "1" * 40]
@@ -617,6 +620,18 @@ def test_a_period_goes_to_its_verifier_and_comes_back(issued: Program, chain: Te
         done = good(issued("credits", "verification", "sign", file, *more, "--json")).json()
         assert done["signed"] == chain.deployment.account("verifier")
         assert done["verification"]["valid"] and done["project"] == "lab-wind"
+    kept = [Path(file).read_bytes() for file in files]
+    over = issued(*write)
+    assert over.code == 1 and "has signed it, and it was not taken in yet" in over.one_line()
+    assert [Path(file).read_bytes() for file in files] == kept
+    good(issued(*write[:-1], "once more"))
+    twin = "once more/2014/verification.json"
+    good(issued("credits", "verification", "sign", twin))
+    on_trial = issued("credits", "verification", "read", files[0], twin, files[0], "--dry-run")
+    assert "would issue 1 batch\n" in on_trial.out and on_trial.out.count("which would be issued") == 1
+    lost = issued("credits", "verification", "sign", twin, "--readings", "lost.csv.gz")
+    assert lost.code == 2 and "lost.csv.gz: not there" in lost.one_line()
+    assert "--readings" in lost.one_line()
     named = (files[1], "absent.json", files[0])
     tried = issued("credits", "verification", "read", *named, "--dry-run", "--json")
     assert (tried.code, len(tried.json()["read"]), len(tried.json()["refused"])) == (2, 2, 1)
