@@ -82,7 +82,9 @@ def check_free(chain: Chain, path: Path, now_s: int) -> None:
     except (BadInput, Refused):
         return
     with chain.db.read() as session:
-        taken = session.scalars(select(Issuance.id).where(Issuance.key == request.claim.key)).first()
+        taken = session.scalars(
+            select(Issuance.id).where(Issuance.key == request.claim.key)
+        ).first()
     if signatures and taken is None:
         raise Refused(
             f"{path}: {', '.join(signatures)} has signed it, and it was not taken in yet; do so with `truetonne "
@@ -147,7 +149,10 @@ def check_apart(path: Path, claim: Claim, others: Sequence[tuple[Path, Claim]]) 
         With the other file. The same file once more is none.
     """
     for other, first in others:
-        later, sooner = max(claim.period_start, first.period_start), min(claim.period_end, first.period_end)
+        later, sooner = (
+            max(claim.period_start, first.period_start),
+            min(claim.period_end, first.period_end),
+        )
         if claim.key != first.key and claim.site_id == first.site_id and later < sooner:
             raise Refused(
                 f"{path}: its period overlaps that of {other}, which would be issued first; a reading counts once",

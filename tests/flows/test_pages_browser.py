@@ -776,7 +776,7 @@ def test_a_chart_is_drawn_anew_for_another_width_and_other_colours(page: Page, s
 
 
 def test_one_answer_draws_the_charts_of_all_meters_once(page: Page, site: str) -> None:
-    """A month of seven meters was asked for seven times, and drawn twice where something came into the page meanwhile."""
+    """A month of seven meters was asked for seven times, and drawn twice where more came into the page meanwhile."""
     page.open(f"{site}/credits/{RETIRED}")
     page.wait("document.querySelectorAll('.plot canvas').length === 1")
     page.requests.clear()

@@ -177,8 +177,16 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
         (alter(lambda c: c.update(issued_kg="721")), BadInput, "altered: issued_kg says '721'"),
         (alter(lambda c: c["period"].update(to="x")), BadInput, "altered: period.to says 'x'"),
         (alter(lambda c: c.update(recipient="x")), BadInput, "altered: recipient"),
-        (alter(lambda c: c.update(note="x")), BadInput, "note says 'x', and what is signed nothing"),
-        (alter(lambda c: c.pop("deadline")), BadInput, "deadline says nothing, and what is signed '2"),
+        (
+            alter(lambda c: c.update(note="x")),
+            BadInput,
+            "note says 'x', and what is signed nothing",
+        ),
+        (
+            alter(lambda c: c.pop("deadline")),
+            BadInput,
+            "deadline says nothing, and what is signed '2",
+        ),
         (alter(lambda c: c.pop("typed_data")), BadInput, "altered or torn"),
         (member("key", "0xzz"), BadInput, "altered or torn"),
         (member("recipient", "0x12"), BadInput, "altered or torn"),
