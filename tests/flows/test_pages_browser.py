@@ -638,7 +638,9 @@ def test_the_auditors_way_as_it_is_heard(page: Page, site: str) -> None:
     page.run("document.querySelectorAll('.meter details').forEach((item) => { item.open = true; })")
     tables = [item.name for item in page.heard() if item.role == "region" and " · " in item.name]
     assert tables == ["does not count · A", "Table by day · A"]
-    page.run("document.querySelectorAll('.meter details').forEach((item) => { item.open = false; })")
+    page.run(
+        "document.querySelectorAll('.meter details').forEach((item) => { item.open = false; })"
+    )
     # The picture is read as the links that it is made of, in their order.
     boxes = [item for item in page.heard() if item.role == "link" and "group" in item.within]
     assert boxes[0].name.startswith("A ") and len(boxes) >= 7

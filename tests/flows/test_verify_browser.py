@@ -65,7 +65,9 @@ def outcome(page: Page) -> tuple[str, list[str]]:
 
     Names in them stand apart from the words beside them, which letters from right to left would else carry away.
     """
-    page.wait("!['', 'Checking…', '正在验证……'].includes(document.getElementById('outcome').textContent)")
+    page.wait(
+        "!['', 'Checking…', '正在验证……'].includes(document.getElementById('outcome').textContent)"
+    )
     rows = "Array.from(document.querySelectorAll('#checks li'), (item) => item.textContent)"
     found = page.run("document.getElementById('outcome').textContent"), page.run(rows)
     apart = page.run(rows.replace("#checks li", "#checks bdi"))
