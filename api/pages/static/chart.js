@@ -98,8 +98,8 @@
   }
 
   async function load(address, places) {
-    const answer = await fetch(address, { headers: { accept: "application/json" } });
-    if (!answer.ok) return void places.forEach((place) => begun.delete(place));
+    const answer = await fetch(address, { headers: { accept: "application/json" } }).catch(() => null);
+    if (!answer?.ok) return void places.forEach((place) => begun.delete(place));
     const { meters } = await answer.json();
     for (const place of places) if (place.isConnected) draw(place, meters[Number(place.dataset.meter)]);
   }
