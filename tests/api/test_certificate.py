@@ -157,7 +157,11 @@ def test_names_print(name: str) -> None:
 
 def test_the_amount_is_said_in_both_languages() -> None:
     said = text_of(certificate_pdf(replace(FACTS, amount_kg=1_234_567)))
-    for words in ("1,234.567 t CO₂e retired", "1,234,567 kg, one serial", "注销 1,234.567 吨二氧化碳当量"):
+    for words in (
+        "1,234.567 t CO₂e retired",
+        "1,234,567 kg, one serial",
+        "注销 1,234.567 吨二氧化碳当量",
+    ):
         assert words in said, words
     assert "1,234,567 千克，每千克一个序列号" in said
 
