@@ -122,7 +122,7 @@ def _written(flow: Flow, folder: Path, symbol: str) -> list[dict[str, Any]]:
             order = cosign.order_of(session, flow.chain, key, symbol)
         name = order.market.replace("/", "_")  # of a market, and no path
         path = folder / f"{name}-{key[2:12]}.json"
-        write_whole(path, cosign_files.text(order, {}).encode())
+        write_whole(path, cosign_files.text(order, _signatures_in(path, order)).encode())
         names = dict(order.participants)
         rows.append(
             {
@@ -135,6 +135,17 @@ def _written(flow: Flow, folder: Path, symbol: str) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _signatures_in(path: Path, order: Order) -> dict[str, str]:
+    """Return the signatures of a file of the same batch that is there: they are not lost when it is written again."""
+    from ledger.settlement import cosign_files
+
+    try:
+        there, signatures = cosign_files.read(path)
+    except BadInput:
+        return {}
+    return signatures if there.digest == order.digest else {}
 
 
 def sign_file(

@@ -13,7 +13,7 @@ from cli.command import Invocation, command, command_group
 from cli.corrections import OptionalFrom, OptionalTo
 from cli.credit_options import From, Project, To
 from cli.files import written_aside
-from cli.output import Table, printable
+from cli.output import Table, counted, printable
 from ledger.errors import BadInput, ProblemFound
 
 if TYPE_CHECKING:
@@ -168,12 +168,12 @@ def said_of(result: Verification) -> list[str]:
     ]
     more = len(result.differences) - len(lines)
     if more > 0:
-        lines.append(f"  and {more} more differences; `--json` names them")
+        lines.append(f"  and {counted(more, 'more difference')}; `--json` names them")
     lines += [f"  note: {printable(hint)}" for hint in result.hints]
     verdict = (
         "valid: both files give what the manifest says"
         if result.valid
-        else f"NOT VALID: {len(result.differences)} differences"
+        else f"NOT VALID: {counted(len(result.differences), 'difference')}"
     )
     return [*checks, *lines, verdict]
 

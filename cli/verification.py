@@ -19,6 +19,7 @@ from ledger.errors import BadInput, ProblemFound, Refused, TruetonneError
 
 if TYPE_CHECKING:
     from cli.flow import Flow
+    from ledger.chain.contracts.events import Claim
     from ledger.issuance.verification import Taken
     from ledger.issuance.verification_files import Request
     from ledger.reductions.recompute import Verification
@@ -57,14 +58,19 @@ def write_files(
     """
     from cli.flow import open_flow
     from ledger.issuance import verification
+    from ledger.issuance.verification_files import FILE
 
+    now_s = int(datetime.now(UTC).timestamp())
     with open_flow(run.settings) as flow:
         flow.mirror()
         period = start.date(), end.date()
         found = verification.requests_for(flow.chain, project, *period, timedelta(days=days))
+        several = len(found) > 1
+        places = [folder / str(item.vintage) if several else folder for _, item in found]
+        for place in places:
+            verification.check_free(flow.chain, place / FILE, now_s)
     rows = []
-    for request, planned in found:
-        place = folder if len(found) == 1 else folder / str(planned.vintage)
+    for (request, planned), place in zip(found, places, strict=True):
         if not dry_run:
             _write(request, planned.reduction, place)
         claim = request.claim
@@ -200,6 +206,12 @@ def _verified(
     from ledger.chain.node.client import ChainClient
     from ledger.issuance.verifying import verify_claim
 
+    for path, option in ((manifest, "--manifest"), (readings, "--readings")):
+        if not path.exists():
+            raise BadInput(
+                f"{path}: not there, and it goes with the request; name it with {option} where it is elsewhere",
+                code="file-error",
+            )
     if not ask_node:
         return verify_claim(request, manifest, readings)
     deployment = load_deployment(run.settings)
@@ -260,11 +272,12 @@ def read_files(
                     row["transaction"] = intent.tx_hash
                     row["state"] = intent.state.value
                 rows.append(row)
+    batches = len({item.key for _, item in taken if not item.went_on})  # a file may be given twice
     run.output.result(
         {"read": rows, "refused": [error.as_json() for error in troubles]}
         | ({"dry_run": True} if dry_run else {}),
         *([_table(rows)] if rows else []),
-        *([f"would issue {counted(len(rows), 'batch', 'batches')}"] if dry_run else []),
+        *([f"would issue {counted(batches, 'batch', 'batches')}"] if dry_run else []),
         *(f"refused: {error.message}" for error in troubles),
     )
     return max((error.exit_code for error in troubles), default=0)
@@ -277,18 +290,24 @@ def _taken(
     from ledger.issuance import verification, verification_files
 
     now_s = max(flow.chain.client.head().timestamp, int(datetime.now(UTC).timestamp()))
-    starts = []
+    asked: list[tuple[Path, Claim]] = []
     for file in files:
         try:
-            starts.append((verification_files.read(file)[0].claim.period_start, file))
+            asked.append((file, verification_files.read(file)[0].claim))
         except BadInput as error:
             troubles.append(error)
-    taken = []
-    for _, file in sorted(starts):
+    taken: list[tuple[Path, Taken]] = []
+    tried: list[tuple[Path, Claim]] = []  # on trial no file finds another one in the books
+    for file, claim in sorted(asked, key=lambda item: (item[1].period_start, item[0])):
         try:
-            taken.append((file, verification.take_file(flow.chain, file, now_s, dry_run=dry_run)))
+            item = verification.take_file(flow.chain, file, now_s, dry_run=dry_run)
+            if dry_run:
+                verification.check_apart(file, claim, tried)
         except (Refused, BadInput) as error:
             troubles.append(error)
+        else:
+            taken.append((file, item))
+            tried.append((file, claim))
     return taken
 
 

@@ -101,10 +101,11 @@ class _Sheet:
         self._text(_MARGIN, 18, f"{label}  {facts.retirement_id}", 9, colour=_QUIET, right=True)
         self._text(_MARGIN, 33, self._english("certificate.title"), 23, bold=True)
         self._text(_MARGIN, 42.5, self._chinese("certificate.title"), 14, colour=_QUIET)
-        amount = self._english("certificate.amount", tonnes=tonnes(facts.amount_kg))
-        self._text(_MARGIN, 57, amount, 15, bold=True, colour=_ACCENT)
-        kg = self._english("certificate.kg", kg=number(facts.amount_kg))
-        self._text(_MARGIN, 57, kg, 9, colour=_QUIET, right=True)
+        for words, y, size in ((self._english, 54.5, 15), (self._chinese, 59.8, 10)):
+            amount = words("certificate.amount", tonnes=tonnes(facts.amount_kg))
+            self._text(_MARGIN, y, amount, size, bold=True, colour=_ACCENT)
+            kg = words("certificate.kg", kg=number(facts.amount_kg))
+            self._text(_MARGIN, y, kg, 9 if size > 10 else 8, colour=_QUIET, right=True)
 
     def _who(self, y: float) -> None:
         """Draw for whom and why, as large as there is room for."""

@@ -7,7 +7,7 @@ since it was written is not passed over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,9 +16,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
+from ledger.chain.contracts.events import Claim
 from ledger.chain.contracts.roles import VERIFIER, role_of
 from ledger.chain.keys.typed_data import is_valid_of_contract
-from ledger.errors import Refused
+from ledger.errors import BadInput, Refused
 from ledger.issuance import verification_files
 from ledger.issuance.planning import PlannedIssuance, plan_issuance
 from ledger.issuance.signing import NobodyYet, SignedElsewhere
@@ -58,6 +59,38 @@ def requests_for(
     return [
         (Request(item.claim, project_code, deployment.chain_id, contract), item) for item in planned
     ]
+
+
+def check_free(chain: Chain, path: Path, now_s: int) -> None:
+    """Refuse to write a new request over a signed one that nobody has taken in: its signature would be lost.
+
+    Parameters
+    ----------
+    path
+        The file that would be written; it need not be there.
+    now_s
+        Epoch seconds: a signature whose time is over is none to keep.
+
+    Raises
+    ------
+    Refused
+        If a file is there that can still be taken in.
+    """
+    try:
+        request, signatures = verification_files.read(path)
+        verification_files.check_time(path, request, now_s)
+    except (BadInput, Refused):
+        return
+    with chain.db.read() as session:
+        taken = session.scalars(
+            select(Issuance.id).where(Issuance.key == request.claim.key)
+        ).first()
+    if signatures and taken is None:
+        raise Refused(
+            f"{path}: {', '.join(signatures)} has signed it, and it was not taken in yet; do so with `truetonne "
+            "credits verification read`, or name another folder",
+            code="signed-already",
+        )
 
 
 def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) -> Taken:
@@ -105,6 +138,26 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
     # Not what the file says: books that forgot an issuance adopt what the chain has, under its own key.
     kg = planned.claim.amount
     return Taken(planned.key, project, planned.vintage, kg, planned.verifier, went_on=False)
+
+
+def check_apart(path: Path, claim: Claim, others: Sequence[tuple[Path, Claim]]) -> None:
+    """Refuse a file on trial whose period another one, tried before it, would have taken by then.
+
+    Raises
+    ------
+    Refused
+        With the other file. The same file once more is none.
+    """
+    for other, first in others:
+        later, sooner = (
+            max(claim.period_start, first.period_start),
+            min(claim.period_end, first.period_end),
+        )
+        if claim.key != first.key and claim.site_id == first.site_id and later < sooner:
+            raise Refused(
+                f"{path}: its period overlaps that of {other}, which would be issued first; a reading counts once",
+                code="period-already-issued",
+            )
 
 
 def _checked(

@@ -47,7 +47,7 @@ FACTS = CertificateFacts(
     contract="0x" + "af" * 20,
     url="https://registry.example/retirements/7",
 )
-INSIDE = "213eb5289e7deaa712e1c2627ec5cdd76ba48797b6a676e4b5e8386fb75c0c51"
+INSIDE = "06dbd595c4f9f4c0d29e21422e3e85351802ca550a30d733e8d28acabc9fb51d"
 """SHA-256 of the streams of that certificate, unpacked: what a zlib makes of them is left out."""
 WIDTH, HEIGHT = 595.28, 841.89
 """A4 in points."""
@@ -153,6 +153,17 @@ def test_a_consumption_of_which_only_one_end_is_stated_is_said() -> None:
 )
 def test_names_print(name: str) -> None:
     assert name in text_of(certificate_pdf(replace(FACTS, beneficiary=name)))
+
+
+def test_the_amount_is_said_in_both_languages() -> None:
+    said = text_of(certificate_pdf(replace(FACTS, amount_kg=1_234_567)))
+    for words in (
+        "1,234.567 t CO₂e retired",
+        "1,234,567 kg, one serial",
+        "注销 1,234.567 吨二氧化碳当量",
+    ):
+        assert words in said, words
+    assert "1,234,567 千克，每千克一个序列号" in said
 
 
 def test_equal_facts_give_equal_bytes() -> None:

@@ -115,6 +115,10 @@ def english_in(page: str) -> list[str]:
 def test_a_page_in_chinese_is_chinese(client: TestClient, url: str) -> None:
     page = client.get(url, headers={**HTML, "accept-language": "zh"})
     assert page.status_code == 200 and english_in(page.text) == []
+    reader = Reader()
+    reader.feed(page.text)
+    for text in reader.told:  # brackets and units of one width and one kind
+        assert not re.search(r"[\u4e00-\u9fff] ?\(|\d (kWh|kg)\b", text), text
 
 
 @pytest.mark.parametrize("url", REFUSED)

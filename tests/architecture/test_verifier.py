@@ -88,6 +88,10 @@ def test_its_events_are_those_of_the_contract() -> None:
     }
     for name, topic in ledger.EVENTS.items():
         assert topic == event_signature_to_log_topic(known[name.capitalize()])
+    guide = (ROOT / "docs" / "audit-guide.md").read_text()
+    for kind in ("Class", "Project", "Site"):
+        topic = event_signature_to_log_topic(known[f"{kind}Registered"])
+        assert f"| `{kind}Registered` | `0x{topic.hex()}` |" in guide
 
 
 def test_its_statuses_are_those_of_the_contract() -> None:

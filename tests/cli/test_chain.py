@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -440,6 +441,8 @@ def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]
         "0x" + "1" * 40: ("0.00", "10.00"),
     }
     content = (issued.folder / file).read_text()
+    good(issued("settle", "cosign", "write", "-o", "our orders"))
+    assert (issued.folder / file).read_text() == content  # with the signature
     issued.write("altered.json", content.replace('"pays": "10.00"', '"pays": "1.00"'))
     tried = issued("settle", "cosign", "read", "altered.json", file, "--dry-run", "--json").json()
     assert tried["dry_run"] and tried["read"][0]["missing"] == ["0x" + "1" * 40]
@@ -591,6 +594,23 @@ def test_the_name_of_a_market_is_no_path(settled: tuple[Program, str], chain: Te
     assert not list(issued.folder.glob("out-*"))
 
 
+def _signed_files_are_kept(issued: Program, write: tuple[str, ...], files: list[str]) -> None:
+    """What would cost a verifier's work: to write over it. And of two files of one period one is issued."""
+    kept = [Path(file).read_bytes() for file in files]
+    over = issued(*write)
+    assert over.code == 1 and "has signed it, and it was not taken in yet" in over.one_line()
+    assert [Path(file).read_bytes() for file in files] == kept
+    good(issued(*write[:-1], "once more"))
+    twin = "once more/2014/verification.json"
+    good(issued("credits", "verification", "sign", twin))
+    on_trial = issued("credits", "verification", "read", files[0], twin, files[0], "--dry-run")
+    assert "would issue 1 batch\n" in on_trial.out
+    assert on_trial.out.count("which would be issued first") == 1
+    lost = issued("credits", "verification", "sign", twin, "--readings", "lost.csv.gz")
+    assert lost.code == 2 and "lost.csv.gz: not there" in lost.one_line()
+    assert "--readings" in lost.one_line()
+
+
 def test_a_period_goes_to_its_verifier_and_comes_back(issued: Program, chain: TestChain) -> None:
     """Over New Year two claims, in two folders; each comes back alone, in whatever order it is named."""
     rows = [
@@ -626,6 +646,7 @@ def test_a_period_goes_to_its_verifier_and_comes_back(issued: Program, chain: Te
         done = good(issued("credits", "verification", "sign", file, *more, "--json")).json()
         assert done["signed"] == chain.deployment.account("verifier")
         assert done["verification"]["valid"] and done["project"] == "lab-wind"
+    _signed_files_are_kept(issued, write, files)
     named = (files[1], "absent.json", files[0])
     tried = issued("credits", "verification", "read", *named, "--dry-run", "--json")
     assert (tried.code, len(tried.json()["read"]), len(tried.json()["refused"])) == (2, 2, 1)

@@ -634,6 +634,13 @@ def test_the_auditors_way_as_it_is_heard(page: Page, site: str) -> None:
         (3, "Check it here"),
         (2, "History and transactions"),
     ]
+    # Of several meters each table says whose it is.
+    page.run("document.querySelectorAll('.meter details').forEach((item) => { item.open = true; })")
+    tables = [item.name for item in page.heard() if item.role == "region" and " · " in item.name]
+    assert tables == ["does not count · A", "Table by day · A"]
+    page.run(
+        "document.querySelectorAll('.meter details').forEach((item) => { item.open = false; })"
+    )
     # The picture is read as the links that it is made of, in their order.
     boxes = [item for item in page.heard() if item.role == "link" and "group" in item.within]
     assert boxes[0].name.startswith("A ") and len(boxes) >= 7
@@ -773,6 +780,64 @@ def test_a_chart_is_drawn_anew_for_another_width_and_other_colours(page: Page, s
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     page.call("Emulation.setEmulatedMedia", features=dark)
     page.wait(f"{canvas}.length === 1 && {canvas}[0].toDataURL() !== {json.dumps(picture)}")
+
+
+def test_one_answer_draws_the_charts_of_all_meters_once(page: Page, site: str) -> None:
+    """A month of seven meters was asked for seven times, and drawn twice where more came into the page meanwhile."""
+    page.open(f"{site}/credits/{RETIRED}")
+    page.wait("document.querySelectorAll('.plot canvas').length === 1")
+    page.requests.clear()
+    page.run(
+        """for (let more = 0; more < 2; more++) {
+            const meter = document.querySelector('.meter').cloneNode(true);
+            meter.querySelector('.plot').replaceChildren();
+            document.querySelector('.meter').after(meter);
+        }
+        for (let times = 0; times < 2; times++) document.dispatchEvent(new Event('htmx:afterSwap'));"""
+    )
+    page.wait("document.querySelectorAll('.plot canvas').length >= 3")
+    page.run("fetch('/favicon.ico').catch(() => null)")  # whatever was asked for before has come
+    drawn = "[...document.querySelectorAll('.plot')].map((plot) => plot.querySelectorAll('canvas').length)"
+    assert page.run(drawn) == [1, 1, 1]
+    assert len([url for url in page.requests if "/readings.json" in url]) == 1
+    page.complaints.clear()
+
+
+def test_what_is_told_by_colour_is_told_where_the_system_has_its_own(page: Page, site: str) -> None:
+    """Forced colours take backgrounds away and show transparent borders; paper has no backgrounds."""
+    page.call("Emulation.setEmulatedMedia", features=[{"name": "forced-colors", "value": "active"}])
+    page.open(f"{site}/credits/{RETIRED}")
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    marks = [
+        page.run(style.format(f".legend .key.{name}", "backgroundColor"))
+        for name in ("used", "excluded", "missing")
+    ]
+    paper = page.run(style.format("body", "backgroundColor"))
+    assert len({*marks, paper}) == 4, (marks, paper)
+    assert page.run(style.format(".legend .key", "printColorAdjust")) == "exact"
+    lines = [
+        page.run(style.format(f".rooms a{which}", "borderBottomColor"))
+        for which in ("[aria-current]", ":not([aria-current])")
+    ]
+    assert lines[0] != lines[1]
+    assert page.run(style.format(".choice a[aria-current]", "outlineStyle")) == "solid"
+    page.call("Emulation.setEmulatedMedia", features=[])
+
+
+def test_words_of_a_table_stay_whole_on_paper(page: Page, site: str) -> None:
+    """Chinese breaks anywhere: a narrow column had one sign in each line."""
+    page.call("Emulation.setDeviceMetricsOverride", **{**PHONE, "width": 718, "mobile": False})
+    page.open(f"{site}/credits/{RETIRED}?lang=zh")
+    page.call("Emulation.setEmulatedMedia", media="print")
+    lines = page.run(
+        """[...document.querySelectorAll('#transactions :is(th.whole-line, time)')].map((part) => {
+            const range = document.createRange();
+            range.selectNodeContents(part);
+            return new Set([...range.getClientRects()].map((box) => box.top)).size;
+        })"""
+    )
+    assert len(lines) > 4 and {*lines} == {1}
+    page.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_the_keyboard_reaches_everything(page: Page, site: str) -> None:

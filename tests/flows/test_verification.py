@@ -21,7 +21,7 @@ from ledger.chain.keys.signers import anvil_signer
 from ledger.db import Database
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.issuance import plan_issuance, submit_planned
-from ledger.issuance.verification import Taken, requests_for, take_file
+from ledger.issuance.verification import Taken, check_free, requests_for, take_file
 from ledger.issuance.verification_files import FILE, Request, read, text
 from ledger.issuance.verifying import verify_claim
 from ledger.models import ChainIntent, CreditBatch, Issuance, Meter, ReadingClaim
@@ -177,7 +177,16 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
         (alter(lambda c: c.update(issued_kg="721")), BadInput, "altered: issued_kg says '721'"),
         (alter(lambda c: c["period"].update(to="x")), BadInput, "altered: period.to says 'x'"),
         (alter(lambda c: c.update(recipient="x")), BadInput, "altered: recipient"),
-        (alter(lambda c: c.update(note="x")), BadInput, "altered: note"),
+        (
+            alter(lambda c: c.update(note="x")),
+            BadInput,
+            "note says 'x', and what is signed nothing",
+        ),
+        (
+            alter(lambda c: c.pop("deadline")),
+            BadInput,
+            "deadline says nothing, and what is signed '2",
+        ),
         (alter(lambda c: c.pop("typed_data")), BadInput, "altered or torn"),
         (member("key", "0xzz"), BadInput, "altered or torn"),
         (member("recipient", "0x12"), BadInput, "altered or torn"),
@@ -197,8 +206,15 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
             take(apart, path)
         assert said in caught.value.message, (said, caught.value.message)
         assert "\n" not in caught.value.message and str(path) in caught.value.message
+    path.write_text("\ufeff" + whole)  # as an editor leaves it
+    with pytest.raises(Refused, match="nobody has signed it"):
+        take(apart, path)
     path.write_text(whole)
     sign(path)
+    now_s = int(datetime.now(UTC).timestamp())
+    with pytest.raises(Refused, match="has signed it, and it was not taken in yet"):
+        check_free(apart.chain, path, now_s)
+    check_free(apart.chain, path, now_s + 31 * 86400)  # of no use any more
     with pytest.raises(Refused, match="its signature holds until") as late:
         take(apart, path, later=timedelta(days=31))
     assert late.value.code == "expired"

@@ -65,7 +65,9 @@ def outcome(page: Page) -> tuple[str, list[str]]:
 
     Names in them stand apart from the words beside them, which letters from right to left would else carry away.
     """
-    page.wait("document.getElementById('outcome').textContent !== ''")
+    page.wait(
+        "!['', 'Checking…', '正在验证……'].includes(document.getElementById('outcome').textContent)"
+    )
     rows = "Array.from(document.querySelectorAll('#checks li'), (item) => item.textContent)"
     found = page.run("document.getElementById('outcome').textContent"), page.run(rows)
     apart = page.run(rows.replace("#checks li", "#checks bdi"))
@@ -86,9 +88,15 @@ def test_a_person_checks_a_bundle(
     page.requests.clear()
     fill(page, built)
     page.choose_file("#file", good)
-    page.run("document.getElementById('check').click()")
+    page.run(
+        """new MutationObserver(([{ target }]) => (window.told = window.told || []).push(target.textContent))
+        .observe(document.getElementById('outcome'), { childList: true });
+        document.getElementById('check').click()"""
+    )
     verdict = verify(built.text, built.trusted)
     assert outcome(page) == ("good.json: valid", [words for _, words in verdict.checks])
+    # Years of readings take a while: it is told that they are being checked.
+    assert [said for said in page.run("told") if said][:2] == ["Checking…", "good.json: valid"]
     limits = "Array.from(document.querySelectorAll('#not_proven li'), (item) => item.textContent)"
     assert tuple(page.run(limits)) == verdict.not_proven
 

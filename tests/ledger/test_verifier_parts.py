@@ -173,6 +173,7 @@ def test_py_trie_takes_junk_that_is_refused_here() -> None:
         ([b"\x1a", b"\1" * 31], "ends before the key"),
         ([b"a", b"b", b"c"], "a list of 2 or 17"),
         ([*[b""] * 10, [b"\x3b", b"v" * 40], *[b""] * 6], "is not hashed"),
+        ([*[b""] * 10, [], *[b""] * 6], "a list of 2 or 17"),  # a list is no empty reference
     ],
 )
 def test_a_node_has_one_form(node: Any, message: str) -> None:

@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const drawn = new Map(); // from the element to its chart and its data
+  const begun = new WeakSet(); // elements whose data were asked for: something else may come into the page before they do
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const used = (quality) => quality >= 100 && quality < 200;
@@ -96,11 +97,11 @@
     drawn.set(place, { chart, meter });
   }
 
-  async function load(place) {
-    const answer = await fetch(place.dataset.chart, { headers: { accept: "application/json" } });
-    if (!answer.ok) return;
+  async function load(address, places) {
+    const answer = await fetch(address, { headers: { accept: "application/json" } }).catch(() => null);
+    if (!answer?.ok) return void places.forEach((place) => begun.delete(place));
     const { meters } = await answer.json();
-    if (place.isConnected) draw(place, meters[Number(place.dataset.meter)]);
+    for (const place of places) if (place.isConnected) draw(place, meters[Number(place.dataset.meter)]);
   }
 
   function again(widest = Infinity) { // other colours, another width
@@ -111,7 +112,15 @@
     }
   }
 
-  const begin = () => document.querySelectorAll("[data-chart]").forEach((place) => drawn.has(place) || load(place));
+  function begin() { // one answer has all meters of a month
+    const asked = new Map();
+    for (const place of document.querySelectorAll("[data-chart]")) {
+      const { chart } = place.dataset;
+      if (!begun.has(place)) asked.set(chart, [...(asked.get(chart) || []), place]);
+      begun.add(place);
+    }
+    asked.forEach((places, address) => load(address, places));
+  }
   begin();
   document.addEventListener("htmx:afterSwap", begin);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => again());

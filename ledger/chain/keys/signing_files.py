@@ -116,9 +116,13 @@ def difference(given: Any, expected: Any, place: str = "", skip: Sequence[str] =
         pairs = zip(given, expected, strict=True)
         parts = [(f"{place}[{number}]", *pair) for number, pair in enumerate(pairs)]
     elif type(given) is not type(expected) or given != expected:
-        return f"{place} says {str(given)[:80]!r}, and what is signed {str(expected)[:80]!r}"
+        return f"{place} says {_said(given)}, and what is signed {_said(expected)}"
     found = (difference(one, other, where) for where, one, other in parts)
     return next((item for item in found if item is not None), None)
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else repr(str(value)[:80])
 
 
 def _json(path: Path, what: str) -> dict[str, Any]:
@@ -126,7 +130,7 @@ def _json(path: Path, what: str) -> dict[str, Any]:
         data = read_at_most(path, _SIZE_MAX)
         if data is None:
             raise BadInput(f"{path}: larger than {_SIZE_MAX} bytes; no file of {what} is")
-        found = json.loads(data.decode("utf-8"), object_pairs_hook=once)
+        found = json.loads(data.decode("utf-8-sig"), object_pairs_hook=once)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

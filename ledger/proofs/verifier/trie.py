@@ -25,7 +25,7 @@ def lookup(root: bytes, key: bytes, nodes: list[bytes]) -> bytes:
     """
     reference: rlp.Item = b"" if root == EMPTY_ROOT else root
     path, met, value = key.hex(), 0, b""  # each digit of the path leads one branch down
-    while reference:
+    while reference != b"":  # an empty list is no reference
         if isinstance(reference, bytes):
             require(met < len(nodes), "its proof ends before the key")
             require(keccak256(nodes[met]) == reference, "a node of its proof has another hash")
