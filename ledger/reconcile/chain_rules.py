@@ -159,12 +159,11 @@ def registry_in_storage(books: Sides) -> list[str]:
     pairs = session.execute(
         select(CreditOverlap.first_batch_id, CreditOverlap.second_batch_id)
     ).all()
-    asked = [(first, second) for first, second in pairs if first >= 0 and second >= 0]
-    proven = dict(zip(asked, credit.are_overlaps_proven(asked, books.block), strict=True))
+    proven = credit.are_overlaps_proven([(first, second) for first, second in pairs], books.block)
     return found + [
         f"batches {first} and {second}: shown to overlap, and the contract does not know it"
-        for first, second in pairs
-        if not proven.get((first, second), False)
+        for (first, second), known in zip(pairs, proven, strict=True)
+        if not known
     ]
 
 
