@@ -255,9 +255,7 @@ def test_lines_before_the_header_and_comments_are_passed_over_and_lines_keep_the
 
 
 @pytest.mark.parametrize("text", ["time,value\n", "time,value"])
-def test_a_header_beyond_the_end_is_refused(
-    sqlite_db: Database, tmp_path: Path, text: str
-) -> None:
+def test_a_header_beyond_the_end_is_refused(sqlite_db: Database, tmp_path: Path, text: str) -> None:
     with pytest.raises(BadInput, match="there is no line 5; it needs a header line"):
         bring(sqlite_db, tmp_path, text, "header_line = 5")
 
