@@ -402,6 +402,10 @@ def test_seconds_and_milliseconds_are_told_from_each_other() -> None:
         parser_of("unix_ms")("1420066201")
     with pytest.raises(ValueError, match=r"has fractions of a second$"):
         parser_of("unix_ms")("1420066200500")
+    for finer in ("1420066200123456", "1420066200000000000"):
+        for counted in ("unix", "unix_ms"):
+            with pytest.raises(ValueError, match=r"1970 and 2106; if it counts microseconds or"):
+                parser_of(counted)(finer)
 
 
 @pytest.mark.parametrize("text", ["41640", "41640.0069444444", "41640,5"])
