@@ -1,11 +1,11 @@
 """Imports: what each row becomes, on SQLite and on MariaDB."""
 
 import threading
-import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -102,10 +102,10 @@ def test_a_clock_that_stands_still_is_read_in_the_time_of_its_rows(
     small: Database, tmp_path: Path
 ) -> None:
     rows = [(T0, str(60 + place)) for place in range(6_000)]
-    begun = time.process_time()
+    begun = process_time()
     report = imported(small, write_csv(tmp_path / "a.csv", rows))
     again = imported(small, write_csv(tmp_path / "b.csv", [*rows, (T0, "59")]))
-    assert time.process_time() - begun < 10  # each compared with each took half a minute
+    assert process_time() - begun < 10  # each compared with each took half a minute
     assert (report.new, report.conflicts) == (1, 5_999)
     assert (again.unchanged, again.conflicts) == (6_000, 1)
     assert [row[0] for row in rows_of(small) if row[1] == "used"] == ["59"]
