@@ -7,20 +7,21 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
 
 from api import errors
 from api.absolute import AbsoluteTargets
-from api.access import all_public
+from api.access import all_public, public
 from api.allowed import Allowed
 from api.audit.endpoints import router as audit
 from api.cache.layer import Cache, FromCache
 from api.certificates.endpoints import router as certificates
 from api.clients import Clients
 from api.configuration.endpoints import router as configuration
-from api.context import Context
+from api.context import Context, no_query
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
 from api.doubled import RefuseDoubled
@@ -108,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # the framework's own route takes any parameter
         redirect_slashes=False,
         lifespan=lifespan,
     )
@@ -154,7 +156,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cache = Cache(settings) if settings.cache_mib else None
     _surround(app, settings.serving)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.add_api_route(
+        "/openapi.json", _description, include_in_schema=False, dependencies=[Depends(no_query)]
+    )
     return app
+
+
+@public
+async def _description(request: Request) -> JSONResponse:
+    return JSONResponse(request.app.openapi())
 
 
 def _surround(app: FastAPI, serving: Serving) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
 
 Code = Annotated[str, typer.Argument(metavar="CODE", help="Code of the factor.")]
 FactorFile = Annotated[
@@ -69,20 +66,13 @@ def show(run: Invocation, code: Code) -> None:
 def import_(run: Invocation, file: FactorFile, dry_run: DryRun = False) -> None:
     """Record the factors of a file; the same code and version with other content is refused."""
     from cli.books import open_books
-    from ledger.sites.factors import load_factor_file, store_factor, warnings_of
+    from ledger.sites.factors import import_factors, load_factor_file
 
-    specs = load_factor_file(file)  # before the books: a wrong file is the first thing to say
-
-    def work(session: Session) -> dict[str, Any]:
-        found: dict[str, Any] = {"created": [], "unchanged": [], "warnings": []}
-        for spec in specs:
-            new = store_factor(session, spec, file)
-            found["created" if new else "unchanged"].append(f"{spec.code} {spec.version}")
-            found["warnings"] += warnings_of(spec)
-        return found
-
+    read = load_factor_file(file)  # before the books: a wrong file is the first thing to say
     with open_books(run.settings) as db:
-        document = db.run(work, keep=not dry_run)
+        document: dict[str, Any] = {
+            **db.run(lambda session: import_factors(session, read), keep=not dry_run)
+        }
     if dry_run:
         document["dry_run"] = True
     run.output.result(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, Site, command, command_group
+from cli.output import printable
 from ledger.errors import INTERRUPTED, BadInput, RowsRejected
 from ledger.settings import Settings
 
@@ -133,7 +134,8 @@ def rejected(file: Path, document: dict[str, Any]) -> list[str]:
     lines = []
     for error in errors[:ERRORS_SHOWN]:
         column = f", column {error['column']}" if error["column"] else ""
-        lines.append(f"  {file}: line {error['line']}{column}: {error['message']}")
+        said = f"{file}: line {error['line']}{column}: {error['message']}"
+        lines.append(f"  {printable(said)}")  # names from a file may have line ends in them
     more = document["rejected"] - len(lines)
     return [*lines, f"  and {more} more; `--json` names them"] if more > 0 else lines
 

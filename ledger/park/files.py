@@ -14,7 +14,7 @@ from typing import Any
 from ledger.errors import BadInput
 from ledger.files import GZIP, name_in_books, no_text, read_at_most
 from ledger.park.kinds import Kind
-from ledger.park.reading import DECODING, DEPTH_MAX
+from ledger.park.reading import DECODING, DEPTH_MAX, short
 from ledger.spreadsheets import Wrong, commas_hint, csv_rows, unguarded, wrong_count
 
 _CELL_MAX = 1 << 20
@@ -121,7 +121,7 @@ def _rows(kind: Kind, path: Path, text: str) -> Iterator[RawRow]:
             raise _bad_header(path, name, "is there twice")
     for name in kind.key:
         if name not in header:
-            raise _bad_header(path, name, f"is missing; the file has {', '.join(header)}")
+            raise _bad_header(path, name, f"is missing; the file has {', '.join(header)[:400]}")
     for line, cells in rows:
         if len(cells) != len(header):
             yield RawRow(line, {}, Wrong("", wrong_count(len(cells) - len(header))))
@@ -130,7 +130,9 @@ def _rows(kind: Kind, path: Path, text: str) -> Iterator[RawRow]:
 
 
 def _bad_header(path: Path, name: str, said: str) -> BadInput:
-    return BadInput(f"{path}: line 1: column {name!r} {said}", details={"line": 1, "column": name})
+    return BadInput(
+        f"{path}: line 1: column {short(name)} {said}", details={"line": 1, "column": name[:100]}
+    )
 
 
 def _of_json(path: Path, text: str) -> Iterator[RawRow]:

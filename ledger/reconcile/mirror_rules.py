@@ -60,14 +60,15 @@ def mirrored_blocks(books: Books) -> list[str]:
             }
             for row in rows
         }
-        books.headers.look([row.number for row in rows])
+        numbers = [row.number for row in rows if row.number >= 0]  # no node can be asked for others
+        books.headers.look(numbers)
         expected = {
             (header.number,): {
                 "hash": header.hash,
                 "parent_hash": header.parent_hash,
                 "block_time": header.time,
             }
-            for header in books.client.blocks([row.number for row in rows])
+            for header in books.client.blocks(numbers)
             if header is not None
         }
         found += compare("chain_blocks", stored, expected)

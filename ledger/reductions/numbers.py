@@ -96,7 +96,8 @@ def parse_value(text: str, unit_scale: int) -> tuple[int, int]:
     ):
         return int(whole + part), scale
     try:
-        if _NOT_PLAIN.search(text):  # int() takes blanks, underscores and foreign digits
+        # int() takes blanks, underscores, foreign digits, and the sign of ".-5"
+        if _NOT_PLAIN.search(text) or part[:1] in ("+", "-"):
             raise ValueError
         digits = int(whole + part)
     except ValueError:

@@ -208,7 +208,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int, Map
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise BadInput(
-            f"{path}: line 1: column {missing[0]!r} is missing; the file has {', '.join(header)}"
+            f"{path}: line 1: column {missing[0]!r} is missing; the file has {', '.join(header)[:400]}"
             f"{commas_hint(header)}",
             details={"line": 1, "column": missing[0]},
         )

@@ -6,16 +6,19 @@ content is another version. Sets that come with the package are files like any o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger import audit
 from ledger.errors import BadInput, NotFound
+from ledger.files import name_in_books, state_of
 from ledger.models import EmissionFactor
 from ledger.models.sites import FactorPurpose
 from ledger.reductions.factors import (
@@ -31,6 +34,8 @@ from ledger.sites.specs import FactorSpec
 
 COMMON = "common"
 """Table of a file of factors whose keys every ``[[factor]]`` of the file has, unless it says other."""
+IMPORTED = "factors.import"
+"""Action of the audit log: a file that brought new factors."""
 _SETS = resources.files("ledger.sites") / "factor_sets"
 _NUMBERS = ("om", "bm", "w_om", "w_bm", "ncv_gj_per_t", "density_kg_per_l", "oxidation_share")
 _DECIMALS_MAX = 30
@@ -156,7 +161,15 @@ def bundled() -> list[str]:
     )
 
 
-def load_factor_file(name: str) -> list[FactorSpec]:
+class FactorFile(NamedTuple):
+    """A file of factors, checked."""
+
+    name: str
+    sha256: str
+    factors: list[FactorSpec]
+
+
+def load_factor_file(name: str) -> FactorFile:
     """Read a file of factors, or a bundled set by its name.
 
     Raises
@@ -165,10 +178,14 @@ def load_factor_file(name: str) -> list[FactorSpec]:
         There is neither, or it is wrong.
     """
     path = Path(name)
-    if not path.exists() and name in bundled():
-        return read_factor_file((_SETS / f"{name}.toml").read_text(encoding="utf-8"), name)
     try:
-        return read_factor_file(path.read_text(encoding="utf-8-sig"), path.name)
+        if not path.exists() and name in bundled():
+            called, content = name, (_SETS / f"{name}.toml").read_bytes()
+        else:
+            state_of(path)  # a pipe without a writer would be waited for, a device never ends
+            called, content = name_in_books(path), path.read_bytes()
+        factors = read_factor_file(content.decode("utf-8-sig"), called)
+        return FactorFile(called, hashlib.sha256(content).hexdigest(), factors)
     except OSError as error:
         raise BadInput(
             f"{name}: cannot be read ({error.strerror}); name a TOML file, or one of the bundled sets: "
@@ -177,6 +194,25 @@ def load_factor_file(name: str) -> list[FactorSpec]:
         ) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{name}: not UTF-8; save the file as UTF-8") from error
+
+
+def import_factors(session: Session, file: FactorFile) -> dict[str, list[str]]:
+    """Record the factors of a file; return which are ``created`` and ``unchanged``, and the ``warnings`` of all.
+
+    Raises
+    ------
+    BadInput
+        A code and version are recorded with another content.
+    """
+    found: dict[str, list[str]] = {"created": [], "unchanged": [], "warnings": []}
+    for spec in file.factors:
+        new = store_factor(session, spec, file.name)
+        found["created" if new else "unchanged"].append(f"{spec.code} {spec.version}")
+        found["warnings"] += warnings_of(spec)
+    if found["created"]:
+        said = {"file": file.name, "sha256": file.sha256, "created": len(found["created"])}
+        audit.record(session, IMPORTED, EmissionFactor.__tablename__, {}, said)
+    return found
 
 
 def store_factor(session: Session, spec: FactorSpec, where: str) -> bool:

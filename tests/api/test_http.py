@@ -192,6 +192,12 @@ def test_a_parameter_that_is_given_again_is_refused(
     assert document["detail"] == "; ".join(f"{name}: {told[name]}" for name in sorted(told))
 
 
+def test_the_description_takes_no_parameter(client: TestClient) -> None:
+    document = problem(client.get("/openapi.json?bogus=1"), 422, "bad-request")
+    assert document["detail"] == "bogus: unknown parameter"
+    assert client.get("/openapi.json").status_code == 200
+
+
 def test_no_route_takes_a_parameter_again(client: TestClient) -> None:
     """The refusal holds for all routes, whoever asks: a route that took a list could not be called."""
     paths = client.get("/openapi.json").json()["paths"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from tests.cli.conftest import READINGS, SITE, Program
 
 FACTORS = """\
@@ -34,6 +36,25 @@ def test_factors_are_imported_listed_and_shown(park: Program) -> None:
     assert "factors list" in park("factors", "show", "nothing").one_line()
     text = park("factors", "show", "grid").out
     assert "inventory_location" in text
+
+
+def test_an_import_of_factors_is_in_the_audit_log_once(park: Program) -> None:
+    file = park.write("f.toml", FACTORS)
+    for words in (["--dry-run"], [], []):
+        assert park("factors", "import", *words, file).code == 0
+    (entry,) = park("audit", "log", "--action", "factors.import", "--json").json()["entries"]
+    assert entry["resource"] == "emission_factors"
+    assert entry["new_values"] == {
+        "file": "f.toml",
+        "sha256": hashlib.sha256(FACTORS.encode()).hexdigest(),
+        "created": 1,
+    }
+    assert park("audit", "verify").code == 0
+
+
+def test_factors_are_not_read_from_a_device(park: Program) -> None:
+    ended = park("factors", "import", "/dev/zero")
+    assert (ended.code, "a pipe or a device" in ended.one_line()) == (2, True)
 
 
 def test_a_bundled_set_is_imported_by_its_name(park: Program) -> None:

@@ -599,6 +599,25 @@ def test_every_rule_can_fail(history: History) -> None:
     assert history.broken() == []
 
 
+@pytest.mark.parametrize(
+    ("rule", "statement"),
+    [
+        (
+            "blocks",
+            "INSERT INTO chain_blocks SELECT -7, hash, parent_hash, block_time FROM chain_blocks LIMIT 1",
+        ),
+        ("registry-on-chain", "UPDATE credit_classes SET class_id = -7"),
+        ("registry-on-chain", "UPDATE credit_overlaps SET first_batch_id = -7"),
+        ("holdings-on-chain", "UPDATE credit_holdings SET batch_id = -7 WHERE rowid = 1"),
+    ],
+)
+def test_a_number_that_the_chain_cannot_be_asked_for_is_a_difference(
+    history: History, rule: str, statement: str
+) -> None:
+    with _by_hand(history, text(statement)):
+        assert any("-7" in line for line in history.told(rule))
+
+
 def test_what_the_books_forgot_altogether_is_named(history: History) -> None:
     """Neither issuance nor intent is left, as in a backup of before: it was said that books and chain agree."""
     (key, first, end), *_ = issued = history.select(

@@ -61,7 +61,7 @@ valid_to = "2023-12-31"
 
 def import_set(db: Database, name: str, text: str | None = None) -> int:
     """Record a set and return how many factors are new."""
-    specs = load_factor_file(name) if text is None else read_factor_file(text, name)
+    specs = load_factor_file(name).factors if text is None else read_factor_file(text, name)
     with db.write() as session:
         return sum(store_factor(session, spec, name) for spec in specs)
 
@@ -169,7 +169,7 @@ def test_a_fuel_needs_its_net_calorific_value() -> None:
 
 def test_the_hash_of_a_factor_follows_from_what_a_manifest_says_of_it() -> None:
     for name in bundled():
-        for spec in load_factor_file(name):
+        for spec in load_factor_file(name).factors:
             quoted = json.loads(json.dumps(factor_json(spec.record())))
             assert content_sha256(quoted) == spec.sha256() == quoted["sha256"]
             assert content_sha256(quoted | {"value": "1.5"}) != spec.sha256()
@@ -185,7 +185,7 @@ def test_the_bundled_sets_can_be_imported(db: Database) -> None:
 
 
 def test_chinas_provinces_are_for_the_inventory_and_say_where_they_are_from() -> None:
-    specs = {spec.code: spec for spec in load_factor_file("china-provinces-2023")}
+    specs = {spec.code: spec for spec in load_factor_file("china-provinces-2023").factors}
     assert len(specs) == 30
     assert {spec.purpose for spec in specs.values()} == {"inventory_location"}
     beijing, yunnan = specs["china-average-CN-BJ"], specs["china-average-CN-YN"]
@@ -199,7 +199,7 @@ def test_chinas_provinces_are_for_the_inventory_and_say_where_they_are_from() ->
 
 
 def test_the_ipccs_diesel_by_hand() -> None:
-    specs = {spec.code: spec for spec in load_factor_file("ipcc-2006-fuels")}
+    specs = {spec.code: spec for spec in load_factor_file("ipcc-2006-fuels").factors}
     diesel = specs["ipcc-diesel"].record()
     # One tonne: 43.0 GJ x 74,100 kg/TJ = 3.1863 t.
     assert fuel_t(Fraction(1000), Kind.FUEL_MASS, diesel) == Fraction("3.1863")
@@ -208,7 +208,7 @@ def test_the_ipccs_diesel_by_hand() -> None:
 
 
 def test_asb0038_tells_of_the_value_that_does_not_recompute() -> None:
-    wind, later = load_factor_file("cdm-asb0038-2018")
+    wind, later = load_factor_file("cdm-asb0038-2018").factors
     assert warnings_of(wind) == []
     (warning,) = warnings_of(later)
     assert "is 0.3747, published is 0.3748; the published value is used" in warning

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -99,6 +100,19 @@ def test_every_row_has_one_outcome_and_a_second_import_changes_nothing(
     assert (second.new, second.unchanged, second.conflicts) == (0, 5, 0)
     assert rows_of(park) == stored
     assert counts(park) == Counts(expected=144, used=2, missing=142, conflict=1)
+
+
+def test_a_clock_that_stands_still_is_read_in_the_time_of_its_rows(
+    small: Database, tmp_path: Path
+) -> None:
+    rows = [(T0, str(60 + place)) for place in range(6_000)]
+    begun = process_time()
+    report = imported(small, write_csv(tmp_path / "a.csv", rows))
+    again = imported(small, write_csv(tmp_path / "b.csv", [*rows, (T0, "59")]))
+    assert process_time() - begun < 10  # each compared with each took half a minute
+    assert (report.new, report.conflicts) == (1, 5_999)
+    assert (again.unchanged, again.conflicts) == (6_000, 1)
+    assert [row[0] for row in rows_of(small) if row[1] == "used"] == ["59"]
 
 
 def test_the_lowest_wins_when_it_comes_in_a_later_file(park: Database, tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy import func, select
 
 from cli.main import run
+from cli.readings import rejected
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, TruetonneError
 from ledger.models import DeviceData, EnergyProduction, ImportFile, MeterReading
 from ledger.readings import check_file, import_file
+from ledger.readings.files.marks import first_undecodable
 from tests.support.forms import rest
 from tests.support.plant import SITE, apply, imported, write_csv
 
@@ -210,6 +212,21 @@ def test_devices_that_the_site_does_not_have_are_one_error_each(
     assert "device 'B' is not in the site file (2 rows)" in report.errors[0]["message"]
 
 
+def test_a_long_code_and_a_line_end_in_a_name_stay_short_and_one_line(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, SITE.replace('device = "A"', 'device_column = "who"'))
+    path = tmp_path / "a.csv"
+    path.write_text(f"who,time,value\n{'x' * 60_000},{T0},1\n")
+    report = imported(sqlite_db, path)
+    assert "'" + "x" * 100 + "' is not in the site file" in report.errors[0]["message"]
+    assert len(report.errors[0]["message"]) < 250
+    apply(sqlite_db, SITE + 'format = "jsonl"\n')
+    path.write_text('{"a\\nb": 1}\n')
+    said = rejected(path, imported(sqlite_db, path).as_json())
+    assert len(said) == 1 and "\n" not in said[0] and "found: a b" in said[0]
+
+
 def test_errors_are_listed_up_to_a_thousand_and_counted_beyond(
     park: Database, tmp_path: Path
 ) -> None:
@@ -256,6 +273,23 @@ def test_the_line_that_is_not_in_its_encoding(
     assert refused(sqlite_db, path).details["line"] == 30_002
     path.write_bytes(text.encode(name) + "\u4e00".encode(name)[:1])  # cut short
     assert refused(sqlite_db, path).details["line"] == 30_002
+
+
+@pytest.mark.parametrize("before", range(6))
+def test_the_line_where_a_character_lies_across_two_pieces(tmp_path: Path, before: int) -> None:
+    path = tmp_path / "meter.csv"
+    text = "a" * before + "\u4e00\u0a0a" * 12_000 + "\n"
+    path.write_bytes(text.encode("gb18030") + b"\xff\xff")
+    assert first_undecodable(path, "gb18030") == 2
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_line_that_cannot_be_read_is_counted_by_every_line_end(
+    park: Database, tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_bytes(f"time,value{end}{T0},60{end}{end}".encode() + b"\xff")
+    assert refused(park, path).details["line"] == 4
 
 
 @pytest.mark.parametrize(

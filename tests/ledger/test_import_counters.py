@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,6 +31,8 @@ from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, reductions_for
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.periods.period import load_period
+from ledger.readings.rows import chains
+from ledger.readings.rows.store import fetch
 from ledger.reductions import Counts
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import Limits
@@ -107,6 +110,25 @@ def park(db: Database) -> Database:
 def small(sqlite_db: Database) -> Database:
     apply(sqlite_db, COUNTER)
     return sqlite_db
+
+
+def test_more_values_of_one_instant_than_are_read_at_once_end(
+    small: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        assert asked < 50, "it reads the same rows for ever"
+        return fetch(*arguments)
+
+    monkeypatch.setattr(chains, "PIECE_ROWS", 3)
+    monkeypatch.setattr(chains, "fetch", counted)
+    still = [(1.0, str(1000 + place)) for place in range(20)]
+    report = bring(small, tmp_path, (0, "1000"), *still, (2, "1100"))
+    assert (report.new, report.conflicts, report.intervals) == (3, 19, 1)
+    assert short(small) == [("1000>1100", "used")]
 
 
 def test_a_register_becomes_the_energy_between_its_readings(park: Database, tmp_path: Path) -> None:

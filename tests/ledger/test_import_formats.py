@@ -254,9 +254,10 @@ def test_lines_before_the_header_and_comments_are_passed_over_and_lines_keep_the
         assert session.scalars(select(MeterReading.line)).one() == 5
 
 
-def test_a_header_beyond_the_end_is_refused(sqlite_db: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["time,value\n", "time,value"])
+def test_a_header_beyond_the_end_is_refused(sqlite_db: Database, tmp_path: Path, text: str) -> None:
     with pytest.raises(BadInput, match="there is no line 5; it needs a header line"):
-        bring(sqlite_db, tmp_path, "time,value\n", "header_line = 5")
+        bring(sqlite_db, tmp_path, text, "header_line = 5")
 
 
 @pytest.mark.parametrize(
@@ -401,6 +402,10 @@ def test_seconds_and_milliseconds_are_told_from_each_other() -> None:
         parser_of("unix_ms")("1420066201")
     with pytest.raises(ValueError, match=r"has fractions of a second$"):
         parser_of("unix_ms")("1420066200500")
+    for finer in ("1420066200123456", "1420066200000000000"):
+        for counted in ("unix", "unix_ms"):
+            with pytest.raises(ValueError, match=r"1970 and 2106; if it counts microseconds or"):
+                parser_of(counted)(finer)
 
 
 @pytest.mark.parametrize("text", ["41640", "41640.0069444444", "41640,5"])

@@ -76,6 +76,8 @@ def test_a_number_is_kept_exactly(text: str, unit: str, kw: str) -> None:
         ("5-3", "is not a number"),
         (".", "is not a number"),
         ("-", "is not a number"),
+        (".-5", "is not a number"),
+        (".+5", "is not a number"),
         ("e5", "is not a number"),
         ("1.2.3", "is not a number"),
         ("1e", "is not a number"),
@@ -205,6 +207,9 @@ def test_a_naive_time_without_any_zone_is_refused() -> None:
         ("2014-01-01T00:00:00.5+00:00", "fractions"),
         ("1969-12-31T00:00+00:00", "1970"),
         ("2107-01-01T00:00+00:00", "2106"),
+        ("0001-01-01T00:00+14:00", "1970"),
+        ("9999-12-31T23:50-14:00", "2106"),
+        ("9999-12-31T24:00+00:00", "2106"),
     ],
 )
 def test_other_times_are_refused_in_one_line(text: str, says: str) -> None:

@@ -510,6 +510,7 @@ def test_nonsense_in_json(
     [
         ("a.csv", "", "empty; the first line must name the columns resource_code"),
         ("a.csv", "resource_code,colour\n", "line 1: column 'colour' is none of"),
+        ("a.csv", f"resource_code,{'x' * 5_000}\n", f"column '{'x' * 40}'... is none of"),
         (
             "a.csv",
             "resource_code;name\nx;y\n",

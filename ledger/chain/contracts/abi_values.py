@@ -15,12 +15,22 @@ _READS_PER_BYTE = 4
 
 
 def encoded(types: Sequence[str], values: Sequence[Any]) -> bytes:
-    """Return values as the arguments of a call are laid out."""
+    """Return values as the arguments of a call are laid out.
+
+    Raises
+    ------
+    ValueError
+        A value is none of its type, such as a number below zero.
+    """
     if not types and not values:
         return b""
     from eth_abi.abi import encode
+    from eth_abi.exceptions import EncodingError
 
-    return encode(types, values)
+    try:
+        return encode(types, values)
+    except EncodingError as error:
+        raise ValueError(str(error)) from error
 
 
 def decoded(types: Sequence[str], content: bytes) -> tuple[Any, ...]:

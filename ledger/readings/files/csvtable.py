@@ -34,6 +34,7 @@ class CsvTable(Table):
         self._ended = 0
         self._unfinished = False
         self._header_line = self._passed + 1
+        self.columns = []  # until there is a header: the file may end before it
         csv.field_size_limit(_CELL_MAX)
         self._reader = csv.reader((), delimiter=file_format.delimiter, strict=True)
         start = list(self.guarded(islice(lines, 1)))

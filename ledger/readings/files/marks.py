@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 from pathlib import Path
 
 from ledger.errors import BadInput
@@ -67,15 +68,21 @@ def first_undecodable(path: Path, encoding: str) -> int:
     with path.open("rb") as raw:
         packed = raw.read(2) == GZIP
     decoder = codecs.getincrementaldecoder(encoding)()
+    ends = io.IncrementalNewlineDecoder(
+        None, translate=True
+    )  # a line may end with a carriage return alone
     line = 1
     with gzip.open(path) if packed else path.open("rb") as binary:
         while True:
             piece = binary.read(_PIECE)
-            waiting = len(decoder.getstate()[0])
+            state = decoder.getstate()
             try:
-                line += decoder.decode(piece, final=not piece).count("\n")
+                line += ends.decode(decoder.decode(piece, final=not piece)).count("\n")
             except UnicodeDecodeError as error:
-                good = error.object[waiting : error.start]
-                return line + (decoder.decode(good).count("\n") if good else 0)
+                decoder.setstate(
+                    state
+                )  # some decoders have lost what they had kept of the piece before
+                good = error.object[len(state[0]) : error.start]
+                return line + ends.decode(decoder.decode(good), final=True).count("\n")
             if not piece:
                 return line

@@ -184,7 +184,7 @@ class _Reader:
             if device_place >= 0:
                 device = cells[device_place].strip()
             if device not in devices:
-                message = f"device {device!r} is not in the site file"
+                message = f"device {device[:100]!r} is not in the site file"
                 error = RowError(line, self._device_name, message, device)
                 yield from _unless_blank(cells, error)
                 continue

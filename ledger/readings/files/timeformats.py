@@ -26,7 +26,8 @@ _WORDS = {
     "z": "Z|[+-][0-9]{2}:?[0-9]{2}",
 }
 _END_OF_DAY = re.compile(r"(.*[T ])24(:?00(?::?00(?:[.,]0+)?)?(?:Z|[+-][0-9:]+)?)", re.ASCII)
-_WHOLE = re.compile(r"(-?[0-9]{1,15})(?:\.0*)?", re.ASCII)
+_WHOLE = re.compile(r"(-?[0-9]{1,20})(?:\.0*)?", re.ASCII)
+_FINER = "; if it counts microseconds or nanoseconds, have it written in seconds, or in ISO 8601"
 _UNTIL_S = 2**32
 """The end of 2106's times, in seconds since 1970."""
 _BLANKS = "[ \t\u00a0\u202f]+"
@@ -87,7 +88,8 @@ def _unix(text: str) -> datetime:
     if match is None:
         raise ValueError(f"{text[:40]!r} is no whole number of seconds since 1970")
     count = int(match[1])
-    hint = f"; it counts ms: write time_format = {UNIX_MS!r}" if count < _UNTIL_S * 1000 else ""
+    in_ms = count < _UNTIL_S * 1000
+    hint = f"; it counts ms: write time_format = {UNIX_MS!r}" if in_ms else _FINER
     return _since_1970(count, text, hint)
 
 
@@ -96,14 +98,14 @@ def _unix_ms(text: str) -> datetime:
     if match is None:
         raise ValueError(f"{text[:40]!r} is no whole number of milliseconds since 1970")
     seconds, rest = divmod(int(match[1]), 1000)
-    if rest:
+    if rest and seconds < _UNTIL_S:  # beyond, it does not count ms
         seems = f"; if it counts seconds, write time_format = {UNIX!r}"
         hint = seems if int(match[1]) < _UNTIL_S else ""
         raise ValueError(f"{text!r} has fractions of a second{hint}")
-    return _since_1970(seconds, text)
+    return _since_1970(seconds, text, _FINER)
 
 
-def _since_1970(seconds: int, text: str, hint: str = "") -> datetime:
+def _since_1970(seconds: int, text: str, hint: str) -> datetime:
     try:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     except OverflowError:

@@ -128,11 +128,14 @@ class TimeReader:
             if self._tolerance_s and text[10:] in self._moved_clocks:
                 self.moved += 1
             return day + clock
-        moment = self._read(text)
-        if moment.tzinfo is None:
-            moment = self._localized(moment, text)
         moved = self.moved
-        start_s = self.slot_of(moment, text)
+        try:
+            moment = self._read(text)
+            if moment.tzinfo is None:
+                moment = self._localized(moment, text)
+            start_s = self.slot_of(moment, text)
+        except OverflowError:  # beside the first or the last day of the calendar
+            raise ValueError(f"{text[:40]!r} is not between 1970 and 2106") from None
         if self._repeats:
             self._remember(text, moment, start_s, moved=self.moved > moved)
         return start_s

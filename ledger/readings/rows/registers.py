@@ -20,7 +20,6 @@ from ledger.readings.rows.store import (
     Slot,
     StoredRow,
     Tally,
-    contradicts,
     fetch,
 )
 from ledger.reductions.quality import loaded, stored, without_value
@@ -54,14 +53,8 @@ class RegisterWriter:
         new: list[tuple[RawReading, Quality]] = []
         for row in rows:
             slot = known.setdefault(row.start_s, Slot())
-            if slot.has(row.text):
-                tally.unchanged += 1
+            if not slot.take(row, tally):
                 continue
-            if contradicts(row, slot):
-                tally.conflicts += 1
-            else:
-                tally.new += 1
-            slot.new.append(row)
             quality = Quality.USED if row.digits is not None else without_value(row.text)
             if meter.is_issued(row.start_s):
                 quality = Quality.LATE

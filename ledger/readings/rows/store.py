@@ -135,12 +135,39 @@ class Slot:
 
     old: list[StoredRow] = field(default_factory=list)
     new: list[RawReading] = field(default_factory=list)
+    # A clock that stands still brings all rows of a file here: none is compared with each.
+    _texts: set[str] | None = None
+    _values: set[Fraction] | None = None
 
-    def has(self, text: str) -> bool:
-        """Return whether the text is there already."""
-        return any(row.text == text for row in self.old) or any(
-            row.text == text for row in self.new
-        )
+    def take(self, row: RawReading, tally: Tally) -> bool:
+        """Count a row, and take it in; return False where its text is there already.
+
+        It contradicts the others when it has a value that none of theirs equals.
+        """
+        if self._texts is None:
+            self._texts = {old.text for old in self.old}
+        if row.text in self._texts:
+            tally.unchanged += 1
+            return False
+        if self._contradicts(row):
+            tally.conflicts += 1
+        else:
+            tally.new += 1
+        self._texts.add(row.text)
+        self.new.append(row)
+        return True
+
+    def _contradicts(self, row: RawReading) -> bool:
+        if row.digits is None:
+            return False
+        if self._values is None:
+            there = (old.value for old in self.old if old.value is not None)
+            self._values = {Fraction(digits, 10**scale) for digits, scale in there}
+        value = Fraction(row.digits, 10 ** (row.scale or 0))
+        if value in self._values:
+            return False
+        self._values.add(value)
+        return len(self._values) > 1
 
 
 class Writer:
@@ -192,17 +219,9 @@ class Writer:
         for row in rows:
             slot = slots.get(row.start_s)
             if slot is None:
-                slot = Slot(known.get(row.start_s, []))
-            if slot.has(row.text):
-                tally.unchanged += 1
-                continue
-            if contradicts(row, slot):
-                tally.conflicts += 1
-            else:
-                tally.new += 1
-            slot.new.append(row)
-            slots[row.start_s] = slot
-        return slots
+                slot = slots[row.start_s] = Slot(known.get(row.start_s, []))
+            slot.take(row, tally)
+        return {start_s: slot for start_s, slot in slots.items() if slot.new}
 
     def _known(self, meter_id: int, rows: Sequence[RawReading]) -> dict[int, list[StoredRow]]:
         starts = sorted({row.start_s for row in rows})
@@ -329,20 +348,6 @@ def fetch(db: Database, session: Session, sql: str, values: tuple[Any, ...]) -> 
     """Return all rows of a query written with ``?``, without the ORM."""
     result = session.connection().exec_driver_sql(for_driver(sql, db.dialect), values)
     return result.fetchall()
-
-
-def contradicts(row: RawReading, slot: Slot) -> bool:
-    """Return whether a row has a value that none of the slot's values equals."""
-    if row.digits is None:
-        return False
-    values = [old.value for old in slot.old if old.value is not None]
-    values += [(new.digits, new.scale or 0) for new in slot.new if new.digits is not None]
-    mine = (row.digits, row.scale or 0)
-    return bool(values) and all(not _equal(mine, value) for value in values)
-
-
-def _equal(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    return Fraction(one[0], 10 ** one[1]) == Fraction(other[0], 10 ** other[1])
 
 
 def micro(digits: int, scale: int) -> Decimal:
