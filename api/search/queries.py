@@ -61,6 +61,7 @@ def _hits(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
     lower = text.lower()
     if _HASH.fullmatch(lower):
         yield from _credits(session, lower)
+        yield from _batches_of_hash(session, lower)
         yield from numbers.of_hash(session, lower)
     elif _ADDRESS.fullmatch(lower):
         yield from numbers.of_address(session, view, lower)
@@ -107,6 +108,18 @@ def batch_hit(session: Session, batch: CreditBatch, *, exact: bool) -> Hit:
         link=f"/v1/credits?batch_id={batch.batch_id}",
         exact=exact,
     )
+
+
+def _batches_of_hash(session: Session, text: str) -> Iterator[Hit]:
+    """Yield the batches of an evidence root or of a manifest's hash, as a certificate prints them."""
+    query = (
+        select(CreditBatch)
+        .where(or_(CreditBatch.evidence_root == text, CreditBatch.manifest_hash == text))
+        .order_by(CreditBatch.batch_id)
+        .limit(_BATCHES_SHOWN)
+    )
+    for batch in session.scalars(query):
+        yield batch_hit(session, batch, exact=True)
 
 
 def _batches_of_year(session: Session, text: str) -> Iterator[Hit]:

@@ -146,6 +146,8 @@ class CreditBatch(Base):
 
     __table_args__ = (
         Index("idx_credit_batches_block_number", "block_number"),
+        Index("idx_credit_batches_evidence_root", "evidence_root"),
+        Index("idx_credit_batches_manifest_hash", "manifest_hash"),
         options("An issuance as it stands on chain.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 

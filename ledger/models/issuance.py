@@ -107,6 +107,7 @@ class Issuance(Base):
     __table_args__ = (
         CheckConstraint("from_s < to_s", name="period"),
         Index("idx_issuances_project_id_from_s", "project_id", "from_s"),
+        Index("idx_issuances_state", "state"),
         options("Reductions of a period and their batch.", writer="ledger.issuance", origin=BEYOND),
     )
 
