@@ -157,8 +157,9 @@ def _chain(settings: Settings) -> Iterator[Check]:
     deployment: Deployment | None = None
     try:
         deployment = Deployment.load(settings.deployment)
-        _require_its_books(deployment, settings)
+        recipients = _held_against_books(deployment, settings)
         yield _named(deployment, settings)
+        yield from recipients
     except TruetonneError as error:
         yield bad("deployment", Verdict.FAILED, error, "correct the file, or set deployment")
     url = published_url(settings)
@@ -174,22 +175,28 @@ def _chain(settings: Settings) -> Iterator[Check]:
     yield from _node(url, deployment)
 
 
-def _require_its_books(deployment: Deployment, settings: Settings) -> None:
-    """Require that the books, where they answer, are kept of this chain and these contracts.
+def _held_against_books(deployment: Deployment, settings: Settings) -> list[Check]:
+    """Require that the books, where they answer, are kept of this chain and these contracts, and look who is issued to.
 
     What keeps them from answering is said where the database is checked.
     """
     from ledger.chain.addresses.kept import require_same_books
     from ledger.db import Database
+    from ledger.registration import misdirected
 
     try:
         db = Database(settings.database_url)
     except BadInput:
-        return
+        return []
     with suppress(DependencyDown), closing(db):
         if db.is_there():
             with db.read() as session:
                 require_same_books(session, deployment)
+                return [
+                    Check("recipients", Verdict.FAILED, said, mend)
+                    for said, mend in misdirected(session, deployment)
+                ]
+    return []
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:
