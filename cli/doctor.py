@@ -142,7 +142,6 @@ def _backups(settings: Settings) -> Check:
 
 
 def _chain(settings: Settings) -> Iterator[Check]:
-    from ledger.chain.addresses.book import Deployment
     from ledger.chain.local.anvil import find_anvil
     from ledger.chain.local.shared import published_url, silence
 
@@ -156,8 +155,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
         yield Check("anvil", Verdict.SKIPPED, "not needed: rpc_url names a node")
     deployment: Deployment | None = None
     try:
-        deployment = Deployment.load(settings.deployment)
-        recipients = _held_against_books(deployment, settings)
+        deployment, recipients = _held_against_books(settings)
         yield _named(deployment, settings)
         yield from recipients
     except TruetonneError as error:
@@ -175,28 +173,32 @@ def _chain(settings: Settings) -> Iterator[Check]:
     yield from _node(url, deployment)
 
 
-def _held_against_books(deployment: Deployment, settings: Settings) -> list[Check]:
-    """Require that the books, where they answer, are kept of this chain and these contracts, and look who is issued to.
+def _held_against_books(settings: Settings) -> tuple[Deployment, list[Check]]:
+    """Read the deployment file; require that the books are kept of its chain and contracts; look who is issued to.
 
-    What keeps them from answering is said where the database is checked.
+    What keeps the books from answering is said where the database is checked.
     """
+    from ledger.chain.addresses.book import Deployment
     from ledger.chain.addresses.kept import require_same_books
+    from ledger.chain.local.shared import check_chain_is_here
     from ledger.db import Database
     from ledger.registration import misdirected
 
     try:
         db = Database(settings.database_url)
     except BadInput:
-        return []
-    with suppress(DependencyDown), closing(db):
-        if db.is_there():
-            with db.read() as session:
-                require_same_books(session, deployment)
-                return [
-                    Check("recipients", Verdict.FAILED, said, mend)
-                    for said, mend in misdirected(session, deployment)
-                ]
-    return []
+        return Deployment.load(settings.deployment), []
+    recipients: list[Check] = []
+    with closing(db):
+        check_chain_is_here(settings, db)
+        deployment = Deployment.load(settings.deployment)
+        with suppress(DependencyDown):
+            if db.is_there():
+                with db.read() as session:
+                    require_same_books(session, deployment)
+                    found = list(misdirected(session, deployment))
+                recipients = [Check("recipients", Verdict.FAILED, *each) for each in found]
+    return deployment, recipients
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:
