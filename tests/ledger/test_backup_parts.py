@@ -660,6 +660,25 @@ def test_a_log_is_cut_at_a_transaction() -> None:
     assert upto(Limit(until=datetime.fromtimestamp(6, UTC))) == (4 + 39 + 65, "0-1-1", False)
 
 
+def test_a_log_that_lies_encrypted_is_sent_plain_with_the_event_that_says_so_repeated() -> None:
+    encrypted, first, second = bytes(17), gtid_event(1, 138), gtid_event(2, 176)
+    place, repeated = Position("bin.000009", 100), event(164, encrypted, 0)
+    assert b"".join(between([MAGIC + FORMAT + repeated + first + second], place, 138)) == (
+        MAGIC + FORMAT + first
+    )
+    # From its beginning it stands where it says.
+    begin = MAGIC + event(15, bytes(20), 43) + event(164, encrypted, 79) + gtid_event(1, 117)
+    assert b"".join(between([begin], Position("bin.000009", 4), None)) == begin
+    with pytest.raises(BackupDamaged, match="stands at 79"):
+        list(
+            between(
+                [begin.replace(event(164, encrypted, 79), event(164, encrypted, 78))],
+                Position("bin.000009", 4),
+                None,
+            )
+        )
+
+
 @pytest.mark.parametrize(
     "log", [b"", b"\xfebi", b"SQLite format 3", MAGIC + FORMAT[:-1], MAGIC + bytes(40)]
 )
