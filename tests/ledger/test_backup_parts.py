@@ -38,6 +38,7 @@ from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import BadInput, DependencyDown, NotFound
 from ledger.files import part_in
+from ledger.sealing import Sealer
 from ledger.settings import load_settings
 from tests.support.backups import KEY, store
 from tests.support.full import full_disk
@@ -248,6 +249,10 @@ def test_another_key_file(folder: Store, tmp_path: Path) -> None:
     item(folder, Kind.FULL, NOW)
     with pytest.raises(BackupDamaged, match="another key 1 than the backup key file has"):
         store(folder.folder, b"k" * 32).items()
+    with pytest.raises(
+        BackupDamaged, match="key 1, which the backup key file lacks; put its line back"
+    ):
+        Store(folder.folder, Sealer({2: b"k" * 32})).items()
     with pytest.raises(BadInput, match="without it no backup opens"):
         backup_keys(tmp_path / "none.key")
     made = backup_keys(tmp_path / "some.key", make=True)
