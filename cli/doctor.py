@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -30,6 +30,7 @@ from ledger.settings import (
 if TYPE_CHECKING:
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.node.client import ChainClient
+    from ledger.db import Database
 
 NODE_SECONDS_MAX = 5.0
 AHEAD_SECONDS_MAX = 15
@@ -155,7 +156,8 @@ def _chain(settings: Settings) -> Iterator[Check]:
         yield Check("anvil", Verdict.SKIPPED, "not needed: rpc_url names a node")
     deployment: Deployment | None = None
     try:
-        deployment, recipients = _held_against_books(settings)
+        deployment = _deployment(settings)
+        recipients = _held_against_books(deployment, settings)
         yield _named(deployment, settings)
         yield from recipients
     except TruetonneError as error:
@@ -173,32 +175,47 @@ def _chain(settings: Settings) -> Iterator[Check]:
     yield from _node(url, deployment)
 
 
-def _held_against_books(settings: Settings) -> tuple[Deployment, list[Check]]:
-    """Read the deployment file; require that the books are kept of its chain and contracts; look who is issued to.
-
-    What keeps the books from answering is said where the database is checked.
-    """
+def _deployment(settings: Settings) -> Deployment:
+    """Read the deployment file; where there is none, say so of the folder that has it after a move."""
     from ledger.chain.addresses.book import Deployment
-    from ledger.chain.addresses.kept import require_same_books
     from ledger.chain.local.shared import check_chain_is_here
-    from ledger.db import Database
+
+    try:
+        return Deployment.load(settings.deployment)
+    except BadInput as error:
+        if error.code == "not-deployed":
+            _ask_books(settings, partial(check_chain_is_here, settings))
+        raise
+
+
+def _held_against_books(deployment: Deployment, settings: Settings) -> list[Check]:
+    """Require that the books are kept of this chain and these contracts; look who is issued to."""
+    from ledger.chain.addresses.kept import require_same_books
     from ledger.registration import misdirected
+
+    recipients: list[Check] = []
+
+    def ask(db: Database) -> None:
+        if db.is_there():
+            with db.read() as session:
+                require_same_books(session, deployment)
+                found = list(misdirected(session, deployment))
+            recipients.extend(Check("recipients", Verdict.FAILED, *each) for each in found)
+
+    _ask_books(settings, ask)
+    return recipients
+
+
+def _ask_books(settings: Settings, ask: Callable[[Database], None]) -> None:
+    """Ask the books; what keeps them from answering is said where the database is checked."""
+    from ledger.db import Database
 
     try:
         db = Database(settings.database_url)
     except BadInput:
-        return Deployment.load(settings.deployment), []
-    recipients: list[Check] = []
-    with closing(db):
-        check_chain_is_here(settings, db)
-        deployment = Deployment.load(settings.deployment)
-        with suppress(DependencyDown):
-            if db.is_there():
-                with db.read() as session:
-                    require_same_books(session, deployment)
-                    found = list(misdirected(session, deployment))
-                recipients = [Check("recipients", Verdict.FAILED, *each) for each in found]
-    return deployment, recipients
+        return
+    with suppress(DependencyDown), closing(db):
+        ask(db)
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:
