@@ -120,14 +120,16 @@ def misdirected(session: Session, deployment: Deployment) -> Iterator[tuple[str,
     will, though the file says nothing of it: versions from before decision 0097 issued all to the file's ``owner``.
     """
     own = set(session.scalars(select(Project.code)))
-    of_site = select(func.max(CreditBatch.batch_id)).where(
-        CreditBatch.site_id == CreditSite.site_id
+    newest = (
+        select(CreditBatch.site_id, func.max(CreditBatch.batch_id).label("batch_id"))
+        .group_by(CreditBatch.site_id)
+        .subquery()
     )
-    newest = of_site.correlate(CreditSite).scalar_subquery()
     query = (
         select(CreditProject.code, CreditProject.owner, CreditBatch.recipient)
         .join(CreditSite, CreditSite.project_id == CreditProject.project_id)
-        .outerjoin(CreditBatch, CreditBatch.batch_id == newest)
+        .outerjoin(newest, newest.c.site_id == CreditSite.site_id)
+        .outerjoin(CreditBatch, CreditBatch.batch_id == newest.c.batch_id)
         .order_by(CreditProject.code)
     )
     there = session.execute(query).all()
