@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -30,6 +30,7 @@ from ledger.settings import (
 if TYPE_CHECKING:
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.node.client import ChainClient
+    from ledger.db import Database
 
 NODE_SECONDS_MAX = 5.0
 AHEAD_SECONDS_MAX = 15
@@ -142,7 +143,6 @@ def _backups(settings: Settings) -> Check:
 
 
 def _chain(settings: Settings) -> Iterator[Check]:
-    from ledger.chain.addresses.book import Deployment
     from ledger.chain.local.anvil import find_anvil
     from ledger.chain.local.shared import published_url, silence
 
@@ -156,9 +156,10 @@ def _chain(settings: Settings) -> Iterator[Check]:
         yield Check("anvil", Verdict.SKIPPED, "not needed: rpc_url names a node")
     deployment: Deployment | None = None
     try:
-        deployment = Deployment.load(settings.deployment)
-        _require_its_books(deployment, settings)
+        deployment = _deployment(settings)
+        recipients = _held_against_books(deployment, settings)
         yield _named(deployment, settings)
+        yield from recipients
     except TruetonneError as error:
         yield bad("deployment", Verdict.FAILED, error, "correct the file, or set deployment")
     url = published_url(settings)
@@ -174,12 +175,39 @@ def _chain(settings: Settings) -> Iterator[Check]:
     yield from _node(url, deployment)
 
 
-def _require_its_books(deployment: Deployment, settings: Settings) -> None:
-    """Require that the books, where they answer, are kept of this chain and these contracts.
+def _deployment(settings: Settings) -> Deployment:
+    """Read the deployment file; where there is none, say so of the folder that has it after a move."""
+    from ledger.chain.addresses.book import Deployment
+    from ledger.chain.local.shared import check_chain_is_here
 
-    What keeps them from answering is said where the database is checked.
-    """
+    try:
+        return Deployment.load(settings.deployment)
+    except BadInput as error:
+        if error.code == "not-deployed":
+            _ask_books(settings, partial(check_chain_is_here, settings))
+        raise
+
+
+def _held_against_books(deployment: Deployment, settings: Settings) -> list[Check]:
+    """Require that the books are kept of this chain and these contracts; look who is issued to."""
     from ledger.chain.addresses.kept import require_same_books
+    from ledger.registration import misdirected
+
+    recipients: list[Check] = []
+
+    def ask(db: Database) -> None:
+        if db.is_there():
+            with db.read() as session:
+                require_same_books(session, deployment)
+                found = list(misdirected(session, deployment))
+            recipients.extend(Check("recipients", Verdict.FAILED, *each) for each in found)
+
+    _ask_books(settings, ask)
+    return recipients
+
+
+def _ask_books(settings: Settings, ask: Callable[[Database], None]) -> None:
+    """Ask the books; what keeps them from answering is said where the database is checked."""
     from ledger.db import Database
 
     try:
@@ -187,9 +215,7 @@ def _require_its_books(deployment: Deployment, settings: Settings) -> None:
     except BadInput:
         return
     with suppress(DependencyDown), closing(db):
-        if db.is_there():
-            with db.read() as session:
-                require_same_books(session, deployment)
+        ask(db)
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:

@@ -60,6 +60,8 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         if schema.verdict is Verdict.OK:
             if database.dialect == "mysql":
                 yield from _triggers(settings)
+            else:
+                yield from whole("file asked", _file_triggers(database))
             yield _sealing(database, settings.sealing_key_file)
             yield _sending(database)
             yield _jobs(database)
@@ -138,6 +140,13 @@ def _triggers(settings: Settings) -> Iterator[Check]:
             yield from _found("server", [triggers(session)])
     except TruetonneError as error:
         yield bad("server triggers", Verdict.FAILED, error, "correct database_admin_url")
+
+
+def _file_triggers(database: Database) -> Iterator[Check]:
+    from ledger.db.server_triggers import file_triggers
+
+    with database.read() as session:
+        yield from _found("database", [file_triggers(session, Path(database.url.database or ""))])
 
 
 def _found(of: str, findings: Iterable[Finding]) -> Iterator[Check]:

@@ -5,17 +5,19 @@ The project's code is the code of both the chain's project and its site, and beg
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tiny_keccak import keccak256
 
 from ledger.chain.access import Chain
+from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending.intents import NewIntent, new_key, row_of
 from ledger.errors import NotFound, Refused
-from ledger.models import ChainIntent, CreditProject, CreditSite
+from ledger.models import ChainIntent, CreditBatch, CreditProject, CreditSite, Project
 from ledger.models.sending import IntentState
 from ledger.naming import project_named
 
@@ -104,6 +106,46 @@ def check_owner(session: Session, project_code: str, owner: str | None) -> None:
             f'write "recipients": {{"{project_code}": "{owner}"}} into the deployment file',
             code="other-owner",
         )
+
+
+def recipient_of(deployment: Deployment, project_code: str, owner: str) -> str:
+    """Return the account that a project is issued to: its owner on chain, where the deployment names no other."""
+    return deployment.recipients.get(project_code, owner)
+
+
+def misdirected(session: Session, deployment: Deployment) -> Iterator[tuple[str, str]]:
+    """Yield what may go to another account than is meant, each with what to write into the deployment file.
+
+    That is a recipient of a project that nobody knows; and a project whose last batch went elsewhere than the next one
+    will, though the file says nothing of it: versions from before decision 0097 issued all to the file's ``owner``.
+    """
+    own = set(session.scalars(select(Project.code)))
+    newest = (
+        select(CreditBatch.site_id, func.max(CreditBatch.batch_id).label("batch_id"))
+        .group_by(CreditBatch.site_id)
+        .subquery()
+    )
+    query = (
+        select(CreditProject.code, CreditProject.owner, CreditBatch.recipient)
+        .join(CreditSite, CreditSite.project_id == CreditProject.project_id)
+        .outerjoin(newest, newest.c.site_id == CreditSite.site_id)
+        .outerjoin(CreditBatch, CreditBatch.batch_id == newest.c.batch_id)
+        .order_by(CreditProject.code)
+    )
+    there = session.execute(query).all()
+    for code in sorted(set(deployment.recipients) - own - {code for code, _, _ in there}):
+        yield (
+            f"`recipients` of the deployment file names {code!r}, which is no project",
+            "correct its code there",
+        )
+    for code, owner, last in there:
+        following = recipient_of(deployment, code, owner)
+        if code in own and last not in (None, following) and code not in deployment.recipients:
+            yield (
+                f"{code} was last issued to {last}, and is issued next to {following}, for whom it is registered",
+                f'write "recipients": {{"{code}": "{last}"}} into the deployment file, or the other account there, '
+                "if that is meant",
+            )
 
 
 def register_site(chain: Chain, project_code: str) -> str | None:

@@ -20,7 +20,7 @@ MAGIC = b"\xfebin"
 _HEADER = struct.Struct("<IBIIIH")
 _GTID_BODY = struct.Struct("<QIB")
 _QUERY_BODY = struct.Struct("<IIBHH")
-_QUERY, _FORMAT, _GTID, _GTID_LIST = 2, 15, 162, 163
+_QUERY, _FORMAT, _GTID, _GTID_LIST, _START_ENCRYPTION = 2, 15, 162, 163, 164
 _STANDALONE, _DDL = 1, 32
 _CHECKSUM_BYTES = 4
 _EVENT_BYTES_MAX = 1 << 30
@@ -138,7 +138,8 @@ def events(source: Iterable[bytes]) -> Iterator[Event]:
 def between(source: Iterable[bytes], start: Position, stop: int | None) -> Iterator[bytes]:
     """Yield a log as the server sent it from a place on, up to a byte of the log, or to its end.
 
-    The server repeats the event that describes the format, so a part of a log is a log.
+    The server repeats the event that describes the format, so a part of a log is a log. Where it keeps its log
+    encrypted, it sends it plain, and repeats the event that says so as well, as one that readers pass over.
 
     Raises
     ------
@@ -152,6 +153,8 @@ def between(source: Iterable[bytes], start: Position, stop: int | None) -> Itera
         if event.kind == _FORMAT and start.offset > 4 and at == 4:
             yield event.raw
             at = start.offset
+            continue
+        if event.kind == _START_ENCRYPTION and end == 0:  # it stands nowhere in this part
             continue
         if stop is not None and at >= stop:
             break

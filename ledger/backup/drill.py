@@ -172,8 +172,8 @@ def drill(
 def _server(store: Store, found: Drill, compare: Compare, work: Path) -> None:
     plan = found.plan
     with found.timed("copy"):
-        copy_back(store, plan, work)
-    with running(work / "data", plan.copy.options or {}) as server:
+        options = copy_back(store, plan, work)
+    with running(work / "data", options) as server:
         db = Database(server.url(plan.database))
         try:
             with found.timed("binlog"):

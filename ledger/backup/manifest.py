@@ -177,7 +177,13 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
         )
     if sealer is not None:
         key = sealer.keys.get(number)
-        if key is None or key_name(key) != named:
+        if key is None:
+            raise BackupDamaged(
+                f"backup {name}: was sealed with key {number}, which the backup key file lacks; put its line back from "
+                "a copy of the file, or name the file that belongs to it (backup_key_file)",
+                code="backup-key-wrong",
+            )
+        if key_name(key) != named:
             raise BackupDamaged(
                 f"backup {name}: was sealed with another key {number} than the backup key file has; "
                 "name the file that belongs to it (backup_key_file)",

@@ -84,8 +84,8 @@ def restore(store: Store, plan: RestorePlan, place: Path) -> Restored:
             reached = Reached()
             _name_files(work, place)
         else:
-            copy_back(store, plan, work)
-            with running(work / _DATA, plan.copy.options or {}) as server:
+            options = copy_back(store, plan, work)
+            with running(work / _DATA, options) as server:
                 reached = apply_own(store, plan, server)
                 apply_later(store, plan, server, reached)
             sync_all(work / _DATA)
@@ -172,27 +172,29 @@ def _restore_file(store: Store, copy: Manifest, part: Part, file: Path) -> None:
         )
 
 
-def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
-    """Put the copies of a plan together as a server's folder, ``work/data``.
+def copy_back(store: Store, plan: RestorePlan, work: Path) -> dict[str, str]:
+    """Put the copies of a plan together as a server's folder, ``work/data``; return the options that open it.
 
     Raises
     ------
+    BadInput
+        If its files are encrypted, and the file with their keys is not here.
     BackupDamaged, DependencyDown
         As ``restore``.
     """
     command, unpack = tools.program("mariadb-backup"), tools.program("mbstream")
     base, said = work / "copy", work / "said"
-    # Of what the server's own options say of its files; this one has other usual ones.
-    opened = [
-        f"--loose-{name.replace('_', '-')}={value}"
-        for name, value in (plan.copy.options or {}).items()
-    ]
+    # What the server's own options say of its files; this one has other usual ones.
+    options = dict(plan.copy.options or {})
     for number, copy in enumerate(plan.chain):
         folder = base if number == 0 else work / "increment"
         folder.mkdir()
         tools.run_with_input(
             [unpack, "-x", "-C", str(folder)], store.open(copy, copy.parts[0]), said
         )
+        if number == 0:
+            options |= _encryption(folder / "backup-my.cnf")
+        opened = [f"--loose-{name.replace('_', '-')}={value}" for name, value in options.items()]
         tools.run(
             [
                 command,
@@ -213,6 +215,33 @@ def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
         [command, "--no-defaults", "--move-back", f"--target-dir={base}", f"--datadir={data}"], said
     )
     shutil.rmtree(base)
+    return options
+
+
+def _encryption(facts: Path) -> dict[str, str]:
+    """Return the options of the plugin that encrypts a server's files, from what the copy says of it; mostly none.
+
+    What is put together is encrypted as well: whoever encrypts files does not want them plain after a restore.
+    """
+    said = {name: value.strip('"') for name, value in tools.key_values(facts).items()}
+    name, _, library = said.get("plugin_load", "").partition("=")
+    if not name:
+        return {}
+    own = {key: value for key, value in said.items() if key.startswith(f"{name}_")}
+    for key, value in own.items():
+        file = value if key.endswith("_filename") else value.partition("FILE:")[2]
+        if file and not os.access(file, os.R_OK):
+            raise BadInput(
+                f"the server encrypts its files, and {file}, which its plugin {name} reads ({key}), cannot be read "
+                "here; without it nothing opens them: bring it from where its copy is kept"
+            )
+    folder = said.get("plugin_dir", "")
+    return {
+        **({"plugin_dir": folder} if folder and Path(folder).is_dir() else {}),
+        "plugin_load_add": library or name,
+        **own,
+        **{key: value for key, value in said.items() if key.startswith("innodb_encrypt")},
+    }
 
 
 def apply_own(store: Store, plan: RestorePlan, server: PrivateServer) -> Reached:

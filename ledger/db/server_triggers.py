@@ -1,12 +1,15 @@
 """The rule about triggers: without them only rights keep append-only tables, and nothing the parents of rows.
 
-They are lost without a word: by a dump that leaves triggers out, or by somebody who drops one and writes. Only an
-account with the right TRIGGER sees them.
+They are lost without a word: by a dump that leaves triggers out, or by somebody who drops one and writes. On a server
+only an account with the right TRIGGER sees them. An SQLite file has no rights, and its foreign keys keep the parents.
 """
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -37,24 +40,18 @@ class Trigger:
 
     @property
     def made(self) -> str:
-        """The statement that makes it, or makes it what it was."""
-        return (
-            f"CREATE OR REPLACE TRIGGER {self.name} BEFORE {self.verb} ON {self.table} "
-            f"FOR EACH ROW {self.body}"
-        )
+        """MariaDB's statement that makes it, or makes it what it was."""
+        return self.text.replace("CREATE", "CREATE OR REPLACE", 1)
+
+    @property
+    def text(self) -> str:
+        """Its text, as SQLite keeps it."""
+        return f"CREATE TRIGGER {self.name} BEFORE {self.verb} ON {self.table} FOR EACH ROW {self.body}"
 
 
 def wanted() -> list[Trigger]:
-    """Return the triggers that the schema has, as the migrations make them."""
-    found = []
-    for name, table in Base.metadata.tables.items():
-        if table.info["changes"] == ("insert",):
-            said = f"{name} is append-only: write a new row with a reason"
-            body = f"BEGIN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{said}'; END"
-            found += [
-                Trigger(f"{name}_no_{verb.lower()}", name, verb, body)
-                for verb in ("UPDATE", "DELETE")
-            ]
+    """Return the triggers that the schema has on MariaDB, as the migrations make them."""
+    found = _append_only("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{}'")
     for parent, child, column in PARENTS:
         look = f"SELECT id INTO found FROM {child} WHERE {column} = OLD.id LIMIT 1 FOR UPDATE; "
         refuse = (
@@ -73,6 +70,33 @@ def wanted() -> list[Trigger]:
     return found
 
 
+def _append_only(refusal: str) -> list[Trigger]:
+    found = []
+    for name, table in Base.metadata.tables.items():
+        if table.info["changes"] == ("insert",):
+            said = refusal.format(f"{name} is append-only: write a new row with a reason")
+            found += [
+                Trigger(f"{name}_no_{verb.lower()}", name, verb, f"BEGIN {said}; END")
+                for verb in ("UPDATE", "DELETE")
+            ]
+    return found
+
+
+def file_triggers(session: Session, file: Path) -> Finding:
+    """Compare the triggers of an SQLite file with those that the schema has."""
+    expected = _append_only("SELECT RAISE(ABORT, '{}')")
+    rows = session.connection().exec_driver_sql(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+    )
+    present = {str(name): str(sql) for name, sql in rows}
+    wrong = [each for each in expected if present.get(each.name) != each.text]
+    if not wrong:
+        return _whole(expected)
+    drop = f"DROP TRIGGER {wrong[0].name}; " if wrong[0].name in present else ""
+    mend = f'sqlite3 {shlex.quote(str(file))} "{drop}{wrong[0].text}"'
+    return Finding("triggers", State.BAD, _said(wrong, present), mend)
+
+
 def triggers(session: Session) -> Finding:
     """Compare the triggers of a MariaDB with those that the schema has."""
     link = session.connection()
@@ -88,12 +112,19 @@ def triggers(session: Session) -> Finding:
         if present.get(each.name) != (each.table, "BEFORE", each.verb, each.body)
     ]
     if not wrong:
-        return Finding("triggers", State.GOOD, f"{len(expected)}, as the schema has them")
+        return _whole(expected)
+    database = link.exec_driver_sql("SELECT DATABASE()").scalar_one()
+    # Its body has semicolons, at which the client would part it.
+    mend = f'mariadb -u root -p --delimiter=// {database} -e "{wrong[0].made}"'
+    return Finding("triggers", State.BAD, _said(wrong, present), mend)
+
+
+def _whole(expected: list[Trigger]) -> Finding:
+    return Finding("triggers", State.GOOD, f"{len(expected)}, as the schema has them")
+
+
+def _said(wrong: list[Trigger], present: Collection[str]) -> str:
     first, more = wrong[0], len(wrong) - 1
     is_ = "is another than ours" if first.name in present else "is missing"
     said = f"{first.name} {is_}: nothing refuses {first.verb} on {first.table}"
-    said += f"; and {more} more like it" if more else ""
-    database = link.exec_driver_sql("SELECT DATABASE()").scalar_one()
-    # Its body has semicolons, at which the client would part it.
-    mend = f'mariadb -u root -p --delimiter=// {database} -e "{first.made}"'
-    return Finding("triggers", State.BAD, said, mend)
+    return said + (f"; and {more} more like it" if more else "")

@@ -40,7 +40,7 @@ from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import CarriedCorrection, Meter, Purpose
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
-from ledger.registration import ChainSite, methodology_hash, site_on_chain
+from ledger.registration import ChainSite, methodology_hash, recipient_of, site_on_chain
 from ledger.serials import BATCH_KG_MAX
 from ledger.units import decimal_floor
 
@@ -227,7 +227,7 @@ def _store(
         evidence_total=reduction.evidence_total_kg,
         manifest_hash=manifest_hash(text),
         methodology_hash=methodology_hash(inputs.methodology, inputs.methodology_version),
-        recipient=chain.deployment.recipients.get(project.code, site.owner),
+        recipient=recipient_of(chain.deployment, project.code, site.owner),
         deadline=signer.deadline(terms.now_s),
     )
     try:

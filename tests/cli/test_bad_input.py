@@ -463,6 +463,10 @@ def test_a_local_chain_whose_deployment_file_is_lost(park: Program) -> None:
             ("0x" + "1" * 64, "0x" + "2" * 64),
         )
     moved = park("index", "run", "--until", "head", "--json").json()["error"]
+    doctor = {item["name"]: item for item in park("doctor", "--json").json()["checks"]}
+    assert doctor["deployment"]["verdict"] == "failed"
+    assert doctor["deployment"]["mend"] == moved["message"].partition("; ")[2]
+    assert "rename its old folder, chain-... to chain-" in doctor["deployment"]["mend"]
     folder = park.folder / moved["expected"]
     folder.mkdir()
     (folder / "state.json").write_text("{}")

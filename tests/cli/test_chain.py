@@ -344,6 +344,16 @@ def test_the_doctor_is_content(issued: Program) -> None:
     }
 
 
+def test_the_doctor_names_a_recipient_of_no_project(issued: Program, chain: TestChain) -> None:
+    deployment = json.loads(chain.deployment_text())
+    deployment["recipients"] = {"lab-wnd": "0x" + "1" * 40}
+    issued.write("misspelt.json", json.dumps(deployment))
+    checks = issued("doctor", "--json", deployment="misspelt.json").json()["checks"]
+    (check,) = (item for item in checks if not item["ok"])
+    said = "`recipients` of the deployment file names 'lab-wnd', which is no project"
+    assert (check["name"], check["found"]) == ("recipients", said)
+
+
 def test_books_and_chain_agree(issued: Program) -> None:
     report = good(issued("reconcile", "--json")).json()
     assert set(report) == {"block", "rules"}

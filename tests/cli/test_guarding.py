@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,33 @@ def sql(house: Program, *statements: str) -> None:
 
 
 # ------------------------------------------------------------------ the audit log
+
+
+def test_triggers_of_a_file_that_are_gone_or_changed_are_named_with_what_mends_them(
+    house: Program,
+) -> None:
+    def asked() -> dict[str, str]:
+        checks: list[dict[str, str]] = house("doctor", "--json").json()["checks"]
+        (check,) = (item for item in checks if item["name"] == "database triggers")
+        return check
+
+    name, mends = "audit_logs_no_delete", []
+    assert (asked()["verdict"], asked()["found"]) == ("ok", "12, as the schema has them")
+    drop = f"DROP TRIGGER {name}"
+    harmless = f"CREATE TRIGGER {name} BEFORE DELETE ON audit_logs BEGIN SELECT 1; END"
+    for changes, said in (((drop,), "is missing"), ((drop, harmless), "is another than ours")):
+        sql(house, *changes)
+        check = asked()
+        assert check["verdict"] == "failed"
+        assert check["found"] == f"{name} {said}: nothing refuses DELETE on audit_logs"
+        program, file, statements = shlex.split(check["mend"])
+        assert (program, file) == ("sqlite3", ".truetonne/truetonne.db")
+        with closing(sqlite3.connect(house.folder / file)) as link:
+            link.executescript(statements)
+        mends.append(asked()["verdict"])
+        with pytest.raises(sqlite3.IntegrityError, match="audit_logs is append-only"):
+            sql(house, "DELETE FROM audit_logs")
+    assert mends == ["ok", "ok"]
 
 
 def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> None:

@@ -778,10 +778,28 @@ def test_registration_happens_once(park: Park) -> None:
     deployment = dataclasses.replace(park.chain.deployment, recipients={PROJECT: spare})
     handed_over = dataclasses.replace(park.chain, deployment=deployment)
     plan_issuance(handed_over, PROJECT, day(2), day(3))
+
+    def misdirected(**recipients: str) -> list[tuple[str, str]]:
+        deployment = dataclasses.replace(park.chain.deployment, recipients=recipients)
+        with park.db.read() as session:
+            return list(registration.misdirected(session, deployment))
+
+    assert misdirected() == []
     issuances = [stored_call(park.intent(row.key))[0] for row in park.rows(Issuance)]
     assert [claim.recipient for claim in issuances] == [buyer, spare]
     for _ in issuances:
         submit_planned(park.chain)
         park.mirror_final()
     assert [row.recipient for row in park.rows(CreditBatch)] == [buyer, spare]
+    # As books of a version that issued all to the file's owner, who was another one by then.
+    told = f"{PROJECT} was last issued to {spare}, and is issued next to {buyer}, for whom it is registered"
+    write = f'write "recipients": {{"{PROJECT}": "{spare}"}} into the deployment file'
+    ((said, mend),) = misdirected()
+    assert (said, mend.partition(", or")[0]) == (told, write)
+    assert misdirected(**{PROJECT: spare}) == misdirected(**{PROJECT: buyer}) == []
+    ((said, mend),) = misdirected(**{PROJECT: spare, "lhb-wnd": spare})
+    assert (said, mend) == (
+        "`recipients` of the deployment file names 'lhb-wnd', which is no project",
+        "correct its code there",
+    )
     assert park.differences() == []

@@ -32,10 +32,11 @@ from ledger.backup.stream import BackupDamaged
 from ledger.backup.taking import expired, follow, require_base, take
 from ledger.db import Database
 from ledger.db.gtid import Gtid
-from ledger.errors import DependencyDown, NotFound, Refused
+from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models.partitions import alone
 from tests.support.backups import (
     DATABASE,
+    PAGES,
     LoggingServer,
     key_file,
     logging_server,
@@ -491,6 +492,51 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         with restored(tmp_path / "place") as ask:
             assert ask(ALL) == source(ALL)
         assert list(tmp_path.glob(".place*")) == []
+
+
+@long
+def test_a_server_that_encrypts_its_files_and_its_log(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"1;{'5a' * 32}\n")
+    plugin = {
+        "plugin_load_add": "file_key_management",
+        "file_key_management_filename": str(keys),
+        "innodb_encrypt_log": "ON",
+    }
+    names = {**plugin, "innodb_encrypt_tables": "ON", "encrypt_binlog": "ON"}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in names.items()]
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as name:
+        source = logging_server(Path(name), *options)
+        try:
+            insert = f"INSERT INTO {DATABASE}.t (v) VALUES ('nobody may read this')"
+            source(
+                f"CREATE TABLE {DATABASE}.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(80))",
+                insert,
+            )
+            folder, place = store(tmp_path / "backups"), tmp_path / "place"
+            take(source.db, folder, Kind.FULL, now())
+            source(insert)
+            take(source.db, folder, Kind.INCREMENTAL, now())
+            source(insert, "FLUSH BINARY LOGS", insert)
+            follow(source.db, folder)
+            expected = source(ALL)
+        finally:
+            source.stop()
+    wanted = plan(kept(folder), Wanted())
+    assert drill(folder, wanted, nothing, None).ok
+    restore(folder, wanted, place)
+    plain = [
+        file.name
+        for file in place.rglob("*")
+        if file.is_file() and b"may read" in file.read_bytes()
+    ]
+    assert plain == []
+    with restored(place, PAGES | plugin) as ask:
+        assert ask(ALL) == expected and len(expected) == 4
+    keys.unlink()
+    with pytest.raises(BadInput, match=f"{keys}, which its plugin file_key_management reads"):
+        restore(folder, wanted, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 @long

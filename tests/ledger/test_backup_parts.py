@@ -38,6 +38,7 @@ from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import BadInput, DependencyDown, NotFound
 from ledger.files import part_in
+from ledger.sealing import Sealer
 from ledger.settings import load_settings
 from tests.support.backups import KEY, store
 from tests.support.full import full_disk
@@ -248,6 +249,10 @@ def test_another_key_file(folder: Store, tmp_path: Path) -> None:
     item(folder, Kind.FULL, NOW)
     with pytest.raises(BackupDamaged, match="another key 1 than the backup key file has"):
         store(folder.folder, b"k" * 32).items()
+    with pytest.raises(
+        BackupDamaged, match="key 1, which the backup key file lacks; put its line back"
+    ):
+        Store(folder.folder, Sealer({2: b"k" * 32})).items()
     with pytest.raises(BadInput, match="without it no backup opens"):
         backup_keys(tmp_path / "none.key")
     made = backup_keys(tmp_path / "some.key", make=True)
@@ -658,6 +663,25 @@ def test_a_log_is_cut_at_a_transaction() -> None:
     assert upto(Limit(before=Gtid(0, 7, 2))) == (4 + 39 + 65, "0-1-1", False)
     assert upto(Limit(before=Gtid(4, 1, 3))) == (4 + 39 + 130, "0-1-2", False)
     assert upto(Limit(until=datetime.fromtimestamp(6, UTC))) == (4 + 39 + 65, "0-1-1", False)
+
+
+def test_a_log_that_lies_encrypted_is_sent_plain_with_the_event_that_says_so_repeated() -> None:
+    encrypted, first, second = bytes(17), gtid_event(1, 138), gtid_event(2, 176)
+    place, repeated = Position("bin.000009", 100), event(164, encrypted, 0)
+    assert b"".join(between([MAGIC + FORMAT + repeated + first + second], place, 138)) == (
+        MAGIC + FORMAT + first
+    )
+    # From its beginning it stands where it says.
+    begin = MAGIC + event(15, bytes(20), 43) + event(164, encrypted, 79) + gtid_event(1, 117)
+    assert b"".join(between([begin], Position("bin.000009", 4), None)) == begin
+    with pytest.raises(BackupDamaged, match="stands at 79"):
+        list(
+            between(
+                [begin.replace(event(164, encrypted, 79), event(164, encrypted, 78))],
+                Position("bin.000009", 4),
+                None,
+            )
+        )
 
 
 @pytest.mark.parametrize(

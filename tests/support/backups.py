@@ -32,9 +32,9 @@ _PAGES = "--innodb-page-size=4096"
 class LoggingServer:
     """A server with a binary log, and a connection of the account that takes backups; ``owner`` is root's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         fast = ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]
-        self.server = Server(folder, ["--log-bin=bin", "--server-id=1", _PAGES, *fast])
+        self.server = Server(folder, ["--log-bin=bin", "--server-id=1", _PAGES, *fast, *more])
 
     def start(self) -> None:
         self.server.start()
@@ -65,12 +65,12 @@ class LoggingServer:
         self(f"DROP DATABASE {DATABASE}", f"CREATE DATABASE {DATABASE}", "RESET MASTER")
 
 
-def logging_server(folder: Path) -> LoggingServer:
-    """Start one; skip where it cannot be, fail under CI."""
+def logging_server(folder: Path, *more: str) -> LoggingServer:
+    """Start one, with more options; skip where it cannot be, fail under CI."""
     try:
         if shutil.which("mariadb-backup") is None:
             raise ServerUnavailable("mariadb-backup is not installed (Debian's mariadb-backup)")
-        server = LoggingServer(folder)
+        server = LoggingServer(folder, *more)
         server.start()
     except ServerUnavailable as reason:
         if os.environ.get("CI") == "true":

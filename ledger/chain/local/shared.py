@@ -190,7 +190,7 @@ def check_chain_is_here(settings: Settings, db: Database) -> None:
     found = " or ".join(str(path) for path in others) or "its old folder, chain-..."
     raise BadInput(
         f"the books mirror a local chain that is not in {folder}; when the database was moved, rename "
-        f"{found} to {folder.name}; {ANEW}",
+        f"{found} to {folder.name}, {ANEW}",
         code="chain-moved",
         details={"expected": str(folder), "found": [str(path) for path in others]},
     )
