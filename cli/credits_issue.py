@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from cli.flow import Flow
+    from ledger.chain.access import Chain
     from ledger.models import ChainIntent
 
 
@@ -57,9 +58,8 @@ def issue(
                 with flow.db.read() as session:
                     earlier = [intents.get(session, key) for key in found] if went_on else []
                 chain_id = flow.chain.deployment.chain_id
-                _rehearse(
-                    flow, earlier or [intents.row_of(chain_id, item.call) for item in planned]
-                )
+                made = [] if went_on else [intents.row_of(chain_id, item.call) for item in planned]
+                _rehearse(flow.chain, earlier or made)
             _say_dry(run, flow, project, found, registers=registers, went_on=went_on)
             return
         issuance.submit_planned(flow.chain, project)
@@ -82,16 +82,29 @@ def issue(
     )
 
 
-def _rehearse(flow: Flow, calls: list[ChainIntent]) -> None:
-    """Look whether what is not signed yet could be sent: key, contract, fees, policy and caps. Each by itself."""
+def _rehearse(chain: Chain, calls: list[ChainIntent]) -> None:
+    """Look whether what is not signed yet could be sent: key, contract, fees, policy and caps. Each by itself.
+
+    By the account and at the time of ``issuance.submit_planned``: a local chain comes to the end of the period first.
+    """
     from ledger.chain.contracts.events import CREDIT
+    from ledger.chain.local.shared import come_to
+    from ledger.chain.sending import intents
     from ledger.chain.sending.rehearsal import AlreadyOnChain
+    from ledger.issuance.states import ISSUE
     from ledger.models.sending import IntentState
 
+    chain_id = chain.deployment.chain_id
+    with chain.db.read() as session:
+        senders = {ISSUE: chain.deployment.account("issuer")}
+        moved = dict(intents.never_signed_by(session, chain_id, senders))
     for call in calls:
         if call.state is IntentState.PLANNED:
+            call.sender_address = moved.get(call.key, call.sender_address)
+            end_s = int(call.parameters["claim"]["periodEnd"])
+            come_to(chain.client, chain_id, datetime.fromtimestamp(end_s, UTC))
             with suppress(AlreadyOnChain):  # which is said of it
-                flow.chain.sender.rehearse(call, CREDIT)
+                chain.sender.rehearse(call, CREDIT)
 
 
 def _say_dry(

@@ -15,7 +15,7 @@ from ledger.serials import is_key
 
 _BATCH = re.compile(r"(?:batch:)?([1-9][0-9]{0,17})", re.ASCII)
 _BEGUN = re.compile(r"0x[0-9a-f]{8,63}", re.ASCII | re.IGNORECASE)
-"""The begin of a key: eight digits tell a million batches apart but for one time in a hundred, which is said."""
+"""The begin of a key: of a million batches, eight digits name one alone but for one time in four thousand."""
 _KEY_LENGTH = 66
 _TRADE = re.compile(r"trade:([1-9][0-9]{0,17})", re.ASCII)
 ROW_MAX = 2**63 - 1

@@ -22,7 +22,7 @@ from api.credits.beginnings import entries_before
 from api.finality import chain_view
 from api.sites.months import issuances_of
 from cli.checks import Verdict
-from cli.credits_issue import issued_by, serials_of
+from cli.credits_issue import _rehearse, issued_by, serials_of
 from cli.doctor import _roles
 from indexer import Indexer
 from ledger import issuance, registration
@@ -483,6 +483,7 @@ def test_what_was_planned_is_issued_by_the_account_that_the_role_moved_to(ready:
     file = ready.node.deployment
     ready.node.deployment = dataclasses.replace(file, accounts={**file.accounts, "issuer": spare})
     door = opened(ready, keyring=keys_without(PARTIES["issuer"]))
+    _rehearse(door.chain, [door.intent(key)])  # nor does --dry-run ask for it
     assert len(submit_planned(door.chain)) == 1
     door.mirror_final()
     assert (states(door), door.intent(key).sender_address) == (["issued"], spare)
