@@ -68,7 +68,7 @@ def write_files(
         several = len(found) > 1
         places = [folder / str(item.vintage) if several else folder for _, item in found]
         for place in places:
-            verification.check_free(flow.chain, place / FILE, now_s)
+            verification.check_not_signed(flow.chain, place / FILE, now_s)
     rows = []
     for (request, planned), place in zip(found, places, strict=True):
         if not dry_run:

@@ -61,7 +61,7 @@ def requests_for(
     ]
 
 
-def check_free(chain: Chain, path: Path, now_s: int) -> None:
+def check_not_signed(chain: Chain, path: Path, now_s: int) -> None:
     """Refuse to write a new request over a signed one that nobody has taken in: its signature would be lost.
 
     Parameters

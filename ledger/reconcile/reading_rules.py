@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Table, func, or_, select
+from sqlalchemy import Table, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.models import (
@@ -29,7 +29,7 @@ from ledger.reconcile.report import unequal
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.records import Kind
 from ledger.reductions.registers import TO, energy_of, fitted
-from ledger.reductions.zones import utc_of
+from ledger.reductions.zones import TIMES_END_S, utc_of
 from ledger.units import DAY_S
 
 _Key = tuple[Any, ...]
@@ -64,8 +64,16 @@ def readings(books: Sides) -> list[str]:
 
 def _altered(session: Session, table: Any, sql: str, meter_id: int, serial: str) -> Iterator[str]:
     time = table.start_s if table is MeterReading else table.at_s
+    mine, sound = table.meter_id == meter_id, and_(time >= 0, time < TIMES_END_S)
+    odd = session.scalars(select(func.count()).where(mine, ~sound)).one()
+    if odd:
+        have = "1 row has a time" if odd == 1 else f"{odd} rows have times"
+        yield (
+            f"{table.__tablename__} of meter {serial}: {have} before 1970 or after 2106, which no file can bring: "
+            "restore what was altered from a backup"
+        )
     first_s, last_s = session.execute(
-        select(func.min(time), func.max(time)).where(table.meter_id == meter_id)
+        select(func.min(time), func.max(time)).where(mine, sound)
     ).one()
     if first_s is None:
         return

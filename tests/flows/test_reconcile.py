@@ -618,6 +618,18 @@ def test_a_number_that_the_chain_cannot_be_asked_for_is_a_difference(
         assert any("-7" in line for line in history.told(rule))
 
 
+def test_a_reading_of_a_time_that_no_file_can_bring_is_named(history: History) -> None:
+    """Each day until then was looked at: millions, and the end of the calendar was an internal error."""
+    ((serial,),) = history.select(
+        "SELECT serial FROM meters WHERE id = (SELECT meter_id FROM meter_readings WHERE quality = 'outlier')"
+    )
+    far = f"UPDATE meter_readings SET start_s = {2**38} WHERE quality = 'outlier'"
+    said = f"meter_readings of meter {serial}: 1 row has a time before 1970 or after 2106"
+    with _by_hand(history, text(far)):
+        assert [line.partition(",")[0] for line in history.told("readings")] == [said]
+        assert history.told("energy") == []  # an outlier is in no sum
+
+
 def test_what_the_books_forgot_altogether_is_named(history: History) -> None:
     """Neither issuance nor intent is left, as in a backup of before: it was said that books and chain agree."""
     (key, first, end), *_ = issued = history.select(

@@ -21,7 +21,7 @@ from ledger.chain.keys.signers import anvil_signer
 from ledger.db import Database
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.issuance import plan_issuance, submit_planned
-from ledger.issuance.verification import Taken, check_free, requests_for, take_file
+from ledger.issuance.verification import Taken, check_not_signed, requests_for, take_file
 from ledger.issuance.verification_files import FILE, Request, read, text
 from ledger.issuance.verifying import verify_claim
 from ledger.models import ChainIntent, CreditBatch, Issuance, Meter, ReadingClaim
@@ -213,8 +213,8 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
     sign(path)
     now_s = int(datetime.now(UTC).timestamp())
     with pytest.raises(Refused, match="has signed it, and it was not taken in yet"):
-        check_free(apart.chain, path, now_s)
-    check_free(apart.chain, path, now_s + 31 * 86400)  # of no use any more
+        check_not_signed(apart.chain, path, now_s)
+    check_not_signed(apart.chain, path, now_s + 31 * 86400)  # of no use any more
     with pytest.raises(Refused, match="its signature holds until") as late:
         take(apart, path, later=timedelta(days=31))
     assert late.value.code == "expired"

@@ -32,7 +32,7 @@ from ledger.readings.rows.store import UPDATE, MeterState, fetch
 from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import OUTLIER, USED, Kind, Quality
-from ledger.reductions.zones import day_starts, zone
+from ledger.reductions.zones import TIMES_END_S, day_starts, zone
 
 _SELECT = (
     "SELECT id, start_s, text, value_digits, value_scale, quality, conflict, reason, duration_s "
@@ -173,15 +173,18 @@ def refresh_site(session: Session, site: Site) -> int:
 
 
 def with_all_days(session: Session, meter: Meter, device: Device) -> list[MeterState]:
-    """Return a meter with each day of its readings, and between them, as touched; nothing when it has none."""
+    """Return a meter with each day of its readings, and between them, as touched; nothing when it has none.
+
+    Rows of times that no file can bring, as somebody may have written them into the books, are of no day.
+    """
     sql = (
         "SELECT kind, MAX(duration_s), MIN(start_s), MAX(start_s + duration_s) FROM meter_readings "
-        "WHERE meter_id = ? GROUP BY kind"
+        "WHERE meter_id = ? AND start_s >= 0 AND start_s < ? GROUP BY kind"
     )
     states = []
-    found = fetch(session.info["database"], session, sql, (meter.id,))
+    found = fetch(session.info["database"], session, sql, (meter.id, TIMES_END_S))
     for kind, duration_s, first_s, end_s in found:
         state = meter_state(session, meter, device, Kind[kind.upper()], duration_s)
-        state.touch(first_s, end_s - first_s)
+        state.touch(first_s, min(end_s, TIMES_END_S) - first_s)
         states.append(state)
     return states
