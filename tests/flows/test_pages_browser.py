@@ -803,6 +803,30 @@ def test_one_answer_draws_the_charts_of_all_meters_once(page: Page, site: str) -
     page.complaints.clear()
 
 
+@pytest.mark.parametrize("answer", ["Promise.reject(new Error())", "{ ok: false }", "broken"])
+def test_a_chart_whose_readings_did_not_come_is_asked_for_again(
+    page: Page, site: str, answer: str
+) -> None:
+    page.open(f"{site}/credits/{RETIRED}")
+    page.wait("document.querySelectorAll('.plot canvas').length === 1")
+    page.run(
+        f"""(async () => {{
+            const asks = window.fetch;
+            const broken = {{ ok: true, json: () => Promise.reject(new Error()) }};
+            window.fetch = async () => {answer};
+            const meter = document.querySelector('.meter').cloneNode(true);
+            meter.querySelector('.plot').replaceChildren();
+            document.querySelector('.meter').after(meter);
+            document.dispatchEvent(new Event('htmx:afterSwap'));
+            await new Promise((go) => setTimeout(go, 20));
+            window.fetch = asks;
+            document.dispatchEvent(new Event('htmx:afterSwap'));
+        }})()"""
+    )
+    page.wait("document.querySelectorAll('.plot canvas').length === 2")
+    page.complaints.clear()
+
+
 def test_what_is_told_by_colour_is_told_where_the_system_has_its_own(page: Page, site: str) -> None:
     """Forced colours take backgrounds away and show transparent borders; paper has no backgrounds."""
     page.call("Emulation.setEmulatedMedia", features=[{"name": "forced-colors", "value": "active"}])

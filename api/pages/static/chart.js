@@ -98,10 +98,10 @@
   }
 
   async function load(address, places) {
-    const answer = await fetch(address, { headers: { accept: "application/json" } }).catch(() => null);
-    if (!answer?.ok) return void places.forEach((place) => begun.delete(place));
-    const { meters } = await answer.json();
-    for (const place of places) if (place.isConnected) draw(place, meters[Number(place.dataset.meter)]);
+    const answer = fetch(address, { headers: { accept: "application/json" } });
+    const found = await answer.then((here) => here.ok ? here.json() : null).catch(() => null); // it may break off, too
+    if (!found) return void places.forEach((place) => begun.delete(place));
+    for (const place of places) if (place.isConnected) draw(place, found.meters[Number(place.dataset.meter)]);
   }
 
   function again(widest = Infinity) { // other colours, another width
