@@ -47,7 +47,8 @@ class Status(ChainAnswer):
     trades: dict[str, int] = Field(description="How many trades there are, by status.")
     alarms: int = Field(
         description="How many things a person should look at: intents that are stuck, jobs that failed, "
-        "a mirror that nobody runs, disputes, debtors without funds, webhooks that are not taken."
+        "a mirror that nobody runs, disputes, debtors without funds, rows outside of all partitions, webhooks that are "
+        "not taken."
     )
     jobs: list[JobStatus] = Field(description="The periodic jobs, by name.")
 

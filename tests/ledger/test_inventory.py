@@ -77,6 +77,7 @@ FUEL = DEVICE.format(
     more='fuel_factor = "diesel"\ndensity_kg_per_l = "0.84"',
 )
 GRID = DEVICE.format(code="GRID", role="import", kind="energy", unit="kWh", more="")
+REGISTER = GRID.replace('kind = "energy"', 'kind = "counter"').replace('label = "start"\n', "")
 LOAD = DEVICE.format(code="LOAD", role="load", kind="energy", unit="kWh", more="")
 BATTERY = DEVICE.format(
     code="BAT", role="storage", kind="energy", unit="kWh", more='rated_kw = "9"'
@@ -187,14 +188,18 @@ def test_by_day_and_by_month_in_legal_days(sqlite_db: Database, tmp_path: Path) 
     assert (none["rows"], none["totals"]) == ([], [])
 
 
+def read_register(db: Database, folder: Path, *rows: tuple[str, str]) -> None:
+    """Import what a register showed at hours of June."""
+    apply(db, SITE + REGISTER)
+    read = [(f"2014-06-{hour}:00:00+02:00", value) for hour, value in rows]
+    import_file(db, "park", "GRID", write_csv(folder / "grid.csv", read))
+
+
 def test_a_difference_over_midnight_is_shared_out_by_time(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
     """The legal day that begins with the last two hours of a day of UTC has its part, too."""
-    register = GRID.replace('kind = "energy"', 'kind = "counter"').replace('label = "start"\n', "")
-    apply(sqlite_db, SITE + register)
-    read = [("2014-06-01T21:00:00+02:00", "0"), ("2014-06-02T01:00:00+02:00", "400")]
-    import_file(sqlite_db, "park", "GRID", write_csv(tmp_path / "grid.csv", read))
+    read_register(sqlite_db, tmp_path, ("01T21", "0"), ("02T01", "400"))
     with sqlite_db.read() as session:
         days = emissions_of(session, "park", *JUNE, "day")["rows"]
         hours = session.execute(
@@ -213,11 +218,8 @@ def test_another_factor_counts_until_the_last_day_of_a_long_difference(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
     """The readings of a register that somebody reads every ten days begin ten days before the last day."""
-    register = GRID.replace('kind = "energy"', 'kind = "counter"').replace('label = "start"\n', "")
-    apply(sqlite_db, SITE + register)
-    read = [("2014-06-01T00:00:00+02:00", "0"), ("2014-06-11T00:00:00+02:00", "2400")]
-    import_file(sqlite_db, "park", "GRID", write_csv(tmp_path / "grid.csv", read))
-    apply(sqlite_db, MARKET + RESIDUAL + register)
+    read_register(sqlite_db, tmp_path, ("01T00", "0"), ("11T00", "2400"))
+    apply(sqlite_db, MARKET + RESIDUAL + REGISTER)
     with sqlite_db.read() as session:
         days = emissions_of(session, "park", *JUNE, "day")["rows"]
     # 240 kWh a day, at 100 g and at 0.7 kg
