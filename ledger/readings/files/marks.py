@@ -68,9 +68,8 @@ def first_undecodable(path: Path, encoding: str) -> int:
     with path.open("rb") as raw:
         packed = raw.read(2) == GZIP
     decoder = codecs.getincrementaldecoder(encoding)()
-    ends = io.IncrementalNewlineDecoder(
-        None, translate=True
-    )  # a line may end with a carriage return alone
+    # A line may end with a carriage return alone.
+    ends = io.IncrementalNewlineDecoder(None, translate=True)
     line = 1
     with gzip.open(path) if packed else path.open("rb") as binary:
         while True:
@@ -79,9 +78,8 @@ def first_undecodable(path: Path, encoding: str) -> int:
             try:
                 line += ends.decode(decoder.decode(piece, final=not piece)).count("\n")
             except UnicodeDecodeError as error:
-                decoder.setstate(
-                    state
-                )  # some decoders have lost what they had kept of the piece before
+                # Some decoders have lost what they had kept of the piece before.
+                decoder.setstate(state)
                 good = error.object[len(state[0]) : error.start]
                 return line + ends.decode(decoder.decode(good), final=True).count("\n")
             if not piece:
