@@ -241,9 +241,12 @@ def _unused(line: Line, value: Value, valued: bool) -> Quality:
 
     Whether it repeats the one that counts, contradicts another or stands in a dip, the intervals beside
     it decide, and a declared change of the instrument: all claim nothing, and each is taken as stated.
+    So is an empty one beside which no value stands: that of its instant may begin an interval over the end of the period,
+    which is in no file.
     """
     if value is None:
-        return Quality.SUPERSEDED_EMPTY if valued else without_value(line.text)
+        beside = valued or line.quality == Quality.SUPERSEDED_EMPTY
+        return Quality.SUPERSEDED_EMPTY if beside else without_value(line.text)
     for quality in _UNUSED_INSTANTS:
         if line.quality == quality:
             return quality

@@ -30,13 +30,14 @@ from ledger.models import (
 from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, reductions_for
 from ledger.readings.imports.requalify import requalify
+from ledger.readings.periods.evidence_files import files_of_reduction, require_as_read
 from ledger.readings.periods.period import load_period
 from ledger.readings.rows import chains
 from ledger.readings.rows.store import fetch
 from ledger.reductions import Counts
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import Limits
-from ledger.reductions.records import Kind
+from ledger.reductions.records import Kind, Quality
 from ledger.reductions.registers import energy_of, rollover_holds
 from ledger.units import decimal_floor
 from tests.ledger.test_import import issue
@@ -129,6 +130,23 @@ def test_more_values_of_one_instant_than_are_read_at_once_end(
     report = bring(small, tmp_path, (0, "1000"), *still, (2, "1100"))
     assert (report.new, report.conflicts, report.intervals) == (3, 19, 1)
     assert short(small) == [("1000>1100", "used")]
+
+
+def test_an_empty_row_beside_a_value_whose_interval_leaves_the_period_is_as_it_was_read(
+    small: Database, tmp_path: Path
+) -> None:
+    """The value begins an interval over the end of the day, which is in no file: it seemed that somebody altered the row."""
+    bring(small, tmp_path, (0, "1000"), (1, "1060"), (1, ""), (2, ""), (26, "1100"))
+    assert registers(small)[1][1:] == ("superseded", "another row has a value for the same time")
+    with small.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+    require_as_read(day)
+    files_of_reduction(day)
+    empty = [(item.start_s, item.quality) for item in day.inputs.meters[0].readings if not item.text]
+    assert empty == [
+        (START_S + 3600, Quality.SUPERSEDED_EMPTY),
+        (START_S + 7200, Quality.MISSING),
+    ]
 
 
 def test_a_register_becomes_the_energy_between_its_readings(park: Database, tmp_path: Path) -> None:
