@@ -90,7 +90,8 @@ class MeterJudge:
         """Return the readings that lines of the meter are, in order; each text of a time once."""
         judged: list[tuple[Line, Reading]] = []
         for _, group in groupby(self._rows(lines), key=lambda row: row.line.start_s):
-            judged += self._slot(list(group))
+            # An instant of a register may stand before or behind the interval that begins at it.
+            judged += sorted(self._slot(list(group)), key=lambda found: found[0].text)
         for place in self._stuck([reading for _, reading in judged]):
             line, reading = judged[place]
             judged[place] = (line, reading._replace(quality=Quality.STUCK))

@@ -149,6 +149,22 @@ def test_an_empty_row_beside_a_value_whose_interval_leaves_the_period_is_as_it_w
     ]
 
 
+def test_an_instant_stands_in_the_order_of_texts_among_the_intervals(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """It was judged before the interval that begins at it, which a smaller text has: both seemed to be altered."""
+    apply(sqlite_db, COUNTER.replace('unit = "kWh"', 'unit = "kWh"\nmissing = ["9999"]'))
+    bring(sqlite_db, tmp_path, (0, "1000"), (1, "1060"), (1, "9999"), (2, "1100"))
+    with sqlite_db.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+    require_as_read(day)
+    assert [item.text for item in day.inputs.meters[0].readings] == [
+        "1000>1060",
+        "1060>1100",
+        "9999",
+    ]
+
+
 def test_a_register_becomes_the_energy_between_its_readings(park: Database, tmp_path: Path) -> None:
     first = bring(park, tmp_path, (0, "1000"), (1, "1060.5"), (2, "1060.5"), (26, "1100"))
     assert first.as_json() == {
