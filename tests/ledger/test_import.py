@@ -26,10 +26,12 @@ from ledger.models import (
     Issuance,
     Meter,
     MeterReading,
+    Site,
 )
 from ledger.models.issuance import IssuanceState
 from ledger.readings import import_file, reductions_for
 from ledger.readings.imports.requalify import requalify
+from ledger.reconcile.reading_rules import differences
 from ledger.reductions import Counts, Kind, Quality, Role
 from ledger.reductions.quality import Limits, judge_slot
 from tests.support.forms import times
@@ -260,6 +262,38 @@ def test_what_came_late_for_a_void_issuance_counts_for_the_next(
         session.execute(update(Issuance).values(state=IssuanceState.VOID))
         assert requalify(session, meter) == 2
     assert [row[:3] for row in rows_of(park)] == [("6", "used", True), ("60", "superseded", True)]
+
+
+REGISTER = SITE.replace('"power"\nunit = "kW"', '"counter"\nunit = "kWh"').replace(
+    'label = "start"\n', ""
+)
+
+
+@pytest.mark.parametrize(
+    ("site", "late", "shown"),
+    [(SITE, (0, "50"), [(0, "8.333")]), (REGISTER, (2, "120"), [(0, "10.000"), (1, "100.000")])],
+)
+def test_what_is_shown_of_late_readings_follows_the_rated_power(
+    sqlite_db: Database,
+    tmp_path: Path,
+    site: str,
+    late: tuple[int, str],
+    shown: list[tuple[int, str]],
+) -> None:
+    """They are judged when they are shown: of the days before, `reconcile` said that somebody wrote there."""
+    apply(sqlite_db, site)
+    hours = [(START + timedelta(hours=n)).isoformat() for n in range(3)]
+    rows = [(hours[0], "60")] if site == SITE else [(hours[0], "10"), (hours[1], "20")]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", rows))
+    issue(sqlite_db, (date(2014, 6, 1), date(2014, 6, 2)))
+    assert imported(sqlite_db, write_csv(tmp_path / "b.csv", [(hours[late[0]], late[1])])).late == 1
+    for rated, expected in (("100", shown), ("40", shown[:-1]), ("100", shown)):
+        apply(sqlite_db, site.replace('rated_kw = "100"', f'rated_kw = "{rated}"'))
+        query = select(EnergyProduction.recorded_at, EnergyProduction.production)
+        with sqlite_db.read() as session:
+            found = session.execute(query.order_by(EnergyProduction.recorded_at)).all()
+            assert list(differences(session, session.scalars(select(Site)).one())) == []
+        assert [(at.hour, str(kwh)) for at, kwh in found] == expected, rated
 
 
 def test_what_comes_late_while_its_issuance_becomes_void_counts_for_the_next(

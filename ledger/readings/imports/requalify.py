@@ -71,6 +71,7 @@ def requalify(session: Session, meter_id: int) -> int:
     if series is not None and series.kind == SourceKind.COUNTER:
         state = meter_state(session, meter, device, Kind.ENERGY, series.interval_s)
         derived = derive(database, session, state, series)
+        _touch_late(database, session, state)
         refresh(database, session, site, state)
         return derived.written + derived.taken_out
     ends = _first_and_last(database, session, meter_id)
@@ -83,8 +84,16 @@ def requalify(session: Session, meter_id: int) -> int:
     for place in range(0, len(starts) - 1, _STEP_DAYS):
         days = starts[place : place + _STEP_DAYS + 1]
         changed += _judge_days(database, session, state, days)
+    _touch_late(database, session, state)
     refresh(database, session, site, state)
     return changed
+
+
+def _touch_late(database: Database, session: Session, meter: MeterState) -> None:
+    """Have the days of late readings shown anew: what they show is judged when it is shown (``energy``)."""
+    sql = "SELECT start_s, duration_s FROM meter_readings WHERE meter_id = ? AND quality = 'late'"
+    for start_s, duration_s in fetch(database, session, sql + _lock(database), (meter.id,)):
+        meter.touch(start_s, duration_s)
 
 
 def _first_and_last(
