@@ -242,8 +242,8 @@ def _unused(line: Line, value: Value, valued: bool) -> Quality:
 
     Whether it repeats the one that counts, contradicts another or stands in a dip, the intervals beside
     it decide, and a declared change of the instrument: all claim nothing, and each is taken as stated.
-    So is an empty one beside which no value stands: that of its instant may begin an interval over the end of the period,
-    which is in no file.
+    So is an empty one beside which no value stands: the value of its instant may begin an interval over the end of the
+    period, which is in no file.
     """
     if value is None:
         beside = valued or line.quality == Quality.SUPERSEDED_EMPTY

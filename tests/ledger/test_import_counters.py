@@ -135,14 +135,16 @@ def test_more_values_of_one_instant_than_are_read_at_once_end(
 def test_an_empty_row_beside_a_value_whose_interval_leaves_the_period_is_as_it_was_read(
     small: Database, tmp_path: Path
 ) -> None:
-    """The value begins an interval over the end of the day, which is in no file: it seemed that somebody altered the row."""
+    """The value begins an interval over the end of the day, which is in no file: the row seemed to be altered."""
     bring(small, tmp_path, (0, "1000"), (1, "1060"), (1, ""), (2, ""), (26, "1100"))
     assert registers(small)[1][1:] == ("superseded", "another row has a value for the same time")
     with small.read() as session:
         (day,) = reductions_for(session, "park-wind", *JUNE)
     require_as_read(day)
     files_of_reduction(day)
-    empty = [(item.start_s, item.quality) for item in day.inputs.meters[0].readings if not item.text]
+    empty = [
+        (item.start_s, item.quality) for item in day.inputs.meters[0].readings if not item.text
+    ]
     assert empty == [
         (START_S + 3600, Quality.SUPERSEDED_EMPTY),
         (START_S + 7200, Quality.MISSING),
