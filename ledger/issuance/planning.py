@@ -191,7 +191,6 @@ def _plan(
                 f"carbon_credits holds ({BATCH_KG_MAX} kg); issue shorter periods",
                 code="batch-too-large",
             )
-        require_as_read(reduction)
         planned.append(_store(session, chain, project, site, reduction, terms))
     return planned
 
@@ -207,6 +206,7 @@ def _store(
     inputs = reduction.inputs
     manifest = build(reduction)
     text = canonical_text(manifest)
+    require_as_read(text, inputs.meters)
     forgotten = _forgotten(session, site, reduction, manifest_hash(text))
     if forgotten is None:
         signer = terms.signer

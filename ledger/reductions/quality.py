@@ -146,6 +146,8 @@ def judge_slot(
         Length of the slot; None: the meter's interval.
     """
     seconds = limits.interval_s if duration_s is None else duration_s
+    if len(rows) == 1:  # nearly every slot
+        return [judge_one(*rows[0], limits, seconds)], False
     valued = [(text, value) for text, value in rows if value is not None]
     if not valued:
         return [without_value(text) for text, _ in rows], False

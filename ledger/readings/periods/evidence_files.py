@@ -7,7 +7,7 @@ again are not handed out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -92,8 +92,8 @@ def files_of_reduction(reduction: Reduction) -> EvidenceFiles:
     return _checked(text, reduction.inputs.meters, issued=False)
 
 
-def require_as_read(reduction: Reduction) -> None:
-    """Judge the readings of a reduction anew from their texts, as whoever verifies its credits will.
+def require_as_read(manifest: str, meters: Iterable[Meter]) -> None:
+    """Judge the readings of a manifest anew from their texts, as whoever verifies its credits will.
 
     A value or a quality that somebody wrote into the books by hand would be issued, and proven by nothing.
 
@@ -102,9 +102,8 @@ def require_as_read(reduction: Reduction) -> None:
     BooksDiffer
         A stored reading is not what its text gives.
     """
-    text = canonical_text(build(reduction))
-    _, stated = read_manifest(text.encode("utf-8"), MANIFEST)
-    for meter in reduction.inputs.meters:  # one at a time: all of them may be long
+    _, stated = read_manifest(manifest.encode("utf-8"), MANIFEST)
+    for meter in meters:  # one at a time: all of them may be long
         judged = judge(stated, _lines_of(meter))
         pairs = zip_longest(_readings_of(meter), judged.readings[meter.serial])
         altered = next((pair for pair in pairs if pair[0] != pair[1]), None)
