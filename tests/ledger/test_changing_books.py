@@ -60,8 +60,8 @@ def require_provable(db: Database, periods: list[tuple[date, date]]) -> None:
             except Refused:  # for instance since nothing was read
                 continue
             for reduction in found:
-                require_as_read(reduction)
-                files_of_reduction(reduction)
+                files = files_of_reduction(reduction)
+                require_as_read(files.manifest, reduction.inputs.meters)
 
 
 @pytest.mark.parametrize("seed", rest(range(30), 5))

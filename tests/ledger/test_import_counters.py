@@ -140,8 +140,7 @@ def test_an_empty_row_beside_a_value_whose_interval_leaves_the_period_is_as_it_w
     assert registers(small)[1][1:] == ("superseded", "another row has a value for the same time")
     with small.read() as session:
         (day,) = reductions_for(session, "park-wind", *JUNE)
-    require_as_read(day)
-    files_of_reduction(day)
+    require_as_read(files_of_reduction(day).manifest, day.inputs.meters)
     empty = [
         (item.start_s, item.quality) for item in day.inputs.meters[0].readings if not item.text
     ]
@@ -159,7 +158,7 @@ def test_an_instant_stands_in_the_order_of_texts_among_the_intervals(
     bring(sqlite_db, tmp_path, (0, "1000"), (1, "1060"), (1, "9999"), (2, "1100"))
     with sqlite_db.read() as session:
         (day,) = reductions_for(session, "park-wind", *JUNE)
-    require_as_read(day)
+    require_as_read(files_of_reduction(day).manifest, day.inputs.meters)
     assert [item.text for item in day.inputs.meters[0].readings] == [
         "1000>1060",
         "1060>1100",
