@@ -283,9 +283,9 @@ def test_at_once_is_as_one_after_the_other(world: World, first: str, second: str
 
 
 def differing(found: Outcome, order: Outcome) -> list[str]:
-    """Return what is otherwise: ``outcomes``, or the names of tables."""
+    """Return what is otherwise: how the two ended, and the names of tables."""
     outcomes, tables = found
     others, others_tables = order
-    return ["outcomes"] * (outcomes != others) + [
+    return [f"{outcomes} in place of {others}"] * (outcomes != others) + [
         name for name, rows in tables.items() if rows != others_tables[name]
     ]
