@@ -4,7 +4,6 @@ One of them is stopped before a statement of its own until the other has ended, 
 where what a unit of work sees may be older than the lock that it has waited for.
 """
 
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from ledger.settlement.cancel import cancel_trade
 from ledger.sites import apply_site
 from tests.ledger.test_inventory import RESIDUAL
 from tests.support.forms import long
-from tests.support.mariadb import MariaDbServer, empty
+from tests.support.mariadb import MariaDbServer, client, empty
 from tests.support.park import PARIS, PROJECT, TRADING, Park, day, open_chain, running_park
 from tests.support.plant import SITE, write_csv
 
@@ -54,7 +53,7 @@ class World:
     def begin(self) -> None:
         """Have the books as they were at the beginning."""
         empty(self.server, DATABASE)
-        _run(self.server, "mariadb", DATABASE, text=b"SET foreign_key_checks=0;\n" + self.rows)
+        client(self.server, "mariadb", DATABASE, text=b"SET foreign_key_checks=0;\n" + self.rows)
 
     def open(self) -> tuple[Database, Chain]:
         """Open the books as another process does."""
@@ -72,11 +71,6 @@ class World:
                 "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
             )
             return bool(cursor.fetchone()[0])
-
-
-def _run(server: MariaDbServer, program: str, *words: str, text: bytes = b"") -> bytes:
-    command = [program, "--no-defaults", "--user=root", f"--socket={server.folder / 's'}", *words]
-    return subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True).stdout
 
 
 def hours(first: int, last: int, kw: str) -> list[tuple[str, str]]:
@@ -179,7 +173,7 @@ def world(
         plan_issuance(park.chain, PROJECT, day(2), day(3))
         park.trade(("sell", 1_000_000, 412), ("buy", 500_000, 100), ("sell", 250_000, 600))
         words = ("--no-create-info", "--skip-triggers", "--skip-comments")
-        rows = _run(
+        rows = client(
             mariadb_server,
             "mariadb-dump",
             *words,

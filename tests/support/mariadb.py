@@ -86,7 +86,7 @@ def running_server(*databases: str) -> Iterator[MariaDbServer]:
 
 def save(server: MariaDbServer, database: str, file: Path) -> None:
     """Write the statements that make a database as it is: tables, triggers, rows."""
-    text = _client(server, "mariadb-dump", "--skip-comments", database)
+    text = client(server, "mariadb-dump", "--skip-comments", database)
     new = file.with_suffix(".new")
     new.write_bytes(text)
     new.replace(file)
@@ -95,11 +95,12 @@ def save(server: MariaDbServer, database: str, file: Path) -> None:
 def load(server: MariaDbServer, database: str, file: Path) -> str:
     """Make a database by the statements of a file, and return its address."""
     server.execute(f"CREATE DATABASE {database}")
-    _client(server, "mariadb", database, text=file.read_bytes())
+    client(server, "mariadb", database, text=file.read_bytes())
     return server.url(database)
 
 
-def _client(server: MariaDbServer, program: str, *words: str, text: bytes = b"") -> bytes:
+def client(server: MariaDbServer, program: str, *words: str, text: bytes = b"") -> bytes:
+    """Run one of the server's own clients, and return what it says."""
     if shutil.which(program) is None:
         raise ServerUnavailable(f"{program} is not installed (Debian's package mariadb-client)")
     command = [program, "--no-defaults", "--user=root", f"--socket={server.folder / 's'}", *words]

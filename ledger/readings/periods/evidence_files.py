@@ -32,7 +32,7 @@ from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
 from ledger.reductions.records import Meter, Quality, ReductionInputs
 from ledger.reductions.results import Reduction
-from ledger.reductions.runs import Reading, Readings
+from ledger.reductions.runs import Reading
 from ledger.reductions.zones import utc_of
 
 MANIFEST, READINGS = "manifest.json", "readings.csv.gz"
@@ -105,7 +105,7 @@ def require_as_read(manifest: str, meters: Iterable[Meter]) -> None:
     _, stated = read_manifest(manifest.encode("utf-8"), MANIFEST)
     for meter in meters:  # one at a time: all of them may be long
         judged = judge(stated, _lines_of(meter))
-        pairs = zip_longest(_readings_of(meter), judged.readings[meter.serial])
+        pairs = zip_longest(meter.readings, judged.readings[meter.serial])
         altered = next((pair for pair in pairs if pair[0] != pair[1]), None)
         if altered is not None:
             raise BooksDiffer(
@@ -116,18 +116,9 @@ def require_as_read(manifest: str, meters: Iterable[Meter]) -> None:
             )
 
 
-def _readings_of(meter: Meter) -> Iterator[Reading]:
-    """Yield the readings of a meter, and keep none of them."""
-    if isinstance(meter.readings, Readings):
-        for run in meter.readings.runs:
-            yield from run.readings()
-    else:
-        yield from meter.readings
-
-
 def _lines_of(meter: Meter) -> Iterator[Line]:
     """Yield the lines that a readings file would have of a meter."""
-    for number, reading in enumerate(_readings_of(meter), 1):
+    for number, reading in enumerate(meter.readings, 1):
         start_s, end_s, kind, quality, _, _, text = reading
         yield Line(number, meter.serial, start_s, end_s, kind, quality, text)
 
