@@ -134,20 +134,23 @@ def readers() -> tuple[str, ...]:
     )
 
 
-def described(item_name: str, inputs: Sequence[Item], what: str) -> list[str]:
-    """Return a docstring, and the signature below it as a comment."""
-    text = f"{item_name}({', '.join(map(shown, inputs))})"
-    comment = textwrap.wrap(text, 90, initial_indent="    # ", subsequent_indent="    #   ")
-    return [f'    """{what}."""', *comment]
+def described(name: str, inputs: Sequence[Item]) -> list[str]:
+    """Return the docstring of a decoder: what it decodes, with the arguments in a comment where they are long."""
+    arguments = f"{name}({', '.join(map(shown, inputs))})"
+    line = f'    """Decode ``{arguments}``."""'
+    if len(line) <= 100:
+        return [line]
+    comment = textwrap.wrap(arguments, 90, initial_indent="    # ", subsequent_indent="    #   ")
+    return [f'    """Decode ``{name}``."""', *comment]
 
 
 def answer(mode: Mode, items: Sequence[Item], values: Sequence[str]) -> str:
     """Return the dict of the values."""
     pairs = [
-        f'"{mode.key(item, position)}": {value},'
+        f'"{mode.key(item, position)}": {value}'
         for position, (item, value) in enumerate(zip(items, values, strict=True))
     ]
-    return "{" + " ".join(pairs) + "}"
+    return "{" + ", ".join(pairs) + "}"
 
 
 @dataclass

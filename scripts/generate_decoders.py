@@ -57,7 +57,7 @@ def event_reader(entry: Item, known: set[str]) -> list[list[str]]:
         *[words.constant() for words in reader.words],
         [
             f"def {name}(body: bytes) -> Decoded:",
-            *described(entry["name"], inputs, "Decode an event"),
+            *described(entry["name"], inputs),
             *reader.lines,
             f"    return {made}, {preimage(inputs, reader.moved)}",
         ],
@@ -132,7 +132,7 @@ def call_reader(entry: Item) -> list[list[str]]:
         *[words.constant() for words in reader.words],
         [
             f"def {name}(body: bytes) -> dict[str, Any]:",
-            *described(entry["name"], inputs, "Decode the arguments of a call"),
+            *described(entry["name"], inputs),
             *reader.lines,
             f"    return {answer(mode, inputs, values)}",
         ],

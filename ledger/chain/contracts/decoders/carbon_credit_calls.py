@@ -24,8 +24,7 @@ _ACCEPT_DEFAULT_ADMIN_TRANSFER = Layout("")
 
 
 def accept_default_admin_transfer(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # acceptDefaultAdminTransfer()
+    """Decode ``acceptDefaultAdminTransfer()``."""
     _ACCEPT_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {}
 
@@ -34,20 +33,16 @@ _BEGIN_DEFAULT_ADMIN_TRANSFER = Layout("address")
 
 
 def begin_default_admin_transfer(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # beginDefaultAdminTransfer(address newAdmin)
+    """Decode ``beginDefaultAdminTransfer(address newAdmin)``."""
     (new_admin,) = _BEGIN_DEFAULT_ADMIN_TRANSFER.whole(body)
-    return {
-        "newAdmin": "0x" + new_admin.hex(),
-    }
+    return {"newAdmin": "0x" + new_admin.hex()}
 
 
 _CANCEL = Layout("bytes32 uint256 uint64 at:128")
 
 
 def cancel(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # cancel(bytes32 key, uint256 batchId, uint64 amount, string reason)
+    """Decode ``cancel(bytes32 key, uint256 batchId, uint64 amount, string reason)``."""
     (key, batch_id, amount) = _CANCEL.begin(body)
     reason, end = strict_text(body, 128)
     ends(body, end)
@@ -63,8 +58,7 @@ _CANCEL_DEFAULT_ADMIN_TRANSFER = Layout("")
 
 
 def cancel_default_admin_transfer(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # cancelDefaultAdminTransfer()
+    """Decode ``cancelDefaultAdminTransfer()``."""
     _CANCEL_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {}
 
@@ -73,49 +67,36 @@ _CHANGE_DEFAULT_ADMIN_DELAY = Layout("uint48")
 
 
 def change_default_admin_delay(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # changeDefaultAdminDelay(uint48 newDelay)
+    """Decode ``changeDefaultAdminDelay(uint48 newDelay)``."""
     (new_delay,) = _CHANGE_DEFAULT_ADMIN_DELAY.whole(body)
-    return {
-        "newDelay": new_delay,
-    }
+    return {"newDelay": new_delay}
 
 
 _EXECUTE_INVALIDATION = Layout("uint256")
 
 
 def execute_invalidation(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # executeInvalidation(uint256 batchId)
+    """Decode ``executeInvalidation(uint256 batchId)``."""
     (batch_id,) = _EXECUTE_INVALIDATION.whole(body)
-    return {
-        "batchId": number(integer(batch_id)),
-    }
+    return {"batchId": number(integer(batch_id))}
 
 
 _EXPIRE = Layout("uint256")
 
 
 def expire(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # expire(uint256 batchId)
+    """Decode ``expire(uint256 batchId)``."""
     (batch_id,) = _EXPIRE.whole(body)
-    return {
-        "batchId": number(integer(batch_id)),
-    }
+    return {"batchId": number(integer(batch_id))}
 
 
 _GRANT_ROLE = Layout("bytes32 address")
 
 
 def grant_role(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # grantRole(bytes32 role, address account)
+    """Decode ``grantRole(bytes32 role, address account)``."""
     (role, account) = _GRANT_ROLE.whole(body)
-    return {
-        "role": "0x" + role.hex(),
-        "account": "0x" + account.hex(),
-    }
+    return {"role": "0x" + role.hex(), "account": "0x" + account.hex()}
 
 
 _ISSUE = Layout(
@@ -125,8 +106,7 @@ _ISSUE = Layout(
 
 
 def issue(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # issue(Claim claim, address verifier, bytes signature)
+    """Decode ``issue(Claim claim, address verifier, bytes signature)``."""
     (
         claim_key,
         claim_class_id,
@@ -174,8 +154,7 @@ _PAUSE = Layout("")
 
 
 def pause(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # pause()
+    """Decode ``pause()``."""
     _PAUSE.whole(body)
     return {}
 
@@ -184,7 +163,7 @@ _PERMIT_FOR_ALL = Layout("address address bool uint64 at:160")
 
 
 def permit_for_all(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
+    """Decode ``permitForAll``."""
     # permitForAll(address owner, address operator, bool approved, uint64 deadline, bytes
     #   signature)
     (owner, operator, approved, deadline) = _PERMIT_FOR_ALL.begin(body)
@@ -203,15 +182,11 @@ _PROPOSE_INVALIDATION = Layout("uint256 at:64")
 
 
 def propose_invalidation(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # proposeInvalidation(uint256 batchId, string reason)
+    """Decode ``proposeInvalidation(uint256 batchId, string reason)``."""
     (batch_id,) = _PROPOSE_INVALIDATION.begin(body)
     reason, end = strict_text(body, 64)
     ends(body, end)
-    return {
-        "batchId": number(integer(batch_id)),
-        "reason": reason,
-    }
+    return {"batchId": number(integer(batch_id)), "reason": reason}
 
 
 _PROVE_OVERLAP = Layout(
@@ -225,8 +200,7 @@ _PROVE_OVERLAP_SECOND = Layout(
 
 
 def prove_overlap(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # proveOverlap(ProvenReading first, ProvenReading second)
+    """Decode ``proveOverlap(ProvenReading first, ProvenReading second)``."""
     (
         second_at,
         first_evidence_root,
@@ -290,7 +264,7 @@ _REGISTER_CLASS = Layout("at:128 bytes32 uint64 uint16")
 
 
 def register_class(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
+    """Decode ``registerClass``."""
     # registerClass(string code, bytes32 methodologyHash, uint64 cap, uint16 bufferBps)
     (methodology_hash, cap, buffer_bps) = _REGISTER_CLASS.begin(body)
     code, end = strict_text(body, 128)
@@ -307,64 +281,47 @@ _REGISTER_PROJECT = Layout("uint32 address at:96")
 
 
 def register_project(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # registerProject(uint32 classId, address owner, string code)
+    """Decode ``registerProject(uint32 classId, address owner, string code)``."""
     (class_id, owner) = _REGISTER_PROJECT.begin(body)
     code, end = strict_text(body, 96)
     ends(body, end)
-    return {
-        "classId": class_id,
-        "owner": "0x" + owner.hex(),
-        "code": code,
-    }
+    return {"classId": class_id, "owner": "0x" + owner.hex(), "code": code}
 
 
 _REGISTER_SITE = Layout("uint32 at:64")
 
 
 def register_site(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # registerSite(uint32 projectId, string code)
+    """Decode ``registerSite(uint32 projectId, string code)``."""
     (project_id,) = _REGISTER_SITE.begin(body)
     code, end = strict_text(body, 64)
     ends(body, end)
-    return {
-        "projectId": project_id,
-        "code": code,
-    }
+    return {"projectId": project_id, "code": code}
 
 
 _REINSTATE = Layout("uint256")
 
 
 def reinstate(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # reinstate(uint256 batchId)
+    """Decode ``reinstate(uint256 batchId)``."""
     (batch_id,) = _REINSTATE.whole(body)
-    return {
-        "batchId": number(integer(batch_id)),
-    }
+    return {"batchId": number(integer(batch_id))}
 
 
 _RENOUNCE_ROLE = Layout("bytes32 address")
 
 
 def renounce_role(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # renounceRole(bytes32 role, address account)
+    """Decode ``renounceRole(bytes32 role, address account)``."""
     (role, account) = _RENOUNCE_ROLE.whole(body)
-    return {
-        "role": "0x" + role.hex(),
-        "account": "0x" + account.hex(),
-    }
+    return {"role": "0x" + role.hex(), "account": "0x" + account.hex()}
 
 
 _REPLACE = Layout("bytes32 uint256 uint256 uint64")
 
 
 def replace(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # replace(bytes32 key, uint256 batchId, uint256 replacedBatchId, uint64 amount)
+    """Decode ``replace(bytes32 key, uint256 batchId, uint256 replacedBatchId, uint64 amount)``."""
     (key, batch_id, replaced_batch_id, amount) = _REPLACE.whole(body)
     return {
         "key": "0x" + key.hex(),
@@ -378,8 +335,7 @@ _RETIRE = Layout("bytes32 uint256 uint64 at:128 at:192 offset bytes2 uint32 uint
 
 
 def retire(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # retire(bytes32 key, uint256 batchId, uint64 amount, Retirement details)
+    """Decode ``retire(bytes32 key, uint256 batchId, uint64 amount, Retirement details)``."""
     (
         key,
         batch_id,
@@ -415,7 +371,7 @@ _RETIRE_BATCH_DETAILS = Layout("at:192 offset bytes2 uint32 uint32 bytes32")
 
 
 def retire_batch(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
+    """Decode ``retireBatch``."""
     # retireBatch(bytes32 key, uint256[] batchIds, uint64[] amounts, Retirement details)
     (key, amounts_at, details_at) = _RETIRE_BATCH.begin(body)
     batch_ids, end = array(body, 128, uint256)
@@ -453,8 +409,7 @@ _RETIRE_FOR = Layout(
 
 
 def retire_for(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # retireFor(RetirementOrder order, bytes signature)
+    """Decode ``retireFor(RetirementOrder order, bytes signature)``."""
     (
         signature_at,
         order_holder,
@@ -498,21 +453,16 @@ _REVOKE_ROLE = Layout("bytes32 address")
 
 
 def revoke_role(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # revokeRole(bytes32 role, address account)
+    """Decode ``revokeRole(bytes32 role, address account)``."""
     (role, account) = _REVOKE_ROLE.whole(body)
-    return {
-        "role": "0x" + role.hex(),
-        "account": "0x" + account.hex(),
-    }
+    return {"role": "0x" + role.hex(), "account": "0x" + account.hex()}
 
 
 _ROLLBACK_DEFAULT_ADMIN_DELAY = Layout("")
 
 
 def rollback_default_admin_delay(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # rollbackDefaultAdminDelay()
+    """Decode ``rollbackDefaultAdminDelay()``."""
     _ROLLBACK_DEFAULT_ADMIN_DELAY.whole(body)
     return {}
 
@@ -521,7 +471,7 @@ _SAFE_BATCH_TRANSFER_FROM = Layout("address address at:160 offset offset")
 
 
 def safe_batch_transfer_from(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
+    """Decode ``safeBatchTransferFrom``."""
     # safeBatchTransferFrom(address from, address to, uint256[] ids, uint256[] values,
     #   bytes data)
     (from_, to, values_at, data_at) = _SAFE_BATCH_TRANSFER_FROM.begin(body)
@@ -542,7 +492,7 @@ _SAFE_TRANSFER_FROM = Layout("address address uint256 uint256 at:160")
 
 
 def safe_transfer_from(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
+    """Decode ``safeTransferFrom``."""
     # safeTransferFrom(address from, address to, uint256 id, uint256 value, bytes data)
     (from_, to, id_, value) = _SAFE_TRANSFER_FROM.begin(body)
     data, end = hex_bytes(body, 160)
@@ -560,59 +510,43 @@ _SET_APPROVAL_FOR_ALL = Layout("address bool")
 
 
 def set_approval_for_all(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # setApprovalForAll(address operator, bool approved)
+    """Decode ``setApprovalForAll(address operator, bool approved)``."""
     (operator, approved) = _SET_APPROVAL_FOR_ALL.whole(body)
-    return {
-        "operator": "0x" + operator.hex(),
-        "approved": approved,
-    }
+    return {"operator": "0x" + operator.hex(), "approved": approved}
 
 
 _SET_CLASS_BUFFER = Layout("uint32 uint16")
 
 
 def set_class_buffer(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # setClassBuffer(uint32 classId, uint16 bufferBps)
+    """Decode ``setClassBuffer(uint32 classId, uint16 bufferBps)``."""
     (class_id, buffer_bps) = _SET_CLASS_BUFFER.whole(body)
-    return {
-        "classId": class_id,
-        "bufferBps": buffer_bps,
-    }
+    return {"classId": class_id, "bufferBps": buffer_bps}
 
 
 _SET_CLASS_CAP = Layout("uint32 uint64")
 
 
 def set_class_cap(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # setClassCap(uint32 classId, uint64 cap)
+    """Decode ``setClassCap(uint32 classId, uint64 cap)``."""
     (class_id, cap) = _SET_CLASS_CAP.whole(body)
-    return {
-        "classId": class_id,
-        "cap": number(cap),
-    }
+    return {"classId": class_id, "cap": number(cap)}
 
 
 _SUSPEND = Layout("uint256")
 
 
 def suspend(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # suspend(uint256 batchId)
+    """Decode ``suspend(uint256 batchId)``."""
     (batch_id,) = _SUSPEND.whole(body)
-    return {
-        "batchId": number(integer(batch_id)),
-    }
+    return {"batchId": number(integer(batch_id))}
 
 
 _UNPAUSE = Layout("")
 
 
 def unpause(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # unpause()
+    """Decode ``unpause()``."""
     _UNPAUSE.whole(body)
     return {}
 

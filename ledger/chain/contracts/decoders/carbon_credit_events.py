@@ -44,15 +44,11 @@ _APPROVAL_FOR_ALL = Layout("topic address address bool")
 
 
 def approval_for_all(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``ApprovalForAll``."""
     # ApprovalForAll(address indexed account, address indexed operator, bool approved)
     (account, operator, approved) = _APPROVAL_FOR_ALL.whole(body)
     return PlainEvent(
-        {
-            "account": "0x" + account.hex(),
-            "operator": "0x" + operator.hex(),
-            "approved": approved,
-        }
+        {"account": "0x" + account.hex(), "operator": "0x" + operator.hex(), "approved": approved}
     ), None
 
 
@@ -60,7 +56,7 @@ _CANCELLED = Layout("topic bytes32 uint256 address uint64 uint64 uint64 at:192 u
 
 
 def cancelled(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``Cancelled``."""
     # Cancelled(bytes32 indexed key, uint256 indexed batchId, address indexed holder,
     #   uint64 firstSerial, uint64 amount, uint64 cancelledTotal, string reason, uint64
     #   seq, bytes32 head)
@@ -86,7 +82,7 @@ _CLASS_BUFFER_CHANGED = Layout("topic uint32 uint16 uint16 uint64 bytes32")
 
 
 def class_buffer_changed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``ClassBufferChanged``."""
     # ClassBufferChanged(uint32 indexed classId, uint16 oldBufferBps, uint16 newBufferBps,
     #   uint64 seq, bytes32 head)
     (class_id, old_buffer_bps, new_buffer_bps, seq, head) = _CLASS_BUFFER_CHANGED.whole(body)
@@ -99,7 +95,7 @@ _CLASS_CAP_CHANGED = Layout("topic uint32 uint64 uint64 uint64 bytes32")
 
 
 def class_cap_changed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``ClassCapChanged``."""
     # ClassCapChanged(uint32 indexed classId, uint64 oldCap, uint64 newCap, uint64 seq,
     #   bytes32 head)
     (class_id, old_cap, new_cap, seq, head) = _CLASS_CAP_CHANGED.whole(body)
@@ -110,7 +106,7 @@ _CLASS_REGISTERED = Layout("topic uint32 at:192 bytes32 uint64 uint16 uint64 byt
 
 
 def class_registered(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``ClassRegistered``."""
     # ClassRegistered(uint32 indexed classId, string code, bytes32 methodologyHash, uint64
     #   cap, uint16 bufferBps, uint64 seq, bytes32 head)
     (class_id, methodology_hash, cap, buffer_bps, seq, head) = _CLASS_REGISTERED.begin(body)
@@ -125,8 +121,7 @@ _DEFAULT_ADMIN_DELAY_CHANGE_CANCELED = Layout("topic")
 
 
 def default_admin_delay_change_canceled(body: bytes) -> Decoded:
-    """Decode an event."""
-    # DefaultAdminDelayChangeCanceled()
+    """Decode ``DefaultAdminDelayChangeCanceled()``."""
     _DEFAULT_ADMIN_DELAY_CHANGE_CANCELED.whole(body)
     return PlainEvent({}), None
 
@@ -135,23 +130,16 @@ _DEFAULT_ADMIN_DELAY_CHANGE_SCHEDULED = Layout("topic uint48 uint48")
 
 
 def default_admin_delay_change_scheduled(body: bytes) -> Decoded:
-    """Decode an event."""
-    # DefaultAdminDelayChangeScheduled(uint48 newDelay, uint48 effectSchedule)
+    """Decode ``DefaultAdminDelayChangeScheduled(uint48 newDelay, uint48 effectSchedule)``."""
     (new_delay, effect_schedule) = _DEFAULT_ADMIN_DELAY_CHANGE_SCHEDULED.whole(body)
-    return PlainEvent(
-        {
-            "new_delay": new_delay,
-            "effect_schedule": effect_schedule,
-        }
-    ), None
+    return PlainEvent({"new_delay": new_delay, "effect_schedule": effect_schedule}), None
 
 
 _DEFAULT_ADMIN_TRANSFER_CANCELED = Layout("topic")
 
 
 def default_admin_transfer_canceled(body: bytes) -> Decoded:
-    """Decode an event."""
-    # DefaultAdminTransferCanceled()
+    """Decode ``DefaultAdminTransferCanceled()``."""
     _DEFAULT_ADMIN_TRANSFER_CANCELED.whole(body)
     return PlainEvent({}), None
 
@@ -160,14 +148,10 @@ _DEFAULT_ADMIN_TRANSFER_SCHEDULED = Layout("topic address uint48")
 
 
 def default_admin_transfer_scheduled(body: bytes) -> Decoded:
-    """Decode an event."""
-    # DefaultAdminTransferScheduled(address indexed newAdmin, uint48 acceptSchedule)
+    """Decode ``DefaultAdminTransferScheduled(address indexed newAdmin, uint48 acceptSchedule)``."""
     (new_admin, accept_schedule) = _DEFAULT_ADMIN_TRANSFER_SCHEDULED.whole(body)
     return PlainEvent(
-        {
-            "new_admin": "0x" + new_admin.hex(),
-            "accept_schedule": accept_schedule,
-        }
+        {"new_admin": "0x" + new_admin.hex(), "accept_schedule": accept_schedule}
     ), None
 
 
@@ -175,8 +159,7 @@ _EIP712_DOMAIN_CHANGED = Layout("topic")
 
 
 def eip712_domain_changed(body: bytes) -> Decoded:
-    """Decode an event."""
-    # EIP712DomainChanged()
+    """Decode ``EIP712DomainChanged()``."""
     _EIP712_DOMAIN_CHANGED.whole(body)
     return PlainEvent({}), None
 
@@ -185,7 +168,7 @@ _INVALIDATED = Layout("topic uint256 address uint64 uint64 uint64 bytes32")
 
 
 def invalidated(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``Invalidated``."""
     # Invalidated(uint256 indexed batchId, address indexed executor, uint64 frozen, uint64
     #   deficit, uint64 seq, bytes32 head)
     (batch_id, executor, frozen, deficit, seq, head) = _INVALIDATED.whole(body)
@@ -198,8 +181,7 @@ _INVALIDATION_DROPPED = Layout("topic uint256 uint64 bytes32")
 
 
 def invalidation_dropped(body: bytes) -> Decoded:
-    """Decode an event."""
-    # InvalidationDropped(uint256 indexed batchId, uint64 seq, bytes32 head)
+    """Decode ``InvalidationDropped(uint256 indexed batchId, uint64 seq, bytes32 head)``."""
     (batch_id, seq, head) = _INVALIDATION_DROPPED.whole(body)
     return InvalidationDropped(integer(batch_id), seq, "0x" + head.hex()), body[:64]
 
@@ -208,7 +190,7 @@ _INVALIDATION_PROPOSED = Layout("topic uint256 address uint64 at:128 uint64 byte
 
 
 def invalidation_proposed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``InvalidationProposed``."""
     # InvalidationProposed(uint256 indexed batchId, address indexed proposer, uint64
     #   executableAt, string reason, uint64 seq, bytes32 head)
     (batch_id, proposer, executable_at, seq, head) = _INVALIDATION_PROPOSED.begin(body)
@@ -227,7 +209,7 @@ _ISSUED = Layout(
 
 
 def issued(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``Issued``."""
     # Issued(bytes32 indexed key, uint256 indexed batchId, address indexed recipient,
     #   Claim claim, address issuer, address verifier, uint64 buffered, uint64 seq,
     #   bytes32 head)
@@ -292,7 +274,7 @@ _OVERLAP_PROVEN = Layout(
 
 
 def overlap_proven(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``OverlapProven``."""
     # OverlapProven(uint256 indexed firstBatchId, uint256 indexed secondBatchId, address
     #   indexed challenger, Reading first, Reading second, uint64 seq, bytes32 head)
     (
@@ -351,21 +333,16 @@ _PAUSED = Layout("topic address")
 
 
 def paused(body: bytes) -> Decoded:
-    """Decode an event."""
-    # Paused(address account)
+    """Decode ``Paused(address account)``."""
     (account,) = _PAUSED.whole(body)
-    return PlainEvent(
-        {
-            "account": "0x" + account.hex(),
-        }
-    ), None
+    return PlainEvent({"account": "0x" + account.hex()}), None
 
 
 _PROJECT_REGISTERED = Layout("topic uint32 uint32 address at:96 uint64 bytes32")
 
 
 def project_registered(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``ProjectRegistered``."""
     # ProjectRegistered(uint32 indexed projectId, uint32 indexed classId, address indexed
     #   owner, string code, uint64 seq, bytes32 head)
     (project_id, class_id, owner, seq, head) = _PROJECT_REGISTERED.begin(body)
@@ -382,7 +359,7 @@ _REPLACED = Layout(
 
 
 def replaced(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``Replaced``."""
     # Replaced(bytes32 indexed key, uint256 indexed batchId, uint256 indexed
     #   replacedBatchId, uint64 retirementId, uint64 firstSerial, uint64 amount, uint64
     #   retiredTotal, uint64 deficitLeft, uint64 seq, bytes32 head)
@@ -419,7 +396,7 @@ _RETIRED = Layout(
 
 
 def retired(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``Retired``."""
     # Retired(bytes32 indexed key, uint256 indexed batchId, address indexed holder, uint64
     #   retirementId, uint64 firstSerial, uint64 amount, uint64 retiredTotal, Retirement
     #   details, uint64 seq, bytes32 head)
@@ -467,7 +444,7 @@ _ROLE_ADMIN_CHANGED = Layout("topic bytes32 bytes32 bytes32")
 
 
 def role_admin_changed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``RoleAdminChanged``."""
     # RoleAdminChanged(bytes32 indexed role, bytes32 indexed previousAdminRole, bytes32
     #   indexed newAdminRole)
     (role, previous_admin_role, new_admin_role) = _ROLE_ADMIN_CHANGED.whole(body)
@@ -484,15 +461,11 @@ _ROLE_GRANTED = Layout("topic bytes32 address address")
 
 
 def role_granted(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``RoleGranted``."""
     # RoleGranted(bytes32 indexed role, address indexed account, address indexed sender)
     (role, account, sender) = _ROLE_GRANTED.whole(body)
     return PlainEvent(
-        {
-            "role": "0x" + role.hex(),
-            "account": "0x" + account.hex(),
-            "sender": "0x" + sender.hex(),
-        }
+        {"role": "0x" + role.hex(), "account": "0x" + account.hex(), "sender": "0x" + sender.hex()}
     ), None
 
 
@@ -500,15 +473,11 @@ _ROLE_REVOKED = Layout("topic bytes32 address address")
 
 
 def role_revoked(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``RoleRevoked``."""
     # RoleRevoked(bytes32 indexed role, address indexed account, address indexed sender)
     (role, account, sender) = _ROLE_REVOKED.whole(body)
     return PlainEvent(
-        {
-            "role": "0x" + role.hex(),
-            "account": "0x" + account.hex(),
-            "sender": "0x" + sender.hex(),
-        }
+        {"role": "0x" + role.hex(), "account": "0x" + account.hex(), "sender": "0x" + sender.hex()}
     ), None
 
 
@@ -516,7 +485,7 @@ _SITE_REGISTERED = Layout("topic uint32 uint32 at:96 uint64 bytes32")
 
 
 def site_registered(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``SiteRegistered``."""
     # SiteRegistered(uint32 indexed siteId, uint32 indexed projectId, string code, uint64
     #   seq, bytes32 head)
     (site_id, project_id, seq, head) = _SITE_REGISTERED.begin(body)
@@ -531,7 +500,7 @@ _STATUS_CHANGED = Layout("topic uint256 uint8 uint8 uint64 bytes32")
 
 
 def status_changed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``StatusChanged``."""
     # StatusChanged(uint256 indexed batchId, uint8 oldStatus, uint8 newStatus, uint64 seq,
     #   bytes32 head)
     (batch_id, old_status, new_status, seq, head) = _STATUS_CHANGED.whole(body)
@@ -544,7 +513,7 @@ _TRANSFER_BATCH = Layout("topic address address address at:64 offset")
 
 
 def transfer_batch(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``TransferBatch``."""
     # TransferBatch(address indexed operator, address indexed from, address indexed to,
     #   uint256[] ids, uint256[] values)
     (operator, from_, to, values_at) = _TRANSFER_BATCH.begin(body)
@@ -560,7 +529,7 @@ _TRANSFER_SINGLE = Layout("topic address address address uint256 uint256")
 
 
 def transfer_single(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``TransferSingle``."""
     # TransferSingle(address indexed operator, address indexed from, address indexed to,
     #   uint256 id, uint256 value)
     (operator, from_, to, id_, value) = _TRANSFER_SINGLE.whole(body)
@@ -573,31 +542,20 @@ _URI = Layout("topic uint256 at:32")
 
 
 def uri(body: bytes) -> Decoded:
-    """Decode an event."""
-    # URI(string value, uint256 indexed id)
+    """Decode ``URI(string value, uint256 indexed id)``."""
     (id_,) = _URI.begin(body)
     value, end = text(body, 96)
     ends(body, end)
-    return PlainEvent(
-        {
-            "value": value,
-            "id": integer(id_),
-        }
-    ), None
+    return PlainEvent({"value": value, "id": integer(id_)}), None
 
 
 _UNPAUSED = Layout("topic address")
 
 
 def unpaused(body: bytes) -> Decoded:
-    """Decode an event."""
-    # Unpaused(address account)
+    """Decode ``Unpaused(address account)``."""
     (account,) = _UNPAUSED.whole(body)
-    return PlainEvent(
-        {
-            "account": "0x" + account.hex(),
-        }
-    ), None
+    return PlainEvent({"account": "0x" + account.hex()}), None
 
 
 EVENTS: dict[str, tuple[str, int, Callable[[bytes], Decoded]]] = {

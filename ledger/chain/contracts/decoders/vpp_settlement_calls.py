@@ -26,8 +26,7 @@ _ACCEPT_DEFAULT_ADMIN_TRANSFER = Layout("")
 
 
 def accept_default_admin_transfer(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # acceptDefaultAdminTransfer()
+    """Decode ``acceptDefaultAdminTransfer()``."""
     _ACCEPT_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {}
 
@@ -36,20 +35,16 @@ _BEGIN_DEFAULT_ADMIN_TRANSFER = Layout("address")
 
 
 def begin_default_admin_transfer(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # beginDefaultAdminTransfer(address newAdmin)
+    """Decode ``beginDefaultAdminTransfer(address newAdmin)``."""
     (new_admin,) = _BEGIN_DEFAULT_ADMIN_TRANSFER.whole(body)
-    return {
-        "newAdmin": "0x" + new_admin.hex(),
-    }
+    return {"newAdmin": "0x" + new_admin.hex()}
 
 
 _CANCEL_BATCH = Layout("uint256 at:128 offset offset at:96 offset offset")
 
 
 def cancel_batch(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # cancelBatch(uint256 batchId, Outcome outcome, uint256[] words, string reason)
+    """Decode ``cancelBatch(uint256 batchId, Outcome outcome, uint256[] words, string reason)``."""
     (batch_id, words_at, reason_at, outcome_nets_at, outcome_credit_nets_at) = _CANCEL_BATCH.begin(
         body
     )
@@ -75,8 +70,7 @@ _CANCEL_DEFAULT_ADMIN_TRANSFER = Layout("")
 
 
 def cancel_default_admin_transfer(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # cancelDefaultAdminTransfer()
+    """Decode ``cancelDefaultAdminTransfer()``."""
     _CANCEL_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {}
 
@@ -85,32 +79,25 @@ _CHANGE_DEFAULT_ADMIN_DELAY = Layout("uint48")
 
 
 def change_default_admin_delay(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # changeDefaultAdminDelay(uint48 newDelay)
+    """Decode ``changeDefaultAdminDelay(uint48 newDelay)``."""
     (new_delay,) = _CHANGE_DEFAULT_ADMIN_DELAY.whole(body)
-    return {
-        "newDelay": new_delay,
-    }
+    return {"newDelay": new_delay}
 
 
 _DEPOSIT = Layout("address uint256")
 
 
 def deposit(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # deposit(address account, uint256 amount)
+    """Decode ``deposit(address account, uint256 amount)``."""
     (account, amount) = _DEPOSIT.whole(body)
-    return {
-        "account": "0x" + account.hex(),
-        "amount": number(integer(amount)),
-    }
+    return {"account": "0x" + account.hex(), "amount": number(integer(amount))}
 
 
 _DEPOSIT_WITH_PERMIT = Layout("address uint256 uint256 uint8 bytes32 bytes32")
 
 
 def deposit_with_permit(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
+    """Decode ``depositWithPermit``."""
     # depositWithPermit(address account, uint256 amount, uint256 deadline, uint8 v,
     #   bytes32 r, bytes32 s)
     (account, amount, deadline, v, r, s) = _DEPOSIT_WITH_PERMIT.whole(body)
@@ -128,8 +115,7 @@ _DISPUTE_TRADE = Layout("uint256 uint64 address address uint48 int48 int64 at:25
 
 
 def dispute_trade(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # disputeTrade(uint256 batchId, Trade trade, bytes32[] proof)
+    """Decode ``disputeTrade(uint256 batchId, Trade trade, bytes32[] proof)``."""
     (batch_id, trade_seq, trade_buyer, trade_seller, trade_quantity, trade_price, trade_cents) = (
         _DISPUTE_TRADE.begin(body)
     )
@@ -153,8 +139,7 @@ _FINALIZE_BATCH = Layout("uint256 at:64 at:96 offset offset")
 
 
 def finalize_batch(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # finalizeBatch(uint256 batchId, Outcome outcome)
+    """Decode ``finalizeBatch(uint256 batchId, Outcome outcome)``."""
     (batch_id, outcome_nets_at, outcome_credit_nets_at) = _FINALIZE_BATCH.begin(body)
     outcome_accounts, end = array(body, 160, address)
     outcome_nets, end = array(body, tail(outcome_nets_at, 64, end), int256)
@@ -174,20 +159,16 @@ _GRANT_ROLE = Layout("bytes32 address")
 
 
 def grant_role(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # grantRole(bytes32 role, address account)
+    """Decode ``grantRole(bytes32 role, address account)``."""
     (role, account) = _GRANT_ROLE.whole(body)
-    return {
-        "role": "0x" + role.hex(),
-        "account": "0x" + account.hex(),
-    }
+    return {"role": "0x" + role.hex(), "account": "0x" + account.hex()}
 
 
 _ON_ERC1155_BATCH_RECEIVED = Layout("address address at:160 offset offset")
 
 
 def on_erc1155_batch_received(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
+    """Decode ``onERC1155BatchReceived``."""
     # onERC1155BatchReceived(address, address from, uint256[] ids, uint256[] values, bytes
     #   data)
     (argument0, from_, values_at, data_at) = _ON_ERC1155_BATCH_RECEIVED.begin(body)
@@ -208,7 +189,7 @@ _ON_ERC1155_RECEIVED = Layout("address address uint256 uint256 at:160")
 
 
 def on_erc1155_received(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
+    """Decode ``onERC1155Received``."""
     # onERC1155Received(address, address from, uint256 id, uint256 value, bytes data)
     (argument0, from_, id_, value) = _ON_ERC1155_RECEIVED.begin(body)
     data, end = hex_bytes(body, 160)
@@ -226,8 +207,7 @@ _PAUSE = Layout("")
 
 
 def pause(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # pause()
+    """Decode ``pause()``."""
     _PAUSE.whole(body)
     return {}
 
@@ -236,8 +216,7 @@ _PROPOSE_BATCH = Layout("bytes32 uint256 at:128 offset")
 
 
 def propose_batch(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # proposeBatch(bytes32 key, uint256 asset, address[] accounts, uint256[] words)
+    """Decode ``proposeBatch(bytes32 key, uint256 asset, address[] accounts, uint256[] words)``."""
     (key, asset, words_at) = _PROPOSE_BATCH.begin(body)
     accounts, end = array(body, 128, address)
     words, end = array(body, tail(words_at, 0, end), uint256)
@@ -254,46 +233,34 @@ _REJECT_DISPUTE = Layout("uint256")
 
 
 def reject_dispute(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # rejectDispute(uint256 batchId)
+    """Decode ``rejectDispute(uint256 batchId)``."""
     (batch_id,) = _REJECT_DISPUTE.whole(body)
-    return {
-        "batchId": number(integer(batch_id)),
-    }
+    return {"batchId": number(integer(batch_id))}
 
 
 _RENOUNCE_ROLE = Layout("bytes32 address")
 
 
 def renounce_role(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # renounceRole(bytes32 role, address account)
+    """Decode ``renounceRole(bytes32 role, address account)``."""
     (role, account) = _RENOUNCE_ROLE.whole(body)
-    return {
-        "role": "0x" + role.hex(),
-        "account": "0x" + account.hex(),
-    }
+    return {"role": "0x" + role.hex(), "account": "0x" + account.hex()}
 
 
 _REVOKE_ROLE = Layout("bytes32 address")
 
 
 def revoke_role(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # revokeRole(bytes32 role, address account)
+    """Decode ``revokeRole(bytes32 role, address account)``."""
     (role, account) = _REVOKE_ROLE.whole(body)
-    return {
-        "role": "0x" + role.hex(),
-        "account": "0x" + account.hex(),
-    }
+    return {"role": "0x" + role.hex(), "account": "0x" + account.hex()}
 
 
 _ROLLBACK_DEFAULT_ADMIN_DELAY = Layout("")
 
 
 def rollback_default_admin_delay(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # rollbackDefaultAdminDelay()
+    """Decode ``rollbackDefaultAdminDelay()``."""
     _ROLLBACK_DEFAULT_ADMIN_DELAY.whole(body)
     return {}
 
@@ -302,34 +269,25 @@ _SET_CAPS = Layout("uint64 uint64")
 
 
 def set_caps(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # setCaps(uint64 notionalCap_, uint64 creditCap_)
+    """Decode ``setCaps(uint64 notionalCap_, uint64 creditCap_)``."""
     (notional_cap_, credit_cap_) = _SET_CAPS.whole(body)
-    return {
-        "notionalCap_": number(notional_cap_),
-        "creditCap_": number(credit_cap_),
-    }
+    return {"notionalCap_": number(notional_cap_), "creditCap_": number(credit_cap_)}
 
 
 _SET_FEE = Layout("uint16 address")
 
 
 def set_fee(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # setFee(uint16 bps, address collector)
+    """Decode ``setFee(uint16 bps, address collector)``."""
     (bps, collector) = _SET_FEE.whole(body)
-    return {
-        "bps": bps,
-        "collector": "0x" + collector.hex(),
-    }
+    return {"bps": bps, "collector": "0x" + collector.hex()}
 
 
 _SETTLE_COSIGNED = Layout("at:64 offset bytes32 uint256 at:160 offset uint64")
 
 
 def settle_cosigned(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # settleCosigned(Settlement settlement, bytes[] signatures)
+    """Decode ``settleCosigned(Settlement settlement, bytes[] signatures)``."""
     (signatures_at, settlement_key, settlement_asset, settlement_words_at, settlement_deadline) = (
         _SETTLE_COSIGNED.begin(body)
     )
@@ -353,8 +311,7 @@ _SETTLE_ONE = Layout("uint256 uint64 address address uint48 int48 int64")
 
 
 def settle_one(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # settleOne(uint256 asset, Trade trade)
+    """Decode ``settleOne(uint256 asset, Trade trade)``."""
     (asset, trade_seq, trade_buyer, trade_seller, trade_quantity, trade_price, trade_cents) = (
         _SETTLE_ONE.whole(body)
     )
@@ -375,20 +332,16 @@ _SKIP_CLOSED = Layout("uint256")
 
 
 def skip_closed(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # skipClosed(uint256 limit)
+    """Decode ``skipClosed(uint256 limit)``."""
     (limit,) = _SKIP_CLOSED.whole(body)
-    return {
-        "limit": number(integer(limit)),
-    }
+    return {"limit": number(integer(limit))}
 
 
 _UNPAUSE = Layout("")
 
 
 def unpause(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # unpause()
+    """Decode ``unpause()``."""
     _UNPAUSE.whole(body)
     return {}
 
@@ -397,21 +350,16 @@ _WITHDRAW = Layout("address uint256")
 
 
 def withdraw(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # withdraw(address to, uint256 amount)
+    """Decode ``withdraw(address to, uint256 amount)``."""
     (to, amount) = _WITHDRAW.whole(body)
-    return {
-        "to": "0x" + to.hex(),
-        "amount": number(integer(amount)),
-    }
+    return {"to": "0x" + to.hex(), "amount": number(integer(amount))}
 
 
 _WITHDRAW_CREDITS = Layout("address uint256 uint256")
 
 
 def withdraw_credits(body: bytes) -> dict[str, Any]:
-    """Decode the arguments of a call."""
-    # withdrawCredits(address to, uint256 asset, uint256 amount)
+    """Decode ``withdrawCredits(address to, uint256 asset, uint256 amount)``."""
     (to, asset, amount) = _WITHDRAW_CREDITS.whole(body)
     return {
         "to": "0x" + to.hex(),

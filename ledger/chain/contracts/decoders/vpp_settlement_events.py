@@ -38,7 +38,7 @@ _BATCH_CANCELLED = Layout("topic bytes32 uint256 address at:32")
 
 
 def batch_cancelled(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``BatchCancelled``."""
     # BatchCancelled(bytes32 indexed key, uint256 indexed batchId, address indexed
     #   account, string reason)
     (key, batch_id, account) = _BATCH_CANCELLED.begin(body)
@@ -51,8 +51,7 @@ _BATCH_COSIGNED = Layout("topic bytes32 uint256 bytes32")
 
 
 def batch_cosigned(body: bytes) -> Decoded:
-    """Decode an event."""
-    # BatchCosigned(bytes32 indexed key, uint256 indexed batchId, bytes32 digest)
+    """Decode ``BatchCosigned(bytes32 indexed key, uint256 indexed batchId, bytes32 digest)``."""
     (key, batch_id, digest) = _BATCH_COSIGNED.whole(body)
     return BatchCosigned("0x" + key.hex(), integer(batch_id), "0x" + digest.hex()), None
 
@@ -61,7 +60,7 @@ _BATCH_FINALIZED = Layout("topic bytes32 uint256 bytes32 uint256 address")
 
 
 def batch_finalized(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``BatchFinalized``."""
     # BatchFinalized(bytes32 indexed key, uint256 indexed batchId, bytes32 tradesRoot,
     #   uint256 fee, address feeCollector)
     (key, batch_id, trades_root, fee, fee_collector) = _BATCH_FINALIZED.whole(body)
@@ -78,7 +77,7 @@ _BATCH_PROPOSED = Layout("topic bytes32 uint256 uint256 bytes32 uint64 at:192 of
 
 
 def batch_proposed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``BatchProposed``."""
     # BatchProposed(bytes32 indexed key, uint256 indexed batchId, uint256 indexed asset,
     #   bytes32 tradesRoot, uint64 finalizableAt, address[] accounts, int256[] nets,
     #   int256[] creditNets, uint256[] words)
@@ -107,7 +106,7 @@ _CAPS_CHANGED = Layout("topic uint64 uint64 uint64 uint64")
 
 
 def caps_changed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``CapsChanged``."""
     # CapsChanged(uint64 oldNotionalCap, uint64 newNotionalCap, uint64 oldCreditCap,
     #   uint64 newCreditCap)
     (old_notional_cap, new_notional_cap, old_credit_cap, new_credit_cap) = _CAPS_CHANGED.whole(body)
@@ -118,7 +117,7 @@ _CREDITS_DEPOSITED = Layout("topic address address uint256 uint256 uint256")
 
 
 def credits_deposited(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``CreditsDeposited``."""
     # CreditsDeposited(address indexed account, address indexed payer, uint256 indexed
     #   asset, uint256 amount, uint256 balance)
     (account, payer, asset, amount, balance) = _CREDITS_DEPOSITED.whole(body)
@@ -131,7 +130,7 @@ _CREDITS_WITHDRAWN = Layout("topic address address uint256 uint256 uint256")
 
 
 def credits_withdrawn(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``CreditsWithdrawn``."""
     # CreditsWithdrawn(address indexed account, address indexed to, uint256 indexed asset,
     #   uint256 amount, uint256 balance)
     (account, to, asset, amount, balance) = _CREDITS_WITHDRAWN.whole(body)
@@ -144,8 +143,7 @@ _DEFAULT_ADMIN_DELAY_CHANGE_CANCELED = Layout("topic")
 
 
 def default_admin_delay_change_canceled(body: bytes) -> Decoded:
-    """Decode an event."""
-    # DefaultAdminDelayChangeCanceled()
+    """Decode ``DefaultAdminDelayChangeCanceled()``."""
     _DEFAULT_ADMIN_DELAY_CHANGE_CANCELED.whole(body)
     return PlainEvent({}), None
 
@@ -154,23 +152,16 @@ _DEFAULT_ADMIN_DELAY_CHANGE_SCHEDULED = Layout("topic uint48 uint48")
 
 
 def default_admin_delay_change_scheduled(body: bytes) -> Decoded:
-    """Decode an event."""
-    # DefaultAdminDelayChangeScheduled(uint48 newDelay, uint48 effectSchedule)
+    """Decode ``DefaultAdminDelayChangeScheduled(uint48 newDelay, uint48 effectSchedule)``."""
     (new_delay, effect_schedule) = _DEFAULT_ADMIN_DELAY_CHANGE_SCHEDULED.whole(body)
-    return PlainEvent(
-        {
-            "new_delay": new_delay,
-            "effect_schedule": effect_schedule,
-        }
-    ), None
+    return PlainEvent({"new_delay": new_delay, "effect_schedule": effect_schedule}), None
 
 
 _DEFAULT_ADMIN_TRANSFER_CANCELED = Layout("topic")
 
 
 def default_admin_transfer_canceled(body: bytes) -> Decoded:
-    """Decode an event."""
-    # DefaultAdminTransferCanceled()
+    """Decode ``DefaultAdminTransferCanceled()``."""
     _DEFAULT_ADMIN_TRANSFER_CANCELED.whole(body)
     return PlainEvent({}), None
 
@@ -179,14 +170,10 @@ _DEFAULT_ADMIN_TRANSFER_SCHEDULED = Layout("topic address uint48")
 
 
 def default_admin_transfer_scheduled(body: bytes) -> Decoded:
-    """Decode an event."""
-    # DefaultAdminTransferScheduled(address indexed newAdmin, uint48 acceptSchedule)
+    """Decode ``DefaultAdminTransferScheduled(address indexed newAdmin, uint48 acceptSchedule)``."""
     (new_admin, accept_schedule) = _DEFAULT_ADMIN_TRANSFER_SCHEDULED.whole(body)
     return PlainEvent(
-        {
-            "new_admin": "0x" + new_admin.hex(),
-            "accept_schedule": accept_schedule,
-        }
+        {"new_admin": "0x" + new_admin.hex(), "accept_schedule": accept_schedule}
     ), None
 
 
@@ -194,7 +181,7 @@ _DEPOSITED = Layout("topic address address uint256 uint256")
 
 
 def deposited(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``Deposited``."""
     # Deposited(address indexed account, address indexed payer, uint256 amount, uint256
     #   balance)
     (account, payer, amount, balance) = _DEPOSITED.whole(body)
@@ -207,7 +194,7 @@ _DISPUTE_RESOLVED = Layout("topic bytes32 uint256 address bool address uint256 u
 
 
 def dispute_resolved(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``DisputeResolved``."""
     # DisputeResolved(bytes32 indexed key, uint256 indexed batchId, address indexed
     #   account, bool upheld, address bondTo, uint256 bond, uint64 finalizableAt)
     (key, batch_id, account, upheld, bond_to, bond, finalizable_at) = _DISPUTE_RESOLVED.whole(body)
@@ -226,8 +213,7 @@ _EIP712_DOMAIN_CHANGED = Layout("topic")
 
 
 def eip712_domain_changed(body: bytes) -> Decoded:
-    """Decode an event."""
-    # EIP712DomainChanged()
+    """Decode ``EIP712DomainChanged()``."""
     _EIP712_DOMAIN_CHANGED.whole(body)
     return PlainEvent({}), None
 
@@ -236,7 +222,7 @@ _FEE_CHANGED = Layout("topic uint16 uint16 address address uint40")
 
 
 def fee_changed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``FeeChanged``."""
     # FeeChanged(uint16 oldBps, uint16 newBps, address oldCollector, address newCollector,
     #   uint40 effectiveAt)
     (old_bps, new_bps, old_collector, new_collector, effective_at) = _FEE_CHANGED.whole(body)
@@ -249,21 +235,16 @@ _PAUSED = Layout("topic address")
 
 
 def paused(body: bytes) -> Decoded:
-    """Decode an event."""
-    # Paused(address account)
+    """Decode ``Paused(address account)``."""
     (account,) = _PAUSED.whole(body)
-    return PlainEvent(
-        {
-            "account": "0x" + account.hex(),
-        }
-    ), None
+    return PlainEvent({"account": "0x" + account.hex()}), None
 
 
 _ROLE_ADMIN_CHANGED = Layout("topic bytes32 bytes32 bytes32")
 
 
 def role_admin_changed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``RoleAdminChanged``."""
     # RoleAdminChanged(bytes32 indexed role, bytes32 indexed previousAdminRole, bytes32
     #   indexed newAdminRole)
     (role, previous_admin_role, new_admin_role) = _ROLE_ADMIN_CHANGED.whole(body)
@@ -280,15 +261,11 @@ _ROLE_GRANTED = Layout("topic bytes32 address address")
 
 
 def role_granted(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``RoleGranted``."""
     # RoleGranted(bytes32 indexed role, address indexed account, address indexed sender)
     (role, account, sender) = _ROLE_GRANTED.whole(body)
     return PlainEvent(
-        {
-            "role": "0x" + role.hex(),
-            "account": "0x" + account.hex(),
-            "sender": "0x" + sender.hex(),
-        }
+        {"role": "0x" + role.hex(), "account": "0x" + account.hex(), "sender": "0x" + sender.hex()}
     ), None
 
 
@@ -296,15 +273,11 @@ _ROLE_REVOKED = Layout("topic bytes32 address address")
 
 
 def role_revoked(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``RoleRevoked``."""
     # RoleRevoked(bytes32 indexed role, address indexed account, address indexed sender)
     (role, account, sender) = _ROLE_REVOKED.whole(body)
     return PlainEvent(
-        {
-            "role": "0x" + role.hex(),
-            "account": "0x" + account.hex(),
-            "sender": "0x" + sender.hex(),
-        }
+        {"role": "0x" + role.hex(), "account": "0x" + account.hex(), "sender": "0x" + sender.hex()}
     ), None
 
 
@@ -312,7 +285,7 @@ _TRADE_DISPUTED = Layout("topic bytes32 uint256 address uint64 uint256 uint64")
 
 
 def trade_disputed(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``TradeDisputed``."""
     # TradeDisputed(bytes32 indexed key, uint256 indexed batchId, address indexed account,
     #   uint64 seq, uint256 bond, uint64 timeoutAt)
     (key, batch_id, account, seq, bond, timeout_at) = _TRADE_DISPUTED.whole(body)
@@ -325,7 +298,7 @@ _TRADE_SETTLED = Layout("topic uint64 address address uint256 uint48 int48 int64
 
 
 def trade_settled(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``TradeSettled``."""
     # TradeSettled(uint64 indexed seq, address indexed buyer, address indexed seller,
     #   uint256 asset, uint48 quantity, int48 price, int64 cents, uint256 fee, address
     #   feeCollector)
@@ -349,21 +322,16 @@ _UNPAUSED = Layout("topic address")
 
 
 def unpaused(body: bytes) -> Decoded:
-    """Decode an event."""
-    # Unpaused(address account)
+    """Decode ``Unpaused(address account)``."""
     (account,) = _UNPAUSED.whole(body)
-    return PlainEvent(
-        {
-            "account": "0x" + account.hex(),
-        }
-    ), None
+    return PlainEvent({"account": "0x" + account.hex()}), None
 
 
 _WITHDRAWN = Layout("topic address address uint256 uint256")
 
 
 def withdrawn(body: bytes) -> Decoded:
-    """Decode an event."""
+    """Decode ``Withdrawn``."""
     # Withdrawn(address indexed account, address indexed to, uint256 amount, uint256
     #   balance)
     (account, to, amount, balance) = _WITHDRAWN.whole(body)
