@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Semaphore
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from sqlalchemy.orm import Session
 
 from api.errors import RETRY_AFTER_SECONDS, Problem
-from api.finality import ChainView, chain_view
+from api.finality import ChainPage, ChainView, chain_view
+from api.pagination import PageParameters, link_header
 from ledger.db import Database
 from ledger.settings import Settings
 
@@ -22,6 +23,9 @@ PROOFS_MAX = 8
 """Bundles that are made at once; each holds a thread and a snapshot for as long as the node takes, which may hang."""
 SIGN_INS_MAX = 16
 """Passwords that are looked at at once; each holds a thread for as long as another writer has the database."""
+
+Asked = TypeVar("Asked", bound=PageParameters)
+Page = TypeVar("Page", bound=ChainPage)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,19 @@ class Context:
         """Yield a read-only session, and how far the mirror has come in it."""
         with self.database.look() as session:
             yield session, chain_view(session, self.settings.network, self.settings.finality)
+
+    def listed(
+        self,
+        path: str,
+        parameters: Asked,
+        response: Response,
+        list_them: Callable[[Session, ChainView, Asked], Page],
+    ) -> Page:
+        """Return the page of a list that the parameters ask for, and say in ``Link`` where the next one is."""
+        with self.reading() as (session, view):
+            page = list_them(session, view, parameters)
+        response.headers["Link"] = link_header(path, parameters, page.next_cursor)
+        return page
 
 
 def take_place(

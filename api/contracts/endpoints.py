@@ -10,7 +10,6 @@ from api.context import ReadContext
 from api.contracts import queries
 from api.contracts.schemas import ContractPage, ContractParameters
 from api.errors import responses
-from api.pagination import link_header
 
 router = APIRouter(tags=["contracts"])
 
@@ -20,7 +19,4 @@ def list_contracts(
     context: ReadContext, parameters: Annotated[ContractParameters, Query()], response: Response
 ) -> ContractPage:
     """Our contracts, page by page."""
-    with context.reading() as (session, view):
-        page = queries.list_contracts(session, view, parameters)
-    response.headers["Link"] = link_header("/v1/contracts", parameters, page.next_cursor)
-    return page
+    return context.listed("/v1/contracts", parameters, response, queries.list_contracts)

@@ -44,10 +44,7 @@ def list_credits(
     context: ReadContext, parameters: Annotated[CreditParameters, Query()], response: Response
 ) -> CreditPage:
     """Credits, page by page. The rows of a batch partition its serials at every time."""
-    with context.reading() as (session, view):
-        page = queries.list_credits(session, view, parameters)
-    response.headers["Link"] = link_header("/v1/credits", parameters, page.next_cursor)
-    return page
+    return context.listed("/v1/credits", parameters, response, queries.list_credits)
 
 
 @router.get(

@@ -10,7 +10,6 @@ from api.context import ReadContext
 from api.emissions import queries
 from api.emissions.schemas import EmissionPage, EmissionParameters
 from api.errors import responses
-from api.pagination import link_header
 
 router = APIRouter(tags=["energy"])
 
@@ -20,7 +19,4 @@ def list_emissions(
     context: ReadContext, parameters: Annotated[EmissionParameters, Query()], response: Response
 ) -> EmissionPage:
     """Emissions of a site, or of all, by legal day or month, device, method and factor; totals by scope and method."""
-    with context.reading() as (session, view):
-        page = queries.list_emissions(session, view, parameters)
-    response.headers["Link"] = link_header("/v1/emissions", parameters, page.next_cursor)
-    return page
+    return context.listed("/v1/emissions", parameters, response, queries.list_emissions)

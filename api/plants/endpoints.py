@@ -8,7 +8,6 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.context import ReadContext
 from api.errors import responses
-from api.pagination import link_header
 from api.plants import queries
 from api.plants.schemas import PlantAnswer, PlantPage, PlantParameters, PlantsParameters
 
@@ -20,10 +19,7 @@ def list_plants(
     context: ReadContext, parameters: Annotated[PlantsParameters, Query()], response: Response
 ) -> PlantPage:
     """Virtual power plants with their settlement accounts, page by page."""
-    with context.reading() as (session, view):
-        page = queries.list_plants(session, view, parameters)
-    response.headers["Link"] = link_header("/v1/plants", parameters, page.next_cursor)
-    return page
+    return context.listed("/v1/plants", parameters, response, queries.list_plants)
 
 
 @router.get(

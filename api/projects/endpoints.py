@@ -8,7 +8,6 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.context import ReadContext
 from api.errors import responses
-from api.pagination import link_header
 from api.projects import queries
 from api.projects.schemas import OneProjectParameters, ProjectAnswer, ProjectPage, ProjectParameters
 
@@ -20,10 +19,7 @@ def list_projects(
     context: ReadContext, parameters: Annotated[ProjectParameters, Query()], response: Response
 ) -> ProjectPage:
     """Projects, page by page."""
-    with context.reading() as (session, view):
-        page = queries.list_projects(session, view, parameters)
-    response.headers["Link"] = link_header("/v1/projects", parameters, page.next_cursor)
-    return page
+    return context.listed("/v1/projects", parameters, response, queries.list_projects)
 
 
 @router.get(

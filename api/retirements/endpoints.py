@@ -9,7 +9,6 @@ from fastapi import APIRouter, Path, Query, Response
 from api.context import ReadContext
 from api.credits.schemas import AsOfParameters, RetirementAnswer
 from api.errors import responses
-from api.pagination import link_header
 from api.retirements import queries
 from api.retirements.schemas import RetirementPage, RetirementParameters
 
@@ -21,10 +20,7 @@ def list_retirements(
     context: ReadContext, parameters: Annotated[RetirementParameters, Query()], response: Response
 ) -> RetirementPage:
     """Retirements, page by page: who benefits, and which serials."""
-    with context.reading() as (session, view):
-        page = queries.list_retirements(session, view, parameters)
-    response.headers["Link"] = link_header("/v1/retirements", parameters, page.next_cursor)
-    return page
+    return context.listed("/v1/retirements", parameters, response, queries.list_retirements)
 
 
 @router.get(

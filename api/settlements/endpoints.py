@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.context import ReadContext, no_query
 from api.errors import responses
-from api.pagination import link_header
 from api.settlements import queries
 from api.settlements.schemas import SettlementAnswer, SettlementPage, SettlementParameters
 
@@ -20,10 +19,7 @@ def list_settlements(
     context: ReadContext, parameters: Annotated[SettlementParameters, Query()], response: Response
 ) -> SettlementPage:
     """Settlement batches of these books, page by page."""
-    with context.reading() as (session, view):
-        page = queries.list_settlements(session, view, parameters)
-    response.headers["Link"] = link_header("/v1/settlements", parameters, page.next_cursor)
-    return page
+    return context.listed("/v1/settlements", parameters, response, queries.list_settlements)
 
 
 @router.get(

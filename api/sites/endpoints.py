@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.context import ReadContext, no_query
 from api.errors import responses
-from api.pagination import link_header
 from api.sites import queries
 from api.sites.schemas import SiteAnswer, SitePage, SiteParameters
 
@@ -20,10 +19,7 @@ def list_sites(
     context: ReadContext, parameters: Annotated[SiteParameters, Query()], response: Response
 ) -> SitePage:
     """Sites, page by page."""
-    with context.reading() as (session, view):
-        page = queries.list_sites(session, view, parameters)
-    response.headers["Link"] = link_header("/v1/sites", parameters, page.next_cursor)
-    return page
+    return context.listed("/v1/sites", parameters, response, queries.list_sites)
 
 
 @router.get(

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Response
 
 from api.context import ReadContext
 from api.errors import responses
-from api.pagination import link_header
 from api.trades import queries
 from api.trades.schemas import TradePage, TradeParameters
 
@@ -20,7 +19,4 @@ def list_trades(
     context: ReadContext, parameters: Annotated[TradeParameters, Query()], response: Response
 ) -> TradePage:
     """Trades of virtual power plants, page by page, with the settlement of each."""
-    with context.reading() as (session, view):
-        page = queries.list_trades(session, view, parameters)
-    response.headers["Link"] = link_header("/v1/trades", parameters, page.next_cursor)
-    return page
+    return context.listed("/v1/trades", parameters, response, queries.list_trades)
