@@ -35,8 +35,9 @@ def log_end_in_storage(books: Sides) -> list[str]:
     """The last entry of the credit log is the last one that the contract knows."""
     query = select(ChainEvent.seq, ChainEvent.head).where(ChainEvent.seq.is_not(None))
     last = books.session.execute(query.order_by(ChainEvent.seq.desc()).limit(1)).first()
-    held = tuple(last) if last is not None else (0, ZERO_HASH)
-    return unequal("credit log", held, books.credit.log_head(books.block), ("seq", "head"))
+    held = last if last is not None else (0, ZERO_HASH)
+    seq, head = books.credit.log_head(books.block)
+    return unequal("credit log", ("seq", held[0], seq), ("head", held[1], head))
 
 
 def batches_in_storage(books: Sides) -> list[str]:
@@ -65,45 +66,17 @@ def _batches(books: Sides, piece: ColumnElement[bool]) -> list[str]:
     ):
         found += unequal(
             f"batch {row.batch_id}",
-            (
-                row.issued_kg,
-                row.retired_kg,
-                row.cancelled_kg,
-                row.period_start_s,
-                row.period_end_s,
-                row.gap_start_s,
-                row.expires_at_s,
-                row.status,
-                row.deficit_kg or 0,
-                pending.get(row.batch_id, (ZERO_ADDRESS, 0)),
-                row.batch_id,
-            ),
-            (
-                batch.issued,
-                batch.retired,
-                batch.cancelled,
-                batch.period_start,
-                batch.period_end,
-                batch.gap_start,
-                batch.expires_at,
-                STATUS.get(status),
-                deficit,
-                invalidation,
-                of_root,
-            ),
-            (
-                "issued",
-                "retired",
-                "cancelled",
-                "period start",
-                "period end",
-                "start of the gap before it",
-                "expiry",
-                "status",
-                "deficit",
-                "pending invalidation",
-                "evidence root's batch",
-            ),
+            ("issued", row.issued_kg, batch.issued),
+            ("retired", row.retired_kg, batch.retired),
+            ("cancelled", row.cancelled_kg, batch.cancelled),
+            ("period start", row.period_start_s, batch.period_start),
+            ("period end", row.period_end_s, batch.period_end),
+            ("start of the gap before it", row.gap_start_s, batch.gap_start),
+            ("expiry", row.expires_at_s, batch.expires_at),
+            ("status", row.status, STATUS.get(status)),
+            ("deficit", row.deficit_kg or 0, deficit),
+            ("pending invalidation", pending.get(row.batch_id, (ZERO_ADDRESS, 0)), invalidation),
+            ("evidence root's batch", row.batch_id, of_root),
         )
     return found
 
@@ -145,9 +118,9 @@ def registry_in_storage(books: Sides) -> list[str]:
     for row, terms in zip(classes, held, strict=True):
         found += unequal(
             f"class {row.class_id}",
-            (int(row.cap_kg), issued[row.class_id], row.buffer_bps),
-            (terms.cap, terms.issued, terms.buffer_bps),
-            ("cap", "issued", "buffer share"),
+            ("cap", int(row.cap_kg), terms.cap),
+            ("issued", issued[row.class_id], terms.issued),
+            ("buffer share", row.buffer_bps, terms.buffer_bps),
         )
     sites = session.scalars(select(CreditSite)).all()
     ends = credit.minted_until([row.site_id for row in sites], books.block)

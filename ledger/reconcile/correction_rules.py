@@ -97,19 +97,14 @@ def _figures(
     factor = books.session.get(EmissionFactor, row.factor_id)
     found = unequal(
         what,
+        ("effect_kg", Fraction(row.effect_kg), total - before.total),
+        ("owed_kg", Fraction(row.owed_kg), owed),
+        ("state", row.state, cancelled if owed else CorrectionState.RECORDED),
         (
-            Fraction(row.effect_kg),
-            Fraction(row.owed_kg),
-            row.state,
+            "factor",
             (factor and factor.code, factor and factor.version),
-        ),
-        (
-            total - before.total,
-            owed,
-            cancelled if owed else CorrectionState.RECORDED,
             (again["factor"]["code"], again["factor"]["version"]),
         ),
-        ("effect_kg", "owed_kg", "state", "factor"),
         by="the manifests say",
     )
     before.total, before.owed = total, before.owed + owed

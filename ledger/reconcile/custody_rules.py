@@ -44,7 +44,7 @@ def custody(books: Books) -> list[str]:
                 f"{what}: accounts have {held[asset]}, their movements come to {moved[asset]}"
             )
         found += unequal(
-            what, (paid[asset] - held[asset],), (locked[asset][1],), ("what is on no account",)
+            what, ("what is on no account", paid[asset] - held[asset], locked[asset][1])
         )
     return found + _held(books, assets, paid)
 

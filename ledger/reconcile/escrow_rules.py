@@ -47,9 +47,8 @@ def escrow_in_storage(books: Sides) -> list[str]:
     for asset, (balances, locked) in zip(assets, totals, strict=True):
         found += unequal(
             f"escrow of asset {asset}",
-            (sums[asset], held[asset]),
-            (balances, locked),
-            ("sum of balances", "what is locked"),
+            ("sum of balances", sums[asset], balances),
+            ("what is locked", held[asset], locked),
         )
     return found + _custody(books, dict(zip(assets, totals, strict=True)))
 
@@ -137,9 +136,9 @@ def _batches(books: Sides, rows: Sequence[SettlementBatch]) -> list[str]:
         root = books.settlement.trades_root_of(row.batch_id, books.block)
         found += unequal(
             f"settlement batch {row.batch_id} on chain",
-            (row.status, row.finalizable_at_s, row.trades_root),
-            (STATUS.get(status), window, root),
-            ("status", "end of the window", "trades_root"),
+            ("status", row.status, STATUS.get(status)),
+            ("end of the window", row.finalizable_at_s, window),
+            ("trades_root", row.trades_root, root),
         )
     return found
 
@@ -164,23 +163,11 @@ def _terms(books: Sides) -> list[str]:
     terms = books.settlement.terms(books.block)
     return unequal(
         "terms of settlement",
-        (*caps, *fee, *pending),
-        (
-            terms.notional_cap,
-            terms.credit_cap,
-            terms.fee_bps,
-            terms.fee_collector,
-            terms.pending_bps,
-            terms.pending_collector,
-            terms.pending_from,
-        ),
-        (
-            "notional cap",
-            "cap of credits",
-            "fee",
-            "collector",
-            "announced fee",
-            "announced collector",
-            "time of the announced fee",
-        ),
+        ("notional cap", caps[0], terms.notional_cap),
+        ("cap of credits", caps[1], terms.credit_cap),
+        ("fee", fee[0], terms.fee_bps),
+        ("collector", fee[1], terms.fee_collector),
+        ("announced fee", pending[0], terms.pending_bps),
+        ("announced collector", pending[1], terms.pending_collector),
+        ("time of the announced fee", pending[2], terms.pending_from),
     )

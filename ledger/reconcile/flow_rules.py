@@ -110,33 +110,13 @@ def _issuances(books: Books, rows: Sequence[Issuance]) -> list[str]:
         state = IssuanceState.ISSUED if final else IssuanceState.PLANNED
         found += unequal(
             what,
-            (
-                row.state,
-                row.issued_kg,
-                row.evidence_root,
-                row.manifest_hash,
-                row.from_s,
-                row.to_s,
-                manifest_hash(row.manifest),
-            ),
-            (
-                state,
-                batch.issued_kg,
-                batch.evidence_root,
-                batch.manifest_hash,
-                batch.period_start_s,
-                batch.period_end_s,
-                batch.manifest_hash,
-            ),
-            (
-                "state",
-                "issued_kg",
-                "evidence_root",
-                "manifest_hash",
-                "from_s",
-                "to_s",
-                "hash of the manifest",
-            ),
+            ("state", row.state, state),
+            ("issued_kg", row.issued_kg, batch.issued_kg),
+            ("evidence_root", row.evidence_root, batch.evidence_root),
+            ("manifest_hash", row.manifest_hash, batch.manifest_hash),
+            ("from_s", row.from_s, batch.period_start_s),
+            ("to_s", row.to_s, batch.period_end_s),
+            ("hash of the manifest", manifest_hash(row.manifest), batch.manifest_hash),
         )
     return found
 
@@ -341,5 +321,4 @@ def _differs(
         ),
         "error": (row.error, getattr(on_chain.end, "reason", None)),
     }
-    held, says = zip(*compared.values(), strict=True)
-    return unequal(what, held, says, tuple(compared))
+    return unequal(what, *((name, held, says) for name, (held, says) in compared.items()))

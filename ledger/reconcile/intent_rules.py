@@ -99,9 +99,9 @@ def _signed(attempt: ChainAttempt) -> list[str]:
         return [*found, f"{what}: the raw transaction cannot be read: {error}"]
     return found + unequal(
         what,
-        (attempt.nonce, int(attempt.max_fee_wei), int(attempt.priority_fee_wei)),
-        (said["nonce"], said["highest fee"], said["tip"]),
-        ("nonce", "max_fee_wei", "priority_fee_wei"),
+        ("nonce", attempt.nonce, said["nonce"]),
+        ("max_fee_wei", int(attempt.max_fee_wei), said["highest fee"]),
+        ("priority_fee_wei", int(attempt.priority_fee_wei), said["tip"]),
     )
 
 
@@ -123,28 +123,20 @@ def _intent(
     for item in mined:
         found += unequal(
             what,
-            (row.call_data, row.contract_address, row.sender_address, row.nonce, row.tx_hash),
-            (
-                item.transaction.input,
-                item.transaction.to,
-                item.transaction.sender,
-                item.transaction.nonce,
-                item.transaction.hash,
-            ),
-            ("call_data", "contract_address", "sender_address", "nonce", "tx_hash"),
+            ("call_data", row.call_data, item.transaction.input),
+            ("contract_address", row.contract_address, item.transaction.to),
+            ("sender_address", row.sender_address, item.transaction.sender),
+            ("nonce", row.nonce, item.transaction.nonce),
+            ("tx_hash", row.tx_hash, item.transaction.hash),
         )
         final = item.receipt.block_number <= books.final
         outcome = IntentState.CONFIRMED if item.receipt.status == 1 else IntentState.FAILED
         found += unequal(
             what,
-            (row.state, row.block_number, row.confirmed_at, row.error is None),
-            (
-                outcome if final else IntentState.SUBMITTED,
-                item.receipt.block_number if final else None,
-                item.at if final else None,
-                not final or item.receipt.status == 1,
-            ),
-            ("state", "block_number", "confirmed_at", "whether it has no error"),
+            ("state", row.state, outcome if final else IntentState.SUBMITTED),
+            ("block_number", row.block_number, item.receipt.block_number if final else None),
+            ("confirmed_at", row.confirmed_at, item.at if final else None),
+            ("whether it has no error", row.error is None, not final or item.receipt.status == 1),
         )
     found += _call_of_intent(what, row)
     unsent = row.state in (IntentState.PLANNED, IntentState.FAILED) and row.nonce is None

@@ -37,13 +37,9 @@ def mirrored_blocks(books: Books) -> list[str]:
     tip, genesis = books.client.blocks([cursor.block_number, 0])
     found = unequal(
         "chain_cursor",
-        (cursor.chain_id, cursor.genesis_hash, cursor.block_hash),
-        (
-            books.deployment.chain_id,
-            genesis.hash if genesis else None,
-            tip.hash if tip else None,
-        ),
-        ("chain_id", "genesis_hash", "block_hash"),
+        ("chain_id", cursor.chain_id, books.deployment.chain_id),
+        ("genesis_hash", cursor.genesis_hash, genesis.hash if genesis else None),
+        ("block_hash", cursor.block_hash, tip.hash if tip else None),
     )
     if not 0 <= cursor.final_number <= cursor.block_number:
         found.append(
@@ -82,9 +78,10 @@ def events_complete(books: Books) -> list[str]:
 
 def credit_log_head(books: Books) -> list[str]:
     """The credit log, computed from its entries, ends where the contract says that it does."""
-    held = (books.replay.seq, books.replay.head)
-    says = books.credit.log_head(books.block)
-    return books.replay.log_errors + unequal("credit log", held, says, ("seq", "head"))
+    seq, head = books.credit.log_head(books.block)
+    return books.replay.log_errors + unequal(
+        "credit log", ("seq", books.replay.seq, seq), ("head", books.replay.head, head)
+    )
 
 
 def registry(books: Books) -> list[str]:

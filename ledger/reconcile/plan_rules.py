@@ -67,7 +67,7 @@ def _deadline(books: Books, what: str, row: VppSettlementBatch) -> list[str]:
         return []
     signed = int(intent.parameters["settlement"]["deadline"])
     held = row.signed_until and int(row.signed_until.timestamp())
-    return unequal(what, (held,), (signed,), ("signed_until",), by="what was signed says")
+    return unequal(what, ("signed_until", held, signed), by="what was signed says")
 
 
 def _planned(
@@ -98,11 +98,8 @@ def _planned(
         }
     elif row.signed_until is None:  # with a date it waits for signatures
         return [f"{what}: planned, and no intent proposes it"]
-    held, meant = zip(*compared.values(), strict=True)
-    return [
-        text.replace("the chain says", "its trades say")
-        for text in unequal(what, held, meant, tuple(compared))
-    ]
+    numbers = ((name, held, meant) for name, (held, meant) in compared.items())
+    return unequal(what, *numbers, by="its trades say")
 
 
 def _trades(
@@ -146,27 +143,14 @@ def _issuances(books: Books) -> list[str]:
             found.append(f"{what}: planned, and no intent issues it")
             continue
         claim = intent.parameters["claim"]
-        found += [
-            text.replace("the chain says", "its intent says")
-            for text in unequal(
-                what,
-                (
-                    row.key,
-                    row.issued_kg,
-                    row.evidence_root,
-                    row.manifest_hash,
-                    row.from_s,
-                    row.to_s,
-                ),
-                (
-                    claim["key"],
-                    int(claim["amount"]),
-                    claim["evidenceRoot"],
-                    claim["manifestHash"],
-                    int(claim["periodStart"]),
-                    int(claim["periodEnd"]),
-                ),
-                ("key", "issued_kg", "evidence_root", "manifest_hash", "from_s", "to_s"),
-            )
-        ]
+        found += unequal(
+            what,
+            ("key", row.key, claim["key"]),
+            ("issued_kg", row.issued_kg, int(claim["amount"])),
+            ("evidence_root", row.evidence_root, claim["evidenceRoot"]),
+            ("manifest_hash", row.manifest_hash, claim["manifestHash"]),
+            ("from_s", row.from_s, int(claim["periodStart"])),
+            ("to_s", row.to_s, int(claim["periodEnd"])),
+            by="its intent says",
+        )
     return found

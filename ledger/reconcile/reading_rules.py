@@ -177,7 +177,9 @@ def _compared(
         elif len(rows) != 1:
             yield f"{what}: stands {len(rows)} times, its readings give it once"
         else:
-            yield from unequal(what, rows[0], should, says, by="its readings give")
+            yield from unequal(
+                what, *zip(says, rows[0], should, strict=True), by="its readings give"
+            )
 
 
 def _named(key: _Key) -> str:

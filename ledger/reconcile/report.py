@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -115,17 +115,17 @@ def compare(what: str, stored: Mapping[Key, Row], expected: Mapping[Key, Row]) -
     return found
 
 
-def unequal(
-    what: str,
-    held: Iterable[Any],
-    says: Sequence[Any],
-    names: Sequence[str],
-    by: str = "the chain says",
-) -> list[str]:
-    """Return a sentence for each of several numbers that differs from what the chain, or another witness, says."""
+def unequal(what: str, *numbers: tuple[str, Any, Any], by: str = "the chain says") -> list[str]:
+    """Return a sentence for each of several numbers that differs from what the chain, or another witness, says.
+
+    Parameters
+    ----------
+    numbers
+        The name of each, what the books hold, and what the witness says.
+    """
     return [
         f"{what}: {name} is {mine}, {by} {theirs}"
-        for name, mine, theirs in zip(names, held, says, strict=True)
+        for name, mine, theirs in numbers
         if mine != theirs
     ]
 

@@ -54,9 +54,8 @@ def trades(books: Books) -> list[str]:
                 status, at = row.status, None
             found += unequal(
                 f"trade {row.id}",
-                (row.status, row.settlement_time),
-                (status, at),
-                ("status", "settlement_time"),
+                ("status", row.status, status),
+                ("settlement_time", row.settlement_time, at),
             )
     return found
 
@@ -160,15 +159,11 @@ def _differences_of(row: VppTradingRecord, accounts: Accounts, trade: Trade) -> 
     buyer, seller = accounts.sides(row, trade.buyer, trade.seller)
     return unequal(
         f"trade {trade.seq}",
-        (row.quantity, row.price, row.total_value, buyer, seller),
-        (
-            Decimal(trade.quantity_milli) / QUANTITY_SCALE,
-            Decimal(trade.price_e4) / PRICE_SCALE,
-            currency_of_cents(trade.cents),
-            trade.buyer,
-            trade.seller,
-        ),
-        ("quantity", "price", "total_value", "buyer", "seller"),
+        ("quantity", row.quantity, Decimal(trade.quantity_milli) / QUANTITY_SCALE),
+        ("price", row.price, Decimal(trade.price_e4) / PRICE_SCALE),
+        ("total_value", row.total_value, currency_of_cents(trade.cents)),
+        ("buyer", buyer, trade.buyer),
+        ("seller", seller, trade.seller),
     )
 
 

@@ -67,10 +67,8 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         }
         if attempt is None:
             expected["created_at"] = item.at
-        held = [getattr(row, name) for name in expected]
-        found += unequal(
-            f"blockchain_transactions {tx_hash}", held, list(expected.values()), list(expected)
-        )
+        numbers = ((name, getattr(row, name), value) for name, value in expected.items())
+        found += unequal(f"blockchain_transactions {tx_hash}", *numbers)
         inclusions[(tx_hash,)] = _inclusion(item, reasons.get(tx_hash), attempt)
     return found + _inclusions(books, hashes, inclusions)
 
