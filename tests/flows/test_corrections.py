@@ -57,7 +57,7 @@ from ledger.sites import apply_site
 from tests.support.chain import CURRENCY, PARTIES
 from tests.support.copied import back_up
 from tests.support.forms import is_long, long
-from tests.support.independent import months_of
+from tests.support.independent import turbine_months
 from tests.support.mirror import running_chain
 from tests.support.park import PARIS, PROJECT, Park, day, open_chain
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
@@ -590,16 +590,7 @@ def test_the_january_of_the_bundled_turbine_is_corrected(real: Park) -> None:
     assert found.effect_kg == Fraction(-400, 6) * Fraction(4329, 10_000) == Fraction(-2886, 100)
     with real.db.read() as session:
         (february,) = reductions_for(session, "lhb-wind", date(2014, 2, 1), date(2014, 3, 1))
-    months = months_of(
-        LHB_FILE,
-        time_column="Date_time",
-        value_column="P_avg",
-        zone="Europe/Paris",
-        minutes=10,
-        kw_per_unit=Fraction(1),
-        rated_kw=Fraction(2050),
-        factor_kg_per_kwh=Fraction(4329, 10_000),
-    )
+    months = turbine_months(LHB_FILE)
     available = (
         months[2014, 2].net_kwh * Fraction(4329, 10_000)
         + months[2014, 1].carry_kg

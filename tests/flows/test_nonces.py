@@ -320,14 +320,20 @@ def test_a_hole_is_filled_with_nothing(both: Park) -> None:
     assert both.differences() == []
 
 
-def test_a_stranger_in_the_pool_is_no_hole(park: Park) -> None:
-    """Its transaction is on its way: nothing takes its nonce from it."""
+def sent_before_the_stranger_goes(park: Park) -> str:
+    """Send an act behind a stranger's transaction, whose block is then taken back; return its key."""
     steal(park, "buyer", 0)
     park.mirror.run_until("head")
     automine(park, False)
     key = plan(park)
     park.chain.sender.submit(key, CURRENCY)
     park.node.reorganise(1)
+    return key
+
+
+def test_a_stranger_in_the_pool_is_no_hole(park: Park) -> None:
+    """Its transaction is on its way: nothing takes its nonce from it."""
+    sent_before_the_stranger_goes(park)
     message = {
         "from": PARTIES["buyer"],
         "to": PARTIES["spare"],
@@ -346,12 +352,7 @@ def test_a_stranger_in_the_pool_is_no_hole(park: Park) -> None:
 
 @long
 def test_a_filling_whose_nonce_is_taken_after_all(park: Park) -> None:
-    steal(park, "buyer", 0)
-    park.mirror.run_until("head")
-    automine(park, False)
-    key = plan(park)
-    park.chain.sender.submit(key, CURRENCY)
-    park.node.reorganise(1)
+    key = sent_before_the_stranger_goes(park)
     opened(park, replace_seconds=0).chain.sender.tend()
     (filling,) = [row for row in park.rows(ChainIntent) if row.kind == FILL]
     park.node.client.request("anvil_dropTransaction", [filling.tx_hash])

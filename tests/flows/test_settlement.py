@@ -306,10 +306,7 @@ def test_a_pause_leaves_no_refused_finalisation_of_each_round(funded: Park) -> N
 
 @long
 def test_a_refused_step_keeps_no_later_one_from_its_work(funded: Park) -> None:
-    funded.trade(*TRADES)
-    plan_batches(funded.chain)
-    submit_planned(funded.chain)
-    funded.mirror.run_until("head")
+    funded.propose(*TRADES)
     funded.node.pass_window()
     funded.trade(("sell", 1, 1), hour=50)
     with funded.db.write() as session:
@@ -344,10 +341,7 @@ def test_a_proposal_that_fails_in_a_block_frees_its_trades(funded: Park) -> None
 
 
 def test_a_batch_that_was_cancelled(funded: Park) -> None:
-    funded.trade(*TRADES)
-    plan_batches(funded.chain)
-    submit_planned(funded.chain)
-    funded.mirror.run_until("head")
+    funded.propose(*TRADES)
     (batch,) = funded.rows(VppSettlementBatch)
     words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
     nets = [int(net) for net in batch.nets]
@@ -365,10 +359,7 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
 
 @long
 def test_somebody_else_finalises(funded: Park) -> None:
-    funded.trade(*TRADES)
-    plan_batches(funded.chain)
-    submit_planned(funded.chain)
-    funded.mirror.run_until("head")
+    funded.propose(*TRADES)
     funded.node.pass_window()
     (batch,) = funded.rows(VppSettlementBatch)
     nets = [int(net) for net in batch.nets]
@@ -382,10 +373,7 @@ def test_somebody_else_finalises(funded: Park) -> None:
 @long
 def test_the_creditor_takes_the_money_out_before_the_mirror_looks(funded: Park) -> None:
     """What comes in and goes out again in one look leaves no balance to write; the batch has ended all the same."""
-    funded.trade(("sell", 1000, 20_000))
-    plan_batches(funded.chain)
-    submit_planned(funded.chain)
-    funded.mirror.run_until("head")
+    funded.propose(("sell", 1000, 20_000))
     funded.node.pass_window()
     assert len(finalize_due(funded.chain)) == 1
     funded.node.withdraw("owner", 2_00)
@@ -398,10 +386,7 @@ def test_the_creditor_takes_the_money_out_before_the_mirror_looks(funded: Park) 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
 def test_ours_fails_in_a_block_and_somebody_else_finalises(funded: Park, first: str) -> None:
     """What was wanted is done, by theirs; our transaction failed, at the time of its own block."""
-    funded.trade(*TRADES)
-    plan_batches(funded.chain)
-    submit_planned(funded.chain)
-    funded.mirror.run_until("head")
+    funded.propose(*TRADES)
     funded.node.pass_window()
     client, node = funded.node.client, funded.node
     client.request("evm_setAutomine", [False])
@@ -433,10 +418,7 @@ def test_ours_fails_in_a_block_and_somebody_else_finalises(funded: Park, first: 
 
 @long
 def test_a_window_that_the_chain_finds_open(funded: Park) -> None:
-    funded.trade(*TRADES)
-    plan_batches(funded.chain)
-    submit_planned(funded.chain)
-    funded.mirror.run_until("head")
+    funded.propose(*TRADES)
     with funded.db.write() as session:  # a clock that runs ahead
         session.get_one(VppSettlementBatch, 1).finalizable_at = datetime(2000, 1, 1, tzinfo=UTC)
     funded.node.client.request("evm_setAutomine", [False])

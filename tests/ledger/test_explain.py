@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import insert
 
 from ledger.db import Database
-from ledger.models import ChainIntent, VppDefinition, VppTradingRecord
+from ledger.models import ChainIntent, VppTradingRecord
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.models.vpp import VppStatus
 from ledger.settlement import singles
 from ledger.settlement.explain import story_of
+from tests.support.keeping import add_plant
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LARGE = 2**53 + 1
@@ -22,15 +22,11 @@ LARGE = 2**53 + 1
 def stored(db: Database, number: int, *intents: tuple[int, IntentState]) -> None:
     """Store a pending trade of this number, and intents to settle trades by themselves, the oldest first."""
     with db.write() as session:
-        plant = VppDefinition(
-            vpp_id="lab", name="lab", total_capacity=Decimal(1), status=VppStatus.ACTIVE
-        )
-        session.add(plant)
-        session.flush()
+        plant = add_plant(session, "lab")
         session.add(
             VppTradingRecord(
                 id=number,
-                vpp_id=plant.id,
+                vpp_id=plant,
                 trade_type=TradeType.SELL,
                 quantity=Decimal("1.000"),
                 price=Decimal("0.1000"),

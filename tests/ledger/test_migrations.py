@@ -25,14 +25,14 @@ from ledger.db.own_tables import TablesChanging
 from ledger.errors import DependencyDown, ProblemFound
 from ledger.migrations import revisions, runner, steps
 from ledger.models import Base, HeldLease
-from ledger.models.devices import Device, DeviceData, DeviceStatus, DeviceType
+from ledger.models.devices import Device, DeviceData, DeviceType
 from ledger.models.partitions import PARTITIONED, Partitioning, partition_sql
 from ledger.models.system import AuditLog
-from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
-from ledger.models.vpp import VppDefinition, VppStatus
+from ledger.models.vpp import VppDefinition
 from tests.support.forms import long, rest
 from tests.support.full import full_disk
 from tests.support.interrupted import upgrade_step_by_step
+from tests.support.keeping import add_device, add_plant, sale
 from tests.support.mariadb import MariaDbServer
 from tests.support.newer import upgraded_by_a_newer_version
 
@@ -384,16 +384,6 @@ def test_a_table_of_sqlite_that_is_rebuilt_keeps_its_children(sqlite_db: Databas
 # ------------------------------------------------------------------ partitions
 
 
-def add_device(db: Database) -> int:
-    with db.write() as session:
-        session.add(DeviceType(type_name="turbine", category="c"))
-        session.flush()
-        device = Device(device_id="D1", name="D1", type="turbine", status=DeviceStatus.ONLINE)
-        session.add(device)
-        session.flush()
-        return device.id
-
-
 def datum(device_id: int, at: datetime) -> DeviceData:
     return DeviceData(device_id=device_id, metric_name="power", value=Decimal(1), recorded_at=at)
 
@@ -567,23 +557,7 @@ def test_a_device_with_data_is_never_deleted(db: Database) -> None:
 
 def test_a_plant_with_trades_is_never_deleted(db: Database) -> None:
     with db.write() as session:
-        plant = VppDefinition(
-            vpp_id="V", name="V", total_capacity=Decimal(1), status=VppStatus.ACTIVE
-        )
-        session.add(plant)
-        session.flush()
-        session.add(
-            VppTradingRecord(
-                vpp_id=plant.id,
-                trade_type=TradeType.SELL,
-                quantity=Decimal("1.5"),
-                price=Decimal("-0.0100"),
-                total_value=Decimal("-0.02"),
-                market="M",
-                status=TradeStatus.PENDING,
-                trade_time=THEN,
-            )
-        )
+        session.add(sale(add_plant(session), THEN))
     with pytest.raises(IntegrityError), db.write() as session:
         session.execute(delete(VppDefinition))
 
@@ -620,27 +594,14 @@ def test_a_device_is_not_deleted_under_data_that_is_about_to_come(mariadb_db: Da
 
 
 def test_the_number_of_a_trade_is_never_given_out_again(db: Database) -> None:
-    trade = {
-        "trade_type": TradeType.BUY,
-        "quantity": Decimal(1),
-        "price": Decimal(1),
-        "total_value": Decimal(1),
-        "market": "M",
-        "status": TradeStatus.PENDING,
-        "trade_time": THEN,
-    }
     with db.write() as session:
-        plant = VppDefinition(
-            vpp_id="V", name="V", total_capacity=Decimal(1), status=VppStatus.ACTIVE
-        )
-        session.add(plant)
-        session.flush()
-        first = VppTradingRecord(vpp_id=plant.id, **trade)
+        plant = add_plant(session)
+        first = sale(plant, THEN)
         session.add(first)
         session.flush()
         session.delete(first)
         session.flush()
-        second = VppTradingRecord(vpp_id=plant.id, **trade)
+        second = sale(plant, THEN)
         session.add(second)
         session.flush()
         assert second.id == first.id + 1

@@ -13,11 +13,9 @@ from ledger.errors import BadInput
 from ledger.keeping.moving import archive
 from ledger.keeping.parquet import check, export
 from ledger.keeping.places import open_archive
-from ledger.models import DeviceData, VppDefinition, VppTradingRecord
-from ledger.models.trading import TradeStatus, TradeType
-from ledger.models.vpp import VppStatus
+from ledger.models import DeviceData
 from tests.support.forms import long
-from tests.support.keeping import add_device, at, put, put_back
+from tests.support.keeping import add_device, add_plant, at, put, put_back, sale
 
 BEFORE = date(2026, 8, 1)
 
@@ -34,24 +32,8 @@ def books(sqlite_db: Database) -> Database:
             )
         )
     with sqlite_db.write() as session:
-        plant = VppDefinition(
-            vpp_id="V", name="V", total_capacity=Decimal(1), status=VppStatus.ACTIVE
-        )
-        session.add(plant)
-        session.flush()
-        session.add_all(
-            VppTradingRecord(
-                vpp_id=plant.id,
-                trade_type=TradeType.SELL,
-                quantity=Decimal("1.5"),
-                price=Decimal("-0.0100"),
-                total_value=Decimal("-0.02"),
-                market="M",
-                status=TradeStatus.PENDING,
-                trade_time=moment,
-            )
-            for moment in (at(2025, 3, 4), at(2026, 1, 1))
-        )
+        plant = add_plant(session)
+        session.add_all(sale(plant, moment) for moment in (at(2025, 3, 4), at(2026, 1, 1)))
     assert sum(item.rows for item in archive(sqlite_db, BEFORE)) == 4
     return sqlite_db
 

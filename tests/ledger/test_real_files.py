@@ -22,7 +22,7 @@ from ledger.readings import import_file, load_period, reductions_for
 from ledger.reductions import Counts, Reduction, compute, report
 from ledger.reductions.records import USED
 from tests.support.forms import long, rest
-from tests.support.independent import Month, months_of
+from tests.support.independent import Month, turbine_months
 from tests.support.plant import LHB_FILE
 
 # Kilograms issued by month, and how many slots are expected, used and missing.
@@ -74,16 +74,7 @@ def chain(database: Database, project: str, months: list[tuple[int, int]]) -> li
 
 @pytest.fixture(scope="module")
 def turbine_model() -> dict[tuple[int, int], Month]:
-    return months_of(
-        LHB_FILE,
-        time_column="Date_time",
-        value_column="P_avg",
-        zone="Europe/Paris",
-        minutes=10,
-        kw_per_unit=Fraction(1),
-        rated_kw=Fraction(2050),
-        factor_kg_per_kwh=Fraction("0.4329"),
-    )
+    return turbine_months(LHB_FILE)
 
 
 def test_january_2014_to_the_last_digit(real: Database) -> None:
@@ -161,17 +152,7 @@ def test_a_period_over_new_year_is_two_vintages_and_the_carry_ends(real: Databas
 
 @long
 def test_trap_energy_stored_in_whole_watt_hours_loses_ten_kilograms_a_year() -> None:
-    rounded = months_of(
-        LHB_FILE,
-        time_column="Date_time",
-        value_column="P_avg",
-        zone="Europe/Paris",
-        minutes=10,
-        kw_per_unit=Fraction(1),
-        rated_kw=Fraction(2050),
-        factor_kg_per_kwh=Fraction("0.4329"),
-        decimals_kept=3,
-    )
+    rounded = turbine_months(LHB_FILE, decimals_kept=3)
     years = {
         year: sum(item.issued_kg for (this, _), item in rounded.items() if this == year)
         for year in (2014, 2015)

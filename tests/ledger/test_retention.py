@@ -1,7 +1,6 @@
 """Logs are kept for a year and deleted then; a dry run says so and deletes nothing."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 from sqlalchemy import func, select
@@ -9,9 +8,10 @@ from sqlalchemy import func, select
 from ledger.db import Database
 from ledger.jobs import retention
 from ledger.jobs.retention import KEPT, LOGS_KEPT, expire
-from ledger.models import Base, JobRun, ScheduledJob, SignInAttempt, VppDefinition, VppOperationLog
+from ledger.models import Base, JobRun, ScheduledJob, SignInAttempt, VppOperationLog
 from ledger.models.jobs import RunOutcome
-from ledger.models.vpp import OperationResult, VppStatus
+from ledger.models.vpp import OperationResult
+from tests.support.keeping import add_plant
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 YEAR_AGO = NOW - LOGS_KEPT
@@ -36,14 +36,10 @@ def logged(db: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Three operations a second older than a year and one of a year; two runs older, the last one too."""
     monkeypatch.setattr(retention, "clock_of", lambda _: NOW)
     with db.write() as session:
-        plant = VppDefinition(
-            vpp_id="V", name="V", total_capacity=Decimal(1), status=VppStatus.ACTIVE
-        )
-        session.add(plant)
-        session.flush()
+        plant = add_plant(session)
         session.add_all(
             VppOperationLog(
-                vpp_id=plant.id,
+                vpp_id=plant,
                 operation_type="dispatch",
                 result=OperationResult.SUCCESS,
                 executed_at=moment,

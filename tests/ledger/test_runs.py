@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
 from fractions import Fraction
 
 import pytest
@@ -15,13 +14,10 @@ from ledger.reductions import (
     Calibration,
     CalibrationSpan,
     Counts,
-    Factor,
     Kind,
     Meter,
-    Purpose,
     Quality,
     Reading,
-    ReductionInputs,
     Role,
     compute,
 )
@@ -36,9 +32,9 @@ from ledger.reductions.energies import (
 )
 from ledger.reductions.records import OUTLIER, USED
 from ledger.reductions.runs import Readings, Shape
+from tests.ledger.test_reductions import inputs
 
 SLOT_S, SLOTS = 600, 144
-FACTOR = Factor("cm", "1", Purpose.CREDITING, "0.4329", "t/MWh", "a test", True, "00" * 32)
 CONFLICT = (Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT)
 
 
@@ -166,24 +162,7 @@ def test_reductions_are_those_of_the_readings_one_by_one(several: list[list[Read
     meters = tuple(
         replace(meter(rows), serial=f"meter {number}") for number, rows in enumerate(several)
     )
-    inputs = ReductionInputs(
-        program="internal",
-        project="p",
-        site="s",
-        methodology="CCER-01-002",
-        methodology_version="V01",
-        vintage=1970,
-        zone="UTC",
-        tzdata="2026a",
-        from_date=date(1970, 1, 1),
-        to_date=date(1970, 1, 2),
-        from_s=0,
-        to_s=SLOTS * SLOT_S,
-        factor=FACTOR,
-        completeness_min="0",
-        meters=meters,
-    )
-    found = compute(inputs)
+    found = compute(inputs(*meters, to_s=SLOTS * SLOT_S))
     leaves = [
         tree.leaf_hash(tree.meter_hash(one.serial), reading)
         for one in meters
@@ -202,22 +181,5 @@ def test_reductions_are_those_of_the_readings_one_by_one(several: list[list[Read
 def test_readings_outside_of_the_period_are_a_mistake() -> None:
     inside = Reading(0, SLOT_S, 1, Quality.USED, 1, 0, "1")
     outside = inside._replace(start_s=SLOTS * SLOT_S - 1, end_s=SLOTS * SLOT_S - 1 + SLOT_S)
-    inputs = ReductionInputs(
-        "internal",
-        "p",
-        "s",
-        "CCER-01-002",
-        "V01",
-        1970,
-        "UTC",
-        "2026a",
-        date(1970, 1, 1),
-        date(1970, 1, 2),
-        0,
-        SLOTS * SLOT_S,
-        FACTOR,
-        "0",
-        (meter([inside, outside]),),
-    )
     with pytest.raises(ValueError, match="outside the period"):
-        compute(inputs)
+        compute(inputs(meter([inside, outside])))

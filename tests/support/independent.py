@@ -27,6 +27,21 @@ class Month:
     carry_kg: Fraction = Fraction(0)
 
 
+def turbine_months(path: Path, decimals_kept: int | None = None) -> dict[tuple[int, int], Month]:
+    """Return the months of La Haute Borne's turbine."""
+    return months_of(
+        path,
+        time_column="Date_time",
+        value_column="P_avg",
+        zone="Europe/Paris",
+        minutes=10,
+        kw_per_unit=Fraction(1),
+        rated_kw=Fraction(2050),
+        factor_kg_per_kwh=Fraction("0.4329"),
+        decimals_kept=decimals_kept,
+    )
+
+
 def months_of(
     path: Path,
     *,

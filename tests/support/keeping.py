@@ -18,9 +18,11 @@ from ledger.db import Database
 from ledger.keeping.moving import archive, drop_archive
 from ledger.keeping.places import Month, archive_schema, open_archive
 from ledger.keeping.reading import rows_between
-from ledger.models import Device, DeviceData, DeviceType
+from ledger.models import Device, DeviceData, DeviceType, VppDefinition, VppTradingRecord
 from ledger.models.devices import DeviceStatus
 from ledger.models.partitions import partitions_of
+from ledger.models.trading import TradeStatus, TradeType
+from ledger.models.vpp import VppStatus
 
 EVER = (datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 _COMMITTED = ("ALTER TABLE", "CREATE DATABASE", "CREATE TABLE", "DROP TABLE")
@@ -42,6 +44,30 @@ def add_device(db: Database, code: str = "D1") -> int:
         session.add(device)
         session.flush()
         return device.id
+
+
+def add_plant(session: Session, code: str = "V") -> int:
+    """Add a virtual power plant within a unit of work; return its row number."""
+    plant = VppDefinition(
+        vpp_id=code, name=code, total_capacity=Decimal(1), status=VppStatus.ACTIVE
+    )
+    session.add(plant)
+    session.flush()
+    return plant.id
+
+
+def sale(plant: int, moment: datetime) -> VppTradingRecord:
+    """Return a pending trade of a plant, at a price below zero."""
+    return VppTradingRecord(
+        vpp_id=plant,
+        trade_type=TradeType.SELL,
+        quantity=Decimal("1.5"),
+        price=Decimal("-0.0100"),
+        total_value=Decimal("-0.02"),
+        market="M",
+        status=TradeStatus.PENDING,
+        trade_time=moment,
+    )
 
 
 def put(db: Database, device: int, times: Sequence[datetime], value: str = "1.000001") -> None:

@@ -24,6 +24,7 @@ from ledger.reconcile import reconcile
 from ledger.registration import register_project, register_site
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import escrow
+from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import TradesReport, import_trades
 from ledger.sites import apply_site
@@ -114,6 +115,13 @@ class Park:
         report = self.db.run(lambda session: import_trades(session, file))
         assert report.rejected == 0
         return report
+
+    def propose(self, *rows: tuple[str, int, int]) -> None:
+        """Import trades, plan and send their batch, and mirror that."""
+        self.trade(*rows)
+        plan_batches(self.chain)
+        submit_planned(self.chain)
+        self.mirror.run_until("head")
 
     def fund(self, account: str, cents: int) -> None:
         """Give test money to an account, pay it in, and mirror that."""
