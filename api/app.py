@@ -89,6 +89,21 @@ EXPOSED = (
 """Headers that pages of other origins may read, where the settings name such."""
 
 
+PUBLIC = (
+    exports,  # before credits, whose ids are any text
+    *(credits_, proofs, transactions, contracts, trades, readings, status, verifier, search),
+    *(projects, sites, settlements, plants, retirements, reconciliation, holders, emissions),
+    *(energy, metrics, certificates, pages, credit_pages, retirement_pages, place_pages),
+    chain_pages,
+)
+"""Resources and pages that anybody may read, in the order in which their routes are tried."""
+PRIVATE = (
+    *(users, sessions, keys, webhooks, audit),
+    *(park, record_exports, configuration, signing_pages, account_pages),
+)
+"""The others: their routes say what they need."""
+
+
 def create_app(settings: Settings) -> FastAPI:
     """Return the application.
 
@@ -114,40 +129,9 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = Context(settings, database)
-    for router in (
-        exports,  # before credits, whose ids are any text
-        credits_,
-        proofs,
-        transactions,
-        contracts,
-        trades,
-        readings,
-        status,
-        verifier,
-        search,
-        projects,
-        sites,
-        settlements,
-        plants,
-        retirements,
-        reconciliation,
-        holders,
-        emissions,
-        energy,
-        metrics,
-        certificates,
-        pages,
-        credit_pages,
-        retirement_pages,
-        place_pages,
-        chain_pages,
-    ):
+    for router in PUBLIC:
         app.include_router(all_public(router))
-    private = (
-        *(users, sessions, keys, webhooks, audit),
-        *(park, record_exports, configuration, signing_pages, account_pages),
-    )
-    for router in private:  # their routes say what they need
+    for router in PRIVATE:
         app.include_router(router)
     app.state.problem_page = problem_page
     app.state.totals = Totals()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.errors import BadInput, did_you_mean
 from ledger.settings import values
@@ -143,33 +143,44 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     return found
 
 
+class _Chain(NamedTuple):
+    """Which chain it is, its address book, and the folder of the local one."""
+
+    network: str
+    deployment: Path
+    folder: Path
+
+
+def _chain(value: Mapping[str, str], home: Path, database_url: str) -> _Chain:
+    """Return the chain that texts name; without an address of a node it is the database's own."""
+    local = not value["rpc_url"]
+    place = hashlib.sha256(values.identity(database_url).encode()).hexdigest()[:8]
+    folder = home / f"chain-{place}"
+    named = value["deployment"]
+    if not (local or named or value["network"]):
+        named = values.only_deployment(DEPLOYMENTS)
+    network = value["network"] or ("local" if local else values.network_of(named))
+    usual = folder / "deployment.json" if local else Path(f"{DEPLOYMENTS}/{network}.json")
+    return _Chain(network, Path(named) if named else usual, folder)
+
+
 def _checked(value: Mapping[str, str]) -> Settings:
     """Return the settings that texts, defaults among them, stand for."""
     home = Path(value["home"])
     database_url = value["database_url"] or f"sqlite:///{(home / 'truetonne.db').as_posix()}"
     values.check_database_url("database_url", database_url)
     values.check_database_url("database_admin_url", value["database_admin_url"] or database_url)
-    local_chain = not value["rpc_url"]
     if value["rpc_url"]:
         values.check_rpc_url(value["rpc_url"])
-    chain_folder = (
-        home / f"chain-{hashlib.sha256(values.identity(database_url).encode()).hexdigest()[:8]}"
-    )
-    named = value["deployment"]
-    if not (local_chain or named or value["network"]):
-        named = values.only_deployment(DEPLOYMENTS)
-    network = value["network"] or ("local" if local_chain else values.network_of(named))
-    deployment = named or (
-        str(chain_folder / "deployment.json") if local_chain else f"{DEPLOYMENTS}/{network}.json"
-    )
+    chain = _chain(value, home, database_url)
     return Settings(
         home=home,
         database_url=database_url,
         database_admin_url=value["database_admin_url"] or database_url,
         database_read_url=values.read_url(value["database_read_url"], database_url),
         rpc_url=value["rpc_url"],
-        network=network,
-        deployment=Path(deployment),
+        network=chain.network,
+        deployment=chain.deployment,
         finality=values.finality(value["finality"]),
         receipts=values.receipts(value["receipts"]),
         keystore=values.path_of(value["keystore"]),
@@ -212,8 +223,8 @@ def _checked(value: Mapping[str, str]) -> Settings:
         debtor_hours=values.span("debtor_hours", value["debtor_hours"]),
         signing_hours=values.span("signing_hours", value["signing_hours"]),
         anvil=values.path_of(value["anvil"]),
-        local_chain=local_chain,
-        chain_folder=chain_folder,
+        local_chain=not value["rpc_url"],
+        chain_folder=chain.folder,
     )
 
 
