@@ -27,6 +27,7 @@ OF_A_RUN = {
     "id",
     "key",
     "batch_key",
+    "finalize_key",
     "file_id",
     "manifest",
     "manifest_hash",
