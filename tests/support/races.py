@@ -21,7 +21,9 @@ from tests.support.mariadb import MariaDbServer, client, empty
 from tests.support.park import Park, open_chain, running_park
 
 DATABASE = "truetonne"
-UNTOLD = {"audit_chain", "audit_heads", "audit_logs", "import_files", "vpp_trade_shortfalls"}
+CODE = "smart_contracts"
+"""Long rows that no unit of work here changes: they stay."""
+UNTOLD = {"audit_chain", "audit_heads", "audit_logs", "import_files", "vpp_trade_shortfalls", CODE}
 """Tables that say who did what when, and what the next run says anew."""
 OF_A_RUN = {
     "id",
@@ -34,6 +36,8 @@ OF_A_RUN = {
     "trades_root",
     "word",
     "signature",
+    "email_sealed",
+    "profile",
     "secret_sealed",
     "former_sealed",
     "former_until",
@@ -58,7 +62,7 @@ class World:
 
     def begin(self) -> None:
         """Have the books as they were at the beginning."""
-        empty(self.server, DATABASE)
+        empty(self.server, DATABASE, CODE)
         client(self.server, "mariadb", DATABASE, text=b"SET foreign_key_checks=0;\n" + self.rows)
 
     def open(self) -> tuple[Database, Chain]:
@@ -95,8 +99,8 @@ def racing_world(
     with running_park(schema, folder) as park:
         begun(World(park, server, b"", folder))
         words = ("--no-create-info", "--skip-triggers", "--skip-comments")
-        ignored = f"--ignore-table={DATABASE}.alembic_version"
-        rows = client(server, "mariadb-dump", *words, ignored, DATABASE)
+        ignored = [f"--ignore-table={DATABASE}.{name}" for name in ("alembic_version", CODE)]
+        rows = client(server, "mariadb-dump", *words, *ignored, DATABASE)
         yield World(park, server, rows, folder)
     empty(server, DATABASE)
 
