@@ -366,6 +366,8 @@ def test_a_trade_that_failed_and_that_the_chain_settles(funded: Park, way: str) 
         acts.settle_one(funded.node, sold(funded))
     else:
         acts.cosign(funded.node, ("market", "owner"), [sold(funded)])
+    funded.mirror.run_until("head")
+    assert (status(funded), funded.differences()) == (TradeStatus.FAILED, [])
     funded.mirror_final()
     assert status(funded) is TradeStatus.EXECUTED
     assert funded.differences() == []
