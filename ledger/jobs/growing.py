@@ -33,19 +33,29 @@ def make_final(tools: Tools) -> str | None:
             ChainInclusion.block_number > cursor.final_number
         )
         waiting = session.scalars(query.limit(1)).first() is not None
-        waiting = waiting or _time_has_come(session, tools.now())
+        waiting = waiting or _time_has_come(session, tools.now(), cursor.updated_at)
     if not waiting or not tools.settings.local_chain:
         return None
     mine_to_finality(tools.chain.client, tools.settings)
     return "mined 2 blocks"
 
 
-def _time_has_come(session: Session, now: datetime) -> bool:
-    """Return whether a window, a dispute, or credits' time is over by our clock, and not yet by the newest block's."""
+def _time_has_come(session: Session, now: datetime, since: datetime) -> bool:
+    """Return whether a window, a dispute, or credits' time is over by our clock, and not yet by the newest block's.
+
+    Where that is ahead of ours, it has gone on as ours has, since the newest block was mirrored.
+
+    Parameters
+    ----------
+    since
+        When that was, by our clock.
+    """
     newest = select(ChainBlock.block_time).order_by(ChainBlock.number.desc()).limit(1)
     head = session.scalar(newest)
     if head is None:
         return False
+    if head > now:
+        now = head + (now - since)
     window = (
         exists()
         .where(

@@ -81,6 +81,7 @@ def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[st
         assets = assets_of(books.session, list(rows))
         for key, batch in piece:
             outcome = _outcome(books, batch)
+            not_final = batch.finalized and outcome[0] is TradeStatus.PENDING
             for trade in trades_of.get(key, ()):
                 if trade.seq in rows:
                     asset = assets.get(trade.seq, ENERGY)
@@ -91,7 +92,7 @@ def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[st
                     differences = _differences_of(rows[trade.seq], accounts, trade)
                     found += differences
                     if key in ours or not differences:
-                        expected[trade.seq] = outcome
+                        expected[trade.seq] = _so_far(rows[trade.seq]) if not_final else outcome
                 elif key in ours:
                     found.append(f"trade {trade.seq}: settled on chain, and not in the books")
         expected.settle()
@@ -124,9 +125,16 @@ def _by_themselves(books: Books, accounts: Accounts, expected: Expected) -> list
             found += differences
             if not differences:
                 done = TradeStatus.EXECUTED, single["settled_at"]
-                expected[trade.seq] = done if block <= books.final else (TradeStatus.PENDING, None)
+                is_final = block <= books.final
+                expected[trade.seq] = done if is_final else _so_far(rows[trade.seq])
         expected.settle()
     return found
+
+
+def _so_far(row: VppTradingRecord) -> tuple[TradeStatus, datetime | None]:
+    """Return what a trade must be until what settled it is final: one may have failed, for want of funds, before."""
+    failed = row.status is TradeStatus.FAILED
+    return TradeStatus.FAILED if failed else TradeStatus.PENDING, None
 
 
 def _of_another(number: int, asset: int, settled: int) -> str:

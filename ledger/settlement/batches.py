@@ -119,7 +119,8 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     raise DatabaseBusy("another process plans the same trades; try again") from lost
 
 
-_WITHOUT_ROLE = "AccessControlUnauthorizedAccount"
+_PASSES = ("AccessControlUnauthorizedAccount", "EnforcedPause")
+"""Refusals that say nothing of what was signed: a role comes back or moves to another account, and a pause ends."""
 
 
 def submit_planned(chain: Chain) -> list[str]:
@@ -127,12 +128,12 @@ def submit_planned(chain: Chain) -> list[str]:
 
     A batch that the contract refuses is failed with the reason, and its trades are free again. One that cannot be
     sent otherwise stays planned, and does not keep the others from being sent; so does one that its parties have
-    signed and whose sender lacks the role.
+    signed while its sender lacks the role or the contract is paused.
 
     Raises
     ------
     Refused
-        If a signed batch waits for a role (the first, as below).
+        If a signed batch waits for a role or for the end of a pause (the first, as below).
     BadInput, PolicyRefused
         If a key is not here, or the signer policy forbids one: the first reason, when the others were tried.
     DependencyDown
@@ -161,8 +162,8 @@ def submit_planned(chain: Chain) -> list[str]:
             reason = explained(chain, refusal.message)
             if reason == refusal.message and (meant := explain(reason)) is not None:
                 reason = meant.of(reason)
-            if _WITHOUT_ROLE in refusal.message:
-                waits = partial(cosign.wait_for_role, key=key, alarm=reason)
+            if any(name in refusal.message for name in _PASSES):
+                waits = partial(cosign.keep_signed, key=key, alarm=reason)
                 if chain.db.run(waits):
                     trouble = trouble or Refused(reason, details=refusal.details)
                     continue

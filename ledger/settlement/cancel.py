@@ -157,7 +157,8 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
         If the batch is not proposed, or a trade of it may still be settled with signatures of one that failed.
     """
     _require_reason(reason)
-    batch = find_batch(session, name)
+    # Locked, and first: who cancels it at the same moment is waited for, and that intent seen.
+    batch = find_batch(session, name, lock=True)
     if batch.state is not BatchState.PROPOSED or batch.chain_batch_id is None:
         raise Refused(
             f"batch {batch.batch_key} is {batch.state.value}; only a proposed one can be cancelled"

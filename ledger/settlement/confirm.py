@@ -42,6 +42,8 @@ from ledger.settlement.words import hex_words, unpack
 
 _UNDONE = (TradeStatus.PENDING, TradeStatus.FAILED)
 """Trades that the chain may settle all the same: one fails for want of funds, and signatures for it may hold."""
+_ENDED = (TradeStatus.EXECUTED, TradeStatus.CANCELLED)
+"""What the end of a batch makes of its trades. A failed one of a batch that was given up is that until then."""
 
 
 def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
@@ -147,8 +149,8 @@ def settle_final(session: Session, final_number: int, before: int = 0) -> int:
 
 def _settle_elsewhere(session: Session, final_numbers: tuple[int, int]) -> int:
     """Execute the trades that were settled in no batch of ours, in blocks that became final."""
-    pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
-    if session.scalar(pending.limit(1)) is None:
+    undone = select(VppTradingRecord.id).where(VppTradingRecord.status.in_(_UNDONE))
+    if session.scalar(undone.limit(1)) is None:
         return 0
     return execute(session, settled_elsewhere(session, *final_numbers))
 
@@ -209,7 +211,7 @@ def rewind(session: Session, above_block: int) -> None:
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id.in_(undone))
     session.execute(
         update(VppTradingRecord)
-        .where(VppTradingRecord.id.in_(trades))
+        .where(VppTradingRecord.id.in_(trades), VppTradingRecord.status.in_(_ENDED))
         .values(status=TradeStatus.PENDING, settlement_time=None)
         .execution_options(synchronize_session=False)
     )
@@ -239,7 +241,8 @@ def rewind(session: Session, above_block: int) -> None:
 
 def _rewind_elsewhere(session: Session, above_block: int) -> None:
     for record, _ in _records_of(session, settled_elsewhere(session, above_block, None)):
-        record.status, record.settlement_time = TradeStatus.PENDING, None
+        if record.status is TradeStatus.EXECUTED:  # one that a person took out stays so, or the next run settled it
+            record.status, record.settlement_time = TradeStatus.PENDING, None
     session.flush()
 
 

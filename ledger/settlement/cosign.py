@@ -8,7 +8,7 @@ other. A batch whose signatures run out unsent is given up, and its trades are f
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -232,10 +232,15 @@ def sender_of(chain: Chain) -> str:
     return accounts.get("member", chain.deployment.account("operator"))
 
 
-def wait_for_role(session: Session, key: str, alarm: str) -> bool:
-    """Keep a batch with its signatures whose call was refused for want of a role; return whether it is one.
+def keep_signed(session: Session, key: str, alarm: str) -> bool:
+    """Keep a batch with its signatures whose call was refused for what passes; return whether it is one.
 
-    The role says nothing of what was signed, and comes back or moves to another account.
+    To sign once more is the work of several people, who keep their keys elsewhere.
+
+    Parameters
+    ----------
+    alarm
+        Why it waits.
     """
     query = select(VppSettlementBatch).where(
         VppSettlementBatch.batch_key == key, VppSettlementBatch.signed_until.is_not(None)
@@ -246,31 +251,28 @@ def wait_for_role(session: Session, key: str, alarm: str) -> bool:
     return intents.take_back_refusal(session, key, alarm)
 
 
-def late(session: Session) -> list[tuple[VppSettlementBatch, ChainIntent | None]]:
-    """Return the batches whose signatures ran out, with their calls: by the time of a final block.
+def late(session: Session) -> Sequence[VppSettlementBatch]:
+    """Return the planned batches whose signatures ran out: by the time of a final block.
 
     Then no fork can still settle one.
     """
     now = signatures.final_time(session)
     if now is None:
         return []
-    query = (
-        select(VppSettlementBatch, ChainIntent)
-        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
-        .where(
-            VppSettlementBatch.state == BatchState.PLANNED,
-            VppSettlementBatch.signed_until < now,
-        )
+    query = select(VppSettlementBatch).where(
+        VppSettlementBatch.state == BatchState.PLANNED, VppSettlementBatch.signed_until < now
     )
-    return [(batch, intent) for batch, intent in session.execute(query)]
+    return session.scalars(query).all()
 
 
 def expire(session: Session) -> list[str]:
     """Give up the batches whose signatures ran out before anything was sent; return their keys."""
     given_up = []
-    for batch, intent in late(session):
-        # Locked one by one: a range would keep other planners out.
+    for batch in late(session):
+        # Locked one by one: a range would keep other planners out. And its call, which the last signature may make
+        # at this moment: that changes nothing in the batch's row.
         session.refresh(batch, with_for_update=True)
+        intent = session.get(ChainIntent, batch.batch_key, with_for_update=True)
         if batch.state is not BatchState.PLANNED:
             continue
         reason = f"the signatures held until {batch.signed_until:%Y-%m-%d %H:%M} UTC, and "

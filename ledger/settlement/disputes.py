@@ -73,7 +73,7 @@ def plan_dispute(
     Refused
         If the batch is not proposed: it is disputed already, or over.
     """
-    batch = _on_chain(session, name)
+    batch = _on_chain(session, name, lock=True)
     trade = _trade_of(session, batch, number)
     asked = brought(session, batch.batch_id)
     if not asked:
@@ -188,7 +188,7 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
     Refused
         If nobody disputes a trade of the batch.
     """
-    batch = _on_chain(session, name)
+    batch = _on_chain(session, name, lock=True)
     intent = under_way(session, KIND, batch.batch_id)
     if intent is not None:  # of a dispute that is over by now, too: it is sent to its end
         return intent.key
@@ -211,17 +211,23 @@ def window_end(session: Session, name: str) -> datetime | None:
     return datetime.fromtimestamp(batch.finalizable_at_s, UTC)
 
 
-def _on_chain(session: Session, name: str) -> SettlementBatch:
+def _on_chain(session: Session, name: str, *, lock: bool = False) -> SettlementBatch:
     """Return a batch as the mirror has it.
+
+    Parameters
+    ----------
+    lock
+        Whether to keep others from it, and first: who acts on it at the same moment is waited for, and that intent
+        seen. Two rejections would end two disputes, the second of which nobody may have read.
 
     Raises
     ------
     NotFound
         If there is none: of these books, or, by its key, on chain.
     """
-    key = name.lower() if is_key(name) else find_batch(session, name).batch_key
+    key = name.lower() if is_key(name) else find_batch(session, name, lock=lock).batch_key
     query = select(SettlementBatch).where(SettlementBatch.key == key)
-    batch = session.scalars(query).first()
+    batch = session.scalars(query.with_for_update() if lock else query).first()
     if batch is None:
         raise NotFound(
             f"settlement batch {key} is not on chain, as far as the mirror has read; `truetonne settle status` has "

@@ -72,13 +72,18 @@ def trades_among(session: Session, numbers: Collection[int]) -> dict[int, VppTra
     }
 
 
-def find_batch(session: Session, text: str, *, shortened: bool = True) -> VppSettlementBatch:
+def find_batch(
+    session: Session, text: str, *, shortened: bool = True, lock: bool = False
+) -> VppSettlementBatch:
     """Return a batch by its key, its row number, or ``batch:NUMBER``.
 
     Parameters
     ----------
     shortened
         Whether the first eight digits of a key, or more, will do.
+    lock
+        Whether to keep others from it until the end of the unit of work. By a whole key or a number that is the first
+        statement, so that what is read after it is what whoever had it before has written.
 
     Raises
     ------
@@ -101,9 +106,10 @@ def find_batch(session: Session, text: str, *, shortened: bool = True) -> VppSet
         batch = found[0] if found else None
     elif is_key(text):
         query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == text.lower())
-        batch = session.scalars(query).first()
+        batch = session.scalars(query.with_for_update() if lock else query).first()
     elif number := _BATCH.fullmatch(text):
-        batch = session.get(VppSettlementBatch, int(number[1]))
+        locked = True if lock else None
+        batch = session.get(VppSettlementBatch, int(number[1]), with_for_update=locked)
     if batch is None:
         raise NotFound(
             f"there is no settlement batch {text[:80]!r}; `truetonne settle status` has all of them, and a "

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -157,26 +157,22 @@ def withdraw(session: Session, numbers: list[int], where: str) -> None:
     where
         Where the chain has them, to go on with "the chain has trades of it ...".
     """
-    query = (
-        select(VppSettlementBatch, ChainIntent)
-        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
-        .where(
-            VppSettlementBatch.state == BatchState.PLANNED,
-            or_(ChainIntent.state == IntentState.PLANNED, ChainIntent.key.is_(None)),
-            VppSettlementBatch.id.in_(
-                select(VppSettlementItem.batch_id).where(VppSettlementItem.trade_id.in_(numbers))
-            ),
-        )
+    query = select(VppSettlementBatch).where(
+        VppSettlementBatch.state == BatchState.PLANNED,
+        VppSettlementBatch.id.in_(
+            select(VppSettlementItem.batch_id).where(VppSettlementItem.trade_id.in_(numbers))
+        ),
     )
-    found: list[tuple[VppSettlementBatch, ChainIntent | None]] = [
-        (batch, intent) for batch, intent in session.execute(query).all()
-    ]
-    for batch, intent in found:
+    for batch in session.scalars(query).all():
+        # Locked, both: the last signature may make the call at this moment, which changes nothing in the batch's row.
+        session.refresh(batch, with_for_update=True)
+        intent = session.get(ChainIntent, batch.batch_key, with_for_update=True)
+        is_sent = intent is not None and intent.state is not IntentState.PLANNED
+        if is_sent or batch.state is not BatchState.PLANNED:
+            continue
         reason = f"withdrawn, it was not sent: the chain has trades of it {where}"
         if intent is not None:
-            refused = intents.refuse(session, intent.key, reason)
-            if refused.state is not IntentState.FAILED:
-                continue
+            intents.refuse(session, intent.key, reason)
         else:
             signatures.note_withdrawal(session, batch, reason)
         cosign.give_up(session, batch, reason)

@@ -253,6 +253,8 @@ def _note(session: Session, number: int, answer: Answer, at: datetime) -> bool:
 
 
 def _disable(session: Session, endpoint: WebhookEndpoint, reason: str) -> None:
+    if endpoint.state is not EndpointState.ACTIVE:
+        return  # somebody paused or removed it meanwhile, and that stands
     endpoint.state, endpoint.reason = EndpointState.DISABLED, reason[:500]
     session.flush()
 

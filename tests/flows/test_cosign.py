@@ -28,7 +28,7 @@ from ledger.models import (
     VppSettlementSignature,
 )
 from ledger.settings.settling import SettlementPolicy, Way
-from ledger.settlement import cosign, cosign_files
+from ledger.settlement import cosign, cosign_files, escrow
 from ledger.settlement.batches import plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.explain import story_of, story_of_batch
@@ -422,6 +422,25 @@ def test_signatures_outlast_a_role_that_is_lost(apart: Park, way: str) -> None:
     assert door.differences() == []
 
 
+def test_signatures_outlast_a_pause(apart: Park) -> None:
+    """It is for an emergency, says nothing of what was signed, and threw away what several people had signed."""
+    path = written(apart)
+    signed(path)
+    take(apart, path)
+    apart.node.act("pauser", SETTLEMENT, "pause", [])
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"The contract is paused\. Wait until the administrator"):
+            submit_planned(apart.chain)
+    (batch,) = apart.rows(VppSettlementBatch)
+    assert (batch.state.value, apart.count(VppSettlementSignature)) == ("planned", 2)
+    assert (apart.intent(batch.batch_key).alarm or "").startswith("The contract is paused.")
+    apart.node.act("admin", SETTLEMENT, "unpause", [])
+    assert len(submit_planned(apart.chain)) == 1
+    apart.mirror_final()
+    assert (states(apart), statuses(apart)) == (["finalized"], ["executed"] * 2)
+    assert apart.differences() == []
+
+
 def rolled_back(session: Session, _done: object) -> None:
     session.rollback()
 
@@ -432,9 +451,9 @@ def given_up(apart: Park) -> str:
     signed(path)
     take(apart, path)
     (batch,) = apart.rows(VppSettlementBatch)
-    apart.node.act("pauser", SETTLEMENT, "pause", [])
+    escrow.withdraw(apart.chain, BUYER, BUYER, 100_00)
     submit_planned(apart.chain)
-    apart.node.act("admin", SETTLEMENT, "unpause", [])
+    apart.fund(BUYER, 100_00)
     assert (states(apart), apart.count(VppSettlementItem)) == (["failed"], 0)
     # `settle cosign read` said of it that it was complete and sent, with exit 0.
     rows: list[dict[str, Any]] = [
@@ -442,7 +461,7 @@ def given_up(apart: Park) -> str:
         {"file": "b.json", "batch_key": "0x" + "11" * 32, "missing": []},
     ]
     (refused,) = _refused_of(cast(Flow, apart), rows)
-    assert refused.message.startswith("a.json: The contract is paused. Wait until ")
+    assert refused.message.startswith("a.json: day-ahead has 0.00 ") and "owes 2.31" in refused.message
     assert [row.get("failed") is not None for row in rows] == [True, False]
     return apart.intent(batch.batch_key).call_data
 

@@ -111,6 +111,28 @@ def test_a_quiet_local_chain_comes_to_the_end_of_a_window(park: Park) -> None:
         work.finalise(tools(park, end))
 
 
+def test_a_local_chain_whose_clock_is_ahead_comes_to_the_end_of_a_window(park: Park) -> None:
+    """By days, as after `evm_increaseTime`: by the machine's clock the window was open for as many, and nothing mined."""
+    park = opened(park, settling=SettlementPolicy(Way.PROPOSED, netting_hours=24))
+    park.fund(PARTIES["market"], 100_00)
+    park.node.later(30 * 86_400)
+    park.trade(("sell", 1000, 10_000))
+    work.settle(tools(park))
+    park.mirror_final()
+    (batch,) = park.rows(VppSettlementBatch)
+    (cursor,) = park.rows(ChainCursor)
+    head = park.node.client.head().timestamp
+    assert batch.finalizable_at is not None
+    late = int(batch.finalizable_at.timestamp())
+    over = cursor.updated_at + timedelta(seconds=late - head)
+    assert over < batch.finalizable_at - timedelta(days=29)
+    assert growing.make_final(tools(park, over - timedelta(seconds=1))) is None
+    park.node.client.request("evm_setNextBlockTimestamp", [late])
+    assert growing.make_final(tools(park, over)) == "mined 2 blocks"
+    park.mirror.run_until("head")
+    assert work.finalise(tools(park)) == "sent 1 transactions"
+
+
 @pytest.mark.unmirrored
 def test_trades_are_settled_step_by_step_and_the_books_compared(both: Park) -> None:
     """As the scheduler does it, with nothing to do before and after: hours that are over are netted."""

@@ -22,7 +22,14 @@ from ledger.errors import BadInput
 from ledger.holdings import cancellation_call, holding_of
 from ledger.jobs import work
 from ledger.jobs.work import Tools
-from ledger.models import ChainAttempt, ChainEvent, ChainIntent, ChainNonceLane, CreditRetirement
+from ledger.models import (
+    BlockchainTransaction,
+    ChainAttempt,
+    ChainEvent,
+    ChainIntent,
+    ChainNonceLane,
+    CreditRetirement,
+)
 from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from ledger.settings import load_settings
@@ -207,6 +214,13 @@ def test_a_call_that_would_be_refused_now_is_planned_again(park: Park) -> None:
     holds_after(park)
 
 
+def fates(park: Park, key: str) -> list[str]:
+    """What the list of transactions says of an intent's attempts."""
+    hashes = [item.tx_hash for item in attempts(park, key)]
+    rows = {row.tx_hash: row for row in park.rows(BlockchainTransaction)}
+    return [rows[tx_hash].status.value for tx_hash in hashes]
+
+
 def holds_after(park: Park) -> None:
     park.mirror_final()
     assert park.differences() == []
@@ -250,6 +264,7 @@ def test_an_act_that_lost_its_nonce_is_tried_again_by_the_jobs(park: Park) -> No
     work.send(tools)
     assert park.intent(call.key).state is IntentState.FAILED
     assert "InsufficientBalance" in (park.intent(call.key).error or "")
+    assert fates(park, call.key) == ["failed"]  # it was pending for ever
     assert park.differences() == []
 
 
@@ -363,6 +378,7 @@ def test_a_filling_whose_nonce_is_taken_after_all(park: Park) -> None:
     ended = park.intent(filling.key)
     assert ended.state is IntentState.FAILED
     assert (ended.error or "").endswith("nothing is left to fill")
+    assert fates(park, filling.key) == ["failed"]
     assert (minted(park), sent(park)) == (UNITS, 2)
     assert park.differences() == []
 

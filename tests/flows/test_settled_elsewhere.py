@@ -19,6 +19,7 @@ from ledger.models import (
     SettlementBalance,
     SettlementBatch,
     SettlementDispute,
+    SettlementTrade,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
@@ -353,6 +354,39 @@ def test_a_fee_does_not_keep_a_batch_from_its_end(funded: Park) -> None:
     assert balances == {PLANT: 1_98, MARKET: 98_00, PARTIES["buyer"]: 2}
     assert status(funded) is TradeStatus.EXECUTED
     assert funded.differences() == []
+
+
+@long
+@pytest.mark.parametrize("way", rest(["by itself", "co-signed"]))
+def test_a_trade_that_failed_and_that_the_chain_settles(funded: Park, way: str) -> None:
+    """It failed as nobody paid in, and no other was pending: the books would have called it failed for ever."""
+    with funded.db.write() as session:
+        session.get_one(VppTradingRecord, sold(funded).seq).status = TradeStatus.FAILED
+    if way == "by itself":
+        acts.settle_one(funded.node, sold(funded))
+    else:
+        acts.cosign(funded.node, ("market", "owner"), [sold(funded)])
+    funded.mirror.run_until("head")
+    assert (status(funded), funded.differences()) == (TradeStatus.FAILED, [])
+    funded.mirror_final()
+    assert status(funded) is TradeStatus.EXECUTED
+    assert funded.differences() == []
+
+
+@pytest.mark.parametrize("ended", [TradeStatus.CANCELLED, TradeStatus.FAILED])
+def test_a_reorganisation_opens_no_trade_that_had_ended_before(
+    funded: Park, ended: TradeStatus
+) -> None:
+    """The chain settled it all the same, and took that back: it was pending then, and the next run settled it."""
+    with funded.db.write() as session:
+        session.get_one(VppTradingRecord, sold(funded).seq).status = ended
+    acts.settle_one(funded.node, sold(funded))
+    funded.mirror.run_until("head")
+    funded.node.reorganise(1)
+    funded.mirror.run_until("head")
+    assert funded.count(SettlementTrade) == 0
+    assert status(funded) is ended
+    assert plan_batches(funded.chain) == []
 
 
 @long

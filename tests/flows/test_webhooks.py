@@ -392,6 +392,32 @@ def test_who_says_that_it_is_gone_is_told_no_more(house: House, listener: Listen
     assert len(listener.heard) == 1
 
 
+@pytest.mark.parametrize("act", ["remove", "pause"])
+def test_what_a_person_decides_meanwhile_stands(
+    house: House, listener: Listener, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A removed endpoint whose last message was answered 410 stood in the list again, disabled and without a secret."""
+    _, number = house.add(listener.url, "credit.issued")
+    listener.answers(410)
+    one_event(house)
+    post = delivering._post
+
+    def posted(*arguments: Any) -> Any:
+        answer = post(*arguments)
+        if act == "remove":
+            house.on(number, endpoints.remove, HOUSE)
+        else:
+            house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.PAUSED)
+        return answer
+
+    monkeypatch.setattr(delivering, "_post", posted)
+    house.tick()
+    (row,) = house.park.rows(WebhookEndpoint)
+    assert (row.state.value, row.reason) == ({"remove": "removed", "pause": "paused"}[act], None)
+    (told,) = house.park.rows(WebhookTry)
+    assert told.http_status == 410
+
+
 def test_nobody_there_and_nobody_who_answers(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,8 +107,8 @@ def client(server: MariaDbServer, program: str, *words: str, text: bytes = b"") 
     return subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True).stdout
 
 
-def empty(server: MariaDbServer, database: str) -> None:
-    """Remove all rows of a database; the schema and its revision stay.
+def empty(server: MariaDbServer, database: str, *but: str) -> None:
+    """Remove all rows of a database, but those of some tables; the schema and its revision stay.
 
     TRUNCATE, because it passes the triggers of the append-only tables.
     """
@@ -125,7 +125,7 @@ def empty(server: MariaDbServer, database: str) -> None:
             "AND table_type = 'BASE TABLE' AND table_name <> 'alembic_version'",
             (database,),
         )
-        names = [name for (name,) in cursor.fetchall()]
+        names = [name for (name,) in cursor.fetchall() if name not in but]
         cursor.execute(
             " UNION ALL ".join(f"(SELECT '{name}' FROM {name} LIMIT 1)" for name in names)
         )

@@ -117,6 +117,7 @@ def end_fill(session: Session, key: str, nonce: int, said: str) -> None:
         intent.nonce = None
         intent.error = f"{said}: nothing is left to fill"
         session.flush()
+        _fail_attempts(session, key)
 
 
 def is_call(stored: ChainIntent, intent: NewIntent) -> bool:
@@ -352,7 +353,15 @@ def refuse(session: Session, key: str, error: str) -> ChainIntent:
         intent.state = IntentState.FAILED
         intent.error = error
         session.flush()
+        _fail_attempts(session, key)
+        session.refresh(intent)  # it outlives its session
     return intent
+
+
+def _fail_attempts(session: Session, key: str) -> None:
+    """Fail the attempts of an intent that ends without a nonce: each had one that went to something else for good."""
+    hashes = [item.tx_hash for item in attempts_of(session, key)]
+    transactions.fail_replaced(session, hashes, datetime.now(UTC))
 
 
 def key_of_transaction(session: Session, tx_hash: str) -> str | None:

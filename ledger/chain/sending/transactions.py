@@ -159,7 +159,7 @@ def confirm(session: Session, above_block: int, up_to_block: int) -> list[Outcom
 
 
 def fail_replaced(session: Session, hashes: Sequence[str], at: datetime) -> None:
-    """Fail attempts of ours that can no longer come true: another transaction did it. For the mirror alone.
+    """Fail attempts of ours that can no longer come true: another transaction did it, or has their nonce for good.
 
     One that stands in a block itself, where it failed, has its end from there.
     """
