@@ -56,6 +56,7 @@ from api.search.endpoints import router as search
 from api.sessions.endpoints import router as sessions
 from api.settlements.endpoints import router as settlements
 from api.sites.endpoints import router as sites
+from api.status.backups import BackupAlarms
 from api.status.endpoints import router as status
 from api.status.readiness import Readiness
 from api.status.totals import Totals
@@ -135,6 +136,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.state.problem_page = problem_page
     app.state.totals = Totals()
+    app.state.backups = BackupAlarms(settings)
     app.state.readiness = Readiness()
     errors.install(app)
     app.state.cache = Cache(settings) if settings.cache_mib else None

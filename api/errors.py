@@ -195,7 +195,10 @@ def install(app: FastAPI) -> None:
         if isinstance(error, HTTPException) and error.status_code == 405:
             # Routes of one path may be several; the framework names the methods of the first.
             error.headers = {"Allow": ", ".join(_methods_of(app, request.url.path))}
-        return respond(request, problem_of(error))
+        problem = problem_of(error)
+        if isinstance(error, RequestValidationError):
+            problem.detail += _members_hint(request, error)
+        return respond(request, problem)
 
     for kind in (
         Problem,
@@ -290,6 +293,18 @@ def _message_of(item: Mapping[str, Any]) -> str:
             as_json = not isinstance(item["input"], bytes)
             return "is JSON, and no object" if as_json else f"is not sent as JSON; {_SEND}"
     return str(item["msg"]).removeprefix("Value error, ")  # before words of ours
+
+
+def _members_hint(request: Request, error: RequestValidationError) -> str:
+    """Return which members a body may have, where one was sent that it does not know."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    known = getattr(field and field.field_info.annotation, "model_fields", None)
+    if not known or not any(
+        item["type"] == "extra_forbidden" and len(item["loc"]) == 2 and item["loc"][0] == "body"
+        for item in error.errors()
+    ):
+        return ""
+    return f"; the body may have {', '.join(sorted(known))}"
 
 
 def _of_validation(found: Sequence[Any]) -> Problem:

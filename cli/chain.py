@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Annotated
 
 import typer
@@ -56,8 +56,10 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
             check_chain_is_here(settings, db)
     if settings.deployment.exists():
         check_as_deployed(given, settings)
+    else:
+        run.output.step(_begins(settings))
     with node_for(settings) as rpc_url:
-        new = ensure_deployed(settings, rpc_url, settings.network)
+        new = ensure_deployed(settings, rpc_url, settings.network, run.output.step)
     deployment = Deployment.load(settings.deployment)
     addresses = {name: item.address for name, item in deployment.contracts.items()}
     run.output.result(
@@ -68,30 +70,52 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     )
 
 
+def _begins(settings: Settings) -> str:
+    return (
+        f"compiling the contracts; what is sent to {settings.network} then is waited for, one transaction after the "
+        "other"
+    )
+
+
 def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -> None:
-    """Say whether contracts would be deployed. What is there is compared; a local chain is not started for nothing."""
+    """Say whether contracts would be deployed. What is there is compared; what is not, is checked by the script.
+
+    Of a local chain by an empty one that is not kept, and not for nothing: without variables and keys nothing is wrong.
+    """
     from cli.deployed_terms import check_as_deployed
-    from cli.deploying import check_checkout, ensure_deployed
+    from cli.deploying import check_checkout, ensure_deployed, try_deploy
+    from ledger.chain.local.anvil import LocalNode, find_anvil
     from ledger.chain.local.shared import node_for
     from ledger.chain.node.client import ChainClient
 
-    new = not settings.deployment.exists()
-    if new:
-        check_checkout("deploy")
-    else:
+    document = {"network": settings.network, "deployed": False, "dry_run": True}
+    if settings.deployment.exists():
         check_as_deployed(given, settings)
-    if not (new and settings.local_chain):
         with node_for(settings) as rpc_url:
-            if new:
-                with closing(ChainClient(rpc_url)) as client:
-                    client.chain_id()
-            else:
-                ensure_deployed(settings, rpc_url)
+            ensure_deployed(settings, rpc_url)
+        run.output.result(document, f"the contracts of {settings.network} are there")
+        return
+    check_checkout("deploy")
+    document["deployed"] = True
+    would = f"would deploy to {settings.network}, and write {settings.deployment}"
+    if settings.local_chain and not given and settings.keystore is None:
+        run.output.result(document, would)
+        return
+    with ExitStack() as open_here:
+        rpc_url = settings.rpc_url
+        if settings.local_chain:
+            rpc_url = open_here.enter_context(LocalNode(find_anvil(settings.anvil))).rpc_url
+        with closing(ChainClient(rpc_url)) as client:
+            client.chain_id()
+        run.output.step("compiling the contracts, and checking variables, keys, money and chain")
+        found = try_deploy(settings, rpc_url, settings.network)
     run.output.result(
-        {"network": settings.network, "deployed": new, "dry_run": True},
-        f"would deploy to {settings.network}, and write {settings.deployment}"
-        if new
-        else f"the contracts of {settings.network} are there",
+        {**document, "contracts": {name: item["address"] for name, item in found.items()}},
+        would,
+        *(
+            f"{name} at {item['address']}{', where it stands already' if item['stands'] else ''}"
+            for name, item in found.items()
+        ),
     )
 
 

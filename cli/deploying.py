@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,17 +30,27 @@ from ledger.settings import Settings
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder of the sources; an installed wheel has no contracts to deploy."""
 
+_STEP = "step: "
+"""How a script begins a line that says what it does next."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """What Brownie colours its errors with, also where nobody sees colours."""
 
 
-def ensure_deployed(settings: Settings, rpc_url: str, network: str = "local") -> bool:
+Tell = Callable[[str], None]
+"""Takes what a script is about to do."""
+
+
+def ensure_deployed(
+    settings: Settings, rpc_url: str, network: str = "local", tell: Tell | None = None
+) -> bool:
     """Deploy the contracts unless they are; return whether this call deployed them. Of two at once one waits.
 
     Parameters
     ----------
     network
         Its name, for the script that deploys.
+    tell
+        Takes each step of the script; None keeps it quiet.
 
     Raises
     ------
@@ -54,7 +65,7 @@ def ensure_deployed(settings: Settings, rpc_url: str, network: str = "local") ->
     if not settings.deployment.exists():
         with alone_in(settings.deployment.parent):  # of two at once the second failed
             if not settings.deployment.exists():
-                deploy(settings, rpc_url, network)
+                deploy(settings, rpc_url, network, tell)
                 return True
     client = ChainClient(rpc_url)
     try:
@@ -114,7 +125,7 @@ def _entries(abi: list[dict[str, Any]]) -> set[str]:
     return {json.dumps(entry, sort_keys=True) for entry in abi}
 
 
-def deploy(settings: Settings, rpc_url: str, network: str) -> None:
+def deploy(settings: Settings, rpc_url: str, network: str, tell: Tell | None = None) -> None:
     """Run the deploy script against a node; it writes the deployment file.
 
     Raises
@@ -125,10 +136,34 @@ def deploy(settings: Settings, rpc_url: str, network: str) -> None:
         If this is no checkout, or a variable, the keystore or the node's chain is not as it must be.
     """
     settings.deployment.parent.mkdir(parents=True, exist_ok=True)
-    output = _run_script("deploy", settings, rpc_url, network)
+    output = _run_script("deploy", settings, rpc_url, network, tell=tell)
     # Brownie exits 0 after an error in a script: what counts is the file.
     if output.exit_code or not settings.deployment.exists():
         raise _failed("deploy", settings, output)
+
+
+def try_deploy(
+    settings: Settings, rpc_url: str, network: str, tell: Tell | None = None
+) -> dict[str, Any]:
+    """Have the deploy script check variables, keys, money and chain, as before it sends anything, and end there.
+
+    Returns
+    -------
+    dict
+        For each contract its ``address``, and whether it ``stands`` already.
+
+    Raises
+    ------
+    DependencyDown, BadInput
+        As ``deploy``.
+    """
+    with TemporaryDirectory() as folder:
+        result = Path(folder) / "tried.json"
+        output = _run_script("deploy", settings, rpc_url, network, tried=str(result), tell=tell)
+        if not result.exists():
+            raise _failed("deploy", settings, output, keep=False)
+        found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    return found
 
 
 def verify(settings: Settings, rpc_url: str, network: str) -> dict[str, Any]:
@@ -188,7 +223,14 @@ class _Output:
 
 
 def _run_script(
-    name: str, settings: Settings, rpc_url: str, network: str, result: str = ""
+    name: str,
+    settings: Settings,
+    rpc_url: str,
+    network: str,
+    result: str = "",
+    *,
+    tried: str = "",
+    tell: Tell | None = None,
 ) -> _Output:
     check_checkout(name)
     # The script knows neither the configuration file nor the folder that the command was called in.
@@ -204,30 +246,51 @@ def _run_script(
         "TRUETONNE_KEYSTORE_PASSWORD_FILE": _resolved(settings.keystore_password_file),
         "TRUETONNE_MAX_FEE_GWEI": str(settings.max_fee_gwei),
         "TRUETONNE_VERIFY_RESULT": result,
+        "TRUETONNE_TRY_RESULT": tried,
     }
-    ended = subprocess.run(
-        ["sh", str(CHECKOUT / "dev"), "brownie", "run", name, "--network", "local"],
+    command = ["sh", str(CHECKOUT / "dev"), "brownie", "run", name, "--network", "local"]
+    exit_code, said = _spoken(command, environment, tell)
+    return _Output(exit_code, _COLOURS.sub("", said))
+
+
+def _spoken(command: list[str], environment: dict[str, str], tell: Tell | None) -> tuple[int, str]:
+    """Run a script to its end; return exit code and all it said. Its steps are told as they come."""
+    said = []
+    with subprocess.Popen(
+        command,
         cwd=CHECKOUT,
         env=environment,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        errors="replace",
         # Who is killed and begins again would deploy beside a script that goes on, by the same keys.
         preexec_fn=end_with_parent(),
-    )
-    return _Output(ended.returncode, _COLOURS.sub("", ended.stdout + ended.stderr))
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                said.append(line)
+                if tell is not None and line.startswith(_STEP):
+                    tell(line.removeprefix(_STEP).strip())
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, "".join(said)
 
 
-def _failed(name: str, settings: Settings, output: _Output) -> TruetonneError:
-    """Return what the script said, as bad input where it ended so."""
-    log = settings.deployment.with_name(f"{name}.log")
-    log.write_text(output.text, encoding="utf-8")
+def _failed(
+    name: str, settings: Settings, output: _Output, *, keep: bool = True
+) -> TruetonneError:
+    """Return what the script said, as bad input where it ended so; ``keep`` all of it in a file beside."""
+    said = f"the {name} script failed: {_telling_line(name, output.text)}"
+    if keep:
+        log = settings.deployment.with_name(f"{name}.log")
+        log.write_text(output.text, encoding="utf-8")
+        said += f"; all it said is in {log}"
     kind = BadInput if output.exit_code == BadInput.exit_code else DependencyDown
-    return kind(
-        f"the {name} script failed: {_telling_line(name, output.text)}; all it said is in {log}",
-        code=f"{name}-failed",
-    )
+    return kind(said, code=f"{name}-failed")
 
 
 def _telling_line(name: str, output: str) -> str:

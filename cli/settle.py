@@ -11,7 +11,8 @@ import typer
 from cli import cosign, escrow, settle_acts
 from cli.command import DryRun, Invocation, NoWait, command, command_group
 from cli.cosign import Market
-from cli.settle_rows import left_of, pending_of, rows_of, table_of
+from cli.output import counted
+from cli.settle_rows import ENDED_SHOWN, latest_of, left_of, pending_of, rows_of, table_of
 from ledger.errors import BadInput, Refused
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ ManyWhat = Annotated[
 ]
 MaybeWhat = Annotated[
     str | None, typer.Argument(metavar="ID", help="Key or row number of a batch, or trade:NUMBER.")
+]
+
+All = Annotated[
+    bool,
+    typer.Option(
+        "--all", help=f"Also batches that ended before the latest {ENDED_SHOWN} that have ended."
+    ),
 ]
 
 
@@ -164,12 +172,14 @@ def preview_settlement(run: Invocation, market: Market = None) -> int:
     return Refused.exit_code if outlook.missing or outlook.waiting or refused else 0
 
 
-def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
+def settlement_status(run: Invocation, what: MaybeWhat = None, everything: All = False) -> None:
     """Show the settlement batches and what is stuck; of one batch or trade what happened, and what to do."""
     from cli.books import open_books
     from ledger.chain.sending.overview import alarms
     from ledger.settlement.explain import story_of
 
+    if what is not None and everything:
+        raise BadInput("name one batch or trade, or --all batches, not both")
     with open_books(run.settings) as db, db.read() as session:
         if what is not None:
             story = story_of(session, what)
@@ -186,11 +196,14 @@ def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
                 f"to do: {story.to_do}",
             )
             return
-        rows = rows_of(session)
+        wanted, older = (None, 0) if everything else latest_of(session)
+        rows = rows_of(session) if wanted is None else rows_of(session, wanted)
         _, stuck = alarms(session)
-        document = {**pending_of(session), "batches": rows, "alarms": stuck}
+        document = {**pending_of(session), "batches": rows, "older": older, "alarms": stuck}
     said = (f"alarm: {text}; see truetonne chain intents" for text in stuck)
-    run.output.result(document, table_of(rows), left_of(document), *said)
+    more = counted(older, "older batch", "older batches")
+    left = (f"{more} not shown; --all shows them",) if older else ()
+    run.output.result(document, table_of(rows), *left, left_of(document), *said)
 
 
 def _settle(flow: Flow, no_wait: bool, market: str | None = None) -> dict[str, Any]:

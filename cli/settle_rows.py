@@ -12,6 +12,29 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
+ENDED_SHOWN = 50
+"""Batches that have ended, of which a list is whole without asking for more; those that have not are always in it."""
+
+
+def latest_of(session: Session) -> tuple[ColumnElement[bool] | None, int]:
+    """Return the condition of the open batches and of the latest that have ended, and how many older ones there are.
+
+    None: there is none that it would leave out.
+    """
+    from sqlalchemy import func, select
+
+    from ledger.models.settlement import BatchState, VppSettlementBatch
+
+    row = VppSettlementBatch
+    is_open = row.state.in_((BatchState.PLANNED, BatchState.PROPOSED))
+    latest = select(row.id).where(~is_open).order_by(row.id.desc())
+    oldest = session.scalars(latest.offset(ENDED_SHOWN - 1).limit(1)).first()
+    if oldest is None:
+        return None, 0
+    query = select(func.count()).select_from(row).where(~is_open, row.id < oldest)
+    return is_open | (row.id >= oldest), session.scalar(query) or 0
+
+
 def rows_of(session: Session, *wanted: ColumnElement[bool]) -> list[dict[str, Any]]:
     """Return the batches of these books that meet all of some conditions, the oldest first; every one without any."""
     from sqlalchemy import select

@@ -23,10 +23,10 @@ def status(run: Invocation) -> int:
     from api.status.queries import status as status_of
     from cli.books import reading
 
-    with reading(run.settings) as (session, view):
-        found = status_of(session, view)
-        wrong = alarms(session, view.network)
     backups = _backups(run)
+    with reading(run.settings) as (session, view):
+        found = status_of(session, view, beside=len(backups["alarms"]))
+        wrong = alarms(session, view.network)
     wrong += [f"backups: {text}" for text in backups["alarms"]]
     credits_ = found.credits
     final = f"{found.finality.final_block} ({found.finality.rule})"

@@ -126,6 +126,14 @@ def currency_of_cents(cents: int) -> Decimal:
     )
 
 
+def currency_of_units(units: int, per_cent: int) -> Decimal:
+    """Return base units of a currency, of which ``per_cent`` make a cent, as currency, exactly; two decimals at least."""
+    found = _EXACT.divide(Decimal(units), Decimal(per_cent * CENTS_PER_CURRENCY)).normalize(_EXACT)
+    exponent = found.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return found if exponent < -2 else found.quantize(Decimal("0.01"), context=_EXACT)
+
+
 def decimal_half_up(value: Fraction, decimals: int) -> Decimal:
     """Return a fraction as a Decimal, rounded half away from zero (statistics only, never credits)."""
     scale = 10**decimals

@@ -58,6 +58,11 @@ from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.brownie_sending import send_carefully
 
 
+def step(text: str) -> None:
+    """Say what is done next: the command that ran this passes such a line on while others wait in its log."""
+    print(f"step: {text}", flush=True)
+
+
 class Deployer:
     """Brings a network to what a plan says, step by step, skipping what is done."""
 
@@ -104,6 +109,15 @@ class Deployer:
             "class": {"id": class_id, "code": plan.class_code},
         }
 
+    def look(self) -> dict[str, Any]:
+        """Check all that a run checks before it sends; return each contract's address, and whether it stands."""
+        codes = self.codes()
+        check_before(self.project, self.web3, self.plan, {name: at[:2] for name, at in codes.items()})
+        return {
+            name: {"address": at.lower(), "stands": bool(self.web3.eth.get_code(at))}
+            for name, (at, *_) in codes.items()
+        }
+
     def codes(self) -> dict[str, tuple[str, bytes, list[Any]]]:
         """Return address, init code and arguments of each contract, in the order in which they are deployed."""
         found: dict[str, tuple[str, bytes, list[Any]]] = {}
@@ -146,6 +160,7 @@ class Deployer:
         if self.web3.eth.get_code(address):
             block, tx_hash = self._birth(name, address, data)
         else:
+            step(f"deploying {name}")
             sent = self.plan.key("admin").transfer(create2.FACTORY, 0, data=data)
             block, tx_hash = sent.block_number, _hex(sent.txid)
         code = bytes(self.web3.eth.get_code(address))
@@ -167,12 +182,14 @@ class Deployer:
         """Grant a role unless it is held."""
         account = self.plan.holders[holder]
         if not contract.hasRole(role, account):
+            step(f"granting a role to the {holder}")
             contract.grantRole(role, account, {"from": self.plan.key("admin")})
 
     def register_class(self, credit: Any) -> int:
         """Register the class unless its code is taken, and return its id."""
         plan = self.plan
         if not credit.classOfCode(plan.class_code):
+            step(f"registering the class {plan.class_code}")
             methodology_hash = keccak(text=plan.methodology)
             terms = (plan.class_code, methodology_hash, plan.class_cap_kg, plan.buffer_bps)
             credit.registerClass(*terms, {"from": plan.key("registrar")})
@@ -288,13 +305,24 @@ def record(settings: Settings, rpc_url: str) -> None:
         record_rows(database, client, Deployment.load(settings.deployment))
 
 
-def require_books(settings: Settings, addresses: dict[str, str]) -> None:
-    """Upgrade the tables, and refuse contracts beside those that the books are kept of, before anything is sent."""
+def require_books(settings: Settings, addresses: dict[str, str], *, upgrade: bool) -> None:
+    """Refuse contracts beside those that the books are kept of, before anything is sent.
+
+    Parameters
+    ----------
+    upgrade
+        Make the tables, or upgrade them; else books without any are of no contracts.
+    """
     from ledger.chain.addresses.kept import require_same_contracts
     from ledger.db import Database
 
-    with closing(Database(settings.database_admin_url)) as database:
-        database.upgrade()
+    if upgrade:
+        with closing(Database(settings.database_admin_url)) as database:
+            database.upgrade()
+    else:
+        with closing(Database(settings.database_url)) as database:
+            if database.current() is None:
+                return
     with closing(Database(settings.database_url)) as database, database.read() as session:
         require_same_contracts(session, settings.network, addresses)
 
@@ -321,9 +349,14 @@ def main() -> None:
         earlier = earlier_contracts(settings.deployment, _hex(web3.eth.get_block(0)["hash"]))
         deployer = Deployer(project.get_loaded_projects()[0], web3, plan, earlier)
         recorded = active != "development" or bool(os.environ.get("TRUETONNE_DATABASE_URL"))
+        result = os.environ.get("TRUETONNE_TRY_RESULT")  # of the command that ran this to try it
         if recorded:
             codes = deployer.codes()
-            require_books(settings, {each: codes[each][0].lower() for each in (CREDIT, SETTLEMENT)})
+            addresses = {each: codes[each][0].lower() for each in (CREDIT, SETTLEMENT)}
+            require_books(settings, addresses, upgrade=not result)
+        if result:
+            Path(result).write_text(json.dumps(deployer.look()), encoding="utf-8")
+            return
         content = deployer.run() | recipients(settings.deployment, earlier)
         write(settings.deployment, content)
         print(f"written: {settings.deployment}")

@@ -28,8 +28,10 @@ router = APIRouter(tags=["status"], dependencies=[Depends(no_query)])
 )
 def show_metrics(request: Request, context: ReadContext) -> Response:
     """Mirror, reconciliation, jobs, and the answers of this process, for Prometheus."""
+    state = request.app.state
+    beside = state.backups.count()
     with context.reading() as (session, view):
-        state = request.app.state
         kept = {} if state.cache is None else state.cache.counts
-        text = metrics_text(session, view, state.answers, kept, metadata.version("truetonne"))
+        version = metadata.version("truetonne")
+        text = metrics_text(session, view, state.answers, kept, version, beside=beside)
     return Response(text, media_type=MEDIA_TYPE)

@@ -21,7 +21,13 @@ Sample = tuple[str, Labels, int | float]
 
 
 def metrics_text(
-    session: Session, view: ChainView, answers: Answers, kept: Mapping[str, int], version: str
+    session: Session,
+    view: ChainView,
+    answers: Answers,
+    kept: Mapping[str, int],
+    version: str,
+    *,
+    beside: int = 0,
 ) -> str:
     """Return all figures: the mirror, the last comparison, the jobs, and the answers of this process.
 
@@ -29,6 +35,8 @@ def metrics_text(
     ----------
     kept
         How many answers came from where in the cache.
+    beside
+        Alarms that do not come from the books: of backups.
     """
     name = "truetonne_"
     lines = _family(name + "build_info", "gauge", "Version.", [("", {"version": version}, 1)])
@@ -63,7 +71,7 @@ def metrics_text(
     ):
         lines += _family(name + suffix, "gauge", what, _known(network, found))
     lines += _jobs(session, name)
-    wrong = len(alarms(session, view.network))
+    wrong = len(alarms(session, view.network)) + beside
     what = "Things that a person should look at: `truetonne status` names them."
     lines += _family(name + "alarms", "gauge", what, [("", network, wrong)])
     lines += _family(

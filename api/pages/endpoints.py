@@ -45,8 +45,9 @@ _OTHERS = 20
 @router.get("/")
 def show_home(request: Request, context: ReadContext) -> HTMLResponse:
     """Show search, the figures of the ledger, how far the mirror has come, and what came last."""
+    beside = request.app.state.backups.count()
     with context.reading() as (session, view):
-        found = status(session, view, request.app.state.totals)
+        found = status(session, view, request.app.state.totals, beside=beside)
         if is_fragment(request):
             return page(request, "parts/mirror", found=found)
         return page(
@@ -118,8 +119,9 @@ def show_search(request: Request, context: ReadContext) -> Response:
 @router.get("/operations")
 def show_operations(request: Request, context: ReadContext) -> HTMLResponse:
     """Show the mirror, the jobs, and the last comparison of books and chain."""
+    beside = request.app.state.backups.count()
     with context.reading() as (session, view):
-        found = status(session, view, request.app.state.totals)
+        found = status(session, view, request.app.state.totals, beside=beside)
         compared = show_reconciliation(session, view, datetime.now(UTC))
     template = "parts/operations" if is_fragment(request) else "operations"
     return page(request, template, found=found, compared=compared)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ledger.proofs.verifier.checks import NO_INK
 from ledger.reductions.reporting import shown
+from ledger.units import currency_of_units
 
 NAME_LENGTH_MAX = 280
 """Beyond so many characters a name is folded away behind its beginning."""
@@ -35,6 +36,11 @@ def trimmed(value: Any) -> str:
     """Return a decimal number with its thousands apart, without zeros at its end."""
     text = number(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def currency(units: int, per_cent: int) -> str:
+    """Return base units of the settlement currency, of which ``per_cent`` make a cent, as money."""
+    return number(currency_of_units(units, per_cent))
 
 
 def exact(value: Any) -> str:

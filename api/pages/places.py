@@ -67,10 +67,12 @@ def plant(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     parameters = asked(request, PlantParameters)
     with context.reading() as (session, view):
         found = show_plant(session, view, code, parameters)
+        per_cent = plant_queries.units_per_cent(session)
     return page(
         request,
         "plant",
         found=found,
+        per_cent=per_cent,
         by=parameters.by,
         periods=tuple(TradePeriod),
         most={

@@ -28,6 +28,7 @@ _FILTERS = (
         formats.number,
         formats.tonnes,
         formats.trimmed,
+        formats.currency,
         formats.exact,
         formats.percent,
         formats.moment,

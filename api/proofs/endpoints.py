@@ -19,6 +19,7 @@ from ledger.chain.addresses.book import Deployment
 from ledger.chain.local.shared import answering_url
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
+from ledger.naming import find_credit
 
 router = APIRouter(tags=["proofs"])
 
@@ -42,11 +43,12 @@ def show_bundle(
         raise Problem(422, "bad-request", f"readings: 0 to {READINGS_MAX}, or all")
     with (
         room(context.proofs, code="proofs-busy", detail="as many proofs as may be are being made"),
-        closing(_client(context)) as client,
         context.reading() as (session, view),
     ):
+        find_credit(session, credit_id)  # that there is none needs no node to be said
         block = parameters.block if parameters.block is not None else view.final_block or 0
-        built = build_bundle(client, _deployment(context), session, credit_id, block, readings)
+        with closing(_client(context)) as client:
+            built = build_bundle(client, _deployment(context), session, credit_id, block, readings)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", credit_id)[:100]
     return Response(
         built.text,

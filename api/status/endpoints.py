@@ -16,8 +16,9 @@ router = APIRouter(tags=["status"], dependencies=[Depends(no_query)])
 @router.get("/v1/status", responses=responses(422, 503), summary="Show how the books stand")
 def show_status(request: Request, context: ReadContext) -> Status:
     """How far the mirror has come, and totals of credits, transactions and trades."""
+    beside = request.app.state.backups.count()
     with context.reading() as (session, view):
-        return queries.status(session, view, request.app.state.totals)
+        return queries.status(session, view, request.app.state.totals, beside=beside)
 
 
 @router.get("/livez", responses=responses(422), summary="Is the process alive?")

@@ -34,13 +34,17 @@ from ledger.webhooks import log as telling
 NODE_SECONDS_MAX = 3.0
 
 
-def status(session: Session, view: ChainView, totals: Totals | None = None) -> Status:
+def status(
+    session: Session, view: ChainView, totals: Totals | None = None, *, beside: int = 0
+) -> Status:
     """Return how the books stand.
 
     Parameters
     ----------
     totals
         What was counted before, for those who ask often.
+    beside
+        Alarms that do not come from the books: of backups.
     """
     totals = totals or Totals()
     cursor = session.execute(
@@ -63,7 +67,7 @@ def status(session: Session, view: ChainView, totals: Totals | None = None) -> S
         credits=totals.remembered(session, "credits", _credits),
         transactions=totals.remembered(session, "transactions", _transactions),
         trades=_counted(session, VppTradingRecord.status, TradeStatus),
-        alarms=len(alarms(session, view.network)),
+        alarms=len(alarms(session, view.network)) + beside,
         jobs=[_job(view) for view in working.views(session)],
         **view.fields(),
     )
@@ -72,7 +76,7 @@ def status(session: Session, view: ChainView, totals: Totals | None = None) -> S
 def alarms(session: Session, network: str) -> list[str]:
     """Return a sentence for each thing that a person should look at.
 
-    These are stuck intents, jobs that failed, a mirror that nobody runs, disputes, debtors without funds, stray rows,
+    Of what the books know; backups are not in them. These are stuck intents, jobs that failed, a mirror that nobody runs, disputes, debtors without funds, stray rows,
     endpoints that take no messages.
     """
     _, stuck = sending.alarms(session)

@@ -48,7 +48,7 @@ class Status(ChainAnswer):
     alarms: int = Field(
         description="How many things a person should look at: intents that are stuck, jobs that failed, "
         "a mirror that nobody runs, disputes, debtors without funds, rows outside of all partitions, webhooks that are "
-        "not taken."
+        "not taken, and backups, where this process knows their folder."
     )
     jobs: list[JobStatus] = Field(description="The periodic jobs, by name.")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, repeat
+from operator import add, gt
 from typing import Any, NamedTuple
 
 from ledger.errors import BadInput
@@ -18,8 +19,9 @@ from ledger.reductions.quality import Value, judge_slot, limits_of, without_valu
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import OUTLIER, USED, WITHOUT_VALUE, Kind, Quality
 from ledger.reductions.registers import THEN, TO, energy_of, fitted, judge_interval, rollover_holds
-from ledger.reductions.runs import Reading
+from ledger.reductions.runs import Reading, Readings, Run
 from ledger.reductions.zones import TIMES_END_S, day_starts, utc_of, zone
+from ledger.units import DAY_S
 
 _UNUSED_INSTANTS = (
     Quality.SUPERSEDED_SAME_VALUE,
@@ -102,6 +104,71 @@ class MeterJudge:
             if line.quality != reading.quality:
                 self._note(line, ".quality", _named(line.quality), _named(reading.quality))
         return list(readings)
+
+    def doubtful(self, readings: Readings) -> list[Reading] | None:
+        """Return those of a meter's readings that have to be judged, in order; None: all of them together.
+
+        The others are what judging their texts gives, seen a column at a time: each alone in its slot, on the grid,
+        beside no other, without a value or with one within the limits. Nearly all readings are, and of a year each
+        judged by itself takes as long as all the rest of issuing them.
+        """
+        alone = self._grid is not None and not self._register
+        stuck = can_stick(self._table.role, self._stuck_hours)
+        runs = readings.runs
+        if not alone or stuck or certificates_of(self._table) or not self._in_order(runs):
+            return None
+        found: list[Reading] = []
+        for place, run in enumerate(runs):
+            last = len(run.starts)
+            begins = int(place > 0 and runs[place - 1].starts[-1] == run.starts[0])
+            ends = last - int(place + 1 < len(runs) and runs[place + 1].starts[0] == run.starts[-1])
+            if begins >= ends:
+                found += run.readings()
+                continue
+            inner = run if ends - begins == last else run.part(begins, ends)
+            found += run.part(0, begins).readings()
+            if not self._is_plain(inner):
+                found += inner.readings()
+            found += run.part(ends, last).readings()
+        return found
+
+    def _in_order(self, runs: Sequence[Run]) -> bool:
+        """Return whether slots follow one another within the period, rows of one slot side by side."""
+        before_s, end_s = -1, self._from_s
+        for run in runs:
+            starts, seconds = run.starts, run.shape.seconds
+            if starts[0] != before_s and starts[0] < end_s:
+                return False
+            if seconds <= 0 or any(map(gt, map(add, starts, repeat(seconds)), starts[1:])):
+                return False
+            before_s, end_s = starts[-1], starts[-1] + seconds
+        return end_s <= self._to_s
+
+    def _is_plain(self, run: Run) -> bool:
+        """Return whether readings that are alone in their slots are surely what their texts give."""
+        seconds, kind, quality, scale = run.shape
+        grid = self._grid
+        assert grid is not None
+        starts: Iterable[int] = run.starts
+        if grid.repeats_daily:
+            starts = {start_s % DAY_S: start_s for start_s in starts}.values()
+        if kind != self._kind or not all(
+            grid.start_s(start_s, at_end=False) == start_s and grid.duration_s(start_s) == seconds
+            for start_s in starts
+        ):
+            return False
+        if quality == Quality.MISSING:
+            return scale == 0 and not any(run.digits) and not any(run.texts)
+        low, high = self._limits.bounds(scale, seconds)
+        if quality != Quality.USED or min(run.digits) < low or max(run.digits) > high:
+            return False
+        try:
+            values = list(map(parse_value, run.texts, repeat(self._scale)))
+        except ValueError:
+            return False
+        return self._no_value_texts.isdisjoint(run.texts) and values == list(
+            zip(run.digits, repeat(scale), strict=False)
+        )
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[_Row]:
         """Yield the lines that can be readings of the meter in the period, with their values."""

@@ -51,6 +51,11 @@ class Run(NamedTuple):
         for start_s, digits, text in zip(self.starts, self.digits, self.texts, strict=True):
             yield Reading(start_s, start_s + seconds, kind, quality, digits, scale, text)
 
+    def part(self, begin: int, end: int) -> Run:
+        """Return its readings from one place to before another; such a run may be empty."""
+        place = slice(begin, end)
+        return Run(self.shape, self.starts[place], self.digits[place], self.texts[place])
+
     def parted(self, flags: Sequence[bool]) -> tuple[list[Run], list[Run]]:
         """Return those of its readings that have a flag, and the others: a run of each, or none."""
         return self._those(flags), self._those(list(map(not_, flags)))

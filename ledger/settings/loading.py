@@ -24,7 +24,12 @@ from ledger.settings.values import redacted
 LOCAL_CHAIN_ID = 31337
 DEPLOYMENTS = Path("deployments")
 """The folder of the networks' address books, where none is named."""
-_OF_THE_TOOLS = ("TRUETONNE_PYTHON", "TRUETONNE_VERIFY_RESULT", "TRUETONNE_BROWNIE_TEST")
+_OF_THE_TOOLS = (
+    "TRUETONNE_PYTHON",
+    "TRUETONNE_TRY_RESULT",
+    "TRUETONNE_VERIFY_RESULT",
+    "TRUETONNE_BROWNIE_TEST",
+)
 
 
 @dataclass(frozen=True)

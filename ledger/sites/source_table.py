@@ -8,6 +8,7 @@ from decimal import Decimal
 from ledger.errors import BadInput
 from ledger.readings.files.formats import (
     CLOCK_CHANGES,
+    COUNTS,
     CSV,
     DECIMALS,
     ENCODINGS,
@@ -15,18 +16,15 @@ from ledger.readings.files.formats import (
     JSON_LINES,
     REFUSE,
     THOUSANDS,
-    UNIX,
-    UNIX_MS,
     Format,
 )
 from ledger.readings.files.sources import unit_scale
 from ledger.readings.files.timeformats import parser_of
-from ledger.readings.files.times import OFFSET
+from ledger.readings.files.times import OFFSET, clock_of
 from ledger.reductions.grids import INTERVALS
 from ledger.reductions.numbers import COUNTER, FUEL, TEXT_MAX, UNITS, kind_of, parse_value, units_of
 from ledger.reductions.records import Kind
 from ledger.reductions.registers import WIDTH_MAX
-from ledger.reductions.zones import zone
 from ledger.sites.document import Table
 from ledger.sites.specs import SourceSpec
 from ledger.spreadsheets import DELIMITERS
@@ -37,7 +35,7 @@ _FORMAT_KEYS = frozenset(Format.__dataclass_fields__) - {"numbered"}
 _KEYS = (frozenset(SourceSpec.__dataclass_fields__) - {"written"}) | _FORMAT_KEYS
 _COLUMN_KEYS = ("time_column", "value_column", "device_column", "date_column")
 _COLUMNS_MAX = 10_000
-_CSV_ONLY = ("delimiter", "header_line", "comment")
+_CSV_ONLY = ("delimiter", "header_line", "trailing_delimiter", "comment")
 
 
 def read_source(table: Table) -> SourceSpec:
@@ -93,13 +91,13 @@ def _unit(table: Table, source_kind: str) -> tuple[str, Kind]:
 
 def _time_zone(table: Table) -> str:
     time_zone = table.text(
-        "time_zone", 64, 'write "offset" when the times carry it, else an IANA name'
+        "time_zone", 64, 'write "offset" when the times carry it, else an IANA name, or +10:30 for a clock that never changes'
     )
     if time_zone != OFFSET:
         try:
-            zone(time_zone)
+            clock_of(time_zone)
         except BadInput as error:
-            raise table.wrong("time_zone", f'{error.message}, or "offset"') from error
+            raise table.wrong("time_zone", f'{error.message}, "offset", or an offset such as "+10:30" for a clock that never changes') from error
     return time_zone
 
 
@@ -159,6 +157,7 @@ def _written(table: Table, time_zone: str) -> Format:
         thousands=thousands,
         encoding=_choice(table, "encoding", ENCODINGS, "utf-8") or "utf-8",
         header_line=_header_line(table),
+        trailing_delimiter=table.flag("trailing_delimiter", default=False),
         comment=table.optional("comment", 10, lines=True),
         time_format=_time_format(table, time_zone),
         date_column=_column(table, "date_column") if table.has("date_column") else None,
@@ -208,7 +207,7 @@ def _time_format(table: Table, time_zone: str) -> str | None:
         parser_of(pattern)
     except ValueError as error:
         raise table.wrong("time_format", f"time_format {pattern!r}: {error}") from error
-    if pattern in (UNIX, UNIX_MS) and time_zone not in (OFFSET, *_UTC):
+    if pattern in COUNTS and time_zone not in (OFFSET, *_UTC):
         raise table.wrong(
             "time_zone", f'times that count seconds since 1970 are of UTC: write "{OFFSET}"'
         )

@@ -182,6 +182,17 @@ def test_how_a_field_is_written_is_said_in_words(house: House, anna: dict[str, s
     )
 
 
+def test_a_member_that_is_not_known_is_told_those_that_are(
+    house: House, anna: dict[str, str]
+) -> None:
+    answer = house.client.patch("/v1/users/1", json={"active": False}, headers=anna)
+    found = problem(answer, 422, "bad-request")
+    assert found["detail"] == "active: unknown parameter; the body may have email, is_active, role"
+    assert [item["message"] for item in answer.json()["errors"]] == ["unknown parameter"]
+    wrong = house.client.patch("/v1/users/1", json={"is_active": 1}, headers=anna)
+    assert "may have" not in str(problem(wrong, 422, "bad-request")["detail"])
+
+
 def test_who_asks_is_known_before_a_body_is_asked_for(house: House) -> None:
     problem(house.client.post("/v1/api-keys"), 401, "not-signed-in")
     text = house.client.post("/v1/api-keys", content="{}", headers={"Content-Type": "text/plain"})

@@ -421,3 +421,11 @@ def test_what_an_answer_says_of_itself(client: TestClient, path: str) -> None:
     answer = client.get(path, headers={"Accept": accept}, follow_redirects=False)
     wanted = {**HEADERS[path], "X-Content-Type-Options": "nosniff"}
     assert {name: answer.headers.get(name) for name in wanted} == wanted
+
+
+def test_a_bundle_of_no_credit_asks_no_node(client: TestClient) -> None:
+    """Which does not answer here."""
+    for name in ("NONSENSE", "4294967299999", "park-a-2015-1-9999999-9999999"):
+        answer = client.get(f"/v1/credits/{name}/bundle")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not-found"), name
+    assert client.get("/v1/credits/park-a-2015-1/bundle").status_code == 503

@@ -357,6 +357,7 @@ def test_what_waits_keeps_nobody_else_waiting(
     node = SimpleNamespace(close=lambda: None)
     monkeypatch.setattr("api.proofs.endpoints._client", lambda _: node)
     monkeypatch.setattr("api.proofs.endpoints._deployment", lambda _: None)
+    monkeypatch.setattr("api.proofs.endpoints.find_credit", lambda *_: None)
     monkeypatch.setattr("api.proofs.endpoints.build_bundle", hang)
     monkeypatch.setattr("api.status.queries.readiness", hang)
     monkeypatch.setattr("ledger.identity.signing_in.check", hang)

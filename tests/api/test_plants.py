@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from api.app import create_app
+from api.pages.formats import currency
 from api.plants import queries as plant_queries
 from ledger import audit
 from ledger.changed_accounts import ACTION
@@ -17,12 +20,15 @@ from ledger.db import Database
 from ledger.models import (
     CreditHolding,
     SettlementBalance,
+    SettlementBatch,
+    SettlementMovement,
     VppResource,
     VppResourceAssociation,
     VppSettlementAccount,
     VppTradeCredit,
     VppTradingRecord,
 )
+from ledger.models.escrow import MovementKind, SettlementStatus
 from ledger.models.trading import TradeType
 from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType
 from ledger.settings import load_settings
@@ -138,6 +144,56 @@ def test_a_plant_that_buys_credits_and_holds_them(
         assert 'href="/plants/vpp-north"' in holder
 
 
+def _settled(session: Session, account: str, cents: int, units: int) -> None:
+    """A batch in which an account paid, as the mirror writes it."""
+    session.add(
+        SettlementBatch(
+            batch_id=1,
+            key=h66(9, 1),
+            asset=0,
+            trade_count=1,
+            trades_root=h66(9, 2),
+            accounts=["0x" + "01" * 20, account],
+            nets=[str(-cents), str(cents)],
+            credit_nets=[],
+            finalizable_at_s=0,
+            status=SettlementStatus.PROPOSED,
+            block_number=3,
+            log_index=0,
+            tx_hash=h66(9, 3),
+            proposed_at=datetime(2024, 1, 1, tzinfo=UTC),
+        )
+    )
+    session.add(
+        SettlementMovement(
+            block_number=3,
+            log_index=0,
+            sub_index=1,
+            account=account,
+            asset=0,
+            kind=MovementKind.DEBIT,
+            amount=Decimal(units),
+            batch_id=1,
+            tx_hash=h66(9, 3),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("units", "per_cent", "money"),
+    [
+        (70_000, 10_000, "0.07"),
+        (231, 1, "2.31"),
+        (200, 1, "2.00"),
+        (0, 10**16, "0.00"),
+        (1_000_000_000_000_000_001, 10**16, "1.000000000000000001"),
+        (12_345_600 * 10**16, 10**16, "123,456.00"),
+    ],
+)
+def test_base_units_are_money(units: int, per_cent: int, money: str) -> None:
+    assert currency(units, per_cent) == money
+
+
 def test_a_plant_that_had_another_account(sqlite_db: Database, tmp_path: Path) -> None:
     """What was settled with it is still the plant's: its batches name the plant, and its money is shown."""
     with sqlite_db.write() as session:
@@ -164,6 +220,12 @@ def test_a_plant_that_had_another_account(sqlite_db: Database, tmp_path: Path) -
             {"account": before, "balances": [{"asset": "0", "balance": "70000"}]}
         ]
         assert client.get("/v1/plants/vpp-south").json()["former_accounts"] == []
+        html = {"accept": "text/html"}
+        assert "70,000 base units" in client.get("/plants/vpp-north", headers=html).text
+        with sqlite_db.write() as session:  # 10,000 base units a cent, as of a currency of six decimals
+            _settled(session, before, cents=-3, units=-30_000)
+        page = client.get("/plants/vpp-north", headers=html).text
+        assert '<td class="n">0.07</td>' in page and "base units" not in page
         assert len(plant["settlements"]) == 2
         for item in plant["settlements"]:
             batch = client.get(f"/v1/settlements/{item['batch_key']}").json()
@@ -174,7 +236,7 @@ def test_a_plant_that_had_another_account(sqlite_db: Database, tmp_path: Path) -
             holder = client.get(f"/holders/{address}", headers={"accept": "text/html"}).text
             assert 'href="/plants/vpp-north"' in holder
         page = client.get("/plants/vpp-north", headers={"accept": "text/html"}).text
-        assert before in page and "70,000" in page
+        assert before in page and "0.07" in page
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import sqlite3
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +20,7 @@ from cli import deploying
 from cli.alone import alone_in
 from cli.command import Invocation
 from cli.demo.steps import run_demo
-from cli.deploying import deploy, ensure_deployed, verify
+from cli.deploying import deploy, ensure_deployed, try_deploy, verify
 from cli.output import Output
 from indexer import Indexer
 from ledger.chain.addresses.book import Deployment
@@ -223,11 +222,8 @@ def test_what_a_script_says_is_shown(
 ) -> None:
     """Its own line, without colours, and bad input as such."""
 
-    def ended(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
-        said = "\x1b[0;1;31mValueError\x1b[0;m: first\ndeploy: \x1b[1mWINDOW\x1b[0m is wrong\n"
-        return subprocess.CompletedProcess([], exit_code, "", said)
-
-    monkeypatch.setattr("cli.deploying.subprocess.run", ended)
+    said = "\x1b[0;1;31mValueError\x1b[0;m: first\ndeploy: \x1b[1mWINDOW\x1b[0m is wrong\n"
+    monkeypatch.setattr("cli.deploying._spoken", lambda *_: (exit_code, said))
     settings = alone(tmp_path / "lab.json")
     with pytest.raises(kind, match="deploy: WINDOW is wrong; all it said is in") as refused:
         deploy(settings, "http://127.0.0.1:1", "lab")
@@ -245,6 +241,42 @@ def test_a_dry_run_deploys_nothing(truetonne: Program) -> None:
     assert truetonne.files() == set() and not (truetonne.folder / ".truetonne").exists()
     down = truetonne("chain", "deploy", "--dry-run", "--json", rpc_url="http://127.0.0.1:9")
     assert (down.code, down.json()["error"]["code"]) == (3, "node-down")
+
+
+def test_a_script_tells_its_steps_and_a_try_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment was silent for as long as it took; a dry run never asked the script."""
+    checkout = tmp_path / "checkout"
+    (checkout / "scripts").mkdir(parents=True)
+    (checkout / "scripts" / "deploy.py").touch()
+    dev = checkout / "dev"
+    monkeypatch.setattr("cli.deploying.CHECKOUT", checkout)
+    settings, told = alone(tmp_path / "home" / "lab.json"), list[str]()
+    dev.write_text(
+        'echo step: deploying One; echo other; echo "step: two" >&2\n'
+        'echo \'{"One": {"address": "0x1", "stands": false}}\' >"$TRUETONNE_TRY_RESULT"\n'
+    )
+    found = try_deploy(settings, "http://127.0.0.1:9", "lab", told.append)
+    assert found == {"One": {"address": "0x1", "stands": False}}
+    assert told == ["deploying One", "two"]
+    dev.write_text("echo deploy: the issuer is nobody >&2; exit 2\n")
+    with pytest.raises(BadInput, match="deploy: the issuer is nobody$"):
+        try_deploy(settings, "http://127.0.0.1:9", "lab")
+    assert not settings.deployment.parent.exists()
+
+
+@long
+def test_a_dry_run_checks_what_a_run_would(truetonne: Program) -> None:
+    """It knew the names of the variables alone: the run that came after it was refused."""
+    bad = truetonne("chain", "deploy", "--dry-run", deploy_issuer="0x" + "11" * 19)
+    assert bad.code == 2
+    assert "TRUETONNE_DEPLOY_ISSUER is not an address" in bad.err
+    tried = good(truetonne("chain", "deploy", "--dry-run", "--json", deploy_window="7")).json()
+    assert {CREDIT, "VppSettlement", "TestCurrency"} < set(tried["contracts"])
+    assert truetonne.files() == set() and not (truetonne.folder / ".truetonne").exists()
+    done = good(truetonne("chain", "deploy", "--json", deploy_window="7")).json()
+    assert done["contracts"] == tried["contracts"]
 
 
 @long

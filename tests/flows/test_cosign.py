@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy.orm import Session
 
+from api.plants.queries import units_per_cent
 from cli.cosign import _refused_of, nets_table
 from cli.flow import Flow
 from ledger.chain.contracts.events import SETTLEMENT
@@ -80,6 +81,8 @@ def test_a_batch_whose_keys_are_ours_is_final_at_once_whatever_crashes(
     assert number >= times(2, 4)
     assert balances(park) == {PLANT: 2_00 * (number + 1), BUYER: 100_00 - 2_00 * (number + 1)}
     assert set(states(park)) == {"finalized"}
+    with park.db.read() as session:
+        assert units_per_cent(session) == park.chain.settlement.units_per_cent()
     assert {row.finalize_key for row in park.rows(VppSettlementBatch)} == {None}
     assert park.differences() == []
 

@@ -210,13 +210,15 @@ def test_a_value_takes_the_place_of_a_sentinel(sqlite_db: Database, tmp_path: Pa
         ("windows-1252", "windows-1252"),
         ("latin-1", "latin-1"),
         ("gb18030", "gb18030"),
+        ("cp950", "big5"),
         ("utf-8-sig", "utf-8"),
     ],
 )
 def test_trap_encodings_and_the_byte_order_mark(
     sqlite_db: Database, tmp_path: Path, encoding: str, name: str
 ) -> None:
-    column = "有功功率" if name in ("gb18030", "utf-8", "utf-16") else "Größe"
+    chinese = name in ("gb18030", "big5", "utf-8", "utf-16")
+    column = "恒定功率" if chinese else "Größe"  # of Big5, a sign that Windows has alone
     content = f"time,{column}\n2014-06-01T00:00Z,60\n".encode(encoding)
     report = bring(sqlite_db, tmp_path, content, f'encoding = "{name}"', value_column=f'"{column}"')
     assert (report.new, report.rejected) == (1, 0)
@@ -364,6 +366,11 @@ def test_a_json_number_is_its_text(number: Decimal) -> None:
         (None, "2014-12-31 24:00", "2015-01-01T00:00:00"),
         ("unix", "1420066200", "2014-12-31T22:50:00+00:00"),
         ("unix_ms", "1420066200000", "2014-12-31T22:50:00+00:00"),
+        ("unix_us", "1420066200000000", "2014-12-31T22:50:00+00:00"),
+        ("unix_ns", "1420066200000000000", "2014-12-31T22:50:00+00:00"),
+        ("%Y/%m/%d %p %I:%M", "2014/12/31 上午 12:05", "2014-12-31T00:05:00"),
+        ("%Y/%m/%d %p%I:%M:%S", "2014/12/31 下午1:05:00", "2014-12-31T13:05:00"),
+        ("%Y年%m月%d日 %p %I:%M", "2014年1月5日 下午 12:05", "2014-01-05T12:05:00"),
     ],
 )
 def test_a_time_is_read_as_its_source_says(pattern: str | None, text: str, iso: str) -> None:
@@ -387,6 +394,9 @@ def test_a_time_is_read_as_its_source_says(pattern: str | None, text: str, iso: 
         ("unix", "2014-12-31"),
         ("unix", "1" * 15),
         ("unix_ms", "1420066200500"),
+        ("unix_us", "1420066200000500"),
+        ("unix_ns", "1420066200000000500"),
+        ("%Y/%m/%d %p %I:%M", "2014/12/31 中午 12:05"),
     ],
 )
 def test_a_time_of_another_form_is_refused_in_one_line(pattern: str | None, text: str) -> None:
@@ -396,16 +406,22 @@ def test_a_time_of_another_form_is_refused_in_one_line(pattern: str | None, text
 
 
 def test_seconds_and_milliseconds_are_told_from_each_other() -> None:
-    with pytest.raises(ValueError, match="it counts ms: write time_format = 'unix_ms'"):
+    with pytest.raises(ValueError, match="it counts milliseconds: write time_format = 'unix_ms'"):
         parser_of("unix")("1420066200000")
     with pytest.raises(ValueError, match="if it counts seconds, write time_format = 'unix'"):
         parser_of("unix_ms")("1420066201")
     with pytest.raises(ValueError, match=r"has fractions of a second$"):
         parser_of("unix_ms")("1420066200500")
-    for finer in ("1420066200123456", "1420066200000000000"):
+    finer = {"unix_us": "1420066200123456", "unix_ns": "1420066200000000000"}
+    for declared, text in finer.items():
         for counted in ("unix", "unix_ms"):
-            with pytest.raises(ValueError, match=r"1970 and 2106; if it counts microseconds or"):
-                parser_of(counted)(finer)
+            with pytest.raises(ValueError, match=rf"2106; it counts \w+: write .* '{declared}'$"):
+                parser_of(counted)(text)
+    with pytest.raises(ValueError, match=r"not between 1970 and 2106$"):
+        parser_of("unix_us")("9" * 20)
+    for counted, text in (("unix_us", "1420066200123"), ("unix_ns", "1420066200001")):
+        with pytest.raises(ValueError, match="if it counts milliseconds, write .* 'unix_ms'"):
+            parser_of(counted)(text)
 
 
 @pytest.mark.parametrize("text", ["41640", "41640.0069444444", "41640,5"])
@@ -717,8 +733,43 @@ def test_a_clock_that_does_not_change_is_told_by_the_file_as_a_whole(
     changes += "2014-03-09T02:30,1\n"
     found = bring(sqlite_db, tmp_path, "time,value\n" + changes, **west).hints
     assert found[0].endswith('time_zone = "UTC" or "Etc/GMT+5"')
+    half = HOURLY | {"time_zone": '"Australia/Lord_Howe"', "interval_minutes": "30"}
+    howe = "2014-10-05T02:00,1\n2014-04-06T01:30,1\n"
+    found = bring(sqlite_db, tmp_path, "time,value\n" + howe, **half).hints
+    assert found[0].endswith('time_zone = "UTC" or "+10:30"')
     twice = both + "".join(f"{time},1\n" for time in fall)
     assert bring(sqlite_db, tmp_path, "time,value\n" + twice, **HOURLY).hints == []
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "at"), [("+10:30", "2014-10-04T15:30:00"), ("-04:30", "2014-10-05T06:30:00")]
+)
+def test_a_clock_that_never_changes_may_be_off_by_a_part_of_an_hour(
+    sqlite_db: Database, tmp_path: Path, time_zone: str, at: str
+) -> None:
+    half = HOURLY | {"time_zone": f'"{time_zone}"', "interval_minutes": "30"}
+    content = "time,value\n2014-10-05T02:00,1\n2014-10-05T02:30,2\n"
+    report = bring(sqlite_db, tmp_path, content, **half)
+    assert (report.new, report.rejected) == (2, 0)
+    with sqlite_db.read() as session:
+        first = session.scalars(select(MeterReading.start_s).order_by(MeterReading.start_s)).first()
+    assert first == int(datetime.fromisoformat(at + "+00:00").timestamp())
+
+
+def test_rows_that_end_with_a_delimiter_which_the_header_lacks(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    content = "time,value\n2014-06-01T00:00Z,60,\n2014-06-01T00:10Z,61,\n"
+    refused = bring(sqlite_db, tmp_path, content)
+    assert (refused.new, refused.rejected) == (0, 2)
+    assert "write trailing_delimiter = true" in refused.errors[0]["message"]
+    declared_so = "trailing_delimiter = true"
+    assert bring(sqlite_db, tmp_path, content, declared_so).new == 2
+    in_both = content.replace("value\n", "value,\n").replace(":10Z", ":20Z")
+    report = bring(sqlite_db, tmp_path, in_both, declared_so)
+    assert (report.new, report.unchanged, report.rejected) == (1, 1, 0)
+    cut = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:40Z,6\n", declared_so)
+    assert cut.errors[0]["message"] == "2 cells where the header has 3"
 
 
 # ------------------------------------------------------------------ times beside the grid

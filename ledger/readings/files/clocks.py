@@ -167,8 +167,12 @@ class Notes:
         if self._skipped is None or not self._doubled or self._came_twice:
             return []
         time_zone, offset = self._skipped
-        hours, rest = divmod(int(offset.total_seconds()), HOUR_S)
-        zones = '"UTC"' + ("" if rest or not hours else f' or "Etc/GMT{-hours:+d}"')
+        minutes = int(offset.total_seconds()) // 60
+        hours, rest = divmod(abs(minutes), 60)
+        sign = "-" if minutes < 0 else "+"
+        # IANA has no zone of a part of an hour, and turns the sign of whole ones.
+        fixed = f"{sign}{hours:02}:{rest:02}" if rest else f"Etc/GMT{-minutes // 60:+d}"
+        zones = '"UTC"' + (f' or "{fixed}"' if minutes else "")
         return [
             f"this clock seems not to change: it has times in spring that {time_zone} leaves out, and "
             f"has the hour of autumn once; write time_zone = {zones}"

@@ -45,6 +45,8 @@ class CsvTable(Table):
             raise empty_file(path, "a header line with the names of the columns", self._passed + 1)
         self._header_line = header[0]
         self.columns = [_normal(name.strip().removeprefix("\ufeff").strip()) for name in header[1]]
+        if file_format.trailing_delimiter and self.columns[-1]:
+            self.columns.append("")
 
     def _note_end(self) -> None:
         self._unfinished = True

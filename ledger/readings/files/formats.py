@@ -14,10 +14,14 @@ CSV, JSON_LINES = "csv", "jsonl"
 FORMATS = (CSV, JSON_LINES)
 DECIMALS = (".", ",")
 THOUSANDS = (".", ",", " ", "'")
-ENCODINGS = ("utf-8", "utf-16", "latin-1", "windows-1252", "gb18030")
+ENCODINGS = ("utf-8", "utf-16", "latin-1", "windows-1252", "gb18030", "big5")
+_CODECS = {"utf-8": "utf-8-sig", "big5": "cp950"}
+"""Those that Python calls otherwise: a byte order mark is no text, and what Windows writes as Big5 has more signs."""
 REFUSE, IN_ORDER = "refuse", "in_order"
 CLOCK_CHANGES = (REFUSE, IN_ORDER)
-UNIX, UNIX_MS = "unix", "unix_ms"
+UNIX, UNIX_MS, UNIX_US, UNIX_NS = "unix", "unix_ms", "unix_us", "unix_ns"
+COUNTS = {UNIX: 1, UNIX_MS: 10**3, UNIX_US: 10**6, UNIX_NS: 10**9}
+"""What is counted since 1970: so many make a second."""
 _LISTS = {"missing", "numbered"}
 
 
@@ -32,10 +36,12 @@ class Format:
     encoding: str = "utf-8"
     header_line: int = 1
     """Line of the header, counted from 1; the lines before it are passed over."""
+    trailing_delimiter: bool = False
+    """Rows end with a delimiter that the header does not have."""
     comment: str | None = None
     """Lines that begin with it are passed over."""
     time_format: str | None = None
-    """Pattern for ``timeformats.compiled``, ``unix`` or ``unix_ms``; None is ISO 8601."""
+    """Pattern for ``timeformats.parser_of``, or one of ``COUNTS``; None is ISO 8601."""
     date_column: str | None = None
     """Column whose text stands before that of the time, with one blank between."""
     missing: tuple[str, ...] = ()
@@ -50,6 +56,11 @@ class Format:
     """Value at which a cumulative register begins anew at 0, in the unit of the source."""
     numbered: tuple[str, ...] = ()
     """Keys of ``[[source]]`` that give the number of a column, from 1, in place of its name."""
+
+    @property
+    def codec(self) -> str:
+        """What Python calls the encoding."""
+        return _CODECS.get(self.encoding, self.encoding)
 
     @classmethod
     def of(cls, options: Mapping[str, Any] | None) -> Format:

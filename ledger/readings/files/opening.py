@@ -52,8 +52,7 @@ def opened(path: Path, file_format: Format = PLAIN) -> Iterator[Table]:
     """
     with _unpacked(path) as binary:
         check_encoding(path, _beginning(path, binary), file_format.encoding)
-        encoding = "utf-8-sig" if file_format.encoding == "utf-8" else file_format.encoding
-        with io.TextIOWrapper(binary, encoding=encoding, newline="") as text:
+        with io.TextIOWrapper(binary, encoding=file_format.codec, newline="") as text:
             if file_format.format == JSON_LINES:
                 yield JsonTable(path, text, file_format)
             else:

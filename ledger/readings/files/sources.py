@@ -178,8 +178,7 @@ class _Reader:
                 yield RowError(line, cells.column, cells.message)
                 continue
             if len(cells) != width:
-                message = f"{len(cells)} cells where the header has {width}"
-                yield from _unless_blank(cells, RowError(line, "", message))
+                yield from _unless_blank(cells, RowError(line, "", _wrong_width(cells, width)))
                 continue
             if device_place >= 0:
                 device = cells[device_place].strip()
@@ -273,6 +272,17 @@ class _Reader:
         except ValueError as error:
             return RowError(line, self._value_name, str(error))
         return RawReading(device, start_s, text, digits, scale, line, duration_s)
+
+
+def _wrong_width(cells: list[str], width: int) -> str:
+    """Return what is wrong with a row of another number of cells than the header."""
+    message = f"{len(cells)} cells where the header has {width}"
+    if len(cells) != width + 1 or cells[-1].strip():
+        return message
+    return (
+        f"{message}, and the last one is empty; if every row ends with a delimiter that the header lacks, and none has "
+        "a decimal comma without quotes, write trailing_delimiter = true in [[source]]"
+    )
 
 
 def _unless_blank(cells: Iterable[str], error: RowError) -> tuple[RowError, ...]:

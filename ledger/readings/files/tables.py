@@ -96,10 +96,10 @@ class Table(ABC):
             if encoding == "utf-8":
                 hint += (
                     ', or write its encoding in [[source]]: encoding = "windows-1252" (Western '
-                    'Europe) or encoding = "gb18030" (Chinese)'
+                    'Europe), encoding = "gb18030" (Chinese) or encoding = "big5" (Chinese, traditional)'
                 )
             what = f"byte 0x{byte:02x} is not {encoding.upper()}; {hint}"
-            self._broken(what, error, first_undecodable(self.path, encoding))
+            self._broken(what, error, first_undecodable(self.path, self.format.codec))
         except csv.Error as error:
             self._broken(*self._csv_wrong(error))
         except LongLine as error:

@@ -1,7 +1,8 @@
-"""The text of a time to a date and time: ISO 8601, a pattern, or seconds since 1970.
+"""The text of a time to a date and time: ISO 8601, a pattern, or what is counted since 1970.
 
 Patterns are those of ``strptime`` as far as they mean the same on every machine: ``%Y %y %m %d %H %I
-%p %M %S %f %z %b %B %F %T``; names of months are English. ``24:00`` is the midnight that closes its day.
+%p %M %S %f %z %b %B %F %T``; names of months are English, halves of the day are so or Chinese. ``24:00`` is the
+midnight that closes its day.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 from ledger.clock import is_finer_than_micros
-from ledger.readings.files.formats import UNIX, UNIX_MS
+from ledger.readings.files.formats import COUNTS
 
 Parser = Callable[[str], datetime]
 
@@ -20,20 +21,21 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _FULL = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DIGITS = {name: "[0-9]{2}" for name in "ymdHIMS"} | {"Y": "[0-9]{4}", "f": "[0-9]{1,6}"}
 _WORDS = {
-    "p": "[AaPp][Mm]",
+    "p": "[AaPp][Mm]|[上下]午",
     "b": "(?i:" + "|".join(_MONTHS) + ")",
     "B": f"(?i:{_FULL})",
     "z": "Z|[+-][0-9]{2}:?[0-9]{2}",
 }
 _END_OF_DAY = re.compile(r"(.*[T ])24(:?00(?::?00(?:[.,]0+)?)?(?:Z|[+-][0-9:]+)?)", re.ASCII)
 _WHOLE = re.compile(r"(-?[0-9]{1,20})(?:\.0*)?", re.ASCII)
-_FINER = "; if it counts microseconds or nanoseconds, have it written in seconds, or in ISO 8601"
+_COUNTED = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 _UNTIL_S = 2**32
 """The end of 2106's times, in seconds since 1970."""
 _BLANKS = "[ \t\u00a0\u202f]+"
 """Between the parts of a time: programs that go by ICU write a narrow no-break blank before AM and PM."""
 _SERIAL = re.compile(r"[1-9][0-9]{4}(?:[.,][0-9]+)?", re.ASCII)
 """Days since 1900, as a spreadsheet keeps a time, from 1927 to 2173."""
+_AFTER_NOON = "Pp下"
 _MICROS_FROM = len("20140101T010101.000000")
 _DAY = timedelta(days=1)
 
@@ -48,8 +50,8 @@ def parser_of(time_format: str | None) -> Parser:
     """
     if time_format is None:
         return iso
-    if time_format in (UNIX, UNIX_MS):
-        return _unix if time_format == UNIX else _unix_ms
+    if time_format in COUNTS:
+        return _counter(time_format)
     return _pattern(time_format)
 
 
@@ -83,33 +85,34 @@ def iso(text: str) -> datetime:
         ) from None
 
 
-def _unix(text: str) -> datetime:
-    match = _WHOLE.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text[:40]!r} is no whole number of seconds since 1970")
-    count = int(match[1])
-    in_ms = count < _UNTIL_S * 1000
-    hint = f"; it counts ms: write time_format = {UNIX_MS!r}" if in_ms else _FINER
-    return _since_1970(count, text, hint)
+def _counter(time_format: str) -> Parser:
+    """Return what reads whole numbers of seconds, or of parts of them, since 1970."""
+    each = COUNTS[time_format]
+    called = dict(zip(COUNTS, _COUNTED, strict=True))
 
+    def hint(count: int, says: str) -> str:
+        """Return what the size of a number says it counts, if that is something else."""
+        counted = next((name for name, part in COUNTS.items() if count < _UNTIL_S * part), None)
+        if counted is None or counted == time_format:
+            return ""
+        return f"; {says.format(called[counted])} write time_format = {counted!r}"
 
-def _unix_ms(text: str) -> datetime:
-    match = _WHOLE.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text[:40]!r} is no whole number of milliseconds since 1970")
-    seconds, rest = divmod(int(match[1]), 1000)
-    if rest and seconds < _UNTIL_S:  # beyond, it does not count ms
-        seems = f"; if it counts seconds, write time_format = {UNIX!r}"
-        hint = seems if int(match[1]) < _UNTIL_S else ""
-        raise ValueError(f"{text!r} has fractions of a second{hint}")
-    return _since_1970(seconds, text, _FINER)
+    def read(text: str) -> datetime:
+        match = _WHOLE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text[:40]!r} is no whole number of {called[time_format]} since 1970")
+        count = int(match[1])
+        seconds, rest = divmod(count, each)
+        if rest and seconds < _UNTIL_S:  # beyond, it counts something finer
+            says = hint(count, "if it counts {},")
+            raise ValueError(f"{text!r} has fractions of a second{says}")
+        try:
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+        except OverflowError:
+            says = hint(count, "it counts {}:")
+            raise ValueError(f"{text!r} is not between 1970 and 2106{says}") from None
 
-
-def _since_1970(seconds: int, text: str, hint: str) -> datetime:
-    try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-    except OverflowError:
-        raise ValueError(f"{text!r} is not between 1970 and 2106{hint}") from None
+    return read
 
 
 def _pattern(pattern: str) -> Parser:
@@ -130,7 +133,7 @@ def _pattern(pattern: str) -> Parser:
         if twelve:
             if not 1 <= hour <= 12:
                 raise ValueError(f"{text[:40]!r} has no hour from 1 to 12")
-            hour = hour % 12 + (12 if part["p"][0] in "Pp" else 0)
+            hour = hour % 12 + (12 if part["p"][0] in _AFTER_NOON else 0)
         closes = hour == 24 and minute == second == 0
         try:
             moment = datetime(
@@ -173,7 +176,7 @@ def _expression(pattern: str) -> tuple[re.Pattern[str], set[str]]:
             digits = _DIGITS.get(name) or _WORDS[name]
             # Beside another number the width is fixed; else a leading zero may be left out.
             near = tokens[max(0, place - 1) : place] + tokens[place + 1 : place + 2]
-            if digits == "[0-9]{2}" and not any(item[:1] == "%" for item in near):
+            if digits == "[0-9]{2}" and not any(item[1:] in _DIGITS for item in near):
                 digits = "[0-9]{1,2}"
             parts.append(f"(?P<{name}>{digits})")
     if len(names & {"Y", "y"}) != 1 or len(names & {"m", "b", "B"}) != 1 or "d" not in names:

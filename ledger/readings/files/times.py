@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 from ledger.readings.files.timeformats import parser_of
@@ -14,9 +14,25 @@ from ledger.units import HOUR_S
 OFFSET = "offset"
 """What a source says when the text of the time carries its offset."""
 _DATE_AND_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]", re.ASCII)
+_FIXED = re.compile(r"([+-])(0[0-9]|1[0-4]):([0-5][0-9])", re.ASCII)
 _REMEMBERED_MAX = 10_000
 _SMALL_S = 900
 """Most seconds beside the grid for which a tolerance is proposed."""
+
+
+def clock_of(time_zone: str) -> tzinfo:
+    """Return the clock that a source names: of an IANA zone, or one that never changes, such as ``-04:30``.
+
+    Raises
+    ------
+    BadInput
+        It is neither.
+    """
+    match = _FIXED.fullmatch(time_zone)
+    if match is None:
+        return zone(time_zone)
+    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return timezone(-offset if match[1] == "-" else offset)
 
 
 class NaiveTime(ValueError):
@@ -60,7 +76,7 @@ class TimeReader:
     Parameters
     ----------
     time_zone
-        ``offset``, or an IANA name for times without one.
+        ``offset``, or for times without one an IANA name or an offset such as ``+10:30``.
     interval_s
         Length of the source's interval; above an hour, on the clock (``grids``).
     label_is_end
@@ -91,7 +107,7 @@ class TimeReader:
         instants: bool = False,
         tolerance_s: int = 0,
     ) -> None:
-        self._zone = None if time_zone == OFFSET else zone(time_zone)
+        self._zone = None if time_zone == OFFSET else clock_of(time_zone)
         self._zone_name = time_zone
         self._read = parser_of(time_format)
         self._grid = Instants() if instants else grid_of(grid_zone, interval_s)
@@ -99,7 +115,7 @@ class TimeReader:
         self._label_is_end = label_is_end
         self._tolerance_s = tolerance_s
         # Above an hour the labels are those of the site's clock, also of a time that it skips.
-        own = self._zone is not None and self._zone.key == grid_zone.key
+        own = time_zone == grid_zone.key
         self._own_labels = own and interval_s > HOUR_S and not instants
         self.moved = 0
         self._beside_s: int | None = None

@@ -7,7 +7,7 @@ again are not handed out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -23,16 +23,17 @@ from ledger.naming import find_credit
 from ledger.readings.periods.period import reductions_for, split_by_vintage
 from ledger.readings.rows.stored import readings_of
 from ledger.reductions import readings_file
-from ledger.reductions.judging import judge
+from ledger.reductions.judging import Judged, judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1
+from ledger.reductions.meter_judge import MeterJudge
 from ledger.reductions.quality import stored
 from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
 from ledger.reductions.records import Meter, Quality, ReductionInputs
 from ledger.reductions.results import Reduction
-from ledger.reductions.runs import Reading
+from ledger.reductions.runs import Reading, Readings
 from ledger.reductions.zones import utc_of
 
 MANIFEST, READINGS = "manifest.json", "readings.csv.gz"
@@ -103,9 +104,17 @@ def require_as_read(manifest: str, meters: Iterable[Meter]) -> None:
         A stored reading is not what its text gives.
     """
     _, stated = read_manifest(manifest.encode("utf-8"), MANIFEST)
+    tables = {table.serial: table for table in stated.meters}
     for meter in meters:  # one at a time: all of them may be long
-        judged = judge(stated, _lines_of(meter))
-        pairs = zip_longest(meter.readings, judged.readings[meter.serial])
+        by_texts = MeterJudge(stated, tables[meter.serial], None, [])
+        readings = Readings.of(meter.readings)
+        doubtful = by_texts.doubtful(readings)
+        if doubtful is not None and _judged(stated, meter.serial, doubtful).readings[
+            meter.serial
+        ] == tuple(doubtful):
+            continue
+        judged = _judged(stated, meter.serial, readings)
+        pairs = zip_longest(readings, judged.readings[meter.serial])
         altered = next((pair for pair in pairs if pair[0] != pair[1]), None)
         if altered is not None:
             raise BooksDiffer(
@@ -116,11 +125,15 @@ def require_as_read(manifest: str, meters: Iterable[Meter]) -> None:
             )
 
 
-def _lines_of(meter: Meter) -> Iterator[Line]:
-    """Yield the lines that a readings file would have of a meter."""
-    for number, reading in enumerate(meter.readings, 1):
-        start_s, end_s, kind, quality, _, _, text = reading
-        yield Line(number, meter.serial, start_s, end_s, kind, quality, text)
+def _judged(stated: Manifest1, serial: str, readings: Iterable[Reading]) -> Judged:
+    """Judge readings of a meter by the lines that a readings file would have of them."""
+    return judge(
+        stated,
+        (
+            Line(number, serial, start_s, end_s, kind, quality, text)
+            for number, (start_s, end_s, kind, quality, _, _, text) in enumerate(readings, 1)
+        ),
+    )
 
 
 def _said(reading: Reading | None) -> str:

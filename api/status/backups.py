@@ -1,0 +1,54 @@
+"""How many alarms of backups there are, for those who ask often: a folder far away may hang, and keeps nobody waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from ledger.clock import utc_now
+from ledger.errors import TruetonneError
+from ledger.settings import Settings
+
+EVERY_S = 60.0
+"""How old a count may be."""
+WAIT_S = 2.0
+"""How long the first who asks waits for it."""
+
+
+class BackupAlarms:
+    """Looks at the backup folder in a thread of its own, and remembers what it found; one for each application."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._looking = False
+        self._begun_at: float | None = None
+        self._count = 0
+
+    def count(self) -> int:
+        """Return how many alarms ``truetonne status`` has of backups; 0 where no folder is set.
+
+        It may be a minute old, and older while the folder hangs.
+        """
+        if self._settings.backup_folder is None:
+            return 0
+        with self._lock:
+            begun = self._begun_at is None
+            if begun or (not self._looking and time.monotonic() - self._begun_at >= EVERY_S):
+                self._looking, self._begun_at = True, time.monotonic()
+                look = threading.Thread(target=self._look, daemon=True)
+                look.start()
+        if begun:
+            look.join(WAIT_S)
+        return self._count
+
+    def _look(self) -> None:
+        from ledger.backup.overview import standing
+
+        try:
+            found = standing(self._settings, utc_now())
+            count = 0 if found is None else len(found.alarms)
+        except (TruetonneError, OSError):  # it cannot be known: whoever runs this should look
+            count = 1
+        with self._lock:
+            self._count, self._looking = count, False

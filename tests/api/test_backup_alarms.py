@@ -1,0 +1,64 @@
+"""Alarms of backups are counted where alarms are, and a folder that hangs keeps nobody waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.status import backups
+from ledger.settings import Settings
+
+
+@pytest.fixture
+def with_folder(settings: Settings, tmp_path: Path) -> Settings:
+    return replace(settings, backup_folder=tmp_path / "backups", home=tmp_path)
+
+
+def test_a_missing_backup_is_an_alarm_of_the_status(
+    with_folder: Settings, client: TestClient
+) -> None:
+    before = client.get("/v1/status").json()["alarms"]
+    with TestClient(create_app(with_folder)) as asked:
+        assert asked.get("/v1/status").json()["alarms"] == before + 1
+        line = f'truetonne_alarms{{network="local"}} {before + 1}\n'
+        assert line in asked.get("/metrics").text
+
+
+def test_a_folder_that_hangs_keeps_nobody_waiting(
+    with_folder: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    asked: list[None] = []
+
+    def hang(*_: object) -> None:
+        asked.append(None)
+        over.wait(60)
+
+    monkeypatch.setattr("ledger.backup.overview.standing", hang)
+    monkeypatch.setattr(backups, "WAIT_S", 0.1)
+    monkeypatch.setattr(backups, "EVERY_S", 0.0)
+    looked = backups.BackupAlarms(with_folder)
+    begun = time.monotonic()
+    assert [looked.count() for _ in range(5)] == [0] * 5
+    assert time.monotonic() - begun < 5
+    assert len(asked) == 1
+    over.set()
+
+
+def test_it_is_looked_again_when_the_count_is_old(
+    with_folder: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backups, "EVERY_S", 0.0)
+    looked = backups.BackupAlarms(with_folder)
+    assert looked.count() == 1
+    monkeypatch.setattr("ledger.backup.overview.standing", lambda *_: None)
+    until = time.monotonic() + 10
+    while looked.count() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert looked.count() == 0
