@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -144,12 +145,22 @@ def paged(query: Query, parameters: PageParameters, row_id: InstrumentedAttribut
         If the cursor cannot be used.
     """
     after = parameters.after_id()
-    newest_first = parameters.order is Order.DESC
     if after is not None:
+        newest_first = parameters.order is Order.DESC
         query = query.where(row_id < after if newest_first else row_id > after)
-    return query.order_by(row_id.desc() if newest_first else row_id.asc()).limit(
-        parameters.limit + 1
-    )
+    return in_order(query, parameters, row_id).limit(parameters.limit + 1)
+
+
+def in_order(query: Query, parameters: PageParameters, row_id: InstrumentedAttribute[int]) -> Query:
+    """Return a query in the order of the list."""
+    newest_first = parameters.order is Order.DESC
+    return query.order_by(row_id.desc() if newest_first else row_id.asc())
+
+
+def fitting(sizes: Sequence[int], most: int) -> int:
+    """Return how many rows of a page, from its first on, are no larger together than ``most``; one at least."""
+    sums = accumulate(sizes)
+    return max(1, sum(1 for size in sums if size <= most))
 
 
 def found_by_id(
@@ -177,9 +188,7 @@ def found_by_id(
         If the cursor cannot be used.
     """
     found = session.scalars(paged(ids, parameters, row_id)).all()
-    newest_first = parameters.order is Order.DESC
-    rows = rows.where(row_id.in_(found))
-    return session.execute(rows.order_by(row_id.desc() if newest_first else row_id.asc())).all()
+    return session.execute(in_order(rows.where(row_id.in_(found)), parameters, row_id)).all()
 
 
 def page_of(parameters: PageParameters, found: Sequence[Row], ids: Sequence[int]) -> Page[Row]:

@@ -307,7 +307,13 @@ def _watched() -> Listeners:
             other.ends_in_ms / 1000,
         )
 
-    return Listeners(leads, stands_by)
+    def finishes(names: Sequence[str]) -> None:
+        log.warning(
+            "finishes what runs before it ends: %s; another Ctrl-C ends it at once, as if killed",
+            ", ".join(names),
+        )
+
+    return Listeners(leads, stands_by, finishes)
 
 
 def _outcome(run: JobRun | None) -> str | None:

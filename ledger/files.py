@@ -98,7 +98,7 @@ def state_of(path: Path) -> FileState:
     found = path.stat()
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # opening refuses a folder
         raise BadInput(
-            f"{path}: a pipe or a device, and it is read more than once; write it to a file first",
+            f"{path}: a pipe or a device, which is not read; write it to a file first",
             code=UNREADABLE,
         )
     return FileState(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

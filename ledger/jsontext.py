@@ -14,12 +14,18 @@ _DIGITS = bytes.maketrans(b"0123456789[,\n-", b"0000000000::::")
 _LONG = b":0000000000000000"
 """Where a number of JSON may be 2^53 and more, once its digits are noughts."""
 
-_ENDS = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"})
+_ENDS = {sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
 
 
 def one_line(text: str) -> str:
     """Return JSON that is one line to every reader: some take these signs in a text for the end of one, too."""
-    return text if text.isascii() else text.translate(_ENDS)
+    if not text.isascii():
+        for (
+            sign,
+            escaped,
+        ) in _ENDS.items():  # a table of signs is looked up for each sign of a long text
+            text = text.replace(sign, escaped)
+    return text
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 
 from api.exports.columns import Column, Kind, json_text
 
+DOCUMENTS_MAX = 16 * 2**20
+"""Characters of JSON of a row group: what is held is bounded where single rows are long, too."""
+
 
 class ParquetWriter:
-    """Parquet: row groups of some thousand rows, compressed; the footer comes last.
+    """Parquet: row groups of some thousand rows, fewer where these are long, compressed; the footer comes last.
 
     Parameters
     ----------
@@ -32,6 +35,7 @@ class ParquetWriter:
             [pa.field(column.name, _type(column)) for column in columns], metadata=dict(about)
         )
         self._held: list[list[Any]] = [[] for _ in columns]
+        self._documents = 0
         self._sink = _Sink()
         self._file = pq.ParquetWriter(self._sink, self._schema, compression="zstd")
 
@@ -40,10 +44,12 @@ class ParquetWriter:
         for column, held in zip(self._columns, self._held, strict=True):
             if column.kind is Kind.JSON:
                 values = [column.value(item) for item in items]
-                held += [None if value is None else json_text(value) for value in values]
+                texts = [None if value is None else json_text(value) for value in values]
+                self._documents += sum(len(text) for text in texts if text is not None)
+                held += texts
             else:
                 held += [column.value(item) for item in items]
-        if len(self._held[0]) >= self._row_group:
+        if len(self._held[0]) >= self._row_group or self._documents >= DOCUMENTS_MAX:
             self._write()
         return self._sink.taken()
 
@@ -64,6 +70,7 @@ class ParquetWriter:
             pa.Table.from_arrays(arrays, schema=self._schema), row_group_size=self._row_group
         )
         self._held = [[] for _ in self._columns]
+        self._documents = 0
 
 
 class _Sink(io.RawIOBase):

@@ -9,7 +9,7 @@ from sqlalchemy import and_, func, select, union
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
-from api.pagination import matching, page_of, paged
+from api.pagination import LIMIT_DEFAULT, Page, fitting, in_order, matching, page_of, paged
 from api.transactions.schemas import (
     ContractError,
     Transaction,
@@ -21,11 +21,14 @@ from ledger.models.blockchain import BlockchainTransaction, SmartContract
 from ledger.models.mirror import ChainInclusion
 from ledger.models.sending import ChainAttempt
 
+PARAMETERS_MAX = 2 * 2**20
+"""Characters that the parameters of a page have together, unless it is a single transaction that has more."""
+
 
 def list_transactions(
     session: Session, view: ChainView, parameters: TransactionParameters
 ) -> TransactionPage:
-    """Return one page of transactions.
+    """Return one page of transactions. It ends before ``limit`` where their parameters are long.
 
     Raises
     ------
@@ -33,6 +36,19 @@ def list_transactions(
         If the cursor cannot be used.
     """
     row = BlockchainTransaction
+    asked = (
+        (row.status, parameters.status),
+        (row.contract_address, parameters.contract_address),
+        (row.function_name, parameters.function_name),
+        (row.tx_hash, parameters.tx_hash),
+    )
+    sizes = matching(select(row.id, func.coalesce(func.length(row.parameters), 0)), *asked)
+    if parameters.key is not None:
+        places = (ChainInclusion, ChainAttempt)
+        mine = (select(each.tx_hash).where(each.intent_key == parameters.key) for each in places)
+        # Sought before: MariaDB would ask a union of both again for each transaction.
+        sizes = sizes.where(row.tx_hash.in_(session.scalars(union(*mine)).all()))
+    page = _fitting(session, sizes, parameters)
     # A pending transaction is in no block yet: its key stands with the sender's attempt.
     key = func.coalesce(ChainInclusion.intent_key, ChainAttempt.intent_key)
     query = (
@@ -46,23 +62,37 @@ def list_transactions(
                 SmartContract.network == view.network,
             ),
         )
+        .where(row.id.in_(page.rows))
     )
-    query = matching(
-        query,
-        (row.status, parameters.status),
-        (row.contract_address, parameters.contract_address),
-        (row.function_name, parameters.function_name),
-        (row.tx_hash, parameters.tx_hash),
-    )
-    if parameters.key is not None:
-        places = (ChainInclusion, ChainAttempt)
-        mine = (select(each.tx_hash).where(each.intent_key == parameters.key) for each in places)
-        # Sought before: MariaDB would ask a union of both again for each transaction.
-        query = query.where(row.tx_hash.in_(session.scalars(union(*mine)).all()))
-    found = session.execute(paged(query, parameters, row.id)).all()
-    page = page_of(parameters, found, [item.BlockchainTransaction.id for item in found])
-    items = [_item(view, *parts) for parts in page.rows]
+    rows = session.execute(in_order(query, parameters, row.id))
+    items = [_item(view, *parts) for parts in rows]
     return TransactionPage(items=items, next_cursor=page.next_cursor, **view.fields())
+
+
+def _fitting(
+    session: Session, sizes: Select[int, int], parameters: TransactionParameters
+) -> Page[int]:
+    """Return the numbers of the rows of a page: anybody may send long inputs, so lengths are looked at before.
+
+    Parameters
+    ----------
+    sizes
+        Query of numbers and lengths, with all filters.
+    """
+    found: list[tuple[int, int]] = []
+    step = parameters.model_copy(update={"limit": min(parameters.limit, LIMIT_DEFAULT)})
+    while True:
+        some = session.execute(paged(sizes, step, BlockchainTransaction.id)).all()
+        found += [(number, size) for number, size in some]
+        long = sum(size for _, size in found) > PARAMETERS_MAX
+        if len(some) <= step.limit or len(found) > parameters.limit or long:
+            break
+        # Not all at once, since a database reads what it says the length of.
+        after = parameters.cursor_after(found[-1][0])
+        step = parameters.model_copy(update={"limit": len(found), "cursor": after})
+    held = fitting([size for _, size in found[: parameters.limit]], PARAMETERS_MAX)
+    numbers = [number for number, _ in found]
+    return page_of(parameters.model_copy(update={"limit": held}), numbers, numbers)
 
 
 def _item(

@@ -36,17 +36,21 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """How often the leader looks at the rows."""
+TELL_S = 2.0
+"""Who waits so long for runs that are to be finished is told of them."""
 _TROUBLE_S = 2.0
 """How long to wait after the database did not answer."""
 
 
 @dataclass
 class Listeners:
-    """Who is told of what happens; both are optional."""
+    """Who is told of what happens; each is optional."""
 
     on_lead: Callable[[Holder | None, Sequence[str]], None] | None = None
     """Called when this process leads, with who led before, if one stood by for it, and what that one left."""
     on_stand_by: Callable[[Holder], None] | None = None
+    on_finish: Callable[[Sequence[str]], None] | None = None
+    """Called when this process is to end and waits for runs, with their jobs."""
 
 
 class Scheduler:
@@ -103,7 +107,11 @@ class Scheduler:
                     trouble = error.message
                     stop.wait(_TROUBLE_S)
         finally:
+            telling = threading.Timer(TELL_S, self._tell_of_runs)
+            telling.daemon = True
+            telling.start()
             self._disarm()
+            telling.cancel()
             with suppress(DependencyDown):
                 self._lease.release()
 
@@ -151,6 +159,12 @@ class Scheduler:
             after.shutdown()
         self._armed.clear()
         self._running.clear()
+
+    def _tell_of_runs(self) -> None:
+        with self._lock:
+            names = sorted(self._running)
+        if names and self._listeners.on_finish is not None:
+            self._listeners.on_finish(names)
 
     def _look(self) -> None:
         """Arm every job as its row says; put right rows that cannot be."""

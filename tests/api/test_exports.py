@@ -34,6 +34,7 @@ from api.exports.columns import Kind
 from api.exports.formats import CsvWriter, Format, JsonLinesWriter
 from api.exports.lists import EXPORTS
 from api.server import ApiServer
+from api.transactions import queries as transactions
 from api.users.schemas import Permission
 from cli.main import run
 from ledger.db import Database
@@ -323,7 +324,7 @@ def test_a_client_that_goes_away_gives_its_place_back(
 # ------------------------------------------------------------------ many rows
 
 
-def many(db: Database, first: int, count: int) -> None:
+def many(db: Database, first: int, count: int, length: int = 0) -> None:
     with db.write() as session:
         session.execute(
             insert(BlockchainTransaction),
@@ -331,7 +332,8 @@ def many(db: Database, first: int, count: int) -> None:
                 {
                     "tx_hash": f"0x{number:064x}",
                     "function_name": "retire",
-                    "parameters": {"amount": str(number)},
+                    "parameters": {"amount": f"{number:03}"}
+                    | ({"data": "4" * length} if length else {}),
                     "status": TransactionStatus.PENDING,
                 }
                 for number in range(first, first + count)
@@ -365,6 +367,52 @@ def test_a_file_is_of_one_moment(db: Database, served: Context) -> None:
     many(db, 201, 100)
     text += b"".join(sent)
     assert len(text.splitlines()) == 200
+
+
+@pytest.mark.parametrize(
+    "order,counts",
+    [("asc", [1, 1, 52, 52, 66]), ("desc", [66, 52, 52, 1, 1])],
+    ids=("asc", "desc"),
+)
+def test_a_page_of_long_inputs_ends_early_and_none_is_lost(
+    order: str, counts: list[int], served: Context, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may send them: one page was 48 MB of 200 such, and a file held a thousand of them at once."""
+    monkeypatch.setattr(transactions, "PARAMETERS_MAX", 54_000)
+    many(db, 1, 2, 60_000)
+    many(db, 3, 120, 1_000)  # 1,028 characters with names, quotes and number
+    many(db, 123, 50)
+    export = EXPORTS["transactions"]
+    found, cursor = [], None
+    while cursor or not found:
+        asked = export.parameters(limit=66, order=order, cursor=cursor)  # type: ignore[call-arg]
+        with served.reading() as (session, view):
+            page = export.query(session, view, asked)
+        found.append([int(item.tx_hash, 16) for item in page.items])
+        cursor = page.next_cursor
+    assert [len(page) for page in found] == counts
+    numbers = [number for page in found for number in page]
+    assert numbers == (list(range(1, 173)) if order == "asc" else list(range(172, 0, -1)))
+
+
+@pytest.mark.parametrize("form", rest(Format, Format.PARQUET))
+def test_memory_does_not_grow_with_the_length_of_inputs(
+    form: Format, sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "PARAMETERS_MAX", 100_000)
+    monkeypatch.setattr("api.exports.parquet.DOCUMENTS_MAX", 200_000)
+    many(sqlite_db, 1, 100, 50_000)
+    environ = {"TRUETONNE_DATABASE_URL": str(sqlite_db.url), "TRUETONNE_HOME": str(tmp_path)}
+    context: Context = create_app(load_settings(None, environ)).state.context
+    export = EXPORTS["transactions"]
+    tracemalloc.start()
+    pieces = stream.pieces(context.reading, export, export.parameters(), form)
+    largest = max(len(piece) for piece in pieces if isinstance(piece, bytes))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert largest < 150_000
+    assert peak < 2_500_000  # half of the inputs
+    context.database.close()
 
 
 @long

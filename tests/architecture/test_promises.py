@@ -96,6 +96,11 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         "how many differences and the first 20 of them",
         {"ledger.reconcile.report:DIFFERENCES_KEPT": 20},
     ),
+    (
+        "api.md",
+        "before `limit` where their `parameters` have more than 2 MiB together",
+        {"api.transactions.queries:PARAMETERS_MAX": 2 * 2**20},
+    ),
     ("api.md", "**Four at once.** A fifth is `exports-busy`", {"api.context:FILES_MAX": 4}),
     ("api.md", "Eight are made at once; a ninth is `proofs-busy`", {"api.context:PROOFS_MAX": 8}),
     ("access.md", "and 16 passwords are looked at", {"api.context:SIGN_INS_MAX": 16}),
@@ -117,7 +122,14 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         "resting connections to the service for less than 15 s",
         {"api.server:KEEP_ALIVE_SECONDS": 15},
     ),
-    ("api.md", "Row groups have 10,000 rows.", {"api.exports.formats:ROW_GROUP": 10_000}),
+    (
+        "api.md",
+        "Row groups have 10,000 rows, or 16 MiB of JSON",
+        {
+            "api.exports.formats:ROW_GROUP": 10_000,
+            "api.exports.parquet:DOCUMENTS_MAX": 16 * 2**20,
+        },
+    ),
     (
         "api.md",
         "At most 400 days of all meters together.",

@@ -91,9 +91,7 @@ def test_a_pipe_is_refused_where_a_file_is_read_twice(
     finally:
         os.close(end)
     assert ended.code == 2
-    assert "a pipe or a device, and it is read more than once; write it to a file first" in (
-        ended.one_line()
-    )
+    assert "a pipe or a device, which is not read; write it to a file first" in (ended.one_line())
     assert rows(park) == before
 
 

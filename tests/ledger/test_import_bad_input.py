@@ -132,7 +132,7 @@ def test_an_unknown_site_or_source(
 
 def test_a_pipe_is_refused_and_not_waited_for(park: Database, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # nobody writes to it
-    said = "a pipe or a device, and it is read more than once"
+    said = "a pipe or a device, which is not read; write it to a file first"
     assert said in refused(park, tmp_path / "pipe").message
     with pytest.raises(BadInput, match=said):
         check_file(tmp_path / "pipe")

@@ -404,17 +404,21 @@ def test_a_long_job_holds_up_no_other_lane(db: Database) -> None:
     assert history(db, "slow") == [("done", 1)]
 
 
-def test_it_ends_in_order(db: Database) -> None:
-    """A run that goes on is finished and noted; the lease is let go."""
-    slow = Counting(work=lambda: "")
+def test_it_ends_in_order(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on is finished and noted; the lease is let go. It was waited for without a word, hours long."""
+    monkeypatch.setattr(scheduler, "TELL_S", 0.1)
+    told: list[Sequence[str]] = []
+    slow, other = Counting(work=lambda: ""), Counting("other", lane=CHAIN)
     slow.work = slow.wait
-    with working(db, slow) as stop:
+    with working(db, slow, other, on_finish=told.append) as stop:
         until(slow.begun.is_set)
+        until(lambda: history(db, "other"))
         stop.set()
-        time.sleep(0.1)
+        until(lambda: told)
         assert row_of(db).running_since is not None
         slow.go_on.set()
-    assert history(db) == [("done", 1)]
+    assert told == [["count"]]
+    assert history(db, "count") == [("done", 1)]
     assert row_of(db).running_since is None
     assert Lease(db, NAME).take() is None
 
