@@ -85,7 +85,9 @@ def _take_back(session: Session, user: User, right: str) -> bool | None:
 def _decided(session: Session, user: User, right: str) -> list[bool]:
     """Return what was decided about a right: another program may have written it twice. Locks the user."""
     session.execute(select(User.id).where(User.id == user.id).with_for_update())
-    return list(session.scalars(select(UserPermission.granted).where(_about(user, right))))
+    # As it is: a snapshot from before the user was locked has what others took back meanwhile.
+    query = select(UserPermission.granted).where(_about(user, right)).with_for_update()
+    return list(session.scalars(query))
 
 
 def _about(user: User, right: str) -> ColumnElement[bool]:

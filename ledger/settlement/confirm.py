@@ -241,7 +241,9 @@ def rewind(session: Session, above_block: int) -> None:
 
 def _rewind_elsewhere(session: Session, above_block: int) -> None:
     for record, _ in _records_of(session, settled_elsewhere(session, above_block, None)):
-        if record.status is TradeStatus.EXECUTED:  # one that a person took out stays so, or the next run settled it
+        if (
+            record.status is TradeStatus.EXECUTED
+        ):  # one that a person took out stays so, or the next run settled it
             record.status, record.settlement_time = TradeStatus.PENDING, None
     session.flush()
 

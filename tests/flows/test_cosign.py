@@ -464,7 +464,9 @@ def given_up(apart: Park) -> str:
         {"file": "b.json", "batch_key": "0x" + "11" * 32, "missing": []},
     ]
     (refused,) = _refused_of(cast(Flow, apart), rows)
-    assert refused.message.startswith("a.json: day-ahead has 0.00 ") and "owes 2.31" in refused.message
+    assert (
+        refused.message.startswith("a.json: day-ahead has 0.00 ") and "owes 2.31" in refused.message
+    )
     assert [row.get("failed") is not None for row in rows] == [True, False]
     return apart.intent(batch.batch_key).call_data
 

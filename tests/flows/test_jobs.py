@@ -112,7 +112,7 @@ def test_a_quiet_local_chain_comes_to_the_end_of_a_window(park: Park) -> None:
 
 
 def test_a_local_chain_whose_clock_is_ahead_comes_to_the_end_of_a_window(park: Park) -> None:
-    """By days, as after `evm_increaseTime`: by the machine's clock the window was open for as many, and nothing mined."""
+    """By days, as after `evm_increaseTime`: by ours the window was open for as many, and nothing mined."""
     park = opened(park, settling=SettlementPolicy(Way.PROPOSED, netting_hours=24))
     park.fund(PARTIES["market"], 100_00)
     park.node.later(30 * 86_400)

@@ -16,12 +16,12 @@ from ledger.db import Database
 from ledger.identity import attempts, keys, permissions, sessions, signing_in, users
 from ledger.identity.rights import CHANGES_USERS
 from ledger.identity.sessions import Lifetime
-from ledger.models import ApiKey, User, UserSession, WebhookEndpoint
+from ledger.models import ApiKey, User, UserSession, WebhookDelivery, WebhookEndpoint
 from ledger.models.users import UserRole
-from ledger.models.webhooks import EndpointState
+from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.park import KINDS, configuration, import_records, read_file
 from ledger.sealing import Sealer
-from ledger.webhooks import collect, endpoints, outbox
+from ledger.webhooks import collect, delivering, endpoints, outbox
 from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
 from tests.support.races import (
@@ -125,6 +125,18 @@ def many_endpoints(session: Session) -> None:
     )
 
 
+def in_vain(session: Session) -> None:
+    """Have all deliveries failed, as after days."""
+    for row in session.scalars(select(WebhookDelivery)):
+        row.state = DeliveryState.FAILED
+
+
+def forget(session: Session) -> None:
+    """Delete old deliveries and sessions, as the job does after a year."""
+    delivering.forget_delivered(session, datetime.now(UTC) + timedelta(days=1))
+    sessions.forget(session, NOW + timedelta(days=400))
+
+
 def many_keys(session: Session) -> None:
     carl = users.named(session, "carl")
     for _ in range(keys.ACTIVE_MAX - 1):
@@ -151,6 +163,11 @@ def sign_out(session: Session) -> None:
     row = session.scalars(select(UserSession)).first()
     if row is not None:
         sessions.end(session, 3, row.session_id, HOUSE, NOW)
+
+
+def attempts_before(session: Session) -> None:
+    for _ in range(attempts.PAIR_MAX - 1):
+        attempts.begin(session, "carl", "10.0.0.1", NOW)
 
 
 def add_user(name: str, email: str) -> Work:
@@ -188,9 +205,7 @@ WORKS: dict[str, Work] = {
     "sign-in": on(sign_in),
     "sign-out": on(sign_out),
     "attempt": on(lambda session: attempts.begin(session, "carl", "10.0.0.1", NOW)),
-    "attempts": on(
-        lambda session: [attempts.begin(session, "carl", "10.0.0.1", NOW) for _ in range(4)]
-    ),
+    "attempts": on(attempts_before),
     "add-endpoint": on(add_endpoint),
     "many-endpoints": on(many_endpoints),
     "rotate": on(rotate),
@@ -199,6 +214,9 @@ WORKS: dict[str, Work] = {
     "reseal": on(reseal),
     "collect": lambda db, chain, world: collect(db, NOW),
     "tell-from": of_endpoint(outbox.tell_from, 1, HOUSE, NOW),
+    "in-vain": on(in_vain),
+    "again": of_endpoint(outbox.again, HOUSE, NOW, failed=True),
+    "forget": on(forget),
     "share": bring("shares", SHARE + "plant,R,0.6,primary,2026-01-01T00:00:00Z\n"),
     "share-other": bring("shares", SHARE + "other,R,0.6,primary,2026-01-01T00:00:00Z\n"),
     "other": bring("vpps", "vpp_code,name,total_capacity,status\nother,Other,10,active\n"),
@@ -247,6 +265,11 @@ PAIRS: list[tuple[str, str, tuple[str, ...]]] = [
     ("collect", "remove", ()),
     ("collect", "tell-from", ()),
     ("tell-from", "collect", ("collect",)),
+    ("again", "forget", ("collect", "in-vain")),
+    ("forget", "again", ("collect", "in-vain")),
+    ("tell-from", "forget", ("collect", "in-vain")),
+    ("sign-out", "forget", ("sign-in",)),
+    ("password", "forget", ("sign-in",)),
     ("share", "share-other", ("other",)),
     ("resource", "resource", ()),
     ("config", "config-other", ()),

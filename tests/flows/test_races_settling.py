@@ -1,9 +1,8 @@
 """Two units of work of settlement at once leave what one after the other would (see ``tests.support.races``)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -37,7 +36,6 @@ from tests.support.park import keys_without, open_chain
 from tests.support.races import (
     Work,
     World,
-    nothing,
     racing_world,
     require_one_after_the_other,
 )
@@ -141,9 +139,9 @@ def final(session: Session) -> None:
     confirm.settle_final(session, cursor.final_number, before)
 
 
-def on(work: partial[object] | Work) -> Work:
+def on(work: Callable[[Session], object]) -> Work:
     """Return a work that is one unit of work."""
-    return lambda db, chain, world: db.run(lambda session: work(session))  # type: ignore[call-arg]
+    return lambda db, chain, world: db.run(work)
 
 
 def after(*works: Work) -> Work:
@@ -189,10 +187,8 @@ def disputed(session: Session) -> None:
 
 
 WORKS: dict[str, Work] = {
-    "nothing": nothing,
     "plan": lambda db, chain, world: plan_batches(chain),
     "signing": signing(LATER),
-    "signing-late": signing(OVER),
     "half-signed": half_signed(LATER),
     "half-signed-late": half_signed(OVER),
     "sign": sign,

@@ -80,7 +80,8 @@ class World:
             cursor.execute(
                 "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
             )
-            return bool(cursor.fetchone()[0])
+            ((count,),) = cursor.fetchall()
+            return bool(count)
 
 
 Work = Callable[[Database, Chain, World], object]
