@@ -112,7 +112,9 @@ class Deployer:
     def look(self) -> dict[str, Any]:
         """Check all that a run checks before it sends; return each contract's address, and whether it stands."""
         codes = self.codes()
-        check_before(self.project, self.web3, self.plan, {name: at[:2] for name, at in codes.items()})
+        check_before(
+            self.project, self.web3, self.plan, {name: at[:2] for name, at in codes.items()}
+        )
         return {
             name: {"address": at.lower(), "stands": bool(self.web3.eth.get_code(at))}
             for name, (at, *_) in codes.items()

@@ -43,7 +43,7 @@ _BESIDE_HEADER = frozenset(
 
 
 def unknown_fields(raw: Mapping[str, Any]) -> list[str]:
-    """Return what a block says of itself that no header has which is known here: a fork that is newer, or another chain."""
+    """Return the names of what is no part of a header that is known here: of a newer fork, or of another chain."""
     known = _BESIDE_HEADER.union(HEADER)
     return sorted(name for name, value in raw.items() if name not in known and value is not None)
 
@@ -86,7 +86,9 @@ def in_root(raw: Mapping[str, Any]) -> bytes:
     if blobs is None:
         return transaction(raw)
     kind, fields = _signed(raw)
-    sent = [[_bytes(each) for each in raw[name]] for name in ("blobs", "commitments", "proofs")]
+    sent: list[rlp.Item] = [
+        [_bytes(each) for each in raw[name]] for name in ("blobs", "commitments", "proofs")
+    ]
     return bytes([kind]) + rlp.encode([fields, *sent])
 
 

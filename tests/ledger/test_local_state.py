@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -212,8 +213,11 @@ def test_a_long_chain_keeps_the_latest_states_alone(tmp_path: Path) -> None:
             sender = client.request("eth_accounts", [])[0]
             for _ in range(blocks):
                 sent = {"from": sender, "to": account, "value": "0x1"}
-                hash_ = client.request("eth_sendTransaction", [sent])
-                until(lambda: client.request("eth_getTransactionReceipt", [hash_]))
+                receipt = (
+                    "eth_getTransactionReceipt",
+                    [client.request("eth_sendTransaction", [sent])],
+                )
+                until(partial(client.request, *receipt))
 
     for blocks in (STATES_KEPT + 20, 30, STATES_LOADED + 20):
         with LocalNode(find_anvil(None), state=state) as node:

@@ -22,11 +22,16 @@ from tiny_keccak import keccak256
 from ledger.errors import DependencyDown
 
 STATES_KEPT = 128
-"""States of former blocks that a node keeps, as many as a full node of another make: each is a copy of all accounts and
-all storage, and a chain of some thousand blocks with all of them could neither be saved nor loaded in time."""
+"""States of former blocks that a node keeps, as many as a full node of another make.
+
+Each is a copy of all accounts and all storage: a chain of some thousand blocks with all of them could neither be saved
+nor loaded in time.
+"""
 STATES_LOADED = STATES_KEPT // 2
-"""Of these, how many the next node begins with: Anvil saves them in any order, and forgets them in that. Once it does, as
-many blocks are new."""
+"""Of these, how many the next node begins with.
+
+Anvil saves them in any order, and forgets them in that. Once it does, as many blocks are new.
+"""
 ANEW = "or begin anew: the demonstration with `truetonne demo --fresh`, a park of your own in another home"
 """What is left where a local chain cannot be brought back; the demonstration drops no books of others."""
 
