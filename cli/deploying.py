@@ -266,7 +266,7 @@ def _spoken(command: list[str], environment: dict[str, str], tell: Tell | None) 
         text=True,
         errors="replace",
         # Who is killed and begins again would deploy beside a script that goes on, by the same keys.
-        preexec_fn=end_with_parent(),
+        preexec_fn=end_with_parent(),  # noqa: PLW1509
     ) as process:
         assert process.stdout is not None
         try:
@@ -280,9 +280,7 @@ def _spoken(command: list[str], environment: dict[str, str], tell: Tell | None) 
     return process.returncode, "".join(said)
 
 
-def _failed(
-    name: str, settings: Settings, output: _Output, *, keep: bool = True
-) -> TruetonneError:
+def _failed(name: str, settings: Settings, output: _Output, *, keep: bool = True) -> TruetonneError:
     """Return what the script said, as bad input where it ended so; ``keep`` all of it in a file beside."""
     said = f"the {name} script failed: {_telling_line(name, output.text)}"
     if keep:

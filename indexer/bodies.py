@@ -82,9 +82,17 @@ def _require_covered(number: int, raw: Raw, parent: str | None) -> None:
         raise DependencyDown("the chain moved while it was read; trying again", code="node-moving")
     try:
         own = [encoding.transaction(each) for each in raw["transactions"]]
+        under_root = [encoding.in_root(each) for each in raw["transactions"]]
+        has_hash = "0x" + keccak256(encoding.header(raw)).hex() == raw["hash"]
+        if not has_hash and (unknown := encoding.unknown_fields(raw)):
+            raise Refused(
+                f"its header has fields that are not known here ({', '.join(unknown)}): the chain has a newer fork "
+                "than this version",
+                code="header-unknown",
+            )
         holds = (
-            "0x" + keccak256(encoding.header(raw)).hex() == raw["hash"]
-            and "0x" + Trie(own).root.hex() == raw["transactionsRoot"]
+            has_hash
+            and "0x" + Trie(under_root).root.hex() == raw["transactionsRoot"]
             and all(
                 "0x" + keccak256(data).hex() == each["hash"]
                 for data, each in zip(own, raw["transactions"], strict=True)

@@ -24,7 +24,8 @@ from ledger.chain.node.wire import HEADER_FIELDS, WireReceipt
 from ledger.proofs.covered import header_hash, receipts_root
 
 _OTHERWISE = (
-    "on a chain that has other headers or receipts than Ethereum's, set `receipts` to `told`"
+    "on a chain that has other headers or receipts than Ethereum's, or a newer fork than this version knows, set "
+    "`receipts` to `told`"
 )
 _fields = attrgetter(*HEADER_FIELDS)
 

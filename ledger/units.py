@@ -127,7 +127,7 @@ def currency_of_cents(cents: int) -> Decimal:
 
 
 def currency_of_units(units: int, per_cent: int) -> Decimal:
-    """Return base units of a currency, of which ``per_cent`` make a cent, as currency, exactly; two decimals at least."""
+    """Return base units, of which ``per_cent`` make a cent, as currency, exactly, with two decimals at least."""
     found = _EXACT.divide(Decimal(units), Decimal(per_cent * CENTS_PER_CURRENCY)).normalize(_EXACT)
     exponent = found.as_tuple().exponent
     assert isinstance(exponent, int)

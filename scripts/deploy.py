@@ -112,7 +112,9 @@ class Deployer:
     def look(self) -> dict[str, Any]:
         """Check all that a run checks before it sends; return each contract's address, and whether it stands."""
         codes = self.codes()
-        check_before(self.project, self.web3, self.plan, {name: at[:2] for name, at in codes.items()})
+        check_before(
+            self.project, self.web3, self.plan, {name: at[:2] for name, at in codes.items()}
+        )
         return {
             name: {"address": at.lower(), "stands": bool(self.web3.eth.get_code(at))}
             for name, (at, *_) in codes.items()
@@ -206,15 +208,24 @@ class Deployer:
             if known and self._made(known, data):  # the file is believed in nothing
                 return int(known["blockNumber"], 16), earlier["tx_hash"]
         low, high = 0, int(self.web3.eth.block_number)
+        if self.web3.eth.chain_id == LOCAL_CHAIN_ID:  # short, and its node keeps few old states
+            for number in range(high + 1):
+                found = self._made_in(number, data)
+                if found is not None:
+                    return number, found
         while low < high:  # the first block that has the code; needs a node that keeps old states
             middle = (low + high) // 2
             code = self._request("eth_getCode", [address, hex(middle)])
             low, high = (low, middle) if code != "0x" else (middle + 1, high)
-        block = self._request("eth_getBlockByNumber", [hex(low), True])
+        return low, self._made_in(low, data)
+
+    def _made_in(self, number: int, data: str) -> str | None:
+        """Return the transaction of a block that had the factory make what this data makes."""
+        block = self._request("eth_getBlockByNumber", [hex(number), True])
         for transaction in block["transactions"]:
             if self._made(transaction, data):
-                return low, transaction["hash"]
-        return low, None
+                return str(transaction["hash"])
+        return None
 
     def _made(self, transaction: dict[str, Any], data: str) -> bool:
         """Return whether a transaction had the factory make what this data makes: once more, it refuses."""

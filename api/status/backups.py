@@ -1,4 +1,4 @@
-"""How many alarms of backups there are, for those who ask often: a folder far away may hang, and keeps nobody waiting."""
+"""How many alarms of backups there are, for those who ask often: a folder that hangs keeps nobody waiting."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ class BackupAlarms:
         """
         if self._settings.backup_folder is None:
             return 0
+        look = None
         with self._lock:
-            begun = self._begun_at is None
-            if begun or (not self._looking and time.monotonic() - self._begun_at >= EVERY_S):
-                self._looking, self._begun_at = True, time.monotonic()
+            first, now = self._begun_at is None, time.monotonic()
+            if self._begun_at is None or (not self._looking and now - self._begun_at >= EVERY_S):
+                self._looking, self._begun_at = True, now
                 look = threading.Thread(target=self._look, daemon=True)
                 look.start()
-        if begun:
+        if first and look is not None:
             look.join(WAIT_S)
         return self._count
 

@@ -76,8 +76,8 @@ def status(
 def alarms(session: Session, network: str) -> list[str]:
     """Return a sentence for each thing that a person should look at.
 
-    Of what the books know; backups are not in them. These are stuck intents, jobs that failed, a mirror that nobody runs, disputes, debtors without funds, stray rows,
-    endpoints that take no messages.
+    These are stuck intents, jobs that failed, a mirror that nobody runs, disputes, debtors without funds, stray rows,
+    endpoints that take no messages. Backups are not in the books.
     """
     _, stuck = sending.alarms(session)
     late = mirror.alarms(session, network)

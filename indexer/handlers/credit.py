@@ -62,9 +62,10 @@ def _site_code(text: str, site_id: int) -> str:
     """Return the code of a site, which begins the names of its credits: no other site's may be shown alike.
 
     What has a backslash may be bytes that are no UTF-8, or a text that says the same: the number tells them apart.
+    So it does where a code ends with a blank, which MariaDB passes over when it compares.
     """
     code = _code(text)
-    if "\\" not in code:
+    if "\\" not in code and not code.endswith(" "):
         return code
     number = f"~{site_id}"
     return code[: _CODE_MAX - len(number)] + number

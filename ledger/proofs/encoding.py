@@ -36,6 +36,18 @@ _FIELDS: dict[int, tuple[str, ...]] = {
 _BYTES = frozenset(("to", "input"))
 
 
+_BESIDE_HEADER = frozenset(
+    ("hash", "size", "totalDifficulty", "transactions", "uncles", "withdrawals")
+)
+"""What a node answers of a block beside its header."""
+
+
+def unknown_fields(raw: Mapping[str, Any]) -> list[str]:
+    """Return the names of what is no part of a header that is known here: of a newer fork, or of another chain."""
+    known = _BESIDE_HEADER.union(HEADER)
+    return sorted(name for name, value in raw.items() if name not in known and value is not None)
+
+
 def header(raw: Mapping[str, Any]) -> bytes:
     """Return the RLP of a block's header."""
     return rlp.encode(
@@ -55,10 +67,35 @@ def transaction(raw: Mapping[str, Any]) -> bytes:
     Refused
         It is of a type that is not known here: the transactions of its block cannot be proven.
     """
+    kind, fields = _signed(raw)
+    return (bytes([kind]) if kind else b"") + rlp.encode(fields)
+
+
+def in_root(raw: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a transaction that the root of its block covers: those of its hash, but for Anvil's blobs.
+
+    Anvil keeps a transaction with its blobs as it was sent (EIP-4844, "network representation"), hands them out with
+    the block, and has them under the root. No other node does.
+
+    Raises
+    ------
+    Refused
+        As ``transaction``.
+    """
+    blobs = raw.get("blobs")
+    if blobs is None:
+        return transaction(raw)
+    kind, fields = _signed(raw)
+    sent: list[rlp.Item] = [
+        [_bytes(each) for each in raw[name]] for name in ("blobs", "commitments", "proofs")
+    ]
+    return bytes([kind]) + rlp.encode([fields, *sent])
+
+
+def _signed(raw: Mapping[str, Any]) -> tuple[int, list[Any]]:
     kind = int(raw.get("type") or "0x0", 16)
     fields = [_field(name, raw) for name in _known(kind)]
-    fields += [_signature_v(raw, kind), _quantity(raw["r"]), _quantity(raw["s"])]
-    return (bytes([kind]) if kind else b"") + rlp.encode(fields)
+    return kind, [*fields, _signature_v(raw, kind), _quantity(raw["r"]), _quantity(raw["s"])]
 
 
 def receipt(raw: Mapping[str, Any]) -> bytes:

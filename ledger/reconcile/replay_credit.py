@@ -81,7 +81,8 @@ def _project_registered(to: Replay, event: DecodedEvent, args: ProjectRegistered
 
 def _site_registered(to: Replay, event: DecodedEvent, args: SiteRegistered) -> None:
     code, end = _shown(args.code), f"~{args.site_id}"
-    if "\\" in code:  # bytes that are no text, or what says the same: two sites would be one
+    # Bytes that are no text, or what says the same, or a blank that MariaDB passes over: two sites would be one.
+    if "\\" in code or code[-1:] == " ":
         code = code[: 50 - len(end)] + end
     to.sites[(args.site_id,)] = {
         "project_id": args.project_id,

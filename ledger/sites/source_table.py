@@ -31,6 +31,7 @@ from ledger.spreadsheets import DELIMITERS
 
 SOURCE_KINDS = ("power", "energy", COUNTER, FUEL)
 _UTC = ("UTC", "Etc/UTC")
+_FIXED = 'a clock that never changes may be named by its offset, such as "+10:30"'
 _FORMAT_KEYS = frozenset(Format.__dataclass_fields__) - {"numbered"}
 _KEYS = (frozenset(SourceSpec.__dataclass_fields__) - {"written"}) | _FORMAT_KEYS
 _COLUMN_KEYS = ("time_column", "value_column", "device_column", "date_column")
@@ -91,13 +92,13 @@ def _unit(table: Table, source_kind: str) -> tuple[str, Kind]:
 
 def _time_zone(table: Table) -> str:
     time_zone = table.text(
-        "time_zone", 64, 'write "offset" when the times carry it, else an IANA name, or +10:30 for a clock that never changes'
+        "time_zone", 64, f'write "{OFFSET}" when the times carry it, else an IANA name; {_FIXED}'
     )
     if time_zone != OFFSET:
         try:
             clock_of(time_zone)
         except BadInput as error:
-            raise table.wrong("time_zone", f'{error.message}, "offset", or an offset such as "+10:30" for a clock that never changes') from error
+            raise table.wrong("time_zone", f'{error.message}, or "{OFFSET}"; {_FIXED}') from error
     return time_zone
 
 

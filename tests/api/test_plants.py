@@ -222,7 +222,9 @@ def test_a_plant_that_had_another_account(sqlite_db: Database, tmp_path: Path) -
         assert client.get("/v1/plants/vpp-south").json()["former_accounts"] == []
         html = {"accept": "text/html"}
         assert "70,000 base units" in client.get("/plants/vpp-north", headers=html).text
-        with sqlite_db.write() as session:  # 10,000 base units a cent, as of a currency of six decimals
+        with (
+            sqlite_db.write() as session
+        ):  # 10,000 base units a cent, as of a currency of six decimals
             _settled(session, before, cents=-3, units=-30_000)
         page = client.get("/plants/vpp-north", headers=html).text
         assert '<td class="n">0.07</td>' in page and "base units" not in page

@@ -30,6 +30,8 @@ NEVER_ANSWERED = {
     "shares": "an import of shares says it",
     "sealing-key-used": "`truetonne db keys` says it",
     "no-such-month": "a page alone asks for a month",
+    "backup-folder": "an alarm of backups, of which the API has the number alone",
+    "no-backup-folder": "without a folder the API looks for no alarms of backups",
 }
 """Codes in those modules that no route leads to, and why."""
 BEHIND = tuple((ROOT / "ledger" / "bundles").glob("*.py"))

@@ -261,7 +261,7 @@ def test_a_script_tells_its_steps_and_a_try_leaves_nothing(
     assert found == {"One": {"address": "0x1", "stands": False}}
     assert told == ["deploying One", "two"]
     dev.write_text("echo deploy: the issuer is nobody >&2; exit 2\n")
-    with pytest.raises(BadInput, match="deploy: the issuer is nobody$"):
+    with pytest.raises(BadInput, match=r"deploy: the issuer is nobody$"):
         try_deploy(settings, "http://127.0.0.1:9", "lab")
     assert not settings.deployment.parent.exists()
 

@@ -28,7 +28,9 @@ DAYS = (date(2014, 6, 2), date(2014, 6, 4))
 SITES = {
     "ten minutes": SITE,
     "with a flat line": SITE.replace('role = "generation"', 'role = "generation"\nstuck_hours = 1'),
-    "with texts of no value": SITE.replace("interval_minutes = 10", 'interval_minutes = 10\nmissing = ["-", "7"]'),
+    "with texts of no value": SITE.replace(
+        "interval_minutes = 10", 'interval_minutes = 10\nmissing = ["-", "7"]'
+    ),
 }
 
 
@@ -91,7 +93,9 @@ def as_read(manifest: str, meter: Meter) -> bool:
 
 @pytest.mark.parametrize("seed", rest(range(8), 1))
 @pytest.mark.parametrize("site", SITES)
-def test_columns_say_what_rows_say(sqlite_db: Database, tmp_path: Path, site: str, seed: int) -> None:
+def test_columns_say_what_rows_say(
+    sqlite_db: Database, tmp_path: Path, site: str, seed: int
+) -> None:
     chance = random.Random(f"{site} {seed}")
     apply(sqlite_db, SITES[site])
     imported(sqlite_db, write_csv(tmp_path / "a.csv", list(rows(chance))))

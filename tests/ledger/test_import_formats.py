@@ -420,7 +420,7 @@ def test_seconds_and_milliseconds_are_told_from_each_other() -> None:
     with pytest.raises(ValueError, match=r"not between 1970 and 2106$"):
         parser_of("unix_us")("9" * 20)
     for counted, text in (("unix_us", "1420066200123"), ("unix_ns", "1420066200001")):
-        with pytest.raises(ValueError, match="if it counts milliseconds, write .* 'unix_ms'"):
+        with pytest.raises(ValueError, match=r"if it counts milliseconds, write .* 'unix_ms'"):
             parser_of(counted)(text)
 
 

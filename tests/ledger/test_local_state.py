@@ -6,14 +6,23 @@ import json
 import os
 import signal
 import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ledger.chain.local import anvil
 from ledger.chain.local.anvil import LocalNode, find_anvil
-from ledger.chain.local.state import keep_first_genesis, place_beside, saved_at, take_saved
-from ledger.chain.node.client import ChainClient
+from ledger.chain.local.state import (
+    STATES_KEPT,
+    STATES_LOADED,
+    keep_first_genesis,
+    place_beside,
+    saved_at,
+    take_saved,
+)
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.errors import DependencyDown
 from tests.support.forms import long
 from tests.support.waiting import until
@@ -180,6 +189,46 @@ def test_a_start_by_a_clock_that_was_set_back_leaves_the_chain_its_first_block(
     state.write_text(json.dumps(saved | {"blocks": [other, *saved["blocks"]]}))
     assert keep_first_genesis(state) == 1
     assert json.loads(state.read_text()) == saved
+
+
+def test_a_long_chain_keeps_the_latest_states_alone(tmp_path: Path) -> None:
+    """With all of them it grew by 200 kB a block, until it could neither be saved nor loaded in time."""
+    state, account = tmp_path / "state.json", "0x" + "11" * 20
+
+    def kept(node: LocalNode) -> list[int]:
+        """Blocks of which a balance is answered: each is as high as the number of its block."""
+        with closing(ChainClient(node.rpc_url)) as client:
+            found = []
+            for number in range(client.block_number() + 1):
+                try:
+                    answer = client.request("eth_getBalance", [account, hex(number)])
+                except RpcError:
+                    continue
+                assert int(answer, 16) == number
+                found.append(number)
+            return found
+
+    def mine(node: LocalNode, blocks: int) -> None:
+        with closing(ChainClient(node.rpc_url)) as client:
+            sender = client.request("eth_accounts", [])[0]
+            for _ in range(blocks):
+                sent = {"from": sender, "to": account, "value": "0x1"}
+                receipt = (
+                    "eth_getTransactionReceipt",
+                    [client.request("eth_sendTransaction", [sent])],
+                )
+                until(partial(client.request, *receipt))
+
+    for blocks in (STATES_KEPT + 20, 30, STATES_LOADED + 20):
+        with LocalNode(find_anvil(None), state=state) as node:
+            mine(node, blocks)
+            found = kept(node)
+            head = found[-1]
+            assert len(found) <= STATES_KEPT + 1
+            assert found[-STATES_LOADED:] == list(range(head - STATES_LOADED + 1, head + 1))
+        saved = json.loads(state.read_text())
+        assert len(saved["historical_states"]) <= STATES_KEPT
+    assert head == STATES_KEPT + 20 + 30 + STATES_LOADED + 20
 
 
 def test_a_node_saves_at_its_end_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

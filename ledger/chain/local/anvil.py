@@ -20,7 +20,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from ledger.chain.local.state import keep_first_genesis, place_beside, saved_at, take_saved
+from ledger.chain.local.state import (
+    STATES_KEPT,
+    keep_first_genesis,
+    place_beside,
+    saved_at,
+    take_saved,
+)
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import LOCAL_CHAIN_ID
@@ -174,6 +180,8 @@ class LocalNode:
             "--state-interval",
             str(SAVED_EVERY_S),
             "--preserve-historical-states",
+            "--prune-history",
+            str(STATES_KEPT),
         ]
 
     def _wait(self) -> None:

@@ -21,6 +21,17 @@ from tiny_keccak import keccak256
 
 from ledger.errors import DependencyDown
 
+STATES_KEPT = 128
+"""States of former blocks that a node keeps, as many as a full node of another make.
+
+Each is a copy of all accounts and all storage: a chain of some thousand blocks with all of them could neither be saved
+nor loaded in time.
+"""
+STATES_LOADED = STATES_KEPT // 2
+"""Of these, how many the next node begins with.
+
+Anvil saves them in any order, and forgets them in that. Once it does, as many blocks are new.
+"""
 ANEW = "or begin anew: the demonstration with `truetonne demo --fresh`, a park of your own in another home"
 """What is left where a local chain cannot be brought back; the demonstration drops no books of others."""
 
@@ -66,6 +77,8 @@ def saved_at(state: Path) -> datetime | None:
 def keep_first_genesis(state: Path) -> int:
     """Remove the first blocks that later starts added to a state file; return how many they were.
 
+    Of the states of former blocks the latest ``STATES_LOADED`` are kept.
+
     Raises
     ------
     DependencyDown
@@ -74,6 +87,10 @@ def keep_first_genesis(state: Path) -> int:
     try:
         document: dict[str, Any] = msgspec.json.decode(state.read_bytes())
         blocks: list[dict[str, Any]] = document["blocks"]
+        states = document.get("historical_states")
+        latest = states
+        if states and len(states) > STATES_LOADED:
+            latest = _latest_states(states, blocks)
         firsts = [block for block in blocks if int(block["header"]["number"], 16) == 0]
         first = _first_of(firsts, blocks)
     except FileNotFoundError:
@@ -83,11 +100,26 @@ def keep_first_genesis(state: Path) -> int:
             f"{state}: not the state of a local chain ({error}); restore that file; {ANEW}",
             code="chain-lost",
         ) from error
-    if len(firsts) > 1:
+    if latest != states:
+        document["historical_states"] = latest
+    if len(firsts) > 1 or latest != states:
         later = {id(block) for block in firsts} - {id(first)}
         document["blocks"] = [block for block in blocks if id(block) not in later]
         _replace(state, msgspec.json.encode(document))
     return len(firsts) - 1
+
+
+def _latest_states(states: list[list[Any]], blocks: list[dict[str, Any]]) -> list[list[Any]]:
+    """Return the states of the latest blocks, each with the hash of its block."""
+    by_hash = {item[0]: item for item in states}
+    found: list[list[Any]] = []
+    for block in sorted(blocks, key=lambda block: -int(block["header"]["number"], 16)):
+        item = by_hash.get(_hash_of(block["header"]))
+        if item is not None:
+            found.append(item)
+        if len(found) == STATES_LOADED:
+            break
+    return found
 
 
 def _first_of(firsts: list[dict[str, Any]], blocks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -100,7 +100,9 @@ def _counter(time_format: str) -> Parser:
     def read(text: str) -> datetime:
         match = _WHOLE.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text[:40]!r} is no whole number of {called[time_format]} since 1970")
+            raise ValueError(
+                f"{text[:40]!r} is no whole number of {called[time_format]} since 1970"
+            )
         count = int(match[1])
         seconds, rest = divmod(count, each)
         if rest and seconds < _UNTIL_S:  # beyond, it counts something finer
