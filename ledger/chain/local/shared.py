@@ -261,7 +261,8 @@ def _check_continuity(settings: Settings, node: LocalNode) -> None:
     before = genesis.read_text(encoding="utf-8") if genesis.exists() else ""
     first_unsaved = node.unsaved and node.gone_back_to is None
     if before not in ("", found) and first_unsaved and _is_unknown(settings):
-        settings.deployment.unlink(missing_ok=True)
+        if settings.deployment.parent == folder:  # else it is a person's own
+            settings.deployment.unlink(missing_ok=True)
         before = ""
     if not before:  # also a file that a full disk or a kill left empty
         _note_down(genesis, found)
