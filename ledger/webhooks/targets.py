@@ -84,12 +84,27 @@ def check_url(url: str, private: bool) -> SplitResult:
 
 def _check_literal(host: str) -> None:
     """Refuse at once what needs no look-up to be known as one's own network."""
+    name = host.removesuffix(".")
     try:
-        public = is_public(ip_address(host))
+        public = is_public(_literal(name))
     except ValueError:
-        public = host != "localhost" and not host.endswith(".localhost")
+        public = name != "localhost" and not name.endswith(".localhost")
     if not public:
         raise BadInput(f"{host} is not a public host; messages go to those alone")
+
+
+def _literal(name: str) -> IPv4Address | IPv6Address:
+    """Return the address that a host is written as, also as one number, in parts, octal or hexadecimal.
+
+    Raises
+    ------
+    ValueError
+        If it is a name.
+    """
+    try:
+        return IPv4Address(socket.inet_aton(name))  # as whoever connects would read it
+    except OSError:
+        return ip_address(name)
 
 
 def resolve(url: str, private: bool) -> Target:

@@ -1,5 +1,6 @@
 """One local node for one database, whoever comes first: shared by processes, ended when unneeded."""
 
+import errno
 import json
 import os
 import re
@@ -15,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from ledger.chain.local import shared
 from ledger.chain.local.anvil import free_port
 from ledger.chain.local.shared import node_for, published_url
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
+from ledger.files import put
 from ledger.models import ChainCursor
 from ledger.settings import Settings, load_settings
 from tests.ledger.test_local_node import alive, soon
@@ -229,6 +232,70 @@ def test_state_that_was_lost_is_noticed(settings: Settings) -> None:
     with pytest.raises(DependencyDown) as caught, node_for(settings):
         pass
     assert caught.value.code == "chain-lost"
+
+
+@pytest.fixture
+def unsaved(settings: Settings) -> Settings:
+    """Settings of a first chain that was killed before anything of it was saved; its contracts were deployed."""
+    folder = settings.chain_folder
+    with node_for(settings):
+        os.kill(json.loads((folder / "node.json").read_text())["node_pid"], signal.SIGKILL)
+    assert not (folder / "state.json").exists()
+    (folder / "genesis").write_text(
+        "0x" + "11" * 32
+    )  # two chains that begin in one second begin alike
+    (folder / "deployment.json").write_text("{}")
+    return settings
+
+
+def test_a_first_chain_that_was_never_saved_is_begun_anew(unsaved: Settings) -> None:
+    """A full disk or a kill in the first minute: no folder of that home could be used again."""
+    folder = unsaved.chain_folder
+    with node_for(unsaved) as url, closing(ChainClient(url)) as client:
+        first = client.block(0)
+        assert first is not None and (folder / "genesis").read_text() == first.hash
+        assert not (folder / "deployment.json").exists()  # of contracts that are nowhere
+    (folder / "genesis").write_text("")  # as a full disk left it
+    with node_for(unsaved):
+        assert (folder / "genesis").read_text() == first.hash
+
+
+def test_but_not_where_the_books_know_it(unsaved: Settings) -> None:
+    with closing(Database(unsaved.database_url)) as db:
+        db.upgrade()
+        with db.write() as session:
+            session.add(
+                ChainCursor(
+                    network=unsaved.network,
+                    chain_id=31337,
+                    genesis_hash="0x" + "11" * 32,
+                    block_number=4,
+                    block_hash="0x" + "12" * 32,
+                    final_number=2,
+                )
+            )
+    with pytest.raises(DependencyDown) as caught, node_for(unsaved):
+        pass
+    assert caught.value.code == "chain-lost"
+    assert (unsaved.chain_folder / "deployment.json").exists()
+
+
+@pytest.mark.parametrize("name", ["genesis", "node.json"])
+def test_a_full_disk_is_told_of_and_leaves_no_half_of_a_note(
+    name: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(part: Path, target: Path) -> None:
+        if target.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        put(part, target)
+
+    monkeypatch.setattr(shared, "put", full)
+    with pytest.raises(DependencyDown, match="No space left on device"), node_for(settings):
+        pass
+    assert not (settings.chain_folder / name).exists()
+    monkeypatch.undo()
+    with node_for(settings):
+        assert (settings.chain_folder / name).read_text()
 
 
 @long

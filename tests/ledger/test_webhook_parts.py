@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import socket
 import threading
 from ipaddress import ip_address
@@ -103,6 +104,12 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
         ("https://[::1]/", "::1 is not a public host"),
         ("https://localhost:8443/", "localhost is not a public host"),
         ("https://a.LOCALHOST/", "a.localhost is not a public host"),
+        ("https://localhost./", "localhost. is not a public host"),
+        ("https://2130706433/", "2130706433 is not a public host"),  # all of these are 127.0.0.1
+        ("https://0x7F000001/", "0x7f000001 is not a public host"),
+        ("https://0177.0.0.1/", "0177.0.0.1 is not a public host"),
+        ("https://127.1/", "127.1 is not a public host"),
+        ("https://0/", "0 is not a public host"),  # and this is oneself
         ("https://169.254.169.254/latest/meta-data", "169.254.169.254 is not a public host"),
         ("https://example.org/#part", "after `#`"),
         ("https://example.org:99999/", "is no URL"),
@@ -122,9 +129,15 @@ def test_addresses_that_nothing_is_posted_to(url: str, said: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "017700000001"])
 def test_hosts_of_one_s_own_network(host: str) -> None:
-    """Written as resolvers understand it, and people do not."""
-    with pytest.raises(TargetRefused, match=r"is 127.0.0.1, which is not public|has no address"):
+    """Written as resolvers understand it, and people do not: refused when it is given, and before it is looked up."""
+    with pytest.raises(BadInput, match=f"^{re.escape(host)} is not a public host"):
         resolve(f"https://{host}/hook", private=False)
+
+
+def test_a_name_that_resolvers_read_as_an_address_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", answers("127.0.0.1"))
+    with pytest.raises(TargetRefused, match="is 127.0.0.1, which is not public"):
+        resolve("https://loopback.example.org/hook", private=False)
 
 
 def answers(*addresses: str) -> Any:

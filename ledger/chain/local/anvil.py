@@ -97,6 +97,8 @@ class LocalNode:
         self._process: subprocess.Popen[bytes] | None = None
         self.gone_back_to: datetime | None = None
         """When the state was saved, if a node ran since that could not save its own: known from the start on."""
+        self.unsaved = False
+        """Whether a node ran before that could not save its state: known from the start on."""
 
     @property
     def rpc_url(self) -> str:
@@ -169,7 +171,8 @@ class LocalNode:
     def _state_options(self, state: Path) -> list[str]:
         """Make the state ready to be loaded, and return what has Anvil load it and save it beside."""
         state.parent.mkdir(parents=True, exist_ok=True)
-        self.gone_back_to = None if take_saved(state) else saved_at(state)
+        self.unsaved = not take_saved(state)
+        self.gone_back_to = saved_at(state) if self.unsaved else None
         keep_first_genesis(state)
         place_beside(state).touch()  # empty until the node has saved: whoever finds it so knows
         loading = ["--load-state", str(state)] if state.exists() else []
@@ -218,10 +221,10 @@ class LocalNode:
         """Have the next start find what this one found: no block was made that could be lost."""
         if self.state is None:
             return
-        if self.gone_back_to is None:
-            place_beside(self.state).unlink(missing_ok=True)
-        else:
+        if self.unsaved:
             place_beside(self.state).write_bytes(b"")
+        else:
+            place_beside(self.state).unlink(missing_ok=True)
 
     def stop(self) -> None:
         """End the node in order, so that it saves its state; harmless when it has ended."""

@@ -17,7 +17,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ledger.chain.local.state import ANEW, place_beside
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
+from ledger.files import part_in, put
 from ledger.models import ChainCursor
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 
@@ -76,17 +77,36 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
             log=folder / "anvil.log",
         )
         try:
-            node.start()
-            _check_continuity(folder, node.rpc_url)
-            _check_age(settings, node)
-            (folder / "node.json").write_text(
-                json.dumps({"rpc_url": node.rpc_url, "node_pid": node.pid}), encoding="utf-8"
-            )
+            _begin(settings, node)
             yield node.rpc_url
         finally:
             (folder / "node.json").unlink(missing_ok=True)
             _wait_for_guests(guests.fileno())
             node.stop()
+
+
+def _begin(settings: Settings, node: LocalNode) -> None:
+    """Start the node, see that it goes on with the chain of the folder, and note where it listens."""
+    folder = settings.chain_folder
+    try:
+        node.start()
+        _check_continuity(settings, node)
+        _check_age(settings, node)
+        _note_down(
+            folder / "node.json", json.dumps({"rpc_url": node.rpc_url, "node_pid": node.pid})
+        )
+    except OSError as error:
+        raise DependencyDown(
+            f"the local chain cannot write into {folder} ({error.strerror}); make room on its disk, "
+            "or let this account write there, and start again"
+        ) from error
+
+
+def _note_down(file: Path, text: str) -> None:
+    """Write a small file, whole or not at all: half of one says another thing at the next start."""
+    with part_in(file.parent) as part:
+        part.write_text(text, encoding="utf-8")
+        put(part, file)
 
 
 def _check_age(settings: Settings, node: LocalNode) -> None:
@@ -141,6 +161,18 @@ def _cursor(settings: Settings) -> ChainCursor | None:
         return None
     finally:
         db.close()
+
+
+def _is_unknown(settings: Settings) -> bool:
+    """Return whether the books say that they mirror no chain; False where they do not answer."""
+    with closing(Database(settings.database_url)) as db:
+        if not db.is_there():
+            return True
+        try:
+            with db.read() as session:
+                return session.get(ChainCursor, settings.network) is None
+        except DependencyDown as error:
+            return error.code == "schema-missing"
 
 
 def check_node_lives(settings: Settings) -> None:
@@ -207,24 +239,34 @@ def forget_chain(settings: Settings) -> None:
     settings.deployment.unlink(missing_ok=True)
 
 
-def _check_continuity(folder: Path, rpc_url: str) -> None:
+def _check_continuity(settings: Settings, node: LocalNode) -> None:
     """Check that the node goes on with the chain of this folder; note which chain a first one began.
+
+    A first one that could not save what it began, by a full disk or a kill, leaves nothing to go on with. Where the
+    books know nothing of it either, this one is the first.
 
     Raises
     ------
     DependencyDown
         If the node began another chain: its state was lost or could not be loaded.
     """
-    client = ChainClient(rpc_url)
+    folder = settings.chain_folder
+    client = ChainClient(node.rpc_url)
     try:
         first = client.block(0)
     finally:
         client.close()
     genesis = folder / "genesis"
     found = first.hash if first is not None else ""
-    if not genesis.exists():
-        genesis.write_text(found, encoding="utf-8")
-    elif genesis.read_text(encoding="utf-8") != found:
+    before = genesis.read_text(encoding="utf-8") if genesis.exists() else ""
+    first_unsaved = node.unsaved and node.gone_back_to is None
+    if before not in ("", found) and first_unsaved and _is_unknown(settings):
+        if settings.deployment.parent == folder:  # else it is a person's own
+            settings.deployment.unlink(missing_ok=True)
+        before = ""
+    if not before:  # also a file that a full disk or a kill left empty
+        _note_down(genesis, found)
+    elif before != found:
         raise DependencyDown(
             f"the local chain in {folder} did not load its state (state.json); restore that file; {ANEW}",
             code="chain-lost",
