@@ -1,19 +1,22 @@
 """Processes of the command line that begin with everything imported.
 
 To start Python and import the program takes a second and more, and the tests start it hundreds of times.
-The nursery imports it once and forks for every run: the run is a process of its own all the same, with its own
-folder, environment, streams and exit code, and it can be killed. It opens neither database nor network before
-it forks. ``python -m tests.support.nursery SOCKET`` is that process; ``Nursery`` talks to it.
+The nursery imports it once, for all processes of a run of the tests, and forks for every run: the run is a process
+of its own all the same, with its own folder, environment, streams and exit code, and it can be killed. It opens
+neither database nor network before it forks. ``python -m tests.support.nursery FOLDER SOCKET`` is that process;
+``Nursery`` talks to it.
 """
 
 from __future__ import annotations
 
 import array
 import atexit
+import fcntl
 import gc
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,15 +25,17 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from pkgutil import walk_packages
+from select import select
 from typing import Any, NoReturn, Self
+from zlib import crc32
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("cli", "ledger", "indexer", "api")
@@ -82,35 +87,14 @@ class Child:
 
 
 class Nursery:
-    """The process that forks; it ends with its user, and so do all that it has forked."""
+    """Its user's line to the process that forks; what was forked for a user ends with it."""
 
     def __init__(self) -> None:
         self.mutant: str | None = None
         """Name of what is broken in the processes that start now, see ``tests.support.mutants``."""
-        with tempfile.TemporaryDirectory(prefix="nursery-") as folder:
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            listener.bind(f"{folder}/socket")
-            listener.listen(1)
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.nursery", f"{folder}/socket"],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C reaches us, and then it ends
-            )
-            listener.settimeout(1)
-            self._line = self._called(listener)
-            listener.close()
-
-    def _called(self, listener: socket.socket) -> socket.socket:
-        """Wait until the process calls, as long as it lives."""
-        until = time.monotonic() + _ANSWER_S_MAX
-        while True:
-            try:
-                return listener.accept()[0]
-            except TimeoutError:
-                if self._process.poll() is not None or time.monotonic() > until:
-                    raise
+        folder = _place()
+        with _alone(folder):
+            self._line = _called(folder) or _started(folder)
 
     def start(
         self,
@@ -148,13 +132,12 @@ class Nursery:
         return json.loads(self._line.recv(100))
 
     def close(self) -> None:
-        """End the process: it ends when nobody talks to it any more."""
-        self._line.close()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """End what was forked for this user, and wait until it is gone."""
+        self._line.settimeout(30)
+        with self._line, suppress(OSError):  # it may be gone already
+            self._line.shutdown(socket.SHUT_WR)
+            while self._line.recv(100):
+                pass
 
     def __enter__(self) -> Self:
         return self
@@ -182,6 +165,59 @@ class Nursery:
         self._line.settimeout(_ANSWER_S_MAX)
         self._line.sendmsg([json.dumps(request).encode()], rights)
         return int(json.loads(self._line.recv(100)))
+
+
+def _place() -> Path:
+    """Return the folder where the process listens: one for all processes of a run of tests, in one project's folder."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")
+    return Path(tempfile.gettempdir()) / f"nursery-{run}-{crc32(bytes(ROOT)):08x}"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process begin or end the process that listens, or call it."""
+    while True:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            lock = (folder / "lock").open("w")
+        except FileNotFoundError:  # the process that ends removes the folder
+            continue
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock.fileno()).st_nlink:
+                yield
+                return
+
+
+def _called(folder: Path) -> socket.socket | None:
+    """Call the process that listens, if there is one; it answers when it has imported everything."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        line.connect(str(folder / "socket"))
+    except OSError:
+        line.close()
+        return None
+    return line
+
+
+def _started(folder: Path) -> socket.socket:
+    """Start the process and call it."""
+    (folder / "socket").unlink(missing_ok=True)  # of one that was killed
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(folder / "socket"))
+    listener.listen(100)
+    with listener:
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.support.nursery", str(folder), str(listener.fileno())],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,  # Ctrl-C reaches its users, and then it ends
+        )
+        line = _called(folder)
+    assert line is not None
+    return line
 
 
 @cache
@@ -264,10 +300,41 @@ def _child(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
 
 
 def main() -> None:
-    """Import the program, then answer until the other side is gone."""
+    """Import the program, then fork a process for each user, and end with the last of them."""
+    folder = Path(sys.argv[1])
+    listener = socket.socket(fileno=int(sys.argv[2]))
     _load()
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    line.connect(sys.argv[1])
+    users: set[int] = set()
+    while True:
+        if select([listener], [], [], 0.5)[0]:
+            users.add(_user(listener))
+        for pid in list(users):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                users.remove(pid)
+        if not users:
+            with _alone(folder):  # nobody calls meanwhile
+                if not select([listener], [], [], 0)[0]:
+                    shutil.rmtree(folder)
+                    return
+
+
+def _user(listener: socket.socket) -> int:
+    """Accept a call, and fork the process that serves it; return its number."""
+    line, _ = listener.accept()
+    with line:
+        user = os.fork()
+        if user == 0:
+            listener.close()
+            try:
+                _serve(line)
+            except BaseException:
+                traceback.print_exc()
+            os._exit(0)
+    return user
+
+
+def _serve(line: socket.socket) -> None:
+    """Answer a user until it is gone."""
     running: set[int] = set()
     try:
         while True:

@@ -1,0 +1,54 @@
+"""The process that the tests fork commands from: several users at once, and its end."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.forms import long
+from tests.support.nursery import Nursery
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> list[str]:
+    """A command that waits for a file that nobody writes."""
+    os.mkfifo(tmp_path / "bundle.json")
+    return ["verify", str(tmp_path / "bundle.json")]
+
+
+def test_what_was_forked_for_a_user_ends_with_it_and_others_goes_on(
+    endless: list[str], tmp_path: Path
+) -> None:
+    with Nursery() as other:
+        goes_on = other.start(endless, {}, tmp_path / "other")
+        with Nursery() as one:
+            ends = one.start(endless, {}, tmp_path / "one")
+            assert ends.alive()
+        with pytest.raises(ProcessLookupError):
+            os.kill(ends.pid, 0)
+        assert goes_on.alive(), goes_on.said()
+        assert _parent(goes_on.pid) != os.getpid()
+
+
+@long  # it imports the whole program
+def test_it_ends_with_its_last_user_and_begins_anew_for_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_TESTRUNUID", "of-this-test")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    served = set()
+    for _ in range(2):
+        with Nursery() as one, Nursery() as other:
+            children = [user.start(["--version"], {}, tmp_path / "log") for user in (one, other)]
+            roots = {_parent(_parent(child.pid)) for child in children}
+            assert len(roots) == 1  # of both users
+            assert [child.wait(600) for child in children] == [0, 0]
+        served |= roots
+        until(lambda: not list(tmp_path.glob("nursery-*")))
+    assert len(served) == 2
+
+
+def _parent(pid: int) -> int:
+    status = Path(f"/proc/{pid}/stat").read_text()
+    return int(status.rpartition(")")[2].split()[1])
