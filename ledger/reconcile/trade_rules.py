@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -40,9 +41,10 @@ def trades(books: Books) -> list[str]:
     session = books.session
     accounts = Accounts.load(session)
     expected: Expected = books.replay.shelves.shelf()
-    found = _in_batches(books, accounts, expected) + _by_themselves(books, accounts, expected)
-    expected.settle()
     taken_out = _taken_out(session)
+    found = _in_batches(books, accounts, expected, taken_out)
+    found += _by_themselves(books, accounts, expected, taken_out)
+    expected.settle()
     for piece in pieces(session, VppTradingRecord.id):
         rows = session.scalars(select(VppTradingRecord).where(piece)).all()
         outcomes = expected.many([row.id for row in rows])
@@ -60,7 +62,9 @@ def trades(books: Books) -> list[str]:
     return found
 
 
-def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[str]:
+def _in_batches(
+    books: Books, accounts: Accounts, expected: Expected, taken_out: Collection[int]
+) -> list[str]:
     """Compare the trades that batches settled; note what each of them must be by now."""
     found = []
     batches = books.replay.settled.items()
@@ -92,14 +96,17 @@ def _in_batches(books: Books, accounts: Accounts, expected: Expected) -> list[st
                     differences = _differences_of(rows[trade.seq], accounts, trade)
                     found += differences
                     if key in ours or not differences:
-                        expected[trade.seq] = _so_far(rows[trade.seq]) if not_final else outcome
+                        so_far = _so_far(rows[trade.seq], taken_out)
+                        expected[trade.seq] = so_far if not_final else outcome
                 elif key in ours:
                     found.append(f"trade {trade.seq}: settled on chain, and not in the books")
         expected.settle()
     return found
 
 
-def _by_themselves(books: Books, accounts: Accounts, expected: Expected) -> list[str]:
+def _by_themselves(
+    books: Books, accounts: Accounts, expected: Expected, taken_out: Collection[int]
+) -> list[str]:
     """The same for trades that were settled each by itself."""
     found = []
     singles = books.replay.singles.items()
@@ -126,15 +133,22 @@ def _by_themselves(books: Books, accounts: Accounts, expected: Expected) -> list
             if not differences:
                 done = TradeStatus.EXECUTED, single["settled_at"]
                 is_final = block <= books.final
-                expected[trade.seq] = done if is_final else _so_far(rows[trade.seq])
+                so_far = _so_far(rows[trade.seq], taken_out)
+                expected[trade.seq] = done if is_final else so_far
         expected.settle()
     return found
 
 
-def _so_far(row: VppTradingRecord) -> tuple[TradeStatus, datetime | None]:
-    """Return what a trade must be until what settled it is final: one may have failed, for want of funds, before."""
-    failed = row.status is TradeStatus.FAILED
-    return TradeStatus.FAILED if failed else TradeStatus.PENDING, None
+def _so_far(
+    row: VppTradingRecord, taken_out: Collection[int]
+) -> tuple[TradeStatus, datetime | None]:
+    """Return what a trade must be until what settled it is final.
+
+    It may have failed before, for want of funds, or a person may have taken it out.
+    """
+    ended = row.status is TradeStatus.FAILED or row.id in taken_out
+    status = TradeStatus.CANCELLED if row.id in taken_out else TradeStatus.FAILED
+    return status if ended else TradeStatus.PENDING, None
 
 
 def _of_another(number: int, asset: int, settled: int) -> str:

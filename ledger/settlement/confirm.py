@@ -7,12 +7,14 @@ block's time as ``settlement_time``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
+from ledger import audit
 from ledger.chain.contracts.events import (
     BatchCancelled,
     BatchFinalized,
@@ -22,6 +24,7 @@ from ledger.chain.contracts.events import (
 from ledger.db import tables
 from ledger.db.counting import rows_found
 from ledger.models import (
+    AuditLog,
     ChainBlock,
     SettlementBatch,
     VppSettlementBatch,
@@ -40,8 +43,17 @@ from ledger.settlement.elsewhere import (
 from ledger.settlement.finding import trades_among
 from ledger.settlement.words import hex_words, unpack
 
+log = logging.getLogger(__name__)
+
 _UNDONE = (TradeStatus.PENDING, TradeStatus.FAILED)
 """Trades that the chain may settle all the same: one fails for want of funds, and signatures for it may hold."""
+_NOT_YET = (*_UNDONE, TradeStatus.CANCELLED)
+"""Those, and such as a person took out, while somebody else settles them: their money moves."""
+TAKEN_OUT = "trades.cancel"
+"""What the audit log calls it when a person cancels a trade."""
+EXECUTED = "trades.execute"
+"""And when the chain settles such a trade all the same."""
+_ALL_THE_SAME = "the chain settled it all the same, in no batch of these books"
 _ENDED = (TradeStatus.EXECUTED, TradeStatus.CANCELLED)
 """What the end of a batch makes of its trades. A failed one of a batch that was given up is that until then."""
 
@@ -149,20 +161,40 @@ def settle_final(session: Session, final_number: int, before: int = 0) -> int:
 
 def _settle_elsewhere(session: Session, final_numbers: tuple[int, int]) -> int:
     """Execute the trades that were settled in no batch of ours, in blocks that became final."""
-    undone = select(VppTradingRecord.id).where(VppTradingRecord.status.in_(_UNDONE))
+    undone = select(VppTradingRecord.id).where(VppTradingRecord.status.in_(_NOT_YET))
     if session.scalar(undone.limit(1)) is None:
         return 0
     return execute(session, settled_elsewhere(session, *final_numbers))
 
 
 def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
-    """Execute trades of the books that the chain settled in no batch of ours, in final blocks; return how many."""
+    """Execute trades of the books that the chain settled in no batch of ours, in final blocks; return how many.
+
+    One that was taken out here, too: its money has moved. The audit log says so.
+    """
     changed = 0
     for record, at in _records_of(session, found):
-        if record.status in _UNDONE:
-            record.status, record.settlement_time = TradeStatus.EXECUTED, at
-            changed += 1
+        if record.status is TradeStatus.EXECUTED:
+            continue
+        if record.status is TradeStatus.CANCELLED:
+            new = {"status": TradeStatus.EXECUTED.value, "reason": _ALL_THE_SAME}
+            audit.record(session, EXECUTED, _resource(record), {"status": record.status.value}, new)
+            log.warning("trade %s was cancelled here, and %s", record.id, _ALL_THE_SAME)
+        record.status, record.settlement_time = TradeStatus.EXECUTED, at
+        changed += 1
     return changed
+
+
+def _was_taken_out(session: Session, record: VppTradingRecord) -> bool:
+    """Return whether a person had cancelled a trade that the chain settled all the same."""
+    query = select(AuditLog.id).where(
+        AuditLog.action == TAKEN_OUT, AuditLog.resource == _resource(record)
+    )
+    return session.scalars(query.limit(1)).first() is not None
+
+
+def _resource(record: VppTradingRecord) -> str:
+    return f"{VppTradingRecord.__tablename__}/{record.id}"
 
 
 def _records_of(
@@ -241,10 +273,11 @@ def rewind(session: Session, above_block: int) -> None:
 
 def _rewind_elsewhere(session: Session, above_block: int) -> None:
     for record, _ in _records_of(session, settled_elsewhere(session, above_block, None)):
-        if (
-            record.status is TradeStatus.EXECUTED
-        ):  # one that a person took out stays so, or the next run settled it
-            record.status, record.settlement_time = TradeStatus.PENDING, None
+        if record.status is TradeStatus.EXECUTED:
+            # What a person took out stays so: the next run would settle it.
+            out = _was_taken_out(session, record)
+            record.status = TradeStatus.CANCELLED if out else TradeStatus.PENDING
+            record.settlement_time = None
     session.flush()
 
 

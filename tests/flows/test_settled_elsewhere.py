@@ -15,6 +15,7 @@ from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
+    AuditLog,
     ChainIntent,
     SettlementBalance,
     SettlementBatch,
@@ -370,6 +371,26 @@ def test_a_trade_that_failed_and_that_the_chain_settles(funded: Park, way: str) 
     assert (status(funded), funded.differences()) == (TradeStatus.FAILED, [])
     funded.mirror_final()
     assert status(funded) is TradeStatus.EXECUTED
+    assert funded.differences() == []
+
+
+def test_a_trade_that_was_taken_out_and_that_the_chain_settles(funded: Park) -> None:
+    """Its money has moved: the books called it cancelled, and `reconcile` differed for ever. No fork opens it."""
+    seq = sold(funded).seq
+    funded.db.run(lambda session: cancel_trade(session, seq, "entered twice"))
+    acts.settle_one(funded.node, sold(funded))
+    funded.mirror.run_until("head")
+    assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+    (entry,) = [row for row in funded.rows(AuditLog) if row.action == "trades.execute"]
+    assert (entry.resource, entry.old_values) == (
+        f"vpp_trading_records/{seq}",
+        {"status": "cancelled"},
+    )
+    funded.node.reorganise(3)  # the settlement among them
+    funded.mirror.run_until("head")
+    assert (status(funded), plan_batches(funded.chain)) == (TradeStatus.CANCELLED, [])
     assert funded.differences() == []
 
 
