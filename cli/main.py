@@ -6,6 +6,7 @@ Each module of ``COMMANDS`` has ``register(root)``, which adds its commands or g
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -17,7 +18,7 @@ from typing import Annotated
 import typer
 
 from cli.command import AsJson, Config, Invocation, Traceback
-from cli.output import Output, OutputLost
+from cli.output import Output, OutputLost, no_stderr
 from ledger.errors import INTERRUPTED, BadInput, DependencyDown, TruetonneError
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -56,6 +57,7 @@ _STARTED_OBJECTS = 210_000
 """So many before Python looks for garbage at all: but for the API, no command imports more. Nobody else sets it."""
 _NEW_OBJECTS = 50_000
 """So many more before it looks again."""
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def build(word: str | None = None) -> typer.Typer:
@@ -97,6 +99,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
+    try:
+        sys.stderr.flush()
+    except OSError:  # the log of a service on a full disk
+        no_stderr()
     gc.freeze()  # what ends with the process need not be looked through before
     sys.exit(code)
 
@@ -168,7 +174,7 @@ def _told(error: Exception, invocation: Invocation) -> int:
         invocation.output.error(found)
     except BrokenPipeError:
         _write_no_more()
-    if isinstance(found, OutputLost):
+    if isinstance(found, OutputLost) or found.code == "no-room":
         _write_no_more()
     if invocation.traceback and not isinstance(error, TruetonneError):
         import traceback
@@ -226,12 +232,25 @@ def _named(error: Exception) -> TruetonneError:
             f"{module}: this compiled module is cut short, as by a full disk; delete it when the disk has room",
             code="module-cut-short",
         )
-    if isinstance(error, OSError) and error.filename is not None:
-        return BadInput(f"{error.filename}: {error.strerror}", code="file-error")
+    if isinstance(error, OSError) and (known := _of_the_system(error)):
+        return known
     return TruetonneError(
         f"internal error: {type(error).__name__}: {error} (a defect of this program; "
         "`truetonne --traceback ...` shows where)",
         code="internal-error",
+    )
+
+
+def _of_the_system(error: OSError) -> TruetonneError | None:
+    """Return what the system refuses: a file that is named, or room for what few name; None for what we got wrong."""
+    if error.filename is not None:
+        return BadInput(f"{error.filename}: {error.strerror}", code="file-error")
+    if error.errno not in _NO_ROOM:
+        return None
+    return DependencyDown(
+        f"a file that is written, or what stdout leads to, takes no more ({error.strerror}); make room on the "
+        "disk, and give the command again",
+        code="no-room",
     )
 
 

@@ -163,7 +163,14 @@ class Output:
                 self.result({"error": error.as_json()})
                 self.flush()
                 return
-        print(f"error: {printable(error.message)}", file=self._stderr)
+        self._tell(f"error: {error.message}")
+
+    def _tell(self, text: str) -> None:
+        """Print a line on stderr. What a full disk or a reader that left does not take is lost, and nothing else."""
+        try:
+            print(printable(text), file=self._stderr, flush=True)
+        except OSError:
+            self._stderr = no_stderr()
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -180,12 +187,12 @@ class Output:
     def note(self, text: str) -> None:
         """Tell a person at a terminal what is going on; say nothing to a pipe."""
         if self._stderr.isatty():
-            print(printable(text), file=self._stderr)
+            self._tell(text)
 
     def step(self, text: str) -> None:
         """Say which step of a long work begins, to a log file too; only ``--json`` keeps a pipe quiet."""
         if self._stderr.isatty() or not self.as_json:
-            print(printable(text), file=self._stderr, flush=True)
+            self._tell(text)
 
     @contextmanager
     def progress(self, label: str, unit: str = "", *, step: bool = False) -> Iterator[Advance]:
@@ -252,6 +259,15 @@ class Output:
             console.print(*titled, drawn, sep="\n")
         for line in captured.get().splitlines():
             print(line.rstrip(), file=self._stdout)
+
+
+def no_stderr() -> TextIO:
+    """Leave stderr alone from now on, and return what stands in its place.
+
+    Python would try once more to write what is left, at its end, and end with an exit code of its own.
+    """
+    sys.stderr = io.TextIOWrapper(io.BytesIO())
+    return sys.stderr
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -46,7 +46,7 @@ class ParquetWriter:
                 values = [column.value(item) for item in items]
                 texts = [None if value is None else json_text(value) for value in values]
                 self._documents += sum(len(text) for text in texts if text is not None)
-                held += texts
+                held.extend(texts)
             else:
                 held += [column.value(item) for item in items]
         if len(self._held[0]) >= self._row_group or self._documents >= DOCUMENTS_MAX:

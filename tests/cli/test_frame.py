@@ -429,6 +429,46 @@ def test_the_words_of_an_option_are_those_of_the_books() -> None:
     assert set(words.type_descriptor.choices) == {item.value for item in TradeStatus}
 
 
+TELLS = """
+import sys
+from cli import main
+def work(words):
+    main.Output(False).step("a step")
+    main.Output(False).step("another")
+    print("the work is done")
+    return main._told(main.BadInput("as it was asked for"), main.Invocation(main.Output(False)))
+main.run = work
+main.main()
+"""
+
+
+@pytest.mark.parametrize("left", rest([True, False]))
+def test_a_stderr_that_takes_nothing_ends_no_work_and_changes_no_code(left: bool) -> None:
+    """A reader that left ended it with 0, in the midst of the work; a log on a full disk with 1."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", TELLS],
+            cwd=Path(__file__).resolve().parents[2],
+            stdout=subprocess.PIPE,
+            stderr=writing if left else full,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+        os.close(full)
+    assert (ended.returncode, ended.stdout) == (2, "the work is done\n")
+
+
+def test_no_room_is_no_defect_of_the_program(truetonne: Program) -> None:
+    ended = in_shell(truetonne, "--help", ">/dev/full")
+    assert ended.returncode == 3
+    assert "takes no more (No space left on device)" in ended.stderr
+
+
 def in_shell(truetonne: Program, words: str, closed: str) -> subprocess.CompletedProcess[str]:
     """Run the program from a shell that has closed some of its streams."""
     return subprocess.run(

@@ -136,7 +136,7 @@ def test_hosts_of_one_s_own_network(host: str) -> None:
 
 def test_a_name_that_resolvers_read_as_an_address_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", answers("127.0.0.1"))
-    with pytest.raises(TargetRefused, match="is 127.0.0.1, which is not public"):
+    with pytest.raises(TargetRefused, match=r"is 127\.0\.0\.1, which is not public"):
         resolve("https://loopback.example.org/hook", private=False)
 
 
