@@ -49,10 +49,11 @@ def header_of(raw: Mapping[str, Any]) -> bytes:
     """
     data = encoding.header(raw)
     if hex_of(keccak256(data)) != raw["hash"].lower():
-        unknown = ", ".join(encoding.unknown_fields(raw))
+        block, unknown = int(raw["number"], 16), ", ".join(encoding.unknown_fields(raw))
         raise Refused(
-            f"the header of block {int(raw['number'], 16)} has fields that are not known here"
-            f"{f' ({unknown})' if unknown else ''}: it cannot be proven",
+            f"the header of block {block} has fields that are not known here ({unknown}): it cannot be proven"
+            if unknown
+            else f"the header of block {block} has fields that are not known here: it cannot be proven",
             code="header-unknown",
         )
     return data
