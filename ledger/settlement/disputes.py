@@ -230,7 +230,7 @@ def _on_chain(session: Session, name: str, *, lock: bool = False) -> SettlementB
     batch = session.scalars(query.with_for_update() if lock else query).first()
     if batch is None:
         raise NotFound(
-            f"settlement batch {key} is not on chain, as far as the mirror has read; `truetonne settle status` has "
-            "those of these books"
+            f"settlement batch {key} is not on chain, as far as the mirror has read; `truetonne settle status "
+            "--all` has those of these books"
         )
     return batch

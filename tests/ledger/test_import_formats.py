@@ -770,6 +770,9 @@ def test_rows_that_end_with_a_delimiter_which_the_header_lacks(
     assert (report.new, report.unchanged, report.rejected) == (1, 1, 0)
     cut = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:40Z,6\n", declared_so)
     assert cut.errors[0]["message"] == "2 cells where the header has 3"
+    halved = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:40Z,1,5\n", declared_so)
+    assert (halved.new, halved.rejected) == (0, 1)  # else it were 1 in place of 1.5
+    assert halved.errors[0]["message"].startswith("'5' follows the delimiter at the end of the row")
 
 
 # ------------------------------------------------------------------ times beside the grid

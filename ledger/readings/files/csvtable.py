@@ -45,7 +45,8 @@ class CsvTable(Table):
             raise empty_file(path, "a header line with the names of the columns", self._passed + 1)
         self._header_line = header[0]
         self.columns = [_normal(name.strip().removeprefix("\ufeff").strip()) for name in header[1]]
-        if file_format.trailing_delimiter and self.columns[-1]:
+        self._trails = file_format.trailing_delimiter and bool(self.columns[-1])
+        if self._trails:
             self.columns.append("")
 
     def _note_end(self) -> None:
@@ -111,7 +112,21 @@ class CsvTable(Table):
         BadInput
             The file has no row at all, or cannot be read on.
         """
-        return _with_rows(self.path, self.guarded(self._lines()), self._header_line + 1)
+        found = self.guarded(self._lines())
+        if self._trails:
+            found = map(self._ended_so, found)
+        return _with_rows(self.path, found, self._header_line + 1)
+
+    def _ended_so(self, row: tuple[int, Cells]) -> tuple[int, Cells]:
+        """Return a row; a bad one where more than its end follows the last delimiter, such as half of a number."""
+        line, cells = row
+        if len(cells) != len(self.columns) or not cells[-1].strip():
+            return row
+        message = (
+            f"{cells[-1].strip()[:40]!r} follows the delimiter at the end of the row; with trailing_delimiter = true "
+            "nothing may, and a decimal comma needs quotes"
+        )
+        return line, BadRow(message)
 
     def _lines(self) -> Iterator[tuple[int, Cells]]:
         reader, passed, counted = self._reader, self._passed, self._counted
