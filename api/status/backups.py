@@ -6,7 +6,6 @@ import threading
 import time
 
 from ledger.clock import utc_now
-from ledger.errors import TruetonneError
 from ledger.settings import Settings
 
 EVERY_S = 60.0
@@ -49,7 +48,7 @@ class BackupAlarms:
         try:
             found = standing(self._settings, utc_now())
             count = 0 if found is None else len(found.alarms)
-        except (TruetonneError, OSError):  # it cannot be known: whoever runs this should look
+        except Exception:  # whatever stands in the folder: it cannot be known, and a person should look
             count = 1
         with self._lock:
             self._count, self._looking = count, False

@@ -62,3 +62,20 @@ def test_it_is_looked_again_when_the_count_is_old(
     while looked.count() and time.monotonic() < until:
         time.sleep(0.01)
     assert looked.count() == 0
+
+
+def test_a_folder_that_nobody_can_make_sense_of_is_an_alarm_and_is_looked_at_again(
+    with_folder: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise TypeError("a time without a zone in a report that somebody wrote by hand")
+
+    monkeypatch.setattr(backups, "EVERY_S", 0.0)
+    monkeypatch.setattr("ledger.backup.overview.standing", stumble)
+    looked = backups.BackupAlarms(with_folder)
+    assert looked.count() == 1
+    monkeypatch.setattr("ledger.backup.overview.standing", lambda *_: None)
+    until = time.monotonic() + 10
+    while looked.count() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert looked.count() == 0
