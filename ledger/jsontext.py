@@ -20,10 +20,8 @@ _ENDS = {sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
 def one_line(text: str) -> str:
     """Return JSON that is one line to every reader: some take these signs in a text for the end of one, too."""
     if not text.isascii():
-        for (
-            sign,
-            escaped,
-        ) in _ENDS.items():  # a table of signs is looked up for each sign of a long text
+        # One after the other: a table of signs is looked up for each sign of a long text.
+        for sign, escaped in _ENDS.items():
             text = text.replace(sign, escaped)
     return text
 

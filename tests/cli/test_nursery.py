@@ -1,30 +1,49 @@
 """The process that the tests fork commands from: several users at once, and its end."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.forms import long
-from tests.support.nursery import Nursery
+from tests.support.nursery import Child, Nursery
 from tests.support.waiting import until
 
 
 @pytest.fixture
-def endless(tmp_path: Path) -> list[str]:
-    """A command that waits for a file that nobody writes."""
-    os.mkfifo(tmp_path / "bundle.json")
-    return ["verify", str(tmp_path / "bundle.json")]
+def endless(tmp_path: Path) -> Iterator[Callable[[Nursery, str], Child]]:
+    """What starts a command that waits for a pipe into which nobody writes, and returns when it does."""
+    with ExitStack() as opened:
+
+        def start(user: Nursery, name: str) -> Child:
+            pipe = tmp_path / name
+            os.mkfifo(pipe)
+            child = user.start(["audit", "verify", str(pipe)], {}, tmp_path / f"{name}.log")
+
+            def is_read() -> bool:
+                assert child.alive(), child.said()
+                try:
+                    end = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+                except OSError:  # nobody has opened it
+                    return False
+                opened.callback(os.close, end)
+                return True
+
+            until(is_read)
+            return child
+
+        yield start
 
 
 def test_what_was_forked_for_a_user_ends_with_it_and_others_goes_on(
-    endless: list[str], tmp_path: Path
+    endless: Callable[[Nursery, str], Child],
 ) -> None:
     with Nursery() as other:
-        goes_on = other.start(endless, {}, tmp_path / "other")
+        goes_on = endless(other, "other")
         with Nursery() as one:
-            ends = one.start(endless, {}, tmp_path / "one")
-            assert ends.alive()
+            ends = endless(one, "one")
         with pytest.raises(ProcessLookupError):
             os.kill(ends.pid, 0)
         assert goes_on.alive(), goes_on.said()

@@ -84,6 +84,8 @@ class World:
             return bool(count)
 
 
+UNMEANT = "unmeant: "
+"""How an outcome begins that no work may have."""
 Work = Callable[[Database, Chain, World], object]
 
 
@@ -134,6 +136,8 @@ def require_one_after_the_other(
 def _one_after_the_other(world: World, works: dict[str, Work], prepared: Work) -> Outcome:
     db, chain = _begun(world, prepared)
     outcomes = {name: _outcome(work, db, chain, world) for name, work in works.items()}
+    unmeant = [said for said in outcomes.values() if said.startswith(UNMEANT)]
+    assert not unmeant, f"one after the other: {unmeant}"  # else it were what the two at once may leave
     found = outcomes, _books(db)
     db.close()
     return found
@@ -187,8 +191,10 @@ def _outcome(work: Work, db: Database, chain: Chain, world: World) -> str:
         work(db, chain, world)
     except TruetonneError as error:
         return error.code
-    except Exception as error:  # else the one that is stopped would wait for ever
+    except AssertionError as error:  # of a work of the tests, about what was refused
         return repr(error)
+    except Exception as error:  # else the one that is stopped would wait for ever
+        return f"{UNMEANT}{error!r}"
     return "done"
 
 
