@@ -48,7 +48,7 @@ class BackupAlarms:
         try:
             found = standing(self._settings, utc_now())
             count = 0 if found is None else len(found.alarms)
-        except Exception:  # whatever stands in the folder: it cannot be known, and a person should look
+        except Exception:  # whatever stands there: it cannot be known, and a person should look
             count = 1
         with self._lock:
             self._count, self._looking = count, False

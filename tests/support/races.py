@@ -136,8 +136,8 @@ def require_one_after_the_other(
 def _one_after_the_other(world: World, works: dict[str, Work], prepared: Work) -> Outcome:
     db, chain = _begun(world, prepared)
     outcomes = {name: _outcome(work, db, chain, world) for name, work in works.items()}
-    unmeant = [said for said in outcomes.values() if said.startswith(UNMEANT)]
-    assert not unmeant, f"one after the other: {unmeant}"  # else it were what the two at once may leave
+    # Else it were what the two at once may leave.
+    assert not [said for said in outcomes.values() if said.startswith(UNMEANT)], outcomes
     found = outcomes, _books(db)
     db.close()
     return found
