@@ -20,7 +20,7 @@ function fail(message) {
 }
 
 // A quarter of a compilation went into optimizing functions that are called too seldom for it to pay: ten times as much
-// use is asked for. A V8 that does not know the flag ignores it.
+// use is asked for. A V8 that does not know the flag says so on stderr, and goes on.
 function optimizeLess() {
   require("node:v8").setFlagsFromString("--wasm-tiering-budget=18000000");
 }
