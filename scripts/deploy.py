@@ -207,17 +207,27 @@ class Deployer:
             known = self._request("eth_getTransactionByHash", [earlier["tx_hash"]])
             if known and self._made(known, data):  # the file is believed in nothing
                 return int(known["blockNumber"], 16), earlier["tx_hash"]
-        low, high = 0, int(self.web3.eth.block_number)
-        if self.web3.eth.chain_id == LOCAL_CHAIN_ID:  # short, and its node keeps few old states
-            for number in range(high + 1):
+        head = int(self.web3.eth.block_number)
+        try:
+            number = self._first_with_code(address, head)
+        except DependencyDown:  # a local chain is short, and its node keeps few old states
+            if self.web3.eth.chain_id != LOCAL_CHAIN_ID:
+                raise
+            for number in range(head + 1):
                 found = self._made_in(number, data)
                 if found is not None:
                     return number, found
-        while low < high:  # the first block that has the code; needs a node that keeps old states
+            raise
+        return number, self._made_in(number, data)
+
+    def _first_with_code(self, address: str, head: int) -> int:
+        """Return the first block that has the code of a contract; needs a node that keeps old states."""
+        low, high = 0, head
+        while low < high:
             middle = (low + high) // 2
             code = self._request("eth_getCode", [address, hex(middle)])
             low, high = (low, middle) if code != "0x" else (middle + 1, high)
-        return low, self._made_in(low, data)
+        return low
 
     def _made_in(self, number: int, data: str) -> str | None:
         """Return the transaction of a block that had the factory make what this data makes."""

@@ -308,14 +308,28 @@ def test_roles_and_class(deployer: Deployer, brownie_project: Any) -> None:
 
 
 def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
-    """DP-02: with the file of the first, and without it."""
+    """DP-02: with the file of the first, and without it; also where the node keeps no old states, as a local one."""
     first = deployer.run()
     height = chain.height
     from brownie import web3
 
-    for earlier in (first["contracts"], {}):
-        again = Deployer(deployer.project, web3, deployer.plan, earlier)
+    again = Deployer(deployer.project, web3, deployer.plan, first["contracts"])
+    assert again.run() == first
+    for keeps_states in (True, False):
+        again = Deployer(deployer.project, web3, deployer.plan, {})
+        asked, blocks = again._request, []
+
+        def answered(method: str, parameters: list[Any], *, keeps: bool = keeps_states) -> Any:
+            if method == "eth_getBlockByNumber":
+                blocks.append(parameters[0])
+            if method == "eth_getCode" and not keeps:  # in Anvil's words
+                raise DependencyDown("the node refused eth_getCode: BlockOutOfRangeError")
+            return asked(method, parameters)
+
+        again._request = answered
         assert again.run() == first
+        # A fork of a long chain may have the number of a local one: its blocks are not read one by one.
+        assert keeps_states is (len(blocks) == len(first["contracts"]))
     assert chain.height == height
 
 
@@ -561,9 +575,11 @@ def test_a_contract_that_a_stranger_made(deployer: Deployer) -> None:
     assert (made["tx_hash"], made["block"]) == (None, 1)
 
 
-@pytest.mark.parametrize("revision", rest(["0031", "head"]))
-def test_contracts_beside_those_of_the_books_are_refused(tmp_path: Path, revision: str) -> None:
-    """DP-05: also on the tables of an older version, which are upgraded before they are read."""
+@pytest.mark.parametrize(("revision", "upgrade"), rest([("0031", True), ("head", False)]))
+def test_contracts_beside_those_of_the_books_are_refused(
+    tmp_path: Path, revision: str, upgrade: bool
+) -> None:
+    """DP-05: also on the tables of an older version, which are upgraded before they are read; and in a dry run."""
     url = f"sqlite:///{tmp_path / 'books.db'}"
     settings = load_settings(None, {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_NETWORK": "local"})
     kept, other = {SETTLEMENT: "0x" + "aa" * 20}, {SETTLEMENT: "0x" + "bb" * 20}
@@ -587,12 +603,21 @@ def test_contracts_beside_those_of_the_books_are_refused(tmp_path: Path, revisio
                 args={},
             )
             session.add_all([contract, event])
-        require_books(settings, kept)
+        require_books(settings, kept, upgrade=upgrade)
         with pytest.raises(WrongChain, match="kept of VppSettlement at 0xaaaa"):
-            require_books(settings, other)
+            require_books(settings, other, upgrade=upgrade)
         with books.write() as session:
             session.execute(delete(ChainEvent))
-        require_books(settings, other)
+        require_books(settings, other, upgrade=upgrade)
+
+
+def test_a_dry_run_makes_no_tables(tmp_path: Path) -> None:
+    """DP-05: books that are not there are of no contracts."""
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    settings = load_settings(None, {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_NETWORK": "local"})
+    require_books(settings, {SETTLEMENT: "0x" + "aa" * 20}, upgrade=False)
+    with closing(Database(url)) as books:
+        assert books.current() is None
 
 
 # ------------------------------------------------------------------ the scripts, as they are
