@@ -307,6 +307,21 @@ def test_roles_and_class(deployer: Deployer, brownie_project: Any) -> None:
     assert settlement.currency() == contracts["TestCurrency"]
 
 
+def watched(deployer: Deployer, keeps_states: bool) -> list[str]:
+    """Return a list that is told which blocks are read; of a node that keeps no old states, if so asked."""
+    asked, blocks = deployer._request, list[str]()
+
+    def answered(method: str, parameters: list[Any]) -> Any:
+        if method == "eth_getBlockByNumber":
+            blocks.append(parameters[0])
+        if method == "eth_getCode" and not keeps_states:  # in Anvil's words
+            raise DependencyDown("the node refused eth_getCode: BlockOutOfRangeError")
+        return asked(method, parameters)
+
+    deployer._request = answered
+    return blocks
+
+
 def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
     """DP-02: with the file of the first, and without it; also where the node keeps no old states, as a local one."""
     first = deployer.run()
@@ -317,16 +332,7 @@ def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
     assert again.run() == first
     for keeps_states in (True, False):
         again = Deployer(deployer.project, web3, deployer.plan, {})
-        asked, blocks = again._request, []
-
-        def answered(method: str, parameters: list[Any], *, keeps: bool = keeps_states) -> Any:
-            if method == "eth_getBlockByNumber":
-                blocks.append(parameters[0])
-            if method == "eth_getCode" and not keeps:  # in Anvil's words
-                raise DependencyDown("the node refused eth_getCode: BlockOutOfRangeError")
-            return asked(method, parameters)
-
-        again._request = answered
+        blocks = watched(again, keeps_states)
         assert again.run() == first
         # A fork of a long chain may have the number of a local one: its blocks are not read one by one.
         assert keeps_states is (len(blocks) == len(first["contracts"]))
