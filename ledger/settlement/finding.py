@@ -112,8 +112,8 @@ def find_batch(
         batch = session.get(VppSettlementBatch, int(number[1]), with_for_update=locked)
     if batch is None:
         raise NotFound(
-            f"there is no settlement batch {text[:80]!r}; `truetonne settle status --all` has all of them, "
-            "and a trade is named trade:NUMBER"
+            f"there is no settlement batch {text[:80]!r}; `truetonne settle status` has the open and the latest "
+            "ones, and a trade is named trade:NUMBER"
         )
     return batch
 
