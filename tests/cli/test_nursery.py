@@ -1,7 +1,9 @@
 """The process that the tests fork commands from: several users at once, and its end."""
 
 import os
+import time
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -13,8 +15,9 @@ from tests.support.waiting import until
 @pytest.fixture
 def endless(tmp_path: Path) -> list[str]:
     """A command that waits for a file that nobody writes."""
-    os.mkfifo(tmp_path / "bundle.json")
-    return ["verify", str(tmp_path / "bundle.json")]
+    file = tmp_path / "manifest.json"
+    os.mkfifo(file)
+    return ["reductions", "verify", str(file), str(file)]
 
 
 def test_what_was_forked_for_a_user_ends_with_it_and_others_goes_on(
@@ -27,6 +30,7 @@ def test_what_was_forked_for_a_user_ends_with_it_and_others_goes_on(
             assert ends.alive()
         with pytest.raises(ProcessLookupError):
             os.kill(ends.pid, 0)
+        time.sleep(0.2)  # what ends by itself would
         assert goes_on.alive(), goes_on.said()
         assert _parent(goes_on.pid) != os.getpid()
 
@@ -35,8 +39,8 @@ def test_what_was_forked_for_a_user_ends_with_it_and_others_goes_on(
 def test_it_ends_with_its_last_user_and_begins_anew_for_the_next(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PYTEST_XDIST_TESTRUNUID", "of-this-test")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run = f"of-test-{os.getpid()}"
+    monkeypatch.setenv("PYTEST_XDIST_TESTRUNUID", run)
     served = set()
     for _ in range(2):
         with Nursery() as one, Nursery() as other:
@@ -45,7 +49,7 @@ def test_it_ends_with_its_last_user_and_begins_anew_for_the_next(
             assert len(roots) == 1  # of both users
             assert [child.wait(600) for child in children] == [0, 0]
         served |= roots
-        until(lambda: not list(tmp_path.glob("nursery-*")))
+        until(lambda: not list(Path(gettempdir()).glob(f"nursery-{run}-*")))
     assert len(served) == 2
 
 
