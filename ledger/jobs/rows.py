@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Update, delete, select, update
+from sqlalchemy import Update, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -100,12 +100,19 @@ def jobs(session: Session, names: Sequence[str]) -> list[ScheduledJob]:
     return [found[name] for name in names if name in found]
 
 
-def begin(lease: Lease, name: str, now: datetime) -> Update:
+def begin(lease: Lease, name: str, now: datetime, *, when_due: bool) -> Update:
     """Return the statement that notes that a run begins; it finds no row where none may.
 
     That is so when the lease is not ours, or the job runs or is paused. The database decides all of it in the
     one statement: whoever lost the lease without knowing begins nothing.
+
+    Parameters
+    ----------
+    when_due
+        Whether one may only when its job is due, or was asked for. Whoever read that from the row may have been
+        overtaken by a run since, and would have it run twice.
     """
+    due = or_(ScheduledJob.due_at <= now, ScheduledJob.asked_at.is_not(None))
     return (
         update(ScheduledJob)
         .where(
@@ -113,6 +120,7 @@ def begin(lease: Lease, name: str, now: datetime) -> Update:
             ScheduledJob.paused_at.is_(None),
             ScheduledJob.running_since.is_(None),
             lease.in_force(),
+            *([due] if when_due else ()),
         )
         .values(asked_at=None, running_since=now, run_holder=lease.holder, run_place=lease.place)
         .execution_options(synchronize_session=False)

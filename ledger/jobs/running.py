@@ -70,8 +70,8 @@ class Runner:
 
         return self.db.run(begin)
 
-    def begin(self, name: str) -> Begun | None:
-        """Note that a run begins; return None when it may not.
+    def begin(self, name: str, *, when_due: bool = False) -> Begun | None:
+        """Note that a run begins; return None when it may not: see ``rows.begin``.
 
         Raises
         ------
@@ -79,11 +79,11 @@ class Runner:
             If the database does not answer.
         """
         started = self.tools.now()
-        begins = self.db.alone(rows.begin(self.lease, name, started))
+        begins = self.db.alone(rows.begin(self.lease, name, started, when_due=when_due))
         return Begun(name, started) if begins else None
 
-    def run(self, job: Job) -> Result | None:
-        """Run a job, and note it; return what it came to, None when it may not begin.
+    def run(self, job: Job, *, when_due: bool = False) -> Result | None:
+        """Run a job, and note it; return what it came to, None when it may not begin: see ``rows.begin``.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Runner:
             If the database does not answer; a run whose end could not be noted is noted as lost later.
         """
         now = self.tools.now
-        begun = self.begin(job.name)
+        begun = self.begin(job.name, when_due=when_due)
         if begun is None:
             return None
         result = self._result(job)

@@ -233,7 +233,7 @@ class Scheduler:
             self._armed.pop(job.name, None)
             self._running.add(job.name)
         try:
-            begun = self._runner.run(job) is not None
+            begun = self._runner.run(job, when_due=True) is not None
         except DependencyDown as error:  # it could not begin, or note its end
             with self._lock:
                 known = self._told.get(job.name) == error.message
@@ -244,7 +244,7 @@ class Scheduler:
             with self._lock:
                 if begun:
                     self._told.pop(job.name, None)
-                else:  # the clock was set, say, and the lease is not renewed yet
+                else:  # the clock was set, say: the lease is not renewed yet, or it is not due any more
                     self._told[job.name] = ""
 
     def _ended(self, event: JobExecutionEvent) -> None:

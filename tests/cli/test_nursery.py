@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -54,8 +55,8 @@ def test_what_was_forked_for_a_user_ends_with_it_and_others_goes_on(
 def test_it_ends_with_its_last_user_and_begins_anew_for_the_next(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PYTEST_XDIST_TESTRUNUID", "of-this-test")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run = f"of-test-{os.getpid()}"
+    monkeypatch.setenv("PYTEST_XDIST_TESTRUNUID", run)
     served = set()
     for _ in range(2):
         with Nursery() as one, Nursery() as other:
@@ -64,7 +65,7 @@ def test_it_ends_with_its_last_user_and_begins_anew_for_the_next(
             assert len(roots) == 1  # of both users
             assert [child.wait(600) for child in children] == [0, 0]
         served |= roots
-        until(lambda: not list(tmp_path.glob("nursery-*")))
+        until(lambda: not list(Path(gettempdir()).glob(f"nursery-{run}-*")))
     assert len(served) == 2
 
 
