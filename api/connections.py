@@ -133,6 +133,10 @@ class Connection(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
+    def _should_upgrade(self) -> bool:
+        """Return False: nothing is upgraded, and to say so in the log at each wish would be a stranger's to fill it."""
+        return False
+
     def _choose_end(self) -> None:
         """Have the system reset the connection if it ends now, however that comes, and the answer is not whole.
 

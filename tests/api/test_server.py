@@ -344,12 +344,15 @@ def test_what_is_none_behind_an_answer_that_has_begun_ends_it(
     assert "Traceback" not in caplog.text and "Fatal" not in caplog.text
 
 
-def test_a_socket_of_a_page_is_an_ordinary_request(place: str) -> None:
-    """Nothing here speaks WebSocket: such a request is answered, and counted, as any other."""
+def test_a_socket_of_a_page_is_an_ordinary_request(
+    place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing here speaks WebSocket: it is answered, and counted, as any other, and no line of the log."""
     connection = http.client.HTTPConnection(place, timeout=60)
     connection.request("GET", "/nothing", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
     assert connection.getresponse().status == 404
     connection.close()
+    assert caplog.records == []
 
 
 # ------------------------------------------------------------------ HTTP/1.0
