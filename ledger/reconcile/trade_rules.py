@@ -146,9 +146,9 @@ def _so_far(
 
     It may have failed before, for want of funds, or a person may have taken it out.
     """
-    ended = row.status is TradeStatus.FAILED or row.id in taken_out
-    status = TradeStatus.CANCELLED if row.id in taken_out else TradeStatus.FAILED
-    return status if ended else TradeStatus.PENDING, None
+    if row.id in taken_out:
+        return TradeStatus.CANCELLED, None
+    return (row.status if row.status is TradeStatus.FAILED else TradeStatus.PENDING), None
 
 
 def _of_another(number: int, asset: int, settled: int) -> str:

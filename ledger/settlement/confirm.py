@@ -49,10 +49,8 @@ _UNDONE = (TradeStatus.PENDING, TradeStatus.FAILED)
 """Trades that the chain may settle all the same: one fails for want of funds, and signatures for it may hold."""
 _NOT_YET = (*_UNDONE, TradeStatus.CANCELLED)
 """Those, and such as a person took out, while somebody else settles them: their money moves."""
-TAKEN_OUT = "trades.cancel"
-"""What the audit log calls it when a person cancels a trade."""
 EXECUTED = "trades.execute"
-"""And when the chain settles such a trade all the same."""
+"""What the audit log calls it when the chain settles a trade that was cancelled here."""
 _ALL_THE_SAME = "the chain settled it all the same, in no batch of these books"
 _ENDED = (TradeStatus.EXECUTED, TradeStatus.CANCELLED)
 """What the end of a batch makes of its trades. A failed one of a batch that was given up is that until then."""
@@ -170,7 +168,7 @@ def _settle_elsewhere(session: Session, final_numbers: tuple[int, int]) -> int:
 def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
     """Execute trades of the books that the chain settled in no batch of ours, in final blocks; return how many.
 
-    One that was taken out here, too: its money has moved. The audit log says so.
+    One that was cancelled here, too: its money has moved. The audit log says so.
     """
     changed = 0
     for record, at in _records_of(session, found):
@@ -185,10 +183,10 @@ def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
     return changed
 
 
-def _was_taken_out(session: Session, record: VppTradingRecord) -> bool:
-    """Return whether a person had cancelled a trade that the chain settled all the same."""
+def _was_cancelled(session: Session, record: VppTradingRecord) -> bool:
+    """Return whether a trade that the chain settled all the same had been cancelled, by a person or with its batch."""
     query = select(AuditLog.id).where(
-        AuditLog.action == TAKEN_OUT, AuditLog.resource == _resource(record)
+        AuditLog.action == EXECUTED, AuditLog.resource == _resource(record)
     )
     return session.scalars(query.limit(1)).first() is not None
 
@@ -274,9 +272,9 @@ def rewind(session: Session, above_block: int) -> None:
 def _rewind_elsewhere(session: Session, above_block: int) -> None:
     for record, _ in _records_of(session, settled_elsewhere(session, above_block, None)):
         if record.status is TradeStatus.EXECUTED:
-            # What a person took out stays so: the next run would settle it.
-            out = _was_taken_out(session, record)
-            record.status = TradeStatus.CANCELLED if out else TradeStatus.PENDING
+            # What was cancelled stays so: the next run would settle it.
+            ended = _was_cancelled(session, record)
+            record.status = TradeStatus.CANCELLED if ended else TradeStatus.PENDING
             record.settlement_time = None
     session.flush()
 

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.status import backups
 from ledger.settings import Settings
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -58,10 +59,7 @@ def test_it_is_looked_again_when_the_count_is_old(
     looked = backups.BackupAlarms(with_folder)
     assert looked.count() == 1
     monkeypatch.setattr("ledger.backup.overview.standing", lambda *_: None)
-    until = time.monotonic() + 10
-    while looked.count() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert looked.count() == 0
+    until(lambda: looked.count() == 0)
 
 
 def test_a_folder_that_nobody_can_make_sense_of_is_an_alarm_and_is_looked_at_again(
@@ -75,7 +73,4 @@ def test_a_folder_that_nobody_can_make_sense_of_is_an_alarm_and_is_looked_at_aga
     looked = backups.BackupAlarms(with_folder)
     assert looked.count() == 1
     monkeypatch.setattr("ledger.backup.overview.standing", lambda *_: None)
-    until = time.monotonic() + 10
-    while looked.count() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert looked.count() == 0
+    until(lambda: looked.count() == 0)

@@ -394,6 +394,19 @@ def test_a_trade_that_was_taken_out_and_that_the_chain_settles(funded: Park) -> 
     assert funded.differences() == []
 
 
+def test_a_trade_of_a_cancelled_batch_that_the_chain_settles(funded: Park) -> None:
+    """No person took it out, and no fork opens it either: it became pending, and the next run settled it."""
+    with funded.db.write() as session:  # as the end of its batch would have it
+        session.get_one(VppTradingRecord, sold(funded).seq).status = TradeStatus.CANCELLED
+    acts.settle_one(funded.node, sold(funded))
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+    funded.node.reorganise(3)  # the settlement among them
+    funded.mirror.run_until("head")
+    assert funded.count(SettlementTrade) == 0
+    assert (status(funded), plan_batches(funded.chain)) == (TradeStatus.CANCELLED, [])
+
+
 @pytest.mark.parametrize("ended", [TradeStatus.CANCELLED, TradeStatus.FAILED])
 def test_a_reorganisation_opens_no_trade_that_had_ended_before(
     funded: Park, ended: TradeStatus
