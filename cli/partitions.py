@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import archived
-from cli.books import open_books, open_changing
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted
 from ledger.errors import BadInput, ProblemFound
@@ -66,6 +65,7 @@ def register(parent: typer.Typer) -> None:
 
 def show(run: Invocation, count: Count = False) -> int:
     """Show every partition, the archive, and how far ahead periods are; exit 1 on an alarm."""
+    from cli.books import open_books
     from ledger.keeping.overview import alarms, archive_place, views
 
     with open_books(run.settings) as db:
@@ -93,6 +93,8 @@ def show(run: Invocation, count: Count = False) -> int:
 
 def ensure(run: Invocation, until: Until = None, dry_run: DryRun = False) -> int:
     """Add the periods that are missing; rows that none covered move into theirs. Exit 1 when some are left."""
+    from cli.books import open_changing
+
     last = _month(until) if until is not None else None
     with open_changing(run.settings) as db:
         reports = _missing(db, last) if dry_run else db.ensure_partitions(_today(), last)
@@ -129,6 +131,7 @@ def archive(
     dry_run: DryRun = False,
 ) -> int:
     """Move real-time data that are older than they are kept live into the archive; go on where a run was killed."""
+    from cli.books import open_changing
     from ledger.keeping.moves import due
     from ledger.keeping.moving import archive as move
     from ledger.keeping.parquet import export
@@ -190,6 +193,7 @@ def archive(
 
 def expire(run: Invocation, dry_run: DryRun = False) -> None:
     """Delete what need not be kept any longer: logs after a year. Evidence and the audit log are kept for ever."""
+    from cli.books import open_books
     from ledger.jobs.retention import KEPT
     from ledger.jobs.retention import expire as forget
 
