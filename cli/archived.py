@@ -1,4 +1,4 @@
-"""What was archived, read back and checked: ``truetonne db partitions check`` and ``read``, ``db orphans``."""
+"""What was archived: ``truetonne db partitions check``, ``read`` and ``archive --forget``; and ``db orphans``."""
 
 from __future__ import annotations
 

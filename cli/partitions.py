@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -179,16 +180,22 @@ def archive(
         rows = [(item.table, str(item.month), item.rows) for item in moved]
         said.insert(0, Table(("table", "month", "rows"), rows, right=frozenset({"rows"})))
     if parquet is not None and not dry_run:
-        new = sum(1 for each in written if each["state"] in ("new", "replaced"))
-        said.append(f"{parquet}: {counted(len(written), 'file')}, {new} written now")
-    richer = [each for each in written if each["state"] == "kept"]
-    said += [
-        f"{each['file']}: has {counted(each['rows'], 'row')}, the books have fewer; it is left as it is: bring the "
-        "rows back into the books, or move it away, see docs/retention.md"
-        for each in richer
-    ]
+        said += _said_of(parquet, written)
     run.output.result(document, *said)
+    richer = any(each["state"] == "kept" for each in written)
     return ProblemFound.exit_code if richer else 0
+
+
+def _said_of(folder: Path, written: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Say how many files there are, and which have more rows than the books."""
+    new = sum(1 for each in written if each["state"] in ("new", "replaced"))
+    yield f"{folder}: {counted(len(written), 'file')}, {new} written now"
+    for each in written:
+        if each["state"] == "kept":
+            yield (
+                f"{each['file']}: has {counted(each['rows'], 'row')}, the books have fewer; it is left as it is: "
+                "bring the rows back into the books, or move it away, see docs/retention.md"
+            )
 
 
 def expire(run: Invocation, dry_run: DryRun = False) -> None:
