@@ -1,4 +1,4 @@
-"""What was archived, read back and checked: ``truetonne db partitions check`` and ``read``, ``db orphans``."""
+"""What was archived: ``truetonne db partitions check``, ``read`` and ``archive --forget``; and ``db orphans``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.books import open_books, open_changing
 from cli.command import Invocation
 from cli.files import Writable, written_aside
 from cli.output import Table, counted
@@ -39,6 +38,7 @@ _TEXTS = ("metric_name", "unit")
 
 def check(run: Invocation, folder: Folder, books: Books = False) -> int:
     """Read a Parquet archive back and compare every file with its manifest; exit 1 when one is not as it must be."""
+    from cli.books import open_books
     from ledger.keeping.parquet import check as look
     from ledger.keeping.places import live_from
 
@@ -71,6 +71,7 @@ def check(run: Invocation, folder: Folder, books: Books = False) -> int:
 
 def forget(run: Invocation, period: str, dry_run: bool) -> int:
     """Note that a month or a year of the archive is lost, and is not to be asked for again."""
+    from cli.books import open_changing
     from ledger.keeping.missing import forget as note
 
     # As who moves it: others may not see all of the archive.
@@ -88,6 +89,7 @@ def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -
     """Read the real-time data of a device, live and archived, as CSV or JSON."""
     from sqlalchemy import select
 
+    from cli.books import open_books
     from ledger.keeping.reading import rows_between
     from ledger.models import Device
 
@@ -119,6 +121,7 @@ def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -
 
 def show_orphans(run: Invocation) -> int:
     """Show rows of partitioned tables, live and archived, whose parent is gone; exit 1 when there are some."""
+    from cli.books import open_books
     from ledger.keeping.orphans import orphans
 
     with open_books(run.settings) as db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import archived
-from cli.books import open_books, open_changing
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted
 from ledger.errors import BadInput, ProblemFound
@@ -66,6 +66,7 @@ def register(parent: typer.Typer) -> None:
 
 def show(run: Invocation, count: Count = False) -> int:
     """Show every partition, the archive, and how far ahead periods are; exit 1 on an alarm."""
+    from cli.books import open_books
     from ledger.keeping.overview import alarms, archive_place, views
 
     with open_books(run.settings) as db:
@@ -93,6 +94,8 @@ def show(run: Invocation, count: Count = False) -> int:
 
 def ensure(run: Invocation, until: Until = None, dry_run: DryRun = False) -> int:
     """Add the periods that are missing; rows that none covered move into theirs. Exit 1 when some are left."""
+    from cli.books import open_changing
+
     last = _month(until) if until is not None else None
     with open_changing(run.settings) as db:
         reports = _missing(db, last) if dry_run else db.ensure_partitions(_today(), last)
@@ -129,6 +132,7 @@ def archive(
     dry_run: DryRun = False,
 ) -> int:
     """Move real-time data that are older than they are kept live into the archive; go on where a run was killed."""
+    from cli.books import open_changing
     from ledger.keeping.moves import due
     from ledger.keeping.moving import archive as move
     from ledger.keeping.parquet import export
@@ -176,20 +180,27 @@ def archive(
         rows = [(item.table, str(item.month), item.rows) for item in moved]
         said.insert(0, Table(("table", "month", "rows"), rows, right=frozenset({"rows"})))
     if parquet is not None and not dry_run:
-        new = sum(1 for each in written if each["state"] in ("new", "replaced"))
-        said.append(f"{parquet}: {counted(len(written), 'file')}, {new} written now")
-    richer = [each for each in written if each["state"] == "kept"]
-    said += [
-        f"{each['file']}: has {counted(each['rows'], 'row')}, the books have fewer; it is left as it is: bring the "
-        "rows back into the books, or move it away, see docs/retention.md"
-        for each in richer
-    ]
+        said += _said_of(parquet, written)
     run.output.result(document, *said)
+    richer = any(each["state"] == "kept" for each in written)
     return ProblemFound.exit_code if richer else 0
+
+
+def _said_of(folder: Path, written: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Say how many files there are, and which have more rows than the books."""
+    new = sum(1 for each in written if each["state"] in ("new", "replaced"))
+    yield f"{folder}: {counted(len(written), 'file')}, {new} written now"
+    for each in written:
+        if each["state"] == "kept":
+            yield (
+                f"{each['file']}: has {counted(each['rows'], 'row')}, the books have fewer; it is left as it is: "
+                "bring the rows back into the books, or move it away, see docs/retention.md"
+            )
 
 
 def expire(run: Invocation, dry_run: DryRun = False) -> None:
     """Delete what need not be kept any longer: logs after a year. Evidence and the audit log are kept for ever."""
+    from cli.books import open_books
     from ledger.jobs.retention import KEPT
     from ledger.jobs.retention import expire as forget
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
-from api.pagination import CURSOR_SECONDS_MAX, Order, Page, PageParameters, page_of
+from api.pagination import CURSOR_SECONDS_MAX, Order, Page, PageParameters, between, page_of
 from api.park.schemas import (
     SCHEMAS,
     DataParameters,
@@ -56,7 +56,7 @@ def list_records(session: Session, kind: Kind, parameters: RecordParameters) -> 
     rows: list[Any] = []
     if wanted is not None:
         if by_time:
-            wanted = _between(wanted, at, *times)
+            wanted = between(wanted, at, *times)
         ordered = _ordered(wanted, parameters, after, model.id, at if by_time else None)
         rows = list(session.execute(ordered).all())
     records = [record_of(kind, row) for row in rows]
@@ -108,7 +108,7 @@ def device_data(database: Database, code: str, parameters: DataParameters) -> Va
             found = select(source).where(column.device_id == device_id)
             if parameters.metric is not None:
                 found = found.where(column.metric_name == parameters.metric)
-            found = _between(found, column.recorded_at, since, before)
+            found = between(found, column.recorded_at, since, before)
             ordered = _ordered(found, parameters, after, column.id, column.recorded_at)
             rows += session.execute(ordered).mappings()
     rows.sort(
@@ -134,14 +134,6 @@ def device_number(session: Session, code: str) -> int:
         If there is no such device.
     """
     return show(session, kind_named("devices"), code).id
-
-
-def _between(
-    found: Select[Any], column: Any, since: datetime | None, before: datetime | None
-) -> Select[Any]:
-    if since is not None:
-        found = found.where(column >= since)
-    return found if before is None else found.where(column < before)
 
 
 def _ordered(

@@ -28,9 +28,7 @@ from ledger.park.turn import take_turn
 from ledger.spreadsheets import Wrong
 
 
-def import_records(
-    session: Session, kind: Kind, file: RecordFile, by: audit.By = audit.HOUSE
-) -> ImportReport:
+def import_records(session: Session, kind: Kind, file: RecordFile) -> ImportReport:
     """Import a file of records; an entry in the audit log tells of it.
 
     Parameters
@@ -41,8 +39,6 @@ def import_records(
         The kind that the rows are of.
     file
         As ``read_file`` returned it.
-    by
-        Who does it, for the audit log.
 
     Returns
     -------
@@ -50,7 +46,7 @@ def import_records(
         With the rows that were rejected, if any; for them nothing is raised.
     """
     report = ImportReport(kind.name, file.sha256)
-    written = _take(session, kind, file.rows, report, by)
+    written = _take(session, kind, file.rows, report)
     if written:
         audit.record(
             session,
@@ -64,14 +60,11 @@ def import_records(
                 "changed": report.changed,
                 "rejected": report.rejected,
             },
-            by,
         )
     return report
 
 
-def set_record(
-    session: Session, kind: Kind, cells: dict[str, Any], by: audit.By = audit.HOUSE
-) -> ImportReport:
+def set_record(session: Session, kind: Kind, cells: dict[str, Any]) -> ImportReport:
     """Make one record, or change the one that has this key; what is not named stays.
 
     Parameters
@@ -91,19 +84,17 @@ def set_record(
         )
     report = ImportReport(kind.name, "")
     row = RawRow(1, dict(cells))
-    written = _take(session, kind, (row,), report, by)
+    written = _take(session, kind, (row,), report)
     for error in report.errors:
         raise refused(kind.name, Wrong(error.column, error.message))
     for made in written:
         if made.old is None:
             said = _told(kind, made.given) | _codes(kind, made)
-            audit.record(session, "park.add", f"{kind.table}/{made.number}", {}, said, by)
+            audit.record(session, "park.add", f"{kind.table}/{made.number}", {}, said)
     return report
 
 
-def _take(
-    session: Session, kind: Kind, raw: Sequence[RawRow], report: ImportReport, by: audit.By
-) -> list[Row]:
+def _take(session: Session, kind: Kind, raw: Sequence[RawRow], report: ImportReport) -> list[Row]:
     """Write the good rows, count all of them, and return those that were written."""
     take_turn(session)
     report.read = len(raw)
@@ -127,7 +118,7 @@ def _take(
                 report.reject(row.line, row.wrong)
         writable = [row for row in writable if row.wrong is None]
     report.errors.sort(key=lambda error: error.line)
-    _write(session, kind, writable, report, by)
+    _write(session, kind, writable, report)
     if kind.warnings is not None:
         report.warnings += kind.warnings(session, writable)
     return writable
@@ -268,9 +259,7 @@ def _allowed(kind: Kind, row: Row) -> Wrong | None:
     return None
 
 
-def _write(
-    session: Session, kind: Kind, rows: Sequence[Row], report: ImportReport, by: audit.By
-) -> None:
+def _write(session: Session, kind: Kind, rows: Sequence[Row], report: ImportReport) -> None:
     made: list[Base] = []
     for row in rows:
         if row.old is None:
@@ -287,9 +276,7 @@ def _write(
         if not kind.quiet:
             before = {name: row.before[name] for name in differing}
             place = f"{kind.table}/{row.number}"
-            audit.record(
-                session, "park.change", place, _told(kind, before), _told(kind, differing), by
-            )
+            audit.record(session, "park.change", place, _told(kind, before), _told(kind, differing))
     session.add_all(made)
     session.flush()
 

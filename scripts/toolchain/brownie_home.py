@@ -18,18 +18,18 @@ NETWORKS = Path(__file__).with_name("networks.yaml")
 
 
 @contextmanager
-def brownie_home(home: Path | None = None) -> Iterator[Path]:
+def brownie_home() -> Iterator[None]:
     """Set ``HOME`` to the project's Brownie home around the first ``import brownie``."""
     # One home for each worker of pytest-xdist: Brownie's database does not share.
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    home = home or ROOT / "build" / f"brownie-home{'-' + worker if worker else ''}"
+    home = ROOT / "build" / f"brownie-home{'-' + worker if worker else ''}"
     state = home / ".brownie"
     state.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(NETWORKS, state / "network-config.yaml")
     before = os.environ.get("HOME")
     os.environ["HOME"] = str(home)
     try:
-        yield home
+        yield
     finally:
         if before is None:
             del os.environ["HOME"]

@@ -344,6 +344,22 @@ def test_the_command_is_found_before_it_is_imported(line: str, word: str | None)
     assert first_word(line.split()) == word
 
 
+def test_the_list_of_all_commands_imports_no_database(truetonne: Program) -> None:
+    """Nor the API: a command imports what it works with when it is called."""
+    code = (
+        "import sys; from cli.main import build; build(); "
+        "print([name for name in ('sqlalchemy', 'fastapi', 'eth_account', 'pyarrow') if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=truetonne.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == "[]"
+
+
 @long
 def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> None:
     """Mirror and reading process start without what makes keys, grammars, other clients, answers and parks."""

@@ -109,7 +109,7 @@ def until_mined(client: ChainClient) -> None:
         time.sleep(0.001)
 
 
-def deploy_contracts(client: ChainClient, network: str = "local") -> Deployment:
+def deploy_contracts(client: ChainClient) -> Deployment:
     """Deploy currency, libraries and both contracts, grant the roles, register class and site."""
     genesis = client.block(0)
     assert genesis is not None
@@ -132,7 +132,7 @@ def deploy_contracts(client: ChainClient, network: str = "local") -> Deployment:
     }
     settlement = _create(client, SETTLEMENT, terms)
     deployment = Deployment(
-        network=network,
+        network="local",
         chain_id=client.chain_id(),
         genesis_hash=genesis.hash,
         deployed_block=first,

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 from ledger.db import Database
 from ledger.park import KINDS, ImportReport, import_records, kind_named, read_file
@@ -27,14 +26,12 @@ def examples() -> dict[str, tuple[str, str]]:
     return found
 
 
-def take(
-    db: Database, folder: Path, kind: str, text: str, ending: str = "csv", **more: Any
-) -> ImportReport:
+def take(db: Database, folder: Path, kind: str, text: str, ending: str = "csv") -> ImportReport:
     """Import a text as a file of records."""
     file = folder / f"records.{ending}"
     file.write_text(text, encoding="utf-8")
     read = read_file(kind_named(kind), file)
-    return db.run(lambda session: import_records(session, kind_named(kind), read, **more))
+    return db.run(lambda session: import_records(session, kind_named(kind), read))
 
 
 def fill(db: Database, folder: Path, *kinds: str) -> dict[str, ImportReport]:

@@ -127,9 +127,9 @@ def statuses(park: Park, key: str) -> list[TransactionStatus]:
     return [rows[item.tx_hash] for item in attempts(park, key)]
 
 
-def until_confirmed(park: Park, rounds: int = 30) -> None:
+def until_confirmed(park: Park) -> None:
     """Do what jobs and mirror do, a block a round, until nothing is open; fail if that does not end."""
-    for _ in range(rounds):
+    for _ in range(30):
         park.node.mine(1)
         park.mirror.run_until("head")
         park.chain.sender.audit()
