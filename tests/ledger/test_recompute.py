@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import BadInput
 from ledger.proofs.sums import recompute
-from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Reading, Role, compute
+from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Quality, Reading, Role, compute
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import read_manifest
@@ -205,6 +205,30 @@ def test_differences_of_a_register_that_overlap_count_once() -> None:
     (found,) = [path for path in paths(result) if path.startswith("readings[line 3, A, ")]
     assert found.endswith(".start_s")
     assert not any("energy" in path for path in paths(result))
+
+
+@pytest.mark.parametrize(("stated", "wrong"), [(Quality.SUPERSEDED_EMPTY, 0), (Quality.MISSING, 1)])
+def test_an_empty_value_of_a_register_beside_another_says_so(stated: Quality, wrong: int) -> None:
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True, "rated_kw": None}
+    rows = [Reading(0, SLOT_S, Kind.ENERGY, 100, 100, 0, "0>100")]
+    turbine = replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    manifest, lines = files_of(turbine)
+    found = paths(run(manifest, [lines[0], f"A,0,0,3,{stated},\n", *lines[1:]]))
+    qualities = [path for path in found if path.endswith(".quality")]
+    assert len(qualities) == wrong, found
+
+
+def test_the_books_say_which_rows_have_no_value() -> None:
+    """The same text is a number in one row and none in another, for another source or since another day."""
+    manifest, lines = files_of(meter_of("A", Role.GENERATION, [(0, "5"), (1, "5"), (2, "5")]))
+    _, stated = read_manifest(canonical_text(manifest).encode(), "m")
+
+    def qualities(no_value: dict[str, set[tuple[int, str]]] | None) -> list[int]:
+        judged = judge(stated, parse(lines, "r"), no_value)
+        return [int(reading.quality) for reading in judged.readings["A"]]
+
+    assert qualities({"A": {(SLOT_S, "5")}}) == [100, 201, 100]
+    assert qualities({"B": {(SLOT_S, "5")}}) == qualities({}) == qualities(None) == [100, 100, 100]
 
 
 def test_what_was_computed_is_found_again() -> None:
