@@ -146,6 +146,16 @@ def test_a_key_has_one_bucket_wherever_it_is_used(tmp_path: Path, url: str) -> N
     assert int(codes[3].headers["Retry-After"]) >= 1
 
 
+def test_sessions_have_the_buckets_of_their_addresses_alone(tmp_path: Path, url: str) -> None:
+    """One bucket of all that have signed in would let some keep out the others."""
+    found = house(tmp_path, url, rate_limit="3")
+    found.add("anna", UserRole.ADMIN)
+    session = found.sign_in("anna")
+    for number in range(5):
+        client = TestClient(found.app, client=(f"198.51.100.{number}", 1))
+        assert client.get("/v1/me", headers=session).status_code == 200
+
+
 def test_the_benchmark_is_counted_and_not_refused() -> None:
     with books(100, lambda _: None) as (settings, _):
         buckets = create_app(settings).state.buckets

@@ -45,6 +45,10 @@ def test_batches_are_within_the_caps_of_the_contract(park: Park) -> None:
     submit_planned(park.chain)
     park.mirror_final()
     assert (states(park)[2], statuses(park)[4]) == ("finalized", "executed")
+    park.node.act("admin", SETTLEMENT, "setFee", [50, PARTIES["buyer"]])  # a term that is no cap
+    park.mirror_final()
+    with park.db.read() as session:
+        assert caps_in_books(session) == Limits(cents=250_00, kg=10**6)
     assert park.differences() == []
 
 

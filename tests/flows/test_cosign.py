@@ -352,6 +352,8 @@ def test_a_batch_that_lacks_signatures_is_withdrawn(
     (batch,) = apart.rows(VppSettlementBatch)
     apart.db.run(lambda session: rolled_back(session, withdraw(session, "batch:1", "a slip")))
     assert states(apart) == ["planned"]
+    with apart.db.read() as session:
+        assert cosign.waiting_for_signatures(session) == [batch.batch_key]
     document, lines = told(apart, "batch:1", "the plant does not sign", monkeypatch)
     assert document == {
         "batch": "batch:1",
@@ -360,6 +362,7 @@ def test_a_batch_that_lacks_signatures_is_withdrawn(
     }
     assert lines == [f"batch {batch.batch_key} is withdrawn; its trades are free again"]
     with apart.db.read() as session:
+        assert cosign.waiting_for_signatures(session) == []
         story = story_of(session, "batch:1")
     said = "failed: withdrawn: the plant does not sign; its trades are free again"
     assert story.happened[-1] == said

@@ -30,6 +30,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
+from ledger.models.trading import TradeStatus
 from ledger.models.types import ValueUnreadable
 from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
@@ -205,6 +206,11 @@ def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
     settle(impatient)
     assert statuses(two) == ["executed"] * 2
     assert two.differences() == []
+    with two.db.write() as session:  # another program wrote that
+        session.get_one(VppTradingRecord, 2).status = TradeStatus.FAILED
+    with pytest.raises(Refused, match="trade 2 did not fail for want of funds"):
+        two.db.run(lambda session: shortfalls.reopen(session, 2, "x"))
+    assert statuses(two) == ["executed", "failed"]
 
 
 @pytest.mark.parametrize("way", rest([Way.AUTO, Way.PROPOSED], Way.PROPOSED))

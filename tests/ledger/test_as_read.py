@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -131,3 +132,24 @@ def test_nearly_all_readings_are_seen_by_columns(sqlite_db: Database, tmp_path: 
     doubtful = judged.doubtful(Readings.of(meter.readings))
     assert doubtful is not None and len(meter.readings) == 290
     assert sorted(row.text for row in doubtful) == ["1", "20.5", "30.5", "30.50"]
+
+
+def test_days_are_those_of_a_clock_that_changes(sqlite_db: Database, tmp_path: Path) -> None:
+    """A day of Paris begins at 22:00 UTC in summer, at 23:00 from 26 October 2014: no day of summer begins then."""
+    apply(sqlite_db, SITE.replace("interval_minutes = 10", "interval_minutes = 1440"))
+    paris = ZoneInfo("Europe/Paris")
+    days = [datetime(2014, 10, day, tzinfo=paris) for day in (20, 21, 22, 24, 25, 27, 28, 29)]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(day.isoformat(), "5") for day in days]))
+    with sqlite_db.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", date(2014, 10, 20), date(2014, 11, 1))
+    manifest = files_of_reduction(reduction).manifest
+    (meter,) = reduction.inputs.meters
+    assert as_read(manifest, meter)
+    late = [
+        row._replace(start_s=row.start_s + 3600, end_s=row.end_s + 3600) if number == 2 else row
+        for number, row in enumerate(meter.readings)
+    ]
+    assert late[2].start_s == int(datetime(2014, 10, 21, 23, tzinfo=UTC).timestamp())
+    other = replace(meter, readings=Readings.of(late))
+    assert not as_read(manifest, other)
+    assert not one_by_one(manifest, other)

@@ -151,8 +151,9 @@ def test_an_empty_tree_proves_nothing() -> None:
 
 
 def test_the_same_reading_twice_is_refused() -> None:
-    with pytest.raises(Refused, match="stands twice"):
-        tree.merkle_tree([b"\1" * 32, b"\1" * 32])
+    for others in ([], [b"\0" * 32, b"\2" * 32]):  # it is named, wherever it stands
+        with pytest.raises(Refused, match=f"leaf 0x{'01' * 32} stands twice"):
+            tree.merkle_tree([b"\1" * 32, *others, b"\1" * 32])
 
 
 def test_an_inner_node_is_no_leaf() -> None:

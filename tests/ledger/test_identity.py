@@ -515,6 +515,32 @@ def test_whoever_claims_a_moment_later_learns_how_it_stands(
         assert isinstance(claim(), idempotency.Claim)
 
 
+def test_of_two_that_take_over_a_claim_one_has_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both saw that the first run had died; the other one is told to come back, and does not do it as well."""
+    late, alone = NOW + timedelta(minutes=5), Database.alone
+    monkeypatch.setattr(idempotency, "clock_of", lambda _: late)
+    faster: list[idempotency.Claim | bytes] = []
+
+    def claim(at: datetime) -> idempotency.Claim | bytes:
+        return idempotency.claim(db, "user 1", "POST /x", "k" * 16, b"body", at)
+
+    def slower(self: Database, *given: Any, **options: Any) -> Any:
+        monkeypatch.setattr(Database, "alone", alone)
+        faster.append(claim(late))
+        return alone(self, *given, **options)
+
+    dead = claim(NOW)
+    monkeypatch.setattr(Database, "alone", slower)
+    with pytest.raises(idempotency.StillRunning):
+        claim(late)
+    (winner,) = faster
+    assert isinstance(winner, idempotency.Claim) and winner != dead
+    db.run(lambda session: idempotency.answered(session, winner, b"done"))
+    assert claim(late) == b"done"
+
+
 @pytest.mark.parametrize("committed", [True, False])
 def test_a_claim_whose_database_went_away_is_not_waited_for(
     sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, committed: bool

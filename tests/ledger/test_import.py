@@ -33,7 +33,7 @@ from ledger.readings import import_file, reductions_for
 from ledger.readings.imports.requalify import requalify
 from ledger.reconcile.reading_rules import differences
 from ledger.reductions import Counts, Kind, Quality, Role
-from ledger.reductions.quality import Limits, judge_slot
+from ledger.reductions.quality import Limits, judge_slot, limits_of
 from tests.support.forms import times
 from tests.support.plant import JUNE, SITE, apply, imported, issue, write_csv
 
@@ -480,3 +480,23 @@ def test_one_of_a_slot_counts_and_it_claims_least(
     assert conflict == (len(set(sizes)) > 1)
     used = any(quality // 100 == 1 for quality in qualities)
     assert used == (-20 <= best <= 120)
+
+
+@pytest.mark.parametrize("digits", [-101, 10**6])
+@pytest.mark.parametrize(
+    ("role", "kind", "limited"),
+    [
+        (Role.GENERATION, Kind.POWER, True),
+        (Role.IMPORT, Kind.ENERGY, True),
+        (Role.STORAGE, Kind.POWER, False),
+        (Role.STORAGE, Kind.ENERGY, False),
+        (Role.FUEL, Kind.FUEL_MASS, False),
+        (Role.FUEL, Kind.FUEL_VOLUME, False),
+    ],
+)
+def test_a_rated_power_limits_neither_batteries_nor_fuel(
+    role: Role, kind: Kind, limited: bool, digits: int
+) -> None:
+    """A battery of 100 kW charges with 100: a fifth of that would be an outlier of a turbine."""
+    found = limits_of(role, Fraction(100), kind, 3600).judge(digits, 0, 3600)
+    assert (found is Quality.USED) is not limited

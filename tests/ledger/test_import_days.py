@@ -305,6 +305,16 @@ def test_a_reader_that_remembers_reads_as_a_new_one(
         assert read(warm, said) == read(reader(), said)
 
 
+def test_what_a_reader_remembers_of_a_long_interval_ends_with_the_sites_clock() -> None:
+    """A day of Paris begins at 23:00 UTC in winter and at 22:00 in summer."""
+    reader = TimeReader("UTC", 86_400, label_is_end=False, grid_zone=zone("Europe/Paris"))
+    assert reader.start_s("2024-01-10T23:00:00") == 1_704_927_600
+    assert reader.start_s("2024-07-10T22:00:00") == 1_720_648_800
+    for beside in ("2024-07-10T23:00:00", "2024-01-10T22:00:00"):
+        with pytest.raises(ValueError, match="2024"):
+            reader.start_s(beside)
+
+
 def test_a_bulk_insert_keeps_every_value_as_it_is(db: Database, tmp_path: Path) -> None:
     site = tmp_path / "site.toml"
     site.write_text(SITE.format(zone="Europe/Paris", kind="power", unit="kW"))

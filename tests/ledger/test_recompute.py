@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import BadInput
 from ledger.proofs.sums import recompute
-from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Reading, Role, compute
+from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Quality, Reading, Role, compute
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import read_manifest
@@ -27,6 +27,7 @@ from ledger.reductions.quality import Limits, judge_slot
 from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
 from ledger.reductions.recompute import Trusted, Verification, verify, verify_files
 from ledger.reductions.registers import energy_of
+from ledger.reductions.zones import TZDATA_VERSION
 from tests.ledger.test_reductions import FACTOR, inputs
 from tests.support.forms import times
 
@@ -194,6 +195,42 @@ def test_a_difference_of_a_register_that_ends_before_it_begins_counts_nothing(st
     assert not any("energy" in path for path in paths(result))
 
 
+def test_differences_of_a_register_that_overlap_count_once() -> None:
+    """From 50 to 100 both count: whoever adds up the file would have 200 kWh, and the register went on by 150."""
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True, "rated_kw": None}
+    rows = [Reading(0, 2 * SLOT_S, Kind.ENERGY, 100, 100, 0, "0>100")]
+    turbine = replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    manifest, lines = files_of(turbine)
+    result = run(manifest, [*lines, f"A,{SLOT_S},{3 * SLOT_S},2,100,50>150\n"])
+    (found,) = [path for path in paths(result) if path.startswith("readings[line 3, A, ")]
+    assert found.endswith(".start_s")
+    assert not any("energy" in path for path in paths(result))
+
+
+@pytest.mark.parametrize(("stated", "wrong"), [(Quality.SUPERSEDED_EMPTY, 0), (Quality.MISSING, 1)])
+def test_an_empty_value_of_a_register_beside_another_says_so(stated: Quality, wrong: int) -> None:
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True, "rated_kw": None}
+    rows = [Reading(0, SLOT_S, Kind.ENERGY, 100, 100, 0, "0>100")]
+    turbine = replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    manifest, lines = files_of(turbine)
+    found = paths(run(manifest, [lines[0], f"A,0,0,3,{stated},\n", *lines[1:]]))
+    qualities = [path for path in found if path.endswith(".quality")]
+    assert len(qualities) == wrong, found
+
+
+def test_the_books_say_which_rows_have_no_value() -> None:
+    """The same text is a number in one row and none in another, for another source or since another day."""
+    manifest, lines = files_of(meter_of("A", Role.GENERATION, [(0, "5"), (1, "5"), (2, "5")]))
+    _, stated = read_manifest(canonical_text(manifest).encode(), "m")
+
+    def qualities(no_value: dict[str, set[tuple[int, str]]] | None) -> list[int]:
+        judged = judge(stated, parse(lines, "r"), no_value)
+        return [int(reading.quality) for reading in judged.readings["A"]]
+
+    assert qualities({"A": {(SLOT_S, "5")}}) == [100, 201, 100]
+    assert qualities({"B": {(SLOT_S, "5")}}) == qualities({}) == qualities(None) == [100, 100, 100]
+
+
 def test_what_was_computed_is_found_again() -> None:
     # 138 x 60 kW, 2 slots used of 60 (conflict, spelling), one of -3 kW: 140 x 60/6 - 3/6; drawn 30 x 6/6,
     # of which 24 lie outside of the calibration: 24 x 0.005 more.
@@ -210,6 +247,17 @@ def test_what_was_computed_is_found_again() -> None:
     assert [check.name for check in result.checks][1] == (
         "each of 177 readings' quality follows from the rules"
     )
+
+
+def test_other_time_zone_data_is_said_and_no_difference() -> None:
+    """Where a zone's rules have changed since, that is why the seconds of a period differ."""
+    for stated, said in ((TZDATA_VERSION, 0), ("2013a", 1)):
+        manifest = copy.deepcopy(MANIFEST)
+        manifest["period"]["tzdata"] = stated
+        result = run(manifest, LINES)
+        assert result.valid
+        hints = [hint for hint in result.hints if "time zone data" in hint]
+        assert hints == [f"the manifest was made with time zone data 2013a, here is {TZDATA_VERSION}"] * said
 
 
 def test_it_needs_neither_database_nor_chain() -> None:

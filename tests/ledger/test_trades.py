@@ -140,6 +140,27 @@ def test_a_trade_twice_in_one_file_counts_once(lite: Database, tmp_path: Path) -
     assert "already recorded with quantity 285.190 and price 0.1234" in again.errors[0].message
 
 
+def test_two_plants_that_sell_the_same_are_two_trades(lite: Database, tmp_path: Path) -> None:
+    """Markets have one price an hour: only the plant tells their trades apart."""
+    second = """
+[[vpp]]
+code = "vpp-2"
+name = "Second"
+total_capacity = "100"
+account = "anvil:5"
+
+[[strategy]]
+vpp = "vpp-2"
+name = "hourly"
+type = "load_following"
+"""
+    apply(lite, SITE + TRADING + second)
+    assert take(lite, tmp_path, row()).new == 1
+    other = take(lite, tmp_path, row(vpp="vpp-2"))
+    assert (other.new, other.unchanged, other.rejected) == (1, 0, 0)
+    assert len({record.vpp_id for record in stored(lite)}) == 2
+
+
 def test_a_trade_of_credits_that_are_not_there(lite: Database, tmp_path: Path) -> None:
     header = HEADER + ",credit"
     report = take(lite, tmp_path, row() + ",lab-2014-1", row() + ",", header=header)
