@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_SECONDS = 1.0
 """So long after the first one is it another: a terminal and a wrapper may both hand on the same."""
-
+_ONCE_MORE_SECONDS = 0.01
+"""So long after an interruption was lost it comes again."""
 _asked_s: list[float] = []
 """When we were told to end, by a clock that nobody sets."""
 
@@ -42,6 +44,8 @@ def note_interruptions() -> None:
 def hear_interruptions() -> None:
     """Raise a KeyboardInterrupt from now on when we are told to end."""
     _answer(_raise)
+    signal.signal(signal.SIGALRM, _raise_again)
+    sys.unraisablehook = _not_raised
 
 
 def check_not_interrupted() -> None:
@@ -58,7 +62,12 @@ def check_not_interrupted() -> None:
 
 def end_at_once(code: int) -> None:
     """Have nothing that we are told from now on change the exit code: all is said, and a thread may still wait."""
-    _answer(lambda number, frame: os._exit(code))
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os._exit(code)
+
+    _answer(end)
+    signal.signal(signal.SIGALRM, end)
 
 
 def _answer(handler: Callable[[int, FrameType | None], None]) -> None:
@@ -71,6 +80,18 @@ def _note(number: int, frame: FrameType | None) -> None:
     _asked_s.append(time.monotonic())
     if _asked_s[-1] - _asked_s[0] > AGAIN_SECONDS:
         os._exit(INTERRUPTED)
+
+
+def _not_raised(lost: sys.UnraisableHookArgs) -> None:
+    """Raise an interruption once more that came where nothing can be raised, as while an object is taken apart."""
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)
+    else:
+        signal.setitimer(signal.ITIMER_REAL, _ONCE_MORE_SECONDS)
+
+
+def _raise_again(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
