@@ -19,6 +19,7 @@ import typer
 
 from cli.command import AsJson, Config, Invocation, Traceback
 from cli.output import Output, OutputLost, no_stderr
+from cli.start import check_not_interrupted, end_at_once, hear_interruptions
 from ledger.errors import INTERRUPTED, BadInput, DependencyDown, TruetonneError
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -98,7 +99,12 @@ def main() -> None:
         # A name that the terminal cannot show ends nothing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    code = run(sys.argv[1:])
+    try:
+        hear_interruptions()
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # told again, while it was said
+        code = INTERRUPTED
+    end_at_once(code)
     try:
         sys.stderr.flush()
     except OSError:  # the log of a service on a full disk
@@ -151,9 +157,12 @@ def run(arguments: Sequence[str]) -> int:
     options = words[: words.index("--")] if "--" in words else words
     invocation = Invocation(Output(as_json="--json" in options))
     try:
+        check_not_interrupted()
         code = typer.main.get_command(build(first_word(words))).main(
             args=words, prog_name="truetonne", standalone_mode=False, obj=invocation
         )
+        if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+            return _interrupted(invocation)
         invocation.output.flush()
         return int(code or 0)
     except BrokenPipeError:  # `truetonne ... | head`: the reader has seen enough
@@ -162,9 +171,18 @@ def run(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt) as ended:
         if isinstance(ended.__cause__, EOFError):  # typer takes each for the end of what is typed
             return _told(ended.__cause__, invocation)
-        return INTERRUPTED
+        return _interrupted(invocation)
     except Exception as error:
         return _told(error, invocation)
+
+
+def _interrupted(invocation: Invocation) -> int:
+    """Say that the command was interrupted, if it has not said so itself, and return the exit code."""
+    try:
+        invocation.output.interrupted("what was committed stands")
+    except BrokenPipeError:
+        _write_no_more()
+    return INTERRUPTED
 
 
 def _told(error: Exception, invocation: Invocation) -> int:

@@ -65,6 +65,7 @@ class Output:
         self.as_json = as_json
         self._stdout = stdout or sys.stdout
         self._stderr = stderr or sys.stderr
+        self._is_interrupted = False
 
     def result(self, document: Mapping[str, Any], *shown: str | Table) -> None:
         """Print the answer of a command: the document with ``--json``, else what is to be shown."""
@@ -158,12 +159,24 @@ class Output:
     def error(self, error: TruetonneError) -> None:
         """Print an error: one object with ``--json``, else one line on stderr; there, too, if stdout takes none."""
         error = _in_plain_words(error)
-        if self.as_json and not isinstance(error, OutputLost):
+        as_json = None if isinstance(error, OutputLost) else error.as_json()
+        self._fail(as_json, f"error: {error.message}")
+
+    def interrupted(self, left: str) -> None:
+        """Say once that the command was told to end, and what it left, as ``error`` does."""
+        if self._is_interrupted:
+            return
+        self._is_interrupted = True
+        said = f"interrupted; {left}"
+        self._fail({"code": "interrupted", "message": said}, said)
+
+    def _fail(self, error: Mapping[str, Any] | None, line: str) -> None:
+        if self.as_json and error is not None:
             with suppress(OutputLost):
-                self.result({"error": error.as_json()})
+                self.result({"error": error})
                 self.flush()
                 return
-        self._tell(f"error: {error.message}")
+        self._tell(line)
 
     def _tell(self, text: str) -> None:
         """Print a line on stderr. What a full disk or a reader that left does not take is lost, and nothing else."""

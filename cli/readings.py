@@ -105,7 +105,7 @@ def import_readings(
         done = "nothing was imported"
         if is_at_its_end:
             done = "all of it was imported, or nothing: import it again to see"
-        print(f"interrupted; {done}", file=sys.stderr)
+        run.output.interrupted(done)
         return INTERRUPTED
     document = report.as_json()
     if dry_run:

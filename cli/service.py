@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from cli.output import printable
+from cli.start import AGAIN_SECONDS, ENDING
 from ledger.errors import INTERRUPTED, DependencyDown, TruetonneError
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ _LOOK_SECONDS = 0.5
 """How often those who stay look whether the local node does."""
 TABLES_SECONDS = 5.0
 """How often who holds no lease looks whether the tables are still those of this version."""
-AGAIN_SECONDS = 1.0
-"""So long after the first is a Ctrl-C a second one: a terminal and a wrapper may both hand on the same."""
 _STDERR = 2
 _AT_ONCE = b"ended at once, as if killed; what was committed stands\n"
 _PATIENCE_SECONDS = 5
@@ -48,8 +47,9 @@ def stop_on_signal() -> threading.Event:
             os._exit(INTERRUPTED)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, ask)
+    for number in ENDING:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # by nohup
+            signal.signal(number, ask)
     return stop
 
 

@@ -6,12 +6,15 @@ then the binary logs since are applied, and the ledger compares the restored boo
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import shutil
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +45,8 @@ from ledger.keeping.places import archive_beside
 _REPORTS = "drills"
 _REPORTS_KEPT = 100
 _REPORT_NAMES = "[0-9]*.json"
+_PLACE = "truetonne-drill-"
+"""How the name of a folder for a restored database begins."""
 """By the time at which they were kept."""
 
 Compare = Callable[[Database], "Finding"]
@@ -147,12 +152,12 @@ def drill(
     if damaged:
         found.findings.append(Finding("folder", tuple(damaged)))
     try:
-        with tempfile.TemporaryDirectory(prefix="truetonne-drill-", dir=scratch) as name:
-            require_room(Path(name), plan)
+        with _place(scratch) as work:
+            require_room(work, plan)
             if plan.copy.dialect == "sqlite":
-                _file(store, found, compare, Path(name))
+                _file(store, found, compare, work)
             else:
-                _server(store, found, compare, Path(name))
+                _server(store, found, compare, work)
     except OSError as error:
         raise DependencyDown(
             f"the drill has no room or no right to write ({error.strerror}: {error.filename or scratch}); name a "
@@ -167,6 +172,33 @@ def drill(
     found.seconds_total = time.monotonic() - begun
     _keep(store.folder, found)
     return found
+
+
+@contextmanager
+def _place(scratch: Path | None) -> Iterator[Path]:
+    """Yield a folder for a restored database. What drills that were killed have left goes first: nothing seals it."""
+    where = Path(scratch or tempfile.gettempdir()).absolute()
+    for left in where.glob(f"{_PLACE}*"):
+        with suppress(OSError):  # another's, or in use
+            _remove(left)
+    with tempfile.TemporaryDirectory(prefix=_PLACE, dir=where) as name:
+        held = os.open(name, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # a filesystem without locks: nothing is removed there
+                fcntl.flock(held, fcntl.LOCK_EX)
+            yield Path(name)
+        finally:
+            os.close(held)
+
+
+def _remove(left: Path) -> None:
+    descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+    finally:
+        os.close(descriptor)
 
 
 def _server(store: Store, found: Drill, compare: Compare, work: Path) -> None:

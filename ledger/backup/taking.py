@@ -325,6 +325,10 @@ def _sent(folder: Path, words: Sequence[str], off_site: OffSite) -> bool:
 
 
 def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
+    from ledger.chain.local.anvil import (
+        end_with_parent,  # with a node's client, which no other backup needs
+    )
+
     where = f"backup {name} is kept here, but not off-site"
     try:
         process = subprocess.Popen(
@@ -333,6 +337,8 @@ def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # The next run begins it again: two would write the same copy.
+            preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509
         )
     except OSError as error:
         raise OffSiteFailed(
@@ -340,9 +346,11 @@ def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
         ) from error
     try:
         said, _ = process.communicate(timeout=seconds_max)
-    except subprocess.TimeoutExpired:
+    except BaseException as error:  # an interruption too
         os.killpg(process.pid, signal.SIGKILL)  # with all that it started
         process.communicate()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
         raise OffSiteFailed(
             f"{where}: {Path(words[0]).name} took longer than {seconds_max} s and was ended; "
             "see to it, or raise backup_hook_seconds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -167,6 +168,26 @@ def test_a_restore_that_is_killed_between_archive_and_database_is_given_again(
     assert (dump(books.folder / "again.db"), dump(books.folder / "again_archive.db")) == wanted
     assert not list(books.folder.glob(".again*"))
     assert "again_archive.db is there" in books("db", "restore", "--into", "again.db").one_line()
+
+
+def test_a_drill_takes_away_what_one_that_was_killed_left(books: Program) -> None:
+    """A whole database that nothing seals stayed there for ever; and a relative ``--in`` was an internal error."""
+    assert books("db", "backup", "full").code == 0
+    elsewhere = books.write("others", "x")
+    scratch = books.folder / "scratch"
+    for name in ("left", "used"):
+        (scratch / f"truetonne-drill-{name}" / "data").mkdir(parents=True)
+        (scratch / f"truetonne-drill-{name}" / "data" / "books").write_text("in no cipher")
+    (scratch / "truetonne-drill-link").symlink_to(books.folder)
+    (scratch / "notes").mkdir()
+    used = os.open(scratch / "truetonne-drill-used", os.O_RDONLY)
+    try:
+        fcntl.flock(used, fcntl.LOCK_EX)
+        assert books("db", "drill", "--in", "scratch").code == 0
+    finally:
+        os.close(used)
+    assert sorted(os.listdir(scratch)) == ["notes", "truetonne-drill-link", "truetonne-drill-used"]
+    assert (scratch / "truetonne-drill-used/data/books").exists() and elsewhere.exists()
 
 
 def test_a_drill_whose_report_cannot_be_kept_says_all_that_it_found(books: Program) -> None:

@@ -17,13 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import typer
 
 import cli
-from cli import service
+import cli.main
+from cli import service, start
 from cli.main import COMMANDS, build, first_word
 from cli.output import Output, Table
 from ledger.errors import INTERRUPTED
@@ -661,6 +663,111 @@ def test_what_a_stranger_wrote_moves_no_cursor_and_turns_no_line() -> None:
         text = shown.read()
         assert text.replace("\n", "").isprintable()
         assert text == said if said else json.loads(text) == {"name": hostile}
+
+
+class TellsAtItsEnd:
+    """Tells the process to end while this is taken apart: there Python lets no error out."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self.number)
+        time.sleep(0)
+
+
+def told(number: int, lost: bool, folder: Path) -> None:
+    """Run a command that is told to end while it works in a temporary folder; a target for a process."""
+    streams = (folder / "out").open("w"), (folder / "err").open("w")
+    sys.stdout, sys.stderr = streams
+    sys.argv = ["truetonne", "work"]
+
+    def work() -> None:
+        with TemporaryDirectory(dir=folder, prefix="restored-"):
+            try:
+                if lost:
+                    TellsAtItsEnd(number)
+                else:
+                    os.kill(os.getpid(), number)
+                time.sleep(60)
+            finally:
+                os.kill(os.getpid(), number)  # a wrapper hands the same one on
+
+    def build(_word: object) -> typer.Typer:
+        program = typer.Typer()
+        program.command("work")(work)
+        program.callback()(lambda: None)
+        return program
+
+    cli.main.build = build
+    cli.main.main()
+
+
+@pytest.mark.parametrize(
+    ("number", "lost"), [*((number, False) for number in start.ENDING), (signal.SIGINT, True)]
+)
+def test_whoever_tells_a_command_to_end_interrupts_it(
+    number: int, lost: bool, tmp_path: Path
+) -> None:
+    """SIGTERM and a lost terminal killed it: a drill left the restored database in a temporary folder.
+
+    What came while an object was taken apart was a traceback, and the command went on.
+    """
+    process = FORKED.Process(target=told, args=(number, lost, tmp_path))
+    process.start()
+    process.join(60)
+    assert process.exitcode == INTERRUPTED
+    assert sorted(os.listdir(tmp_path)) == ["err", "out"]
+    assert (tmp_path / "err").read_text() == "interrupted; what was committed stands\n"
+    assert (tmp_path / "out").read_text() == ""
+
+
+WHILE_IMPORTED = """
+import os, signal, sys
+from cli import start
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "cli.output":
+            os.kill(os.getpid(), {number})
+sys.meta_path.insert(0, Finder())
+sys.argv[1:] = ["--json", "status"]
+start.main()
+"""
+
+
+@pytest.mark.parametrize("number", rest(start.ENDING, signal.SIGINT))
+def test_what_comes_while_the_program_is_imported_is_no_traceback(
+    number: int, truetonne: Program
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", WHILE_IMPORTED.format(number=int(number))],
+        env=truetonne.environ,
+        cwd=truetonne.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (INTERRUPTED, "")
+    assert json.loads(ended.stdout)["error"]["code"] == "interrupted"
+    assert truetonne.files() == set()
+
+
+def ignoring(folder: Path) -> None:
+    """Stay, as under ``nohup`` and a terminal that goes; a target for a process."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    start.note_interruptions()
+    stop = service.stop_on_signal()
+    os.kill(os.getpid(), signal.SIGHUP)
+    (folder / ("ends" if stop.is_set() else "stays")).touch()
+    os._exit(0)
+
+
+def test_nohup_keeps_a_command_from_a_lost_terminal(tmp_path: Path) -> None:
+    process = FORKED.Process(target=ignoring, args=(tmp_path,))
+    process.start()
+    process.join(60)
+    assert os.listdir(tmp_path) == ["stays"]
 
 
 def ends_never() -> None:

@@ -42,6 +42,7 @@ from ledger.sealing import Sealer
 from ledger.settings import load_settings
 from tests.support.backups import KEY, store
 from tests.support.full import full_disk
+from tests.support.waiting import until
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -600,6 +601,33 @@ def test_an_off_site_command_that_fails(
     assert time.monotonic() - begun < 60  # what it began was ended, too
     assert f"backup {one.id} is kept here, but not off-site" in failed.value.message
     assert send_away(folder, OffSite("true", 60)) == 1  # tried again
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_off_site_command_ends_with_whoever_runs_it(
+    folder: Store, tmp_path: Path, number: int
+) -> None:
+    """It went on, and the next run began it again beside it, for the same copy."""
+    item(folder, Kind.FULL, NOW)
+    told = tmp_path / "pid"
+    command = OffSite(f"sh -c 'echo $$ > {told}.new; mv {told}.new {told}; sleep 600' x", 600)
+    running = get_context("fork").Process(target=send_away, args=(folder, command))
+    running.start()
+    until(told.exists)
+    assert running.pid is not None
+    os.kill(running.pid, number)
+    running.join(60)
+    assert running.exitcode == (-number if number == signal.SIGKILL else 1)
+    until(lambda: not is_alive(int(told.read_text())))
+    assert send_away(folder, OffSite("true", 60)) == 1
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process is there, and no zombie that nobody has asked for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_an_off_site_command_and_an_item_that_goes(folder: Store) -> None:

@@ -52,9 +52,9 @@ def settings(tmp_path: Path) -> Settings:
 class Process:
     """Another process that holds a node."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, script: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CHILD],
+            [sys.executable, "-c", script],
             cwd=ROOT,
             env={**os.environ, "TRUETONNE_HOME": str(settings.home)},
             stdin=subprocess.PIPE,
@@ -78,8 +78,8 @@ class Process:
 
 
 @contextmanager
-def another(settings: Settings) -> Iterator[Process]:
-    process = Process(settings)
+def another(settings: Settings, script: str = CHILD) -> Iterator[Process]:
+    process = Process(settings, script)
     try:
         yield process
     finally:
@@ -182,6 +182,56 @@ def test_a_host_that_is_killed_is_followed_by_another_with_its_chain(settings: S
             assert not alive(pid)
             assert again != url
             assert height(again) == 9
+
+
+ENDING = """
+import os, signal
+from ledger.chain.local.anvil import LocalNode
+def killed(node):
+    os.kill(node.pid, signal.SIGSTOP)  # a long chain takes its time to be saved
+    os.kill(os.getpid(), signal.SIGKILL)
+LocalNode.stop = killed
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_host_that_is_killed_while_its_node_saves_loses_nothing(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing named the node any more: whoever came next began without what it saved."""
+    with another(settings, ENDING + CHILD) as host:
+        host.read()
+        assert host.mine(9) == 9
+        pid = json.loads((settings.chain_folder / "node.json").read_text())["node_pid"]
+        host.end()
+        assert host.process.wait(60) == -signal.SIGKILL
+        going_on = threading.Timer(0.5, os.kill, (pid, signal.SIGCONT))
+        going_on.start()
+        with node_for(settings) as again:
+            assert not alive(pid)
+            assert height(again) == 9
+        going_on.join()
+    assert caplog.text == ""
+    assert sorted(each.name for each in settings.chain_folder.glob("*.json")) == ["state.json"]
+
+
+def test_whoever_is_interrupted_while_the_node_starts_leaves_the_chain_as_it_was(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was told of as a chain that could not be saved, by a full disk, and by the next start once more."""
+    with node_for(settings):
+        pass
+
+    def interrupted(client: ChainClient) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChainClient, "chain_id", interrupted)
+        with pytest.raises(KeyboardInterrupt), node_for(settings):
+            pass
+    with node_for(settings) as url:
+        assert height(url) == 0
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,10 @@ class LocalNode:
                 except DependencyDown:
                     pass
                 time.sleep(0.02)
+        except BaseException:  # interrupted: it has nothing to save, and may not yet know how
+            self._end()
+            self._forget_begun()
+            raise
         finally:
             client.close()
         self._end()

@@ -80,9 +80,11 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
             _begin(settings, node)
             yield node.rpc_url
         finally:
-            (folder / "node.json").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # nobody comes any more, and whoever comes next knows who saves
+                (folder / "node.json").rename(folder / "ending.json")
             _wait_for_guests(guests.fileno())
             node.stop()
+            (folder / "ending.json").unlink(missing_ok=True)
 
 
 def _begin(settings: Settings, node: LocalNode) -> None:
@@ -359,25 +361,26 @@ def _wait_for_guests(guests: int) -> None:
 
 
 def _wait_for_end(folder: Path) -> None:
-    """Wait until the node of a process that was killed has ended: it is saving the state."""
-    pid = _node_pid(folder)
+    """Wait until the node of a process that was killed, also while it ended, has ended: it is saving the state."""
     until = time.monotonic() + _WAIT_SECONDS_MAX
-    while pid is not None and _is_node(pid) and time.monotonic() < until:
-        time.sleep(0.05)
-    (folder / "node.json").unlink(missing_ok=True)
+    for name in ("node.json", "ending.json"):
+        pid = _node_pid(folder, name)
+        while pid is not None and _is_node(pid) and time.monotonic() < until:
+            time.sleep(0.05)
+        (folder / name).unlink(missing_ok=True)
 
 
-def _node_pid(folder: Path) -> int | None:
-    """Return the process that the folder's note names; None when there is none."""
+def _node_pid(folder: Path, name: str = "node.json") -> int | None:
+    """Return the process that a note of the folder names; None when there is none."""
     try:
-        return int(_note(folder)["node_pid"])
+        return int(_note(folder, name)["node_pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _note(folder: Path) -> Any:
+def _note(folder: Path, name: str = "node.json") -> Any:
     """Return what the one who runs the node wrote down, as it is: nobody vouches for the file."""
-    return json.loads((folder / "node.json").read_text(encoding="utf-8"))
+    return json.loads((folder / name).read_text(encoding="utf-8"))
 
 
 def _is_node(pid: int) -> bool:
