@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ledger.bundles.fates import refuse_mixed
 from ledger.chain.sending.issued import issuance_of
-from ledger.errors import Refused
+from ledger.errors import BadInput, Refused
 from ledger.models import CreditBatch, CreditRetirement
 from ledger.naming import NamedCredit, find_credit, rows_of
 from ledger.readings.periods.evidence_files import issued_inputs
@@ -95,8 +95,11 @@ def _evidence(
         return None, None
     rows: dict[str, Any] | None = None
     if readings:
-        meters = issued_inputs(session, issuance).meters
-        leaves = leaves_of(meters)
+        try:
+            meters = issued_inputs(session, issuance).meters
+            leaves = leaves_of(meters)
+        except (BadInput, LookupError, ValueError):  # a row that was altered may not even be read
+            meters, leaves = (), []
         tree = merkle_tree(leaves) if leaves else []
         # Else the node would be blamed, by whose state and these readings nothing is proven.
         if not tree or "0x" + tree[0].hex() != issuance.evidence_root:

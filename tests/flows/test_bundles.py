@@ -290,15 +290,21 @@ def test_serials_of_two_fates_are_refused_before_the_node_is_asked(park: Park) -
     assert bundle(park, f"{NAME}-50-100", 0).checks
 
 
-@pytest.mark.parametrize("wanted", [1, ALL])
-def test_readings_that_were_changed_since_are_not_the_nodes_fault(park: Park, wanted: int) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "column", "value"),
+    [(1, "value_digits", 7), (ALL, "value_digits", 7), (ALL, "reason", "by-hand")],
+)
+def test_readings_that_were_changed_since_are_not_the_nodes_fault(
+    park: Park, wanted: int, column: str, value: int | str
+) -> None:
+    """A reason that no version writes was an internal error."""
     deaf: Any = None  # nothing is asked of it
     with park.db.write() as session:
         changed = session.scalars(
             select(MeterReading).where(MeterReading.quality == "used")
         ).first()
-        assert changed is not None and changed.value_digits is not None
-        changed.value_digits += 1
+        assert changed is not None
+        setattr(changed, column, value)
         session.flush()
         with pytest.raises(Refused, match="not those that it was issued from") as error:
             build_bundle(deaf, park.chain.deployment, session, NAME, "latest", wanted)
