@@ -16,6 +16,7 @@ from ledger.models import CreditBatch, CreditRetirement
 from ledger.naming import NamedCredit, find_credit, rows_of
 from ledger.readings.periods.evidence_files import issued_inputs
 from ledger.reductions.evidence import leaves_of, merkle_tree, proof_of
+from ledger.reductions.manifest import manifest_hash
 from ledger.reductions.records import Meter
 
 ALL = -1
@@ -93,6 +94,12 @@ def _evidence(
                 code="no-evidence",
             )
         return None, None
+    if manifest_hash(issuance.manifest) != batch.manifest_hash:  # else the node would be blamed
+        raise Refused(
+            f"the manifest of issuance {issuance.id} in these books is not the one that the batch was issued with: "
+            "it was altered; restore it from a backup",
+            code="no-evidence",
+        )
     rows: dict[str, Any] | None = None
     if readings:
         try:

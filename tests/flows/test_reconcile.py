@@ -846,6 +846,21 @@ def test_a_trade_is_cancelled_by_the_command_alone(both: Park) -> None:
     assert difference.startswith("trade 1: status")
 
 
+def test_a_reading_that_is_gone_is_missed_before_anything_is_issued(both: Park) -> None:
+    both.generate(date(2014, 1, 1), ["50"])
+    both.mirror_final()
+
+    def said() -> dict[str, list[str]]:
+        report = reconcile(both.db, both.node.client, both.chain.deployment)
+        return {rule.name: list(rule.differences) for rule in report.rules if not rule.ok}
+
+    assert said() == {}
+    with both.db.write() as session:
+        session.execute(text("DELETE FROM meter_readings WHERE start_s = 1388534400"))
+    (line,) = said()["imported-files"]
+    assert "(meter.csv): it brought 144 readings, and 143 are there; restore" in line
+
+
 def test_without_a_mirror_there_is_nothing_to_compare(
     history: History, sqlite_db: Database
 ) -> None:
