@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from ledger.bundles.fates import refuse_mixed
 from ledger.chain.sending.issued import issuance_of
-from ledger.errors import Refused
+from ledger.errors import BadInput, Refused
 from ledger.models import CreditBatch, CreditRetirement
 from ledger.naming import NamedCredit, find_credit, rows_of
 from ledger.readings.periods.evidence_files import issued_inputs
 from ledger.reductions.evidence import leaves_of, merkle_tree, proof_of
+from ledger.reductions.manifest import manifest_hash
 from ledger.reductions.records import Meter
 
 ALL = -1
@@ -93,10 +94,19 @@ def _evidence(
                 code="no-evidence",
             )
         return None, None
+    if manifest_hash(issuance.manifest) != batch.manifest_hash:  # else the node would be blamed
+        raise Refused(
+            f"the manifest of issuance {issuance.id} in these books is not the one that the batch was issued with: "
+            "it was altered; restore it from a backup",
+            code="no-evidence",
+        )
     rows: dict[str, Any] | None = None
     if readings:
-        meters = issued_inputs(session, issuance).meters
-        leaves = leaves_of(meters)
+        try:
+            meters = issued_inputs(session, issuance).meters
+            leaves = leaves_of(meters)
+        except (BadInput, LookupError, ValueError):  # a row that was altered may not even be read
+            meters, leaves = (), []
         tree = merkle_tree(leaves) if leaves else []
         # Else the node would be blamed, by whose state and these readings nothing is proven.
         if not tree or "0x" + tree[0].hex() != issuance.evidence_root:

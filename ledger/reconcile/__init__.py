@@ -9,7 +9,7 @@ it is as of the last block that is mirrored.
 - **The mirror.** ``mirror_rules`` and ``transaction_rules`` by the events; ``chain_rules``, ``escrow_rules`` and
   ``custody_rules`` by the contracts' storage.
 - **The flows.** ``flow_rules``, ``intent_rules``, ``plan_rules``, ``trade_rules``, ``correction_rules``,
-  ``certificate_rules`` and ``reading_rules``.
+  ``certificate_rules``, ``file_rules`` and ``reading_rules``.
 - **The outcome.** A ``report``; the last one is kept.
 """
 
@@ -24,12 +24,14 @@ from sqlalchemy.orm import Session
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
+from ledger.errors import BadInput
 from ledger.reconcile import (
     certificate_rules,
     chain_rules,
     correction_rules,
     custody_rules,
     escrow_rules,
+    file_rules,
     flow_rules,
     intent_rules,
     mirror_rules,
@@ -66,6 +68,7 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("intents", intent_rules.intents),
     ("issuances", flow_rules.issuances),
     ("evidence", flow_rules.evidence),
+    ("imported-files", file_rules.imported_files),
     ("readings", reading_rules.readings),
     ("energy", reading_rules.energy),
     ("corrections", correction_rules.corrections),
@@ -130,7 +133,7 @@ def _checked(check: Callable[[_S], list[str]], books: _S) -> list[str]:
     """Apply a rule; a row that cannot even be read is a difference too."""
     try:
         return check(books)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (BadInput, LookupError, TypeError, ValueError, AttributeError) as error:
         return [f"a row cannot be read as what it should be ({type(error).__name__}: {error})"]
 
 

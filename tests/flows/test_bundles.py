@@ -16,7 +16,7 @@ from ledger.bundles import ALL, BuiltBundle, build_bundle
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
-from ledger.models import CreditRetirement, MeterReading
+from ledger.models import CreditRetirement, Issuance, MeterReading
 from ledger.proofs.sums import recompute
 from ledger.proofs.verifier import NOT_PROVEN, ProofError, Trusted, verify
 from ledger.proofs.verifier.checks import HISTORY, shown
@@ -290,15 +290,35 @@ def test_serials_of_two_fates_are_refused_before_the_node_is_asked(park: Park) -
     assert bundle(park, f"{NAME}-50-100", 0).checks
 
 
-@pytest.mark.parametrize("wanted", [1, ALL])
-def test_readings_that_were_changed_since_are_not_the_nodes_fault(park: Park, wanted: int) -> None:
+@pytest.mark.parametrize("sign", ["", " ", "x"])
+def test_a_manifest_that_was_changed_since_is_not_the_nodes_fault(park: Park, sign: str) -> None:
+    """It was said that the node's answers prove nothing; and one that is no JSON was an internal error."""
+    deaf: Any = None  # nothing is asked of it
+    with park.db.write() as session:
+        issuance = session.scalars(select(Issuance)).one()
+        number, issuance.manifest = issuance.id, sign + issuance.manifest[not sign :]
+        session.flush()
+        with pytest.raises(Refused, match=f"the manifest of issuance {number} in these") as error:
+            build_bundle(deaf, park.chain.deployment, session, NAME, "latest")
+        session.rollback()
+    assert error.value.code == "no-evidence"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "column", "value"),
+    [(1, "value_digits", 7), (ALL, "value_digits", 7), (ALL, "reason", "by-hand")],
+)
+def test_readings_that_were_changed_since_are_not_the_nodes_fault(
+    park: Park, wanted: int, column: str, value: int | str
+) -> None:
+    """A reason that no version writes was an internal error."""
     deaf: Any = None  # nothing is asked of it
     with park.db.write() as session:
         changed = session.scalars(
             select(MeterReading).where(MeterReading.quality == "used")
         ).first()
-        assert changed is not None and changed.value_digits is not None
-        changed.value_digits += 1
+        assert changed is not None
+        setattr(changed, column, value)
         session.flush()
         with pytest.raises(Refused, match="not those that it was issued from") as error:
             build_bundle(deaf, park.chain.deployment, session, NAME, "latest", wanted)

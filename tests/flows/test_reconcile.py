@@ -105,6 +105,7 @@ MIRRORED = (
     "credit_transfers",
     "energy_consumption",
     "energy_production",
+    "import_files",
     "issuances",
     "meter_readings",
     "reading_claims",
@@ -148,6 +149,8 @@ EXEMPT = {
     "energy_production.id",
     "energy_production.revenue",  # the same
     "energy_production.created_at",
+    "import_files.imported_at",
+    "import_files.source_id",  # how the file was read, which shows in its readings
     "issuances.id",
     "issuances.created_at",
     "issuances.factor_id",  # the manifest holds the factor itself
@@ -165,7 +168,6 @@ EXEMPT = {
     "vpp_trading_records.trade_time",
     # Where a reading came from is not in its leaf.
     "meter_readings.id",
-    "meter_readings.file_id",
     "meter_readings.line",
     "meter_readings.unit",
     "meter_readings.conflict",  # repeats for the eye what the reason says
@@ -549,7 +551,7 @@ def test_a_missing_row_is_a_difference(history: History) -> None:
         made: Table = Base.metadata.tables[name]
         with history.db.read() as session:
             row = dict(session.execute(select(made)).mappings().all()[-1])
-        if name in ("chain_cursor", "vpp_trading_records", "chain_attempts", "meter_readings"):
+        if name in ("chain_cursor", "vpp_trading_records", "chain_attempts"):
             continue  # without a cursor there is no mirror; the others are deleted with what they are part of
         key = [column == row[column.name] for column in made.primary_key.columns]
         with _by_hand(history, made.delete().where(*key)):
@@ -580,6 +582,7 @@ def test_every_rule_can_fail(history: History) -> None:
         "transactions": "UPDATE blockchain_transactions SET gas_used = 1",
         "intents": "UPDATE chain_intents SET call_data = '0x'",
         "issuances": "UPDATE issuances SET issued_kg = issued_kg + 1",
+        "imported-files": "UPDATE import_files SET file_sha256 = 'x'",
         "evidence": "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'used'",
         "plans": "UPDATE vpp_settlement_batches SET state = 'failed'",
         "readings": "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'outlier'",
@@ -616,6 +619,31 @@ def test_a_number_that_the_chain_cannot_be_asked_for_is_a_difference(
 ) -> None:
     with _by_hand(history, text(statement)):
         assert any("-7" in line for line in history.told(rule))
+
+
+def test_a_manifest_that_nobody_can_read_is_a_difference(history: History) -> None:
+    """A rule that read it ended the whole comparison as bad input, exit 2, and nothing else was told."""
+    parix = "UPDATE issuances SET manifest = replace(manifest, 'Europe/Paris', 'Europe/Parix')"
+    with _by_hand(history, text(parix)):
+        assert {"evidence", "corrections"} <= set(history.broken())
+
+
+def test_a_meter_file_is_the_one_that_was_imported(history: History) -> None:
+    """The record of an import could name another file, and readings that nothing was issued from could vanish."""
+    ((number, name, brought),) = history.select(
+        "SELECT id, file_name, rows_new FROM import_files ORDER BY id LIMIT 1"
+    )
+    what = f"import file {number} ({name})"
+    gone = "DELETE FROM meter_readings WHERE id = (SELECT MAX(id) FROM meter_readings WHERE file_id = 1)"
+    for sql, said in (
+        ("UPDATE import_files SET file_sha256 = 'x' WHERE id = 1", "sha256 is x, the audit log says"),
+        (gone, f"it brought {brought} readings, and {brought - 1} are there; restore"),
+        ("DELETE FROM import_files WHERE id = 1", "the audit log says that it was imported; restore"),
+    ):
+        with _by_hand(history, text(sql)):
+            (line,) = history.told("imported-files")
+        assert line.startswith(f"{what}: {said}")
+    assert history.told("imported-files") == []
 
 
 def test_a_reading_of_a_time_that_no_file_can_bring_is_named(history: History) -> None:
@@ -816,6 +844,21 @@ def test_a_trade_is_cancelled_by_the_command_alone(both: Park) -> None:
     set_status(1, TradeStatus.PENDING)
     (difference,) = said()
     assert difference.startswith("trade 1: status")
+
+
+def test_a_reading_that_is_gone_is_missed_before_anything_is_issued(both: Park) -> None:
+    both.generate(date(2014, 1, 1), ["50"])
+    both.mirror_final()
+
+    def said() -> dict[str, list[str]]:
+        report = reconcile(both.db, both.node.client, both.chain.deployment)
+        return {rule.name: list(rule.differences) for rule in report.rules if not rule.ok}
+
+    assert said() == {}
+    with both.db.write() as session:
+        session.execute(text("DELETE FROM meter_readings WHERE start_s = 1388534400"))
+    (line,) = said()["imported-files"]
+    assert "(meter.csv): it brought 144 readings, and 143 are there; restore" in line
 
 
 def test_without_a_mirror_there_is_nothing_to_compare(

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger import audit
 from ledger.db import Database
 from ledger.db.behind import quick_switches
 from ledger.errors import NotFound
@@ -46,6 +47,8 @@ from ledger.reductions.records import Kind, Role
 from ledger.reductions.zones import zone
 from ledger.units import DAY_S
 
+IMPORTED = "readings.import"
+"""What the audit log calls a meter file that brought readings."""
 PIECE_ROWS = 25_000
 ALLOCATIONS = 200_000
 """Objects that are made before Python looks for cyclic garbage among them."""
@@ -146,6 +149,19 @@ def _tuned() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
+def audited(row: ImportFile) -> dict[str, str | int]:
+    """Return what the audit log says of an import that brought readings."""
+    return {
+        "file": row.file_name,
+        "sha256": row.file_sha256,
+        "read": row.rows_read,
+        "new": row.rows_new,
+        "unchanged": row.rows_unchanged,
+        "conflicts": row.rows_conflict,
+        "rejected": row.rows_rejected,
+    }
+
+
 def check_file(path: Path) -> None:
     """Look at the beginning of a meter file, without a database.
 
@@ -204,6 +220,8 @@ def _import(
     _finish(report, tally, notes, log)
     report.hints += copies_of(session, file.digest, source)
     session.flush()
+    if log.rows_new or log.rows_conflict:
+        audit.record(session, IMPORTED, f"{ImportFile.__tablename__}/{log.id}", {}, audited(log))
     return report, spans
 
 
