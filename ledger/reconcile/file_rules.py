@@ -51,4 +51,4 @@ def imported_files(books: Sides) -> list[str]:
 def _counted(session: Session, table: type[MeterReading] | type[RegisterReading]) -> Counter[int]:
     """Return how many rows of a table each file brought."""
     query = select(table.file_id, func.count()).group_by(table.file_id)
-    return Counter(dict(map(tuple, session.execute(query))))
+    return Counter({number: count for number, count in session.execute(query)})

@@ -636,9 +636,15 @@ def test_a_meter_file_is_the_one_that_was_imported(history: History) -> None:
     what = f"import file {number} ({name})"
     gone = "DELETE FROM meter_readings WHERE id = (SELECT MAX(id) FROM meter_readings WHERE file_id = 1)"
     for sql, said in (
-        ("UPDATE import_files SET file_sha256 = 'x' WHERE id = 1", "sha256 is x, the audit log says"),
+        (
+            "UPDATE import_files SET file_sha256 = 'x' WHERE id = 1",
+            "sha256 is x, the audit log says",
+        ),
         (gone, f"it brought {brought} readings, and {brought - 1} are there; restore"),
-        ("DELETE FROM import_files WHERE id = 1", "the audit log says that it was imported; restore"),
+        (
+            "DELETE FROM import_files WHERE id = 1",
+            "the audit log says that it was imported; restore",
+        ),
     ):
         with _by_hand(history, text(sql)):
             (line,) = history.told("imported-files")
