@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import exists, func, select
 from tiny_keccak import keccak256
 
+from ledger.chain.contracts.events import SETTLEMENT, TradeSettled, decode
 from ledger.chain.contracts.wrappers import decode_call
 from ledger.chain.keys import signed
+from ledger.chain.node.records import LogRecord
 from ledger.chain.sending.intents import FILL
 from ledger.chain.sending.marks import with_key_in_data
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
@@ -153,8 +156,8 @@ def _intent(
 def _done_by_other(books: Books, row: ChainIntent) -> bool:
     """Return whether the transaction of an intent that was not sent from here did what it wants.
 
-    It made the same call from the same account (a transfer, with its key as data), or left the intent's key, or
-    the end of its batch, in a log.
+    It made the same call from the same account (a transfer, with its key as data), or left the intent's key, the
+    end of its batch, or the payment of its trade in a log.
     """
     mined = mined_of(books, [row.tx_hash]) if row.tx_hash else {}
     item = mined.get(row.tx_hash or "")
@@ -164,11 +167,31 @@ def _done_by_other(books: Books, row: ChainIntent) -> bool:
     calls = {row.call_data, with_key_in_data(row)}
     if place == (row.sender_address, row.contract_address) and item.transaction.input in calls:
         return True
-    topics = [log.topics for log in item.receipt.logs if log.address == row.contract_address]
+    logs = [log for log in item.receipt.logs if log.address == row.contract_address]
+    if row.function_name == "settleOne":
+        return any(_pays(log, row.parameters) for log in logs)
+    topics = [log.topics for log in logs]
     if row.function_name == "finalizeBatch":
         number = f"0x{int(row.parameters['batchId']):064x}"
         return any(topic[0] == _BATCH_FINALIZED and topic[2] == number for topic in topics)
     return any(row.key in topic for topic in topics)
+
+
+def _pays(log: LogRecord, call: Mapping[str, Any]) -> bool:
+    """Return whether a log of the settlement contract says that the trade of a call was settled by itself."""
+    said = decode(SETTLEMENT, log).args
+    wanted = call["trade"]
+    return isinstance(said, TradeSettled) and (
+        (said.seq, said.buyer, said.seller, said.asset, said.quantity, said.price)
+        == (
+            int(wanted["seq"]),
+            str(wanted["buyer"]).lower(),
+            str(wanted["seller"]).lower(),
+            int(call["asset"]),
+            int(wanted["quantity"]),
+            int(wanted["price"]),
+        )
+    )
 
 
 def _are_dead(books: Books, row: ChainIntent) -> bool:

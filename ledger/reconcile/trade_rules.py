@@ -96,8 +96,9 @@ def _in_batches(
                     differences = _differences_of(rows[trade.seq], accounts, trade)
                     found += differences
                     if key in ours or not differences:
-                        so_far = _so_far(rows[trade.seq], taken_out)
-                        expected[trade.seq] = so_far if not_final else outcome
+                        expected[trade.seq] = (
+                            _so_far(rows[trade.seq], taken_out, expected) if not_final else outcome
+                        )
                 elif key in ours:
                     found.append(f"trade {trade.seq}: settled on chain, and not in the books")
         expected.settle()
@@ -131,22 +132,24 @@ def _by_themselves(
             differences = _differences_of(rows[trade.seq], accounts, trade)
             found += differences
             if not differences:
-                done = TradeStatus.EXECUTED, single["settled_at"]
-                is_final = block <= books.final
-                so_far = _so_far(rows[trade.seq], taken_out)
-                expected[trade.seq] = done if is_final else so_far
+                expected[trade.seq] = (
+                    (TradeStatus.EXECUTED, single["settled_at"])
+                    if block <= books.final
+                    else _so_far(rows[trade.seq], taken_out, expected)
+                )
         expected.settle()
     return found
 
 
 def _so_far(
-    row: VppTradingRecord, taken_out: Collection[int]
+    row: VppTradingRecord, taken_out: Collection[int], expected: Expected
 ) -> tuple[TradeStatus, datetime | None]:
     """Return what a trade must be until what settled it is final.
 
-    It may have failed before, for want of funds, or a person may have taken it out.
+    It may have failed before, for want of funds; a person may have taken it out, or the end of its batch.
     """
-    if row.id in taken_out:
+    before = expected.get(row.id)
+    if row.id in taken_out or (before is not None and before[0] is TradeStatus.CANCELLED):
         return TradeStatus.CANCELLED, None
     return (row.status if row.status is TradeStatus.FAILED else TradeStatus.PENDING), None
 
