@@ -74,11 +74,9 @@ def _in_batches(
             row.batch_key: row.asset or ENERGY
             for row in among(books.session, VppSettlementBatch, VppSettlementBatch.batch_key, keys)
         }
-        # Of the others those count that parties have signed, whoever's books proposed them.
+        # Of the others those count that have moved money, whoever's books proposed them.
         trades_of = {
-            key: _trades_of(batch)
-            for key, batch in piece
-            if key in ours or batch.cosigned_digest is not None
+            key: _trades_of(batch) for key, batch in piece if key in ours or batch.finalized
         }
         numbers = [trade.seq for trades in trades_of.values() for trade in trades]
         rows = trades_among(books.session, numbers)
@@ -94,7 +92,8 @@ def _in_batches(
                             found.append(_of_another(trade.seq, asset, batch.proposal.asset))
                         continue  # settled as what it is not: its parties may sign so
                     differences = _differences_of(rows[trade.seq], accounts, trade)
-                    found += differences
+                    if key in ours or batch.cosigned_digest is not None:
+                        found += differences  # else others have given the number to a trade of theirs
                     if key in ours or not differences:
                         expected[trade.seq] = (
                             _so_far(rows[trade.seq], taken_out, expected) if not_final else outcome

@@ -28,7 +28,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import confirm, cosign, signatures
+from ledger.settlement import confirm, cosign, signatures, singles
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
     ENERGY,
@@ -136,15 +136,18 @@ def in_batches(session: Session, numbers: Collection[int]) -> bool:
 
 
 def withdraw_overtaken(session: Session) -> None:
-    """Take back batches, not sent yet, with trades that the chain has settled by other ways meanwhile."""
+    """Take back what is planned, and not sent, with trades that the chain has settled by other ways meanwhile."""
     waiting = (
         select(VppSettlementItem.trade_id)
         .join(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
         .where(VppSettlementBatch.state == BatchState.PLANNED)
     )
-    settled = settled_among(session, session.scalars(waiting).all())
-    if overtaken := sorted({item.trade.seq for item in settled}):
-        withdraw(session, overtaken, "settled by another way")
+    alone = singles.not_settled_alone(session)
+    settled = settled_among(session, [*session.scalars(waiting), *alone])
+    overtaken = {item.trade.seq for item in settled}
+    if overtaken:
+        withdraw(session, sorted(overtaken), "settled by another way")
+        singles.withdraw(session, overtaken & alone, "the chain has settled the trade by another way")
 
 
 def withdraw(session: Session, numbers: list[int], where: str) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from ledger.chain.access import Chain
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
+from ledger.chain.sending.marks import mark_of
 from ledger.db import tables
 from ledger.errors import Refused
 from ledger.models import ChainAttempt, ChainIntent, SettlementTrade
@@ -120,6 +121,21 @@ def withdraw(session: Session, numbers: Collection[int], reason: str) -> None:
     for intent in session.scalars(query).all():
         if int(intent.parameters["trade"]["seq"]) in numbers:
             intents.refuse(session, intent.key, reason)
+
+
+def not_settled_alone(session: Session) -> set[int]:
+    """Return the numbers of trades whose intents are planned, and that no transaction settled by itself as they are.
+
+    One that somebody else's did is ended by the mirror (``ledger.chain.sending.adoption``).
+    """
+    query = select(ChainIntent).where(
+        ChainIntent.kind == KIND, ChainIntent.state == IntentState.PLANNED
+    )
+    return {
+        int(intent.parameters["trade"]["seq"])
+        for intent in session.scalars(query).all()
+        if mark_of(session, intent) is None
+    }
 
 
 def waiting(session: Session) -> list[tuple[str, str]]:
