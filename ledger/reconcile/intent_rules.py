@@ -14,7 +14,7 @@ from ledger.chain.contracts.wrappers import decode_call
 from ledger.chain.keys import signed
 from ledger.chain.node.records import LogRecord
 from ledger.chain.sending.intents import FILL
-from ledger.chain.sending.marks import with_key_in_data
+from ledger.chain.sending.marks import mark_of, with_key_in_data
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.sending import IntentState
 from ledger.reconcile.books import Books
@@ -124,15 +124,17 @@ def _intent(
     if len(mined) > 1:
         found.append(f"{what}: {len(mined)} of its transactions are on chain")
     for item in mined:
+        final = item.receipt.block_number <= books.final and not _waits(books, row, item)
+        # Until then it is the last attempt, and an earlier one may have been mined.
+        either = not final and row.tx_hash in hashes
         found += unequal(
             what,
             ("call_data", row.call_data, item.transaction.input),
             ("contract_address", row.contract_address, item.transaction.to),
             ("sender_address", row.sender_address, item.transaction.sender),
             ("nonce", row.nonce, item.transaction.nonce),
-            ("tx_hash", row.tx_hash, item.transaction.hash),
+            ("tx_hash", row.tx_hash, row.tx_hash if either else item.transaction.hash),
         )
-        final = item.receipt.block_number <= books.final
         outcome = IntentState.CONFIRMED if item.receipt.status == 1 else IntentState.FAILED
         found += unequal(
             what,
@@ -151,6 +153,14 @@ def _intent(
     if not hashes and row.state is IntentState.CONFIRMED:
         found.append(f"{what}: confirmed, but nothing was sent and the chain does not know its key")
     return found
+
+
+def _waits(books: Books, row: ChainIntent, item: Mined) -> bool:
+    """Return whether a transaction failed for good, and another did it since, in a block that is not final yet."""
+    if item.receipt.status == 1 or row.state is not IntentState.SUBMITTED:
+        return False
+    mark = mark_of(books.session, row)
+    return mark is not None and mark.block_number > books.final
 
 
 def _done_by_other(books: Books, row: ChainIntent) -> bool:

@@ -20,8 +20,15 @@ from sqlalchemy.orm import Session
 from ledger.chain.sending.included import Included
 from ledger.db import tables
 from ledger.db.behind import Behind
-from ledger.models import BlockchainTransaction, ChainAttempt, ChainBlock, ChainInclusion
+from ledger.models import (
+    BlockchainTransaction,
+    ChainAttempt,
+    ChainBlock,
+    ChainInclusion,
+    ChainIntent,
+)
 from ledger.models.blockchain import TransactionStatus
+from ledger.models.sending import IntentState
 
 _ERROR_LENGTH_MAX = 500
 
@@ -156,6 +163,33 @@ def confirm(session: Session, above_block: int, up_to_block: int) -> list[Outcom
     ]
     _fail_replaced(session, outcomes)
     return outcomes
+
+
+def left_open(session: Session, final_number: int) -> list[Outcome]:
+    """Return failed transactions of final blocks whose intents are open: others had done it, in blocks above these.
+
+    For the mirror alone. Where the chain has taken that back, nobody else ends them.
+    """
+    query = (
+        select(
+            ChainInclusion.intent_key,
+            ChainInclusion.tx_hash,
+            ChainInclusion.block_number,
+            ChainBlock.block_time,
+            ChainInclusion.error,
+        )
+        .join(ChainAttempt, ChainAttempt.tx_hash == ChainInclusion.tx_hash)
+        .join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+        .join(ChainBlock, ChainBlock.number == ChainInclusion.block_number)
+        .where(
+            ChainIntent.state == IntentState.SUBMITTED,
+            ChainIntent.nonce == ChainInclusion.nonce,
+            ChainInclusion.block_number <= final_number,
+            ChainInclusion.error.is_not(None),
+        )
+        .order_by(ChainInclusion.block_number, ChainInclusion.tx_index)
+    )
+    return [Outcome(*row) for row in session.execute(query)]
 
 
 def fail_replaced(session: Session, hashes: Sequence[str], at: datetime) -> None:
