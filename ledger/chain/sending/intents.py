@@ -407,6 +407,9 @@ def rewind(session: Session, above_block: int) -> None:
     )
     last = signed.order_by(ChainAttempt.ordinal.desc()).limit(1).scalar_subquery()
     above = ChainIntent.block_number > above_block
+    own = select(ChainAttempt.tx_hash).join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+    alive = session.scalars(own.where(above, ChainAttempt.nonce == ChainIntent.nonce)).all()
+    transactions.reopen(session, alive, above_block)
     for where, state in (
         (signed.exists(), {"state": IntentState.SUBMITTED, "tx_hash": last}),
         (~signed.exists(), {"state": IntentState.PLANNED, "tx_hash": None}),
