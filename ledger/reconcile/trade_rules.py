@@ -93,7 +93,9 @@ def _in_batches(
                         continue  # settled as what it is not: its parties may sign so
                     differences = _differences_of(rows[trade.seq], accounts, trade)
                     if key in ours or batch.cosigned_digest is not None:
-                        found += differences  # else others have given the number to a trade of theirs
+                        found += (
+                            differences  # else others have given the number to a trade of theirs
+                        )
                     if key in ours or not differences:
                         expected[trade.seq] = (
                             _so_far(rows[trade.seq], taken_out, expected) if not_final else outcome

@@ -147,7 +147,9 @@ def withdraw_overtaken(session: Session) -> None:
     overtaken = {item.trade.seq for item in settled}
     if overtaken:
         withdraw(session, sorted(overtaken), "settled by another way")
-        singles.withdraw(session, overtaken & alone, "the chain has settled the trade by another way")
+        singles.withdraw(
+            session, overtaken & alone, "the chain has settled the trade by another way"
+        )
 
 
 def withdraw(session: Session, numbers: list[int], where: str) -> None:

@@ -10,24 +10,25 @@ left undone, and each cent is where the executed trades put it.
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
-from indexer import Indexer
-from ledger.chain.access import Chain
-from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.db import Database
 from ledger.errors import TruetonneError
 from ledger.jobs.released import submit_released
 from ledger.models import (
     AuditLog,
-    ChainBlock,
+    ChainCursor,
+    ChainEvent,
     ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
@@ -49,24 +50,62 @@ from ledger.settlement.disputes import plan_dispute, plan_rejection
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.planning import Scope
 from ledger.settlement.singles import plan_single
-from ledger.settlement.words import Trade, unpack
+from ledger.settlement.words import Trade
 from tests.support import acts
-from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, TestChain, until_mined
-from tests.support.park import AfterMining, Park, keys_without, open_chain
+from tests.support.chain import (
+    BOND_CENTS,
+    CURRENCY,
+    MEMBER_ROLE,
+    OPERATOR_ROLE,
+    PARTIES,
+    TestChain,
+    send,
+    until_mined,
+)
+from tests.support.park import AfterMining, Park, apply_park, keys_without, open_chain
+from tests.support.stages import Stage
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
-PARTY = {"owner": PLANT, "market": MARKET}
 STRANGER = "spare"
 """Settles beside the books: an operator and member of the market of its own."""
 FINALITY = 5
 FOREIGN = 900_000
 """Numbers from here on are trades of nobody's books."""
 ROUNDS_MAX = 30
+STEPS = 32
+"""A walk has so many, unless somebody says otherwise: seconds."""
 RULES_OF_MONEY = ("escrow", "transactions", "intents", "plans", "settlement-batches", "trades")
 
 
 class Differs(AssertionError):
     """Books and chain do not agree, or something does not come to an end."""
+
+
+def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
+    """Take a walk on a stage, and leave the stage as it was.
+
+    Raises
+    ------
+    Differs
+        With the first difference, and what was done until then.
+    """
+    client = on.chain.client
+    snapshot = client.request("evm_snapshot")
+    file = on.folder / "walk.db"
+    for old in on.folder.glob("walk.db*"):
+        old.unlink()
+    shutil.copyfile(on.template, file)
+    with closing(Database(f"sqlite:///{file}")) as db:
+        apply_park(db)
+        walk = MoneyWalk(db, on.chain, on.folder, seed)
+        try:
+            walk.play(steps)
+        except Exception as error:
+            error.add_note("\n".join(walk.log))
+            raise
+        finally:
+            assert client.request("evm_revert", [snapshot])
+    return walk
 
 
 class Nothing(Exception):
@@ -76,7 +115,7 @@ class Nothing(Exception):
 class MoneyWalk:
     """One walk."""
 
-    def __init__(self, db: Database, node: TestChain, folder: Any, seed: int) -> None:
+    def __init__(self, db: Database, node: TestChain, folder: Path, seed: int) -> None:
         self.chance = random.Random(seed)
         self.node = node
         self.deep = self.chance.random() < 0.4
@@ -154,28 +193,21 @@ class MoneyWalk:
         return [f"{rule.name}: {text}" for rule in rules for text in rule.differences]
 
     def _statuses(self) -> list[str]:
-        """What is executed is settled in a final block, by the contract's word; what a final one settled is executed."""
-        park = self.park
+        """What is executed a final block has settled, by the contract's word; and what has ended stays so."""
         final = self._final()
-        with park.db.read() as session:
-            accounts = Accounts.load(session)
-            del accounts
-            records = session.scalars(select(VppTradingRecord)).all()
-            failed = set(
-                session.scalars(
-                    select(VppTradeShortfall.trade_id).where(VppTradeShortfall.failed_at.is_not(None))
-                )
-            )
-            taken = {
-                int(row.rpartition("/")[2])
-                for row in session.scalars(
-                    select(AuditLog.resource).where(AuditLog.action == "trades.cancel")
-                )
-            }
+        records = self._rows(VppTradingRecord)
+        short = self._rows(VppTradeShortfall, VppTradeShortfall.failed_at.is_not(None))
+        failed = {row.trade_id for row in short}
+        taken = {
+            int(row.resource.rpartition("/")[2])
+            for row in self._rows(AuditLog, AuditLog.action == "trades.cancel")
+        }
         found = []
         for row in records:
             if row.status is TradeStatus.EXECUTED and not self._is_marked(row.id, final):
-                found.append(f"trade {row.id} is executed, and final block {final} has not settled it")
+                found.append(
+                    f"trade {row.id} is executed, and final block {final} has not settled it"
+                )
             if row.status is TradeStatus.FAILED and row.id not in failed:
                 found.append(f"trade {row.id} failed without a reason")
             if row.status is TradeStatus.PENDING and row.id in taken:
@@ -185,10 +217,8 @@ class MoneyWalk:
         return found
 
     def _final(self) -> int:
-        with self.park.db.read() as session:
-            from ledger.models import ChainCursor
-
-            return int(session.scalar(select(ChainCursor.final_number)) or 0)
+        (cursor,) = self._rows(ChainCursor)
+        return int(cursor.final_number)
 
     def _is_marked(self, seq: int, block: int) -> bool:
         data = "0x" + keccak(text="isSettled(uint64)")[:4].hex() + f"{seq:064x}"
@@ -276,7 +306,9 @@ class MoneyWalk:
         return f"{row.batch_key[:10]} cancelled by {key[:10]}"
 
     def _proposed(self) -> Any:
-        return self._some(self._rows(VppSettlementBatch, VppSettlementBatch.state == BatchState.PROPOSED))
+        return self._some(
+            self._rows(VppSettlementBatch, VppSettlementBatch.state == BatchState.PROPOSED)
+        )
 
     def dispute(self) -> str:
         row = self._proposed()
@@ -290,7 +322,9 @@ class MoneyWalk:
         return f"{row.batch_key[:10]} {item.trade_id}"
 
     def reject(self) -> str:
-        row = self._some(self._rows(SettlementBatch, SettlementBatch.status == SettlementStatus.DISPUTED))
+        row = self._some(
+            self._rows(SettlementBatch, SettlementBatch.status == SettlementStatus.DISPUTED)
+        )
         chain = self.park.chain
         key = self.park.db.run(lambda session: plan_rejection(session, chain, row.key))
         chain.sender.submit(key, SETTLEMENT)
@@ -307,7 +341,9 @@ class MoneyWalk:
         return f"{row.id}"
 
     def retry(self) -> str:
-        row = self._some(self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.FAILED))
+        row = self._some(
+            self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.FAILED)
+        )
         self.park.db.run(lambda session: shortfalls.reopen(session, row.id, "a walk"))
         return f"{row.id}"
 
@@ -366,14 +402,16 @@ class MoneyWalk:
         return f"{row.kind} {row.key[:10]} ({row.state.value}): {receipt}"
 
     def _send(self, row: ChainIntent) -> Any:
-        from tests.support.chain import send
-
         return send(self.node.client, PARTIES[STRANGER], row.contract_address, row.call_data).status
 
     def others_finalise(self) -> str:
-        row = self._some(self._rows(SettlementBatch, SettlementBatch.status == SettlementStatus.PROPOSED))
+        row = self._some(
+            self._rows(SettlementBatch, SettlementBatch.status == SettlementStatus.PROPOSED)
+        )
         outcome = self._outcome(row)
-        receipt = self.node.act(STRANGER, SETTLEMENT, "finalizeBatch", [row.batch_id, outcome], must=False)
+        receipt = self.node.act(
+            STRANGER, SETTLEMENT, "finalizeBatch", [row.batch_id, outcome], must=False
+        )
         return f"{row.batch_id}: {receipt.status}"
 
     def others_cancel(self) -> str:
@@ -383,8 +421,6 @@ class MoneyWalk:
 
     def _cancel(self, row: SettlementBatch) -> int:
         with self.park.db.read() as session:
-            from ledger.models import ChainEvent
-
             words = session.get_one(ChainEvent, (row.block_number, row.log_index)).args["words"]
         call = [row.batch_id, self._outcome(row), [int(word) for word in words], "a stranger"]
         who = self.chance.choice(("admin", STRANGER))
@@ -489,7 +525,10 @@ class MoneyWalk:
         left = [
             f"{row.kind} {row.key[:10]} is {row.state.value} ({row.alarm or 'without a reason'})"
             for row in self._rows(ChainIntent, ChainIntent.state.in_(UNDER_WAY))
-            if not (row.kind in ("cancel_batch", "dispute_trade", "reject_dispute") and row.state.value == "planned")
+            if not (
+                row.kind in ("cancel_batch", "dispute_trade", "reject_dispute")
+                and row.state.value == "planned"
+            )
         ]
         left += [f"trade {row.id} is pending" for row in self._pending()]
         open_ = (BatchState.PLANNED, BatchState.PROPOSED)
@@ -503,11 +542,6 @@ class MoneyWalk:
         """Each cent is where what was paid in and out, bonds and executed trades put it."""
         head = self.node.client.block_number()
         held = Counter({PLANT: 0, MARKET: 0})
-        names = {
-            "Deposited(address,address,uint256)": 1,
-            "Withdrawn(address,address,uint256)": -1,
-        }
-        del names
         for row in self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.EXECUTED):
             if not self._is_marked(row.id, head):
                 raise Differs(f"trade {row.id} is executed, and not settled")
@@ -526,7 +560,7 @@ class MoneyWalk:
     def _paid(self) -> Counter[str]:
         """Read from the token who paid into the escrow and was paid from it, and from the contract who has bonds back."""
         escrow = self.node.deployment.settlement.address
-        token = self.node.deployment.contracts["TestCurrency"].address
+        token = self.node.deployment.contracts[CURRENCY].address
         topic = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
         query = {"address": token, "topics": [topic], "fromBlock": hex(self.first_block)}
         paid: Counter[str] = Counter()
@@ -537,16 +571,21 @@ class MoneyWalk:
                 paid[giver] += units
             elif giver == escrow:
                 paid[taker] -= units
-        bond = "0x" + keccak(text="TradeDisputed(bytes32,uint256,address,uint64,uint256,uint64)").hex()
-        back = "0x" + keccak(
-            text="DisputeResolved(bytes32,uint256,address,bool,address,uint256,uint64)"
-        ).hex()
+        bond = (
+            "0x" + keccak(text="TradeDisputed(bytes32,uint256,address,uint64,uint256,uint64)").hex()
+        )
+        back = (
+            "0x"
+            + keccak(
+                text="DisputeResolved(bytes32,uint256,address,bool,address,uint256,uint64)"
+            ).hex()
+        )
         query = {"address": escrow, "fromBlock": hex(self.first_block)}
         for log in self.node.client.request("eth_getLogs", [query]):
             if log["topics"][0] == bond:
-                paid["0x" + log["topics"][3][-40:]] -= 20
+                paid["0x" + log["topics"][3][-40:]] -= BOND_CENTS
             elif log["topics"][0] == back:
-                paid["0x" + log["data"][2 + 64 + 24 : 2 + 128]] += 20
+                paid["0x" + log["data"][2 + 64 + 24 : 2 + 128]] += BOND_CENTS
         return paid
 
 
