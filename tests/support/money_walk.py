@@ -14,14 +14,14 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
-from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.db import Database
 from ledger.errors import TruetonneError
 from ledger.jobs.released import submit_released
@@ -30,9 +30,11 @@ from ledger.models import (
     ChainCursor,
     ChainEvent,
     ChainIntent,
+    CreditBatch,
     SettlementBatch,
     VppSettlementBatch,
     VppSettlementItem,
+    VppTradeCredit,
     VppTradeShortfall,
     VppTradingRecord,
 )
@@ -50,7 +52,10 @@ from ledger.settlement.disputes import plan_dispute, plan_rejection
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.planning import Scope
 from ledger.settlement.singles import plan_single
+from ledger.settlement.trade_rows import COLUMNS, CREDIT_COLUMN
+from ledger.settlement.trades import import_trades
 from ledger.settlement.words import Trade
+from ledger.units import currency_of_cents
 from tests.support import acts
 from tests.support.chain import (
     BOND_CENTS,
@@ -62,6 +67,7 @@ from tests.support.chain import (
     send,
     until_mined,
 )
+from tests.support.park import MARKET as DAY_AHEAD
 from tests.support.park import AfterMining, Park, apply_park, keys_without, open_chain
 from tests.support.stages import Stage
 
@@ -72,6 +78,8 @@ FINALITY = 5
 FOREIGN = 900_000
 """Numbers from here on are trades of nobody's books."""
 ROUNDS_MAX = 30
+KG = 20_000
+"""Credits that each party has in escrow at the beginning."""
 STEPS = 32
 """A walk has so many, unless somebody says otherwise: seconds."""
 RULES_OF_MONEY = ("escrow", "transactions", "intents", "plans", "settlement-batches", "trades")
@@ -155,6 +163,11 @@ class MoneyWalk:
             self.node.act("admin", SETTLEMENT, "grantRole", [role, PARTIES[STRANGER]])
         self.node.deposit("market", 5_000)
         self.node.deposit("owner", 2_000)
+        self.batch = self.node.issue(40_000, 1)
+        self.node.transfer("owner", "market", self.batch, KG)
+        for party in ("owner", "market"):
+            acts.deposit_credits(self.node, party, self.batch, KG)
+        self.park.mirror.run_until("head")
         self.trade()
         self.trade()
         self.node.mine(FINALITY)
@@ -239,23 +252,44 @@ class MoneyWalk:
             raise Nothing
         return self.chance.choice(rows)
 
+    def _asset(self, row: VppTradingRecord) -> int:
+        """What a trade is of: a number of credits, 0 for energy."""
+        found = self._rows(VppTradeCredit, VppTradeCredit.trade_id == row.id)
+        return int(found[0].asset) if found else 0
+
+    def _alike(self, rows: list[VppTradingRecord]) -> tuple[list[Trade], int]:
+        """Choose one or two trades of one asset."""
+        first = self._some(rows)
+        asset = self._asset(first)
+        others = [row for row in rows if row.id != first.id and self._asset(row) == asset]
+        chosen = [first, *self.chance.sample(others, min(len(others), self.chance.randint(0, 1)))]
+        return [self._as_trade(row) for row in sorted(chosen, key=lambda row: row.id)], asset
+
     def _as_trade(self, row: VppTradingRecord) -> Trade:
         with self.park.db.read() as session:
             return Accounts.load(session).trade(row)
 
     # ------------------------------------------------------------------ people and jobs
 
-    def trade(self) -> None:
-        rows = [
-            (
-                self.chance.choice(("sell", "sell", "buy")),
-                self.chance.randint(1, 3000),
-                self.chance.choice((1, 1, 1, -1)) * self.chance.randint(1, 90_000),
-            )
-            for _ in range(self.chance.randint(1, 3))
-        ]
-        self.park.trade(*rows, hour=self.hour)
-        self.hour += len(rows)
+    def trade(self) -> str:
+        """Import trades of energy, or of credits."""
+        credits = self.chance.random() < 0.3
+        lines = [",".join((*COLUMNS, CREDIT_COLUMN))]
+        for _ in range(self.chance.randint(1, 3)):
+            side = self.chance.choice(("sell", "sell", "buy"))
+            milli = self.chance.randint(1, 3000)
+            price = self.chance.choice((1, 1, 1, -1)) * self.chance.randint(1, 90_000)
+            total = currency_of_cents(Trade(1, MARKET, PLANT, milli, price).cents)
+            moment = datetime(2014, 1, 1, tzinfo=UTC) + timedelta(hours=self.hour)
+            figures = f"{milli / 1000:.3f},{price / 10_000:.4f},{total}"
+            credit = "lhb-wind-2014-1" if credits else ""
+            lines.append(f"plant,,{side},{figures},{DAY_AHEAD},{moment.isoformat()},{credit}")
+            self.hour += 1
+        file = self.park.folder / "trades.csv"
+        file.write_text("\n".join(lines) + "\n")
+        report = self.park.db.run(lambda session: import_trades(session, file))
+        assert report.rejected == 0, report.errors
+        return f"{report.new}{' of credits' if credits else ''}"
 
     def plan(self) -> str:
         way = self.chance.choice((None, Way.PROPOSED, Way.COSIGNED))
@@ -266,10 +300,18 @@ class MoneyWalk:
             assert head is not None
             until = datetime.fromtimestamp(head.timestamp + 1800, UTC)
         made = plan_round(self.park.chain, Scope(way=way, signed_until=until))
+        if not (made.batches or made.failed):
+            raise Nothing
         return f"{way}, {len(made.batches)} batches, {len(made.left_out)} out, {made.failed} failed"
 
     def submit(self) -> str:
-        return f"{len(submit_planned(self.park.chain))} sent"
+        return self._sent(submit_planned(self.park.chain))
+
+    @staticmethod
+    def _sent(transactions: list[str]) -> str:
+        if not transactions:
+            raise Nothing
+        return f"{len(transactions)} sent"
 
     def sign_in_part(self) -> None:
         """One party's key is here alone; the other signs at the next submission."""
@@ -283,7 +325,7 @@ class MoneyWalk:
         cosign.sign_ours(chain, key)
 
     def finalise(self) -> str:
-        return f"{len(finalize_due(self.park.chain))} sent"
+        return self._sent(finalize_due(self.park.chain))
 
     def window(self) -> None:
         self.node.pass_window()
@@ -349,6 +391,8 @@ class MoneyWalk:
 
     def tend(self) -> None:
         chain = self.park.chain
+        if not self._rows(ChainIntent, ChainIntent.state.in_(UNDER_WAY)):
+            raise Nothing
         chain.sender.audit()
         chain.sender.tend()
         submit_released(chain)
@@ -372,27 +416,23 @@ class MoneyWalk:
     def others_settle_one(self) -> str:
         row = self._some(self._rows(VppTradingRecord))
         item = self._as_trade(row)
-        call = [0, acts.trade_tuple(item)]
+        call = [self._asset(row), acts.trade_tuple(item)]
         receipt = self.node.act(self._who(), SETTLEMENT, "settleOne", call, must=False)
         return f"{row.id}: {receipt.status}"
 
     def others_cosign(self) -> str:
-        rows = self._rows(VppTradingRecord)
-        chosen = sorted({self._some(rows).id for _ in range(self.chance.randint(1, 2))})
-        trades = [self._as_trade(row) for row in rows if row.id in chosen]
-        receipt = acts.cosign(self.node, ("market", "owner"), trades, must=False)
-        return f"{chosen}: {receipt.status}"
+        trades, asset = self._alike(self._rows(VppTradingRecord))
+        receipt = acts.cosign(self.node, ("market", "owner"), trades, asset, must=False)
+        return f"{[item.seq for item in trades]}: {receipt.status}"
 
     def others_propose(self) -> str:
-        """Trades of ours under a key of theirs: the books take the batch up."""
-        rows = self._pending()
-        chosen = sorted({self._some(rows).id for _ in range(self.chance.randint(1, 2))})
-        trades = [self._as_trade(row) for row in rows if row.id in chosen]
-        if self.chance.random() < 0.3:
+        """Trades of ours under a key of theirs: the books take the batch up, unless others' stand beside them."""
+        trades, asset = self._alike(self._pending())
+        if self.chance.random() < 0.3 and not asset:
             self.foreign += 1
             trades.append(Trade(self.foreign, MARKET, PLANT, 1000, 10_000))
-        _, receipt = self.node.propose(trades, must=False)
-        return f"{chosen}: {receipt.status}"
+        _, receipt = self.node.propose(trades, must=False, asset=asset)
+        return f"{[item.seq for item in trades]}: {receipt.status}"
 
     def others_send_our_call(self) -> str:
         """A member who has the signatures, or an operator who saw the call, sends it."""
@@ -436,6 +476,14 @@ class MoneyWalk:
         self.node.act(party, SETTLEMENT, name, [])
         return name
 
+    def suspend(self) -> str:
+        """Keep the credits from moving; or let them move again."""
+        (row,) = self._rows(CreditBatch)
+        stopped = int(self.node.ask(CREDIT, "statusOf", [self.batch]), 16) != 1
+        party, name = ("admin", "reinstate") if stopped else ("pauser", "suspend")
+        self.node.act(party, CREDIT, name, [self.batch])
+        return f"{name}, {row.status.value} before"
+
     def _is_paused(self) -> bool:
         return int(self.node.ask(SETTLEMENT, "paused", []), 16) == 1
 
@@ -459,7 +507,7 @@ class MoneyWalk:
                 row = self.chance.choice(rows)
                 item = self._as_trade(row)
                 call = self.node.transaction(
-                    STRANGER, SETTLEMENT, "settleOne", [0, acts.trade_tuple(item)]
+                    STRANGER, SETTLEMENT, "settleOne", [self._asset(row), acts.trade_tuple(item)]
                 )
                 other.append((call, self.chance.randrange(depth)))
         self.node.reorganise(depth, other)
@@ -487,6 +535,8 @@ class MoneyWalk:
     def _heal(self) -> None:
         if self._is_paused():
             self.pause()
+        if "reinstate" not in self.suspend():
+            self.suspend()
         self.node.deposit("market", 100_000)
         self.node.deposit("owner", 100_000)
         self.look()
@@ -541,13 +591,16 @@ class MoneyWalk:
     def _judge(self) -> None:
         """Each cent is where what was paid in and out, bonds and executed trades put it."""
         head = self.node.client.block_number()
-        held = Counter({PLANT: 0, MARKET: 0})
+        held, kg = Counter({PLANT: 0, MARKET: 0}), Counter({PLANT: KG, MARKET: KG})
         for row in self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.EXECUTED):
             if not self._is_marked(row.id, head):
                 raise Differs(f"trade {row.id} is executed, and not settled")
             item = self._as_trade(row)
             held[item.buyer] -= item.cents
             held[item.seller] += item.cents
+            if self._asset(row):
+                kg[item.buyer] += item.quantity_milli
+                kg[item.seller] -= item.quantity_milli
         for seq in range(FOREIGN + 1, self.foreign + 1):
             if self._is_marked(seq, head):
                 held[MARKET] -= 100
@@ -556,9 +609,13 @@ class MoneyWalk:
         found = self.park.chain.settlement.balances_of([PLANT, MARKET])
         if found != [held[PLANT], held[MARKET]]:
             raise Differs(f"the escrow has {found}, it should be {[held[PLANT], held[MARKET]]}")
+        pairs = [(PLANT, self.batch), (MARKET, self.batch)]
+        found = self.park.chain.settlement.credit_balances_of(pairs)
+        if found != [kg[PLANT], kg[MARKET]]:
+            raise Differs(f"the escrow has {found} kg, it should be {[kg[PLANT], kg[MARKET]]}")
 
     def _paid(self) -> Counter[str]:
-        """Read from the token who paid into the escrow and was paid from it, and from the contract who has bonds back."""
+        """Read from the token who paid in and was paid out, and from the contract who gave bonds and has them back."""
         escrow = self.node.deployment.settlement.address
         token = self.node.deployment.contracts[CURRENCY].address
         topic = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
@@ -612,6 +669,7 @@ ACTS = {
     "others_finalise": 2,
     "others_cancel": 2,
     "pause": 2,
+    "suspend": 3,
     "mine": 4,
     "final": 5,
     "reorganise": 8,
