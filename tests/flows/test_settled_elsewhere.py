@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cli.doctor_database import _settlement
 from cli.settle_acts import dispute_trade, reject_dispute
-from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
@@ -643,3 +643,35 @@ def test_a_signed_batch_that_failed_and_that_a_member_sends_again(funded: Park) 
     assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
     assert funded.count(VppSettlementItem) == 0
     assert funded.differences() == []
+
+
+def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> None:
+    """Whoever proposed it is gone: ours waited for ever, and nothing was to be done."""
+    funded.node.propose([trade(900_001, "market", "buyer", 1000, 10_000)])
+    funded.mirror.run_until("head")
+    propose(funded)
+    assert finalize_due(funded.chain) == []  # both windows are open
+    funded.pass_window()
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror.run_until("head")
+    assert [row.status.value for row in funded.rows(SettlementBatch)] == ["finalized", "proposed"]
+    assert len(finalize_due(funded.chain)) == 1
+    assert finalize_due(funded.chain) == []
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+@long
+def test_a_batch_of_others_whose_credits_do_not_move_is_left_to_them(funded: Park) -> None:
+    credits = funded.node.issue(1_000, 1)
+    acts.deposit_credits(funded.node, "owner", credits, 1_000)
+    funded.node.propose([trade(900_001, "market", "owner", 1000, 10_000)], asset=credits)
+    funded.node.act("pauser", CREDIT, "suspend", [credits])
+    funded.mirror.run_until("head")
+    propose(funded)
+    funded.pass_window()
+    before = funded.count(ChainIntent)
+    assert (finalize_due(funded.chain), funded.count(ChainIntent)) == ([], before)
+    (key,) = [row.batch_key for row in funded.rows(VppSettlementBatch)]
+    happened, _ = stories(funded, key)[0]
+    assert "credits of batch" in happened and "do not move" in happened
