@@ -675,3 +675,32 @@ def test_a_batch_of_others_whose_credits_do_not_move_is_left_to_them(funded: Par
     (key,) = [row.batch_key for row in funded.rows(VppSettlementBatch)]
     happened, _ = stories(funded, key)[0]
     assert "credits of batch" in happened and "do not move" in happened
+
+
+def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> None:
+    """Its trades stood in another batch by then, which the contract refused: neither came to an end."""
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    before = funded.node.client.block_number() - 1
+    taken = funded.node.transaction("market", SETTLEMENT, "withdraw", [MARKET, 100_00])
+    funded.node.reorganise(1, [(taken, 0)])
+    funded.chain.sender.rebroadcast()  # and now the market has nothing
+    funded.mirror_final()
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
+    funded.node.deposit("market", 100_00)
+    funded.mirror.run_until("head")
+    assert len(plan_batches(funded.chain)) == 1
+    funded.node.reorganise(funded.node.client.block_number() - before)  # what was final among it
+    funded.mirror.run_until("head")
+    funded.chain.sender.rebroadcast()
+    funded.mirror.run_until("head")
+    assert [row.status.value for row in funded.rows(SettlementBatch)] == ["proposed"]
+    submit_planned(funded.chain)
+    assert plan_batches(funded.chain) == []
+    first, second = funded.rows(VppSettlementBatch)
+    assert (first.state.value, second.state.value) == ("proposed", "failed")
+    assert funded.differences() == []
+    funded.pass_window()
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
