@@ -528,8 +528,7 @@ def test_a_trade_in_a_batch_of_others_is_executed_when_it_comes_later(park: Park
 def test_a_trade_of_a_batch_that_was_cancelled_and_that_others_settle(funded: Park) -> None:
     """Until that is final it is cancelled, and `reconcile` says nothing."""
     propose(funded)
-    packed = SimpleNamespace(words=[_cancellation(funded)[2][0]], accounts=[], nets=[])
-    funded.node.cancel_batch(1, packed)  # type: ignore[arg-type]
+    funded.node.act("operator", SETTLEMENT, "cancelBatch", _cancellation(funded))
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
     acts.settle_one(funded.node, sold(funded))

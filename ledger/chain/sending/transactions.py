@@ -172,7 +172,7 @@ def left_open(session: Session, final_number: int) -> list[Outcome]:
     """
     query = (
         select(
-            ChainInclusion.intent_key,
+            ChainAttempt.intent_key,
             ChainInclusion.tx_hash,
             ChainInclusion.block_number,
             ChainBlock.block_time,
