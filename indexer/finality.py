@@ -97,6 +97,8 @@ def advance(session: Session, cursor: Cursor, final_number: int, ours: bool = Tr
             _settle_intent(session, outcome)
         session.flush()
         adoption.adopt_final(session, final_number, cursor.final_number)
+        for outcome in transactions.left_open(session, cursor.final_number):
+            _settle_intent(session, outcome)
         issuance.settle_final(session, final_number)
         settlement.settle_final(session, final_number, cursor.final_number)
     forget_blocks(session, cursor.final_number - BLOCKS_KEPT, final_number - BLOCKS_KEPT)
@@ -110,7 +112,7 @@ def _settle_intent(session: Session, outcome: Outcome) -> None:
         intents.confirm(session, key, tx_hash, number, at)
         return
     if adoption.in_mirror(session, intents.get(session, key)) is not None:
-        return  # another transaction did it, and this one came too late
+        return  # another transaction did it, and this one came too late; or it came first, and was refused
     intents.fail(session, key, tx_hash, number, at, outcome.error)
     # Each knows its own keys and ignores the others'.
     issuance.fail(session, key, outcome.error)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import exists, func, select
 from tiny_keccak import keccak256
 
+from ledger.chain.contracts.events import SETTLEMENT, TradeSettled, decode
 from ledger.chain.contracts.wrappers import decode_call
 from ledger.chain.keys import signed
+from ledger.chain.node.records import LogRecord
 from ledger.chain.sending.intents import FILL
-from ledger.chain.sending.marks import with_key_in_data
+from ledger.chain.sending.marks import mark_of, with_key_in_data
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.sending import IntentState
 from ledger.reconcile.books import Books
@@ -121,15 +124,17 @@ def _intent(
     if len(mined) > 1:
         found.append(f"{what}: {len(mined)} of its transactions are on chain")
     for item in mined:
+        final = item.receipt.block_number <= books.final and not _waits(books, row, item)
+        # Until then it is the last attempt, and an earlier one may have been mined.
+        either = not final and row.tx_hash in hashes
         found += unequal(
             what,
             ("call_data", row.call_data, item.transaction.input),
             ("contract_address", row.contract_address, item.transaction.to),
             ("sender_address", row.sender_address, item.transaction.sender),
             ("nonce", row.nonce, item.transaction.nonce),
-            ("tx_hash", row.tx_hash, item.transaction.hash),
+            ("tx_hash", row.tx_hash, row.tx_hash if either else item.transaction.hash),
         )
-        final = item.receipt.block_number <= books.final
         outcome = IntentState.CONFIRMED if item.receipt.status == 1 else IntentState.FAILED
         found += unequal(
             what,
@@ -150,11 +155,19 @@ def _intent(
     return found
 
 
+def _waits(books: Books, row: ChainIntent, item: Mined) -> bool:
+    """Return whether a transaction failed for good, and another did it since, in a block that is not final yet."""
+    if item.receipt.status == 1 or row.state is not IntentState.SUBMITTED:
+        return False
+    mark = mark_of(books.session, row)
+    return mark is not None and mark.block_number > books.final
+
+
 def _done_by_other(books: Books, row: ChainIntent) -> bool:
     """Return whether the transaction of an intent that was not sent from here did what it wants.
 
-    It made the same call from the same account (a transfer, with its key as data), or left the intent's key, or
-    the end of its batch, in a log.
+    It made the same call from the same account (a transfer, with its key as data), or left the intent's key, the
+    end of its batch, or the payment of its trade in a log.
     """
     mined = mined_of(books, [row.tx_hash]) if row.tx_hash else {}
     item = mined.get(row.tx_hash or "")
@@ -164,11 +177,31 @@ def _done_by_other(books: Books, row: ChainIntent) -> bool:
     calls = {row.call_data, with_key_in_data(row)}
     if place == (row.sender_address, row.contract_address) and item.transaction.input in calls:
         return True
-    topics = [log.topics for log in item.receipt.logs if log.address == row.contract_address]
+    logs = [log for log in item.receipt.logs if log.address == row.contract_address]
+    if row.function_name == "settleOne":
+        return any(_pays(log, row.parameters) for log in logs)
+    topics = [log.topics for log in logs]
     if row.function_name == "finalizeBatch":
         number = f"0x{int(row.parameters['batchId']):064x}"
         return any(topic[0] == _BATCH_FINALIZED and topic[2] == number for topic in topics)
     return any(row.key in topic for topic in topics)
+
+
+def _pays(log: LogRecord, call: Mapping[str, Any]) -> bool:
+    """Return whether a log of the settlement contract says that the trade of a call was settled by itself."""
+    said = decode(SETTLEMENT, log).args
+    wanted = call["trade"]
+    return isinstance(said, TradeSettled) and (
+        (said.seq, said.buyer, said.seller, said.asset, said.quantity, said.price)
+        == (
+            int(wanted["seq"]),
+            str(wanted["buyer"]).lower(),
+            str(wanted["seller"]).lower(),
+            int(call["asset"]),
+            int(wanted["quantity"]),
+            int(wanted["price"]),
+        )
+    )
 
 
 def _are_dead(books: Books, row: ChainIntent) -> bool:

@@ -74,11 +74,9 @@ def _in_batches(
             row.batch_key: row.asset or ENERGY
             for row in among(books.session, VppSettlementBatch, VppSettlementBatch.batch_key, keys)
         }
-        # Of the others those count that parties have signed, whoever's books proposed them.
+        # Of the others those count that have moved money, whoever's books proposed them.
         trades_of = {
-            key: _trades_of(batch)
-            for key, batch in piece
-            if key in ours or batch.cosigned_digest is not None
+            key: _trades_of(batch) for key, batch in piece if key in ours or batch.finalized
         }
         numbers = [trade.seq for trades in trades_of.values() for trade in trades]
         rows = trades_among(books.session, numbers)
@@ -94,10 +92,14 @@ def _in_batches(
                             found.append(_of_another(trade.seq, asset, batch.proposal.asset))
                         continue  # settled as what it is not: its parties may sign so
                     differences = _differences_of(rows[trade.seq], accounts, trade)
-                    found += differences
+                    if key in ours or batch.cosigned_digest is not None:
+                        found += (
+                            differences  # else others have given the number to a trade of theirs
+                        )
                     if key in ours or not differences:
-                        so_far = _so_far(rows[trade.seq], taken_out)
-                        expected[trade.seq] = so_far if not_final else outcome
+                        expected[trade.seq] = (
+                            _so_far(rows[trade.seq], taken_out, expected) if not_final else outcome
+                        )
                 elif key in ours:
                     found.append(f"trade {trade.seq}: settled on chain, and not in the books")
         expected.settle()
@@ -131,22 +133,24 @@ def _by_themselves(
             differences = _differences_of(rows[trade.seq], accounts, trade)
             found += differences
             if not differences:
-                done = TradeStatus.EXECUTED, single["settled_at"]
-                is_final = block <= books.final
-                so_far = _so_far(rows[trade.seq], taken_out)
-                expected[trade.seq] = done if is_final else so_far
+                expected[trade.seq] = (
+                    (TradeStatus.EXECUTED, single["settled_at"])
+                    if block <= books.final
+                    else _so_far(rows[trade.seq], taken_out, expected)
+                )
         expected.settle()
     return found
 
 
 def _so_far(
-    row: VppTradingRecord, taken_out: Collection[int]
+    row: VppTradingRecord, taken_out: Collection[int], expected: Expected
 ) -> tuple[TradeStatus, datetime | None]:
     """Return what a trade must be until what settled it is final.
 
-    It may have failed before, for want of funds, or a person may have taken it out.
+    It may have failed before, for want of funds; a person may have taken it out, or the end of its batch.
     """
-    if row.id in taken_out:
+    before = expected.get(row.id)
+    if row.id in taken_out or (before is not None and before[0] is TradeStatus.CANCELLED):
         return TradeStatus.CANCELLED, None
     return (row.status if row.status is TradeStatus.FAILED else TradeStatus.PENDING), None
 

@@ -34,7 +34,15 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm, cosign, numbers, order, planning, singles, stuck
-from ledger.settlement.calls import COSIGNED, FINALIZE, PROPOSE, SKIP, call_of, outcome_of
+from ledger.settlement.calls import (
+    COSIGNED,
+    FINALIZE,
+    PROPOSE,
+    SKIP,
+    call_of,
+    outcome_of,
+    under_way,
+)
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import explained
 from ledger.settlement.netting import Limits
@@ -212,9 +220,9 @@ def _waiting(chain: Chain) -> list[tuple[str, str]]:
 def finalize_due(chain: Chain) -> list[str]:
     """Finalise every proposed batch whose window has passed; return the transactions' hashes.
 
-    The contract finalises in order: while an earlier batch is open there, nothing is tried, and the
-    first refusal ends the round. The next round goes on from there. Closed batches that keep the contract
-    from finding ours are passed first (see ``order``).
+    The contract finalises in order: while an earlier batch is open there, nothing is tried but to finalise that one
+    where it is of others and its window has passed, too. The first refusal ends the round; the next round goes on from
+    there. Closed batches that keep the contract from finding ours are passed first (see ``order``).
 
     Raises
     ------
@@ -321,7 +329,7 @@ def is_due_within(session: Session, within: timedelta) -> bool:
 
 
 def _plan_finalization(session: Session, chain: Chain, now: datetime, following: int) -> list[str]:
-    """Return the keys of what is due, in order; none when the contract has an earlier open batch."""
+    """Return the keys of what is due, in order; that of a batch of others alone where the contract has it before."""
     query = (
         select(VppSettlementBatch, SettlementBatch)
         .join(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
@@ -337,7 +345,7 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime, following:
     due = session.execute(query).all()
     stuck.refuse_timed_out(session, following, now, holds_up=bool(due))
     if due and (due[0][0].chain_batch_id or 0) > following:
-        return keys
+        return _plan_others(session, chain, now, following)
     for batch, on_chain in due:
         earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
         if earlier is not None and earlier.state is not IntentState.FAILED:
@@ -354,6 +362,27 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime, following:
         call = call_of(chain, batch.finalize_key, FINALIZE, "finalizeBatch", arguments)
         keys.append(intents.plan(session, chain.deployment.chain_id, call))
     return keys
+
+
+def _plan_others(session: Session, chain: Chain, now: datetime, batch_id: int) -> list[str]:
+    """Return the key of a call that finalises a batch of others before ours; none where it waits for something.
+
+    Whoever proposed it may be gone, and ours would wait for ever; the contract takes it from anybody.
+    """
+    on_chain = session.get(SettlementBatch, batch_id)
+    if on_chain is None or on_chain.status is not SettlementStatus.PROPOSED:
+        return []
+    if on_chain.finalizable_at_s > now.timestamp() or stuck.credits_held_up(session, on_chain):
+        return []
+    ours = select(VppSettlementBatch.id).where(VppSettlementBatch.batch_key == on_chain.key)
+    if session.scalars(ours).first() is not None:
+        return []
+    earlier = under_way(session, FINALIZE, batch_id)
+    if earlier is not None:
+        return [earlier.key] if earlier.state is IntentState.PLANNED else []
+    arguments = [batch_id, outcome_of(on_chain)]
+    call = call_of(chain, new_key(), FINALIZE, "finalizeBatch", arguments)
+    return [intents.plan(session, chain.deployment.chain_id, call)]
 
 
 def _batch_id(chain: Chain, key: str) -> int:

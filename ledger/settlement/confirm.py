@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Exists, Select, delete, exists, select, true, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -29,6 +29,7 @@ from ledger.models import (
     SettlementBatch,
     VppSettlementBatch,
     VppSettlementItem,
+    VppTradeShortfall,
     VppTradingRecord,
 )
 from ledger.models.escrow import CURRENCY
@@ -239,12 +240,14 @@ def rewind(session: Session, above_block: int) -> None:
     _rewind_elsewhere(session, above_block)
     undone = select(VppSettlementBatch.id).where(VppSettlementBatch.finalized_block > above_block)
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id.in_(undone))
-    session.execute(
-        update(VppTradingRecord)
-        .where(VppTradingRecord.id.in_(trades), VppTradingRecord.status.in_(_ENDED))
-        .values(status=TradeStatus.PENDING, settlement_time=None)
-        .execution_options(synchronize_session=False)
-    )
+    ended = VppTradingRecord.id.in_(trades) & VppTradingRecord.status.in_(_ENDED)
+    for those, status in ((_had_failed(), TradeStatus.FAILED), (true(), TradeStatus.PENDING)):
+        session.execute(
+            update(VppTradingRecord)
+            .where(ended, those)
+            .values(status=status, settlement_time=None)
+            .execution_options(synchronize_session=False)
+        )
     now = datetime.now(UTC)
     session.execute(
         update(VppSettlementBatch)
@@ -272,11 +275,23 @@ def rewind(session: Session, above_block: int) -> None:
 def _rewind_elsewhere(session: Session, above_block: int) -> None:
     for record, _ in _records_of(session, settled_elsewhere(session, above_block, None)):
         if record.status is TradeStatus.EXECUTED:
-            # What was cancelled stays so: the next run would settle it.
-            ended = _was_cancelled(session, record)
-            record.status = TradeStatus.CANCELLED if ended else TradeStatus.PENDING
-            record.settlement_time = None
+            record.status, record.settlement_time = _before(session, record), None
     session.flush()
+
+
+def _before(session: Session, record: VppTradingRecord) -> TradeStatus:
+    """Return what a trade was when the chain settled it. What had ended stays so: the next run would settle it."""
+    if _was_cancelled(session, record):
+        return TradeStatus.CANCELLED
+    failed = select(VppTradingRecord.id).where(VppTradingRecord.id == record.id, _had_failed())
+    return TradeStatus.PENDING if session.scalar(failed) is None else TradeStatus.FAILED
+
+
+def _had_failed() -> Exists:
+    """Return the condition that a trade had failed for want of funds: who opens or plans it takes that back."""
+    return exists().where(
+        VppTradeShortfall.trade_id == VppTradingRecord.id, VppTradeShortfall.failed_at.is_not(None)
+    )
 
 
 def _reopen(session: Session) -> None:

@@ -1,8 +1,8 @@
 """Trades that the chain settled, and that stand in no batch of these books.
 
-An operator may settle a trade by itself, and the parties may co-sign a batch that these books did not
-plan. Such a trade is settled all the same, and never again: it is found by its number, and taken for
-ours when parties and figures are the same.
+An operator may settle a trade by itself, the parties may co-sign a batch that these books did not plan, and another
+operator may propose one with trades of others beside ours, which is finalised. Such a trade is settled all the same,
+and never again: it is found by its number, and taken for ours when parties and figures are the same.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from ledger.changed_accounts import former_addresses
 from ledger.db import tables
 from ledger.models import (
+    ChainBlock,
     ChainEvent,
     SettlementBatch,
     SettlementTrade,
@@ -26,7 +27,7 @@ from ledger.models import (
     VppTradeCredit,
     VppTradingRecord,
 )
-from ledger.models.escrow import CURRENCY
+from ledger.models.escrow import CURRENCY, SettlementStatus
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.settlement.words import Trade, trade_of, unpack
@@ -68,11 +69,17 @@ def settled_elsewhere(session: Session, above: int, up_to: int | None) -> list[S
         VppSettlementBatch.batch_key == SettlementBatch.key,
         VppSettlementBatch.state != BatchState.FAILED,
     )
-    those = [SettlementBatch.block_number > above, ~ours]
+    ends = (
+        select(ChainEvent.args, ChainBlock.block_time, ChainEvent.block_number)
+        .join(ChainBlock, ChainBlock.number == ChainEvent.block_number)
+        .where(ChainEvent.event_name == "BatchFinalized", ChainEvent.block_number > above)
+    )
     if up_to is not None:
         singles = singles.where(SettlementTrade.block_number <= up_to)
-        those.append(SettlementBatch.block_number <= up_to)
-    return [_single(row) for row in session.scalars(singles)] + _cosigned(session, *those)
+        ends = ends.where(ChainEvent.block_number <= up_to)
+    # By the events: a rewind has opened the mirror's batches again before the books are asked.
+    ended = {int(args["batch_id"]): (at, number) for args, at, number in session.execute(ends)}
+    return [_single(row) for row in session.scalars(singles)] + _of_batches(session, ended, ~ours)
 
 
 def settled_among(session: Session, numbers: Collection[int]) -> list[SettledElsewhere]:
@@ -84,14 +91,17 @@ def settled_among(session: Session, numbers: Collection[int]) -> list[SettledEls
         for here in tables.among(session, SettlementTrade.seq, keys)
         for row in session.scalars(select(SettlementTrade).where(here))
     ]
-    wanted = frozenset(numbers)
-    signed = [
-        item
+    ended = {
+        batch_id: (at, number)
         for here in tables.among(session, SettlementBatch.key, keys_elsewhere(session))
-        for item in _cosigned(session, here)
-        if item.trade.seq in wanted
-    ]
-    return alone + signed
+        for batch_id, at, number in session.execute(
+            select(SettlementBatch.batch_id, ChainBlock.block_time, ChainBlock.number)
+            .join(ChainBlock, ChainBlock.number == SettlementBatch.ended_block)
+            .where(here, SettlementBatch.status == SettlementStatus.FINALIZED)
+        )
+    }
+    wanted = frozenset(numbers)
+    return alone + [item for item in _of_batches(session, ended) if item.trade.seq in wanted]
 
 
 def unaccounted(session: Session) -> list[SettledElsewhere]:
@@ -108,21 +118,24 @@ def _single(row: SettlementTrade) -> SettledElsewhere:
     return SettledElsewhere(trade, row.asset or None, row.settled_at, row.block_number)
 
 
-def _cosigned(session: Session, *those: ColumnElement[bool]) -> list[SettledElsewhere]:
-    """Return the trades of those of these batches of the chain that were co-signed."""
-    query = (
-        select(
-            ChainEvent.args,
-            SettlementBatch.asset,
-            SettlementBatch.proposed_at,
-            SettlementBatch.block_number,
-        )
-        .join(SettlementBatch, PROPOSED_BY)
-        .where(SettlementBatch.cosigned_digest.is_not(None), *those)
-    )
+def _of_batches(
+    session: Session, ended: Mapping[int, tuple[datetime, int]], *those: ColumnElement[bool]
+) -> list[SettledElsewhere]:
+    """Return the trades of those of these batches of the chain.
+
+    Parameters
+    ----------
+    ended
+        Time and number of the block that finalised each, by its number in the contract.
+    """
     return [
-        SettledElsewhere(trade_of(args["accounts"], int(word)), asset or None, at, number)
-        for args, asset, at, number in session.execute(query)
+        SettledElsewhere(trade_of(args["accounts"], int(word)), asset or None, *ended[batch_id])
+        for here in tables.among(session, SettlementBatch.batch_id, ended)
+        for args, asset, batch_id in session.execute(
+            select(ChainEvent.args, SettlementBatch.asset, SettlementBatch.batch_id)
+            .join(SettlementBatch, PROPOSED_BY)
+            .where(here, *those)
+        )
         for word in args["words"]
     ]
 

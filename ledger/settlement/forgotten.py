@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -28,7 +29,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import confirm, cosign, signatures
+from ledger.settlement import confirm, cosign, signatures, singles
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
     ENERGY,
@@ -52,7 +53,8 @@ STATES = {
 
 
 def adopt(session: Session, chain: Chain) -> list[str]:
-    """Adopt the batches that the chain knows and the books do not; return their keys."""
+    """Adopt the batches that the chain knows and the books do not, or gave up; return the keys of the first."""
+    _take_back(session)
     proposed = select(SettlementBatch).where(SettlementBatch.cosigned_digest.is_(None))
     unknown = [
         batch
@@ -80,6 +82,36 @@ def adopt(session: Session, chain: Chain) -> list[str]:
     if adopted:
         _settle(session, chain)
     return adopted
+
+
+def _take_back(session: Session) -> None:
+    """Have proposed batches that failed here, and that the chain has all the same, hold their trades again.
+
+    Their call had failed in a final block; the chain took that back, and the call came again.
+    """
+    query = (
+        select(SettlementBatch, VppSettlementBatch)
+        .join(VppSettlementBatch, VppSettlementBatch.batch_key == SettlementBatch.key)
+        .where(
+            VppSettlementBatch.state == BatchState.FAILED,
+            VppSettlementBatch.trades_root == SettlementBatch.trades_root,
+            func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
+            SettlementBatch.cosigned_digest.is_(None),
+            SettlementBatch.status != SettlementStatus.CANCELLED,
+        )
+        .order_by(SettlementBatch.batch_id)
+    )
+    for batch, row in session.execute(query).all():
+        event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
+        words = [int(word) for word in event.args["words"]]
+        numbers = [unpack(word).seq for word in words]
+        withdraw(session, numbers, f"in batch {batch.key}")
+        if in_batches(session, numbers):
+            continue  # of one that was sent: when it has failed
+        for name, value in _as_on_chain(batch).items():
+            setattr(row, name, value)
+        row.updated_at = datetime.now(UTC)
+        _hold(session, row, words)
 
 
 def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewhere]) -> None:
@@ -136,15 +168,20 @@ def in_batches(session: Session, numbers: Collection[int]) -> bool:
 
 
 def withdraw_overtaken(session: Session) -> None:
-    """Take back batches, not sent yet, with trades that the chain has settled by other ways meanwhile."""
+    """Take back what is planned, and not sent, with trades that the chain has settled by other ways meanwhile."""
     waiting = (
         select(VppSettlementItem.trade_id)
         .join(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
         .where(VppSettlementBatch.state == BatchState.PLANNED)
     )
-    settled = settled_among(session, session.scalars(waiting).all())
-    if overtaken := sorted({item.trade.seq for item in settled}):
-        withdraw(session, overtaken, "settled by another way")
+    alone = singles.not_settled_alone(session)
+    settled = settled_among(session, [*session.scalars(waiting), *alone])
+    overtaken = {item.trade.seq for item in settled}
+    if overtaken:
+        withdraw(session, sorted(overtaken), "settled by another way")
+        singles.withdraw(
+            session, overtaken & alone, "the chain has settled the trade by another way"
+        )
 
 
 def withdraw(session: Session, numbers: list[int], where: str) -> None:
@@ -186,31 +223,42 @@ def _store(
     row = VppSettlementBatch(
         batch_key=batch.key,
         market=market,
-        state=STATES[batch.status],
         trade_count=len(words),
         accounts=list(batch.accounts),
         nets=[str(net) for net in nets],  # before the fee, as everywhere
         trades_root=batch.trades_root,
-        chain_batch_id=batch.batch_id,
-        finalizable_at=datetime.fromtimestamp(batch.finalizable_at_s, UTC),
         asset=batch.asset or None,
         credit_nets=list(batch.credit_nets) if batch.asset else None,
-        proposed_block=batch.block_number,
-        finalized_block=batch.ended_block,
-        error=batch.reason,
         created_at=now,
         updated_at=now,
+        **_as_on_chain(batch),
     )
     session.add(row)
     session.flush()
+    _hold(session, row, words)
+    if session.get(ChainIntent, batch.key) is None:
+        proposal = proposal_of(chain, batch.key, batch.asset, batch.accounts, words)
+        intents.plan(session, chain.deployment.chain_id, proposal)
+
+
+def _as_on_chain(batch: SettlementBatch) -> dict[str, Any]:
+    """Return how far a batch has come on chain, by column of ours."""
+    return {
+        "state": STATES[batch.status],
+        "chain_batch_id": batch.batch_id,
+        "finalizable_at": datetime.fromtimestamp(batch.finalizable_at_s, UTC),
+        "proposed_block": batch.block_number,
+        "finalized_block": batch.ended_block,
+        "error": batch.reason,
+    }
+
+
+def _hold(session: Session, row: VppSettlementBatch, words: list[int]) -> None:
     session.add_all(
         VppSettlementItem(batch_id=row.id, trade_id=unpack(word).seq, word=text)
         for word, text in zip(words, hex_words(words), strict=True)
     )
     session.flush()
-    if session.get(ChainIntent, batch.key) is None:
-        proposal = proposal_of(chain, batch.key, batch.asset, batch.accounts, words)
-        intents.plan(session, chain.deployment.chain_id, proposal)
 
 
 def _settle(session: Session, chain: Chain) -> None:

@@ -44,6 +44,7 @@ from ledger.settlement.netting import (
     LeftOut,
     Limits,
     Shortfall,
+    nets_in_cents,
     nets_in_kg,
     parts,
     without_the_insolvent,
@@ -226,7 +227,7 @@ def _numbers(batch: PlannedBatch) -> list[int]:
 
 
 def _take_promised(session: Session, funds: Funds) -> None:
-    """Take what the batches will pay that are stored and that the mirror has not seen on chain."""
+    """Take what the batches, and trades by themselves, will pay that the mirror has not seen on chain."""
     query = select(VppSettlementBatch).where(VppSettlementBatch.state == BatchState.PLANNED)
     for batch in session.scalars(query):
         nets, kg = (
@@ -234,6 +235,8 @@ def _take_promised(session: Session, funds: Funds) -> None:
             for found in (batch.nets, batch.credit_nets or [])
         )
         funds.promise(nets, batch.asset, kg)
+    for trade, asset in singles.unseen(session):
+        funds.promise(nets_in_cents([trade]), asset, nets_in_kg([trade], asset))
 
 
 def _grouped(

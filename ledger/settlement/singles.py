@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from ledger.chain.access import Chain
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
+from ledger.chain.sending.marks import mark_of
 from ledger.db import tables
 from ledger.errors import Refused
-from ledger.models import ChainAttempt, ChainIntent, SettlementTrade
+from ledger.models import ChainAttempt, ChainInclusion, ChainIntent, SettlementTrade
 from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign
@@ -25,6 +26,7 @@ from ledger.settlement.calls import call_of
 from ledger.settlement.elsewhere import ENERGY, assets_of, settled_among
 from ledger.settlement.finding import batch_holding, find_trade
 from ledger.settlement.fitting import Terms, fitting
+from ledger.settlement.words import Trade
 
 KIND = "settle_one"
 
@@ -39,6 +41,33 @@ def under_way(session: Session) -> set[int]:
         ChainIntent.kind == KIND, ChainIntent.state.in_(UNDER_WAY)
     )
     return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
+
+
+def unseen(session: Session) -> list[tuple[Trade, int | None]]:
+    """Return the trades that are on their way and in no block that the mirror has read; each with its credits.
+
+    None stands for energy.
+    """
+    included = exists().where(ChainInclusion.intent_key == ChainIntent.key)
+    query = select(ChainIntent).where(
+        ChainIntent.kind == KIND, ChainIntent.state.in_(UNDER_WAY), ~included
+    )
+    return [
+        (_trade_of(intent), int(intent.parameters["asset"]) or None)
+        for intent in session.scalars(query).all()
+        if mark_of(session, intent) is None
+    ]
+
+
+def _trade_of(intent: ChainIntent) -> Trade:
+    said = intent.parameters["trade"]
+    return Trade(
+        seq=int(said["seq"]),
+        buyer=str(said["buyer"]).lower(),
+        seller=str(said["seller"]).lower(),
+        quantity_milli=int(said["quantity"]),
+        price_e4=int(said["price"]),
+    )
 
 
 def settled_by_us(session: Session, numbers: Collection[int]) -> set[int]:
@@ -120,6 +149,21 @@ def withdraw(session: Session, numbers: Collection[int], reason: str) -> None:
     for intent in session.scalars(query).all():
         if int(intent.parameters["trade"]["seq"]) in numbers:
             intents.refuse(session, intent.key, reason)
+
+
+def not_settled_alone(session: Session) -> set[int]:
+    """Return the numbers of trades whose intents are planned, and that no transaction settled by itself as they are.
+
+    One that somebody else's did is ended by the mirror (``ledger.chain.sending.adoption``).
+    """
+    query = select(ChainIntent).where(
+        ChainIntent.kind == KIND, ChainIntent.state == IntentState.PLANNED
+    )
+    return {
+        int(intent.parameters["trade"]["seq"])
+        for intent in session.scalars(query).all()
+        if mark_of(session, intent) is None
+    }
 
 
 def waiting(session: Session) -> list[tuple[str, str]]:

@@ -11,7 +11,8 @@ import secrets
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory
 from ledger.db import Database
 from scripts import suite
 from scripts.histories.summary import Summary
+from tests.support import money_walk
 from tests.support.books import new_books
 from tests.support.mariadb import ServerUnavailable, empty, running_server
 from tests.support.nursery import Nursery
@@ -52,9 +54,16 @@ def main() -> int:
         default=PROCESS_SHARE,
         help="share that `truetonne index run` mirrors, in processes that are killed",
     )
+    parser.add_argument(
+        "--books",
+        action="store_true",
+        help="walks of the books in their place: people, jobs and strangers act on the same trades",
+    )
     parser.add_argument("--steps", action="store_true", help="print the steps, for a replay")
     asked = parser.parse_args()
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
+    if asked.books:
+        return _walks(range(first, first + asked.count), asked.steps)
     plans = [
         plan(seed, asked.mariadb_share, asked.process_share)
         for seed in range(first, first + asked.count)
@@ -73,6 +82,31 @@ def main() -> int:
         if summary.histories:
             suite.report(summary, BUILD)
     return 1 if summary.differences else 0
+
+
+def _walks(seeds: Sequence[int], steps: bool) -> int:
+    """Take the walks of some seeds, on SQLite; 1 when one differs."""
+    differences, acts = 0, Counter[str]()
+    with _stages(False) as new_stage:
+        for start in range(0, len(seeds), STAGE_HISTORIES):
+            with new_stage() as on:
+                for seed in seeds[start : start + STAGE_HISTORIES]:
+                    began = time.monotonic()
+                    try:
+                        walk = money_walk.run(on, seed)
+                    except Exception as error:  # as in ``_one``
+                        differences += 1
+                        print(f"{seed}  DIFFERS  {type(error).__name__}: {error}")
+                        if steps or not isinstance(error, AssertionError):
+                            traceback.print_exception(error)
+                        print(f"   replay: ./dev histories --books --steps --seed {seed} --count 1")
+                        continue
+                    acts += walk.done
+                    print(f"{seed}  equal  {time.monotonic() - began:.1f} s", flush=True)
+    print(f"\n{len(seeds)} walks of the books from seed {seeds[0]}, {differences} differences")
+    for name, count in sorted(acts.items()):
+        print(f"  {count:>8,}  {name.replace('_', ' ')}")
+    return 1 if differences else 0
 
 
 def _one(on: Stage, what: Plan, summary: Summary, steps: bool) -> None:

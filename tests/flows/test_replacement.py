@@ -8,12 +8,14 @@ from eth_account import Account
 from sqlalchemy import update
 
 from ledger.chain.keys import signed
+from ledger.chain.sending import intents, stuck
 from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown
-from ledger.models import BlockchainTransaction, ChainAttempt
+from ledger.models import BlockchainTransaction, ChainAttempt, VppSettlementBatch
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
-from tests.support.chain import CURRENCY
+from ledger.settlement.batches import plan_batches, submit_planned
+from tests.support.chain import CURRENCY, PARTIES
 from tests.support.forms import long, rest
 from tests.support.park import Park
 from tests.support.sending import (
@@ -290,3 +292,25 @@ def test_every_attempt_is_in_the_list_of_transactions(park: Park) -> None:
     rows = {row.tx_hash for row in park.rows(BlockchainTransaction)}
     assert {item.tx_hash for item in attempts(park, key)} == rows
     assert park.count(ChainAttempt) == 2
+
+
+def test_an_attempt_that_was_mined_as_it_was_replaced(park: Park) -> None:
+    """Until that is final the books name the dearer one, and `reconcile` said that the chain has another."""
+    park.fund(PARTIES["market"], 100_00)
+    park.trade(("sell", 1000, 20_000))
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    (batch,) = park.rows(VppSettlementBatch)
+    intent = park.intent(batch.batch_key)
+    first = intent.tx_hash
+    desk = park.chain.sender._desk
+    head = desk.head()
+    with park.db.read() as session:
+        (attempt,) = intents.attempts_of(session, intent.key)
+    # As if the block had come after the look at the receipts.
+    stuck._Lane(desk, intent.sender_address, head, desk.market(head))._replace(intent, attempt)
+    park.mirror.run_until("head")
+    assert park.intent(intent.key).tx_hash != first
+    assert park.differences() == []
+    park.mirror_final()
+    assert (park.intent(intent.key).tx_hash, park.differences()) == (first, [])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cli.doctor_database import _settlement
 from cli.settle_acts import dispute_trade, reject_dispute
-from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
@@ -23,19 +24,22 @@ from ledger.models import (
     SettlementTrade,
     VppSettlementBatch,
     VppSettlementItem,
+    VppTradeShortfall,
     VppTradingRecord,
 )
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
+from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import stuck
-from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
+from ledger.settlement.singles import plan_single
 from ledger.settlement.words import Trade
 from ledger.units import currency_of_cents
 from tests.support import acts
-from tests.support.chain import BOND_CENTS, PARTIES, trade
+from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
 from tests.support.forms import long, rest
 from tests.support.park import Park
 
@@ -479,3 +483,223 @@ def _cancellation(park: Park) -> list[object]:
     words = [int(item.word, 16) for item in items if item.batch_id == batch.id]
     nets = [int(net) for net in batch.nets]
     return [1, (batch.accounts, nets, []), words, "nobody decided"]
+
+
+def test_a_trade_in_a_batch_of_others_beside_theirs(funded: Park) -> None:
+    """Another operator nets trades of several plants: it was pending for ever, and nothing said so."""
+    theirs = trade(900_001, "market", "buyer", 1000, 10_000)
+    packed, _ = funded.node.propose([sold(funded), theirs])
+    funded.mirror_final()
+    assert (status(funded), plan_batches(funded.chain)) == (TradeStatus.PENDING, [])
+    assert funded.node.finalize(1, packed).status == 1
+    funded.mirror.run_until("head")
+    assert (status(funded), plan_batches(funded.chain)) == (TradeStatus.PENDING, [])
+    assert funded.differences() == []
+    funded.mirror_final()
+    assert (status(funded), funded.count(VppSettlementBatch)) == (TradeStatus.EXECUTED, 0)
+    (row,) = funded.rows(VppTradingRecord)
+    ended = funded.rows(SettlementBatch)[0].ended_block
+    header = funded.node.client.block(ended)
+    assert header is not None and row.settlement_time == header.time
+    assert funded.differences() == []
+    funded.node.reorganise(3)  # its end among them, and not its proposal
+    funded.mirror.run_until("head")
+    assert (status(funded), funded.rows(VppTradingRecord)[0].settlement_time) == (
+        TradeStatus.PENDING,
+        None,
+    )
+    assert plan_batches(funded.chain) == []  # its number is still taken
+    assert funded.differences() == []
+
+
+@long
+def test_a_trade_in_a_batch_of_others_is_executed_when_it_comes_later(park: Park) -> None:
+    park.node.deposit("market", 100_00)
+    packed, _ = park.node.propose(
+        [trade(1, "market", "owner", 1000, 20_000), trade(900_001, "market", "buyer", 1000, 10_000)]
+    )
+    park.node.finalize(1, packed)
+    park.mirror_final()
+    park.trade(SOLD)
+    assert plan_batches(park.chain) == []
+    assert (status(park), park.differences()) == (TradeStatus.EXECUTED, [])
+
+
+def test_a_trade_of_a_batch_that_was_cancelled_and_that_others_settle(funded: Park) -> None:
+    """Until that is final it is cancelled, and `reconcile` says nothing."""
+    propose(funded)
+    funded.node.act("operator", SETTLEMENT, "cancelBatch", _cancellation(funded))
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
+    acts.settle_one(funded.node, sold(funded))
+    funded.mirror.run_until("head")
+    assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+@pytest.mark.parametrize("way", rest(["by itself", "co-signed"]))
+def test_a_reorganisation_leaves_failed_what_had_failed(funded: Park, way: str) -> None:
+    """Others settled it, for good, and the chain took that back all the same: the next run would have settled it."""
+    number = sold(funded).seq
+    short = VppTradeShortfall(
+        trade_id=number, account=MARKET, asset=None, held=0, owed=2_00, reason="a test"
+    )
+    with funded.db.write() as session:
+        session.get_one(VppTradingRecord, number).status = TradeStatus.FAILED
+        short.since = short.failed_at = datetime(2020, 1, 1, tzinfo=UTC)
+        session.add(short)
+    if way == "by itself":
+        acts.settle_one(funded.node, sold(funded))
+    else:
+        acts.cosign(funded.node, ("market", "owner"), [sold(funded)])
+    funded.mirror_final()
+    assert status(funded) is TradeStatus.EXECUTED
+    funded.node.reorganise(3)  # the settlement among them
+    funded.mirror.run_until("head")
+    assert (status(funded), plan_batches(funded.chain)) == (TradeStatus.FAILED, [])
+    assert funded.differences() == []
+
+
+def test_a_single_trade_that_others_settle_is_not_asked_for_again(funded: Park) -> None:
+    """In a batch that its parties sign: the contract refuses it, and the intent was open for ever."""
+    number = sold(funded).seq
+    key = funded.db.run(lambda session: plan_single(session, funded.chain, number))
+    acts.cosign(funded.node, ("market", "owner"), [sold(funded)])
+    funded.mirror_final()
+    assert submit_planned(funded.chain) == []
+    assert funded.intent(key).state.value == "planned"
+    assert (status(funded), plan_batches(funded.chain)) == (TradeStatus.EXECUTED, [])
+    intent = funded.intent(key)
+    assert (intent.state.value, intent.error) == (
+        "failed",
+        "the chain has settled the trade by another way",
+    )
+    assert funded.differences() == []
+
+
+def test_a_single_trade_that_another_operator_settles(funded: Park) -> None:
+    """The intent is done, by a transaction of somebody else: `reconcile` differed for ever."""
+    stranger = PARTIES["spare"]
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, stranger])
+    number = sold(funded).seq
+    key = funded.db.run(lambda session: plan_single(session, funded.chain, number))
+    (ours,) = submit_planned(funded.chain)
+    funded.mirror.run_until("head")
+    call = [0, acts.trade_tuple(sold(funded))]
+    theirs = funded.node.transaction("spare", SETTLEMENT, "settleOne", call)
+    funded.node.reorganise(1, [(theirs, 0)])
+    funded.mirror_final()
+    intent = funded.intent(key)
+    assert (intent.state.value, intent.tx_hash != ours) == ("confirmed", True)
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+    funded.node.reorganise(3)  # that transaction among them
+    funded.mirror.run_until("head")
+    intent = funded.intent(key)
+    assert (intent.state.value, intent.tx_hash) == ("submitted", ours)  # and not theirs
+    funded.chain.sender.rebroadcast()
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+def test_what_a_single_trade_will_pay_is_not_promised_again(park: Park) -> None:
+    park.fund(MARKET, 3_00)
+    park.trade(SOLD, SOLD)
+    park.db.run(lambda session: plan_single(session, park.chain, 1))
+    made = plan_round(park.chain)
+    (out,) = made.left_out
+    assert (made.batches, [item.seq for item in out.trades]) == ((), [2])
+    assert (out.shortfall.held, out.shortfall.owed) == (1_00, 2_00)
+    submit_planned(park.chain)
+    park.mirror.run_until("head")
+    made = plan_round(park.chain)  # it is paid, and what is left is what the chain says
+    assert [item.shortfall.held for item in made.left_out] == [1_00]
+
+
+def test_a_signed_batch_that_failed_and_that_a_member_sends_again(funded: Park) -> None:
+    """The chain took that back: nobody ended the intent any more, and its batch held its trades for ever."""
+    propose_signed = replace(funded.chain, settling=SettlementPolicy(Way.COSIGNED, 10**6))
+    plan_batches(propose_signed)
+    submit_planned(propose_signed)
+    (batch,) = funded.rows(VppSettlementBatch)
+    everything = [PARTIES["market"], 100_00]
+    taken = funded.node.transaction("market", SETTLEMENT, "withdraw", everything)
+    funded.node.reorganise(1, [(taken, 0)])
+    funded.chain.sender.rebroadcast()  # and now the market has nothing
+    funded.mirror.run_until("head")
+    funded.node.deposit("market", 2_00)
+    call = funded.intent(batch.batch_key)
+    again = send(funded.node.client, call.sender_address, call.contract_address, call.call_data)
+    assert again.status == 1
+    funded.mirror.run_until("head")  # what failed is final, what did it is not
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["finalized"]
+    assert funded.intent(call.key).state.value == "submitted"
+    assert funded.differences() == []
+    funded.node.reorganise(1)
+    funded.mirror_final()
+    intent = funded.intent(call.key)
+    assert (intent.state.value, "InsufficientBalance" in str(intent.error)) == ("failed", True)
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
+    assert funded.count(VppSettlementItem) == 0
+    assert funded.differences() == []
+
+
+def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> None:
+    """Whoever proposed it is gone: ours waited for ever, and nothing was to be done."""
+    funded.node.propose([trade(900_001, "market", "buyer", 1000, 10_000)])
+    funded.mirror.run_until("head")
+    propose(funded)
+    assert finalize_due(funded.chain) == []  # both windows are open
+    funded.pass_window()
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror.run_until("head")
+    assert [row.status.value for row in funded.rows(SettlementBatch)] == ["finalized", "proposed"]
+    assert len(finalize_due(funded.chain)) == 1
+    assert finalize_due(funded.chain) == []
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+@long
+def test_a_batch_of_others_whose_credits_do_not_move_is_left_to_them(funded: Park) -> None:
+    credits = funded.node.issue(1_000, 1)
+    acts.deposit_credits(funded.node, "owner", credits, 1_000)
+    funded.node.propose([trade(900_001, "market", "owner", 1000, 10_000)], asset=credits)
+    funded.node.act("pauser", CREDIT, "suspend", [credits])
+    funded.mirror.run_until("head")
+    propose(funded)
+    funded.pass_window()
+    before = funded.count(ChainIntent)
+    assert (finalize_due(funded.chain), funded.count(ChainIntent)) == ([], before)
+    (key,) = [row.batch_key for row in funded.rows(VppSettlementBatch)]
+    happened, _ = stories(funded, key)[0]
+    assert "credits of batch" in happened and "do not move" in happened
+
+
+def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> None:
+    """Its trades stood in another batch by then, which the contract refused: neither came to an end."""
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    before = funded.node.client.block_number() - 1
+    taken = funded.node.transaction("market", SETTLEMENT, "withdraw", [MARKET, 100_00])
+    funded.node.reorganise(1, [(taken, 0)])
+    funded.chain.sender.rebroadcast()  # and now the market has nothing
+    funded.mirror_final()
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
+    funded.node.deposit("market", 100_00)
+    funded.mirror.run_until("head")
+    assert len(plan_batches(funded.chain)) == 1
+    funded.node.reorganise(funded.node.client.block_number() - before)  # what was final among it
+    funded.mirror.run_until("head")
+    funded.chain.sender.rebroadcast()
+    funded.mirror.run_until("head")
+    assert [row.status.value for row in funded.rows(SettlementBatch)] == ["proposed"]
+    submit_planned(funded.chain)
+    assert plan_batches(funded.chain) == []
+    first, second = funded.rows(VppSettlementBatch)
+    assert (first.state.value, second.state.value) == ("proposed", "failed")
+    assert funded.differences() == []
+    funded.pass_window()
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])

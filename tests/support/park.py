@@ -213,7 +213,7 @@ def running_park(db: Database, folder: Path, mirrored: bool = True) -> Iterator[
         park = Park(db, node, chain, AfterMining(db, node.client, node.deployment), folder)
         file = Path(db.url.database or "") if db.dialect == "sqlite" else None
         if not mirrored:
-            _apply(db)
+            apply_park(db)
         elif file is None or file.with_name(file.name + "-wal").exists():
             _begin(park)
         else:
@@ -239,11 +239,12 @@ def _exchange(park: Park, file: Path) -> None:
 
 
 def _begin(park: Park) -> None:
-    _apply(park.db)
+    apply_park(park.db)
     park.mirror.run_until("head")
 
 
-def _apply(db: Database) -> None:
+def apply_park(db: Database) -> None:
+    """Apply the site file of the park, with its plant and its market."""
     with db.write() as session:
         apply_site(
             session,

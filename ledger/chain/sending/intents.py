@@ -398,15 +398,20 @@ def fail(
 def rewind(session: Session, above_block: int) -> None:
     """Take back every outcome above a block. For the mirror alone.
 
-    What was never signed here, because the books had forgotten its sending, is planned again.
+    What was never signed here, because the books had forgotten its sending, is planned again. What was, and another
+    transaction did, has its own last one again.
     """
     undone: dict[str, Any] = {"block_number": None, "confirmed_at": None, "error": None}
-    signed = select(ChainAttempt.intent_key).where(
+    signed = select(ChainAttempt.tx_hash).where(
         ChainAttempt.intent_key == ChainIntent.key, ChainAttempt.nonce == ChainIntent.nonce
     )
+    last = signed.order_by(ChainAttempt.ordinal.desc()).limit(1).scalar_subquery()
     above = ChainIntent.block_number > above_block
+    own = select(ChainAttempt.tx_hash).join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+    alive = session.scalars(own.where(above, ChainAttempt.nonce == ChainIntent.nonce)).all()
+    transactions.reopen(session, alive, above_block)
     for where, state in (
-        (signed.exists(), {"state": IntentState.SUBMITTED}),
+        (signed.exists(), {"state": IntentState.SUBMITTED, "tx_hash": last}),
         (~signed.exists(), {"state": IntentState.PLANNED, "tx_hash": None}),
     ):
         session.execute(

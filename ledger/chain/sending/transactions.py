@@ -20,8 +20,15 @@ from sqlalchemy.orm import Session
 from ledger.chain.sending.included import Included
 from ledger.db import tables
 from ledger.db.behind import Behind
-from ledger.models import BlockchainTransaction, ChainAttempt, ChainBlock, ChainInclusion
+from ledger.models import (
+    BlockchainTransaction,
+    ChainAttempt,
+    ChainBlock,
+    ChainInclusion,
+    ChainIntent,
+)
 from ledger.models.blockchain import TransactionStatus
+from ledger.models.sending import IntentState
 
 _ERROR_LENGTH_MAX = 500
 
@@ -158,17 +165,57 @@ def confirm(session: Session, above_block: int, up_to_block: int) -> list[Outcom
     return outcomes
 
 
+def left_open(session: Session, final_number: int) -> list[Outcome]:
+    """Return failed transactions of final blocks whose intents are open: others had done it, in blocks above these.
+
+    For the mirror alone. Where the chain has taken that back, nobody else ends them.
+    """
+    query = (
+        select(
+            ChainAttempt.intent_key,
+            ChainInclusion.tx_hash,
+            ChainInclusion.block_number,
+            ChainBlock.block_time,
+            ChainInclusion.error,
+        )
+        .join(ChainAttempt, ChainAttempt.tx_hash == ChainInclusion.tx_hash)
+        .join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+        .join(ChainBlock, ChainBlock.number == ChainInclusion.block_number)
+        .where(
+            ChainIntent.state == IntentState.SUBMITTED,
+            ChainIntent.nonce == ChainInclusion.nonce,
+            ChainInclusion.block_number <= final_number,
+            ChainInclusion.error.is_not(None),
+        )
+        .order_by(ChainInclusion.block_number, ChainInclusion.tx_index)
+    )
+    return [Outcome(*row) for row in session.execute(query)]
+
+
 def fail_replaced(session: Session, hashes: Sequence[str], at: datetime) -> None:
     """Fail attempts of ours that can no longer come true: another transaction did it, or has their nonce for good.
 
     One that stands in a block itself, where it failed, has its end from there.
     """
+    if left := _not_mined(session, hashes):
+        _set_status(session, [(tx_hash, TransactionStatus.FAILED, at) for tx_hash in left])
+
+
+def reopen(session: Session, hashes: Sequence[str], above_block: int) -> None:
+    """Make attempts of ours pending again that had failed as another transaction did it, above a block that stays."""
+    if left := _not_mined(session, hashes, above_block):
+        _set_status(session, [(tx_hash, TransactionStatus.PENDING, None) for tx_hash in left])
+
+
+def _not_mined(session: Session, hashes: Sequence[str], up_to: int | None = None) -> list[str]:
+    """Return those of some transactions that stand in no block, or in none up to one."""
     mined: set[str] = set()
     for here in tables.among(session, ChainInclusion.tx_hash, hashes):
-        mined.update(session.scalars(select(ChainInclusion.tx_hash).where(here)))
-    left = [tx_hash for tx_hash in hashes if tx_hash not in mined]
-    if left:
-        _set_status(session, [(tx_hash, TransactionStatus.FAILED, at) for tx_hash in left])
+        query = select(ChainInclusion.tx_hash).where(here)
+        if up_to is not None:
+            query = query.where(ChainInclusion.block_number <= up_to)
+        mined.update(session.scalars(query))
+    return [tx_hash for tx_hash in hashes if tx_hash not in mined]
 
 
 def rewind(session: Session, above_block: int) -> None:
@@ -228,9 +275,11 @@ def _insert_fresh(later: Behind, items: Sequence[Included], done: Sequence[bool]
     )
 
 
-def _set_status(session: Session, items: Sequence[tuple[str, TransactionStatus, datetime]]) -> None:
-    """Give transactions their last status: those of one block by one statement, not one for each row."""
-    alike: dict[tuple[TransactionStatus, datetime], list[str]] = defaultdict(list)
+def _set_status(
+    session: Session, items: Sequence[tuple[str, TransactionStatus, datetime | None]]
+) -> None:
+    """Give transactions their status: those of one block by one statement, not one for each row."""
+    alike: dict[tuple[TransactionStatus, datetime | None], list[str]] = defaultdict(list)
     for tx_hash, status, at in items:
         alike[status, at].append(tx_hash)
     for (status, at), hashes in alike.items():

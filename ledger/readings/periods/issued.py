@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.models import Issuance, Meter, Project, ReadingClaim
@@ -39,14 +39,22 @@ def is_named_by_issuance(session: Session, meter: Meter) -> bool:
     The manifest of such a one says that it had none in the period: they would not be late any more if the
     meter left the project, and no manifest could be found to be right if it had another serial.
     """
-    query = (
-        select(Issuance.manifest)
-        .join(Project, Project.id == Issuance.project_id)
-        .where(Project.site_id == meter.site_id, Issuance.state.in_(LIVE))
-    )
     # As the one spelling of a manifest has it.
     wanted = f'"serial":{json.dumps(meter.serial, ensure_ascii=False)}'
-    return any(wanted in manifest for manifest in session.scalars(query))
+    # The server reads them where they lie; what it takes for the same is looked at here, up to the first.
+    query = (
+        select(Issuance.id)
+        .join(Project, Project.id == Issuance.project_id)
+        .where(
+            Project.site_id == meter.site_id,
+            Issuance.state.in_(LIVE),
+            func.instr(Issuance.manifest, wanted) > 0,
+        )
+    )
+    return any(
+        wanted in session.get_one(Issuance, number).manifest
+        for number in session.scalars(query).all()
+    )
 
 
 def _joined(periods: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

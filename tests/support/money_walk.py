@@ -1,0 +1,678 @@
+"""A random walk of the books: people, jobs, strangers and the chain act on trades in turn, and reconcile always holds.
+
+The histories (``scenario``) have strangers act alone, on a mirror without books of its own; chaos breaks machines, and
+judges at the end. Here the books plan, send, cancel, dispute and retry, others settle the same trades beside them, the
+chain goes back and comes again with other contents, and after each look books and chain must agree, by the product's
+own rules and by what is asked of the contract here. At the end everything that hinders is mended: then nothing may be
+left undone, and each cent is where the executed trades put it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from eth_utils.crypto import keccak
+from sqlalchemy import select
+
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.db import Database
+from ledger.errors import TruetonneError
+from ledger.jobs.released import submit_released
+from ledger.models import (
+    AuditLog,
+    ChainCursor,
+    ChainEvent,
+    ChainIntent,
+    CreditBatch,
+    SettlementBatch,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradeCredit,
+    VppTradeShortfall,
+    VppTradingRecord,
+)
+from ledger.models.escrow import SettlementStatus
+from ledger.models.sending import UNDER_WAY
+from ledger.models.settlement import BatchState
+from ledger.models.trading import TradeStatus
+from ledger.reconcile import applied
+from ledger.reconcile.books import open_books
+from ledger.settings.settling import SettlementPolicy, Way
+from ledger.settlement import cosign, shortfalls
+from ledger.settlement.batches import finalize_due, plan_round, submit_planned
+from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
+from ledger.settlement.disputes import plan_dispute, plan_rejection
+from ledger.settlement.elsewhere import Accounts
+from ledger.settlement.planning import Scope
+from ledger.settlement.singles import plan_single
+from ledger.settlement.trade_rows import COLUMNS, CREDIT_COLUMN
+from ledger.settlement.trades import import_trades
+from ledger.settlement.words import Trade
+from ledger.units import currency_of_cents
+from tests.support import acts
+from tests.support.chain import (
+    BOND_CENTS,
+    CURRENCY,
+    MEMBER_ROLE,
+    OPERATOR_ROLE,
+    PARTIES,
+    TestChain,
+    send,
+    until_mined,
+)
+from tests.support.park import MARKET as DAY_AHEAD
+from tests.support.park import AfterMining, Park, apply_park, keys_without, open_chain
+from tests.support.stages import Stage
+
+PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
+STRANGER = "spare"
+"""Settles beside the books: an operator and member of the market of its own."""
+FINALITY = 5
+FOREIGN = 900_000
+"""Numbers from here on are trades of nobody's books."""
+ROUNDS_MAX = 30
+KG = 20_000
+"""Credits that each party has in escrow at the beginning."""
+STEPS = 32
+"""A walk has so many, unless somebody says otherwise: seconds."""
+RULES_OF_MONEY = ("escrow", "transactions", "intents", "plans", "settlement-batches", "trades")
+
+
+class Differs(AssertionError):
+    """Books and chain do not agree, or something does not come to an end."""
+
+
+def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
+    """Take a walk on a stage, and leave the stage as it was.
+
+    Raises
+    ------
+    Differs
+        With the first difference, and what was done until then.
+    """
+    client = on.chain.client
+    snapshot = client.request("evm_snapshot")
+    file = on.folder / "walk.db"
+    for old in on.folder.glob("walk.db*"):
+        old.unlink()
+    shutil.copyfile(on.template, file)
+    with closing(Database(f"sqlite:///{file}")) as db:
+        apply_park(db)
+        walk = MoneyWalk(db, on.chain, on.folder, seed)
+        try:
+            walk.play(steps)
+        except Exception as error:
+            error.add_note("\n".join(walk.log))
+            raise
+        finally:
+            assert client.request("evm_revert", [snapshot])
+    return walk
+
+
+class Nothing(Exception):
+    """There is nothing to act on."""
+
+
+class MoneyWalk:
+    """One walk."""
+
+    def __init__(self, db: Database, node: TestChain, folder: Path, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.node = node
+        self.deep = self.chance.random() < 0.4
+        """Whether the chain also takes back what was final."""
+        hours = self.chance.choice((1, 10**6))
+        policy = SettlementPolicy(Way.AUTO, hours, debtor_hours=self.chance.choice((0, 72)))
+        chain = open_chain(db, node, settling=policy, finality=FINALITY)
+        mirror = AfterMining(db, node.client, node.deployment, FINALITY)
+        self.park = Park(db, node, chain, mirror, folder)
+        self.hour = 0
+        self.foreign = FOREIGN
+        self.stamps = 0
+        self.done: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.log: list[str] = []
+        self.first_block = node.client.block_number() + 1
+
+    # ------------------------------------------------------------------ the frame
+
+    def play(self, steps: int) -> None:
+        """Take so many steps, then mend everything, and judge."""
+        self._begin()
+        names = list(ACTS)
+        weights = [ACTS[name] for name in names]
+        for _ in range(steps):
+            for name in self.chance.choices(names, weights, k=6):
+                if self._do(name, getattr(self, name)):
+                    break
+            if self.chance.random() < 0.5:
+                self.look()
+        self._heal()
+        self._come_to_an_end()
+        self._judge()
+
+    def _begin(self) -> None:
+        for role in (OPERATOR_ROLE, MEMBER_ROLE):
+            self.node.act("admin", SETTLEMENT, "grantRole", [role, PARTIES[STRANGER]])
+        self.node.deposit("market", 5_000)
+        self.node.deposit("owner", 2_000)
+        self.batch = self.node.issue(40_000, 1)
+        self.node.transfer("owner", "market", self.batch, KG)
+        for party in ("owner", "market"):
+            acts.deposit_credits(self.node, party, self.batch, KG)
+        self.park.mirror.run_until("head")
+        self.trade()
+        self.trade()
+        self.node.mine(FINALITY)
+        self.floor = self.node.client.block_number()
+        self.look()
+
+    def _do(self, name: str, act: Callable[[], object]) -> bool:
+        """Do an act; return whether there was something to do it with."""
+        try:
+            said = act()
+        except Nothing:
+            return False
+        except TruetonneError as error:
+            self.refused[f"{name}: {error.code}"] += 1
+            self.log.append(f"{name}: refused, {error.message[:150]}")
+        else:
+            self.done[name] += 1
+            self.log.append(f"{name}: {said if said is not None else 'done'}")
+        return True
+
+    def look(self) -> None:
+        """Mirror to the head, and compare."""
+        self.park.mirror.run_until("head")
+        found = [*self._differences(), *self._statuses()]
+        # What strangers propose with trades of ours is told until the next planning.
+        found = [each for each in found if not each.endswith("the next settlement takes it over")]
+        if found:
+            raise Differs("; ".join(found))
+
+    def _differences(self) -> list[str]:
+        """In what books and chain differ by the rules of money: the others cost as much, and are kept for the end."""
+        with self.park.db.read() as session:
+            books = open_books(session, self.node.client, self.node.deployment)
+            with closing(books.replay.shelves):
+                rules = list(applied(books, RULES_OF_MONEY))
+        return [f"{rule.name}: {text}" for rule in rules for text in rule.differences]
+
+    def _statuses(self) -> list[str]:
+        """What is executed a final block has settled, by the contract's word; and what has ended stays so."""
+        final = self._final()
+        records = self._rows(VppTradingRecord)
+        short = self._rows(VppTradeShortfall, VppTradeShortfall.failed_at.is_not(None))
+        failed = {row.trade_id for row in short}
+        taken = {
+            int(row.resource.rpartition("/")[2])
+            for row in self._rows(AuditLog, AuditLog.action == "trades.cancel")
+        }
+        found = []
+        for row in records:
+            if row.status is TradeStatus.EXECUTED and not self._is_marked(row.id, final):
+                found.append(
+                    f"trade {row.id} is executed, and final block {final} has not settled it"
+                )
+            if row.status is TradeStatus.FAILED and row.id not in failed:
+                found.append(f"trade {row.id} failed without a reason")
+            if row.status is TradeStatus.PENDING and row.id in taken:
+                found.append(f"trade {row.id} was taken out, and is pending")
+            if row.status is TradeStatus.PENDING and row.id in failed:
+                found.append(f"trade {row.id} has failed, and is pending")
+        return found
+
+    def _final(self) -> int:
+        (cursor,) = self._rows(ChainCursor)
+        return int(cursor.final_number)
+
+    def _is_marked(self, seq: int, block: int) -> bool:
+        data = "0x" + keccak(text="isSettled(uint64)")[:4].hex() + f"{seq:064x}"
+        call = {"to": self.node.deployment.settlement.address, "data": data}
+        return int(self.node.client.request("eth_call", [call, hex(block)]), 16) == 1
+
+    # ------------------------------------------------------------------ what is there
+
+    def _rows(self, table: Any, *those: Any) -> list[Any]:
+        with self.park.db.read() as session:
+            return list(session.scalars(select(table).where(*those)))
+
+    def _pending(self) -> list[VppTradingRecord]:
+        return self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.PENDING)
+
+    def _some(self, rows: list[Any]) -> Any:
+        if not rows:
+            raise Nothing
+        return self.chance.choice(rows)
+
+    def _asset(self, row: VppTradingRecord) -> int:
+        """What a trade is of: a number of credits, 0 for energy."""
+        found = self._rows(VppTradeCredit, VppTradeCredit.trade_id == row.id)
+        return int(found[0].asset) if found else 0
+
+    def _alike(self, rows: list[VppTradingRecord]) -> tuple[list[Trade], int]:
+        """Choose one or two trades of one asset."""
+        first = self._some(rows)
+        asset = self._asset(first)
+        others = [row for row in rows if row.id != first.id and self._asset(row) == asset]
+        chosen = [first, *self.chance.sample(others, min(len(others), self.chance.randint(0, 1)))]
+        return [self._as_trade(row) for row in sorted(chosen, key=lambda row: row.id)], asset
+
+    def _as_trade(self, row: VppTradingRecord) -> Trade:
+        with self.park.db.read() as session:
+            return Accounts.load(session).trade(row)
+
+    # ------------------------------------------------------------------ people and jobs
+
+    def trade(self) -> str:
+        """Import trades of energy, or of credits."""
+        credits = self.chance.random() < 0.3
+        lines = [",".join((*COLUMNS, CREDIT_COLUMN))]
+        for _ in range(self.chance.randint(1, 3)):
+            side = self.chance.choice(("sell", "sell", "buy"))
+            milli = self.chance.randint(1, 3000)
+            price = self.chance.choice((1, 1, 1, -1)) * self.chance.randint(1, 90_000)
+            total = currency_of_cents(Trade(1, MARKET, PLANT, milli, price).cents)
+            moment = datetime(2014, 1, 1, tzinfo=UTC) + timedelta(hours=self.hour)
+            figures = f"{milli / 1000:.3f},{price / 10_000:.4f},{total}"
+            credit = "lhb-wind-2014-1" if credits else ""
+            lines.append(f"plant,,{side},{figures},{DAY_AHEAD},{moment.isoformat()},{credit}")
+            self.hour += 1
+        file = self.park.folder / "trades.csv"
+        file.write_text("\n".join(lines) + "\n")
+        report = self.park.db.run(lambda session: import_trades(session, file))
+        assert report.rejected == 0, report.errors
+        return f"{report.new}{' of credits' if credits else ''}"
+
+    def plan(self) -> str:
+        way = self.chance.choice((None, Way.PROPOSED, Way.COSIGNED))
+        # A deadline by the chain's clock, sometimes one that is over soon.
+        until = None
+        if self.chance.random() < 0.3:
+            head = self.node.client.block("latest")
+            assert head is not None
+            until = datetime.fromtimestamp(head.timestamp + 1800, UTC)
+        made = plan_round(self.park.chain, Scope(way=way, signed_until=until))
+        if not (made.batches or made.failed):
+            raise Nothing
+        return f"{way}, {len(made.batches)} batches, {len(made.left_out)} out, {made.failed} failed"
+
+    def submit(self) -> str:
+        return self._sent(submit_planned(self.park.chain))
+
+    @staticmethod
+    def _sent(transactions: list[str]) -> str:
+        if not transactions:
+            raise Nothing
+        return f"{len(transactions)} sent"
+
+    def sign_in_part(self) -> None:
+        """One party's key is here alone; the other signs at the next submission."""
+        with self.park.db.read() as session:
+            keys = cosign.waiting_for_signatures(session)
+        key = self._some(list(keys))
+        absent = self.chance.choice((PLANT, MARKET))
+        chain = open_chain(
+            self.park.db, self.node, keyring=keys_without(absent), settling=self.park.chain.settling
+        )
+        cosign.sign_ours(chain, key)
+
+    def finalise(self) -> str:
+        return self._sent(finalize_due(self.park.chain))
+
+    def window(self) -> None:
+        self.node.pass_window()
+
+    def cancel_a_batch(self) -> str:
+        row = self._some(
+            self._rows(
+                VppSettlementBatch,
+                VppSettlementBatch.state.in_((BatchState.PROPOSED, BatchState.PLANNED)),
+            )
+        )
+        chain = self.park.chain
+        if row.state is BatchState.PLANNED:
+            taken = self.park.db.run(lambda session: withdraw(session, row.batch_key, "a walk"))
+            return f"{row.batch_key[:10]} {'withdrawn' if taken else 'not withdrawn'}"
+        key = self.park.db.run(
+            lambda session: plan_cancellation(session, chain, row.batch_key, "a walk")
+        )
+        chain.sender.submit(key, SETTLEMENT)
+        return f"{row.batch_key[:10]} cancelled by {key[:10]}"
+
+    def _proposed(self) -> Any:
+        return self._some(
+            self._rows(VppSettlementBatch, VppSettlementBatch.state == BatchState.PROPOSED)
+        )
+
+    def dispute(self) -> str:
+        row = self._proposed()
+        item = self._some(self._rows(VppSettlementItem, VppSettlementItem.batch_id == row.id))
+        account = self.chance.choice((PLANT, MARKET))
+        chain = self.park.chain
+        key = self.park.db.run(
+            lambda session: plan_dispute(session, chain, row.batch_key, item.trade_id, account)
+        )
+        chain.sender.submit(key, SETTLEMENT)
+        return f"{row.batch_key[:10]} {item.trade_id}"
+
+    def reject(self) -> str:
+        row = self._some(
+            self._rows(SettlementBatch, SettlementBatch.status == SettlementStatus.DISPUTED)
+        )
+        chain = self.park.chain
+        key = self.park.db.run(lambda session: plan_rejection(session, chain, row.key))
+        chain.sender.submit(key, SETTLEMENT)
+        return f"{row.key[:10]}"
+
+    def take_out(self) -> str:
+        row = self._some(self._pending())
+        self.park.db.run(lambda session: cancel_trade(session, row.id, "a walk"))
+        return f"{row.id}"
+
+    def single(self) -> str:
+        row = self._some(self._pending())
+        self.park.db.run(lambda session: plan_single(session, self.park.chain, row.id))
+        return f"{row.id}"
+
+    def retry(self) -> str:
+        row = self._some(
+            self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.FAILED)
+        )
+        self.park.db.run(lambda session: shortfalls.reopen(session, row.id, "a walk"))
+        return f"{row.id}"
+
+    def tend(self) -> None:
+        chain = self.park.chain
+        if not self._rows(ChainIntent, ChainIntent.state.in_(UNDER_WAY)):
+            raise Nothing
+        chain.sender.audit()
+        chain.sender.tend()
+        submit_released(chain)
+
+    # ------------------------------------------------------------------ strangers
+
+    def pay_in(self) -> None:
+        if self._is_paused():
+            raise Nothing
+        self.node.deposit(self.chance.choice(("owner", "market")), self.chance.randint(1, 3000))
+
+    def take_money(self) -> str:
+        party = self.chance.choice(("owner", "market"))
+        receipt = self.node.withdraw(party, self.chance.randint(1, 4000), must=False)
+        return f"{party} {receipt.status}"
+
+    def _who(self) -> str:
+        """Most strangers have accounts of their own; some share ours."""
+        return STRANGER if self.chance.random() < 0.8 else "operator"
+
+    def others_settle_one(self) -> str:
+        row = self._some(self._rows(VppTradingRecord))
+        item = self._as_trade(row)
+        call = [self._asset(row), acts.trade_tuple(item)]
+        receipt = self.node.act(self._who(), SETTLEMENT, "settleOne", call, must=False)
+        return f"{row.id}: {receipt.status}"
+
+    def others_cosign(self) -> str:
+        trades, asset = self._alike(self._rows(VppTradingRecord))
+        receipt = acts.cosign(self.node, ("market", "owner"), trades, asset, must=False)
+        return f"{[item.seq for item in trades]}: {receipt.status}"
+
+    def others_propose(self) -> str:
+        """Trades of ours under a key of theirs: the books take the batch up, unless others' stand beside them."""
+        trades, asset = self._alike(self._pending())
+        if self.chance.random() < 0.3 and not asset:
+            self.foreign += 1
+            trades.append(Trade(self.foreign, MARKET, PLANT, 1000, 10_000))
+        _, receipt = self.node.propose(trades, must=False, asset=asset)
+        return f"{[item.seq for item in trades]}: {receipt.status}"
+
+    def others_send_our_call(self) -> str:
+        """A member who has the signatures, or an operator who saw the call, sends it."""
+        kinds = ("settle_cosigned", "propose_batch", "finalize_batch", "settle_one")
+        row = self._some(self._rows(ChainIntent, ChainIntent.kind.in_(kinds)))
+        receipt = self._send(row)
+        return f"{row.kind} {row.key[:10]} ({row.state.value}): {receipt}"
+
+    def _send(self, row: ChainIntent) -> Any:
+        return send(self.node.client, PARTIES[STRANGER], row.contract_address, row.call_data).status
+
+    def others_finalise(self) -> str:
+        row = self._some(
+            self._rows(SettlementBatch, SettlementBatch.status == SettlementStatus.PROPOSED)
+        )
+        outcome = self._outcome(row)
+        receipt = self.node.act(
+            STRANGER, SETTLEMENT, "finalizeBatch", [row.batch_id, outcome], must=False
+        )
+        return f"{row.batch_id}: {receipt.status}"
+
+    def others_cancel(self) -> str:
+        open_ = (SettlementStatus.PROPOSED, SettlementStatus.DISPUTED)
+        row = self._some(self._rows(SettlementBatch, SettlementBatch.status.in_(open_)))
+        return f"{row.batch_id}: {self._cancel(row)}"
+
+    def _cancel(self, row: SettlementBatch) -> int:
+        with self.park.db.read() as session:
+            words = session.get_one(ChainEvent, (row.block_number, row.log_index)).args["words"]
+        call = [row.batch_id, self._outcome(row), [int(word) for word in words], "a stranger"]
+        who = self.chance.choice(("admin", STRANGER))
+        return int(self.node.act(who, SETTLEMENT, "cancelBatch", call, must=False).status or 0)
+
+    @staticmethod
+    def _outcome(row: SettlementBatch) -> Any:
+        return list(row.accounts), [int(n) for n in row.nets], [int(n) for n in row.credit_nets]
+
+    def pause(self) -> str:
+        is_on = self._is_paused()
+        party, name = ("admin", "unpause") if is_on else ("pauser", "pause")
+        self.node.act(party, SETTLEMENT, name, [])
+        return name
+
+    def suspend(self) -> str:
+        """Keep the credits from moving; or let them move again."""
+        (row,) = self._rows(CreditBatch)
+        stopped = int(self.node.ask(CREDIT, "statusOf", [self.batch]), 16) != 1
+        party, name = ("admin", "reinstate") if stopped else ("pauser", "suspend")
+        self.node.act(party, CREDIT, name, [self.batch])
+        return f"{name}, {row.status.value} before"
+
+    def _is_paused(self) -> bool:
+        return int(self.node.ask(SETTLEMENT, "paused", []), 16) == 1
+
+    # ------------------------------------------------------------------ the chain
+
+    def mine(self) -> None:
+        self.node.mine(self.chance.randint(1, 4))
+
+    def final(self) -> None:
+        self.node.mine(FINALITY + 1)
+        self.look()
+
+    def reorganise(self) -> str:
+        depth = self._depth()
+        self.stamps += 1
+        stamp = {"from": PARTIES["buyer"], "to": PARTIES["admin"], "data": f"0x{self.stamps:08x}"}
+        other = [({**stamp, "gas": hex(100_000)}, 0)]
+        if self.chance.random() < 0.5:
+            rows = self._pending()
+            if rows:
+                row = self.chance.choice(rows)
+                item = self._as_trade(row)
+                call = self.node.transaction(
+                    STRANGER, SETTLEMENT, "settleOne", [self._asset(row), acts.trade_tuple(item)]
+                )
+                other.append((call, self.chance.randrange(depth)))
+        self.node.reorganise(depth, other)
+        return f"{depth}, with {len(other) - 1}"
+
+    def roll_back(self) -> str:
+        depth = self._depth()
+        self.node.roll_back(depth)
+        # A head that stays lower than what was final is no chain to go on with.
+        self.node.mine(depth)
+        return f"{depth}"
+
+    def _depth(self) -> int:
+        until_mined(self.node.client)
+        head = self.node.client.block_number()
+        most = 12 if self.deep else FINALITY - 1
+        lowest = max(self.floor, 0 if self.deep else self._final())
+        most = min(most, head - lowest)
+        if most < 1:
+            raise Nothing
+        return self.chance.randint(1, most)
+
+    # ------------------------------------------------------------------ the end
+
+    def _heal(self) -> None:
+        if self._is_paused():
+            self.pause()
+        if "reinstate" not in self.suspend():
+            self.suspend()
+        self.node.deposit("market", 100_000)
+        self.node.deposit("owner", 100_000)
+        self.look()
+        self.log.append("healed")
+
+    def _come_to_an_end(self) -> None:
+        for _ in range(ROUNDS_MAX):
+            for name in ("tend", "plan_as_a_job", "submit", "finalise", "end_disputes"):
+                self._do(name, getattr(self, name))
+            self.node.pass_window()
+            self.node.mine(FINALITY + 1)
+            self.look()
+            left = self._left()
+            if not left:
+                found = self.park.differences()
+                if found:
+                    raise Differs("; ".join(found))
+                return
+        raise Differs(f"does not come to an end: {'; '.join(left)}")
+
+    def plan_as_a_job(self) -> str:
+        made = plan_round(self.park.chain, Scope())
+        return f"{len(made.batches)} batches, waiting {[item.message for item in made.waiting]}"
+
+    def end_disputes(self) -> None:
+        """An arbiter, or who may, cancels what is disputed; what others proposed is finalised by them."""
+        for row in self._rows(SettlementBatch, SettlementBatch.status == SettlementStatus.DISPUTED):
+            self._cancel(row)
+        ours = {row.batch_key for row in self._rows(VppSettlementBatch)}
+        for row in self._rows(SettlementBatch, SettlementBatch.status == SettlementStatus.PROPOSED):
+            if row.key not in ours:
+                call = [row.batch_id, self._outcome(row)]
+                self.node.act(STRANGER, SETTLEMENT, "finalizeBatch", call, must=False)
+
+    def _left(self) -> list[str]:
+        left = [
+            f"{row.kind} {row.key[:10]} is {row.state.value} ({row.alarm or 'without a reason'})"
+            for row in self._rows(ChainIntent, ChainIntent.state.in_(UNDER_WAY))
+            if not (
+                row.kind in ("cancel_batch", "dispute_trade", "reject_dispute")
+                and row.state.value == "planned"
+            )
+        ]
+        left += [f"trade {row.id} is pending" for row in self._pending()]
+        open_ = (BatchState.PLANNED, BatchState.PROPOSED)
+        left += [
+            f"batch {row.batch_key[:10]} is {row.state.value}"
+            for row in self._rows(VppSettlementBatch, VppSettlementBatch.state.in_(open_))
+        ]
+        return left
+
+    def _judge(self) -> None:
+        """Each cent is where what was paid in and out, bonds and executed trades put it."""
+        head = self.node.client.block_number()
+        held, kg = Counter({PLANT: 0, MARKET: 0}), Counter({PLANT: KG, MARKET: KG})
+        for row in self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.EXECUTED):
+            if not self._is_marked(row.id, head):
+                raise Differs(f"trade {row.id} is executed, and not settled")
+            item = self._as_trade(row)
+            held[item.buyer] -= item.cents
+            held[item.seller] += item.cents
+            if self._asset(row):
+                kg[item.buyer] += item.quantity_milli
+                kg[item.seller] -= item.quantity_milli
+        for seq in range(FOREIGN + 1, self.foreign + 1):
+            if self._is_marked(seq, head):
+                held[MARKET] -= 100
+                held[PLANT] += 100
+        held.update(self._paid())
+        found = self.park.chain.settlement.balances_of([PLANT, MARKET])
+        if found != [held[PLANT], held[MARKET]]:
+            raise Differs(f"the escrow has {found}, it should be {[held[PLANT], held[MARKET]]}")
+        pairs = [(PLANT, self.batch), (MARKET, self.batch)]
+        found = self.park.chain.settlement.credit_balances_of(pairs)
+        if found != [kg[PLANT], kg[MARKET]]:
+            raise Differs(f"the escrow has {found} kg, it should be {[kg[PLANT], kg[MARKET]]}")
+
+    def _paid(self) -> Counter[str]:
+        """Read from the token who paid in and was paid out, and from the contract who gave bonds and has them back."""
+        escrow = self.node.deployment.settlement.address
+        token = self.node.deployment.contracts[CURRENCY].address
+        topic = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
+        query = {"address": token, "topics": [topic], "fromBlock": hex(self.first_block)}
+        paid: Counter[str] = Counter()
+        for log in self.node.client.request("eth_getLogs", [query]):
+            giver, taker = ("0x" + each[-40:] for each in log["topics"][1:3])
+            units = int(log["data"], 16)
+            if taker == escrow:
+                paid[giver] += units
+            elif giver == escrow:
+                paid[taker] -= units
+        bond = (
+            "0x" + keccak(text="TradeDisputed(bytes32,uint256,address,uint64,uint256,uint64)").hex()
+        )
+        back = (
+            "0x"
+            + keccak(
+                text="DisputeResolved(bytes32,uint256,address,bool,address,uint256,uint64)"
+            ).hex()
+        )
+        query = {"address": escrow, "fromBlock": hex(self.first_block)}
+        for log in self.node.client.request("eth_getLogs", [query]):
+            if log["topics"][0] == bond:
+                paid["0x" + log["topics"][3][-40:]] -= BOND_CENTS
+            elif log["topics"][0] == back:
+                paid["0x" + log["data"][2 + 64 + 24 : 2 + 128]] += BOND_CENTS
+        return paid
+
+
+ACTS = {
+    "trade": 10,
+    "plan": 10,
+    "submit": 12,
+    "sign_in_part": 3,
+    "finalise": 6,
+    "window": 4,
+    "cancel_a_batch": 4,
+    "dispute": 3,
+    "reject": 2,
+    "take_out": 3,
+    "single": 4,
+    "retry": 3,
+    "tend": 5,
+    "pay_in": 3,
+    "take_money": 4,
+    "others_settle_one": 5,
+    "others_cosign": 4,
+    "others_propose": 3,
+    "others_send_our_call": 5,
+    "others_finalise": 2,
+    "others_cancel": 2,
+    "pause": 2,
+    "suspend": 3,
+    "mine": 4,
+    "final": 5,
+    "reorganise": 8,
+    "roll_back": 3,
+}
+"""What happens, and how often."""
