@@ -51,10 +51,9 @@ class Sender:
         self._client = httpx.AsyncClient(transport=self._transport, trust_env=False)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._loop:
-            if kind is None or issubclass(kind, Exception):  # an interruption waits for no receiver
-                self._loop.run(self._client.aclose())
+            self._loop.run(self._client.aclose())
 
     def send(
         self, urls: Sequence[str], body: bytes, headers: dict[str, str], name: str, at: datetime

@@ -3,10 +3,8 @@
 import base64
 import os
 import re
-import signal
 import socket
 import threading
-import time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ledger.clock import utc_now
 from ledger.errors import BadInput
 from ledger.sealing import Sealer, load_sealer
-from ledger.webhooks import posting
 from ledger.webhooks.signing import headers, new_secret
 from ledger.webhooks.targets import TargetRefused, check_url, is_public, resolve
 
@@ -174,39 +170,6 @@ def test_the_connection_goes_where_was_looked(monkeypatch: pytest.MonkeyPatch) -
 
 
 # -------------------------------------------------------------------------------- sealing
-
-
-def test_an_interruption_waits_for_no_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C at a receiver that says nothing took as long as that may be waited for."""
-    monkeypatch.setattr(posting, "TIMEOUT_S", 60.0)
-    monkeypatch.setattr(posting, "WHOLE_S", 60.0)
-
-    def interrupted(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-
-        def tell() -> None:
-            link, _ = silent.accept()
-            link.recv(1)
-            os.kill(os.getpid(), signal.SIGTERM)
-            link.recv(1 << 16)
-            link.recv(1)  # until it is closed
-            link.close()
-
-        before = signal.signal(signal.SIGTERM, interrupted)
-        told = threading.Thread(target=tell)
-        told.start()
-        began = time.monotonic()
-        try:
-            with pytest.raises(KeyboardInterrupt), posting.Sender() as sender:
-                sender.send([url], b"{}", {}, "127.0.0.1", utc_now())
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        assert time.monotonic() - began < 30
-        told.join(60)
-        assert not told.is_alive()
 
 
 def test_what_is_sealed_opens_with_its_key_in_its_place(tmp_path: Path) -> None:
