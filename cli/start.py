@@ -1,8 +1,8 @@
 """Where the program begins, and what Ctrl-C, SIGTERM and a lost terminal do to it.
 
-Each of them interrupts a command alike: it tidies up, says so, and ends with 130. Python hears Ctrl-C alone, and answers
-by a traceback while it imports; by the others it would die, and leave a restored database in a temporary folder. What
-the caller has had ignored (``nohup``) stays so.
+Each of them interrupts a command alike: it tidies up, says so, and ends with 130. Python itself hears Ctrl-C alone, and
+answers by a traceback while it imports; by the others it would die, and leave a restored database in a temporary
+folder. What the caller has had ignored (``nohup``) stays so.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
             _begin(settings, node)
             yield node.rpc_url
         finally:
-            with suppress(FileNotFoundError):  # nobody comes any more, and whoever comes next knows who saves
+            # Nobody comes any more, and whoever comes next knows who saves.
+            with suppress(FileNotFoundError):
                 (folder / "node.json").rename(folder / "ending.json")
             _wait_for_guests(guests.fileno())
             node.stop()
