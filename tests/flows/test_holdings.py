@@ -20,8 +20,8 @@ from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.holdings import (
-    _nobody_holds,
     Holding,
+    _nobody_holds,
     details_of,
     holding_of,
     plan_cancellation,
