@@ -594,6 +594,11 @@ def test_everything_is_in_the_audit_log_without_secrets(house: House, anna: dict
         {"role": "operator"},
     )
     assert (changed["username"], changed["ip_address"]) == ("anna", "192.0.2.7")
+    log = house.client.get(f"/v1/audit-log?resource=api_keys/{key}&order=asc", headers=anna).json()
+    made, ended = log["items"]
+    assert ended["old_values"] == {"revoked_at": None}
+    assert ended["new_values"]["prefix"] == made["new_values"]["prefix"]
+    assert ended["new_values"]["revoked_at"] is not None
     everything = json.dumps(house.client.get("/v1/audit-log?limit=200", headers=anna).json())
     hashes = [item for (item,) in house.sql("SELECT password_hash FROM users")]
     hashes += [item for (item,) in house.sql("SELECT key_hash FROM api_keys")]

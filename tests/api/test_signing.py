@@ -168,6 +168,16 @@ def test_what_the_rooms_refuse_is_said_in_chinese(house: House) -> None:
         assert english_in(re.sub(codes, "", answer.text)) == [], said
 
 
+def test_a_form_without_the_key_of_its_page_does_nothing(house: House) -> None:
+    """By that key what is sent twice is done once."""
+    sign_in(house.client, "anna")
+    fields = {"csrf": csrf(house.client), "name": "a", "days": "30", "scopes": ["park:read"]}
+    for once in ("", "x", "k" * 500):
+        answer = house.client.post("/account/keys", data={**fields, "once": once})
+        assert answer.status_code == 422 and "the page sends no such form" in answer.text
+    assert house.sql("SELECT count(*) FROM api_keys") == [(0,)]
+
+
 def test_each_sees_what_their_rights_allow(house: House) -> None:
     sign_in(house.client, "vera")
     page = house.client.get("/account").text

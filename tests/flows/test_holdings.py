@@ -21,6 +21,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.holdings import (
     Holding,
+    _nobody_holds,
     details_of,
     holding_of,
     plan_cancellation,
@@ -204,6 +205,14 @@ def test_too_much(held: Park) -> None:
         holding(held, 1, BUYER)
     with pytest.raises(Refused):
         holding(held, 2**70)
+
+
+def test_the_largest_holding_is_named() -> None:
+    """Of two accounts that hold too little, and of two of which one would do and has its key elsewhere."""
+    few = str(_nobody_holds("x", 100, {"0xb": 50, "0xa": 70}))
+    assert few.endswith("the largest holding is 70 kg")
+    enough = str(_nobody_holds("x", 60, {"0xb": 50, "0xa": 70}))
+    assert "the largest holding is 70 kg, of 0xa, whose key is not here" in enough
 
 
 @pytest.mark.parametrize("kg", [0, -1])

@@ -826,6 +826,18 @@ def test_what_was_written_by_hand_is_a_difference(history: History, sql: str, ru
         assert history.breaks(rule)
 
 
+def test_what_is_confirmed_by_a_transaction_that_the_chain_has_not(history: History) -> None:
+    """Both tables name hashes that are those of no transaction."""
+    others = [
+        text(f"UPDATE {table} SET tx_hash = '0x' || substr(tx_hash, 35) || substr(tx_hash, 3, 32)")
+        for table in ("chain_intents", "chain_attempts")
+    ]
+    said = "confirmed, but no transaction of it is on chain"
+    assert not [line for line in history.told("intents") if said in line]
+    with _by_hand(history, *others):
+        assert [line for line in history.told("intents") if said in line]
+
+
 def test_a_trade_is_cancelled_by_the_command_alone(both: Park) -> None:
     """The chain knows nothing of a pending trade: what took it out stands in the audit log, or nowhere."""
 

@@ -30,7 +30,7 @@ from ledger.identity import (
     signing_in,
     users,
 )
-from ledger.identity.rights import NAMES, RIGHTS, SCOPES, rights_of
+from ledger.identity.rights import NAMES, RIGHTS, SCOPES, check_scopes, rights_of
 from ledger.identity.sessions import Lifetime
 from ledger.models import AuditLog, IdempotencyKey, SignInAttempt, User, UserSession
 from ledger.models.users import UserRole
@@ -513,6 +513,12 @@ def test_whoever_claims_a_moment_later_learns_how_it_stands(
         claim()
     if ending == "given up":
         assert isinstance(claim(), idempotency.Claim)
+
+
+def test_a_key_without_a_scope_and_an_address_in_capitals() -> None:
+    with pytest.raises(BadInput, match="an API key needs a scope at least"):
+        check_scopes([])
+    assert users.check_email("Anna@Example.ORG") == "anna@example.org"  # nobody has two accounts
 
 
 def test_of_two_that_take_over_a_claim_one_has_it(

@@ -18,7 +18,16 @@ from hypothesis import strategies as st
 
 from ledger.errors import BadInput
 from ledger.proofs.sums import recompute
-from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Quality, Reading, Role, compute
+from ledger.reductions import (
+    Calibration,
+    CalibrationSpan,
+    Kind,
+    Meter,
+    Quality,
+    Reading,
+    Role,
+    compute,
+)
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import read_manifest
@@ -256,8 +265,8 @@ def test_other_time_zone_data_is_said_and_no_difference() -> None:
         manifest["period"]["tzdata"] = stated
         result = run(manifest, LINES)
         assert result.valid
-        hints = [hint for hint in result.hints if "time zone data" in hint]
-        assert hints == [f"the manifest was made with time zone data 2013a, here is {TZDATA_VERSION}"] * said
+        hint = f"the manifest was made with time zone data 2013a, here is {TZDATA_VERSION}"
+        assert [each for each in result.hints if "time zone data" in each] == [hint] * said
 
 
 def test_it_needs_neither_database_nor_chain() -> None:
