@@ -45,9 +45,9 @@ from ledger.keeping.places import archive_beside
 _REPORTS = "drills"
 _REPORTS_KEPT = 100
 _REPORT_NAMES = "[0-9]*.json"
+"""By the time at which they were kept."""
 _PLACE = "truetonne-drill-"
 """How the name of a folder for a restored database begins."""
-"""By the time at which they were kept."""
 
 Compare = Callable[[Database], "Finding"]
 """Compares restored books with the chain."""
