@@ -4,17 +4,19 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from cli.doctor_database import _settlement
 from cli.settle_acts import dispute_trade, reject_dispute
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
+from ledger.db import Database
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
     AuditLog,
@@ -42,7 +44,7 @@ from ledger.units import currency_of_cents
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
 from tests.support.forms import long, rest
-from tests.support.park import Park
+from tests.support.park import Park, running_park
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
 SOLD = ("sell", 1000, 20_000)
@@ -689,6 +691,36 @@ def test_a_batch_of_others_under_a_key_of_ours_does_not_hold_up(funded: Park) ->
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+@pytest.mark.mariadb
+def test_a_trade_without_a_side_under_a_number_of_others(
+    mariadb_db: Database, tmp_path: Path
+) -> None:
+    """Another program wrote it: the mirror stopped at what others settled under its number, and so did every plan."""
+    with running_park(mariadb_db, tmp_path) as park:
+        park.fund(MARKET, 100_00)
+        park.trade(SOLD, SOLD)
+        with park.db.write() as session:
+            session.execute(
+                text("SET STATEMENT sql_mode='' FOR UPDATE vpp_trading_records SET trade_type = 'SELL' WHERE id = 1")
+            )
+        theirs = trade(1, "market", "owner", 1000, 20_000)
+        packed, _ = park.node.propose([theirs, trade(900_001, "market", "buyer", 1000, 10_000)])
+        park.node.finalize(1, packed)
+        park.mirror_final()
+        planned = plan_round(park.chain)
+        assert [batch.trades for batch in planned.batches] == [1]
+        with park.db.write() as session:
+            assert session.execute(
+                text("SELECT id, trade_type, status FROM vpp_trading_records ORDER BY id")
+            ).all() == [(1, "", "pending"), (2, "sell", "pending")]
+            session.execute(text("UPDATE vpp_trading_records SET trade_type = 'sell' WHERE id = 1"))
+        plan_round(park.chain)  # now that it can be read
+        assert [row.status.value for row in park.rows(VppTradingRecord)] == ["executed", "pending"]
+        submit_planned(park.chain)
+        park.mirror_final()
+        assert park.differences() == []
 
 
 def test_batches_of_others_cost_no_statement_each(funded: Park) -> None:
