@@ -30,7 +30,9 @@ def imported_files(books: Sides) -> list[str]:
     found = []
     for at in range(0, len(entries), ROWS):
         # Not by number: SQLite gives that of a row which somebody deleted to the next one.
-        said = [(int(place.rpartition("/")[2]), values) for place, values in entries[at : at + ROWS]]
+        said = [
+            (int(place.rpartition("/")[2]), values) for place, values in entries[at : at + ROWS]
+        ]
         numbers = {number for number, _ in said}
         rows = session.scalars(select(ImportFile).where(ImportFile.id.in_(numbers)))
         held = {row.id: row for row in rows}

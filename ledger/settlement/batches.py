@@ -50,7 +50,7 @@ from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
 _ATTEMPTS_MAX = 5
 OTHERS_FIRST = timedelta(minutes=5)
-"""So long whoever proposed a batch before ours has to finalise it: of two calls at once one costs its gas for nothing."""
+"""So long whoever proposed a batch before ours may finalise it: of two calls at once one costs its gas for nothing."""
 _OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
 """What keeps one batch from being signed or sent, and others perhaps not."""
 
@@ -223,8 +223,9 @@ def finalize_due(chain: Chain) -> list[str]:
     """Finalise every proposed batch whose window has passed; return the transactions' hashes.
 
     The contract finalises in order: while an earlier batch is open there, nothing is tried but to finalise that one
-    where it is of others and its window has passed for a while (``OTHERS_FIRST``). The first refusal ends the round; the
-    next round goes on from there. Closed batches that keep the contract from finding ours are passed first (see ``order``).
+    where it is of others and its window has passed for a while (``OTHERS_FIRST``). The first refusal ends the round;
+    the next round goes on from there. Closed batches that keep the contract from finding ours are passed first (see
+    ``order``).
 
     Raises
     ------

@@ -703,7 +703,9 @@ def test_a_trade_without_a_side_under_a_number_of_others(
         park.trade(SOLD, SOLD)
         with park.db.write() as session:
             session.execute(
-                text("SET STATEMENT sql_mode='' FOR UPDATE vpp_trading_records SET trade_type = 'SELL' WHERE id = 1")
+                text(
+                    "SET STATEMENT sql_mode='' FOR UPDATE vpp_trading_records SET trade_type = 'SELL' WHERE id = 1"
+                )
             )
         theirs = trade(1, "market", "owner", 1000, 20_000)
         packed, _ = park.node.propose([theirs, trade(900_001, "market", "buyer", 1000, 10_000)])

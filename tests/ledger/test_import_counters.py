@@ -1006,7 +1006,9 @@ def test_a_file_of_a_register_whose_readings_are_gone_is_missed(
     with sqlite_db.write() as session:
         session.execute(delete(RegisterReading).where(RegisterReading.text == "14"))
     (line,) = said()
-    assert line.startswith("import file 3 (day2.csv): it brought 1 readings, and 0 are there; restore")
+    assert line.startswith(
+        "import file 3 (day2.csv): it brought 1 readings, and 0 are there; restore"
+    )
     with sqlite_db.write() as session:  # all of it, and the next file gets its number
         session.execute(delete(MeterReading).where(MeterReading.file_id == 3))
         session.execute(delete(ImportFile).where(ImportFile.id == 3))

@@ -96,7 +96,9 @@ class Park:
             while moment < until:
                 rows.append((moment.isoformat(), kw))
                 moment += timedelta(minutes=10)
-        report = import_file(self.db, "park", "scada", write_csv(self.folder / "meter.csv", rows[missing:]))
+        report = import_file(
+            self.db, "park", "scada", write_csv(self.folder / "meter.csv", rows[missing:])
+        )
         assert report.rejected == 0
 
     def trade(self, *rows: tuple[str, int, int], hour: int = 0) -> TradesReport:
