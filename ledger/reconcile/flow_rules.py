@@ -272,13 +272,8 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
                 found.append(f"{what}: {row.state.value}, but the chain does not know its key")
             continue
         proposal = on_chain.proposal
-        unsent = row.state in (BatchState.PLANNED, BatchState.FAILED) and row.chain_batch_id is None
-        mine, theirs = (
-            (row.trades_root, row.asset or ENERGY),
-            (proposal.trades_root, proposal.asset),
-        )
-        if unsent and mine != theirs:
-            continue  # its key was used up for other trades, or as if they were of another asset
+        if is_used_up(row, on_chain):
+            continue
         found += _differs(what, row, items[row.id], on_chain)
         if proposal.trades_root != row.trades_root:
             found.append(f"{what}: the contract computed another root of its trades")
@@ -287,6 +282,13 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
                 f"{what}: its trades are of asset {row.asset or ENERGY}, on chain of {proposal.asset}"
             )
     return found
+
+
+def is_used_up(row: VppSettlementBatch, on_chain: SettledBatch) -> bool:
+    """Return whether others took the key of a batch for other trades, or as if they were of another asset."""
+    unsent = row.state in (BatchState.PLANNED, BatchState.FAILED) and row.chain_batch_id is None
+    theirs = on_chain.proposal.trades_root, on_chain.proposal.asset
+    return unsent and (row.trades_root, row.asset or ENERGY) != theirs
 
 
 def _differs(

@@ -17,6 +17,7 @@ from ledger.models import (
 )
 from ledger.models.trading import TradeStatus
 from ledger.reconcile.books import Books
+from ledger.reconcile.flow_rules import is_used_up
 from ledger.reconcile.mined import among
 from ledger.reconcile.pieces import BATCHES, ROWS, pieces
 from ledger.reconcile.replay_escrow import SettledBatch
@@ -69,10 +70,11 @@ def _in_batches(
     found = []
     batches = books.replay.settled.items()
     while piece := list(islice(batches, BATCHES)):
-        keys = [key for key, _ in piece]
+        keys, on_chain = [key for key, _ in piece], dict(piece)
         ours = {
             row.batch_key: row.asset or ENERGY
             for row in among(books.session, VppSettlementBatch, VppSettlementBatch.batch_key, keys)
+            if not is_used_up(row, on_chain[row.batch_key])
         }
         # Of the others those count that have moved money, whoever's books proposed them.
         trades_of = {
@@ -92,10 +94,9 @@ def _in_batches(
                             found.append(_of_another(trade.seq, asset, batch.proposal.asset))
                         continue  # settled as what it is not: its parties may sign so
                     differences = _differences_of(rows[trade.seq], accounts, trade)
+                    # Else others have given the number to a trade of theirs.
                     if key in ours or batch.cosigned_digest is not None:
-                        found += (
-                            differences  # else others have given the number to a trade of theirs
-                        )
+                        found += differences
                     if key in ours or not differences:
                         expected[trade.seq] = (
                             _so_far(rows[trade.seq], taken_out, expected) if not_final else outcome

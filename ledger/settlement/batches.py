@@ -49,6 +49,8 @@ from ledger.settlement.netting import Limits
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
 _ATTEMPTS_MAX = 5
+OTHERS_FIRST = timedelta(minutes=5)
+"""So long whoever proposed a batch before ours may finalise it: of two calls at once one costs its gas for nothing."""
 _OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
 """What keeps one batch from being signed or sent, and others perhaps not."""
 
@@ -221,8 +223,9 @@ def finalize_due(chain: Chain) -> list[str]:
     """Finalise every proposed batch whose window has passed; return the transactions' hashes.
 
     The contract finalises in order: while an earlier batch is open there, nothing is tried but to finalise that one
-    where it is of others and its window has passed, too. The first refusal ends the round; the next round goes on from
-    there. Closed batches that keep the contract from finding ours are passed first (see ``order``).
+    where it is of others and its window has passed for a while (``OTHERS_FIRST``). The first refusal ends the round;
+    the next round goes on from there. Closed batches that keep the contract from finding ours are passed first (see
+    ``order``).
 
     Raises
     ------
@@ -372,9 +375,13 @@ def _plan_others(session: Session, chain: Chain, now: datetime, batch_id: int) -
     on_chain = session.get(SettlementBatch, batch_id)
     if on_chain is None or on_chain.status is not SettlementStatus.PROPOSED:
         return []
-    if on_chain.finalizable_at_s > now.timestamp() or stuck.credits_held_up(session, on_chain):
+    due_s = on_chain.finalizable_at_s + OTHERS_FIRST.total_seconds()
+    if due_s > now.timestamp() or stuck.credits_held_up(session, on_chain):
         return []
-    ours = select(VppSettlementBatch.id).where(VppSettlementBatch.batch_key == on_chain.key)
+    # One that failed here is nobody's to wait for: others may have used up its key.
+    ours = select(VppSettlementBatch.id).where(
+        VppSettlementBatch.batch_key == on_chain.key, VppSettlementBatch.state != BatchState.FAILED
+    )
     if session.scalars(ours).first() is not None:
         return []
     earlier = under_way(session, FINALIZE, batch_id)

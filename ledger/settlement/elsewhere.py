@@ -30,7 +30,7 @@ from ledger.models import (
 from ledger.models.escrow import CURRENCY, SettlementStatus
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.settlement.words import Trade, trade_of, unpack
+from ledger.settlement.words import Trade, seq_of, trade_of
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
 
 ENERGY = CURRENCY
@@ -84,6 +84,8 @@ def settled_elsewhere(session: Session, above: int, up_to: int | None) -> list[S
 
 def settled_among(session: Session, numbers: Collection[int]) -> list[SettledElsewhere]:
     """Return those of some trades that the chain settled outside of our batches, in any block."""
+    if not numbers:
+        return []
     # Looked up by number: all trades that were ever settled alone are more each day.
     keys = [Decimal(number) for number in numbers]
     alone = [
@@ -100,8 +102,7 @@ def settled_among(session: Session, numbers: Collection[int]) -> list[SettledEls
             .where(here, SettlementBatch.status == SettlementStatus.FINALIZED)
         )
     }
-    wanted = frozenset(numbers)
-    return alone + [item for item in _of_batches(session, ended) if item.trade.seq in wanted]
+    return alone + _of_batches(session, ended, only=frozenset(numbers))
 
 
 def unaccounted(session: Session) -> list[SettledElsewhere]:
@@ -119,7 +120,10 @@ def _single(row: SettlementTrade) -> SettledElsewhere:
 
 
 def _of_batches(
-    session: Session, ended: Mapping[int, tuple[datetime, int]], *those: ColumnElement[bool]
+    session: Session,
+    ended: Mapping[int, tuple[datetime, int]],
+    *those: ColumnElement[bool],
+    only: Collection[int] | None = None,
 ) -> list[SettledElsewhere]:
     """Return the trades of those of these batches of the chain.
 
@@ -127,23 +131,26 @@ def _of_batches(
     ----------
     ended
         Time and number of the block that finalised each, by its number in the contract.
+    only
+        The numbers of the trades that are wanted; None: all.
     """
     return [
-        SettledElsewhere(trade_of(args["accounts"], int(word)), asset or None, *ended[batch_id])
+        SettledElsewhere(trade_of(args["accounts"], word), asset or None, *ended[batch_id])
         for here in tables.among(session, SettlementBatch.batch_id, ended)
         for args, asset, batch_id in session.execute(
             select(ChainEvent.args, SettlementBatch.asset, SettlementBatch.batch_id)
             .join(SettlementBatch, PROPOSED_BY)
             .where(here, *those)
         )
-        for word in args["words"]
+        for word in map(int, args["words"])
+        if only is None or seq_of(word) in only
     ]
 
 
 def numbers_in_batches(session: Session, *those: ColumnElement[bool]) -> set[int]:
     """Return the numbers of the trades in those batches of the chain."""
     query = select(ChainEvent.args).join(SettlementBatch, PROPOSED_BY).where(*those)
-    return {unpack(int(word)).seq for args in session.scalars(query) for word in args["words"]}
+    return {seq_of(int(word)) for args in session.scalars(query) for word in args["words"]}
 
 
 def unknown_keys(session: Session) -> Sequence[str]:

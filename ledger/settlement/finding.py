@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from datetime import UTC, datetime
 
-from sqlalchemy import Exists, exists, select
+from sqlalchemy import Exists, exists, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
 from ledger.errors import BadInput, NotFound
 from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
+from ledger.models.trading import TradeStatus, TradeType
 from ledger.serials import is_key
 
 _BATCH = re.compile(r"(?:batch:)?([1-9][0-9]{0,17})", re.ASCII)
@@ -20,6 +22,16 @@ _KEY_LENGTH = 66
 _TRADE = re.compile(r"trade:([1-9][0-9]{0,17})", re.ASCII)
 ROW_MAX = 2**63 - 1
 """The highest row number; the contract has room for more."""
+_FIRST_TIME = datetime(1000, 1, 1, tzinfo=UTC)
+READABLE = (
+    VppTradingRecord.trade_type.in_(list(TradeType))
+    & VppTradingRecord.status.in_(list(TradeStatus))
+    & (VppTradingRecord.trade_time >= _FIRST_TIME)
+    & or_(
+        VppTradingRecord.settlement_time.is_(None), VppTradingRecord.settlement_time >= _FIRST_TIME
+    )
+)
+"""In SQL: the trade has a side, and a time that is one; MariaDB lets other programs write what has neither."""
 
 
 def named_trade(text: str) -> int | None:
@@ -63,12 +75,15 @@ def find_trade(session: Session, number: int, *, lock: bool = False) -> VppTradi
 
 
 def trades_among(session: Session, numbers: Collection[int]) -> dict[int, VppTradingRecord]:
-    """Return those of some numbers that are trades of the books; the chain has numbers that are no row's."""
+    """Return those of some numbers that are trades of the books; the chain has numbers that are no row's.
+
+    Without those that cannot be read: the mirror, which asks for what others settled, must not stop at one.
+    """
     known = {number for number in numbers if number <= ROW_MAX}
     return {
         trade.id: trade
         for here in tables.among(session, VppTradingRecord.id, known)
-        for trade in session.scalars(select(VppTradingRecord).where(here))
+        for trade in session.scalars(select(VppTradingRecord).where(here, READABLE))
     }
 
 

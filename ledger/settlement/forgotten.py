@@ -33,6 +33,7 @@ from ledger.settlement import confirm, cosign, signatures, singles
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
     ENERGY,
+    PROPOSED_BY,
     Accounts,
     SettledElsewhere,
     assets_of,
@@ -41,7 +42,7 @@ from ledger.settlement.elsewhere import (
     unknown_keys,
 )
 from ledger.settlement.finding import trades_among
-from ledger.settlement.words import hex_words, nets_of, trade_of, unpack
+from ledger.settlement.words import hex_words, nets_of, seq_of, trade_of, unpack
 
 STATES = {
     SettlementStatus.PROPOSED: BatchState.PROPOSED,
@@ -55,20 +56,14 @@ STATES = {
 def adopt(session: Session, chain: Chain) -> list[str]:
     """Adopt the batches that the chain knows and the books do not, or gave up; return the keys of the first."""
     _take_back(session)
-    proposed = select(SettlementBatch).where(SettlementBatch.cosigned_digest.is_(None))
-    unknown = [
-        batch
-        for here in tables.among(session, SettlementBatch.key, unknown_keys(session))
-        for batch in session.scalars(proposed.where(here))
-    ]
+    unknown = _with_our_numbers(session)
     if not unknown:
         return []
     accounts = Accounts.load(session)
     adopted = []
-    for batch in sorted(unknown, key=lambda item: item.batch_id):
-        event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
-        words = [int(word) for word in event.args["words"]]
-        numbers = [unpack(word).seq for word in words]
+    for batch_id, words in sorted(unknown.items()):
+        batch = session.get_one(SettlementBatch, batch_id)
+        numbers = [seq_of(word) for word in words]
         records = are_ours(session, accounts, words, batch.accounts, batch.asset)
         if records is None:
             if batch.status is not SettlementStatus.CANCELLED:
@@ -82,6 +77,29 @@ def adopt(session: Session, chain: Chain) -> list[str]:
     if adopted:
         _settle(session, chain)
     return adopted
+
+
+def _with_our_numbers(session: Session) -> dict[int, list[int]]:
+    """Return the proposed batches that the books do not know and that name a trade of theirs: words by number.
+
+    Together, and not one by one: others may have thousands on the same contract, and this is asked at every run.
+    """
+    proposals = (
+        select(SettlementBatch.batch_id, ChainEvent.args)
+        .join(ChainEvent, PROPOSED_BY)
+        .where(SettlementBatch.cosigned_digest.is_(None))
+    )
+    found = {}
+    for here in tables.among(session, SettlementBatch.key, unknown_keys(session)):
+        words = {
+            batch_id: [int(word) for word in args["words"]]
+            for batch_id, args in session.execute(proposals.where(here))
+        }
+        known = trades_among(session, {seq_of(word) for all_ in words.values() for word in all_})
+        for batch_id, listed in words.items():
+            if not known.keys().isdisjoint(seq_of(word) for word in listed):
+                found[batch_id] = listed
+    return found
 
 
 def _take_back(session: Session) -> None:

@@ -37,7 +37,7 @@ from ledger.settlement.elsewhere import (
     keys_elsewhere,
     unaccounted,
 )
-from ledger.settlement.finding import ROW_MAX, in_a_batch, trades_among
+from ledger.settlement.finding import READABLE, ROW_MAX, in_a_batch, trades_among
 from ledger.settlement.words import Trade, trade_of
 
 _REASON = "the chain has this trade under this number; the books were restored from before it came"
@@ -152,12 +152,23 @@ def _kept(session: Session, accounts: Accounts, claimed: Mapping[int, Content]) 
         if record.status is not TradeStatus.EXECUTED and not is_it(record)
     }
     ours = singles.settled_by_us(session, others) | signatures.settled_as_signed(session) & others
-    return {record.id for record in records} - others | ours
+    return {record.id for record in records} - others | ours | _unreadable(session, claimed)
+
+
+def _unreadable(session: Session, numbers: Iterable[int]) -> set[int]:
+    """Return which of some numbers have rows that cannot be read: nobody knows whose they are."""
+    return {
+        number
+        for here in tables.among(session, VppTradingRecord.id, list(numbers))
+        for number in session.scalars(select(VppTradingRecord.id).where(here, ~READABLE))
+    }
 
 
 def _withdraw_planned(session: Session, accounts: Accounts, orphans: Mapping[int, Content]) -> None:
     """Take back what is planned, and not sent, with trades of these contents or numbers."""
-    pending = select(VppTradingRecord).where(VppTradingRecord.status == TradeStatus.PENDING)
+    pending = select(VppTradingRecord).where(
+        VppTradingRecord.status == TradeStatus.PENDING, READABLE
+    )
     contents = set(orphans.values())
     concerned = [
         number
@@ -177,6 +188,7 @@ def _free(
         .where(
             VppTradingRecord.status == TradeStatus.PENDING,
             ~in_a_batch(),
+            READABLE,
         )
         .with_for_update()
     )

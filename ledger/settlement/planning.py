@@ -24,12 +24,12 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeStatus, TradeType
+from ledger.models.trading import TradeStatus
 from ledger.settings.settling import Way
 from ledger.settlement import forgotten, numbers, shortfalls, singles, stuck
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import Accounts, assets_of, settled_among
-from ledger.settlement.finding import in_a_batch
+from ledger.settlement.finding import READABLE, in_a_batch
 from ledger.settlement.fitting import (
     UNREADABLE,
     Terms,
@@ -128,10 +128,6 @@ class Scope:
 
 
 _Group = tuple[datetime, str, int | None]
-_READABLE = VppTradingRecord.trade_type.in_(list(TradeType)) & (
-    VppTradingRecord.trade_time >= datetime(1000, 1, 1, tzinfo=UTC)
-)
-"""In SQL: the trade has a side, and a time that is one; MariaDB lets other programs write what has neither."""
 _NO_LIMITS = Limits()
 
 
@@ -327,7 +323,7 @@ def free_trades(
     """
     query = (
         select(VppTradingRecord)
-        .where(VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), _READABLE)
+        .where(VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), READABLE)
         .order_by(VppTradingRecord.id)
         .with_for_update(skip_locked=not waits)
     )
@@ -345,7 +341,7 @@ def free_trades(
 def _unreadable(session: Session, scope: Scope) -> list[int]:
     """Return the pending trades without a side or a time: read as anything, money would move the wrong way."""
     query = select(VppTradingRecord.id).where(
-        VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), ~_READABLE
+        VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), ~READABLE
     )
     if scope.market is not None:
         query = query.where(VppTradingRecord.market == scope.market)

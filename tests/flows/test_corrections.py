@@ -191,8 +191,7 @@ def test_a_period_that_names_a_correction_verifies_from_its_files(issued: Park) 
 
 def test_a_late_reading_that_adds_is_recorded_and_claims_nothing(both: Park) -> None:
     both.register()
-    late(both, *((slot, "60") for slot in range(1, 144)))  # the first slot of the day did not come
-    both.generate(FIRST + timedelta(days=1), ["60"])
+    both.generate(FIRST, ["60", "60"], missing=1)
     assert issue(both, day(1), day(2)).issued_kg == 715
     assert late(both, (0, "60")).late == 1
     assert effects(correct(both.db, PROJECT)) == [("late_readings", "recorded", Fraction(5), 0)]

@@ -4,16 +4,19 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from cli.doctor_database import _settlement
 from cli.settle_acts import dispute_trade, reject_dispute
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
+from ledger.db import Database
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
     AuditLog,
@@ -30,18 +33,18 @@ from ledger.models import (
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settings.settling import SettlementPolicy, Way
-from ledger.settlement import stuck
+from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
-from ledger.settlement.words import Trade
+from ledger.settlement.words import Trade, pack
 from ledger.units import currency_of_cents
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
 from tests.support.forms import long, rest
-from tests.support.park import Park
+from tests.support.park import Park, running_park
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
 SOLD = ("sell", 1000, 20_000)
@@ -644,6 +647,14 @@ def test_a_signed_batch_that_failed_and_that_a_member_sends_again(funded: Park) 
     assert funded.differences() == []
 
 
+def leave_it_to_them(park: Park) -> None:
+    """Let the window pass, and the time that others have to finalise theirs."""
+    park.pass_window()
+    park.node.later(300)
+    park.node.mine(1)
+    park.mirror.run_until("head")
+
+
 def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> None:
     """Whoever proposed it is gone: ours waited for ever, and nothing was to be done."""
     funded.node.propose([trade(900_001, "market", "buyer", 1000, 10_000)])
@@ -651,6 +662,8 @@ def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> Non
     propose(funded)
     assert finalize_due(funded.chain) == []  # both windows are open
     funded.pass_window()
+    assert finalize_due(funded.chain) == []  # and now it is for them
+    leave_it_to_them(funded)
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror.run_until("head")
     assert [row.status.value for row in funded.rows(SettlementBatch)] == ["finalized", "proposed"]
@@ -658,6 +671,77 @@ def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> Non
     assert finalize_due(funded.chain) == []
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+def test_a_batch_of_others_under_a_key_of_ours_does_not_hold_up(funded: Park) -> None:
+    """Another operator used up the key, and is gone: it was taken for ours, which failed, and nobody finalised it."""
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    (planned,) = plan_batches(funded.chain)
+    theirs = pack([trade(900_001, "market", "buyer", 1000, 10_000)])
+    key = bytes.fromhex(planned.key[2:])
+    call = [key, 0, list(theirs.accounts), list(theirs.words)]
+    funded.node.act("spare", SETTLEMENT, "proposeBatch", call)
+    funded.mirror.run_until("head")
+    submit_planned(funded.chain)
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
+    propose(funded)
+    leave_it_to_them(funded)
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror.run_until("head")
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+@pytest.mark.mariadb
+def test_a_trade_without_a_side_under_a_number_of_others(
+    mariadb_db: Database, tmp_path: Path
+) -> None:
+    """Another program wrote it: the mirror stopped at what others settled under its number, and so did every plan."""
+    with running_park(mariadb_db, tmp_path) as park:
+        park.fund(MARKET, 100_00)
+        park.trade(SOLD, SOLD)
+        with park.db.write() as session:
+            session.execute(
+                text(
+                    "SET STATEMENT sql_mode='' FOR UPDATE vpp_trading_records SET trade_type = 'SELL' WHERE id = 1"
+                )
+            )
+        theirs = trade(1, "market", "owner", 1000, 20_000)
+        packed, _ = park.node.propose([theirs, trade(900_001, "market", "buyer", 1000, 10_000)])
+        park.node.finalize(1, packed)
+        park.mirror_final()
+        planned = plan_round(park.chain)
+        assert [batch.trades for batch in planned.batches] == [1]
+        with park.db.write() as session:
+            assert session.execute(
+                text("SELECT id, trade_type, status FROM vpp_trading_records ORDER BY id")
+            ).all() == [(1, "", "pending"), (2, "sell", "pending")]
+            session.execute(text("UPDATE vpp_trading_records SET trade_type = 'sell' WHERE id = 1"))
+        plan_round(park.chain)  # now that it can be read
+        assert [row.status.value for row in park.rows(VppTradingRecord)] == ["executed", "pending"]
+        submit_planned(park.chain)
+        park.mirror_final()
+        assert park.differences() == []
+
+
+def test_batches_of_others_cost_no_statement_each(funded: Park) -> None:
+    """At every run two for each that was ever proposed: ten seconds where they were five thousand."""
+    said: list[str] = []
+
+    def asked(batches: range) -> int:
+        for number in batches:
+            funded.node.propose([trade(number, "market", "buyer", 1000, 10_000)])
+        funded.mirror.run_until("head")
+        said.clear()
+        with funded.db.read() as session:
+            event.listen(
+                session.connection(), "before_cursor_execute", lambda *told: said.append(told[2])
+            )
+            assert forgotten.adopt(session, funded.chain) == []
+        return len(said)
+
+    assert asked(range(900_001, 900_003)) == asked(range(900_003, 900_009))
 
 
 @long
@@ -668,7 +752,7 @@ def test_a_batch_of_others_whose_credits_do_not_move_is_left_to_them(funded: Par
     funded.node.act("pauser", CREDIT, "suspend", [credits])
     funded.mirror.run_until("head")
     propose(funded)
-    funded.pass_window()
+    leave_it_to_them(funded)
     before = funded.count(ChainIntent)
     assert (finalize_due(funded.chain), funded.count(ChainIntent)) == ([], before)
     (key,) = [row.batch_key for row in funded.rows(VppSettlementBatch)]

@@ -7,7 +7,8 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from ledger.errors import BadInput
 from ledger.models import (
     DeviceData,
     EnergyProduction,
+    ImportFile,
     Issuance,
     Meter,
     MeterChange,
@@ -34,6 +36,8 @@ from ledger.readings.periods.evidence_files import files_of_reduction, require_a
 from ledger.readings.periods.period import load_period
 from ledger.readings.rows import chains
 from ledger.readings.rows.store import fetch
+from ledger.reconcile.books import Sides
+from ledger.reconcile.file_rules import imported_files
 from ledger.reductions import Counts
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import Limits
@@ -984,3 +988,29 @@ rollover = "1000000"
             carry = reduction.carry_out_kg
             found.append((month, reduction.issued_kg, str(decimal_floor(carry, 9))))
     assert found == SERF_MONTHS
+
+
+def test_a_file_of_a_register_whose_readings_are_gone_is_missed(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Each brought one reading, of which one interval follows: that was counted in its place."""
+    apply(sqlite_db, COUNTER)
+    for hour, text in enumerate(("10", "12", "14")):
+        bring(sqlite_db, tmp_path, (hour, text), name=f"day{hour}")
+
+    def said() -> list[str]:
+        with sqlite_db.read() as session:
+            return imported_files(cast(Sides, SimpleNamespace(session=session)))
+
+    assert said() == []
+    with sqlite_db.write() as session:
+        session.execute(delete(RegisterReading).where(RegisterReading.text == "14"))
+    (line,) = said()
+    assert line.startswith(
+        "import file 3 (day2.csv): it brought 1 readings, and 0 are there; restore"
+    )
+    with sqlite_db.write() as session:  # all of it, and the next file gets its number
+        session.execute(delete(MeterReading).where(MeterReading.file_id == 3))
+        session.execute(delete(ImportFile).where(ImportFile.id == 3))
+    bring(sqlite_db, tmp_path, (24, "40"), name="later")
+    assert "import file 3 (day2.csv): file is later.csv, the audit log says day2.csv" in said()[0]

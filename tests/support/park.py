@@ -84,8 +84,8 @@ class Park:
         register_site(self.chain, PROJECT)
         self.mirror_final()
 
-    def generate(self, first: date, kw_by_day: Sequence[str]) -> None:
-        """Import ten-minute readings, one constant power a legal day."""
+    def generate(self, first: date, kw_by_day: Sequence[str], missing: int = 0) -> None:
+        """Import ten-minute readings, one constant power a legal day; the first so many never come."""
         rows = []
         for number, kw in enumerate(kw_by_day):
             start, end = (
@@ -96,7 +96,9 @@ class Park:
             while moment < until:
                 rows.append((moment.isoformat(), kw))
                 moment += timedelta(minutes=10)
-        report = import_file(self.db, "park", "scada", write_csv(self.folder / "meter.csv", rows))
+        report = import_file(
+            self.db, "park", "scada", write_csv(self.folder / "meter.csv", rows[missing:])
+        )
         assert report.rejected == 0
 
     def trade(self, *rows: tuple[str, int, int], hour: int = 0) -> TradesReport:
