@@ -678,6 +678,8 @@ class TellsAtItsEnd:
 
 def told(number: int, lost: bool, folder: Path) -> None:
     """Run a command that is told to end while it works in a temporary folder; a target for a process."""
+    # Whoever runs the tests may have it ignored, as nohup does.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     streams = (folder / "out").open("w"), (folder / "err").open("w")
     sys.stdout, sys.stderr = streams
     sys.argv = ["truetonne", "work"]
