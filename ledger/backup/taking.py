@@ -6,8 +6,8 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -325,10 +325,6 @@ def _sent(folder: Path, words: Sequence[str], off_site: OffSite) -> bool:
 
 
 def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
-    from ledger.chain.local.anvil import (
-        end_with_parent,  # with a node's client, which no other backup needs
-    )
-
     where = f"backup {name} is kept here, but not off-site"
     try:
         process = subprocess.Popen(
@@ -337,17 +333,17 @@ def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # The next run begins it again: two would write the same copy.
-            preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509
         )
     except OSError as error:
         raise OffSiteFailed(
             f"{where}: {words[0]} cannot be run ({error.strerror}); correct backup_hook"
         ) from error
     try:
-        said, _ = process.communicate(timeout=seconds_max)
+        with _ended_with_us(process.pid):
+            said, _ = process.communicate(timeout=seconds_max)
     except BaseException as error:  # an interruption too
-        os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+        with suppress(ProcessLookupError):  # it ended just then
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
         process.communicate()
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
@@ -360,3 +356,22 @@ def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
         raise OffSiteFailed(
             f"{where}: {Path(words[0]).name} ended with code {process.returncode}: {lines[-1][:_SAID_SHOWN]}"
         )
+
+
+@contextmanager
+def _ended_with_us(group: int) -> Iterator[None]:
+    """Have a group of processes killed if we are: the next run begins again, and two would write the same copy.
+
+    A shell waits for us: what Linux tells a child whose parent died does not reach what that child has started.
+    """
+    with subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "sh", str(group)],
+        stdin=subprocess.PIPE,  # nothing is said on it: it ends with us
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # it hears no Ctrl-C
+    ) as watch:
+        try:
+            yield
+        finally:
+            watch.kill()
