@@ -39,8 +39,10 @@ class Everything:
 
     @property
     def exit_code(self) -> int:
-        """The gravest of the exit codes."""
-        return max((int(each["exit_code"]) for each in self.failed), default=0)
+        """The gravest of the exit codes. One that was killed or interrupted is down; this command was neither."""
+        gravest = DependencyDown.exit_code
+        codes = (int(each["exit_code"]) for each in self.failed)
+        return max((code if 0 < code < gravest else gravest for code in codes), default=0)
 
 
 def measure(names: Sequence[str], config: Path | None, say: Callable[[str], None]) -> Everything:

@@ -19,7 +19,7 @@ import pytest
 import typer
 
 from cli.bench import report
-from cli.bench.everything import BENCHMARKS
+from cli.bench.everything import BENCHMARKS, Everything
 from cli.bench.imports import measure
 from cli.main import build
 from cli.start import ENDING
@@ -217,6 +217,15 @@ except KeyboardInterrupt:
     except KeyboardInterrupt:
         pass
 """
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"), [([], 0), ([1], 1), ([1, 2, 1], 2), ([130], 3), ([-9, 1], 3)]
+)
+def test_all_of_them_end_as_the_gravest(codes: list[int], code: int) -> None:
+    """With 130 of one that somebody else had interrupted, it was said, too, that all of it was."""
+    failed = [{"name": "gas", "exit_code": each, "error": None} for each in codes]
+    assert Everything(failed=failed).exit_code == code
 
 
 @pytest.mark.parametrize("number", rest(ENDING, signal.SIGTERM))
