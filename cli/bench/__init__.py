@@ -11,9 +11,9 @@ after the other. ``mariadb``, ``park`` (contracts on a chain) and ``turbines`` (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 

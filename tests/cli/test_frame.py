@@ -726,12 +726,10 @@ start.main()
 """
 
 
-@pytest.mark.parametrize("number", rest(start.ENDING, signal.SIGINT))
-def test_what_comes_while_the_program_is_imported_is_no_traceback(
-    number: int, truetonne: Program
-) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", WHILE_IMPORTED.format(number=int(number))],
+def started(script: str, number: int, truetonne: Program) -> subprocess.CompletedProcess[str]:
+    """Run the program as a script starts it, which sends it a signal."""
+    return subprocess.run(
+        [sys.executable, "-c", script.format(number=int(number))],
         env=truetonne.environ,
         cwd=truetonne.folder,
         capture_output=True,
@@ -739,9 +737,35 @@ def test_what_comes_while_the_program_is_imported_is_no_traceback(
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.parametrize("number", rest(start.ENDING, signal.SIGINT))
+def test_what_comes_while_the_program_is_imported_is_no_traceback(
+    number: int, truetonne: Program
+) -> None:
+    ended = started(WHILE_IMPORTED, number, truetonne)
     assert (ended.returncode, ended.stderr) == (INTERRUPTED, "")
     assert json.loads(ended.stdout)["error"]["code"] == "interrupted"
     assert truetonne.files() == set()
+
+
+IN_ITS_LAST_STEPS = """
+import os, sys
+from cli import start
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid()):
+        kill(pid, {number})
+sys.last = Last()  # ends with the modules, when Python hears no signal any more
+sys.argv[1:] = ["--version"]
+start.main()
+"""
+
+
+@pytest.mark.parametrize("number", rest(start.ENDING, signal.SIGTERM))
+def test_what_comes_when_all_is_said_changes_no_exit_code(number: int, truetonne: Program) -> None:
+    ended = started(IN_ITS_LAST_STEPS, number, truetonne)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("truetonne ")
 
 
 def ignoring(folder: Path) -> None:
