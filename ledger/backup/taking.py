@@ -326,31 +326,33 @@ def _sent(folder: Path, words: Sequence[str], off_site: OffSite) -> bool:
 
 def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
     where = f"backup {name} is kept here, but not off-site"
-    try:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise OffSiteFailed(
-            f"{where}: {words[0]} cannot be run ({error.strerror}); correct backup_hook"
-        ) from error
-    try:
-        with _ended_with_us(process.pid):
+    with _watch() as told:
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # Before it begins: we may be killed at any moment. Safe with threads: it takes no lock.
+                preexec_fn=lambda: os.write(told, b"%d\n" % os.getpid()),  # noqa: PLW1509
+            )
+        except OSError as error:
+            raise OffSiteFailed(
+                f"{where}: {words[0]} cannot be run ({error.strerror}); correct backup_hook"
+            ) from error
+        try:
             said, _ = process.communicate(timeout=seconds_max)
-    except BaseException as error:  # an interruption too
-        with suppress(ProcessLookupError):  # it ended just then
-            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
-        process.communicate()
-        if not isinstance(error, subprocess.TimeoutExpired):
-            raise
-        raise OffSiteFailed(
-            f"{where}: {Path(words[0]).name} took longer than {seconds_max} s and was ended; "
-            "see to it, or raise backup_hook_seconds"
-        ) from None
+        except BaseException as error:  # an interruption too
+            with suppress(ProcessLookupError):  # it ended just then
+                os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+            process.communicate()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise OffSiteFailed(
+                f"{where}: {Path(words[0]).name} took longer than {seconds_max} s and was ended; "
+                "see to it, or raise backup_hook_seconds"
+            ) from None
     if process.returncode != 0:
         lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
         raise OffSiteFailed(
@@ -359,19 +361,21 @@ def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
 
 
 @contextmanager
-def _ended_with_us(group: int) -> Iterator[None]:
-    """Have a group of processes killed if we are: the next run begins again, and two would write the same copy.
+def _watch() -> Iterator[int]:
+    """Yield a descriptor that is told a group of processes, which is killed if we are.
 
-    A shell waits for us: what Linux tells a child whose parent died does not reach what that child has started.
+    The next run begins again, and two would write the same copy. What Linux tells a child whose parent died does not
+    reach what that child has started, so a shell waits for our end.
     """
     with subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "sh", str(group)],
-        stdin=subprocess.PIPE,  # nothing is said on it: it ends with us
+        ["/bin/sh", "-c", 'read -r group; read -r _; kill -s KILL -- "-$group"'],
+        stdin=subprocess.PIPE,  # it ends with us
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # it hears no Ctrl-C
     ) as watch:
+        assert watch.stdin is not None
         try:
-            yield
+            yield watch.stdin.fileno()
         finally:
             watch.kill()
