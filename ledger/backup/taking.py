@@ -375,7 +375,5 @@ def _watch() -> Iterator[int]:
         start_new_session=True,  # it hears no Ctrl-C
     ) as watch:
         assert watch.stdin is not None
-        try:
-            yield watch.stdin.fileno()
-        finally:
-            watch.kill()
+        yield watch.stdin.fileno()
+        watch.kill()  # else, as when we are interrupted, its stdin is closed, and it kills what is left
