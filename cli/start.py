@@ -7,6 +7,7 @@ folder. What the caller has had ignored (``nohup``) stays so.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -68,9 +69,11 @@ def end_at_once(code: int) -> None:
 
     _answer(end)
     signal.signal(signal.SIGALRM, end)
+    # Python's last steps answer as if nobody had asked: by then no thread is waited for any more.
+    atexit.register(_answer, signal.SIG_IGN)
 
 
-def _answer(handler: Callable[[int, FrameType | None], None]) -> None:
+def _answer(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)

@@ -11,11 +11,9 @@ after the other. ``mariadb``, ``park`` (contracts on a chain) and ``turbines`` (
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,26 +37,8 @@ def register(root: typer.Typer) -> None:
         ("jobs", bench_jobs),
         ("settlement", bench_settlement),
     ):
-        command(group, name)(_ended_in_order(function))
+        command(group, name)(function)
     root.add_typer(group, name="bench")
-
-
-def _ended_in_order(function: Callable[..., int | None]) -> Callable[..., int | None]:
-    """Have SIGTERM and a lost terminal end a benchmark as Ctrl-C does: servers and a folder of gigabytes go with it."""
-
-    @wraps(function)
-    def call(run: Invocation, **arguments: Any) -> int | None:
-        before = {
-            number: signal.signal(number, signal.default_int_handler)
-            for number in (signal.SIGTERM, signal.SIGHUP)
-        }
-        try:
-            return function(run, **arguments)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    return call
 
 
 def bench_all(

@@ -6,8 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,10 @@ class Everything:
 
     @property
     def exit_code(self) -> int:
-        """The gravest of the exit codes."""
-        return max((int(each["exit_code"]) for each in self.failed), default=0)
+        """The gravest of the exit codes. One that was killed or interrupted is down; this command was neither."""
+        gravest = DependencyDown.exit_code
+        codes = (int(each["exit_code"]) for each in self.failed)
+        return max((code if 0 < code < gravest else gravest for code in codes), default=0)
 
 
 def measure(names: Sequence[str], config: Path | None, say: Callable[[str], None]) -> Everything:
@@ -59,13 +60,15 @@ def measure(names: Sequence[str], config: Path | None, say: Callable[[str], None
 
 def _run(command: Sequence[str]) -> tuple[int, dict[str, Any]]:
     # In a group of its own, so that Ctrl-C reaches it once: a second one would cut short how it ends its servers.
-    with (
-        subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0
-        ) as process,
-        _ended_with_us(process),
-    ):
-        out, _ = process.communicate()
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0
+    ) as process:
+        try:
+            out, _ = process.communicate()
+        except BaseException:  # told to end: it ends what it started
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
     try:
         document = json.loads(out)
     except ValueError:
@@ -75,21 +78,3 @@ def _run(command: Sequence[str]) -> tuple[int, dict[str, Any]]:
         }
         return DependencyDown.exit_code, {"error": error}
     return process.returncode, document
-
-
-@contextmanager
-def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Interrupt the process when we are told to end, and wait until it has ended what it started."""
-
-    def told(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, told)
-    try:
-        yield
-    except BaseException:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -176,7 +176,10 @@ def drill(
 
 @contextmanager
 def _place(scratch: Path | None) -> Iterator[Path]:
-    """Yield a folder for a restored database. What drills that were killed have left goes first: nothing seals it."""
+    """Yield a folder for a restored database. What drills that were killed have left goes first: nothing seals it.
+
+    Whoever drills holds a lock on the folder, before anything is in it. An empty one may be another's that is about to.
+    """
     where = Path(scratch or tempfile.gettempdir()).absolute()
     for left in where.glob(f"{_PLACE}*"):
         with suppress(OSError):  # another's, or in use
@@ -196,7 +199,8 @@ def _remove(left: Path) -> None:
     try:
         if os.fstat(descriptor).st_uid == os.geteuid():
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
+            if any(left.iterdir()):
+                shutil.rmtree(left)
     finally:
         os.close(descriptor)
 

@@ -195,12 +195,17 @@ def _start(
             cwd=data,
         )
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not _answers(server):  # a signal that comes before is lost
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            process.wait()
-            raise tools.failure("mariadbd", process.returncode, server.log)
-        time.sleep(0.02)
+    try:
+        while not _answers(server):  # a signal that comes before is lost
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise tools.failure("mariadbd", process.returncode, server.log)
+            time.sleep(0.02)
+    except BaseException:  # interrupted: it would write into folders that go
+        process.kill()
+        process.wait()
+        raise
     return process
 
 

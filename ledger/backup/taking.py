@@ -6,8 +6,8 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -325,38 +325,55 @@ def _sent(folder: Path, words: Sequence[str], off_site: OffSite) -> bool:
 
 
 def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
-    from ledger.chain.local.anvil import (
-        end_with_parent,  # with a node's client, which no other backup needs
-    )
-
     where = f"backup {name} is kept here, but not off-site"
-    try:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # The next run begins it again: two would write the same copy.
-            preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509
-        )
-    except OSError as error:
-        raise OffSiteFailed(
-            f"{where}: {words[0]} cannot be run ({error.strerror}); correct backup_hook"
-        ) from error
-    try:
-        said, _ = process.communicate(timeout=seconds_max)
-    except BaseException as error:  # an interruption too
-        os.killpg(process.pid, signal.SIGKILL)  # with all that it started
-        process.communicate()
-        if not isinstance(error, subprocess.TimeoutExpired):
-            raise
-        raise OffSiteFailed(
-            f"{where}: {Path(words[0]).name} took longer than {seconds_max} s and was ended; "
-            "see to it, or raise backup_hook_seconds"
-        ) from None
+    with _watch() as told:
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # Before it begins: we may be killed at any moment. Safe with threads: it takes no lock.
+                preexec_fn=lambda: os.write(told, b"%d\n" % os.getpid()),  # noqa: PLW1509
+            )
+        except OSError as error:
+            raise OffSiteFailed(
+                f"{where}: {words[0]} cannot be run ({error.strerror}); correct backup_hook"
+            ) from error
+        try:
+            said, _ = process.communicate(timeout=seconds_max)
+        except BaseException as error:  # an interruption too
+            with suppress(ProcessLookupError):  # it ended just then
+                os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+            process.communicate()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise OffSiteFailed(
+                f"{where}: {Path(words[0]).name} took longer than {seconds_max} s and was ended; "
+                "see to it, or raise backup_hook_seconds"
+            ) from None
     if process.returncode != 0:
         lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
         raise OffSiteFailed(
             f"{where}: {Path(words[0]).name} ended with code {process.returncode}: {lines[-1][:_SAID_SHOWN]}"
         )
+
+
+@contextmanager
+def _watch() -> Iterator[int]:
+    """Yield a descriptor that is told a group of processes, which is killed if we are.
+
+    The next run begins again, and two would write the same copy. What Linux tells a child whose parent died does not
+    reach what that child has started, so a shell waits for our end.
+    """
+    with subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r group; read -r _; kill -s KILL -- "-$group"'],
+        stdin=subprocess.PIPE,  # it ends with us
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # it hears no Ctrl-C
+    ) as watch:
+        assert watch.stdin is not None
+        yield watch.stdin.fileno()
+        watch.kill()  # else, as when we are interrupted, its stdin is closed, and it kills what is left

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from typing import Any
 import pytest
 import typer
 
-from cli.bench import _ended_in_order, report
-from cli.bench.everything import BENCHMARKS
+from cli.bench import report
+from cli.bench.everything import BENCHMARKS, Everything
 from cli.bench.imports import measure
 from cli.main import build
+from cli.start import ENDING
 from tests.cli.conftest import Ended, Program
-from tests.support.forms import long
+from tests.support.forms import long, rest
 from tests.support.mariadb import MariaDbServer
 from tests.support.waiting import until
 
@@ -203,23 +203,6 @@ def test_what_is_left_out_must_be_there(truetonne: Program) -> None:
     assert ended.code == 2 and "nothing is left to measure" in ended.one_line()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_benchmark_that_is_told_to_end_ends_in_order(number: int) -> None:
-    ended = []
-
-    def measure(run: object) -> None:
-        try:
-            os.kill(os.getpid(), number)
-            time.sleep(60)
-        finally:
-            ended.append("its server")
-
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt):
-        _ended_in_order(measure)(None)
-    assert (ended, signal.getsignal(number)) == (["its server"], before)
-
-
 CHILD = """
 import pathlib, sys, time
 place = pathlib.Path(sys.argv[1])
@@ -235,14 +218,31 @@ except KeyboardInterrupt:
 """
 
 
-def test_what_is_interrupted_ends_in_order(tmp_path: Path) -> None:
-    """Ctrl-C goes to all processes of a terminal, and the one that waits for another tells it, too."""
-    script = "import sys; from cli.bench.everything import _run; _run(sys.argv[1:])"
+@pytest.mark.parametrize(
+    ("codes", "code"), [([], 0), ([1], 1), ([1, 2, 1], 2), ([130], 3), ([-9, 1], 3)]
+)
+def test_all_of_them_end_as_the_gravest(codes: list[int], code: int) -> None:
+    """With 130 of one that somebody else had interrupted, it was said, too, that all of it was."""
+    failed = [{"name": "gas", "exit_code": each, "error": None} for each in codes]
+    assert Everything(failed=failed).exit_code == code
+
+
+@pytest.mark.parametrize("number", rest(ENDING, signal.SIGTERM))
+def test_what_is_interrupted_ends_in_order(number: int, tmp_path: Path) -> None:
+    """Ctrl-C goes to all processes of a terminal, and the one that waits for another tells it, too.
+
+    SIGTERM ended ``bench all`` with a code of its own, and ``nohup`` kept no benchmark from a lost terminal.
+    """
+    script = (
+        "import sys; from cli.start import hear_interruptions; from cli.bench.everything import _run; "
+        "hear_interruptions(); _run(sys.argv[1:])"
+    )
     command = [sys.executable, "-c", script, sys.executable, "-c", CHILD, str(tmp_path)]
     root = Path(__file__).resolve().parents[2]
     with subprocess.Popen(
         command, cwd=root, stderr=subprocess.DEVNULL, start_new_session=True
     ) as running:
         until((tmp_path / "runs").exists)
-        os.killpg(running.pid, signal.SIGINT)
+        os.killpg(running.pid, number)
+    assert running.returncode == -signal.SIGINT  # as Python ends by a KeyboardInterrupt
     assert (tmp_path / "ended").exists()

@@ -346,39 +346,30 @@ def test_the_command_is_found_before_it_is_imported(line: str, word: str | None)
     assert first_word(line.split()) == word
 
 
-def test_the_list_of_all_commands_imports_no_database(truetonne: Program) -> None:
+def imported(code: str, *names: str) -> str:
+    """Run a program, and return which of some modules it has imported."""
+    code = f"import sys; {code}; print(*(name for name in {names!r} if name in sys.modules))"
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_list_of_all_commands_imports_no_database() -> None:
     """Nor the API: a command imports what it works with when it is called."""
-    code = (
-        "import sys; from cli.main import build; build(); "
-        "print([name for name in ('sqlalchemy', 'fastapi', 'eth_account', 'pyarrow') if name in sys.modules])"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        env=truetonne.environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ended.stdout.strip() == "[]"
+    code = "from cli.main import build; build()"
+    assert imported(code, "typer") == "typer"
+    assert imported(code, "sqlalchemy", "fastapi", "eth_account", "pyarrow") == ""
 
 
 @long
-def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> None:
+def test_who_follows_a_chain_imports_nothing_that_signs() -> None:
     """Mirror and reading process start without what makes keys, grammars, other clients, answers and parks."""
     code = (
-        "import sys, cli.mirror, cli.mirror_open, cli.books, ledger.chain.access, indexer.loop;"
-        "import ledger.chain.node.transports.http;"
-        "print([name for name in ('eth_account', 'eth_keys', 'coincurve', 'eth_abi', 'eth_utils', 'pydantic', "
-        "'rlp', 'web3', 'httpx', 'ledger.sites', 'ledger.park', 'ledger.readings') if name in sys.modules])"
+        "import cli.mirror, cli.mirror_open, cli.books, ledger.chain.access, indexer.loop;"
+        "import ledger.chain.node.transports.http"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        env=truetonne.environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ended.stdout.strip() == "[]"
+    signing = "eth_account", "eth_keys", "coincurve", "eth_abi", "eth_utils", "rlp", "web3"
+    others = "pydantic", "httpx", "ledger.sites", "ledger.park", "ledger.readings"
+    assert imported(code, *signing, *others) == ""
 
 
 def test_what_a_start_makes_is_looked_through_for_garbage_late_and_once() -> None:
@@ -737,12 +728,10 @@ start.main()
 """
 
 
-@pytest.mark.parametrize("number", rest(start.ENDING, signal.SIGINT))
-def test_what_comes_while_the_program_is_imported_is_no_traceback(
-    number: int, truetonne: Program
-) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", WHILE_IMPORTED.format(number=int(number))],
+def started(script: str, number: int, truetonne: Program) -> subprocess.CompletedProcess[str]:
+    """Run the program as a script starts it, which sends it a signal."""
+    return subprocess.run(
+        [sys.executable, "-c", script.format(number=int(number))],
         env=truetonne.environ,
         cwd=truetonne.folder,
         capture_output=True,
@@ -750,9 +739,35 @@ def test_what_comes_while_the_program_is_imported_is_no_traceback(
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.parametrize("number", rest(start.ENDING, signal.SIGINT))
+def test_what_comes_while_the_program_is_imported_is_no_traceback(
+    number: int, truetonne: Program
+) -> None:
+    ended = started(WHILE_IMPORTED, number, truetonne)
     assert (ended.returncode, ended.stderr) == (INTERRUPTED, "")
     assert json.loads(ended.stdout)["error"]["code"] == "interrupted"
     assert truetonne.files() == set()
+
+
+IN_ITS_LAST_STEPS = """
+import os, sys
+from cli import start
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid()):
+        kill(pid, {number})
+sys.last = Last()  # ends with the modules, when Python hears no signal any more
+sys.argv[1:] = ["--version"]
+start.main()
+"""
+
+
+@pytest.mark.parametrize("number", rest(start.ENDING, signal.SIGTERM))
+def test_what_comes_when_all_is_said_changes_no_exit_code(number: int, truetonne: Program) -> None:
+    ended = started(IN_ITS_LAST_STEPS, number, truetonne)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("truetonne ")
 
 
 def ignoring(folder: Path) -> None:

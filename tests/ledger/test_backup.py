@@ -27,6 +27,7 @@ from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
 from ledger.backup.planning import Wanted, plan
 from ledger.backup.restoring import restore
+from ledger.backup.server import PrivateServer
 from ledger.backup.store import Store
 from ledger.backup.stream import BackupDamaged
 from ledger.backup.taking import expired, follow, require_base, take
@@ -492,6 +493,24 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         with restored(tmp_path / "place") as ask:
             assert ask(ALL) == source(ALL)
         assert list(tmp_path.glob(".place*")) == []
+
+
+def test_a_drill_that_is_interrupted_while_its_server_starts_leaves_nothing(
+    source: LoggingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server wrote on into the folder that was being removed, and ended with the command alone."""
+
+    def interrupted(server: PrivateServer) -> bool:
+        raise KeyboardInterrupt
+
+    folder, scratch = store(tmp_path / "backups"), tmp_path / "scratch"
+    scratch.mkdir()
+    take(source.db, folder, Kind.FULL, now())
+    monkeypatch.setattr("ledger.backup.server._answers", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        drill(folder, plan(kept(folder), Wanted()), nothing, scratch)
+    assert programs_at(scratch) == []
+    assert list(scratch.iterdir()) == []
 
 
 @long

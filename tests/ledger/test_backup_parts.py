@@ -607,10 +607,11 @@ def test_an_off_site_command_that_fails(
 def test_an_off_site_command_ends_with_whoever_runs_it(
     folder: Store, tmp_path: Path, number: int
 ) -> None:
-    """It went on, and the next run began it again beside it, for the same copy."""
+    """It went on, or what a script had started; the next run began it again beside it, for the same copy."""
     item(folder, Kind.FULL, NOW)
-    told = tmp_path / "pid"
-    command = OffSite(f"sh -c 'echo $$ > {told}.new; mv {told}.new {told}; sleep 600' x", 600)
+    told = tmp_path / "pids"
+    script = f"sleep 600 & echo $$ $! > {told}.new; mv {told}.new {told}; wait"
+    command = OffSite(f"sh -c '{script}' x", 600)
     running = get_context("fork").Process(target=send_away, args=(folder, command))
     running.start()
     until(told.exists)
@@ -618,7 +619,7 @@ def test_an_off_site_command_ends_with_whoever_runs_it(
     os.kill(running.pid, number)
     running.join(60)
     assert running.exitcode == (-number if number == signal.SIGKILL else 1)
-    until(lambda: not is_alive(int(told.read_text())))
+    until(lambda: not any(is_alive(int(pid)) for pid in told.read_text().split()))
     assert send_away(folder, OffSite("true", 60)) == 1
 
 

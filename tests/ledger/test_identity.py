@@ -515,10 +515,14 @@ def test_whoever_claims_a_moment_later_learns_how_it_stands(
         assert isinstance(claim(), idempotency.Claim)
 
 
-def test_a_key_without_a_scope_and_an_address_in_capitals() -> None:
+def test_a_key_without_a_scope_is_refused() -> None:
     with pytest.raises(BadInput, match="an API key needs a scope at least"):
         check_scopes([])
-    assert users.check_email("Anna@Example.ORG") == "anna@example.org"  # nobody has two accounts
+
+
+def test_an_address_in_capitals_is_the_same_one() -> None:
+    """By two spellings of it a person would have two accounts."""
+    assert users.check_email("Anna@Example.ORG") == "anna@example.org"
 
 
 def test_of_two_that_take_over_a_claim_one_has_it(

@@ -18,16 +18,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import BadInput
 from ledger.proofs.sums import recompute
-from ledger.reductions import (
-    Calibration,
-    CalibrationSpan,
-    Kind,
-    Meter,
-    Quality,
-    Reading,
-    Role,
-    compute,
-)
+from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Reading, Role, compute
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import read_manifest
@@ -35,6 +26,7 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Limits, judge_slot
 from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
 from ledger.reductions.recompute import Trusted, Verification, verify, verify_files
+from ledger.reductions.records import Quality
 from ledger.reductions.registers import energy_of
 from ledger.reductions.zones import TZDATA_VERSION
 from tests.ledger.test_reductions import FACTOR, inputs

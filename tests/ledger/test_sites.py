@@ -542,6 +542,7 @@ def test_a_wrong_calibration_is_one_line(
 
 WRONG = [
     ('time_zone = "Europe/Paris"', 'time_zone = "Europe/Atlantis"', 4, "is no IANA time zone"),
+    # A file that stands among the zones.
     ('time_zone = "Europe/Paris"', 'time_zone = "leapseconds"', 4, "is no IANA time zone"),
     ('country = "FR"', 'country = "fr"', 5, "'fr' is no country's code (ISO 3166-1, two letters)"),
     ('country = "FR"', 'country = "ZZ"', 5, "'ZZ' is no country's code"),

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from ledger.errors import INTERRUPTED
 from tests.support.differs import HistoryDiffers
 from tests.support.nursery import Child, Nursery
 from tests.support.proxy import FaultyNode
 
-IN_ORDER = (0, -signal.SIGTERM)
-"""How a mirror ends that is asked to: in its loop, or before it has come so far."""
+IN_ORDER = (0, INTERRUPTED, -signal.SIGTERM)
+"""How a mirror ends that is asked to: in its loop, before it has come so far, or before the program begins."""
 _KILL_WAIT_S = 0.6
 
 

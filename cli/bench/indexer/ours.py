@@ -20,7 +20,7 @@ from ledger.errors import ProblemFound
 from ledger.models import Base
 
 DATABASE = "truetonne_bench"
-_CONSOLE = "from cli.main import main; main()"
+_CONSOLE = "from cli.start import main; main()"
 _EVENTS = (
     "import gc; from cli.main import rare_collections; rare_collections(); "
     "from cli.bench.indexer.events_only import main; main(); gc.freeze()"
