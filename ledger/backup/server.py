@@ -198,15 +198,18 @@ def _start(
     try:
         while not _answers(server):  # a signal that comes before is lost
             if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                raise tools.failure("mariadbd", process.returncode, server.log)
+                raise tools.failure("mariadbd", _killed(process), server.log)
             time.sleep(0.02)
     except BaseException:  # interrupted: it would write into folders that go
-        process.kill()
-        process.wait()
+        _killed(process)
         raise
     return process
+
+
+def _killed(process: subprocess.Popen[bytes]) -> int:
+    """End a server at once, if it has not ended by itself; return its exit code."""
+    process.kill()
+    return process.wait()
 
 
 def _forget(server: PrivateServer) -> None:

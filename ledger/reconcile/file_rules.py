@@ -11,7 +11,7 @@ from ledger.models import AuditLog, ImportFile, MeterReading, MeterSeries, Regis
 from ledger.models.sites import SourceKind
 from ledger.readings.imports.importing import IMPORTED, audited
 from ledger.reconcile.books import Sides
-from ledger.reconcile.pieces import ROWS
+from ledger.reconcile.pieces import pieces
 from ledger.reconcile.report import unequal
 
 _AGAIN = "restore what was altered from a backup"
@@ -24,15 +24,13 @@ def imported_files(books: Sides) -> list[str]:
     """
     session = books.session
     query = select(AuditLog.resource, AuditLog.new_values).where(AuditLog.action == IMPORTED)
-    entries = session.execute(query.order_by(AuditLog.id)).all()
     registers, intervals = _counted(session, RegisterReading), _counted(session, MeterReading)
     of_registers = _of_registers(session)
     found = []
-    for at in range(0, len(entries), ROWS):
+    for here in pieces(session, AuditLog.id):
+        entries = session.execute(query.where(here).order_by(AuditLog.id))
         # Not by number: SQLite gives that of a row which somebody deleted to the next one.
-        said = [
-            (int(place.rpartition("/")[2]), values) for place, values in entries[at : at + ROWS]
-        ]
+        said = [(int(place.rpartition("/")[2]), values) for place, values in entries]
         numbers = {number for number, _ in said}
         rows = session.scalars(select(ImportFile).where(ImportFile.id.in_(numbers)))
         held = {row.id: row for row in rows}

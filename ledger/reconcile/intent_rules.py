@@ -125,16 +125,16 @@ def _intent(
         found.append(f"{what}: {len(mined)} of its transactions are on chain")
     for item in mined:
         final = item.receipt.block_number <= books.final and not _waits(books, row, item)
-        # Until then it is the last attempt, and an earlier one may have been mined.
-        either = not final and row.tx_hash in hashes
         found += unequal(
             what,
             ("call_data", row.call_data, item.transaction.input),
             ("contract_address", row.contract_address, item.transaction.to),
             ("sender_address", row.sender_address, item.transaction.sender),
             ("nonce", row.nonce, item.transaction.nonce),
-            ("tx_hash", row.tx_hash, row.tx_hash if either else item.transaction.hash),
         )
+        # Until it is final the books name the last attempt, and an earlier one may have been mined.
+        if final or row.tx_hash not in hashes:
+            found += unequal(what, ("tx_hash", row.tx_hash, item.transaction.hash))
         outcome = IntentState.CONFIRMED if item.receipt.status == 1 else IntentState.FAILED
         found += unequal(
             what,

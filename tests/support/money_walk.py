@@ -479,10 +479,13 @@ class MoneyWalk:
     def suspend(self) -> str:
         """Keep the credits from moving; or let them move again."""
         (row,) = self._rows(CreditBatch)
-        stopped = int(self.node.ask(CREDIT, "statusOf", [self.batch]), 16) != 1
-        party, name = ("admin", "reinstate") if stopped else ("pauser", "suspend")
+        is_on = self._is_suspended()
+        party, name = ("admin", "reinstate") if is_on else ("pauser", "suspend")
         self.node.act(party, CREDIT, name, [self.batch])
         return f"{name}, {row.status.value} before"
+
+    def _is_suspended(self) -> bool:
+        return int(self.node.ask(CREDIT, "statusOf", [self.batch]), 16) != 1
 
     def _is_paused(self) -> bool:
         return int(self.node.ask(SETTLEMENT, "paused", []), 16) == 1
@@ -535,7 +538,7 @@ class MoneyWalk:
     def _heal(self) -> None:
         if self._is_paused():
             self.pause()
-        if "reinstate" not in self.suspend():
+        if self._is_suspended():
             self.suspend()
         self.node.deposit("market", 100_000)
         self.node.deposit("owner", 100_000)
@@ -572,6 +575,7 @@ class MoneyWalk:
                 self.node.act(STRANGER, SETTLEMENT, "finalizeBatch", call, must=False)
 
     def _left(self) -> list[str]:
+        """Return what is not at its end. What a person asked for, and the node refused, is for a person to send."""
         left = [
             f"{row.kind} {row.key[:10]} is {row.state.value} ({row.alarm or 'without a reason'})"
             for row in self._rows(ChainIntent, ChainIntent.state.in_(UNDER_WAY))
