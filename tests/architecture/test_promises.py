@@ -7,6 +7,7 @@ stand as the pages say them. Whoever changes one finds the sentence that it brea
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from fractions import Fraction
 from importlib import import_module
@@ -388,16 +389,56 @@ def test_how_long_the_mirror_waits_is_what_its_page_says(
     assert (trouble.first_s, trouble.longest_s) == waits
 
 
+ASSURANCE = (DOCS / "assurance.md").read_text()
+
+
+def counted(cell: str) -> int:
+    return int(cell.replace(",", ""))
+
+
+def runs() -> Iterator[tuple[str, dict[int, int], list[str]]]:
+    """Yield each kind of run of the page's table: its name, how many on each day, and the other cells."""
+    told = ASSURANCE.split("\n## How much was run")[1].split("\n## ")[0]
+    head, *lines = re.findall(r"^\| (.*) \|$", told, re.M)
+    days = [int(cell) for cell in head.split(" | ")[1:-3]]
+    assert days == list(range(days[0], days[-1] + 1))
+    for line in lines:
+        name, *cells = (cell.strip() for cell in line.split(" |"))
+        by_day = dict(zip(days, cells[:-3], strict=True))
+        yield name, {day: counted(cell) for day, cell in by_day.items() if cell}, cells[-3:]
+
+
+def test_how_often_a_suite_has_run_is_the_sum_of_its_days() -> None:
+    suites = []
+    for name, by_day, (in_all, differences, latest) in runs():
+        assert sum(by_day.values()) == counted(in_all), name
+        assert differences == "**0**", name
+        command = re.fullmatch(r"`\./dev (\w+) .+`", latest)
+        asked = re.search(r"--(?:count|scenarios) (\d+)", latest)
+        assert command and (asked is None or int(asked[1]) <= by_day[max(by_day)]), name
+        suites.append(command[1])
+    assert suites == [*["histories"] * 2, "chaos", *["forgeries"] * 2, "migrations", *["ha"] * 2]
+
+
 @pytest.mark.parametrize(
-    ("said", "row"),
+    ("name", "days", "said"),
     [
-        (r"\*\*Runs\.\*\* ([\d,]+) histories", r"\| ([\d,]+) \| \*\*0\*\* \|$"),
-        (r"\*\*Runs\.\*\* ([\d,]+) scenarios", r"\| \*\*(?:[\d,]+ of )?([\d,]+) right"),
+        ("scenarios of sending", [26], r"\*\*([\d,]+) right, 0 wrong, 0 stuck"),
+        ("forged bundles", [26], r"\*\*([\d,]+) mutants refused, 0 otherwise\*\*"),
+        ("three nodes", [26, 27, 29], r"^\*\*Figures\.\*\* ([\d,]+) acts acknowledged"),
+        ("a pair", [26], r"^\| `db promote` \| \d \| ([\d,]+) \|"),
     ],
 )
-def test_how_often_a_suite_has_run_is_the_sum_of_its_runs(said: str, row: str) -> None:
-    found = re.search(said + r"(.*?)</details>", (DOCS / "assurance.md").read_text(), re.S)
-    assert found is not None
-    runs = [int(count.replace(",", "")) for count in re.findall(row, found[2], re.M)]
-    assert len(runs) > 9
-    assert sum(runs) == int(found[1].replace(",", ""))
+def test_the_runs_that_a_section_shows_are_those_counted(
+    name: str, days: list[int], said: str
+) -> None:
+    (by_day,) = (by_day for kind, by_day, _ in runs() if kind.startswith(f"[{name}]"))
+    (found,) = re.findall(said, ASSURANCE, re.M)
+    assert counted(found) == sum(by_day[day] for day in days)
+
+
+def test_the_large_runs_of_histories_are_among_those_counted() -> None:
+    (by_day,) = (by_day for kind, by_day, _ in runs() if kind.startswith("[histories"))
+    (large,) = re.findall(r"^\| in ([\d,]+) histories", ASSURANCE, re.M)
+    (fresh,) = re.findall(r"with a fresh mirror; .* \| [\d,]+; ([\d,]+);", ASSURANCE)
+    assert 500 <= counted(large) == counted(fresh) <= by_day[26] + by_day[27]
