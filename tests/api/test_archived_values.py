@@ -13,6 +13,7 @@ from ledger.db import Database
 from ledger.identity import passwords
 from ledger.keeping.moving import archive
 from ledger.models.users import UserRole
+from tests.support.forms import long
 from tests.support.identity import CHEAP_ROUNDS, open_house, settings_for
 from tests.support.keeping import add_device, put, put_back
 
@@ -68,6 +69,7 @@ def test_pages_go_on_from_the_archive_to_the_live_table(
             assert walked("desc", limit) == found[::-1]
 
 
+@long
 def test_what_a_silent_device_reported_last_comes_from_the_archive(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

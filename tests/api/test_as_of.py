@@ -29,7 +29,7 @@ from ledger.settings import load_settings
 from tests.support import acts
 from tests.support.abi_oracle import decode_event
 from tests.support.chain import TestChain
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.mirror import running_chain
 from tests.support.statements import listening, read_whole, steps_of
 
@@ -389,6 +389,7 @@ def life(told: list[tuple[int, str, dict[str, Any], str]], number: int) -> list[
     return found
 
 
+@few(1)
 @pytest.mark.parametrize("number", [FIRST, SECOND, THIRD])
 def test_a_history_is_what_the_events_say_page_by_page(
     client: TestClient, told: list[tuple[int, str, dict[str, Any], str]], number: int
@@ -441,6 +442,7 @@ def test_both_histories_tell_of_a_replacement(client: TestClient) -> None:
         assert re.search(rf"To be replaced\s+{left['deficit_kg']} kg", said), left
 
 
+@long
 def test_the_page_of_a_retirement_names_its_document(client: TestClient) -> None:
     said = client.get("/retirements/1", headers={"accept": "text/html"}).text
     assert "Hash of a document" in said and DOCUMENT in said

@@ -51,6 +51,7 @@ from ledger.serials import CreditStatus, batch_id_of, credit_id
 from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, ISSUER, h66
 from tests.support.books import new_books
+from tests.support.forms import few
 
 ONE_DATABASE = "the steps are SQLite's"
 SMALL, LARGE = 400, 2_000
@@ -306,6 +307,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Counted, Counted]:
     return Counted(folder, SMALL), Counted(folder, LARGE)
 
 
+@few(6)
 @pytest.mark.parametrize(
     ("path", "steps"),
     [
@@ -330,6 +332,7 @@ def test_a_row_more_costs_a_few_steps_or_none(
     assert (large - small) / (LARGE - SMALL) <= steps, (small, large)
 
 
+@few(1)
 @pytest.mark.parametrize("path", ["site=parted", "site=parted&status=retired", "vintage=2023"])
 def test_few_batches_and_many_give_the_same_pages(
     pair: tuple[Counted, Counted], monkeypatch: pytest.MonkeyPatch, path: str

@@ -11,6 +11,7 @@ import pytest
 
 from ledger.models.users import UserRole
 from tests.api.test_http import problem
+from tests.support.forms import few
 from tests.support.identity import PASSWORD, House, new_house
 
 ONE_DATABASE = "bodies are read before the books are"
@@ -53,6 +54,7 @@ def the_error(answer: Any) -> tuple[str, str, str]:
     return error["place"], error["name"], error["message"]
 
 
+@few(6)
 @pytest.mark.parametrize(
     ("content", "headers", "name", "said"),
     [

@@ -489,6 +489,7 @@ def test_fuel_has_the_unit_that_it_has_in_the_tables(sqlite_db: Database, tmp_pa
     assert (Decimal(shown["positive"]), shown["unit"]) == tuple(stored) == (1500, "L")
 
 
+@long
 def test_a_reading_of_the_far_future_makes_no_decades_of_days(
     sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

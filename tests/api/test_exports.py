@@ -42,7 +42,7 @@ from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction
 from ledger.models.blockchain import TransactionStatus
 from ledger.settings import load_settings
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 
 QUERIES = {
     "credits": ("", "status=retired", "site=park-b&vintage=2014", "as_of_block=45"),
@@ -89,6 +89,7 @@ def flat(name: str, item: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+@few(6)
 @pytest.mark.parametrize(("name", "query"), CASES)
 def test_a_file_has_the_rows_of_its_list(
     client: TestClient, name: str, query: str, tmp_path: Path

@@ -24,6 +24,7 @@ from cli.bench.api import books
 from ledger.errors import BadInput, DependencyDown
 from ledger.identity import passwords
 from ledger.models.users import UserRole
+from tests.support.forms import few
 from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 from tests.support.waiting import until
 
@@ -199,6 +200,7 @@ def test_the_server_itself_believes_nobody_either(tmp_path: Path, url: str) -> N
         server.stop()
 
 
+@few(6)
 @pytest.mark.parametrize(
     ("forwarded", "client"),
     [

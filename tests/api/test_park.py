@@ -19,7 +19,7 @@ from ledger.models.users import UserRole
 from ledger.park import KINDS, configuration
 from ledger.sealing import load_sealer
 from tests.api.schemas import mismatches
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.identity import House, new_house
 from tests.support.records import examples, fill, take
 
@@ -95,6 +95,7 @@ def walked(house: House, path: str) -> list[dict[str, Any]]:
     return found
 
 
+@few(9)
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_is_listed_and_shown_as_its_file_says(house: House, name: str) -> None:
     kind = KINDS[name]

@@ -22,6 +22,7 @@ from ledger.models.users import UserRole
 from ledger.park import KINDS
 from ledger.park.fields import Sort
 from ledger.park.writing import ROWS_AT_ONCE, csv_pieces, json_pieces
+from tests.support.forms import few
 from tests.support.identity import House, new_house
 from tests.support.records import counts, fill, take
 
@@ -83,6 +84,7 @@ def typed(sort: Sort, value: Any) -> Any:
     return value
 
 
+@few(9)
 @pytest.mark.parametrize("name", KINDS)
 def test_a_file_has_the_rows_of_its_list(house: House, name: str, tmp_path: Path) -> None:
     kind, expected = KINDS[name], listed(house, name)

@@ -1,6 +1,7 @@
 """What the short form of the suite leaves to the long one."""
 
 import gc
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,9 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forms, "_LONG", [False])
 
 
-def item(name: str, *marks: str, file: Path = FILE, **params: object) -> Any:
+def item(
+    name: str, *marks: str, file: Path = FILE, wanted: int | None = None, **params: object
+) -> Any:
     """A test as the collection shows it; its module names ``test_story`` for MariaDB where the file says so."""
     doubled = "mariadb" in params.values()
     module = SimpleNamespace(test_story=0, test_a=0)
@@ -25,14 +28,16 @@ def item(name: str, *marks: str, file: Path = FILE, **params: object) -> Any:
         module.SHORT_ON_MARIADB = ("test_story",)
     if "spared" in file.name:
         module.LONG_ON_MARIADB = ("test_story",)
-    held = {*marks, *(["mariadb"] if doubled else [])}
+    held: dict[str, Any] = dict.fromkeys([*marks, *(["mariadb"] if doubled else [])], True)
+    if wanted:
+        held["few"] = SimpleNamespace(args=(wanted,))
     return SimpleNamespace(
         nodeid=f"tests/{file.name}::{name}",
         path=file,
         originalname=name.partition("[")[0],
         module=module,
         callspec=SimpleNamespace(params=params),
-        get_closest_marker=lambda mark: mark if mark in held else None,
+        get_closest_marker=held.get,
     )
 
 
@@ -99,6 +104,30 @@ def test_of_the_contracts_functions_the_first_two_sets_of_parameters_run() -> No
     assert kept(*items) == ["test_a[0]", "test_a[1]", "test_b[0]", "test_b[1]"]
     assert kept(*items, named=("tests/contracts",)) == kept(*items)
     assert len(kept(*items, named=(f"{FILE}::test_a",))) == 6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "run"), [(1, [0]), (2, [0, 3]), (3, [0, 2, 4]), (6, range(7)[:6]), (9, range(7))]
+)
+def test_of_many_sets_of_parameters_few_run(wanted: int, run: Sequence[int]) -> None:
+    items = [item(f"test_a[{number}]", wanted=wanted, n=number) for number in range(7)]
+    assert kept(*items, item("test_b[0]")) == [
+        *(f"test_a[{number}]" for number in run),
+        "test_b[0]",
+    ]
+    assert len(kept(*items, named=(f"{FILE}::test_a",))) == 7
+    forms.choose(True)
+    assert len(kept(*items)) == 7
+
+
+def test_few_are_taken_of_what_the_short_form_runs_at_all() -> None:
+    items = [
+        item(f"test_a[{store}-{number}]", *held, wanted=2, db=store, number=number)
+        for number, held in enumerate([["long"], [], [], ["long"], []])
+        for store in ("sqlite", "mariadb")
+    ]
+    # All that run but for ``few``: 1 on both, then 2 and 4 on SQLite.
+    assert kept(*items) == ["test_a[sqlite-1]", "test_a[sqlite-2]"]
 
 
 def test_the_rest_of_the_values_is_long() -> None:

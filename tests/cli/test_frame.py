@@ -207,6 +207,7 @@ def test_a_module_that_a_full_disk_cut_short_is_named(truetonne: Program) -> Non
     assert truetonne.started("db", "current").code == 1  # there is no database, and it says so
 
 
+@long
 @pytest.mark.parametrize(
     ("word", "reader", "read"),
     rest([("openapi", "head -1", "{\n"), ("status", "true", "")], ("status", "true", "")),

@@ -53,6 +53,7 @@ def finish(park: Park) -> None:
     park.mirror_final()
 
 
+@long
 def test_a_trade_by_itself_is_paid_once(both: Park) -> None:
     park = funded(both)
     take(park, ["plant sell 1 1.0000 1.00 0"])

@@ -38,7 +38,7 @@ from ledger.settlement.singles import plan_single
 from ledger.settlement.words import Trade, pack
 from tests.flows.test_cancelling import told
 from tests.support.chain import PARTIES
-from tests.support.forms import long, rest, times
+from tests.support.forms import few, long, rest, times
 from tests.support.park import Park, keys_without, states, statuses
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
@@ -199,6 +199,7 @@ def test_files_of_one_batch_are_tried_together(park: Park) -> None:
 SECP256K1_ORDER = 2**256 - 0x14551231950B75FC4402DA1732FC9BEBF  # SEC 2, 2.4.1
 
 
+@long
 @pytest.mark.parametrize(
     "form", rest(["twin", "recovery number", "both, in capitals"], "both, in capitals")
 )
@@ -344,6 +345,7 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
         take(apart, path)
 
 
+@long
 def test_a_batch_that_lacks_signatures_is_withdrawn(
     apart: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,6 +393,7 @@ def without_role(park: Park) -> bytes:
     return role
 
 
+@few(1)
 @pytest.mark.parametrize("way", ["comes back", "moves"])
 def test_signatures_outlast_a_role_that_is_lost(apart: Park, way: str) -> None:
     """The parties keep their keys elsewhere: to sign once more is a day's work of several people."""
@@ -428,6 +431,7 @@ def test_signatures_outlast_a_role_that_is_lost(apart: Park, way: str) -> None:
     assert door.differences() == []
 
 
+@long
 def test_signatures_outlast_a_pause(apart: Park) -> None:
     """It is for an emergency, says nothing of what was signed, and threw away what several people had signed."""
     path = written(apart)

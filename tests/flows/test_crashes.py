@@ -16,7 +16,7 @@ from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES, wait_for
 from tests.support.forked import FORKED
-from tests.support.forms import rest, times
+from tests.support.forms import few, rest, times
 from tests.support.park import Park
 from tests.support.racers import START_SECONDS, hanging, submitting
 from tests.support.sending import (
@@ -200,6 +200,7 @@ class Naive:
         self.saved[key] = tx_hash
 
 
+@few(1)
 @pytest.mark.parametrize("kind", ["naive", "ours"])
 def test_the_naive_order_pays_twice_and_the_harness_sees_it(
     park: Park, monkeypatch: pytest.MonkeyPatch, kind: str

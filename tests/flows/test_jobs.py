@@ -111,6 +111,7 @@ def test_a_quiet_local_chain_comes_to_the_end_of_a_window(park: Park) -> None:
         work.finalise(tools(park, end))
 
 
+@long
 def test_a_local_chain_whose_clock_is_ahead_comes_to_the_end_of_a_window(park: Park) -> None:
     """By days, as after `evm_increaseTime`: by ours the window was open for as many, and nothing mined."""
     park = opened(park, settling=SettlementPolicy(Way.PROPOSED, netting_hours=24))
@@ -207,6 +208,7 @@ def test_closed_periods_are_issued_in_order_and_once(park: Park) -> None:
     assert [row.issued_kg for row in park.rows(Issuance)] == [1200, 600]
 
 
+@long
 def test_a_period_of_less_than_a_kilogram_is_joined_to_the_next(park: Park) -> None:
     park.generate(date(2014, 1, 31), ["0", "50"])
     wants_issuance(park)

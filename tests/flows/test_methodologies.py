@@ -16,6 +16,7 @@ from ledger.readings import import_file
 from ledger.reductions import manifest as manifests
 from ledger.sites import apply_site
 from tests.ledger.test_inventory import BATTERY, DIESEL, FUEL, LOAD
+from tests.support.forms import long
 from tests.support.park import PROJECT, Park
 from tests.support.plant import SITE, write_csv
 
@@ -71,6 +72,7 @@ def test_an_issuance_with_fuel_shares_load_and_storage_recomputes(both: Park) ->
     assert both.differences() == []
 
 
+@long
 def test_an_issuance_of_the_first_release_still_reconciles(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_more_closed_batches_than_a_finalisation_passes(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_they_are_passed_as_often_as_needed(funded: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order, "SKIP_PER_TRANSACTION", 3)
     cancel_many(funded, PASSED_AT_ONCE + 7)  # 7 too many: after two calls of 3, one

@@ -9,6 +9,7 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending.sender import NotTaken
 from ledger.models.sending import IntentState
 from tests.flows.test_sender import CURRENCY, plan
+from tests.support.forms import few
 from tests.support.park import Park, open_chain
 from tests.support.proxy import NO_HASH_THERE, LyingNode, by_hash, recorded
 from tests.support.sending import attempts, automine, drop, minted, until_confirmed
@@ -67,6 +68,7 @@ def test_a_failure_told_at_once_is_no_refusal(other: Park, front: LyingNode) -> 
     assert other.intent(key).state is IntentState.CONFIRMED
 
 
+@few(1)
 @pytest.mark.parametrize("error", IN_THE_POOL)
 def test_sent_twice_is_sent(other: Park, front: LyingNode, error: Any) -> None:
     """Also by a node that shows nobody what waits in its pool."""

@@ -124,6 +124,7 @@ def flow_of(park: Park) -> Flow:
     return Flow(settings, park.chain, park.mirror)
 
 
+@long
 def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
     """By the preview: what nobody can pay, now or when it was planned, is no trade that would be."""
     park.mirror.run_until("head")
@@ -248,6 +249,7 @@ def test_a_debtor_without_funds_is_an_alarm_and_its_failed_trades_are_told(
     assert work.settle(tools) is None
 
 
+@long
 def test_a_run_settles_what_its_own_batches_bring_the_money_for(park: Park) -> None:
     """The plant has nothing, buys for 0.50 in the first hour and 0.40 in the third, and sells for 0.80 in the second.
 

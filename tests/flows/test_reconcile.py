@@ -49,7 +49,7 @@ from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain, deploy_contracts, trade
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.plant import SITE, imported, write_csv
 from tests.support.proxy import LyingNode
@@ -471,6 +471,7 @@ def _of_nothing(column: Column[Any]) -> Any:
     return 7 if isinstance(column.type, Integer) else "AA"
 
 
+@few(14)
 @pytest.mark.parametrize(("table", "column"), _columns())
 def test_an_altered_column_is_a_difference(history: History, table: str, column: str) -> None:
     """A row of the middle, so that neither the first nor the last is special."""
@@ -705,6 +706,7 @@ def test_a_wrong_block_in_the_deployment_file_is_told_as_the_files(history: Hist
         assert found == f"{start}, and {said}"
 
 
+@few(2)
 @pytest.mark.parametrize(
     ("call", "rule", "said"),
     [

@@ -317,6 +317,7 @@ def lively(chain: TestChain) -> None:
     chain.mine(2)
 
 
+@long
 def test_on_both_databases_it_is_a_fresh_mirror(
     chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
 ) -> None:

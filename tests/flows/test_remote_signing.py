@@ -12,7 +12,7 @@ from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.models import ChainAttempt, ChainNonceLane, ChainSpending
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES, class_role
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.park import CHAIN_ID, Park
 from tests.support.remote_signer import running_signer
 from tests.support.sending import (
@@ -71,6 +71,7 @@ def test_one_of_our_own(both: Park) -> None:
     assert (minted(both), sent(both)) == (UNITS, 1)
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("lie", "kind"),
     rest(

@@ -53,6 +53,7 @@ def wait_in_pool(park: Park) -> str:
     return key
 
 
+@long
 def test_a_base_fee_that_rises_over_the_offer(both: Park) -> None:
     key = wait_in_pool(both)
     (first,) = attempts(both, key)
@@ -136,6 +137,7 @@ def test_a_clock_that_was_set_back_is_not_waited_for(park: Park) -> None:
     assert (minted(park), sent(park)) == (UNITS, 1)
 
 
+@long
 def test_only_the_first_of_a_lane_is_replaced_for_waiting(park: Park) -> None:
     hasty = opened(park, replace_seconds=0)
     keys = [wait_in_pool(park) for _ in range(3)]

@@ -462,6 +462,7 @@ def test_a_retirement_with_a_name(both: Park, saved: str, read: bool) -> None:
     assert both.differences() == []
 
 
+@long
 @pytest.mark.parametrize("act", rest([Act.RETIRE, Act.CANCEL, Act.TRANSFER], Act.RETIRE))
 def test_who_acted_under_a_name_is_who_acted_then(park: Park, act: Act) -> None:
     """Nobody was named, and another account of ours has enough since: it would have acted a second time."""
@@ -594,6 +595,7 @@ def test_a_replacement_that_the_books_forgot(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_an_act_without_a_key_that_had_lost_its_nonce(park: Park) -> None:
     """Stolen, and sent again with another one, which the books forgot: it was sent a third time, and done twice."""
     key = plan(park)

@@ -108,6 +108,7 @@ def rejected(
     return found
 
 
+@long
 def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     propose(funded)
     funded.trade(SOLD, hour=1)
@@ -220,6 +221,7 @@ def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
     assert funded.differences() == []
 
 
+@long
 def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
     funded: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,6 +403,7 @@ def test_a_trade_that_was_taken_out_and_that_the_chain_settles(funded: Park) -> 
     assert funded.differences() == []
 
 
+@long
 def test_a_trade_of_a_cancelled_batch_that_the_chain_settles(funded: Park) -> None:
     """No person took it out, and no fork opens it either: it became pending, and the next run settled it."""
     with funded.db.write() as session:  # as the end of its batch would have it
@@ -488,6 +491,7 @@ def _cancellation(park: Park) -> list[object]:
     return [1, (batch.accounts, nets, []), words, "nobody decided"]
 
 
+@long
 def test_a_trade_in_a_batch_of_others_beside_theirs(funded: Park) -> None:
     """Another operator nets trades of several plants: it was pending for ever, and nothing said so."""
     theirs = trade(900_001, "market", "buyer", 1000, 10_000)
@@ -528,6 +532,7 @@ def test_a_trade_in_a_batch_of_others_is_executed_when_it_comes_later(park: Park
     assert (status(park), park.differences()) == (TradeStatus.EXECUTED, [])
 
 
+@long
 def test_a_trade_of_a_batch_that_was_cancelled_and_that_others_settle(funded: Park) -> None:
     """Until that is final it is cancelled, and `reconcile` says nothing."""
     propose(funded)
@@ -605,6 +610,7 @@ def test_a_single_trade_that_another_operator_settles(funded: Park) -> None:
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
 
+@long
 def test_what_a_single_trade_will_pay_is_not_promised_again(park: Park) -> None:
     park.fund(MARKET, 3_00)
     park.trade(SOLD, SOLD)
@@ -673,6 +679,7 @@ def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> Non
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
 
+@long
 def test_a_batch_of_others_under_a_key_of_ours_does_not_hold_up(funded: Park) -> None:
     """Another operator used up the key, and is gone: it was taken for ours, which failed, and nobody finalised it."""
     funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
@@ -693,6 +700,7 @@ def test_a_batch_of_others_under_a_key_of_ours_does_not_hold_up(funded: Park) ->
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
 
+@long
 @pytest.mark.mariadb
 def test_a_trade_without_a_side_under_a_number_of_others(
     mariadb_db: Database, tmp_path: Path

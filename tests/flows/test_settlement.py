@@ -260,6 +260,7 @@ def test_what_runs_all_day_does_not_fill_the_books_with_refusals(funded: Park) -
     assert len(plan_batches(funded.chain)) == 1  # a person is not made to wait
 
 
+@long
 def test_what_was_planned_is_sent_by_the_account_that_the_role_moved_to(funded: Park) -> None:
     """The former account's key is lost: what it was to send waited for it for ever."""
     funded.trade(*TRADES)
@@ -281,6 +282,7 @@ def test_what_was_planned_is_sent_by_the_account_that_the_role_moved_to(funded: 
     assert statuses(door) == ["executed"] * 3
 
 
+@long
 def test_a_pause_leaves_no_refused_finalisation_of_each_round(funded: Park) -> None:
     """The job asks every ten seconds, and a pause may last for weeks."""
     funded.trade(*TRADES)

@@ -87,6 +87,7 @@ def test_a_trade_that_failed_for_want_of_funds_is_executed_when_its_signatures_a
     assert park.differences() == []
 
 
+@long
 def test_a_trade_is_cancelled_when_its_signatures_are_over(park: Park) -> None:
     park, call = with_signatures(park)
     park.node.later(3 * 3600)
@@ -159,6 +160,7 @@ def test_a_trade_is_free_when_another_of_its_batch_is_settled_for_good(park: Par
     assert park.differences() == []
 
 
+@long
 def test_a_batch_that_was_withdrawn_before_all_had_signed(both: Park) -> None:
     """There is no call of it; its parties may have signed their files all the same."""
     park = apart_of(both)

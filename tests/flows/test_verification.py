@@ -350,6 +350,7 @@ def test_whatever_crashes_it_is_issued_once(apart: Park, monkeypatch: pytest.Mon
     assert apart.differences() == []
 
 
+@long
 def test_books_that_forgot_an_issuance_need_no_signature_again(apart: Park) -> None:
     """What the chain has needs nobody's word; and where the chain takes it back, it is sent again as it was signed."""
     with restored(apart) as books:

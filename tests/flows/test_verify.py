@@ -25,7 +25,7 @@ from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
 from ledger.models import Base
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.full import full_disk
 
 history = scene.history
@@ -140,6 +140,7 @@ def middle(history: History, table: str, column: str) -> tuple[Any, Any]:
     return [part == held for part, held in zip(keys, key, strict=True)], value
 
 
+@few(2)
 @pytest.mark.parametrize("together", rounds())
 def test_an_altered_column_is_found_and_named(
     history: History, judge: Judge, together: list[tuple[str, str]]

@@ -39,7 +39,7 @@ from ledger.webhooks.telling import TYPES
 from tests.support.chain import PARTIES
 from tests.support.copied import back_up
 from tests.support.forked import FORKED
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.listener import Heard, Listener, listening
 from tests.support.park import Park
 from tests.support.waiting import until
@@ -209,6 +209,7 @@ def test_a_block_that_is_not_there_yet_silences_nobody(house: House, listener: L
     assert refused.value.code == "block-not-mirrored"
 
 
+@long
 def test_the_names_of_messages_outlive_the_books(house: House, listener: Listener) -> None:
     """Books that were restored tell again, under the same names: the other side knows them."""
     house.add(listener.url)
@@ -286,6 +287,7 @@ def test_a_clock_that_is_set_back_holds_up_no_message(house: House, listener: Li
     assert house.tick() == "0 new deliveries, 1 taken, 0 not"
 
 
+@long
 def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: Listener) -> None:
     _, number = house.add(listener.url, "credit.issued")
     one_event(house)
@@ -328,6 +330,7 @@ def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: List
     assert house.alarms() == []
 
 
+@long
 def test_what_waits_for_long_is_an_alarm_unless_the_endpoint_rests(
     house: House, listener: Listener
 ) -> None:
@@ -353,6 +356,7 @@ def test_what_waits_for_long_is_an_alarm_unless_the_endpoint_rests(
     assert house.alarms() == []
 
 
+@few(1)
 @pytest.mark.parametrize("odd", ["\xb2", "1 Jan 99999999999999999999 00:00:00 GMT", "-1", ""])
 def test_a_rest_that_is_none_is_not_heeded(house: House, listener: Listener, odd: str) -> None:
     """What a receiver writes there ended the job, for every endpoint and at each run."""
@@ -364,6 +368,7 @@ def test_a_rest_that_is_none_is_not_heeded(house: House, listener: Listener, odd
     assert delivery.due_at - house.clock[0] == timedelta(seconds=5)
 
 
+@few(1)
 @pytest.mark.parametrize("place", ["mailto:x", "http://xn--/", "http:x"])
 def test_a_redirection_to_nowhere_is_one_that_is_not_followed(
     house: House, listener: Listener, place: str
@@ -673,6 +678,7 @@ def test_what_rests_is_told_what_it_missed(house: House, listener: Listener) -> 
     assert actions == ["webhooks.add", "webhooks.change", "webhooks.change", "webhooks.remove"]
 
 
+@long
 def test_everything_from_a_block_on_once_more(house: House, listener: Listener) -> None:
     one_event(house)  # before anybody wanted to know
     _, number = house.add(listener.url, "credit.issued", "registry.*")

@@ -27,7 +27,7 @@ from ledger.db import Database
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.mirror import Dump, dump
 from tests.support.proxy import LyingNode
 from tests.support.waiting import until
@@ -79,6 +79,7 @@ def _open_files() -> set[str]:
     return found
 
 
+@long
 @pytest.mark.parametrize("lacks", rest([[], ["trace_block", "eth_getBlockReceipts"]]))
 def test_what_is_read_ahead_is_what_is_read_in_the_open(
     chain: TestChain,
@@ -261,6 +262,7 @@ def test_a_process_that_dies_or_hangs_is_done_without(
     assert dump(sqlite_db) == fresh_dump()
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("executable", "program"),
     rest(

@@ -29,7 +29,7 @@ from tests.support.chain import (
     TestChain,
     trade,
 )
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.mirror import dump, rows
 
 SHORT_ON_MARIADB = (
@@ -314,6 +314,7 @@ def test_credits_are_traded_for_money_with_a_fee(
     assert effective < now(chain) - acts.WEEK_S
 
 
+@long
 def test_a_dispute_that_is_rejected_and_one_that_is_upheld(
     chain: TestChain, db: Database, mirrored: Callable[[], None]
 ) -> None:
@@ -386,6 +387,7 @@ def test_a_cosigned_batch_is_final_at_once(
     assert escrow(db) == {(BUYER, 0): 70_00, (OWNER, 0): 30_00}
 
 
+@few(1)
 @pytest.mark.parametrize(("price", "paid"), [(300_000, 30_00), (-300_000, -30_00), (0, 0)])
 def test_a_trade_by_itself(
     chain: TestChain,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from indexer.reorg import REWINDS
-from tests.support.forms import is_long, long, rest
+from tests.support.forms import few, is_long, long, rest
 from tests.support.history_acting import ModelDiffers
 from tests.support.mutants import MUTANTS, NOT_HERE, STEPS, without_rewind
 from tests.support.plans import Plan, Step
@@ -83,6 +83,7 @@ def test_the_same_histories_find_nothing_in_the_mirror_as_it_is(process_stage: S
         run(process_stage, plan)
 
 
+@few(2)
 @pytest.mark.parametrize("name", rest(HERE, *SOME))
 def test_mutant(history_stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     MUTANTS[name](monkeypatch.setattr)
@@ -115,6 +116,7 @@ def test_a_whole_rewind_leaves_nothing(taken_back: BeforeRewind) -> None:
     assert not taken_back.differs()
 
 
+@few(4)
 @pytest.mark.parametrize("name", rest(STEPS, *list(STEPS)[::3]))
 def test_step_of_a_rewind_left_out(
     taken_back: BeforeRewind, monkeypatch: pytest.MonkeyPatch, name: str

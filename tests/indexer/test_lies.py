@@ -28,7 +28,7 @@ from ledger.errors import DependencyDown, MirrorStopped, TruetonneError, WrongCh
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import CURRENCY, PARTIES, TestChain
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.mirror import Dump, dump, fresh, rows, running_chain
 from tests.support.proxy import LyingNode, NodeError, Tamper
 
@@ -346,6 +346,7 @@ ALL_LIES = [  # the short form tells each to one kind of node
 ]
 
 
+@few(18)
 @pytest.mark.parametrize(
     ("kind", "lie", "reason"),
     [
@@ -470,6 +471,7 @@ def test_a_changed_event_breaks_the_numbered_log(
     assert liar.lies > 0
 
 
+@few(1)
 @pytest.mark.parametrize("kind", ["told"])
 @pytest.mark.parametrize(
     ("lie", "rule"),
@@ -496,6 +498,7 @@ def test_what_was_told_without_a_transfer_is_found_in_the_contracts_storage(
     assert rule in {each.table for each in report.differences}
 
 
+@long
 @pytest.mark.parametrize("kind", rest(TOLD_KINDS))
 def test_a_limit_of_the_node_makes_the_ranges_shorter(
     lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database, same_as_fresh: Check

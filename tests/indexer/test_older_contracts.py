@@ -108,6 +108,7 @@ def test_code_that_did_not_deploy_it_is_found_in_either_version(
     assert broken(books, chain, deployment) == []
 
 
+@long
 def test_a_new_mirror_claims_no_code_that_it_does_not_have(
     books: Database, chain: TestChain
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_range_that_fails_anywhere_leaves_nothing(
     assert dump(sqlite_db) == fresh_dump()
 
 
+@long
 def test_a_handler_that_stops_while_rows_are_stored_leaves_nothing(
     chain: TestChain,
     mirror: Indexer,

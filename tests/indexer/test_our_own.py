@@ -25,6 +25,7 @@ from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import PARTIES, TestChain, wait_for
+from tests.support.forms import long
 from tests.support.mirror import rows
 from tests.support.plant import apply, issue
 from tests.support.proxy import LyingNode
@@ -193,6 +194,7 @@ def test_a_failure_in_a_block_fails_the_intent_once_it_is_final(
     assert _status(sqlite_db, tx_hash) is TransactionStatus.FAILED
 
 
+@long
 @pytest.mark.parametrize("keeps_traces", [True, False])
 def test_a_failure_that_only_its_own_block_explains(
     chain: TestChain,

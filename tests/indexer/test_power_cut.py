@@ -113,6 +113,7 @@ def test_only_ranges_that_others_follow_are_spared_the_wait_for_the_disk(
     assert levels == [FULL], "what is taken back may have been acted upon"
 
 
+@long
 def test_the_disk_takes_the_log_while_further_ranges_are_written(
     chain: TestChain,
     sqlite_db: Database,

@@ -193,6 +193,7 @@ def test_head_that_moves_back(history: TestChain, mirror: Indexer, same_as_fresh
     same_as_fresh()
 
 
+@long
 @pytest.mark.deploys
 def test_registry_and_contracts_that_vanished(
     history: TestChain,
@@ -230,6 +231,7 @@ def test_registry_and_contracts_that_vanished(
     same_as_fresh()
 
 
+@long
 @pytest.mark.deploys
 def test_contracts_that_were_final_and_vanished_are_waited_for(
     history: TestChain, sqlite_db: Database, fresh_dump: Callable[[str | int], Dump]

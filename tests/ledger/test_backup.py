@@ -495,6 +495,7 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         assert list(tmp_path.glob(".place*")) == []
 
 
+@long
 def test_a_drill_that_is_interrupted_while_its_server_starts_leaves_nothing(
     source: LoggingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from ledger.errors import BadInput, NotFound, TruetonneError
 from ledger.models import DeviceData, EnergyProduction, ImportFile, MeterReading
 from ledger.readings import check_file, import_file
 from ledger.readings.files.marks import first_undecodable
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.plant import SITE, apply, imported, write_csv
 
 T0, T1 = "2014-06-01T00:00:00+00:00", "2014-06-01T00:10:00+00:00"
@@ -48,6 +48,7 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
     return error
 
 
+@few(16)
 @pytest.mark.parametrize(
     ("content", "says", "line"),
     [

@@ -24,7 +24,7 @@ from ledger.readings import ImportReport
 from ledger.readings.periods.period import late_readings, load_period
 from ledger.reductions import compute
 from tests.ledger.test_import_counters import COUNTER, START_S, at, swap
-from tests.support.forms import times
+from tests.support.forms import long, times
 from tests.support.independent_registers import Energy, energies_of
 from tests.support.plant import apply, imported, issue, write_csv
 from tests.support.statements import listening, steps_of
@@ -278,6 +278,7 @@ def test_a_late_zero_is_run_over_and_a_late_reset_is_owed(meter: Register) -> No
     assert row[:3] == ("06-01", 1, "late_readings")
 
 
+@long
 def test_a_late_reading_around_a_swap_stays_on_its_side(meter: Register) -> None:
     meter.apply(swap(4, "100", "7"))
     meter.bring((0, "0"), (8, "207"))
@@ -302,6 +303,7 @@ def test_a_register_that_is_back_after_the_end_takes_back_what_the_dip_counted(
     assert meter.open(2) == 50
 
 
+@long
 def test_what_is_as_it_was_again_takes_its_correction_back(meter: Register) -> None:
     # At 0:00 one kWh too many makes a dip of all that follows, up to the next day; contradicted, it does not.
     meter.bring((-2, "0"), (10, "0"), (22, "0"), (34, "60"))

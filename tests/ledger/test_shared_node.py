@@ -169,6 +169,7 @@ def test_many_come_at_once_and_one_starts_it(settings: Settings) -> None:
     assert len(set(urls)) == 1
 
 
+@long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_a_host_that_is_killed_is_followed_by_another_with_its_chain(settings: Settings) -> None:
     with another(settings) as host:
@@ -310,6 +311,7 @@ def test_a_first_chain_that_was_never_saved_is_begun_anew(unsaved: Settings) -> 
         assert (folder / "genesis").read_text() == first.hash
 
 
+@long
 def test_but_not_where_the_books_know_it(unsaved: Settings) -> None:
     with closing(Database(unsaved.database_url)) as db:
         db.upgrade()

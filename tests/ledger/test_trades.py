@@ -19,6 +19,7 @@ from ledger.settlement import trades
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import TradesReport, as_json, import_trades
+from tests.support.forms import few
 from tests.support.plant import SITE, apply
 from tests.support.statements import listening, steps_of
 
@@ -278,6 +279,7 @@ REFUSALS: list[tuple[dict[str, str], str, str]] = [
 ]
 
 
+@few(16)
 @pytest.mark.parametrize(("changes", "column", "said"), REFUSALS, ids=range(len(REFUSALS)))
 def test_a_row_that_is_refused(
     lite: Database, tmp_path: Path, changes: dict[str, str], column: str, said: str

@@ -14,6 +14,8 @@ import pytest
 _LONG = [False]
 
 long = pytest.mark.long
+few = pytest.mark.few
+"""``@few(n)``: of the sets of parameters, the short form runs n alone, the first and others at even distances."""
 
 SAMPLED = ("tests/contracts/",)
 """Where the short form runs a function's first two sets of parameters alone; ``tests/forge`` asks for all values."""
@@ -83,7 +85,25 @@ def left_to_the_long_form(
         for item in kept
         if item.nodeid in there and not _is_a_double(item) and not _is_named(item, named)
     ]
-    return [item for item in kept if item not in twins], others + twins
+    kept = [item for item in kept if item not in twins]
+    passed_over = [item for item in _passed_over(kept) if not _is_named(item, named)]
+    return [item for item in kept if item not in passed_over], others + twins + passed_over
+
+
+def _passed_over(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return what lies between the ``few`` that run."""
+    functions: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("few"):
+            functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    found = []
+    for sets in functions.values():
+        marker = sets[0].get_closest_marker("few")
+        assert marker is not None
+        (wanted,) = marker.args
+        taken = {number * len(sets) // wanted for number in range(wanted)}
+        found += [item for number, item in enumerate(sets) if number not in taken]
+    return found
 
 
 def _is_a_double(item: pytest.Item) -> bool:
