@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ledger.park import ImportReport, Kind, Record
 
 SHOWN_MAX = 50
+CHANGES_SHOWN = 20
 
 KindName = Annotated[
     str, typer.Argument(metavar="KIND", help="Kind of record; `park kinds` lists them.")
@@ -113,9 +114,35 @@ def import_file(
         document,
         f"{file}: {said}{'' if kept else ' (nothing written)'}",
         *(f"warning: {text}" for text in report.warnings),
+        *_changed(file, report),
         *rejected(file, document),
     )
     return RowsRejected.exit_code if report.rejected else 0
+
+
+def _changed(file: Path, report: ImportReport) -> list[str]:
+    """Return a line for each of the first records that are changed: what was there, and what is now."""
+    lines = []
+    for found in report.changes[:CHANGES_SHOWN]:
+        key = " ".join(str(value) for value in found["key"].values())
+        steps = ", ".join(
+            f"{name} {_value(found['before'][name])} to {_value(value)}"
+            for name, value in found["after"].items()
+        )
+        said = f"{file}: line {found['line']}, {key}: {steps}"
+        lines.append(f"  {printable(said)}")
+    more = report.changed - len(lines)
+    return (
+        [*lines, f"  and {more} more are changed; `--json` names the first hundred"]
+        if more
+        else lines
+    )
+
+
+def _value(written: object) -> str:
+    if written is None:
+        return "nothing"
+    return _short(written if isinstance(written, str) else json.dumps(written, ensure_ascii=False))
 
 
 def set_one(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shlex
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,10 +20,16 @@ from ledger.errors import BadInput
 from ledger.files import read_at_most
 
 if TYPE_CHECKING:
-    from ledger.proofs.verifier import ProofError, Trusted
+    from collections.abc import Iterator
+
+    from ledger.proofs.verifier import Trusted
 
 _BYTES_MAX = 256 * 1024 * 1024
 """Beyond this a file is no bundle: ten years of one meter are 40 MB."""
+_MEMORY_FACTOR = 24
+_MEMORY_MORE = 128 * 1024 * 1024
+"""A bundle that is checked takes some twelve times its size in memory, and a file that is made for it much more,
+such as one of empty lists. It gets no more than so many times its size, and so many bytes."""
 _FORMATS = "truetonne-bundle/"
 _NO_BUNDLE = f"format: this is no bundle: JSON, but none that names a format such as {_FORMATS}2"
 _WRITTEN_BY = "name the file that `truetonne credits bundle` wrote"
@@ -146,7 +154,8 @@ def verify(
     held: list[tuple[str, str]] = []
     failed: list[tuple[str, str]] = []
     try:
-        verdict = check(text, Trusted(block_hash, address, code_hash, chain_id))
+        with _bounded_memory(len(text)):
+            verdict = check(text, Trusted(block_hash, address, code_hash, chain_id))
         held, facts = verdict.checks, _plain(verdict.facts)
         not_proven = list(verdict.not_proven)
         summed = recompute(text)
@@ -155,12 +164,15 @@ def verify(
             not_proven.remove(NOT_PROVEN)
     except MemoryError as error:
         raise BadInput(
-            f"{file}: reading it takes more memory than there is; a bundle of this size does not, so it is none",
+            f"{file}: reading it takes more memory than there is, or than a bundle of this size does: so it is none",
             code="file-unreadable",
         ) from error
     except ProofError as error:
         held, facts, not_proven = list(error.done) or held, {}, []
-        failed = [(error.check, str(error) if _claims_to_be_one(error, text) else _NO_BUNDLE)]
+        failed = [(error.check, str(error))]
+    # Not before the error is gone, which holds all that was read.
+    if failed and failed[0][0] == "format" and not _claims_to_be_one(text):
+        failed = [("format", _NO_BUNDLE)]
     run.output.result(
         {
             "valid": not failed,
@@ -187,16 +199,37 @@ def command_line(file: Path, trusted: Trusted) -> str:
     return " ".join((f"verify {shlex.quote(str(file))}", *options))
 
 
-def _claims_to_be_one(refused: ProofError, text: str) -> bool:
+def _claims_to_be_one(text: str) -> bool:
     """Return whether a text may be a bundle of some version, or is cut so that nobody can tell."""
-    if refused.check != "format":
-        return True
     try:
-        found = json.loads(text)
+        with _bounded_memory(len(text)):
+            found = json.loads(text)
     except (ValueError, RecursionError, MemoryError):
         return True
     stated = found.get("format") if isinstance(found, dict) else None
     return isinstance(stated, str) and stated.startswith(_FORMATS)
+
+
+@contextmanager
+def _bounded_memory(size: int) -> Iterator[None]:
+    """Let a file of so many characters take the memory that a bundle would: beyond it is a MemoryError.
+
+    Where the system does not say how much is taken, nothing is bounded.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        yield
+        return
+    most = pages * resource.getpagesize() + _MEMORY_FACTOR * size + _MEMORY_MORE
+    if soft not in (-1, resource.RLIM_INFINITY):
+        most = min(most, soft)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _text(file: Path) -> str:

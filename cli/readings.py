@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, Site, command, command_group
-from cli.output import printable
+from cli.output import counted, printable
 from ledger.errors import INTERRUPTED, BadInput, RowsRejected
 from ledger.settings import Settings
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ERRORS_SHOWN = 20
 JUMPS_SHOWN = 5
+CONTRADICTIONS_SHOWN = 20
 
 SiteFile = Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site file.")]
 MeterFile = Annotated[
@@ -114,6 +115,7 @@ def import_readings(
     run.output.result(
         document,
         f"{file}: {said}{' (nothing written)' if dry_run else ''}",
+        *_contradicting(report),
         *_noted(report),
         *rejected(file, document),
     )
@@ -137,6 +139,32 @@ def rejected(file: Path, document: dict[str, Any]) -> list[str]:
         lines.append(f"  {printable(said)}")  # names from a file may have line ends in them
     more = document["rejected"] - len(lines)
     return [*lines, f"  and {more} more; `--json` names them"] if more > 0 else lines
+
+
+def _contradicting(report: ImportReport) -> list[str]:
+    """Return a line for each of the first rows that contradict another, with both values and where they stand."""
+    lines = []
+    for found in report.contradictions[:CONTRADICTIONS_SHOWN]:
+        other = found["other"]
+        imported = other["imported_at"]
+        place = f"{other['file']} (imported {imported})" if imported else "this file"
+        said = (
+            f"line {found['line']}, device {found['device']}, {found['at']}: {found['text']}; "
+            f"line {other['line']} of {place} says {other['text']}"
+        )
+        lines.append(f"    {printable(said)}")
+    if not lines:
+        return []
+    rows = counted(
+        report.conflicts,
+        "row contradicts another value of its time",
+        "rows contradict another value of their time",
+    )
+    head = f"  {rows}; `truetonne readings show` says which counts:"
+    more = report.conflicts - len(lines)
+    named = len(report.contradictions)
+    rest = f"    and {more} more; `--json` names {'them' if named == report.conflicts else f'the first {named}'}"
+    return [head, *lines, *([rest] if more else [])]
 
 
 def _noted(report: ImportReport) -> list[str]:

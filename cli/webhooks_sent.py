@@ -10,6 +10,7 @@ import typer
 from cli.command import NUMBER_MAX, DryRun, Invocation, command
 from cli.output import Table, counted
 from ledger.clock import utc_now
+from ledger.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +130,11 @@ def test(run: Invocation, number: Number) -> int:
         db.run(
             lambda session: outbox.test(session, endpoints.get(session, number), name, utc_now())
         )
-        deliver(db, posting, number)
+        try:
+            deliver(db, posting, number)
+        except KeyboardInterrupt:
+            run.output.interrupted(f"{name} stays due, and the jobs send it")
+            return INTERRUPTED
         with db.read() as session:
             query = (
                 select(WebhookTry)

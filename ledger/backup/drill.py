@@ -48,6 +48,8 @@ _REPORT_NAMES = "[0-9]*.json"
 """By the time at which they were kept."""
 _PLACE = "truetonne-drill-"
 """How the name of a folder for a restored database begins."""
+_BEGUN_S = 3600
+"""A folder that has been empty for so long is nobody's who is about to drill."""
 
 Compare = Callable[[Database], "Finding"]
 """Compares restored books with the chain."""
@@ -178,7 +180,8 @@ def drill(
 def _place(scratch: Path | None) -> Iterator[Path]:
     """Yield a folder for a restored database. What drills that were killed have left goes first: nothing seals it.
 
-    Whoever drills holds a lock on the folder, before anything is in it. An empty one may be another's that is about to.
+    Whoever drills holds a lock on the folder, before anything is in it. An empty one may be another's that is about to,
+    unless it has been there for long.
     """
     where = Path(scratch or tempfile.gettempdir()).absolute()
     for left in where.glob(f"{_PLACE}*"):
@@ -201,6 +204,8 @@ def _remove(left: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if any(left.iterdir()):
                 shutil.rmtree(left)
+            elif time.time() - os.fstat(descriptor).st_mtime > _BEGUN_S:
+                left.rmdir()
     finally:
         os.close(descriptor)
 

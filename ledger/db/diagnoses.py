@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 import pymysql
@@ -32,6 +33,9 @@ _UPGRADE = "run `truetonne db upgrade`"
 _OTHER_VERSION = (
     "the tables are of another version: run `truetonne db upgrade`, and start anew what ran before"
 )
+_DISK_FULL = "the server's disk is full: free space there, and try again"
+_NO_ROOM = re.compile(r"(?:errno:|Errcode:|error) (?:28|135)\b")
+"""ENOSPC, or InnoDB's word for it, as in ``1005 Can't create table ... (errno: 135 "No more room in record file")``."""
 _CUT_OFF = {1053, 1927, 2006, 2013, 2055}
 _GONE = {*_CUT_OFF, 2002, 2003, 2005, galera.NOT_READY, galera.UNDECIDED}
 """The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
@@ -62,7 +66,7 @@ _MYSQL = (
         DOWN,
         "the server offers no TLS, and must prove its name by it: have it offer TLS (ssl_cert, ssl_key)",
     ),
-    ({3, 28, 1021, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
+    ({3, 28, 1021, 1114}, DOWN, _DISK_FULL),
     ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
     ({1317, 1969, 3024}, DOWN, _ENDED),
     (
@@ -198,6 +202,8 @@ def diagnose(
     number = arguments[0] if arguments else None
     if isinstance(original, pymysql.err.OperationalError) and _CERTIFICATE in str(original):
         return DOWN, _UNPROVEN
+    if isinstance(original, pymysql.err.Error) and _NO_ROOM.search(str(original)):
+        return DOWN, _DISK_FULL
     for numbers, kind, advice in _MYSQL:
         if number in numbers:
             return kind, advice.format(setting=setting)

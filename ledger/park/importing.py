@@ -272,11 +272,12 @@ def _write(session: Session, kind: Kind, rows: Sequence[Row], report: ImportRepo
         differing = row.differing
         for name, value in differing.items():
             setattr(row.old, kind.field(name).attribute, value)
-        report.changed += 1
+        before = _told(kind, {name: row.before[name] for name in differing})
+        after = _told(kind, differing)
+        key = _told(kind, {name: row.before[name] for name in kind.key}) | _codes(kind, row)
+        report.change(row.line, {name: key[name] for name in kind.key}, before, after)
         if not kind.quiet:
-            before = {name: row.before[name] for name in differing}
-            place = f"{kind.table}/{row.number}"
-            audit.record(session, "park.change", place, _told(kind, before), _told(kind, differing))
+            audit.record(session, "park.change", f"{kind.table}/{row.number}", before, after)
     session.add_all(made)
     session.flush()
 

@@ -11,6 +11,8 @@ from ledger.spreadsheets import RowError, Wrong
 
 ERRORS_MAX = 1_000
 """Errors that a report names; the rest is counted."""
+CHANGES_MAX = 100
+"""Changed records that a report names; the rest is counted."""
 
 
 @dataclass
@@ -65,6 +67,8 @@ class ImportReport:
     new: int = 0
     unchanged: int = 0
     changed: int = 0
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    """The first ``CHANGES_MAX`` of them: ``line``, ``key``, and the values ``before`` and ``after`` by field."""
     rejected: int = 0
     errors: list[RowError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -75,8 +79,15 @@ class ImportReport:
         if len(self.errors) < ERRORS_MAX:
             self.errors.append(RowError(line, wrong.column, wrong.message))
 
+    def change(self, line: int, key: dict[str, Any], before: Any, after: Any) -> None:
+        """Count a record that is changed, and name it where there is room."""
+        self.changed += 1
+        if len(self.changes) < CHANGES_MAX:
+            self.changes.append({"line": line, "key": key, "before": before, "after": after})
+
     def as_json(self) -> dict[str, Any]:
         """Return what ``park import --json`` prints."""
+        changes = {"changes": self.changes} if self.changes else {}
         return {
             "kind": self.kind,
             "file_sha256": self.file_sha256,
@@ -87,4 +98,4 @@ class ImportReport:
             "rejected": self.rejected,
             "errors": [vars(error) for error in self.errors],
             "warnings": self.warnings,
-        }
+        } | changes

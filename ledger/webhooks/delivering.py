@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from importlib import metadata
+from threading import Event
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select
 from sqlalchemy.orm import Session
@@ -65,6 +67,37 @@ class Posting:
     now: Callable[[], datetime] = utc_now
 
 
+@dataclass
+class _Run:
+    """What the threads of one run share.
+
+    Parameters
+    ----------
+    until
+        By ``time.monotonic``: after this no delivery is begun.
+    """
+
+    until: float
+    left: Event = field(default_factory=Event)
+    """Set when nobody waits for its end."""
+    senders: set[Sender] = field(default_factory=set)
+
+    @contextmanager
+    def threads(self) -> Iterator[ThreadPoolExecutor]:
+        """Yield the threads; at the end they are waited for. Interrupted, they end at once.
+
+        What was being sent then counts as never tried, and is sent again.
+        """
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            try:
+                yield threads
+            except KeyboardInterrupt:
+                self.left.set()
+                for sender in tuple(self.senders):
+                    sender.leave()
+                raise
+
+
 def agent() -> str:
     """Return the User-Agent of this version."""
     return f"truetonne/{metadata.version('truetonne')}"
@@ -96,18 +129,18 @@ def deliver(
     """
     taken = failed = 0
     trouble: BadInput | None = None
-    until = time.monotonic() + RUN_S
+    run = _Run(time.monotonic() + RUN_S)
     under_way: dict[Future[tuple[int, int]], int] = {}
     resting: set[int] = set()
     """Endpoints that did not take something: they wait for the next run."""
     waiting = _waiting(db, posting, endpoint_id)
     if not waiting:
         return 0, 0
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with run.threads() as threads:
         while True:
             for number in waiting:
                 if number not in resting and number not in under_way.values():
-                    under_way[threads.submit(_deliver_to, db, posting, number, until)] = number
+                    under_way[threads.submit(_deliver_to, db, posting, number, run)] = number
             if not under_way:
                 if trouble is not None:
                     raise trouble
@@ -125,7 +158,7 @@ def deliver(
                 if bad or not good:
                     resting.add(number)
             waiting = []
-            if time.monotonic() < until:
+            if time.monotonic() < run.until:
                 if under_way:  # else the next run does it
                     collected()
                 waiting = _waiting(db, posting, endpoint_id)
@@ -154,23 +187,31 @@ def _is_due(at: datetime) -> ColumnElement[bool]:
     return or_(due_at <= at, WebhookDelivery.tries == 0, due_at > at + _LONGEST)
 
 
-def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) -> tuple[int, int]:
+def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> tuple[int, int]:
     taken = failed = 0
     with db.read() as session:
         query = (
             select(WebhookDelivery.id)
+            .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
             .where(
                 WebhookDelivery.endpoint_id == endpoint_id,
                 WebhookDelivery.state == DeliveryState.PENDING,
                 _is_due(posting.now()),
             )
-            .order_by(WebhookDelivery.id)  # as collected; a message may be older, made for another
+            # By block, since who is told again from an early one gets deliveries that are newer than those it has of
+            # later ones; of a block as collected. Alerts stand in none, and come first.
+            .order_by(WebhookMessage.block_number, WebhookDelivery.id)
             .limit(PER_ENDPOINT)
         )
         deliveries = session.scalars(query).all()
     with Sender() as sender:
+        run.senders.add(sender)
         for number in deliveries:
+            if run.left.is_set():
+                break
             answer = _post(db, posting, sender, number)
+            if run.left.is_set() and (answer is None or answer.status is None):
+                break  # it was not waited for
             if answer is None:
                 continue
             if answer.error is None:
@@ -179,9 +220,9 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) 
                 failed += 1
             if not db.run(partial(_note, number=number, answer=answer, at=posting.now())):
                 break  # it takes none any more
-            if answer.status is None:
-                break  # nobody there: the others wait for the next run
-            if time.monotonic() > until:
+            if answer.status is None or answer.after is not None:
+                break  # nobody there, or it asks for a rest: the others wait for the next run
+            if time.monotonic() > run.until:
                 break
     return taken, failed
 

@@ -41,8 +41,12 @@ class Sender:
     ever. A loop of its own can be left at any moment.
     """
 
+    _under_way: asyncio.Task[Answer] | None = None
+    _is_left = False
+
     def __enter__(self) -> Sender:
         self._loop = asyncio.Runner()
+        self._inner = self._loop.get_loop()
         # Without the proxies of the environment: they would look the host up again. Messages go past the client, which
         # reads where a redirection leads also where it does not follow, and fails at odd ones; and which keeps cookies.
         trusted = httpx.create_ssl_context(trust_env=False)
@@ -54,6 +58,16 @@ class Sender:
     def __exit__(self, *_: object) -> None:
         with self._loop:
             self._loop.run(self._client.aclose())
+
+    def leave(self) -> None:
+        """Have ``send`` return at once from now on, whatever it waits for; called by another thread."""
+        with suppress(RuntimeError):  # it is done, and its loop closed
+            self._inner.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        self._is_left = True
+        if self._under_way is not None:
+            self._under_way.cancel()
 
     def send(
         self, urls: Sequence[str], body: bytes, headers: dict[str, str], name: str, at: datetime
@@ -68,6 +82,8 @@ class Sender:
         started = time.monotonic()
         try:
             return self._loop.run(self._send(urls, body, headers, name, started, at))
+        except asyncio.CancelledError:
+            return Answer(None, "no answer: it was not waited for", since_ms(started))
         except TimeoutError:
             return Answer(None, f"no answer: not whole within {WHOLE_S:g} s", since_ms(started))
         except httpx.HTTPError as error:
@@ -82,6 +98,9 @@ class Sender:
         started: float,
         at: datetime,
     ) -> Answer:
+        if self._is_left:
+            raise asyncio.CancelledError
+        self._under_way = asyncio.current_task()
         timeout = httpx.Timeout(TIMEOUT_S, connect=TIMEOUT_S / len(urls))
         named = {"sni_hostname": name}
         *others, last = (

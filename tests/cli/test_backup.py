@@ -179,6 +179,9 @@ def test_a_drill_takes_away_what_one_that_was_killed_left(books: Program) -> Non
         (scratch / f"truetonne-drill-{name}" / "data").mkdir(parents=True)
         (scratch / f"truetonne-drill-{name}" / "data" / "books").write_text("in no cipher")
     (scratch / "truetonne-drill-begun").mkdir()  # and not yet locked by whoever begins it
+    empty = scratch / "truetonne-drill-empty"  # of one that was killed before it wrote
+    empty.mkdir()
+    os.utime(empty, (time.time() - 7200,) * 2)
     (scratch / "truetonne-drill-link").symlink_to(books.folder)
     (scratch / "notes").mkdir()
     used = os.open(scratch / "truetonne-drill-used", os.O_RDONLY)

@@ -114,6 +114,29 @@ def test_a_text_where_a_number_belongs_is_named_and_the_good_rows_are_kept(park:
     assert f"{park.folder / 'wide.csv'}: line 4: 3 cells where the header has 2" in wide.out
 
 
+def test_rows_that_contradict_are_named_with_both_values(park: Program) -> None:
+    assert park(*IMPORT, park.write("contradicted.csv", READINGS)).code == 0
+    other = READINGS.replace("600", "600.0").replace("1200.5", "1300")
+    more = "".join(f"2014-01-02T00:00:00+01:00,{place}\n" for place in range(1, 24))
+    file = park.write("contradicts.csv", other + more)
+    tried = park(*IMPORT, file, "--dry-run")
+    assert tried.code == 0
+    said, head, first, second, *_, last, rest = tried.out.splitlines()[:23]
+    assert (
+        said == f"{file}: 25 read, 2 new, 0 unchanged, 23 conflicts, 0 rejected (nothing written)"
+    )
+    assert head == (
+        "  23 rows contradict another value of their time; `truetonne readings show` says which counts:"
+    )
+    place = r"line 3 of \S+\.csv \(imported 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\) says 1200\.5"
+    stored = r"    line 3, device T1, 2014-01-01T00:10:00\+01:00: 1300; "
+    assert re.fullmatch(stored + place, first)
+    of_day = "device T1, 2014-01-02T00:00:00+01:00: "
+    assert second == f"    line 5, {of_day}2; line 4 of this file says 1"
+    assert last == f"    line 23, {of_day}20; line 4 of this file says 1"
+    assert rest == "    and 3 more; `--json` names them"
+
+
 def test_what_is_odd_about_the_times_of_a_file_is_said_in_the_zone_of_the_site(
     park: Program,
 ) -> None:

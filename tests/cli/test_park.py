@@ -125,6 +125,47 @@ def test_rejected_rows_are_named_and_strict_keeps_none(type_in: Run, tmp_path: P
     ] == ["A"]
 
 
+def test_what_an_import_changes_is_named_before_it_is_done(type_in: Run, tmp_path: Path) -> None:
+    """It was counted alone: what a new file would do to the records stood in no dry run."""
+    write(tmp_path, "resources", "vpps", "shares")
+    for kind in ("resources", "vpps", "shares"):
+        assert type_in("park", "import", kind, f"{kind}.csv")[0] == 0
+    shares = (tmp_path / "shares.csv").read_text()
+    changed = shares.replace("VPP-NORTH,BESS-1,0.5", "VPP-NORTH,BESS-1,0.25")
+    assert changed != shares
+    (tmp_path / "shares.csv").write_text(changed)
+    said = type_in("park", "import", "shares", "shares.csv", "--dry-run")[1].splitlines()
+    line = next(place for place, text in enumerate(changed.splitlines(), 1) if ",0.25" in text)
+    assert [said[0], said[-1]] == [  # between them, that the plant has more than its shares now
+        f"shares.csv: {len(changed.splitlines()) - 1} read, 0 new, 1 changed, "
+        f"{len(changed.splitlines()) - 2} unchanged, 0 rejected (nothing written)",
+        f"  shares.csv: line {line}, VPP-NORTH BESS-1: allocation_ratio 0.5000 to 0.2500",
+    ]
+    tried = document(type_in, "park", "import", "shares", "shares.csv", "--dry-run")
+    assert document(type_in, "park", "import", "shares", "shares.csv")["changes"] == [
+        {
+            "line": line,
+            "key": {"vpp_code": "VPP-NORTH", "resource_code": "BESS-1"},
+            "before": {"allocation_ratio": "0.5000"},
+            "after": {"allocation_ratio": "0.2500"},
+        }
+    ]
+    assert tried["changes"][0]["line"] == line
+    (tmp_path / "types.csv").write_text(
+        "type_name,category\n" + "".join(f"t{number:03},a\n" for number in range(130))
+    )
+    assert document(type_in, "park", "import", "device-types", "types.csv")["new"] == 130
+    (tmp_path / "types.csv").write_text((tmp_path / "types.csv").read_text().replace(",a", ",b"))
+    *_, last, more = type_in("park", "import", "device-types", "types.csv", "--dry-run")[1].split(
+        "\n"
+    )[:-1]
+    assert last == "  types.csv: line 21, t019: category a to b"
+    assert more == "  and 110 more are changed; `--json` names the first hundred"
+    found = document(type_in, "park", "import", "device-types", "types.csv")
+    assert (found["changed"], len(found["changes"])) == (130, 100)
+    assert "changes" not in document(type_in, "park", "import", "device-types", "types.csv")
+
+
 def test_two_of_one_record_in_one_line(type_in: Run, tmp_path: Path) -> None:
     """JSON may be a single line: the second is refused there too, and was an internal error."""
     kind = {"type_name": "meter", "category": "metering"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import shlex
 import subprocess
 
 import pytest
 
+from cli import proofs
 from tests.cli.conftest import Program
 from tests.support.forms import long
 
@@ -92,6 +94,26 @@ def test_a_file_that_takes_all_memory_is_no_defect_of_the_program(truetonne: Pro
     )
     assert ended.returncode == 2, ended.stderr
     assert "takes more memory than there is" in ended.stderr
+
+
+@long
+def test_a_file_that_is_made_to_take_memory_gets_no_more_than_a_bundle(truetonne: Program) -> None:
+    """It took seventy times its size, and one as large as a bundle may be 17 GB."""
+    file = truetonne.write("bundle.json", '{"format": [' + '{"":[]},' * 2_500_000 + "0]}")
+    ended = truetonne("verify", file, *GIVEN)
+    assert ended.code == 2
+    assert "takes more memory than there is, or than a bundle of this size does" in ended.one_line()
+
+
+def test_memory_is_bounded_by_the_size_of_a_file_and_no_longer_than_it_is_read() -> None:
+    size, before = 4_000_000, resource.getrlimit(resource.RLIMIT_AS)
+    most = 24 * size + 128 * 2**20
+    with proofs._bounded_memory(size):
+        assert len(bytearray(most * 3 // 4)) == most * 3 // 4
+        with pytest.raises(MemoryError):
+            bytearray(most * 5 // 4)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    assert len(bytearray(most * 5 // 4)) == most * 5 // 4
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """``truetonne webhooks``: the real program and a real listener."""
 
+import os
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +12,7 @@ from cli.main import run
 from ledger.db import Database
 from tests.cli.conftest import Program
 from tests.support.listener import listening
+from tests.support.waiting import until
 
 READERS = (
     *(
@@ -104,6 +107,27 @@ def test_a_life(park: Program) -> None:
     with sqlite3.connect(park.folder / ".truetonne" / "truetonne.db") as link:
         (sealed,) = link.execute("SELECT secret_sealed FROM webhook_endpoints").fetchone()
     assert sealed == ""
+
+
+def test_who_interrupts_a_test_message_need_not_wait_for_the_other_side(park: Program) -> None:
+    """It ended when the other side had answered, or fifteen seconds were over; and that was a try in vain."""
+    config = str(park.write("private.toml", PRIVATE))
+    with listening() as listener:
+        park("webhooks", "add", listener.url, "--event", "*", "--config", config)
+        listener.drips, listener.drip_s = b"x", 0.02
+        test = park.begin("test.log", "webhooks", "test", "1", "--config", config)
+        until(lambda: bool(listener.heard))
+        os.kill(test.pid, signal.SIGINT)
+        assert test.wait(60) == 130
+        (line,) = test.said().splitlines()
+        assert line == f"interrupted; {listener.heard[0].id} stays due, and the jobs send it"
+        assert listener.left.wait(60)
+        waiting = park("webhooks", "deliveries", "1", "--json").json()["deliveries"]
+        # Not waited for is not tried: it is no step towards giving the message up.
+        assert [(item["state"], item["tries"]) for item in waiting] == [("pending", 0)]
+        listener.drips = b""
+        assert park("webhooks", "test", "1", "--config", config).code == 0
+        assert [heard.id for heard in listener.heard[:2]] == [waiting[0]["message_id"]] * 2
 
 
 @pytest.mark.parametrize(

@@ -368,6 +368,22 @@ def test_a_rest_that_is_none_is_not_heeded(house: House, listener: Listener, odd
     assert delivery.due_at - house.clock[0] == timedelta(seconds=5)
 
 
+def test_who_asks_for_a_rest_is_sent_nothing_more_in_that_run(
+    house: House, listener: Listener
+) -> None:
+    """Whoever takes a few messages a minute refused all others of a backlog at once, each a try in vain."""
+    house.add(listener.url, "credit.issued")
+    listener.answers(429, headers={"Retry-After": "60"})
+    for number in range(3):
+        house.park.node.issue(10 + number, number)
+    house.park.mirror_final()
+    assert house.tick() == "3 new deliveries, 0 taken, 1 not"
+    assert len(listener.heard) == 1
+    assert house.tick() == "0 new deliveries, 2 taken, 0 not"
+    house.later(seconds=60)
+    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+
+
 @few(1)
 @pytest.mark.parametrize("place", ["mailto:x", "http://xn--/", "http:x"])
 def test_a_redirection_to_nowhere_is_one_that_is_not_followed(
@@ -691,13 +707,29 @@ def test_everything_from_a_block_on_once_more(house: House, listener: Listener) 
     house.tick()
     types = [item.told["type"] for item in listener.heard[1:]]
     assert types.count("credit.issued") == 2
-    assert types[:3] == [
-        "credit.issued",  # it stands in the log already; the others are made now
-        "registry.class_registered",
-        "registry.project_registered",
-    ]
+    assert types[:2] == ["registry.class_registered", "registry.project_registered"]
+    # In the order of the chain, though the last one stood in the log already, and the others are made now.
+    told = [item.told["data"] for item in listener.heard[1:]]
+    places = [(data["block_number"], data["log_index"]) for data in told]
+    assert places == sorted(places) and len(set(places)) == len(types)
+    assert listener.heard[-1].id == listener.heard[0].id
     with pytest.raises(NotFound, match="message 'msg_none' was never for endpoint"):
         house.on(number, outbox.again, HOUSE, house.clock[0], message_ids=["msg_none"])
+
+
+def test_a_test_message_does_not_wait_behind_what_is_not_taken(
+    house: House, listener: Listener
+) -> None:
+    """Where nobody answered, it was not even tried, and who had asked was told that it waits behind others."""
+    _, number = house.add(listener.url, "credit.issued")
+    listener.answers(500)
+    one_event(house)
+    house.tick()
+    house.later(seconds=5)
+    house.on(number, outbox.test, "msg_test_1", house.clock[0])
+    assert house.tick() == "0 new deliveries, 2 taken, 0 not"
+    types = [item.told["type"] for item in listener.heard]
+    assert types == ["credit.issued", "webhook.test", "credit.issued"]
 
 
 def test_old_deliveries_are_forgotten(

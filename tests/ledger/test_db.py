@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 from sqlalchemy import event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -882,3 +883,23 @@ def test_a_full_disk_of_sqlite_asks_for_room(name: str) -> None:
     error.sqlite_errorname = name
     found = diagnose(OperationalError("SELECT 1", {}, error), "database_url")
     assert found == (DOWN, "make room on the disk, or check it")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (
+            1005,
+            'Can\'t create table `books`.`alembic_version` (errno: 135 "No more room in record file")',
+        ),
+        (1025, "Error on rename of './a' to './b' (errno: 28 \"No space left on device\")"),
+        (1030, 'Got error 28 "No space left on device" from storage engine InnoDB'),
+    ],
+)
+def test_a_full_disk_of_mariadb_asks_for_room_in_whatever_words(number: int, said: str) -> None:
+    """Of a table that could not be made for want of room it was said that the database does not answer."""
+    error = pymysql.err.OperationalError(number, said)
+    kind, advice = diagnose(OperationalError("CREATE TABLE", {}, error), "database_url")
+    assert (kind, advice) == (DOWN, "the server's disk is full: free space there, and try again")
+    other = pymysql.err.OperationalError(number, said.replace("135", "150").replace("28", "150"))
+    assert diagnose(OperationalError("CREATE TABLE", {}, other), "database_url")[1] != advice

@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from time import process_time
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -44,6 +45,7 @@ SHORT_ON_MARIADB = (
 )
 
 START = datetime(2014, 6, 1, tzinfo=UTC)
+PARIS = ZoneInfo("Europe/Paris")
 T0, T1, T2 = ((START + timedelta(minutes=10 * n)).isoformat() for n in range(3))
 
 Row = tuple[str, str, bool, str | None]
@@ -62,6 +64,20 @@ def counts(db: Database) -> Counts:
     with db.read() as session:
         (reduction,) = reductions_for(session, "park-wind", *JUNE)
     return reduction.counts
+
+
+def contradicting(
+    line: int, at: datetime, text: str, other: tuple[str, str, int], imported_at: str | None = None
+) -> dict[str, object]:
+    """What a report says of a row that contradicts another: its text, file and line."""
+    return {
+        "line": line,
+        "device": "A",
+        "at": at.astimezone(PARIS).isoformat(),
+        "text": text,
+        "other": dict(zip(("text", "file", "line"), other, strict=True))
+        | {"imported_at": imported_at},
+    }
 
 
 @pytest.fixture
@@ -89,6 +105,7 @@ def test_every_row_has_one_outcome_and_a_second_import_changes_nothing(
         "conflicts": 1,
         "rejected": 0,
         "errors": [],
+        "contradictions": [contradicting(3, START, "66", ("60", "a.csv", 2))],
         "missing": 1,
     }
     stored = rows_of(park)
@@ -102,6 +119,42 @@ def test_every_row_has_one_outcome_and_a_second_import_changes_nothing(
     assert (second.new, second.unchanged, second.conflicts) == (0, 5, 0)
     assert rows_of(park) == stored
     assert counts(park) == Counts(expected=144, used=2, missing=142, conflict=1)
+
+
+def test_rows_that_contradict_are_named_with_what_counted_before(
+    park: Database, tmp_path: Path
+) -> None:
+    """A count alone was said, and whoever wanted to see the rows of a corrected file had to look for them."""
+    ten = timedelta(minutes=10)
+    before = [((START + ten * place).isoformat(), str(100 + place)) for place in range(120)]
+    first = imported(park, write_csv(tmp_path / "a.csv", [*before, (T0, "90")]))
+    assert first.contradictions == [contradicting(122, START, "90", ("100", "a.csv", 2))]
+    with park.read() as session:
+        moment = session.scalars(select(ImportFile.imported_at)).one()
+    then = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
+    # The newest first, and the slot of two values last: its lowest counts.
+    after = [(time, str(200 + place)) for place, (time, _) in enumerate(reversed(before))]
+    file = write_csv(tmp_path / "b.csv", [*after, (T1, "101"), (T1, "7")])
+    wanted = [
+        contradicting(
+            2 + place,
+            START + ten * (119 - place),
+            str(200 + place),
+            (str(219 - place), "a.csv", 121 - place),
+            then,
+        )
+        for place in range(100)
+    ]
+    tried = import_file(park, "park", "scada", file, dry_run=True)
+    assert (tried.conflicts, tried.unchanged) == (121, 1)
+    assert tried.contradictions == wanted
+    assert tried.as_json()["contradictions"] == wanted
+    assert len(rows_of(park)) == 121
+    short = imported(park, write_csv(tmp_path / "c.csv", [(T1, "7"), (T0, "95"), (T0, "95.0")]))
+    assert short.contradictions == [
+        contradicting(2, START + ten, "7", ("101", "a.csv", 3), then),
+        contradicting(3, START, "95", ("90", "a.csv", 122), then),
+    ]
 
 
 def test_a_clock_that_stands_still_is_read_in_the_time_of_its_rows(

@@ -619,6 +619,10 @@ def test_another_value_where_an_issued_interval_ends_is_used_on_neither_side(
     issue(park)
     report = bring(park, tmp_path, (22, "150"), name="b")
     assert (report.conflicts, report.late) == (1, 0)
+    (named,) = report.contradictions
+    assert (named["line"], named["at"], named["text"]) == (2, "2014-06-02T00:00:00+02:00", "150")
+    other = [named["other"][key] for key in ("text", "file", "line")]
+    assert other == ["200", "a.csv", 3]
     # In time for the next period, which has neither of the two any more; the issued one is for a correction.
     assert short(park) == [("0>200", "used"), ("220>225", "used")]
     with park.read() as session:

@@ -14,12 +14,14 @@ from fractions import Fraction
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import audit
+from ledger.clock import time_text
 from ledger.db import Database
 from ledger.db.behind import quick_switches
 from ledger.errors import NotFound
@@ -44,7 +46,7 @@ from ledger.readings.rows.store import MeterState, Tally, lock_meters
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
-from ledger.reductions.zones import zone
+from ledger.reductions.zones import utc_of, zone
 from ledger.units import DAY_S
 
 IMPORTED = "readings.import"
@@ -218,6 +220,7 @@ def _import(
         refresh(db, session, site, meter)
         report.left_out += len(meter.left_out)
     _finish(report, tally, notes, log)
+    report.contradictions = list(_named(session, tally, log, where))
     report.hints += copies_of(session, file.digest, source)
     session.flush()
     if log.rows_new or log.rows_conflict:
@@ -335,6 +338,34 @@ def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFil
     session.add(log)
     session.flush()
     return log
+
+
+def _named(
+    session: Session, tally: Tally, log: ImportFile, where: ZoneInfo
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows that contradict another, as the report has them; ``imported_at`` is None for this very file."""
+    found = tally.contradictions
+    numbers = {each.file_id for each in found} - {None}
+    query = select(ImportFile).where(ImportFile.id.in_(numbers))
+    files = {row.id: row for row in session.scalars(query)} if numbers else {}
+    for each in found:
+        file = log if each.file_id is None else files[each.file_id]
+        yield {
+            "line": each.row.line,
+            "device": each.row.device,
+            "at": utc_of(each.row.start_s).astimezone(where).isoformat(),
+            "text": each.row.text,
+            "other": {
+                "text": each.text,
+                "file": file.file_name,
+                "line": each.line,
+                "imported_at": None if file is log else _second(file.imported_at),
+            },
+        }
+
+
+def _second(moment: datetime) -> str:
+    return time_text(moment.replace(microsecond=0))
 
 
 def _pieces(rows: Iterable[RawReading | RowError]) -> Iterator[list[RawReading | RowError]]:

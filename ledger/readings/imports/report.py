@@ -23,6 +23,9 @@ class ImportReport:
     """Rows that were stored before, or stand in the file twice."""
     conflicts: int = 0
     """Rows stored that contradict another value of their time."""
+    contradictions: list[dict[str, Any]] = field(default_factory=list)
+    """The first ``CONTRADICTIONS_MAX`` of them: ``line``, ``device``, ``at`` (in the zone of the site), ``text``, and
+    the ``other`` value that is there: its ``text``, ``file`` and ``line``, and when that file was imported."""
     rejected: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
     """Of the rejected rows: line, column and message, at most ``ERRORS_MAX``."""
@@ -67,6 +70,7 @@ class ImportReport:
             "errors": self.errors,
         }
         noted = {
+            "contradictions": self.contradictions,
             "late": self.late,
             "outliers": self.outliers,
             "stuck": self.stuck,

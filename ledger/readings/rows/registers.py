@@ -28,7 +28,7 @@ from ledger.reductions.records import MISSING, Quality
 METRIC = ("energy_register", "kWh")
 """Name and unit of a register's value in ``device_data``."""
 _LOOKUP_KEYS = 500
-_COLUMNS = "id, at_s, text, value_digits, value_scale, quality, reason"
+_COLUMNS = "id, at_s, text, value_digits, value_scale, quality, reason, file_id, line"
 _INSERT = (
     "INSERT INTO register_readings (meter_id, at_s, text, unit, value_digits, value_scale, quality, "
     "reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?)"
@@ -86,11 +86,11 @@ class RegisterWriter:
             keys = instants[at : at + _LOOKUP_KEYS]
             places = ",".join("?" * len(keys))
             sql = f"SELECT {_COLUMNS} FROM register_readings WHERE meter_id = ? AND at_s IN ({places})"
-            for id_, at_s, text, digits, scale, quality, reason in fetch(
-                self._db, self._session, sql, (meter_id, *keys)
-            ):
+            found = fetch(self._db, self._session, sql, (meter_id, *keys))
+            for id_, at_s, text, digits, scale, quality, reason, file_id, line in found:
                 value = None if digits is None else (digits, scale)
-                row = StoredRow(id_, text, value, loaded(quality, reason), False)
+                judged = loaded(quality, reason)
+                row = StoredRow(id_, text, value, judged, False, file_id, line)
                 known.setdefault(at_s, Slot()).old.append(row)
         return known
 

@@ -7,13 +7,14 @@ days, so memory does not grow with the file.
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column, select
 from sqlalchemy.orm import Session
@@ -24,7 +25,7 @@ from ledger.models import DeviceData, Meter, Site
 from ledger.models.types import ExactDecimal
 from ledger.readings.files.sources import RawReading, Source
 from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
-from ledger.reductions.records import MISSING, OUTLIER, Kind, Quality, Role
+from ledger.reductions.records import MISSING, OUTLIER, SUPERSEDED, Kind, Quality, Role
 from ledger.reductions.zones import utc_of
 from ledger.units import DAY_S
 
@@ -41,7 +42,10 @@ _LOOKUP_KEYS = 500
 _DENSE = 4
 """Up to so many stored slots for each row of a piece are read as one range."""
 
-_COLUMNS = "id, start_s, text, value_digits, value_scale, quality, conflict, reason"
+CONTRADICTIONS_MAX = 100
+"""Rows that contradict another value and are named; the rest is counted."""
+
+_COLUMNS = "id, start_s, text, value_digits, value_scale, quality, conflict, reason, file_id, line"
 INSERT = (
     "INSERT INTO meter_readings (meter_id, start_s, duration_s, kind, text, unit, value_digits, "
     "value_scale, quality, conflict, reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -103,6 +107,17 @@ class MeterState:
         return any(from_s <= start_s and end_s <= to_s for from_s, to_s in self.issued)
 
 
+class Contradiction(NamedTuple):
+    """A row of a file that says another value than one that was there."""
+
+    row: RawReading
+    text: str
+    """What the other says."""
+    file_id: int | None
+    """Where it stands: the row number of its file; None: in the same one."""
+    line: int
+
+
 @dataclass
 class Tally:
     """What became of rows."""
@@ -116,6 +131,20 @@ class Tally:
     stuck: int = 0
     intervals: int = 0
     """Derived from registers, new or changed."""
+    _first: list[tuple[int, int, Contradiction]] = field(default_factory=list)
+
+    def contradicts(self, found: Contradiction) -> None:
+        """Count a row that contradicts another; those of the lowest lines are named."""
+        self.conflicts += 1
+        # Rows come by device and day, not as they stand in the file: the highest line goes first.
+        heapq.heappush(self._first, (-found.row.line, -self.conflicts, found))
+        if len(self._first) > CONTRADICTIONS_MAX:
+            heapq.heappop(self._first)
+
+    @property
+    def contradictions(self) -> list[Contradiction]:
+        """The first ``CONTRADICTIONS_MAX`` of them, as they stand in the file."""
+        return [found for _, _, found in sorted(self._first, reverse=True)]
 
 
 @dataclass
@@ -127,6 +156,8 @@ class StoredRow:
     value: tuple[int, int] | None
     quality: Quality
     conflict: bool
+    file_id: int
+    line: int
 
 
 @dataclass
@@ -138,6 +169,7 @@ class Slot:
     # A clock that stands still brings all rows of a file here: none is compared with each.
     _texts: set[str] | None = None
     _values: set[Fraction] | None = None
+    _before: tuple[str, int | None, int] | None = None
 
     def take(self, row: RawReading, tally: Tally) -> bool:
         """Count a row, and take it in; return False where its text is there already.
@@ -150,12 +182,24 @@ class Slot:
             tally.unchanged += 1
             return False
         if self._contradicts(row):
-            tally.conflicts += 1
+            tally.contradicts(Contradiction(row, *self._there()))
         else:
             tally.new += 1
         self._texts.add(row.text)
         self.new.append(row)
         return True
+
+    def _there(self) -> tuple[str, int | None, int]:
+        """Return text, file and line of the value that counted before this file, or else stands first in it."""
+        if self._before is None:
+            stored = [old for old in self.old if old.value is not None]
+            if stored:
+                counted = min(stored, key=_counts)
+                self._before = counted.text, counted.file_id, counted.line
+            else:
+                first = next(new for new in self.new if new.digits is not None)
+                self._before = first.text, None, first.line
+        return self._before
 
     def _contradicts(self, row: RawReading) -> bool:
         if row.digits is None:
@@ -168,6 +212,11 @@ class Slot:
             return False
         self._values.add(value)
         return len(self._values) > 1
+
+
+def _counts(row: StoredRow) -> tuple[bool, bool, int]:
+    """Return what puts the row that counts before those that do not."""
+    return row.quality in SUPERSEDED, row.quality is Quality.LATE, row.id
 
 
 class Writer:
@@ -241,11 +290,11 @@ class Writer:
         self, known: dict[int, list[StoredRow]], where: str, values: tuple[int, ...]
     ) -> None:
         sql = f"SELECT {_COLUMNS} FROM meter_readings WHERE meter_id = ? AND {where}"
-        for id_, start_s, text, digits, scale, quality, conflict, reason in fetch(
-            self._db, self._session, sql, values
-        ):
+        found = fetch(self._db, self._session, sql, values)
+        for id_, start_s, text, digits, scale, quality, conflict, reason, file_id, line in found:
             value = None if digits is None else (digits, scale)
-            row = StoredRow(id_, text, value, loaded(quality, reason), bool(conflict))
+            judged = loaded(quality, reason)
+            row = StoredRow(id_, text, value, judged, bool(conflict), file_id, line)
             known.setdefault(start_s, []).append(row)
 
     def _judged(
