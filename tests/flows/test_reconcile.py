@@ -33,7 +33,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.sending.sender import Sender
 from ledger.corrections import correct
 from ledger.db import Database
-from ledger.errors import BooksDiffer, DependencyDown, NotFound
+from ledger.errors import BooksDiffer, DependencyDown, NotFound, WrongChain
 from ledger.models import Base, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.models.types import ExactDecimal, Hex
@@ -650,6 +650,19 @@ def test_a_meter_file_is_the_one_that_was_imported(history: History) -> None:
             (line,) = history.told("imported-files")
         assert line.startswith(f"{what}: {said}")
     assert history.told("imported-files") == []
+
+
+def test_an_altered_value_is_told_beside_what_its_text_says(history: History) -> None:
+    altered = "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'outlier'"
+    with _by_hand(history, text(altered)):
+        (line,) = history.told("readings")
+    assert ": '500' stands there as 501, and is 500: the row was altered" in line
+
+
+def test_the_books_of_one_chain_are_held_against_no_other(history: History) -> None:
+    deployment = replace(history.chain.deployment, chain_id=1)
+    with history.db.read() as session, pytest.raises(WrongChain):
+        open_books(session, history.memory, deployment)
 
 
 def test_a_reading_of_a_time_that_no_file_can_bring_is_named(history: History) -> None:

@@ -485,6 +485,9 @@ def test_what_is_kept(folder: Store) -> None:
         if one.kind is not Kind.BINLOG:
             chain_of(left, one)  # nothing that is kept lacks a link
     assert gone.index(copies[19]) < gone.index(copies[10])  # what needs another goes first
+    # Without the full copies nothing comes back: increments go by their age alone, the last first; logs stay.
+    lone = [one for one in left if one.kind is not Kind.FULL]
+    assert expired(lone, 14, today) == copies[25:20:-1]
     # Nobody took one for a year: the last chain stays.
     late = expire(folder, 14, today + 365 * DAY)
     assert {one.id for one in late} == {one.id for one in (*copies[20:30], *logs[20:30])}
