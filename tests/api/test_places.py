@@ -9,6 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.finality import ChainView
+from api.sites.queries import show_site
 from ledger.db import Database
 from ledger.models import (
     SettlementBatch,
@@ -20,6 +22,7 @@ from ledger.models.escrow import DisputeStep, SettlementStatus
 from ledger.models.trading import TradeType
 from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, _contracts, _trades, h66
+from tests.support.plant import SITE, apply
 
 
 def test_a_site_has_its_devices_and_months(client: TestClient) -> None:
@@ -42,6 +45,16 @@ def test_a_site_has_its_devices_and_months(client: TestClient) -> None:
             "issued_kg": "0",
         }
     ]
+
+
+def test_a_site_has_no_device_of_another(sqlite_db: Database) -> None:
+    other = SITE.replace('"park"', '"yard"').replace("park-wind", "yard-wind")
+    for site in (SITE, other.replace('"A"', '"B"').replace("serial-A", "serial-B")):
+        apply(sqlite_db, site)
+    view = ChainView("local", "finalized", None, None)
+    with sqlite_db.read() as session:
+        shown = [show_site(session, view, code).devices for code in ("park", "yard")]
+    assert [[item.code for item in devices] for devices in shown] == [["A"], ["B"]]
 
 
 def test_a_project_has_its_factor_and_credits(client: TestClient) -> None:

@@ -172,6 +172,7 @@ def test_the_batch_of_others_under_our_key_is_not_shown_as_ours(ready: Park) -> 
         assert issuance_of(session, batch) is None
         view = chain_view(session, "local", "test")
         (item,) = issuances_of(session, view, [1])
+        assert issuances_of(session, view, [2]) == []
         assert (item.batch_id, item.final) == (None, False)
         assert issuances_of(session, view, [1], batch.block_number) == []
     assert ready.differences() == []
