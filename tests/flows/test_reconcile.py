@@ -652,6 +652,18 @@ def test_a_meter_file_is_the_one_that_was_imported(history: History) -> None:
     assert history.told("imported-files") == []
 
 
+def test_a_call_that_failed_and_has_no_row_is_missed(history: History) -> None:
+    """It left no event: the blocks themselves are looked through."""
+    ((tx_hash,), *_) = history.select(
+        "SELECT tx_hash FROM blockchain_transactions WHERE status = 'failed'"
+    )
+    tables = ("blockchain_transactions", "chain_inclusions")
+    gone = (text(f"DELETE FROM {name} WHERE tx_hash = '{tx_hash}'") for name in tables)
+    with _by_hand(history, *gone):
+        (line,) = history.told("transactions")
+    assert tx_hash in line
+
+
 def test_an_altered_value_is_told_beside_what_its_text_says(history: History) -> None:
     altered = "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'outlier'"
     with _by_hand(history, text(altered)):
