@@ -128,6 +128,9 @@ def test_from_trades_to_money(both: Park) -> None:
     taken = [int(both.node.ask(SETTLEMENT, "isSettled", [seq]), 16) for seq in (1, 2, 3, 4)]
     assert taken == [1, 1, 1, 0]
     assert plan_batches(both.chain) == []
+    both.node.reorganise(1)  # what is below stays as it is
+    assert both.mirror.run_until("head").tip == both.node.client.block_number()
+    assert (states(both), statuses(both)) == (["finalized"], ["executed"] * 3)
 
 
 SIX_DECIMALS = """
