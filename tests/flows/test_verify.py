@@ -6,7 +6,9 @@ disputes and failed transactions, on a real chain, mirrored to the end.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +19,7 @@ from sqlalchemy import select, update
 
 from indexer.place import place_of
 from indexer.report import Report, Scope
-from indexer.shadow import Workshop
+from indexer.shadow import Workshop, _room_in
 from indexer.tables import EXEMPT, MIRRORED
 from indexer.verify import compare_all, fresh_beside, verify
 from ledger.db import Database
@@ -290,6 +292,15 @@ def test_every_range_of_a_true_mirror_is_true(history: History, at: float) -> No
 def test_a_folder_without_room_for_a_mirror_to_compare_with_is_said(history: History) -> None:
     with full_disk(500_000), pytest.raises(DependencyDown, match=r"no room in .*; make some"):
         verified(history)
+
+
+def test_a_database_that_is_full_is_told_apart_from_other_trouble() -> None:
+    with closing(sqlite3.connect(":memory:")) as link:
+        link.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(DependencyDown, match=r"no room in / .*is full"), _room_in("/shadow"):
+            link.execute("CREATE TABLE more (number)")
+        with pytest.raises(sqlite3.OperationalError, match="no such table"), _room_in("/shadow"):
+            link.execute("SELECT * FROM more")
 
 
 @long
