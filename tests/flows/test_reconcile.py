@@ -675,6 +675,13 @@ def test_the_books_of_one_chain_are_held_against_no_other(history: History) -> N
     deployment = replace(history.chain.deployment, chain_id=1)
     with history.db.read() as session, pytest.raises(WrongChain):
         open_books(session, history.memory, deployment)
+    elsewhere = "UPDATE chain_cursor SET block_hash = (SELECT MIN(hash) FROM chain_blocks)"
+    with (
+        _by_hand(history, text(elsewhere)),
+        history.db.read() as session,
+        pytest.raises(BooksDiffer, match="is not among the stored blocks; the row was altered"),
+    ):
+        open_books(session, history.memory, history.chain.deployment)
 
 
 def test_a_reading_of_a_time_that_no_file_can_bring_is_named(history: History) -> None:
