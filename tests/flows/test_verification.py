@@ -128,7 +128,8 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
     assert nothing_planned(park)
     done = take(park, file)
     assert done == tried == Taken(request.claim.key, PROJECT, 2014, 720, VERIFIER, went_on=False)
-    check_not_signed(park.chain, file, int(datetime.now(UTC).timestamp()))  # nothing is lost any more
+    # Written over, nothing is lost any more.
+    check_not_signed(park.chain, file, int(datetime.now(UTC).timestamp()))
     assert len(submit_planned(park.chain, PROJECT)) == 1
     forged = changed(request.claim, manifest_hash=request.claim.evidence_root)
     other = file.with_name("forged.json")
