@@ -164,6 +164,8 @@ def test_in_a_currency_of_six_decimals_a_cent_is_ten_thousand_units(park: Park) 
     fine.node.act("admin", SETTLEMENT, "setFee", [100, PARTIES["admin"]])  # one in a hundred
     fine.node.later(acts.WEEK_S)
     fine.fund(BUYER, 10_00)
+    acts.settle_one(fine.node, trade(9_000, "market", "owner", 1000, 10_000))  # of other books
+    fine.mirror.run_until("head")
     fine.propose(("sell", 1000, 20_000))
     acts.dispute(fine.node, "market", 1, trade(1, "market", "owner", 1000, 20_000))
     fine.mirror.run_until("head")
@@ -177,14 +179,14 @@ def test_in_a_currency_of_six_decimals_a_cent_is_ten_thousand_units(park: Park) 
     fine.mirror_final()
     assert plan_batches(fine.chain) == []  # 6.00 are more than what is left
     (short,) = fine.rows(VppTradeShortfall)
-    assert (short.trade_id, short.held) == (3, 4_80)
+    assert (short.trade_id, short.held) == (3, 3_80)
     assert statuses(fine) == ["executed", "executed", "pending"]
     escrow.withdraw(fine.chain, PLANT, PLANT, 1_00)
     fine.mirror_final()
     assert balances(fine) == {
-        PLANT: (1_98 + 2_97 - 1_00) * 10_000,
-        BUYER: (10_00 - 2_00 - 3_00 - BOND_CENTS) * 10_000,
-        PARTIES["admin"]: (2 + 3 + BOND_CENTS) * 10_000,
+        PLANT: (99 + 1_98 + 2_97 - 1_00) * 10_000,
+        BUYER: (10_00 - 1_00 - 2_00 - 3_00 - BOND_CENTS) * 10_000,
+        PARTIES["admin"]: (1 + 2 + 3 + BOND_CENTS) * 10_000,
     }
     assert fine.differences() == []
 

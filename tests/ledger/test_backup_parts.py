@@ -30,6 +30,7 @@ from ledger.backup.drill import keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.overview import store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
+from ledger.backup.restoring import position
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
@@ -438,6 +439,14 @@ def test_an_older_version_kept_backups_in_between(folder: Store) -> None:
     assert plan(folder.items(), Wanted()).logs == (log, after)
     assert expired(folder.items(), 1, NOW + 2.5 * DAY) == []
     assert expired(folder.items(), 1, NOW + 3.5 * DAY) == [early, old]
+
+
+def test_what_is_in_a_restored_server_is_the_copy_and_what_followed(folder: Store) -> None:
+    copy = item(folder, Kind.FULL, NOW)
+    stop = Position("binlog.000001", 20, "0-1-20,2-1-9")
+    found = plan([replace(copy, stop=stop)], Wanted())
+    followed = {0: Gtid(0, 7, 25), 1: Gtid(1, 1, 3), 2: Gtid(2, 1, 8)}
+    assert position(found, Reached(gtids=followed)) == "0-7-25,1-1-3,2-1-9"
 
 
 def test_the_last_report_of_a_drill_is_the_one_that_was_kept_last(folder: Store) -> None:
