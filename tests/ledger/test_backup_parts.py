@@ -28,7 +28,7 @@ from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.drill import keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
-from ledger.backup.overview import store_of
+from ledger.backup.overview import rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
 from ledger.backup.restoring import position
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
@@ -272,6 +272,8 @@ def test_a_key_is_made_for_the_first_backup_alone(tmp_path: Path) -> None:
     for make_key in (True, False):
         with pytest.raises(BadInput, match="bring it from where its copy is kept"):
             store_of(settings, make_key=make_key)
+    with pytest.raises(BadInput, match="bring it from where its copy is kept"):
+        rehearse(settings)
     assert not settings.backup_key_file.exists()
 
 
