@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from indexer.place import place_of
 from indexer.report import Report, Scope
@@ -292,6 +292,17 @@ def test_every_range_of_a_true_mirror_is_true(history: History, at: float) -> No
 def test_a_folder_without_room_for_a_mirror_to_compare_with_is_said(history: History) -> None:
     with full_disk(500_000), pytest.raises(DependencyDown, match=r"no room in .*; make some"):
         verified(history)
+
+
+def test_what_nobody_can_read_is_copied_as_it_is_and_found(history: History, judge: Judge) -> None:
+    odd = (
+        "UPDATE blockchain_transactions SET gas_price = 'much'",
+        "UPDATE chain_blocks SET block_time = 'soon' WHERE number = 0",
+        "UPDATE credit_batches SET issued_at = 'late'",
+    )
+    with by_hand(history, *map(text, odd)):
+        found = {item.table for item in judge.compared().differences}
+    assert found == {"blockchain_transactions", "chain_blocks", "credit_batches"}
 
 
 def test_a_database_that_is_full_is_told_apart_from_other_trouble() -> None:
