@@ -671,6 +671,13 @@ def test_an_altered_value_is_told_beside_what_its_text_says(history: History) ->
     assert ": '500' stands there as 501, and is 500: the row was altered" in line
 
 
+def test_energy_of_a_time_without_readings_is_told(history: History) -> None:
+    far = "UPDATE energy_production SET recorded_at = '2031-01-01 00:00:00.000000' WHERE id = 1"
+    with _by_hand(history, text(far)):
+        said = history.told("energy")
+    assert any("a row of a time of which its meter has no readings" in line for line in said)
+
+
 def test_the_books_of_one_chain_are_held_against_no_other(history: History) -> None:
     deployment = replace(history.chain.deployment, chain_id=1)
     with history.db.read() as session, pytest.raises(WrongChain):
