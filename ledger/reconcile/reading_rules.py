@@ -134,9 +134,8 @@ def _of_meter(session: Session, meter: Meter, device: Device, site: Site) -> Ite
     for table in _SAYS:
         count = _elsewhere(session, table, device.id, compared.get(table))
         if count:
-            yield (
-                f"{table.name} of device {device.device_id}: {count} rows of times of which its meter has no readings"
-            )
+            rows = "a row of a time" if count == 1 else f"{count} rows of times"
+            yield f"{table.name} of device {device.device_id}: {rows} of which its meter has no readings"
 
 
 def _expected(shown: Shown) -> Iterator[tuple[Any, tuple[int, int], Mapping[_Key, _Key]]]:

@@ -47,8 +47,8 @@ Content = tuple[str, str, int, int, int]
 """Buyer, seller, thousandths of the quantity, ten-thousandths of the price, what is traded."""
 
 
-def give_back(session: Session) -> int:
-    """Give pending trades the numbers that the chain has them under; return how many rows have another number.
+def give_back(session: Session) -> None:
+    """Give pending trades the numbers that the chain has them under.
 
     What was planned with such trades and is not sent yet is withdrawn; ``plan`` takes them up again. To be
     called when the mirror has read what the accounts sent (``Sender.check_known``).
@@ -56,18 +56,17 @@ def give_back(session: Session) -> int:
     pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
     claimed = {} if session.scalar(pending.limit(1)) is None else _claimed(session)
     if not claimed:
-        return 0
+        return
     accounts = Accounts.load(session)
     kept = _kept(session, accounts, claimed)
     orphans = {number: content for number, content in claimed.items() if number not in kept}
     if not orphans:
-        return 0
+        return
     _withdraw_planned(session, accounts, orphans)
     free = _free(session, accounts, kept)
     waiting: dict[Content, list[VppTradingRecord]] = defaultdict(list)
     for record, content in free.values():
         waiting[content].append(record)
-    moved = 0
     following = 1 + max(*claimed, session.scalar(select(func.max(VppTradingRecord.id))) or 0)
     for number in sorted(orphans):
         matching = waiting[orphans[number]]
@@ -79,18 +78,14 @@ def give_back(session: Session) -> int:
             waiting[holder[1]].sort(key=_age)
             free[following] = renamed, holder[1]
             following += 1
-            moved += 1
         elif matching and (ended := _ended(session, number)) is not None:
             _renumber(session, ended, following, _EVICTED)
             following += 1
-            moved += 1
         if matching:
             record = matching.pop(0)
             del free[record.id]
             _renumber(session, record, number, _REASON)
-            moved += 1
     session.flush()
-    return moved
 
 
 def _claimed(session: Session) -> dict[int, Content]:

@@ -25,7 +25,7 @@ from api.sites.months import months_of
 from api.sites.periods import legal_days
 from api.sites.schemas import Month
 from ledger.db import Database
-from ledger.models import CarbonEmission, Device, DeviceData, MeterReading
+from ledger.models import CarbonEmission, Device, DeviceData, MeterReading, Site
 from ledger.models.issuance import IssuanceState
 from ledger.readings import reductions_for
 from ledger.reductions.zones import zone
@@ -83,6 +83,21 @@ def turbine(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
 def client(turbine: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with served(turbine.url, tmp_path_factory.mktemp("home")) as made:
         yield made
+
+
+def test_a_site_names_the_factors_of_its_inventory(client: TestClient, turbine: Database) -> None:
+    def market(same: bool) -> None:
+        with turbine.write() as session:
+            site = session.scalars(select(Site)).one()
+            site.market_factor_id = site.inventory_factor_id if same else None
+
+    market(same=True)
+    try:
+        site = client.get("/v1/sites/lhb").json()
+    finally:
+        market(same=False)
+    assert (site["inventory_factor"], site["market_factor"]) == ("codecarbon-FRA",) * 2
+    assert client.get("/v1/sites/lhb").json()["market_factor"] is None
 
 
 @long

@@ -13,6 +13,7 @@ from tests.api.conftest import CREDIT_CONTRACT, CREDITS, TRADES, TRANSACTIONS, h
 from tests.support.forms import rest
 from tests.support.statements import listening
 
+RETIREMENTS = 30
 LISTS = {
     "/v1/credits": CREDITS,
     "/v1/transactions": TRANSACTIONS,
@@ -64,6 +65,9 @@ def test_a_page_of_exactly_all_rows_is_the_last(client: TestClient) -> None:
     assert len(answer.json()["items"]) == 50
     assert answer.json()["next_cursor"] is None
     assert answer.headers["Link"] == '</v1/credits?site=park-b&limit=50&order=desc>; rel="first"'
+    for path, count in (("/v1/credits", CREDITS), ("/v1/retirements", RETIREMENTS)):  # quick ones
+        whole = client.get(path, params={"limit": count}).json()
+        assert (len(whole["items"]), whole["next_cursor"]) == (count, None)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +138,11 @@ def test_a_cursor_that_is_not_ours_is_refused(client: TestClient, cursor: str) -
 
 
 def test_a_cursor_with_a_number_that_no_row_can_have_is_refused(client: TestClient) -> None:
-    """A row's number has 63 bits; the databases do not compare with more."""
+    """A row's number has 63 bits and no sign; the databases do not compare with more."""
     given = client.get("/v1/credits", params={"limit": 5}).json()["next_cursor"]
     mark, _ = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
-    for number, code in ((2**63 - 1, 200), (2**63, 422)):
+    others = ((number, 422) for number in (2**63, -1, True, 1.5, "7", None))
+    for number, code in ((2**63 - 1, 200), *others):
         made = base64.urlsafe_b64encode(json.dumps([mark, number]).encode()).decode().rstrip("=")
         answer = client.get("/v1/credits", params={"limit": 5, "cursor": made})
         assert answer.status_code == code, number

@@ -9,11 +9,20 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.finality import ChainView
+from api.sites.queries import show_site
 from ledger.db import Database
-from ledger.models import SettlementBatch, SettlementDispute, VppSettlementAccount
+from ledger.models import (
+    SettlementBatch,
+    SettlementDispute,
+    VppSettlementAccount,
+    VppTradingRecord,
+)
 from ledger.models.escrow import DisputeStep, SettlementStatus
+from ledger.models.trading import TradeType
 from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, _contracts, _trades, h66
+from tests.support.plant import SITE, apply
 
 
 def test_a_site_has_its_devices_and_months(client: TestClient) -> None:
@@ -36,6 +45,16 @@ def test_a_site_has_its_devices_and_months(client: TestClient) -> None:
             "issued_kg": "0",
         }
     ]
+
+
+def test_a_site_has_no_device_of_another(sqlite_db: Database) -> None:
+    other = SITE.replace('"park"', '"yard"').replace("park-wind", "yard-wind")
+    for site in (SITE, other.replace('"A"', '"B"').replace("serial-A", "serial-B")):
+        apply(sqlite_db, site)
+    view = ChainView("local", "finalized", None, None)
+    with sqlite_db.read() as session:
+        shown = [show_site(session, view, code).devices for code in ("park", "yard")]
+    assert [[item.code for item in devices] for devices in shown] == [["A"], ["B"]]
 
 
 def test_a_project_has_its_factor_and_credits(client: TestClient) -> None:
@@ -172,6 +191,13 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
         shown = client.get("/settlements/" + h66(0x0F, 7), headers=html)
         assert shown.status_code == 200 and "not of these books" in shown.text
         assert client.get("/v1/settlements/" + h66(0x0F, 9)).status_code == 404
+        # The north sold for 467.82 in all but its first trade: less than one is paid the other way now.
+        with sqlite_db.write() as session:
+            bought = session.get_one(VppTradingRecord, 1)
+            bought.trade_type, bought.total_value = TradeType.BUY, Decimal("468.32")
+        north, _ = client.get("/v1/settlements/1").json()["payments"]
+        said = {"payer": "vpp-north", "payee": "day-ahead", "amount": "0.50", "trades": 12}
+        assert north == said
 
 
 def test_a_page_says_where_a_table_ends_before_its_list(

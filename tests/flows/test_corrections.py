@@ -162,6 +162,10 @@ def test_a_lower_late_reading_is_carried_into_the_next_issuance(issued: Park) ->
     assert (third.carry_in_kg, third.issued_kg) == ("33/40", 720)  # paid once
     assert json.loads(third.manifest)["corrections"] == []
     assert issued.differences() == []
+    other = SITE.replace('"park', '"yard').replace('"A"', '"B"').replace("serial-A", "serial-B")
+    with issued.db.write() as session:
+        apply_site(session, other, resolve_account=anvil_like)
+        assert [len(corrections_of(session, code)) for code in (PROJECT, "yard-wind")] == [1, 0]
 
 
 @long

@@ -415,6 +415,8 @@ def test_only_the_mirror_confirms_and_only_what_is_final(both: Park) -> None:
     assert (credit.credit_id, credit.amount) == (f"{PROJECT}-2014-1-1-720", Decimal("0.720"))
     with both.db.read() as session:  # what its page shows of before, on MariaDB too
         told = [entry for _, entry in entries_before(session, batch)]
+        view = chain_view(session, "local", "test")
+        assert [len(issuances_of(session, view, [number])) for number in (1, 2)] == [1, 0]
     assert [item.kind for item in told] == ["readings_imported", "reductions_computed"]
     assert (told[0].values["readings"], told[0].values["source"]) == (str(SLOTS), "scada")
 

@@ -33,7 +33,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.sending.sender import Sender
 from ledger.corrections import correct
 from ledger.db import Database
-from ledger.errors import BooksDiffer, DependencyDown, NotFound
+from ledger.errors import BooksDiffer, DependencyDown, NotFound, WrongChain
 from ledger.models import Base, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.models.types import ExactDecimal, Hex
@@ -651,6 +651,45 @@ def test_a_meter_file_is_the_one_that_was_imported(history: History) -> None:
             (line,) = history.told("imported-files")
         assert line.startswith(f"{what}: {said}")
     assert history.told("imported-files") == []
+
+
+def test_a_call_that_failed_and_has_no_row_is_missed(history: History) -> None:
+    """It left no event: the blocks themselves are looked through."""
+    ((tx_hash,), *_) = history.select(
+        "SELECT tx_hash FROM blockchain_transactions WHERE status = 'failed'"
+    )
+    tables = ("blockchain_transactions", "chain_inclusions")
+    gone = (text(f"DELETE FROM {name} WHERE tx_hash = '{tx_hash}'") for name in tables)
+    with _by_hand(history, *gone):
+        (line,) = history.told("transactions")
+    assert tx_hash in line
+
+
+def test_an_altered_value_is_told_beside_what_its_text_says(history: History) -> None:
+    altered = "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'outlier'"
+    with _by_hand(history, text(altered)):
+        (line,) = history.told("readings")
+    assert ": '500' stands there as 501, and is 500: the row was altered" in line
+
+
+def test_energy_of_a_time_without_readings_is_told(history: History) -> None:
+    far = "UPDATE energy_production SET recorded_at = '2031-01-01 00:00:00.000000' WHERE id = 1"
+    with _by_hand(history, text(far)):
+        said = history.told("energy")
+    assert any("a row of a time of which its meter has no readings" in line for line in said)
+
+
+def test_the_books_of_one_chain_are_held_against_no_other(history: History) -> None:
+    deployment = replace(history.chain.deployment, chain_id=1)
+    with history.db.read() as session, pytest.raises(WrongChain):
+        open_books(session, history.memory, deployment)
+    elsewhere = "UPDATE chain_cursor SET block_hash = (SELECT MIN(hash) FROM chain_blocks)"
+    with (
+        _by_hand(history, text(elsewhere)),
+        history.db.read() as session,
+        pytest.raises(BooksDiffer, match="is not among the stored blocks; the row was altered"),
+    ):
+        open_books(session, history.memory, history.chain.deployment)
 
 
 def test_a_reading_of_a_time_that_no_file_can_bring_is_named(history: History) -> None:

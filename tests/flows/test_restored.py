@@ -79,7 +79,7 @@ STEPS: Sequence[Step] = (
 
 
 @pytest.mark.parametrize("behind", rest([False, True]), ids=["mirror first", "jobs first"])
-@pytest.mark.parametrize("saved_after", rest(range(7), 2))
+@pytest.mark.parametrize("saved_after", rest(range(7)))
 def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool) -> None:
     """The backup is of after so many steps, the chain has gone on to the end."""
     both.node.deposit("market", 100_00)

@@ -276,6 +276,12 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror_final()
     assert status(funded) is TradeStatus.EXECUTED
+    with funded.db.read() as session:
+        told = story_of(session, "batch:1").happened
+    assert [line[20:] for line in told if " dispute" in line] == [
+        "dispute of trade 1 by day-ahead: disputed",
+        "dispute by day-ahead: rejected",
+    ]
     balances = {row.account: int(row.balance) for row in funded.rows(SettlementBalance)}
     assert balances == {
         PLANT: 2_00 + 3_00,

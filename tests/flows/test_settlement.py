@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
@@ -28,23 +29,26 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
-from ledger.settlement import confirm, escrow, netting, planning
+from ledger.settlement import confirm, escrow, netting, planning, singles
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
-from tests.support import ticks
-from tests.support.chain import PARTIES, send
+from tests.support import acts, ticks
+from tests.support.chain import BOND_CENTS, CURRENCY, PARTIES, deploy_settlement, send, trade
 from tests.support.forms import long
 from tests.support.park import (
     MARKET,
     PROPOSED,
+    AfterMining,
     Park,
     keys_without,
+    open_chain,
     running_park,
     states,
     statuses,
 )
 from tests.support.sending import opened
+from tests.support.solidity import compiled
 
 SHORT_ON_MARIADB = (
     "test_from_trades_to_money",
@@ -124,6 +128,67 @@ def test_from_trades_to_money(both: Park) -> None:
     taken = [int(both.node.ask(SETTLEMENT, "isSettled", [seq]), 16) for seq in (1, 2, 3, 4)]
     assert taken == [1, 1, 1, 0]
     assert plan_batches(both.chain) == []
+    both.node.reorganise(1)  # what is below stays as it is
+    assert both.mirror.run_until("head").tip == both.node.client.block_number()
+    assert (states(both), statuses(both)) == (["finalized"], ["executed"] * 3)
+
+
+SIX_DECIMALS = """
+pragma solidity ^0.8.28;
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+contract Fine is ERC20("Fine", "FNE") {
+    function mint(address to, uint256 amount) external { _mint(to, amount); }
+    function decimals() public pure override returns (uint8) { return 6; }
+}
+"""
+
+
+def with_six_decimals(park: Park) -> Park:
+    """Return the park with another settlement, whose cent is 10,000 units of the currency."""
+    node, known = park.node, park.node.deployment
+    code = compiled(SIX_DECIMALS, "Fine")
+    currency = replace(known.contracts[CURRENCY], code_hash="0x" + keccak(hexstr=code).hex())
+    node.client.request("anvil_setCode", [currency.address, code])
+    settlement = deploy_settlement(node.client, currency.address, known.credit.address)
+    changed = {CURRENCY: currency, SETTLEMENT: settlement}
+    deployment = replace(known, contracts={**known.contracts, **changed})
+    node = replace(node, deployment=deployment)
+    node.grant(SETTLEMENT)
+    mirror = AfterMining(park.db, node.client, deployment)
+    return Park(park.db, node, open_chain(park.db, node), mirror, park.folder)
+
+
+@pytest.mark.unmirrored
+def test_in_a_currency_of_six_decimals_a_cent_is_ten_thousand_units(park: Park) -> None:
+    fine = with_six_decimals(park)
+    fine.node.act("admin", SETTLEMENT, "setFee", [100, PARTIES["admin"]])  # one in a hundred
+    fine.node.later(acts.WEEK_S)
+    fine.fund(BUYER, 10_00)
+    acts.settle_one(fine.node, trade(9_000, "market", "owner", 1000, 10_000))  # of other books
+    fine.mirror.run_until("head")
+    fine.propose(("sell", 1000, 20_000))
+    acts.dispute(fine.node, "market", 1, trade(1, "market", "owner", 1000, 20_000))
+    fine.mirror.run_until("head")
+    acts.reject_dispute(fine.node, 1)
+    fine.pass_window()
+    assert len(finalize_due(fine.chain)) == 1
+    fine.mirror_final()
+    fine.trade(("sell", 1000, 30_000), ("sell", 1000, 60_000), hour=1)
+    key = fine.db.run(lambda session: singles.plan_single(session, fine.chain, 2))
+    fine.chain.sender.submit(key, SETTLEMENT)
+    fine.mirror_final()
+    assert plan_batches(fine.chain) == []  # 6.00 are more than what is left
+    (short,) = fine.rows(VppTradeShortfall)
+    assert (short.trade_id, short.held) == (3, 3_80)
+    assert statuses(fine) == ["executed", "executed", "pending"]
+    escrow.withdraw(fine.chain, PLANT, PLANT, 1_00)
+    fine.mirror_final()
+    assert balances(fine) == {
+        PLANT: (99 + 1_98 + 2_97 - 1_00) * 10_000,
+        BUYER: (10_00 - 1_00 - 2_00 - 3_00 - BOND_CENTS) * 10_000,
+        PARTIES["admin"]: (1 + 2 + 3 + BOND_CENTS) * 10_000,
+    }
+    assert fine.differences() == []
 
 
 @long

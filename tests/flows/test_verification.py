@@ -21,7 +21,13 @@ from ledger.chain.keys.signers import anvil_signer
 from ledger.db import Database
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.issuance import plan_issuance, submit_planned
-from ledger.issuance.verification import Taken, check_not_signed, requests_for, take_file
+from ledger.issuance.verification import (
+    Taken,
+    check_apart,
+    check_not_signed,
+    requests_for,
+    take_file,
+)
 from ledger.issuance.verification_files import FILE, Request, read, text
 from ledger.issuance.verifying import verify_claim
 from ledger.models import ChainIntent, CreditBatch, Issuance, Meter, ReadingClaim
@@ -122,6 +128,8 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
     assert nothing_planned(park)
     done = take(park, file)
     assert done == tried == Taken(request.claim.key, PROJECT, 2014, 720, VERIFIER, went_on=False)
+    # Written over, nothing is lost any more.
+    check_not_signed(park.chain, file, int(datetime.now(UTC).timestamp()))
     assert len(submit_planned(park.chain, PROJECT)) == 1
     forged = changed(request.claim, manifest_hash=request.claim.evidence_root)
     other = file.with_name("forged.json")
@@ -142,6 +150,10 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
     with pytest.raises(Refused, match="the period overlaps an issuance") as refused:
         take(park, again)
     assert str(again) in refused.value.message
+    first, second = (read(each)[0].claim for each in (twice, again))
+    check_apart(twice, first, [(file, request.claim), (twice, first)])
+    with pytest.raises(Refused, match=f"{again}: its period overlaps that of {twice}, which"):
+        check_apart(again, second, [(file, request.claim), (twice, first)])
     assert park.differences() == []
 
 

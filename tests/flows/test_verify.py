@@ -6,18 +6,20 @@ disputes and failed transactions, on a real chain, mirrored to the end.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from indexer.place import place_of
 from indexer.report import Report, Scope
-from indexer.shadow import Workshop
+from indexer.shadow import Workshop, _room_in
 from indexer.tables import EXEMPT, MIRRORED
 from indexer.verify import compare_all, fresh_beside, verify
 from ledger.db import Database
@@ -291,6 +293,26 @@ def test_every_range_of_a_true_mirror_is_true(history: History, at: float) -> No
 def test_a_folder_without_room_for_a_mirror_to_compare_with_is_said(history: History) -> None:
     with full_disk(500_000), pytest.raises(DependencyDown, match=r"no room in .*; make some"):
         verified(history)
+
+
+def test_what_nobody_can_read_is_copied_as_it_is_and_found(history: History, judge: Judge) -> None:
+    odd = (
+        "UPDATE blockchain_transactions SET gas_price = 'much'",
+        "UPDATE chain_blocks SET block_time = 'soon' WHERE number = 0",
+        "UPDATE credit_batches SET issued_at = 'late'",
+    )
+    with by_hand(history, *map(text, odd)):
+        found = {item.table for item in judge.compared().differences}
+    assert found == {"blockchain_transactions", "chain_blocks", "credit_batches"}
+
+
+def test_a_database_that_is_full_is_told_apart_from_other_trouble() -> None:
+    with closing(sqlite3.connect(":memory:")) as link:
+        link.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(DependencyDown, match=r"no room in / .*is full"), _room_in("/shadow"):
+            link.execute("CREATE TABLE more (number)")
+        with pytest.raises(sqlite3.OperationalError, match="no such table"), _room_in("/shadow"):
+            link.execute("SELECT * FROM more")
 
 
 @long

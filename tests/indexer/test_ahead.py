@@ -12,13 +12,15 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from indexer import Indexer, TickReport, ahead, packing, patience, ranges
 from indexer.ahead import ReadingProcess
 from indexer.creditlog import CreditLog
+from indexer.cursor import Cursor
 from indexer.doubt import Doubt
 from indexer.reading import Read, Reading
 from ledger.chain.addresses.sighted import Sighting
@@ -90,9 +92,17 @@ def test_what_is_read_ahead_is_what_is_read_in_the_open(
     lacks: list[str],
 ) -> None:
     _busy(chain)
+    in_the_open, true = [], ranges.RangeReader._read_now
+
+    def now(self: ranges.RangeReader, cursor: Cursor, *given: Any) -> Read:
+        in_the_open.append(cursor.block_number)
+        return true(self, cursor, *given)
+
+    monkeypatch.setattr(ranges.RangeReader, "_read_now", now)
     with LyingNode(chain.rpc_url) as node:
         node.lacks = frozenset(lacks)
         Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH).run_until("head")
+    assert in_the_open == [chain.deployment.deployed_block - 1]  # the first range alone
     assert len(answers) > 2 and all(read is not None for _, read in answers)
     assert {pid for pid, _ in answers} == {answers[0][0]} and _gone(answers[0][0])
     monkeypatch.setattr(ranges, "AHEAD_BLOCKS_MIN", 10**9)
@@ -432,6 +442,22 @@ def test_how_long_it_is_waited_for_and_when_there_is_another() -> None:
     for _ in range(8):
         known.read_in_the_open(0.1)
     assert known.may_begin
+
+
+def test_how_long_ranges_are() -> None:
+    """Twice as long while they bring little, never longer than is set; after a refusal half, for fifty ranges."""
+
+    def was(blocks: int, events: int = 0) -> int:
+        window = SimpleNamespace(headers=[None] * blocks, events=[None] * events)
+        length.was(cast(Read, SimpleNamespace(window=window, bytes_max=0)))
+        return length.blocks
+
+    length = ranges.Length(100)
+    assert [length.blocks, was(32), was(64), was(100), was(100)] == [32, 64, 100, 100, 100]
+    assert was(100, events=10_000) == 50
+    length.refused(50)
+    assert [was(25) for _ in range(50)] == [25] * 49 + [50]
+    assert [was(length.blocks) for _ in range(100)][-1] == 100
 
 
 _ORDERS = """

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -243,6 +244,13 @@ def test_a_rate_is_of_the_last_minute() -> None:
     assert rate.lately() == (5, 7, 60_000)
     now[0] += 50
     assert rate.lately() == (0, 0, 60_000)
+
+
+def test_a_tick_is_idle_that_changed_nothing() -> None:
+    report = TickReport(head=9, tip=9, final=5)
+    assert report.idle
+    for change in ({"blocks": 1}, {"rewound_to": 0}, {"overtaken": True}):
+        assert not replace(report, **change).idle
 
 
 # -------------------------------------------------------------------------- the loop

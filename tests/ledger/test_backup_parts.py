@@ -28,8 +28,9 @@ from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.drill import keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
-from ledger.backup.overview import store_of
+from ledger.backup.overview import rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
+from ledger.backup.restoring import position
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
@@ -271,6 +272,8 @@ def test_a_key_is_made_for_the_first_backup_alone(tmp_path: Path) -> None:
     for make_key in (True, False):
         with pytest.raises(BadInput, match="bring it from where its copy is kept"):
             store_of(settings, make_key=make_key)
+    with pytest.raises(BadInput, match="bring it from where its copy is kept"):
+        rehearse(settings)
     assert not settings.backup_key_file.exists()
 
 
@@ -440,6 +443,14 @@ def test_an_older_version_kept_backups_in_between(folder: Store) -> None:
     assert expired(folder.items(), 1, NOW + 3.5 * DAY) == [early, old]
 
 
+def test_what_is_in_a_restored_server_is_the_copy_and_what_followed(folder: Store) -> None:
+    copy = item(folder, Kind.FULL, NOW)
+    stop = Position("binlog.000001", 20, "0-1-20,2-1-9")
+    found = plan([replace(copy, stop=stop)], Wanted())
+    followed = {0: Gtid(0, 7, 25), 1: Gtid(1, 1, 3), 2: Gtid(2, 1, 8)}
+    assert position(found, Reached(gtids=followed)) == "0-7-25,1-1-3,2-1-9"
+
+
 def test_the_last_report_of_a_drill_is_the_one_that_was_kept_last(folder: Store) -> None:
     """Also where the one before is of a clock that was set back since: it called the backups good."""
     keep_report(folder.folder, {"begun_at": NOW.isoformat(), "ok": True})
@@ -485,6 +496,9 @@ def test_what_is_kept(folder: Store) -> None:
         if one.kind is not Kind.BINLOG:
             chain_of(left, one)  # nothing that is kept lacks a link
     assert gone.index(copies[19]) < gone.index(copies[10])  # what needs another goes first
+    # Without the full copies nothing comes back: increments go by their age alone, the last first; logs stay.
+    lone = [one for one in left if one.kind is not Kind.FULL]
+    assert expired(lone, 14, today) == copies[25:20:-1]
     # Nobody took one for a year: the last chain stays.
     late = expire(folder, 14, today + 365 * DAY)
     assert {one.id for one in late} == {one.id for one in (*copies[20:30], *logs[20:30])}

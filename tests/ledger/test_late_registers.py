@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -22,6 +23,8 @@ from ledger.db import Database
 from ledger.models import Correction, CorrectionRegister, MeterReading
 from ledger.readings import ImportReport
 from ledger.readings.periods.period import late_readings, load_period
+from ledger.reconcile.books import Books
+from ledger.reconcile.correction_rules import _counted_late
 from ledger.reductions import compute
 from tests.ledger.test_import_counters import COUNTER, START_S, at, swap
 from tests.support.forms import long, times
@@ -161,6 +164,9 @@ def test_a_reading_at_the_end_gives_the_issued_period_its_part_and_the_next_one_
     assert found(meter.correct()) == [("06-01", 1, "late_readings", 6, 0)]
     assert meter.correct() == Outcome()
     assert 2 * (100 + 6 + 94) == 400
+    with meter.db.read() as session:
+        books = cast(Books, SimpleNamespace(session=session))
+        assert _counted_late(books) == []
 
 
 def test_a_reading_before_the_end_leaves_what_runs_over_it_to_none(meter: Register) -> None:

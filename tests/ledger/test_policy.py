@@ -24,6 +24,7 @@ from ledger.chain.keys.policy import (
     SignerPolicy,
 )
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
+from ledger.settings import load_settings
 
 CREDIT_AT, SETTLEMENT_AT, CURRENCY_AT = ("0x" + digit * 40 for digit in "abc")
 STRANGER = "0x" + "d" * 40
@@ -55,8 +56,8 @@ def test_who_may_call_what_is_what_the_page_says() -> None:
 
 
 @pytest.fixture
-def policy() -> SignerPolicy:
-    deployment = Deployment(
+def deployment() -> Deployment:
+    return Deployment(
         network="test",
         chain_id=11155111,
         genesis_hash=ZEROS,
@@ -74,6 +75,10 @@ def policy() -> SignerPolicy:
         class_id=1,
         class_code="c",
     )
+
+
+@pytest.fixture
+def policy(deployment: Deployment) -> SignerPolicy:
     return SignerPolicy.with_limits(deployment, 1_000_000, DailyCaps(3, 10**18))
 
 
@@ -210,6 +215,17 @@ def test_a_guarded_keyring_has_no_unguarded_signer(policy: SignerPolicy) -> None
         signer.sign_transaction(asked(STRANGER, DEPOSIT))
     with pytest.raises(PolicyRefused):
         signer.sign_typed_data(message("Claim", CREDIT_AT))
+
+
+def test_caps_are_those_that_were_given_and_without_any_no_day_reaches_them(
+    deployment: Deployment,
+) -> None:
+    asked = {"TRUETONNE_SIGNER_DAILY_TRANSACTIONS": "7", "TRUETONNE_SIGNER_DAILY_WEI": "11"}
+    assert SignerPolicy.of(deployment, load_settings(None, asked)).caps == DailyCaps(7, 11)
+    free = SignerPolicy.with_limits(deployment).caps
+    full_blocks = 24 * 60 * 60  # one each second, all ours, at a thousand gwei
+    assert free.transactions > full_blocks * 60_000_000 // 21_000
+    assert free.cost_wei > full_blocks * 60_000_000 * 10**12
 
 
 def test_every_function_of_the_table_exists() -> None:

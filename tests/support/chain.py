@@ -118,19 +118,7 @@ def deploy_contracts(client: ChainClient) -> Deployment:
     currency = _create(client, CURRENCY, {})
     libraries = [_library(client, name) for name in LIBRARIES]
     credit = _create(client, CREDIT, {"admin": admin, "adminDelay": 0})
-    terms = {
-        "admin": admin,
-        "adminDelay": 0,
-        "currency": currency.address,
-        "credits": credit.address,
-        "window": WINDOW_S,
-        "disputeTimeout": DISPUTE_TIMEOUT_S,
-        "disputeBond": BOND_CENTS,
-        "notionalCap": NOTIONAL_CAP_CENTS,
-        "creditCap": CREDIT_CAP_KG,
-        "feeCollector": admin,
-    }
-    settlement = _create(client, SETTLEMENT, terms)
+    settlement = deploy_settlement(client, currency.address, credit.address)
     deployment = Deployment(
         network="local",
         chain_id=client.chain_id(),
@@ -144,6 +132,23 @@ def deploy_contracts(client: ChainClient) -> Deployment:
     chain = TestChain(client, deployment)
     chain.set_up()
     return deployment
+
+
+def deploy_settlement(client: ChainClient, currency: str, credits_: str) -> DeployedContract:
+    """Deploy the settlement contract alone; the admin gets the fees."""
+    terms = {
+        "admin": PARTIES["admin"],
+        "adminDelay": 0,
+        "currency": currency,
+        "credits": credits_,
+        "window": WINDOW_S,
+        "disputeTimeout": DISPUTE_TIMEOUT_S,
+        "disputeBond": BOND_CENTS,
+        "notionalCap": NOTIONAL_CAP_CENTS,
+        "creditCap": CREDIT_CAP_KG,
+        "feeCollector": PARTIES["admin"],
+    }
+    return _create(client, SETTLEMENT, terms)
 
 
 def _create(client: ChainClient, name: str, arguments: dict[str, Any]) -> DeployedContract:
@@ -299,6 +304,14 @@ class TestChain:
 
     def set_up(self) -> None:
         """Grant the roles; register class 1, project 1 and site 1."""
+        self.grant(CREDIT, SETTLEMENT)
+        terms = [CLASS_CODE, keccak(text=METHODOLOGY), CAP_KG, 0]
+        self.act("registrar", CREDIT, "registerClass", terms)
+        self.act("registrar", CREDIT, "registerProject", [1, PARTIES["owner"], SITE_CODE])
+        self.act("registrar", CREDIT, "registerSite", [1, SITE_CODE])
+
+    def grant(self, *contracts: str) -> None:
+        """Grant the roles of some contracts."""
         for contract, role, party in (
             (CREDIT, REGISTRAR_ROLE, "registrar"),
             (CREDIT, class_role("ISSUER_ROLE", 1), "issuer"),
@@ -311,11 +324,8 @@ class TestChain:
             (SETTLEMENT, ARBITER_ROLE, "admin"),
             (SETTLEMENT, MEMBER_ROLE, "operator"),
         ):
-            self.act("admin", contract, "grantRole", [role, PARTIES[party]])
-        terms = [CLASS_CODE, keccak(text=METHODOLOGY), CAP_KG, 0]
-        self.act("registrar", CREDIT, "registerClass", terms)
-        self.act("registrar", CREDIT, "registerProject", [1, PARTIES["owner"], SITE_CODE])
-        self.act("registrar", CREDIT, "registerSite", [1, SITE_CODE])
+            if contract in contracts:
+                self.act("admin", contract, "grantRole", [role, PARTIES[party]])
 
     # ----------------------------------------------------------------- credits
 
