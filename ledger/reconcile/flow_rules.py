@@ -107,7 +107,10 @@ def _issuances(books: Books, rows: Sequence[Issuance]) -> list[str]:
         if row.state is IssuanceState.PLANNED and batch_of(books.session, row.key) is None:
             continue  # the same, and the sender has not heard of it yet
         final = batch.block_number <= books.final
-        state = IssuanceState.ISSUED if final else IssuanceState.PLANNED
+        # A void one may be on its way again where another was planned in its place: the final block says which it is.
+        void = row.state is IssuanceState.VOID
+        waits = IssuanceState.VOID if void else IssuanceState.PLANNED
+        state = IssuanceState.ISSUED if final else waits
         found += unequal(
             what,
             ("state", row.state, state),
