@@ -17,6 +17,7 @@ from sqlalchemy import select
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.corrections import correct
 from ledger.corrections import submit_planned as submit_cancellations
+from ledger.errors import Refused
 from ledger.holdings import (
     Holding,
     details_of,
@@ -37,7 +38,7 @@ from tests.support.plant import write_csv
 
 FIRST_DAY = date(2014, 3, 1)
 OWNER, BUYER = PARTIES["owner"], PARTIES["buyer"]
-POWERS_KW = ("60", "60.001", "37.5", "0", "99.9")
+POWERS_KW = ("60", "60.001", "37.5", "1.25", "99.9")
 ROLES = (
     (CREDIT, class_role("ISSUER_ROLE", 1), "issuer"),
     (SETTLEMENT, OPERATOR_ROLE, "operator"),
@@ -93,13 +94,15 @@ class CreditWalk:
     # ------------------------------------------------------------------ readings and issuances
 
     def begin_credits(self) -> None:
-        """Register the project, and have readings of some days."""
+        """Register the project, and have readings of some days, the first of which is issued."""
         register_project(self.park.chain, PROJECT)
         self.park.mirror.run_until("head")
         register_site(self.park.chain, PROJECT)
         self.park.mirror.run_until("head")
         for _ in range(3):
             self.read()
+        plan_issuance(self.park.chain, PROJECT, self._day(0), self._day(1))
+        submit_issuances(self.park.chain)
 
     def read(self) -> str:
         """A day's readings come."""
@@ -174,6 +177,17 @@ class CreditWalk:
         key = self.park.db.run(work)
         chain.sender.submit(key, CREDIT)
         return f"{kind} {holding.amount_kg} kg of {row.batch_id}"
+
+    def send_asked(self) -> str:
+        """Give a command again that had planned an act and could not send it then."""
+        kinds = ChainIntent.kind.in_(("transfer", "retire", "cancel"))
+        rows = self._rows(ChainIntent, ChainIntent.state == IntentState.PLANNED, kinds)
+        for row in rows:
+            try:
+                self.park.chain.sender.submit(row.key, CREDIT)
+            except Refused:  # and has failed by that
+                continue
+        return self._sent([row.key for row in rows])
 
     # ------------------------------------------------------------------ those who hinder
 

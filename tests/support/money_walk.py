@@ -104,9 +104,8 @@ def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
         old.unlink()
     shutil.copyfile(on.template, file)
     on_mariadb = on.mariadb is not None and seed % MARIADB_EVERY == 0
-    with closing(
-        on.mariadb() if on.mariadb and on_mariadb else Database(f"sqlite:///{file}")
-    ) as db:
+    db = on.mariadb() if on.mariadb and on_mariadb else Database(f"sqlite:///{file}")
+    with closing(db):
         apply_park(db)
         walk = MoneyWalk(db, on.chain, on.folder, seed)
         try:
@@ -136,6 +135,7 @@ class MoneyWalk(CreditWalk):
         self.hour = 0
         self.foreign = FOREIGN
         self.stamps = 0
+        self.store = db.dialect
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.log: list[str] = []
@@ -461,7 +461,7 @@ class MoneyWalk(CreditWalk):
 
     def suspend(self) -> str:
         """Keep the credits from moving; or let them move again."""
-        (row,) = self._rows(CreditBatch)
+        (row,) = self._rows(CreditBatch, CreditBatch.batch_id == self.batch)
         is_on = self._is_suspended()
         party, name = ("admin", "reinstate") if is_on else ("pauser", "suspend")
         self.node.act(party, CREDIT, name, [self.batch])
@@ -705,7 +705,7 @@ ACTS = {
     "pause": 2,
     "suspend": 3,
     "mine": 4,
-    "final": 5,
+    "final": 8,
     "reorganise": 8,
     "reorganise_in_a_row": 3,
     "roll_back": 3,
@@ -715,6 +715,7 @@ ACTS = {
     "send_issuances": 10,
     "correct": 5,
     "send_cancellations": 4,
+    "send_asked": 2,
     "move": 5,
     "role": 3,
     "pause_credits": 2,
@@ -730,5 +731,6 @@ LAST = (
     "send_issuances",
     "correct",
     "send_cancellations",
+    "send_asked",
 )
 """What is done again and again at the end."""

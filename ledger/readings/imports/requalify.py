@@ -66,12 +66,13 @@ def judge_as_before(session: Session, meter_id: int, since: Since) -> None:
     later = session.scalars(select(ImportFile.id).where(ImportFile.imported_at > since.moment))
     files = frozenset(later)
     intervals, instants = MeterReading, RegisterReading
+    _, reason = stored(Quality.LATE)
     for here in tables.among(session, intervals.file_id, files):
         session.execute(
             update(intervals)
             .where(here, intervals.meter_id == meter_id)
             .where(intervals.start_s >= since.from_s, intervals.start_s < since.to_s)
-            .values(quality=ReadingQuality.LATE, conflict=False, reason=None)
+            .values(quality=ReadingQuality.LATE, conflict=False, reason=reason)
             .execution_options(synchronize_session=False)
         )
     for here in tables.among(session, instants.file_id, files):
@@ -79,7 +80,7 @@ def judge_as_before(session: Session, meter_id: int, since: Since) -> None:
             update(instants)
             .where(here, instants.meter_id == meter_id)
             .where(instants.at_s >= since.from_s, instants.at_s < since.to_s)
-            .values(quality=ReadingQuality.LATE, reason=None)
+            .values(quality=ReadingQuality.LATE, reason=reason)
             .execution_options(synchronize_session=False)
         )
     session.expire_all()
