@@ -1,19 +1,41 @@
-"""Issuances whose end a fork takes back that is deeper than what was final: the books follow the chain."""
+"""Acts of ours whose end a fork takes back that is deeper than what was final: the books follow the chain."""
 
-from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 
 import pytest
 
 from ledger.chain.contracts.events import CREDIT
+from ledger.corrections import correct, debts_of
 from ledger.errors import Refused
+from ledger.holdings import (
+    Holding,
+    details_of,
+    plan_cancellation,
+    plan_retirement,
+    plan_transfer,
+)
 from ledger.issuance import plan_issuance, submit_planned
-from ledger.models import CorrectionCarry, CreditBatch, Issuance, MeterReading, ReadingClaim
+from ledger.models import (
+    ChainIntent,
+    CorrectionCarry,
+    CreditBatch,
+    CreditCancellation,
+    CreditHolding,
+    CreditRetirement,
+    Issuance,
+    MeterReading,
+    ReadingClaim,
+)
 from ledger.models.sending import IntentState
 from tests.support.chain import PARTIES, class_role
 from tests.support.forms import long
 from tests.support.park import PROJECT, Park, day
 from tests.support.sending import automine
+
+SHORT_ON_MARIADB = (
+    "test_one_that_failed_for_good_and_that_a_fork_brings_back",
+    "test_what_came_meanwhile_is_late_for_it",
+)
 
 FIRST = date(2014, 1, 1)
 SLOTS = 144
@@ -134,3 +156,105 @@ def test_what_came_meanwhile_is_late_for_it(ready: Park) -> None:
     send_again(ready)
     assert states(ready) == ["issued"]
     assert ready.differences() == []
+
+
+@long
+def test_the_days_after_it_are_planned_anew(ready: Park) -> None:
+    """They were planned without what it leaves."""
+    key, height = fail_in_a_final_block(ready, 1)
+    plan(ready, 2)
+    fork_at(ready, height)
+    assert states(ready) == ["planned", "void"]
+    send_again(ready)
+    plan(ready, 2)
+    submit_planned(ready.chain)
+    ready.mirror_final()
+    assert states(ready) == ["issued", "void", "issued"]
+    assert ready.rows(CreditBatch)[0].key == key
+    assert ready.differences() == []
+
+
+@long
+def test_a_correction_that_it_had_paid_is_paid_once(ready: Park) -> None:
+    """It takes the deficit over again, which was free for another issuance meanwhile."""
+    plan(ready, 1)
+    submit_planned(ready.chain)
+    ready.mirror_final()
+    ready.generate(FIRST, ["50"])  # late, and lower
+    correct(ready.db, PROJECT)
+    _, height = fail_in_a_final_block(ready, 2)
+    assert ready.count(CorrectionCarry) == 0
+    fork_at(ready, height)
+    (carry,) = ready.rows(CorrectionCarry)
+    assert (carry.issuance_id, carry.carried_kg) == (2, "-120/1")
+    send_again(ready)
+    assert [batch.issued_kg for batch in ready.rows(CreditBatch)] == [720, 600]
+    with ready.db.read() as session:
+        assert debts_of(session) == {}
+    assert ready.differences() == []
+
+
+# ------------------------------------------------------------------------------ other acts
+
+KG = 1000
+BATCH = 1 << 32 | 1
+OWNER, BUYER = PARTIES["owner"], PARTIES["buyer"]
+
+
+def acts_on_their_way(park: Park) -> list[str]:
+    """Have 100 kg transferred, retired and cancelled each; return the keys."""
+    chain = park.chain
+
+    def holding() -> Holding:
+        return Holding(BATCH, OWNER, 100)
+
+    keys = [
+        park.db.run(lambda session: plan_transfer(session, chain, holding(), BUYER)),
+        park.db.run(
+            lambda session: plan_retirement(session, chain, holding(), details_of("X", "a test"))
+        ),
+        park.db.run(lambda session: plan_cancellation(session, chain, holding(), "a test")),
+    ]
+    for key in keys:
+        chain.sender.submit(key, CREDIT)
+    return keys
+
+
+def outcomes(park: Park) -> set[str]:
+    return {row.state.value for row in park.rows(ChainIntent)}
+
+
+def done(park: Park) -> tuple[int, int, dict[str, int]]:
+    held = {row.holder: row.amount_kg for row in park.rows(CreditHolding)}
+    return park.count(CreditRetirement), park.count(CreditCancellation), held
+
+
+NOTHING, ALL = (0, 0, {OWNER: KG}), (1, 1, {OWNER: KG - 300, BUYER: 100})
+
+
+@pytest.fixture
+def held(park: Park) -> Park:
+    """Credits of the owner."""
+    assert park.node.issue(KG, 0) == BATCH
+    park.mirror_final()
+    return park
+
+
+def test_acts_that_were_final_fail_in_the_fork_and_come_again(held: Park) -> None:
+    """Retired, cancelled, given away for good; not at all; and in a third fork after all."""
+    height = held.node.client.block_number()
+    acts_on_their_way(held)
+    held.mirror_final()
+    assert (outcomes(held), done(held)) == ({"confirmed"}, ALL)
+    suspended = held.node.transaction("pauser", CREDIT, "suspend", [BATCH])
+    held.node.reorganise(held.node.client.block_number() - height, [(suspended, 0)])
+    held.mirror.run_until("head")
+    assert (outcomes(held), done(held)) == ({"submitted"}, NOTHING)
+    send_again(held)
+    assert (outcomes(held), done(held)) == ({"failed"}, NOTHING)
+    assert held.differences() == []
+    fork_at(held, height)
+    assert (outcomes(held), done(held)) == ({"submitted"}, NOTHING)
+    send_again(held)
+    assert (outcomes(held), done(held)) == ({"confirmed"}, ALL)
+    assert held.differences() == []
