@@ -90,8 +90,8 @@ def settle_final(session: Session, final_number: int) -> int:
     was final before: a failure that a deeper fork took back made an issuance void that is on chain now.
     """
     # First what is not issued: of batches there are as many as were ever issued, by anybody.
-    query = select(Issuance).where(Issuance.state != IssuanceState.ISSUED)
-    by_key = {row.key: row for row in session.scalars(query.options(defer(Issuance.manifest)))}
+    open_ = select(Issuance).where(Issuance.state != IssuanceState.ISSUED)
+    by_key = {row.key: row for row in session.scalars(open_.options(defer(Issuance.manifest)))}
     found = []
     for here in tables.among(session, CreditBatch.key, by_key):
         query = select(CreditBatch).where(here, CreditBatch.block_number <= final_number)

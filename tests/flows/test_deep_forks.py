@@ -28,7 +28,7 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from tests.support.chain import PARTIES, class_role
-from tests.support.forms import long
+from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park, day
 from tests.support.sending import automine
 
@@ -104,6 +104,7 @@ def test_one_that_failed_for_good_and_that_a_fork_brings_back(ready: Park) -> No
     assert ready.differences() == []
 
 
+@long
 def test_it_fails_once_more(ready: Park) -> None:
     key, height = fail_in_a_final_block(ready, 1)
     revoked = ready.node.transaction("admin", CREDIT, "revokeRole", ISSUER)
@@ -116,7 +117,7 @@ def test_it_fails_once_more(ready: Park) -> None:
     assert ready.differences() == []
 
 
-@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("sent", rest([False, True], True))
 def test_another_was_planned_in_its_place(ready: Park, sent: bool) -> None:
     """The contract takes one of the two: the first, which has the smaller nonce."""
     key, height = fail_in_a_final_block(ready, 1)

@@ -35,7 +35,7 @@ from ledger.reconcile import reconcile
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
-from ledger.settlement.cancel import cancel_trade, plan_cancellation
+from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
@@ -787,3 +787,22 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+def test_a_batch_that_was_withdrawn_and_that_others_propose_all_the_same(funded: Park) -> None:
+    """An operator had seen its call. Its trades are planned anew meanwhile; reconcile says in a line what follows."""
+    (withdrawn,) = plan_batches(funded.chain)
+    call = funded.intent(withdrawn.key)
+    funded.db.run(lambda session: withdraw(session, withdrawn.key, "a test"))
+    plan_batches(funded.chain)
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    sent = send(funded.node.client, PARTIES["spare"], call.contract_address, call.call_data)
+    assert sent.status == 1
+    funded.mirror.run_until("head")
+    assert funded.differences() == [
+        f"settlement batch {withdrawn.key}: failed here, and proposed on chain all the same; the next settlement "
+        "takes it over"
+    ]
+    assert plan_batches(funded.chain) == []
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed", "failed"]
+    assert funded.differences() == []
