@@ -43,6 +43,7 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
         If the contract refuses one; it is void then, as are the later ones of its project (``fail``).
     """
     with chain.db.read() as session:
+        dead = session.scalars(_dead()).all()
         query = (
             select(Issuance.key, Issuance.to_s)
             .join(ChainIntent, ChainIntent.key == Issuance.key)
@@ -58,6 +59,8 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
             query = query.join(Project, Project.id == Issuance.project_id)
             query = query.where(Project.code == project_code)
         found = session.execute(query).all()
+    for key in dead:
+        chain.db.run(partial(intents.refuse, key=key, error="its issuance is void"))
     if found:
         chain.sender.send_from({ISSUE: chain.deployment.account("issuer")})
     hashes = []
@@ -71,6 +74,15 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
             chain.db.run(partial(fail, key=key, error=refusal.message))
             raise
     return hashes
+
+
+def _dead() -> Select[str]:
+    """Return the query of what was to be sent again with another nonce, and is void by now."""
+    return (
+        select(Issuance.key)
+        .join(ChainIntent, ChainIntent.key == Issuance.key)
+        .where(Issuance.state == IssuanceState.VOID, ChainIntent.state == IntentState.PLANNED)
+    )
 
 
 def _one_before() -> ColumnElement[bool]:

@@ -30,7 +30,7 @@ from ledger.models.sending import IntentState
 from tests.support.chain import PARTIES, class_role
 from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park, day
-from tests.support.sending import automine
+from tests.support.sending import automine, steal
 
 SHORT_ON_MARIADB = (
     "test_one_that_failed_for_good_and_that_a_fork_brings_back",
@@ -142,6 +142,34 @@ def test_another_was_planned_in_its_place(ready: Park, sent: bool) -> None:
     submit_planned(ready.chain)
     ready.mirror_final()
     assert states(ready) == ["issued", "void", "issued"]
+    assert ready.differences() == []
+
+
+@long
+def test_the_other_one_s_nonce_is_stolen(ready: Park) -> None:
+    """Nothing sends it again, and it does not stay planned."""
+    _, height = fail_in_a_final_block(ready, 1)
+    other = plan(ready, 1)
+    ready.node.act("admin", CREDIT, "grantRole", ISSUER)
+    submit_planned(ready.chain)
+    fork_at(ready, height)
+    nonce = ready.intent(other).nonce
+    assert nonce is not None
+    (first, *_) = [row.key for row in ready.rows(Issuance)]
+    automine(ready, False)
+    ready.node.client.request("anvil_dropAllTransactions")
+    ready.chain.sender.rebroadcast()
+    ready.node.client.request("anvil_dropTransaction", [ready.intent(other).tx_hash])
+    ready.node.mine(1)
+    steal(ready, "issuer", nonce)
+    ready.mirror_final()
+    assert (states(ready), ready.intent(first).state.value) == (["issued", "void"], "confirmed")
+    for _ in range(3):
+        ready.chain.sender.tend()
+        ready.mirror_final()
+    assert ready.intent(other).state is IntentState.PLANNED
+    assert submit_planned(ready.chain) == []
+    assert ready.intent(other).state is IntentState.FAILED
     assert ready.differences() == []
 
 
