@@ -806,3 +806,24 @@ def test_a_batch_that_was_withdrawn_and_that_others_propose_all_the_same(funded:
     assert plan_batches(funded.chain) == []
     assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed", "failed"]
     assert funded.differences() == []
+
+
+def test_a_trade_that_was_taken_out_after_others_had_proposed_it(funded: Park) -> None:
+    """The books take their batch over, and its end on chain counts for that trade, too, also in a fork."""
+    funded.node.propose([trade(1, "market", "owner", 1000, 20_000)])
+    funded.db.run(lambda session: cancel_trade(session, 1, "a slip"))
+    funded.mirror.run_until("head")
+    plan_batches(funded.chain)
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed"]
+    funded.pass_window()
+    before = funded.node.client.block_number()
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+    funded.node.roll_back(funded.node.client.block_number() - before)
+    funded.node.mine(3)
+    funded.mirror.run_until("head")
+    assert status(funded) is TradeStatus.CANCELLED
+    funded.chain.sender.rebroadcast()
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
+from sqlalchemy import select
 
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.db import Database
@@ -27,6 +28,7 @@ from ledger.jobs.released import submit_released
 from ledger.models import (
     AuditLog,
     ChainEvent,
+    ChainInclusion,
     ChainIntent,
     CreditBatch,
     SettlementBatch,
@@ -38,7 +40,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.escrow import SettlementStatus
-from ledger.models.sending import UNDER_WAY
+from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import applied
@@ -78,6 +80,8 @@ FINALITY = 5
 FOREIGN = 900_000
 """Numbers from here on are trades of nobody's books."""
 ROUNDS_MAX = 30
+DEEPEST = 40
+"""No fork goes back further: the node forgets its states."""
 KG = 20_000
 """Credits that each party has in escrow at the beginning."""
 MARIADB_EVERY = 4
@@ -135,6 +139,8 @@ class MoneyWalk(CreditWalk):
         self.hour = 0
         self.foreign = FOREIGN
         self.stamps = 0
+        self.failed_above: int | None = None
+        """Above which block an issuance has failed for good, as a fork wanted it."""
         self.store = db.dialect
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -512,6 +518,32 @@ class MoneyWalk(CreditWalk):
                 self.park.chain.sender.rebroadcast()
         return "; ".join(said)
 
+    def fail_an_issuance(self) -> str:
+        """A fork has the credits paused before an issuance that is in a block, and becomes final."""
+        if not self.deep:
+            raise Nothing
+        sent = select(ChainIntent.tx_hash).where(
+            ChainIntent.kind == "issue", ChainIntent.state == IntentState.SUBMITTED
+        )
+        row = self._some(self._rows(ChainInclusion, ChainInclusion.tx_hash.in_(sent)))
+        self.failed_above = row.block_number - 1
+        depth = self.node.client.block_number() - self.failed_above
+        self.node.reorganise(depth, [(self.node.transaction("pauser", CREDIT, "pause", []), 0)])
+        self.park.chain.sender.rebroadcast()
+        self.final()
+        return f"in block {row.block_number}"
+
+    def bring_it_back(self) -> str:
+        """A deeper fork takes that failure back, after what was done meanwhile."""
+        depth = self.node.client.block_number() - (self.failed_above or 0)
+        if self.failed_above is None or depth > DEEPEST:
+            raise Nothing
+        self.failed_above = None
+        self.node.reorganise(depth)
+        self.park.mirror.run_until("head")
+        self.park.chain.sender.rebroadcast()
+        return f"{depth} deep"
+
     def roll_back(self) -> str:
         depth = self._depth()
         self.node.roll_back(depth)
@@ -709,6 +741,8 @@ ACTS = {
     "reorganise": 8,
     "reorganise_in_a_row": 3,
     "roll_back": 3,
+    "fail_an_issuance": 12,
+    "bring_it_back": 8,
     "read": 3,
     "read_late": 5,
     "issue": 10,
