@@ -30,6 +30,7 @@ from ledger.models import (
     VppTradeShortfall,
     VppTradingRecord,
 )
+from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settings.settling import SettlementPolicy, Way
@@ -45,6 +46,7 @@ from tests.support import acts
 from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
 from tests.support.forms import long, rest
 from tests.support.park import Park, running_park
+from tests.support.sending import automine, drop
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
 SOLD = ("sell", 1000, 20_000)
@@ -827,3 +829,28 @@ def test_a_trade_that_was_taken_out_after_others_had_proposed_it(funded: Park) -
     funded.chain.sender.rebroadcast()
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+def test_the_nonce_of_an_act_that_others_did_is_filled(funded: Park) -> None:
+    """Its transaction is in no block and no pool, nobody sends it again, and what comes after it would wait."""
+    key = funded.db.run(lambda session: plan_single(session, funded.chain, 1))
+    automine(funded, False)
+    drop(funded, funded.chain.sender.submit(key, SETTLEMENT))
+    automine(funded, True)
+    nonce = funded.intent(key).nonce
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    one = acts.trade_tuple(trade(1, "market", "owner", 1000, 20_000))
+    funded.node.act("spare", SETTLEMENT, "settleOne", [0, one])
+    funded.mirror_final()
+    assert funded.intent(key).state is IntentState.CONFIRMED
+    funded.trade(SOLD, hour=1)
+    following = funded.db.run(lambda session: plan_single(session, funded.chain, 2))
+    funded.chain.sender.submit(following, SETTLEMENT)
+    funded.mirror_final()
+    assert funded.intent(following).state is IntentState.SUBMITTED
+    funded.chain.sender.tend()
+    funded.mirror_final()
+    filled = [row.nonce for row in funded.rows(ChainIntent) if row.kind == "fill_nonce"]
+    assert (filled, funded.intent(key).nonce) == ([nonce], None)
+    assert funded.intent(following).state is IntentState.CONFIRMED
+    assert funded.differences() == []
