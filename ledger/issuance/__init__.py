@@ -5,8 +5,9 @@ by the verifier, and stores all of it with the intent in one commit. A slot is c
 the primary key of ``reading_claims`` refuses it in the books, the site's time and the evidence root
 refuse it on chain. Only the mirror makes an issuance *issued*.
 
-``planning`` plans what the ``checks`` let through, signed as ``signing`` says; ``states`` are what becomes of it.
-For a verifier elsewhere ``verification`` writes and takes in ``verification_files``, and ``verifying`` is its part.
+``planning`` plans what the ``checks`` let through, signed as ``signing`` says; ``states`` are what becomes of it,
+and ``taking_up`` is for one that was void and comes to be on chain all the same. For a verifier elsewhere
+``verification`` writes and takes in ``verification_files``, and ``verifying`` is its part.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy import ColumnElement, Select, delete, exists, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
+from sqlalchemy.orm import Session, aliased, defer
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
@@ -18,8 +20,10 @@ from ledger.db import tables
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
 from ledger.models import Meter as MeterRow
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
+
+log = logging.getLogger(__name__)
 
 ISSUE = "issue"
 """The contract's function, and the kind of its intents."""
@@ -39,6 +43,7 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
         If the contract refuses one; it is void then, as are the later ones of its project (``fail``).
     """
     with chain.db.read() as session:
+        dead = session.scalars(_dead()).all()
         query = (
             select(Issuance.key, Issuance.to_s)
             .join(ChainIntent, ChainIntent.key == Issuance.key)
@@ -54,6 +59,8 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
             query = query.join(Project, Project.id == Issuance.project_id)
             query = query.where(Project.code == project_code)
         found = session.execute(query).all()
+    for key in dead:
+        chain.db.run(partial(intents.refuse, key=key, error="its issuance is void"))
     if found:
         chain.sender.send_from({ISSUE: chain.deployment.account("issuer")})
     hashes = []
@@ -69,6 +76,15 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
     return hashes
 
 
+def _dead() -> Select[str]:
+    """Return the query of what was to be sent again with another nonce, and is void by now."""
+    return (
+        select(Issuance.key)
+        .join(ChainIntent, ChainIntent.key == Issuance.key)
+        .where(Issuance.state == IssuanceState.VOID, ChainIntent.state == IntentState.PLANNED)
+    )
+
+
 def _one_before() -> ColumnElement[bool]:
     """Return the condition that an earlier period of the issuance's project is planned, and not yet final."""
     earlier = aliased(Issuance)
@@ -82,11 +98,12 @@ def _one_before() -> ColumnElement[bool]:
 def settle_final(session: Session, final_number: int) -> int:
     """Mark issuances as issued whose credits stand in final blocks; return how many. For the mirror alone.
 
-    It goes by the credits, not by who sent them: books that were restored may have forgotten the sending.
+    It goes by the credits, not by who sent them: books that were restored may have forgotten the sending. Nor by what
+    was final before: a failure that a deeper fork took back made an issuance void that is on chain now.
     """
-    # First what is planned: of batches there are as many as were ever issued, by anybody.
-    planned = session.scalars(select(Issuance).where(Issuance.state == IssuanceState.PLANNED))
-    by_key = {issuance.key: issuance for issuance in planned}
+    # First what is not issued: of batches there are as many as were ever issued, by anybody.
+    open_ = select(Issuance).where(Issuance.state != IssuanceState.ISSUED)
+    by_key = {row.key: row for row in session.scalars(open_.options(defer(Issuance.manifest)))}
     found = []
     for here in tables.among(session, CreditBatch.key, by_key):
         query = select(CreditBatch).where(here, CreditBatch.block_number <= final_number)
@@ -95,6 +112,16 @@ def settle_final(session: Session, final_number: int) -> int:
     for issuance, batch in found:
         if mark_of(session, session.get_one(ChainIntent, issuance.key)) is None:
             continue  # others have used its key up
+        if issuance.state is IssuanceState.VOID:
+            log.warning(
+                "issuance %s (%s to %s) was void, and the chain has it: it is issued",
+                issuance.id,
+                issuance.from_date,
+                issuance.to_date,
+            )
+            _void_rivals(session, issuance)
+            _take_up(session, issuance)
+            session.flush()
         issuance.state = IssuanceState.ISSUED
         intents.confirm(session, issuance.key, batch.tx_hash, batch.block_number, batch.issued_at)
         issued += 1
@@ -111,16 +138,19 @@ def fail(session: Session, key: str, error: str) -> None:
         if issuance.state is IssuanceState.VOID:
             continue
         _void(session, issuance)
-        for other in session.scalars(_waiting_behind(issuance)).all():
-            reason = f"the issuance before it was refused: {error}"
-            if intents.refuse(session, other.key, reason).state is IntentState.FAILED:
-                _void(session, other)
+        _void_waiting(session, issuance, f"the issuance before it was refused: {error}")
         # Seldom needed: the mirror, which calls this, begins without all that reads and judges meters.
         from ledger.readings.imports.requalify import requalify
 
         meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
         for meter_id in session.scalars(meters).all():
             requalify(session, meter_id)
+
+
+def _void_waiting(session: Session, issuance: Issuance, reason: str) -> None:
+    for other in session.scalars(_waiting_behind(issuance)).all():
+        if intents.refuse(session, other.key, reason).state is IntentState.FAILED:
+            _void(session, other)
 
 
 def _void(session: Session, issuance: Issuance) -> None:
@@ -145,11 +175,62 @@ def _waiting_behind(issuance: Issuance) -> Select[Issuance]:
 
 
 def rewind(session: Session, above_block: int) -> None:
-    """Take back what was learnt above a block: such issuances are planned again. For the mirror alone."""
+    """Take back what was learnt above a block: such issuances are planned again. For the mirror alone.
+
+    Those too that had failed there, for they are sent again; not where another of that time was planned since: the
+    contract takes one of the two, and ``settle_final`` goes by that.
+    """
     keys = select(ChainIntent.key).where(ChainIntent.block_number > above_block)
-    query = select(Issuance).where(Issuance.key.in_(keys), Issuance.state == IssuanceState.ISSUED)
-    for issuance in session.scalars(query):
+    query = select(Issuance).where(Issuance.key.in_(keys)).order_by(Issuance.id)
+    for issuance in session.scalars(query.where(Issuance.state == IssuanceState.ISSUED)):
         issuance.state = IssuanceState.PLANNED
+    session.flush()
+    for issuance in session.scalars(query.where(Issuance.state == IssuanceState.VOID)).all():
+        if not _rivals(session, issuance):
+            _take_up(session, issuance)
+            _void_waiting(session, issuance, "the issuance before it is on its way again")
+            session.flush()
+
+
+def _rivals(session: Session, issuance: Issuance) -> Sequence[Issuance]:
+    """Return the live issuances that have the time of one, or readings of it, and lock them.
+
+    Its project first: nobody plans another one meanwhile.
+    """
+    session.execute(select(Project.id).where(Project.id == issuance.project_id).with_for_update())
+    meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
+    claimed = select(ReadingClaim.issuance_id).where(
+        ReadingClaim.meter_id.in_(meters),
+        ReadingClaim.start_s >= issuance.from_s,
+        ReadingClaim.start_s < issuance.to_s,
+    )
+    same_time = (Issuance.from_s < issuance.to_s) & (Issuance.to_s > issuance.from_s)
+    query = select(Issuance).where(
+        Issuance.id != issuance.id,
+        Issuance.state.in_(LIVE),
+        or_((Issuance.project_id == issuance.project_id) & same_time, Issuance.id.in_(claimed)),
+    )
+    return session.scalars(query.with_for_update()).all()
+
+
+def _void_rivals(session: Session, issuance: Issuance) -> None:
+    """Void what was planned in place of an issuance that is on chain: the contract takes no time twice."""
+    reason = f"{issuance.from_date} to {issuance.to_date} is on chain from an issuance before it"
+    for rival in _rivals(session, issuance):
+        if rival.state is IssuanceState.PLANNED:
+            intents.refuse(session, rival.key, reason)
+            fail(session, rival.key, reason)
+
+
+def _take_up(session: Session, issuance: Issuance) -> None:
+    """Make an issuance that was void a planned one, with its readings and its corrections."""
+    # Seldom needed, as below.
+    from ledger.issuance.taking_up import claim_again, readings_as_planned
+
+    readings_as_planned(session, issuance)
+    issuance.state = IssuanceState.PLANNED
+    session.flush()
+    claim_again(session, issuance)
 
 
 def void_refused(session: Session, project_id: int) -> None:

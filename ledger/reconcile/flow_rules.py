@@ -28,6 +28,7 @@ from ledger.models import (
     VppSettlementBatch,
     VppSettlementItem,
 )
+from ledger.models.escrow import SettlementStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
@@ -107,7 +108,10 @@ def _issuances(books: Books, rows: Sequence[Issuance]) -> list[str]:
         if row.state is IssuanceState.PLANNED and batch_of(books.session, row.key) is None:
             continue  # the same, and the sender has not heard of it yet
         final = batch.block_number <= books.final
-        state = IssuanceState.ISSUED if final else IssuanceState.PLANNED
+        # A void one may be on its way again where another was planned in its place: the final block says which it is.
+        void = row.state is IssuanceState.VOID
+        waits = IssuanceState.VOID if void else IssuanceState.PLANNED
+        state = IssuanceState.ISSUED if final else waits
         found += unequal(
             what,
             ("state", row.state, state),
@@ -274,6 +278,12 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
         proposal = on_chain.proposal
         if is_used_up(row, on_chain):
             continue
+        if _is_to_be_taken_back(row, on_chain):
+            found.append(
+                f"{what}: failed here, and {on_chain.status.value} on chain all the same; the next settlement takes "
+                "it over"
+            )
+            continue
         found += _differs(what, row, items[row.id], on_chain)
         if proposal.trades_root != row.trades_root:
             found.append(f"{what}: the contract computed another root of its trades")
@@ -282,6 +292,15 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
                 f"{what}: its trades are of asset {row.asset or ENERGY}, on chain of {proposal.asset}"
             )
     return found
+
+
+def _is_to_be_taken_back(row: VppSettlementBatch, on_chain: SettledBatch) -> bool:
+    """Return whether a batch failed or was withdrawn here, and somebody sent its call, or a fork brought that back."""
+    return (
+        row.state is BatchState.FAILED
+        and on_chain.cosigned_digest is None
+        and on_chain.status is not SettlementStatus.CANCELLED
+    )
 
 
 def is_used_up(row: VppSettlementBatch, on_chain: SettledBatch) -> bool:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Exists, Select, delete, exists, select, true, update
+from sqlalchemy import Exists, Select, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -147,7 +147,12 @@ def settle_final(session: Session, final_number: int, before: int = 0) -> int:
     for batch_id, state, block_time in session.execute(query).all():
         trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch_id)
         executed = state is BatchState.FINALIZED
-        undone = _UNDONE if executed else (TradeStatus.PENDING,)
+        undone = _NOT_YET if executed else (TradeStatus.PENDING,)
+        if executed:  # taken out here while others had proposed it, in a batch that the books have taken over since
+            those = VppTradingRecord.id.in_(trades)
+            taken_out = those & (VppTradingRecord.status == TradeStatus.CANCELLED)
+            for record in session.scalars(select(VppTradingRecord).where(taken_out)):
+                _say_settled(session, record, "it stood in a batch that others had proposed")
         changed += rows_found(
             session,
             update(VppTradingRecord)
@@ -176,12 +181,17 @@ def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
         if record.status is TradeStatus.EXECUTED:
             continue
         if record.status is TradeStatus.CANCELLED:
-            new = {"status": TradeStatus.EXECUTED.value, "reason": _ALL_THE_SAME}
-            audit.record(session, EXECUTED, _resource(record), {"status": record.status.value}, new)
-            log.warning("trade %s was cancelled here, and %s", record.id, _ALL_THE_SAME)
+            _say_settled(session, record, _ALL_THE_SAME)
         record.status, record.settlement_time = TradeStatus.EXECUTED, at
         changed += 1
     return changed
+
+
+def _say_settled(session: Session, record: VppTradingRecord, reason: str) -> None:
+    """Note that the chain settled a trade that was cancelled here."""
+    new = {"status": TradeStatus.EXECUTED.value, "reason": reason}
+    audit.record(session, EXECUTED, _resource(record), {"status": record.status.value}, new)
+    log.warning("trade %s was cancelled here, and settled: %s", record.id, reason)
 
 
 def _was_cancelled(session: Session, record: VppTradingRecord) -> bool:
@@ -190,6 +200,12 @@ def _was_cancelled(session: Session, record: VppTradingRecord) -> bool:
         AuditLog.action == EXECUTED, AuditLog.resource == _resource(record)
     )
     return session.scalars(query.limit(1)).first() is not None
+
+
+def _taken_out(session: Session) -> list[int]:
+    """Return the numbers of all trades that had been cancelled when the chain settled them: there are few."""
+    query = select(AuditLog.resource).where(AuditLog.action == EXECUTED)
+    return [int(str(resource).rpartition("/")[2]) for resource in session.scalars(query)]
 
 
 def _resource(record: VppTradingRecord) -> str:
@@ -241,7 +257,12 @@ def rewind(session: Session, above_block: int) -> None:
     undone = select(VppSettlementBatch.id).where(VppSettlementBatch.finalized_block > above_block)
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id.in_(undone))
     ended = VppTradingRecord.id.in_(trades) & VppTradingRecord.status.in_(_ENDED)
-    for those, status in ((_had_failed(), TradeStatus.FAILED), (true(), TradeStatus.PENDING)):
+    taken_out = VppTradingRecord.id.in_(_taken_out(session))
+    for those, status in (
+        (taken_out, TradeStatus.CANCELLED),
+        (~taken_out & _had_failed(), TradeStatus.FAILED),
+        (~taken_out, TradeStatus.PENDING),
+    ):
         session.execute(
             update(VppTradingRecord)
             .where(ended, those)
@@ -310,10 +331,12 @@ def _reopen(session: Session) -> None:
 
 
 def _with_undone_trades() -> Select[int]:
+    status, finalized = VppTradingRecord.status, VppSettlementBatch.state == BatchState.FINALIZED
     return (
         select(VppSettlementItem.batch_id)
         .join(VppTradingRecord, VppTradingRecord.id == VppSettlementItem.trade_id)
-        .where(VppTradingRecord.status.in_(_UNDONE))
+        .join(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
+        .where(or_(status.in_(_UNDONE), finalized & (status == TradeStatus.CANCELLED)))
     )
 
 

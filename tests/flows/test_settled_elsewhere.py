@@ -30,12 +30,13 @@ from ledger.models import (
     VppTradeShortfall,
     VppTradingRecord,
 )
+from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
-from ledger.settlement.cancel import cancel_trade, plan_cancellation
+from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
@@ -45,6 +46,7 @@ from tests.support import acts
 from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
 from tests.support.forms import long, rest
 from tests.support.park import Park, running_park
+from tests.support.sending import automine, drop
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
 SOLD = ("sell", 1000, 20_000)
@@ -801,3 +803,68 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+def test_a_batch_that_was_withdrawn_and_that_others_propose_all_the_same(funded: Park) -> None:
+    """An operator had seen its call. Its trades are planned anew meanwhile; reconcile says in a line what follows."""
+    (withdrawn,) = plan_batches(funded.chain)
+    call = funded.intent(withdrawn.key)
+    funded.db.run(lambda session: withdraw(session, withdrawn.key, "a test"))
+    plan_batches(funded.chain)
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    sent = send(funded.node.client, PARTIES["spare"], call.contract_address, call.call_data)
+    assert sent.status == 1
+    funded.mirror.run_until("head")
+    assert funded.differences() == [
+        f"settlement batch {withdrawn.key}: failed here, and proposed on chain all the same; the next settlement "
+        "takes it over"
+    ]
+    assert plan_batches(funded.chain) == []
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed", "failed"]
+    assert funded.differences() == []
+
+
+def test_a_trade_that_was_taken_out_after_others_had_proposed_it(funded: Park) -> None:
+    """The books take their batch over, and its end on chain counts for that trade, too, also in a fork."""
+    funded.node.propose([trade(1, "market", "owner", 1000, 20_000)])
+    funded.db.run(lambda session: cancel_trade(session, 1, "a slip"))
+    funded.mirror.run_until("head")
+    plan_batches(funded.chain)
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed"]
+    funded.pass_window()
+    before = funded.node.client.block_number()
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+    funded.node.roll_back(funded.node.client.block_number() - before)
+    funded.node.mine(3)
+    funded.mirror.run_until("head")
+    assert status(funded) is TradeStatus.CANCELLED
+    funded.chain.sender.rebroadcast()
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+def test_the_nonce_of_an_act_that_others_did_is_filled(funded: Park) -> None:
+    """Its transaction is in no block and no pool, nobody sends it again, and what comes after it would wait."""
+    key = funded.db.run(lambda session: plan_single(session, funded.chain, 1))
+    automine(funded, False)
+    drop(funded, funded.chain.sender.submit(key, SETTLEMENT))
+    automine(funded, True)
+    nonce = funded.intent(key).nonce
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    one = acts.trade_tuple(trade(1, "market", "owner", 1000, 20_000))
+    funded.node.act("spare", SETTLEMENT, "settleOne", [0, one])
+    funded.mirror_final()
+    assert funded.intent(key).state is IntentState.CONFIRMED
+    funded.trade(SOLD, hour=1)
+    following = funded.db.run(lambda session: plan_single(session, funded.chain, 2))
+    funded.chain.sender.submit(following, SETTLEMENT)
+    funded.mirror_final()
+    assert funded.intent(following).state is IntentState.SUBMITTED
+    funded.chain.sender.tend()
+    funded.mirror_final()
+    filled = [row.nonce for row in funded.rows(ChainIntent) if row.kind == "fill_nonce"]
+    assert (filled, funded.intent(key).nonce) == ([nonce], None)
+    assert funded.intent(following).state is IntentState.CONFIRMED
+    assert funded.differences() == []

@@ -27,11 +27,12 @@ from ledger.errors import TruetonneError
 from ledger.jobs.released import submit_released
 from ledger.models import (
     AuditLog,
-    ChainCursor,
     ChainEvent,
+    ChainInclusion,
     ChainIntent,
     CreditBatch,
     SettlementBatch,
+    SettlementTrade,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradeCredit,
@@ -39,7 +40,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.escrow import SettlementStatus
-from ledger.models.sending import UNDER_WAY
+from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import applied
@@ -54,7 +55,7 @@ from ledger.settlement.planning import Scope
 from ledger.settlement.singles import plan_single
 from ledger.settlement.trade_rows import COLUMNS, CREDIT_COLUMN
 from ledger.settlement.trades import import_trades
-from ledger.settlement.words import Trade
+from ledger.settlement.words import Trade, trade_of
 from ledger.units import currency_of_cents
 from tests.support import acts
 from tests.support.chain import (
@@ -67,6 +68,7 @@ from tests.support.chain import (
     send,
     until_mined,
 )
+from tests.support.credit_walk import RULES_OF_CREDITS, CreditWalk, Differs, Nothing
 from tests.support.park import MARKET as DAY_AHEAD
 from tests.support.park import AfterMining, Park, apply_park, keys_without, open_chain
 from tests.support.stages import Stage
@@ -78,15 +80,17 @@ FINALITY = 5
 FOREIGN = 900_000
 """Numbers from here on are trades of nobody's books."""
 ROUNDS_MAX = 30
+DEEPEST = 40
+"""No fork goes back further: the node forgets its states."""
 KG = 20_000
 """Credits that each party has in escrow at the beginning."""
+MARIADB_EVERY = 4
+"""Every fourth walk is on MariaDB, where there is a server."""
 STEPS = 32
 """A walk has so many, unless somebody says otherwise: seconds."""
 RULES_OF_MONEY = ("escrow", "transactions", "intents", "plans", "settlement-batches", "trades")
-
-
-class Differs(AssertionError):
-    """Books and chain do not agree, or something does not come to an end."""
+FEE_BPS = 30
+"""The contract's fee in every other walk, in hundredths of a percent."""
 
 
 def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
@@ -103,7 +107,9 @@ def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
     for old in on.folder.glob("walk.db*"):
         old.unlink()
     shutil.copyfile(on.template, file)
-    with closing(Database(f"sqlite:///{file}")) as db:
+    on_mariadb = on.mariadb is not None and seed % MARIADB_EVERY == 0
+    db = on.mariadb() if on.mariadb and on_mariadb else Database(f"sqlite:///{file}")
+    with closing(db):
         apply_park(db)
         walk = MoneyWalk(db, on.chain, on.folder, seed)
         try:
@@ -116,16 +122,13 @@ def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
     return walk
 
 
-class Nothing(Exception):
-    """There is nothing to act on."""
-
-
-class MoneyWalk:
+class MoneyWalk(CreditWalk):
     """One walk."""
 
     def __init__(self, db: Database, node: TestChain, folder: Path, seed: int) -> None:
         self.chance = random.Random(seed)
         self.node = node
+        self.fee_bps = self.chance.choice((0, FEE_BPS))
         self.deep = self.chance.random() < 0.4
         """Whether the chain also takes back what was final."""
         hours = self.chance.choice((1, 10**6))
@@ -136,6 +139,9 @@ class MoneyWalk:
         self.hour = 0
         self.foreign = FOREIGN
         self.stamps = 0
+        self.failed_above: int | None = None
+        """Above which block an issuance has failed for good, as a fork wanted it."""
+        self.store = db.dialect
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.log: list[str] = []
@@ -152,13 +158,16 @@ class MoneyWalk:
             for name in self.chance.choices(names, weights, k=6):
                 if self._do(name, getattr(self, name)):
                     break
-            if self.chance.random() < 0.5:
+            if self.chance.random() < 0.4:
                 self.look()
         self._heal()
         self._come_to_an_end()
         self._judge()
 
     def _begin(self) -> None:
+        if self.fee_bps:
+            self.node.act("admin", SETTLEMENT, "setFee", [self.fee_bps, PARTIES["admin"]])
+            self.node.later(8 * 86_400)  # it holds after a week
         for role in (OPERATOR_ROLE, MEMBER_ROLE):
             self.node.act("admin", SETTLEMENT, "grantRole", [role, PARTIES[STRANGER]])
         self.node.deposit("market", 5_000)
@@ -170,6 +179,7 @@ class MoneyWalk:
         self.park.mirror.run_until("head")
         self.trade()
         self.trade()
+        self.begin_credits()
         self.node.mine(FINALITY)
         self.floor = self.node.client.block_number()
         self.look()
@@ -191,7 +201,7 @@ class MoneyWalk:
     def look(self) -> None:
         """Mirror to the head, and compare."""
         self.park.mirror.run_until("head")
-        found = [*self._differences(), *self._statuses()]
+        found = [*self._differences(), *self._statuses(), *self.credit_statuses()]
         # What strangers propose with trades of ours is told until the next planning.
         found = [each for each in found if not each.endswith("the next settlement takes it over")]
         if found:
@@ -202,7 +212,7 @@ class MoneyWalk:
         with self.park.db.read() as session:
             books = open_books(session, self.node.client, self.node.deployment)
             with closing(books.replay.shelves):
-                rules = list(applied(books, RULES_OF_MONEY))
+                rules = list(applied(books, (*RULES_OF_MONEY, *RULES_OF_CREDITS)))
         return [f"{rule.name}: {text}" for rule in rules for text in rule.differences]
 
     def _statuses(self) -> list[str]:
@@ -229,28 +239,13 @@ class MoneyWalk:
                 found.append(f"trade {row.id} has failed, and is pending")
         return found
 
-    def _final(self) -> int:
-        (cursor,) = self._rows(ChainCursor)
-        return int(cursor.final_number)
-
     def _is_marked(self, seq: int, block: int) -> bool:
-        data = "0x" + keccak(text="isSettled(uint64)")[:4].hex() + f"{seq:064x}"
-        call = {"to": self.node.deployment.settlement.address, "data": data}
-        return int(self.node.client.request("eth_call", [call, hex(block)]), 16) == 1
+        return self._asked(SETTLEMENT, "isSettled(uint64)", f"{seq:x}", block) == 1
 
     # ------------------------------------------------------------------ what is there
 
-    def _rows(self, table: Any, *those: Any) -> list[Any]:
-        with self.park.db.read() as session:
-            return list(session.scalars(select(table).where(*those)))
-
     def _pending(self) -> list[VppTradingRecord]:
         return self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.PENDING)
-
-    def _some(self, rows: list[Any]) -> Any:
-        if not rows:
-            raise Nothing
-        return self.chance.choice(rows)
 
     def _asset(self, row: VppTradingRecord) -> int:
         """What a trade is of: a number of credits, 0 for energy."""
@@ -306,12 +301,6 @@ class MoneyWalk:
 
     def submit(self) -> str:
         return self._sent(submit_planned(self.park.chain))
-
-    @staticmethod
-    def _sent(transactions: list[str]) -> str:
-        if not transactions:
-            raise Nothing
-        return f"{len(transactions)} sent"
 
     def sign_in_part(self) -> None:
         """One party's key is here alone; the other signs at the next submission."""
@@ -478,7 +467,7 @@ class MoneyWalk:
 
     def suspend(self) -> str:
         """Keep the credits from moving; or let them move again."""
-        (row,) = self._rows(CreditBatch)
+        (row,) = self._rows(CreditBatch, CreditBatch.batch_id == self.batch)
         is_on = self._is_suspended()
         party, name = ("admin", "reinstate") if is_on else ("pauser", "suspend")
         self.node.act(party, CREDIT, name, [self.batch])
@@ -513,8 +502,47 @@ class MoneyWalk:
                     STRANGER, SETTLEMENT, "settleOne", [self._asset(row), acts.trade_tuple(item)]
                 )
                 other.append((call, self.chance.randrange(depth)))
+        if self.chance.random() < 0.3:
+            other.append((self.hindrance(), 0))
         self.node.reorganise(depth, other)
         return f"{depth}, with {len(other) - 1}"
+
+    def reorganise_in_a_row(self) -> str:
+        """Several forks, which the mirror follows or not; what is sent between them stands in one of them."""
+        said = []
+        for _ in range(self.chance.randint(2, 3)):
+            said.append(self.reorganise())
+            if self.chance.random() < 0.5:
+                self.park.mirror.run_until("head")
+            if self.chance.random() < 0.5:
+                self.park.chain.sender.rebroadcast()
+        return "; ".join(said)
+
+    def fail_an_issuance(self) -> str:
+        """A fork has the credits paused before an issuance that is in a block, and becomes final."""
+        if not self.deep:
+            raise Nothing
+        sent = select(ChainIntent.tx_hash).where(
+            ChainIntent.kind == "issue", ChainIntent.state == IntentState.SUBMITTED
+        )
+        row = self._some(self._rows(ChainInclusion, ChainInclusion.tx_hash.in_(sent)))
+        self.failed_above = row.block_number - 1
+        depth = self.node.client.block_number() - self.failed_above
+        self.node.reorganise(depth, [(self.node.transaction("pauser", CREDIT, "pause", []), 0)])
+        self.park.chain.sender.rebroadcast()
+        self.final()
+        return f"in block {row.block_number}"
+
+    def bring_it_back(self) -> str:
+        """A deeper fork takes that failure back, after what was done meanwhile."""
+        depth = self.node.client.block_number() - (self.failed_above or 0)
+        if self.failed_above is None or depth > DEEPEST:
+            raise Nothing
+        self.failed_above = None
+        self.node.reorganise(depth)
+        self.park.mirror.run_until("head")
+        self.park.chain.sender.rebroadcast()
+        return f"{depth} deep"
 
     def roll_back(self) -> str:
         depth = self._depth()
@@ -540,6 +568,7 @@ class MoneyWalk:
             self.pause()
         if self._is_suspended():
             self.suspend()
+        self.heal_credits()
         self.node.deposit("market", 100_000)
         self.node.deposit("owner", 100_000)
         self.look()
@@ -547,12 +576,12 @@ class MoneyWalk:
 
     def _come_to_an_end(self) -> None:
         for _ in range(ROUNDS_MAX):
-            for name in ("tend", "plan_as_a_job", "submit", "finalise", "end_disputes"):
+            for name in LAST:
                 self._do(name, getattr(self, name))
             self.node.pass_window()
             self.node.mine(FINALITY + 1)
             self.look()
-            left = self._left()
+            left = [*self._left(), *self.left_of_credits()]
             if not left:
                 found = self.park.differences()
                 if found:
@@ -593,6 +622,10 @@ class MoneyWalk:
         return left
 
     def _judge(self) -> None:
+        self.judge_credits()
+        self._judge_money()
+
+    def _judge_money(self) -> None:
         """Each cent is where what was paid in and out, bonds and executed trades put it."""
         head = self.node.client.block_number()
         held, kg = Counter({PLANT: 0, MARKET: 0}), Counter({PLANT: KG, MARKET: KG})
@@ -610,6 +643,7 @@ class MoneyWalk:
                 held[MARKET] -= 100
                 held[PLANT] += 100
         held.update(self._paid())
+        held.subtract(self._fees())
         found = self.park.chain.settlement.balances_of([PLANT, MARKET])
         if found != [held[PLANT], held[MARKET]]:
             raise Differs(f"the escrow has {found}, it should be {[held[PLANT], held[MARKET]]}")
@@ -617,6 +651,34 @@ class MoneyWalk:
         found = self.park.chain.settlement.credit_balances_of(pairs)
         if found != [kg[PLANT], kg[MARKET]]:
             raise Differs(f"the escrow has {found} kg, it should be {[kg[PLANT], kg[MARKET]]}")
+
+    def _fees(self) -> Counter[str]:
+        """Compute what each creditor was taken off: of what it gains by a batch, or by a single trade, rounded down."""
+        fees: Counter[str] = Counter()
+        ended = SettlementBatch.status == SettlementStatus.FINALIZED
+        settled = [
+            (event.args["words"], row.accounts)
+            for row in self._rows(SettlementBatch, ended)
+            for event in self._rows(
+                ChainEvent,
+                ChainEvent.block_number == row.block_number,
+                ChainEvent.log_index == row.log_index,
+            )
+        ]
+        gains: list[Counter[str]] = []
+        for words, accounts in settled:
+            gains.append(Counter())
+            for word in words:
+                item = trade_of(accounts, int(word))
+                gains[-1][item.seller] += item.cents
+                gains[-1][item.buyer] -= item.cents
+        for row in self._rows(SettlementTrade):
+            item = Trade(1, MARKET, PLANT, row.quantity, row.price_e4)
+            gains.append(Counter({row.seller: item.cents, row.buyer: -item.cents}))
+        for gained in gains:
+            for account, cents in gained.items():
+                fees[account] += max(cents, 0) * self.fee_bps // 10_000
+        return Counter({PLANT: fees[PLANT], MARKET: fees[MARKET]})
 
     def _paid(self) -> Counter[str]:
         """Read from the token who paid in and was paid out, and from the contract who gave bonds and has them back."""
@@ -675,8 +737,34 @@ ACTS = {
     "pause": 2,
     "suspend": 3,
     "mine": 4,
-    "final": 5,
+    "final": 8,
     "reorganise": 8,
+    "reorganise_in_a_row": 3,
     "roll_back": 3,
+    "fail_an_issuance": 30,
+    "bring_it_back": 40,
+    "read": 3,
+    "read_late": 5,
+    "issue": 10,
+    "send_issuances": 10,
+    "correct": 5,
+    "send_cancellations": 4,
+    "send_asked": 2,
+    "move": 5,
+    "role": 3,
+    "pause_credits": 2,
 }
 """What happens, and how often."""
+LAST = (
+    "tend",
+    "plan_as_a_job",
+    "submit",
+    "finalise",
+    "end_disputes",
+    "issue_what_is_left",
+    "send_issuances",
+    "correct",
+    "send_cancellations",
+    "send_asked",
+)
+"""What is done again and again at the end."""

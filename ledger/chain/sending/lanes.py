@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.fees import GWEI
 from ledger.chain.keys.policy import DailyCaps, PolicyRefused
-from ledger.models import ChainIntent, ChainNonceLane, ChainSpending
+from ledger.models import (
+    ChainAttempt,
+    ChainInclusion,
+    ChainIntent,
+    ChainNonceLane,
+    ChainSpending,
+)
+from ledger.models.sending import IntentState
 
 
 def next_nonce(session: Session, chain_id: int, address: str, on_chain: int) -> int:
@@ -45,18 +52,27 @@ def take_nonce(session: Session, chain_id: int, address: str, nonce: int, on_cha
 
 
 def fill_nonce(session: Session, chain_id: int, address: str, nonce: int) -> bool:
-    """Allocate a nonce below a lane's next one that no intent has; return whether none has it.
+    """Allocate a nonce below a lane's next one that no intent has use for; return whether none has.
 
-    The lane is locked: two that fill the same hole do it one after the other.
+    The lane is locked: two that fill the same hole do it one after the other. An intent that ended without its
+    nonce gives it up.
     """
     lane = session.get(ChainNonceLane, (chain_id, address), with_for_update=True)
-    query = select(ChainIntent.key).where(
+    query = select(ChainIntent).where(
         ChainIntent.chain_id == chain_id,
         ChainIntent.sender_address == address,
         ChainIntent.nonce == nonce,
     )
-    taken = session.scalars(query.with_for_update()).first() is not None
-    return lane is not None and nonce < lane.next_nonce and not taken
+    if lane is None or nonce >= lane.next_nonce:
+        return False
+    holder = session.scalars(query.with_for_update()).first()
+    if holder is None:
+        return True
+    if session.scalars(query.where(_ended_without())).first() is None:
+        return False
+    holder.nonce = None
+    session.flush()
+    return True
 
 
 def nonces_of(session: Session, chain_id: int, address: str, from_nonce: int) -> set[int]:
@@ -65,8 +81,20 @@ def nonces_of(session: Session, chain_id: int, address: str, from_nonce: int) ->
         ChainIntent.chain_id == chain_id,
         ChainIntent.sender_address == address,
         ChainIntent.nonce >= from_nonce,
+        ~_ended_without(),
     )
     return {nonce for nonce in session.scalars(query) if nonce is not None}
+
+
+def _ended_without() -> ColumnElement[bool]:
+    """Return the condition that another transaction did what an intent wants, and none of its own is in a block.
+
+    A fork may take back the one that had its nonce. Nobody sends that again, and what waits above it waits for ever.
+    """
+    own = ChainAttempt.intent_key == ChainIntent.key
+    mined = exists().where(own, ChainInclusion.tx_hash == ChainAttempt.tx_hash)
+    did_it = exists().where(own, ChainAttempt.tx_hash == ChainIntent.tx_hash)
+    return (ChainIntent.state == IntentState.CONFIRMED) & ~did_it & ~mined
 
 
 def check_spending(

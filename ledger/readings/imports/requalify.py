@@ -7,26 +7,33 @@ What the readings of a whole site are shown by (``refresh_site``) may change, to
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, tables
 from ledger.errors import NotFound
 from ledger.models import (
     CarbonEmission,
     Device,
     EnergyConsumption,
     EnergyProduction,
+    ImportFile,
     Meter,
+    MeterReading,
     MeterSeries,
+    RegisterReading,
     Site,
 )
+from ledger.models.readings import ReadingQuality
 from ledger.models.sites import SourceKind
 from ledger.readings.energy import refresh
 from ledger.readings.imports.importing import meter_state
+from ledger.readings.rows.chains import LeftOut
 from ledger.readings.rows.counters import derive
 from ledger.readings.rows.store import UPDATE, MeterState, fetch
 from ledger.reductions.flatlines import can_stick, stuck_places
@@ -35,14 +42,58 @@ from ledger.reductions.records import OUTLIER, USED, Kind, Quality
 from ledger.reductions.zones import TIMES_END_S, day_starts, zone
 
 _SELECT = (
-    "SELECT id, start_s, text, value_digits, value_scale, quality, conflict, reason, duration_s "
+    "SELECT id, start_s, text, value_digits, value_scale, quality, conflict, reason, duration_s, file_id "
     "FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? ORDER BY start_s, text"
 )
 _STEP_DAYS = 31
 
 
-def requalify(session: Session, meter_id: int) -> int:
+@dataclass(frozen=True)
+class Since:
+    """What came after a moment for the time from one second to another."""
+
+    moment: datetime
+    from_s: int
+    to_s: int
+
+
+def judge_as_before(session: Session, meter_id: int, since: Since) -> None:
+    """Judge the readings of a meter as if none had come since a moment for a time; those that did are late for it.
+
+    For a time that no live issuance holds.
+    """
+    session.flush()
+    later = session.scalars(select(ImportFile.id).where(ImportFile.imported_at > since.moment))
+    files = frozenset(later)
+    intervals, instants = MeterReading, RegisterReading
+    _, reason = stored(Quality.LATE)
+    for here in tables.among(session, intervals.file_id, files):
+        session.execute(
+            update(intervals)
+            .where(here, intervals.meter_id == meter_id)
+            .where(intervals.start_s >= since.from_s, intervals.start_s < since.to_s)
+            .values(quality=ReadingQuality.LATE, conflict=False, reason=reason)
+            .execution_options(synchronize_session=False)
+        )
+    for here in tables.among(session, instants.file_id, files):
+        session.execute(
+            update(instants)
+            .where(here, instants.meter_id == meter_id)
+            .where(instants.at_s >= since.from_s, instants.at_s < since.to_s)
+            .values(quality=ReadingQuality.LATE, reason=reason)
+            .execution_options(synchronize_session=False)
+        )
+    session.expire_all()
+    requalify(session, meter_id, LeftOut(files, since.from_s, since.to_s))
+
+
+def requalify(session: Session, meter_id: int, left_out: LeftOut | None = None) -> int:
     """Judge every reading of a meter anew that no live issuance holds.
+
+    Parameters
+    ----------
+    left_out
+        Readings that shall count for nothing, as if they had not come.
 
     Returns
     -------
@@ -70,7 +121,7 @@ def requalify(session: Session, meter_id: int) -> int:
     series = session.get(MeterSeries, meter_id)
     if series is not None and series.kind == SourceKind.COUNTER:
         state = meter_state(session, meter, device, Kind.ENERGY, series.interval_s)
-        derived = derive(database, session, state, series)
+        derived = derive(database, session, state, series, left_out=left_out)
         _touch_late(database, session, state)
         refresh(database, session, site, state)
         return derived.written + derived.taken_out
@@ -83,7 +134,7 @@ def requalify(session: Session, meter_id: int) -> int:
     changed = 0
     for place in range(0, len(starts) - 1, _STEP_DAYS):
         days = starts[place : place + _STEP_DAYS + 1]
-        changed += _judge_days(database, session, state, days)
+        changed += _judge_days(database, session, state, days, left_out)
     _touch_late(database, session, state)
     refresh(database, session, site, state)
     return changed
@@ -118,9 +169,18 @@ def _lock(database: Database) -> str:
     return "" if database.dialect == "sqlite" else " LOCK IN SHARE MODE"
 
 
-def _judge_days(database: Database, session: Session, meter: MeterState, starts: list[int]) -> int:
+def _judge_days(
+    database: Database,
+    session: Session,
+    meter: MeterState,
+    starts: list[int],
+    left_out: LeftOut | None,
+) -> int:
     """Judge the readings of consecutive legal days, each slot first and then each day as a whole."""
     rows = fetch(database, session, _SELECT + _lock(database), (meter.id, starts[0], starts[-1]))
+    if left_out is not None:
+        inside = left_out.to_s  # what begins there is of the days after
+        rows = [row for row in rows if row[1] >= inside or not left_out.has(row[9], row[1])]
     judged: list[tuple[Any, Quality, bool]] = []
     chosen: list[int] = []
     for start_s, group in groupby(rows, key=lambda row: row[1]):

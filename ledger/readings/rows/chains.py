@@ -8,6 +8,7 @@ intervals from the chain, what an issued one should have had is the same chain, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -57,6 +58,19 @@ class Row:
         self.quality = loaded(quality, reason)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Readings that count for nothing: what some imports brought from one second to another, that one included."""
+
+    files: frozenset[int]
+    from_s: int
+    to_s: int
+
+    def has(self, file_id: int, at_s: int) -> bool:
+        """Return whether a reading is one of them."""
+        return file_id in self.files and self.from_s <= at_s <= self.to_s
+
+
 Judge = Callable[[Row, Quality], None]
 """Is told what each reading is worth, once that is known."""
 
@@ -76,6 +90,8 @@ class Chain:
         The issued periods of the meter, ``[from_s, to_s)``.
     lock
         Read what is committed now, and not when this unit of work began; on MariaDB these differ.
+    left_out
+        Readings that it shall not have.
     """
 
     def __init__(
@@ -87,7 +103,9 @@ class Chain:
         issued: Sequence[tuple[int, int]],
         *,
         lock: bool,
+        left_out: LeftOut | None = None,
     ) -> None:
+        self._left_out = left_out
         self._db, self._session, self._meter_id = db, session, series.meter_id
         self._issued = issued
         self._lock = " LOCK IN SHARE MODE" if lock and db.dialect != "sqlite" else ""
@@ -171,6 +189,9 @@ class Chain:
                 self._chosen[at_s] = row
                 yield Point(at_s, row.text, *row.value)
 
+    def _has_left_out(self, item: Sequence[Any]) -> bool:
+        return self._left_out is not None and self._left_out.has(item[7], item[1])
+
     def _rows(self, first_s: int) -> Iterator[Row]:
         """Yield the stored rows from an instant on in order, some ten thousand read at once."""
         most = PIECE_ROWS
@@ -183,7 +204,7 @@ class Chain:
                 most *= 2  # and this one has more than were read, as where a clock stands still
                 continue
             for item in found:
-                if item[1] < end_s:
+                if item[1] < end_s and not self._has_left_out(item):
                     yield Row(item)
             if whole:
                 return

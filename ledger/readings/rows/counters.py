@@ -19,7 +19,7 @@ from ledger.db import Database
 from ledger.models import CorrectionReading, MeterSeries, RegisterReading
 from ledger.models.readings import ReadingQuality
 from ledger.readings.rows.asking import asked_together
-from ledger.readings.rows.chains import FOREVER_S, PIECE_ROWS, Chain, Row
+from ledger.readings.rows.chains import FOREVER_S, PIECE_ROWS, Chain, LeftOut, Row
 from ledger.readings.rows.store import INSERT, UPDATE, MeterState, fetch
 from ledger.reductions.quality import loaded, stored
 from ledger.reductions.records import OUTLIER, Kind, Quality
@@ -53,6 +53,8 @@ def derive(
     series: MeterSeries,
     from_s: int = 0,
     to_s: int = FOREVER_S,
+    *,
+    left_out: LeftOut | None = None,
 ) -> Derived:
     """Bring the intervals of a meter to what follows from all readings of its register.
 
@@ -64,8 +66,10 @@ def derive(
         The meter.
     from_s, to_s
         First and last instant whose readings are new.
+    left_out
+        Readings that the chain shall not have.
     """
-    return _Derivation(db, session, meter, series).run(from_s, to_s)
+    return _Derivation(db, session, meter, series, left_out).run(from_s, to_s)
 
 
 def excluded_registers(
@@ -105,13 +109,20 @@ class _Derivation:
     """One pass over the readings of one register."""
 
     def __init__(
-        self, db: Database, session: Session, meter: MeterState, series: MeterSeries
+        self,
+        db: Database,
+        session: Session,
+        meter: MeterState,
+        series: MeterSeries,
+        left_out: LeftOut | None,
     ) -> None:
         self._db, self._session, self._meter = db, session, meter
         # On MariaDB this unit of work may be older than the last import: read what is committed now.
         self._lock = "" if db.dialect == "sqlite" else " LOCK IN SHARE MODE"
         self._unit = series.unit
-        self._chain = Chain(db, session, series, meter.limits, meter.issued, lock=True)
+        self._chain = Chain(
+            db, session, series, meter.limits, meter.issued, lock=True, left_out=left_out
+        )
         self._judged: list[tuple[Any, ...]] = []
 
     def run(self, from_s: int, to_s: int) -> Derived:

@@ -1,0 +1,83 @@
+"""Readings of an issuance that was void and is taken up again: they give its manifest, whatever came meanwhile."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger import issuance
+from ledger.db import Database
+from ledger.issuance.states import _take_up
+from ledger.models import Issuance, MeterReading, ReadingClaim, RegisterReading
+from ledger.models.issuance import IssuanceState
+from ledger.models.readings import ReadingQuality
+from ledger.readings.periods.evidence_files import issued_inputs
+from ledger.reductions import compute
+from ledger.reductions.manifest import build, canonical_text
+from tests.ledger.test_late_registers import START_S, register
+
+SHORT_ON_MARIADB = ("test_a_register_of_which_more_came_meanwhile",)
+HOUR_S = 3600
+
+
+def one(session: Session) -> Issuance:
+    return session.scalars(select(Issuance)).one()
+
+
+def manifest_of(session: Session) -> str:
+    """Compute the manifest from the stored readings."""
+    row = one(session)
+    inputs = replace(issued_inputs(session, row), enforce=False)
+    return canonical_text(build(compute(inputs), json.loads(row.manifest)["format"]))
+
+
+def claimed(session: Session) -> set[tuple[int, int]]:
+    return {(row.meter_id, row.start_s) for row in session.scalars(select(ReadingClaim))}
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        [],
+        [(1.5, "30")],
+        [(-2, "1"), (21.5, "150"), (22, "155")],  # at both ends of the day
+        [(3, "31"), (23, "160")],  # another value, and one of the day after
+    ],
+    ids=["nothing", "a split", "the ends", "another value"],
+)
+def test_a_register_of_which_more_came_meanwhile(
+    db: Database, tmp_path: Path, came: Sequence[tuple[float, str]]
+) -> None:
+    meter = register(db, tmp_path, "100")
+    meter.bring((-3, "0"), (0, "20"), (3, "40"), (9, "90"), (21, "140"), (30, "220"))
+    assert meter.issue(1) > 0
+    with db.write() as session:
+        row = one(session)
+        row.created_at = datetime.now(UTC)
+        key, stored, slots = row.key, row.manifest, claimed(session)
+        assert manifest_of(session) == stored
+    with db.write() as session:
+        issuance.fail(session, key, "a test")
+    with db.read() as session:
+        assert (one(session).state, claimed(session)) == (IssuanceState.VOID, set())
+    if came:
+        meter.bring(*came)
+    with db.write() as session:
+        _take_up(session, one(session))
+    with db.read() as session:
+        assert one(session).state is IssuanceState.PLANNED
+        assert manifest_of(session) == stored
+        assert claimed(session) == slots
+        from_s, to_s = one(session).from_s, one(session).to_s
+        late = RegisterReading.quality == ReadingQuality.LATE
+        found = {row.at_s for row in session.scalars(select(RegisterReading).where(late))}
+    times = {START_S + int(hours * HOUR_S) for hours, _ in came}
+    assert found == {at_s for at_s in times if from_s <= at_s < to_s}
+    meter.correct()  # what is late can be counted
+    with db.read() as session:
+        assert session.scalars(select(MeterReading.quality).distinct()).all()
