@@ -34,7 +34,9 @@ DELAYS = tuple(
 AT_ONCE = 8
 """Endpoints that are posted to side by side; one endpoint gets one message after the other."""
 PER_ENDPOINT = 50
-"""Deliveries of an endpoint in one run, so that a slow one does not keep the others waiting."""
+"""Deliveries of an endpoint in one go, so that a slow one does not keep the others waiting."""
+_SORTED_AT_ONCE = 2_000
+"""Deliveries of an endpoint that are looked up in one go: all that wait are sorted for it."""
 RUN_S = 30.0
 """After this a run begins no more deliveries, and the next goes on."""
 _LOOK_S = 1.0
@@ -81,6 +83,8 @@ class _Run:
     left: Event = field(default_factory=Event)
     """Set when nobody waits for its end."""
     senders: set[Sender] = field(default_factory=set)
+    following: dict[int, list[int]] = field(default_factory=dict)
+    """By endpoint: deliveries that were looked up, in their order, and not begun."""
 
     @contextmanager
     def threads(self) -> Iterator[ThreadPoolExecutor]:
@@ -189,21 +193,8 @@ def _is_due(at: datetime) -> ColumnElement[bool]:
 
 def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> tuple[int, int]:
     taken = failed = 0
-    with db.read() as session:
-        query = (
-            select(WebhookDelivery.id)
-            .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
-            .where(
-                WebhookDelivery.endpoint_id == endpoint_id,
-                WebhookDelivery.state == DeliveryState.PENDING,
-                _is_due(posting.now()),
-            )
-            # By block, since who is told again from an early one gets deliveries that are newer than those it has of
-            # later ones; of a block as collected. Alerts stand in none, and come first.
-            .order_by(WebhookMessage.block_number, WebhookDelivery.id)
-            .limit(PER_ENDPOINT)
-        )
-        deliveries = session.scalars(query).all()
+    found = run.following.get(endpoint_id) or _due_to(db, posting, endpoint_id)
+    deliveries, run.following[endpoint_id] = found[:PER_ENDPOINT], found[PER_ENDPOINT:]
     with Sender() as sender:
         run.senders.add(sender)
         for number in deliveries:
@@ -227,6 +218,25 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> 
     return taken, failed
 
 
+def _due_to(db: Database, posting: Posting, endpoint_id: int) -> list[int]:
+    """Return the first deliveries that are due to an endpoint, in the order in which they are sent."""
+    query = (
+        select(WebhookDelivery.id)
+        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
+        .where(
+            WebhookDelivery.endpoint_id == endpoint_id,
+            WebhookDelivery.state == DeliveryState.PENDING,
+            _is_due(posting.now()),
+        )
+        # By block, since who is told again from an early one gets deliveries that are newer than those it has of
+        # later ones; of a block as collected. Alerts stand in none, and come first.
+        .order_by(WebhookMessage.block_number, WebhookDelivery.id)
+        .limit(_SORTED_AT_ONCE)
+    )
+    with db.read() as session:
+        return list(session.scalars(query))
+
+
 def _post(db: Database, posting: Posting, sender: Sender, number: int) -> Answer | None:
     """Post one delivery; None when it is not due any more."""
     with db.read() as session:
@@ -236,7 +246,10 @@ def _post(db: Database, posting: Posting, sender: Sender, number: int) -> Answer
             .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
             .where(WebhookDelivery.id == number)
         )
-        delivery, message, endpoint = session.execute(query).one()
+        row = session.execute(query).one_or_none()
+        if row is None:  # forgotten meanwhile
+            return None
+        delivery, message, endpoint = row
         if (
             delivery.state is not DeliveryState.PENDING
             or endpoint.state is not EndpointState.ACTIVE

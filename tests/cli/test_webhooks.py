@@ -129,6 +129,19 @@ def test_who_interrupts_a_test_message_need_not_wait_for_the_other_side(park: Pr
         assert park("webhooks", "test", "1", "--config", config).code == 0
         assert [heard.id for heard in listener.heard[:2]] == [waiting[0]["message_id"]] * 2
 
+        # What waits beside it is sent after it: whoever does not wait for that is told what it came to all the same.
+        with sqlite3.connect(park.folder / ".truetonne" / "truetonne.db") as link:
+            link.execute("UPDATE webhook_messages SET block_number = 1")
+            link.execute("UPDATE webhook_deliveries SET state = 'pending', tries = 0")
+        listener.heard.clear()
+        listener.wait_s = 0.5
+        test = park.begin("late.log", "webhooks", "test", "1", "--config", config)
+        until(lambda: len(listener.heard) == 2)
+        os.kill(test.pid, signal.SIGINT)
+        assert test.wait(60) == 0
+        assert test.said() == f"endpoint 1 took {listener.heard[0].id}\n"
+        assert listener.heard[1].id == waiting[0]["message_id"]
+
 
 @pytest.mark.parametrize(
     ("words", "said"),
