@@ -130,11 +130,11 @@ def test(run: Invocation, number: Number) -> int:
         db.run(
             lambda session: outbox.test(session, endpoints.get(session, number), name, utc_now())
         )
-        is_left = False
         try:
-            deliver(db, posting, number)
-        except KeyboardInterrupt:  # perhaps while others that are due were sent after it
-            is_left = True
+            deliver(db, posting, name)
+        except KeyboardInterrupt:
+            run.output.interrupted(f"{name} stays due, and the jobs send it")
+            return INTERRUPTED
         with db.read() as session:
             query = (
                 select(WebhookTry)
@@ -143,11 +143,8 @@ def test(run: Invocation, number: Number) -> int:
                 .where(WebhookMessage.message_id == name)
             )
             tried = session.scalars(query).first()
-    if is_left and tried is None:
-        run.output.interrupted(f"{name} stays due, and the jobs send it")
-        return INTERRUPTED
     taken = tried is not None and tried.error is None
-    error = "it waits behind others, or the endpoint rests" if tried is None else tried.error
+    error = "the endpoint rests" if tried is None else tried.error
     run.output.result(
         {
             "id": number,

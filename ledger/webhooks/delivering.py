@@ -77,9 +77,12 @@ class _Run:
     ----------
     until
         By ``time.monotonic``: after this no delivery is begun.
+    message_id
+        Only this message is sent.
     """
 
     until: float
+    message_id: str | None = None
     left: Event = field(default_factory=Event)
     """Set when nobody waits for its end."""
     senders: set[Sender] = field(default_factory=set)
@@ -110,7 +113,7 @@ def agent() -> str:
 def deliver(
     db: Database,
     posting: Posting,
-    endpoint_id: int | None = None,
+    message_id: str | None = None,
     collected: Callable[[], object] = lambda: None,
 ) -> tuple[int, int]:
     """Post what is due; return how many were taken, and how many tries failed.
@@ -120,8 +123,8 @@ def deliver(
 
     Parameters
     ----------
-    endpoint_id
-        Only to this endpoint.
+    message_id
+        Only this message.
     collected
         Called whenever it is looked for what is due: makes deliveries of what has happened meanwhile.
 
@@ -133,11 +136,11 @@ def deliver(
     """
     taken = failed = 0
     trouble: BadInput | None = None
-    run = _Run(time.monotonic() + RUN_S)
+    run = _Run(time.monotonic() + RUN_S, message_id)
     under_way: dict[Future[tuple[int, int]], int] = {}
     resting: set[int] = set()
     """Endpoints that did not take something: they wait for the next run."""
-    waiting = _waiting(db, posting, endpoint_id)
+    waiting = _waiting(db, posting, message_id)
     if not waiting:
         return 0, 0
     with run.threads() as threads:
@@ -165,12 +168,12 @@ def deliver(
             if time.monotonic() < run.until:
                 if under_way:  # else the next run does it
                     collected()
-                waiting = _waiting(db, posting, endpoint_id)
+                waiting = _waiting(db, posting, message_id)
 
 
-def _waiting(db: Database, posting: Posting, endpoint_id: int | None) -> list[int]:
+def _waiting(db: Database, posting: Posting, message_id: str | None) -> list[int]:
     """Return the endpoints for which something is due."""
-    due = WebhookDelivery.state == DeliveryState.PENDING, _is_due(posting.now())
+    due = _due(posting, message_id)
     query = (
         select(WebhookEndpoint.id)
         .where(
@@ -179,10 +182,17 @@ def _waiting(db: Database, posting: Posting, endpoint_id: int | None) -> list[in
         )
         .order_by(WebhookEndpoint.id)
     )
-    if endpoint_id is not None:
-        query = query.where(WebhookEndpoint.id == endpoint_id)
     with db.read() as session:
         return list(session.scalars(query))
+
+
+def _due(posting: Posting, message_id: str | None) -> list[ColumnElement[bool]]:
+    """Return the conditions that a delivery is due, and of this message where one is given."""
+    found = [WebhookDelivery.state == DeliveryState.PENDING, _is_due(posting.now())]
+    if message_id is not None:
+        row = select(WebhookMessage.id).where(WebhookMessage.message_id == message_id)
+        found.append(WebhookDelivery.message_row == row.scalar_subquery())
+    return found
 
 
 def _is_due(at: datetime) -> ColumnElement[bool]:
@@ -193,7 +203,7 @@ def _is_due(at: datetime) -> ColumnElement[bool]:
 
 def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> tuple[int, int]:
     taken = failed = 0
-    found = run.following.get(endpoint_id) or _due_to(db, posting, endpoint_id)
+    found = run.following.get(endpoint_id) or _due_to(db, posting, endpoint_id, run.message_id)
     deliveries, run.following[endpoint_id] = found[:PER_ENDPOINT], found[PER_ENDPOINT:]
     with Sender() as sender:
         run.senders.add(sender)
@@ -218,16 +228,14 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> 
     return taken, failed
 
 
-def _due_to(db: Database, posting: Posting, endpoint_id: int) -> list[int]:
+def _due_to(
+    db: Database, posting: Posting, endpoint_id: int, message_id: str | None
+) -> list[int]:
     """Return the first deliveries that are due to an endpoint, in the order in which they are sent."""
     query = (
         select(WebhookDelivery.id)
         .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
-        .where(
-            WebhookDelivery.endpoint_id == endpoint_id,
-            WebhookDelivery.state == DeliveryState.PENDING,
-            _is_due(posting.now()),
-        )
+        .where(WebhookDelivery.endpoint_id == endpoint_id, *_due(posting, message_id))
         # By block, since who is told again from an early one gets deliveries that are newer than those it has of
         # later ones; of a block as collected. Alerts stand in none, and come first.
         .order_by(WebhookMessage.block_number, WebhookDelivery.id)

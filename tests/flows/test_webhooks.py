@@ -696,16 +696,16 @@ def test_what_rests_is_told_what_it_missed(house: House, listener: Listener) -> 
 
 
 @long
-def test_everything_from_a_block_on_once_more(house: House, listener: Listener) -> None:
-    one_event(house)  # before anybody wanted to know
-    _, number = house.add(listener.url, "credit.issued", "registry.*")
-    second = house.park.node.issue(7, 1)
+def test_everything_from_a_block_on_once_more(anywhere: House, listener: Listener) -> None:
+    one_event(anywhere)  # before anybody wanted to know
+    _, number = anywhere.add(listener.url, "credit.issued", "registry.*")
+    second = anywhere.park.node.issue(7, 1)
     assert second
-    house.park.mirror_final()
-    house.tick()
+    anywhere.park.mirror_final()
+    anywhere.tick()
     assert [item.told["type"] for item in listener.heard] == ["credit.issued"]
-    house.on(number, outbox.tell_from, 0, HOUSE, house.clock[0])
-    house.tick()
+    anywhere.on(number, outbox.tell_from, 0, HOUSE, anywhere.clock[0])
+    anywhere.tick()
     types = [item.told["type"] for item in listener.heard[1:]]
     assert types.count("credit.issued") == 2
     assert types[:2] == ["registry.class_registered", "registry.project_registered"]
@@ -715,7 +715,7 @@ def test_everything_from_a_block_on_once_more(house: House, listener: Listener) 
     assert places == sorted(places) and len(set(places)) == len(types)
     assert listener.heard[-1].id == listener.heard[0].id
     with pytest.raises(NotFound, match="message 'msg_none' was never for endpoint"):
-        house.on(number, outbox.again, HOUSE, house.clock[0], message_ids=["msg_none"])
+        anywhere.on(number, outbox.again, HOUSE, anywhere.clock[0], message_ids=["msg_none"])
 
 
 def test_what_waits_is_sorted_once_for_many_messages(
@@ -736,16 +736,16 @@ def test_what_waits_is_sorted_once_for_many_messages(
 
 
 def test_a_test_message_does_not_wait_behind_what_is_not_taken(
-    house: House, listener: Listener
+    anywhere: House, listener: Listener
 ) -> None:
     """Where nobody answered, it was not even tried, and who had asked was told that it waits behind others."""
-    _, number = house.add(listener.url, "credit.issued")
+    _, number = anywhere.add(listener.url, "credit.issued")
     listener.answers(500)
-    one_event(house)
-    house.tick()
-    house.later(seconds=5)
-    house.on(number, outbox.test, "msg_test_1", house.clock[0])
-    assert house.tick() == "0 new deliveries, 2 taken, 0 not"
+    one_event(anywhere)
+    anywhere.tick()
+    anywhere.later(seconds=5)
+    anywhere.on(number, outbox.test, "msg_test_1", anywhere.clock[0])
+    assert anywhere.tick() == "0 new deliveries, 2 taken, 0 not"
     types = [item.told["type"] for item in listener.heard]
     assert types == ["credit.issued", "webhook.test", "credit.issued"]
 
