@@ -228,9 +228,7 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> 
     return taken, failed
 
 
-def _due_to(
-    db: Database, posting: Posting, endpoint_id: int, message_id: str | None
-) -> list[int]:
+def _due_to(db: Database, posting: Posting, endpoint_id: int, message_id: str | None) -> list[int]:
     """Return the first deliveries that are due to an endpoint, in the order in which they are sent."""
     query = (
         select(WebhookDelivery.id)
