@@ -131,7 +131,7 @@ def test(run: Invocation, number: Number) -> int:
             lambda session: outbox.test(session, endpoints.get(session, number), name, utc_now())
         )
         try:
-            deliver(db, posting, number)
+            deliver(db, posting, name)
         except KeyboardInterrupt:
             run.output.interrupted(f"{name} stays due, and the jobs send it")
             return INTERRUPTED
@@ -144,7 +144,7 @@ def test(run: Invocation, number: Number) -> int:
             )
             tried = session.scalars(query).first()
     taken = tried is not None and tried.error is None
-    error = "it waits behind others, or the endpoint rests" if tried is None else tried.error
+    error = "the endpoint rests" if tried is None else tried.error
     run.output.result(
         {
             "id": number,

@@ -202,7 +202,7 @@ def diagnose(
     number = arguments[0] if arguments else None
     if isinstance(original, pymysql.err.OperationalError) and _CERTIFICATE in str(original):
         return DOWN, _UNPROVEN
-    if isinstance(original, pymysql.err.Error) and _NO_ROOM.search(str(original)):
+    if isinstance(original, pymysql.err.OperationalError) and _NO_ROOM.search(str(original)):
         return DOWN, _DISK_FULL
     for numbers, kind, advice in _MYSQL:
         if number in numbers:

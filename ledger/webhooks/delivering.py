@@ -34,7 +34,9 @@ DELAYS = tuple(
 AT_ONCE = 8
 """Endpoints that are posted to side by side; one endpoint gets one message after the other."""
 PER_ENDPOINT = 50
-"""Deliveries of an endpoint in one run, so that a slow one does not keep the others waiting."""
+"""Deliveries of an endpoint in one go, so that a slow one does not keep the others waiting."""
+_SORTED_AT_ONCE = 2_000
+"""Deliveries of an endpoint that are looked up in one go: all that wait are sorted for it."""
 RUN_S = 30.0
 """After this a run begins no more deliveries, and the next goes on."""
 _LOOK_S = 1.0
@@ -75,12 +77,17 @@ class _Run:
     ----------
     until
         By ``time.monotonic``: after this no delivery is begun.
+    message_id
+        Only this message is sent.
     """
 
     until: float
+    message_id: str | None = None
     left: Event = field(default_factory=Event)
     """Set when nobody waits for its end."""
     senders: set[Sender] = field(default_factory=set)
+    following: dict[int, list[int]] = field(default_factory=dict)
+    """By endpoint: deliveries that were looked up, in their order, and not begun."""
 
     @contextmanager
     def threads(self) -> Iterator[ThreadPoolExecutor]:
@@ -106,7 +113,7 @@ def agent() -> str:
 def deliver(
     db: Database,
     posting: Posting,
-    endpoint_id: int | None = None,
+    message_id: str | None = None,
     collected: Callable[[], object] = lambda: None,
 ) -> tuple[int, int]:
     """Post what is due; return how many were taken, and how many tries failed.
@@ -116,8 +123,8 @@ def deliver(
 
     Parameters
     ----------
-    endpoint_id
-        Only to this endpoint.
+    message_id
+        Only this message.
     collected
         Called whenever it is looked for what is due: makes deliveries of what has happened meanwhile.
 
@@ -129,11 +136,11 @@ def deliver(
     """
     taken = failed = 0
     trouble: BadInput | None = None
-    run = _Run(time.monotonic() + RUN_S)
+    run = _Run(time.monotonic() + RUN_S, message_id)
     under_way: dict[Future[tuple[int, int]], int] = {}
     resting: set[int] = set()
     """Endpoints that did not take something: they wait for the next run."""
-    waiting = _waiting(db, posting, endpoint_id)
+    waiting = _waiting(db, posting, message_id)
     if not waiting:
         return 0, 0
     with run.threads() as threads:
@@ -161,12 +168,12 @@ def deliver(
             if time.monotonic() < run.until:
                 if under_way:  # else the next run does it
                     collected()
-                waiting = _waiting(db, posting, endpoint_id)
+                waiting = _waiting(db, posting, message_id)
 
 
-def _waiting(db: Database, posting: Posting, endpoint_id: int | None) -> list[int]:
+def _waiting(db: Database, posting: Posting, message_id: str | None) -> list[int]:
     """Return the endpoints for which something is due."""
-    due = WebhookDelivery.state == DeliveryState.PENDING, _is_due(posting.now())
+    due = _due(posting, message_id)
     query = (
         select(WebhookEndpoint.id)
         .where(
@@ -175,10 +182,17 @@ def _waiting(db: Database, posting: Posting, endpoint_id: int | None) -> list[in
         )
         .order_by(WebhookEndpoint.id)
     )
-    if endpoint_id is not None:
-        query = query.where(WebhookEndpoint.id == endpoint_id)
     with db.read() as session:
         return list(session.scalars(query))
+
+
+def _due(posting: Posting, message_id: str | None) -> list[ColumnElement[bool]]:
+    """Return the conditions that a delivery is due, and of this message where one is given."""
+    found = [WebhookDelivery.state == DeliveryState.PENDING, _is_due(posting.now())]
+    if message_id is not None:
+        row = select(WebhookMessage.id).where(WebhookMessage.message_id == message_id)
+        found.append(WebhookDelivery.message_row == row.scalar_subquery())
+    return found
 
 
 def _is_due(at: datetime) -> ColumnElement[bool]:
@@ -189,21 +203,8 @@ def _is_due(at: datetime) -> ColumnElement[bool]:
 
 def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> tuple[int, int]:
     taken = failed = 0
-    with db.read() as session:
-        query = (
-            select(WebhookDelivery.id)
-            .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
-            .where(
-                WebhookDelivery.endpoint_id == endpoint_id,
-                WebhookDelivery.state == DeliveryState.PENDING,
-                _is_due(posting.now()),
-            )
-            # By block, since who is told again from an early one gets deliveries that are newer than those it has of
-            # later ones; of a block as collected. Alerts stand in none, and come first.
-            .order_by(WebhookMessage.block_number, WebhookDelivery.id)
-            .limit(PER_ENDPOINT)
-        )
-        deliveries = session.scalars(query).all()
+    found = run.following.get(endpoint_id) or _due_to(db, posting, endpoint_id, run.message_id)
+    deliveries, run.following[endpoint_id] = found[:PER_ENDPOINT], found[PER_ENDPOINT:]
     with Sender() as sender:
         run.senders.add(sender)
         for number in deliveries:
@@ -227,6 +228,21 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> 
     return taken, failed
 
 
+def _due_to(db: Database, posting: Posting, endpoint_id: int, message_id: str | None) -> list[int]:
+    """Return the first deliveries that are due to an endpoint, in the order in which they are sent."""
+    query = (
+        select(WebhookDelivery.id)
+        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
+        .where(WebhookDelivery.endpoint_id == endpoint_id, *_due(posting, message_id))
+        # By block, since who is told again from an early one gets deliveries that are newer than those it has of
+        # later ones; of a block as collected. Alerts stand in none, and come first.
+        .order_by(WebhookMessage.block_number, WebhookDelivery.id)
+        .limit(_SORTED_AT_ONCE)
+    )
+    with db.read() as session:
+        return list(session.scalars(query))
+
+
 def _post(db: Database, posting: Posting, sender: Sender, number: int) -> Answer | None:
     """Post one delivery; None when it is not due any more."""
     with db.read() as session:
@@ -236,7 +252,10 @@ def _post(db: Database, posting: Posting, sender: Sender, number: int) -> Answer
             .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
             .where(WebhookDelivery.id == number)
         )
-        delivery, message, endpoint = session.execute(query).one()
+        row = session.execute(query).one_or_none()
+        if row is None:  # forgotten meanwhile
+            return None
+        delivery, message, endpoint = row
         if (
             delivery.state is not DeliveryState.PENDING
             or endpoint.state is not EndpointState.ACTIVE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shlex
 import subprocess
+import sys
 
 import pytest
 
@@ -97,6 +98,7 @@ def test_a_file_that_takes_all_memory_is_no_defect_of_the_program(truetonne: Pro
 
 
 @long
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much is taken")
 def test_a_file_that_is_made_to_take_memory_gets_no_more_than_a_bundle(truetonne: Program) -> None:
     """It took seventy times its size, and one as large as a bundle may be 17 GB."""
     file = truetonne.write("bundle.json", '{"format": [' + '{"":[]},' * 2_500_000 + "0]}")
@@ -105,6 +107,7 @@ def test_a_file_that_is_made_to_take_memory_gets_no_more_than_a_bundle(truetonne
     assert "takes more memory than there is, or than a bundle of this size does" in ended.one_line()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much is taken")
 def test_memory_is_bounded_by_the_size_of_a_file_and_no_longer_than_it_is_read() -> None:
     size, before = 4_000_000, resource.getrlimit(resource.RLIMIT_AS)
     most = 24 * size + 128 * 2**20

@@ -903,3 +903,5 @@ def test_a_full_disk_of_mariadb_asks_for_room_in_whatever_words(number: int, sai
     assert (kind, advice) == (DOWN, "the server's disk is full: free space there, and try again")
     other = pymysql.err.OperationalError(number, said.replace("135", "150").replace("28", "150"))
     assert diagnose(OperationalError("CREATE TABLE", {}, other), "database_url")[1] != advice
+    value = pymysql.err.IntegrityError(1062, f"Duplicate entry {said!r} for key 'uq_a'")
+    assert diagnose(IntegrityError("INSERT", {}, value), "database_url") == ("", "")
