@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ledger import issuance
 from ledger.db import Database
-from ledger.issuance.states import _take_up
+from ledger.issuance.taking_up import take_up
 from ledger.models import Issuance, MeterReading, ReadingClaim, RegisterReading
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
@@ -68,7 +68,7 @@ def test_a_register_of_which_more_came_meanwhile(
     if came:
         meter.bring(*came)
     with db.write() as session:
-        _take_up(session, one(session))
+        take_up(session, one(session))
     with db.read() as session:
         assert one(session).state is IssuanceState.PLANNED
         assert manifest_of(session) == stored
