@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from ledger.errors import BadInput
 from ledger.models import Correction, CorrectionCarry, Issuance, Project, ReadingClaim
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.readings.imports.requalify import Since, judge_as_before, requalify
 from ledger.readings.periods.carry import carried_of
 from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
+from ledger.reductions.manifest import manifest_hash
 from ledger.reductions.reporting import fraction_text
 
 log = logging.getLogger(__name__)
@@ -68,11 +68,10 @@ def take_up(session: Session, issuance: Issuance) -> None:
 
 
 def _meters_of(session: Session, issuance: Issuance) -> dict[str, int] | None:
-    """Return the row numbers of the meters by serial; None where the stored manifest is none."""
-    try:
-        return meter_ids_of(session, issuance)
-    except BadInput:
+    """Return the row numbers of the meters by serial; None where somebody altered the stored manifest."""
+    if manifest_hash(issuance.manifest) != issuance.manifest_hash:
         return None
+    return meter_ids_of(session, issuance)
 
 
 def _claim_again(session: Session, issuance: Issuance, meters: dict[str, int]) -> None:
