@@ -16,7 +16,6 @@ from ledger.chain.local.shared import come_to
 from ledger.chain.sending import intents
 from ledger.chain.sending.marks import mark_of
 from ledger.chain.sending.sender import AlreadyOnChain
-from ledger.db import tables
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
 from ledger.models import Meter as MeterRow
@@ -27,6 +26,7 @@ log = logging.getLogger(__name__)
 
 ISSUE = "issue"
 """The contract's function, and the kind of its intents."""
+_NOT_ISSUED = (IssuanceState.PLANNED, IssuanceState.VOID)
 
 
 def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
@@ -101,16 +101,15 @@ def settle_final(session: Session, final_number: int) -> int:
     It goes by the credits, not by who sent them: books that were restored may have forgotten the sending. Nor by what
     was final before: a failure that a deeper fork took back made an issuance void that is on chain now.
     """
-    # First what is not issued: of batches there are as many as were ever issued, by anybody.
-    open_ = Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.VOID))
-    keys = session.scalars(select(Issuance.key).where(open_)).all()
-    found: list[CreditBatch] = []
-    for here in tables.among(session, CreditBatch.key, keys):
-        query = select(CreditBatch).where(here, CreditBatch.block_number <= final_number)
-        found += session.scalars(query)
+    # By what is not issued: of batches there are as many as were ever issued, by anybody.
+    query = (
+        select(Issuance, CreditBatch)
+        .join(CreditBatch, CreditBatch.key == Issuance.key)
+        .where(Issuance.state.in_(_NOT_ISSUED), CreditBatch.block_number <= final_number)
+        .order_by(Issuance.id)
+    )
     issued = 0
-    for batch in found:
-        issuance = session.scalars(select(Issuance).where(Issuance.key == batch.key)).one()
+    for issuance, batch in session.execute(query).all():
         if mark_of(session, session.get_one(ChainIntent, issuance.key)) is None:
             continue  # others have used its key up
         if issuance.state is IssuanceState.VOID:
