@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
-from sqlalchemy.orm import Session, aliased, defer
+from sqlalchemy import ColumnElement, Select, delete, exists, select
+from sqlalchemy.orm import Session, aliased
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
@@ -16,17 +16,17 @@ from ledger.chain.local.shared import come_to
 from ledger.chain.sending import intents
 from ledger.chain.sending.marks import mark_of
 from ledger.chain.sending.sender import AlreadyOnChain
-from ledger.db import tables
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
 from ledger.models import Meter as MeterRow
-from ledger.models.issuance import LIVE, IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 
 log = logging.getLogger(__name__)
 
 ISSUE = "issue"
 """The contract's function, and the kind of its intents."""
+_NOT_ISSUED = (IssuanceState.PLANNED, IssuanceState.VOID)
 
 
 def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
@@ -101,15 +101,15 @@ def settle_final(session: Session, final_number: int) -> int:
     It goes by the credits, not by who sent them: books that were restored may have forgotten the sending. Nor by what
     was final before: a failure that a deeper fork took back made an issuance void that is on chain now.
     """
-    # First what is not issued: of batches there are as many as were ever issued, by anybody.
-    open_ = select(Issuance).where(Issuance.state != IssuanceState.ISSUED)
-    by_key = {row.key: row for row in session.scalars(open_.options(defer(Issuance.manifest)))}
-    found = []
-    for here in tables.among(session, CreditBatch.key, by_key):
-        query = select(CreditBatch).where(here, CreditBatch.block_number <= final_number)
-        found += [(by_key[batch.key], batch) for batch in session.scalars(query)]
+    # By what is not issued: of batches there are as many as were ever issued, by anybody.
+    query = (
+        select(Issuance, CreditBatch)
+        .join(CreditBatch, CreditBatch.key == Issuance.key)
+        .where(Issuance.state.in_(_NOT_ISSUED), CreditBatch.block_number <= final_number)
+        .order_by(Issuance.id)
+    )
     issued = 0
-    for issuance, batch in found:
+    for issuance, batch in session.execute(query).all():
         if mark_of(session, session.get_one(ChainIntent, issuance.key)) is None:
             continue  # others have used its key up
         if issuance.state is IssuanceState.VOID:
@@ -121,7 +121,6 @@ def settle_final(session: Session, final_number: int) -> int:
             )
             _void_rivals(session, issuance)
             _take_up(session, issuance)
-            session.flush()
         issuance.state = IssuanceState.ISSUED
         intents.confirm(session, issuance.key, batch.tx_hash, batch.block_number, batch.issued_at)
         issued += 1
@@ -188,29 +187,13 @@ def rewind(session: Session, above_block: int) -> None:
     for issuance in session.scalars(query.where(Issuance.state == IssuanceState.VOID)).all():
         if not _rivals(session, issuance):
             _take_up(session, issuance)
-            _void_waiting(session, issuance, "the issuance before it is on its way again")
-            session.flush()
 
 
 def _rivals(session: Session, issuance: Issuance) -> Sequence[Issuance]:
-    """Return the live issuances that have the time of one, or readings of it, and lock them.
+    # Seldom needed: the mirror begins without all that reads and judges meters.
+    from ledger.issuance.taking_up import rivals
 
-    Its project first: nobody plans another one meanwhile.
-    """
-    session.execute(select(Project.id).where(Project.id == issuance.project_id).with_for_update())
-    meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
-    claimed = select(ReadingClaim.issuance_id).where(
-        ReadingClaim.meter_id.in_(meters),
-        ReadingClaim.start_s >= issuance.from_s,
-        ReadingClaim.start_s < issuance.to_s,
-    )
-    same_time = (Issuance.from_s < issuance.to_s) & (Issuance.to_s > issuance.from_s)
-    query = select(Issuance).where(
-        Issuance.id != issuance.id,
-        Issuance.state.in_(LIVE),
-        or_((Issuance.project_id == issuance.project_id) & same_time, Issuance.id.in_(claimed)),
-    )
-    return session.scalars(query.with_for_update()).all()
+    return rivals(session, issuance)
 
 
 def _void_rivals(session: Session, issuance: Issuance) -> None:
@@ -223,14 +206,12 @@ def _void_rivals(session: Session, issuance: Issuance) -> None:
 
 
 def _take_up(session: Session, issuance: Issuance) -> None:
-    """Make an issuance that was void a planned one, with its readings and its corrections."""
-    # Seldom needed, as below.
-    from ledger.issuance.taking_up import claim_again, readings_as_planned
+    """Make an issuance that was void a planned one; later ones that wait for their turn lack what it leaves."""
+    from ledger.issuance.taking_up import take_up  # seldom needed
 
-    readings_as_planned(session, issuance)
-    issuance.state = IssuanceState.PLANNED
+    take_up(session, issuance)
+    _void_waiting(session, issuance, "the issuance before it is on its way again")
     session.flush()
-    claim_again(session, issuance)
 
 
 def void_refused(session: Session, project_id: int) -> None:

@@ -7,42 +7,82 @@ anew, and others may have come beside them, which are late for it.
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from ledger.models import Correction, CorrectionCarry, Issuance, ReadingClaim
+from ledger.models import Correction, CorrectionCarry, Issuance, Project, ReadingClaim
+from ledger.models.issuance import LIVE, IssuanceState
 from ledger.readings.imports.requalify import Since, judge_as_before, requalify
 from ledger.readings.periods.carry import carried_of
 from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
+from ledger.reductions.manifest import manifest_hash
 from ledger.reductions.reporting import fraction_text
 
+log = logging.getLogger(__name__)
 
-def readings_as_planned(session: Session, issuance: Issuance) -> None:
-    """Judge the readings of an issuance as if nothing had come since it was planned; what came is late.
 
-    While it is void: of a live one nothing is judged anew.
+def rivals(session: Session, issuance: Issuance) -> Sequence[Issuance]:
+    """Return the live issuances that have the time of one, or readings of it, and lock them.
+
+    Its project first: nobody plans another one meanwhile. One of another project has its readings where a meter
+    counts there since.
     """
-    since = Since(issuance.created_at, issuance.from_s, issuance.to_s)
-    for meter_id in meter_ids_of(session, issuance).values():
-        judge_as_before(session, meter_id, since)
+    session.execute(select(Project.id).where(Project.id == issuance.project_id).with_for_update())
+    claimed = select(ReadingClaim.issuance_id).where(
+        ReadingClaim.meter_id.in_((_meters_of(session, issuance) or {}).values()),
+        ReadingClaim.start_s >= issuance.from_s,
+        ReadingClaim.start_s < issuance.to_s,
+    )
+    same_time = (Issuance.from_s < issuance.to_s) & (Issuance.to_s > issuance.from_s)
+    query = select(Issuance).where(
+        Issuance.id != issuance.id,
+        Issuance.state.in_(LIVE),
+        or_((Issuance.project_id == issuance.project_id) & same_time, Issuance.id.in_(claimed)),
+    )
+    return session.scalars(query.with_for_update()).all()
 
 
-def claim_again(session: Session, issuance: Issuance) -> None:
-    """Claim the slots of an issuance once more, and the corrections that its manifest names.
+def take_up(session: Session, issuance: Issuance) -> None:
+    """Make an issuance that was void a planned one, with its readings and its corrections.
 
-    A slot that another issuance has is left to it; the reconciliation says so.
+    Where somebody altered its manifest nobody knows these: it follows the chain without them, and the mirror goes on.
+    The reconciliation says what is wrong.
     """
-    ids = meter_ids_of(session, issuance)
-    for meter_id in ids.values():
-        requalify(session, meter_id)  # of a register: the intervals of what is late
+    meters = _meters_of(session, issuance)
+    if meters is None:
+        log.warning("issuance %s is on its way again; its manifest was altered", issuance.id)
+    else:  # while it is void: of a live one nothing is judged anew
+        since = Since(issuance.created_at, issuance.from_s, issuance.to_s)
+        for meter_id in meters.values():
+            judge_as_before(session, meter_id, since)
+    issuance.state = IssuanceState.PLANNED
+    session.flush()
+    if meters is not None:
+        for meter_id in meters.values():
+            requalify(session, meter_id)  # of a register: the intervals of what is late
+        _claim_again(session, issuance, meters)
+        _pay_again(session, issuance)
+
+
+def _meters_of(session: Session, issuance: Issuance) -> dict[str, int] | None:
+    """Return the row numbers of the meters by serial; None where somebody altered the stored manifest."""
+    if manifest_hash(issuance.manifest) != issuance.manifest_hash:
+        return None
+    return meter_ids_of(session, issuance)
+
+
+def _claim_again(session: Session, issuance: Issuance, meters: dict[str, int]) -> None:
+    """Claim the slots of an issuance; one that another issuance has is left to it, and the reconciliation says so."""
     slots = {
-        (ids[meter.serial], reading.start_s)
+        (meters[meter.serial], reading.start_s)
         for meter in issued_inputs(session, issuance).meters
         for reading in meter.readings
     }
     taken = select(ReadingClaim.meter_id, ReadingClaim.start_s).where(
-        ReadingClaim.meter_id.in_(ids.values()),
+        ReadingClaim.meter_id.in_(meters.values()),
         ReadingClaim.start_s >= issuance.from_s,
         ReadingClaim.start_s < issuance.to_s,
     )
@@ -52,6 +92,10 @@ def claim_again(session: Session, issuance: Issuance) -> None:
         "INSERT INTO reading_claims (meter_id, start_s, issuance_id) VALUES (?, ?, ?)",
         [(*slot, issuance.id) for slot in sorted(slots)],
     )
+
+
+def _pay_again(session: Session, issuance: Issuance) -> None:
+    """Note which deficits the issuance takes over, by its manifest."""
     for table in json.loads(issuance.manifest).get("corrections", []):
         carried = carried_of(table)
         number = session.scalar(select(Correction.id).where(Correction.key == carried.key))

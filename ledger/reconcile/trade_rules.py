@@ -85,7 +85,7 @@ def _in_batches(
         assets = assets_of(books.session, list(rows))
         for key, batch in piece:
             outcome = _outcome(books, batch)
-            not_final = batch.finalized and outcome[0] is TradeStatus.PENDING
+            open_ = outcome[0] is TradeStatus.PENDING
             for trade in trades_of.get(key, ()):
                 if trade.seq in rows:
                     asset = assets.get(trade.seq, ENERGY)
@@ -98,8 +98,9 @@ def _in_batches(
                     if key in ours or batch.cosigned_digest is not None:
                         found += differences
                     if key in ours or not differences:
+                        so_far = open_ and (batch.finalized or trade.seq in taken_out)
                         expected[trade.seq] = (
-                            _so_far(rows[trade.seq], taken_out, expected) if not_final else outcome
+                            _so_far(rows[trade.seq], taken_out, expected) if so_far else outcome
                         )
                 elif key in ours:
                     found.append(f"trade {trade.seq}: settled on chain, and not in the books")

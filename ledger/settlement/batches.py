@@ -29,11 +29,14 @@ from ledger.models import (
     ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import confirm, cosign, numbers, order, planning, singles, stuck
+from ledger.models.trading import TradeStatus
+from ledger.settlement import cancel, confirm, cosign, numbers, order, planning, singles, stuck
 from ledger.settlement.calls import (
     COSIGNED,
     FINALIZE,
@@ -161,6 +164,7 @@ def submit_planned(chain: Chain) -> list[str]:
     for account in senders:
         chain.sender.check_known(account)
     chain.db.run(numbers.give_back)
+    chain.db.run(_withdraw_taken_out)
     keys = [key for key, _ in _waiting(chain)]
     sent = []
     for key in keys:
@@ -183,6 +187,22 @@ def submit_planned(chain: Chain) -> list[str]:
             if not isinstance(error, NotTaken):  # which is noted where it is sent
                 chain.db.run(partial(intents.set_alarm, key=key, alarm=error.message))
     return _or_raise(sent, trouble)
+
+
+def _withdraw_taken_out(session: Session) -> None:
+    """Withdraw planned batches with a trade that is cancelled: others had proposed them, and a fork took that back."""
+    query = (
+        select(VppSettlementBatch.batch_key)
+        .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)
+        .join(VppTradingRecord, VppTradingRecord.id == VppSettlementItem.trade_id)
+        .where(
+            VppSettlementBatch.state == BatchState.PLANNED,
+            VppTradingRecord.status == TradeStatus.CANCELLED,
+        )
+        .distinct()
+    )
+    for key in session.scalars(query).all():
+        cancel.withdraw(session, key, "a trade of it was cancelled")
 
 
 def _sign_ours(chain: Chain) -> TruetonneError | None:

@@ -27,11 +27,11 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settings.values import is_text
-from ledger.settlement import cosign, signatures, singles
+from ledger.settlement import confirm, cosign, signatures, singles
 from ledger.settlement.calls import call_of, outcome_of, under_way
 from ledger.settlement.finding import find_batch, find_trade, words_of
 
-ACTION = "trades.cancel"
+ACTION = confirm.TAKEN_OUT
 """What the audit log calls it."""
 _REASON_MAX = 1000
 CANCEL_BATCH = "cancel_batch"

@@ -8,7 +8,7 @@ block's time as ``settlement_time``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Exists, Select, delete, exists, or_, select, update
@@ -50,6 +50,8 @@ _UNDONE = (TradeStatus.PENDING, TradeStatus.FAILED)
 """Trades that the chain may settle all the same: one fails for want of funds, and signatures for it may hold."""
 _NOT_YET = (*_UNDONE, TradeStatus.CANCELLED)
 """Those, and such as a person took out, while somebody else settles them: their money moves."""
+TAKEN_OUT = "trades.cancel"
+"""What the audit log calls it when a person cancels a trade."""
 EXECUTED = "trades.execute"
 """What the audit log calls it when the chain settles a trade that was cancelled here."""
 _ALL_THE_SAME = "the chain settled it all the same, in no batch of these books"
@@ -190,26 +192,22 @@ def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
 def _say_settled(session: Session, record: VppTradingRecord, reason: str) -> None:
     """Note that the chain settled a trade that was cancelled here."""
     new = {"status": TradeStatus.EXECUTED.value, "reason": reason}
-    audit.record(session, EXECUTED, _resource(record), {"status": record.status.value}, new)
+    audit.record(session, EXECUTED, _resource(record.id), {"status": record.status.value}, new)
     log.warning("trade %s was cancelled here, and settled: %s", record.id, reason)
 
 
-def _was_cancelled(session: Session, record: VppTradingRecord) -> bool:
-    """Return whether a trade that the chain settled all the same had been cancelled, by a person or with its batch."""
-    query = select(AuditLog.id).where(
-        AuditLog.action == EXECUTED, AuditLog.resource == _resource(record)
-    )
-    return session.scalars(query.limit(1)).first() is not None
+def _were_cancelled(session: Session, numbers: Iterable[int]) -> set[int]:
+    """Return which trades a person had taken out, or had ended with their batch, before the chain settled them."""
+    by_resource = {_resource(number): number for number in numbers}
+    found: set[int] = set()
+    for here in tables.among(session, AuditLog.resource, by_resource):
+        query = select(AuditLog.resource).where(here, AuditLog.action.in_((EXECUTED, TAKEN_OUT)))
+        found.update(by_resource[resource] for resource in session.scalars(query))
+    return found
 
 
-def _taken_out(session: Session) -> list[int]:
-    """Return the numbers of all trades that had been cancelled when the chain settled them: there are few."""
-    query = select(AuditLog.resource).where(AuditLog.action == EXECUTED)
-    return [int(str(resource).rpartition("/")[2]) for resource in session.scalars(query)]
-
-
-def _resource(record: VppTradingRecord) -> str:
-    return f"{VppTradingRecord.__tablename__}/{record.id}"
+def _resource(number: int) -> str:
+    return f"{VppTradingRecord.__tablename__}/{number}"
 
 
 def _records_of(
@@ -257,7 +255,8 @@ def rewind(session: Session, above_block: int) -> None:
     undone = select(VppSettlementBatch.id).where(VppSettlementBatch.finalized_block > above_block)
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id.in_(undone))
     ended = VppTradingRecord.id.in_(trades) & VppTradingRecord.status.in_(_ENDED)
-    taken_out = VppTradingRecord.id.in_(_taken_out(session))
+    numbers = session.scalars(select(VppTradingRecord.id).where(ended)).all()
+    taken_out = VppTradingRecord.id.in_(_were_cancelled(session, numbers))
     for those, status in (
         (taken_out, TradeStatus.CANCELLED),
         (~taken_out & _had_failed(), TradeStatus.FAILED),
@@ -302,7 +301,7 @@ def _rewind_elsewhere(session: Session, above_block: int) -> None:
 
 def _before(session: Session, record: VppTradingRecord) -> TradeStatus:
     """Return what a trade was when the chain settled it. What had ended stays so: the next run would settle it."""
-    if _was_cancelled(session, record):
+    if _were_cancelled(session, [record.id]):
         return TradeStatus.CANCELLED
     failed = select(VppTradingRecord.id).where(VppTradingRecord.id == record.id, _had_failed())
     return TradeStatus.PENDING if session.scalar(failed) is None else TradeStatus.FAILED

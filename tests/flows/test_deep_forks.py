@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from ledger.chain.contracts.events import CREDIT
+from ledger.chain.sending import intents
 from ledger.corrections import correct, debts_of
 from ledger.errors import Refused
 from ledger.holdings import (
@@ -14,7 +15,7 @@ from ledger.holdings import (
     plan_retirement,
     plan_transfer,
 )
-from ledger.issuance import plan_issuance, submit_planned
+from ledger.issuance import fail, plan_issuance, submit_planned
 from ledger.models import (
     ChainIntent,
     CorrectionCarry,
@@ -27,7 +28,7 @@ from ledger.models import (
     ReadingClaim,
 )
 from ledger.models.sending import IntentState
-from tests.support.chain import PARTIES, class_role
+from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park, day
 from tests.support.sending import automine, steal
@@ -220,6 +221,23 @@ def test_a_correction_that_it_had_paid_is_paid_once(ready: Park) -> None:
     assert [batch.issued_kg for batch in ready.rows(CreditBatch)] == [720, 600]
     with ready.db.read() as session:
         assert debts_of(session) == {}
+    assert ready.differences() == []
+
+
+@long
+def test_one_that_was_refused_here_and_that_others_sent(ready: Park) -> None:
+    """It is issued; the day after it was planned without what it leaves, and is planned anew."""
+    key = plan(ready, 1)
+    call = ready.intent(key)
+    ready.db.run(lambda session: intents.refuse(session, key, "a test"))
+    ready.db.run(lambda session: fail(session, key, "a test"))
+    plan(ready, 2)
+    sent = send(ready.node.client, PARTIES["issuer"], call.contract_address, call.call_data)
+    assert sent.status == 1
+    ready.mirror_final()
+    assert states(ready) == ["issued", "void"]
+    assert ready.intent(key).state is IntentState.CONFIRMED
+    assert ready.count(ReadingClaim) == SLOTS
     assert ready.differences() == []
 
 

@@ -831,6 +831,7 @@ def test_a_trade_that_was_taken_out_after_others_had_proposed_it(funded: Park) -
     funded.mirror.run_until("head")
     plan_batches(funded.chain)
     assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed"]
+    assert funded.differences() == []
     funded.pass_window()
     before = funded.node.client.block_number()
     assert len(finalize_due(funded.chain)) == 1
@@ -843,6 +844,30 @@ def test_a_trade_that_was_taken_out_after_others_had_proposed_it(funded: Park) -
     funded.chain.sender.rebroadcast()
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+@pytest.mark.parametrize("whole", rest([True, False], False))
+def test_a_trade_that_was_taken_out_stays_so_where_a_fork_takes_back_the_end_of_its_batch(
+    funded: Park, whole: bool
+) -> None:
+    """Others proposed it and it was cancelled on chain, too. It is no pending one that the next run would settle."""
+    before = funded.node.client.block_number()
+    packed, _ = funded.node.propose([trade(1, "market", "owner", 1000, 20_000)])
+    funded.db.run(lambda session: cancel_trade(session, 1, "a slip"))
+    funded.mirror.run_until("head")
+    plan_batches(funded.chain)
+    if not whole:
+        before = funded.node.client.block_number()
+    funded.node.cancel_batch(1, packed)
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
+    funded.node.roll_back(funded.node.client.block_number() - before)
+    funded.node.mine(3)
+    funded.mirror.run_until("head")
+    assert status(funded) is TradeStatus.CANCELLED
+    assert (plan_batches(funded.chain), submit_planned(funded.chain)) == ([], [])
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
 
 
 def test_the_nonce_of_an_act_that_others_did_is_filled(funded: Park) -> None:

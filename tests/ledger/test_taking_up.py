@@ -12,14 +12,16 @@ from sqlalchemy.orm import Session
 
 from ledger import issuance
 from ledger.db import Database
-from ledger.issuance.states import _take_up
-from ledger.models import Issuance, MeterReading, ReadingClaim, RegisterReading
+from ledger.issuance.taking_up import rivals, take_up
+from ledger.models import Issuance, Meter, MeterReading, Project, ReadingClaim, RegisterReading
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
 from ledger.readings.periods.evidence_files import issued_inputs
 from ledger.reductions import compute
 from ledger.reductions.manifest import build, canonical_text
 from tests.ledger.test_late_registers import START_S, register
+from tests.support.forms import rest
+from tests.support.plant import issue
 
 SHORT_ON_MARIADB = ("test_a_register_of_which_more_came_meanwhile",)
 HOUR_S = 3600
@@ -68,7 +70,7 @@ def test_a_register_of_which_more_came_meanwhile(
     if came:
         meter.bring(*came)
     with db.write() as session:
-        _take_up(session, one(session))
+        take_up(session, one(session))
     with db.read() as session:
         assert one(session).state is IssuanceState.PLANNED
         assert manifest_of(session) == stored
@@ -81,3 +83,48 @@ def test_a_register_of_which_more_came_meanwhile(
     meter.correct()  # what is late can be counted
     with db.read() as session:
         assert session.scalars(select(MeterReading.quality).distinct()).all()
+
+
+@pytest.mark.parametrize(
+    ("was", "altered"), rest([('"format"', '"former"'), ("serial-", "other-")])
+)
+def test_an_altered_manifest_does_not_stop_the_mirror(
+    db: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture, was: str, altered: str
+) -> None:
+    """Nobody knows its readings then: it follows the chain without them."""
+    meter = register(db, tmp_path, "100")
+    meter.bring((-3, "0"), (0, "20"), (3, "40"), (9, "90"), (21, "140"), (30, "220"))
+    meter.issue(1)
+    with db.write() as session:
+        row = one(session)
+        issuance.fail(session, row.key, "a test")
+        row.manifest = row.manifest.replace(was, altered)
+    with db.write() as session:
+        assert rivals(session, one(session)) == []
+        take_up(session, one(session))
+    with db.read() as session:
+        assert (one(session).state, claimed(session)) == (IssuanceState.PLANNED, set())
+    assert "its manifest was altered" in caplog.text
+
+
+def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: Path) -> None:
+    """What that one has issued of it meanwhile stands in the way, and is not judged anew."""
+    meter = register(db, tmp_path, "100")
+    meter.bring((-3, "0"), (0, "20"), (3, "40"), (9, "90"), (21, "140"), (30, "220"))
+    meter.issue(1)
+    with db.write() as session:
+        issuance.fail(session, one(session).key, "a test")
+        first = session.scalars(select(Project)).one()
+        values = {column.name: getattr(first, column.name) for column in Project.__table__.columns}
+        other = Project(**{**values, "id": first.id + 1, "code": "another"})
+        session.add(other)
+        session.flush()
+        session.scalars(select(Meter)).one().project_id = other.id
+    issue(db, meter.period(1), project="another", number=77)
+    with db.read() as session:
+        query = select(Issuance).order_by(Issuance.id)
+        before, since = session.scalars(query).all()
+        numbers = before.id, since.id
+    with db.write() as session:
+        found = rivals(session, session.get_one(Issuance, numbers[0]))
+        assert [row.id for row in found] == [numbers[1]]

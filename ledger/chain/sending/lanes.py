@@ -68,7 +68,7 @@ def fill_nonce(session: Session, chain_id: int, address: str, nonce: int) -> boo
     holder = session.scalars(query.with_for_update()).first()
     if holder is None:
         return True
-    if session.scalars(query.where(_ended_without())).first() is None:
+    if session.scalars(query.where(_nonce_unused())).first() is None:
         return False
     holder.nonce = None
     session.flush()
@@ -81,12 +81,12 @@ def nonces_of(session: Session, chain_id: int, address: str, from_nonce: int) ->
         ChainIntent.chain_id == chain_id,
         ChainIntent.sender_address == address,
         ChainIntent.nonce >= from_nonce,
-        ~_ended_without(),
+        ~_nonce_unused(),
     )
     return {nonce for nonce in session.scalars(query) if nonce is not None}
 
 
-def _ended_without() -> ColumnElement[bool]:
+def _nonce_unused() -> ColumnElement[bool]:
     """Return the condition that another transaction did what an intent wants, and none of its own is in a block.
 
     A fork may take back the one that had its nonce. Nobody sends that again, and what waits above it waits for ever.

@@ -63,28 +63,29 @@ def judge_as_before(session: Session, meter_id: int, since: Since) -> None:
     For a time that no live issuance holds.
     """
     session.flush()
-    later = session.scalars(select(ImportFile.id).where(ImportFile.imported_at > since.moment))
-    files = frozenset(later)
-    intervals, instants = MeterReading, RegisterReading
+    # Locked, and first: an import that is at work on it is waited for, and what it brought is seen.
+    session.execute(select(Meter.id).where(Meter.id == meter_id).with_for_update())
+    files: set[int] = set()
     _, reason = stored(Quality.LATE)
-    for here in tables.among(session, intervals.file_id, files):
-        session.execute(
-            update(intervals)
-            .where(here, intervals.meter_id == meter_id)
-            .where(intervals.start_s >= since.from_s, intervals.start_s < since.to_s)
-            .values(quality=ReadingQuality.LATE, conflict=False, reason=reason)
-            .execution_options(synchronize_session=False)
-        )
-    for here in tables.among(session, instants.file_id, files):
-        session.execute(
-            update(instants)
-            .where(here, instants.meter_id == meter_id)
-            .where(instants.at_s >= since.from_s, instants.at_s < since.to_s)
-            .values(quality=ReadingQuality.LATE, reason=reason)
-            .execution_options(synchronize_session=False)
-        )
+    late = {"quality": ReadingQuality.LATE, "reason": reason}
+    for table, at_s, values in (
+        (MeterReading, MeterReading.start_s, {**late, "conflict": False}),
+        (RegisterReading, RegisterReading.at_s, late),
+    ):
+        here = (table.meter_id == meter_id) & (at_s >= since.from_s) & (at_s < since.to_s)
+        later = ImportFile.imported_at > since.moment
+        query = select(table.file_id).join(ImportFile, ImportFile.id == table.file_id)
+        brought = set(session.scalars(query.where(here, later).with_for_update(read=True)))
+        for those in tables.among(session, table.file_id, brought):
+            session.execute(
+                update(table)
+                .where(here, those)
+                .values(values)
+                .execution_options(synchronize_session=False)
+            )
+        files |= brought
     session.expire_all()
-    requalify(session, meter_id, LeftOut(files, since.from_s, since.to_s))
+    requalify(session, meter_id, LeftOut(frozenset(files), since.from_s, since.to_s))
 
 
 def requalify(session: Session, meter_id: int, left_out: LeftOut | None = None) -> int:
