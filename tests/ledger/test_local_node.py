@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -93,6 +94,29 @@ def test_the_state_survives(tmp_path: Path) -> None:
         # Balances of the past, too: a mirror's calls are pinned to blocks.
         assert client.transaction_count(PARTIES["buyer"], receipt.block_number - 1) == 0
         client.close()
+
+
+def test_what_anvil_leaves_below_home_goes_with_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """States of old blocks stayed in the home folder: a hundred megabytes in a run of these tests."""
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    for folder in (home, scratch):
+        folder.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    with LocalNode(ANVIL) as node:
+        node.mine(600)  # of the last 500 it has the states in memory
+        assert len(list(scratch.glob("anvil-*/.foundry/anvil/tmp/*/*.json"))) > 50
+    assert (list(home.iterdir()), list(scratch.iterdir())) == ([], [])
+    # With a state it is beside that, where there is room for it; the next start removes what is left.
+    state = tmp_path / "books" / "state.json"
+    old = state.parent / ".foundry" / "anvil" / "tmp" / "anvil-state-old" / "0x01.json"
+    old.parent.mkdir(parents=True)
+    old.write_text("{}")
+    with LocalNode(ANVIL, state=state):
+        assert not old.parent.exists()
+    assert (list(home.iterdir()), list(scratch.iterdir())) == ([], [])
 
 
 def test_a_port_in_use_is_one_line() -> None:

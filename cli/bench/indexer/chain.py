@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -83,13 +82,13 @@ class BenchChain:
     def running(self, anvil: Path) -> Iterator[str]:
         """Serve the chain, and give the node's address."""
         loaded = ["--load-state", str(self.folder / "state.json")]
-        with node(anvil, self.folder, loaded, states=RECENT_STATES) as served:
+        with node(anvil, loaded, states=RECENT_STATES) as served:
             yield served.rpc_url
 
 
 @contextmanager
-def node(anvil: Path, folder: Path, options: Sequence[str], states: int = 0) -> Iterator[LocalNode]:
-    """Run a node of this chain's rules; its scratch files go below the folder.
+def node(anvil: Path, options: Sequence[str], states: int = 0) -> Iterator[LocalNode]:
+    """Run a node of this chain's rules.
 
     Parameters
     ----------
@@ -105,16 +104,8 @@ def node(anvil: Path, folder: Path, options: Sequence[str], states: int = 0) -> 
         str(BLOCK_GAS),
     ]
     rules += ["--timestamp", str(GENESIS_S)]
-    home = os.environ.get("HOME")
-    os.environ["HOME"] = str(folder.resolve())  # Anvil writes below it, and leaves it there
     running = LocalNode(anvil, options=[*rules, *options], patience_s=PATIENCE_S)
-    try:
-        running.start()
-    finally:
-        if home is None:
-            del os.environ["HOME"]
-        else:
-            os.environ["HOME"] = home
+    running.start()
     try:
         yield running
     finally:
@@ -252,13 +243,13 @@ def _make(anvil: Path, folder: Path, events: int, say: Say) -> Truth:
     """Tell the story to a new node, save its state, and count what a node makes of that."""
     state = folder / "state.json"
     saving = ["--dump-state", str(state), "--state-interval", str(10**6)]  # at the end alone
-    with node(anvil, folder, saving) as running:
+    with node(anvil, saving) as running:
         client = ChainClient(running.rpc_url, timeout_s=PATIENCE_S)
         try:
             planned = _tell(client, folder, events, say)
         finally:
             client.close()
-    with node(anvil, folder, ["--load-state", str(state)]) as running:
+    with node(anvil, ["--load-state", str(state)]) as running:
         client = ChainClient(running.rpc_url, timeout_s=PATIENCE_S)
         try:
             deployment = json.loads((folder / "deployment.json").read_text(encoding="utf-8"))

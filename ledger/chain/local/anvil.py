@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -95,6 +96,7 @@ class LocalNode:
         self._ipc = ipc
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._sweep: Callable[[], object] = lambda: None
         self.gone_back_to: datetime | None = None
         """When the state was saved, if a node ran since that could not save its own: known from the start on."""
         self.unsaved = False
@@ -138,14 +140,10 @@ class LocalNode:
             # A killed node leaves its socket, which would pass for the new one's.
             self._ipc.unlink(missing_ok=True)
             command += ["--ipc", str(self._ipc)]
-        home = None
         if self.state is not None:
             command += self._state_options(self.state)
-            home = self.state.parent
         output = self._log.open("ab") if self._log is not None else subprocess.DEVNULL
-        environment = dict(os.environ)
-        if home is not None:  # Anvil writes scratch files below HOME
-            environment["HOME"] = str(home.resolve())
+        environment = {**os.environ, "HOME": str(self._scratch())}
         try:
             self._process = subprocess.Popen(
                 command,
@@ -221,6 +219,20 @@ class LocalNode:
             )
         return f"; see {self._log}"
 
+    def _scratch(self) -> Path:
+        """Return the folder that Anvil takes for HOME: below it, it puts the states of blocks before the last 500.
+
+        Beside the state, which may need as much room; what a node that was killed has left there goes. Else a folder
+        that goes with the node.
+        """
+        if self.state is not None:
+            beside = self.state.parent.resolve()
+            shutil.rmtree(beside / ".foundry", ignore_errors=True)
+            return beside
+        folder = tempfile.mkdtemp(prefix="anvil-")
+        self._sweep = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
+
     def _forget_begun(self) -> None:
         """Have the next start find what this one found: no block was made that could be lost."""
         if self.state is None:
@@ -242,14 +254,14 @@ class LocalNode:
 
     def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(self._patience_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(self._patience_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._sweep()
 
     def __enter__(self) -> LocalNode:
         return self.start()
