@@ -72,7 +72,8 @@ def _start_node() -> None:
     for attempt in range(1, ATTEMPTS + 1):
         take_own_port(CONFIG.networks)
         try:
-            brownie.network.connect("development")
+            with brownie_home():  # below which Anvil leaves states of old blocks
+                brownie.network.connect("development")
         except (RPCProcessError, RPCConnectionError):
             if attempt == ATTEMPTS:
                 raise
