@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -43,6 +43,7 @@ from ledger.reductions.manifest import FORMAT_1, build, canonical_text, manifest
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
 from ledger.reductions.zones import zone
+from ledger.settlement.calls import COSIGNED, PROPOSE
 from ledger.settlement.elsewhere import ENERGY, Accounts
 from ledger.settlement.forgotten import are_ours, in_batches
 from ledger.settlement.tree import trades_root
@@ -223,14 +224,26 @@ def settlement_batches(books: Books) -> list[str]:
     for piece in pieces(books.session, VppSettlementBatch.id):
         rows = books.session.scalars(select(VppSettlementBatch).where(piece)).all()
         found += _settlement_batches(books, rows)
-    return found + _forgotten(books)
+    forgotten = _forgotten(books)
+    return [*found, *forgotten.values(), *_missing(books, forgotten)]
 
 
-def _forgotten(books: Books) -> list[str]:
+def _missing(books: Books, forgotten: Collection[str]) -> list[str]:
+    """Find other batches of which the books have the intent and no row: on chain they would pass for another's."""
+    planned = exists().where(VppSettlementBatch.batch_key == ChainIntent.key)
+    query = select(ChainIntent.key).where(ChainIntent.kind.in_((PROPOSE, COSIGNED)), ~planned)
+    return [
+        f"settlement batch {key}: planned by these books, which have no such batch"
+        for key in books.session.scalars(query.order_by(ChainIntent.key))
+        if key not in forgotten
+    ]
+
+
+def _forgotten(books: Books) -> dict[str, str]:
     """Find batches on chain whose trades are all of these books, which have no such batch: `settle` adopts them."""
     session = books.session
     accounts = Accounts.load(session)
-    found = []
+    found = {}
     batches = books.replay.settled.items()
     while piece := list(islice(batches, BATCHES)):
         known = {
@@ -245,7 +258,7 @@ def _forgotten(books: Books) -> list[str]:
             said = batch.proposal
             records = are_ours(session, accounts, said.words, said.accounts, said.asset)
             if records is not None and not in_batches(session, records):
-                found.append(
+                found[key] = (
                     f"settlement batch {key}: {batch.status.value} on chain, with {len(records)} trades that are all "
                     "of these books, which have no such batch; the next settlement takes it over"
                 )
