@@ -11,8 +11,8 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Exists, Select, delete, exists, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Exists, Select, delete, exists, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from ledger import audit
 from ledger.chain.contracts.events import (
@@ -52,6 +52,8 @@ _NOT_YET = (*_UNDONE, TradeStatus.CANCELLED)
 """Those, and such as a person took out, while somebody else settles them: their money moves."""
 TAKEN_OUT = "trades.cancel"
 """What the audit log calls it when a person cancels a trade."""
+RENUMBERED = "trades.renumber"
+"""What the audit log calls it when a trade comes to stand under this number."""
 EXECUTED = "trades.execute"
 """What the audit log calls it when the chain settles a trade that was cancelled here."""
 _ALL_THE_SAME = "the chain settled it all the same, in no batch of these books"
@@ -201,9 +203,23 @@ def _were_cancelled(session: Session, numbers: Iterable[int]) -> set[int]:
     by_resource = {_resource(number): number for number in numbers}
     found: set[int] = set()
     for here in tables.among(session, AuditLog.resource, by_resource):
-        query = select(AuditLog.resource).where(here, AuditLog.action.in_((EXECUTED, TAKEN_OUT)))
+        told = AuditLog.action.in_((EXECUTED, TAKEN_OUT))
+        query = select(AuditLog.resource).where(here, told, of_the_same_trade())
         found.update(by_resource[resource] for resource in session.scalars(query))
     return found
+
+
+def of_the_same_trade() -> ColumnElement[bool]:
+    """Return the condition that an entry of the audit log is of the trade that has its number now.
+
+    Books that were restored may give the number to another trade (``numbers.give_back``).
+    """
+    later = aliased(AuditLog)
+    return ~exists().where(
+        later.resource == AuditLog.resource,
+        later.action == RENUMBERED,
+        later.id > AuditLog.id,
+    )
 
 
 def _resource(number: int) -> str:

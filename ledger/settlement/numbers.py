@@ -28,7 +28,7 @@ from ledger.models import (
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, forgotten, signatures, singles
+from ledger.settlement import cancel, confirm, forgotten, signatures, singles
 from ledger.settlement.elsewhere import (
     ENERGY,
     PROPOSED_BY,
@@ -226,7 +226,7 @@ def _renumber(
     for table in (VppTradeCredit, VppTradeShortfall, VppMarketBid):
         session.execute(update(table).where(table.trade_id == old).values(trade_id=number))
     there, here = (f"{VppTradingRecord.__tablename__}/{each}" for each in (old, number))
-    audit.record(session, "trades.renumber", here, {"id": old}, {"id": number, "reason": reason})
+    audit.record(session, confirm.RENUMBERED, here, {"id": old}, {"id": number, "reason": reason})
     if renamed.status is TradeStatus.CANCELLED:
         _tell_again(session, there, here)
     return renamed

@@ -24,7 +24,7 @@ from sqlalchemy import JSON, Column, Integer, Table, create_engine, select, text
 from sqlalchemy.pool import NullPool
 
 from indexer import Indexer
-from ledger import holdings, issuance
+from ledger import audit, holdings, issuance
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
@@ -903,6 +903,10 @@ def test_a_trade_is_cancelled_by_the_command_alone(both: Park) -> None:
     set_status(1, TradeStatus.PENDING)
     (difference,) = said()
     assert difference.startswith("trade 1: status")
+    set_status(1, TradeStatus.CANCELLED)
+    with both.db.write() as session:  # an entry that names no trade stops no comparison
+        audit.record(session, "trades.cancel", "vpp_trading_records/", {}, {})
+    assert said() == []
 
 
 def test_a_reading_that_is_gone_is_missed_before_anything_is_issued(both: Park) -> None:

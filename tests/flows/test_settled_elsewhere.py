@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from cli.doctor_database import _settlement
 from cli.settle_acts import dispute_trade, reject_dispute
+from ledger import audit
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.db import Database
@@ -69,6 +70,13 @@ def sold(park: Park) -> Trade:
 def status(park: Park) -> TradeStatus:
     (row,) = park.rows(VppTradingRecord)
     return TradeStatus(row.status)
+
+
+def take_back(park: Park, above: int) -> None:
+    """Have the chain take back what stands above a block, and mirror that."""
+    park.node.roll_back(park.node.client.block_number() - above)
+    park.node.mine(3)
+    park.mirror.run_until("head")
 
 
 def propose(park: Park) -> None:
@@ -837,13 +845,32 @@ def test_a_trade_that_was_taken_out_after_others_had_proposed_it(funded: Park) -
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
-    funded.node.roll_back(funded.node.client.block_number() - before)
-    funded.node.mine(3)
-    funded.mirror.run_until("head")
+    take_back(funded, before)
     assert status(funded) is TradeStatus.CANCELLED
     funded.chain.sender.rebroadcast()
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+def test_a_trade_is_not_taken_out_with_another_that_had_its_number_before(funded: Park) -> None:
+    """Restored books give a number to the trade that the chain has under it; why the old one ended stays in the log."""
+    funded.db.run(lambda session: cancel_trade(session, 1, "a slip"))
+    with (
+        funded.db.write() as session
+    ):  # as ``numbers.give_back`` leaves it: another trade stands there
+        session.get_one(VppTradingRecord, 1).status = TradeStatus.PENDING
+        audit.record(session, "trades.renumber", "vpp_trading_records/1", {"id": 2}, {"id": 1})
+    assert funded.differences() == []
+    before = funded.node.client.block_number()
+    funded.node.propose([trade(1, "market", "owner", 1000, 20_000)])
+    funded.mirror.run_until("head")
+    plan_batches(funded.chain)
+    funded.pass_window()
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+    take_back(funded, before)
+    assert status(funded) is TradeStatus.PENDING
 
 
 @pytest.mark.parametrize("whole", rest([True, False], False))
@@ -861,9 +888,7 @@ def test_a_trade_that_was_taken_out_stays_so_where_a_fork_takes_back_the_end_of_
     funded.node.cancel_batch(1, packed)
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
-    funded.node.roll_back(funded.node.client.block_number() - before)
-    funded.node.mine(3)
-    funded.mirror.run_until("head")
+    take_back(funded, before)
     assert status(funded) is TradeStatus.CANCELLED
     assert (plan_batches(funded.chain), submit_planned(funded.chain)) == ([], [])
     funded.mirror_final()

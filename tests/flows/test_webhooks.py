@@ -231,9 +231,7 @@ def test_many_events_come_in_portions_that_leave_none_out(
 ) -> None:
     monkeypatch.setattr(outbox, "EVENTS_AT_ONCE", 3)
     house.add(listener.url, "credit.issued")
-    for number in range(7):
-        house.park.node.issue(10 + number, number)
-    house.park.mirror_final()
+    some_events(house, 7)
     house.tick()
     kg = [int(item.told["data"]["arguments"]["claim"]["amount"]) for item in listener.heard]
     assert kg == [10 + number for number in range(7)]
@@ -244,6 +242,13 @@ def test_many_events_come_in_portions_that_leave_none_out(
 
 def one_event(house: House) -> None:
     house.park.node.issue(1000, 0)
+    house.park.mirror_final()
+
+
+def some_events(house: House, count: int) -> None:
+    """Issue 10 kg, then 11 and so on, and mirror all of it at once."""
+    for number in range(count):
+        house.park.node.issue(10 + number, number)
     house.park.mirror_final()
 
 
@@ -375,9 +380,7 @@ def test_who_asks_for_a_rest_is_sent_nothing_more_in_that_run(
     """Whoever takes a few messages a minute refused all others of a backlog at once, each a try in vain."""
     house.add(listener.url, "credit.issued")
     listener.answers(429, headers={"Retry-After": "60"})
-    for number in range(3):
-        house.park.node.issue(10 + number, number)
-    house.park.mirror_final()
+    some_events(house, 3)
     assert house.tick() == "3 new deliveries, 0 taken, 1 not"
     assert len(listener.heard) == 1
     assert house.tick() == "0 new deliveries, 2 taken, 0 not"
@@ -724,9 +727,7 @@ def test_what_waits_is_sorted_once_for_many_messages(
     """It was sorted anew for each fifty: of 200,000 that is a second of MariaDB's time."""
     monkeypatch.setattr(delivering, "PER_ENDPOINT", 2)
     house.add(listener.url, "credit.issued")
-    for number in range(5):
-        house.park.node.issue(10 + number, number)
-    house.park.mirror_final()
+    some_events(house, 5)
     said: list[str] = []
     with heard_by(lambda _c, _cursor, sql, *_: said.append(sql)):
         assert house.tick() == "5 new deliveries, 5 taken, 0 not"

@@ -202,13 +202,16 @@ class CreditWalk:
         return f"{name} {party}"
 
     def pause_credits(self) -> str:
-        paused = self._is_paused_credit()
-        party, name = ("admin", "unpause") if paused else ("pauser", "pause")
-        self.node.act(party, CREDIT, name, [])
+        return self.turn(CREDIT)
+
+    def turn(self, contract: str) -> str:
+        """Pause a contract, or have it go on."""
+        party, name = ("admin", "unpause") if self.is_paused(contract) else ("pauser", "pause")
+        self.node.act(party, contract, name, [])
         return name
 
-    def _is_paused_credit(self) -> bool:
-        return int(self.node.ask(CREDIT, "paused", []), 16) == 1
+    def is_paused(self, contract: str) -> bool:
+        return int(self.node.ask(contract, "paused", []), 16) == 1
 
     def hindrance(self) -> dict[str, str]:
         """Return a transaction that may stand in a fork, before what is sent again there."""
@@ -225,7 +228,7 @@ class CreditWalk:
         for contract, role, party in ROLES:
             if not self._has(contract, role, party):
                 self.node.act("admin", contract, "grantRole", [role, PARTIES[party]])
-        if self._is_paused_credit():
+        if self.is_paused(CREDIT):
             self.pause_credits()
 
     # ------------------------------------------------------------------ what must hold

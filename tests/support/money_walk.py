@@ -389,7 +389,7 @@ class MoneyWalk(CreditWalk):
     # ------------------------------------------------------------------ strangers
 
     def pay_in(self) -> None:
-        if self._is_paused():
+        if self.is_paused(SETTLEMENT):
             raise Nothing
         self.node.deposit(self.chance.choice(("owner", "market")), self.chance.randint(1, 3000))
 
@@ -460,10 +460,7 @@ class MoneyWalk(CreditWalk):
         return list(row.accounts), [int(n) for n in row.nets], [int(n) for n in row.credit_nets]
 
     def pause(self) -> str:
-        is_on = self._is_paused()
-        party, name = ("admin", "unpause") if is_on else ("pauser", "pause")
-        self.node.act(party, SETTLEMENT, name, [])
-        return name
+        return self.turn(SETTLEMENT)
 
     def suspend(self) -> str:
         """Keep the credits from moving; or let them move again."""
@@ -475,9 +472,6 @@ class MoneyWalk(CreditWalk):
 
     def _is_suspended(self) -> bool:
         return int(self.node.ask(CREDIT, "statusOf", [self.batch]), 16) != 1
-
-    def _is_paused(self) -> bool:
-        return int(self.node.ask(SETTLEMENT, "paused", []), 16) == 1
 
     # ------------------------------------------------------------------ the chain
 
@@ -564,7 +558,7 @@ class MoneyWalk(CreditWalk):
     # ------------------------------------------------------------------ the end
 
     def _heal(self) -> None:
-        if self._is_paused():
+        if self.is_paused(SETTLEMENT):
             self.pause()
         if self._is_suspended():
             self.suspend()
