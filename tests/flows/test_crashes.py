@@ -14,7 +14,7 @@ from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
-from tests.support.chain import CURRENCY, PARTIES, wait_for
+from tests.support.chain import CURRENCY, PARTIES, until_mined, wait_for
 from tests.support.forked import FORKED
 from tests.support.forms import few, rest, times
 from tests.support.park import Park
@@ -195,6 +195,7 @@ class Naive:
         to = self.park.node.deployment.contracts[CURRENCY].address
         message = {"from": PARTIES["buyer"], "to": to, "data": data, "gas": hex(200_000)}
         tx_hash = self.park.node.client.request("eth_sendTransaction", [message])
+        assert wait_for(self.park.node.client, tx_hash).status  # Anvil answers before it has mined
         if crash:
             raise Crash
         self.saved[key] = tx_hash
@@ -228,6 +229,6 @@ def test_the_naive_order_pays_twice_and_the_harness_sees_it(
                 park.chain.sender.submit(key, CURRENCY)
         crashes += 1
         park.chain.sender.submit(key, CURRENCY)
-    park.node.mine(1)
+    until_mined(park.node.client)
     assert crashes == 20
     assert minted(park) == (40 if kind == "naive" else 20) * UNITS
