@@ -683,7 +683,7 @@ def test_the_books_of_one_chain_are_held_against_no_other(history: History) -> N
     deployment = replace(history.chain.deployment, chain_id=1)
     with history.db.read() as session, pytest.raises(WrongChain):
         open_books(session, history.memory, deployment)
-    elsewhere = "UPDATE chain_cursor SET block_hash = (SELECT MIN(hash) FROM chain_blocks)"
+    elsewhere = "UPDATE chain_cursor SET block_hash = (SELECT hash FROM chain_blocks ORDER BY number LIMIT 1)"
     with (
         _by_hand(history, text(elsewhere)),
         history.db.read() as session,
