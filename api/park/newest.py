@@ -37,9 +37,9 @@ def latest(database: Database, code: str) -> LatestValues:
     NotFound
         If there is no such device.
     DatabaseBusy
-        A month went to the archive meanwhile; ask again.
+        Months are going to the archive; ask again.
     """
-    with database.read() as session:
+    with database.read(holding=[_LIVE]) as session:
         device = device_number(session, code)
         last = _last(session, _LIVE, device)
         if not archived_among(session, {device: last}):
@@ -64,10 +64,10 @@ def newest(database: Database, parameters: NewestParameters) -> NewestPage:
     BadInput
         If the cursor cannot be used.
     DatabaseBusy
-        A month went to the archive meanwhile; ask again.
+        Months are going to the archive; ask again.
     """
     found: dict[int, list[RowMapping]] = {}
-    with database.read() as session:
+    with database.read(holding=[_LIVE]) as session:
         devices, cursor = _page(session, parameters)
         live = _lasts(session, _LIVE, devices)
         archived = archived_among(session, {device: live.get(device) for device in devices})

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Executable
+from sqlalchemy import URL, Connection, Engine, Executable, Table
 from sqlalchemy.orm import Session
 
 from ledger.db import engines, own_tables
@@ -126,15 +126,26 @@ class Database(Rows):
         return self.url.render_as_string(hide_password=True)
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self, *, holding: Sequence[Table] = ()) -> Iterator[Session]:
         """Open a session that sees one snapshot and can write nothing.
+
+        Parameters
+        ----------
+        holding
+            Tables whose partitions stay where they are from before the snapshot to its end, on MariaDB: who comes to a
+            table after a partition left, with a snapshot from before, may find neither its rows nor an error.
 
         Raises
         ------
+        DatabaseBusy
+            A table that is to be held is being changed.
         DependencyDown
             The server does not answer, or the file cannot be opened.
         """
-        with self._session(self._reader) as session:
+        engine = self._reader
+        if holding:
+            engine = engine.execution_options(**{engines.HOLD: tuple(holding)})
+        with self._session(engine) as session:
             yield session
 
     @contextmanager

@@ -26,6 +26,8 @@ READ = "read"
 WRITE = "write"
 WAIT = "truetonne_wait"
 """For a read of a replica: the position that it must have reached, and how many seconds it is waited for."""
+HOLD = "truetonne_hold"
+"""For a read: the tables whose definition stays as it is from before the snapshot to its end."""
 PATIENCE = "truetonne_patience"
 """For one write: how many seconds it waits for another writer, instead of as long as every statement of the engine."""
 CLUSTER = "cluster "
@@ -283,6 +285,13 @@ def _begin_mysql(connection: Connection) -> None:
         return
     if options.get(WAIT) is not None:
         _wait(connection, *options[WAIT])
+    if options.get(MODE) == READ and options.get(HOLD):
+        # A statement locks the definitions of all its tables before it takes the snapshot.
+        connection.exec_driver_sql("START TRANSACTION READ ONLY")
+        names = map(connection.dialect.identifier_preparer.format_table, options[HOLD])
+        held = ", ".join(f"EXISTS(SELECT 1 FROM {name})" for name in names)
+        connection.exec_driver_sql(f"SELECT {held}")
+        return
     if options.get(MODE) == READ:
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         return

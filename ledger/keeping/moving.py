@@ -9,14 +9,7 @@ from ledger.db import Database
 from ledger.keeping import moving_mysql, moving_sqlite
 from ledger.keeping.missing import forget_all_gone, require_archive
 from ledger.keeping.moves import Moved
-from ledger.keeping.places import (
-    ARCHIVED,
-    INCOMING,
-    archive_file,
-    archive_schema,
-    is_incoming,
-    years_of,
-)
+from ledger.keeping.places import ARCHIVED, archive_file, stored_tables
 
 
 def archive(db: Database, before: date) -> Iterator[Moved]:
@@ -59,9 +52,7 @@ def drop_archive(db: Database) -> None:
             file.with_name(name).unlink(missing_ok=True)
         return
     with db.changing() as link:
-        quote = link.dialect.identifier_preparer.quote_identifier
+        sql_name = link.dialect.identifier_preparer.format_table
         for table in ARCHIVED:
-            suffixes = [f"{year:04d}" for year in years_of(db, table)]
-            suffixes += [INCOMING] if is_incoming(db, table) else []
-            for suffix in suffixes:
-                link.exec_driver_sql(f"DROP TABLE {quote(archive_schema(db))}.{table}_{suffix}")
+            for stored in stored_tables(db, table):
+                link.exec_driver_sql(f"DROP TABLE {sql_name(stored)}")

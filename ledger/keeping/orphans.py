@@ -10,16 +10,7 @@ from sqlalchemy import Column, Table, func, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.keeping.places import (
-    ARCHIVED,
-    INCOMING,
-    archive_schema,
-    archive_session,
-    is_incoming,
-    partitioning_of,
-    stored_table,
-    years_of,
-)
+from ledger.keeping.places import archive_session, partitioning_of, stored_tables
 from ledger.models import Base
 from ledger.models.partitions import PARTITIONED
 
@@ -56,18 +47,9 @@ def orphans(db: Database) -> list[Orphans]:
                 column = key.parent
                 parents = set(live.scalars(select(key.column)))
                 found += _of(live, table, column.name, key.column, parents)
-                for stored in _stored(db, table.name) if archive is not None else ():
+                for stored in stored_tables(db, table.name) if archive is not None else ():
                     found += _of(archive, stored, column.name, key.column, parents)
     return found
-
-
-def _stored(db: Database, name: str) -> list[Table]:
-    if name not in ARCHIVED:
-        return []
-    schema = archive_schema(db) if db.dialect == "mysql" else None
-    suffixes = [f"{year:04d}" for year in years_of(db, name)]
-    suffixes += [INCOMING] if is_incoming(db, name) else []
-    return [stored_table(name, suffix, schema) for suffix in suffixes]
 
 
 def _of(

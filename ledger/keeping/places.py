@@ -116,15 +116,31 @@ def stored_table(name: str, suffix: str, schema: str | None = None) -> Table:
 
 def years_of(db: Database, name: str) -> list[int]:
     """Return the years of a table that the archive has, oldest first."""
-    pattern = re.compile(rf"{name}_([0-9]{{4}})")
-    return sorted(
-        int(found[1]) for found in map(pattern.fullmatch, _names(db)) if found is not None
-    )
+    return _years(_names(db), name)
 
 
 def is_incoming(db: Database, name: str) -> bool:
     """Return whether the archive has a table for rows of ``name`` on their way."""
     return f"{name}_{INCOMING}" in _names(db)
+
+
+def stored_tables(db: Database, name: str, first: int = 1, last: int = 9999) -> list[Table]:
+    """Return the tables that the archive has of a live one, oldest year first, then that of rows on their way.
+
+    Parameters
+    ----------
+    name
+        The live table; of one that is not archived there are none.
+    first, last
+        Years.
+    """
+    if name not in ARCHIVED:
+        return []
+    names = _names(db)
+    suffixes = [f"{year:04d}" for year in _years(names, name) if first <= year <= last]
+    suffixes += [INCOMING] if f"{name}_{INCOMING}" in names else []
+    schema = archive_schema(db) if db.dialect == "mysql" else None
+    return [stored_table(name, suffix, schema) for suffix in suffixes]
 
 
 @contextmanager
@@ -154,6 +170,11 @@ def open_archive(db: Database) -> Database:
     """Return the archive of an SQLite database as a database of its own."""
     url = db.url.set(database=str(archive_file(db)))
     return Database(url.render_as_string(False), lock_timeout_s=db.lock_timeout_s)
+
+
+def _years(names: set[str], name: str) -> list[int]:
+    pattern = re.compile(rf"{name}_([0-9]{{4}})")
+    return sorted(int(found[1]) for found in map(pattern.fullmatch, names) if found is not None)
 
 
 def _names(db: Database) -> set[str]:

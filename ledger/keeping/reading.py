@@ -11,19 +11,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Table, func, select, union_all
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy
 from ledger.keeping.missing import require_archive
 from ledger.keeping.moves import was_moved
 from ledger.keeping.moving_sqlite import open_move
 from ledger.keeping.places import (
     ARCHIVED,
     INCOMING,
-    archive_schema,
     archive_session,
-    is_incoming,
     partitioning_of,
-    stored_table,
-    years_of,
+    stored_tables,
 )
 from ledger.models import Base
 
@@ -31,6 +28,8 @@ Condition = Callable[[Table], Sequence[ColumnElement[bool]]]
 _EVER = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 AT_ONCE = 5_000
 """Rows that are held at a time."""
+_TRIES = 5
+"""A move makes one table for a year, and the next year's only then."""
 
 
 @contextmanager
@@ -51,7 +50,7 @@ def rows_between(
     Raises
     ------
     DatabaseBusy
-        A partition was moved between the begin of this reading and now; read again.
+        Partitions are being moved; read again.
     ArchiveLost
         Rows went to the archive, and it is gone.
     """
@@ -60,8 +59,7 @@ def rows_between(
     def asked(source: Table) -> Any:
         return select(source).where(source.c[time] >= start, source.c[time] < end, *where(source))
 
-    with db.read() as live, archive_session(db, live) as archive, ExitStack() as opened:
-        stored = _stored(db, table, (start, end), live, archive)
+    with _held(db, table, (start, end)) as (live, archive, stored), ExitStack() as opened:
         sources = [(live, [Base.metadata.tables[table]])]
         if db.dialect == "mysql":
             sources[0][1].extend(stored)
@@ -87,8 +85,7 @@ def places_between(
     DatabaseBusy, ArchiveLost
         As ``rows_between``.
     """
-    with db.read() as live, archive_session(db, live) as archive:
-        stored = _stored(db, table, (start, end), live, archive)
+    with _held(db, table, (start, end)) as (live, archive, stored):
         found = [(archive, source) for source in stored if archive is not None]
         yield [(live, Base.metadata.tables[table]), *found]
 
@@ -118,10 +115,50 @@ def count_between(db: Database, table: str, start: datetime, end: datetime) -> i
         query = select(func.count()).select_from(source)
         return session.scalar(query.where(source.c[time] >= start, source.c[time] < end)) or 0
 
-    with db.read() as live, archive_session(db, live) as archive:
-        stored = _stored(db, table, (start, end), live, archive)
+    with _held(db, table, (start, end)) as (live, archive, stored):
         count = counted(live, Base.metadata.tables[table])
         return count + sum(counted(archive, source) for source in stored if archive is not None)
+
+
+@contextmanager
+def _held(
+    db: Database, table: str, period: tuple[datetime, datetime]
+) -> Iterator[tuple[Session, Session | None, list[Table]]]:
+    """Yield who reads the live table, who reads the archive, and its tables that rows of a period may be in.
+
+    On MariaDB no partition leaves any of them from before the snapshot on. An older snapshot is not enough: the server
+    refuses to read a partition that is younger (error 1412) only as long as it has the table in its memory. Once it had
+    to let go of that (more tables than ``table_definition_cache``), it reads the table without those rows.
+
+    Raises
+    ------
+    DatabaseBusy
+        Partitions are being moved.
+    ArchiveLost
+        Rows went to the archive, and it is gone: what is left is not all.
+    """
+    if db.dialect == "sqlite":
+        with db.read() as live, archive_session(db, live) as archive:
+            if table in ARCHIVED:
+                require_archive(live, table)
+            yield (
+                live,
+                archive,
+                [] if archive is None else _stored(db, table, period, live, archive),
+            )
+        return
+    years = [at.year for at in period]
+    stored = stored_tables(db, table, *years)
+    for _ in range(_TRIES):
+        with db.read(holding=[Base.metadata.tables[table], *stored]) as live:
+            there = stored_tables(db, table, *years)
+            if [item.name for item in there] == [item.name for item in stored]:
+                if table in ARCHIVED:
+                    require_archive(live, table)
+                yield live, live, stored
+                return
+        stored = there  # a year's table came before the snapshot, and rows may be in it
+    raise DatabaseBusy(f"tables come to the archive of {table} all the time; try again")
 
 
 def _stored(
@@ -129,32 +166,15 @@ def _stored(
     table: str,
     period: tuple[datetime, datetime],
     live: Session,
-    archive: Session | None,
+    archive: Session,
 ) -> list[Table]:
-    """Return the tables of the archive that rows of the period may be in.
-
-    Raises
-    ------
-    ArchiveLost
-        They are gone: what is left is not all.
-    """
-    if table not in ARCHIVED:
-        return []
-    require_archive(live, table)
-    if archive is None:
-        return []
-    schema = archive_schema(db) if db.dialect == "mysql" else None
-    start, end = period
-    found = [
-        stored_table(table, f"{year:04d}", schema)
-        for year in years_of(db, table)
-        if start.year <= year <= end.year
-    ]
-    counts = is_incoming(db, table)
-    if counts and db.dialect == "sqlite":  # a copy does not count while its rows are live
+    """Return the tables of SQLite's archive that hold rows of a period: a copy counts once its rows are not live."""
+    found = stored_tables(db, table, *(at.year for at in period))
+    if found and found[-1].name == f"{table}_{INCOMING}":
         move = open_move(archive.connection(), table)
-        counts = move is not None and was_moved(live, table, *move)
-    return found + ([stored_table(table, INCOMING, schema)] if counts else [])
+        if move is None or not was_moved(live, table, *move):
+            found.pop()
+    return found
 
 
 def _streamed(
