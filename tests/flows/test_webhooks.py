@@ -488,9 +488,9 @@ def test_a_host_with_an_address_where_nobody_listens(
 
 @long
 @pytest.mark.parametrize(
-    ("drips", "status", "said"),
+    ("begins", "status", "said"),
     [
-        (b"H", None, "no answer: not whole within 0.6 s"),
+        (b"", None, "no answer: not whole within 0.6 s"),
         (b"HTTP/1.1 500 No\r\nx: y\r\n\r\n", 500, "answered 500"),
     ],
     ids=["no status ever", "an endless body"],
@@ -499,13 +499,13 @@ def test_who_drips_a_byte_now_and_then_has_no_more_than_the_whole_time(
     house: House,
     listener: Listener,
     monkeypatch: pytest.MonkeyPatch,
-    drips: bytes,
+    begins: bytes,
     status: int | None,
     said: str,
 ) -> None:
     """Each byte comes well within the wait for a piece; the delivery ends all the same."""
     monkeypatch.setattr(posting, "WHOLE_S", 0.6)
-    listener.drips, listener.drip_s = drips, 0.01
+    listener.begins, listener.drips, listener.drip_s = begins, b"H", 0.01
     house.add(listener.url, "credit.issued")
     one_event(house)
     started = time.monotonic()
@@ -537,7 +537,7 @@ def test_a_status_counts_also_where_the_body_never_ends(
 ) -> None:
     """Who was gone was tried for three days, and who asked for ten minutes was asked again after five seconds."""
     monkeypatch.setattr(posting, "WHOLE_S", 0.6)
-    listener.drips, listener.drip_s = head, 0.001
+    listener.begins, listener.drips, listener.drip_s = head, b"x", 0.001
     house.add(listener.url, "credit.issued")
     one_event(house)
     assert house.tick() == "1 new deliveries, 0 taken, 1 not"

@@ -53,6 +53,8 @@ class Listener:
     drips: bytes = b""
     """What is sent instead of an answer: a byte each ``drip_s``, for as long as somebody listens."""
     drip_s: float = 0.05
+    begins: bytes = b""
+    """What is sent at once before the drips."""
 
     left: threading.Event = field(default_factory=threading.Event)
     """Set when whoever was dripped at went away."""
@@ -82,6 +84,7 @@ def listening() -> Iterator[Listener]:
             if found.drips:
                 self.close_connection = True
                 with suppress(OSError):
+                    self.wfile.write(found.begins)
                     for byte in cycle(found.drips):
                         self.wfile.write(bytes([byte]))
                         if found.closing.wait(found.drip_s):

@@ -65,6 +65,7 @@ from tests.support.chain import (
     OPERATOR_ROLE,
     PARTIES,
     TestChain,
+    go_back,
     send,
     until_mined,
 )
@@ -118,7 +119,7 @@ def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
             error.add_note("\n".join(walk.log))
             raise
         finally:
-            assert client.request("evm_revert", [snapshot])
+            go_back(client, snapshot)
     return walk
 
 
