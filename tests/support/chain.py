@@ -259,6 +259,11 @@ class TestChain:
         until_mined(self.client)
         self.client.request("anvil_mine", [hex(blocks)])
 
+    def height(self) -> int:
+        """Return the number of the latest block."""
+        until_mined(self.client)
+        return self.client.block_number()
+
     def head_hash(self) -> str:
         """Return the hash of the latest block."""
         until_mined(self.client)
