@@ -11,7 +11,6 @@ from eth_utils.crypto import keccak
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from indexer import Indexer
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.roles import role_of
 from ledger.chain.node.client import ChainClient
@@ -576,7 +575,7 @@ def test_many_plan_and_submit_at_once(both: Park) -> None:
 
 
 def test_a_fork_takes_executed_trades_back(funded: Park) -> None:
-    funded.mirror = Indexer(funded.db, funded.node.client, funded.node.deployment, 0)
+    funded.mirror = AfterMining(funded.db, funded.node.client, funded.node.deployment, 0)
     funded.trade(*TRADES)
     settle(funded)
     assert statuses(funded) == ["executed"] * 3
