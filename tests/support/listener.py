@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -80,7 +79,7 @@ def listening() -> Iterator[Listener]:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             found.heard.append(Heard(headers, body))
-            time.sleep(found.wait_s)
+            found.closing.wait(found.wait_s)
             if found.drips:
                 self.close_connection = True
                 with suppress(OSError):
