@@ -48,7 +48,7 @@ def node(chain: TestChain) -> Iterator[LyingNode]:
 
 @pytest.fixture
 def followed(node: LyingNode, chain: TestChain, sqlite_db: Database) -> Indexer:
-    return Indexer(sqlite_db, ChainClient(node.rpc_url, 1.0), chain.deployment, DEPTH)
+    return Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH)
 
 
 def _act(chain: TestChain, day: int = 0) -> None:
@@ -479,8 +479,9 @@ def test_a_limit_that_does_not_pass_is_said(
 
 @pytest.mark.parametrize("kind", rest(["silent", "504 of a gateway"]))
 def test_a_range_that_takes_too_long_is_asked_for_in_shorter_ones(
-    node: LyingNode, followed: Indexer, chain: TestChain, same_as_fresh: Check, kind: str
+    node: LyingNode, chain: TestChain, sqlite_db: Database, same_as_fresh: Check, kind: str
 ) -> None:
+    hasty = Indexer(sqlite_db, ChainClient(node.rpc_url, 1.0), chain.deployment, DEPTH)
     page = Delivery(b"<html>Gateway Time-out</html>", 504, {"content-type": "text/html"})
 
     def respond(handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
@@ -493,7 +494,7 @@ def test_a_range_that_takes_too_long_is_asked_for_in_shorter_ones(
 
     honest, node._respond = node._respond, respond  # type: ignore[method-assign]
     _act(chain)
-    _follow(followed, chain, lambda: None)
+    _follow(hasty, chain, lambda: None)
     assert node.lies > 0
     same_as_fresh()
 
