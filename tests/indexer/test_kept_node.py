@@ -57,7 +57,7 @@ def test_it_is_back_at_its_beginning() -> None:
 
 
 def test_what_was_sent_last_is_not_mined_in_the_next() -> None:
-    """Anvil answers before it has mined: now and then a block came on top of the beginning, after that was looked at."""
+    """Anvil answers before it has mined: now and then a block came on top of the beginning, after the look at it."""
     payment = {"from": PARTIES["owner"], "to": PARTIES["spare"], "value": "0x1"}
     with closing(KeptNode(new_chain)) as kept:
         for _ in range(40):
