@@ -15,7 +15,7 @@ import pymysql
 from ledger.chain.local.anvil import KeptPort, end_with_parent
 from ledger.errors import DependencyDown
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 30
 TRIES = 3
 FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/libexec"

@@ -84,7 +84,7 @@ def contents(db: Database, tables: list[Table]) -> dict[str, list[Any]]:
 
 def proofs(park: Park) -> dict[str, Any]:
     """All that the books can prove or say of the first day."""
-    block = park.node.client.block_number()
+    block = park.node.height()
     said: dict[str, Any] = {
         "bundle": bundle(park, f"{PROJECT}-2014-1", ALL, block),
         "single": bundle(park, f"{PROJECT}-2014-1", 3, block).text,
@@ -108,14 +108,14 @@ def proofs(park: Park) -> dict[str, Any]:
 
 
 def test_what_was_proven_is_proven_after_its_month_was_archived(issued: Park) -> None:
-    before, block = proofs(issued), issued.node.client.block_number()
+    before, block = proofs(issued), issued.node.height()
     rows = live(issued)
     assert rows == 3 * 144
     assert move(issued) == rows
     assert live(issued) == 0
     assert count_between(issued.db, "device_data", *EVER) == rows
 
-    assert issued.node.client.block_number() == block
+    assert issued.node.height() == block
     after = proofs(issued)
     assert after["bundle"].text == before["bundle"].text  # byte for byte
     assert after == before

@@ -16,7 +16,6 @@ from sqlalchemy.exc import DBAPIError
 
 from api.credits.beginnings import entries_before
 from cli.reductions import write_evidence
-from indexer import Indexer
 from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.keys.signers import Keyring
@@ -59,7 +58,7 @@ from tests.support.copied import back_up
 from tests.support.forms import is_long, long
 from tests.support.independent import turbine_months
 from tests.support.mirror import running_chain
-from tests.support.park import PARIS, PROJECT, Park, day, open_chain
+from tests.support.park import PARIS, PROJECT, AfterMining, Park, day, open_chain
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
 from tests.support.sending import automine, drop, plan
 from tests.support.statements import listening
@@ -565,7 +564,7 @@ def real(sqlite_db: Database, tmp_path: Path) -> Iterator[Park]:
             apply_site(session, LHB_SITE, resolve_account=anvil_like)
         import_file(sqlite_db, "lhb", "scada", LHB_FILE)
         park = Park(
-            sqlite_db, node, chain, Indexer(sqlite_db, node.client, node.deployment), tmp_path
+            sqlite_db, node, chain, AfterMining(sqlite_db, node.client, node.deployment), tmp_path
         )
         park.mirror.run_until("head")
         register_project(chain, "lhb-wind")

@@ -64,7 +64,7 @@ def states(park: Park) -> list[str]:
 def fail_in_a_final_block(park: Park, first: int) -> tuple[str, int]:
     """Issue a day in a block in which the issuer has no role; return its key and the height before."""
     key = plan(park, first)
-    height = park.node.client.block_number()
+    height = park.node.height()
     automine(park, False)
     (tx_hash,) = submit_planned(park.chain)
     park.node.client.request("anvil_dropAllTransactions")
@@ -81,7 +81,7 @@ def fail_in_a_final_block(park: Park, first: int) -> tuple[str, int]:
 
 def fork_at(park: Park, height: int) -> None:
     """Replace everything above a block by empty blocks, and let the mirror follow: no role was revoked."""
-    park.node.reorganise(park.node.client.block_number() - height)
+    park.node.reorganise(park.node.height() - height)
     park.mirror.run_until("head")
 
 
@@ -109,7 +109,7 @@ def test_one_that_failed_for_good_and_that_a_fork_brings_back(ready: Park) -> No
 def test_it_fails_once_more(ready: Park) -> None:
     key, height = fail_in_a_final_block(ready, 1)
     revoked = ready.node.transaction("admin", CREDIT, "revokeRole", ISSUER)
-    ready.node.reorganise(ready.node.client.block_number() - height, [(revoked, 0)])
+    ready.node.reorganise(ready.node.height() - height, [(revoked, 0)])
     ready.mirror.run_until("head")
     assert (states(ready), ready.count(ReadingClaim)) == (["planned"], SLOTS)
     send_again(ready)
@@ -289,12 +289,12 @@ def held(park: Park) -> Park:
 
 def test_acts_that_were_final_fail_in_the_fork_and_come_again(held: Park) -> None:
     """Retired, cancelled, given away for good; not at all; and in a third fork after all."""
-    height = held.node.client.block_number()
+    height = held.node.height()
     acts_on_their_way(held)
     held.mirror_final()
     assert (outcomes(held), done(held)) == ({"confirmed"}, ALL)
     suspended = held.node.transaction("pauser", CREDIT, "suspend", [BATCH])
-    held.node.reorganise(held.node.client.block_number() - height, [(suspended, 0)])
+    held.node.reorganise(held.node.height() - height, [(suspended, 0)])
     held.mirror.run_until("head")
     assert (outcomes(held), done(held)) == ({"submitted"}, NOTHING)
     send_again(held)

@@ -41,7 +41,7 @@ LHB_KG = [
 SERF_KG = [371, 373, 376, 152]
 
 
-TIMEOUT_S = 600
+TIMEOUT_S = 1200
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:

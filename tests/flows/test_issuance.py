@@ -24,7 +24,6 @@ from api.sites.months import issuances_of
 from cli.checks import Verdict
 from cli.credits_issue import _rehearse, issued_by, serials_of
 from cli.doctor import _roles
-from indexer import Indexer
 from ledger import issuance, registration
 from ledger.chain.addresses.holders import lacking
 from ledger.chain.contracts.abi import artifact
@@ -58,7 +57,7 @@ from ledger.readings.periods.evidence_files import files_of_credit
 from ledger.settings import load_settings
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import long, rest
-from tests.support.park import PROJECT, Park, day, keys_without
+from tests.support.park import PROJECT, AfterMining, Park, day, keys_without
 from tests.support.sending import automine, drop, opened, steal
 
 SHORT_ON_MARIADB = (
@@ -423,7 +422,7 @@ def test_only_the_mirror_confirms_and_only_what_is_final(both: Park) -> None:
 
 def test_a_reorganisation_takes_an_issuance_back_and_it_comes_again(ready: Park) -> None:
     plan(ready, day(1), day(2))
-    ready.mirror = Indexer(ready.db, ready.node.client, ready.node.deployment, 0)
+    ready.mirror = AfterMining(ready.db, ready.node.client, ready.node.deployment, 0)
     ready.mirror.run_until("head")
     submit_planned(ready.chain)
     ready.mirror.run_until("head")

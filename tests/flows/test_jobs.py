@@ -160,7 +160,9 @@ def test_trades_are_settled_step_by_step_and_the_books_compared(both: Park) -> N
         session.get_one(VppTradingRecord, 1).price += 1
     with pytest.raises(BooksDiffer, match=r"differ at block \d+: trades \(1\): trade 1: price is"):
         work.compare(tools(both))
-    assert work.keep_partitions(tools(both)) is None
+    later = tools(both, datetime.now(UTC))
+    work.keep_partitions(later)  # since the tables were made, a month may have begun
+    assert work.keep_partitions(later) is None
     assert work.forget(tools(both)) is None
 
 

@@ -70,7 +70,7 @@ def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
     both.chain.sender.tend()
     first, second = attempts(both, key)
     assert (first.nonce, second.nonce, both.intent(key).nonce) == (0, 1, 1)
-    account, last = (CHAIN_ID, PARTIES["buyer"]), both.node.client.block_number()
+    account, last = (CHAIN_ID, PARTIES["buyer"]), both.node.height()
     found = stuck.find_taker(both.node.client, account, 0, last)
     assert found is not None and found.hash == thief
     until_confirmed(both)
@@ -191,7 +191,7 @@ def test_the_taker_is_found_however_old_it_is(park: Park, blocks: int) -> None:
     thief = steal(park, "buyer", 0)
     steal(park, "buyer", 1)
     park.node.mine(blocks) if blocks else None
-    account, last = (CHAIN_ID, PARTIES["buyer"]), park.node.client.block_number()
+    account, last = (CHAIN_ID, PARTIES["buyer"]), park.node.height()
     found = stuck.find_taker(park.node.client, account, 0, last)
     assert found is not None and found.hash == thief
 
@@ -420,7 +420,7 @@ def test_a_node_that_is_behind_has_taken_nothing_back(park: Park) -> None:
     hasty.mirror.run_until("head")
     assert park.intent(key).state is IntentState.CONFIRMED
     park.node.roll_back(3)
-    assert park.node.client.block_number() < (park.intent(key).block_number or 0)
+    assert park.node.height() < (park.intent(key).block_number or 0)
     said: dict[str, Any] = {}
     with listening(lambda _c, _cursor, sql, parameters, *_: said.update({sql: parameters})):
         assert hasty.chain.sender.audit() == []

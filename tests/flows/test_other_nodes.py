@@ -8,11 +8,11 @@ import pytest
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending.sender import NotTaken
 from ledger.models.sending import IntentState
-from tests.flows.test_sender import CURRENCY, plan
+from tests.support.chain import CURRENCY
 from tests.support.forms import few
 from tests.support.park import Park, open_chain
 from tests.support.proxy import NO_HASH_THERE, LyingNode, by_hash, recorded
-from tests.support.sending import attempts, automine, drop, minted, until_confirmed
+from tests.support.sending import attempts, automine, drop, minted, plan, until_confirmed
 
 UNKNOWN_BATCH = "0x4392ee6a" + f"{1:064x}"
 HARDHAT_REVERTED = recorded(

@@ -88,7 +88,7 @@ def held_trades(park: Park) -> Iterator[None]:
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert held.wait(10)
+    assert held.wait(60)
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
 from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import intents, rehearsal
-from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.sender import AlreadyOnChain, NotTaken, Sender
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent, ChainNonceLane
@@ -22,6 +22,7 @@ from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, OPERATOR_ROLE, PARTIES, send, wait_for
 from tests.support.park import CHAIN_ID, Park, open_chain
+from tests.support.sending import plan, sent
 from tests.support.waiting import until
 
 SHORT_ON_MARIADB = (
@@ -30,31 +31,6 @@ SHORT_ON_MARIADB = (
     "test_one_intent_submitted_by_many_at_once_is_one_transaction",
     "test_many_intents_of_one_account_at_once_have_a_nonce_each",
 )
-
-
-def plan(
-    park: Park,
-    function: str = "mint",
-    arguments: list[Any] | None = None,
-    party: str = "buyer",
-    contract: str = CURRENCY,
-) -> str:
-    """Plan a call; by default one that always succeeds."""
-    intent = NewIntent(
-        key=new_key(),
-        kind="test",
-        contract=contract,
-        address=park.node.deployment.contracts[contract].address,
-        function=function,
-        arguments=arguments if arguments is not None else [PARTIES["buyer"], 5],
-        sender=PARTIES[party],
-    )
-    return park.db.run(lambda session: intents.plan(session, CHAIN_ID, intent))
-
-
-def sent(park: Park, party: str = "buyer") -> int:
-    """Return how many transactions an account has in blocks."""
-    return park.node.client.transaction_count(PARTIES[party])
 
 
 @pytest.mark.unmirrored

@@ -74,7 +74,7 @@ def status(park: Park) -> TradeStatus:
 
 def take_back(park: Park, above: int) -> None:
     """Have the chain take back what stands above a block, and mirror that."""
-    park.node.roll_back(park.node.client.block_number() - above)
+    park.node.roll_back(park.node.height() - above)
     park.node.mine(3)
     park.mirror.run_until("head")
 
@@ -788,7 +788,7 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     """Its trades stood in another batch by then, which the contract refused: neither came to an end."""
     plan_batches(funded.chain)
     submit_planned(funded.chain)
-    before = funded.node.client.block_number() - 1
+    before = funded.node.height() - 1
     taken = funded.node.transaction("market", SETTLEMENT, "withdraw", [MARKET, 100_00])
     funded.node.reorganise(1, [(taken, 0)])
     funded.chain.sender.rebroadcast()  # and now the market has nothing
@@ -797,7 +797,7 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     funded.node.deposit("market", 100_00)
     funded.mirror.run_until("head")
     assert len(plan_batches(funded.chain)) == 1
-    funded.node.reorganise(funded.node.client.block_number() - before)  # what was final among it
+    funded.node.reorganise(funded.node.height() - before)  # what was final among it
     funded.mirror.run_until("head")
     funded.chain.sender.rebroadcast()
     funded.mirror.run_until("head")
@@ -841,7 +841,7 @@ def test_a_trade_that_was_taken_out_after_others_had_proposed_it(funded: Park) -
     assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed"]
     assert funded.differences() == []
     funded.pass_window()
-    before = funded.node.client.block_number()
+    before = funded.node.height()
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
@@ -861,7 +861,7 @@ def test_a_trade_is_not_taken_out_with_another_that_had_its_number_before(funded
         session.get_one(VppTradingRecord, 1).status = TradeStatus.PENDING
         audit.record(session, "trades.renumber", "vpp_trading_records/1", {"id": 2}, {"id": 1})
     assert funded.differences() == []
-    before = funded.node.client.block_number()
+    before = funded.node.height()
     funded.node.propose([trade(1, "market", "owner", 1000, 20_000)])
     funded.mirror.run_until("head")
     plan_batches(funded.chain)
@@ -878,13 +878,13 @@ def test_a_trade_that_was_taken_out_stays_so_where_a_fork_takes_back_the_end_of_
     funded: Park, whole: bool
 ) -> None:
     """Others proposed it and it was cancelled on chain, too. It is no pending one that the next run would settle."""
-    before = funded.node.client.block_number()
+    before = funded.node.height()
     packed, _ = funded.node.propose([trade(1, "market", "owner", 1000, 20_000)])
     funded.db.run(lambda session: cancel_trade(session, 1, "a slip"))
     funded.mirror.run_until("head")
     plan_batches(funded.chain)
     if not whole:
-        before = funded.node.client.block_number()
+        before = funded.node.height()
     funded.node.cancel_batch(1, packed)
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])

@@ -11,7 +11,6 @@ from eth_utils.crypto import keccak
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from indexer import Indexer
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.roles import role_of
 from ledger.chain.node.client import ChainClient
@@ -129,7 +128,7 @@ def test_from_trades_to_money(both: Park) -> None:
     assert taken == [1, 1, 1, 0]
     assert plan_batches(both.chain) == []
     both.node.reorganise(1)  # what is below stays as it is
-    assert both.mirror.run_until("head").tip == both.node.client.block_number()
+    assert both.mirror.run_until("head").tip == both.node.height()
     assert (states(both), statuses(both)) == (["finalized"], ["executed"] * 3)
 
 
@@ -576,12 +575,12 @@ def test_many_plan_and_submit_at_once(both: Park) -> None:
 
 
 def test_a_fork_takes_executed_trades_back(funded: Park) -> None:
-    funded.mirror = Indexer(funded.db, funded.node.client, funded.node.deployment, 0)
+    funded.mirror = AfterMining(funded.db, funded.node.client, funded.node.deployment, 0)
     funded.trade(*TRADES)
     settle(funded)
     assert statuses(funded) == ["executed"] * 3
     (batch,) = funded.rows(VppSettlementBatch)
-    head = funded.node.client.block_number()
+    head = funded.node.height()
 
     funded.node.roll_back(head - batch.finalized_block + 1)
     funded.node.mine(head - batch.finalized_block + 2)
@@ -595,7 +594,7 @@ def test_a_fork_takes_executed_trades_back(funded: Park) -> None:
     funded.mirror.run_until("head")
     assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
 
-    head = funded.node.client.block_number()
+    head = funded.node.height()
     funded.node.roll_back(head - batch.proposed_block + 1)
     funded.node.mine(head - batch.proposed_block + 2)
     funded.mirror.run_until("head")

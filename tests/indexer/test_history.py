@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from indexer import Indexer
 from ledger.db import Database
 from tests.indexer.conftest import DEPTH
+from tests.support.chain import go_back
 from tests.support.forms import long, rest, times
 from tests.support.history_acts import IN_FORKS, ON_CHAIN
 from tests.support.mirror import Dump, dump, fresh
@@ -150,7 +151,7 @@ def test_the_installed_command_is_killed(
         Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
         assert dump(sqlite_db) == _fresh(history_stage, tmp_path)
     finally:
-        assert chain.client.request("evm_revert", [snapshot])
+        go_back(chain.client, snapshot)
 
 
 def _has_begun(db: Database) -> bool:

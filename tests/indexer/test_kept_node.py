@@ -4,7 +4,7 @@ import time
 from contextlib import closing
 from typing import Any
 
-from tests.support.chain import TestChain
+from tests.support.chain import CURRENCY, PARTIES, TestChain
 from tests.support.kept_node import KeptNode
 from tests.support.mirror import new_chain
 
@@ -54,3 +54,15 @@ def test_it_is_back_at_its_beginning() -> None:
         with kept.lent() as chain:
             assert chain.rpc_url != url
             assert state(chain) == before
+
+
+def test_what_was_sent_last_is_not_mined_in_the_next() -> None:
+    """Anvil answers before it has mined: now and then a block came on top of the beginning, after the look at it."""
+    payment = {"from": PARTIES["owner"], "to": PARTIES["spare"], "value": "0x1"}
+    with closing(KeptNode(new_chain)) as kept:
+        for _ in range(40):
+            with kept.lent() as chain:
+                chain.client.request("eth_sendTransaction", [payment])
+            with kept.lent() as chain:
+                mined = chain.act("spare", CURRENCY, "mint", [PARTIES["spare"], 1])
+                assert mined.block_number == chain.loaded_up_to + 1

@@ -27,7 +27,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError, WrongChain
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
-from tests.support.chain import CURRENCY, PARTIES, TestChain
+from tests.support.chain import CURRENCY, PARTIES, TestChain, go_back
 from tests.support.forms import few, long, rest
 from tests.support.mirror import Dump, dump, fresh, rows, running_chain
 from tests.support.proxy import LyingNode, NodeError, Tamper
@@ -91,7 +91,7 @@ def as_it_was(chain: TestChain) -> Iterator[None]:
     """Put the chain back after each test: to others the newest block is the one with events."""
     snapshot = chain.client.request("evm_snapshot")
     yield
-    assert chain.client.request("evm_revert", [snapshot])
+    go_back(chain.client, snapshot)
 
 
 @pytest.fixture(scope="module")

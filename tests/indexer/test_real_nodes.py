@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -31,10 +32,10 @@ from tests.support.chain import MEMBER_ROLE, TestChain
 from tests.support.forms import rest
 from tests.support.mirror import dump, rows
 from tests.support.proxy import Delivery, LyingNode, NodeError, Tamper, deliver, recorded
+from tests.support.waiting import until
 
 Check = Callable[[], None]
 STANDARD = "Geth/v1.16.0"
-WAIT_S = 30.0
 HEADER_NOT_FOUND = recorded(-32000, "header not found")
 
 
@@ -47,7 +48,7 @@ def node(chain: TestChain) -> Iterator[LyingNode]:
 
 @pytest.fixture
 def followed(node: LyingNode, chain: TestChain, sqlite_db: Database) -> Indexer:
-    return Indexer(sqlite_db, ChainClient(node.rpc_url, 1.0), chain.deployment, DEPTH)
+    return Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH)
 
 
 def _act(chain: TestChain, day: int = 0) -> None:
@@ -70,11 +71,8 @@ def _follow(mirror: Indexer, chain: TestChain, work: Callable[[], None]) -> list
     thread.start()
     try:
         work()
-        until = time.monotonic() + WAIT_S
         head = chain.client.block_number()
-        while not ended and not (ticks and ticks[-1].tip >= head):
-            assert time.monotonic() < until, ticks[-1:]
-            time.sleep(0.02)
+        until(lambda: ended or (ticks and ticks[-1].tip >= head))
     finally:
         stop.set()
         thread.join()
@@ -298,6 +296,10 @@ class Balancer(LyingNode):
         return {**answer, "result": None}
 
 
+def _lied(balancer: Balancer, times: int) -> bool:
+    return balancer.lies > times
+
+
 @pytest.mark.parametrize("lag", rest([1, 3], 3))
 def test_a_node_that_lags_behind_another_takes_nothing_back(
     chain: TestChain, sqlite_db: Database, same_as_fresh: Check, lag: int
@@ -306,8 +308,9 @@ def test_a_node_that_lags_behind_another_takes_nothing_back(
 
     def work() -> None:
         for day in range(2):
+            before = balancer.lies
             _act(chain, day)
-            time.sleep(1)
+            until(partial(_lied, balancer, before + 5))
 
     with Balancer(chain.rpc_url, lag) as balancer:
         client = ChainClient(balancer.rpc_url)
@@ -476,8 +479,9 @@ def test_a_limit_that_does_not_pass_is_said(
 
 @pytest.mark.parametrize("kind", rest(["silent", "504 of a gateway"]))
 def test_a_range_that_takes_too_long_is_asked_for_in_shorter_ones(
-    node: LyingNode, followed: Indexer, chain: TestChain, same_as_fresh: Check, kind: str
+    node: LyingNode, chain: TestChain, sqlite_db: Database, same_as_fresh: Check, kind: str
 ) -> None:
+    hasty = Indexer(sqlite_db, ChainClient(node.rpc_url, 1.0), chain.deployment, DEPTH)
     page = Delivery(b"<html>Gateway Time-out</html>", 504, {"content-type": "text/html"})
 
     def respond(handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
@@ -490,7 +494,7 @@ def test_a_range_that_takes_too_long_is_asked_for_in_shorter_ones(
 
     honest, node._respond = node._respond, respond  # type: ignore[method-assign]
     _act(chain)
-    _follow(followed, chain, lambda: None)
+    _follow(hasty, chain, lambda: None)
     assert node.lies > 0
     same_as_fresh()
 

@@ -363,11 +363,11 @@ def test_what_comes_late_while_its_issuance_becomes_void_counts_for_the_next(
     def void(session: Session) -> None:
         key = session.scalars(select(Issuance.key)).one()
         begun.set()
-        assert written.wait(30)
+        assert written.wait(180)
         issuance.fail(session, key, "a test")
 
     def before_its_end(_session: Session, _spans: object) -> dict[str, int]:
-        assert begun.wait(30)
+        assert begun.wait(180)
         written.set()
         time.sleep(0.5)  # it waits for the meter by now
         return {}

@@ -285,7 +285,7 @@ def test_a_factor_that_changes_during_an_import_counts_for_what_that_brings(
     written, changed = threading.Event(), threading.Event()
 
     def change() -> None:
-        assert written.wait(30)
+        assert written.wait(180)
         apply(mariadb_db, MARKET + RESIDUAL + GRID)
         changed.set()
 

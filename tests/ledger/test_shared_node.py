@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ledger.chain.local import shared
-from ledger.chain.local.anvil import free_port
+from ledger.chain.local.anvil import KeptPort
 from ledger.chain.local.shared import node_for, published_url
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
@@ -260,9 +260,9 @@ def test_a_port_in_use(settings: Settings) -> None:
         with pytest.raises(BadInput, match=f"port {port} is in use"), node_for(other, port):
             pass
         assert published_url(other) == ""
-        free = free_port()
-        with node_for(other, free) as url:
-            assert url == f"http://127.0.0.1:{free}"
+        kept = KeptPort()
+        with node_for(other, kept.number) as url:
+            assert url == f"http://127.0.0.1:{kept.number}"
 
 
 def test_two_databases_have_two_chains(settings: Settings, tmp_path: Path) -> None:

@@ -71,7 +71,11 @@ def class_role(name: str, class_id: int) -> bytes:
 def send(
     client: ChainClient, sender: str, to: str | None, data: str, gas: int = GAS_CALL
 ) -> Receipt:
-    """Send a transaction from an unlocked account, mined at once; failed ones are not refused."""
+    """Send a transaction from an unlocked account, mined at once; failed ones are not refused.
+
+    What was sent before is mined before it: of two in one block, the dearer one goes first.
+    """
+    until_mined(client)
     message = {"from": sender, "data": data, "gas": hex(gas)}
     if to is not None:
         message["to"] = to
@@ -92,10 +96,10 @@ def until_mined(client: ChainClient) -> None:
 
     What bids less than the next block's base fee stays in its pool, and is not waited for.
     """
-    if not client.request("anvil_getAutomine", []):
-        return
     until = time.monotonic() + 60
     while client.request("txpool_status", [])["pending"] != "0x0":
+        if not client.request("anvil_getAutomine", []):
+            return
         waiting = client.request("txpool_content", [])["pending"]
         fee = int(client.request("eth_feeHistory", [1, "latest", []])["baseFeePerGas"][-1], 16)
         bids = [
@@ -107,6 +111,13 @@ def until_mined(client: ChainClient) -> None:
             return
         assert time.monotonic() < until, waiting
         time.sleep(0.001)
+
+
+def go_back(client: ChainClient, snapshot: str) -> None:
+    """Go back to a snapshot, with an empty pool: what waits there would be mined in what comes next."""
+    until_mined(client)
+    client.request("anvil_dropAllTransactions", [])
+    assert client.request("evm_revert", [snapshot])
 
 
 def deploy_contracts(client: ChainClient) -> Deployment:
@@ -200,7 +211,11 @@ def _deployed(
 
 @dataclass
 class TestChain:
-    """The acts of the parties. Every act is one transaction in a block of its own."""
+    """The acts of the parties. Every act is one transaction in a block of its own.
+
+    Each comes after what was sent before, also by the product: Anvil answers before it has mined, and would mine that
+    in the fork, in the later time, or in the midst of the empty blocks.
+    """
 
     __test__ = False
 
@@ -231,6 +246,7 @@ class TestChain:
 
     def ask(self, contract: str, function: str, arguments: Sequence[Any]) -> str:
         """Return what a view answers, in hexadecimal."""
+        until_mined(self.client)
         address = self.deployment.contracts[contract].address
         return self.client.call(address, encode_call(contract, function, arguments))
 
@@ -239,11 +255,18 @@ class TestChain:
         return "0x" + keccak(text=f"key {next(self.keys)}").hex()
 
     def mine(self, blocks: int = 2) -> None:
-        """Mine empty blocks; two make everything before them final."""
+        """Mine blocks, empty ones where nothing waits; two make everything before them final."""
+        until_mined(self.client)
         self.client.request("anvil_mine", [hex(blocks)])
+
+    def height(self) -> int:
+        """Return the number of the latest block."""
+        until_mined(self.client)
+        return self.client.block_number()
 
     def head_hash(self) -> str:
         """Return the hash of the latest block."""
+        until_mined(self.client)
         head = self.client.block("latest")
         assert head is not None
         return head.hash
@@ -256,6 +279,7 @@ class TestChain:
         ``transactions`` are unsigned ones with the offset of the block that shall hold them. What waits in the
         pool may be mined on top at once.
         """
+        until_mined(self.client)
         before = self.client.block("latest")
         assert before is not None and before.number - depth >= self.loaded_up_to
         pairs = [[transaction, offset] for transaction, offset in transactions]
@@ -265,6 +289,7 @@ class TestChain:
 
     def roll_back(self, depth: int) -> None:
         """Take the last blocks away, and assert that it happened."""
+        until_mined(self.client)
         before = self.client.block_number()
         assert before - depth >= self.loaded_up_to
         self.client.request("anvil_rollback", [depth])  # hexadecimal text would do nothing
@@ -448,6 +473,7 @@ class TestChain:
 
     def later(self, seconds: int) -> None:
         """Let time pass before the next block."""
+        until_mined(self.client)
         self.client.request("evm_increaseTime", [hex(seconds)])
 
     def pass_window(self) -> None:

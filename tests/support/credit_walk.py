@@ -258,7 +258,7 @@ class CreditWalk:
 
     def judge_credits(self) -> None:
         """Nothing is issued twice, and each batch of the project is one that the books issued."""
-        head = self.node.client.block_number()
+        head = self.node.height()
         batches = self._rows(CreditBatch)
         issued = self._rows(Issuance, Issuance.state == IssuanceState.ISSUED)
         ours = {row.key: row for row in issued}

@@ -13,7 +13,7 @@ from typing import Any
 
 from ledger.chain.node.client import ChainClient
 from ledger.errors import TruetonneError
-from tests.support.chain import TestChain
+from tests.support.chain import TestChain, until_mined
 
 BLOCKS = 300
 """How many a node mines before another is started: Anvil keeps the states of some hundred blocks in memory, and those
@@ -82,6 +82,7 @@ class _Node:
         """Go back to the beginning; return whether another test may begin there, after fewer than ``blocks`` blocks."""
         try:
             self._mined += int(self._block("latest")["number"], 16) - self.chain.loaded_up_to
+            until_mined(self.chain.client)  # or it would come on top of the beginning
             self._ask("evm_setIntervalMining", 0)
             self._ask("anvil_dropAllTransactions")  # before they could be mined behind our back
             self._ask("evm_setAutomine", True)

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -53,6 +52,8 @@ class Listener:
     drips: bytes = b""
     """What is sent instead of an answer: a byte each ``drip_s``, for as long as somebody listens."""
     drip_s: float = 0.05
+    begins: bytes = b""
+    """What is sent at once before the drips."""
 
     left: threading.Event = field(default_factory=threading.Event)
     """Set when whoever was dripped at went away."""
@@ -78,10 +79,11 @@ def listening() -> Iterator[Listener]:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             found.heard.append(Heard(headers, body))
-            time.sleep(found.wait_s)
+            found.closing.wait(found.wait_s)
             if found.drips:
                 self.close_connection = True
                 with suppress(OSError):
+                    self.wfile.write(found.begins)
                     for byte in cycle(found.drips):
                         self.wfile.write(bytes([byte]))
                         if found.closing.wait(found.drip_s):

@@ -65,6 +65,7 @@ from tests.support.chain import (
     OPERATOR_ROLE,
     PARTIES,
     TestChain,
+    go_back,
     send,
     until_mined,
 )
@@ -118,7 +119,7 @@ def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
             error.add_note("\n".join(walk.log))
             raise
         finally:
-            assert client.request("evm_revert", [snapshot])
+            go_back(client, snapshot)
     return walk
 
 
@@ -181,7 +182,7 @@ class MoneyWalk(CreditWalk):
         self.trade()
         self.begin_credits()
         self.node.mine(FINALITY)
-        self.floor = self.node.client.block_number()
+        self.floor = self.node.height()
         self.look()
 
     def _do(self, name: str, act: Callable[[], object]) -> bool:
@@ -521,7 +522,7 @@ class MoneyWalk(CreditWalk):
         )
         row = self._some(self._rows(ChainInclusion, ChainInclusion.tx_hash.in_(sent)))
         self.failed_above = row.block_number - 1
-        depth = self.node.client.block_number() - self.failed_above
+        depth = self.node.height() - self.failed_above
         self.node.reorganise(depth, [(self.node.transaction("pauser", CREDIT, "pause", []), 0)])
         self.park.chain.sender.rebroadcast()
         self.final()
@@ -529,7 +530,7 @@ class MoneyWalk(CreditWalk):
 
     def bring_it_back(self) -> str:
         """A deeper fork takes that failure back, after what was done meanwhile."""
-        depth = self.node.client.block_number() - (self.failed_above or 0)
+        depth = self.node.height() - (self.failed_above or 0)
         if self.failed_above is None or depth > DEEPEST:
             raise Nothing
         self.failed_above = None
@@ -547,7 +548,7 @@ class MoneyWalk(CreditWalk):
 
     def _depth(self) -> int:
         until_mined(self.node.client)
-        head = self.node.client.block_number()
+        head = self.node.height()
         most = 12 if self.deep else FINALITY - 1
         lowest = max(self.floor, 0 if self.deep else self._final())
         most = min(most, head - lowest)
@@ -621,7 +622,7 @@ class MoneyWalk(CreditWalk):
 
     def _judge_money(self) -> None:
         """Each cent is where what was paid in and out, bonds and executed trades put it."""
-        head = self.node.client.block_number()
+        head = self.node.height()
         held, kg = Counter({PLANT: 0, MARKET: 0}), Counter({PLANT: KG, MARKET: KG})
         for row in self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.EXECUTED):
             if not self._is_marked(row.id, head):

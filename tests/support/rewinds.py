@@ -14,6 +14,7 @@ from pathlib import Path
 
 from indexer import Indexer
 from ledger.db import Database
+from tests.support.chain import go_back
 from tests.support.mirror import Dump, dump, fresh
 from tests.support.plans import Plan, Step
 from tests.support.proxy import FaultyNode
@@ -76,4 +77,4 @@ def before_rewind(on: Stage, before: Sequence[Step], after: Step) -> Iterator[Be
             yield BeforeRewind(on, scenario, books, expected)
     finally:
         record.close()
-        assert client.request("evm_revert", [snapshot])
+        go_back(client, snapshot)

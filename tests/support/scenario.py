@@ -24,7 +24,7 @@ from ledger.errors import DependencyDown, TruetonneError, WrongChain
 from ledger.models import Base
 from ledger.reconcile import reconcile
 from tests.support.ahead import small_if
-from tests.support.chain import TestChain
+from tests.support.chain import TestChain, go_back
 from tests.support.chronicle import Chronicle
 from tests.support.differs import HistoryDiffers
 from tests.support.faults import HANG_S, KINDS
@@ -85,7 +85,7 @@ def run(on: Stage, what: Plan) -> Outcome:
         return outcome
     finally:
         record.close()
-        assert client.request("evm_revert", [snapshot])
+        go_back(client, snapshot)
 
 
 class Scenario:

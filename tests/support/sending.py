@@ -44,7 +44,8 @@ def plan(
 
 
 def minted(park: Park, party: str = "buyer") -> int:
-    """Return what a party has of the currency, asked of the token itself."""
+    """Return what a party has of the currency, asked of the token itself, as soon as what was sent is mined."""
+    until_mined(park.node.client)
     data = encode_call(CURRENCY, "balanceOf", [PARTIES[party]])
     address = park.node.deployment.contracts[CURRENCY].address
     return int(park.node.client.call(address, data), 16)
@@ -63,6 +64,7 @@ def automine(park: Park, on: bool) -> None:
 
 def spike(park: Park, gwei: int) -> None:
     """Mine a block whose base fee is this high, and assert that it is."""
+    until_mined(park.node.client)
     park.node.client.request("anvil_setNextBlockBaseFeePerGas", [hex(gwei * GWEI)])
     park.node.mine(1)
     head = park.node.client.block("latest")
@@ -140,7 +142,7 @@ def until_confirmed(park: Park) -> None:
     raise AssertionError([intents.as_row(row) for row in park.rows(ChainIntent)])
 
 
-_OF_THE_TEST = ("anvil_", "evm_", "eth_sendTransaction", "eth_getTransactionByHash")
+_OF_THE_TEST = ("anvil_", "evm_", "txpool_", "eth_sendTransaction", "eth_getTransactionByHash")
 """Questions that tests ask, and the product does not, but for the last: of what a node refused to take."""
 
 
