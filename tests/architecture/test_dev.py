@@ -142,13 +142,13 @@ def test_a_rustc_that_pip_asks_leaves_nothing_in_the_home(tmp_path: Path, withou
     script(place / "rustc", 'mkdir -p "${RUSTUP_HOME:-$HOME/.rustup}"')
     script(
         place / "python3",
-        f"""case "$*" in *{without}*) exit 1 ;; *venv*|*install*) rustc; echo asked >>"$HOME/../asked"; exit 1 ;; esac""",
+        f'case "$*" in *{without}*) exit 1 ;; *venv*|*install*) rustc; : >"$HOME/../asked"; exit 1 ;; esac',
     )
     (tmp_path / "home").mkdir()
     for name in ("cmp", "flock", "mkdir", "rm", "sh"):
         (place / name).symlink_to(str(shutil.which(name)))
     ended = run(tmp_path, "sync", PATH=str(place), HOME=str(tmp_path / "home"))
-    assert ended.returncode == 3 and "asked" in (tmp_path / "asked").read_text()
+    assert ended.returncode == 3 and (tmp_path / "asked").exists()
     assert [found.name for found in (tmp_path / "home").iterdir()] == [".cache"]
 
 

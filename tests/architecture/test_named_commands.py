@@ -41,7 +41,7 @@ def of_source(text: str) -> Iterator[str]:
 
 
 def wrong_with(root: Any, text: str) -> str:
-    """Return what is wrong with a command as it is named, if anything; several in one (``|``, ``...``) go up to there."""
+    """Return what is wrong with a command as it is named, if anything; of several in one (``|``) the first counts."""
     words = shlex.split(re.split(r" \\?\| | \.\.\.", f" {text} ")[0])
     if not words or words[0] in OF_DEV or words[0].isupper():
         return ""
@@ -97,7 +97,10 @@ def test_every_command_that_is_named_is_there(
         ("`./dev credits list --al`", "No such option: --al: credits list --al"),
         ("```sh\nA=b truetonne status now  # so\n```\n", "takes no 'now': status now"),
         ("```\n$ truetonne jobs run \\\n    --leas 3 | cat\n```\n", "No such option: --leas"),
-        ("`./dev credits list | show`, `./dev test --long`, `truetonne db restore --into PLACE`", ""),
+        (
+            "`./dev credits list | show`, `./dev test --long`, `truetonne db restore --into PLACE`",
+            "",
+        ),
     ],
 )
 def test_the_check_itself_finds_what_is_not_there(root: Any, text: str, said: str) -> None:
