@@ -80,10 +80,12 @@ def _restore(run: Invocation, store: Store, wanted: Wanted, into: Path, dry_run:
     plan, damaged = _plan(store, wanted)
     refuse_what_is_there(into.absolute(), plan.copy.dialect)
     names = [item.id for item in plan.chain]
+    # An SQLite file is copied whole: it has no log between two copies.
+    logs = "" if plan.copy.dialect == "sqlite" else f"{len(plan.logs)} pieces of the binary log"
     if dry_run:
         run.output.result(
             {"into": str(into), "backups": names, "binlogs": len(plan.logs), "dry_run": True},
-            f"would put together {', '.join(names)} and {len(plan.logs)} pieces of the binary log in {into}",
+            f"would put together {', '.join(names)}{logs and f' and {logs}'} in {into}",
         )
         return
     run.output.note(f"putting together {', '.join(names)}")
@@ -92,8 +94,8 @@ def _restore(run: Invocation, store: Store, wanted: Wanted, into: Path, dry_run:
     reached = f", to GTID {done.gtid}" if done.gtid else ""
     run.output.result(
         found,
-        f"{into} holds {plan.copy.source} as of {second_text(done.at)}{reached}: {done.transactions} transactions from "
-        f"{len(plan.logs)} pieces of the binary log, in {done.seconds:.1f} s",
+        f"{into} holds {plan.copy.source} as of {second_text(done.at)}{reached}: "
+        f"{logs and f'{done.transactions} transactions from {logs}, '}in {done.seconds:.1f} s",
         *(f"not used, damaged: {text}" for text in damaged),
         *_what_next(plan, into, done.gtid),
     )

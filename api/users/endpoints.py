@@ -145,7 +145,7 @@ def set_password(context: ReadContext, user_id: UserId, body: NewPassword, askin
         raise Problem(
             403,
             "key-cannot",
-            "an API key changes no password; sign in, or use `truetonne users reset`",
+            "an API key changes no password; sign in, or use `truetonne users password`",
         )
     password_hash = passwords.hashed(body.password)
     context.database.run(

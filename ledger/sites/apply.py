@@ -191,7 +191,11 @@ class _Tables:
         self._work.changes.warnings += project_warnings(spec, self._work.file.devices)
         known = self._work.session.scalars(select(Project).filter_by(code=spec.code)).first()
         if known is not None and known.site_id != site.id:
-            raise self._work.wrong(f"project {spec.code!r} belongs to another site", "taken")
+            raise self._work.wrong(
+                f"project {spec.code!r} belongs to another site; a code is one project's in all sites: "
+                "give this one another",
+                "taken",
+            )
         values = {
             "site_id": site.id,
             "methodology": spec.methodology,

@@ -49,7 +49,11 @@ class Devices:
             .where(Device.device_id == spec.code)
         ).first()
         if known is not None and known.site_id != self._site.id:
-            raise self._work.wrong(f"device {spec.code!r} belongs to another site", "taken")
+            raise self._work.wrong(
+                f"device {spec.code!r} belongs to another site; a code is one device's in all sites: "
+                "give this one another",
+                "taken",
+            )
         stored = select(Device.specifications).filter_by(device_id=spec.code)
         said: dict[str, Any] = self._work.session.scalars(stored).first() or {}
         values = {

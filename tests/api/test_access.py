@@ -450,7 +450,10 @@ def test_a_key_changes_no_password(house: House, anna: dict[str, str]) -> None:
     _, program = house.key(anna, "users:write")
     path = f"/v1/users/{number_of(house, 'anna')}"
     body = {"password": "another-long-password"}
-    problem(house.client.put(f"{path}/password", json=body, headers=program), 403, "key-cannot")
+    said = problem(
+        house.client.put(f"{path}/password", json=body, headers=program), 403, "key-cannot"
+    )
+    assert "`truetonne users password`" in said["detail"]
     assert house.client.get("/v1/me", headers=anna).status_code == 200
 
 

@@ -110,7 +110,9 @@ def test_the_archive_comes_along(books: Program) -> None:
     refused = books("db", "restore", "--into", "again.db")
     assert (refused.code, "again_archive.db is there" in refused.one_line()) == (1, True)
     (books.folder / "again_archive.db").unlink()
-    assert books("db", "restore", "--into", "again.db").code == 0
+    done = books("db", "restore", "--into", "again.db")
+    assert done.code == 0
+    assert "again.db holds sqlite " in done.out and "binary log" not in done.out
     assert (dump(books.folder / "again.db"), dump(books.folder / "again_archive.db")) == wanted
     sealed = books.folder / "backups" / one["id"] / "archive.sealed"
     sealed.write_bytes(sealed.read_bytes()[:-1])

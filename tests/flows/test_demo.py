@@ -8,8 +8,11 @@ The figures are those of an independent computation over the same files (fractio
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -171,6 +174,81 @@ def test_reconcile_finds_a_credit_altered_by_hand(home: Path, first: dict[str, A
 def test_the_next_step_that_is_printed_works(home: Path, first: dict[str, Any]) -> None:
     ended = truetonne(home, "credits", "show", first["retirement"]["serials"], "--json")
     assert ended.returncode == 0, ended.stderr
+
+
+def sessions(page: str) -> dict[str, str]:
+    """Return what a page says that each command of its sessions prints, by the line that is typed."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    found = {}
+    for block in re.findall(r"^```\n(\$ .*?)^```", text, re.M | re.S):
+        for typed in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, printed = typed.partition("\n")
+            found[command] = printed
+    return found
+
+
+def printed_so(told: str, printed: str) -> bool:
+    """Whether a page tells what is printed; what it leaves out stands as ``...``."""
+    return re.fullmatch(re.escape(told).replace(r"\.\.\.", ".*?"), printed, re.S) is not None
+
+
+@long
+def test_the_page_of_evidence_prints_what_the_commands_print(
+    home: Path, first: dict[str, Any], tmp_path: Path
+) -> None:
+    told = sessions("evidence.md")
+    assert len(told) == 4
+    readings = tmp_path / "january" / "readings.csv.gz"
+    for command in list(told):
+        if command.startswith("zcat"):
+            lines = gzip.decompress(readings.read_bytes()).decode().splitlines(keepends=True)
+            assert "".join(lines[:3]) == told.pop(command)
+            continue
+        if "changed.csv" in command:
+            text = gzip.decompress(readings.read_bytes()).decode()
+            changed = text.replace(",457.76000999999997\n", ",457.77\n", 1)
+            (tmp_path / "changed.csv").write_text(changed, encoding="utf-8")
+        line, _, without = command.partition(" | ")
+        words = [
+            str(tmp_path / word) if word.split("/")[0] in ("january", "changed.csv") else word
+            for word in line.split()
+        ]
+        printed = truetonne(home, *words[1:]).stdout.replace(f"{tmp_path}/", "")
+        if without == "grep -v '^ok'":
+            printed = re.sub("^ok.*\n", "", printed, flags=re.M)
+        said = told.pop(command).replace(" (not issued)", "")  # the page says where it is printed
+        assert printed_so(said, printed), printed
+    assert told == {}
+
+
+def test_the_audit_guide_prints_what_the_proof_says(home: Path, first: dict[str, Any]) -> None:
+    """But for hashes, and the numbers and times of blocks, which are those of a run."""
+    text = (ROOT / "docs" / "audit-guide.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^```\n(ok .*?)^```", text, re.M | re.S)
+    command = shlex.split(first["proof"]["command"])
+    file = str(home / "first-proof.json")
+    at = command.index("verify")
+    printed = truetonne(home, "verify", file, *command[at + 2 :]).stdout
+
+    def of_any_run(said: str) -> str:
+        said = re.sub(r"0x[0-9a-f]+…?", "HASH", said.replace(file, "bundle.json"))
+        return re.sub(r"(number|block) \d+|\d{4}-\d\d-\d\dT[\d:]+Z", r"\1", said)
+
+    assert of_any_run(told) == of_any_run(printed)
+
+
+def test_the_readme_shows_the_months_that_are_issued(first: dict[str, Any]) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^(\S+) to (\S+)  (.*?)  0x", text, re.M)
+    issued = {item["period"]["from"]: item for item in first["credits"][:25]}
+    assert len(told) == 3
+    for begin, end, rest_of_row in told:
+        item = issued[begin]
+        counts = [str(item["readings"][name]) for name in ("used", "missing", "conflict")]
+        figures = [*counts, item["net_kwh"], item["issued_kg"], item["serials"]]
+        assert (item["period"]["to"], figures) == (end, rest_of_row.split())
+    for year, tonnes in first["totals"]["lhb-wind"].items():
+        assert year == "2016" or re.search(rf"^lhb-wind +{year} +{tonnes}$", text, re.M)
 
 
 @long

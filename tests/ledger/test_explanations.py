@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -107,3 +108,23 @@ def test_a_refusal_for_anything_but_money_stays_the_contract_s() -> None:
     with pytest.raises(ContractRefused) as error, refused_in_money(nothing_asked, explained):
         raise refusal
     assert error.value is refusal
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese", "not_so"),
+    [
+        ("cancelled for good", "作废", "注销"),
+        ("suspended", "暂停", "中止"),
+        ("invalidat", "无效", "撤销"),
+        ("site", "园区", "站点"),
+        ("there is none but a name of an act", "", "密钥"),
+    ],
+)
+def test_the_chinese_of_an_error_has_the_words_of_the_pages(
+    english: str, chinese: str, not_so: str
+) -> None:
+    """*Cancelled for good* was said as *retired for good*: the pages have that word for a retirement."""
+    for name, error in table().items():
+        said = error["chinese"] + error["to_do_chinese"]
+        assert not_so not in said, name
+        assert chinese in said or not re.search(rf"\b{english}", error["english"]), name

@@ -443,8 +443,12 @@ def test_a_device_or_meter_of_another_site_is_not_taken(sqlite_db: Database) -> 
     other = changed('code = "park"\nname', 'code = "other"\nname').replace(
         "park-wind", "other-wind"
     )
-    with pytest.raises(BadInput, match="device 'A' belongs to another site"):
+    taken = "device 'A' belongs to another site; .*: give this one another"
+    with pytest.raises(BadInput, match=taken):
         apply(sqlite_db, other)
+    taken = "project 'park-wind' belongs to another site; .*: give this one another"
+    with pytest.raises(BadInput, match=taken):
+        apply(sqlite_db, changed('code = "park"\nname', 'code = "other"\nname'))
     renamed = other.replace('code = "A"', 'code = "B"').replace('device = "A"', 'device = "B"')
     with pytest.raises(BadInput, match="readings would count twice"):
         apply(sqlite_db, renamed)
