@@ -40,7 +40,7 @@ from tests.support.park import PROJECT, Park, day, keys_without
 from tests.support.plant import write_csv
 from tests.support.proven import bundle
 from tests.support.sending import Boundaries, Crash, crashing, opened, until_confirmed
-from tests.support.verify_page import case, judged
+from tests.support.verify_page import answers, case, judged
 
 SHORT_ON_MARIADB = (
     "test_a_period_that_was_left_out_is_issued",
@@ -194,8 +194,14 @@ def test_it_is_shown_and_proven_like_any_other(six: Park) -> None:
     verdict = verify(built.text, built.trusted)
     assert verdict.facts["batch"]["issued_kg"] == verdict.facts["issued"]["amount"] == 734
     assert {"issued", "manifest", "readings"} <= {name for name, _ in verdict.checks}
+    words = dict(verdict.checks)["issued"]
+    assert words.startswith(
+        f"734 kg were issued as a backfill before batch {following.batch_id} by "
+    )
     (page,) = judged([case(built.text, built.trusted)])
     assert page == judge(built.text, built.trusted)
+    (chinese,) = answers([{"say": words}])
+    assert chinese.startswith(f"734 千克作为批次 {following.batch_id} 之前的补签由交易 0x")
     for client in served(six):
         items = client.get(f"/v1/credits/{name}/history").json()["items"]
         (issued,) = [item["values"] for item in items if item["kind"] == "issued"]

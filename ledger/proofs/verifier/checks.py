@@ -169,7 +169,9 @@ class _Checks:
         same = stated == [batch[name] for name in ("issued_kg", "period_start", "period_end")]
         require(same, "kilograms or period are not those of the batch")
         self.period = stated[1:]
-        return f"{event['amount']} kg were issued {where}, and checked by verifier {_hex(event['verifier'])}"
+        before = event["backfill_before"]
+        how = "" if before is None else f"as a backfill before batch {before} "
+        return f"{event['amount']} kg were issued {how}{where}, and checked by verifier {_hex(event['verifier'])}"
 
     def retired(self, each: dict[str, Any]) -> str:
         event, where = self.event(each)
