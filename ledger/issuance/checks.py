@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditBatch, CreditSite, Issuance, Project, Site
@@ -149,6 +149,7 @@ def check_backfill(
         select(CreditBatch)
         .where(CreditBatch.site_id == site.site_id, CreditBatch.period_end_s > inputs.from_s)
         .order_by(CreditBatch.period_start_s)
+        .limit(1)
     ).first()
     if following is None:
         raise Refused(
@@ -202,6 +203,8 @@ def _later(session: Session, project: Project, inputs: ReductionInputs) -> Issua
             Issuance.from_s >= inputs.to_s,
         )
         .order_by(Issuance.state != IssuanceState.PLANNED, Issuance.from_s)
+        .limit(1)
+        .options(defer(Issuance.manifest))  # long, and of no use here
     )
     return session.scalars(query).first()
 

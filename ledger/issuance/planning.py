@@ -183,7 +183,8 @@ def _plan(
     for start, end in split_by_vintage(*period):
         inputs = load_period(session, project_code, start, end, backfill=terms.backfill, lock=True)
         check_free(session, project.id, inputs.from_s, inputs.to_s)
-        check_gap(session, project, start)
+        if not terms.backfill:  # of its gap, what is behind it counts as well: see check_backfill
+            check_gap(session, project, start)
         reduction = compute(inputs)
         if reduction.issued_kg == 0:
             raise Refused(

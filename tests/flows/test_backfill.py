@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from msgspec.structs import replace as changed
+from sqlalchemy import select
 
 from api.app import create_app
 from cli.credits_issue import would
@@ -24,7 +25,8 @@ from ledger.issuance import begun, fail, plan_issuance, submit_planned
 from ledger.issuance.verification import requests_for, take_file
 from ledger.issuance.verification_files import FILE, Request, read, text
 from ledger.issuance.verifying import verify_claim
-from ledger.models import ChainEvent, CorrectionCarry, CreditBatch, Issuance, ReadingClaim
+from ledger.jobs.issuing import issue_closed
+from ledger.models import ChainEvent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
 from ledger.models.issuance import IssuanceState
 from ledger.proofs.verifier import verify
 from ledger.readings import import_file
@@ -169,7 +171,7 @@ def test_a_period_that_was_left_out_is_issued(both: Park) -> None:
     )
     with both.db.read() as session:  # what is shown before it is issued
         (preview,) = reductions_for(session, PROJECT, day(2), day(3))
-    assert (preview.inputs.carry_in_kg, preview.issued_kg) == (0, 734)
+    assert (preview.inputs.carry_in_kg, preview.issued_kg) == (Fraction(0), 734)
 
     second = issue(both, 2, 3, backfill=True)
     assert (second.issued_kg, second.carry_in_kg, second.carry_out_kg) == (734, "0/1", "407/500")
@@ -566,3 +568,25 @@ def test_a_command_says_it() -> None:
     assert would(item, went_on=False) == (
         "would issue 734 kg, vintage 2014, as a backfill before batch 2"
     )
+
+
+@long
+def test_no_job_fills_a_gap(park: Park) -> None:
+    """The next period begins where the last one ended; a backfill that a person has planned is sent."""
+    park.register()
+    park.generate(FIRST, [KW] * 31)
+    issue(park, 1, 2)
+    issue(park, 3, 4)
+    with park.db.write() as session:
+        project = session.scalars(select(Project)).one()
+        project.issue_every, project.issue_after_days = "month", 0
+    said = issue_closed(park.chain, datetime(2014, 2, 10, tzinfo=UTC))
+    assert said == "issued park-wind from 2014-01-04 to 2014-02-01"
+    park.mirror_final()
+    assert issue_closed(park.chain, datetime(2014, 2, 10, tzinfo=UTC)) is None
+    plan_issuance(park.chain, PROJECT, day(2), day(3), backfill=True)
+    assert issue_closed(park.chain, datetime(2014, 2, 10, tzinfo=UTC)) is None
+    park.mirror_final()
+    assert states(park) == ["issued"] * 4
+    assert befores(park) == [0, 0, 0, 2]
+    assert park.differences() == []
