@@ -33,13 +33,14 @@ from ledger.readings import import_file
 from ledger.readings.periods.evidence_files import MANIFEST, READINGS, files_of_reduction
 from ledger.readings.periods.period import reductions_for
 from ledger.settings import load_settings
+from ledger.sites import apply_site
 from tests.contracts.credit.model import Model, totals
 from tests.support.bundle_mutants import judge
 from tests.support.chain import PARTIES
 from tests.support.copied import back_up
 from tests.support.forms import long, times
-from tests.support.park import PROJECT, Park, day, keys_without
-from tests.support.plant import write_csv
+from tests.support.park import PROJECT, TRADING, Park, day, keys_without
+from tests.support.plant import SITE, anvil_like, write_csv
 from tests.support.proven import bundle
 from tests.support.sending import Boundaries, Crash, crashing, opened, until_confirmed
 from tests.support.verify_page import answers, case, judged
@@ -585,4 +586,26 @@ def test_no_job_fills_a_gap(park: Park) -> None:
     park.mirror_final()
     assert states(park) == ["issued"] * 4
     assert befores(park) == [0, 0, 0, 2]
+    assert park.differences() == []
+
+
+@long
+def test_a_certificate_over_the_gap_is_left_out_once(park: Park) -> None:
+    """Of 4 MWh the days beside the gap left 1.44 each out, and the day in it the other 1.12 of its 1.44."""
+    park.register()
+    certificate = (
+        '\n[[energy_certificate]]\ndevice = "A"\ninstrument = "GEC"\nreference = "7"\n'
+        f'from_day = "{day(2)}"\nto_day = "{day(4)}"\nenergy_mwh = "4"\n'
+    )
+    with park.db.write() as session:
+        apply_site(session, SITE + certificate + TRADING, resolve_account=anvil_like)
+    park.generate(FIRST, ["60"] * 5)
+    assert [issue(park, 1, 3).issued_kg, issue(park, 4, 6).issued_kg] == [720, 720]
+    assert issue(park, 3, 4, backfill=True).issued_kg == 160
+    left_out = [
+        Fraction(json.loads(row.manifest)["meters"][0]["energy_certificates"][0]["left_out_kwh"])
+        for row in park.rows(Issuance)
+    ]
+    assert left_out == [1440, 1440, 1120]
+    assert correct(park.db, PROJECT).found == []
     assert park.differences() == []
