@@ -19,6 +19,13 @@ To = Annotated[
     datetime,
     typer.Option("--to", formats=["%Y-%m-%d"], metavar="DATE", help="The day after its last."),
 ]
+Backfill = Annotated[
+    bool,
+    typer.Option(
+        "--backfill",
+        help="The period was left out: it lies between two that are issued, or before the first one.",
+    ),
+]
 Credit = Annotated[
     str,
     typer.Argument(

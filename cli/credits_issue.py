@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cli.command import DryRun, Invocation, NoWait
-from cli.credit_options import From, Project, To
+from cli.credit_options import Backfill, From, Project, To
 from cli.output import Table
 
 if TYPE_CHECKING:
@@ -24,13 +24,15 @@ def issue(
     project: Project,
     start: From,
     end: To,
+    backfill: Backfill = False,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
     """Issue the reductions of a period as credits: one batch for each vintage in it, one after the other.
 
     Given again after it was killed, or did not wait, it goes on with what it had planned. A project that is not
-    registered is registered first, where the registrar's key is here, and once the issuance would be taken.
+    registered is registered first, where the registrar's key is here, and once the issuance would be taken. A period
+    before one that is issued is a backfill: no remainder of a kilogram is carried into it, and none out of it.
     """
     from cli.flow import open_flow
     from cli.registering import may_register, register_once
@@ -44,7 +46,7 @@ def issue(
         found = _begun(flow, project, period)
         went_on = bool(found)
         registers = not went_on and may_register(flow, project)
-        plan = partial(issuance.plan_issuance, flow.chain, project, *period)
+        plan = partial(issuance.plan_issuance, flow.chain, project, *period, backfill=backfill)
         if registers and not dry_run:
             plan(dry_run=True, unregistered=True)  # a code stands for ever: not for what is refused
             register_once(flow, project)
@@ -52,7 +54,13 @@ def issue(
             registration.rehearse(flow.chain, project)
         if not went_on:
             planned = plan(dry_run=dry_run, unregistered=registers)
-            found = {item.key: report(item.reduction) for item in planned}
+            found = {
+                item.key: {
+                    **report(item.reduction),
+                    "backfill_before": item.claim.backfill_before or None,
+                }
+                for item in planned
+            }
         if dry_run:
             if not registers:  # a contract that does not know the project says no more than that
                 with flow.db.read() as session:
@@ -153,6 +161,8 @@ def issued_by(session: Session, key: str) -> str | None:
 def would(item: dict[str, Any], went_on: bool) -> str:
     """Say what would become of an issuance, from what is reported of it."""
     what, known = f"{item['issued_kg']} kg, vintage {item['vintage']}", item["transaction"]
+    if item.get("backfill_before") is not None:
+        what += f", as a backfill before batch {item['backfill_before']}"
     if known is not None:
         return (
             f"would issue nothing anew: transaction {known} issued {what}; the books take it over"
@@ -162,7 +172,9 @@ def would(item: dict[str, Any], went_on: bool) -> str:
 
 def _begun(flow: Flow, project: str, period: tuple[date, date]) -> dict[str, dict[str, Any]]:
     """Return what is said of the issuances that were planned before and are not final, by key."""
+    from ledger.chain.sending import intents
     from ledger.issuance import begun
+    from ledger.readings.periods.carry import claimed_before
 
     with flow.db.read() as session:
         return {
@@ -173,6 +185,7 @@ def _begun(flow: Flow, project: str, period: tuple[date, date]) -> dict[str, dic
                 "issued_kg": str(row.issued_kg),
                 "evidence_root": row.evidence_root,
                 "leaves": row.leaves,
+                "backfill_before": claimed_before(intents.get(session, row.key).parameters) or None,
             }
             for row in begun(session, project, *period)
         }

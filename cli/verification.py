@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, NoWait, command, command_group
-from cli.credit_options import From, Project, To
+from cli.credit_options import Backfill, From, Project, To
 from cli.files import write_whole
 from cli.output import Table, counted, printable
 from cli.reductions import said_of, write_evidence
@@ -50,6 +50,7 @@ def write_files(
         int,
         typer.Option(min=1, max=_DAYS_MAX, help="Days for which the signature will hold."),
     ] = _DAYS,
+    backfill: Backfill = False,
     dry_run: DryRun = False,
 ) -> None:
     """Write a period for its verifier: the claim to sign, its manifest and its readings. Nothing is stored.
@@ -64,7 +65,9 @@ def write_files(
     with open_flow(run.settings) as flow:
         flow.mirror()
         period = start.date(), end.date()
-        found = verification.requests_for(flow.chain, project, *period, timedelta(days=days))
+        found = verification.requests_for(
+            flow.chain, project, *period, timedelta(days=days), backfill=backfill
+        )
         several = len(found) > 1
         places = [folder / str(item.vintage) if several else folder for _, item in found]
         for place in places:
@@ -84,6 +87,7 @@ def write_files(
                     "to": planned.to_date.isoformat(),
                 },
                 "issued_kg": str(claim.amount),
+                "backfill_before": claim.backfill_before or None,
                 "key": claim.key,
                 "digest": request.digest,
                 "signed_until": datetime.fromtimestamp(claim.deadline, UTC),
@@ -171,7 +175,10 @@ def sign_file(
         "file": str(file),
         "digest": request.digest,
         "signed": by,
-        **{name: shown[name] for name in ("project", "issued_kg", "period", "recipient")},
+        **{
+            name: shown[name]
+            for name in ("project", "issued_kg", "period", "backfill_before", "recipient")
+        },
         "verification": found.as_json(),
     }
     if dry_run:

@@ -21,6 +21,7 @@ from api.finality import ChainView
 from api.pagination import Order
 from api.quick_parts import of_seconds
 from ledger.chain.contracts.events import ZERO_ADDRESS, ZERO_HASH
+from ledger.chain.sending.issued import backfilled_before
 from ledger.errors import NotFound
 from ledger.models.credits import (
     BATCH_STATUS,
@@ -32,6 +33,7 @@ from ledger.models.credits import (
 from ledger.models.mirror import ChainBlock, ChainEvent
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.naming import find_credit
+from ledger.serials import batch_id_of
 
 Place = tuple[int, int, int]
 """Where an entry stands: 0 and the number of its file for our books; block + 1, log and part of the log on chain."""
@@ -93,7 +95,7 @@ class _Page:
             ((0, number, 0), entry) for number, entry in entries_before(self.session, self.batch)
         )
         yield from (item for item in places if self._behind(item[0]))
-        issued = self._chained("issued", self.batch, self.batch.issued_at, _issued(self.batch))
+        issued = self._chained("issued", self.batch, self.batch.issued_at, self._issued())
         if self._behind(issued[0]):
             yield issued
         for table, kind, at, values in _JOURNALS:
@@ -105,6 +107,23 @@ class _Page:
         yield from self._overlaps()
         yield from self._statuses()
         yield from self._replacements()
+
+    def _issued(self) -> dict[str, str]:
+        batch = self.batch
+        before = backfilled_before(self.session, batch)
+        return {
+            "amount_kg": str(batch.issued_kg),
+            "buffered_kg": str(batch.buffered_kg),
+            "recipient": batch.recipient,
+            "issuer": batch.issuer,
+            "verifier": batch.verifier,
+            "key": batch.key,
+            **(
+                {"backfill_before_batch_id": str(batch_id_of(batch.site_id, before))}
+                if before
+                else {}
+            ),
+        }
 
     def _transfers(self) -> Iterator[tuple[Place, HistoryEntry]]:
         row = CreditTransfer
@@ -215,17 +234,6 @@ class _Page:
             values=values,
         )
         return (row.block_number + 1, row.log_index, sub), entry
-
-
-def _issued(batch: CreditBatch) -> dict[str, str]:
-    return {
-        "amount_kg": str(batch.issued_kg),
-        "buffered_kg": str(batch.buffered_kg),
-        "recipient": batch.recipient,
-        "issuer": batch.issuer,
-        "verifier": batch.verifier,
-        "key": batch.key,
-    }
 
 
 def _run(row: Any) -> dict[str, str]:

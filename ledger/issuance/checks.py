@@ -1,20 +1,20 @@
-"""When a period may be issued: it is over and not issued yet, skips no deficit, and comes after those on chain."""
+"""When a period may be issued: over, not issued yet, skipping no deficit, and in its turn or in a gap."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from ledger.errors import Refused
-from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
-from ledger.models.issuance import LIVE
+from ledger.models import ChainIntent, CreditBatch, CreditSite, Issuance, Project, Site
+from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
 from ledger.readings.periods.period import load_period, split_by_vintage
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.records import ReductionInputs
-from ledger.reductions.zones import utc_of, zone
+from ledger.reductions.zones import legal_day, utc_of, zone
 from ledger.registration import ChainSite
 from ledger.units import decimal_floor
 
@@ -76,14 +76,20 @@ def check_gap(session: Session, project: Project, start: date) -> None:
             Issuance.project_id == project.id, Issuance.state.in_(LIVE), Issuance.from_date < start
         )
     )
-    if ended is None or ended >= start:
+    if ended is not None:
+        _check_left_out(session, project, ended, start, f"begin at {ended}")
+
+
+def _check_left_out(session: Session, project: Project, start: date, end: date, way: str) -> None:
+    """Refuse to leave days out whose reductions are negative; ``way`` says how they are taken in."""
+    if start >= end:
         return
-    for gap_start, gap_end in split_by_vintage(ended, start):
+    for gap_start, gap_end in split_by_vintage(start, end):
         skipped = compute(load_period(session, project.code, gap_start, gap_end, enforce=False))
         if skipped.reductions_kg < 0:
             raise Refused(
                 f"the period from {gap_start} to {gap_end} was left out and has a deficit of "
-                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; begin at {ended}",
+                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; {way}",
                 code="deficit-left-out",
             )
 
@@ -91,23 +97,118 @@ def check_gap(session: Session, project: Project, start: date) -> None:
 def check_turn(
     session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
 ) -> None:
-    """Refuse a period that begins before the last one on chain ends: the contract takes periods in order (CC-15).
+    """Refuse a period before one that is issued, or about to be: such a one is a backfill, and a person says so.
+
+    The contract takes periods in order (CC-15), and what the one before left is in the later one already.
 
     Raises
     ------
     Refused
-        If the site is issued until later than the period begins.
+        If the site is issued until later than the period begins, or a later period of the project is planned.
     """
+    days = f"what is from {inputs.from_date} to {inputs.to_date}"
     minted_s = session.scalar(
         select(CreditSite.minted_until_s).where(CreditSite.site_id == site.site_id)
     )
-    if minted_s is None or inputs.from_s >= minted_s:
-        return
-    where = zone(session.get_one(Site, project.site_id).time_zone)
-    until = utc_of(minted_s).astimezone(where)
-    raise Refused(
-        f"{project.code} is issued on chain until {until:%Y-%m-%d %H:%M} ({where}), and the contract takes no period "
-        f"before one that it has: what is from {inputs.from_date} to {inputs.to_date} cannot be issued any more; "
-        "issue periods in their order",
-        code="period-overtaken",
+    if minted_s is not None and inputs.from_s < minted_s:
+        raise Refused(
+            f"{project.code} is issued on chain until {_moment(session, project, minted_s)}, and the contract takes no "
+            f"period before one that it has: {days} can be issued as a backfill alone, with --backfill, if it was "
+            "left out; what is left there of a kilogram is then not carried on",
+            code="period-overtaken",
+        )
+    later = _later(session, project, inputs)
+    if later is not None:
+        raise Refused(
+            f"{project.code} from {later.from_date} to {later.to_date} is {later.state.value}, and carries what was "
+            f"left before it: {days} can be issued as a backfill alone, with --backfill, once that is final",
+            code="period-overtaken",
+        )
+
+
+def check_backfill(
+    session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
+) -> int:
+    """Return the ordinal of the batch in whose gap before it a period lies that people left out (CC-22).
+
+    Raises
+    ------
+    Refused
+        If no batch follows it, if the one that follows is not final, if it overlaps one, or if it leaves a deficit of
+        the gap out.
+    """
+    days = f"{inputs.from_date} to {inputs.to_date}"
+    later = _later(session, project, inputs)
+    if later is not None and later.state is IssuanceState.PLANNED:
+        raise Refused(
+            f"the period from {later.from_date} to {later.to_date} is on its way, and {days} comes before it: give the "
+            "command again once that one is final",
+            code="not-final",
+        )
+    following = session.scalars(
+        select(CreditBatch)
+        .where(CreditBatch.site_id == site.site_id, CreditBatch.period_end_s > inputs.from_s)
+        .order_by(CreditBatch.period_start_s)
+        .limit(1)
+    ).first()
+    if following is None:
+        raise Refused(
+            f"{days} is no backfill: nothing of {project.code} is issued after it; leave --backfill out",
+            code="no-backfill",
+        )
+    starts_s, gap_s = following.period_start_s, following.gap_start_s
+    if inputs.from_s < gap_s or inputs.to_s > starts_s:
+        ends, starts = (
+            _moment(session, project, at_s) for at_s in (following.period_end_s, starts_s)
+        )
+        raise Refused(
+            f"{days} overlaps batch {following.ordinal} of {project.code}, which is issued on chain from {starts} to "
+            f"{ends}; a backfill lies wholly in time that was left out",
+            code="period-already-issued",
+        )
+    _check_rests(session, project, inputs, (gap_s, starts_s))
+    return following.ordinal
+
+
+def _check_rests(
+    session: Session, project: Project, inputs: ReductionInputs, gap: tuple[int, int]
+) -> None:
+    """Refuse a backfill that leaves a deficit beside it in its gap: nobody picks the good days out of one.
+
+    Before everything that was issued nothing is asked for, as before a first issuance.
+    """
+    mine = (Issuance.project_id == project.id) & Issuance.state.in_(LIVE)
+    ends_s = session.scalar(
+        select(func.max(Issuance.to_s)).where(mine, Issuance.to_s <= inputs.from_s)
     )
+    starts_s = session.scalar(
+        select(func.min(Issuance.from_s)).where(mine, Issuance.from_s >= inputs.to_s)
+    )
+    before_s, after_s = max(gap[0], ends_s or 0), min(gap[1], starts_s or gap[1])
+    where = zone(session.get_one(Site, project.site_id).time_zone)
+    if before_s:
+        begins = legal_day(before_s, where)
+        _check_left_out(session, project, begins, inputs.from_date, f"begin at {begins}")
+    ends = legal_day(after_s, where)
+    _check_left_out(session, project, inputs.to_date, ends, f"end at {ends}")
+
+
+def _later(session: Session, project: Project, inputs: ReductionInputs) -> Issuance | None:
+    """Return the first issuance after a period that is planned or issued; those that are planned before all others."""
+    query = (
+        select(Issuance)
+        .where(
+            Issuance.project_id == project.id,
+            Issuance.state.in_(LIVE),
+            Issuance.from_s >= inputs.to_s,
+        )
+        .order_by(Issuance.state != IssuanceState.PLANNED, Issuance.from_s)
+        .limit(1)
+        .options(defer(Issuance.manifest))  # long, and of no use here
+    )
+    return session.scalars(query).first()
+
+
+def _moment(session: Session, project: Project, at_s: int) -> str:
+    where = zone(session.get_one(Site, project.site_id).time_zone)
+    return f"{utc_of(at_s).astimezone(where):%Y-%m-%d %H:%M} ({where})"

@@ -16,8 +16,9 @@ from ledger.chain.contracts.structs import claim_tuple
 from ledger.chain.keys.signers import NO_KEY
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent
+from ledger.chain.sending.issued import backfilled_before
 from ledger.errors import BadInput, Refused
-from ledger.issuance.checks import check_ended, check_free, check_gap, check_turn
+from ledger.issuance.checks import check_backfill, check_ended, check_free, check_gap, check_turn
 from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand, SignedOnChain
 from ledger.issuance.states import ISSUE, void_refused
 from ledger.models import (
@@ -72,6 +73,7 @@ class _Terms:
     now_s: int
     """The time by which the contract goes, epoch seconds."""
     now: datetime
+    backfill: bool = False
     assumed: ChainSite | None = None
     """What stands in for a project that is not registered on chain, in a dry run."""
 
@@ -82,6 +84,7 @@ def plan_issuance(
     start: date,
     end: date,
     *,
+    backfill: bool = False,
     dry_run: bool = False,
     unregistered: bool = False,
     now: datetime | None = None,
@@ -93,6 +96,8 @@ def plan_issuance(
     ----------
     start, end
         Legal dates of the site; ``end`` is exclusive.
+    backfill
+        Whether it is a period that was left out, before one that is issued.
     dry_run
         Do all of it and keep nothing.
     unregistered
@@ -110,7 +115,8 @@ def plan_issuance(
         If the project is not registered on chain, the period is empty, or no key of the verifier is at hand.
     Refused
         If the period has not ended, a slot is claimed already, a gap hides a deficit, there is nothing to issue,
-        or another claim was signed elsewhere.
+        another claim was signed elsewhere, it comes before one that is issued and is called no backfill, or it is
+        called one and is none.
     BooksDiffer
         If a stored reading is not what its text gives.
     """
@@ -123,7 +129,7 @@ def plan_issuance(
     assumed = (
         ChainSite(chain.deployment.class_id, 0, 0, owner) if unregistered and dry_run else None
     )
-    terms = _Terms(signer or KeyAtHand(chain), now_s, moment, assumed)
+    terms = _Terms(signer or KeyAtHand(chain), now_s, moment, backfill, assumed)
     return chain.db.run(
         lambda session: _plan(session, chain, project_code, (start, end), terms),
         keep=not dry_run,
@@ -175,9 +181,10 @@ def _plan(
     void_refused(session, project.id)
     planned = []
     for start, end in split_by_vintage(*period):
-        inputs = load_period(session, project_code, start, end, lock=True)
+        inputs = load_period(session, project_code, start, end, backfill=terms.backfill, lock=True)
         check_free(session, project.id, inputs.from_s, inputs.to_s)
-        check_gap(session, project, start)
+        if not terms.backfill:  # of its gap, what is behind it counts as well: see check_backfill
+            check_gap(session, project, start)
         reduction = compute(inputs)
         if reduction.issued_kg == 0:
             raise Refused(
@@ -209,10 +216,13 @@ def _store(
     require_as_read(text, inputs.meters)
     forgotten = _forgotten(session, site, reduction, manifest_hash(text))
     if forgotten is None:
-        signer = terms.signer
-        check_turn(session, project, site, inputs)
+        signer, before = terms.signer, 0
+        if terms.backfill:
+            before = check_backfill(session, project, site, inputs)
+        else:
+            check_turn(session, project, site, inputs)
     else:
-        signer = _signed_on_chain(session, forgotten)
+        signer, before = _signed_on_chain(session, forgotten), backfilled_before(session, forgotten)
     claim = Claim(
         key=signer.key(),
         class_id=site.class_id,
@@ -222,7 +232,7 @@ def _store(
         period_start=inputs.from_s,
         period_end=inputs.to_s,
         expires_at=0,
-        backfill_before=0,
+        backfill_before=before,
         evidence_root=reduction.evidence_root,
         evidence_total=reduction.evidence_total_kg,
         manifest_hash=manifest_hash(text),
@@ -237,7 +247,7 @@ def _store(
             raise
         raise BadInput(
             f"{error.message}; or have the verifier sign elsewhere: `{ELSEWHERE} --project {project.code} --from "
-            f"{inputs.from_date} --to {inputs.to_date} -o DIR`",
+            f"{inputs.from_date} --to {inputs.to_date}{' --backfill' if before else ''} -o DIR`",
             code=NO_KEY,
         ) from error
     # The intent first: the issuance refers to it.

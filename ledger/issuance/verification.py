@@ -43,7 +43,13 @@ class Taken:
 
 
 def requests_for(
-    chain: Chain, project_code: str, start: date, end: date, good_for: timedelta
+    chain: Chain,
+    project_code: str,
+    start: date,
+    end: date,
+    good_for: timedelta,
+    *,
+    backfill: bool = False,
 ) -> list[tuple[Request, PlannedIssuance]]:
     """Return what a verifier has to sign for a period, one request for each vintage. Nothing is stored.
 
@@ -53,7 +59,9 @@ def requests_for(
         As ``plan_issuance``: what could not be issued is not worth a verifier's time.
     """
     nobody = NobodyYet(chain, int(good_for.total_seconds()))
-    planned = plan_issuance(chain, project_code, start, end, dry_run=True, signer=nobody)
+    planned = plan_issuance(
+        chain, project_code, start, end, backfill=backfill, dry_run=True, signer=nobody
+    )
     deployment = chain.deployment
     contract = deployment.credit.address.lower()
     return [
@@ -132,7 +140,15 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
     verifier = _verifier(chain, path, request, signed)
     signer = SignedElsewhere(claim, verifier, signed[verifier])
     try:
-        (planned,) = plan_issuance(chain, project, start, end, dry_run=dry_run, signer=signer)
+        (planned,) = plan_issuance(
+            chain,
+            project,
+            start,
+            end,
+            backfill=bool(claim.backfill_before),
+            dry_run=dry_run,
+            signer=signer,
+        )
     except Refused as error:
         raise Refused(f"{path}: {error.message}", code=error.code) from error
     # Not what the file says: books that forgot an issuance adopt what the chain has, under its own key.

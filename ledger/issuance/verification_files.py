@@ -80,6 +80,12 @@ def document(request: Request, signatures: Mapping[str, str]) -> dict[str, Any]:
 
 def _meaning(request: Request) -> list[str]:
     claim = request.claim
+    before = claim.backfill_before
+    backfill = [
+        f"It is a backfill: the period was left out when batch {before} of the site was issued, which comes after it, "
+        "and no remainder of",
+        "a kilogram is carried into it or out of it.",
+    ]
     return [
         f"Whoever signs the digest has verified that project {request.project} reduced emissions by {claim.amount} kg "
         "CO2e or more",
@@ -87,6 +93,7 @@ def _meaning(request: Request) -> list[str]:
         "with this file,",
         "and agrees that so many credits are issued to the recipient, once. The signature holds until "
         f"{_moment(claim.deadline)}.",
+        *(backfill if before else []),
     ]
 
 

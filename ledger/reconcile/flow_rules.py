@@ -13,7 +13,7 @@ from itertools import islice
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from ledger.chain.sending.issued import batch_of
+from ledger.chain.sending.issued import backfilled_before, batch_of
 from ledger.errors import TruetonneError
 from ledger.models import (
     ChainIntent,
@@ -85,10 +85,11 @@ def _unrecorded(session: Session) -> list[str]:
             datetime.fromtimestamp(seconds, UTC).astimezone(zone(time_zone)).date()
             for seconds in (batch.period_start_s, batch.period_end_s)
         )
+        how = " with --backfill" if backfilled_before(session, batch) else ""
         found.append(
             f"batch {batch.ordinal} of {code} ({first} to {end}): {batch.issued_kg} kg are on chain with key "
-            f"{batch.key}, and no issuance here has that key and evidence; if it was forgotten, issuing that period "
-            "takes it over; if other books issue this project, take [project] out of the site file here"
+            f"{batch.key}, and no issuance here has that key and evidence; if it was forgotten, issuing that period"
+            f"{how} takes it over; if other books issue this project, take [project] out of the site file here"
         )
     return found
 

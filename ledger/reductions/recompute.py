@@ -227,15 +227,21 @@ def _factor_differences(plain: Mapping[str, Any]) -> Iterator[Difference]:
 
 def _carry_differences(stated: Manifest1) -> Iterator[Difference]:
     """Yield where the carry breaks its rule: under one kilogram, but for deficits and corrections."""
-    carry = Fraction(stated.carbon.carry_in_kg)
+    carry = remainder_in(stated)
     for correction in inputs_of(stated, _no_readings(stated)).corrections:
-        carry -= correction.carried_kg
         if correction.carried_kg >= 0:
             path = f"corrections[{correction.key}].carried_kg"
             yield Difference(path, fraction_text(correction.carried_kg), "below zero: a deficit")
     if carry >= 1:
         said = f"{stated.carbon.carry_in_kg}, of which {fraction_text(carry)} are no corrections"
         yield Difference("carbon.carry_in_kg", said, "less than 1 kg")
+
+
+def remainder_in(stated: Manifest1) -> Fraction:
+    """Return what a manifest carries in that is no correction: the remainder of the issuance before it, kg."""
+    corrections = inputs_of(stated, _no_readings(stated)).corrections
+    owed = sum((correction.carried_kg for correction in corrections), Fraction(0))
+    return Fraction(stated.carbon.carry_in_kg) - owed
 
 
 def _no_readings(stated: Manifest1) -> dict[str, tuple[Reading, ...]]:

@@ -274,7 +274,11 @@ def test_what_a_verifier_finds_out(apart: Park) -> None:
     assert paths(of(period_end=claim.period_end - 600)) == {"claim.period.to"}
     assert paths(of(evidence_total=9**9)) == {"claim.evidence_kg"}
     assert paths(of(methodology_hash="0x" + "1" * 64)) == {"claim.methodology_hash"}
-    assert paths(of(expires_at=2**31, backfill_before=1)) == {
+    assert paths(of(expires_at=2**31)) == {"claim.expires_at"}
+    # A backfill before a batch that is not there: the files say what it is, and the chain what there is.
+    backfill = of(expires_at=2**31, backfill_before=1)
+    assert paths(backfill) == {"claim.expires_at"}
+    assert paths(backfill, credit=apart.chain.credit) == {
         "claim.expires_at",
         "claim.backfill_before",
     }

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.sending.marks import mark_of
-from ledger.models import ChainIntent, CreditBatch, Issuance
+from ledger.models import ChainEvent, ChainIntent, CreditBatch, Issuance
 from ledger.models.issuance import IssuanceState
 
 
@@ -32,6 +32,12 @@ def batch_of(session: Session, key: str) -> CreditBatch | None:
     if _is_of_others(session, key):
         return None
     return session.scalars(select(CreditBatch).where(CreditBatch.key == key)).first()
+
+
+def backfilled_before(session: Session, batch: CreditBatch) -> int:
+    """Return the ordinal of the batch before which one was backfilled, by the event of its issuance; 0: it was none."""
+    event = session.get(ChainEvent, (batch.block_number, batch.log_index))
+    return 0 if event is None else int(event.args["claim"]["backfill_before"])
 
 
 def _is_of_others(session: Session, key: str) -> bool:

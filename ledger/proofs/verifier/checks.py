@@ -169,7 +169,9 @@ class _Checks:
         same = stated == [batch[name] for name in ("issued_kg", "period_start", "period_end")]
         require(same, "kilograms or period are not those of the batch")
         self.period = stated[1:]
-        return f"{event['amount']} kg were issued {where}, and checked by verifier {_hex(event['verifier'])}"
+        following = event["site_id"] << 32 | event["backfill_before"]
+        how = f"as a backfill before batch {following} " if event["backfill_before"] else ""
+        return f"{event['amount']} kg were issued {how}{where}, and checked by verifier {_hex(event['verifier'])}"
 
     def retired(self, each: dict[str, Any]) -> str:
         event, where = self.event(each)

@@ -47,10 +47,10 @@ def read_event(name: str, topics: list[bytes], data: bytes) -> dict[str, Any]:
     event = {"key": topics[1], "batch_id": int.from_bytes(topics[2]), "holder": topics[3][12:]}
     words = _words(data, 0, 17 if name == "issued" else 5)
     if name == "issued":
-        of_class, project, site, amount, start, end = map(int.from_bytes, words[1:7])
+        of_class, project, site, amount, start, end, _, before = map(int.from_bytes, words[1:9])
         event |= {"class_id": of_class, "project_id": project, "site_id": site}
         event |= {"amount": amount, "period_start": start, "period_end": end}
-        event |= {"evidence_root": words[9], "manifest_hash": words[11]}
+        event |= {"backfill_before": before, "evidence_root": words[9], "manifest_hash": words[11]}
         event |= {"evidence_total": int.from_bytes(words[10]), "methodology_hash": words[12]}
         return event | {"issuer": words[15][12:], "verifier": words[16][12:]}
     first, amount, _, at = map(int.from_bytes, words[1:])

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
 from fractions import Fraction
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
@@ -19,11 +20,18 @@ from ledger.reductions.records import CarriedCorrection
 
 
 def carried_into(
-    session: Session, project: models.Project, start: date, end: date, from_s: int
+    session: Session,
+    project: models.Project,
+    start: date,
+    end: date,
+    from_s: int,
+    *,
+    backfill: bool,
 ) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
     """Return what enters a period: the carry of the issuance before it, and deficits of corrections.
 
-    Of a period that is issued exactly, what entered it then.
+    Of a period that is issued exactly, what entered it then. Deficits alone enter a backfill: what the issuance
+    before it left has gone into the one after it (decision 0102).
     """
     issued = session.scalars(
         select(models.Issuance).where(
@@ -38,7 +46,24 @@ def carried_into(
         return Fraction(issued.carry_in_kg), tuple(carried_of(table) for table in entered)
     corrections = unpaid_corrections(session, project.id, from_s)
     deficits = sum((correction.carried_kg for correction in corrections), Fraction(0))
-    return _carry(session, project, start, from_s) + deficits, corrections
+    left = Fraction(0) if backfill else _carry(session, project, start, from_s)
+    return left + deficits, corrections
+
+
+def is_followed(session: Session, project_id: int, to_s: int) -> bool:
+    """Return whether a later period of a project is issued, or about to be; ``to_s`` in seconds since 1970."""
+    query = select(models.Issuance.id).where(
+        models.Issuance.project_id == project_id,
+        models.Issuance.state.in_(LIVE),
+        models.Issuance.from_s >= to_s,
+    )
+    return session.scalars(query.limit(1)).first() is not None
+
+
+def claimed_before(call: Mapping[str, Any] | None) -> int:
+    """Return the ordinal of the batch before which the arguments of an issuance put it; 0: it is no backfill."""
+    claim = (call or {}).get("claim", {})
+    return int(claim.get("backfillBefore", 0))
 
 
 def carried_of(table: Mapping[str, str]) -> CarriedCorrection:
@@ -121,21 +146,24 @@ def _carry(session: Session, project: models.Project, start: date, from_s: int) 
     """Return what the last issuance before the period left.
 
     A deficit is carried until it is paid; a positive carry only within one vintage, one factor
-    version and one methodology version.
+    version and one methodology version. What a backfill left goes nowhere: the period after it was issued before it.
     """
+    issuance, intent = models.Issuance, models.ChainIntent
     query = (
-        select(models.Issuance)
+        select(issuance.id, intent.parameters)
+        .outerjoin(intent, intent.key == issuance.key)
         .where(
-            models.Issuance.project_id == project.id,
-            models.Issuance.state.in_(LIVE),
-            models.Issuance.to_s <= from_s,
+            issuance.project_id == project.id,
+            issuance.state.in_(LIVE),
+            issuance.to_s <= from_s,
         )
-        .order_by(models.Issuance.to_s.desc())
-        .limit(1)
+        .order_by(issuance.to_s.desc())
     )
-    last = session.scalars(query).first()
-    if last is None:
+    found = (number for number, call in session.execute(query) if not claimed_before(call))
+    number = next(found, None)
+    if number is None:
         return Fraction(0)
+    last = session.get_one(models.Issuance, number)
     carry = Fraction(last.carry_out_kg)
     methodology = json.loads(last.manifest)["methodology"]
     same = (

@@ -18,7 +18,7 @@ from ledger import models
 from ledger.errors import BadInput
 from ledger.models.readings import ReadingQuality
 from ledger.naming import project_named
-from ledger.readings.periods.carry import carried_into
+from ledger.readings.periods.carry import carried_into, is_followed
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.metered import project_meters
 from ledger.reductions.arithmetic import compute
@@ -70,8 +70,9 @@ def split_by_vintage(start: date, end: date) -> list[tuple[date, date]]:
 def reductions_for(session: Session, project_code: str, start: date, end: date) -> list[Reduction]:
     """Compute the reductions of a period, one for each vintage; write nothing.
 
-    The first carry comes from the issuances before the period. What one part leaves is carried
-    into the next only when it is a deficit: a positive carry ends with its vintage.
+    The first carry comes from the issuances before the period, unless a later one is issued: then it went there, and
+    the period is a backfill. What one part leaves is carried into the next only when it is a deficit: a positive carry
+    ends with its vintage.
 
     Raises
     ------
@@ -138,6 +139,7 @@ def load_period(
     *,
     enforce: bool = True,
     carry_in_kg: Fraction | None = None,
+    backfill: bool | None = None,
     since_s: int | None = None,
     lock: bool = False,
 ) -> ReductionInputs:
@@ -151,6 +153,8 @@ def load_period(
         False for a look at a period that will not be issued, however empty it is.
     carry_in_kg
         None: what the issuances before the period left.
+    backfill
+        Whether what was left before the period has gone into a later one; None: where a later one is issued.
     since_s
         Where what is computed together with the period begins; None: with the period.
     lock
@@ -174,7 +178,11 @@ def load_period(
     from_s, to_s = legal_day_start_s(start, where), legal_day_start_s(end, where)
     corrections: tuple[CarriedCorrection, ...] = ()
     if carry_in_kg is None:
-        carry_in_kg, corrections = carried_into(session, project, start, end, from_s)
+        if backfill is None:
+            backfill = is_followed(session, project.id, to_s)
+        carry_in_kg, corrections = carried_into(
+            session, project, start, end, from_s, backfill=backfill
+        )
     return ReductionInputs(
         program=project.program,
         project=project.code,
