@@ -24,7 +24,10 @@ _UNPROVEN = (
 )
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct {setting}"
-_CUT = f"{_START}; where it runs, the connection was ended (KILL, or in between): try again"
+_CUT = (
+    f"{_START}; where it runs, the connection was ended (KILL, or in between), or it has started anew, as after its disk "
+    "was full: see its log, and try again"
+)
 LOOK = "whether it was committed is not known: look before you do it again"
 _ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
 WRITABLE = "make the file, its folder, and what stands beside it as FILE-wal and FILE-shm writable"
