@@ -212,7 +212,7 @@ def _comparison(run: Invocation) -> Any:
         except NotFound as error:
             return Finding("reconcile", skipped=error.message)
         except (DependencyDown, BadInput) as error:
-            if asked and error.code in _HERE:  # that is no word about the chain: the drill has failed
+            if asked and error.code in _HERE:  # no word about the chain
                 raise
             return Finding("reconcile", skipped=f"the chain cannot be asked: {error.message}")
         wrong = [f"{rule.name}: {text}" for rule in report.rules for text in rule.differences]

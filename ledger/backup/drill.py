@@ -162,8 +162,8 @@ def drill(
                 _server(store, found, compare, work)
     except OSError as error:
         raise DependencyDown(
-            f"the drill has no room or no right to write ({error.strerror}: {error.filename or scratch or temporary_folder()}); name a "
-            "folder by --in",
+            f"the drill has no room or no right to write ({error.strerror}: "
+            f"{error.filename or scratch or temporary_folder()}); name a folder by --in",
             code="drill-folder",
         ) from error
     except TruetonneError as error:

@@ -136,9 +136,7 @@ def running(data: Path, options: Mapping[str, str]) -> Iterator[PrivateServer]:
     ToolFailed
         If it does not start, or does not stop.
     """
-    with tempfile.TemporaryDirectory(
-        prefix="truetonne-server-", dir=temporary_folder()
-    ) as name:
+    with tempfile.TemporaryDirectory(prefix="truetonne-server-", dir=temporary_folder()) as name:
         folder = Path(name)  # a socket's path is short
         # As long and mixed as any rule for passwords wants it.
         user, password = f"truetonne_{secrets.token_hex(8)}", f"Aa1-{secrets.token_urlsafe(32)}"

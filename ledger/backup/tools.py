@@ -189,9 +189,7 @@ def raw_log(entry: Login, log: str, start: int) -> Iterator[Iterator[bytes]]:
     ToolFailed
         If ``mariadb-binlog`` ends with another code than 0 before the reader has enough.
     """
-    with tempfile.TemporaryDirectory(
-        prefix="truetonne-binlog-", dir=temporary_folder()
-    ) as name:
+    with tempfile.TemporaryDirectory(prefix="truetonne-binlog-", dir=temporary_folder()) as name:
         folder = Path(name)
         descriptor = _pipe(folder / log)
         said = folder / "said"

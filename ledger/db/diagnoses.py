@@ -25,8 +25,8 @@ _UNPROVEN = (
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct {setting}"
 _CUT = (
-    f"{_START}; where it runs, the connection was ended (KILL, or in between), or it has started anew, as after its disk "
-    "was full: see its log, and try again"
+    f"{_START}; where it runs, the connection was ended (KILL, or in between), or it has started anew, as after its "
+    "disk was full: see its log, and try again"
 )
 LOOK = "whether it was committed is not known: look before you do it again"
 _ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
@@ -131,8 +131,8 @@ _MYSQL = (
     (
         {1034, 1712},
         DOWN,
-        "see the server's log, and its disk: a change of a table ends so on a full one as well, and leaves the table as "
-        "it was; free space, and try again. Where CHECK TABLE says the same, restore a backup (docs/backup.md)",
+        "see the server's log, and its disk: a change of a table ends so on a full one as well, and leaves the table "
+        "as it was; free space, and try again. Where CHECK TABLE says the same, restore a backup (docs/backup.md)",
     ),
     (
         {1033, 1194, 1195, 1877, 1932},

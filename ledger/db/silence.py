@@ -5,8 +5,8 @@ waited for that long. A proxy in between may swallow packets and keep the connec
 sees nothing wrong with it. So who waits asks, each time that nothing came for ``SILENCE_S``. A statement that runs is
 waited for as long as it runs; a connection without one, or of a server that does not answer, is given up.
 
-A server whose disk is full may let a commit wait for room, for ever (the binary log does). That is said, and waited for:
-what becomes of it is known to nobody else.
+A server whose disk is full may let a commit wait for room, for ever (the binary log does). That is said, and waited
+for: what becomes of it is known to nobody else.
 
 What is given up may hold locks at the server, which has not heard of it. It is ended (KILL, which everybody may do to
 his own account's connections) as soon as the server answers.

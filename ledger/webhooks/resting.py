@@ -16,7 +16,7 @@ SILENT_MAX = timedelta(minutes=5)
 """Longest rest of an endpoint where nobody answers: so late at most is it noticed that it is back."""
 
 Known = tuple[str, datetime | None]
-"""What tells that an endpoint is another one now, or answered somebody else: its address, when it last took a message."""
+"""What tells that an endpoint is another one now, or answered somebody else: its address, and when it last took one."""
 
 
 @dataclass(frozen=True)

@@ -377,7 +377,7 @@ def test_a_rest_that_is_none_is_not_heeded(house: House, listener: Listener, odd
 
 def test_who_asks_for_a_rest_is_left_alone_until_its_end(house: House, listener: Listener) -> None:
     """Whoever takes a few messages a minute refused the others of a backlog, each a try in vain, one at each run."""
-    _, number = house.add(listener.url, "credit.issued")
+    house.add(listener.url, "credit.issued")
     some_events(house, 1)
     house.tick()
     listener.answers(429, headers={"Retry-After": "600"})
