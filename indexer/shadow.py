@@ -33,6 +33,7 @@ from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import transactions
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
+from ledger.files import temporary_folder
 from ledger.models import (
     BlockchainTransaction,
     ChainAttempt,
@@ -70,7 +71,7 @@ class Workshop:
         DependencyDown
             If there is no room for them.
         """
-        with TemporaryDirectory(prefix="truetonne-verify-") as folder, _room_in(folder):
+        with _temporary("truetonne-verify-") as folder, _room_in(folder):
             shop = cls(Path(folder))
             try:
                 yield shop
@@ -136,10 +137,14 @@ def _room_in(folder: str) -> Iterator[None]:
         ) from error
 
 
+def _temporary(prefix: str) -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix=prefix, dir=temporary_folder())
+
+
 @cache
 def _without_rows() -> bytes:
     """Return the file of a mirror that nothing was read into: its migrations take longer than a short comparison."""
-    with TemporaryDirectory(prefix="truetonne-empty-") as folder:
+    with _temporary("truetonne-empty-") as folder:
         file = Path(folder) / "empty.db"
         database = Database(f"sqlite:///{file}")
         database.upgrade()

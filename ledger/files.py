@@ -3,6 +3,7 @@
 - ``read_at_most`` reads a stranger's file up to a limit.
 - ``state_of`` and ``require_unchanged`` are for files that are read more than once: to be checked, and to be used.
 - ``no_text`` says what a file is that is given in the place of text.
+- ``temporary_folder`` says where files lie that are gone afterwards.
 - ``part_in`` and ``put`` write a file that appears under its name when it is whole, ``sync`` has the disk keep it.
 """
 
@@ -13,12 +14,44 @@ import fcntl
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ledger.errors import BadInput
+
+# ------------------------------------------------------- gone afterwards
+
+_TEMPORARY = ("TMPDIR", "TEMP", "TMP")
+"""Variables that name the folder for temporary files, as Python asks for them."""
+
+
+def temporary_folder() -> Path:
+    """Return the folder for temporary files: the one that is named, or else the system's.
+
+    Where the named one is missing or full, Python takes ``/tmp`` without a word: whoever named an encrypted disk would
+    find a restored database there, in plain.
+
+    Raises
+    ------
+    BadInput
+        The folder that is named is none, or cannot be written. One that is full is told of by whoever writes there.
+    """
+    named = next(((name, os.environ[name]) for name in _TEMPORARY if os.environ.get(name)), None)
+    if named is None:
+        return Path(tempfile.gettempdir()).absolute()
+    variable, folder = named[0], Path(named[1]).absolute()
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        why = "cannot be written" if folder.is_dir() else "is no folder"
+        raise BadInput(
+            f"{variable} names {folder} for temporary files, and that {why}; make it, name another one, or unset "
+            f"{variable}: nothing is put elsewhere",
+            code="temporary-folder",
+        )
+    return folder
+
 
 # ------------------------------------------------------------------- read once
 

@@ -39,7 +39,7 @@ from ledger.backup.store import Store
 from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
-from ledger.files import part_in, put
+from ledger.files import part_in, put, temporary_folder
 from ledger.keeping.places import archive_beside
 
 _REPORTS = "drills"
@@ -139,7 +139,7 @@ def drill(
     compare
         Compares the restored books with the chain.
     scratch
-        A folder with room for the database; None is the system's for temporary files.
+        A folder with room for the database; None is the one for temporary files.
     damaged
         What is wrong with other items of the folder: a finding too.
 
@@ -162,8 +162,8 @@ def drill(
                 _server(store, found, compare, work)
     except OSError as error:
         raise DependencyDown(
-            f"the drill has no room or no right to write ({error.strerror}: {error.filename or scratch}); name a "
-            "folder by --in",
+            f"the drill has no room or no right to write ({error.strerror}: "
+            f"{error.filename or scratch or temporary_folder()}); name a folder by --in",
             code="drill-folder",
         ) from error
     except TruetonneError as error:
@@ -183,7 +183,7 @@ def _place(scratch: Path | None) -> Iterator[Path]:
     Whoever drills holds a lock on the folder, before anything is in it. An empty one may be another's that is about to,
     unless it has been there for long.
     """
-    where = Path(scratch or tempfile.gettempdir()).absolute()
+    where = temporary_folder() if scratch is None else scratch.absolute()
     for left in where.glob(f"{_PLACE}*"):
         with suppress(OSError):  # another's, or in use
             _remove(left)

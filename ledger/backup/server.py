@@ -23,6 +23,7 @@ from sqlalchemy import URL
 from ledger.backup import tools
 from ledger.db import Database
 from ledger.errors import DependencyDown
+from ledger.files import temporary_folder
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 120
@@ -135,7 +136,7 @@ def running(data: Path, options: Mapping[str, str]) -> Iterator[PrivateServer]:
     ToolFailed
         If it does not start, or does not stop.
     """
-    with tempfile.TemporaryDirectory(prefix="truetonne-server-") as name:
+    with tempfile.TemporaryDirectory(prefix="truetonne-server-", dir=temporary_folder()) as name:
         folder = Path(name)  # a socket's path is short
         # As long and mixed as any rule for passwords wants it.
         user, password = f"truetonne_{secrets.token_hex(8)}", f"Aa1-{secrets.token_urlsafe(32)}"

@@ -18,6 +18,7 @@ from sqlalchemy import URL
 
 from ledger.backup.folder import unwritable_scratch
 from ledger.errors import BadInput, DependencyDown
+from ledger.files import temporary_folder
 
 _FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/mysql/bin"
 _PACKAGES = {
@@ -188,7 +189,7 @@ def raw_log(entry: Login, log: str, start: int) -> Iterator[Iterator[bytes]]:
     ToolFailed
         If ``mariadb-binlog`` ends with another code than 0 before the reader has enough.
     """
-    with tempfile.TemporaryDirectory(prefix="truetonne-binlog-") as name:
+    with tempfile.TemporaryDirectory(prefix="truetonne-binlog-", dir=temporary_folder()) as name:
         folder = Path(name)
         descriptor = _pipe(folder / log)
         said = folder / "said"

@@ -74,6 +74,7 @@ class ArrayConnection(_Connection):
         self._opened_with = arguments, options
         self._given_up = given_up or silence.GivenUp()
         self._known: silence.Known | None = None
+        self._room = silence.Room()
         self._may_run = True
         super().__init__(*arguments, **options)
 
@@ -200,7 +201,7 @@ class ArrayConnection(_Connection):
             return False
         try:
             with closing(self._asking()) as link:
-                return silence.runs(self._known, link)
+                return silence.runs(self._known, link, self._room)
         except (err.Error, OSError) as error:
             return silence.is_full(error)
 

@@ -24,7 +24,10 @@ _UNPROVEN = (
 )
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct {setting}"
-_CUT = f"{_START}; where it runs, the connection was ended (KILL, or in between): try again"
+_CUT = (
+    f"{_START}; where it runs, the connection was ended (KILL, or in between), or it has started anew, as after its "
+    "disk was full: see its log, and try again"
+)
 LOOK = "whether it was committed is not known: look before you do it again"
 _ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
 WRITABLE = "make the file, its folder, and what stands beside it as FILE-wal and FILE-shm writable"
@@ -67,6 +70,11 @@ _MYSQL = (
         "the server offers no TLS, and must prove its name by it: have it offer TLS (ssl_cert, ssl_key)",
     ),
     ({3, 28, 1021, 1114}, DOWN, _DISK_FULL),
+    (
+        {1878},
+        DOWN,
+        "the disk of the server's temporary files (tmpdir) is full: free space there, and try again",
+    ),
     ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
     ({1317, 1969, 3024}, DOWN, _ENDED),
     (
@@ -121,7 +129,13 @@ _MYSQL = (
     ),
     ({1026, 1030}, DOWN, "see the server's log, and its disk; then try again"),
     (
-        {1033, 1034, 1194, 1195, 1712, 1877, 1932},
+        {1034, 1712},
+        DOWN,
+        "see the server's log, and its disk: a change of a table ends so on a full one as well, and leaves the table "
+        "as it was; free space, and try again. Where CHECK TABLE says the same, restore a backup (docs/backup.md)",
+    ),
+    (
+        {1033, 1194, 1195, 1877, 1932},
         DOWN,
         "that table is damaged, or its file is gone: see the server's log, and restore a backup (docs/backup.md)",
     ),

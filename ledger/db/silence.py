@@ -5,6 +5,9 @@ waited for that long. A proxy in between may swallow packets and keep the connec
 sees nothing wrong with it. So who waits asks, each time that nothing came for ``SILENCE_S``. A statement that runs is
 waited for as long as it runs; a connection without one, or of a server that does not answer, is given up.
 
+A server whose disk is full may let a commit wait for room, for ever (the binary log does). That is said, and waited
+for: what becomes of it is known to nobody else.
+
 What is given up may hold locks at the server, which has not heard of it. It is ended (KILL, which everybody may do to
 his own account's connections) as soon as the server answers.
 """
@@ -12,6 +15,7 @@ his own account's connections) as soon as the server answers.
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +36,10 @@ _ON_ITS_WAY_S = 2
 _FULL = frozenset({1040, 1203, 1226})
 """The server is there, and takes no further connection: whether the statement runs cannot be asked now."""
 _IDLE = "Sleep"
+_NO_ROOM = "free space"
+"""In what MariaDB says of a statement that waits for room on its disk: ``Waiting for someone to free space``."""
+SAID_EACH_S = 600
+"""So often it is said that a server waits for room, as the server says it in its own log."""
 _SECOND = 1
 """Servers say whole ones."""
 SERVER = "CONCAT_WS(' ', @@hostname, @@port, @@server_id)"
@@ -39,6 +47,26 @@ SERVER = "CONCAT_WS(' ', @@hostname, @@port, @@server_id)"
 
 Known = tuple[str, int]
 """A server as it names itself, and the number that it has given a connection."""
+
+log = logging.getLogger("truetonne.database")
+
+
+class Room:
+    """What a connection has said of a server that waits for room: not at each look."""
+
+    def __init__(self) -> None:
+        self._said_s: float | None = None
+
+    def is_lacking(self, server: str) -> None:
+        """Say it, unless that was done lately."""
+        now_s = time.monotonic()
+        if self._said_s is None or now_s - self._said_s > SAID_EACH_S:
+            self._said_s = now_s
+            log.warning(
+                "database server %s waits for room on its disk, which is full: free space there; it goes on within a "
+                "minute then, and so does what is done here",
+                server.partition(" ")[0],
+            )
 
 
 class Socket(Protocol):
@@ -79,7 +107,7 @@ class GivenUp:
             connections = _connections(link)
             for number, since in here:
                 # One that has done something since has the number of it after a restart, and is another's.
-                _, seconds = connections.get(number, ("", -_SECOND))
+                _, seconds, _ = connections.get(number, ("", -_SECOND, ""))
                 if seconds + _SECOND > time.monotonic() - since:
                     cursor.execute(f"KILL CONNECTION {number:d}")
 
@@ -138,11 +166,13 @@ class Listening(io.RawIOBase):
             self._sock.settimeout(silence_s)
 
 
-def runs(known: Known, link: Connection[Any]) -> bool:
-    """Return whether a connection runs a statement at the server of another connection."""
+def runs(known: Known, link: Connection[Any], room: Room) -> bool:
+    """Return whether a connection runs a statement at the server of another connection; say if it waits for room."""
     if server_of(link) != known[0]:  # the proxy leads elsewhere now
         return False
-    does, _ = _connections(link).get(known[1], (_IDLE, 0))
+    does, _, state = _connections(link).get(known[1], (_IDLE, 0, ""))
+    if _NO_ROOM in state:
+        room.is_lacking(known[0])
     return does != _IDLE
 
 
@@ -159,8 +189,9 @@ def is_full(error: Exception) -> bool:
     return bool(error.args) and error.args[0] in _FULL
 
 
-def _connections(link: Connection[Any]) -> dict[int, tuple[str, int]]:
-    """Return what each connection of the account does, and for how many seconds, by its number."""
+def _connections(link: Connection[Any]) -> dict[int, tuple[str, int, str]]:
+    """Return what each connection of the account does, for how many seconds, and how, by its number."""
     with link.cursor() as cursor:
         cursor.execute("SHOW PROCESSLIST")
-        return {int(row[0]): (str(row[4]), int(row[5] or 0)) for row in cursor.fetchall()}
+        rows = cursor.fetchall()
+    return {int(row[0]): (str(row[4]), int(row[5] or 0), str(row[6] or "")) for row in rows}

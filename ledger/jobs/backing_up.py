@@ -105,7 +105,9 @@ def rehearse(tools: Tools) -> str | None:
         raise BooksDiffer(
             f"the drill of {found.plan.copy.id} failed: {'; '.join(wrong[:_SHOWN])}; see `truetonne db drill`"
         )
-    return f"restored {found.plan.copy.id} in {found.seconds_total:.0f} s, nothing differs"
+    left_out = [f"{item.name}: {item.skipped}" for item in found.findings if item.skipped]
+    said = f"; not looked at: {'; '.join(left_out)}" if left_out else ""
+    return f"restored {found.plan.copy.id} in {found.seconds_total:.0f} s, nothing differs{said}"
 
 
 def _take(tools: Tools, kind: Kind) -> str:

@@ -17,7 +17,7 @@ from ledger.db.sqltext import clock_of
 from ledger.identity import attempts, idempotency, sessions
 from ledger.jobs import rows
 from ledger.models import VppOperationLog
-from ledger.webhooks import forget_delivered
+from ledger.webhooks import forget_delivered, forget_messages
 
 LOGS_KEPT = timedelta(days=366)
 """How long logs are kept: a whole year, also one with a 29 February."""
@@ -67,6 +67,12 @@ KEPT = (
         ("webhook_deliveries", "webhook_tries"),
         LOGS_KEPT,
         lambda session, at: forget_delivered(session, at - LOGS_KEPT),
+    ),
+    Kept(
+        "messages about alerts and tests",
+        ("webhook_messages",),
+        LOGS_KEPT,
+        lambda session, at: forget_messages(session, at - LOGS_KEPT),
     ),
     Kept("operations on plants", ("vpp_operation_logs",), LOGS_KEPT, forget_operations),
     Kept("sessions", ("user_sessions",), sessions.KEPT, sessions.forget),

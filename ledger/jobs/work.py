@@ -34,7 +34,7 @@ from ledger.settings import Settings
 from ledger.settlement import batches
 from ledger.settlement.fitting import Waiting
 from ledger.sites.validity import factor_alarms
-from ledger.webhooks import Posting, agent, collect, deliver, has_endpoints
+from ledger.webhooks import Posting, Rests, agent, collect, deliver, has_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class Tools:
     chain: Chain
     settings: Settings
     now: Callable[[], datetime] = utc_now
+    rests: Rests = field(default_factory=Rests)
+    """Of endpoints that are told."""
     _told: dict[str, str] = field(default_factory=dict)
 
     def tell(self, job: str, line: str) -> None:
@@ -275,7 +277,11 @@ def tell(tools: Tools) -> str | None:
         if not has_endpoints(session):
             return None
     posting = Posting(
-        load_sealer(settings.sealing_key_file), settings.webhook_private_targets, agent(), tools.now
+        load_sealer(settings.sealing_key_file),
+        settings.webhook_private_targets,
+        agent(),
+        tools.now,
+        tools.rests,
     )
     made = collect(db, tools.now())
 

@@ -92,7 +92,7 @@ class WebhookMessage(Base):
 
     __table_args__ = (
         Index("idx_webhook_messages_block_number", "block_number"),
-        options("An event as it is told.", writer="ledger.webhooks", origin=BEYOND),
+        options("An event as it is told.", writer="ledger.webhooks", origin=BEYOND, changes=ALL),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ledger.errors import DependencyDown
+from ledger.files import temporary_folder
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -49,6 +50,7 @@ class Shelves:
     """All shelves of one comparison, in one file."""
 
     def __init__(self) -> None:
+        temporary_folder()  # which SQLite takes; where it is none, another one without a word
         # No name: a file of its own, which SQLite deletes, and which nobody else opens.
         self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._file.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")

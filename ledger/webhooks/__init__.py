@@ -6,12 +6,28 @@ twice. What is due is posted, and each try noted (``delivering``). A process tha
 again: the message has the same ``webhook-id``, by which the other side knows it.
 
 ``endpoints`` are who is told, ``telling`` and ``alerts`` of what; ``targets`` says where a message may go,
-``signing`` signs it, ``posting`` posts it, and ``log`` shows what was sent, and of what
-a person should know.
+``signing`` signs it, ``posting`` posts it, ``resting`` leaves those alone for a while that do not answer or ask for it,
+and ``log`` shows what was sent, and of what a person should know.
 """
 
-from ledger.webhooks.delivering import Posting, agent, deliver, forget_delivered
+from ledger.webhooks.delivering import (
+    Posting,
+    agent,
+    deliver,
+    forget_delivered,
+    forget_messages,
+)
 from ledger.webhooks.endpoints import has_endpoints
 from ledger.webhooks.outbox import collect
+from ledger.webhooks.resting import Rests
 
-__all__ = ["Posting", "agent", "collect", "deliver", "forget_delivered", "has_endpoints"]
+__all__ = [
+    "Posting",
+    "Rests",
+    "agent",
+    "collect",
+    "deliver",
+    "forget_delivered",
+    "forget_messages",
+    "has_endpoints",
+]

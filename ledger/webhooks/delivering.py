@@ -23,6 +23,7 @@ from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import Sealer
 from ledger.webhooks.endpoints import secrets_of
 from ledger.webhooks.posting import AFTER_MAX, Answer, Sender, since_ms
+from ledger.webhooks.resting import Known, Rests
 from ledger.webhooks.signing import headers
 from ledger.webhooks.targets import resolve
 
@@ -61,12 +62,15 @@ class Posting:
         User-Agent.
     now
         Time of day, aware.
+    rests
+        Endpoints that are left alone for a while; whoever posts again and again keeps them from one run to the next.
     """
 
     sealer: Sealer
     private: bool
     agent: str
     now: Callable[[], datetime] = utc_now
+    rests: Rests = field(default_factory=Rests)
 
 
 @dataclass
@@ -145,9 +149,10 @@ def deliver(
         return 0, 0
     with run.threads() as threads:
         while True:
-            for number in waiting:
+            for number, known in waiting.items():
                 if number not in resting and number not in under_way.values():
-                    under_way[threads.submit(_deliver_to, db, posting, number, run)] = number
+                    to = threads.submit(_deliver_to, db, posting, number, known, run)
+                    under_way[to] = number
             if not under_way:
                 if trouble is not None:
                     raise trouble
@@ -164,18 +169,18 @@ def deliver(
                 taken, failed = taken + good, failed + bad
                 if bad or not good:
                     resting.add(number)
-            waiting = []
+            waiting = {}
             if time.monotonic() < run.until:
                 if under_way:  # else the next run does it
                     collected()
                 waiting = _waiting(db, posting, message_id)
 
 
-def _waiting(db: Database, posting: Posting, message_id: str | None) -> list[int]:
-    """Return the endpoints for which something is due."""
+def _waiting(db: Database, posting: Posting, message_id: str | None) -> dict[int, Known]:
+    """Return the endpoints for which something is due, but those that rest; one message is sent there too."""
     due = _due(posting, message_id)
     query = (
-        select(WebhookEndpoint.id)
+        select(WebhookEndpoint.id, WebhookEndpoint.url, WebhookEndpoint.heard_at)
         .where(
             WebhookEndpoint.state == EndpointState.ACTIVE,
             WebhookEndpoint.id.in_(select(WebhookDelivery.endpoint_id).where(*due)),
@@ -183,7 +188,13 @@ def _waiting(db: Database, posting: Posting, message_id: str | None) -> list[int
         .order_by(WebhookEndpoint.id)
     )
     with db.read() as session:
-        return list(session.scalars(query))
+        found = {number: (url, heard_at) for number, url, heard_at in session.execute(query)}
+    at, rests = posting.now(), posting.rests
+    return {
+        number: known
+        for number, known in found.items()
+        if message_id is not None or not rests.has(number, known, at)
+    }
 
 
 def _due(posting: Posting, message_id: str | None) -> list[ColumnElement[bool]]:
@@ -201,7 +212,9 @@ def _is_due(at: datetime) -> ColumnElement[bool]:
     return or_(due_at <= at, WebhookDelivery.tries == 0, due_at > at + _LONGEST)
 
 
-def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> tuple[int, int]:
+def _deliver_to(
+    db: Database, posting: Posting, endpoint_id: int, known: Known, run: _Run
+) -> tuple[int, int]:
     taken = failed = 0
     found = run.following.get(endpoint_id) or _due_to(db, posting, endpoint_id, run.message_id)
     deliveries, run.following[endpoint_id] = found[:PER_ENDPOINT], found[PER_ENDPOINT:]
@@ -215,14 +228,16 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, run: _Run) -> 
                 break  # it was not waited for
             if answer is None:
                 continue
+            at = posting.now()
             if answer.error is None:
-                taken += 1
+                taken, known = taken + 1, (known[0], at)
             else:
                 failed += 1
-            if not db.run(partial(_note, number=number, answer=answer, at=posting.now())):
+            posting.rests.note(endpoint_id, known, answer, at)
+            if not db.run(partial(_note, number=number, answer=answer, at=at)):
                 break  # it takes none any more
             if answer.status is None or answer.after is not None:
-                break  # nobody there, or it asks for a rest: the others wait for the next run
+                break  # nobody there, or it asks for a rest: the others wait for the end of that
             if time.monotonic() > run.until:
                 break
     return taken, failed
@@ -319,11 +334,27 @@ def _disable(session: Session, endpoint: WebhookEndpoint, reason: str) -> None:
     session.flush()
 
 
+def forget_messages(session: Session, before: datetime) -> int:
+    """Delete messages about alerts, and tests, that were made before a time and have no delivery; return how many.
+
+    Those of the chain stay: a delivery that is gone is made again by whoever tells an endpoint from an early block.
+    """
+    of_one = select(WebhookDelivery.id).where(WebhookDelivery.message_row == WebhookMessage.id)
+    old = select(WebhookMessage.id).where(
+        WebhookMessage.block_number.is_(None),
+        WebhookMessage.created_at < before,
+        ~of_one.exists(),
+    )
+    numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
+    for some in tables.among(session, WebhookMessage.id, numbers):
+        session.execute(delete(WebhookMessage).where(some))
+    return len(numbers)
+
+
 def forget_delivered(session: Session, before: datetime) -> int:
     """Delete what was delivered before a time, or was made before it in vain, with its tries; return how many it was.
 
-    In vain is what has failed, or waits for an endpoint that was removed. Messages stay: a delivery that is gone is
-    made again by whoever tells an endpoint from an early block.
+    In vain is what has failed, or waits for an endpoint that was removed.
     """
     removed = select(WebhookEndpoint.id).where(WebhookEndpoint.state == EndpointState.REMOVED)
     state = WebhookDelivery.state

@@ -31,13 +31,15 @@ def deliveries(
         .correlate(WebhookDelivery)
         .scalar_subquery()
     )
+    # The latest are at the end of the table: by its index of endpoints, SQLite sorts all of one's deliveries.
+    of_endpoint = WebhookDelivery.endpoint_id + 0 if ordered else WebhookDelivery.endpoint_id
     query = (
         select(WebhookDelivery, WebhookMessage, WebhookTry)
         .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
         .outerjoin(
             WebhookTry, (WebhookTry.delivery_id == WebhookDelivery.id) & (WebhookTry.id == last)
         )
-        .where(WebhookDelivery.endpoint_id == endpoint_id)
+        .where(of_endpoint == endpoint_id)
     )
     if not_taken:
         query = query.where(WebhookDelivery.state != DeliveryState.DELIVERED)

@@ -314,8 +314,16 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
     ),
     (
         "webhooks.md",
-        "`Retry-After` makes a try later, by an hour at most",
+        "`Retry-After` has the endpoint rest for that long, an hour at most",
         {"ledger.webhooks.posting:AFTER_MAX": HOUR},
+    ),
+    (
+        "webhooks.md",
+        "it rests for 10 s, then for twice as long each time, 5 min at most",
+        {
+            "ledger.webhooks.resting:SILENT_FIRST": timedelta(seconds=10),
+            "ledger.webhooks.resting:SILENT_MAX": 5 * MINUTE,
+        },
     ),
     (
         "webhooks.md",

@@ -197,6 +197,25 @@ def test_a_drill_takes_away_what_one_that_was_killed_left(books: Program) -> Non
     assert (scratch / "truetonne-drill-used/data/books").exists() and elsewhere.exists()
 
 
+def test_a_drill_puts_a_database_into_no_other_folder_than_the_one_that_is_named(
+    books: Program,
+) -> None:
+    """Where TMPDIR was gone, as a disk that is not mounted, the restored books lay in /tmp, in no cipher."""
+    assert books("db", "backup", "full").code == 0
+    for name, said in (("unmounted", "is no folder"), ("r.csv", "is no folder")):
+        books.environ["TMPDIR"] = name
+        refused = books("db", "drill")
+        assert refused.code == 2
+        assert refused.one_line() == (
+            f"error: TMPDIR names {books.folder / name} for temporary files, and that {said}; make it, name another "
+            "one, or unset TMPDIR: nothing is put elsewhere"
+        )
+    (books.folder / "unmounted").mkdir()
+    books.environ["TMPDIR"] = "unmounted"
+    assert books("db", "drill").code == 0
+    assert list((books.folder / "unmounted").iterdir()) == []
+
+
 def test_a_drill_whose_report_cannot_be_kept_says_all_that_it_found(books: Program) -> None:
     """As on another machine, from an off-site copy that is mounted for reading."""
     assert books("db", "backup", "full").code == 0

@@ -9,13 +9,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from cli import restoring
+from cli.command import Invocation
+from cli.output import Output
+from ledger.backup.drill import drill
 from ledger.backup.overview import standing, store_of
+from ledger.backup.planning import Wanted, plan
 from ledger.backup.stream import BackupDamaged
-from ledger.errors import BadInput, BooksDiffer, ProblemFound
+from ledger.errors import BadInput, BooksDiffer, DependencyDown, ProblemFound
 from ledger.jobs import backing_up
 from ledger.jobs.catalogue import jobs_of, schedules_of
 from ledger.jobs.work import Tools
 from ledger.models import CreditHolding
+from ledger.reconcile.shelves import Shelves
 from ledger.settings import Settings, load_settings
 from tests.support.park import Park
 
@@ -78,6 +84,43 @@ def test_a_drill_by_itself_uses_what_is_sound_and_says_what_is_not(
     (place / first.id / "copy.sealed").unlink()  # none can be restored: not that there is none
     with pytest.raises(BackupDamaged, match=r"copy\.sealed: cannot be read"):
         backing_up.rehearse(tools)
+
+
+def test_a_drill_that_has_no_room_to_compare_has_failed(
+    park: Park, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said that the chain cannot be asked, and exit 0: the newest drill was a good one."""
+    (tmp_path / "chain.json").write_text(park.node.deployment_text())
+    settings = settings_of(park, tmp_path)
+    given = {
+        "TRUETONNE_HOME": str(tmp_path),
+        "TRUETONNE_DEPLOYMENT": str(tmp_path / "chain.json"),
+        "TRUETONNE_RPC_URL": park.node.rpc_url,
+    }
+    park.node.issue(5_000, 0)
+    park.mirror_final()
+    backing_up.full(Tools(park.chain, settings))
+    store = store_of(settings)
+    found = plan(store.items(), Wanted())
+    compare = restoring._comparison(Invocation(Output(False), environ=given))
+    assert drill(store, found, compare, None).ok
+    made = Shelves.__init__
+
+    def in_little_room(place: Shelves) -> None:
+        made(place)
+        place._file.execute("PRAGMA max_page_count=20")
+
+    monkeypatch.setattr(Shelves, "__init__", in_little_room)
+    with pytest.raises(DependencyDown, match="make room, or set TMPDIR"):
+        drill(store, found, compare, None)
+    after = standing(settings, datetime.now(UTC))
+    assert after is not None and "make room, or set TMPDIR" in after.alarms[0]
+    # A node that is gone is no fault of the backup, and is said to be left out.
+    gone = {**given, "TRUETONNE_RPC_URL": "http://127.0.0.1:9"}
+    compare = restoring._comparison(Invocation(Output(False), environ=gone))
+    last = drill(store, found, compare, None).findings[-1]
+    assert (last.name, last.differences) == ("reconcile", ())
+    assert last.skipped.startswith("the chain cannot be asked: ")
 
 
 def test_only_where_a_folder_is_set(park: Park, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from api.status import queries
 from ledger.audit import HOUSE
@@ -246,9 +247,9 @@ def one_event(house: House) -> None:
     house.park.mirror_final()
 
 
-def some_events(house: House, count: int) -> None:
-    """Issue 10 kg, then 11 and so on, and mirror all of it at once."""
-    for number in range(count):
+def some_events(house: House, count: int, first: int = 0) -> None:
+    """Issue 10 kg, then 11 and so on, and mirror all of it at once; those before ``first`` were issued before."""
+    for number in range(first, first + count):
         house.park.node.issue(10 + number, number)
     house.park.mirror_final()
 
@@ -375,18 +376,64 @@ def test_a_rest_that_is_none_is_not_heeded(house: House, listener: Listener, odd
     assert delivery.due_at - house.clock[0] == timedelta(seconds=5)
 
 
-def test_who_asks_for_a_rest_is_sent_nothing_more_in_that_run(
+def test_who_asks_for_a_rest_is_left_alone_until_its_end(house: House, listener: Listener) -> None:
+    """Whoever takes a few messages a minute refused the others of a backlog, each a try in vain, one at each run."""
+    house.add(listener.url, "credit.issued")
+    some_events(house, 1)
+    house.tick()
+    listener.answers(429, headers={"Retry-After": "600"})
+    some_events(house, 3, 1)
+    assert house.tick() == "3 new deliveries, 0 taken, 1 not"
+    assert len(listener.heard) == 2
+    assert house.tick() is None
+    house.later(seconds=599)
+    assert house.tick() is None
+    house.later(seconds=1)
+    assert house.tick() == "0 new deliveries, 3 taken, 0 not"
+    first, _, *others = [item.told["data"]["block_number"] for item in listener.heard]
+    assert [first, *others] == sorted([first, *others])
+    listener.answers(429, headers={"Retry-After": "600"})
+    some_events(house, 2, 4)
+    house.tick()
+    house.later(hours=-2)  # a clock that is set back ends a rest
+    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+
+
+def test_where_nobody_answers_it_is_tried_ever_more_rarely(
     house: House, listener: Listener
 ) -> None:
-    """Whoever takes a few messages a minute refused all others of a backlog at once, each a try in vain."""
-    house.add(listener.url, "credit.issued")
-    listener.answers(429, headers={"Retry-After": "60"})
-    some_events(house, 3)
-    assert house.tick() == "3 new deliveries, 0 taken, 1 not"
-    assert len(listener.heard) == 1
-    assert house.tick() == "0 new deliveries, 2 taken, 0 not"
-    house.later(seconds=60)
-    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+    """At an endpoint that was gone for weeks each run sorted all that waits, and used up a try of another message."""
+    _, number = house.add("http://127.0.0.1:9/hook", "credit.issued")
+    some_events(house, 12)
+    begun, tried = house.clock[0], []
+    while house.clock[0] - begun < timedelta(minutes=20):
+        if house.tick() is not None:
+            tried.append((house.clock[0] - begun).total_seconds())
+        house.later(seconds=5)
+    # A run later, then after 10 s, twice that and so on, and after 5 min at most.
+    assert tried == [0, 5, 15, 35, 75, 155, 315, 615, 915]
+    # Whoever begins anew knows of no rest, and an address that is another one, or took a message, has none.
+    other = house_of(house.park)
+    other.clock[0] = house.clock[0]
+    assert (house.tick(), other.tick()) == (None, "0 new deliveries, 0 taken, 1 not")
+    house.on(number, heard_now, house.clock[0])
+    assert house.tick() == "0 new deliveries, 0 taken, 1 not"
+    house.later(seconds=5)
+    house.on(number, endpoints.change, HOUSE, url=listener.url, private=True)
+    some_events(house, 1, 12)
+    house.tick()
+    blocks = [item.told["data"]["block_number"] for item in listener.heard]
+    assert blocks == sorted(blocks)
+    house.later(hours=1)
+    house.tick()
+    assert house.states() == ["delivered"] * 13
+    assert len({item.id for item in listener.heard}) == len(listener.heard) == 13
+
+
+def heard_now(session: Session, row: WebhookEndpoint, at: datetime) -> None:
+    """Note that an endpoint took a message, as another process does that tests it."""
+    row.heard_at = at
+    session.flush()
 
 
 @few(1)
@@ -796,6 +843,28 @@ def test_what_nobody_took_is_forgotten_as_well(
     (left,) = house.park.rows(WebhookDelivery)
     assert left.endpoint_id == numbers[2]
     assert {row.delivery_id for row in house.park.rows(WebhookTry)} == {left.id}
+
+
+def test_tests_and_what_was_told_of_alerts_is_forgotten_with_its_deliveries(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were kept for ever. What was told of the chain stays, and so does what is still to be taken."""
+    monkeypatch.setattr(retention, "clock_of", lambda _: house.clock[0])
+    _, number = house.add(listener.url, "credit.issued")
+    one_event(house)
+    house.clock[0] = datetime.now(UTC)  # rows have the time of their making
+    for name in ("msg_taken", "msg_waits"):
+        house.on(number, outbox.test, name, house.clock[0])
+    listener.answers(204, 500)
+    assert house.tick() == "1 new deliveries, 2 taken, 1 not"
+    waits = {row.message_id for row in house.park.rows(WebhookMessage)} - {"msg_taken"}
+    house.later(days=365)
+    assert work.forget(house.tools) is None
+    house.later(days=2)
+    assert work.forget(house.tools) == (
+        "deleted 2 deliveries of webhooks, 1 messages about alerts and tests"
+    )
+    assert {row.message_id for row in house.park.rows(WebhookMessage)} == waits
 
 
 @pytest.mark.parametrize(

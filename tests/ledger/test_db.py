@@ -35,6 +35,8 @@ from ledger.models.system import SystemConfig
 from ledger.models.users import UserSession
 from tests.support.accounts import made_account
 from tests.support.backups import store
+from tests.support.forms import long
+from tests.support.full import fill, small_disk
 from tests.support.mariadb import MariaDbServer, load
 from tests.support.statements import listening
 
@@ -827,10 +829,10 @@ def test_a_log_that_grew_is_cut_by_what_follows_the_mirrors_catching_up(
                 session.execute(text(row))
         return log.stat().st_size
 
-    long = [length_after(10, lasting=False) for _ in range(4)][-1]
-    assert long > 40_000_000, "not copied before it has so many pages"
-    assert length_after(10, lasting=False) == long, "begun anew in the same place"
-    assert length_after(25, lasting=True) == long, "copied, as it has 8,000 pages"
+    kept = [length_after(10, lasting=False) for _ in range(4)][-1]
+    assert kept > 40_000_000, "not copied before it has so many pages"
+    assert length_after(10, lasting=False) == kept, "begun anew in the same place"
+    assert length_after(25, lasting=True) == kept, "copied, as it has 8,000 pages"
     assert length_after(1, lasting=True) <= 33_554_432, "begun anew"
 
 
@@ -905,3 +907,57 @@ def test_a_full_disk_of_mariadb_asks_for_room_in_whatever_words(number: int, sai
     assert diagnose(OperationalError("CREATE TABLE", {}, other), "database_url")[1] != advice
     value = pymysql.err.IntegrityError(1062, f"Duplicate entry {said!r} for key 'uq_a'")
     assert diagnose(IntegrityError("INSERT", {}, value), "database_url") == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1034, "Index for table 'chain_inclusions' is corrupt; try to repair it"),
+        (1878, "Temporary file write failure"),
+    ],
+)
+def test_a_change_of_a_table_on_a_full_disk_is_no_damage(number: int, said: str) -> None:
+    """So an upgrade ended on a disk with 20 MB and with 1 MB, and nothing was damaged."""
+    error = pymysql.err.OperationalError(number, said)
+    kind, advice = diagnose(OperationalError("ALTER TABLE", {}, error), "database_url")
+    assert kind == DOWN and "full" in advice and "free space" in advice and "try again" in advice
+
+
+@long
+@pytest.mark.mariadb
+def test_an_upgrade_on_a_full_disk_is_run_again_when_there_is_room(tmp_path: Path) -> None:
+    """With each amount of room it ends with one error that names the disk, and no row is lost."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with small_disk(disk, 400 << 20):
+        server = MariaDbServer(disk / "server", plain=True)
+        server.folder.mkdir()
+        (disk / "server" / "server.log").symlink_to(tmp_path / "server.log")
+        server._options += ["--innodb-log-file-size=8M"]
+        server.start()
+        try:
+            server.execute("CREATE DATABASE books")
+            books = Database(server.url("books"))
+            books.upgrade("0033")
+            with books.write() as session:
+                session.execute(text("SET foreign_key_checks = 0"))
+                session.execute(
+                    text(
+                        "INSERT INTO chain_inclusions SELECT CONCAT('0x', SHA2(seq, 256)), seq, CONCAT('0x', "
+                        "SHA2(-seq, 256)), 0, CONCAT('0x', SHA(seq)), seq, NULL, NULL FROM seq_1_to_60000"
+                    )
+                )
+                session.execute(text("SET foreign_key_checks = 1"))
+            for but_bytes in (0, 1 << 20, 20 << 20):
+                filler = fill(disk, but_bytes)
+                with pytest.raises(DependencyDown, match=r"full.*free space") as raised:
+                    books.upgrade()
+                assert raised.value.code == "database-down"
+                filler.unlink()
+                assert books.current() in ("0033", "0034")
+            assert books.upgrade()[-1] == Database.head()
+            with books.read() as session:
+                assert session.scalar(text("SELECT COUNT(*) FROM chain_inclusions")) == 60_000
+            books.close()
+        finally:
+            server.stop()

@@ -69,6 +69,7 @@ def test_logs_end_after_a_year(logged: Database, monkeypatch: pytest.MonkeyPatch
     gone = {
         "runs of jobs": 2,  # each job's last run says how it stands
         "deliveries of webhooks": 0,
+        "messages about alerts and tests": 0,
         "operations on plants": 3,
         "sessions": 0,
         "answers given once": 0,

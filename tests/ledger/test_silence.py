@@ -7,16 +7,20 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pymysql
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from ledger.db import Database, silence
 from ledger.errors import DependencyDown
 from tests.support.forms import long, rest
+from tests.support.full import fill, small_disk
 from tests.support.mariadb import MariaDbServer
 from tests.support.swallowing import SwallowingProxy
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.mariadb
 HANGS_S = 60
@@ -96,6 +100,45 @@ def test_a_statement_that_runs_is_waited_for(db: Database) -> None:
     """Several times as long as nothing may come before the server is asked."""
     with db.read() as session:
         assert session.scalar(text("SELECT SLEEP(2.5)")) == 0
+
+
+@long
+def test_a_commit_that_waits_for_room_is_said_and_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """MariaDB lets it wait where the binary log's disk is full, for ever, and looks again each minute."""
+    monkeypatch.setattr(silence, "SILENCE_S", 1)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    with small_disk(logs, 4 << 20):
+        server = MariaDbServer(tmp_path / "server", plain=True)
+        server.folder.mkdir()
+        server._options += [f"--log-bin={logs}/bin", "--server-id=1"]
+        server.start()
+        try:
+            server.execute("CREATE DATABASE room", "CREATE TABLE room.kept (id INT, text TEXT)")
+            db = Database(server.url("room"))
+            filler = fill(logs)
+
+            def add(session: Session) -> None:
+                row = {"text": "x" * 20_000}
+                session.execute(text("INSERT INTO kept VALUES (1, :text)"), row)
+
+            with ThreadPoolExecutor(1) as pool:
+                added = pool.submit(db.run, add)
+                try:
+                    until(lambda: "waits for room on its disk, which is full" in caplog.text)
+                    time.sleep(3)  # is asked for each second, and said once
+                    assert not added.done()
+                finally:
+                    filler.unlink()
+                added.result()
+            assert caplog.text.count("waits for room") == 1
+            with db.read() as session:
+                assert session.scalar(text("SELECT COUNT(*) FROM kept")) == 1
+            db.close()
+        finally:
+            server.stop()
 
 
 @long

@@ -1,8 +1,14 @@
-"""A disk that takes no more: a bound on the size of the files that this process writes."""
+"""A disk that takes no more: a bound on the size of the files that this process writes, or a disk that is small."""
 
+import os
 import resource
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 
 @contextmanager
@@ -14,3 +20,26 @@ def full_disk(bytes_max: int = 0) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def small_disk(folder: Path, bytes_max: int) -> Iterator[None]:
+    """Have a folder on a disk of its own, in memory; needs the rights to mount one."""
+    mount = shutil.which("mount")
+    options = f"size={bytes_max}"
+    command = [mount or "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here (needs root)")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path, but_bytes: int = 0) -> Path:
+    """Fill the disk of a folder but for so many bytes, and return the file that does it."""
+    filler = folder / "filler"
+    disk = os.statvfs(folder)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - but_bytes)
+    return filler
