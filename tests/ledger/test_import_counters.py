@@ -300,6 +300,8 @@ def test_trap_a_jitter_backward_mints_no_width(small: Database, tmp_path: Path) 
         ("950", "500", 8, "outlier"),  # not below the half
         ("950", "60", 8.25, "used"),
         ("950", "60", 8.5, "outlier"),  # 1020 kWh: a whole width, and nobody knows how many
+        ("950", "60", 25 / 3, "outlier"),  # 1000 kWh, which is one
+        ("1000", "60", 1, "outlier"),  # it never stands at its width
     ],
 )
 def test_a_rollover_is_what_can_be_nothing_else(
@@ -400,9 +402,10 @@ def test_a_register_that_is_back_after_a_thousand_readings_began_anew(
 def test_a_value_that_the_device_cannot_reach_is_no_way_back(
     small: Database, tmp_path: Path
 ) -> None:
-    # 100 kW: 1000 in three hours cannot be, 160 in four can.
-    bring(small, tmp_path, (0, "100"), (1, "0"), (2, "10"), (3, "1000"), (4, "160"), (5, "170"))
-    assert short(small) == [("100>160", "used"), ("160>170", "used")]
+    # 100 kW: 120 kWh in an hour, so 460.001 in three cannot be, and 580 in four can.
+    low = (1, "0"), (2, "10"), (3, "460.001")
+    bring(small, tmp_path, (0, "100"), *low, (4, "580"), (5, "590"))
+    assert short(small) == [("100>580", "used"), ("580>590", "used")]
 
 
 def test_a_dip_does_not_run_over_a_declared_change(small: Database, tmp_path: Path) -> None:
