@@ -408,10 +408,20 @@ def test_a_value_that_the_device_cannot_reach_is_no_way_back(
     assert short(small) == [("100>580", "used"), ("580>590", "used")]
 
 
+def test_a_register_that_is_back_where_it_was_counted_nothing(
+    small: Database, tmp_path: Path
+) -> None:
+    bring(small, tmp_path, (0, "100"), (1, "0"), (2, "100"))
+    assert short(small) == [("100>100", "used")]
+
+
 def test_a_dip_does_not_run_over_a_declared_change(small: Database, tmp_path: Path) -> None:
     apply(small, COUNTER + swap(1.5, "20", "50"))
     bring(small, tmp_path, (0, "100"), (1, "10"), (2, "60"), (3, "110"))
     assert [text for text, _ in short(small)] == ["100>10", "10>20", "50>60", "60>110"]
+    bring(small, tmp_path, (1.25, "1000"))  # as high as before, and what no device can do
+    texts = ["100>10", "10>1000", "1000>20", "50>60", "60>110"]
+    assert [text for text, _ in short(small)] == texts
 
 
 def test_a_dip_near_the_width_is_no_rollover(small: Database, tmp_path: Path) -> None:
