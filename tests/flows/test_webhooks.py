@@ -336,6 +336,39 @@ def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: List
     assert house.alarms() == []
 
 
+def test_who_takes_others_is_told_on_when_one_has_failed(house: House, listener: Listener) -> None:
+    house.add(listener.url, "credit.issued")
+    listener.answers(500, 200, *[500] * 10)
+    some_events(house, 1)
+    house.tick()
+    house.later(seconds=1)
+    house.park.node.issue(20, 1)
+    house.park.mirror_final()
+    house.tick()
+    while "pending" in house.states():
+        house.clock[0] = house.park.rows(WebhookDelivery)[0].due_at
+        house.tick()
+    found = [(row.state.value, row.tries) for row in house.park.rows(WebhookDelivery)]
+    assert found == [("failed", 11), ("delivered", 1)]
+    (row,) = house.park.rows(WebhookEndpoint)
+    assert (row.state, row.heard_at) == (EndpointState.ACTIVE, START + timedelta(seconds=1))
+
+
+def test_what_another_process_delivered_meanwhile_is_not_posted_again(
+    house: House, listener: Listener
+) -> None:
+    """It was looked up before, with up to 2,000 others."""
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+    house.tick()
+    (row,) = house.park.rows(WebhookDelivery)
+    sealer = load_sealer(house.tools.settings.sealing_key_file)
+    with posting.Sender() as sender:
+        by = delivering.Posting(sealer, True, "test", lambda: START)
+        assert delivering._post(house.park.db, by, sender, row.id) is None
+    assert len(listener.heard) == 1
+
+
 @long
 def test_what_waits_for_long_is_an_alarm_unless_the_endpoint_rests(
     house: House, listener: Listener
