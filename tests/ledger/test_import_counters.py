@@ -42,7 +42,7 @@ from ledger.reductions import Counts
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import Limits
 from ledger.reductions.records import Kind, Quality
-from ledger.reductions.registers import energy_of, rollover_holds
+from ledger.reductions.registers import energy_of, judge_instant, rollover_holds
 from ledger.units import decimal_floor
 from tests.ledger.test_import import issue
 from tests.support.forms import long, times
@@ -429,6 +429,22 @@ def test_a_dip_near_the_width_is_no_rollover(small: Database, tmp_path: Path) ->
     # Around to 970 within two hours would be 1020 kWh.
     bring(small, tmp_path, (0, "950"), (1, "0"), (2, "970"), (3, "40"))
     assert short(small) == [("950>970", "used"), ("970>1000|0>40", "used")]
+
+
+def test_of_texts_of_one_value_the_shortest_counts_whatever_came_first() -> None:
+    same, used = Quality.SUPERSEDED_SAME_VALUE, Quality.USED
+    rows = [(text, (100, 0)) for text in ("+100", "100.", "0100", "100")]
+    assert judge_instant(rows) == ([same, same, same, used], 3)
+    assert judge_instant(rows[:3]) == ([used, same, same], 0)
+
+
+def test_a_rollover_whose_register_comes_round_again_is_no_dip(
+    small: Database, tmp_path: Path
+) -> None:
+    apply(small, declared("1000", "100"))
+    # 100 kW: 1010 kWh in ten hours can be.
+    bring(small, tmp_path, (0, "950"), (1, "60"), (10, "960"))
+    assert short(small) == [("950>1000|0>60", "used"), ("60>960", "used")]
 
 
 def test_trap_a_dip_over_the_end_of_an_issued_period_claims_nothing_and_moves_nothing(
