@@ -357,4 +357,4 @@ def fitted(digits: int, scale: int) -> tuple[int, int] | None:
     while scale > 0 and digits % 10 == 0 and not -DIGITS_END < digits < DIGITS_END:
         digits //= 10
         scale -= 1
-    return (digits, scale) if -DIGITS_END < digits < DIGITS_END and scale <= SCALE_MAX else None
+    return (digits, scale) if -DIGITS_END < digits < DIGITS_END else None
