@@ -352,6 +352,9 @@ def test_who_takes_others_is_told_on_when_one_has_failed(house: House, listener:
     assert found == [("failed", 11), ("delivered", 1)]
     (row,) = house.park.rows(WebhookEndpoint)
     assert (row.state, row.heard_at) == (EndpointState.ACTIVE, START + timedelta(seconds=1))
+    assert house.on(row.id, outbox.again, HOUSE, house.clock[0], failed=True) == 1
+    # Else its first try would be its last again.
+    assert [row.tries for row in house.park.rows(WebhookDelivery)] == [0, 1]
 
 
 def test_what_another_process_delivered_meanwhile_is_not_posted_again(
@@ -733,6 +736,28 @@ def test_what_rests_is_told_what_it_missed(house: House, listener: Listener) -> 
         house.on(number, endpoints.remove, HOUSE)
     actions = [row.action for row in house.park.rows(AuditLog) if "webhooks" in row.action]
     assert actions == ["webhooks.add", "webhooks.change", "webhooks.change", "webhooks.remove"]
+
+
+def test_what_is_told_once_more_is_that_block_too_of_that_endpoint_alone(
+    house: House, listener: Listener
+) -> None:
+    with listening() as other:
+        _, number = house.add(listener.url, "credit.issued")
+        house.add(other.url, "credit.issued")
+        some_events(house, 2)
+        assert house.tick() == "4 new deliveries, 4 taken, 0 not"
+        first, second = house.park.rows(WebhookMessage)
+        at = house.clock[0]
+        assert house.on(number, outbox.tell_from, second.block_number, HOUSE, at) == 1
+        assert house.on(number, outbox.again, HOUSE, at, message_ids=[first.message_id]) == 1
+        assert house.tick() == "0 new deliveries, 2 taken, 0 not"
+        # From a block that is not there yet is nothing once more, and leaves out nothing.
+        ahead = second.block_number + 1000
+        assert house.on(number, outbox.tell_from, ahead, HOUSE, at) == 0
+        house.park.node.issue(20, 2)
+        house.park.mirror_final()
+        assert house.tick() == "2 new deliveries, 2 taken, 0 not"
+        assert (len(listener.heard), len(other.heard)) == (5, 3)
 
 
 @long

@@ -42,7 +42,7 @@ from ledger.reductions import Counts
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import Limits
 from ledger.reductions.records import Kind, Quality
-from ledger.reductions.registers import energy_of, judge_instant, rollover_holds
+from ledger.reductions.registers import ends_of, energy_of, judge_instant, rollover_holds
 from ledger.units import decimal_floor
 from tests.ledger.test_import import issue
 from tests.support.forms import long, times
@@ -429,6 +429,11 @@ def test_a_dip_near_the_width_is_no_rollover(small: Database, tmp_path: Path) ->
     # Around to 970 within two hours would be 1020 kWh.
     bring(small, tmp_path, (0, "950"), (1, "0"), (2, "970"), (3, "40"))
     assert short(small) == [("950>970", "used"), ("970>1000|0>40", "used")]
+
+
+def test_what_a_register_stood_at_is_the_first_and_the_last_of_a_text() -> None:
+    assert ends_of("950.5>960", 0) == (Fraction("950.5"), 960)
+    assert ends_of("950>1000|0>60", 3) == (Fraction("0.95"), Fraction("0.06"))
 
 
 def test_of_texts_of_one_value_the_shortest_counts_whatever_came_first() -> None:
