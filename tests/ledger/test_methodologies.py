@@ -338,13 +338,14 @@ def test_a_missing_slot_of_an_import_meter_is_not_conservative_and_refused() -> 
     whole = compute(inputs(meter(DAY), meter(bought, Role.IMPORT, "i"), completeness_min="0.5"))
     assert whole.import_kwh == 144
     lacking = [*bought[:-1], reading(143, 0, text="", quality=Quality.MISSING)]
-    for readings in (bought[:-1], lacking):
+    impossible = [*bought[:-1], reading(143, 10**6, quality=Quality.OUTLIER_ABOVE)]
+    for readings in (bought[:-1], lacking, impossible):
         with pytest.raises(Refused, match="1 readings of the import meter i") as caught:
             compute(inputs(meter(DAY), meter(readings, Role.IMPORT, "i"), completeness_min="0.5"))
         assert (caught.value.code, caught.value.details["role"]) == ("incomplete", "import")
         # A project that asks for no completeness is told by the counts alone.
         loose = compute(inputs(meter(DAY), meter(readings, Role.IMPORT, "i")))
-        assert loose.counts.missing == 1
+        assert loose.counts.missing + loose.counts.outlier == 1
 
 
 @pytest.mark.parametrize(
