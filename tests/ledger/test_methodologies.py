@@ -131,6 +131,14 @@ def test_trap_self_use_is_counted_once_and_not_a_second_time_from_the_load() -> 
     assert found.counts.expected == 144  # a load that is missing does not make a period incomplete
 
 
+def test_self_use_is_of_energy_and_of_what_flows_forward() -> None:
+    pv = meter([reading(0, 600), reading(1, -60), reading(2, 60)])  # kW: 100, -10 and 10 kWh
+    load = meter([energy(0, 50), energy(1, 50), energy(2, -5)], Role.LOAD, "load")
+    own = compute(inputs(pv, load)).self_consumption
+    assert own is not None
+    assert (own.self_kwh, own.export_kwh) == (50, 60)
+
+
 def test_self_use_is_compared_over_the_shortest_interval_that_fits_all_meters() -> None:
     pv = meter([energy(0, 60), energy(1, 0), energy(2, 0)])
     half = reading(0, 50, kind=Kind.ENERGY, end_s=1800)
