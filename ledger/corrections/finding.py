@@ -256,7 +256,7 @@ class _Corrector:
         text = canonical_text(build(now))
         hash_of_text = manifest_hash(text)
         same = next((row for row in self._earlier if row.manifest == text), None)
-        if same is not None and owed == 0:
+        if same is not None:  # and so nothing is owed
             self._count(same, late, instants)  # what came says nothing that was not said
             if total != known:  # by others after it, which hold no more
                 self._outcome.passed_over.append(

@@ -25,7 +25,7 @@ from ledger.reductions import (
     compute,
     report,
 )
-from ledger.reductions.arithmetic import issued_of
+from ledger.reductions.arithmetic import counts_of, issued_of
 from ledger.reductions.factors import factor_kg_per_kwh
 from ledger.reductions.reporting import owed, shown
 
@@ -115,6 +115,17 @@ def test_excluded_readings_claim_nothing_and_are_leaves() -> None:
     assert with_them.net_kwh == 100
     assert with_them.leaves == 6
     assert with_them.counts == Counts(expected=144, used=1, missing=141, outlier=2, conflict=2)
+
+
+def test_a_difference_of_a_register_has_a_slot_at_least_and_no_more_than_are_free() -> None:
+    short = reading(0, 5, kind=Kind.ENERGY, end_s=300, text="0>5")
+    assert counts_of(meter([short]), 0, DAY_S) == Counts(expected=144, used=1, missing=143)
+    long = reading(1, 9, kind=Kind.ENERGY, end_s=DAY_S, text="5>14")
+    fell = short._replace(quality=Quality.COUNTER_FELL)
+    both = counts_of(meter([fell, long]), 0, DAY_S)
+    assert both == Counts(expected=144, used=143, missing=0, outlier=1)
+    whole = long._replace(start_s=0)
+    assert counts_of(meter([whole, fell]), 0, DAY_S) == Counts(expected=144, used=144)
 
 
 @pytest.mark.parametrize(
