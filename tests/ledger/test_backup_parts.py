@@ -372,9 +372,11 @@ def test_a_chain_with_a_missing_link(folder: Store) -> None:
 
 def test_logs_follow_each_other_as_far_as_they_go(folder: Store) -> None:
     full = item(folder, Kind.FULL, NOW)
-    spans = [(10, 20), (20, 25), (20, 40), (40, 40), (40, 50), (60, 70)]
+    spans = [(10, 20), (20, 25), (20, 40), (40, 40), (40, 50), (50, 50), (60, 70)]
     logs = [item(folder, Kind.BINLOG, NOW + n * DAY, None, span) for n, span in enumerate(spans, 1)]
     assert walk(logs, full) == [logs[0], logs[2], logs[4]]
+    together = replace(full, number=logs[0].number, at=logs[0].at)
+    assert walk(logs, together) == [logs[0], logs[2], logs[4]]
     later = replace(full, number=logs[-1].number + 1)
     assert walk(logs, later) == []  # they are of a history before
     first = [replace(one, number=0) for one in (full, *logs)]  # of a version that gave none
@@ -382,6 +384,26 @@ def test_logs_follow_each_other_as_far_as_they_go(folder: Store) -> None:
     assert walk(first[1:], replace(first[0], at=NOW + 9 * DAY)) == []
     assert full.stop is not None
     assert walk(logs, replace(full, stop=replace(full.stop, gtid="0-2-10"))) == []
+
+
+def test_what_was_logged_before_the_server_was_reset_is_not_missing_after_it(folder: Store) -> None:
+    item(folder, Kind.BINLOG, NOW, None, (10, 90))
+    reset = item(folder, Kind.FULL, NOW + DAY, None, (5, 5))
+    found = plan(folder.items(), Wanted())
+    assert (found.copy, found.logs) == (reset, ())
+
+
+def test_a_hole_in_the_logs_is_one_for_what_lies_behind_it_alone(folder: Store) -> None:
+    item(folder, Kind.FULL, NOW)
+    log = item(folder, Kind.BINLOG, NOW + DAY, None, (10, 20))
+    item(folder, Kind.BINLOG, NOW + 2 * DAY, None, (30, 40))
+    items = folder.items()
+    for there in (Wanted(until=log.at - timedelta(seconds=1)), Wanted(before=Gtid(0, 1, 20))):
+        assert plan(items, there).logs == (log,)
+    # Of its last second it may have a part.
+    for behind in (Wanted(until=log.at), Wanted(before=Gtid(0, 1, 21)), Wanted()):
+        with pytest.raises(BackupDamaged, match=r"from bin\.000001, byte 20 .* on is missing"):
+            plan(items, behind)
 
 
 def test_which_copy(folder: Store) -> None:
