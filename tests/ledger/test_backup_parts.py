@@ -238,9 +238,11 @@ def test_files_that_are_not_as_they_were_written(folder: Store) -> None:
     assert len(folder.check(one)) == 1
     with pytest.raises(BackupDamaged, match="changed or cut short"):
         list(folder.open(one, one.parts[0]))
-    here.write_bytes(kept[:-1])
-    with pytest.raises(BackupDamaged, match=f"has {len(kept) - 1} bytes, should have {len(kept)}"):
-        list(folder.open(one, one.parts[0]))
+    for size in (len(kept) - 1, len(kept) + 1):
+        here.write_bytes((kept + b"x")[:size])
+        with pytest.raises(BackupDamaged, match=f"has {size} bytes, should have {len(kept)}"):
+            list(folder.open(one, one.parts[0]))
+        assert [each.id for each in folder.sound()[0]] == [two.id]
     here.unlink()
     with pytest.raises(BackupDamaged, match="cannot be read"):
         list(folder.open(one, one.parts[0]))
@@ -284,8 +286,11 @@ def test_what_was_not_finished_is_nothing(folder: Store) -> None:
     left = folder.folder / f".20261126T030000Z-full-{'0' * 8}"
     left.mkdir()  # of a process that was killed
     assert folder.items() == []
-    with folder.alone("copies", Kind.FULL):
-        assert not left.exists()
+    with (
+        folder.making(Kind.BINLOG, NOW) as log,  # which goes on beside it
+        folder.alone("copies", Kind.FULL),
+    ):
+        assert not left.exists() and log.folder.exists()
         with (
             pytest.raises(DependencyDown, match="another process"),
             folder.alone("copies", Kind.FULL),
@@ -521,7 +526,8 @@ def test_what_is_kept(folder: Store) -> None:
     # Without the full copies nothing comes back: increments go by their age alone, the last first; logs stay.
     lone = [one for one in left if one.kind is not Kind.FULL]
     assert expired(lone, 14, today) == copies[25:20:-1]
-    # Nobody took one for a year: the last chain stays.
+    # Nobody took one for a year, but of another database: the last chain stays.
+    item(folder, Kind.FULL, today + 364 * DAY, source="mariadb b:1/x")
     late = expire(folder, 14, today + 365 * DAY)
     assert {one.id for one in late} == {one.id for one in (*copies[20:30], *logs[20:30])}
     assert expired(folder.items(), 14, today + 3650 * DAY) == []
