@@ -256,8 +256,12 @@ class _Corrector:
         text = canonical_text(build(now))
         hash_of_text = manifest_hash(text)
         same = next((row for row in self._earlier if row.manifest == text), None)
-        if same is not None and total == known and owed == 0:
+        if same is not None:  # and so nothing is owed
             self._count(same, late, instants)  # what came says nothing that was not said
+            if total != known:  # by others after it, which hold no more
+                self._outcome.passed_over.append(
+                    f"{_name(self._issuance)}: it comes again to what correction {same.key} says; nothing more is owed"
+                )
             return
         key = key_of(self._issuance.key, hash_of_text)
         act = None

@@ -286,11 +286,12 @@ def _begin_mysql(connection: Connection) -> None:
     if options.get(WAIT) is not None:
         _wait(connection, *options[WAIT])
     if options.get(MODE) == READ and options.get(HOLD):
-        # A statement locks the definitions of all its tables before it takes the snapshot.
+        # Locked first, without a row; the snapshot is taken by the first read of one.
         connection.exec_driver_sql("START TRANSACTION READ ONLY")
         names = map(connection.dialect.identifier_preparer.format_table, options[HOLD])
-        held = ", ".join(f"EXISTS(SELECT 1 FROM {name})" for name in names)
+        held = ", ".join(f"EXISTS(SELECT 1 FROM {name} WHERE FALSE)" for name in names)
         connection.exec_driver_sql(f"SELECT {held}")
+        connection.exec_driver_sql("SELECT version_num FROM alembic_version")
         return
     if options.get(MODE) == READ:
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")

@@ -197,7 +197,7 @@ def intervals(
     points
         One reading for each instant that counts, in order of time.
     changes
-        Changes of the instrument, in order of time; a reading at the same instant is passed over.
+        Changes of the instrument, in order of time; no reading counts at the instant of one.
     rules
         How they are judged.
     """
@@ -336,8 +336,7 @@ def _merged(points: Iterable[Point], changes: Sequence[Change]) -> Iterator[Poin
         while place < len(changes) and changes[place].at_s <= point.at_s:
             yield changes[place]
             place += 1
-        if not place or changes[place - 1].at_s != point.at_s:
-            yield point
+        yield point
     yield from changes[place:]
 
 
@@ -358,4 +357,4 @@ def fitted(digits: int, scale: int) -> tuple[int, int] | None:
     while scale > 0 and digits % 10 == 0 and not -DIGITS_END < digits < DIGITS_END:
         digits //= 10
         scale -= 1
-    return (digits, scale) if -DIGITS_END < digits < DIGITS_END and scale <= SCALE_MAX else None
+    return (digits, scale) if -DIGITS_END < digits < DIGITS_END else None

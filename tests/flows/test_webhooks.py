@@ -284,10 +284,10 @@ def test_a_message_is_sent_until_it_is_taken(house: House, listener: Listener) -
 
 def test_a_clock_that_is_set_back_holds_up_no_message(house: House, listener: Listener) -> None:
     house.add(listener.url, "credit.issued")
-    house.later(days=3)
+    house.later(hours=3)
     one_event(house)
     outbox.collect(house.park.db, house.clock[0])
-    house.later(days=-3)
+    house.later(hours=-3)
     listener.answers(500)
     assert house.tick() == "0 new deliveries, 0 taken, 1 not"
     assert house.tick() is None  # it is put off, by the clock as it is now
@@ -338,6 +338,42 @@ def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: List
     assert house.alarms() == []
 
 
+def test_who_takes_others_is_told_on_when_one_has_failed(house: House, listener: Listener) -> None:
+    house.add(listener.url, "credit.issued")
+    listener.answers(500, 200, *[500] * 10)
+    some_events(house, 1)
+    house.tick()
+    house.later(seconds=1)
+    house.park.node.issue(20, 1)
+    house.park.mirror_final()
+    house.tick()
+    while "pending" in house.states():
+        house.clock[0] = house.park.rows(WebhookDelivery)[0].due_at
+        house.tick()
+    found = [(row.state.value, row.tries) for row in house.park.rows(WebhookDelivery)]
+    assert found == [("failed", 11), ("delivered", 1)]
+    (row,) = house.park.rows(WebhookEndpoint)
+    assert (row.state, row.heard_at) == (EndpointState.ACTIVE, START + timedelta(seconds=1))
+    assert house.on(row.id, outbox.again, HOUSE, house.clock[0], failed=True) == 1
+    # Else its first try would be its last again.
+    assert [row.tries for row in house.park.rows(WebhookDelivery)] == [0, 1]
+
+
+def test_what_another_process_delivered_meanwhile_is_not_posted_again(
+    house: House, listener: Listener
+) -> None:
+    """It was looked up before, with up to 2,000 others."""
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+    house.tick()
+    (row,) = house.park.rows(WebhookDelivery)
+    sealer = load_sealer(house.tools.settings.sealing_key_file)
+    with posting.Sender() as sender:
+        by = delivering.Posting(sealer, True, "test", lambda: START)
+        assert delivering._post(house.park.db, by, sender, row.id) is None
+    assert len(listener.heard) == 1
+
+
 @long
 def test_what_waits_for_long_is_an_alarm_unless_the_endpoint_rests(
     house: House, listener: Listener
@@ -364,9 +400,11 @@ def test_what_waits_for_long_is_an_alarm_unless_the_endpoint_rests(
     assert house.alarms() == []
 
 
-@few(1)
-@pytest.mark.parametrize("odd", ["\xb2", "1 Jan 99999999999999999999 00:00:00 GMT", "-1", ""])
-def test_a_rest_that_is_none_is_not_heeded(house: House, listener: Listener, odd: str) -> None:
+@few(2)
+@pytest.mark.parametrize("odd", ["1", "\xb2", "1 Jan 99999999999999999999 00:00:00 GMT", "-1", ""])
+def test_a_rest_that_is_none_or_shorter_is_not_heeded(
+    house: House, listener: Listener, odd: str
+) -> None:
     """What a receiver writes there ended the job, for every endpoint and at each run."""
     house.add(listener.url, "credit.issued")
     listener.answers(503, headers={"Retry-After": odd})
@@ -434,6 +472,18 @@ def heard_now(session: Session, row: WebhookEndpoint, at: datetime) -> None:
     """Note that an endpoint took a message, as another process does that tests it."""
     row.heard_at = at
     session.flush()
+
+
+def test_a_rest_that_is_asked_for_after_one_was_taken(house: House, listener: Listener) -> None:
+    house.add(listener.url, "credit.issued")
+    listener.answers(200)
+    listener.answers(429, headers={"Retry-After": "60"})
+    some_events(house, 3)
+    assert house.tick() == "3 new deliveries, 1 taken, 1 not"
+    assert len(listener.heard) == 2
+    assert house.tick() is None
+    house.later(seconds=60)
+    assert house.tick() == "0 new deliveries, 2 taken, 0 not"
 
 
 @few(1)
@@ -508,13 +558,14 @@ def test_nobody_there_and_nobody_who_answers(
     house.add(listener.url, "credit.issued")
     with listening() as good:
         house.add(good.url, "credit.issued")
-        one_event(house)
-        assert house.tick() == "3 new deliveries, 1 taken, 2 not"
-        assert len(good.heard) == 1  # whoever is slow does not keep the others waiting
+        some_events(house, 2)
+        # Where nobody is, the second message is not tried.
+        assert house.tick() == "6 new deliveries, 2 taken, 2 not"
+        assert len(good.heard) == 2  # whoever is slow does not keep the others waiting
     errors = sorted(row.error or "" for row in house.park.rows(WebhookTry))
-    assert errors[0] == ""
-    assert errors[1].startswith("no answer: ") and "refused" in errors[1]
-    assert errors[2] == "no answer: timed out"
+    assert errors[:2] == ["", ""]
+    assert errors[2].startswith("no answer: ") and "refused" in errors[2]
+    assert errors[3] == "no answer: timed out"
 
 
 def test_a_host_with_an_address_where_nobody_listens(
@@ -752,6 +803,28 @@ def test_what_rests_is_told_what_it_missed(house: House, listener: Listener) -> 
         house.on(number, endpoints.remove, HOUSE)
     actions = [row.action for row in house.park.rows(AuditLog) if "webhooks" in row.action]
     assert actions == ["webhooks.add", "webhooks.change", "webhooks.change", "webhooks.remove"]
+
+
+def test_what_is_told_once_more_is_that_block_too_of_that_endpoint_alone(
+    house: House, listener: Listener
+) -> None:
+    with listening() as other:
+        _, number = house.add(listener.url, "credit.issued")
+        house.add(other.url, "credit.issued")
+        some_events(house, 2)
+        assert house.tick() == "4 new deliveries, 4 taken, 0 not"
+        first, second = house.park.rows(WebhookMessage)
+        at = house.clock[0]
+        assert house.on(number, outbox.tell_from, second.block_number, HOUSE, at) == 1
+        assert house.on(number, outbox.again, HOUSE, at, message_ids=[first.message_id]) == 1
+        assert house.tick() == "0 new deliveries, 2 taken, 0 not"
+        # From a block that is not there yet is nothing once more, and leaves out nothing.
+        ahead = second.block_number + 1000
+        assert house.on(number, outbox.tell_from, ahead, HOUSE, at) == 0
+        house.park.node.issue(20, 2)
+        house.park.mirror_final()
+        assert house.tick() == "2 new deliveries, 2 taken, 0 not"
+        assert (len(listener.heard), len(other.heard)) == (5, 3)
 
 
 @long

@@ -271,6 +271,7 @@ def test_an_acknowledged_alert_stays_so_and_resolves_by_its_values(sqlite_db: Da
         row = session.get_one(DeviceAlert, 1)
         actions = session.execute(select(AuditLog.action, AuditLog.resource)).all()
     assert (row.status, row.resolved_at) == (AlertStatus.RESOLVED, at(20))
+    assert (row.details or {})["acknowledged_by"] == "otto"  # whatever values said since
     assert actions == [("alerts.acknowledge", "device_alerts/1")]
 
 
@@ -310,6 +311,28 @@ def test_the_clock_raises_what_does_not_come_once_and_a_value_resolves_it(
     assert watch(40 + 31 * 24 * 60) == {}  # silent for more than 30 days: nobody waits for it
     sqlite_db.run(lambda session: configuration.put(session, configuration.SILENT_DAYS, "40"))
     assert watch(40 + 31 * 24 * 60) == {"raised": 1}
+
+
+def test_a_metric_that_is_missed_is_told_though_another_one_is_missed_already(
+    sqlite_db: Database,
+) -> None:
+    number = device(sqlite_db, [RULES[3], {**RULES[3], "metric": "wind_speed", "minutes": 60}])
+    say(sqlite_db, number, {at(0): Decimal(5)})
+    with sqlite_db.write() as session:
+        session.add(
+            DeviceData(
+                device_id=number,
+                metric_name="wind_speed",
+                value=Decimal(7),
+                unit="m/s",
+                recorded_at=at(0),
+            )
+        )
+    found = [
+        sqlite_db.run(lambda session, minutes=minutes: watching.watch(session, at(minutes)))
+        for minutes in (30, 60, 61, 62)
+    ]
+    assert [tally.raised for tally in found] == [1, 0, 1, 0]
 
 
 def test_other_rules_are_applied_to_all_the_data_by_evaluate(sqlite_db: Database) -> None:

@@ -198,6 +198,23 @@ def test_a_chain_that_was_cut_and_closed_again_is_found_by_a_head_kept_elsewhere
     assert problems(log, Head(3, third)) == []
 
 
+def test_chosen_entries_need_not_reach_the_head_that_was_kept(log: Database) -> None:
+    with log.read() as session:
+        chosen = [item for item in audit_chain._linked(session) if item.position in (1, 3, 4)]
+    for other in (2, 5):  # nothing is known of these
+        known = Head(other, "0" * 64)
+        assert audit_chain.check_entries(chosen, known, whole=False).problems == ()
+    known = Head(3, "0" * 64)
+    (problem,) = audit_chain.check_entries(chosen, known, whole=False).problems
+    assert problem == f"place 3 has another hash than {known}: the chain was written anew"
+
+
+def test_where_the_place_that_was_kept_is_gone_nothing_newer_was_cut_off(log: Database) -> None:
+    tamper(log, "DELETE FROM audit_chain WHERE position = 3", "DELETE FROM audit_logs WHERE id = 3")
+    gone = ["places 3 to 3 are missing, before entry 4 (place 4)"]
+    assert problems(log, Head(3, "3" * 64)) == problems(log) == gone
+
+
 def test_without_its_end_the_chain_takes_no_entries(log: Database) -> None:
     tamper(log, "DELETE FROM audit_heads")
     with pytest.raises(ProblemFound, match="end of the audit chain is gone"):

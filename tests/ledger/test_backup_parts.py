@@ -238,9 +238,11 @@ def test_files_that_are_not_as_they_were_written(folder: Store) -> None:
     assert len(folder.check(one)) == 1
     with pytest.raises(BackupDamaged, match="changed or cut short"):
         list(folder.open(one, one.parts[0]))
-    here.write_bytes(kept[:-1])
-    with pytest.raises(BackupDamaged, match=f"has {len(kept) - 1} bytes, should have {len(kept)}"):
-        list(folder.open(one, one.parts[0]))
+    for size in (len(kept) - 1, len(kept) + 1):
+        here.write_bytes((kept + b"x")[:size])
+        with pytest.raises(BackupDamaged, match=f"has {size} bytes, should have {len(kept)}"):
+            list(folder.open(one, one.parts[0]))
+        assert [each.id for each in folder.sound()[0]] == [two.id]
     here.unlink()
     with pytest.raises(BackupDamaged, match="cannot be read"):
         list(folder.open(one, one.parts[0]))
@@ -284,8 +286,11 @@ def test_what_was_not_finished_is_nothing(folder: Store) -> None:
     left = folder.folder / f".20261126T030000Z-full-{'0' * 8}"
     left.mkdir()  # of a process that was killed
     assert folder.items() == []
-    with folder.alone("copies", Kind.FULL):
-        assert not left.exists()
+    with (
+        folder.making(Kind.BINLOG, NOW) as log,  # which goes on beside it
+        folder.alone("copies", Kind.FULL),
+    ):
+        assert not left.exists() and log.folder.exists()
         with (
             pytest.raises(DependencyDown, match="another process"),
             folder.alone("copies", Kind.FULL),
@@ -372,9 +377,11 @@ def test_a_chain_with_a_missing_link(folder: Store) -> None:
 
 def test_logs_follow_each_other_as_far_as_they_go(folder: Store) -> None:
     full = item(folder, Kind.FULL, NOW)
-    spans = [(10, 20), (20, 25), (20, 40), (40, 40), (40, 50), (60, 70)]
+    spans = [(10, 20), (20, 25), (20, 40), (40, 40), (40, 50), (50, 50), (60, 70)]
     logs = [item(folder, Kind.BINLOG, NOW + n * DAY, None, span) for n, span in enumerate(spans, 1)]
     assert walk(logs, full) == [logs[0], logs[2], logs[4]]
+    together = replace(full, number=logs[0].number, at=logs[0].at)
+    assert walk(logs, together) == [logs[0], logs[2], logs[4]]
     later = replace(full, number=logs[-1].number + 1)
     assert walk(logs, later) == []  # they are of a history before
     first = [replace(one, number=0) for one in (full, *logs)]  # of a version that gave none
@@ -382,6 +389,26 @@ def test_logs_follow_each_other_as_far_as_they_go(folder: Store) -> None:
     assert walk(first[1:], replace(first[0], at=NOW + 9 * DAY)) == []
     assert full.stop is not None
     assert walk(logs, replace(full, stop=replace(full.stop, gtid="0-2-10"))) == []
+
+
+def test_what_was_logged_before_the_server_was_reset_is_not_missing_after_it(folder: Store) -> None:
+    item(folder, Kind.BINLOG, NOW, None, (10, 90))
+    reset = item(folder, Kind.FULL, NOW + DAY, None, (5, 5))
+    found = plan(folder.items(), Wanted())
+    assert (found.copy, found.logs) == (reset, ())
+
+
+def test_a_hole_in_the_logs_is_one_for_what_lies_behind_it_alone(folder: Store) -> None:
+    item(folder, Kind.FULL, NOW)
+    log = item(folder, Kind.BINLOG, NOW + DAY, None, (10, 20))
+    item(folder, Kind.BINLOG, NOW + 2 * DAY, None, (30, 40))
+    items = folder.items()
+    for there in (Wanted(until=log.at - timedelta(seconds=1)), Wanted(before=Gtid(0, 1, 20))):
+        assert plan(items, there).logs == (log,)
+    # Of its last second it may have a part.
+    for behind in (Wanted(until=log.at), Wanted(before=Gtid(0, 1, 21)), Wanted()):
+        with pytest.raises(BackupDamaged, match=r"from bin\.000001, byte 20 .* on is missing"):
+            plan(items, behind)
 
 
 def test_which_copy(folder: Store) -> None:
@@ -499,7 +526,8 @@ def test_what_is_kept(folder: Store) -> None:
     # Without the full copies nothing comes back: increments go by their age alone, the last first; logs stay.
     lone = [one for one in left if one.kind is not Kind.FULL]
     assert expired(lone, 14, today) == copies[25:20:-1]
-    # Nobody took one for a year: the last chain stays.
+    # Nobody took one for a year, but of another database: the last chain stays.
+    item(folder, Kind.FULL, today + 364 * DAY, source="mariadb b:1/x")
     late = expire(folder, 14, today + 365 * DAY)
     assert {one.id for one in late} == {one.id for one in (*copies[20:30], *logs[20:30])}
     assert expired(folder.items(), 14, today + 3650 * DAY) == []

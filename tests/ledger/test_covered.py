@@ -90,6 +90,12 @@ def test_logs_of_any_shape() -> None:
     assert _root(receipts) == "0x" + expected.hex()
 
 
+def test_a_type_may_be_written_with_two_digits() -> None:
+    one = _receipt(3, [])
+    assert one["type"] == "0x3"
+    assert _root([{**one, "type": "0x03"}]) == _root([one])
+
+
 def test_what_is_no_receipt_of_ethereum_is_refused() -> None:
     with pytest.raises(ValueError, match="is of type 0x7e"):
         _root([{**_receipt(1, []), "type": "0x7e"}])

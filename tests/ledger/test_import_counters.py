@@ -42,7 +42,7 @@ from ledger.reductions import Counts
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import Limits
 from ledger.reductions.records import Kind, Quality
-from ledger.reductions.registers import energy_of, rollover_holds
+from ledger.reductions.registers import ends_of, energy_of, judge_instant, rollover_holds
 from ledger.units import decimal_floor
 from tests.ledger.test_import import issue
 from tests.support.forms import long, times
@@ -300,6 +300,8 @@ def test_trap_a_jitter_backward_mints_no_width(small: Database, tmp_path: Path) 
         ("950", "500", 8, "outlier"),  # not below the half
         ("950", "60", 8.25, "used"),
         ("950", "60", 8.5, "outlier"),  # 1020 kWh: a whole width, and nobody knows how many
+        ("950", "60", 25 / 3, "outlier"),  # 1000 kWh, which is one
+        ("1000", "60", 1, "outlier"),  # it never stands at its width
     ],
 )
 def test_a_rollover_is_what_can_be_nothing_else(
@@ -400,15 +402,26 @@ def test_a_register_that_is_back_after_a_thousand_readings_began_anew(
 def test_a_value_that_the_device_cannot_reach_is_no_way_back(
     small: Database, tmp_path: Path
 ) -> None:
-    # 100 kW: 1000 in three hours cannot be, 160 in four can.
-    bring(small, tmp_path, (0, "100"), (1, "0"), (2, "10"), (3, "1000"), (4, "160"), (5, "170"))
-    assert short(small) == [("100>160", "used"), ("160>170", "used")]
+    # 100 kW: 120 kWh in an hour, so 460.001 in three cannot be, and 580 in four can.
+    low = (1, "0"), (2, "10"), (3, "460.001")
+    bring(small, tmp_path, (0, "100"), *low, (4, "580"), (5, "590"))
+    assert short(small) == [("100>580", "used"), ("580>590", "used")]
+
+
+def test_a_register_that_is_back_where_it_was_counted_nothing(
+    small: Database, tmp_path: Path
+) -> None:
+    bring(small, tmp_path, (0, "100"), (1, "0"), (2, "100"))
+    assert short(small) == [("100>100", "used")]
 
 
 def test_a_dip_does_not_run_over_a_declared_change(small: Database, tmp_path: Path) -> None:
     apply(small, COUNTER + swap(1.5, "20", "50"))
     bring(small, tmp_path, (0, "100"), (1, "10"), (2, "60"), (3, "110"))
     assert [text for text, _ in short(small)] == ["100>10", "10>20", "50>60", "60>110"]
+    bring(small, tmp_path, (1.25, "1000"))  # as high as before, and what no device can do
+    texts = ["100>10", "10>1000", "1000>20", "50>60", "60>110"]
+    assert [text for text, _ in short(small)] == texts
 
 
 def test_a_dip_near_the_width_is_no_rollover(small: Database, tmp_path: Path) -> None:
@@ -416,6 +429,27 @@ def test_a_dip_near_the_width_is_no_rollover(small: Database, tmp_path: Path) ->
     # Around to 970 within two hours would be 1020 kWh.
     bring(small, tmp_path, (0, "950"), (1, "0"), (2, "970"), (3, "40"))
     assert short(small) == [("950>970", "used"), ("970>1000|0>40", "used")]
+
+
+def test_what_a_register_stood_at_is_the_first_and_the_last_of_a_text() -> None:
+    assert ends_of("950.5>960", 0) == (Fraction("950.5"), 960)
+    assert ends_of("950>1000|0>60", 3) == (Fraction("0.95"), Fraction("0.06"))
+
+
+def test_of_texts_of_one_value_the_shortest_counts_whatever_came_first() -> None:
+    same, used = Quality.SUPERSEDED_SAME_VALUE, Quality.USED
+    rows = [(text, (100, 0)) for text in ("+100", "100.", "0100", "100")]
+    assert judge_instant(rows) == ([same, same, same, used], 3)
+    assert judge_instant(rows[:3]) == ([used, same, same], 0)
+
+
+def test_a_rollover_whose_register_comes_round_again_is_no_dip(
+    small: Database, tmp_path: Path
+) -> None:
+    apply(small, declared("1000", "100"))
+    # 100 kW: 1010 kWh in ten hours can be.
+    bring(small, tmp_path, (0, "950"), (1, "60"), (10, "960"))
+    assert short(small) == [("950>1000|0>60", "used"), ("60>960", "used")]
 
 
 def test_trap_a_dip_over_the_end_of_an_issued_period_claims_nothing_and_moves_nothing(

@@ -309,6 +309,30 @@ def test_a_register_that_is_back_after_the_end_takes_back_what_the_dip_counted(
     assert meter.open(2) == 50
 
 
+def test_what_comes_again_to_what_was_said_before_is_said_once(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """A change of the instrument on the next day that is declared, taken out and declared again ended each run."""
+    meter = register(sqlite_db, tmp_path, "2000")
+    meter.bring((-2, "30000"), (20, "30500"), (21, "0"), (21.5, "80"))
+    assert meter.issue(1) == 290
+    meter.bring((24, "31500"), (46, "31600"))
+    changed = swap(23, "90", "31400")
+    dip = meter.correct()
+    assert found(dip) == [("06-01", 0, "other", -40, 40)]
+    said = []
+    for more in (changed, "", changed):
+        meter.apply(more)
+        outcome = meter.correct()
+        said.append((found(outcome), outcome.passed_over))
+    meter.bring((20.5, "30500"))  # what is late after that is measured by what was said last
+    assert found(meter.correct())[0][3:] == (0, 0)
+    key = dip.found[0].key
+    again = f"2014-06-01 to 2014-06-02: it comes again to what correction {key} says; nothing more is owed"
+    assert said[:2] == [([("06-01", 0, "other", 40, 0)], []), ([], [again])]
+    assert said[2] == ([], [])
+
+
 @long
 def test_what_is_as_it_was_again_takes_its_correction_back(meter: Register) -> None:
     # At 0:00 one kWh too many makes a dip of all that follows, up to the next day; contradicted, it does not.

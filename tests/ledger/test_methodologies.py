@@ -131,6 +131,14 @@ def test_trap_self_use_is_counted_once_and_not_a_second_time_from_the_load() -> 
     assert found.counts.expected == 144  # a load that is missing does not make a period incomplete
 
 
+def test_self_use_is_of_energy_and_of_what_flows_forward() -> None:
+    pv = meter([reading(0, 600), reading(1, -60), reading(2, 60)])  # kW: 100, -10 and 10 kWh
+    load = meter([energy(0, 50), energy(1, 50), energy(2, -5)], Role.LOAD, "load")
+    own = compute(inputs(pv, load)).self_consumption
+    assert own is not None
+    assert (own.self_kwh, own.export_kwh) == (50, 60)
+
+
 def test_self_use_is_compared_over_the_shortest_interval_that_fits_all_meters() -> None:
     pv = meter([energy(0, 60), energy(1, 0), energy(2, 0)])
     half = reading(0, 50, kind=Kind.ENERGY, end_s=1800)
@@ -338,13 +346,14 @@ def test_a_missing_slot_of_an_import_meter_is_not_conservative_and_refused() -> 
     whole = compute(inputs(meter(DAY), meter(bought, Role.IMPORT, "i"), completeness_min="0.5"))
     assert whole.import_kwh == 144
     lacking = [*bought[:-1], reading(143, 0, text="", quality=Quality.MISSING)]
-    for readings in (bought[:-1], lacking):
+    impossible = [*bought[:-1], reading(143, 10**6, quality=Quality.OUTLIER_ABOVE)]
+    for readings in (bought[:-1], lacking, impossible):
         with pytest.raises(Refused, match="1 readings of the import meter i") as caught:
             compute(inputs(meter(DAY), meter(readings, Role.IMPORT, "i"), completeness_min="0.5"))
         assert (caught.value.code, caught.value.details["role"]) == ("incomplete", "import")
         # A project that asks for no completeness is told by the counts alone.
         loose = compute(inputs(meter(DAY), meter(readings, Role.IMPORT, "i")))
-        assert loose.counts.missing == 1
+        assert loose.counts.missing + loose.counts.outlier == 1
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,7 @@ def test_parts_are_within_the_caps() -> None:
         (199_99, 10**9, None, [1] * 6),
         (10**9, 2_999, None, [6]),
         (10**9, 2_999, ASSET, [2, 2, 2]),
+        (10**9, 2_000, ASSET, [2, 2, 2]),
     ):
         limits = Limits.of(0, 10**8, cents_max, kg_max)
         assert [len(part) for part in parts(trades, limits, asset)] == lengths
@@ -147,3 +148,22 @@ def test_who_has_nothing_in_escrow_has_nothing() -> None:
     funds.promise({stranger: -5}, ASSET, {stranger: -3})
     assert (funds.cents, funds.kg) == ({stranger: -5}, {(stranger, ASSET): -3})
     assert funds.of(stranger, None) == funds.of(stranger, ASSET) == 0
+
+
+def test_what_is_promised_of_a_copy_is_not_promised_of_the_whole() -> None:
+    """A plan that a busy database throws away is made anew from the same funds."""
+    funds = Funds({"0xa": 7}, {("0xa", ASSET): 9})
+    funds.copy().promise({"0xa": -5}, ASSET, {"0xa": -3})
+    assert funds == Funds({"0xa": 7}, {("0xa", ASSET): 9})
+
+
+def test_of_those_who_have_nothing_who_owes_money_goes_first_then_the_lower_account() -> None:
+    low, middle, high = NAMES[:3]
+    trades = [Trade(1, high, low, 1000, 10_000), Trade(2, middle, low, 1000, 10_000)]
+    for order in (trades, trades[::-1]):
+        found = shortfalls(order, ASSET, Funds())
+        assert [(item.account, item.asset) for item in found] == [
+            (middle, None),
+            (high, None),
+            (low, ASSET),
+        ]

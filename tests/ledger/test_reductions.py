@@ -25,7 +25,7 @@ from ledger.reductions import (
     compute,
     report,
 )
-from ledger.reductions.arithmetic import issued_of
+from ledger.reductions.arithmetic import counts_of, issued_of
 from ledger.reductions.factors import factor_kg_per_kwh
 from ledger.reductions.reporting import owed, shown
 
@@ -107,13 +107,25 @@ def test_excluded_readings_claim_nothing_and_are_leaves() -> None:
         reading(2, 10**6, quality=Quality.OUTLIER_ABOVE),
         reading(3, -(10**6), quality=Quality.OUTLIER_BELOW),
         reading(0, 999, text="999", quality=Quality.SUPERSEDED_IN_CONFLICT),
+        reading(4, 998, text="998", quality=Quality.SUPERSEDED_IN_CONFLICT),
     ]
     with_them = compute(
         inputs(meter([reading(0, 600, quality=Quality.USED_IN_CONFLICT), *excluded]))
     )
     assert with_them.net_kwh == 100
-    assert with_them.leaves == 5
-    assert with_them.counts == Counts(expected=144, used=1, missing=141, outlier=2, conflict=1)
+    assert with_them.leaves == 6
+    assert with_them.counts == Counts(expected=144, used=1, missing=141, outlier=2, conflict=2)
+
+
+def test_a_difference_of_a_register_has_a_slot_at_least_and_no_more_than_are_free() -> None:
+    short = reading(0, 5, kind=Kind.ENERGY, end_s=300, text="0>5")
+    assert counts_of(meter([short]), 0, DAY_S) == Counts(expected=144, used=1, missing=143)
+    long = reading(1, 9, kind=Kind.ENERGY, end_s=DAY_S, text="5>14")
+    fell = short._replace(quality=Quality.COUNTER_FELL)
+    both = counts_of(meter([fell, long]), 0, DAY_S)
+    assert both == Counts(expected=144, used=143, missing=0, outlier=1)
+    whole = long._replace(start_s=0)
+    assert counts_of(meter([whole, fell]), 0, DAY_S) == Counts(expected=144, used=144)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +227,15 @@ def test_an_uncalibrated_meter_loses_the_permissible_error_both_ways() -> None:
 
 def test_the_calculation_splits_where_a_calibration_begins_and_ends() -> None:
     readings = [reading(slot, 600) for slot in range(4)]
-    part = replace(meter(readings), calibration=Calibration("1S", from_s=600, to_s=1800))
-    assert compute(inputs(part)).export_kwh == 99 + 100 + 100 + 99
+    for from_s, to_s, *counted in (
+        (600, 1800, 99, 100, 100, 99),
+        (600, None, 99, 100, 100, 100),
+        (None, 2400, 100, 100, 100, 100),
+        (None, 2399, 100, 100, 100, 99),  # it ends within the last reading
+        (1, 2400, 99, 100, 100, 100),
+    ):
+        part = replace(meter(readings), calibration=Calibration("1S", from_s=from_s, to_s=to_s))
+        assert compute(inputs(part)).export_kwh == sum(counted)
 
 
 def test_outside_a_calibration_without_a_class_nothing_can_be_said() -> None:

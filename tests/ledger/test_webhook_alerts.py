@@ -174,10 +174,12 @@ def test_a_number_that_is_given_again_is_another_alert(world: World) -> None:
     world.heard(number)
     world.withdraw(one)
     two = world.alert(alert_type="above")
-    assert world.heard(number)[1:] == [
+    told = world.heard(number)
+    assert told[1:] == [
         ("alert.cleared", one, "withdrawn"),
         ("alert.raised", two, "active"),
     ]
+    assert world.heard(number) == told
 
 
 def test_two_jobs_at_once_tell_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
