@@ -165,7 +165,7 @@ def pause(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     """Tell an endpoint nothing for now; what happens meanwhile follows when it is resumed."""
     from ledger.models.webhooks import EndpointState
 
-    said = ("would rest", "rests; truetonne webhooks resume lets it go on")
+    said = ("would be paused", "is paused; truetonne webhooks resume lets it go on")
     _set_state(run, number, EndpointState.PAUSED, said, dry_run)
 
 

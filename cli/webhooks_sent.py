@@ -143,8 +143,9 @@ def test(run: Invocation, number: Number) -> int:
                 .where(WebhookMessage.message_id == name)
             )
             tried = session.scalars(query).first()
+            state = endpoints.shown(session, number).state
     taken = tried is not None and tried.error is None
-    error = "the endpoint rests" if tried is None else tried.error
+    error = f"the endpoint is {state}" if tried is None else tried.error
     run.output.result(
         {
             "id": number,

@@ -7,8 +7,10 @@ takes memory for one piece of it, however long it is.
 
 from __future__ import annotations
 
+import os
 import pickle
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -39,20 +41,34 @@ def no_room_said() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:  # errors of the books come in another wrapping
-        raise DependencyDown(
-            "the chain's events are put into a file in the folder for temporary files, and that cannot be written: "
-            f"{error}; make room, or set TMPDIR to a folder with more",
-            code="disk-full",
-        ) from error
+        raise _no_room(error) from error
+
+
+def _no_room(why: object) -> DependencyDown:
+    return DependencyDown(
+        "the chain's events are put into a file in the folder for temporary files, and that cannot be written: "
+        f"{why}; make room, or set TMPDIR to a folder with more",
+        code="disk-full",
+    )
 
 
 class Shelves:
     """All shelves of one comparison, in one file."""
 
     def __init__(self) -> None:
-        temporary_folder()  # which SQLite takes; where it is none, another one without a word
-        # No name: a file of its own, which SQLite deletes, and which nobody else opens.
-        self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        # A file without a name SQLite would put into a folder of its own choice, which is not Python's.
+        folder = temporary_folder()
+        try:
+            descriptor, name = tempfile.mkstemp(prefix="truetonne-shelves-", dir=folder)
+        except OSError as error:
+            raise _no_room(error.strerror) from error
+        os.close(descriptor)
+        try:
+            self._file = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+        finally:
+            os.unlink(name)  # gone with its connection, and nobody else opens it
+        self._file.execute("PRAGMA journal_mode=OFF")
+        self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
         self._file.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         self._file.execute("BEGIN")  # never committed: nothing of it is to last
         self._all: list[Shelf[Any, Any]] = []

@@ -62,7 +62,7 @@ def not_taken(session: Session) -> dict[int, int]:
 def alarms(session: Session) -> list[str]:
     """Return a sentence for each endpoint that is told nothing any more, or does not take what it is told.
 
-    One that rests by a person's will is none. Addresses may hold what is secret: the number stands for them.
+    One that a person has paused is none. Addresses may hold what is secret: the number stands for them.
     """
     endpoints = session.scalars(
         select(WebhookEndpoint)

@@ -99,7 +99,7 @@ def test_a_life(park: Program) -> None:
             assert list(link.iterdump()) == before
         assert park("webhooks", "rotate", "1", "--json").json()["secret"] != made["secret"]
         assert park("webhooks", "pause", "1").code == 0
-        assert "did not take it: the endpoint rests" in park("webhooks", "test", "1").out
+        assert "did not take it: the endpoint is paused\n" in park("webhooks", "test", "1").out
         assert park("webhooks", "resume", "1").code == 0
         assert park("webhooks", "remove", "1", "--dry-run").out == "would remove endpoint 1\n"
         assert park("webhooks", "remove", "1").out == "removed endpoint 1\n"

@@ -29,8 +29,12 @@ def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are looked up in /proc")
-def test_the_file_has_no_name_and_is_gone_when_it_is_closed() -> None:
-    """So nobody opens it, and a process that is killed leaves nothing."""
+def test_the_file_has_no_name_and_is_gone_when_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So nobody opens it, and a process that is killed leaves nothing. SQLite itself knows no TEMP."""
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setenv("TEMP", str(tmp_path))
     before = _open_files()
     held = Shelves()
     shelf: Shelf[int, str] = held.shelf()
@@ -38,7 +42,8 @@ def test_the_file_has_no_name_and_is_gone_when_it_is_closed() -> None:
         shelf[number] = "x" * 100_000  # more than what is kept in memory
     held.settle()
     (file,) = _open_files() - before
-    assert file.endswith(" (deleted)")
+    assert file.startswith(str(tmp_path.resolve())) and file.endswith(" (deleted)")
+    assert not list(tmp_path.iterdir())
     held.close()
     assert file not in _open_files()
 

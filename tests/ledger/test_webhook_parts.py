@@ -5,6 +5,9 @@ import os
 import re
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.sealing import Sealer, load_sealer
+from ledger.webhooks import forget_messages
 from ledger.webhooks.log import deliveries
 from ledger.webhooks.signing import headers, new_secret
 from ledger.webhooks.targets import TargetRefused, check_url, is_public, resolve
@@ -261,18 +265,33 @@ def test_two_that_make_the_key_file_at_once_have_one_key(tmp_path: Path) -> None
     assert len(found) == 8 and len(set(found)) == 1
 
 
-@pytest.mark.parametrize("not_taken", [True, False])
-def test_the_latest_deliveries_are_found_without_a_sort(
-    sqlite_db: Database, not_taken: bool
-) -> None:
-    """All of an endpoint's were sorted for twenty of them, each with its last try: four seconds of 300,000."""
+@contextmanager
+def plans_for_deliveries() -> Iterator[list[list[str]]]:
+    """Yield SQLite's plans for what is asked of the deliveries meanwhile."""
     plans: list[list[str]] = []
 
     def heard(connection: Any, _cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
         if "webhook_deliveries" in sql:
             plans.append(steps_of(connection.connection.driver_connection, sql, parameters))
 
-    with listening(heard), sqlite_db.read() as session:
+    with listening(heard):
+        yield plans
+
+
+@pytest.mark.parametrize("not_taken", [True, False])
+def test_the_latest_deliveries_are_found_without_a_sort(
+    sqlite_db: Database, not_taken: bool
+) -> None:
+    """All of an endpoint's were sorted for twenty of them, each with its last try: four seconds of 300,000."""
+    with plans_for_deliveries() as plans, sqlite_db.read() as session:
         assert session.execute(deliveries(1, not_taken=not_taken).limit(20)).all() == []
     (plan,) = plans
     assert not [step for step in plan if "ORDER BY" in step], plan
+
+
+def test_old_messages_are_found_in_one_look_at_all_deliveries(sqlite_db: Database) -> None:
+    """Each was looked for among all: minutes of 10,000 messages and 300,000 deliveries, and all writers waited."""
+    with plans_for_deliveries() as plans:
+        assert sqlite_db.run(lambda session: forget_messages(session, datetime.now(UTC))) == 0
+    (plan,) = plans
+    assert not [step for step in plan if "CORRELATED" in step], plan
