@@ -129,7 +129,8 @@ def fail(session: Session, key: str, error: str) -> None:
     """Void an issuance that will never be on chain, and free its readings for another one.
 
     Readings that came too late for it are in time for the next. Later ones of the project that wait for
-    their turn are void with it: they may carry what it left.
+    their turn are void with it: they may carry what it left. Of a backfill, which leaves nothing to carry, it is
+    later backfills alone.
     """
     for issuance in session.scalars(select(Issuance).where(Issuance.key == key)).all():
         if issuance.state is IssuanceState.VOID:
@@ -154,7 +155,8 @@ def _void_waiting(session: Session, issuance: Issuance, reason: str) -> None:
 
 
 def _is_backfill(session: Session, issuance: Issuance) -> bool:
-    return claimed_before(intents.get(session, issuance.key).parameters) > 0
+    intent = session.get(ChainIntent, issuance.key)
+    return intent is not None and claimed_before(intent.parameters) > 0
 
 
 def _void(session: Session, issuance: Issuance) -> None:

@@ -424,7 +424,9 @@ def test_a_backfill_that_is_refused_leaves_the_regular_ones_alone(both: Park) ->
     (first,) = plan_issuance(both.chain, PROJECT, day(2), day(3), backfill=True)
     both.node.reorganise(both.node.client.block_number() - height)
     both.mirror.run_until("head")
-    with both.db.write() as session:  # as where another has taken its nonce, and the contract was paused
+    with (
+        both.db.write() as session
+    ):  # as where another has taken its nonce, and the contract was paused
         intents.get(session, following.key).state = IntentState.PLANNED
     both.db.run(lambda session: fail(session, first.key, "of the test"))
     assert states(both) == ["issued", "planned", "void"]
