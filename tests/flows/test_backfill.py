@@ -543,6 +543,25 @@ def test_what_a_forgotten_batch_has_taken_is_not_carried_again(six: Park) -> Non
 
 
 @long
+def test_a_forgotten_batch_makes_up_for_no_deficit(park: Park) -> None:
+    """The second day is issued, the third one is a deficit: books that forgot the second one see both as left out."""
+    park.register()
+    park.generate(FIRST, ["60", "60", "-2", "60"])
+    issue(park, 1, 2)
+    restore = back_up(park.db, park.folder)
+    issue(park, 2, 3)
+    restore()
+    park.mirror_final()
+    said = refusal(park, 4, 5, backfill=False)
+    assert said.code == "deficit-left-out" and said.message.endswith(
+        "from 2014-01-03 to 2014-01-04 was left out and has a deficit of 24.000000000 kg; begin at 2014-01-03"
+    )
+    assert issue(park, 3, 5).issued_kg == 696
+    assert issue(park, 2, 3).issued_kg == 720  # taken over
+    assert park.differences() == []
+
+
+@long
 def test_a_forgotten_backfill_has_taken_nothing(six: Park) -> None:
     restore = back_up(six.db, six.folder)
     issue(six, 1, 2)
