@@ -63,8 +63,11 @@ def check_free(session: Session, project_id: int, from_s: int, to_s: int) -> Non
         )
 
 
-def check_gap(session: Session, project: Project, start: date) -> None:
+def check_gap(session: Session, project: Project, site: ChainSite, start: date) -> None:
     """Refuse a period if days before it were skipped whose reductions are negative: a deficit has to be paid.
+
+    They begin where the last issuance before it ended, in the books or on chain: of a batch that the books do not know
+    the days are in no gap, and make up for none.
 
     Raises
     ------
@@ -76,8 +79,19 @@ def check_gap(session: Session, project: Project, start: date) -> None:
             Issuance.project_id == project.id, Issuance.state.in_(LIVE), Issuance.from_date < start
         )
     )
+    minted_s = _minted_until_s(session, site)
+    if minted_s:
+        minted = legal_day(minted_s, zone(session.get_one(Site, project.site_id).time_zone))
+        if minted <= start:
+            ended = max(ended or minted, minted)
     if ended is not None:
         _check_left_out(session, project, ended, start, f"begin at {ended}")
+
+
+def _minted_until_s(session: Session, site: ChainSite) -> int | None:
+    """Return until when a site is issued on chain; 0: nothing is, None: the mirror has no such site."""
+    query = select(CreditSite.minted_until_s).where(CreditSite.site_id == site.site_id)
+    return session.scalar(query)
 
 
 def _check_left_out(session: Session, project: Project, start: date, end: date, way: str) -> None:
@@ -107,9 +121,7 @@ def check_turn(
         If the site is issued until later than the period begins, or a later period of the project is planned.
     """
     days = f"what is from {inputs.from_date} to {inputs.to_date}"
-    minted_s = session.scalar(
-        select(CreditSite.minted_until_s).where(CreditSite.site_id == site.site_id)
-    )
+    minted_s = _minted_until_s(session, site)
     if minted_s is not None and inputs.from_s < minted_s:
         raise Refused(
             f"{project.code} is issued on chain until {_moment(session, project, minted_s)}, and the contract takes no "

@@ -184,7 +184,7 @@ def _plan(
         inputs = load_period(session, project_code, start, end, backfill=terms.backfill, lock=True)
         check_free(session, project.id, inputs.from_s, inputs.to_s)
         if not terms.backfill:  # of its gap, what is behind it counts as well: see check_backfill
-            check_gap(session, project, start)
+            check_gap(session, project, site, start)
         reduction = compute(inputs)
         if reduction.issued_kg == 0:
             raise Refused(

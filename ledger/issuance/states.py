@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy import ColumnElement, Select, delete, exists, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
@@ -21,6 +21,7 @@ from ledger.models import ChainIntent, CorrectionCarry, CreditBatch, Issuance, P
 from ledger.models import Meter as MeterRow
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
+from ledger.readings.periods.carry import claimed_before
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
 
     An issuance's turn comes when all earlier periods of its project are final. It carries what they left, and
     the contract takes no period before one that it has (CC-15): were both on their way, a stolen nonce could
-    let the later one overtake, and the earlier one would be refused for ever (decision 0032). Call again when
+    let the later one overtake, and the earlier one would be refused for ever (decision 0032). A backfill's comes
+    after all others: the batch that it names has to be there, and a fork can have taken that out. Call again when
     the mirror has read on; ``jobs run`` does.
 
     Raises
@@ -44,21 +46,7 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
     """
     with chain.db.read() as session:
         dead = session.scalars(_dead()).all()
-        query = (
-            select(Issuance.key, Issuance.to_s)
-            .join(ChainIntent, ChainIntent.key == Issuance.key)
-            .where(
-                Issuance.state == IssuanceState.PLANNED,
-                # A failed one: this process ended between the refusal and the voiding.
-                ChainIntent.state.in_((IntentState.PLANNED, IntentState.FAILED)),
-                ~_one_before(),
-            )
-            .order_by(Issuance.id)
-        )
-        if project_code is not None:
-            query = query.join(Project, Project.id == Issuance.project_id)
-            query = query.where(Project.code == project_code)
-        found = session.execute(query).all()
+        found = _whose_turn_it_is(session, project_code)
     for key in dead:
         chain.db.run(partial(intents.refuse, key=key, error="its issuance is void"))
     if found:
@@ -85,14 +73,24 @@ def _dead() -> Select[str]:
     )
 
 
-def _one_before() -> ColumnElement[bool]:
-    """Return the condition that an earlier period of the issuance's project is planned, and not yet final."""
-    earlier = aliased(Issuance)
-    return exists().where(
-        earlier.project_id == Issuance.project_id,
-        earlier.state == IssuanceState.PLANNED,
-        earlier.from_s < Issuance.from_s,
+def _whose_turn_it_is(session: Session, project_code: str | None) -> list[tuple[str, int]]:
+    """Return key and end, seconds, of the first planned issuance of each project, if it is not sent."""
+    query = (
+        select(Issuance.project_id, Issuance.key, Issuance.from_s, Issuance.to_s, ChainIntent)
+        .join(ChainIntent, ChainIntent.key == Issuance.key)
+        .where(Issuance.state == IssuanceState.PLANNED)
+        .order_by(Issuance.id)
     )
+    if project_code is not None:
+        query = query.join(Project, Project.id == Issuance.project_id)
+        query = query.where(Project.code == project_code)
+    firsts: dict[int, tuple[bool, int, str, int, IntentState]] = {}
+    for project_id, key, from_s, to_s, intent in session.execute(query):
+        item = (claimed_before(intent.parameters) > 0, from_s, key, to_s, intent.state)
+        firsts[project_id] = min(item, firsts.get(project_id, item))
+    # A failed one: this process ended between the refusal and the voiding.
+    sendable = (IntentState.PLANNED, IntentState.FAILED)
+    return [(key, to_s) for _, _, key, to_s, state in firsts.values() if state in sendable]
 
 
 def settle_final(session: Session, final_number: int) -> int:
@@ -131,7 +129,8 @@ def fail(session: Session, key: str, error: str) -> None:
     """Void an issuance that will never be on chain, and free its readings for another one.
 
     Readings that came too late for it are in time for the next. Later ones of the project that wait for
-    their turn are void with it: they may carry what it left.
+    their turn are void with it: they may carry what it left. Of a backfill, which leaves nothing to carry, it is
+    later backfills alone.
     """
     for issuance in session.scalars(select(Issuance).where(Issuance.key == key)).all():
         if issuance.state is IssuanceState.VOID:
@@ -147,9 +146,17 @@ def fail(session: Session, key: str, error: str) -> None:
 
 
 def _void_waiting(session: Session, issuance: Issuance, reason: str) -> None:
+    backfill = _is_backfill(session, issuance)
     for other in session.scalars(_waiting_behind(issuance)).all():
+        if backfill and not _is_backfill(session, other):
+            continue  # it carries nothing of a backfill, and may be the very one that this one names
         if intents.refuse(session, other.key, reason).state is IntentState.FAILED:
             _void(session, other)
+
+
+def _is_backfill(session: Session, issuance: Issuance) -> bool:
+    intent = session.get(ChainIntent, issuance.key)
+    return intent is not None and claimed_before(intent.parameters) > 0
 
 
 def _void(session: Session, issuance: Issuance) -> None:

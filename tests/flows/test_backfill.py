@@ -18,6 +18,7 @@ from sqlalchemy import select
 from api.app import create_app
 from cli.credits_issue import would
 from ledger.chain.keys.signers import anvil_signer
+from ledger.chain.sending import intents
 from ledger.chain.sending.issued import backfilled_before
 from ledger.corrections import correct
 from ledger.errors import Refused
@@ -28,6 +29,7 @@ from ledger.issuance.verifying import verify_claim
 from ledger.jobs.issuing import issue_closed
 from ledger.models import ChainEvent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
 from ledger.models.issuance import IssuanceState
+from ledger.models.sending import IntentState
 from ledger.proofs.verifier import verify
 from ledger.readings import import_file
 from ledger.readings.periods.evidence_files import MANIFEST, READINGS, files_of_reduction
@@ -386,7 +388,34 @@ def test_a_crash_at_every_boundary(both: Park, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_fork_that_takes_out_the_batch_that_follows(both: Park) -> None:
-    """Before it was sent: the contract refuses it, its readings are free, and it is planned again."""
+    """Before it was sent: it waits until that one is back, and its verifier need not sign again."""
+    both.register()
+    both.generate(FIRST, [KW] * 4)
+    issue(both, 1, 2)
+    height = both.node.client.block_number()
+    following = issue(both, 3, 4)
+    (planned,) = plan_issuance(both.chain, PROJECT, day(2), day(3), backfill=True)
+    plan_issuance(both.chain, PROJECT, day(4), day(5))
+    both.node.reorganise(both.node.client.block_number() - height)
+    both.mirror.run_until("head")
+    assert states(both) == ["issued", "planned", "planned", "planned"]
+    assert submit_planned(both.chain) == []
+    both.chain.sender.rebroadcast()
+    for _ in range(2):  # the regular one first
+        both.mirror_final()
+        assert len(submit_planned(both.chain)) == 1
+    both.mirror_final()
+    assert states(both) == ["issued"] * 4
+    keys = [batch.key for batch in both.rows(CreditBatch)]
+    assert (keys[1], keys[3], befores(both)) == (following.key, planned.key, [0, 0, 0, 2])
+    as_the_model_says(both)
+    no_gram_twice(both)
+    assert both.differences() == []
+
+
+@long
+def test_a_backfill_that_is_refused_leaves_the_regular_ones_alone(both: Park) -> None:
+    """The batch that follows is taken out, and to be sent again: it is, though the backfill before it is void."""
     both.register()
     both.generate(FIRST, [KW] * 3)
     issue(both, 1, 2)
@@ -395,21 +424,42 @@ def test_a_fork_that_takes_out_the_batch_that_follows(both: Park) -> None:
     (first,) = plan_issuance(both.chain, PROJECT, day(2), day(3), backfill=True)
     both.node.reorganise(both.node.client.block_number() - height)
     both.mirror.run_until("head")
-    assert states(both) == ["issued", "planned", "planned"]
-    with pytest.raises(Refused, match="UnknownBatch"):
-        submit_planned(both.chain)
+    with (
+        both.db.write() as session
+    ):  # as where another has taken its nonce, and the contract was paused
+        intents.get(session, following.key).state = IntentState.PLANNED
+    both.db.run(lambda session: fail(session, first.key, "of the test"))
     assert states(both) == ["issued", "planned", "void"]
     assert both.count(ReadingClaim) == 2 * SLOTS
-    assert refusal(both, 2, 3).code == "not-final"
+    with both.db.write() as session:
+        intents.get(session, following.key).state = IntentState.SUBMITTED
     both.chain.sender.rebroadcast()
     both.mirror_final()
-    assert states(both) == ["issued", "issued", "void"]
     again = issue(both, 2, 3, backfill=True)
     assert (again.key != first.key, again.issued_kg, again.carry_in_kg) == (True, 734, "0/1")
     assert [batch.key for batch in both.rows(CreditBatch)][1:] == [following.key, again.key]
-    as_the_model_says(both)
     no_gram_twice(both)
     assert both.differences() == []
+
+
+@long
+def test_the_batch_that_it_names_does_not_come_back(both: Park) -> None:
+    """The contract refuses it: its readings are free, and go into a regular issuance."""
+    both.register()
+    both.generate(FIRST, [KW] * 3)
+    issue(both, 1, 2)
+    height = both.node.client.block_number()
+    following = issue(both, 3, 4)
+    plan_issuance(both.chain, PROJECT, day(2), day(3), backfill=True)
+    both.node.reorganise(both.node.client.block_number() - height)
+    both.mirror.run_until("head")
+    both.db.run(lambda session: fail(session, following.key, "of the test"))
+    with pytest.raises(Refused, match="UnknownBatch"):
+        submit_planned(both.chain)
+    assert states(both) == ["issued", "void", "void"]
+    assert both.count(ReadingClaim) == SLOTS
+    (again,) = plan_issuance(both.chain, PROJECT, day(2), day(4))
+    assert again.reduction.inputs.carry_in_kg == Fraction(407, 500)
 
 
 @long
@@ -473,6 +523,58 @@ def test_books_that_forgot_it_take_it_over(both: Park) -> None:
     assert states(both) == ["issued"] * 3 and both.count(CreditBatch) == 3
     no_gram_twice(both)
     assert both.differences() == []
+
+
+@long
+def test_what_a_forgotten_batch_has_taken_is_not_carried_again(six: Park) -> None:
+    """Books from before the second day go on with the third: the first one's remainder is in the second."""
+    issue(six, 1, 2)
+    restore = back_up(six.db, six.folder)
+    assert issue(six, 2, 3).carry_in_kg == "407/500"
+    restore()
+    six.mirror_final()
+    third = issue(six, 3, 4)
+    assert (third.issued_kg, third.carry_in_kg) == (734, "0/1")
+    assert len(six.differences()) == 1  # the batch that nobody here knows
+    # Taken over, it is known, and what comes next goes on as ever.
+    assert issue(six, 2, 3).carry_in_kg == "407/500"
+    assert issue(six, 4, 5).carry_in_kg == "407/500"
+    assert six.differences() == []
+
+
+@long
+def test_a_forgotten_batch_makes_up_for_no_deficit(park: Park) -> None:
+    """The second day is issued, the third one is a deficit: books that forgot the second one see both as left out."""
+    park.register()
+    park.generate(FIRST, ["60", "60", "-2", "60"])
+    issue(park, 1, 2)
+    restore = back_up(park.db, park.folder)
+    issue(park, 2, 3)
+    restore()
+    park.mirror_final()
+    said = refusal(park, 4, 5, backfill=False)
+    assert said.code == "deficit-left-out" and said.message.endswith(
+        "from 2014-01-03 to 2014-01-04 was left out and has a deficit of 24.000000000 kg; begin at 2014-01-03"
+    )
+    assert issue(park, 3, 5).issued_kg == 696
+    assert issue(park, 2, 3).issued_kg == 720  # taken over
+    assert park.differences() == []
+
+
+@long
+def test_a_forgotten_backfill_has_taken_nothing(six: Park) -> None:
+    restore = back_up(six.db, six.folder)
+    issue(six, 1, 2)
+    issue(six, 3, 4)
+    issue(six, 2, 3, backfill=True)
+    restore()
+    six.mirror_final()
+    for start in (1, 3):  # the batch that follows is taken over before the backfill is
+        issue(six, start, start + 1)
+    assert issue(six, 4, 5).carry_in_kg == "157/250"
+    assert issue(six, 2, 3, backfill=True).carry_in_kg == "0/1"
+    assert befores(six) == [0, 0, 2, 0]
+    assert six.differences() == []
 
 
 # ---------------------------------------------------------------------- a verifier elsewhere

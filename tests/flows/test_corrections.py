@@ -50,7 +50,7 @@ from ledger.readings.periods.evidence_files import (
 from ledger.reconcile import reconcile
 from ledger.reductions import report
 from ledger.reductions.recompute import Trusted, verify_files
-from ledger.registration import register_project, register_site
+from ledger.registration import register_project, register_site, site_on_chain
 from ledger.settings import load_settings
 from ledger.sites import apply_site
 from tests.support.chain import CURRENCY, PARTIES
@@ -112,7 +112,9 @@ def manifests_read_by_looks_at_all_periods(park: Park) -> list[str]:
         park.db.read() as session,
     ):
         project = project_named(session, PROJECT)
-        check_gap(session, project, day(2))
+        site = site_on_chain(session, PROJECT)
+        assert site is not None
+        check_gap(session, project, site, day(2))
         assert len(unpaid_corrections(session, project.id)) == 1
         assert len(corrections_of(session, PROJECT)) == 1
     assert len([sql for sql in said if "issuances" in sql]) == 3

@@ -9,8 +9,8 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session, aliased, defer
 
 from ledger import models
 from ledger.db import tables
@@ -147,6 +147,7 @@ def _carry(session: Session, project: models.Project, start: date, from_s: int) 
 
     A deficit is carried until it is paid; a positive carry only within one vintage, one factor
     version and one methodology version. What a backfill left goes nowhere: the period after it was issued before it.
+    Nor does what a batch has taken that is on chain, and not in the books.
     """
     issuance, intent = models.Issuance, models.ChainIntent
     query = (
@@ -171,4 +172,32 @@ def _carry(session: Session, project: models.Project, start: date, from_s: int) 
         and last.factor_id == project.factor_id
         and methodology == {"id": project.methodology, "version": project.methodology_version}
     )
-    return carry if same else min(carry, Fraction(0))
+    if same and not _is_taken(session, project.code, last.to_s, from_s):
+        return carry
+    return min(carry, Fraction(0))
+
+
+def _is_taken(session: Session, code: str, since_s: int, until_s: int) -> bool:
+    """Return whether the chain has a batch between, no backfill, that the books know no issuance of.
+
+    Restored books forgot it, or other books issued it: what was left before is in it, as far as anybody here knows.
+    A backfill, which carries nothing, came after a batch of later time.
+    """
+    batch, earlier = models.CreditBatch, aliased(models.CreditBatch)
+    known = select(models.Issuance.key).where(models.Issuance.state.in_(LIVE))
+    query = (
+        select(batch.batch_id)
+        .join(models.CreditSite, models.CreditSite.site_id == batch.site_id)
+        .where(
+            models.CreditSite.code == code,
+            batch.period_end_s > since_s,
+            batch.period_start_s < until_s,
+            batch.key.not_in(known),
+            ~exists().where(
+                earlier.site_id == batch.site_id,
+                earlier.ordinal < batch.ordinal,
+                earlier.period_start_s >= batch.period_end_s,
+            ),
+        )
+    )
+    return session.scalars(query.limit(1)).first() is not None
