@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ledger.models import ChainIntent
 
 
+_COLUMNS = ("vintage", "issued_kg", "serials", "transaction", "state")
+
+
 def issue(
     run: Invocation,
     project: Project,
@@ -79,14 +82,19 @@ def issue(
     run.output.result(
         {"project": project, "registers": registers, "went_on": went_on, "issuances": rows},
         *([f"registered {project} on chain"] if registers else []),
-        Table(
-            ("vintage", "issued kg", "serials", "transaction", "state"),
-            [
-                (row["vintage"], row["issued_kg"], row["serials"], row["transaction"], row["state"])
-                for row in rows
-            ],
-            right=frozenset({"issued kg"}),
-        ),
+        _table(rows),
+    )
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    """Return what became of issuances, for people; of backfills, which batch comes after them, too."""
+    named = {name: name.replace("_", " ") for name in _COLUMNS}
+    if any(row["backfill_before"] for row in rows):
+        named["backfill_before"] = "backfill before batch"
+    return Table(
+        tuple(named.values()),
+        [tuple(row[name] for name in named) for row in rows],
+        right=frozenset({"issued kg"}),
     )
 
 

@@ -31,7 +31,7 @@ def test_a_period_that_was_left_out(chain: TestChain, tmp_path: Path) -> None:
         ("site", "apply", "site.toml"),
         ("import", "--site", "lab", "--source", "scada", "readings.csv"),
         ("credits", "issue", *days(1, 4)),
-        ("credits", "issue", *days(7, 9)),
+        ("credits", "issue", *days(8, 9)),
     ):
         good(program(*words))
     refused = program("credits", "issue", *days(4, 5))
@@ -59,5 +59,13 @@ def test_a_period_that_was_left_out(chain: TestChain, tmp_path: Path) -> None:
         3,
         "0.000000000",
     )
+    head, row = good(program("credits", "issue", *days(7, 8), "--backfill")).out.splitlines()[:2]
+    assert head.endswith("  state      backfill before batch") and row.endswith("  2")
+    values = good(program("credits", "show", "lab-wind-2014-5")).out.splitlines()
+    assert ["batch", "is", "a", "backfill", "before", str(2 << 32 | 2)] in [line.split() for line in values]
     good(program("reconcile"))
-    good(program("credits", "bundle", "lab-wind-2014-4", "--readings", "all", "-o", "b.json"))
+    bundle = ("credits", "bundle", "lab-wind-2014-4", "--readings", "all", "-o", "b.json")
+    trusted = good(program(*bundle, "--json")).json()["trusted"]
+    options = [word for name in trusted for word in (f"--{name.replace('_', '-')}", trusted[name])]
+    proven = good(program("verify", "b.json", *map(str, options)))
+    assert "which is what was issued, and no remainder is carried into this backfill" in proven.out
