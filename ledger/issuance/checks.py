@@ -174,7 +174,9 @@ def way_to_more(
     before, after = max(before or first, first), min(after, end)
     if (before, after) == (inputs.from_date, inputs.to_date):
         return f"no more days of {inputs.vintage} were left out there, and it stays unissued"
-    return f"extend the period within what was left out of {inputs.vintage} there, {before} to {after}"
+    return (
+        f"extend the period within what was left out of {inputs.vintage} there, {before} to {after}"
+    )
 
 
 def _following(

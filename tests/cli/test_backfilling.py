@@ -62,7 +62,9 @@ def test_a_period_that_was_left_out(chain: TestChain, tmp_path: Path) -> None:
     head, row = good(program("credits", "issue", *days(7, 8), "--backfill")).out.splitlines()[:2]
     assert head.endswith("  state      backfill before batch") and row.endswith("  2")
     values = good(program("credits", "show", "lab-wind-2014-5")).out.splitlines()
-    assert ["batch", "is", "a", "backfill", "before", str(2 << 32 | 2)] in [line.split() for line in values]
+    assert ["batch", "is", "a", "backfill", "before", str(2 << 32 | 2)] in [
+        line.split() for line in values
+    ]
     good(program("reconcile"))
     bundle = ("credits", "bundle", "lab-wind-2014-4", "--readings", "all", "-o", "b.json")
     trusted = good(program(*bundle, "--json")).json()["trusted"]
