@@ -18,6 +18,7 @@ from sqlalchemy import select
 from api.app import create_app
 from cli.credits_issue import would
 from ledger.bundles import ALL
+from ledger.chain.contracts.events import CREDIT
 from ledger.chain.keys.signers import anvil_signer
 from ledger.chain.sending import intents
 from ledger.chain.sending.issued import backfilled_before
@@ -563,6 +564,27 @@ def test_books_that_forgot_it_take_it_over(both: Park) -> None:
     assert states(both) == ["issued"] * 3 and both.count(CreditBatch) == 3
     no_gram_twice(both)
     assert both.differences() == []
+
+
+@long
+def test_one_that_others_issued_before_another_batch_differs(six: Park) -> None:
+    """Issuer and verifier signed the key of a planned one anew, behind the books, after one in the same gap."""
+    issue(six, 1, 2)
+    issue(six, 6, 7)
+    claims = [
+        plan_issuance(six.chain, PROJECT, day(start), day(start + 1), backfill=True, dry_run=dry)
+        for start, dry in ((2, False), (4, True))
+    ]
+    ((planned,), (between,)) = claims
+    for claim in (between.claim, changed(planned.claim, backfill_before=3)):
+        six.node.act("issuer", CREDIT, "issue", six.node.issue_arguments(claim))
+    six.mirror_final()
+    assert befores(six) == [0, 0, 2, 3]
+    other, unknown = sorted(six.differences(), reverse=True)
+    assert other == (
+        "issuance 3 (2014-01-02 to 2014-01-03): backfill_before is 2, the chain says 3"
+    )
+    assert unknown.startswith("batch 3 of park-wind (2014-01-04 to 2014-01-05): 734 kg are on chain")
 
 
 @long
