@@ -224,7 +224,13 @@ def test_it_is_shown_and_proven_like_any_other(six: Park) -> None:
         (made,) = [item["values"] for item in items if item["kind"] == "reductions_computed"]
         assert (made["carry_in_kg"], made["carry_out_kg"]) == ("0/1", "407/500")
         shown = client.get(f"/credits/{batch.batch_id}", headers={"accept": "text/html"}).text
-        assert f'backfill before <a href="/credits/{following.batch_id}">' in shown
+        # Beside its period and in its history; what it leaves of a kilogram is not carried on.
+        link = f'backfill before <a href="/credits/{following.batch_id}">'
+        assert shown.count(link) == 2
+        assert "Never issued (a backfill carries nothing on)" in shown
+        assert "Carried on" not in shown
+        chinese = client.get(f"/credits/{batch.batch_id}?lang=zh").text
+        assert "不予签发的余量（补签不结转）" in chinese and "转出的结转余量" not in chinese
         # By its own name the quick way, by another one and as of a block the ordinary ones.
         for way in (f"{name}-1-734", name, f"{name}?as_of_block={batch.block_number}"):
             said = client.get(f"/v1/credits/{way}").json()["batch"]
@@ -233,6 +239,8 @@ def test_it_is_shown_and_proven_like_any_other(six: Park) -> None:
             items = client.get(f"/v1/credits/{other.batch_id}/history").json()["items"]
             (issued,) = [item["values"] for item in items if item["kind"] == "issued"]
             assert "backfill_before_batch_id" not in issued
+            shown = client.get(f"/credits/{other.batch_id}?lang=en").text
+            assert "Carried on" in shown and "backfill" not in shown
             own = client.get(f"/v1/credits/{other.batch_id}").json()
             for way in (own["credit_id"], other.batch_id):
                 said = client.get(f"/v1/credits/{way}").json()["batch"]
@@ -584,7 +592,9 @@ def test_one_that_others_issued_before_another_batch_differs(six: Park) -> None:
     assert other == (
         "issuance 3 (2014-01-02 to 2014-01-03): backfill_before is 2, the chain says 3"
     )
-    assert unknown.startswith("batch 3 of park-wind (2014-01-04 to 2014-01-05): 734 kg are on chain")
+    assert unknown.startswith(
+        "batch 3 of park-wind (2014-01-04 to 2014-01-05): 734 kg are on chain"
+    )
 
 
 @long
