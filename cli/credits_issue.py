@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from cli.flow import Flow
     from ledger.chain.access import Chain
     from ledger.models import ChainIntent
-
-
-_COLUMNS = ("vintage", "issued_kg", "serials", "transaction", "state")
 
 
 def issue(
@@ -82,18 +80,18 @@ def issue(
     run.output.result(
         {"project": project, "registers": registers, "went_on": went_on, "issuances": rows},
         *([f"registered {project} on chain"] if registers else []),
-        _table(rows),
+        table_of(("vintage", "issued_kg", "serials", "transaction", "state"), rows),
     )
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    """Return what became of issuances, for people; of backfills, which batch comes after them, too."""
-    named = {name: name.replace("_", " ") for name in _COLUMNS}
+def table_of(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> Table:
+    """Return issuances for people; where one is a backfill, which batch comes after it, too."""
+    titles = {name: name.replace("_", " ") for name in names}
     if any(row["backfill_before"] for row in rows):
-        named["backfill_before"] = "backfill before batch"
+        titles["backfill_before"] = "backfill before batch"
     return Table(
-        tuple(named.values()),
-        [tuple(row[name] for name in named) for row in rows],
+        tuple(titles.values()),
+        [tuple(row[name] for name in titles) for row in rows],
         right=frozenset({"issued kg"}),
     )
 

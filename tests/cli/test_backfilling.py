@@ -44,14 +44,20 @@ def test_a_period_that_was_left_out(chain: TestChain, tmp_path: Path) -> None:
     dry = good(program("credits", "issue", *days(4, 5), "--backfill", "--dry-run"))
     assert dry.out == "would issue 129 kg, vintage 2014, as a backfill before batch 2\n"
 
-    good(program("credits", "verification", "write", *days(5, 7), "--backfill", "-o", "out"))
+    wrote = good(
+        program("credits", "verification", "write", *days(5, 7), "--backfill", "-o", "out")
+    )
+    assert wrote.out.splitlines()[2] == "out: a backfill before batch 2"
     said = json.loads((tmp_path / "out" / "verification.json").read_text())
     assert (said["issued_kg"], said["backfill_before"]) == ("259", 2)
     signed = good(program("credits", "verification", "sign", "out/verification.json", "--ask-node"))
     assert "It is a backfill: the period was left out when batch 2 of the site" in signed.out
     assert "ok      the claim: the chain has its time free before batch 2 of the site" in signed.out
     read = good(program("credits", "verification", "read", "out/verification.json", "--json"))
-    assert read.json()["read"][0]["serials"] == "lab-wind-2014-3-1-259"
+    (row,) = read.json()["read"]
+    assert (row["serials"], row["backfill_before"]) == ("lab-wind-2014-3-1-259", 2)
+    once_more = good(program("credits", "verification", "read", "out/verification.json"))
+    assert once_more.out.splitlines()[0].endswith("  state      backfill before batch")
     sent = good(program("credits", "issue", *days(4, 5), "--backfill", "--json")).json()
     (row,) = sent["issuances"]
     assert (row["serials"], row["backfill_before"], row["carry_in_kg"]) == (
