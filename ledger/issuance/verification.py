@@ -41,7 +41,7 @@ class Taken:
     verifier: str
     went_on: bool
     """Whether the books had it already."""
-    backfill_before: int
+    backfill_before: int = 0
     """Number, within its site, of the batch that a backfill comes before; 0: it is none."""
 
 
