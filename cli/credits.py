@@ -32,6 +32,7 @@ _LABELS = {
     "site": "project",
     "blockchain_tx": "issued in transaction",
     "status_tx": "transaction of its status",
+    "backfill_before_batch_id": "is a backfill before",
 }
 """What a person reads instead of a field's name. On chain a project and its metered site share a code."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
@@ -79,14 +80,19 @@ def issue(
     run.output.result(
         {"project": project, "registers": registers, "went_on": went_on, "issuances": rows},
         *([f"registered {project} on chain"] if registers else []),
-        Table(
-            ("vintage", "issued kg", "serials", "transaction", "state"),
-            [
-                (row["vintage"], row["issued_kg"], row["serials"], row["transaction"], row["state"])
-                for row in rows
-            ],
-            right=frozenset({"issued kg"}),
-        ),
+        table_of(("vintage", "issued_kg", "serials", "transaction", "state"), rows),
+    )
+
+
+def table_of(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> Table:
+    """Return issuances for people; where one is a backfill, which batch comes after it, too."""
+    titles = {name: name.replace("_", " ") for name in names}
+    if any(row["backfill_before"] for row in rows):
+        titles["backfill_before"] = "backfill before batch"
+    return Table(
+        tuple(titles.values()),
+        [tuple(row[name] for name in titles) for row in rows],
+        right=frozenset({"issued kg"}),
     )
 
 

@@ -158,7 +158,8 @@ def verify(
             verdict = check(text, Trusted(block_hash, address, code_hash, chain_id))
         held, facts = verdict.checks, _plain(verdict.facts)
         not_proven = list(verdict.not_proven)
-        summed = recompute(text)
+        before = verdict.facts["issued"]["backfill_before"]
+        summed = recompute(text, backfill=before > 0)
         if summed is not None:
             held.append((NAME, summed))
             not_proven.remove(NOT_PROVEN)

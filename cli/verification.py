@@ -106,6 +106,11 @@ def write_files(
             ],
             right=frozenset({"kg to issue"}),
         ),
+        *(
+            f"{row['folder']}: a backfill before batch {row['backfill_before']}"
+            for row in rows
+            if row["backfill_before"]
+        ),
         "would write them"
         if dry_run
         else "the verifier signs with: truetonne credits verification sign FOLDER/verification.json",
@@ -269,6 +274,7 @@ def read_files(
                     "project": item.project,
                     "vintage": item.vintage,
                     "issued_kg": str(item.issued_kg),
+                    "backfill_before": item.backfill_before or None,
                     "verifier": item.verifier,
                     "key": item.key,
                     "went_on": item.went_on,
@@ -335,10 +341,7 @@ def _issue(
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
+    from cli.credits_issue import table_of
+
     shown = ("file", "vintage", "issued_kg", "verifier", "serials", "transaction", "state")
-    names = [name for name in shown if name in rows[0]]
-    return Table(
-        tuple(name.replace("_", " ") for name in names),
-        [tuple(row[name] for name in names) for row in rows],
-        right=frozenset({"issued kg"}),
-    )
+    return table_of([name for name in shown if name in rows[0]], rows)

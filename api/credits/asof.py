@@ -113,6 +113,7 @@ def show_credit(session: Session, view: ChainView, name: str, block: int) -> Cre
         **dict(credit),
         **view.fields(),
         batch=batch_document(
+            session,
             batch,
             [
                 CreditPart(

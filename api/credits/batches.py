@@ -9,12 +9,14 @@ from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.credits.schemas import Batch, CreditPart
+from ledger.chain.sending.issued import backfilled_before
 from ledger.models import CreditBatch, CreditSite
 from ledger.models.credits import BatchStatus
 from ledger.serials import batch_id_of
 
 
 def batch_document(
+    session: Session,
     batch: CreditBatch,
     parts: Sequence[CreditPart],
     parts_count: int,
@@ -49,9 +51,16 @@ def batch_document(
         manifest_hash=batch.manifest_hash,
         methodology_hash=batch.methodology_hash,
         block_number=batch.block_number,
+        backfill_before_batch_id=following_of(session, batch),
         credits_count=parts_count,
         credits=list(parts),
     )
+
+
+def following_of(session: Session, batch: CreditBatch) -> int | None:
+    """Return the number of the batch before which one was backfilled; None: it was not."""
+    before = backfilled_before(session, batch)
+    return batch_id_of(batch.site_id, before) if before else None
 
 
 def sums_of(session: Session, code: str | None = None) -> tuple[int, int, int, int]:

@@ -15,13 +15,13 @@ from typing import Any
 from sqlalchemy import Text, and_, cast, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from api.credits.batches import following_of
 from api.credits.beginnings import entries_before
 from api.credits.schemas import HistoryAnswer, HistoryEntry, HistoryParameters
 from api.finality import ChainView
 from api.pagination import Order
 from api.quick_parts import of_seconds
 from ledger.chain.contracts.events import ZERO_ADDRESS, ZERO_HASH
-from ledger.chain.sending.issued import backfilled_before
 from ledger.errors import NotFound
 from ledger.models.credits import (
     BATCH_STATUS,
@@ -33,7 +33,6 @@ from ledger.models.credits import (
 from ledger.models.mirror import ChainBlock, ChainEvent
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.naming import find_credit
-from ledger.serials import batch_id_of
 
 Place = tuple[int, int, int]
 """Where an entry stands: 0 and the number of its file for our books; block + 1, log and part of the log on chain."""
@@ -110,7 +109,7 @@ class _Page:
 
     def _issued(self) -> dict[str, str]:
         batch = self.batch
-        before = backfilled_before(self.session, batch)
+        following = following_of(self.session, batch)
         return {
             "amount_kg": str(batch.issued_kg),
             "buffered_kg": str(batch.buffered_kg),
@@ -118,11 +117,7 @@ class _Page:
             "issuer": batch.issuer,
             "verifier": batch.verifier,
             "key": batch.key,
-            **(
-                {"backfill_before_batch_id": str(batch_id_of(batch.site_id, before))}
-                if before
-                else {}
-            ),
+            **({} if following is None else {"backfill_before_batch_id": str(following)}),
         }
 
     def _transfers(self) -> Iterator[tuple[Place, HistoryEntry]]:

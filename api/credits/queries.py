@@ -252,6 +252,7 @@ def _batch(session: Session, batch: CreditBatch) -> Batch:
         all_parts = select(func.count()).where(CreditSerial.batch_id == batch.batch_id)
         count = session.scalars(all_parts).one()
     return batch_document(
+        session,
         batch,
         [
             CreditPart(

@@ -21,6 +21,7 @@ from api.retirements.quick import COLUMNS as RETIREMENT
 from api.retirements.quick import of_columns
 from ledger.db.quick import Read
 from ledger.naming import PARTS_MAX
+from ledger.serials import batch_id_of
 
 _NO_FILTERS = {"limit", "order", "cursor"}
 _CHANGED = ("credit_retirements", "credit_cancellations", "credit_invalidations")
@@ -48,7 +49,10 @@ _MORE_AT = _BLOCK_AT + 1
 _ONE = (
     f"SELECT {_ITEM}, b.issued_kg, b.retired_kg, b.cancelled_kg, b.buffered_kg, b.deficit_kg, "
     "b.period_start_s, b.period_end_s, b.recipient, b.verifier, b.evidence_root, b.evidence_total_kg, "
-    f"b.manifest_hash, b.methodology_hash, {RETIREMENT}, {HEAD}"
+    "b.manifest_hash, b.methodology_hash, "
+    "(SELECT json_extract(e.args, '$.claim.backfill_before') FROM chain_events e "
+    "WHERE e.block_number = b.block_number AND e.log_index = b.log_index), "
+    f"b.site_id, {RETIREMENT}, {HEAD}"
     f"JOIN carbon_credits c ON c.credit_id = ? {_JOINED}"
     "LEFT JOIN credit_retirements r ON r.retirement_id = s.retirement_id"
 )
@@ -125,6 +129,7 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
     final = row[_BLOCK_AT] <= final_block and (row[8],) not in changing
     parts = read(_PARTS, (row[8], PARTS_MAX))
     count = len(parts) if len(parts) < PARTS_MAX else read(_PARTS_COUNT, (row[8],))[0][0]
+    before = int(more[13] or 0)
     document = {**head, **_item(row, final=final)}
     document["batch"] = {
         "issued_kg": str(more[0]),
@@ -141,13 +146,14 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
         "manifest_hash": more[11],
         "methodology_hash": more[12],
         "block_number": row[_BLOCK_AT],
+        "backfill_before_batch_id": str(batch_id_of(more[14], before)) if before else None,
         "credits_count": count,
         "credits": [
             {"credit_id": part, "amount_kg": str(kg), "status": status}
             for part, kg, status in parts
         ],
     }
-    document["retirement"] = None if more[13] is None else of_columns(more[13:])
+    document["retirement"] = None if more[15] is None else of_columns(more[15:])
     return encode(document)
 
 

@@ -109,6 +109,9 @@ class Batch(Document):
     )
     methodology_hash: str = Field(description="Hash of methodology and version.")
     block_number: int = Field(description="Block that issued it.")
+    backfill_before_batch_id: IntegerText | None = Field(
+        description="For a backfill, the batch that comes after it in time; null: it is none."
+    )
     credits_count: int = Field(description="How many runs of serials the batch has.")
     credits: list[CreditPart] = Field(
         description="Its runs in the order of serials, the first 500; the list of credits has all, by `batch_id`."

@@ -149,6 +149,40 @@ def check_backfill(
         If no batch follows it, if the one that follows is not final, if it overlaps one, or if it leaves a deficit of
         the gap out.
     """
+    following = _following(session, project, site, inputs)
+    before, after = _free(session, project, following, inputs)
+    if before is not None:
+        _check_left_out(session, project, before, inputs.from_date, f"begin at {before}")
+    _check_left_out(session, project, inputs.to_date, after, f"end at {after}")
+    return following.ordinal
+
+
+def way_to_more(
+    session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
+) -> str:
+    """Say how a backfill that comes to less than a kilogram comes to more: by what else is free in its gap, if any is.
+
+    Raises
+    ------
+    Refused
+        As for ``check_backfill``.
+    """
+    check_backfill(session, project, site, inputs)
+    before, after = _free(session, project, _following(session, project, site, inputs), inputs)
+    # One issuance is of one vintage.
+    first, end = (date(inputs.vintage + more, 1, 1) for more in (0, 1))
+    before, after = max(before or first, first), min(after, end)
+    if (before, after) == (inputs.from_date, inputs.to_date):
+        return f"no more days of {inputs.vintage} were left out there, and it stays unissued"
+    return (
+        f"extend the period within what was left out of {inputs.vintage} there, {before} to {after}"
+    )
+
+
+def _following(
+    session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
+) -> CreditBatch:
+    """Return the batch in whose gap before it a period lies, or refuse it as ``check_backfill`` does."""
     days = f"{inputs.from_date} to {inputs.to_date}"
     later = _later(session, project, inputs)
     if later is not None and later.state is IssuanceState.PLANNED:
@@ -178,16 +212,16 @@ def check_backfill(
             f"{ends}; a backfill lies wholly in time that was left out",
             code="period-already-issued",
         )
-    _check_rests(session, project, inputs, (gap_s, starts_s))
-    return following.ordinal
+    return following
 
 
-def _check_rests(
-    session: Session, project: Project, inputs: ReductionInputs, gap: tuple[int, int]
-) -> None:
-    """Refuse a backfill that leaves a deficit beside it in its gap: nobody picks the good days out of one.
+def _free(
+    session: Session, project: Project, following: CreditBatch, inputs: ReductionInputs
+) -> tuple[date | None, date]:
+    """Return from when and until when a gap is free around a backfill; None: nothing is issued before it.
 
-    Before everything that was issued nothing is asked for, as before a first issuance.
+    What stays of that may be no deficit, as nobody picks the good days out of a gap; before everything that was issued
+    nothing is asked for, as before a first issuance.
     """
     mine = (Issuance.project_id == project.id) & Issuance.state.in_(LIVE)
     ends_s = session.scalar(
@@ -196,13 +230,10 @@ def _check_rests(
     starts_s = session.scalar(
         select(func.min(Issuance.from_s)).where(mine, Issuance.from_s >= inputs.to_s)
     )
-    before_s, after_s = max(gap[0], ends_s or 0), min(gap[1], starts_s or gap[1])
+    before_s = max(following.gap_start_s, ends_s or 0)
+    after_s = min(following.period_start_s, starts_s or following.period_start_s)
     where = zone(session.get_one(Site, project.site_id).time_zone)
-    if before_s:
-        begins = legal_day(before_s, where)
-        _check_left_out(session, project, begins, inputs.from_date, f"begin at {begins}")
-    ends = legal_day(after_s, where)
-    _check_left_out(session, project, inputs.to_date, ends, f"end at {ends}")
+    return legal_day(before_s, where) if before_s else None, legal_day(after_s, where)
 
 
 def _later(session: Session, project: Project, inputs: ReductionInputs) -> Issuance | None:

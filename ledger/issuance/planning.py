@@ -18,7 +18,14 @@ from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.issued import backfilled_before
 from ledger.errors import BadInput, Refused
-from ledger.issuance.checks import check_backfill, check_ended, check_free, check_gap, check_turn
+from ledger.issuance.checks import (
+    check_backfill,
+    check_ended,
+    check_free,
+    check_gap,
+    check_turn,
+    way_to_more,
+)
 from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand, SignedOnChain
 from ledger.issuance.states import ISSUE, void_refused
 from ledger.models import (
@@ -187,9 +194,12 @@ def _plan(
             check_gap(session, project, site, start)
         reduction = compute(inputs)
         if reduction.issued_kg == 0:
+            way = "extend the period"
+            if terms.backfill:
+                way = way_to_more(session, project, site, inputs)
             raise Refused(
                 f"{project_code} from {start} to {end}: {decimal_floor(reduction.available_kg, 9)} kg are less than "
-                "one kilogram: nothing to issue; extend the period",
+                f"one kilogram: nothing to issue; {way}",
                 code="nothing-to-issue",
             )
         if reduction.issued_kg > BATCH_KG_MAX:

@@ -26,6 +26,7 @@ from ledger.issuance.signing import NobodyYet, SignedElsewhere
 from ledger.issuance.verification_files import Request
 from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
 from ledger.models.issuance import IssuanceState
+from ledger.readings.periods.carry import claimed_before
 from ledger.reductions.zones import legal_day, zone
 
 
@@ -40,6 +41,8 @@ class Taken:
     verifier: str
     went_on: bool
     """Whether the books had it already."""
+    backfill_before: int = 0
+    """Number, within its site, of the batch that a backfill comes before; 0: it is none."""
 
 
 def requests_for(
@@ -152,8 +155,16 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
     except Refused as error:
         raise Refused(f"{path}: {error.message}", code=error.code) from error
     # Not what the file says: books that forgot an issuance adopt what the chain has, under its own key.
-    kg = planned.claim.amount
-    return Taken(planned.key, project, planned.vintage, kg, planned.verifier, went_on=False)
+    kg, before = planned.claim.amount, planned.claim.backfill_before
+    return Taken(
+        planned.key,
+        project,
+        planned.vintage,
+        kg,
+        planned.verifier,
+        went_on=False,
+        backfill_before=before,
+    )
 
 
 def check_apart(path: Path, claim: Claim, others: Sequence[tuple[Path, Claim]]) -> None:
@@ -208,9 +219,15 @@ def _found(session: Session, path: Path, request: Request, issuance: Issuance) -
             code="another-claim",
         )
     project = session.get_one(Project, issuance.project_id).code
-    verifier = str(session.get_one(ChainIntent, issuance.key).parameters["verifier"]).lower()
+    call = session.get_one(ChainIntent, issuance.key).parameters
     return Taken(
-        issuance.key, project, issuance.vintage, issuance.issued_kg, verifier, went_on=True
+        issuance.key,
+        project,
+        issuance.vintage,
+        issuance.issued_kg,
+        str(call["verifier"]).lower(),
+        went_on=True,
+        backfill_before=claimed_before(call),
     )
 
 

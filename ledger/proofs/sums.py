@@ -15,7 +15,8 @@ from ledger.proofs.verifier import ProofError
 from ledger.reductions.judging import judge, taken_as_changed
 from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.readings_file import Line
-from ledger.reductions.recompute import Trusted, verify
+from ledger.reductions.recompute import Trusted, remainder_in, verify
+from ledger.reductions.reporting import fraction_text
 
 NAME = "sum"
 _WORDS_MAX = 600
@@ -24,13 +25,15 @@ NOT_PROVEN = verifier.NOT_PROVEN[-1]
 """What the verifier does not prove, and this does."""
 
 
-def recompute(text: str) -> str | None:
+def recompute(text: str, *, backfill: bool = False) -> str | None:
     """Compute the issuance of a bundle that was verified again; return what that means.
 
     Parameters
     ----------
     text
         The bundle.
+    backfill
+        Whether the event says that it was issued as one: nothing but deficits of corrections is carried into it.
 
     Returns
     -------
@@ -40,7 +43,8 @@ def recompute(text: str) -> str | None:
     Raises
     ------
     ProofError
-        The readings do not give what the manifest says, or it is of a version that is not known here.
+        The readings do not give what the manifest says, it is of a version that is not known here, or it is that of
+        a backfill, and carries a remainder in.
     """
     bundle = json.loads(text)
     manifest, readings = bundle["manifest"], bundle["readings"]
@@ -58,13 +62,17 @@ def recompute(text: str) -> str | None:
             f"{len(result.differences)} numbers of the manifest do not follow from its readings, "
             f"first {first.path}: stated {first.manifest}, recomputed {first.recomputed}",
         )
+    if backfill and (carried := remainder_in(stated)):
+        raise _failed(
+            f"{fraction_text(carried)} kg are carried into a backfill that are no deficit of a correction"
+        )
     changed = len(taken_as_changed(stated, judged))
     times = "once" if changed == 1 else f"{changed} times"
     swaps = f", taken that registers which go on from less than they had, {times}, were exchanged"
     return (
         f"by the rules of {stated.methodology.id} {stated.methodology.version} and the factor "
         f"{stated.factor.value} {stated.factor.unit} they come to {result.issued_kg} kg, which is what was "
-        f"issued{swaps if changed else ''}"
+        f"issued{', and no remainder is carried into this backfill' if backfill else ''}{swaps if changed else ''}"
     )
 
 

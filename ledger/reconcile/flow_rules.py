@@ -31,6 +31,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.settlement import BatchState
+from ledger.readings.periods.carry import claimed_before
 from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.reconcile.books import Books
@@ -114,6 +115,7 @@ def _issuances(books: Books, rows: Sequence[Issuance]) -> list[str]:
         void = row.state is IssuanceState.VOID
         waits = IssuanceState.VOID if void else IssuanceState.PLANNED
         state = IssuanceState.ISSUED if final else waits
+        intent = books.session.get(ChainIntent, row.key)
         found += unequal(
             what,
             ("state", row.state, state),
@@ -122,6 +124,11 @@ def _issuances(books: Books, rows: Sequence[Issuance]) -> list[str]:
             ("manifest_hash", row.manifest_hash, batch.manifest_hash),
             ("from_s", row.from_s, batch.period_start_s),
             ("to_s", row.to_s, batch.period_end_s),
+            (
+                "backfill_before",
+                claimed_before(intent.parameters if intent else None),
+                backfilled_before(books.session, batch),
+            ),
             ("hash of the manifest", manifest_hash(row.manifest), batch.manifest_hash),
         )
     return found

@@ -52,6 +52,7 @@ def test_a_credit_is_shown_whole(client: TestClient) -> None:
             "manifest_hash": h66(0xE2, 1),
             "methodology_hash": h66(0xE3, 1),
             "block_number": 1,
+            "backfill_before_batch_id": None,
             "credits_count": 3,
             "credits": [
                 {"credit_id": "park-a-2015-1-1-400", "amount_kg": "400", "status": "retired"},

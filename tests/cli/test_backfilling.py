@@ -31,7 +31,7 @@ def test_a_period_that_was_left_out(chain: TestChain, tmp_path: Path) -> None:
         ("site", "apply", "site.toml"),
         ("import", "--site", "lab", "--source", "scada", "readings.csv"),
         ("credits", "issue", *days(1, 4)),
-        ("credits", "issue", *days(7, 9)),
+        ("credits", "issue", *days(8, 9)),
     ):
         good(program(*words))
     refused = program("credits", "issue", *days(4, 5))
@@ -44,14 +44,20 @@ def test_a_period_that_was_left_out(chain: TestChain, tmp_path: Path) -> None:
     dry = good(program("credits", "issue", *days(4, 5), "--backfill", "--dry-run"))
     assert dry.out == "would issue 129 kg, vintage 2014, as a backfill before batch 2\n"
 
-    good(program("credits", "verification", "write", *days(5, 7), "--backfill", "-o", "out"))
+    wrote = good(
+        program("credits", "verification", "write", *days(5, 7), "--backfill", "-o", "out")
+    )
+    assert wrote.out.splitlines()[2] == "out: a backfill before batch 2"
     said = json.loads((tmp_path / "out" / "verification.json").read_text())
     assert (said["issued_kg"], said["backfill_before"]) == ("259", 2)
     signed = good(program("credits", "verification", "sign", "out/verification.json", "--ask-node"))
     assert "It is a backfill: the period was left out when batch 2 of the site" in signed.out
     assert "ok      the claim: the chain has its time free before batch 2 of the site" in signed.out
     read = good(program("credits", "verification", "read", "out/verification.json", "--json"))
-    assert read.json()["read"][0]["serials"] == "lab-wind-2014-3-1-259"
+    (row,) = read.json()["read"]
+    assert (row["serials"], row["backfill_before"]) == ("lab-wind-2014-3-1-259", 2)
+    once_more = good(program("credits", "verification", "read", "out/verification.json"))
+    assert once_more.out.splitlines()[0].endswith("  state      backfill before batch")
     sent = good(program("credits", "issue", *days(4, 5), "--backfill", "--json")).json()
     (row,) = sent["issuances"]
     assert (row["serials"], row["backfill_before"], row["carry_in_kg"]) == (
@@ -59,5 +65,15 @@ def test_a_period_that_was_left_out(chain: TestChain, tmp_path: Path) -> None:
         3,
         "0.000000000",
     )
+    head, row = good(program("credits", "issue", *days(7, 8), "--backfill")).out.splitlines()[:2]
+    assert head.endswith("  state      backfill before batch") and row.endswith("  2")
+    values = good(program("credits", "show", "lab-wind-2014-5")).out.splitlines()
+    assert ["batch", "is", "a", "backfill", "before", str(2 << 32 | 2)] in [
+        line.split() for line in values
+    ]
     good(program("reconcile"))
-    good(program("credits", "bundle", "lab-wind-2014-4", "--readings", "all", "-o", "b.json"))
+    bundle = ("credits", "bundle", "lab-wind-2014-4", "--readings", "all", "-o", "b.json")
+    trusted = good(program(*bundle, "--json")).json()["trusted"]
+    options = [word for name in trusted for word in (f"--{name.replace('_', '-')}", trusted[name])]
+    proven = good(program("verify", "b.json", *map(str, options)))
+    assert "which is what was issued, and no remainder is carried into this backfill" in proven.out

@@ -17,6 +17,8 @@ from sqlalchemy import select
 
 from api.app import create_app
 from cli.credits_issue import would
+from ledger.bundles import ALL
+from ledger.chain.contracts.events import CREDIT
 from ledger.chain.keys.signers import anvil_signer
 from ledger.chain.sending import intents
 from ledger.chain.sending.issued import backfilled_before
@@ -30,7 +32,8 @@ from ledger.jobs.issuing import issue_closed
 from ledger.models import ChainEvent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
-from ledger.proofs.verifier import verify
+from ledger.proofs.sums import recompute
+from ledger.proofs.verifier import ProofError, verify
 from ledger.readings import import_file
 from ledger.readings.periods.evidence_files import MANIFEST, READINGS, files_of_reduction
 from ledger.readings.periods.period import reductions_for
@@ -201,6 +204,17 @@ def test_it_is_shown_and_proven_like_any_other(six: Park) -> None:
     )
     (page,) = judged([case(built.text, built.trusted)])
     assert page == judge(built.text, built.trusted)
+    whole = bundle(six, name, readings=ALL).text
+    assert str(recompute(whole, backfill=True)).endswith(
+        "they come to 734 kg, which is what was issued, and no remainder is carried into this backfill"
+    )
+    carries = bundle(six, "park-wind-2014-2", readings=ALL).text  # what the first day left
+    assert recompute(carries) is not None
+    with pytest.raises(ProofError) as caught:
+        recompute(carries, backfill=True)
+    assert str(caught.value) == (
+        "sum: 407/500 kg are carried into a backfill that are no deficit of a correction"
+    )
     (chinese,) = answers([{"say": words}])
     assert chinese.startswith(f"734 千克作为批次 {following.batch_id} 之前的补签由交易 0x")
     for client in served(six):
@@ -210,11 +224,27 @@ def test_it_is_shown_and_proven_like_any_other(six: Park) -> None:
         (made,) = [item["values"] for item in items if item["kind"] == "reductions_computed"]
         assert (made["carry_in_kg"], made["carry_out_kg"]) == ("0/1", "407/500")
         shown = client.get(f"/credits/{batch.batch_id}", headers={"accept": "text/html"}).text
-        assert f'backfill before <a href="/credits/{following.batch_id}">' in shown
+        # Beside its period and in its history; what it leaves of a kilogram is not carried on.
+        link = f'backfill before <a href="/credits/{following.batch_id}">'
+        assert shown.count(link) == 2
+        assert "Never issued (a backfill carries nothing on)" in shown
+        assert "Carried on" not in shown
+        chinese = client.get(f"/credits/{batch.batch_id}?lang=zh").text
+        assert "不予签发的余量（补签不结转）" in chinese and "转出的结转余量" not in chinese
+        # By its own name the quick way, by another one and as of a block the ordinary ones.
+        for way in (f"{name}-1-734", name, f"{name}?as_of_block={batch.block_number}"):
+            said = client.get(f"/v1/credits/{way}").json()["batch"]
+            assert said["backfill_before_batch_id"] == str(following.batch_id)
         for other in (first, following):
             items = client.get(f"/v1/credits/{other.batch_id}/history").json()["items"]
             (issued,) = [item["values"] for item in items if item["kind"] == "issued"]
             assert "backfill_before_batch_id" not in issued
+            shown = client.get(f"/credits/{other.batch_id}?lang=en").text
+            assert "Carried on" in shown and "backfill" not in shown
+            own = client.get(f"/v1/credits/{other.batch_id}").json()
+            for way in (own["credit_id"], other.batch_id):
+                said = client.get(f"/v1/credits/{way}").json()["batch"]
+                assert said["backfill_before_batch_id"] is None
 
 
 def test_what_is_no_backfill_is_refused(six: Park) -> None:
@@ -310,6 +340,25 @@ def test_the_good_days_are_not_picked_out_of_a_gap(park: Park) -> None:
     assert issue(park, 4, 6, backfill=True).issued_kg == 684
     assert sum(batch.issued_kg for batch in park.rows(CreditBatch)) == 4 * 720 - 24 - 36
     as_the_model_says(park)
+
+
+def test_a_backfill_of_less_than_a_kilogram(park: Park) -> None:
+    """It may take in what else was left out beside it, and where nothing was, no longer period helps."""
+    park.register()
+    park.generate(FIRST, ["60", "0", "0", "0.05", "60", "0.05"])  # 0.05 kW: 0.6 kg
+    issue(park, 1, 2)
+    issue(park, 5, 6)
+    for start, end in ((4, 5), (2, 3)):
+        said = refusal(park, start, end)
+        assert said.code == "nothing-to-issue" and said.message.endswith(
+            ": nothing to issue; extend the period within what was left out of 2014 there, 2014-01-02 to 2014-01-05"
+        )
+    said = refusal(park, 2, 5)
+    assert said.message == (
+        "park-wind from 2014-01-02 to 2014-01-05: 0.600000000 kg are less than one kilogram: nothing to issue; "
+        "no more days of 2014 were left out there, and it stays unissued"
+    )
+    assert refusal(park, 6, 7).code == "no-backfill"
 
 
 @long
@@ -523,6 +572,29 @@ def test_books_that_forgot_it_take_it_over(both: Park) -> None:
     assert states(both) == ["issued"] * 3 and both.count(CreditBatch) == 3
     no_gram_twice(both)
     assert both.differences() == []
+
+
+@long
+def test_one_that_others_issued_before_another_batch_differs(six: Park) -> None:
+    """Issuer and verifier signed the key of a planned one anew, behind the books, after one in the same gap."""
+    issue(six, 1, 2)
+    issue(six, 6, 7)
+    claims = [
+        plan_issuance(six.chain, PROJECT, day(start), day(start + 1), backfill=True, dry_run=dry)
+        for start, dry in ((2, False), (4, True))
+    ]
+    ((planned,), (between,)) = claims
+    for claim in (between.claim, changed(planned.claim, backfill_before=3)):
+        six.node.act("issuer", CREDIT, "issue", six.node.issue_arguments(claim))
+    six.mirror_final()
+    assert befores(six) == [0, 0, 2, 3]
+    other, unknown = sorted(six.differences(), reverse=True)
+    assert other == (
+        "issuance 3 (2014-01-02 to 2014-01-03): backfill_before is 2, the chain says 3"
+    )
+    assert unknown.startswith(
+        "batch 3 of park-wind (2014-01-04 to 2014-01-05): 734 kg are on chain"
+    )
 
 
 @long
