@@ -413,6 +413,28 @@ def test_a_fork_that_takes_out_the_batch_that_follows(both: Park) -> None:
     assert both.differences() == []
 
 
+def test_a_fork_that_takes_out_a_backfill_that_another_one_names(six: Park) -> None:
+    """The one that was planned first is sent first, though its days come later."""
+    issue(six, 1, 2)
+    issue(six, 6, 7)
+    height = six.node.client.block_number()
+    following = issue(six, 4, 5, backfill=True)
+    (planned,) = plan_issuance(six.chain, PROJECT, day(2), day(3), backfill=True)
+    six.node.reorganise(six.node.client.block_number() - height)
+    six.mirror.run_until("head")
+    assert states(six) == ["issued", "issued", "planned", "planned"]
+    assert submit_planned(six.chain) == []
+    six.chain.sender.rebroadcast()
+    six.mirror_final()
+    assert len(submit_planned(six.chain)) == 1
+    six.mirror_final()
+    assert states(six) == ["issued"] * 4
+    keys = [batch.key for batch in six.rows(CreditBatch)]
+    assert (keys[2:], befores(six)) == ([following.key, planned.key], [0, 0, 2, 3])
+    as_the_model_says(six)
+    assert six.differences() == []
+
+
 @long
 def test_a_backfill_that_is_refused_leaves_the_regular_ones_alone(both: Park) -> None:
     """The batch that follows is taken out, and to be sent again: it is, though the backfill before it is void."""
