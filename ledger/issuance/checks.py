@@ -189,14 +189,15 @@ def _check_rests(
 
     Before everything that was issued nothing is asked for, as before a first issuance.
     """
-    mine = (Issuance.project_id == project.id) & Issuance.state.in_(LIVE)
+    # Of what is after it all is on chain; before it another backfill may be on its way.
     ends_s = session.scalar(
-        select(func.max(Issuance.to_s)).where(mine, Issuance.to_s <= inputs.from_s)
+        select(func.max(Issuance.to_s)).where(
+            Issuance.project_id == project.id,
+            Issuance.state.in_(LIVE),
+            Issuance.to_s <= inputs.from_s,
+        )
     )
-    starts_s = session.scalar(
-        select(func.min(Issuance.from_s)).where(mine, Issuance.from_s >= inputs.to_s)
-    )
-    before_s, after_s = max(gap[0], ends_s or 0), min(gap[1], starts_s or gap[1])
+    before_s, after_s = max(gap[0], ends_s or 0), gap[1]
     where = zone(session.get_one(Site, project.site_id).time_zone)
     if before_s:
         begins = legal_day(before_s, where)
