@@ -226,6 +226,20 @@ def test_runs_are_told_in_the_order_in_which_they_ended(db: Database) -> None:
         assert [run.said for run in rows.history(session, None, 9)] == ["d", "c", "b"]
 
 
+def test_of_runs_that_tell_nothing_new_the_last_one_s_time_is_told(db: Database) -> None:
+    runner = leading(db, Counting())
+    begun = runner.begin("count")
+    assert begun is not None
+    for took_ms in (5, 7):
+        result, schedule = Result(RunOutcome.IDLE, None, took_ms), runner.schedules["count"]
+        with db.write() as session:
+            rows.end(session, runner.lease, begun, result, schedule, begun.started_at + YEAR)
+    with db.read() as session:
+        (run,) = rows.history(session, None, 9)
+    assert (run.repeats, run.duration_ms) == (2, 7)
+    assert run.ended_at == begun.started_at + YEAR
+
+
 def test_whoever_has_lost_the_lease_takes_no_run_of_the_next_leader_for_lost(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +326,9 @@ def test_a_paused_job_rests_and_says_how_to_go_on(db: Database) -> None:
     counting = Counting()
     runner = leading(db, counting)
     db.run(lambda session: rows.pause(session, "count", utc_now()))
+    since = row_of(db).paused_at
+    db.run(lambda session: rows.pause(session, "count", utc_now() + YEAR))
+    assert row_of(db).paused_at == since  # it was already
     assert runner.run(counting.job) is None
     with pytest.raises(
         Refused, match=r"job count is paused since .* UTC; first: truetonne jobs resume count"
