@@ -223,15 +223,15 @@ def _free(
     What stays of that may be no deficit, as nobody picks the good days out of a gap; before everything that was issued
     nothing is asked for, as before a first issuance.
     """
-    mine = (Issuance.project_id == project.id) & Issuance.state.in_(LIVE)
+    # Of what is after it all is on chain; before it another backfill may be on its way.
     ends_s = session.scalar(
-        select(func.max(Issuance.to_s)).where(mine, Issuance.to_s <= inputs.from_s)
+        select(func.max(Issuance.to_s)).where(
+            Issuance.project_id == project.id,
+            Issuance.state.in_(LIVE),
+            Issuance.to_s <= inputs.from_s,
+        )
     )
-    starts_s = session.scalar(
-        select(func.min(Issuance.from_s)).where(mine, Issuance.from_s >= inputs.to_s)
-    )
-    before_s = max(following.gap_start_s, ends_s or 0)
-    after_s = min(following.period_start_s, starts_s or following.period_start_s)
+    before_s, after_s = max(following.gap_start_s, ends_s or 0), following.period_start_s
     where = zone(session.get_one(Site, project.site_id).time_zone)
     return legal_day(before_s, where) if before_s else None, legal_day(after_s, where)
 

@@ -36,8 +36,8 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
     An issuance's turn comes when all earlier periods of its project are final. It carries what they left, and
     the contract takes no period before one that it has (CC-15): were both on their way, a stolen nonce could
     let the later one overtake, and the earlier one would be refused for ever (decision 0032). A backfill's comes
-    after all others: the batch that it names has to be there, and a fork can have taken that out. Call again when
-    the mirror has read on; ``jobs run`` does.
+    after all others, and after those of backfills that were planned before it: the batch that it names has to be
+    there, and a fork can have taken that out. Call again when the mirror has read on; ``jobs run`` does.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def _dead() -> Select[str]:
 def _whose_turn_it_is(session: Session, project_code: str | None) -> list[tuple[str, int]]:
     """Return key and end, seconds, of the first planned issuance of each project, if it is not sent."""
     query = (
-        select(Issuance.project_id, Issuance.key, Issuance.from_s, Issuance.to_s, ChainIntent)
+        select(Issuance.id, Issuance.project_id, Issuance.from_s, Issuance.to_s, ChainIntent)
         .join(ChainIntent, ChainIntent.key == Issuance.key)
         .where(Issuance.state == IssuanceState.PLANNED)
         .order_by(Issuance.id)
@@ -85,8 +85,10 @@ def _whose_turn_it_is(session: Session, project_code: str | None) -> list[tuple[
         query = query.join(Project, Project.id == Issuance.project_id)
         query = query.where(Project.code == project_code)
     firsts: dict[int, tuple[bool, int, str, int, IntentState]] = {}
-    for project_id, key, from_s, to_s, intent in session.execute(query):
-        item = (claimed_before(intent.parameters) > 0, from_s, key, to_s, intent.state)
+    for number, project_id, from_s, to_s, intent in session.execute(query):
+        backfill = claimed_before(intent.parameters) > 0
+        # A backfill may name one of later days that was planned before it.
+        item = (backfill, number if backfill else from_s, intent.key, to_s, intent.state)
         firsts[project_id] = min(item, firsts.get(project_id, item))
     # A failed one: this process ended between the refusal and the voiding.
     sendable = (IntentState.PLANNED, IntentState.FAILED)

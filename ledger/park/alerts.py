@@ -244,10 +244,7 @@ def _go_on(
         began = datetime.fromisoformat(details["since"])
         if began < first and (alert.resolved_at is None or alert.resolved_at > first):
             del found[time_text(first)]
-            if "resolved_by" not in details:
-                _change(
-                    alert, watched, replace(episode, began=began, told=alert.triggered_at), tally
-                )
+            _change(alert, watched, replace(episode, began=began, told=alert.triggered_at), tally)
             return
 
 

@@ -73,7 +73,7 @@ def check_url(url: str, private: bool) -> SplitResult:
         )
     if not parts.hostname or port == 0:
         raise BadInput("the address names no host; such as https://example.org/hook")
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None:  # also where a password alone is given
         raise BadInput("the address carries a name or password; signatures say who sends")
     if not private:
         _check_literal(parts.hostname)

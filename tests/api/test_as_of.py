@@ -358,6 +358,27 @@ def test_a_cursor_serves_its_block(client: TestClient, chain: TestChain) -> None
         assert answer.json()["code"] == "bad-cursor"
 
 
+def test_the_last_page_has_no_cursor_and_a_short_one_goes_on(
+    client: TestClient, chain: TestChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page looks at so many batches at most, whether or not it is full then."""
+
+    def page(**query: Any) -> Any:
+        asked = {"as_of_block": chain.client.block_number(), **query}
+        return client.get("/v1/credits", params=asked).json()
+
+    whole = page(limit=200)["items"]
+    assert len(page(limit=len(whole))["items"]) == len(whole) < 200
+    assert page(limit=len(whole))["next_cursor"] is None
+    retired = [item for item in whole if item["status"] == "retired"]
+    monkeypatch.setattr("api.credits.asof.EXAMINED_MAX", 2)  # the batch of the cursor is one
+    pages = [page(status="retired")]
+    while cursor := pages[-1]["next_cursor"]:
+        pages.append(page(status="retired", cursor=cursor))
+    assert [item for each in pages for item in each["items"]] == retired
+    assert len(pages) == len({item["batch_id"] for item in whole}) > 2
+
+
 # ------------------------------------------------------------------ the life of a batch
 
 NOBODY = "0x" + "00" * 20

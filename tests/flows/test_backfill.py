@@ -361,6 +361,53 @@ def test_a_backfill_of_less_than_a_kilogram(park: Park) -> None:
     assert refusal(park, 6, 7).code == "no-backfill"
 
 
+def test_what_is_on_its_way_in_a_gap_is_left_out_no_more(park: Park) -> None:
+    """Nor does it make up for what is left out beside it, until it is void."""
+    park.register()
+    park.generate(FIRST, ["60", "60", "-2", *["60"] * 6])
+    issue(park, 1, 2)
+    issue(park, 6, 7)
+    (sent,) = plan_issuance(park.chain, PROJECT, day(2), day(3), backfill=True)
+    said = refusal(park, 4, 5)
+    assert said.message.endswith("has a deficit of 24.000000000 kg; begin at 2014-01-03")
+    plan_issuance(park.chain, PROJECT, day(3), day(5), backfill=True)
+    # What waits is told first, however much is issued before it.
+    plan_issuance(park.chain, PROJECT, day(7), day(8))
+    park.db.run(lambda session: fail(session, sent.key, "of the test"))
+    assert states(park) == ["issued", "issued", "void", "void", "planned"]
+    said = refusal(park, 4, 5)
+    assert said.message.startswith("the period from 2014-01-07 to 2014-01-08 is on its way")
+    submit_planned(park.chain)
+    park.mirror_final()
+    assert issue(park, 4, 5, backfill=True).issued_kg == 720
+    assert befores(park) == [0, 0, 0, 2]
+    as_the_model_says(park)
+    (gone,) = plan_issuance(park.chain, PROJECT, day(9), day(10))
+    park.db.run(lambda session: fail(session, gone.key, "of the test"))
+    assert plan_issuance(park.chain, PROJECT, day(8), day(9), dry_run=True)  # before what is void
+
+
+def test_what_others_issued_makes_up_for_no_deficit_of_a_gap(park: Park) -> None:
+    """Of batches that these books do not know the days are in no gap, before a backfill or after it."""
+    park.register()
+    park.generate(FIRST, ["60", "60", "-2", "60", "-3", "60", "60"])
+    issue(park, 1, 2)
+    for of_others in (2, 6):
+        zero_s = DAY_ZERO_S + (9 + of_others) * 86_400
+        span = {"period_start": zero_s, "period_end": zero_s + 86_400}
+        park.node.issue(5, 0, site_id=2, project_id=2, **span)
+    third = DAY_ZERO_S + 12 * 86_400
+    park.node.issue(5, 0, period_start=third, period_end=third + 86_400)  # of another site
+    park.mirror_final()
+    issue(park, 7, 8)
+    said = refusal(park, 4, 6)
+    assert said.message.endswith("has a deficit of 24.000000000 kg; begin at 2014-01-03")
+    said = refusal(park, 3, 5)
+    assert said.message.endswith("has a deficit of 36.000000000 kg; end at 2014-01-06")
+    assert issue(park, 3, 6, backfill=True).issued_kg == 660
+    assert befores(park) == [0, 0, 0, 0, 0, 3]
+
+
 @long
 def test_a_deficit_that_a_correction_found_is_paid_by_it(park: Park) -> None:
     park.register()
@@ -460,6 +507,28 @@ def test_a_fork_that_takes_out_the_batch_that_follows(both: Park) -> None:
     as_the_model_says(both)
     no_gram_twice(both)
     assert both.differences() == []
+
+
+def test_a_fork_that_takes_out_a_backfill_that_another_one_names(six: Park) -> None:
+    """The one that was planned first is sent first, though its days come later."""
+    issue(six, 1, 2)
+    issue(six, 6, 7)
+    height = six.node.client.block_number()
+    following = issue(six, 4, 5, backfill=True)
+    (planned,) = plan_issuance(six.chain, PROJECT, day(2), day(3), backfill=True)
+    six.node.reorganise(six.node.client.block_number() - height)
+    six.mirror.run_until("head")
+    assert states(six) == ["issued", "issued", "planned", "planned"]
+    assert submit_planned(six.chain) == []
+    six.chain.sender.rebroadcast()
+    six.mirror_final()
+    assert len(submit_planned(six.chain)) == 1
+    six.mirror_final()
+    assert states(six) == ["issued"] * 4
+    keys = [batch.key for batch in six.rows(CreditBatch)]
+    assert (keys[2:], befores(six)) == ([following.key, planned.key], [0, 0, 2, 3])
+    as_the_model_says(six)
+    assert six.differences() == []
 
 
 @long

@@ -255,6 +255,29 @@ def test_what_somebody_took_in_hand_is_kept(sqlite_db: Database) -> None:
     assert alert.status is AlertStatus.RESOLVED
     assert alert.details is not None
     assert (alert.details["withdrawn"], alert.details["acknowledged_by"]) == (True, "otto")
+    again = sqlite_db.run(lambda session: evaluate(session, [number], None))
+    assert again.as_json() == {}  # it is taken back once
+
+
+def test_an_alert_that_no_rule_raised_is_left_alone(sqlite_db: Database) -> None:
+    """Another program wrote it."""
+    number = device(sqlite_db, RULES[:1])
+    with sqlite_db.write() as session:
+        session.add(
+            DeviceAlert(
+                device_id=number,
+                alert_type="fire",
+                severity="critical",
+                message="smoke in the nacelle",
+                details={"metric": METRIC, "since": at(0).isoformat()},
+                status=AlertStatus.ACTIVE,
+                triggered_at=at(0),
+            )
+        )
+    assert say(sqlite_db, number, {at(0): Decimal(9)}).as_json() == {"raised": 1}
+    assert sqlite_db.run(lambda session: evaluate(session, [number], None)).as_json() == {}
+    with sqlite_db.read() as session:
+        assert session.get_one(DeviceAlert, 1).status is AlertStatus.ACTIVE
 
 
 def test_an_acknowledged_alert_stays_so_and_resolves_by_its_values(sqlite_db: Database) -> None:
@@ -311,6 +334,41 @@ def test_the_clock_raises_what_does_not_come_once_and_a_value_resolves_it(
     assert watch(40 + 31 * 24 * 60) == {}  # silent for more than 30 days: nobody waits for it
     sqlite_db.run(lambda session: configuration.put(session, configuration.SILENT_DAYS, "40"))
     assert watch(40 + 31 * 24 * 60) == {"raised": 1}
+
+
+def test_what_does_not_come_is_missed_until_a_later_value_comes(sqlite_db: Database) -> None:
+    """A look at the last value alone says nothing of whether it is late."""
+    number = device(sqlite_db, RULES[3:4])
+    say(sqlite_db, number, {at(0): Decimal(5)})
+    sqlite_db.run(lambda session: watching.watch(session, at(26)))
+    for span in ((at(-10), at(0)), (at(0), at(0))):  # a file that holds it once more
+        again = sqlite_db.run(lambda session, span=span: follow(session, {number: span}))
+        assert again.as_json() == {}
+    assert sqlite_db.run(lambda session: evaluate(session, [number], None)).as_json() == {}
+    assert told(sqlite_db) == {("missing", at(0), at(25), None)}
+    # A time before it that was missed as well is another one.
+    say(sqlite_db, number, {at(-60): Decimal(5)})
+    assert told(sqlite_db) == {
+        ("missing", at(-60), at(-35), at(0)),
+        ("missing", at(0), at(25), None),
+    }
+
+
+def test_what_a_person_has_resolved_is_never_withdrawn(sqlite_db: Database) -> None:
+    number = device(sqlite_db, RULES[:1])
+    say(sqlite_db, number, {at(0): Decimal(9), at(90): Decimal(9)})
+    sqlite_db.run(lambda session: handling.resolve(session, 1, "replaced", "otto", at(95)))
+    with sqlite_db.write() as session:  # the first month is moved to the archive
+        session.execute(delete(DeviceData).where(DeviceData.recorded_at < at(90)))
+    assert say(sqlite_db, number, {at(100): Decimal(5)}).as_json() == {}
+    with sqlite_db.write() as session:
+        session.scalars(select(DeviceType)).one().validation_rules = {"alerts": []}
+        assert evaluate(session, [number], None).as_json() == {}
+    with sqlite_db.read() as session:
+        (alert,) = session.scalars(select(DeviceAlert)).all()
+    assert (alert.status, alert.resolved_at) == (AlertStatus.RESOLVED, at(95))
+    assert (alert.details or {})["resolved_note"] == "replaced"
+    assert "withdrawn" not in (alert.details or {})
 
 
 def test_a_metric_that_is_missed_is_told_though_another_one_is_missed_already(

@@ -185,6 +185,61 @@ def test_whoever_has_lost_the_lease_begins_nothing_and_spoils_nothing(db: Databa
     assert history(db) == [("lost", 1), ("idle", 1), ("done", 1)]
 
 
+def test_a_run_that_was_given_up_ends_no_other_one_of_its_process(db: Database) -> None:
+    """Nor does a clock that was set back make a run shorter than nothing."""
+    counting = Counting()
+    runner = leading(db, counting)
+    lost = runner.begin("count")
+    assert lost is not None
+    left, back = {"count": lost.started_at}, lost.started_at - timedelta(seconds=5)
+    set_due(db, lost.started_at - YEAR)
+    assert db.run(lambda s: rows.close_lost(s, runner.lease, left, back)) == ["count"]
+    again = runner.begin("count")
+    assert again is not None and again.started_at != lost.started_at
+    result = Result(RunOutcome.DONE, "x" * 2_001, 5)
+    schedule = runner.schedules["count"]
+    db.run(lambda s: rows.end(s, runner.lease, lost, result, schedule, utc_now()))
+    assert row_of(db).running_since == again.started_at
+    with db.read() as session:
+        late, early = rows.history(session, "count", 2)
+    assert (early.outcome, early.duration_ms) == (RunOutcome.LOST, 0)
+    assert early.due_at == lost.started_at - YEAR
+    assert late.said == "x" * 2_000
+
+
+def test_runs_are_told_in_the_order_in_which_they_ended(db: Database) -> None:
+    """Of those that ended at one time the one that was noted last is told first, and forgotten is what is older."""
+    runner = leading(db, Counting())
+    begun = runner.begin("count")
+    assert begun is not None
+    schedule, ended = runner.schedules["count"], utc_now()
+    set_due(db, ended + YEAR)  # a person asked for it before
+    for said, seconds in (("b", 2), ("c", 2), ("a", 1), ("d", 3)):
+        result, at = Result(RunOutcome.DONE, said, 5), ended + timedelta(seconds=seconds)
+        with db.write() as session:
+            rows.end(session, runner.lease, begun, result, schedule, at)
+    with db.read() as session:
+        assert [run.said for run in rows.history(session, None, 9)] == ["d", "c", "b", "a"]
+        assert {run.due_at for run in rows.history(session, None, 9)} == {begun.started_at}
+    assert db.run(lambda s: rows.forget_before(s, ended + timedelta(seconds=2))) == 1
+    with db.read() as session:
+        assert [run.said for run in rows.history(session, None, 9)] == ["d", "c", "b"]
+
+
+def test_of_runs_that_tell_nothing_new_the_last_one_s_time_is_told(db: Database) -> None:
+    runner = leading(db, Counting())
+    begun = runner.begin("count")
+    assert begun is not None
+    for took_ms in (5, 7):
+        result, schedule = Result(RunOutcome.IDLE, None, took_ms), runner.schedules["count"]
+        with db.write() as session:
+            rows.end(session, runner.lease, begun, result, schedule, begun.started_at + YEAR)
+    with db.read() as session:
+        (run,) = rows.history(session, None, 9)
+    assert (run.repeats, run.duration_ms) == (2, 7)
+    assert run.ended_at == begun.started_at + YEAR
+
+
 def test_whoever_has_lost_the_lease_takes_no_run_of_the_next_leader_for_lost(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +326,9 @@ def test_a_paused_job_rests_and_says_how_to_go_on(db: Database) -> None:
     counting = Counting()
     runner = leading(db, counting)
     db.run(lambda session: rows.pause(session, "count", utc_now()))
+    since = row_of(db).paused_at
+    db.run(lambda session: rows.pause(session, "count", utc_now() + YEAR))
+    assert row_of(db).paused_at == since  # it was already
     assert runner.run(counting.job) is None
     with pytest.raises(
         Refused, match=r"job count is paused since .* UTC; first: truetonne jobs resume count"

@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.sealing import Sealer, load_sealer
-from ledger.webhooks import forget_messages
+from ledger.webhooks import Rests, forget_messages
 from ledger.webhooks.log import deliveries
+from ledger.webhooks.posting import Answer
 from ledger.webhooks.signing import headers, new_secret
 from ledger.webhooks.targets import TargetRefused, check_url, is_public, resolve
 from tests.support.statements import listening, steps_of
@@ -125,7 +126,11 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
         ("https://exa mple.org/", "characters that a URL cannot have"),
         ("https://例子.org/", "characters that a URL cannot have"),
         ("https://example.org/\r\nHost: other", "characters that a URL cannot have"),
-        ("https://example.org/" + "a" * 2000, "has 2020 characters, at most 2000"),
+        ("https://example.org/\thook", "characters that a URL cannot have"),
+        ("https://example.org/" + "a" * 1981, "has 2001 characters, at most 2000"),
+        ("https://:secret@example.org/", "carries a name or password"),
+        ("https://@example.org/", "carries a name or password"),
+        ("https://127.0.0.1./", "127.0.0.1. is not a public host"),
     ],
 )
 def test_addresses_that_nothing_is_posted_to(url: str, said: str) -> None:
@@ -174,6 +179,74 @@ def test_the_connection_goes_where_was_looked(monkeypatch: pytest.MonkeyPatch) -
     assert target.urls == ("https://[2606:2800:220:1::1]:443/",)
     monkeypatch.setattr(socket, "getaddrinfo", answers("2606:2800:220:1::1", "93.184.216.34"))
     assert len(resolve("https://example.org/", private=False).urls) == 2
+
+
+def test_an_address_may_be_as_long_as_is_said() -> None:
+    url = "https://example.org/" + "a" * 1980
+    assert check_url(url, private=False).geturl() == url
+
+
+def test_four_addresses_of_a_host_are_tried_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the port of the scheme, where the URL names none; an address of this link is one without its interface."""
+    found = ("10.0.0.1", "10.0.0.2", "10.0.0.1", "fe80::1%eth0", "10.0.0.3", "10.0.0.4")
+    monkeypatch.setattr(socket, "getaddrinfo", answers(*found))
+    assert resolve("http://one.lan/hook", private=True).urls == (
+        "http://10.0.0.1:80/hook",
+        "http://10.0.0.2:80/hook",
+        "http://[fe80::1]:80/hook",
+        "http://10.0.0.3:80/hook",
+    )
+
+
+# -------------------------------------------------------------------------------- rests
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+KNOWN = ("https://example.org/hook", None)
+SILENCE = Answer(None, "no answer: timed out", 15_000)
+TAKEN, REFUSED = Answer(204, None, 3), Answer(500, "answered 500", 3)
+
+
+def rest_s(rests: Rests, at: datetime = AT) -> int:
+    """Return how many seconds an endpoint rests from a time on."""
+    return next(s for s in range(4000) if not rests.has(1, KNOWN, at + timedelta(seconds=s)))
+
+
+def test_where_nobody_answers_each_rest_is_twice_the_one_before() -> None:
+    rests = Rests()
+    found = []
+    for _ in range(9):
+        rests.note(1, KNOWN, SILENCE, AT)
+        found.append(rest_s(rests))
+    assert found == [0, 10, 20, 40, 80, 160, 300, 300, 300]
+    for _ in range(40_000):  # weeks of it
+        rests.note(1, KNOWN, SILENCE, AT)
+    assert rest_s(rests) == 300
+    assert not rests.has(1, KNOWN, AT - timedelta(seconds=1))  # the clock was set back
+    assert not rests.has(1, ("https://example.org/other", None), AT)
+    assert not rests.has(1, (KNOWN[0], AT), AT)  # it answered another process
+    assert not rests.has(2, KNOWN, AT)
+
+
+@pytest.mark.parametrize("answer", [TAKEN, REFUSED])
+def test_who_answers_rests_no_more(answer: Answer) -> None:
+    rests = Rests()
+    for known in (KNOWN, KNOWN, (KNOWN[0], AT), KNOWN):  # of another one nothing is known
+        rests.note(1, known, SILENCE, AT)
+    assert rest_s(rests) == 0
+    rests.note(1, KNOWN, SILENCE, AT)
+    assert rest_s(rests) == 10
+    rests.note(1, KNOWN, answer, AT)
+    rests.note(1, KNOWN, SILENCE, AT)
+    assert rest_s(rests) == 0
+
+
+def test_a_rest_that_is_asked_for_is_no_silence() -> None:
+    rests = Rests()
+    for seconds in (30, 3600):
+        rests.note(1, KNOWN, Answer(503, "answered 503", 3, timedelta(seconds=seconds)), AT)
+        assert rest_s(rests) == seconds
+    rests.note(1, KNOWN, SILENCE, AT)
+    assert rest_s(rests) == 0
 
 
 # -------------------------------------------------------------------------------- sealing
