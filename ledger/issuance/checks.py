@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy import func, select
@@ -138,10 +139,33 @@ def check_turn(
         )
 
 
+@dataclass(frozen=True)
+class Gap:
+    """What people left out around a backfill."""
+
+    before: int
+    """Ordinal of the batch that ends it."""
+    start: date | None
+    """Its first legal day that is free; None: nothing is issued before it."""
+    end: date
+    """The legal day after its last."""
+
+    def way_to_more(self, inputs: ReductionInputs) -> str:
+        """Say how a backfill of less than a kilogram comes to more: by what else is free of its vintage, if any is."""
+        first, end = (date(inputs.vintage + more, 1, 1) for more in (0, 1))
+        first, end = max(self.start or first, first), min(self.end, end)
+        if (first, end) == (inputs.from_date, inputs.to_date):
+            return f"no more days of {inputs.vintage} were left out there, and it stays unissued"
+        return f"extend the period within what was left out of {inputs.vintage} there, {first} to {end}"
+
+
 def check_backfill(
     session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
-) -> int:
-    """Return the ordinal of the batch in whose gap before it a period lies that people left out (CC-22).
+) -> Gap:
+    """Return the gap that a period lies in which people left out (CC-22).
+
+    What stays of it may be no deficit, as nobody picks the good days out of a gap; before everything that was issued
+    nothing is asked for, as before a first issuance.
 
     Raises
     ------
@@ -149,34 +173,11 @@ def check_backfill(
         If no batch follows it, if the one that follows is not final, if it overlaps one, or if it leaves a deficit of
         the gap out.
     """
-    following = _following(session, project, site, inputs)
-    before, after = _free(session, project, following, inputs)
-    if before is not None:
-        _check_left_out(session, project, before, inputs.from_date, f"begin at {before}")
-    _check_left_out(session, project, inputs.to_date, after, f"end at {after}")
-    return following.ordinal
-
-
-def way_to_more(
-    session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
-) -> str:
-    """Say how a backfill that comes to less than a kilogram comes to more: by what else is free in its gap, if any is.
-
-    Raises
-    ------
-    Refused
-        As for ``check_backfill``.
-    """
-    check_backfill(session, project, site, inputs)
-    before, after = _free(session, project, _following(session, project, site, inputs), inputs)
-    # One issuance is of one vintage.
-    first, end = (date(inputs.vintage + more, 1, 1) for more in (0, 1))
-    before, after = max(before or first, first), min(after, end)
-    if (before, after) == (inputs.from_date, inputs.to_date):
-        return f"no more days of {inputs.vintage} were left out there, and it stays unissued"
-    return (
-        f"extend the period within what was left out of {inputs.vintage} there, {before} to {after}"
-    )
+    gap = _gap(session, project, _following(session, project, site, inputs), inputs)
+    if gap.start is not None:
+        _check_left_out(session, project, gap.start, inputs.from_date, f"begin at {gap.start}")
+    _check_left_out(session, project, inputs.to_date, gap.end, f"end at {gap.end}")
+    return gap
 
 
 def _following(
@@ -215,14 +216,10 @@ def _following(
     return following
 
 
-def _free(
+def _gap(
     session: Session, project: Project, following: CreditBatch, inputs: ReductionInputs
-) -> tuple[date | None, date]:
-    """Return from when and until when a gap is free around a backfill; None: nothing is issued before it.
-
-    What stays of that may be no deficit, as nobody picks the good days out of a gap; before everything that was issued
-    nothing is asked for, as before a first issuance.
-    """
+) -> Gap:
+    """Return what is free around a period before a batch."""
     # Of what is after it all is on chain; before it another backfill may be on its way.
     ends_s = session.scalar(
         select(func.max(Issuance.to_s)).where(
@@ -231,9 +228,10 @@ def _free(
             Issuance.to_s <= inputs.from_s,
         )
     )
-    before_s, after_s = max(following.gap_start_s, ends_s or 0), following.period_start_s
+    start_s = max(following.gap_start_s, ends_s or 0)
     where = zone(session.get_one(Site, project.site_id).time_zone)
-    return legal_day(before_s, where) if before_s else None, legal_day(after_s, where)
+    start = legal_day(start_s, where) if start_s else None
+    return Gap(following.ordinal, start, legal_day(following.period_start_s, where))
 
 
 def _later(session: Session, project: Project, inputs: ReductionInputs) -> Issuance | None:

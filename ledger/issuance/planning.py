@@ -24,7 +24,6 @@ from ledger.issuance.checks import (
     check_free,
     check_gap,
     check_turn,
-    way_to_more,
 )
 from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand, SignedOnChain
 from ledger.issuance.states import ISSUE, void_refused
@@ -196,7 +195,7 @@ def _plan(
         if reduction.issued_kg == 0:
             way = "extend the period"
             if terms.backfill:
-                way = way_to_more(session, project, site, inputs)
+                way = check_backfill(session, project, site, inputs).way_to_more(inputs)
             raise Refused(
                 f"{project_code} from {start} to {end}: {decimal_floor(reduction.available_kg, 9)} kg are less than "
                 f"one kilogram: nothing to issue; {way}",
@@ -228,7 +227,7 @@ def _store(
     if forgotten is None:
         signer, before = terms.signer, 0
         if terms.backfill:
-            before = check_backfill(session, project, site, inputs)
+            before = check_backfill(session, project, site, inputs).before
         else:
             check_turn(session, project, site, inputs)
     else:

@@ -488,12 +488,11 @@ def test_a_fork_that_takes_out_the_batch_that_follows(both: Park) -> None:
     both.register()
     both.generate(FIRST, [KW] * 4)
     issue(both, 1, 2)
-    height = both.node.client.block_number()
+    height = both.node.height()
     following = issue(both, 3, 4)
     (planned,) = plan_issuance(both.chain, PROJECT, day(2), day(3), backfill=True)
     plan_issuance(both.chain, PROJECT, day(4), day(5))
-    both.node.reorganise(both.node.client.block_number() - height)
-    both.mirror.run_until("head")
+    both.fork_at(height)
     assert states(both) == ["issued", "planned", "planned", "planned"]
     assert submit_planned(both.chain) == []
     both.chain.sender.rebroadcast()
@@ -513,11 +512,10 @@ def test_a_fork_that_takes_out_a_backfill_that_another_one_names(six: Park) -> N
     """The one that was planned first is sent first, though its days come later."""
     issue(six, 1, 2)
     issue(six, 6, 7)
-    height = six.node.client.block_number()
+    height = six.node.height()
     following = issue(six, 4, 5, backfill=True)
     (planned,) = plan_issuance(six.chain, PROJECT, day(2), day(3), backfill=True)
-    six.node.reorganise(six.node.client.block_number() - height)
-    six.mirror.run_until("head")
+    six.fork_at(height)
     assert states(six) == ["issued", "issued", "planned", "planned"]
     assert submit_planned(six.chain) == []
     six.chain.sender.rebroadcast()
@@ -537,11 +535,10 @@ def test_a_backfill_that_is_refused_leaves_the_regular_ones_alone(both: Park) ->
     both.register()
     both.generate(FIRST, [KW] * 3)
     issue(both, 1, 2)
-    height = both.node.client.block_number()
+    height = both.node.height()
     following = issue(both, 3, 4)
     (first,) = plan_issuance(both.chain, PROJECT, day(2), day(3), backfill=True)
-    both.node.reorganise(both.node.client.block_number() - height)
-    both.mirror.run_until("head")
+    both.fork_at(height)
     with (
         both.db.write() as session
     ):  # as where another has taken its nonce, and the contract was paused
@@ -566,11 +563,10 @@ def test_the_batch_that_it_names_does_not_come_back(both: Park) -> None:
     both.register()
     both.generate(FIRST, [KW] * 3)
     issue(both, 1, 2)
-    height = both.node.client.block_number()
+    height = both.node.height()
     following = issue(both, 3, 4)
     plan_issuance(both.chain, PROJECT, day(2), day(3), backfill=True)
-    both.node.reorganise(both.node.client.block_number() - height)
-    both.mirror.run_until("head")
+    both.fork_at(height)
     both.db.run(lambda session: fail(session, following.key, "of the test"))
     with pytest.raises(Refused, match="UnknownBatch"):
         submit_planned(both.chain)
@@ -586,12 +582,11 @@ def test_a_fork_that_takes_both_out(both: Park) -> None:
     both.register()
     both.generate(FIRST, [KW] * 3)
     issue(both, 1, 2)
-    height = both.node.client.block_number()
+    height = both.node.height()
     issue(both, 3, 4)
     issue(both, 2, 3, backfill=True)
     keys = [batch.key for batch in both.rows(CreditBatch)]
-    both.node.reorganise(both.node.client.block_number() - height)
-    both.mirror.run_until("head")
+    both.fork_at(height)
     assert states(both) == ["issued", "planned", "planned"]
     until_confirmed(both)
     assert [batch.key for batch in both.rows(CreditBatch)] == keys
@@ -606,12 +601,11 @@ def test_the_one_that_follows_is_void_after_a_fork(both: Park) -> None:
     both.register()
     both.generate(FIRST, [KW, "60.05", KW, KW])  # the second leaves 0.6 kg
     issue(both, 1, 2)
-    height = both.node.client.block_number()
+    height = both.node.height()
     issue(both, 3, 4)
     plan_issuance(both.chain, PROJECT, day(2), day(3), backfill=True)
     lost = both.rows(Issuance)[1].key
-    both.node.reorganise(both.node.client.block_number() - height)
-    both.mirror.run_until("head")
+    both.fork_at(height)
     both.db.run(lambda session: fail(session, lost, "of the test"))
     assert states(both) == ["issued", "void", "planned"]
     (again,) = plan_issuance(both.chain, PROJECT, day(3), day(4))

@@ -21,8 +21,8 @@ from ledger.jobs import backing_up
 from ledger.jobs.catalogue import jobs_of, schedules_of
 from ledger.jobs.work import Tools
 from ledger.models import CreditHolding
-from ledger.reconcile.shelves import Shelves
 from ledger.settings import Settings, load_settings
+from tests.support.full import little_room
 from tests.support.park import Park
 
 
@@ -104,13 +104,7 @@ def test_a_drill_that_has_no_room_to_compare_has_failed(
     found = plan(store.items(), Wanted())
     compare = restoring._comparison(Invocation(Output(False), environ=given))
     assert drill(store, found, compare, None).ok
-    made = Shelves.__init__
-
-    def in_little_room(place: Shelves) -> None:
-        made(place)
-        place._file.execute("PRAGMA max_page_count=20")
-
-    monkeypatch.setattr(Shelves, "__init__", in_little_room)
+    little_room(monkeypatch, 20)
     with pytest.raises(DependencyDown, match="make room, or set TMPDIR"):
         drill(store, found, compare, None)
     after = standing(settings, datetime.now(UTC))

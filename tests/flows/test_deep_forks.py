@@ -79,12 +79,6 @@ def fail_in_a_final_block(park: Park, first: int) -> tuple[str, int]:
     return key, height
 
 
-def fork_at(park: Park, height: int) -> None:
-    """Replace everything above a block by empty blocks, and let the mirror follow: no role was revoked."""
-    park.node.reorganise(park.node.height() - height)
-    park.mirror.run_until("head")
-
-
 def send_again(park: Park) -> None:
     park.chain.sender.rebroadcast()
     park.mirror_final()
@@ -93,7 +87,7 @@ def send_again(park: Park) -> None:
 def test_one_that_failed_for_good_and_that_a_fork_brings_back(ready: Park) -> None:
     key, height = fail_in_a_final_block(ready, 1)
     assert (states(ready), ready.count(ReadingClaim)) == (["void"], 0)
-    fork_at(ready, height)
+    ready.fork_at(height)
     assert states(ready) == ["planned"]
     assert ready.intent(key).state is IntentState.SUBMITTED
     assert ready.count(ReadingClaim) == SLOTS
@@ -128,7 +122,7 @@ def test_another_was_planned_in_its_place(ready: Park, sent: bool) -> None:
         submit_planned(ready.chain)
         ready.mirror_final()
         assert states(ready) == ["void", "issued"]
-    fork_at(ready, height)
+    ready.fork_at(height)
     assert states(ready) == ["void", "planned"]
     ready.chain.sender.rebroadcast()
     ready.mirror.run_until("head")
@@ -153,7 +147,7 @@ def test_the_other_one_s_nonce_is_stolen(ready: Park) -> None:
     other = plan(ready, 1)
     ready.node.act("admin", CREDIT, "grantRole", ISSUER)
     submit_planned(ready.chain)
-    fork_at(ready, height)
+    ready.fork_at(height)
     nonce = ready.intent(other).nonce
     assert nonce is not None
     (first, *_) = [row.key for row in ready.rows(Issuance)]
@@ -179,7 +173,7 @@ def test_what_came_meanwhile_is_late_for_it(ready: Park) -> None:
     _, height = fail_in_a_final_block(ready, 1)
     ready.generate(FIRST, ["70"])  # another value for each slot
     assert {row.quality.value for row in ready.rows(MeterReading)} == {"used", "superseded"}
-    fork_at(ready, height)
+    ready.fork_at(height)
     rows = [row for row in ready.rows(MeterReading) if row.text == "70"]
     assert (len(rows), {row.quality.value for row in rows}) == (SLOTS, {"late"})
     assert not any(row.conflict for row in ready.rows(MeterReading))
@@ -193,7 +187,7 @@ def test_the_days_after_it_are_planned_anew(ready: Park) -> None:
     """They were planned without what it leaves."""
     key, height = fail_in_a_final_block(ready, 1)
     plan(ready, 2)
-    fork_at(ready, height)
+    ready.fork_at(height)
     assert states(ready) == ["planned", "void"]
     send_again(ready)
     plan(ready, 2)
@@ -214,7 +208,7 @@ def test_a_correction_that_it_had_paid_is_paid_once(ready: Park) -> None:
     correct(ready.db, PROJECT)
     _, height = fail_in_a_final_block(ready, 2)
     assert ready.count(CorrectionCarry) == 0
-    fork_at(ready, height)
+    ready.fork_at(height)
     (carry,) = ready.rows(CorrectionCarry)
     assert (carry.issuance_id, carry.carried_kg) == (2, "-120/1")
     send_again(ready)
@@ -300,7 +294,7 @@ def test_acts_that_were_final_fail_in_the_fork_and_come_again(held: Park) -> Non
     send_again(held)
     assert (outcomes(held), done(held)) == ({"failed"}, NOTHING)
     assert held.differences() == []
-    fork_at(held, height)
+    held.fork_at(height)
     assert (outcomes(held), done(held)) == ({"submitted"}, NOTHING)
     send_again(held)
     assert (outcomes(held), done(held)) == ({"confirmed"}, ALL)

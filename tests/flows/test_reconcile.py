@@ -41,7 +41,6 @@ from ledger.reconcile import RULES, applied, reconcile, shelves
 from ledger.reconcile.books import open_books
 from ledger.reconcile.chain_rules import contracts_deployed
 from ledger.reconcile.pieces import pieces
-from ledger.reconcile.shelves import Shelves
 from ledger.registration import register_project, register_site
 from ledger.settlement import batches, escrow
 from ledger.settlement.cancel import cancel_trade
@@ -50,6 +49,7 @@ from ledger.sites import apply_site
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain, deploy_contracts, trade
 from tests.support.forms import few, long
+from tests.support.full import little_room
 from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.plant import SITE, imported, write_csv
 from tests.support.proxy import LyingNode
@@ -399,13 +399,7 @@ def test_pieces_of_any_length_say_the_same(
 def test_no_room_for_the_chains_events_is_said(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Shelves.__init__
-
-    def in_little_room(place: Shelves) -> None:
-        made(place)
-        place._file.execute("PRAGMA max_page_count=60")
-
-    monkeypatch.setattr(Shelves, "__init__", in_little_room)
+    little_room(monkeypatch, 60)
     with pytest.raises(DependencyDown, match="make room, or set TMPDIR"):
         reconcile(history.db, history.memory, history.chain.deployment)
 

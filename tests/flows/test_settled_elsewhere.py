@@ -797,8 +797,7 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     funded.node.deposit("market", 100_00)
     funded.mirror.run_until("head")
     assert len(plan_batches(funded.chain)) == 1
-    funded.node.reorganise(funded.node.height() - before)  # what was final among it
-    funded.mirror.run_until("head")
+    funded.fork_at(before)  # what was final among it
     funded.chain.sender.rebroadcast()
     funded.mirror.run_until("head")
     assert [row.status.value for row in funded.rows(SettlementBatch)] == ["proposed"]

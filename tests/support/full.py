@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ledger.reconcile.shelves import Shelves
+
 
 @contextmanager
 def full_disk(bytes_max: int = 0) -> Iterator[None]:
@@ -34,6 +36,17 @@ def small_disk(folder: Path, bytes_max: int) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def little_room(monkeypatch: pytest.MonkeyPatch, pages_max: int) -> None:
+    """Let the file of a comparison grow to so many of SQLite's pages, and no further."""
+    made = Shelves.__init__
+
+    def in_little_room(place: Shelves) -> None:
+        made(place)
+        place._file.execute(f"PRAGMA max_page_count={pages_max}")
+
+    monkeypatch.setattr(Shelves, "__init__", in_little_room)
 
 
 def fill(folder: Path, but_bytes: int = 0) -> Path:

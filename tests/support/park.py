@@ -76,6 +76,11 @@ class Park:
         self.node.mine(2)
         self.mirror.run_until("head")
 
+    def fork_at(self, height: int) -> None:
+        """Replace everything above a block by empty blocks, and mirror those."""
+        self.node.reorganise(self.node.height() - height)
+        self.mirror.run_until("head")
+
     def register(self) -> None:
         """Register the project and its site on chain, and mirror that."""
         self.mirror.run_until("head")
