@@ -118,6 +118,7 @@ class WebhookDelivery(Base):
 
     __table_args__ = (
         UniqueConstraint("endpoint_id", "message_row"),
+        Index("idx_webhook_deliveries_message_row", "message_row"),
         Index("idx_webhook_deliveries_state_due_at", "state", "due_at"),
         options(
             "A message to an endpoint.",

@@ -12,7 +12,7 @@ from functools import partial
 from importlib import metadata
 from threading import Event
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.clock import utc_now
@@ -46,8 +46,6 @@ _LONGEST = max(*DELAYS, AFTER_MAX)
 """Nothing is put off for longer: what is due later was made so by a clock that was ahead."""
 _GONE = 410
 _FORGOTTEN_AT_ONCE = 10_000
-_MESSAGES_AT_ONCE = 100
-"""Messages that are deleted in one go: for each, SQLite looks through all deliveries for one that is of it."""
 
 
 @dataclass(frozen=True)
@@ -344,10 +342,9 @@ def forget_messages(session: Session, before: datetime) -> int:
     old = select(WebhookMessage.id).where(
         WebhookMessage.block_number.is_(None),
         WebhookMessage.created_at < before,
-        # All at once: SQLite has no index by which it finds those of one message.
-        WebhookMessage.id.not_in(select(WebhookDelivery.message_row)),
+        ~exists().where(WebhookDelivery.message_row == WebhookMessage.id),
     )
-    numbers = session.scalars(old.limit(_MESSAGES_AT_ONCE)).all()
+    numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
     for some in tables.among(session, WebhookMessage.id, numbers):
         session.execute(delete(WebhookMessage).where(some))
     return len(numbers)
