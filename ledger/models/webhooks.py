@@ -62,6 +62,9 @@ class WebhookEndpoint(Base):
     )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
+    resumed_at: Mapped[datetime | None] = mapped_column(
+        comment="When a person last had it told again, UTC; null: never."
+    )
 
     __table_args__ = (
         options(

@@ -180,7 +180,12 @@ def _waiting(db: Database, posting: Posting, message_id: str | None) -> dict[int
     """Return the endpoints for which something is due, but those that rest; one message is sent there too."""
     due = _due(posting, message_id)
     query = (
-        select(WebhookEndpoint.id, WebhookEndpoint.url, WebhookEndpoint.heard_at)
+        select(
+            WebhookEndpoint.id,
+            WebhookEndpoint.url,
+            WebhookEndpoint.heard_at,
+            WebhookEndpoint.resumed_at,
+        )
         .where(
             WebhookEndpoint.state == EndpointState.ACTIVE,
             WebhookEndpoint.id.in_(select(WebhookDelivery.endpoint_id).where(*due)),
@@ -188,7 +193,7 @@ def _waiting(db: Database, posting: Posting, message_id: str | None) -> dict[int
         .order_by(WebhookEndpoint.id)
     )
     with db.read() as session:
-        found = {number: (url, heard_at) for number, url, heard_at in session.execute(query)}
+        found = {number: Known(*known) for number, *known in session.execute(query)}
     at, rests = posting.now(), posting.rests
     return {
         number: known
@@ -230,7 +235,7 @@ def _deliver_to(
                 continue
             at = posting.now()
             if answer.error is None:
-                taken, known = taken + 1, (known[0], at)
+                taken, known = taken + 1, known._replace(heard_at=at)
             else:
                 failed += 1
             posting.rests.note(endpoint_id, known, answer, at)

@@ -1,4 +1,4 @@
-"""Deliveries are found by their message, and comments say what is so of backfills and of trades of credits."""
+"""Deliveries are found by their message, endpoints know when they were resumed, and comments say what is so."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ COMMENTS: tuple[tuple[str, str, sa.types.TypeEngine[Any], str], ...] = (
         TIME,
         "End of its latest period on chain, seconds since 1970 UTC; 0: none.",
     ),
-    ("vpp_trading_records", "quantity", t.ExactDecimal(12, 3), "Energy in kWh; of credits, t CO2e."),
+    (
+        "vpp_trading_records",
+        "quantity",
+        t.ExactDecimal(12, 3),
+        "Energy in kWh; of credits, t CO2e.",
+    ),
     (
         "vpp_trading_records",
         "price",
@@ -47,7 +52,16 @@ COMMENTS: tuple[tuple[str, str, sa.types.TypeEngine[Any], str], ...] = (
 
 
 def upgrade() -> None:
-    """Add the index that is not there; SQLite has no comments."""
+    """Add the index and the column that are not there; SQLite has no comments."""
+    steps.add_column(
+        "webhook_endpoints",
+        sa.Column(
+            "resumed_at",
+            t.UtcDateTime(),
+            nullable=True,
+            comment="When a person last had it told again, UTC; null: never.",
+        ),
+    )
     name = f"idx_{TABLE}_{COLUMN}"
     if name not in {item["name"] for item in sa.inspect(op.get_bind()).get_indexes(TABLE)}:
         op.create_index(name, TABLE, [COLUMN])
