@@ -193,7 +193,10 @@ def _waiting(db: Database, posting: Posting, message_id: str | None) -> dict[int
         .order_by(WebhookEndpoint.id)
     )
     with db.read() as session:
-        found = {number: Known(*known) for number, *known in session.execute(query)}
+        found = {
+            number: Known(url, heard_at, resumed_at)
+            for number, url, heard_at, resumed_at in session.execute(query)
+        }
     at, rests = posting.now(), posting.rests
     return {
         number: known

@@ -107,7 +107,7 @@ def overpaid_corrections(session: Session, project_id: int) -> dict[str, Fractio
 def _balances(
     session: Session, project_id: int, until_s: int | None = None
 ) -> list[tuple[models.Correction, models.Issuance, Fraction]]:
-    """Return the corrections of a project, the issuances that they correct, and what is owed, in kg; below zero: overpaid.
+    """Return the corrections of a project, the issuances that they correct, and what is owed, kg; below zero: overpaid.
 
     The kilogram that a cancellation is rounded up to is no such payment.
     """
