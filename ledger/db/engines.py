@@ -301,7 +301,15 @@ def _begin_mysql(connection: Connection) -> None:
 
 
 def _hold(connection: Connection, tables: Sequence[Table]) -> None:
-    """Lock the definitions of tables, without a row; the snapshot is taken by the first read of one."""
-    names = map(connection.dialect.identifier_preparer.format_table, tables)
-    held = ", ".join(f"EXISTS(SELECT 1 FROM {name} WHERE FALSE)" for name in names)
-    connection.exec_driver_sql(f"SELECT {held}")
+    """Lock the definitions of tables, without a row; the snapshot is taken by the first read of one.
+
+    Who writes locks them as he does when he writes a row: the lock of a reader could not become that one while
+    somebody waits to change the table, and the server would call it a deadlock.
+    """
+    names = list(map(connection.dialect.identifier_preparer.format_table, tables))
+    if connection.get_execution_options().get(MODE) == READ:
+        held = ", ".join(f"EXISTS(SELECT 1 FROM {name} WHERE FALSE)" for name in names)
+        connection.exec_driver_sql(f"SELECT {held}")
+        return
+    for name in names:
+        connection.exec_driver_sql(f"SELECT 1 FROM {name} WHERE FALSE FOR UPDATE")

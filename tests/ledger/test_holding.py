@@ -1,5 +1,6 @@
 """What reads the live table on MariaDB holds it: a month that leaves meanwhile is neither missed nor taken for gone."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -8,11 +9,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cli import alerts as commands
 from ledger.chain.access import Chain
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy
+from ledger.db.grants import Account
 from ledger.jobs import work
 from ledger.jobs.work import Tools
 from ledger.keeping.moves import due
@@ -23,9 +25,20 @@ from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.park import watching
 from ledger.readings import import_file
 from ledger.settings import load_settings
+from tests.support.accounts import made_account
 from tests.support.forms import rest
-from tests.support.keeping import add_device, at, moving_under_a_look, put, put_back
+from tests.support.keeping import (
+    add_device,
+    at,
+    everything,
+    moving_under_a_look,
+    put,
+    put_back,
+    store,
+)
+from tests.support.mariadb import MariaDbServer
 from tests.support.plant import apply, write_csv
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.mariadb
 
@@ -58,6 +71,40 @@ def test_no_month_leaves_under_who_counts(
     with moving_under_a_look(mariadb_books, BEFORE) as moved:
         assert reads(mariadb_books) == before
     assert moved == [False]
+
+
+def test_who_holds_and_writes_is_not_given_up_for_a_move_that_waits(
+    mariadb_books: Database, mariadb_server: MariaDbServer
+) -> None:
+    """By the account of the program; a reader's lock would have to become a writer's, which the server refuses."""
+    device = add_device(mariadb_books)
+    put(mariadb_books, device, OLD)
+    moved: list[bool] = []
+
+    def move() -> None:
+        try:
+            moved.append(bool(list(archive(mariadb_books, BEFORE))))
+        except DatabaseBusy:
+            moved.append(False)
+
+    def waits() -> bool:
+        query = (
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE '%metadata lock'"
+        )
+        with mariadb_books.read() as session:
+            return bool(session.scalar(text(query)))
+
+    thread = threading.Thread(target=move)
+    with made_account(mariadb_server, Account.WRITE, "kept") as url:
+        program = Database(url.render_as_string(hide_password=False), lock_timeout_s=10)
+        with program.write(holding=watching.HELD) as session:
+            thread.start()
+            until(waits)
+            store(session, device, [at(YEAR, 4, 1)])
+        program.close()
+    thread.join(180)
+    assert len(moved) == 1
+    assert len(everything(mariadb_books)) == len(OLD) + 1
 
 
 # ------------------------------------------------------------------ alerts
