@@ -112,7 +112,9 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
 
     with open_books(run.settings) as db:
         tally = db.run(
-            lambda session: watching.evaluate_all(session, device, utc_now()), keep=not dry_run
+            lambda session: watching.evaluate_all(session, device, utc_now()),
+            keep=not dry_run,
+            holding=watching.HELD,
         )
     said = ", ".join(f"{count} {name}" for name, count in vars(tally).items())
     document: dict[str, Any] = dict(vars(tally))

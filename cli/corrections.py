@@ -40,15 +40,22 @@ def corrections(
 ) -> None:
     """List the corrections of issued periods, and what is still owed; compute and write nothing."""
     from cli.books import open_books
-    from ledger.corrections import corrections_of, debts_of
+    from ledger.corrections import corrections_of, debts_of, overpaid_of
 
     with open_books(run.settings) as db, db.read() as session:
         found = corrections_of(session, project)
         debts = debts_of(session, project)
-    rows = [_correction(item, debts) for item in found]
+        overpaid = overpaid_of(session, project)
+    rows = [_correction(item, debts, overpaid.get(item.key, Fraction(0))) for item in found]
     run.output.result(
         {"corrections": rows},
         _corrections_table(rows) if rows else "no corrections",
+        *(
+            f"{row['period']['from']} to {row['period']['to']}: {row['overpaid_kg']} kg were paid twice; so much too "
+            "little is issued (`Below finality` in docs/mirror.md)"
+            for row in rows
+            if row["key"] in overpaid
+        ),
     )
 
 
@@ -123,7 +130,9 @@ def correct(
     )
 
 
-def _correction(item: Found, debts: dict[str, Fraction]) -> dict[str, Any]:
+def _correction(
+    item: Found, debts: dict[str, Fraction], overpaid_kg: Fraction = Fraction(0)
+) -> dict[str, Any]:
     from ledger.reductions.reporting import fraction_text, owed, shown
 
     return {
@@ -140,6 +149,7 @@ def _correction(item: Found, debts: dict[str, Fraction]) -> dict[str, Any]:
         "cancelled_kg": str(item.cancelled_kg),
         "carried_kg": shown(-item.carried_kg),
         "open_kg": owed(debts.get(item.key, Fraction(0))),
+        "overpaid_kg": owed(overpaid_kg),
         "cancellation": item.act_key,
         "manifest_hash": item.manifest_hash,
     }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 
 SHOWN = 50
+UNTRIED = "it was not tried; the message stays due, and the jobs send it"
 Number = Annotated[
     int, typer.Argument(metavar="ID", help="Row number of the endpoint.", min=1, max=NUMBER_MAX)
 ]
@@ -118,6 +119,7 @@ def test(run: Invocation, number: Number) -> int:
     from cli.books import open_books
     from ledger.errors import ProblemFound
     from ledger.models import WebhookDelivery, WebhookMessage, WebhookTry
+    from ledger.models.webhooks import EndpointState
     from ledger.sealing import load_sealer
     from ledger.webhooks import Posting, agent, deliver, endpoints, outbox
 
@@ -145,7 +147,12 @@ def test(run: Invocation, number: Number) -> int:
             tried = session.scalars(query).first()
             state = endpoints.shown(session, number).state
     taken = tried is not None and tried.error is None
-    error = f"the endpoint is {state}" if tried is None else tried.error
+    if tried is not None:
+        error = tried.error
+    elif state is EndpointState.ACTIVE:  # since a moment ago
+        error = UNTRIED
+    else:
+        error = f"the endpoint is {state}"
     run.output.result(
         {
             "id": number,

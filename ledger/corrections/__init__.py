@@ -14,6 +14,14 @@ is what the chain has paid and restored books do not know.
 
 from ledger.corrections.cancelling import submit_planned
 from ledger.corrections.finding import correct
-from ledger.corrections.found import Found, Outcome, corrections_of, debts_of
+from ledger.corrections.found import Found, Outcome, corrections_of, debts_of, overpaid_of
 
-__all__ = ["Found", "Outcome", "correct", "corrections_of", "debts_of", "submit_planned"]
+__all__ = [
+    "Found",
+    "Outcome",
+    "correct",
+    "corrections_of",
+    "debts_of",
+    "overpaid_of",
+    "submit_planned",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from fractions import Fraction
@@ -13,7 +14,7 @@ from ledger.models import ChainIntent, Correction, EmissionFactor, Issuance, Pro
 from ledger.models.corrections import CorrectionState
 from ledger.models.sending import IntentState
 from ledger.naming import project_named
-from ledger.readings.periods.carry import unpaid_corrections
+from ledger.readings.periods.carry import overpaid_corrections, unpaid_corrections
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,21 @@ def corrections_of(
 
 def debts_of(session: Session, project_code: str | None = None) -> dict[str, Fraction]:
     """Return what corrections still owe, kg, by the key of the correction."""
-    query = select(Project.id)
-    if project_code is not None:
-        query = query.where(Project.code == project_code)
     return {
         correction.key: -correction.carried_kg
-        for number in session.scalars(query).all()
+        for number in _projects(session, project_code)
         for correction in unpaid_corrections(session, number)
     }
+
+
+def overpaid_of(session: Session, project_code: str | None = None) -> dict[str, Fraction]:
+    """Return what was paid of corrections beyond what they owed, kg, by the key of the correction."""
+    found: dict[str, Fraction] = {}
+    for number in _projects(session, project_code):
+        found |= overpaid_corrections(session, number)
+    return found
+
+
+def _projects(session: Session, code: str | None) -> Sequence[int]:
+    query = select(Project.id)
+    return session.scalars(query if code is None else query.where(Project.code == code)).all()

@@ -142,10 +142,7 @@ class Database(Rows):
         DependencyDown
             The server does not answer, or the file cannot be opened.
         """
-        engine = self._reader
-        if holding:
-            engine = engine.execution_options(**{engines.HOLD: tuple(holding)})
-        with self._session(engine) as session:
+        with self._session(_holding(self._reader, holding)) as session:
             yield session
 
     @contextmanager
@@ -186,13 +183,15 @@ class Database(Rows):
         return self._session(self._reader.execution_options(**{engines.WAIT: (position, wait_s)}))
 
     @contextmanager
-    def write(self, *, lasting: bool = True) -> Iterator[Session]:
+    def write(self, *, lasting: bool = True, holding: Sequence[Table] = ()) -> Iterator[Session]:
         """Open one unit of work: committed when the block ends, rolled back when it raises.
 
         Parameters
         ----------
         lasting
             Whether a power cut must not take it back: False spares SQLite the wait for the disk.
+        holding
+            As for ``read``: the tables that it reads, and whose partitions leave.
 
         Raises
         ------
@@ -203,7 +202,8 @@ class Database(Rows):
         NewerTables, TablesChanging
             A newer version has upgraded the tables, or another process does so now.
         """
-        with self._session(self._writer if lasting else self._notes) as session:
+        engine = self._writer if lasting else self._notes
+        with self._session(_holding(engine, holding)) as session:
             yield session
 
     def run(
@@ -213,6 +213,7 @@ class Database(Rows):
         attempts: int = 6,
         lasting: bool = True,
         keep: bool = True,
+        holding: Sequence[Table] = (),
     ) -> T:
         """Do one unit of work, again from its start when another writer was in the way.
 
@@ -223,7 +224,7 @@ class Database(Rows):
             must bear that.
         attempts
             How often at most; who waited for the lock twice in vain does not wait again.
-        lasting
+        lasting, holding
             As for ``write``.
         keep
             False: all of it is done, and nothing is kept, as dry runs want it.
@@ -235,7 +236,7 @@ class Database(Rows):
         """
 
         def once() -> T:
-            with self.write(lasting=lasting) as session:
+            with self.write(lasting=lasting, holding=holding) as session:
                 found = work(session)
                 if not keep:
                     session.rollback()
@@ -345,6 +346,10 @@ class Database(Rows):
 
     def _translated(self) -> AbstractContextManager[Stage]:
         return translated(self.place, self._presence, self._setting)
+
+
+def _holding(engine: Engine, tables: Sequence[Table]) -> Engine:
+    return engine.execution_options(**{engines.HOLD: tuple(tables)}) if tables else engine
 
 
 def _replica_at(url: str) -> Database:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, Table, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from ledger.db import galera, own_tables, packed, silence
@@ -27,7 +27,7 @@ WRITE = "write"
 WAIT = "truetonne_wait"
 """For a read of a replica: the position that it must have reached, and how many seconds it is waited for."""
 HOLD = "truetonne_hold"
-"""For a read: the tables whose definition stays as it is from before the snapshot to its end."""
+"""The tables whose definition stays as it is from before the snapshot to the end of a read, or of a write."""
 PATIENCE = "truetonne_patience"
 """For one write: how many seconds it waits for another writer, instead of as long as every statement of the engine."""
 CLUSTER = "cluster "
@@ -286,11 +286,8 @@ def _begin_mysql(connection: Connection) -> None:
     if options.get(WAIT) is not None:
         _wait(connection, *options[WAIT])
     if options.get(MODE) == READ and options.get(HOLD):
-        # Locked first, without a row; the snapshot is taken by the first read of one.
         connection.exec_driver_sql("START TRANSACTION READ ONLY")
-        names = map(connection.dialect.identifier_preparer.format_table, options[HOLD])
-        held = ", ".join(f"EXISTS(SELECT 1 FROM {name} WHERE FALSE)" for name in names)
-        connection.exec_driver_sql(f"SELECT {held}")
+        _hold(connection, options[HOLD])
         connection.exec_driver_sql("SELECT version_num FROM alembic_version")
         return
     if options.get(MODE) == READ:
@@ -299,3 +296,20 @@ def _begin_mysql(connection: Connection) -> None:
     if options.get(MODE) is not None:  # else it migrates
         own_tables.require(connection)
     connection.exec_driver_sql("START TRANSACTION")
+    if options.get(HOLD):
+        _hold(connection, options[HOLD])
+
+
+def _hold(connection: Connection, tables: Sequence[Table]) -> None:
+    """Lock the definitions of tables, without a row; the snapshot is taken by the first read of one.
+
+    Who writes locks them as he does when he writes a row: the lock of a reader could not become that one while
+    somebody waits to change the table, and the server would call it a deadlock.
+    """
+    names = list(map(connection.dialect.identifier_preparer.format_table, tables))
+    if connection.get_execution_options().get(MODE) == READ:
+        held = ", ".join(f"EXISTS(SELECT 1 FROM {name} WHERE FALSE)" for name in names)
+        connection.exec_driver_sql(f"SELECT {held}")
+        return
+    for name in names:
+        connection.exec_driver_sql(f"SELECT 1 FROM {name} WHERE FALSE FOR UPDATE")

@@ -221,7 +221,9 @@ def watch_devices(tools: Tools) -> str | None:
         If the rules of a device type cannot be read; the others were seen to.
     """
     db = tools.chain.db
-    tally = db.run(lambda session: watching.watch(session, _by_both(tools, session)))
+    tally = db.run(
+        lambda session: watching.watch(session, _by_both(tools, session)), holding=watching.HELD
+    )
     with db.read() as session:
         wrong = unreadable_rules(session)
     if wrong:

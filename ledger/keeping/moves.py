@@ -34,7 +34,7 @@ class Moved:
 def due(db: Database, before: date) -> list[Moved]:
     """Return what ``archive`` would move, as far as it is in the live tables; counts every row there."""
     found = []
-    with db.read() as session:
+    with db.read(holding=[Base.metadata.tables[name] for name in ARCHIVED]) as session:
         for name in ARCHIVED:
             time = Base.metadata.tables[name].c[partitioning_of(name).column]
             end = before

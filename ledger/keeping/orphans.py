@@ -10,7 +10,8 @@ from sqlalchemy import Column, Table, func, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.keeping.places import archive_session, partitioning_of, stored_tables
+from ledger.keeping.places import live_name, partitioning_of
+from ledger.keeping.reading import every_place
 from ledger.models import Base
 from ledger.models.partitions import PARTITIONED
 
@@ -38,30 +39,33 @@ class Orphans:
 
 
 def orphans(db: Database) -> list[Orphans]:
-    """Return the orphans of every partitioned table, in the archive too, by table and number."""
+    """Return the orphans of every partitioned table, in the archive too, by table and number.
+
+    Raises
+    ------
+    DatabaseBusy, ArchiveLost
+        As ``ledger.keeping.reading.every_place``.
+    """
     found: list[Orphans] = []
-    with db.read() as live, archive_session(db, live) as archive:
-        for partitioning in PARTITIONED:
-            table = Base.metadata.tables[partitioning.table]
+    for partitioning in PARTITIONED:
+        table = Base.metadata.tables[partitioning.table]
+        with every_place(db, table.name) as places:
+            live = places[0][0]
             for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
-                column = key.parent
                 parents = set(live.scalars(select(key.column)))
-                found += _of(live, table, column.name, key.column, parents)
-                for stored in stored_tables(db, table.name) if archive is not None else ():
-                    found += _of(archive, stored, column.name, key.column, parents)
+                for session, place in places:
+                    found += _of(session, place, key.parent.name, key.column, parents)
     return found
 
 
 def _of(
-    session: Session | None, table: Table, column: str, key: Column[Any], parents: set[Any]
+    session: Session, table: Table, column: str, key: Column[Any], parents: set[Any]
 ) -> list[Orphans]:
     """Return the orphans of one column: the index answers what differs, and only that is counted."""
-    assert session is not None
     here = table.c[column]
     numbers = session.scalars(select(here).distinct().where(here.is_not(None)))
     lost = sorted(set(numbers) - parents)
-    live = table.name.rpartition("_")[0] if table.name not in Base.metadata.tables else table.name
-    time = table.c[partitioning_of(live).column]
+    time = table.c[partitioning_of(live_name(table)).column]
     found = []
     for number in lost:
         count, first, last = session.execute(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
@@ -18,14 +19,14 @@ from ledger.keeping.places import (
     archive_file,
     archive_schema,
     archive_session,
-    is_incoming,
-    stored_table,
-    years_of,
+    live_name,
 )
+from ledger.keeping.reading import holding
 from ledger.models import Base
 from ledger.models.partitions import (
     CATCH_ALL,
     PARTITIONED,
+    Partition,
     Partitioning,
     partitions_of,
     stray_rows,
@@ -94,8 +95,14 @@ def views(db: Database, today: date, count: bool = False) -> list[TableView]:
     count
         Whether to count rows where the server has an estimate: it reads them all.
     """
-    with db.read() as session, archive_session(db, session) as archive:
-        return [_view(db, item, today, count, session, archive) for item in PARTITIONED]
+    names = [item.table for item in PARTITIONED]
+    with holding(db, names) as (session, stored), archive_session(db, session) as archive:
+        found = []
+        for item in PARTITIONED:
+            there = [each for each in stored if live_name(each) == item.table]
+            archived = [] if archive is None else _archived(archive, there, count)
+            found.append(_view(item, today, count, session, archived))
+        return found
 
 
 def alarms(session: Session) -> list[str]:
@@ -122,17 +129,12 @@ def stray_alarm(table: str, count: int) -> str:
 
 
 def _view(
-    db: Database,
-    item: Partitioning,
-    today: date,
-    count: bool,
-    session: Session,
-    archive: Session | None,
+    item: Partitioning, today: date, count: bool, session: Session, stored: list[PartView]
 ) -> TableView:
     table = Base.metadata.tables[item.table]
-    stored = _archived(db, item.table, count, archive) if archive is not None else []
     time = table.c[item.column]
-    if db.dialect == "sqlite":
+    link = session.connection()
+    if link.dialect.name == "sqlite":
         first, last, rows = session.execute(
             select(func.min(time), func.max(time), func.count())
         ).one()
@@ -140,7 +142,6 @@ def _view(
             PartView(item.table, first and first.date(), last and last.date(), rows, True, None)
         ]
         return TableView(item, None, None, 0, None, None, live, stored)
-    link = session.connection()
     live, start = [], None
     for part in partitions_of(link, item.table):
         exact = count or part.end is None
@@ -162,25 +163,21 @@ def _view(
     return TableView(item, until, ahead, strays, first, last, live, stored)
 
 
-def _archived(db: Database, name: str, count: bool, archive: Session) -> list[PartView]:
-    if name not in ARCHIVED:
-        return []
+def _archived(archive: Session, stored: Sequence[Table], count: bool) -> list[PartView]:
     found = []
-    schema = archive_schema(db) if db.dialect == "mysql" else None
-    for year in years_of(db, name):
-        table = stored_table(name, f"{year:04d}", schema)
-        start, end = date(year, 1, 1), date(year + 1, 1, 1)
-        parts = (
-            partitions_of(archive.connection(), table.name, schema) if db.dialect == "mysql" else []
-        )
+    link = archive.connection()
+    for table in stored:
+        year = table.name.rpartition("_")[2]
+        parts: list[Partition] = []
+        if link.dialect.name == "mysql" and year != INCOMING:
+            parts = partitions_of(link, table.name, table.schema)
         size = sum(part.size_bytes for part in parts) if parts else None
         rows = sum(part.rows for part in parts)
         if count or not parts:
             rows = archive.scalar(select(func.count()).select_from(table)) or 0
-        found.append(PartView(table.name, start, end, rows, count or not parts, size))
-    if is_incoming(db, name):
-        table = stored_table(name, INCOMING, schema)
-        rows = archive.scalar(select(func.count()).select_from(table)) or 0
-        if rows:
+        if year != INCOMING:
+            start, end = date(int(year), 1, 1), date(int(year) + 1, 1, 1)
+            found.append(PartView(table.name, start, end, rows, count or not parts, size))
+        elif rows:
             found.append(PartView(table.name, None, None, rows, True, None))
     return found

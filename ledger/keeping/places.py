@@ -119,11 +119,6 @@ def years_of(db: Database, name: str) -> list[int]:
     return _years(_names(db), name)
 
 
-def is_incoming(db: Database, name: str) -> bool:
-    """Return whether the archive has a table for rows of ``name`` on their way."""
-    return f"{name}_{INCOMING}" in _names(db)
-
-
 def stored_tables(db: Database, name: str, first: int = 1, last: int = 9999) -> list[Table]:
     """Return the tables that the archive has of a live one, oldest year first, then that of rows on their way.
 
@@ -141,6 +136,11 @@ def stored_tables(db: Database, name: str, first: int = 1, last: int = 9999) -> 
     suffixes += [INCOMING] if f"{name}_{INCOMING}" in names else []
     schema = archive_schema(db) if db.dialect == "mysql" else None
     return [stored_table(name, suffix, schema) for suffix in suffixes]
+
+
+def live_name(table: Table) -> str:
+    """Return the name of the live table that a table is, or that one of the archive belongs to."""
+    return table.name if table.name in Base.metadata.tables else table.name.rpartition("_")[0]
 
 
 @contextmanager

@@ -126,10 +126,6 @@ def _held(
 ) -> Iterator[tuple[Session, Session | None, list[Table]]]:
     """Yield who reads the live table, who reads the archive, and its tables that rows of a period may be in.
 
-    On MariaDB no partition leaves any of them from before the snapshot on. An older snapshot is not enough: the server
-    refuses to read a partition that is younger (error 1412) only as long as it has the table in its memory. Once it had
-    to let go of that (more tables than ``table_definition_cache``), it reads the table without those rows.
-
     Raises
     ------
     DatabaseBusy
@@ -147,18 +143,40 @@ def _held(
                 [] if archive is None else _stored(db, table, period, live, archive),
             )
         return
-    years = [at.year for at in period]
-    stored = stored_tables(db, table, *years)
+    with holding(db, [table], *(at.year for at in period)) as (live, stored):
+        if table in ARCHIVED:
+            require_archive(live, table)
+        yield live, live, stored
+
+
+@contextmanager
+def holding(
+    db: Database, names: Sequence[str], first: int = 1, last: int = 9999
+) -> Iterator[tuple[Session, list[Table]]]:
+    """Yield who reads some live tables, and what the archive has of them between two years.
+
+    On MariaDB no partition leaves any of them from before the snapshot on. An older snapshot is not enough: the server
+    refuses to read a partition that is younger (error 1412) only as long as it has the table in its memory. Once it had
+    to let go of that (more tables than ``table_definition_cache``), it reads the table without those rows.
+
+    Raises
+    ------
+    DatabaseBusy
+        Partitions are being moved.
+    """
+
+    def look() -> dict[str, Table]:
+        return {item.name: item for name in names for item in stored_tables(db, name, first, last)}
+
+    tables, stored = [Base.metadata.tables[name] for name in names], look()
     for _ in range(_TRIES):
-        with db.read(holding=[Base.metadata.tables[table], *stored]) as live:
-            there = stored_tables(db, table, *years)
-            if [item.name for item in there] == [item.name for item in stored]:
-                if table in ARCHIVED:
-                    require_archive(live, table)
-                yield live, live, stored
+        with db.read(holding=[*tables, *stored.values()]) as live:
+            there = look()
+            if list(there) == list(stored):
+                yield live, list(stored.values())
                 return
         stored = there  # a year's table came before the snapshot, and rows may be in it
-    raise DatabaseBusy(f"tables come to the archive of {table} all the time; try again")
+    raise DatabaseBusy(f"tables come to the archive of {names[0]} all the time; try again")
 
 
 def _stored(

@@ -87,7 +87,7 @@ class CreditSite(Base):
     project_id: Mapped[int] = mapped_column(BigInteger, comment="Number of its project on chain.")
     code: Mapped[str] = mapped_column(Varchar(100), comment="Its code, the first part of a serial.")
     minted_until_s: Mapped[int] = mapped_column(
-        BigInteger, comment="End of its last period issued, seconds since 1970 UTC; 0: none."
+        BigInteger, comment="End of its latest period on chain, seconds since 1970 UTC; 0: none."
     )
     block_number: Mapped[int] = mapped_column(BigInteger, comment=BLOCK)
 

@@ -86,10 +86,12 @@ class Issuance(Base):
         ExactDecimal(24, 9), comment="Reductions, kg CO2e."
     )
     carry_in_kg: Mapped[str] = mapped_column(
-        Varchar(120), comment="Brought from the period before, kg CO2e, an exact fraction n/d."
+        Varchar(120),
+        comment="Carried in, deficits of corrections too, of a backfill these alone; kg CO2e, an exact fraction n/d.",
     )
     carry_out_kg: Mapped[str] = mapped_column(
-        Varchar(120), comment="Left for the period after, kg CO2e, an exact fraction n/d."
+        Varchar(120),
+        comment="Left over, kg CO2e, an exact fraction n/d; of a backfill it enters no other period.",
     )
     issued_kg: Mapped[int] = mapped_column(BigInteger, comment="Credits, kg CO2e.")
     evidence_root: Mapped[str] = mapped_column(Hash, comment="Merkle root of the readings.")

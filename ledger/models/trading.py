@@ -82,9 +82,12 @@ class VppTradingRecord(Base):
     trade_type: Mapped[TradeType] = mapped_column(
         choice(TradeType, "trade_type"), comment="Side that the plant is on."
     )
-    quantity: Mapped[Decimal] = mapped_column(ExactDecimal(12, 3), comment="Energy in kWh.")
+    quantity: Mapped[Decimal] = mapped_column(
+        ExactDecimal(12, 3), comment="Energy in kWh; of credits, t CO2e."
+    )
     price: Mapped[Decimal] = mapped_column(
-        ExactDecimal(10, 4), comment="Price in the settlement currency per kWh; may be negative."
+        ExactDecimal(10, 4),
+        comment="Price in the settlement currency per kWh, of credits per t; may be negative.",
     )
     total_value: Mapped[Decimal] = mapped_column(
         ExactDecimal(15, 2),

@@ -62,6 +62,9 @@ class WebhookEndpoint(Base):
     )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
+    resumed_at: Mapped[datetime | None] = mapped_column(
+        comment="When a person last had it told again, UTC; null: never."
+    )
 
     __table_args__ = (
         options(
@@ -118,6 +121,7 @@ class WebhookDelivery(Base):
 
     __table_args__ = (
         UniqueConstraint("endpoint_id", "message_row"),
+        Index("idx_webhook_deliveries_message_row", "message_row"),
         Index("idx_webhook_deliveries_state_due_at", "state", "due_at"),
         options(
             "A message to an endpoint.",

@@ -9,8 +9,9 @@ alert that somebody took in hand is kept when later values show that there was n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
@@ -20,7 +21,7 @@ from ledger.clock import time_text
 from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import RULE_TYPES, AlertRule, RuleType, read_rules
-from ledger.park.episodes import Episode, episodes
+from ledger.park.episodes import Episode, Sample, episodes, taken_up
 from ledger.park.series import last_sample, window
 from ledger.spreadsheets import Wrong
 
@@ -207,13 +208,13 @@ def _follow(
         if part.holds(item.began)
     }
     if part.from_first:
-        _go_on(session, watched, part.start, found, tally)
+        _take_up(session, watched, part.samples, found, tally)
     for alert in _stored(session, watched.device.id, part.start):
         details = alert.details or {}
         if alert.alert_type != rule.type.value or details.get("metric") != rule.metric:
             continue
         since = details.get("since")
-        if since is None or not part.holds(datetime.fromisoformat(since)):
+        if since is None or not part.holds(_time_of(since)):
             continue
         episode = found.pop(since, None)
         if episode is not None:
@@ -224,28 +225,56 @@ def _follow(
         _raise(session, watched, episode, tally)
 
 
-def _go_on(
+def _take_up(
     session: Session,
     watched: _Watched,
-    first: datetime,
+    samples: Sequence[Sample],
     found: dict[str, Episode],
     tally: AlertTally,
 ) -> None:
-    """Take an episode of the first sample for the end of one that began in data which are archived by now."""
-    episode = found.get(time_text(first))
-    if episode is None:
-        return
+    """Go on with an alert that began in data which are archived by now: what these samples say is its end, or more."""
+    first = samples[0].at
+    theirs: dict[datetime, DeviceAlert] = {}
     for alert in _stored(session, watched.device.id, None):
         details = alert.details or {}
-        if alert.alert_type != watched.rule.type.value:
-            continue
-        if details.get("metric") != watched.rule.metric or "since" not in details:
-            continue
-        began = datetime.fromisoformat(details["since"])
-        if began < first and (alert.resolved_at is None or alert.resolved_at > first):
-            del found[time_text(first)]
-            _change(alert, watched, replace(episode, began=began, told=alert.triggered_at), tally)
-            return
+        of_rule = (alert.alert_type, details.get("metric"))
+        if of_rule == (watched.rule.type.value, watched.rule.metric) and "since" in details:
+            theirs[_time_of(details["since"])] = alert
+    open_ones = [at for at, alert in theirs.items() if at < first and _lasts(alert, first)]
+    if not open_ones:
+        return
+    alert = theirs[max(open_ones)]
+    worst = (alert.details or {}).get("worst")
+    episode = taken_up(
+        watched.rule,
+        samples,
+        max(open_ones),
+        alert.triggered_at,
+        None if worst is None else Decimal(worst),
+    )
+    same = [
+        name
+        for name, item in found.items()
+        if watched.rule.type is not RuleType.MISSING
+        and (episode.ended is None or item.began < episode.ended)
+    ]
+    if any(found[name].began in theirs for name in same):
+        return  # it was another one, when what came before was known
+    for name in same:
+        del found[name]
+    _change(alert, watched, episode, tally)
+
+
+def _lasts(alert: DeviceAlert, at: datetime) -> bool:
+    """Return whether an alert that began before a time went on then, as far as is known."""
+    details = alert.details or {}
+    returned = details.get(RETURNED)
+    ended = alert.resolved_at if RETURNED not in details else returned and _time_of(returned)
+    return ended is None or ended > at
+
+
+def _time_of(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _still_missing(
@@ -279,6 +308,7 @@ def _change(alert: DeviceAlert, watched: _Watched, episode: Episode, tally: Aler
     # What was taken back, and is so after all, is no longer taken back.
     by_hand = {name: value for name, value in (alert.details or {}).items() if name in HANDLED}
     if "resolved_by" in by_hand:
+        _note_returned(alert, episode.ended)
         return
     status = AlertStatus.RESOLVED
     if episode.ended is None:
@@ -307,11 +337,21 @@ HANDLED = (
     "resolved_note",
 )
 """Members of an alert's details that a person's act wrote."""
+RETURNED = "values_returned_at"
+"""Of an alert that a person resolved, the member of its details that says when its values returned; None until then."""
+
+
+def _note_returned(alert: DeviceAlert, returned: datetime | None) -> None:
+    noted = {**(alert.details or {}), RETURNED: returned and time_text(returned)}
+    if noted != alert.details:
+        alert.details = noted
 
 
 def _withdraw(session: Session, alert: DeviceAlert, tally: AlertTally) -> None:
     """Take back an alert that the data do not bear; keep what somebody took in hand."""
     details = dict(alert.details or {})
+    if "resolved_by" in details:
+        _note_returned(alert, alert.triggered_at)
     if "withdrawn" in details or "resolved_by" in details:
         return
     tally.withdrawn += 1

@@ -95,6 +95,41 @@ def episodes(
     return found
 
 
+def taken_up(
+    rule: AlertRule,
+    samples: Sequence[Sample],
+    began: datetime,
+    told: datetime,
+    worst: Decimal | None,
+) -> Episode:
+    """Return an episode that began before the first sample, as far as these know of it.
+
+    Parameters
+    ----------
+    samples
+        In order of time, each time once; one at least.
+    began, told, worst
+        Of the episode, from samples that are no longer there.
+    """
+    end = 0
+    while end < len(samples) and _goes_on(rule, samples, end):
+        end += 1
+    known = [] if worst is None else [worst]
+    if end > (rule.type is RuleType.RATE):  # which is between two samples
+        known.append(_WORST[rule.type](samples, 0, end))
+    farthest = min if rule.type is RuleType.BELOW else max
+    ended = samples[end].at if end < len(samples) else None
+    return Episode(began, told, ended, farthest(known, default=None))
+
+
+def _goes_on(rule: AlertRule, samples: Sequence[Sample], number: int) -> bool:
+    """Return whether a sample belongs to an episode that all before it belong to."""
+    if number or rule.type not in (RuleType.RATE, RuleType.STUCK):
+        return breaks(rule, samples[number - 1] if number else None, samples[number])
+    # What came before the first is not known: it is as the second.
+    return len(samples) == 1 or breaks(rule, samples[0], samples[1])
+
+
 def _told(
     rule: AlertRule, samples: Sequence[Sample], start: int, end: int, ended: datetime | None
 ) -> list[Episode]:

@@ -13,6 +13,8 @@ from ledger.clock import time_text
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import DeviceAlert
 from ledger.models.devices import AlertStatus
+from ledger.park.alert_rules import RULE_TYPES
+from ledger.park.alerts import RETURNED
 
 NOTE_MAX = 500
 
@@ -70,6 +72,8 @@ def resolve(
     if alert.status is AlertStatus.RESOLVED:
         raise _refused(alert, "resolved")
     said = _said("resolved", who, at, note)
+    if alert.alert_type in RULE_TYPES:
+        alert.details = {**(alert.details or {}), RETURNED: None}
     return _changed(session, alert, AlertStatus.RESOLVED, max(at, alert.triggered_at), said, by)
 
 

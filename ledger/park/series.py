@@ -99,7 +99,7 @@ def window(
     end = _last_rest(rule, found, len(earlier) + len(middle))
     before = None if end is None else found[end].at
     kept = found[start or 0 : None if end is None else end + 1]
-    return Window(kept, kept[0].at, not start, before)
+    return Window(kept, kept[0].at, start is None, before)
 
 
 def last_sample(

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound
-from ledger.models import Device
+from ledger.models import Base, Device
 from ledger.park import configuration
 from ledger.park.alerts import (
     AlertTally,
@@ -21,6 +21,10 @@ from ledger.park.alerts import (
     watched_devices,
 )
 
+HELD = (Base.metadata.tables["device_data"],)
+"""What a unit of work holds (``Database.write``) in which alerts are judged: without the values of months that leave
+meanwhile it would take back what they raised."""
+
 
 def received(session: Session, spans: Mapping[int, Span], now: datetime) -> AlertTally:
     """Note what devices said: when they were last seen, and what alerts their values call for.
@@ -28,7 +32,7 @@ def received(session: Session, spans: Mapping[int, Span], now: datetime) -> Aler
     Parameters
     ----------
     session
-        The unit of work that stored the values.
+        The unit of work that stored the values, and that holds ``HELD``.
     spans
         First and last time of what came in, by row number of the device.
     now
@@ -47,6 +51,8 @@ def watch(session: Session, now: datetime) -> AlertTally:
 
     Parameters
     ----------
+    session
+        A unit of work that holds ``HELD``.
     now
         The time that it is, aware.
     """
@@ -56,6 +62,11 @@ def watch(session: Session, now: datetime) -> AlertTally:
 
 def evaluate_all(session: Session, device_code: str | None, now: datetime) -> AlertTally:
     """Judge all the data of one device, or of all, again, and what has not come until now.
+
+    Parameters
+    ----------
+    session
+        A unit of work that holds ``HELD``.
 
     Raises
     ------

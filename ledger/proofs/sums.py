@@ -33,7 +33,8 @@ def recompute(text: str, *, backfill: bool = False) -> str | None:
     text
         The bundle.
     backfill
-        Whether the event says that it was issued as one: nothing but deficits of corrections is carried into it.
+        Whether the event says that it was issued as one: nothing but deficits of corrections is carried into it,
+        which the manifest alone shows.
 
     Returns
     -------
@@ -48,7 +49,11 @@ def recompute(text: str, *, backfill: bool = False) -> str | None:
     """
     bundle = json.loads(text)
     manifest, readings = bundle["manifest"], bundle["readings"]
-    if manifest is None or readings is None or readings["proofs"] is not None:
+    if manifest is None:
+        return None
+    if backfill:
+        _require_no_remainder(manifest.encode())
+    if readings is None or readings["proofs"] is not None:
         return None
     try:
         plain, stated = read_manifest(manifest.encode(), "manifest")
@@ -62,10 +67,6 @@ def recompute(text: str, *, backfill: bool = False) -> str | None:
             f"{len(result.differences)} numbers of the manifest do not follow from its readings, "
             f"first {first.path}: stated {first.manifest}, recomputed {first.recomputed}",
         )
-    if backfill and (carried := remainder_in(stated)):
-        raise _failed(
-            f"{fraction_text(carried)} kg are carried into a backfill that are no deficit of a correction"
-        )
     changed = len(taken_as_changed(stated, judged))
     times = "once" if changed == 1 else f"{changed} times"
     swaps = f", taken that registers which go on from less than they had, {times}, were exchanged"
@@ -74,6 +75,18 @@ def recompute(text: str, *, backfill: bool = False) -> str | None:
         f"{stated.factor.value} {stated.factor.unit} they come to {result.issued_kg} kg, which is what was "
         f"issued{', and no remainder is carried into this backfill' if backfill else ''}{swaps if changed else ''}"
     )
+
+
+def _require_no_remainder(manifest: bytes) -> None:
+    try:
+        _, stated = read_manifest(manifest, "manifest")
+        carried = remainder_in(stated)
+    except BadInput as error:
+        raise _failed(error.message) from error
+    if carried:
+        raise _failed(
+            f"{fraction_text(carried)} kg are carried into a backfill that are no deficit of a correction"
+        )
 
 
 def _failed(message: str) -> ProofError:

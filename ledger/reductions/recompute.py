@@ -22,7 +22,7 @@ from ledger.reductions.hints import slot_hints
 from ledger.reductions.judging import NAMED_SLOTS_MAX, Judged, empty_slots, judge, taken_as_changed
 from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
 from ledger.reductions.manifest_file import certificates_of, inputs_of, read_manifest
-from ledger.reductions.manifest_shapes import Manifest1
+from ledger.reductions.manifest_shapes import Manifest1, Manifest2
 from ledger.reductions.meter_judge import Difference
 from ledger.reductions.readings_file import Line, read
 from ledger.reductions.reporting import fraction_text
@@ -239,8 +239,8 @@ def _carry_differences(stated: Manifest1) -> Iterator[Difference]:
 
 def remainder_in(stated: Manifest1) -> Fraction:
     """Return what a manifest carries in that is no correction: the remainder of the issuance before it, kg."""
-    corrections = inputs_of(stated, _no_readings(stated)).corrections
-    owed = sum((correction.carried_kg for correction in corrections), Fraction(0))
+    corrections = stated.corrections if isinstance(stated, Manifest2) else ()
+    owed = sum((Fraction(correction.carried_kg) for correction in corrections), Fraction(0))
     return Fraction(stated.carbon.carry_in_kg) - owed
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from importlib import metadata
 from threading import Event
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.clock import utc_now
@@ -46,8 +46,6 @@ _LONGEST = max(*DELAYS, AFTER_MAX)
 """Nothing is put off for longer: what is due later was made so by a clock that was ahead."""
 _GONE = 410
 _FORGOTTEN_AT_ONCE = 10_000
-_MESSAGES_AT_ONCE = 100
-"""Messages that are deleted in one go: for each, SQLite looks through all deliveries for one that is of it."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,12 @@ def _waiting(db: Database, posting: Posting, message_id: str | None) -> dict[int
     """Return the endpoints for which something is due, but those that rest; one message is sent there too."""
     due = _due(posting, message_id)
     query = (
-        select(WebhookEndpoint.id, WebhookEndpoint.url, WebhookEndpoint.heard_at)
+        select(
+            WebhookEndpoint.id,
+            WebhookEndpoint.url,
+            WebhookEndpoint.heard_at,
+            WebhookEndpoint.resumed_at,
+        )
         .where(
             WebhookEndpoint.state == EndpointState.ACTIVE,
             WebhookEndpoint.id.in_(select(WebhookDelivery.endpoint_id).where(*due)),
@@ -190,7 +193,10 @@ def _waiting(db: Database, posting: Posting, message_id: str | None) -> dict[int
         .order_by(WebhookEndpoint.id)
     )
     with db.read() as session:
-        found = {number: (url, heard_at) for number, url, heard_at in session.execute(query)}
+        found = {
+            number: Known(url, heard_at, resumed_at)
+            for number, url, heard_at, resumed_at in session.execute(query)
+        }
     at, rests = posting.now(), posting.rests
     return {
         number: known
@@ -232,7 +238,7 @@ def _deliver_to(
                 continue
             at = posting.now()
             if answer.error is None:
-                taken, known = taken + 1, (known[0], at)
+                taken, known = taken + 1, known._replace(heard_at=at)
             else:
                 failed += 1
             posting.rests.note(endpoint_id, known, answer, at)
@@ -344,10 +350,9 @@ def forget_messages(session: Session, before: datetime) -> int:
     old = select(WebhookMessage.id).where(
         WebhookMessage.block_number.is_(None),
         WebhookMessage.created_at < before,
-        # All at once: SQLite has no index by which it finds those of one message.
-        WebhookMessage.id.not_in(select(WebhookDelivery.message_row)),
+        ~exists().where(WebhookDelivery.message_row == WebhookMessage.id),
     )
-    numbers = session.scalars(old.limit(_MESSAGES_AT_ONCE)).all()
+    numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
     for some in tables.among(session, WebhookMessage.id, numbers):
         session.execute(delete(WebhookMessage).where(some))
     return len(numbers)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.audit import By
+from ledger.clock import time_text, utc_now
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import AuditLog, ChainCursor, WebhookEndpoint
 from ledger.models.webhooks import EndpointState
@@ -125,7 +126,7 @@ def change(
     description: str | None = None,
     state: EndpointState | None = None,
 ) -> None:
-    """Change what is given of an endpoint. Made active again, it is told what it missed.
+    """Change what is given of an endpoint. Made active again, it is told what it missed, and rests no more.
 
     Raises
     ------
@@ -144,6 +145,8 @@ def change(
         if state not in (EndpointState.ACTIVE, EndpointState.PAUSED):
             raise BadInput("an endpoint can be made active or paused; to end it, remove it")
         new |= {"state": state, "reason": None}
+        if state is EndpointState.ACTIVE:  # also where it is so already: then a rest of it ends
+            new["resumed_at"] = utc_now()
     old = {name: getattr(row, name) for name in new}
     if old == new:
         return
@@ -276,7 +279,10 @@ def _description(text: str | None) -> str | None:
 
 
 def _plain(values: dict[str, object]) -> dict[str, object]:
-    return {
-        name: value.value if isinstance(value, EndpointState) else value
-        for name, value in values.items()
-    }
+    return {name: _plainly(value) for name, value in values.items()}
+
+
+def _plainly(value: object) -> object:
+    if isinstance(value, datetime):
+        return time_text(value)
+    return value.value if isinstance(value, EndpointState) else value

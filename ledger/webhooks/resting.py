@@ -1,12 +1,14 @@
 """Endpoints that are left alone for a while: nobody answered there more than once, or the answer asked for a rest.
 
-Known to one process alone: who starts anew asks once more, and is told the same.
+Known to one process alone, since one alone posts at a time (the lease of the jobs): who starts anew asks once more,
+and is told the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ledger.webhooks.posting import Answer
 
@@ -15,8 +17,15 @@ SILENT_FIRST = timedelta(seconds=10)
 SILENT_MAX = timedelta(minutes=5)
 """Longest rest of an endpoint where nobody answers: so late at most is it noticed that it is back."""
 
-Known = tuple[str, datetime | None]
-"""What tells that an endpoint is another one now, or answered somebody else: its address, and when it last took one."""
+
+class Known(NamedTuple):
+    """What tells that an endpoint is another one now, answered somebody else, or is to be tried again."""
+
+    url: str
+    heard_at: datetime | None
+    """When it last took a message."""
+    resumed_at: datetime | None
+    """When a person last had it told again."""
 
 
 @dataclass(frozen=True)

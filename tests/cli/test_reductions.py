@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,7 @@ def test_what_came_late_is_found_and_cancelled(issued: Program) -> None:
     assert "late readings: 44 kg are cancelled on chain\n" in done.out
     (row,) = good(issued("reductions", "corrections", "--json")).json()["corrections"]
     assert (row["state"], row["cancelled_kg"], row["open_kg"]) == ("cancelled", "44", "0.000000000")
+    assert (row["overpaid_kg"], row["carried_kg"]) == ("0.000000000", "0.000000000")
     assert row["period"] == {"from": "2014-01-01", "to": "2014-02-01"}
     listed = good(issued("credits", "list", "--json", "--status", "cancelled")).json()["credits"]
     assert [credit["amount"] for credit in listed] == ["0.044"]
@@ -184,3 +187,12 @@ def test_what_came_late_is_found_and_cancelled(issued: Program) -> None:
     assert (issued.folder / "later" / "readings.csv.gz").read_bytes() == (
         issued.folder / "after" / "readings.csv.gz"
     ).read_bytes()
+    assert "paid twice" not in good(issued("reductions", "corrections")).out
+    # As a fork below finality leaves it: tests/flows/test_deep_forks.py.
+    with closing(sqlite3.connect(issued.folder / ".truetonne" / "truetonne.db")) as books, books:
+        books.execute(
+            "INSERT INTO correction_carries (correction_id, issuance_id, carried_kg) "
+            "SELECT id, issuance_id, '-4329/100' FROM corrections"
+        )
+    said = "2014-01-01 to 2014-02-01: 43.290000000 kg were paid twice; so much too little is issued"
+    assert said in good(issued("reductions", "corrections")).out

@@ -1,15 +1,19 @@
 """``truetonne webhooks``: the real program and a real listener."""
 
+import json
 import os
 import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.main import run
+from ledger import webhooks
 from ledger.db import Database
+from ledger.webhooks import deliver
 from tests.cli.conftest import Program
 from tests.support.listener import listening
 from tests.support.waiting import until
@@ -107,6 +111,26 @@ def test_a_life(park: Program) -> None:
     with sqlite3.connect(park.folder / ".truetonne" / "truetonne.db") as link:
         (sealed,) = link.execute("SELECT secret_sealed FROM webhook_endpoints").fetchone()
     assert sealed == ""
+
+
+def test_a_message_that_nobody_tried_is_not_put_down_to_an_endpoint_that_is_active(
+    park: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(park.write("private.toml", PRIVATE))
+    park("webhooks", "add", "http://127.0.0.1:9/hook", "--event", "*", "--config", config)
+    park("webhooks", "pause", "1")
+
+    def resumed_in_the_end(*given: Any) -> tuple[int, int]:
+        found = deliver(*given)
+        park("webhooks", "resume", "1", "--config", config)
+        return found
+
+    monkeypatch.chdir(park.folder)
+    monkeypatch.setattr(webhooks, "deliver", resumed_in_the_end)
+    assert run(["webhooks", "test", "1", "--json", "--config", config]) == 1
+    assert json.loads(capsys.readouterr().out)["error"] == (
+        "it was not tried; the message stays due, and the jobs send it"
+    )
 
 
 def test_who_interrupts_a_test_message_need_not_wait_for_the_other_side(park: Program) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending import intents
-from ledger.corrections import correct, debts_of
+from ledger.corrections import correct, debts_of, overpaid_of
+from ledger.corrections import submit_planned as submit_corrections
 from ledger.errors import Refused
 from ledger.holdings import (
     Holding,
@@ -299,3 +300,43 @@ def test_acts_that_were_final_fail_in_the_fork_and_come_again(held: Park) -> Non
     send_again(held)
     assert (outcomes(held), done(held)) == ({"confirmed"}, ALL)
     assert held.differences() == []
+
+
+@long
+def test_a_correction_that_a_cancellation_pays_after_an_issuance_has(ready: Park) -> None:
+    """No manifest can give back what was paid twice; it is said how much that is."""
+    ready.node.act("owner", CREDIT, "setApprovalForAll", [PARTIES["buyer"], True])
+    plan(ready, 1)
+    submit_planned(ready.chain)
+    ready.mirror_final()
+    ready.generate(FIRST, ["50"])  # late, and lower
+    (found,) = correct(ready.db, PROJECT, chain=ready.chain).found
+    height = ready.node.height()
+    automine(ready, False)
+    assert len(submit_corrections(ready.chain)) == 1
+    ready.node.client.request("anvil_dropAllTransactions")
+    automine(ready, True)
+    (batch,) = ready.rows(CreditBatch)
+    moved = [PARTIES["owner"], PARTIES["buyer"], batch.batch_id, 718, b""]
+    ready.node.act("buyer", CREDIT, "safeTransferFrom", moved)
+    ready.chain.sender.rebroadcast()
+    ready.node.mine(1)
+    ready.mirror_final()
+    assert found.act_key is not None
+    assert ready.intent(found.act_key).state is IntentState.FAILED
+    plan(ready, 2)
+    submit_planned(ready.chain)
+    ready.mirror_final()
+    assert [batch.issued_kg for batch in ready.rows(CreditBatch)] == [720, 600]
+    with ready.db.read() as session:
+        assert (debts_of(session), overpaid_of(session)) == ({}, {})
+    ready.fork_at(height)
+    for _ in range(2):
+        send_again(ready)
+    assert states(ready) == ["issued", "issued"]
+    batches = [(batch.issued_kg, batch.cancelled_kg) for batch in ready.rows(CreditBatch)]
+    assert batches == [(720, 120), (600, 0)]
+    with ready.db.read() as session:
+        assert debts_of(session, PROJECT) == {}
+        assert overpaid_of(session, PROJECT) == {found.key: 120}
+    assert ready.differences() == []

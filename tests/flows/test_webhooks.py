@@ -450,11 +450,15 @@ def test_where_nobody_answers_it_is_tried_ever_more_rarely(
         house.later(seconds=5)
     # A run later, then after 10 s, twice that and so on, and after 5 min at most.
     assert tried == [0, 5, 15, 35, 75, 155, 315, 615, 915]
-    # Whoever begins anew knows of no rest, and an address that is another one, or took a message, has none.
+    # Whoever begins anew knows of no rest, and an address that is another one, took a message, or is resumed, has none.
     other = house_of(house.park)
     other.clock[0] = house.clock[0]
     assert (house.tick(), other.tick()) == (None, "0 new deliveries, 0 taken, 1 not")
     house.on(number, heard_now, house.clock[0])
+    assert house.tick() == "0 new deliveries, 0 taken, 1 not"
+    house.later(seconds=5)
+    assert (house.tick(), house.tick()) == ("0 new deliveries, 0 taken, 1 not", None)
+    house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.ACTIVE)
     assert house.tick() == "0 new deliveries, 0 taken, 1 not"
     house.later(seconds=5)
     house.on(number, endpoints.change, HOUSE, url=listener.url, private=True)

@@ -154,7 +154,7 @@ def test_an_archive_that_is_gone_is_said_and_nothing_is_read_without_it(books: D
     drop_archive(books)
     # What came late: to move it would make an archive anew, and nobody would miss the other one.
     put(books, device, OLD[:1])
-    for act in (everything, lambda db: count_between(db, "device_data", *EVER), moved):
+    for act in (everything, lambda db: count_between(db, "device_data", *EVER), moved, orphans):
         with pytest.raises(ArchiveLost, match="bring it back from a backup"):
             act(books)
     with books.read() as session:

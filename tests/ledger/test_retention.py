@@ -92,3 +92,24 @@ def test_a_clock_that_is_ahead_makes_nothing_old(
         monkeypatch.setattr(retention, "clock_of", lambda _, theirs=theirs: theirs)
         gone = expire(logged, ours)
         assert (gone["operations on plants"], gone["runs of jobs"]) == (0, 0)
+
+
+def test_what_refers_to_rows_that_are_deleted_for_their_age_is_found_by_an_index(
+    sqlite_db: Database,
+) -> None:
+    """SQLite makes none for a foreign key: each deletion would look through all rows that may refer to it."""
+    expiring = {name for kind in KEPT for name in kind.tables}
+    keys = []
+    with sqlite_db.read() as session:
+        link = session.connection()
+        for name in Base.metadata.tables:
+            indexes = link.exec_driver_sql(f"PRAGMA index_list({name})").all()
+            firsts = {
+                link.exec_driver_sql(f"PRAGMA index_info({index[1]})").all()[0][2]
+                for index in indexes
+            }
+            for key in link.exec_driver_sql(f"PRAGMA foreign_key_list({name})"):
+                if key[2] in expiring:
+                    keys.append((name, key[3]))
+                    assert key[3] in firsts, (name, key[3])
+    assert set(keys) == {("webhook_tries", "delivery_id"), ("webhook_deliveries", "message_row")}

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from multiprocessing.connection import Connection as Pipe
@@ -14,7 +14,7 @@ from sqlalchemy import Connection as Link
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy
 from ledger.keeping.moving import archive, drop_archive
 from ledger.keeping.places import Month, archive_schema, open_archive
 from ledger.keeping.reading import rows_between
@@ -208,3 +208,23 @@ def ensure_at_once(url: str, today: date, barrier: Barrier, told: Pipe) -> None:
     barrier.wait(120)
     told.send([item.added for item in db.ensure_partitions(today)])
     db.close()
+
+
+@contextmanager
+def moving_under_a_look(db: Database, before: date) -> Iterator[list[bool]]:
+    """Archive what is old just before somebody first looks into the live table; tell whether that could be done."""
+    told: list[bool] = []
+
+    def look(_c: Any, _cur: Any, statement: str, *_: Any) -> None:
+        text = statement.partition("FROM device_data")[2]
+        if told or not text or text.lstrip().startswith("WHERE FALSE"):
+            return
+        told.append(False)
+        with suppress(DatabaseBusy):
+            told[0] = bool(list(archive(db, before)))
+
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        yield told
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)

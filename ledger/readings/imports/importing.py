@@ -26,7 +26,7 @@ from ledger.db import Database
 from ledger.db.behind import quick_switches
 from ledger.errors import NotFound
 from ledger.files import name_in_books, require_unchanged
-from ledger.models import Device, ImportFile, Meter, MeterSource, Site
+from ledger.models import Base, Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.sites import SourceKind, SourceLabel
 from ledger.naming import site_named
 from ledger.readings.energy import refresh
@@ -57,6 +57,9 @@ ALLOCATIONS = 200_000
 
 _FUTURE_S = DAY_S
 """How much later than now a reading may end before it is noted: clocks and zones differ."""
+
+_VALUES = Base.metadata.tables["device_data"]
+"""Held from the start: a file without new rows writes none of it, and what is done ``after`` may read it."""
 
 _start = itemgetter(RawReading._fields.index("start_s"))
 _duration = itemgetter(RawReading._fields.index("duration_s"))
@@ -133,7 +136,7 @@ def import_file(
         return report
 
     with _tuned():
-        return db.run(work, keep=not dry_run)
+        return db.run(work, keep=not dry_run, holding=(_VALUES,))
 
 
 @contextmanager

@@ -87,6 +87,30 @@ def unpaid_corrections(
     until_s
         Only of periods that end by then; None: of all.
     """
+    return tuple(
+        CarriedCorrection(
+            row.key, row.cause.value, corrected.from_date, corrected.to_date, -owed_kg
+        )
+        for row, corrected, owed_kg in _balances(session, project_id, until_s)
+        if owed_kg > 0
+    )
+
+
+def overpaid_corrections(session: Session, project_id: int) -> dict[str, Fraction]:
+    """Return what issuances paid of corrections that were paid otherwise, kg, by the key of the correction.
+
+    What had failed paid nothing, and the next issuance did; then a fork below finality brought it back.
+    """
+    return {row.key: -owed_kg for row, _, owed_kg in _balances(session, project_id) if owed_kg < 0}
+
+
+def _balances(
+    session: Session, project_id: int, until_s: int | None = None
+) -> list[tuple[models.Correction, models.Issuance, Fraction]]:
+    """Return the corrections of a project, the issuances that they correct, and what is owed, kg; below zero: overpaid.
+
+    The kilogram that a cancellation is rounded up to is no such payment.
+    """
     correction, issuance = models.Correction, models.Issuance
     query = (
         select(correction, issuance, models.ChainIntent.state)
@@ -100,7 +124,7 @@ def unpaid_corrections(
         query = query.where(issuance.to_s <= until_s)
     rows = session.execute(query).all()
     if not rows:
-        return ()
+        return []
     carry = models.CorrectionCarry
     paid: dict[int, Fraction] = defaultdict(Fraction)
     for correction_id, carried_kg in session.execute(
@@ -115,13 +139,8 @@ def unpaid_corrections(
         # A cancellation that the contract refused paid nothing: what it should have paid is carried.
         cancelled = 0 if act is IntentState.FAILED else row.cancelled_kg + forgotten[row.key]
         owed = max(Fraction(row.owed_kg) - cancelled, Fraction(0)) + paid[row.id]
-        if owed > 0:
-            found.append(
-                CarriedCorrection(
-                    row.key, row.cause.value, corrected.from_date, corrected.to_date, -owed
-                )
-            )
-    return tuple(found)
+        found.append((row, corrected, owed))
+    return found
 
 
 def _cancelled_by_key(session: Session, keys: Sequence[str]) -> dict[str, int]:
