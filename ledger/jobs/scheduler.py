@@ -231,6 +231,8 @@ class Scheduler:
     def _run(self, job: Job) -> None:
         with self._lock:
             self._armed.pop(job.name, None)
+            if self._timer is None:  # it is to end: what has waited for its turn is due still
+                return
             self._running.add(job.name)
         try:
             begun = self._runner.run(job, when_due=True) is not None

@@ -481,6 +481,21 @@ def test_it_ends_in_order(db: Database, monkeypatch: pytest.MonkeyPatch) -> None
     assert Lease(db, NAME).take() is None
 
 
+def test_what_waits_for_its_turn_does_not_begin_when_it_is_to_end(db: Database) -> None:
+    """After days without jobs a dozen are due in one lane: all of them were run first, an hour long."""
+    one, other, often = Counting("one"), Counting("other"), Counting("often", "1s", CHAIN)
+    one.work = other.work = one.wait
+    with working(db, one, other, often) as stop:
+        until(lambda: one.runs + other.runs and often.runs >= 2)  # a second on, all are called
+        stop.set()
+        until(lambda: row_of(db, "often").due_at < utc_now() - timedelta(seconds=1))
+        one.go_on.set()
+    assert one.runs + other.runs == 1
+    waited = row_of(db, "other" if one.runs else "one")
+    assert waited.running_since is None
+    assert waited.due_at < utc_now()
+
+
 def test_another_stands_by_and_makes_up_for_what_was_lost(db: Database) -> None:
     """The first one hangs, as a machine that sleeps does; its run is made up for by the second."""
     first, second = Counting("count"), Counting("count")
