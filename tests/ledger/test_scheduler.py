@@ -226,6 +226,24 @@ def test_runs_are_told_in_the_order_in_which_they_ended(db: Database) -> None:
         assert [run.said for run in rows.history(session, None, 9)] == ["d", "c", "b"]
 
 
+def test_runs_of_a_clock_that_was_ahead_hide_none_of_those_since(db: Database) -> None:
+    """They stood before all others until their time came: fifty of them were all that was told."""
+    runner = leading(db, Counting())
+    begun = runner.begin("count")
+    assert begun is not None
+    schedule, moment = runner.schedules["count"], utc_now()
+    for said, since in (("a", -YEAR), ("b", YEAR), ("c", 2 * YEAR), ("d", timedelta(minutes=1))):
+        result = Result(RunOutcome.DONE, said, 5)
+        with db.write() as session:
+            rows.end(session, runner.lease, begun, result, schedule, moment + since)
+    with db.read() as session:
+        assert [run.said for run in rows.history(session, None, 9)] == ["d", "a", "c", "b"]
+        assert [run.said for run in rows.history(session, "count", 3)] == ["d", "a", "c"]
+        assert [run.said for run in rows.history(session, None, 2)] == ["d", "a"]
+        at = moment + YEAR
+        assert [run.said for run in rows.history(session, None, 3, at)] == ["b", "d", "a"]
+
+
 def test_of_runs_that_tell_nothing_new_the_last_one_s_time_is_told(db: Database) -> None:
     runner = leading(db, Counting())
     begun = runner.begin("count")
