@@ -168,6 +168,13 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # `truetonne ... | head`: the reader has seen enough
         _write_no_more()
         return 0
+    except SystemExit as ended:  # what typer makes of one within the command, whosever pipe it is
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        if not invocation.output.reader_left:
+            return _told(ended.__context__, invocation)
+        _write_no_more()
+        return 0
     except (typer.Abort, KeyboardInterrupt) as ended:
         if isinstance(ended.__cause__, EOFError):  # typer takes each for the end of what is typed
             return _told(ended.__cause__, invocation)
