@@ -420,6 +420,34 @@ def said_of_late(db: Database, leader_ms: int) -> str | None:
     return late[0] if late else None
 
 
+def test_that_nobody_runs_the_jobs_is_told_though_a_clock_that_was_ahead_noted_when_they_are_due(
+    db: Database,
+) -> None:
+    """Until that time came nothing was said: for as long as the clock had been ahead."""
+    runner = leading(db, Counting(), Counting("nightly", far_from_now()), Counting("resting"))
+    db.run(lambda session: rows.pause(session, "resting", utc_now()))
+
+    def said() -> list[str]:
+        with db.read() as session:
+            return overview.alarms(session)
+
+    set_due(db, utc_now() + timedelta(hours=1))
+    runner.lease.release()
+    with db.write() as session:
+        session.execute(update(HeldLease).values(until_ms=HeldLease.until_ms - 601_000))
+    assert said() == []
+    due = utc_now() + YEAR
+    set_due(db, due)
+    set_due(db, due, "resting")
+    assert said() == [
+        f"nobody runs the jobs, and count are noted as due from {due:%Y-%m-%d %H:%M:%S} UTC on, by a clock that was "
+        "ahead; start truetonne up, or truetonne jobs run"
+    ]
+    with db.write() as session:  # a restart takes a while
+        session.execute(update(HeldLease).values(until_ms=HeldLease.until_ms + 300_000))
+    assert said() == []
+
+
 def test_what_a_person_should_look_at(db: Database) -> None:
     counting, other = Counting(), Counting("other")
     runner = leading(db, counting, other)
