@@ -19,7 +19,7 @@ from cli.main import run
 from ledger.db import Database, DatabaseBusy
 from ledger.db.findings import Finding, Server, State
 from ledger.db.grants import Account
-from ledger.db.server import RULES, findings
+from ledger.db.server import RULES, _clock, findings
 from ledger.db.server_triggers import triggers, wanted
 from ledger.db.tls import read_tls
 from ledger.errors import BadInput, DependencyDown
@@ -52,6 +52,18 @@ def sound(mariadb_server: MariaDbServer, mariadb_schema: Database) -> Iterator[M
     )
     yield mariadb_server
     mariadb_server.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+
+
+def test_which_clock_is_ahead_is_said(sound: MariaDbServer, mariadb_schema: Database) -> None:
+    with mariadb_schema.read() as session:
+        server = Server(session, read_tls(mariadb_schema.url), {}, {}, "")
+        for seconds, said in ((90, "90 s ahead of"), (-90, "90 s behind")):
+            session.execute(text(f"SET timestamp = UNIX_TIMESTAMP(SYSDATE()) + {seconds}"))
+            finding = _clock(server)
+            assert finding.state is State.BAD
+            assert finding.found.startswith(f"its clock is {said} the one here: ")
+        session.execute(text("SET timestamp = DEFAULT"))
+        assert _clock(server).state is State.GOOD
 
 
 def test_a_sound_server_has_no_complaint(sound: MariaDbServer) -> None:
