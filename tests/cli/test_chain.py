@@ -367,7 +367,9 @@ def test_the_doctor_says_of_a_node_that_it_has_not_come_to_what_was_final(issued
     finally:
         final(-1_000)
     assert found["verdict"] == "down"
-    assert found["found"].startswith(f"the node's head is block {head}, and block {was + 1_000} was final already")
+    assert found["found"].startswith(
+        f"the node's head is block {head}, and block {was + 1_000} was final already"
+    )
     assert found["mend"] == "wait until it has, or set rpc_url to another"
 
 

@@ -57,8 +57,8 @@ def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
     before = standing(settings, day - timedelta(days=400))  # the clock was set back since
     assert before is not None and before.drill is not None
     assert before.alarms[1] == (
-        f"the last drill was on {before.drill['begun_at'][:10]} by a clock that was ahead, or the one here is behind; run `truetonne "
-        "db drill`"
+        f"the last drill was on {before.drill['begun_at'][:10]} by a clock that was ahead, or the one here is behind; "
+        "run `truetonne db drill`"
     )
 
     # Books that were tampered with before they were copied: the tables are as noted, the chain says otherwise.

@@ -10,9 +10,9 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import stat
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -597,7 +597,10 @@ def test_the_first_error_of_a_program_is_said(tmp_path: Path) -> None:
 
 def test_what_a_program_said_last_is_not_why_it_was_killed(tmp_path: Path) -> None:
     log = tmp_path / "said"
-    for number, said in ((9, "was killed (SIGKILL): by a person, or"), (15, "by signal 15: working")):
+    for number, said in (
+        (9, "was killed (SIGKILL): by a person, or"),
+        (15, "by signal 15: working"),
+    ):
         with pytest.raises(tools.ToolFailed) as failed:
             tools.run(["sh", "-c", f"echo working; kill -{number} $$"], log)
         assert failed.value.message.startswith("sh was ")
@@ -610,7 +613,10 @@ def test_of_a_private_server_its_end_is_told_and_else_what_its_client_met(tmp_pa
     log = tmp_path / "log"
     log.write_text("ready for connections\n")
     with subprocess.Popen(["sleep", "600"]) as process:
-        with pytest.raises(DependencyDown, match="the node is down"), _whose_end_is_told(process, log):
+        with (
+            pytest.raises(DependencyDown, match="the node is down"),
+            _whose_end_is_told(process, log),
+        ):
             raise DependencyDown("the node is down")
         with pytest.raises(tools.ToolFailed, match="mariadbd was killed"):  # noqa: SIM117
             with _whose_end_is_told(process, log):

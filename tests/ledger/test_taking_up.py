@@ -14,7 +14,15 @@ from ledger import issuance
 from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.issuance.taking_up import rivals, take_up
-from ledger.models import ImportFile, Issuance, Meter, MeterReading, Project, ReadingClaim, RegisterReading
+from ledger.models import (
+    ImportFile,
+    Issuance,
+    Meter,
+    MeterReading,
+    Project,
+    ReadingClaim,
+    RegisterReading,
+)
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
 from ledger.readings.periods.evidence_files import issued_inputs
