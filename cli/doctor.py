@@ -172,7 +172,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
         yield Check("node", Verdict.SKIPPED, asleep)
         yield Check("chain", Verdict.SKIPPED, "no node runs")
         return
-    yield from _node(url, deployment)
+    yield from _node(url, deployment, settings)
 
 
 def _deployment(settings: Settings) -> Deployment:
@@ -232,7 +232,7 @@ def _named(deployment: Deployment, settings: Settings) -> Check:
     )
 
 
-def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
+def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterator[Check]:
     from ledger.chain.node.client import ChainClient
 
     client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
@@ -259,6 +259,11 @@ def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
                 local = deployment.chain_id == LOCAL_CHAIN_ID
                 yield check_of(
                     "chain clock", lambda: clock_of_chain(client, local=local), "look at the node"
+                )
+                yield check_of(
+                    "chain head",
+                    lambda: _head(client, settings),
+                    "wait until it has, or set rpc_url to another",
                 )
     finally:
         client.close()
@@ -292,6 +297,32 @@ def clock_of_chain(client: ChainClient, *, local: bool) -> str:
         f"{found}: periods that are over are taken for open, and sent transactions for late; "
         "have this machine keep time (NTP)"
     )
+
+
+def _head(client: ChainClient, settings: Settings) -> str:
+    """Look whether the node has come to what the books call final: one that syncs anew refuses all that is asked."""
+    from sqlalchemy import func, select
+
+    from ledger.models import ChainCursor
+
+    final: list[int] = []
+
+    def ask(db: Database) -> None:
+        if db.is_there():
+            with db.read() as session:
+                query = select(func.max(ChainCursor.final_number))
+                final.append(
+                    session.scalar(query.where(ChainCursor.network == settings.network)) or 0
+                )
+
+    _ask_books(settings, ask)
+    head = client.head().number
+    if final and head < final[0]:
+        raise DependencyDown(
+            f"the node's head is block {head}, and block {final[0]} was final already in these books: it is still "
+            "catching up, or was restored from an older state"
+        )
+    return f"block {head}"
 
 
 def _same_chain(client: ChainClient, deployment: Deployment) -> str:

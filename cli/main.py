@@ -165,15 +165,27 @@ def run(arguments: Sequence[str]) -> int:
             return _interrupted(invocation)
         invocation.output.flush()
         return int(code or 0)
-    except BrokenPipeError:  # `truetonne ... | head`: the reader has seen enough
-        _write_no_more()
-        return 0
+    except (BrokenPipeError, SystemExit) as ended:
+        return _left(ended, invocation)
     except (typer.Abort, KeyboardInterrupt) as ended:
         if isinstance(ended.__cause__, EOFError):  # typer takes each for the end of what is typed
             return _told(ended.__cause__, invocation)
         return _interrupted(invocation)
     except Exception as error:
         return _told(error, invocation)
+
+
+def _left(ended: BrokenPipeError | SystemExit, invocation: Invocation) -> int:
+    """Return the exit code where nobody reads a pipe: `truetonne ... | head`, whose reader has seen enough, is done."""
+    if isinstance(
+        ended, SystemExit
+    ):  # what typer makes of one within the command, whosever pipe it is
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise ended
+        if not invocation.output.reader_left:
+            return _told(ended.__context__, invocation)
+    _write_no_more()
+    return 0
 
 
 def _interrupted(invocation: Invocation) -> int:

@@ -119,10 +119,14 @@ def run_index(
     if last:
         document |= {"head": last[0].head, "block": last[0].tip, "final_block": last[0].final}
         document["not_checked"] = list(last[0].not_checked)
+    place = (
+        f"at block {last[0].tip} of {last[0].head}, final to {last[0].final}"
+        if last
+        else "nothing was mirrored"
+    )
     run.output.result(
         document,
-        f"at block {document.get('block')} of {document.get('head')}, "
-        f"final to {document.get('final_block')}; read {totals.blocks} blocks, "
+        f"{place}; read {totals.blocks} blocks, "
         f"{totals.events} events, {totals.transactions} transactions",
         *(f"not checked: {sentence}" for sentence in document.get("not_checked", ())),
     )

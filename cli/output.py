@@ -66,6 +66,8 @@ class Output:
         self._stdout = stdout or sys.stdout
         self._stderr = stderr or sys.stderr
         self._is_interrupted = False
+        self.reader_left = False
+        """Whether whoever read stdout reads no more."""
 
     def result(self, document: Mapping[str, Any], *shown: str | Table) -> None:
         """Print the answer of a command: the document with ``--json``, else what is to be shown."""
@@ -190,6 +192,7 @@ class Output:
         try:
             yield
         except BrokenPipeError:
+            self.reader_left = True
             raise
         except OSError as error:
             raise OutputLost(

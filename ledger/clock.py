@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _BELOW_MICROS = re.compile(r"[.,][0-9]{6}0*[1-9]", re.ASCII)
 
@@ -11,6 +11,16 @@ _BELOW_MICROS = re.compile(r"[.,][0-9]{6}0*[1-9]", re.ASCII)
 def utc_now() -> datetime:
     """Return the time of day of this machine, aware."""
     return datetime.now(UTC)
+
+
+def moment_after(known: datetime | None) -> datetime:
+    """Return the present time, or the microsecond after another one if that is not past.
+
+    What is noted with it stands after what was noted before, though this machine's clock was set back or is behind the
+    one that noted that; None: nothing was.
+    """
+    now = utc_now()
+    return now if known is None or known < now else known + timedelta(microseconds=1)
 
 
 def time_text(value: datetime) -> str:

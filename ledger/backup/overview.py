@@ -128,6 +128,11 @@ def standing(settings: Settings, now: datetime) -> Standing | None:
         )
     elif not report["ok"]:
         alarms.append(_of_drill(report))
+    elif datetime.fromisoformat(report["begun_at"]) - now > AHEAD_MAX:
+        alarms.append(
+            f"the last drill was on {report['begun_at'][:10]} by a clock that was ahead, or the one here is behind; "
+            "run `truetonne db drill`"
+        )
     elif now - datetime.fromisoformat(report["begun_at"]) > DRILL_AGE_MAX:
         alarms.append(f"the last drill was on {report['begun_at'][:10]}; run `truetonne db drill`")
     return Standing(store.folder, copy, kept[-1].at if kept else None, report, tuple(alarms))

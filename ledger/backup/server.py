@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -27,6 +27,8 @@ from ledger.files import temporary_folder
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 120
+_ENDS_S = 1
+"""Its clients hear of the end of a server before its parent does."""
 _PASSWORDS_AS_THEY_ARE = (
     "--skip-strict-password-validation",
     "--loose-simple-password-check=OFF",
@@ -143,19 +145,31 @@ def running(data: Path, options: Mapping[str, str]) -> Iterator[PrivateServer]:
         server = PrivateServer(folder / "s", folder / "log", user, password)
         process = _start(server, data, options)
         try:
-            yield server
-            _forget(server)
+            with _whose_end_is_told(process, server.log):
+                yield server
+                _forget(server)
             process.send_signal(signal.SIGTERM)
             try:
                 code = process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                raise tools.failure("mariadbd", -1, server.log) from None
+                raise tools.late("mariadbd", "end", STOP_TIMEOUT_S, server.log) from None
             if code != 0:
                 raise tools.failure("mariadbd", code, server.log)
         finally:
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+@contextmanager
+def _whose_end_is_told(process: subprocess.Popen[bytes], log: Path) -> Iterator[None]:
+    """Say of a server that ended by itself that it did: what its clients say of that is about the books' server."""
+    try:
+        yield
+    except DependencyDown as error:
+        with suppress(subprocess.TimeoutExpired):
+            raise tools.failure("mariadbd", process.wait(_ENDS_S), log) from error
+        raise
 
 
 def _start(
@@ -198,19 +212,22 @@ def _start(
     deadline = time.monotonic() + START_TIMEOUT_S
     try:
         while not _answers(server):  # a signal that comes before is lost
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise tools.failure("mariadbd", _killed(process), server.log)
+            if process.poll() is not None:
+                raise tools.failure("mariadbd", process.returncode, server.log)
+            if time.monotonic() > deadline:
+                _end(process)
+                raise tools.late("mariadbd", "start", START_TIMEOUT_S, server.log)
             time.sleep(0.02)
     except BaseException:  # interrupted: it would write into folders that go
-        _killed(process)
+        _end(process)
         raise
     return process
 
 
-def _killed(process: subprocess.Popen[bytes]) -> int:
-    """End a server at once, if it has not ended by itself; return its exit code."""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a server at once, if it has not ended by itself."""
     process.kill()
-    return process.wait()
+    process.wait()
 
 
 def _forget(server: PrivateServer) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from ledger.backup import mariadb, sqlite
+from ledger.backup import mariadb, sqlite, tools
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
 from ledger.backup.planning import chain_of, of_source, walk
@@ -356,7 +356,7 @@ def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
     if process.returncode != 0:
         lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
         raise OffSiteFailed(
-            f"{where}: {Path(words[0]).name} ended with code {process.returncode}: {lines[-1][:_SAID_SHOWN]}"
+            f"{where}: {Path(words[0]).name} {tools.how_ended(process.returncode)}: {lines[-1][:_SAID_SHOWN]}"
         )
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,11 @@ _PACKAGES = {
 """Debian's packages of the programs."""
 _WRONG = re.compile(r"\b(?:[Ee]rror|ERROR|FATAL|[Ff]ailed)\b")
 """In a line that says what is wrong; the grants that mariadb-backup lists have ``mirror_checks``."""
+KILLED = (
+    "was killed (SIGKILL): by a person, or by the system, which had no memory left (its log says so, see `dmesg`); "
+    "try again"
+)
+"""What is said of a program that was, after its name."""
 _LACKS = re.compile(r"missing required privilege (.+)")
 _BLOCK_BYTES = 1 << 20
 _POLL_MS = 50
@@ -260,7 +266,21 @@ def failure(command: str, code: int, log: Path) -> ToolFailed:
     wrong = [line for line in lines if _WRONG.search(line)]
     first = next((line for line in lines if "[ERROR]" in line), None)  # the others follow from it
     said = first or (wrong or lines or ["it said nothing"])[-1]
-    return ToolFailed(f"{Path(command).name} ended with code {code}: {said[:400]}")
+    if code == -signal.SIGKILL:  # what it said last is not why
+        return ToolFailed(f"{Path(command).name} {KILLED}")
+    return ToolFailed(f"{Path(command).name} {how_ended(code)}: {said[:400]}")
+
+
+def late(command: str, what: str, seconds: float, log: Path) -> ToolFailed:
+    """Return the error of a program that did not start, or end, in time."""
+    lines = log.read_text(errors="replace").split("\n")
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return ToolFailed(f"{command} did not {what} within {seconds:g} s: {said[:400]}")
+
+
+def how_ended(code: int) -> str:
+    """Return how a program ended, by its exit code: below zero is the signal that ended it."""
+    return f"ended with code {code}" if code >= 0 else f"was ended by signal {-code}"
 
 
 def key_values(path: Path) -> Mapping[str, str]:

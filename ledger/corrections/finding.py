@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
+from ledger.clock import moment_after
 from ledger.corrections.cancelling import Cancel, Debt, canceller
 from ledger.corrections.forgotten import cancelled_before, key_of
 from ledger.corrections.found import Outcome, found_of
@@ -288,13 +289,18 @@ class _Corrector:
             state=state,
             manifest=text,
             manifest_hash=hash_of_text,
-            found_at=datetime.now(UTC),
+            found_at=moment_after(self._last_planned()),
         )
         self._session.add(row)
         self._session.flush()
         self._count(row, late, instants)
         self._earlier.append(row)
         self._outcome.found.append(found_of(row, self._issuance, factor))
+
+    def _last_planned(self) -> datetime | None:
+        """Return when the last issuance of the project was planned: it cannot have taken over what is found now."""
+        of_project = Issuance.project_id == self._issuance.project_id
+        return self._session.scalar(select(func.max(Issuance.created_at)).where(of_project))
 
     def _count(self, row: Correction, late: Sequence[int], instants: Sequence[int]) -> None:
         """Note which late readings a correction has counted, so that none is found again."""

@@ -174,9 +174,13 @@ def _clock(server: Server) -> Finding:
     at = server.session.connection().exec_driver_sql("SELECT UTC_TIMESTAMP(6)").scalar_one()
     assert isinstance(at, datetime)
     # Not NOW() of the transaction: the function tells the start of its own statement.
-    apart = abs((datetime.now(UTC) - at.replace(tzinfo=UTC)).total_seconds())
-    if apart > CLOCK_SECONDS_MAX:
-        found = f"its clock and the one here are {apart:.0f} s apart: leases and sessions end at wrong times"
+    behind = (datetime.now(UTC) - at.replace(tzinfo=UTC)).total_seconds()
+    if abs(behind) > CLOCK_SECONDS_MAX:
+        which = "behind" if behind > 0 else "ahead of"
+        found = (
+            f"its clock is {abs(behind):.0f} s {which} the one here: by one of the two, jobs are due, sessions end and "
+            "devices are silent at wrong times"
+        )
         return Finding("clock", State.BAD, found, "have both machines keep time (NTP)")
     return Finding("clock", State.GOOD, f"within {CLOCK_SECONDS_MAX} s of the one here")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,7 @@ from ledger.chain.keys.signers import NO_KEY
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.issued import backfilled_before
+from ledger.clock import moment_after
 from ledger.errors import BadInput, Refused
 from ledger.issuance.checks import (
     check_backfill,
@@ -34,7 +35,9 @@ from ledger.models import (
     CorrectionCarry,
     CreditBatch,
     EmissionFactor,
+    ImportFile,
     Issuance,
+    MeterSource,
     Project,
 )
 from ledger.models.issuance import LIVE, IssuanceState
@@ -359,8 +362,24 @@ def _row(
         manifest_hash=claim.manifest_hash,
         key=claim.key,
         state=IssuanceState.PLANNED,
-        created_at=datetime.now(UTC),
+        created_at=moment_after(_last_noted(session, project)),
     )
+
+
+def _last_noted(session: Session, project: Project) -> datetime | None:
+    """Return the latest time of what an issuance is planned with: files of the site, corrections of the project."""
+    brought = (
+        select(func.max(ImportFile.imported_at))
+        .join(MeterSource, MeterSource.id == ImportFile.source_id)
+        .where(MeterSource.site_id == project.site_id)
+    )
+    found = (
+        select(func.max(Correction.found_at))
+        .join(Issuance, Issuance.id == Correction.issuance_id)
+        .where(Issuance.project_id == project.id)
+    )
+    noted = (session.scalar(brought), session.scalar(found))
+    return max((moment for moment in noted if moment is not None), default=None)
 
 
 def _claim_slots(session: Session, chain: Chain, issuance_id: int, meters: Sequence[Meter]) -> None:

@@ -87,9 +87,32 @@ def alarms(session: Session) -> list[str]:
             found.append(f"job {row.name} failed: {last.said}")
         if view.state in ("waiting", "asked") and row.due_at < now - OVERDUE:
             overdue.append(row)
-    if overdue and (late := _late(session, overdue)) is not None:
+    late = _late(session, overdue) if overdue else _left(session, now)
+    if late is not None:
         found.append(late)
     return found
+
+
+def _left(session: Session, now: datetime) -> str | None:
+    """Return what to say where nobody runs the jobs, and a clock that was ahead noted when they are due."""
+    leader = leader_of(session)
+    if leader is None or leader.live or timedelta(milliseconds=-leader.remaining_ms) < OVERDUE:
+        return None
+    from ledger.jobs.schedules import read  # with what this alarm alone needs
+
+    waiting = select(ScheduledJob).where(ScheduledJob.paused_at.is_(None))
+    ahead = [
+        row
+        for row in session.scalars(waiting.order_by(ScheduledJob.name))
+        if read(row.schedule).kept(row.due_at, now) != row.due_at
+    ]
+    if not ahead:
+        return None
+    first = min(row.due_at for row in ahead)
+    return (
+        f"nobody runs the jobs, and {', '.join(row.name for row in ahead)} are noted as due from "
+        f"{first:%Y-%m-%d %H:%M:%S} UTC on, by a clock that was ahead; start truetonne up, or truetonne jobs run"
+    )
 
 
 def _late(session: Session, overdue: Sequence[ScheduledJob]) -> str | None:

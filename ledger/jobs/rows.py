@@ -17,6 +17,7 @@ from sqlalchemy import Update, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
+from ledger.clock import utc_now
 from ledger.db.counting import rows_found
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.jobs.schedules import Schedule
@@ -27,6 +28,8 @@ from ledger.models.jobs import RunOutcome
 NAME = "jobs"
 """Name of the lease under which jobs run."""
 LOST = "its process ended, or was silent for longer than its lease; it is due still"
+AHEAD_MAX = timedelta(minutes=5)
+"""So far ahead of the clock here that of whoever runs the jobs may be; what ended later was noted by a wrong one."""
 _SAID_MAX = 2_000
 """Characters that are kept of what a run said."""
 
@@ -273,10 +276,25 @@ def last_run(session: Session, name: str) -> JobRun | None:
     return session.scalars(query).first()
 
 
-def history(session: Session, name: str | None, limit: int) -> Sequence[JobRun]:
-    """Return the last runs of a job, or of all, the latest first."""
-    query = select(JobRun).order_by(JobRun.ended_at.desc(), JobRun.id.desc()).limit(limit)
-    return session.scalars(query if name is None else query.where(JobRun.job == name)).all()
+def history(
+    session: Session, name: str | None, limit: int, now: datetime | None = None
+) -> Sequence[JobRun]:
+    """Return the last runs of a job, or of all, the latest first.
+
+    Those that a clock noted which was ahead come last: they would stand before all others until their time comes.
+
+    Parameters
+    ----------
+    now
+        The present time, aware; None: by the clock of this machine.
+    """
+    query = select(JobRun).order_by(JobRun.ended_at.desc(), JobRun.id.desc())
+    if name is not None:
+        query = query.where(JobRun.job == name)
+    latest = (now or utc_now()) + AHEAD_MAX
+    found = list(session.scalars(query.where(JobRun.ended_at <= latest).limit(limit)))
+    ahead = query.where(JobRun.ended_at > latest).limit(limit - len(found))
+    return found + list(session.scalars(ahead))
 
 
 def forget_before(session: Session, before: datetime) -> int:

@@ -84,6 +84,7 @@ class Scheduler:
         self._told: dict[str, str] = {}
         self._timer: BackgroundScheduler | None = None
         self._after: futures.Executor | None = None
+        self._ends = False
 
     def run(self, stop: threading.Event) -> None:
         """Lead or stand by until told to stop; a run that goes on is finished first.
@@ -136,6 +137,7 @@ class Scheduler:
     def _lead(self) -> None:
         """Begin to lead: close what the leader before left open, and start the timer."""
         lost = self._runner.lead()
+        self._ends = False
         self._timer = BackgroundScheduler(
             timezone="UTC",
             executors={lane: ThreadPoolExecutor(1) for lane in LANES},
@@ -151,6 +153,7 @@ class Scheduler:
     def _disarm(self) -> None:
         """Begin no run any more, and wait for those that go on."""
         timer, self._timer = self._timer, None
+        self._ends = True
         if timer is not None:
             timer.remove_all_jobs()
             timer.shutdown(wait=True)
@@ -231,6 +234,8 @@ class Scheduler:
     def _run(self, job: Job) -> None:
         with self._lock:
             self._armed.pop(job.name, None)
+            if self._ends:  # what has waited for its turn is due still
+                return
             self._running.add(job.name)
         try:
             begun = self._runner.run(job, when_due=True) is not None

@@ -344,6 +344,35 @@ def test_the_doctor_is_content(issued: Program) -> None:
     }
 
 
+def test_the_doctor_says_of_a_node_that_it_has_not_come_to_what_was_final(issued: Program) -> None:
+    """One that syncs anew, or another provider's that is behind: all commands were refused, and nothing was wrong."""
+    books = issued.folder / ".truetonne" / "truetonne.db"
+
+    def final(blocks: int) -> None:
+        with closing(sqlite3.connect(books)) as link, link:
+            link.execute("UPDATE chain_cursor SET final_number = final_number + ?", (blocks,))
+
+    def check() -> dict[str, str]:
+        checks = issued("doctor", "--json").json()["checks"]
+        (found,) = (item for item in checks if item["name"] == "chain head")
+        return {name: found[name] for name in ("verdict", "found", "mend")}
+
+    head = good(issued("index", "status", "--json")).json()["head"]
+    assert check() == {"verdict": "ok", "found": f"block {head}", "mend": ""}
+    with closing(sqlite3.connect(books)) as link:
+        (was,) = link.execute("SELECT final_number FROM chain_cursor").fetchone()
+    final(1_000)
+    try:
+        found = check()
+    finally:
+        final(-1_000)
+    assert found["verdict"] == "down"
+    assert found["found"].startswith(
+        f"the node's head is block {head}, and block {was + 1_000} was final already"
+    )
+    assert found["mend"] == "wait until it has, or set rpc_url to another"
+
+
 def test_the_doctor_names_a_recipient_of_no_project(issued: Program, chain: TestChain) -> None:
     deployment = json.loads(chain.deployment_text())
     deployment["recipients"] = {"lab-wnd": "0x" + "1" * 40}

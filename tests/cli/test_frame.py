@@ -228,6 +228,49 @@ def test_a_reader_that_leaves_early_is_no_error(
     assert ended.stderr == ""
 
 
+LEFT = """
+import os, sys, typer
+from cli import main
+
+app = typer.Typer()
+
+@app.command("reader")
+def reader(ctx: typer.Context):
+    while True:
+        ctx.obj.output.write("a row of many\\n" * 100)
+
+@app.command("program")
+def program():
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.write(writing, b"to a program that we started")
+
+main.build = lambda word: app
+sys.exit(main.run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("who", ["reader", "program"])
+def test_only_the_reader_of_stdout_may_leave_early(who: str) -> None:
+    """In the midst of a long answer it was exit 1, and so was, without a word, a program of ours that had ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LEFT, who],
+        cwd=Path(__file__).resolve().parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    if who == "reader":
+        assert (process.returncode, said) == (0, "")
+    else:
+        assert process.returncode == 1
+        assert said.startswith("error: internal error: BrokenPipeError: ")
+        assert len(said.splitlines()) == 1
+
+
 def on_a_full_disk(program: Program, *words: str) -> str:
     """Run a command whose answer goes to a full disk; return the one line that it says instead."""
     with open("/dev/full", "w") as full:

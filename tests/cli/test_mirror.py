@@ -104,6 +104,11 @@ def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) 
         assert leader["live"]
         assert f"process {first.pid}" in leader["place"]
         assert "this run mirrors now" in said(program, "first.log")
+        with running(program, "idle.log") as idle:
+            until(lambda: "stands by" in said(program, "idle.log"))
+            assert idle.stop() == 0
+            *_, last = said(program, "idle.log").splitlines()
+            assert last == "nothing was mirrored; read 0 blocks, 0 events, 0 transactions"
         with running(program, "second.log") as second:
             until(lambda: "stands by" in said(program, "second.log"))
             assert f"process {first.pid} mirrors" in said(program, "second.log")

@@ -54,6 +54,12 @@ def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
     assert found is not None and found.alarms == ()
     late = standing(settings, day + timedelta(hours=27, minutes=1))
     assert late is not None and "27 h" in late.alarms[0]
+    before = standing(settings, day - timedelta(days=400))  # the clock was set back since
+    assert before is not None and before.drill is not None
+    assert before.alarms[1] == (
+        f"the last drill was on {before.drill['begun_at'][:10]} by a clock that was ahead, or the one here is behind; "
+        "run `truetonne db drill`"
+    )
 
     # Books that were tampered with before they were copied: the tables are as noted, the chain says otherwise.
     park.db.run(lambda session: session.execute(update(CreditHolding).values(amount_kg=4_999)))

@@ -34,6 +34,7 @@ from ledger.chain.contracts.wrappers import decode_error, encode_call
 from ledger.chain.failures.explanations import explain
 from ledger.chain.node.client import RpcError
 from ledger.chain.sending.issued import issuance_of
+from ledger.clock import utc_now
 from ledger.errors import BadInput, BooksDiffer, NotFound, Refused
 from ledger.issuance import PlannedIssuance, begun, plan_issuance, planning, submit_planned
 from ledger.issuance.signing import KeyAtHand
@@ -44,6 +45,7 @@ from ledger.models import (
     CreditClass,
     CreditProject,
     CreditSite,
+    ImportFile,
     Issuance,
     Meter,
     MeterReading,
@@ -209,8 +211,12 @@ def test_a_period_before_one_that_is_on_chain_is_refused_when_it_is_planned(
 def test_a_plan_holds_claim_slots_and_intent(both: Park) -> None:
     both.register()
     both.generate(FIRST, ["60", "61.2345"])
+    ahead = utc_now() + timedelta(seconds=90)  # by the clock of the machine that imported
+    with both.db.write() as session:
+        session.execute(update(ImportFile).values(imported_at=ahead))
     planned = plan(both, day(1), day(3))
     (row,) = both.rows(Issuance)
+    assert row.created_at > ahead  # as it was
     assert (row.key, row.state) == (planned.key, IssuanceState.PLANNED)
     # 24 h x (60 + 61.2345) kW x 0.5 t/MWh
     assert row.net_kwh == Decimal("2909.628")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from cli.main import run
 from ledger.backup import mariadb
@@ -31,6 +32,7 @@ from ledger.backup.server import PrivateServer
 from ledger.backup.store import Store
 from ledger.backup.stream import BackupDamaged
 from ledger.backup.taking import expired, follow, require_base, take
+from ledger.backup.tools import ToolFailed
 from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused
@@ -511,6 +513,30 @@ def test_a_drill_that_is_interrupted_while_its_server_starts_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         drill(folder, plan(kept(folder), Wanted()), nothing, scratch)
     assert programs_at(scratch) == []
+    assert list(scratch.iterdir()) == []
+
+
+@long
+def test_a_drill_whose_server_is_killed_says_so(
+    source: LoggingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told to start the server of the books, or to correct the setting that names it."""
+
+    def killing(link: Connection, database: str) -> None:
+        (file,) = [
+            file
+            for file in Path("/proc").glob("[0-9]*/cmdline")
+            if str(scratch) in file.read_bytes().decode(errors="replace")
+        ]
+        os.kill(int(file.parent.name), signal.SIGKILL)
+        link.exec_driver_sql("SELECT 1")
+
+    folder, scratch = store(tmp_path / "backups"), tmp_path / "scratch"
+    scratch.mkdir()
+    take(source.db, folder, Kind.FULL, now())
+    monkeypatch.setattr("ledger.backup.drill.mariadb_tables", killing)
+    with pytest.raises(ToolFailed, match=r"^mariadbd was killed \(SIGKILL\): by a person, or by"):
+        drill(folder, plan(kept(folder), Wanted()), nothing, scratch)
     assert list(scratch.iterdir()) == []
 
 

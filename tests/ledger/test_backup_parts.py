@@ -12,6 +12,7 @@ import shutil
 import signal
 import stat
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.overview import rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
 from ledger.backup.restoring import position
+from ledger.backup.server import _whose_end_is_told
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
@@ -593,6 +595,35 @@ def test_the_first_error_of_a_program_is_said(tmp_path: Path) -> None:
     assert "the account lacks RELOAD on *.*, PROCESS on *.*; `truetonne db grants backup`" in said
 
 
+def test_what_a_program_said_last_is_not_why_it_was_killed(tmp_path: Path) -> None:
+    log = tmp_path / "said"
+    for number, said in (
+        (9, "was killed (SIGKILL): by a person, or"),
+        (15, "by signal 15: working"),
+    ):
+        with pytest.raises(tools.ToolFailed) as failed:
+            tools.run(["sh", "-c", f"echo working; kill -{number} $$"], log)
+        assert failed.value.message.startswith("sh was ")
+        assert said in failed.value.message
+    said = tools.late("mariadbd", "end", 120, log).message
+    assert said == "mariadbd did not end within 120 s: working"
+
+
+def test_of_a_private_server_its_end_is_told_and_else_what_its_client_met(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("ready for connections\n")
+    with subprocess.Popen(["sleep", "600"]) as process:
+        with (
+            pytest.raises(DependencyDown, match="the node is down"),
+            _whose_end_is_told(process, log),
+        ):
+            raise DependencyDown("the node is down")
+        with pytest.raises(tools.ToolFailed, match="mariadbd was killed"):  # noqa: SIM117
+            with _whose_end_is_told(process, log):
+                process.kill()
+                raise DependencyDown("start the server or correct TRUETONNE_DATABASE_URL")
+
+
 def test_a_pipe_for_which_there_is_no_room(tmp_path: Path) -> None:
     with pytest.raises(DependencyDown, match=r"cannot be written .* TMPDIR names the folder"):
         tools._pipe(tmp_path / "none" / "bin.000001")
@@ -629,6 +660,7 @@ def test_the_off_site_command(folder: Store, tmp_path: Path) -> None:
     [
         ("sh -c 'echo no route to host >&2; exit 7' x", 60, "ended with code 7: no route to host"),
         ("false", 60, "ended with code 1: it said nothing"),
+        ("sh -c 'kill -9 $$' x", 60, "sh was ended by signal 9: it said nothing"),
         ("/nowhere/rclone copy", 60, "cannot be run"),
         ("sh -c 'sleep 600 & wait' x", 1, "took longer than 1 s and was ended"),
     ],

@@ -226,6 +226,24 @@ def test_runs_are_told_in_the_order_in_which_they_ended(db: Database) -> None:
         assert [run.said for run in rows.history(session, None, 9)] == ["d", "c", "b"]
 
 
+def test_runs_of_a_clock_that_was_ahead_hide_none_of_those_since(db: Database) -> None:
+    """They stood before all others until their time came: fifty of them were all that was told."""
+    runner = leading(db, Counting())
+    begun = runner.begin("count")
+    assert begun is not None
+    schedule, moment = runner.schedules["count"], utc_now()
+    for said, since in (("a", -YEAR), ("b", YEAR), ("c", 2 * YEAR), ("d", timedelta(minutes=1))):
+        result = Result(RunOutcome.DONE, said, 5)
+        with db.write() as session:
+            rows.end(session, runner.lease, begun, result, schedule, moment + since)
+    with db.read() as session:
+        assert [run.said for run in rows.history(session, None, 9)] == ["d", "a", "c", "b"]
+        assert [run.said for run in rows.history(session, "count", 3)] == ["d", "a", "c"]
+        assert [run.said for run in rows.history(session, None, 2)] == ["d", "a"]
+        at = moment + YEAR
+        assert [run.said for run in rows.history(session, None, 3, at)] == ["b", "d", "a"]
+
+
 def test_of_runs_that_tell_nothing_new_the_last_one_s_time_is_told(db: Database) -> None:
     runner = leading(db, Counting())
     begun = runner.begin("count")
@@ -402,6 +420,34 @@ def said_of_late(db: Database, leader_ms: int) -> str | None:
     return late[0] if late else None
 
 
+def test_that_nobody_runs_the_jobs_is_told_though_a_clock_that_was_ahead_noted_when_they_are_due(
+    db: Database,
+) -> None:
+    """Until that time came nothing was said: for as long as the clock had been ahead."""
+    runner = leading(db, Counting(), Counting("nightly", far_from_now()), Counting("resting"))
+    db.run(lambda session: rows.pause(session, "resting", utc_now()))
+
+    def said() -> list[str]:
+        with db.read() as session:
+            return overview.alarms(session)
+
+    set_due(db, utc_now() + timedelta(hours=1))
+    runner.lease.release()
+    with db.write() as session:
+        session.execute(update(HeldLease).values(until_ms=HeldLease.until_ms - 601_000))
+    assert said() == []
+    due = utc_now() + YEAR
+    set_due(db, due)
+    set_due(db, due, "resting")
+    assert said() == [
+        f"nobody runs the jobs, and count are noted as due from {due:%Y-%m-%d %H:%M:%S} UTC on, by a clock that was "
+        "ahead; start truetonne up, or truetonne jobs run"
+    ]
+    with db.write() as session:  # a restart takes a while
+        session.execute(update(HeldLease).values(until_ms=HeldLease.until_ms + 300_000))
+    assert said() == []
+
+
 def test_what_a_person_should_look_at(db: Database) -> None:
     counting, other = Counting(), Counting("other")
     runner = leading(db, counting, other)
@@ -479,6 +525,21 @@ def test_it_ends_in_order(db: Database, monkeypatch: pytest.MonkeyPatch) -> None
     assert history(db, "count") == [("done", 1)]
     assert row_of(db).running_since is None
     assert Lease(db, NAME).take() is None
+
+
+def test_what_waits_for_its_turn_does_not_begin_when_it_is_to_end(db: Database) -> None:
+    """After days without jobs a dozen are due in one lane: all of them were run first, an hour long."""
+    one, other, often = Counting("one"), Counting("other"), Counting("often", "1s", CHAIN)
+    one.work = other.work = one.wait
+    with working(db, one, other, often) as stop:
+        until(lambda: one.runs + other.runs and often.runs >= 2)  # a second on, all are called
+        stop.set()
+        until(lambda: row_of(db, "often").due_at < utc_now() - timedelta(seconds=1))
+        one.go_on.set()
+    assert one.runs + other.runs == 1
+    waited = row_of(db, "other" if one.runs else "one")
+    assert waited.running_since is None
+    assert waited.due_at < utc_now()
 
 
 def test_another_stands_by_and_makes_up_for_what_was_lost(db: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import time
@@ -19,7 +20,7 @@ from cli.main import run
 from ledger.db import Database, DatabaseBusy
 from ledger.db.findings import Finding, Server, State
 from ledger.db.grants import Account
-from ledger.db.server import RULES, findings
+from ledger.db.server import RULES, _clock, findings
 from ledger.db.server_triggers import triggers, wanted
 from ledger.db.tls import read_tls
 from ledger.errors import BadInput, DependencyDown
@@ -52,6 +53,20 @@ def sound(mariadb_server: MariaDbServer, mariadb_schema: Database) -> Iterator[M
     )
     yield mariadb_server
     mariadb_server.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+
+
+def test_which_clock_is_ahead_is_said(sound: MariaDbServer, mariadb_schema: Database) -> None:
+    with mariadb_schema.read() as session:
+        server = Server(session, read_tls(mariadb_schema.url), {}, {}, "")
+        for seconds, said in ((3_600, "ahead of"), (-3_600, "behind")):
+            session.execute(text(f"SET timestamp = UNIX_TIMESTAMP(SYSDATE()) + {seconds}"))
+            finding = _clock(server)
+            assert finding.state is State.BAD
+            told = re.match(rf"its clock is (\d+) s {said} the one here: ", finding.found)
+            assert told is not None
+            assert 3_300 < int(told[1]) < 3_900  # it stands still as set
+        session.execute(text("SET timestamp = DEFAULT"))
+        assert _clock(server).state is State.GOOD
 
 
 def test_a_sound_server_has_no_complaint(sound: MariaDbServer) -> None:

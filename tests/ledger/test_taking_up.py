@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import issuance
+from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.issuance.taking_up import rivals, take_up
-from ledger.models import Issuance, Meter, MeterReading, Project, ReadingClaim, RegisterReading
+from ledger.models import (
+    ImportFile,
+    Issuance,
+    Meter,
+    MeterReading,
+    Project,
+    ReadingClaim,
+    RegisterReading,
+)
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
 from ledger.readings.periods.evidence_files import issued_inputs
@@ -83,6 +92,33 @@ def test_a_register_of_which_more_came_meanwhile(
     meter.correct()  # what is late can be counted
     with db.read() as session:
         assert session.scalars(select(MeterReading.quality).distinct()).all()
+
+
+def test_what_came_later_is_late_though_the_clock_was_set_back_between(
+    db: Database, tmp_path: Path
+) -> None:
+    """Planned on a machine that is ahead, or before its clock was set back; then more came, and was counted in."""
+    meter = register(db, tmp_path, "100")
+    meter.bring((-3, "0"), (0, "20"), (9, "90"), (21, "140"), (30, "220"))
+    meter.issue(1)
+    with db.write() as session:
+        row = one(session)
+        row.created_at = utc_now() + timedelta(seconds=90)
+        key, stored, planned = row.key, row.manifest, row.created_at
+    with db.write() as session:
+        issuance.fail(session, key, "a test")
+    meter.bring((1.5, "30"))
+    with db.write() as session:
+        take_up(session, one(session))
+    with db.read() as session:
+        assert manifest_of(session) == stored
+        late = RegisterReading.quality == ReadingQuality.LATE
+        assert session.scalars(select(RegisterReading.at_s).where(late)).all() == [
+            START_S + int(1.5 * HOUR_S)
+        ]
+        times = session.scalars(select(ImportFile.imported_at).order_by(ImportFile.id)).all()
+    assert times[-1] == planned + timedelta(microseconds=1)
+    assert times[0] < utc_now()
 
 
 @pytest.mark.parametrize(

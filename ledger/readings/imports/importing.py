@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger import audit
-from ledger.clock import time_text
+from ledger.clock import moment_after, time_text
 from ledger.db import Database
 from ledger.db.behind import quick_switches
 from ledger.errors import NotFound
 from ledger.files import name_in_books, require_unchanged
-from ledger.models import Base, Device, ImportFile, Meter, MeterSource, Site
+from ledger.models import Base, Device, ImportFile, Issuance, Meter, MeterSource, Project, Site
 from ledger.models.sites import SourceKind, SourceLabel
 from ledger.naming import site_named
 from ledger.readings.energy import refresh
@@ -190,7 +190,7 @@ def _import(
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
     meters = _meters(session, site, source)
-    log = _log(session, row.id, file.path, file.digest)
+    log = _log(session, row, file.path, file.digest)
     where = zone(site.time_zone)
     report, tally, notes = ImportReport(file.digest), Tally(), Notes()
     rejected = Rejections(report)
@@ -326,9 +326,14 @@ def meter_state(
     )
 
 
-def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFile:
+def _log(session: Session, source: MeterSource, path: Path, digest: str) -> ImportFile:
+    planned = (
+        select(func.max(Issuance.created_at))
+        .join(Project, Project.id == Issuance.project_id)
+        .where(Project.site_id == source.site_id)
+    )
     log = ImportFile(
-        source_id=source_id,
+        source_id=source.id,
         file_name=name_in_books(path)[:255],
         file_sha256=digest,
         rows_read=0,
@@ -336,7 +341,7 @@ def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFil
         rows_unchanged=0,
         rows_conflict=0,
         rows_rejected=0,
-        imported_at=datetime.now(UTC),
+        imported_at=moment_after(session.scalar(planned)),  # an issuance that was void goes by it
     )
     session.add(log)
     session.flush()
