@@ -56,20 +56,7 @@ class MariaDbServer:
 
     def start(self) -> None:
         """Make an empty data folder and start the server on a free port."""
-        _run(
-            [
-                self._install,
-                "--no-defaults",
-                f"--datadir={self.folder / 'data'}",
-                # Servers that start delete the temporary tables of others in a folder they share.
-                f"--tmpdir={self.folder}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-                # Of the files, for ever; all else is of the server that opens them.
-                *(option for option in self._options if option.startswith("--innodb-page-size=")),
-                *_as_root(),
-            ]
-        )
+        self._install_data()
         self.reopen()
 
     def reopen(self) -> None:
@@ -117,6 +104,31 @@ class MariaDbServer:
         if process is not None:
             process.kill()
             process.wait()
+
+    def _install_data(self) -> None:
+        # A shell script, which splits what it passes on at blanks: the folder's path is not among its words.
+        done = subprocess.run(
+            [
+                self._install,
+                "--no-defaults",
+                "--datadir=./data",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                # Of the files, for ever; all else is of the server that opens them.
+                *(option for option in self._options if option.startswith("--innodb-page-size=")),
+                *_as_root(),
+            ],
+            cwd=self.folder,
+            # Servers that start delete the temporary tables of others in a folder they share.
+            env={**os.environ, "TMPDIR": str(self.folder)},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()[-500:]
+            raise ServerUnavailable(f"{Path(self._install).name} failed: {said}")
 
     def _launch(self) -> bool:
         log = self.folder / "server.log"
@@ -181,14 +193,6 @@ def _programs() -> tuple[str, str]:
 
 def _as_root() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
-
-
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ServerUnavailable(
-            f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-500:]}"
-        )
 
 
 def _tail(log: Path) -> str:

@@ -120,6 +120,23 @@ def test_what_undoes_the_settings_of_our_sessions_is_seen(
     assert items[name].state is State.BAD
 
 
+def test_letters_of_the_servers_settings_are_read_in_any_character_set(
+    sound: MariaDbServer,
+) -> None:
+    """A folder's ``é``, say: the answer could not be read, and the connection was out of step."""
+    sound.execute("SET GLOBAL init_connect = 'SELECT 1 /* é 中文 */'")
+    database = Database(sound.url("truetonne"))
+    try:
+        with database.read() as session:
+            session.connection().exec_driver_sql("SET NAMES latin1")
+            items = {item.name: item for item in findings(session, read_tls(database.url))}
+    finally:
+        database.close()
+        sound.execute("SET GLOBAL init_connect = ''")
+    assert items["charset"].state is State.BAD
+    assert {item.name for item in items.values() if item.state is State.BAD} == {"charset"}
+
+
 def test_init_connect_is_overruled_by_our_sessions(sound: MariaDbServer) -> None:
     with made_account(sound, Account.READ) as url:  # it is for accounts without SUPER
         sound.execute("SET GLOBAL init_connect = \"SET time_zone = '+08:00'\"")
