@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -200,6 +201,29 @@ def test_files_of_tests_lie_in_memory_where_there_is_room(
 
 def test_without_a_file_system_in_memory_there_is_no_room(tmp_path: Path) -> None:
     assert not pytest_plugin.has_room(tmp_path / "shm")
+
+
+def test_a_long_folder_of_temporary_files_gets_a_name_that_sockets_bear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a socket has at most 107 bytes: nodes and servers of the tests did not start."""
+    links: list[Path] = []
+    monkeypatch.setattr(pytest_plugin, "_links", links)
+    monkeypatch.setattr(pytest_plugin.tempfile, "tempdir", None)
+    long = tmp_path / ("long é " * 20).strip()
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    pytest_plugin.pytest_load_initial_conftests()
+    try:
+        with tempfile.TemporaryDirectory(prefix="truetonne-postgres-") as folder:
+            assert folder.startswith(os.environ["TMPDIR"])
+            assert len(folder) + len("/restored-12345678/server.sock") < 107
+            assert os.path.samefile(Path(folder).parent, long)
+    finally:
+        made = [*links]
+        pytest_plugin.pytest_unconfigure()
+    assert made and not any(map(os.path.lexists, made))
+    assert pytest_plugin.shortened("/tmp") == "/tmp"
 
 
 @pytest.mark.parametrize(
