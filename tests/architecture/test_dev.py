@@ -228,8 +228,8 @@ def test_a_lock_with_our_own_number_is_nobodys(tmp_path: Path) -> None:
     """In a container ``dev`` has the same number each time: it waited for itself without an end."""
     checkout(tmp_path)
     (tmp_path / ".tools" / "sync.lock").mkdir()
-    first = f"echo $$ >{tmp_path}/.tools/sync.lock/pid; exec sh {tmp_path}/dev sync"
-    ended = ran(["sh", "-c", first], without_flock(tmp_path))
+    first = 'cd "$1" && echo $$ >.tools/sync.lock/pid; exec sh "$1/dev" sync'
+    ended = ran(["sh", "-c", first, "sh", str(tmp_path)], without_flock(tmp_path))
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
     assert "Python 3.11" in line
@@ -252,7 +252,7 @@ def test_it_follows_links_and_says_that_it_cannot_prepare() -> None:
     """Called by a link to a link, in a checkout that nobody may write to; it waited for ever."""
     with tempfile.TemporaryDirectory() as folder:  # where anybody may look
         os.chmod(folder, 0o755)
-        place = Path(folder)
+        place = Path(folder).resolve()
         clone = place / "a checkout"
         (clone / ".tools").mkdir(parents=True)
         shutil.copy(ROOT / "dev", clone / "dev")

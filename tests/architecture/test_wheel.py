@@ -1,5 +1,6 @@
 """The wheel holds the product's four packages and nothing of the workshop."""
 
+import glob
 import subprocess
 import sys
 import zipfile
