@@ -7,6 +7,8 @@ test`` wants that; there the node gets a free port instead. The plain sessions l
 
 Tests commit to databases thousands of times, and wait for the disk each time, for files that are gone a moment later.
 
+What a shell has set for work with the product, or for Foundry and MariaDB, is of no test: each sets its own.
+
 The path of a Unix socket has at most 107 bytes: below a long ``TMPDIR`` nodes and servers did not start.
 
 Loaded by ``addopts = "-p scripts.toolchain.pytest_plugin"``, before the installed plugins are.
@@ -34,6 +36,8 @@ SHORT_BYTES = 40
 """A longer path of temporary files gets a short name: what programs put below it has up to 60 bytes more."""
 _SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 _links: list[Path] = []
+_OF_THE_SHELL = ("TRUETONNE_", "FOUNDRY_", "DAPP_", "ETH_RPC_URL", "ANVIL_IP_ADDR", "MYSQL_")
+_OF_THE_TESTS = ("TRUETONNE_ANVIL", "TRUETONNE_BROWNIE_TEST", "TRUETONNE_PYTHON")
 _BROWNIE_TEST = "TRUETONNE_BROWNIE_TEST"  # inherited by the workers of pytest-xdist
 
 
@@ -62,6 +66,10 @@ def has_room(memory: Path = MEMORY, meminfo: Path = Path("/proc/meminfo")) -> bo
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     """Put temporary files into memory, unless ``TMPDIR`` says where; workers and programs inherit it."""
+    if not is_brownie_test():  # its networks are named by such variables
+        for name in [*os.environ]:
+            if name.startswith(_OF_THE_SHELL) and name not in _OF_THE_TESTS:
+                del os.environ[name]
     if "TMPDIR" not in os.environ and has_room():
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None  # asked for again

@@ -203,6 +203,26 @@ def test_without_a_file_system_in_memory_there_is_no_room(tmp_path: Path) -> Non
     assert not pytest_plugin.has_room(tmp_path / "shm")
 
 
+def test_no_test_sees_what_a_shell_has_set_for_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``export TRUETONNE_DATABASE_URL=...`` as README has it, and then ``./dev test``; or ETH_RPC_URL, by which forge
+    forks that chain.
+    """
+    left = {"TRUETONNE_ANVIL": "anvil", "PATH": os.environ["PATH"]}
+    gone = {
+        "TRUETONNE_DATABASE_URL": "mysql+pymysql://u@127.0.0.1:1/real",
+        "TRUETONNE_RPC_URL": "http://127.0.0.1:1",
+        "FOUNDRY_EVM_VERSION": "paris",
+        "ETH_RPC_URL": "http://127.0.0.1:1",
+        "MYSQL_PWD": "secret",
+    }
+    for name, value in {**left, **gone}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
+    pytest_plugin.pytest_load_initial_conftests()
+    assert {name: os.environ.get(name) for name in left} == left
+    assert not set(gone) & set(os.environ)
+
+
 def test_a_long_folder_of_temporary_files_gets_a_name_that_sockets_bear(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
