@@ -151,6 +151,7 @@ class MariaDbServer:
                 stdout=output,
                 stderr=output,
                 cwd=self.folder,
+                env={**os.environ, "TZ": "UTC"},  # the doctor finds fault with another one
                 start_new_session=True,  # Ctrl-C reaches us; we end the server in order
                 # Nobody else would end it, and its data are ours alone. Safe with threads, see there.
                 preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509

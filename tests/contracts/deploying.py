@@ -49,7 +49,7 @@ def post(url: str, method: str, parameters: list[Any]) -> Any:
     import httpx
 
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
-    return httpx.post(url, json=message).json()["result"]
+    return httpx.post(url, json=message, trust_env=False).json()["result"]
 
 
 def _answers(url: str) -> bool:
