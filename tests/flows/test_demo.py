@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shlex
-import shlex
 import shutil
 import signal
 import sqlite3
