@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import yaml
 
@@ -270,6 +272,37 @@ def test_a_network_that_cannot_be_used_is_one_line(words: list[str], trouble: st
         assert found is None
     else:
         assert found is not None and found.startswith("--network") and trouble in found
+
+
+def test_a_node_of_brownie_ends_with_a_session_that_is_killed() -> None:
+    """``./dev test`` that CI ended left its nodes running, and a Chromium."""
+    code = (
+        "import sys, time, types\n"
+        "from scripts.toolchain.brownie_home import node_ends_with_us\n"
+        "anvil = sys.modules['brownie.network.rpc.anvil'] = types.ModuleType('anvil')\n"
+        "node_ends_with_us()\n"
+        "print(anvil.psutil.Popen(['sleep', '600']).pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as session:
+        assert session.stdout
+        node = int(session.stdout.readline())
+        assert runs(node)
+        session.kill()
+    until = time.monotonic() + 60
+    while runs(node) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not runs(node)
+
+
+def runs(number: int) -> bool:
+    """Return whether a process is there that has not ended; in a container nobody may bury what has."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_each_run_of_brownie_has_a_port_of_its_own() -> None:
