@@ -78,6 +78,7 @@ def test_what_a_machine_sets_for_other_programs_reaches_no_child(tmp_path: Path)
         "PYTHONOPTIMIZE": "1",
         "PYTHONWARNINGS": "error",
         "PYTHONHOME": "/foreign",
+        "PYTHONUTF8": "0",
         "NODE_OPTIONS": "--require /foreign.js",
         "NODE_PATH": "/foreign",
         "NODE_ENV": "production",
@@ -124,6 +125,8 @@ def test_uv_and_pip_are_told_whence_and_not_what_or_where_to(tmp_path: Path) -> 
     path = with_node(checkout(tmp_path), "v22.1.0")
     script(tmp_path / "machine" / "uv", '[ "$1" = --version ] && echo uv 0.99.0 || ! env >&2')
     foreign = {"PIP_TARGET": "/t", "PIP_USER": "1", "UV_NO_BUILD": "1", "UV_REQUIRE_HASHES": "1"}
+    foreign |= {"PIP_EDITABLE": "x", "PIP_PYTHON": "/p", "PIP_REPORT": "/r", "PIP_PLATFORM": "win32"}
+    foreign |= {"UV_MANAGED_PYTHON": "1", "UV_WORKING_DIRECTORY": "/w"}
     kept = {"PIP_INDEX_URL": "i", "UV_DEFAULT_INDEX": "i", "UV_CACHE_DIR": "c"}
     ended = run(tmp_path, "sync", PATH=path, **foreign, **kept)
     assert ended.returncode == 3
