@@ -14,6 +14,7 @@ import pymysql
 
 from ledger.chain.local.anvil import KeptPort, end_with_parent
 from ledger.errors import DependencyDown
+from ledger.files import socket_in
 
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 30
@@ -56,6 +57,7 @@ class MariaDbServer:
 
     def start(self) -> None:
         """Make an empty data folder and start the server on a free port."""
+        socket_in(self.folder)
         self._install_data()
         self.reopen()
 

@@ -125,7 +125,12 @@ def test_uv_and_pip_are_told_whence_and_not_what_or_where_to(tmp_path: Path) -> 
     path = with_node(checkout(tmp_path), "v22.1.0")
     script(tmp_path / "machine" / "uv", '[ "$1" = --version ] && echo uv 0.99.0 || ! env >&2')
     foreign = {"PIP_TARGET": "/t", "PIP_USER": "1", "UV_NO_BUILD": "1", "UV_REQUIRE_HASHES": "1"}
-    foreign |= {"PIP_EDITABLE": "x", "PIP_PYTHON": "/p", "PIP_REPORT": "/r", "PIP_PLATFORM": "win32"}
+    foreign |= {
+        "PIP_EDITABLE": "x",
+        "PIP_PYTHON": "/p",
+        "PIP_REPORT": "/r",
+        "PIP_PLATFORM": "win32",
+    }
     foreign |= {"UV_MANAGED_PYTHON": "1", "UV_WORKING_DIRECTORY": "/w"}
     kept = {"PIP_INDEX_URL": "i", "UV_DEFAULT_INDEX": "i", "UV_CACHE_DIR": "c"}
     ended = run(tmp_path, "sync", PATH=path, **foreign, **kept)
@@ -195,6 +200,24 @@ def test_a_python_may_stand_where_a_path_has_a_blank(tmp_path: Path) -> None:
         3,
         "dev: TRUETONNE_PYTHON is no Python 3.11, 3.12 or 3.13: /bin/false",
     )
+
+
+@pytest.mark.parametrize("found", ["half", "file", "link", "whole"])
+def test_what_is_no_environment_is_made_anew(tmp_path: Path, found: str) -> None:
+    """uv clears none but a whole one: what a kill, a full disk or a link to a folder that is gone left stayed."""
+    path = with_node(checkout(tmp_path), "v22.1.0")
+    venv = tmp_path / ".venv"
+    if found == "file":
+        venv.touch()
+    elif found == "link":
+        venv.symlink_to("gone")
+    else:
+        (venv / "bin").mkdir(parents=True)
+        if found == "whole":
+            (venv / "pyvenv.cfg").touch()
+    ended = run(tmp_path, "sync", PATH=path)  # whose uv makes none
+    assert ended.returncode == 3
+    assert os.path.lexists(venv) == (found == "whole")
 
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="no flock on this machine")

@@ -8,6 +8,7 @@ import os
 import pty
 import py_compile
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -249,7 +250,7 @@ def test_a_reader_that_leaves_early_is_no_error(
     park: Program, word: str, reader: str, read: str
 ) -> None:
     ended = subprocess.run(
-        f"{' '.join(park.command(word))} | {reader}",
+        f"{shlex.join(park.command(word))} | {reader}",
         shell=True,
         cwd=park.folder,
         env=park.environ,

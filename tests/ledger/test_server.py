@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -469,9 +470,13 @@ def test_where_the_disk_is_not_seen_the_doctor_says_how_it_could_be(sound: Maria
 
 
 @pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDbServer]:
+def certified() -> Iterator[MariaDbServer]:
     """A server with a certificate for ``localhost``, by an authority ``ca.pem``; ``other.pem`` is another one."""
-    folder = tmp_path_factory.mktemp("certified")
+    with tempfile.TemporaryDirectory(prefix="tt-") as folder:
+        yield from _certified(Path(folder))
+
+
+def _certified(folder: Path) -> Iterator[MariaDbServer]:
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     (folder / "names").write_text("subjectAltName=DNS:localhost,DNS:db.park.example")
     for name in ("ca", "other"):
@@ -574,10 +579,10 @@ def test_a_server_that_is_somebody_else_is_not_spoken_to(
 
 
 def test_a_server_without_tls_is_refused_where_it_must_prove_its_name(
-    certified: MariaDbServer, tmp_path: Path
+    certified: MariaDbServer, folder: Path
 ) -> None:
     """Somebody in between cannot talk us out of TLS."""
-    server = MariaDbServer(tmp_path)
+    server = MariaDbServer(folder)
     server._options.append("--skip-ssl")
     server.start()
     try:
