@@ -220,6 +220,46 @@ def test_what_is_no_environment_is_made_anew(tmp_path: Path, found: str) -> None
     assert os.path.lexists(venv) == (found == "whole")
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_packages_that_a_full_disk_cut_short_are_installed_anew(
+    tmp_path: Path, begun: bool
+) -> None:
+    """uv took the half of SQLAlchemy that was there for a whole one, and every command was an internal error."""
+    prepared(tmp_path)
+    path = with_node(tmp_path, "v22.1.0")
+    script(
+        tmp_path / "machine" / "uv",
+        '[ "$1" != --version ] || { echo uv 0.99.0; exit; }; echo "$1" >&2; [ "$1" = venv ]',
+    )
+    (tmp_path / ".venv" / ".stamp-lock").unlink()
+    if begun:
+        (tmp_path / ".venv" / ".stamp-new").touch()
+        (tmp_path / ".venv" / "pyvenv.cfg").touch()
+    ended = run(tmp_path, "sync", PATH=path)
+    asked = [line for line in ended.stderr.splitlines() if line in ("venv", "pip")]
+    assert (ended.returncode, asked) == (3, ["venv", "pip"] if begun else ["pip"])
+
+
+def test_programs_that_a_full_disk_cut_short_are_no_success(tmp_path: Path) -> None:
+    """npm warns, at a level that was not asked for, and ends with 0: a start later Anvil "did not answer"."""
+    prepared(tmp_path, node="gone")
+    path = with_node(tmp_path, "v22.1.0")
+    warning = "npm warn tar TAR_ENTRY_ERROR ENOSPC: no space left on device, write"
+    script(
+        tmp_path / "machine" / "npm",
+        f'case "$*" in *loglevel=warn*) echo "npm warn deprecated x" >&2; echo "{warning}" >&2 ;; esac',
+    )
+    (tmp_path / "node_modules" / ".stamp-lock").unlink()
+    ended = run(tmp_path, "sync", PATH=path)
+    assert ended.returncode == 3
+    _, said, why = ended.stderr.splitlines()
+    assert said == warning and "has the disk room?" in why
+    assert not (tmp_path / "node_modules" / ".stamp-lock").exists()
+    script(tmp_path / "machine" / "npm", "echo npm warn deprecated x >&2")
+    ended = run(tmp_path, "sync", PATH=path)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (0, 1)
+
+
 @pytest.mark.skipif(not shutil.which("flock"), reason="no flock on this machine")
 def test_what_a_killed_preparation_left_running_is_waited_for(tmp_path: Path) -> None:
     """npm went on when ``dev`` was killed, and the next one began beside it."""
