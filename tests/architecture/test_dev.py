@@ -160,6 +160,16 @@ def test_a_rustc_that_pip_asks_leaves_nothing_in_the_home(tmp_path: Path, withou
     assert [found.name for found in (tmp_path / "home").iterdir()] == [".cache"]
 
 
+def test_an_archive_may_have_lost_the_right_to_run_programs(tmp_path: Path) -> None:
+    """Begun as ``sh dev demo`` the demonstration ended where the contracts are compiled."""
+    prepared(tmp_path)
+    (compiler,) = (tmp_path / "scripts" / "toolchain" / "solc").glob("solc-v*")
+    for file in (tmp_path / "dev", compiler):
+        file.chmod(0o644)
+    assert run(tmp_path, "anything").returncode == 0
+    assert os.access(tmp_path / "dev", os.X_OK) and os.access(compiler, os.X_OK)
+
+
 def test_a_node_that_serves_is_used(tmp_path: Path) -> None:
     path = with_node(checkout(tmp_path), "v22.1.0")
     ended = run(tmp_path, "sync", PATH=path)
