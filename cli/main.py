@@ -310,7 +310,8 @@ def _of_the_checkout(message: str) -> str:
     (near,) = get_close_matches(wrong[1], [*ours, *words], n=1) or ("",)
     if near in ours or not near:
         return ""
-    return f"no such command '{wrong[1]}'. Did you mean `./dev {near}`?"
+    call = f"./dev {near}"
+    return f"no such command '{wrong[1]}'. Did you mean `{call}`?"
 
 
 if __name__ == "__main__":

@@ -52,7 +52,10 @@ class RedisServer:
         ]
         self._process = subprocess.Popen(
             [self._program, *options],
-            env={**os.environ, "LC_ALL": "C"},  # in a locale that is not installed it does not start
+            env={
+                **os.environ,
+                "LC_ALL": "C",
+            },  # in a locale that is not installed it does not start
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
