@@ -160,7 +160,11 @@ def browser() -> Iterator[Page]:
             [program, *_OPTIONS, f"--user-data-dir={folder}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "HOME": folder},
+            env={
+                **os.environ,
+                "HOME": folder,
+                "LC_ALL": "C.UTF-8",
+            },  # else it saves below ASCII alone
             preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509
         )
         try:
