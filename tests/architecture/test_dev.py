@@ -336,11 +336,8 @@ def test_it_follows_links_and_says_that_it_cannot_prepare() -> None:
         (place / "bin" / "there").symlink_to("../a checkout/dev")
         (place / "bin" / "link").symlink_to("there")
         (clone / ".tools").chmod(0o555)
-        nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-        if os.getuid() == 0 and not shutil.which("setpriv"):
-            pytest.skip("root may write everywhere, and there is no setpriv")
         ended = subprocess.run(
-            [*(nobody if os.getuid() == 0 else []), "sh", str(place / "bin" / "link"), "--version"],
+            [*nobody(), "sh", str(place / "bin" / "link"), "--version"],
             env={"PATH": "/usr/bin:/bin"},
             cwd=folder,
             capture_output=True,
@@ -352,6 +349,41 @@ def test_it_follows_links_and_says_that_it_cannot_prepare() -> None:
         said = f"dev: the environment is not prepared, and cannot be: no right to write to {clone}/.tools"
         assert ended.stderr.splitlines() == [said]
         assert sorted(os.listdir(place)) == ["a checkout", "bin"]
+
+
+def test_an_environment_for_its_owner_alone_is_said_to_be() -> None:
+    """Its files are links into uv's cache, filled under umask 077: another user of the checkout got a traceback."""
+    with tempfile.TemporaryDirectory() as folder:  # where anybody may look
+        os.chmod(folder, 0o755)
+        place = prepared(Path(folder).resolve())
+        (place / ".venv" / "bin" / "python").unlink()
+        script(place / ".venv" / "bin" / "python", "exit 0")
+        module = place / ".venv" / "lib" / "python3.11" / "site-packages" / "typer" / "__init__.py"
+        module.parent.mkdir(parents=True)
+        module.touch()
+        module.chmod(0)
+        for each in (place, *place.rglob("*")):
+            if each.is_dir():
+                each.chmod(0o755)
+            elif each != module and not each.is_symlink():
+                each.chmod(0o755 if os.access(each, os.X_OK) else 0o644)
+        ended = ran(
+            [*nobody(), "sh", str(place / "dev"), "--version"], {"PATH": PATH, "HOME": folder}
+        )
+        assert ended.returncode == 3
+        (line,) = ended.stderr.splitlines()
+        assert (
+            line.startswith(f"dev: no right to read {module}; ") and "chmod -R go+rX .venv" in line
+        )
+
+
+def nobody() -> list[str]:
+    """Return what root begins a command by, so that rights count."""
+    if os.getuid() != 0:
+        return []
+    if not shutil.which("setpriv"):
+        pytest.skip("root may read and write everywhere, and there is no setpriv")
+    return ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
 
 def test_the_project_is_found_in_any_locale() -> None:
