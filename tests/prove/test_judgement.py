@@ -39,7 +39,7 @@ def test_halmos_finds_its_solver_where_the_way_there_has_a_blank(
         return SimpleNamespace(text="", out="", seconds=0.0)
 
     monkeypatch.setattr(halmos.shop, "built", lambda: {"FOUNDRY_OUT": str(halmos.shop.ROOT / "o")})
-    monkeypatch.setattr(halmos.shop, "tool", lambda name: solver.with_name(name))
+    monkeypatch.setattr(halmos.shop, "tool", solver.with_name)
     monkeypatch.setattr(halmos.shop, "BUILD", tmp_path)
     monkeypatch.setattr(halmos.shop, "run", run)
     assert not halmos.prove(short=True)["ok"]
