@@ -242,9 +242,9 @@ def test_packages_that_a_full_disk_cut_short_are_installed_anew(
         '[ "$1" != --version ] || { echo uv 0.99.0; exit; }; echo "$@" >>asked; [ "$1" = venv ]',
     )
     (tmp_path / ".venv" / ".stamp-lock").unlink()
+    (tmp_path / ".venv" / "pyvenv.cfg").touch()
     if begun:
         (tmp_path / ".venv" / ".stamp-new").touch()
-        (tmp_path / ".venv" / "pyvenv.cfg").touch()
     assert ran(["env", "-C", str(tmp_path), "sh", "dev", "sync"], {"PATH": path}).returncode == 3
     asked = (tmp_path / "asked").read_text().splitlines()
     words = [(line.split()[0], "--offline" in line) for line in asked]
