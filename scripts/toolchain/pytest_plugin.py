@@ -14,6 +14,7 @@ The path of a Unix socket has at most 107 bytes: below a long ``TMPDIR`` nodes a
 Loaded by ``addopts = "-p scripts.toolchain.pytest_plugin"``, before the installed plugins are.
 """
 
+import atexit
 import os
 import secrets
 import signal
@@ -86,6 +87,7 @@ def shortened(folder: str, places: Sequence[str] = _SHORT_PLACES) -> str:
             with suppress(OSError):
                 link.symlink_to(folder)
                 _links.append(link)
+                atexit.register(_unlink, os.getpid())
                 return str(link)
     return folder
 
@@ -93,7 +95,12 @@ def shortened(folder: str, places: Sequence[str] = _SHORT_PLACES) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     """Remove what this session linked; its workers have ended."""
-    while _links:
+    _unlink(os.getpid())
+
+
+def _unlink(owner: int) -> None:
+    # At the process's end as well: without its conftest a session ends before it is configured. But not of a fork's.
+    while _links and owner == os.getpid():
         _links.pop().unlink(missing_ok=True)
 
 
