@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -126,6 +127,13 @@ def reading(settings: Settings) -> Iterator[tuple[Session, ChainView]]:
         yield session, chain_view(session, settings.network, settings.finality)
 
 
+def _whence(database: Database) -> str:
+    """Return the folder that a database's path leads on from; nothing where it begins with ``/``, or is of a server."""
+    file = database.url.database or ""
+    relative = database.url.get_backend_name() == "sqlite" and not Path(file).is_absolute()
+    return f" (in {Path.cwd()}, where the command was called)" if relative else ""
+
+
 def check_schema(database: Database) -> str:
     """Return the revision of the schema.
 
@@ -137,7 +145,7 @@ def check_schema(database: Database) -> str:
     revision = database.current()
     if revision is None:
         raise SchemaMissing(
-            f"database {database.place} has no tables yet; run `truetonne db upgrade`"
+            f"database {database.place}{_whence(database)} has no tables yet; run `truetonne db upgrade`"
         )
     require_known(database, revision)
     if revision != database.head():

@@ -10,9 +10,12 @@ import errno
 import gc
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -303,7 +306,24 @@ def _usage(error: typer.TyperException) -> BadInput:
     message = message.replace("Value error, ", "").replace("'%Y-%m-%d'", "YYYY-MM-DD")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "truetonne"
+    if path == "truetonne" and (meant := _of_the_checkout(message)):
+        return BadInput(f"{meant}; see `./dev help`", code="usage")
     return BadInput(f"{message[:1].lower()}{message[1:]}; see `{path} --help`", code="usage")
+
+
+def _of_the_checkout(message: str) -> str:
+    """Return a sentence where what is no command is nearly one of ``./dev``, in a checkout; else nothing."""
+    entry = Path(__file__).resolve().parents[1] / "dev"
+    wrong = re.match(r"No such command '([^']+)'", message)
+    if wrong is None or not entry.is_file():
+        return ""
+    words = re.findall(r"^  ([a-z]+) ", entry.read_text(encoding="utf-8"), re.MULTILINE)
+    ours = [word for named in COMMANDS.values() for word in named]
+    (near,) = get_close_matches(wrong[1], [*ours, *words], n=1) or ("",)
+    if near in ours or not near:
+        return ""
+    call = f"./dev {near}"
+    return f"no such command '{wrong[1]}'. Did you mean `{call}`?"
 
 
 if __name__ == "__main__":

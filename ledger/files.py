@@ -3,7 +3,7 @@
 - ``read_at_most`` reads a stranger's file up to a limit.
 - ``state_of`` and ``require_unchanged`` are for files that are read more than once: to be checked, and to be used.
 - ``no_text`` says what a file is that is given in the place of text.
-- ``temporary_folder`` says where files lie that are gone afterwards.
+- ``temporary_folder`` says where files lie that are gone afterwards, and ``socket_in`` where a server there listens.
 - ``part_in`` and ``put`` write a file that appears under its name when it is whole, ``sync`` has the disk keep it.
 """
 
@@ -26,6 +26,8 @@ from ledger.errors import BadInput
 
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")
 """Variables that name the folder for temporary files, as Python asks for them."""
+SOCKET_BYTES_MAX = 107
+"""So long may the path of a Unix socket be: ``sun_path`` of unix(7), and its zero byte."""
 
 
 def temporary_folder() -> Path:
@@ -51,6 +53,25 @@ def temporary_folder() -> Path:
             code="temporary-folder",
         )
     return folder
+
+
+def socket_in(folder: Path) -> Path:
+    """Return the path of the Unix socket of a server that has a folder for itself.
+
+    Raises
+    ------
+    BadInput
+        It would be longer than a socket's may be.
+    """
+    path = folder / "s"
+    size = len(os.fsencode(path))
+    if size > SOCKET_BYTES_MAX:
+        raise BadInput(
+            f"{path}: the path of a server's socket has at most {SOCKET_BYTES_MAX} bytes, and this one {size}; let "
+            "TMPDIR name a folder with a shorter path",
+            code="temporary-folder",
+        )
+    return path
 
 
 # ------------------------------------------------------------------- read once

@@ -14,6 +14,7 @@ import pymysql
 
 from ledger.chain.local.anvil import KeptPort, end_with_parent
 from ledger.errors import DependencyDown
+from ledger.files import socket_in
 
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 30
@@ -56,20 +57,8 @@ class MariaDbServer:
 
     def start(self) -> None:
         """Make an empty data folder and start the server on a free port."""
-        _run(
-            [
-                self._install,
-                "--no-defaults",
-                f"--datadir={self.folder / 'data'}",
-                # Servers that start delete the temporary tables of others in a folder they share.
-                f"--tmpdir={self.folder}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-                # Of the files, for ever; all else is of the server that opens them.
-                *(option for option in self._options if option.startswith("--innodb-page-size=")),
-                *_as_root(),
-            ]
-        )
+        socket_in(self.folder)
+        self._install_data()
         self.reopen()
 
     def reopen(self) -> None:
@@ -118,6 +107,31 @@ class MariaDbServer:
             process.kill()
             process.wait()
 
+    def _install_data(self) -> None:
+        # A shell script, which splits what it passes on at blanks: the folder's path is not among its words.
+        done = subprocess.run(
+            [
+                self._install,
+                "--no-defaults",
+                "--datadir=./data",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                # Of the files, for ever; all else is of the server that opens them.
+                *(option for option in self._options if option.startswith("--innodb-page-size=")),
+                *_as_root(),
+            ],
+            cwd=self.folder,
+            # Servers that start delete the temporary tables of others in a folder they share.
+            env={**os.environ, "TMPDIR": str(self.folder)},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()[-500:]
+            raise ServerUnavailable(f"{Path(self._install).name} failed: {said}")
+
     def _launch(self) -> bool:
         log = self.folder / "server.log"
         with log.open("ab") as output:
@@ -139,6 +153,7 @@ class MariaDbServer:
                 stdout=output,
                 stderr=output,
                 cwd=self.folder,
+                env={**os.environ, "TZ": "UTC"},  # the doctor finds fault with another one
                 start_new_session=True,  # Ctrl-C reaches us; we end the server in order
                 # Nobody else would end it, and its data are ours alone. Safe with threads, see there.
                 preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509
@@ -181,14 +196,6 @@ def _programs() -> tuple[str, str]:
 
 def _as_root() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
-
-
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ServerUnavailable(
-            f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-500:]}"
-        )
 
 
 def _tail(log: Path) -> str:

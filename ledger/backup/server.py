@@ -23,7 +23,7 @@ from sqlalchemy import URL
 from ledger.backup import tools
 from ledger.db import Database
 from ledger.errors import DependencyDown
-from ledger.files import temporary_folder
+from ledger.files import socket_in, temporary_folder
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 120
@@ -139,10 +139,10 @@ def running(data: Path, options: Mapping[str, str]) -> Iterator[PrivateServer]:
         If it does not start, or does not stop.
     """
     with tempfile.TemporaryDirectory(prefix="truetonne-server-", dir=temporary_folder()) as name:
-        folder = Path(name)  # a socket's path is short
+        folder = Path(name)
         # As long and mixed as any rule for passwords wants it.
         user, password = f"truetonne_{secrets.token_hex(8)}", f"Aa1-{secrets.token_urlsafe(32)}"
-        server = PrivateServer(folder / "s", folder / "log", user, password)
+        server = PrivateServer(socket_in(folder), folder / "log", user, password)
         process = _start(server, data, options)
         try:
             with _whose_end_is_told(process, server.log):

@@ -31,6 +31,10 @@ CLOCK_SECONDS_MAX = 5
 _BETWEEN = "mend the proxy or pool in between"
 _SNAPSHOTS = "innodb_snapshot_isolation"
 """Of MariaDB since 10.6.18, 10.11.8 and 11.4.2; on without a word since 11.6.2, from where on our sessions set it."""
+_OF_SESSION = (
+    "SHOW SESSION VARIABLES WHERE variable_name IN ('sql_mode', 'time_zone', 'transaction_isolation', 'tx_isolation', "
+    f"'{_SNAPSHOTS}') OR variable_name LIKE 'character_set_%%'"
+)
 _STRICT = "STRICT_TRANS_TABLES"
 _STRICT_ALL = "STRICT_ALL_TABLES"
 _SESSION_MODES = frozenset(
@@ -52,10 +56,14 @@ def findings(
     """
     link = session.connection()
     read = link.exec_driver_sql
+    of_session = {str(name): str(value) for name, value in read(_OF_SESSION)}
+    if of_session["character_set_results"] != "utf8mb4":
+        # A finding already; the paths among all the others may have letters that then cannot be read.
+        read("SET character_set_results = utf8mb4")
     server = Server(
         session,
         tls,
-        {str(name): str(value) for name, value in read("SHOW SESSION VARIABLES")},
+        of_session,
         {str(name): str(value) for name, value in read("SHOW GLOBAL VARIABLES")},
         str(read("SELECT DATABASE()").scalar_one()),
         free_bytes_min,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def prove(short: bool) -> dict[str, Any]:
         "300s",  # for what hangs: the machine may be shared
         "--no-status",
         "--solver-command",
-        f"{shop.tool('yices-smt2')} --smt2-model-format",
+        shlex.join([str(shop.tool("yices-smt2")), "--smt2-model-format"]),
     ]
     if short:
         names = sorted({name.partition(".")[2] for name in SHORT})

@@ -97,7 +97,8 @@ def environment() -> dict[str, str]:
     """Return the environment of every tool: a home of the project's own."""
     home = ROOT / "build" / "foundry-home"
     home.mkdir(parents=True, exist_ok=True)
-    found = {name: value for name, value in os.environ.items() if not name.startswith("FOUNDRY_")}
+    of_the_shell = ("FOUNDRY_", "DAPP_", "ETH_RPC_URL")  # by the last one forge forks a chain
+    found = {name: value for name, value in os.environ.items() if not name.startswith(of_the_shell)}
     return {**found, "HOME": str(home), "NO_COLOR": "1"}
 
 

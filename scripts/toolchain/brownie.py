@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.toolchain.brownie_home import take_own_port
+from scripts.toolchain.brownie_home import node_ends_with_us, take_own_port
 from scripts.toolchain.brownie_lightness import keep_no_deployments, read_trees_once
 
 _OPTION = "--network"
@@ -62,6 +62,7 @@ def main() -> None:
         sys.exit(2)
     take_own_port(CONFIG.networks)
     keep_no_deployments()
+    node_ends_with_us()
     read_trees_once()
     sys.exit(program.main())
 

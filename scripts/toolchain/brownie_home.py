@@ -8,10 +8,15 @@ back.
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+from ledger.chain.local.anvil import end_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = Path(__file__).with_name("networks.yaml")
@@ -35,6 +40,14 @@ def brownie_home() -> Iterator[None]:
             del os.environ["HOME"]
         else:
             os.environ["HOME"] = before
+
+
+def node_ends_with_us() -> None:
+    """Have the node that Brownie starts end with this process, however it ends; before it connects."""
+    import psutil
+
+    starts = partial(psutil.Popen, preexec_fn=end_with_parent())
+    sys.modules["brownie.network.rpc.anvil"].psutil = SimpleNamespace(Popen=starts)  # type: ignore[attr-defined]
 
 
 def take_own_port(networks: Mapping[str, Any]) -> None:

@@ -99,8 +99,8 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     for ours, theirs in (
         ("127.0.0.1:8600", server.url.removeprefix("http://")),
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
-        ("/etc/ssl/truetonne/chain.pem", str(chain)),
-        ("/etc/ssl/truetonne/key.pem", str(key)),
+        ("/etc/ssl/truetonne/chain.pem", f'"{chain}"'),
+        ("/etc/ssl/truetonne/key.pem", f'"{key}"'),
         ("listen 80;", f"listen 127.0.0.1:{plain.number};"),
         ("listen [::]:80;", ""),
         ("listen [::]:443 ssl;", ""),
@@ -108,11 +108,11 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
         assert text.count(ours) == 1, ours
         text = text.replace(ours, theirs)
     held = [
-        f"{what}_temp_path {folder};"
+        f'{what}_temp_path "{folder}";'
         for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     ]
     (folder / "nginx.conf").write_text(
-        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f'daemon off; master_process off; pid "{folder}/pid"; error_log "{folder}/error.log";\n'
         f"events {{}}\nhttp {{\naccess_log off;\n{chr(10).join(held)}\n{text}}}\n"
     )
     command = [program, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]

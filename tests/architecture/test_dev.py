@@ -78,6 +78,7 @@ def test_what_a_machine_sets_for_other_programs_reaches_no_child(tmp_path: Path)
         "PYTHONOPTIMIZE": "1",
         "PYTHONWARNINGS": "error",
         "PYTHONHOME": "/foreign",
+        "PYTHONUTF8": "0",
         "NODE_OPTIONS": "--require /foreign.js",
         "NODE_PATH": "/foreign",
         "NODE_ENV": "production",
@@ -124,6 +125,13 @@ def test_uv_and_pip_are_told_whence_and_not_what_or_where_to(tmp_path: Path) -> 
     path = with_node(checkout(tmp_path), "v22.1.0")
     script(tmp_path / "machine" / "uv", '[ "$1" = --version ] && echo uv 0.99.0 || ! env >&2')
     foreign = {"PIP_TARGET": "/t", "PIP_USER": "1", "UV_NO_BUILD": "1", "UV_REQUIRE_HASHES": "1"}
+    foreign |= {
+        "PIP_EDITABLE": "x",
+        "PIP_PYTHON": "/p",
+        "PIP_REPORT": "/r",
+        "PIP_PLATFORM": "win32",
+    }
+    foreign |= {"UV_MANAGED_PYTHON": "1", "UV_WORKING_DIRECTORY": "/w"}
     kept = {"PIP_INDEX_URL": "i", "UV_DEFAULT_INDEX": "i", "UV_CACHE_DIR": "c"}
     ended = run(tmp_path, "sync", PATH=path, **foreign, **kept)
     assert ended.returncode == 3
@@ -150,6 +158,16 @@ def test_a_rustc_that_pip_asks_leaves_nothing_in_the_home(tmp_path: Path, withou
     ended = run(tmp_path, "sync", PATH=str(place), HOME=str(tmp_path / "home"))
     assert ended.returncode == 3 and (tmp_path / "asked").exists()
     assert [found.name for found in (tmp_path / "home").iterdir()] == [".cache"]
+
+
+def test_an_archive_may_have_lost_the_right_to_run_programs(tmp_path: Path) -> None:
+    """Begun as ``sh dev demo`` the demonstration ended where the contracts are compiled."""
+    prepared(tmp_path)
+    (compiler,) = (tmp_path / "scripts" / "toolchain" / "solc").glob("solc-v*")
+    for file in (tmp_path / "dev", compiler):
+        file.chmod(0o644)
+    assert run(tmp_path, "anything").returncode == 0
+    assert os.access(tmp_path / "dev", os.X_OK) and os.access(compiler, os.X_OK)
 
 
 def test_a_node_that_serves_is_used(tmp_path: Path) -> None:
@@ -194,6 +212,67 @@ def test_a_python_may_stand_where_a_path_has_a_blank(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("found", ["half", "file", "link", "whole"])
+def test_what_is_no_environment_is_made_anew(tmp_path: Path, found: str) -> None:
+    """uv clears none but a whole one: what a kill, a full disk or a link to a folder that is gone left stayed."""
+    path = with_node(checkout(tmp_path), "v22.1.0")
+    venv = tmp_path / ".venv"
+    if found == "file":
+        venv.touch()
+    elif found == "link":
+        venv.symlink_to("gone")
+    else:
+        (venv / "bin").mkdir(parents=True)
+        if found == "whole":
+            (venv / "pyvenv.cfg").touch()
+    ended = run(tmp_path, "sync", PATH=path)  # whose uv makes none
+    assert ended.returncode == 3
+    assert os.path.lexists(venv) == (found == "whole")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_packages_that_a_full_disk_cut_short_are_installed_anew(
+    tmp_path: Path, begun: bool
+) -> None:
+    """uv took the half of SQLAlchemy that was there for a whole one, and every command was an internal error."""
+    prepared(tmp_path)
+    path = with_node(tmp_path, "v22.1.0")
+    script(
+        tmp_path / "machine" / "uv",
+        '[ "$1" != --version ] || { echo uv 0.99.0; exit; }; echo "$@" >>asked; [ "$1" = venv ]',
+    )
+    (tmp_path / ".venv" / ".stamp-lock").unlink()
+    (tmp_path / ".venv" / "pyvenv.cfg").touch()
+    if begun:
+        (tmp_path / ".venv" / ".stamp-new").touch()
+    assert ran(["env", "-C", str(tmp_path), "sh", "dev", "sync"], {"PATH": path}).returncode == 3
+    asked = (tmp_path / "asked").read_text().splitlines()
+    words = [(line.split()[0], "--offline" in line) for line in asked]
+    # First from the cache alone; where that does not do, anew and from the index.
+    anew = [("venv", False)]
+    assert words == (anew if begun else []) + [("pip", True), *anew, ("pip", False)]
+
+
+def test_programs_that_a_full_disk_cut_short_are_no_success(tmp_path: Path) -> None:
+    """npm warns, at a level that was not asked for, and ends with 0: a start later Anvil "did not answer"."""
+    prepared(tmp_path, node="gone")
+    path = with_node(tmp_path, "v22.1.0")
+    warning = "npm warn tar TAR_ENTRY_ERROR ENOSPC: no space left on device, write"
+    script(
+        tmp_path / "machine" / "npm",
+        f'case "$*" in *loglevel=warn*) echo "npm warn deprecated x" >&2; echo "{warning}" >&2 ;; esac',
+    )
+    (tmp_path / "node_modules" / ".stamp-lock").unlink()
+    ended = run(tmp_path, "sync", PATH=path)
+    assert ended.returncode == 3
+    _, said, why = ended.stderr.splitlines()
+    assert said == warning and "has the disk room?" in why
+    assert not (tmp_path / "node_modules" / ".stamp-lock").exists()
+    script(tmp_path / "machine" / "npm", "echo npm warn deprecated x >&2")
+    ended = run(tmp_path, "sync", PATH=path)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (0, 1)
+
+
 @pytest.mark.skipif(not shutil.which("flock"), reason="no flock on this machine")
 def test_what_a_killed_preparation_left_running_is_waited_for(tmp_path: Path) -> None:
     """npm went on when ``dev`` was killed, and the next one began beside it."""
@@ -228,8 +307,8 @@ def test_a_lock_with_our_own_number_is_nobodys(tmp_path: Path) -> None:
     """In a container ``dev`` has the same number each time: it waited for itself without an end."""
     checkout(tmp_path)
     (tmp_path / ".tools" / "sync.lock").mkdir()
-    first = f"echo $$ >{tmp_path}/.tools/sync.lock/pid; exec sh {tmp_path}/dev sync"
-    ended = ran(["sh", "-c", first], without_flock(tmp_path))
+    first = 'cd "$1" && echo $$ >.tools/sync.lock/pid; exec sh "$1/dev" sync'
+    ended = ran(["sh", "-c", first, "sh", str(tmp_path)], without_flock(tmp_path))
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
     assert "Python 3.11" in line
@@ -252,7 +331,7 @@ def test_it_follows_links_and_says_that_it_cannot_prepare() -> None:
     """Called by a link to a link, in a checkout that nobody may write to; it waited for ever."""
     with tempfile.TemporaryDirectory() as folder:  # where anybody may look
         os.chmod(folder, 0o755)
-        place = Path(folder)
+        place = Path(folder).resolve()
         clone = place / "a checkout"
         (clone / ".tools").mkdir(parents=True)
         shutil.copy(ROOT / "dev", clone / "dev")
@@ -260,11 +339,8 @@ def test_it_follows_links_and_says_that_it_cannot_prepare() -> None:
         (place / "bin" / "there").symlink_to("../a checkout/dev")
         (place / "bin" / "link").symlink_to("there")
         (clone / ".tools").chmod(0o555)
-        nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-        if os.getuid() == 0 and not shutil.which("setpriv"):
-            pytest.skip("root may write everywhere, and there is no setpriv")
         ended = subprocess.run(
-            [*(nobody if os.getuid() == 0 else []), "sh", str(place / "bin" / "link"), "--version"],
+            [*nobody(), "sh", str(place / "bin" / "link"), "--version"],
             env={"PATH": "/usr/bin:/bin"},
             cwd=folder,
             capture_output=True,
@@ -276,6 +352,41 @@ def test_it_follows_links_and_says_that_it_cannot_prepare() -> None:
         said = f"dev: the environment is not prepared, and cannot be: no right to write to {clone}/.tools"
         assert ended.stderr.splitlines() == [said]
         assert sorted(os.listdir(place)) == ["a checkout", "bin"]
+
+
+def test_an_environment_for_its_owner_alone_is_said_to_be() -> None:
+    """Its files are links into uv's cache, filled under umask 077: another user of the checkout got a traceback."""
+    with tempfile.TemporaryDirectory() as folder:  # where anybody may look
+        os.chmod(folder, 0o755)
+        place = prepared(Path(folder).resolve())
+        (place / ".venv" / "bin" / "python").unlink()
+        script(place / ".venv" / "bin" / "python", "exit 0")
+        module = place / ".venv" / "lib" / "python3.11" / "site-packages" / "typer" / "__init__.py"
+        module.parent.mkdir(parents=True)
+        module.touch()
+        module.chmod(0)
+        for each in (place, *place.rglob("*")):
+            if each.is_dir():
+                each.chmod(0o755)
+            elif each != module and not each.is_symlink():
+                each.chmod(0o755 if os.access(each, os.X_OK) else 0o644)
+        ended = ran(
+            [*nobody(), "sh", str(place / "dev"), "--version"], {"PATH": PATH, "HOME": folder}
+        )
+        assert ended.returncode == 3
+        (line,) = ended.stderr.splitlines()
+        assert (
+            line.startswith(f"dev: no right to read {module}; ") and "chmod -R go+rX .venv" in line
+        )
+
+
+def nobody() -> list[str]:
+    """Return what root begins a command by, so that rights count."""
+    if os.getuid() != 0:
+        return []
+    if not shutil.which("setpriv"):
+        pytest.skip("root may read and write everywhere, and there is no setpriv")
+    return ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
 
 def test_the_project_is_found_in_any_locale() -> None:

@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import yaml
 
@@ -202,6 +205,49 @@ def test_without_a_file_system_in_memory_there_is_no_room(tmp_path: Path) -> Non
     assert not pytest_plugin.has_room(tmp_path / "shm")
 
 
+def test_no_test_sees_what_a_shell_has_set_for_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``export TRUETONNE_DATABASE_URL=...`` as README has it, and then ``./dev test``; or ETH_RPC_URL, by which forge
+    forks that chain.
+    """
+    left = {"TRUETONNE_ANVIL": "anvil", "PATH": os.environ["PATH"]}
+    gone = {
+        "TRUETONNE_DATABASE_URL": "mysql+pymysql://u@127.0.0.1:1/real",
+        "TRUETONNE_RPC_URL": "http://127.0.0.1:1",
+        "FOUNDRY_EVM_VERSION": "paris",
+        "ETH_RPC_URL": "http://127.0.0.1:1",
+        "MYSQL_PWD": "secret",
+    }
+    for name, value in {**left, **gone}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
+    pytest_plugin.pytest_load_initial_conftests()
+    assert {name: os.environ.get(name) for name in left} == left
+    assert not set(gone) & set(os.environ)
+
+
+def test_a_long_folder_of_temporary_files_gets_a_name_that_sockets_bear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a socket has at most 107 bytes: nodes and servers of the tests did not start."""
+    links: list[Path] = []
+    monkeypatch.setattr(pytest_plugin, "_links", links)
+    monkeypatch.setattr(pytest_plugin.tempfile, "tempdir", None)
+    long = tmp_path / ("long é " * 20).strip()
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    pytest_plugin.pytest_load_initial_conftests()
+    try:
+        with tempfile.TemporaryDirectory(prefix="truetonne-postgres-") as folder:
+            assert folder.startswith(os.environ["TMPDIR"])
+            assert len(folder) + len("/restored-12345678/server.sock") < 107
+            assert os.path.samefile(Path(folder).parent, long)
+    finally:
+        made = [*links]
+        pytest_plugin.pytest_unconfigure()
+    assert made and not any(map(os.path.lexists, made))
+    assert pytest_plugin.shortened("/tmp") == "/tmp"
+
+
 @pytest.mark.parametrize(
     ("words", "trouble"),
     [
@@ -226,6 +272,37 @@ def test_a_network_that_cannot_be_used_is_one_line(words: list[str], trouble: st
         assert found is None
     else:
         assert found is not None and found.startswith("--network") and trouble in found
+
+
+def test_a_node_of_brownie_ends_with_a_session_that_is_killed() -> None:
+    """``./dev test`` that CI ended left its nodes running, and a Chromium."""
+    code = (
+        "import sys, time, types\n"
+        "from scripts.toolchain.brownie_home import node_ends_with_us\n"
+        "anvil = sys.modules['brownie.network.rpc.anvil'] = types.ModuleType('anvil')\n"
+        "node_ends_with_us()\n"
+        "print(anvil.psutil.Popen(['sleep', '600']).pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as session:
+        assert session.stdout
+        node = int(session.stdout.readline())
+        assert runs(node)
+        session.kill()
+    until = time.monotonic() + 60
+    while runs(node) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not runs(node)
+
+
+def runs(number: int) -> bool:
+    """Return whether a process is there that has not ended; in a container nobody may bury what has."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_each_run_of_brownie_has_a_port_of_its_own() -> None:

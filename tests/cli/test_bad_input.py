@@ -344,7 +344,12 @@ def test_a_database_without_tables(truetonne: Program) -> None:
     ):
         ended = truetonne(*words)
         assert ended.code == 3
-        assert "run `truetonne db upgrade`" in ended.one_line()
+        line = ended.one_line()
+        assert "run `truetonne db upgrade`" in line
+        # Called in another folder than the one of the books, it looked as if they were gone.
+        assert f"(in {truetonne.folder}, where the command was called)" in line
+    there = {"database_url": f"sqlite:///{truetonne.folder / 'none.db'}"}
+    assert "called" not in truetonne("status", **there).one_line()
 
 
 def test_the_first_site_makes_an_sqlite_database_that_is_not_there(truetonne: Program) -> None:

@@ -8,6 +8,7 @@ import os
 import pty
 import py_compile
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from cli.output import Output, Table
 from ledger.errors import INTERRUPTED
 from ledger.models.trading import TradeStatus
 from ledger.serials import CreditStatus
-from tests.cli.conftest import TRADES, Ended, Program
+from tests.cli.conftest import ROOT, TRADES, Ended, Program
 from tests.support.forked import FORKED
 from tests.support.forms import long, rest, times
 
@@ -72,6 +73,39 @@ def test_json_works_before_and_after_the_subcommand(truetonne: Program, words: l
     assert ended.json()["revision"] is None
     assert ended.err == ""
     assert ended.code == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("tets", "Did you mean `./dev test`?; see `./dev help`"),
+        ("migratons", "Did you mean `./dev migrations`?; see `./dev help`"),
+        ("reconsile", "Did you mean 'reconcile', 'reductions'?; see `truetonne --help`"),
+        ("nothing", "'nothing'; see `truetonne --help`"),
+    ],
+)
+def test_a_slip_of_the_hand_is_understood(truetonne: Program, word: str, meant: str) -> None:
+    """``./dev tets`` was answered by "Did you mean 'trades'?": the words of ``./dev`` were unknown here."""
+    line = truetonne(word).one_line()
+    assert line.startswith(f"error: no such command '{word}'") and line.endswith(meant)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [([], 0, "truetonne 0.1.0"), (["-S"], 3, "run ./dev ARGUMENTS, which installs them")],
+    ids=["its own Python", "a Python without the packages"],
+)
+def test_python_begins_the_program_by_its_name(options: list[str], code: int, said: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, *options, "-m", "cli", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert line.endswith(said)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +250,7 @@ def test_a_reader_that_leaves_early_is_no_error(
     park: Program, word: str, reader: str, read: str
 ) -> None:
     ended = subprocess.run(
-        f"{' '.join(park.command(word))} | {reader}",
+        f"{shlex.join(park.command(word))} | {reader}",
         shell=True,
         cwd=park.folder,
         env=park.environ,

@@ -17,7 +17,7 @@ import pytest
 
 from scripts.deploy import Deployer
 from scripts.deploy_plan import make_plan
-from scripts.toolchain.brownie_home import ROOT, brownie_home, take_own_port
+from scripts.toolchain.brownie_home import ROOT, brownie_home, node_ends_with_us, take_own_port
 from scripts.toolchain.brownie_lightness import lighten, read_trees_once
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.pytest_plugin import is_brownie_test
@@ -69,6 +69,7 @@ def _start_node() -> None:
     from brownie._config import CONFIG
     from brownie.exceptions import RPCConnectionError, RPCProcessError
 
+    node_ends_with_us()
     for attempt in range(1, ATTEMPTS + 1):
         take_own_port(CONFIG.networks)
         try:

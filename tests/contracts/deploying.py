@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ledger.chain.local.anvil import KeptPort
+from ledger.chain.local.anvil import KeptPort, end_with_parent
 
 
 def request(method: str, parameters: list[Any]) -> Any:
@@ -29,7 +29,10 @@ def running_node(rules: str = "prague") -> Iterator[str]:
     kept = KeptPort()
     port = kept.number
     command = CONFIG.networks["development"]["cmd"]
-    process = subprocess.Popen([command, "--silent", "--port", str(port), "--hardfork", rules])
+    process = subprocess.Popen(
+        [command, "--silent", "--port", str(port), "--hardfork", rules],
+        preexec_fn=end_with_parent(),  # noqa: PLW1509
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + 60
@@ -49,7 +52,7 @@ def post(url: str, method: str, parameters: list[Any]) -> Any:
     import httpx
 
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
-    return httpx.post(url, json=message).json()["result"]
+    return httpx.post(url, json=message, trust_env=False).json()["result"]
 
 
 def _answers(url: str) -> bool:

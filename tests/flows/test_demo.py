@@ -430,7 +430,9 @@ def test_the_proof_of_the_demonstration_is_valid_elsewhere(
     proof = first["proof"]
     assert proof["readings"] == 4458
     shutil.copy(home / "first-proof.json", tmp_path / "proof.json")
-    words = proof["command"].replace(proof["file"], "proof.json").split()
+    words = [
+        "proof.json" if word == proof["file"] else word for word in shlex.split(proof["command"])
+    ]
     ended = subprocess.run(
         [sys.executable, "-m", "cli.main", *words, "--json"],
         cwd=tmp_path,

@@ -65,6 +65,7 @@ class AtWork:
             f"{self.api}/v1/sessions",
             json={"username": "ha", "password": PASSWORD},
             timeout=30,
+            trust_env=False,
         )
         assert answer.status_code == 201, answer.text
         return str(answer.json()["token"])
@@ -157,7 +158,7 @@ def _add_user(db: Database, key_file: Path) -> None:
 def _answers(work: AtWork) -> bool:
     work.check_alive()
     try:
-        return httpx.get(f"{work.api}/readyz", timeout=5).status_code == 200
+        return httpx.get(f"{work.api}/readyz", timeout=5, trust_env=False).status_code == 200
     except httpx.HTTPError:
         time.sleep(0.2)
         return False

@@ -1,6 +1,7 @@
-"""A MariaDB database whose partitions tests may change, brought back after each; and books of the bundled files."""
+"""A MariaDB database whose partitions tests may change, brought back after each; books of the bundled files."""
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,3 +68,10 @@ def real(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def _counts(report: ImportReport) -> tuple[int, int, int, int, int]:
     return (report.read, report.new, report.unchanged, report.conflicts, report.rejected)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose name is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="tt-") as made:
+        yield Path(made)

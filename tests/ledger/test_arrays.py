@@ -430,10 +430,10 @@ def test_a_server_that_refuses_an_array_gets_inserts_and_is_not_asked_again(
 
 @long
 @pytest.mark.mariadb
-def test_a_binary_log_of_statements_takes_no_array(tmp_path: Path) -> None:
+def test_a_binary_log_of_statements_takes_no_array(folder: Path) -> None:
     """4033 is its own word for it."""
     options = ["--log-bin=log", "--server-id=1", "--binlog-format=STATEMENT"]
-    server = BenchServer(tmp_path, options)
+    server = BenchServer(folder, options)
     server.start()
     try:
         server.execute("CREATE DATABASE n", "CREATE TABLE n.t (a INT)")

@@ -257,7 +257,7 @@ def test_the_log_is_kept_on_when_the_server_or_the_off_site_command_fails_for_a_
     take(source.db, folder, Kind.FULL, now())
     broken = tmp_path / "broken"
     environ = environ_of(source, tmp_path, folder) | {
-        "TRUETONNE_BACKUP_HOOK": f"sh -c '! test -e {broken}' x"
+        "TRUETONNE_BACKUP_HOOK": f"sh -c '! test -e \"{broken}\"' x"
     }
     words = [sys.executable, "-m", "cli.main", "db", "backup", "binlogs", "--every", "1", "--json"]
 

@@ -32,7 +32,7 @@ from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.overview import rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
 from ledger.backup.restoring import position
-from ledger.backup.server import _whose_end_is_told
+from ledger.backup.server import _whose_end_is_told, running
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
@@ -642,13 +642,31 @@ def test_a_full_folder_for_temporary_files_is_not_called_the_backup_folder(
 # ------------------------------------------------------------------ off-site
 
 
+def test_a_server_whose_socket_would_have_too_long_a_path_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mariadbd ended with a page of its log."""
+    long = tmp_path / ("l" * 100)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    with (
+        pytest.raises(
+            BadInput, match=r"at most 107 bytes, and this one \d{3}; let TMPDIR name"
+        ) as found,
+        running(tmp_path, {}),
+    ):
+        raise AssertionError
+    assert found.value.code == "temporary-folder"
+    assert [*long.iterdir()] == []
+
+
 def test_the_off_site_command(folder: Store, tmp_path: Path) -> None:
     one, two = item(folder, Kind.FULL, NOW), item(folder, Kind.FULL, NOW + DAY)
     (tmp_path / "far").mkdir()
     script = tmp_path / "copy it.sh"
     script.write_text(f'#!/bin/sh\n[ -f "$2/{MANIFEST}" ] || exit 9\ncp -r "$2" "$1"\n')
     script.chmod(0o700)
-    command = OffSite(f"'{script}' {tmp_path / 'far'}", 60)
+    command = OffSite(f"'{script}' '{tmp_path / 'far'}'", 60)
     assert send_away(folder, command) == 2
     assert send_away(folder, command) == 0  # each once
     assert [each.id for each in store(tmp_path / "far").items()] == [one.id, two.id]
@@ -684,7 +702,7 @@ def test_an_off_site_command_ends_with_whoever_runs_it(
     """It went on, or what a script had started; the next run began it again beside it, for the same copy."""
     item(folder, Kind.FULL, NOW)
     told = tmp_path / "pids"
-    script = f"sleep 600 & echo $$ $! > {told}.new; mv {told}.new {told}; wait"
+    script = f'sleep 600 & echo $$ $! > "{told}.new"; mv "{told}.new" "{told}"; wait'
     command = OffSite(f"sh -c '{script}' x", 600)
     running = get_context("fork").Process(target=send_away, args=(folder, command))
     running.start()
@@ -708,7 +726,7 @@ def is_alive(pid: int) -> bool:
 def test_an_off_site_command_and_an_item_that_goes(folder: Store) -> None:
     """A piece that another process has made part of a longer one is no failure."""
     one, two = item(folder, Kind.BINLOG, NOW), item(folder, Kind.FULL, NOW + DAY)
-    gone = f"sh -c 'case $0 in *{one.id}) rm -r $0; exit 1;; esac'"
+    gone = f"sh -c 'case $0 in *{one.id}) rm -r \"$0\"; exit 1;; esac'"
     assert send_away(folder, OffSite(gone, 60)) == 1
     assert folder.items() == [two]
     with folder.alone("off-site"):

@@ -925,14 +925,14 @@ def test_a_change_of_a_table_on_a_full_disk_is_no_damage(number: int, said: str)
 
 @long
 @pytest.mark.mariadb
-def test_an_upgrade_on_a_full_disk_is_run_again_when_there_is_room(tmp_path: Path) -> None:
+def test_an_upgrade_on_a_full_disk_is_run_again_when_there_is_room(folder: Path) -> None:
     """With each amount of room it ends with one error that names the disk, and no row is lost."""
-    disk = tmp_path / "disk"
+    disk = folder / "disk"
     disk.mkdir()
     with small_disk(disk, 400 << 20):
         server = MariaDbServer(disk / "server", plain=True)
         server.folder.mkdir()
-        (disk / "server" / "server.log").symlink_to(tmp_path / "server.log")
+        (disk / "server" / "server.log").symlink_to(folder / "server.log")
         server._options += ["--innodb-log-file-size=8M"]
         server.start()
         try:

@@ -24,7 +24,7 @@ TAKEN = {"result": "0x1"}
     ("first", "subscribed"), [(LIMIT, True), ({"result": None}, True), (NONE, False)]
 )
 def test_a_subscription_that_is_refused_for_a_moment_is_asked_for_again(
-    kind: str, first: dict[str, Any], subscribed: bool, tmp_path: Path
+    kind: str, first: dict[str, Any], subscribed: bool, folder: Path
 ) -> None:
     """Without one the head is looked at ten times a second, which a paid node counts."""
     asked: list[bytes] = []
@@ -34,7 +34,7 @@ def test_a_subscription_that_is_refused_for_a_moment_is_asked_for_again(
         answer = first if len(asked) == 1 else TAKEN
         return Says(msgspec.json.encode({"jsonrpc": "2.0", "id": 1, **answer}))
 
-    with endpoint(kind, behave, tmp_path) as address:
+    with endpoint(kind, behave, folder) as address:
         transport = open_transport(address)
         heads = Heads(transport, 0.1)
         heads.start()
@@ -49,13 +49,13 @@ def test_a_subscription_that_is_refused_for_a_moment_is_asked_for_again(
 
 @pytest.mark.parametrize("kind", rest(["ws", "ipc"]))
 def test_nobody_waits_for_a_node_that_freezes_while_it_is_listened_to(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes the connection and says nothing: to open one, or a subscription, may take as long as an answer."""
     monkeypatch.setattr(heads_module, "_END_S", 0.1)
     family, place = {
         "ws": (socket.AF_INET, ("127.0.0.1", 0)),
-        "ipc": (socket.AF_UNIX, str(tmp_path / "frozen.ipc")),
+        "ipc": (socket.AF_UNIX, str(folder / "frozen.ipc")),
     }[kind]
     with socket.socket(family) as frozen:
         frozen.bind(place)

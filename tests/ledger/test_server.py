@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -133,6 +134,23 @@ def test_what_undoes_the_settings_of_our_sessions_is_seen(
         items = {item.name: item for item in findings(session, read_tls(database.url))}
     database.close()
     assert items[name].state is State.BAD
+
+
+def test_letters_of_the_servers_settings_are_read_in_any_character_set(
+    sound: MariaDbServer,
+) -> None:
+    """A folder's ``é``, say: the answer could not be read, and the connection was out of step."""
+    sound.execute("SET GLOBAL init_connect = 'SELECT 1 /* é 中文 */'")
+    database = Database(sound.url("truetonne"))
+    try:
+        with database.read() as session:
+            session.connection().exec_driver_sql("SET NAMES latin1")
+            items = {item.name: item for item in findings(session, read_tls(database.url))}
+    finally:
+        database.close()
+        sound.execute("SET GLOBAL init_connect = ''")
+    assert items["charset"].state is State.BAD
+    assert {item.name for item in items.values() if item.state is State.BAD} == {"charset"}
 
 
 def test_init_connect_is_overruled_by_our_sessions(sound: MariaDbServer) -> None:
@@ -467,9 +485,13 @@ def test_where_the_disk_is_not_seen_the_doctor_says_how_it_could_be(sound: Maria
 
 
 @pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDbServer]:
+def certified() -> Iterator[MariaDbServer]:
     """A server with a certificate for ``localhost``, by an authority ``ca.pem``; ``other.pem`` is another one."""
-    folder = tmp_path_factory.mktemp("certified")
+    with tempfile.TemporaryDirectory(prefix="tt-") as folder:
+        yield from _certified(Path(folder))
+
+
+def _certified(folder: Path) -> Iterator[MariaDbServer]:
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     (folder / "names").write_text("subjectAltName=DNS:localhost,DNS:db.park.example")
     for name in ("ca", "other"):
@@ -572,10 +594,10 @@ def test_a_server_that_is_somebody_else_is_not_spoken_to(
 
 
 def test_a_server_without_tls_is_refused_where_it_must_prove_its_name(
-    certified: MariaDbServer, tmp_path: Path
+    certified: MariaDbServer, folder: Path
 ) -> None:
     """Somebody in between cannot talk us out of TLS."""
-    server = MariaDbServer(tmp_path)
+    server = MariaDbServer(folder)
     server._options.append("--skip-ssl")
     server.start()
     try:

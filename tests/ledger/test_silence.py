@@ -104,14 +104,14 @@ def test_a_statement_that_runs_is_waited_for(db: Database) -> None:
 
 @long
 def test_a_commit_that_waits_for_room_is_said_and_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """MariaDB lets it wait where the binary log's disk is full, for ever, and looks again each minute."""
     monkeypatch.setattr(silence, "SILENCE_S", 1)
-    logs = tmp_path / "logs"
+    logs = folder / "logs"
     logs.mkdir()
     with small_disk(logs, 4 << 20):
-        server = MariaDbServer(tmp_path / "server", plain=True)
+        server = MariaDbServer(folder / "server", plain=True)
         server.folder.mkdir()
         server._options += [f"--log-bin={logs}/bin", "--server-id=1"]
         server.start()

@@ -5,7 +5,6 @@ import gzip
 import os
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -39,13 +38,6 @@ from tests.support.forms import rest
 EVERY = pytest.mark.parametrize("kind", TRANSPORTS)
 PATIENT = Bounds(timeout_s=60.0)
 """For whatever answers at last, however busy the machine is."""
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder whose name is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="tt-") as made:
-        yield Path(made)
 
 
 @contextmanager

@@ -1,7 +1,10 @@
 """The machinery of ``./dev prove`` sees what is wrong: each of its judges fails when it must."""
 
 import re
+import shlex
 import tomllib
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +25,27 @@ def test_gas_beyond_the_tolerance_is_said() -> None:
         "gas of gone",
         "gas of new",
     ]
+
+
+def test_halmos_finds_its_solver_where_the_way_there_has_a_blank(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It takes the command of the solver apart as a shell does: nothing was proven below ``/home/me/my clone``."""
+    solver = tmp_path / "my clone" / "yices-smt2"
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        asked.append([str(word) for word in command])
+        return SimpleNamespace(text="", out="", seconds=0.0)
+
+    monkeypatch.setattr(halmos.shop, "built", lambda: {"FOUNDRY_OUT": str(halmos.shop.ROOT / "o")})
+    monkeypatch.setattr(halmos.shop, "tool", solver.with_name)
+    monkeypatch.setattr(halmos.shop, "BUILD", tmp_path)
+    monkeypatch.setattr(halmos.shop, "run", run)
+    assert not halmos.prove(short=True)["ok"]
+    (words,) = asked
+    given = shlex.split(words[words.index("--solver-command") + 1])
+    assert given == [str(solver), "--smt2-model-format"]
 
 
 def test_halmos_counts_no_proof_that_was_cut_short() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
+
+from ledger.chain.local.anvil import end_with_parent
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = (
@@ -157,7 +160,12 @@ def browser() -> Iterator[Page]:
             [program, *_OPTIONS, f"--user-data-dir={folder}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "HOME": folder},
+            env={
+                **os.environ,
+                "HOME": folder,
+                "LC_ALL": "C.UTF-8",
+            },  # else it saves below ASCII alone
+            preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509
         )
         try:
             address = _address(process, Path(folder))

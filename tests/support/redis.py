@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -50,7 +51,13 @@ class RedisServer:
             "no",
         ]
         self._process = subprocess.Popen(
-            [self._program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [self._program, *options],
+            env={
+                **os.environ,
+                "LC_ALL": "C",
+            },  # in a locale that is not installed it does not start
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
