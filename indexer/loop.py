@@ -229,8 +229,7 @@ class Indexer:
                 )
             else:
                 cursor = self._confirm(cursor, claim)
-            unchecked = self._unchecked.sentences() if self._unchecked is not None else []
-            unchecked += claim.sentences()
+            unchecked = self._not_checked() + claim.sentences()
             if self._contracts_gone:
                 unchecked.append(_GONE)
             self._left = cursor
@@ -410,6 +409,13 @@ class Indexer:
             if busy.waited and time.monotonic() - begun_s > self._db.lock_timeout_s / 2:
                 raise
             raise Overtaken from busy
+
+    def _not_checked(self) -> list[str]:
+        """Return what could not be checked up to the cursor; a run that finds nothing to read looks it up."""
+        if self._unchecked is None:
+            with self._db.read() as session:
+                self._unchecked = checks.load(session, self._deployment.network)
+        return self._unchecked.sentences()
 
     def _know_nothing(self) -> None:
         """Forget what was found in the books, or left there by a unit of work that was perhaps not committed."""

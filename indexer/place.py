@@ -72,7 +72,7 @@ def place_of(
             "the node has none of the blocks that are mirrored; it is of another chain, or far behind",
             code="node-behind",
         )
-    if cursor.final_number > max(final_now, 0) and cursor.final_number > min(tip.number, final_now):
+    if cursor.final_number > final_now:
         found.append(_of_cursor(cursor, "final_number", cursor.final_number, final_now))
     # That less is final now is one difference, and not one of each transaction that was confirmed meanwhile.
     # Where the chain took back what was final, all that it left of that stays so; beyond the mirror it was altered.

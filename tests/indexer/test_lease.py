@@ -479,20 +479,28 @@ def test_a_run_under_which_a_newer_version_upgrades_the_tables_ends(
 
 
 def test_whoever_is_in_trouble_lets_another_try(chain: TestChain, sqlite_db: Database) -> None:
-    """The leader's node is gone: after a lease's time it lets go, and a run with another node mirrors."""
+    """The leader's node is gone: after a lease's time it lets go, and a run with another node mirrors.
+
+    When that one ends, the first takes the lease again, and its trouble begins anew: it was as if it had never ended, so
+    that the lease was let go at the first failure, and the next attempt came after many seconds.
+    """
     dead = ChainClient("http://127.0.0.1:9")
-    troubles: list[Exception] = []
+    troubles: list[tuple[Exception, float]] = []
+    stood_by: list[Holder] = []
     first = Indexer(sqlite_db, dead, chain.deployment, 64)
     second = Indexer(sqlite_db, chain.client, chain.deployment, 64)
 
-    def trouble(error: Exception, pause: float) -> None:
-        troubles.append(error)
+    def trouble(error: Exception, pause_s: float) -> None:
+        troubles.append((error, pause_s))
 
-    with following(first, on_trouble=trouble, lease_s=1.0):
+    with following(first, on_trouble=trouble, on_stand_by=stood_by.append, lease_s=0.4):
         until(lambda: troubles)
-        with following(second, lease_s=1.0):
-            until(lambda: tip(sqlite_db) == chain.client.block_number())
-    assert all(isinstance(error, NodeDown) for error in troubles)
+        with following(second, lease_s=LONG_S):
+            until(lambda: tip(sqlite_db) == chain.client.block_number() and stood_by)
+            before = len(troubles)
+        until(lambda: len(troubles) > before)
+    assert before >= 2 and troubles[before][1] <= 0.5
+    assert all(isinstance(error, NodeDown) for error, _ in troubles)
     dead.close()
 
 

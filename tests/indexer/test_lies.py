@@ -79,11 +79,7 @@ def _in_one_block(chain: TestChain, batch: int) -> None:
         chain.transaction("owner", CREDIT, "safeTransferFrom", [owner, NOBODY, batch, 1, b""]),
     ]
     foreign = {"from": owner, "to": stranger, "value": "0x1"}
-    chain.client.request("evm_setAutomine", [False])
-    for message in (ours[0], foreign, *ours[1:]):
-        chain.client.request("eth_sendTransaction", [message])
-    chain.client.request("evm_mine")
-    chain.client.request("evm_setAutomine", [True])
+    chain.in_one_block(ours[0], foreign, *ours[1:])
 
 
 @pytest.fixture(autouse=True)
@@ -552,6 +548,8 @@ def test_a_node_that_has_forgotten_old_states_serves(
     assert "missing trie node" in said[-1] and "end of the credit log" in said[-1]
     deployment = replace(chain.deployment, receipts=TOLD if told else PROVEN)
     client = ChainClient(liar.rpc_url)
+    restarted = Indexer(sqlite_db, client, deployment, DEPTH).run_until("head")
+    assert list(restarted.not_checked) == said  # also by a run that finds nothing to read
     verified = verify(sqlite_db, client, deployment, DEPTH)
     assert verified.ok and verified.checked["chain_events"] > 0
     assert "missing trie node" in verified.not_checked[-1]
@@ -587,6 +585,19 @@ def test_a_node_that_does_not_know_blocks_by_hash_is_asked_by_number(
     liar.tamper = no_hashes
     assert lied_to.run_until("head").not_checked == ()
     assert liar.lies > 0
+
+
+@pytest.mark.parametrize("kind", ["standard"])
+@pytest.mark.parametrize("said", [None, "0x", "0x" + "00" * 65, "0x" + "zz" * 64, "0x" + "_1" * 64])
+def test_an_end_of_the_log_that_is_none_stops_the_mirror(
+    lied_to: Indexer, liar: LyingNode, monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    """Of the right length and no number, it ended the run as a defect of ours."""
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
+    liar.tamper = lambda method, params, result: said if method == "eth_call" else result
+    what = "log ends at entry 0" if said == "0x" else f"contract says {str(said)[:80]} of the end"
+    with pytest.raises(MirrorStopped, match=f"the credit {what}"):
+        lied_to.run_until("head")
 
 
 @pytest.mark.parametrize("kind", ["standard"])
