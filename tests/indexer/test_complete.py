@@ -274,6 +274,7 @@ def test_every_act_of_oversight_is_taken_back(
     chain.issue(50, 0, backfill_before=1)
     chain.act("spare", CREDIT, "proveOverlap", [one.proven, two.proven])
     chain.act("admin", CREDIT, "reinstate", [SECOND])
+    chain.cancel("owner", SECOND, 2)  # above what is retired of it later
     acts.invalidate(chain, FIRST)
     acts.replace(chain, SECOND, FIRST, 7)
     acts.replace(chain, SECOND, FIRST, 6)
@@ -462,13 +463,13 @@ def test_every_act_of_settlement_is_taken_back(
     acts.deposit_credits(chain, "owner", batch, 1500)
     first, second = trade(1, "buyer", "owner", 100, 300_000), trade(2, "buyer", "owner", 100, 9_000)
     packed, _ = chain.propose([first], asset=batch)
-    acts.dispute(chain, "buyer", 1, first)
-    chain.later(5)  # the window ends later by what a dispute took
-    acts.reject_dispute(chain, 1)
     chain.in_one_block(
-        chain.transaction("owner", SETTLEMENT, "disputeTrade", [1, acts.trade_tuple(first), []]),
+        chain.transaction("buyer", SETTLEMENT, "disputeTrade", [1, acts.trade_tuple(first), []]),
         chain.transaction("admin", SETTLEMENT, "rejectDispute", [1]),
     )
+    acts.dispute(chain, "owner", 1, first)
+    chain.later(5)  # the window ends later by what a dispute took
+    acts.reject_dispute(chain, 1)
     other, _ = chain.propose([second])
     chain.later(7)  # the end of the dispute is not that of the window
     acts.dispute(chain, "owner", 2, second)

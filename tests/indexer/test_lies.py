@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 
 from indexer import Indexer
 from indexer.reindex import reindex
@@ -563,6 +564,10 @@ def test_a_node_that_has_forgotten_old_states_serves(
         each for each in verify(sqlite_db, client, deployment, DEPTH).not_checked if not told
     ] == []
     if told:
+        before = _not_checked(sqlite_db)
+        chain.mine(1)
+        Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
+        assert _not_checked(sqlite_db) == before  # that newer ones are proven proves nothing of the older
         reindex(sqlite_db, client, chain.deployment, DEPTH)
         assert _not_checked(sqlite_db) == []
 
@@ -587,17 +592,57 @@ def test_a_node_that_does_not_know_blocks_by_hash_is_asked_by_number(
     assert liar.lies > 0
 
 
+_LOG_HEAD = "0x" + keccak(b"logHead()")[:4].hex()
+
+
+def _end_of_log(said: Callable[[str], Any]) -> Tamper:
+    """Answer with something else where it is asked for the contract's own end of the credit log."""
+    return lambda method, params, result: (
+        said(result) if method == "eth_call" and params[0]["data"] == _LOG_HEAD else result
+    )
+
+
 @pytest.mark.parametrize("kind", ["standard"])
-@pytest.mark.parametrize("said", [None, "0x", "0x" + "00" * 65, "0x" + "zz" * 64, "0x" + "_1" * 64])
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (lambda true: None, "contract says None of the end of its log"),
+        (lambda true: true + "00", "contract says 0x0{62}.* of the end of its log"),
+        (lambda true: "0x" + "zz" * 64, "contract says 0xz{78} of the end of its log"),
+        (lambda true: "0x" + "_1" * 64, "contract says 0x(_1){39} of the end of its log"),
+        (lambda true: "0x", "log ends at entry 0 on chain, and at entry"),
+        (lambda true: f"0x{1:064x}{true[66:]}", "log ends at entry 1 on chain, and at entry"),
+        (lambda true: true[:66] + "ab" * 32, r"log ends at entry (\d+) on chain, and at entry \1 "),
+    ],
+)
 def test_an_end_of_the_log_that_is_none_stops_the_mirror(
-    lied_to: Indexer, liar: LyingNode, monkeypatch: pytest.MonkeyPatch, said: str | None
+    lied_to: Indexer,
+    liar: LyingNode,
+    monkeypatch: pytest.MonkeyPatch,
+    said: Callable[[str], Any],
+    reason: str,
 ) -> None:
     """Of the right length and no number, it ended the run as a defect of ours."""
     monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
-    liar.tamper = lambda method, params, result: said if method == "eth_call" else result
-    what = "log ends at entry 0" if said == "0x" else f"contract says {str(said)[:80]} of the end"
-    with pytest.raises(MirrorStopped, match=f"the credit {what}"):
+    liar.tamper = _end_of_log(said)
+    with pytest.raises(MirrorStopped, match=f"the credit {reason}"):
         lied_to.run_until("head")
+
+
+@pytest.mark.parametrize("kind", ["standard", "told"])
+def test_a_node_that_does_not_say_where_the_log_ends(
+    lied_to: Indexer, liar: LyingNode, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Proven receipts show that the log is whole; where they are told, nothing else does, and it is waited for."""
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
+    liar.tamper = _end_of_log(lambda true: NodeError("busy with something else"))
+    if kind == "standard":
+        (said,) = lied_to.run_until("head").not_checked
+        assert said.endswith("the contract's own at the head: the node refused eth_call: busy with something else")
+        return
+    with pytest.raises(DependencyDown, match="cannot be asked: the node refused") as waited_for:
+        lied_to.run_until("head")
+    assert waited_for.value.code == "node-behind"
 
 
 @pytest.mark.parametrize("kind", ["standard"])
