@@ -33,6 +33,7 @@ from api.access import declared
 from api.app import create_app
 from api.cache.answers import Answer, Shelf
 from api.cache.layer import MADE, PROCESS, REDIS, Cache, FromCache
+from api.cache.shared import KEPT_S, SharedShelf
 from api.cache.stamps import OF_THE_BOOKS, Stamps
 from api.context import Context
 from cli.bench.api.books import make_books
@@ -533,6 +534,33 @@ def test_a_redis_that_lies_or_dies(settings: Settings, redis: RedisServer) -> No
         fresh()
         same(cached, plain, ONE)
         assert (cache.counts[MADE] - before, cache.counts[REDIS]) == (1, 1)  # it answers again
+        assert 0 < client.ttl(key) <= KEPT_S
+        same(cached, plain, ONE)
+        assert cache.counts[REDIS] == 1  # what it answered is in the process, too
+        client.config_set("maxmemory", 1)  # full: it reads, and takes no more
+        try:
+            same(cached, plain, "/v1/credits?limit=9")
+            assert not cache.shared.awake
+        finally:
+            client.config_set("maxmemory", 0)
+
+
+def test_the_key_of_a_shared_answer_has_all_that_it_depends_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = replace(settings, cache_url="redis://127.0.0.1:9/0")
+    others = (
+        replace(here, network="another"),
+        replace(here, finality="9"),
+        replace(here, public_url="https://credits.example"),
+        replace(here, chain_folder=here.chain_folder / "of-another-database"),
+    )
+    keys = [SharedShelf(each)._key((1, "a"), ONE) for each in (here, *others)]
+    keys += [SharedShelf(here)._key((1, "b"), ONE), SharedShelf(here)._key((1, "a"), "/v1/credits")]
+    assert SharedShelf(here)._key((1, "a"), ONE) == keys[0]
+    monkeypatch.setattr("api.cache.shared.metadata.version", lambda name: "9.9.9")
+    keys.append(SharedShelf(here)._key((1, "a"), ONE))
+    assert len({*keys}) == len(keys)
 
 
 # ------------------------------------------------------------------ the shelf

@@ -254,6 +254,12 @@ def _last_block_moves() -> Tamper:
     return tamper
 
 
+def _renumbered(method: str, params: list[Any], result: Any) -> Any:
+    if method == "eth_getBlockByNumber" and params[0] == "0x9":
+        return {**result, "number": "0xa"}
+    return result
+
+
 def _orphan(method: str, params: list[Any], result: Any) -> Any:
     if method == "eth_getBlockByNumber" and result and int(result["number"], 16) == 9:
         return {**result, "parentHash": "0x" + "ab" * 32}
@@ -319,6 +325,10 @@ TOLD_LIES = {
         _logs(_each(transactionHash="0x" + "cd" * 32)),
         "does not hold there",
     ),
+    "logs of a place that no transaction has": (
+        _logs(_each(transactionIndex="0xff")),
+        "does not hold there",
+    ),
     "an entry of the credit log hidden": (_hides(CREDIT, "Retired"), "credit log"),
 }
 LIES = {
@@ -334,6 +344,7 @@ LIES = {
     ),
     "last block changes": (_last_block_moves, "changed while it was read"),
     "a block with another parent": (_orphan, "does not follow the one before it"),
+    "a block with another number": (_renumbered, "does not follow the one before it"),
 }
 BY_HASH_LIES = {"transactions that wait still": (_still_waiting, "which waits, by its own word")}
 ALL_LIES = [  # the short form tells each to one kind of node
@@ -566,8 +577,9 @@ def test_a_node_that_has_forgotten_old_states_serves(
     if told:
         before = _not_checked(sqlite_db)
         chain.mine(1)
-        Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
-        assert _not_checked(sqlite_db) == before  # that newer ones are proven proves nothing of the older
+        report = Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
+        # That newer ones are proven proves nothing of the older.
+        assert list(report.not_checked) == _not_checked(sqlite_db) == before
         reindex(sqlite_db, client, chain.deployment, DEPTH)
         assert _not_checked(sqlite_db) == []
 
@@ -631,14 +643,24 @@ def test_an_end_of_the_log_that_is_none_stops_the_mirror(
 
 @pytest.mark.parametrize("kind", ["standard", "told"])
 def test_a_node_that_does_not_say_where_the_log_ends(
-    lied_to: Indexer, liar: LyingNode, monkeypatch: pytest.MonkeyPatch, kind: str
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
 ) -> None:
     """Proven receipts show that the log is whole; where they are told, nothing else does, and it is waited for."""
     monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
     liar.tamper = _end_of_log(lambda true: NodeError("busy with something else"))
     if kind == "standard":
         (said,) = lied_to.run_until("head").not_checked
-        assert said.endswith("the contract's own at the head: the node refused eth_call: busy with something else")
+        assert said.endswith("own at the head: the node refused eth_call: busy with something else")
+        assert _not_checked(sqlite_db) == [said]
+        liar.tamper = None
+        chain.mine(1)
+        assert lied_to.run_until("head").not_checked == ()
+        assert _not_checked(sqlite_db) == []
         return
     with pytest.raises(DependencyDown, match="cannot be asked: the node refused") as waited_for:
         lied_to.run_until("head")
