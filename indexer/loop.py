@@ -260,15 +260,25 @@ class Indexer:
 
         Of several nodes behind one address one may lag. So before ours counts as gone, from a chain that is one of ours
         as far as it goes, it is asked for some times more: else the mirror would take back and read again what no chain
-        took back, as often as that node answers.
+        took back, as often as that node answers. Below a head, none is gone: the two are of different nodes.
+
+        Raises
+        ------
+        DependencyDown
+            If ours stays away below the head.
         """
         looks = 1
         while True:
             head, tip = self._client.blocks(["latest", cursor.block_number])
             if head is None:
                 head = self._client.head()
-            if tip is not None or looks == _LOOKS_MAX or not self._is_ours(head):
+            if tip is not None:
                 return head, tip
+            lacks = head.number >= cursor.block_number
+            if looks == _LOOKS_MAX or not (lacks or self._is_ours(head)):
+                if lacks:
+                    raise self._client.without_block(cursor.block_number)
+                return head, None
             time.sleep(_LOOK_PAUSE_S * looks)
             looks += 1
 

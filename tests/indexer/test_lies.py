@@ -668,6 +668,40 @@ def test_a_node_that_does_not_say_where_the_log_ends(
 
 
 @pytest.mark.parametrize("kind", ["standard"])
+def test_a_block_that_is_away_below_the_head_was_not_taken_back(
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a node takes one call at a time, another one may answer each: of these, one knows the head and one lags."""
+    monkeypatch.setattr("indexer.loop._LOOK_PAUSE_S", 0)
+    tip, left = lied_to.run_until("head").tip, [3]
+
+    def away(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getBlockByNumber" or params[0] != hex(tip) or not left[0]:
+            return result
+        left[0] -= 1
+        return None
+
+    chain.mine(1)
+    liar.tamper = away
+    report = lied_to.tick()
+    assert (report.rewound_to, report.tip, left) == (None, tip + 1, [0])
+    left[0], tip = -1, tip + 1
+    before = dump(sqlite_db)
+    with pytest.raises(DependencyDown, match=f"has no block {tip};") as told:
+        lied_to.tick()
+    assert told.value.code == "node-behind" and dump(sqlite_db) == before
+    assert rows(sqlite_db, "mirror_reorganisations", "id") == []
+    liar.tamper = None
+    lied_to.run_until("head")
+    same_as_fresh()
+
+
+@pytest.mark.parametrize("kind", ["standard"])
 def test_a_node_is_named_without_its_password(
     liar: LyingNode, chain: TestChain, sqlite_db: Database
 ) -> None:
