@@ -323,7 +323,7 @@ class Indexer:
 
     def _take_back(self, cursor: Cursor, head: BlockHeader) -> TickReport:
         """Rewind to the last block that the node still has; where it has none, to where a mirror begins."""
-        ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number)
+        ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number, head)
         require_no_catching_up(self._db, head, ancestor, cursor.final_number)
         begins_anew = ancestor is None
         if ancestor is None:  # a chain may turn below the deployment, and nothing older is stored

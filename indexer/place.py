@@ -65,7 +65,7 @@ def place_of(
             says = here.hash if here is not None else None
             found.append(_of_cursor(cursor, "block_hash", cursor.block_hash, says))
         if stored is None or here is None or stored != here.hash:
-            tip = reorg.common_ancestor(copy, client, cursor.block_number)
+            tip = reorg.common_ancestor(copy, client, cursor.block_number, head)
             require_no_catching_up(copy, head, tip, cursor.final_number)
     if tip is None:
         raise DependencyDown(

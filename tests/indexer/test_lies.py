@@ -695,8 +695,13 @@ def test_a_block_that_is_away_below_the_head_was_not_taken_back(
     with pytest.raises(DependencyDown, match=f"has no block {tip};") as told:
         lied_to.tick()
     assert told.value.code == "node-behind" and dump(sqlite_db) == before
-    assert rows(sqlite_db, "mirror_reorganisations", "id") == []
+    chain.reorganise(1)  # and so is one below a block that was
+    tip -= 1
+    with pytest.raises(DependencyDown, match=f"has no block {tip};"):
+        lied_to.tick()
+    assert dump(sqlite_db) == before and rows(sqlite_db, "mirror_reorganisations", "id") == []
     liar.tamper = None
+    assert lied_to.tick().rewound_to == tip
     lied_to.run_until("head")
     same_as_fresh()
 
