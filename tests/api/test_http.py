@@ -16,13 +16,15 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from api.app import create_app
 from api.errors import problem_of
 from api.server import ApiServer
 from ledger.db import Database
-from ledger.errors import BadInput, WrongChain
+from ledger.errors import BadInput, Refused, WrongChain
+from ledger.identity.attempts import TooManyAttempts
 from ledger.settings import Settings, load_settings
 
 ONE_DATABASE = "headers and problems are made before and after the books are read"
@@ -282,6 +284,18 @@ def test_what_is_no_fault_of_whoever_asks_is_told_without_places() -> None:
     assert (told.status, told.code) == (503, "wrong-chain")
     assert "10.1.2.3" not in told.detail and told.headers == {"Retry-After": "5"}
     assert problem_of(BadInput("a name is missing")).status == 422
+    waits = TooManyAttempts("too many attempts", details={"retry_after_s": 7})
+    assert (problem_of(waits).status, problem_of(waits).headers) == (429, {"Retry-After": "7"})
+    assert problem_of(HTTPException(400)).status == 422  # the framework's word for what it cannot read
+
+
+def test_a_refusal_of_a_contract_is_told_in_its_words_unless_it_has_a_name_already() -> None:
+    words = "it would be refused: BadPeriod(periodStart=5, periodEnd=4)"
+    plain = problem_of(Refused(words))
+    named = problem_of(Refused(words, code="void-issuance"))
+    assert (plain.status, plain.code, named.code) == (409, "bad-period", "void-issuance")
+    assert plain.extensions["contract_error"] == named.extensions["contract_error"]
+    assert plain.detail == named.detail != words
 
 
 def test_a_database_that_is_down(tmp_path: Path) -> None:

@@ -103,6 +103,18 @@ def test_who_held_it_last_takes_it_again_at_once(db: Database) -> None:
     lease.release()
 
 
+def test_who_renews_at_the_last_moment_keeps_it(db: Database) -> None:
+    """What was seen of a silent holder is of no moment once it is heard of again."""
+    one, two = Lease(db, NETWORK, LONG_S), Lease(db, NETWORK, LONG_S)
+    one.take()
+    one.stop_renewing()
+    seen = found(db)
+    until(lambda: one.renew() and found(db).until_ms > seen.until_ms)
+    assert not two._overtake(seen, silent=True)
+    assert two._overtake(found(db), silent=True)
+    assert not one.renew()
+
+
 def test_networks_have_leases_of_their_own(db: Database) -> None:
     here, there = Lease(db, NETWORK, LONG_S), Lease(db, "sepolia", LONG_S)
     assert here.take() is None
