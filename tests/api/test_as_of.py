@@ -138,7 +138,8 @@ def chain() -> Iterator[TestChain]:
         made.later(1001)
         made.act("spare", CREDIT, "expire", [THIRD])
         acts.replace(made, SECOND, FIRST, 3)
-        made.act("reverser", CREDIT, "proposeInvalidation", [QUIET, "a meter"])  # it is disputed already
+        # It is disputed already: no change of its status tells of this.
+        made.act("reverser", CREDIT, "proposeInvalidation", [QUIET, "a meter"])
         yield made
 
 

@@ -249,7 +249,9 @@ def test_what_is_too_long_is_refused(client: TestClient) -> None:
     answer = client.post("/v1/sessions", content=iter(pieces), headers=headers)
     assert "Content-Length" not in answer.request.headers
     problem(answer, 413, "body-too-large")
-    problem(client.post("/v1/sessions", content=iter(pieces[:1]), headers=headers), 422, "bad-request")
+    problem(
+        client.post("/v1/sessions", content=iter(pieces[:1]), headers=headers), 422, "bad-request"
+    )
 
 
 def test_a_defect_is_a_problem_without_its_insides(
@@ -286,7 +288,7 @@ def test_what_is_no_fault_of_whoever_asks_is_told_without_places() -> None:
     assert problem_of(BadInput("a name is missing")).status == 422
     waits = TooManyAttempts("too many attempts", details={"retry_after_s": 7})
     assert (problem_of(waits).status, problem_of(waits).headers) == (429, {"Retry-After": "7"})
-    assert problem_of(HTTPException(400)).status == 422  # the framework's word for what it cannot read
+    assert problem_of(HTTPException(400)).status == 422  # the framework's word: it cannot read it
 
 
 def test_a_refusal_of_a_contract_is_told_in_its_words_unless_it_has_a_name_already() -> None:
@@ -400,7 +402,7 @@ def test_nothing_is_sent_behind_the_head(client: TestClient) -> None:
             sent.append(message)
 
         async def nothing() -> Message:
-            return await anyio.sleep_forever()  # type: ignore[func-returns-value]
+            return await anyio.sleep_forever()
 
         scope = {"type": "http", "method": "HEAD", "path": path, "query_string": b"", "headers": []}
         anyio.run(client.app, {**scope, "client": ("192.0.2.9", 1)}, nothing, hear)

@@ -81,6 +81,7 @@ def test_a_bucket_fills_again_with_time() -> None:
     clock.s += 2.5
     assert buckets.take("a") == (False, 0, 8)  # 7.5 s, and no request comes too early
 
+
 def test_threads_that_take_at_once_get_no_more_than_there_is() -> None:
     buckets = Buckets(5_000, Clock())
     interval = sys.getswitchinterval()

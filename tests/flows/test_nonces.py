@@ -66,6 +66,7 @@ def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
     for _ in range(2):  # the block may still be taken back
         both.chain.sender.tend()
         assert (both.intent(key).nonce, len(attempts(both, key))) == (0, 1)
+        assert both.intent(key).alarm is None
         both.node.mine(1)
     both.chain.sender.tend()
     first, second = attempts(both, key)
@@ -156,6 +157,7 @@ def test_the_receipt_of_ours_that_is_late_is_no_theft(
         park.chain.sender.tend()
     assert sum(lies) > 0
     assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    assert park.intent(key).alarm is None
     until_confirmed(park)
     assert (minted(park), sent(park)) == (UNITS, 1)
 

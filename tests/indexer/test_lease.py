@@ -554,8 +554,8 @@ def test_a_run_under_which_a_newer_version_upgrades_the_tables_ends(
 def test_whoever_is_in_trouble_lets_another_try(chain: TestChain, sqlite_db: Database) -> None:
     """The leader's node is gone: after a lease's time it lets go, and a run with another node mirrors.
 
-    When that one ends, the first takes the lease again, and its trouble begins anew: it was as if it had never ended, so
-    that the lease was let go at the first failure, and the next attempt came after many seconds.
+    When that one ends, the first takes the lease again, and its trouble begins anew: it was as if it had never
+    ended, so that the lease was let go at the first failure, and the next attempt came after many seconds.
     """
     dead = ChainClient("http://127.0.0.1:9")
     troubles: list[tuple[Exception, float]] = []
