@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -402,10 +402,12 @@ def test_nothing_is_sent_behind_the_head(client: TestClient) -> None:
             sent.append(message)
 
         async def nothing() -> Message:
-            return await anyio.sleep_forever()
+            await anyio.sleep_forever()
+            raise AssertionError("for ever is over")
 
-        scope = {"type": "http", "method": "HEAD", "path": path, "query_string": b"", "headers": []}
-        anyio.run(client.app, {**scope, "client": ("192.0.2.9", 1)}, nothing, hear)
+        scope: dict[str, Any] = {"type": "http", "method": "HEAD", "path": path, "headers": []}
+        more = {"query_string": b"", "client": ("192.0.2.9", 1)}
+        anyio.run(client.app, {**scope, **more}, nothing, hear)
         assert [message["type"] for message in sent[:2]] == [
             "http.response.start",
             "http.response.body",

@@ -60,6 +60,9 @@ SHORT_ON_MARIADB = (
 )
 
 
+_FEES = {"maxFeePerGas": 150 * GWEI, "maxPriorityFeePerGas": 2 * GWEI}
+
+
 def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
     key = plan(both)
     thief = lost(both, key)
@@ -83,7 +86,6 @@ def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
 def test_a_nonce_that_was_used_up_and_nothing_done_by_it(park: Park) -> None:
     """First by the same call with too little gas, sent by hand; then by what the account signs to take on code."""
     buyer, spare = (Account.from_key(_ANVIL_KEYS[ANVIL_ROLES[each]]) for each in ("buyer", "spare"))
-    fees = {"maxFeePerGas": 150 * GWEI, "maxPriorityFeePerGas": 2 * GWEI}
     key = plan(park)
     automine(park, False)
     drop(park, park.chain.sender.submit(key, CURRENCY))
@@ -94,7 +96,7 @@ def test_a_nonce_that_was_used_up_and_nothing_done_by_it(park: Park) -> None:
         "value": 0,
         "gas": 30_000,
     }
-    send_raw(park, buyer, {**message, **fees, "nonce": 0}, status=0)
+    send_raw(park, buyer, {**message, **_FEES, "nonce": 0}, status=0)
     unknown_calls = adoption.on_node(park.db, park.node.client, call, unknown_nonces=True)
     park.node.mine(3)
     park.chain.sender.tend()
@@ -109,7 +111,7 @@ def test_a_nonce_that_was_used_up_and_nothing_done_by_it(park: Park) -> None:
         "gas": 100_000,
         "authorizationList": [signed],
     }
-    send_raw(park, spare, {**carrier, **fees, "nonce": sent(park, "spare")}, status=1)
+    send_raw(park, spare, {**carrier, **_FEES, "nonce": sent(park, "spare")}, status=1)
     park.node.mine(3)
     park.chain.sender.tend()
     assert [item.nonce for item in attempts(park, key)] == [0, 1, 2]
@@ -196,6 +198,39 @@ def test_the_taker_is_found_however_old_it_is(park: Park, blocks: int) -> None:
     account, last = (CHAIN_ID, PARTIES["buyer"]), park.node.height()
     found = stuck.find_taker(park.node.client, account, 0, last)
     assert found is not None and found.hash == thief
+
+
+def test_the_taker_is_the_one_that_used_this_nonce(park: Park) -> None:
+    """Beside it, in the same block: the account's own with another nonce, and what strangers sign with the same."""
+    buyer, spare, market = (
+        Account.from_key(_ANVIL_KEYS[ANVIL_ROLES[each]]) for each in ("buyer", "spare", "market")
+    )
+    client, account = park.node.client, (CHAIN_ID, PARTIES["buyer"])
+    first = sent(park, "spare")
+    automine(park, False)
+
+    def mined(*messages: tuple[Any, dict[str, Any]]) -> list[str]:
+        made = {"chainId": CHAIN_ID, "to": spare.address, "value": 0, "gas": 200_000, **_FEES}
+        raws = [who.sign_transaction({**made, **message}) for who, message in messages]
+        hashes = [client.send_raw("0x" + raw.raw_transaction.hex()) for raw in raws]
+        park.node.mine(1)
+        return hashes
+
+    def carried(nonce: int, *said: tuple[Any, int, int]) -> tuple[Any, dict[str, Any]]:
+        signed = [
+            who.sign_authorization({"chainId": chain, "address": spare.address, "nonce": number})
+            for who, chain, number in said
+        ]
+        return spare, {"type": 4, "nonce": nonce, "authorizationList": signed}
+
+    own = mined((buyer, {"nonce": 0}), (buyer, {"nonce": 1}))
+    _, by_another = mined(
+        carried(first, (market, CHAIN_ID, 2), (buyer, CHAIN_ID, 9)),
+        carried(first + 1, (buyer, 0, 2)),
+    )
+    for nonce, taker in enumerate((*own, by_another)):
+        found = stuck.find_taker(client, account, nonce, park.node.height())
+        assert found is not None and found.hash == taker, nonce
 
 
 def test_a_call_that_would_be_refused_now_is_planned_again(park: Park) -> None:
