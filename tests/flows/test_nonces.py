@@ -190,6 +190,48 @@ def test_a_node_that_forgot_old_states_proves_no_theft(
     assert minted(park) == UNITS
 
 
+def test_the_same_call_by_hand_whose_receipt_is_late_is_not_made_again(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing says yet that it failed: signed with another nonce, ours would be done a second time."""
+    key = plan(park)
+    automine(park, False)
+    drop(park, park.chain.sender.submit(key, CURRENCY))
+    call = park.intent(key)
+    to = Web3.to_checksum_address(call.contract_address)
+    message = {"to": to, "data": call.call_data, "value": 0, "gas": 200_000, "nonce": 0}
+    buyer = Account.from_key(_ANVIL_KEYS[ANVIL_ROLES["buyer"]])
+    send_raw(park, buyer, {**message, **_FEES}, status=1)
+    park.node.mine(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(ChainClient, "receipts", lambda client, hashes: [None for _ in hashes])
+        park.chain.sender.tend()
+    assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    assert "which makes the same call" in (park.intent(key).alarm or "")
+    assert minted(park) == UNITS
+
+
+def test_a_node_in_trouble_is_no_contract_that_refuses(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot try what lost its nonce: that keeps it, and is sent with another one when the node can."""
+    key = plan(park)
+    lost(park, key)
+    park.node.mine(3)
+
+    def broken(client: ChainClient, sender: str, to: str, data: str) -> int:
+        raise RpcError("eth_estimateGas", -32603, "internal error", None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChainClient, "estimate_gas", broken)
+        park.chain.sender.tend()
+    assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    assert (park.intent(key).alarm or "").endswith("the node cannot try it: internal error")
+    park.chain.sender.tend()
+    until_confirmed(park)
+    assert (len(attempts(park, key)), minted(park)) == (2, UNITS)
+
+
 @pytest.mark.parametrize("blocks", rest([0, 1, 2, 3, 5, 8, 13, 40], 2, 40))
 def test_the_taker_is_found_however_old_it_is(park: Park, blocks: int) -> None:
     thief = steal(park, "buyer", 0)
