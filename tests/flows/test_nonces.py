@@ -16,7 +16,8 @@ from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.keys.signers import _ANVIL_KEYS, ANVIL_ROLES, Keyring, anvil_signer
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, stuck
-from ledger.chain.sending.intents import FILL, new_key
+from ledger.chain.sending.intents import FILL, new_key, release_nonce
+from ledger.chain.sending.signing import Desk
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.holdings import cancellation_call, holding_of
@@ -209,6 +210,45 @@ def test_the_same_call_by_hand_whose_receipt_is_late_is_not_made_again(
     assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
     assert "which makes the same call" in (park.intent(key).alarm or "")
     assert minted(park) == UNITS
+
+
+@pytest.mark.parametrize(
+    ("other", "nonces"),
+    [("tends, too", [0, 1]), ("takes the nonce", [0, 2]), ("gives it up", [0])],
+)
+def test_another_process_that_is_faster_while_another_nonce_is_signed(
+    park: Park, monkeypatch: pytest.MonkeyPatch, other: str, nonces: list[int]
+) -> None:
+    """What lost its nonce is signed once, with a nonce that is nobody else's, and not after it was given up."""
+    key = plan(park)
+    lost(park, key)
+    park.node.mine(3)
+    beside, true, faster = park.again(), Desk.sign, [True]
+
+    def sign(desk: Desk, *given: Any) -> Any:
+        made = true(desk, *given)
+        if faster:
+            faster.clear()
+            if other == "tends, too":
+                beside.chain.sender.tend()
+            elif other == "takes the nonce":
+                beside.chain.sender.submit(plan(park), CURRENCY)
+            else:
+                beside.db.run(lambda session: release_nonce(session, key, 0, "refused now"))
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Desk, "sign", sign)
+        park.chain.sender.tend()
+    assert len(attempts(park, key)) == (2 if other == "tends, too" else 1)
+    park.chain.sender.tend()
+    assert [item.nonce for item in attempts(park, key)] == nonces
+    if other == "gives it up":
+        assert park.intent(key).state is IntentState.PLANNED
+    else:
+        until_confirmed(park)
+        assert minted(park) == UNITS * nonces[-1]
+    beside.db.close()
 
 
 def test_a_node_in_trouble_is_no_contract_that_refuses(
