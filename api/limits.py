@@ -63,7 +63,7 @@ class Buckets:
             while len(self._levels) > CLIENTS_MAX:
                 self._levels.popitem(last=False)
         missing = self.per_minute - level if taken else 1 - level
-        return taken, int(level), max(1, math.ceil(missing / self._rate))
+        return taken, int(level), math.ceil(missing / self._rate)
 
     def __len__(self) -> int:
         return len(self._levels)

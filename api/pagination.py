@@ -93,7 +93,7 @@ class PageParameters(BaseModel):
         try:
             padded = self.cursor + "=" * (-len(self.cursor) % 4)
             mark, *last = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        except (binascii.Error, ValueError, TypeError, RecursionError):
+        except (binascii.Error, ValueError, TypeError):
             raise _bad_cursor("is not a cursor of this service") from None
         if mark != self._mark():
             raise _bad_cursor("was made for other filters or another order; start without it")

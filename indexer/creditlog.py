@@ -7,6 +7,7 @@ own ``logHead()``: no other check knows that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from ledger.chain.node.records import BlockHeader
 
 _NOTHING = "0x"
 """What a call returns where there is no contract, or none yet."""
-_TWO_WORDS = 2 + 2 * 64
+_TWO_WORDS = re.compile("0x([0-9a-fA-F]{64})([0-9a-fA-F]{64})")
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def _end_at(client: ChainClient, address: str, block: int | str) -> tuple[int, s
     output = client.call(address, encode_call(CREDIT, "logHead", []), block)
     if output == _NOTHING:
         return 0, ZERO_HASH
-    if len(output) != _TWO_WORDS:
+    words = _TWO_WORDS.fullmatch(output)
+    if words is None:
         raise Doubt(f"the credit contract says {output[:80]} of the end of its log")
-    return int(output[2:66], 16), f"0x{output[66:].lower()}"
+    return int(words[1], 16), f"0x{words[2].lower()}"

@@ -112,7 +112,8 @@ class Follower:
                 self.listeners.on_lead(self._before)
             self._before = None
             return True
-        self._away_since_s = None  # it is the other's to say
+        # The other mirrors: what is wrong here from now on is another trouble, and which it was is the other's to say.
+        self._failures, self._trouble_since_s, self._away_since_s = 0, None, None
         if self._before is None or self._before.holder != other.holder:
             self._before = other
             if self.listeners.on_stand_by is not None:

@@ -229,8 +229,7 @@ class Indexer:
                 )
             else:
                 cursor = self._confirm(cursor, claim)
-            unchecked = self._unchecked.sentences() if self._unchecked is not None else []
-            unchecked += claim.sentences()
+            unchecked = self._not_checked() + claim.sentences()
             if self._contracts_gone:
                 unchecked.append(_GONE)
             self._left = cursor
@@ -261,15 +260,25 @@ class Indexer:
 
         Of several nodes behind one address one may lag. So before ours counts as gone, from a chain that is one of ours
         as far as it goes, it is asked for some times more: else the mirror would take back and read again what no chain
-        took back, as often as that node answers.
+        took back, as often as that node answers. Below a head, none is gone: the two are of different nodes.
+
+        Raises
+        ------
+        DependencyDown
+            If ours stays away below the head.
         """
         looks = 1
         while True:
             head, tip = self._client.blocks(["latest", cursor.block_number])
             if head is None:
                 head = self._client.head()
-            if tip is not None or looks == _LOOKS_MAX or not self._is_ours(head):
+            if tip is not None:
                 return head, tip
+            lacks = head.number >= cursor.block_number
+            if looks == _LOOKS_MAX or not (lacks or self._is_ours(head)):
+                if lacks:
+                    raise self._client.without_block(cursor.block_number)
+                return head, None
             time.sleep(_LOOK_PAUSE_S * looks)
             looks += 1
 
@@ -314,7 +323,7 @@ class Indexer:
 
     def _take_back(self, cursor: Cursor, head: BlockHeader) -> TickReport:
         """Rewind to the last block that the node still has; where it has none, to where a mirror begins."""
-        ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number)
+        ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number, head)
         require_no_catching_up(self._db, head, ancestor, cursor.final_number)
         begins_anew = ancestor is None
         if ancestor is None:  # a chain may turn below the deployment, and nothing older is stored
@@ -410,6 +419,13 @@ class Indexer:
             if busy.waited and time.monotonic() - begun_s > self._db.lock_timeout_s / 2:
                 raise
             raise Overtaken from busy
+
+    def _not_checked(self) -> list[str]:
+        """Return what could not be checked up to the cursor; a run that finds nothing to read looks it up."""
+        if self._unchecked is None:
+            with self._db.read() as session:
+                self._unchecked = checks.load(session, self._deployment.network)
+        return self._unchecked.sentences()
 
     def _know_nothing(self) -> None:
         """Forget what was found in the books, or left there by a unit of work that was perhaps not committed."""

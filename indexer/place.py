@@ -65,14 +65,14 @@ def place_of(
             says = here.hash if here is not None else None
             found.append(_of_cursor(cursor, "block_hash", cursor.block_hash, says))
         if stored is None or here is None or stored != here.hash:
-            tip = reorg.common_ancestor(copy, client, cursor.block_number)
+            tip = reorg.common_ancestor(copy, client, cursor.block_number, head)
             require_no_catching_up(copy, head, tip, cursor.final_number)
     if tip is None:
         raise DependencyDown(
             "the node has none of the blocks that are mirrored; it is of another chain, or far behind",
             code="node-behind",
         )
-    if cursor.final_number > max(final_now, 0) and cursor.final_number > min(tip.number, final_now):
+    if cursor.final_number > final_now:
         found.append(_of_cursor(cursor, "final_number", cursor.final_number, final_now))
     # That less is final now is one difference, and not one of each transaction that was confirmed meanwhile.
     # Where the chain took back what was final, all that it left of that stays so; beyond the mirror it was altered.

@@ -204,7 +204,7 @@ def _target(
     tip = client.block(cursor.block_number) if cursor is not None else None
     if cursor is None or tip is None or tip.hash != cursor.block_hash:
         above = max(highest or 0, cursor.block_number if cursor is not None else 0) + 1
-        tip = reorg.common_ancestor(copy, client, above)
+        tip = reorg.common_ancestor(copy, client, above, head)
         require_no_catching_up(copy, head, tip, held)
         if tip is not None:
             require_contracts(client, deployment, tip, held)

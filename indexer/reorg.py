@@ -53,8 +53,16 @@ _FIRST_LOOK = 8
 """Blocks asked at first; every further look is twice as long."""
 
 
-def common_ancestor(db: Database, client: ChainClient, below: int) -> BlockHeader | None:
-    """Return the highest stored block under a number that the node still has; None when there is none."""
+def common_ancestor(
+    db: Database, client: ChainClient, below: int, head: BlockHeader
+) -> BlockHeader | None:
+    """Return the highest stored block under a number that the node still has; None when there is none.
+
+    Raises
+    ------
+    DependencyDown
+        If the node lacks a block up to the head that it named: another one answers, and what it lacks may be there.
+    """
     size = _FIRST_LOOK
     while True:
         with db.read() as session:
@@ -68,7 +76,9 @@ def common_ancestor(db: Database, client: ChainClient, below: int) -> BlockHeade
         if not stored:
             return None
         headers = client.blocks([number for number, _ in stored])
-        for (_, stored_hash), header in zip(stored, headers, strict=True):
+        for (number, stored_hash), header in zip(stored, headers, strict=True):
+            if header is None and number <= head.number:
+                raise client.without_block(number)
             if header is not None and header.hash == stored_hash:
                 return header
         below = stored[-1].number

@@ -310,6 +310,19 @@ def test_what_changes_something_by_cookie_needs_the_second_token(
     problem(client.get("/v1/me"), 401, "not-signed-in")
 
 
+def test_a_token_that_is_sent_goes_before_the_cookie(
+    page: tuple[TestClient, str, Any], house: House, anna: dict[str, str]
+) -> None:
+    """A browser sends its cookie whatever else is sent: the token says who asks, and needs no second one."""
+    client, _, answer = page
+    whose = [client.get("/v1/me", headers=headers).json()["username"] for headers in ({}, anna)]
+    assert whose[0] != whose[1] == "anna"
+    path = f"/v1/sessions/{answer.json()['id']}"
+    problem(client.delete(path, headers=bearer("nobody's")), 401, "not-signed-in")
+    problem(client.delete(path, headers=anna), 404, "no-such-session")  # it is none of hers
+    assert client.get("/v1/me").status_code == 200
+
+
 def test_another_sites_form_signs_nobody_in(house: House, somebody: str) -> None:
     body = {"username": somebody, "password": PASSWORD, "cookie": True}
     answer = house.client.post("/v1/sessions", json=body, headers={"Sec-Fetch-Site": "cross-site"})

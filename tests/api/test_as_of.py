@@ -39,7 +39,7 @@ SHORT_ON_MARIADB = (
 )
 
 STATUS = {1: "active", 2: "suspended", 3: "disputed", 4: "cancelled", 5: "expired"}
-FIRST, SECOND, THIRD = ((1 << 32) + ordinal for ordinal in (1, 2, 3))
+FIRST, SECOND, QUIET, THIRD = ((1 << 32) + ordinal for ordinal in (1, 2, 3, 4))
 DEPTH = 8
 HASH = "0x" + "5a" * 32
 DOCUMENT = "0x" + "d0" * 32
@@ -113,9 +113,13 @@ def chain() -> Iterator[TestChain]:
     with running_chain() as made:
         made.act("registrar", CREDIT, "setClassBuffer", [1, 1000])
         one, two = acts.evidence("meter 7", 0), acts.evidence("meter 7", 300, 999)
+        three = acts.evidence("meter 7", 600)
         made.issue(100, 0, evidence_root=one.root)
         made.retire("owner", FIRST, 30, document_hash=DOCUMENT)
         made.issue(200, 1, evidence_root=two.root)
+        made.issue(20, 2, evidence_root=three.root)
+        made.act("spare", CREDIT, "proveOverlap", [two.proven, three.proven])
+        made.act("admin", CREDIT, "reinstate", [SECOND])
         made.transfer("owner", "buyer", SECOND, 40)
         made.retire("buyer", SECOND, 7)
         made.cancel("owner", FIRST, 5)
@@ -129,12 +133,13 @@ def chain() -> Iterator[TestChain]:
         head = made.client.block("latest")
         assert head is not None
         acts.replace(made, SECOND, FIRST, 12)
-        made.issue(50, 2, expires_at=head.timestamp + 1000)
+        made.issue(50, 3, expires_at=head.timestamp + 1000)
         made.retire("owner", THIRD, 45)
         made.later(1001)
         made.act("spare", CREDIT, "expire", [THIRD])
         acts.replace(made, SECOND, FIRST, 3)
-        made.mine(1)
+        # It is disputed already: no change of its status tells of this.
+        made.act("reverser", CREDIT, "proposeInvalidation", [QUIET, "a meter"])
         yield made
 
 
@@ -261,7 +266,7 @@ def test_one_credit_with_its_batch(
 ) -> None:
     for block in sorted({block for block, *_ in told}):
         plain = plain_at(told, block)
-        for number in (FIRST, SECOND, THIRD):
+        for number in (FIRST, SECOND, QUIET, THIRD):
             answer = client.get(f"/v1/credits/{number}", params={"as_of_block": block})
             if number not in plain.kilograms:
                 assert answer.status_code == 404

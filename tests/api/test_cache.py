@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
@@ -25,16 +27,18 @@ from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import declared
 from api.app import create_app
 from api.cache.answers import Answer, Shelf
 from api.cache.layer import MADE, PROCESS, REDIS, Cache, FromCache
+from api.cache.shared import KEPT_S, SharedShelf
 from api.cache.stamps import OF_THE_BOOKS, Stamps
 from api.context import Context
 from cli.bench.api.books import make_books
 from ledger.db import Database
+from ledger.db.quick import Quick
 from ledger.models import Base, CarbonCredit, ChainCursor, CreditBatch, Reconciliation, Site
 from ledger.settings import Settings, load_settings
 from tests.api.conftest import EPOCH, HEAD_BLOCK, ISSUER, key_of
@@ -349,6 +353,67 @@ def test_nothing_of_a_person_is_kept(settings: Settings) -> None:
     assert len(made) == 5
 
 
+def test_what_is_no_reading_is_never_answered_from_what_is_kept(settings: Settings) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(scope["method"].encode())(scope, receive, send)
+
+    with around(app, settings) as client:
+        for method in ("GET", "POST", "PUT", "DELETE") * 2:
+            assert client.request(method, "/v1/credits").text == method
+
+
+@pytest.mark.parametrize(("headers", "made"), [([(b"content-length", b"4")], 1), ([], 3)])
+def test_an_answer_in_pieces_is_kept_whole_and_a_file_not_at_all(
+    settings: Settings, headers: list[tuple[bytes, bytes]], made: int
+) -> None:
+    asked = count()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        next(asked)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ab", "more_body": True})
+        await send({"type": "http.response.body", "body": b"cd"})
+
+    with around(app, settings) as client:
+        assert [client.get("/v1/credits").text for _ in range(3)] == ["abcd"] * 3
+    assert next(asked) == made
+
+
+def test_without_a_state_nothing_is_kept(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is locked for a moment does not let its state be read: the next answer may be another one."""
+    made = count()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(str(next(made)))(scope, receive, send)
+
+    monkeypatch.setattr(Quick, "version", lambda quick: None)
+    with around(app, own) as client:
+        assert [client.get("/v1/credits").text for _ in range(3)] == ["0", "1", "2"]
+
+
+def test_bytes_that_are_no_text_are_calls_of_their_own(settings: Settings) -> None:
+    said: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(repr(scope["query_string"]))(scope, receive, send)
+
+    async def hear(message: Message) -> None:
+        said.append(message.get("body", b""))
+
+    async def nothing() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def ask(layer: FromCache) -> None:
+        for query in (b"q=\xe4", b"q=\xf6", "q=\xe4".encode()) * 2:
+            asked = {"type": "http", "method": "GET", "path": "/v1/search", "headers": []}
+            await layer({**asked, "query_string": query}, nothing, hear)
+
+    context = Context(settings, Database(settings.database_url))
+    anyio.run(ask, FromCache(app, context, Cache(settings)))
+    context.database.close()
+    assert len({*said} - {b""}) == 3, said
+
+
 def test_a_question_mark_in_a_name_is_not_the_beginning_of_a_query(settings: Settings) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         said = repr((scope["path"], scope["query_string"]))
@@ -469,6 +534,33 @@ def test_a_redis_that_lies_or_dies(settings: Settings, redis: RedisServer) -> No
         fresh()
         same(cached, plain, ONE)
         assert (cache.counts[MADE] - before, cache.counts[REDIS]) == (1, 1)  # it answers again
+        assert 0 < client.ttl(key) <= KEPT_S
+        same(cached, plain, ONE)
+        assert cache.counts[REDIS] == 1  # what it answered is in the process, too
+        client.config_set("maxmemory", 1)  # full: it reads, and takes no more
+        try:
+            same(cached, plain, "/v1/credits?limit=9")
+            assert not cache.shared.awake
+        finally:
+            client.config_set("maxmemory", 0)
+
+
+def test_the_key_of_a_shared_answer_has_all_that_it_depends_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = replace(settings, cache_url="redis://127.0.0.1:9/0")
+    others = (
+        replace(here, network="another"),
+        replace(here, finality="9"),
+        replace(here, public_url="https://credits.example"),
+        replace(here, chain_folder=here.chain_folder / "of-another-database"),
+    )
+    keys = [SharedShelf(each)._key((1, "a"), ONE) for each in (here, *others)]
+    keys += [SharedShelf(here)._key((1, "b"), ONE), SharedShelf(here)._key((1, "a"), "/v1/credits")]
+    assert SharedShelf(here)._key((1, "a"), ONE) == keys[0]
+    monkeypatch.setattr("api.cache.shared.metadata.version", lambda name: "9.9.9")
+    keys.append(SharedShelf(here)._key((1, "a"), ONE))
+    assert len({*keys}) == len(keys)
 
 
 # ------------------------------------------------------------------ the shelf
@@ -526,3 +618,8 @@ def test_another_state_has_none_of_the_answers() -> None:
     assert len(shelf) == 1
     shelf.put((1,), "/c", answer(10))
     assert shelf.get((1,), "/a") is None  # gone: the state may have been another's in between
+    for state in range(100):
+        shelf.put((state,), "/a", answer(3_500))
+    for number in range(24):  # what went takes no room
+        shelf.put((99,), f"/{number}", answer(3_500))
+    assert len(shelf) == 24

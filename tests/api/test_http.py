@@ -8,17 +8,23 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import anyio
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.types import Message
 
 from api.app import create_app
+from api.errors import problem_of
 from api.server import ApiServer
 from ledger.db import Database
+from ledger.errors import BadInput, Refused, WrongChain
+from ledger.identity.attempts import TooManyAttempts
 from ledger.settings import Settings, load_settings
 
 ONE_DATABASE = "headers and problems are made before and after the books are read"
@@ -237,6 +243,15 @@ def test_what_is_too_long_is_refused(client: TestClient) -> None:
     body = b"x" * (1_048_576 + 1)
     problem(client.request("GET", "/v1/credits", content=body), 413, "body-too-large")
     assert client.request("GET", "/v1/credits", content=body[1:]).status_code == 200
+    # One that does not say how long it is, where a body is read.
+    headers = {"Content-Type": "application/json"}
+    pieces = [body[:1_048_576], b"x"]
+    answer = client.post("/v1/sessions", content=iter(pieces), headers=headers)
+    assert "Content-Length" not in answer.request.headers
+    problem(answer, 413, "body-too-large")
+    problem(
+        client.post("/v1/sessions", content=iter(pieces[:1]), headers=headers), 422, "bad-request"
+    )
 
 
 def test_a_defect_is_a_problem_without_its_insides(
@@ -264,6 +279,25 @@ def test_more_requests_than_connections(
     answer = client.get("/v1/credits?status=active")
     problem(answer, 503, "database-busy")
     assert "QueuePool" not in answer.text
+
+
+def test_what_is_no_fault_of_whoever_asks_is_told_without_places() -> None:
+    told = problem_of(WrongChain("the node at http://10.1.2.3:8545/secret serves chain id 1"))
+    assert (told.status, told.code) == (503, "wrong-chain")
+    assert "10.1.2.3" not in told.detail and told.headers == {"Retry-After": "5"}
+    assert problem_of(BadInput("a name is missing")).status == 422
+    waits = TooManyAttempts("too many attempts", details={"retry_after_s": 7})
+    assert (problem_of(waits).status, problem_of(waits).headers) == (429, {"Retry-After": "7"})
+    assert problem_of(HTTPException(400)).status == 422  # the framework's word: it cannot read it
+
+
+def test_a_refusal_of_a_contract_is_told_in_its_words_unless_it_has_a_name_already() -> None:
+    words = "it would be refused: BadPeriod(periodStart=5, periodEnd=4)"
+    plain = problem_of(Refused(words))
+    named = problem_of(Refused(words, code="void-issuance"))
+    assert (plain.status, plain.code, named.code) == (409, "bad-period", "void-issuance")
+    assert plain.extensions["contract_error"] == named.extensions["contract_error"]
+    assert plain.detail == named.detail != words
 
 
 def test_a_database_that_is_down(tmp_path: Path) -> None:
@@ -334,7 +368,8 @@ def test_an_unchanged_answer_is_not_sent_again(client: TestClient, path: str) ->
         assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
         assert "Content-Type" not in again.headers
     lines = [("If-None-Match", tag), ("If-None-Match", '"other"')]
-    assert client.get(path, headers=lines).status_code == 304  # a list may stand in several lines
+    for listed in (lines, lines[::-1]):  # a list may stand in several lines
+        assert client.get(path, headers=listed).status_code == 304
     changed = client.get(path, headers={"If-None-Match": '"other"'})
     assert changed.content == first.content
 
@@ -356,6 +391,28 @@ def test_head_is_get_without_the_body(client: TestClient, path: str) -> None:
         if name == "Content-Length" and get.status_code >= 400:
             continue  # the request id differs in nothing but its digits
         assert head.headers.get(name) == get.headers.get(name)
+
+
+def test_nothing_is_sent_behind_the_head(client: TestClient) -> None:
+    """Of answers that are held whole, and of files: the client above leaves out by itself what comes behind."""
+    for path in ("/v1/credits", "/v1/credits/export", "/v1/nothing"):
+        sent: list[Message] = []
+
+        async def hear(message: Message, sent: list[Message] = sent) -> None:
+            sent.append(message)
+
+        async def nothing() -> Message:
+            await anyio.sleep_forever()
+            raise AssertionError("for ever is over")
+
+        scope: dict[str, Any] = {"type": "http", "method": "HEAD", "path": path, "headers": []}
+        more = {"query_string": b"", "client": ("192.0.2.9", 1)}
+        anyio.run(client.app, {**scope, **more}, nothing, hear)
+        assert [message["type"] for message in sent[:2]] == [
+            "http.response.start",
+            "http.response.body",
+        ], path
+        assert b"".join(message.get("body", b"") for message in sent) == b"", path
 
 
 def test_a_request_id_is_kept_when_it_is_one(client: TestClient) -> None:

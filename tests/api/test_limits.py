@@ -78,6 +78,8 @@ def test_a_bucket_fills_again_with_time() -> None:
     assert buckets.take("a")[0] is False
     clock.s += 3600
     assert [buckets.take("a")[0] for _ in range(7)] == [True] * 6 + [False]
+    clock.s += 2.5
+    assert buckets.take("a") == (False, 0, 8)  # 7.5 s, and no request comes too early
 
 
 def test_threads_that_take_at_once_get_no_more_than_there_is() -> None:
@@ -100,6 +102,8 @@ def test_buckets_are_forgotten_before_they_are_too_many() -> None:
     for number in range(CLIENTS_MAX + 10):
         buckets.take(str(number))
     assert len(buckets) == CLIENTS_MAX
+    assert buckets.take(str(CLIENTS_MAX))[1] == 3  # one of the last is known still
+    assert buckets.take("0")[1] == 4  # the first is not
 
 
 @pytest.mark.parametrize(
@@ -128,7 +132,8 @@ def test_beyond_the_limit_is_a_problem_that_says_when(tmp_path: Path, url: str) 
     refused = answers[3]
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert refused.json()["code"] == "too-many-requests"
-    assert 1 <= int(refused.headers["Retry-After"]) <= 20
+    assert 1 < int(refused.headers["Retry-After"]) <= 20
+    assert refused.json()["detail"].endswith(f"try again in {refused.headers['Retry-After']} s")
     assert client.get("/livez").status_code == 200  # who watches the service is not kept out
     other = TestClient(client.app, client=("192.0.2.8", 1))
     assert other.get("/v1/credits").status_code == 200
@@ -214,6 +219,7 @@ def test_the_server_itself_believes_nobody_either(tmp_path: Path, url: str) -> N
         (["198.51.100.9:4711, 10.1.2.3:80"], "198.51.100.9"),
         (["::ffff:198.51.100.9"], "198.51.100.9"),
         (["198.51.100.9:a"], "10.0.0.1"),
+        ([", ".join(["203.0.113.1"] * 30 + ["198.51.100.9"])], "198.51.100.9"),
         (["[198.51.100.9"], "10.0.0.1"),
         ([], "10.0.0.1"),
     ],
@@ -250,7 +256,11 @@ def test_a_cookie_is_secure_when_the_proxy_had_tls(tmp_path: Path, url: str) -> 
         assert ("secure" in answer.headers["Set-Cookie"].lower()) is secure
     # A proxy that adds a line to what came has the last word.
     behind = TestClient(found.app, client=("10.0.0.1", 1), base_url="http://park.example")
-    for said, secure in ((("http", "https"), True), (("https", "http"), False)):
+    for said, secure in (
+        (("http", "https"), True),
+        (("https", "http"), False),
+        (("https", "wss"), False),  # what is no scheme of ours says nothing: it came by HTTP
+    ):
         lines = [("X-Forwarded-Proto", scheme) for scheme in said]
         answer = behind.post("/v1/sessions", json=body, headers=lines)
         assert ("secure" in answer.headers["Set-Cookie"].lower()) is secure
@@ -268,6 +278,7 @@ def test_a_cookie_is_secure_when_the_proxy_had_tls(tmp_path: Path, url: str) -> 
         ("11.0.0.1", [], 403),
         ("2001:db9::5", [], 403),
         ("testclient", [], 403),
+        ("", [], 403),
         ("192.0.2.1", ["10.7.0.9"], 200),  # our proxy, and who is behind it
         ("192.0.2.1", ["10.7.0.9, 11.0.0.1"], 403),  # what a stranger writes is not believed
         ("192.0.2.1", [], 403),  # a proxy that says nothing of anybody

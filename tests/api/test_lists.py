@@ -9,6 +9,8 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
+from api.pagination import PageParameters, fitting, link_header
+from ledger.errors import BadInput
 from tests.api.conftest import CREDIT_CONTRACT, CREDITS, TRADES, TRANSACTIONS, h66, key_of
 from tests.support.forms import rest
 from tests.support.statements import listening
@@ -146,6 +148,53 @@ def test_a_cursor_with_a_number_that_no_row_can_have_is_refused(client: TestClie
         made = base64.urlsafe_b64encode(json.dumps([mark, number]).encode()).decode().rstrip("=")
         answer = client.get("/v1/credits", params={"limit": 5, "cursor": made})
         assert answer.status_code == code, number
+
+
+@pytest.mark.parametrize(
+    ("last", "key"),
+    [
+        ([7, 100], (7, 100)),
+        ([100, 0], (100, 0)),
+        ([101, 0], None),  # the first is a time, and there is no such one
+        ([7], None),
+        ([7, 100, 1], None),
+        ([], None),
+    ],
+)
+def test_a_cursor_places_a_row_by_as_many_numbers_as_the_list_has(
+    last: list[int], key: tuple[int, ...] | None
+) -> None:
+    made = PageParameters(cursor=PageParameters().cursor_after(*last))
+    if key is not None:
+        assert made.after_key(2, 100) == key
+        return
+    with pytest.raises(BadInput, match="is not a cursor of this service"):
+        made.after_key(2, 100)
+
+
+def test_a_cursor_with_a_sign_of_no_cursor_in_it_is_refused() -> None:
+    good = PageParameters().cursor_after(7)
+    assert PageParameters(cursor=good).after_id() == 7
+    for cursor in (f"{good[:4]}*{good[4:]}", f"{good[:4]}\n***{good[4:]}", "NQ"):  # and 5, in JSON
+        with pytest.raises(BadInput, match="is not a cursor of this service"):
+            PageParameters(cursor=cursor).after_id()
+
+
+def test_a_page_holds_what_fits_and_one_row_at_least() -> None:
+    assert [fitting(sizes, 6) for sizes in ([3, 3, 3], [3, 4], [7, 1], [6], [1, 1])] == [
+        *(2, 1, 1, 1, 2),
+    ]
+
+
+def test_a_link_says_truths_as_they_are_asked_for() -> None:
+    class Parameters(PageParameters):
+        elsewhere: bool | None = None
+        site: str | None = None
+
+    for value, text in ((True, "true"), (False, "false")):
+        link = link_header("/v1/settlements", Parameters(elsewhere=value, site="a&b"), "Wz")
+        start = f"</v1/settlements?elsewhere={text}&site=a%26b&limit=50&order=desc"
+        assert link == f'{start}>; rel="first", {start}&cursor=Wz>; rel="next"'
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.keys.signers import _ANVIL_KEYS, ANVIL_ROLES, Keyring, anvil_signer
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, stuck
-from ledger.chain.sending.intents import FILL, new_key
+from ledger.chain.sending.intents import FILL, new_key, release_nonce
+from ledger.chain.sending.signing import Desk
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.holdings import cancellation_call, holding_of
@@ -60,12 +61,16 @@ SHORT_ON_MARIADB = (
 )
 
 
+_FEES = {"maxFeePerGas": 150 * GWEI, "maxPriorityFeePerGas": 2 * GWEI}
+
+
 def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
     key = plan(both)
     thief = lost(both, key)
     for _ in range(2):  # the block may still be taken back
         both.chain.sender.tend()
         assert (both.intent(key).nonce, len(attempts(both, key))) == (0, 1)
+        assert both.intent(key).alarm is None
         both.node.mine(1)
     both.chain.sender.tend()
     first, second = attempts(both, key)
@@ -82,7 +87,6 @@ def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
 def test_a_nonce_that_was_used_up_and_nothing_done_by_it(park: Park) -> None:
     """First by the same call with too little gas, sent by hand; then by what the account signs to take on code."""
     buyer, spare = (Account.from_key(_ANVIL_KEYS[ANVIL_ROLES[each]]) for each in ("buyer", "spare"))
-    fees = {"maxFeePerGas": 150 * GWEI, "maxPriorityFeePerGas": 2 * GWEI}
     key = plan(park)
     automine(park, False)
     drop(park, park.chain.sender.submit(key, CURRENCY))
@@ -93,7 +97,7 @@ def test_a_nonce_that_was_used_up_and_nothing_done_by_it(park: Park) -> None:
         "value": 0,
         "gas": 30_000,
     }
-    send_raw(park, buyer, {**message, **fees, "nonce": 0}, status=0)
+    send_raw(park, buyer, {**message, **_FEES, "nonce": 0}, status=0)
     unknown_calls = adoption.on_node(park.db, park.node.client, call, unknown_nonces=True)
     park.node.mine(3)
     park.chain.sender.tend()
@@ -108,7 +112,7 @@ def test_a_nonce_that_was_used_up_and_nothing_done_by_it(park: Park) -> None:
         "gas": 100_000,
         "authorizationList": [signed],
     }
-    send_raw(park, spare, {**carrier, **fees, "nonce": sent(park, "spare")}, status=1)
+    send_raw(park, spare, {**carrier, **_FEES, "nonce": sent(park, "spare")}, status=1)
     park.node.mine(3)
     park.chain.sender.tend()
     assert [item.nonce for item in attempts(park, key)] == [0, 1, 2]
@@ -156,6 +160,7 @@ def test_the_receipt_of_ours_that_is_late_is_no_theft(
         park.chain.sender.tend()
     assert sum(lies) > 0
     assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    assert park.intent(key).alarm is None
     until_confirmed(park)
     assert (minted(park), sent(park)) == (UNITS, 1)
 
@@ -186,6 +191,87 @@ def test_a_node_that_forgot_old_states_proves_no_theft(
     assert minted(park) == UNITS
 
 
+def test_the_same_call_by_hand_whose_receipt_is_late_is_not_made_again(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing says yet that it failed: signed with another nonce, ours would be done a second time."""
+    key = plan(park)
+    automine(park, False)
+    drop(park, park.chain.sender.submit(key, CURRENCY))
+    call = park.intent(key)
+    to = Web3.to_checksum_address(call.contract_address)
+    message = {"to": to, "data": call.call_data, "value": 0, "gas": 200_000, "nonce": 0}
+    buyer = Account.from_key(_ANVIL_KEYS[ANVIL_ROLES["buyer"]])
+    send_raw(park, buyer, {**message, **_FEES}, status=1)
+    park.node.mine(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(ChainClient, "receipts", lambda client, hashes: [None for _ in hashes])
+        park.chain.sender.tend()
+    assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    assert "which makes the same call" in (park.intent(key).alarm or "")
+    assert minted(park) == UNITS
+
+
+@pytest.mark.parametrize(
+    ("other", "nonces"),
+    [("tends, too", [0, 1]), ("takes the nonce", [0, 2]), ("gives it up", [0])],
+)
+def test_another_process_that_is_faster_while_another_nonce_is_signed(
+    park: Park, monkeypatch: pytest.MonkeyPatch, other: str, nonces: list[int]
+) -> None:
+    """What lost its nonce is signed once, with a nonce that is nobody else's, and not after it was given up."""
+    key = plan(park)
+    lost(park, key)
+    park.node.mine(3)
+    beside, true, faster = park.again(), Desk.sign, [True]
+
+    def sign(desk: Desk, *given: Any) -> Any:
+        made = true(desk, *given)
+        if faster:
+            faster.clear()
+            if other == "tends, too":
+                beside.chain.sender.tend()
+            elif other == "takes the nonce":
+                beside.chain.sender.submit(plan(park), CURRENCY)
+            else:
+                beside.db.run(lambda session: release_nonce(session, key, 0, "refused now"))
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Desk, "sign", sign)
+        park.chain.sender.tend()
+    assert len(attempts(park, key)) == (2 if other == "tends, too" else 1)
+    park.chain.sender.tend()
+    assert [item.nonce for item in attempts(park, key)] == nonces
+    if other == "gives it up":
+        assert park.intent(key).state is IntentState.PLANNED
+    else:
+        until_confirmed(park)
+        assert minted(park) == UNITS * nonces[-1]
+    beside.db.close()
+
+
+def test_a_node_in_trouble_is_no_contract_that_refuses(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot try what lost its nonce: that keeps it, and is sent with another one when the node can."""
+    key = plan(park)
+    lost(park, key)
+    park.node.mine(3)
+
+    def broken(client: ChainClient, sender: str, to: str, data: str) -> int:
+        raise RpcError("eth_estimateGas", -32603, "internal error", None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChainClient, "estimate_gas", broken)
+        park.chain.sender.tend()
+    assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    assert (park.intent(key).alarm or "").endswith("the node cannot try it: internal error")
+    park.chain.sender.tend()
+    until_confirmed(park)
+    assert (len(attempts(park, key)), minted(park)) == (2, UNITS)
+
+
 @pytest.mark.parametrize("blocks", rest([0, 1, 2, 3, 5, 8, 13, 40], 2, 40))
 def test_the_taker_is_found_however_old_it_is(park: Park, blocks: int) -> None:
     thief = steal(park, "buyer", 0)
@@ -194,6 +280,39 @@ def test_the_taker_is_found_however_old_it_is(park: Park, blocks: int) -> None:
     account, last = (CHAIN_ID, PARTIES["buyer"]), park.node.height()
     found = stuck.find_taker(park.node.client, account, 0, last)
     assert found is not None and found.hash == thief
+
+
+def test_the_taker_is_the_one_that_used_this_nonce(park: Park) -> None:
+    """Beside it, in the same block: the account's own with another nonce, and what strangers sign with the same."""
+    buyer, spare, market = (
+        Account.from_key(_ANVIL_KEYS[ANVIL_ROLES[each]]) for each in ("buyer", "spare", "market")
+    )
+    client, account = park.node.client, (CHAIN_ID, PARTIES["buyer"])
+    first = sent(park, "spare")
+    automine(park, False)
+
+    def mined(*messages: tuple[Any, dict[str, Any]]) -> list[str]:
+        made = {"chainId": CHAIN_ID, "to": spare.address, "value": 0, "gas": 200_000, **_FEES}
+        raws = [who.sign_transaction({**made, **message}) for who, message in messages]
+        hashes = [client.send_raw("0x" + raw.raw_transaction.hex()) for raw in raws]
+        park.node.mine(1)
+        return hashes
+
+    def carried(nonce: int, *said: tuple[Any, int, int]) -> tuple[Any, dict[str, Any]]:
+        signed = [
+            who.sign_authorization({"chainId": chain, "address": spare.address, "nonce": number})
+            for who, chain, number in said
+        ]
+        return spare, {"type": 4, "nonce": nonce, "authorizationList": signed}
+
+    own = mined((buyer, {"nonce": 0}), (buyer, {"nonce": 1}))
+    _, by_another = mined(
+        carried(first, (market, CHAIN_ID, 2), (buyer, CHAIN_ID, 9)),
+        carried(first + 1, (buyer, 0, 2)),
+    )
+    for nonce, taker in enumerate((*own, by_another)):
+        found = stuck.find_taker(client, account, nonce, park.node.height())
+        assert found is not None and found.hash == taker, nonce
 
 
 def test_a_call_that_would_be_refused_now_is_planned_again(park: Park) -> None:

@@ -19,6 +19,7 @@ from tests.support.sending import (
     UNITS,
     attempts,
     automine,
+    lost,
     minted,
     opened,
     plan,
@@ -177,6 +178,24 @@ def test_what_a_day_may_cost(both: Park) -> None:
     with pytest.raises(PolicyRefused, match=r"daily cost: .*raise signer_daily_wei"):
         capped.chain.sender.submit(second, CURRENCY)
     assert sent(both) == 1
+
+
+def test_another_nonce_counts_as_another_transaction(park: Park) -> None:
+    """Where the day has no more of them, what lost its nonce waits."""
+    key = plan(park)
+    lost(park, key)
+    park.node.mine(3)
+    opened(park, caps=DailyCaps(1, 10**37)).chain.sender.tend()
+    assert len(attempts(park, key)) == 1
+    assert "signer policy, daily transactions" in (park.intent(key).alarm or "")
+    (before,) = park.rows(ChainSpending)
+    park.chain.sender.tend()
+    _, second = attempts(park, key)
+    found = park.node.client.request("eth_getTransactionByHash", [second.tx_hash])
+    (after,) = park.rows(ChainSpending)
+    cost = int(found["gas"], 16) * int(found["maxFeePerGas"], 16)
+    assert after.transactions - before.transactions == 1
+    assert int(after.cost_wei) - int(before.cost_wei) == cost
 
 
 def test_a_replacement_counts_what_it_costs_more(park: Park) -> None:

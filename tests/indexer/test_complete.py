@@ -7,10 +7,11 @@ the shorter chain has.
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from indexer import Indexer
+from indexer import Indexer, reorg
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
 from ledger.models.credits import BatchStatus
@@ -28,7 +29,9 @@ from tests.support.chain import (
     WINDOW_S,
     TestChain,
     trade,
+    until_mined,
 )
+from tests.support.copied import back_up
 from tests.support.forms import few, long
 from tests.support.mirror import dump, rows
 
@@ -67,18 +70,35 @@ def mirrored(db: Database, chain: TestChain) -> Callable[[], None]:
 
 
 @pytest.fixture
-def rewinds(chain: TestChain, sqlite_db: Database, same_as_fresh: Callable[[], None]) -> object:
-    """Return a function that takes blocks back one after another, and compares with a new mirror."""
+def rewinds(
+    chain: TestChain, sqlite_db: Database, same_as_fresh: Callable[[], None], tmp_path: Path
+) -> Callable[[int], None]:
+    """Return a function that takes back all above each block from one on, as the mirror was that came no further."""
 
-    def run(blocks: int, step: int = 1) -> None:
-        mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+    def run(first: int) -> None:
+        mirror, head = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH), _head(chain)
+        then = {}
+        for number in range(first, head):
+            mirror.run_until(number)
+            then[number] = dump(sqlite_db)
+        mirror.run_until(head)
+        restore = back_up(sqlite_db, tmp_path)
+        for number, before in then.items():
+            with sqlite_db.write() as session:
+                reorg.rewind(session, number)
+            now = dump(sqlite_db) | {"chain_cursor": before["chain_cursor"]}  # is the loop's
+            assert [table for table in before if now[table] != before[table]] == [], number
+            restore()
+        chain.roll_back(head - first)
         mirror.run_until("head")
-        for _ in range(0, blocks, step):
-            chain.roll_back(step)
-            mirror.run_until("head")
-            same_as_fresh()
+        same_as_fresh()
 
     return run
+
+
+def _head(chain: TestChain) -> int:
+    until_mined(chain.client)
+    return chain.client.block_number()
 
 
 # ------------------------------------------------------------------------ credits
@@ -254,11 +274,27 @@ def test_every_act_of_oversight_is_taken_back(
     chain.issue(50, 0, backfill_before=1)
     chain.act("spare", CREDIT, "proveOverlap", [one.proven, two.proven])
     chain.act("admin", CREDIT, "reinstate", [SECOND])
+    chain.cancel("owner", SECOND, 2)  # above what is retired of it later
     acts.invalidate(chain, FIRST)
     acts.replace(chain, SECOND, FIRST, 7)
     acts.replace(chain, SECOND, FIRST, 6)
-    chain.issue(50, 9)
-    rewinds(chain.client.block_number() - before)
+    fourth = chain.issue(50, 9)
+    acts.invalidate(chain, fourth)  # a batch that goes itself
+    chain.in_one_block(
+        *(
+            chain.transaction(sender, CREDIT, function, arguments)
+            for sender, function, arguments in (
+                ("registrar", "setClassCap", [1, 500_000]),
+                ("registrar", "setClassCap", [1, 600_000]),
+                ("registrar", "setClassBuffer", [1, 500]),
+                ("registrar", "setClassBuffer", [1, 700]),
+                ("pauser", "suspend", [SECOND]),
+                ("owner", "retire", chain.retire_arguments(SECOND, 1)),  # too late
+            )
+        )
+    )
+    chain.act("admin", CREDIT, "reinstate", [SECOND])
+    rewinds(before)
 
 
 # --------------------------------------------------------------------- settlement
@@ -427,9 +463,12 @@ def test_every_act_of_settlement_is_taken_back(
     acts.deposit_credits(chain, "owner", batch, 1500)
     first, second = trade(1, "buyer", "owner", 100, 300_000), trade(2, "buyer", "owner", 100, 9_000)
     packed, _ = chain.propose([first], asset=batch)
-    acts.dispute(chain, "buyer", 1, first)
-    acts.reject_dispute(chain, 1)
+    chain.in_one_block(
+        chain.transaction("buyer", SETTLEMENT, "disputeTrade", [1, acts.trade_tuple(first), []]),
+        chain.transaction("admin", SETTLEMENT, "rejectDispute", [1]),
+    )
     acts.dispute(chain, "owner", 1, first)
+    chain.later(5)  # the window ends later by what a dispute took
     acts.reject_dispute(chain, 1)
     other, _ = chain.propose([second])
     chain.later(7)  # the end of the dispute is not that of the window
@@ -442,7 +481,11 @@ def test_every_act_of_settlement_is_taken_back(
     acts.settle_one(chain, trade(4, "buyer", "owner", 10, 70_000_000), batch)
     chain.finalize(1, packed)
     acts.withdraw_credits(chain, "buyer", batch, 50)
-    rewinds(chain.client.block_number() - before)
+    third = trade(5, "buyer", "owner", 100, 9_000)
+    chain.propose([third])
+    acts.dispute(chain, "owner", 4, third)
+    acts.reject_dispute(chain, 4)
+    rewinds(before)
 
 
 def test_dumps_of_both_databases_are_one(

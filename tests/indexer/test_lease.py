@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from indexer import Indexer, TickReport, backoff, status
+from indexer import follow as follow_module
 from indexer.backoff import (
     DATABASE,
     DOWN,
@@ -32,10 +33,12 @@ from indexer.backoff import (
     pause_s,
     trouble_of,
 )
+from indexer.follow import Follower, Listeners
 from indexer.lease import Lease, Rate, holder_of
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.local.anvil import LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.heads import Heads
 from ledger.chain.node.transports.errors import NodeDown, NodeLimits, NodeSlow
 from ledger.db import Database, DatabaseBusy, NewerTables
 from ledger.db.sqltext import clock_ms
@@ -88,6 +91,28 @@ def test_one_holds_and_another_is_told_who(db: Database) -> None:
     assert second.take() is None
     second.release()
     assert not found(db).live
+
+
+def test_who_held_it_last_takes_it_again_at_once(db: Database) -> None:
+    """As after a moment in which the database did not answer: nobody stands by for himself."""
+    lease = Lease(db, NETWORK, LONG_S)
+    assert lease.take() is None
+    lease.stop_renewing()
+    assert not lease.held and found(db).live
+    assert lease.take() is None and lease.held
+    lease.release()
+
+
+def test_who_renews_at_the_last_moment_keeps_it(db: Database) -> None:
+    """What was seen of a silent holder is of no moment once it is heard of again."""
+    one, two = Lease(db, NETWORK, LONG_S), Lease(db, NETWORK, LONG_S)
+    one.take()
+    one.stop_renewing()
+    seen = found(db)
+    until(lambda: one.renew() and found(db).until_ms > seen.until_ms)
+    assert not two._overtake(seen, silent=True)
+    assert two._overtake(found(db), silent=True)
+    assert not one.renew()
 
 
 def test_networks_have_leases_of_their_own(db: Database) -> None:
@@ -351,6 +376,54 @@ def test_who_had_trouble_while_it_stood_by_still_says_that_it_leads(
     assert len(stood_by) == len(troubles) == 1
 
 
+def test_whoever_listens_is_told_once(
+    chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stands in the way, when that is another, and when the lease is ours; not what a trouble of ours let go."""
+    monkeypatch.setattr(follow_module, "stand_by_s", lambda other: 0)
+    monkeypatch.setattr(follow_module, "pause_s", lambda error, failures: 0)
+    told: list[tuple[str, str | None]] = []
+    rests: list[bool] = []
+    one, two, ours = (Lease(sqlite_db, NETWORK, LONG_S) for _ in range(3))
+    heads = Heads(chain.client.transport, 0)
+    monkeypatch.setattr(heads, "wait", lambda stopped: rests.append(stopped()))
+    listeners = Listeners(
+        on_lead=lambda before: told.append(("leads", before and before.holder)),
+        on_stand_by=lambda other: told.append(("stands by", other.holder)),
+    )
+    idle = TickReport(head=5, tip=5, final=1)
+    reports = [idle, idle, replace(idle, blocks=1), idle]
+    follower, stop = Follower(lambda: reports.pop(0), ours, heads, listeners), threading.Event()
+
+    def steps(*expected: tuple[str, str | None], times: int = 1) -> None:
+        told.clear()
+        for _ in range(times):
+            follower._step(stop)
+        assert told == list(expected)
+
+    one.take()
+    steps(("stands by", one.holder), times=3)
+    one.release()
+    two.take()
+    steps(("stands by", two.holder), times=2)
+    two.release()
+    steps(("leads", two.holder), times=3)
+    assert rests == [False, False]  # after what found nothing, and not after a range
+    assert ours.rate.lately()[:2] == (1, 0)
+    ours.release()
+    two.take()
+    steps(("stands by", two.holder), times=2)
+    two.release()
+    follower._rest(DependencyDown("the database does not answer"), stop)  # at a look for the lease
+    steps(("leads", two.holder))
+    assert ours.rate.lately()[:2] == (0, 0)  # counted anew
+    follower._rest(DependencyDown("no node answers"), stop)
+    ours.release()
+    reports.append(idle)
+    steps()
+    ours.release()
+
+
 def test_forks_that_take_turns_are_waited_for(chain: TestChain, sqlite_db: Database) -> None:
     """As behind an address that leads to two nodes: each was believed at once, and the same rows written each time."""
     troubles: list[tuple[Exception, float]] = []
@@ -479,20 +552,28 @@ def test_a_run_under_which_a_newer_version_upgrades_the_tables_ends(
 
 
 def test_whoever_is_in_trouble_lets_another_try(chain: TestChain, sqlite_db: Database) -> None:
-    """The leader's node is gone: after a lease's time it lets go, and a run with another node mirrors."""
+    """The leader's node is gone: after a lease's time it lets go, and a run with another node mirrors.
+
+    When that one ends, the first takes the lease again, and its trouble begins anew: it was as if it had never
+    ended, so that the lease was let go at the first failure, and the next attempt came after many seconds.
+    """
     dead = ChainClient("http://127.0.0.1:9")
-    troubles: list[Exception] = []
+    troubles: list[tuple[Exception, float]] = []
+    stood_by: list[Holder] = []
     first = Indexer(sqlite_db, dead, chain.deployment, 64)
     second = Indexer(sqlite_db, chain.client, chain.deployment, 64)
 
-    def trouble(error: Exception, pause: float) -> None:
-        troubles.append(error)
+    def trouble(error: Exception, pause_s: float) -> None:
+        troubles.append((error, pause_s))
 
-    with following(first, on_trouble=trouble, lease_s=1.0):
+    with following(first, on_trouble=trouble, on_stand_by=stood_by.append, lease_s=0.4):
         until(lambda: troubles)
-        with following(second, lease_s=1.0):
-            until(lambda: tip(sqlite_db) == chain.client.block_number())
-    assert all(isinstance(error, NodeDown) for error in troubles)
+        with following(second, lease_s=LONG_S):
+            until(lambda: tip(sqlite_db) == chain.client.block_number() and stood_by)
+            before = len(troubles)
+        until(lambda: len(troubles) > before)
+    assert before >= 2 and troubles[before][1] <= 0.5
+    assert all(isinstance(error, NodeDown) for error, _ in troubles)
     dead.close()
 
 

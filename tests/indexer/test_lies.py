@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 
 from indexer import Indexer
 from indexer.reindex import reindex
@@ -79,11 +80,7 @@ def _in_one_block(chain: TestChain, batch: int) -> None:
         chain.transaction("owner", CREDIT, "safeTransferFrom", [owner, NOBODY, batch, 1, b""]),
     ]
     foreign = {"from": owner, "to": stranger, "value": "0x1"}
-    chain.client.request("evm_setAutomine", [False])
-    for message in (ours[0], foreign, *ours[1:]):
-        chain.client.request("eth_sendTransaction", [message])
-    chain.client.request("evm_mine")
-    chain.client.request("evm_setAutomine", [True])
+    chain.in_one_block(ours[0], foreign, *ours[1:])
 
 
 @pytest.fixture(autouse=True)
@@ -257,6 +254,12 @@ def _last_block_moves() -> Tamper:
     return tamper
 
 
+def _renumbered(method: str, params: list[Any], result: Any) -> Any:
+    if method == "eth_getBlockByNumber" and params[0] == "0x9":
+        return {**result, "number": "0xa"}
+    return result
+
+
 def _orphan(method: str, params: list[Any], result: Any) -> Any:
     if method == "eth_getBlockByNumber" and result and int(result["number"], 16) == 9:
         return {**result, "parentHash": "0x" + "ab" * 32}
@@ -322,6 +325,10 @@ TOLD_LIES = {
         _logs(_each(transactionHash="0x" + "cd" * 32)),
         "does not hold there",
     ),
+    "logs of a place that no transaction has": (
+        _logs(_each(transactionIndex="0xff")),
+        "does not hold there",
+    ),
     "an entry of the credit log hidden": (_hides(CREDIT, "Retired"), "credit log"),
 }
 LIES = {
@@ -337,6 +344,7 @@ LIES = {
     ),
     "last block changes": (_last_block_moves, "changed while it was read"),
     "a block with another parent": (_orphan, "does not follow the one before it"),
+    "a block with another number": (_renumbered, "does not follow the one before it"),
 }
 BY_HASH_LIES = {"transactions that wait still": (_still_waiting, "which waits, by its own word")}
 ALL_LIES = [  # the short form tells each to one kind of node
@@ -552,6 +560,8 @@ def test_a_node_that_has_forgotten_old_states_serves(
     assert "missing trie node" in said[-1] and "end of the credit log" in said[-1]
     deployment = replace(chain.deployment, receipts=TOLD if told else PROVEN)
     client = ChainClient(liar.rpc_url)
+    restarted = Indexer(sqlite_db, client, deployment, DEPTH).run_until("head")
+    assert list(restarted.not_checked) == said  # also by a run that finds nothing to read
     verified = verify(sqlite_db, client, deployment, DEPTH)
     assert verified.ok and verified.checked["chain_events"] > 0
     assert "missing trie node" in verified.not_checked[-1]
@@ -565,6 +575,11 @@ def test_a_node_that_has_forgotten_old_states_serves(
         each for each in verify(sqlite_db, client, deployment, DEPTH).not_checked if not told
     ] == []
     if told:
+        before = _not_checked(sqlite_db)
+        chain.mine(1)
+        report = Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
+        # That newer ones are proven proves nothing of the older.
+        assert list(report.not_checked) == _not_checked(sqlite_db) == before
         reindex(sqlite_db, client, chain.deployment, DEPTH)
         assert _not_checked(sqlite_db) == []
 
@@ -587,6 +602,108 @@ def test_a_node_that_does_not_know_blocks_by_hash_is_asked_by_number(
     liar.tamper = no_hashes
     assert lied_to.run_until("head").not_checked == ()
     assert liar.lies > 0
+
+
+_LOG_HEAD = "0x" + keccak(b"logHead()")[:4].hex()
+
+
+def _end_of_log(said: Callable[[str], Any]) -> Tamper:
+    """Answer with something else where it is asked for the contract's own end of the credit log."""
+    return lambda method, params, result: (
+        said(result) if method == "eth_call" and params[0]["data"] == _LOG_HEAD else result
+    )
+
+
+@pytest.mark.parametrize("kind", ["standard"])
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (lambda true: None, "contract says None of the end of its log"),
+        (lambda true: true + "00", "contract says 0x0{62}.* of the end of its log"),
+        (lambda true: "0x" + "zz" * 64, "contract says 0xz{78} of the end of its log"),
+        (lambda true: "0x" + "_1" * 64, "contract says 0x(_1){39} of the end of its log"),
+        (lambda true: "0x", "log ends at entry 0 on chain, and at entry"),
+        (lambda true: f"0x{1:064x}{true[66:]}", "log ends at entry 1 on chain, and at entry"),
+        (lambda true: true[:66] + "ab" * 32, r"log ends at entry (\d+) on chain, and at entry \1 "),
+    ],
+)
+def test_an_end_of_the_log_that_is_none_stops_the_mirror(
+    lied_to: Indexer,
+    liar: LyingNode,
+    monkeypatch: pytest.MonkeyPatch,
+    said: Callable[[str], Any],
+    reason: str,
+) -> None:
+    """Of the right length and no number, it ended the run as a defect of ours."""
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
+    liar.tamper = _end_of_log(said)
+    with pytest.raises(MirrorStopped, match=f"the credit {reason}"):
+        lied_to.run_until("head")
+
+
+@pytest.mark.parametrize("kind", ["standard", "told"])
+def test_a_node_that_does_not_say_where_the_log_ends(
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """Proven receipts show that the log is whole; where they are told, nothing else does, and it is waited for."""
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
+    liar.tamper = _end_of_log(lambda true: NodeError("busy with something else"))
+    if kind == "standard":
+        (said,) = lied_to.run_until("head").not_checked
+        assert said.endswith("own at the head: the node refused eth_call: busy with something else")
+        assert _not_checked(sqlite_db) == [said]
+        liar.tamper = None
+        chain.mine(1)
+        assert lied_to.run_until("head").not_checked == ()
+        assert _not_checked(sqlite_db) == []
+        return
+    with pytest.raises(DependencyDown, match="cannot be asked: the node refused") as waited_for:
+        lied_to.run_until("head")
+    assert waited_for.value.code == "node-behind"
+
+
+@pytest.mark.parametrize("kind", ["standard"])
+def test_a_block_that_is_away_below_the_head_was_not_taken_back(
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a node takes one call at a time, another one may answer each: of these, one knows the head and one lags."""
+    monkeypatch.setattr("indexer.loop._LOOK_PAUSE_S", 0)
+    tip, left = lied_to.run_until("head").tip, [3]
+
+    def away(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getBlockByNumber" or params[0] != hex(tip) or not left[0]:
+            return result
+        left[0] -= 1
+        return None
+
+    chain.mine(1)
+    liar.tamper = away
+    report = lied_to.tick()
+    assert (report.rewound_to, report.tip, left) == (None, tip + 1, [0])
+    left[0], tip = -1, tip + 1
+    before = dump(sqlite_db)
+    with pytest.raises(DependencyDown, match=f"has no block {tip};") as told:
+        lied_to.tick()
+    assert told.value.code == "node-behind" and dump(sqlite_db) == before
+    chain.reorganise(1)  # and so is one below a block that was
+    tip -= 1
+    with pytest.raises(DependencyDown, match=f"has no block {tip};"):
+        lied_to.tick()
+    assert dump(sqlite_db) == before and rows(sqlite_db, "mirror_reorganisations", "id") == []
+    liar.tamper = None
+    assert lied_to.tick().rewound_to == tip
+    lied_to.run_until("head")
+    same_as_fresh()
 
 
 @pytest.mark.parametrize("kind", ["standard"])

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
+from msgspec.structs import replace
 from sqlalchemy import func, select, update
 
 from indexer import Indexer, lookups, sums
+from indexer.creditlog import CreditLog
+from indexer.doubt import Doubt
 from indexer.report import Report
 from ledger.chain.contracts import abi_values
-from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS, ZERO_HASH
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS, ZERO_HASH, decode
 from ledger.db import Database
 from ledger.errors import MirrorStopped, NotFound
 from ledger.models import ChainEvent
@@ -121,6 +124,30 @@ def test_the_credit_log_is_counted(
                 sums._entries(session, found)
                 assert [item.key for item in found.differences] == ["credit log"]
                 part.rollback()
+
+
+def test_an_entry_of_the_credit_log_that_does_not_follow_is_named(
+    credits_history: TestChain,
+) -> None:
+    """The log ends where the contract says that it does, in whatever pieces it is read."""
+    client, address = credits_history.client, credits_history.deployment.credit.address
+    logs = client.logs([address], 0, client.block_number())
+    events = [event for event in (decode(CREDIT, log) for log in logs) if event.record is not None]
+    words = client.call(address, "0x" + keccak(b"logHead()")[:4].hex())
+    end = CreditLog(int(words[2:66], 16), "0x" + words[66:])
+    assert (len(events), CreditLog().check(events)) == (end.seq, end)
+    for parts in range(1, len(events)):
+        assert CreditLog().check(events[:parts]).check(events[parts:]) == end
+    one, two, three, four = events[:4]
+    another = replace(three, args=replace(three.args, head=two.args.head))
+    for entries, said in (
+        ([one, two, four], "entry 3 of the credit log is missing before entry 4"),
+        ([two], "entry 1 of the credit log is missing before entry 2"),
+        ([one, two, two], "entry 3 of the credit log is missing before entry 2"),
+        ([one, two, another], "entry 3 of the credit log does not follow from the ones before it"),
+    ):
+        with pytest.raises(Doubt, match=rf"{said} \(\w+ in block {entries[-1].log.block_number}, "):
+            CreditLog().check(entries)
 
 
 def test_the_end_of_the_credit_log_is_found_at_any_block(

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import delete, select, text
 from sqlalchemy.exc import IntegrityError
 
-from indexer import Indexer, TickReport
+from indexer import Indexer, TickReport, finality
 from indexer.handlers import HANDLERS
 from indexer.reindex import reindex
 from ledger.chain.addresses.book import Deployment
@@ -311,6 +311,32 @@ def test_a_lock_that_somebody_keeps_is_said(chain: TestChain, sqlite_db: Databas
         assert file.in_transaction
         file.execute("ROLLBACK")
         assert mirror.run_until("head").tip == chain.client.block_number()
+
+
+def test_blocks_that_brought_nothing_are_forgotten_between_two(
+    chain: TestChain, mirror: Indexer, sqlite_db: Database
+) -> None:
+    """By the node's own blocks: those without a transaction go, those with an event or with a failure alone stay."""
+    chain.mine(3)
+    batch = chain.issue(1000, 0)
+    chain.mine(3)
+    chain.retire("owner", batch, 2000, must=False)
+    chain.mine(3)
+    mirror.run_until("head")
+    before = {number for (number,) in rows(sqlite_db, "chain_blocks", "number")}
+    empty = sorted(
+        number
+        for number in before
+        if number >= chain.loaded_up_to
+        and not chain.client.request("eth_getBlockByNumber", [hex(number), False])["transactions"]
+    )
+    assert len(empty) >= 9
+    low, high = empty[1], empty[-2]
+    with sqlite_db.write() as session:
+        finality.forget_blocks(session, -low, 0)
+        finality.forget_blocks(session, low, high)
+    left = {number for (number,) in rows(sqlite_db, "chain_blocks", "number")}
+    assert before - left == set(empty[2:-1])
 
 
 @long

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -15,18 +16,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from indexer import Indexer, inputs, place, ranges
-from indexer.finality import FINALIZED
+from indexer import Indexer, finality, inputs, place, ranges
+from indexer.finality import FINALIZED, Claim
 from indexer.reindex import reindex
 from indexer.ticks import TickReport
 from indexer.verify import verify
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.failures import traces
 from ledger.chain.node import requests
-from ledger.chain.node.client import ChainClient
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.transports.errors import NodeLimits
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
+from ledger.models import ChainBlock
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import MEMBER_ROLE, TestChain
 from tests.support.forms import rest
@@ -150,6 +152,34 @@ def test_a_node_that_names_no_final_block(
     node.tamper = None
     report = mirror.tick()
     assert report.final > 0 and report.not_checked == ()
+
+
+def test_a_limit_of_a_moment_is_no_chain_without_a_final_block(
+    node: LyingNode, chain: TestChain
+) -> None:
+    limit = recorded(-32005, "daily request count exceeded, request rate limited")
+    node.tamper = lambda method, params, result: limit if params[:1] == [FINALIZED] else result
+    with pytest.raises(RpcError, match="rate limited"):
+        finality.claimed(ChainClient(node.rpc_url), FINALIZED)
+
+
+@pytest.mark.parametrize(
+    ("claim", "final"),
+    [
+        (Claim(5, "0x" + "aa" * 32), 5),
+        (Claim(5, "0x" + "bb" * 32), 0),  # of another fork
+        (Claim(5), 5),  # a number of blocks below the head: the node names no hash
+        (Claim(3, "0x" + "bb" * 32), 3),  # is forgotten here
+        (Claim(9, "0x" + "bb" * 32), 6),  # is not here yet
+        (Claim(lacks="unknown block"), 0),
+    ],
+)
+def test_what_is_final_of_what_is_mirrored(sqlite_db: Database, claim: Claim, final: int) -> None:
+    with sqlite_db.write() as session:
+        digest, at = "0x" + "aa" * 32, datetime.fromtimestamp(5, UTC)
+        session.add(ChainBlock(number=5, hash=digest, parent_hash=digest, block_time=at))
+        session.flush()
+        assert finality.final_number(session, claim, 6) == final
 
 
 @pytest.mark.parametrize("answer", rest([recorded(-39001, "Unknown block"), None]))

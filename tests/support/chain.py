@@ -306,6 +306,14 @@ class TestChain:
             "gas": hex(GAS_CALL),
         }
 
+    def in_one_block(self, *messages: dict[str, str]) -> None:
+        """Mine transactions together, in the order given."""
+        self.client.request("evm_setAutomine", [False])
+        for message in messages:
+            self.client.request("eth_sendTransaction", [message])
+        self.client.request("evm_mine")
+        self.client.request("evm_setAutomine", [True])
+
     def deployment_text(self) -> str:
         """Return the deployment as its file holds it."""
         book = self.deployment
