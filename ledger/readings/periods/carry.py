@@ -9,7 +9,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import Row, exists, select
 from sqlalchemy.orm import Session, aliased, defer
 
 from ledger import models
@@ -147,25 +147,25 @@ def _carry(session: Session, project: models.Project, start: date, from_s: int) 
 
     A deficit is carried until it is paid; a positive carry only within one vintage, one factor
     version and one methodology version. What a backfill left goes nowhere: the period after it was issued before it.
-    Nor does what a batch has taken that is on chain, and not in the books.
+    Nor does what a batch has taken that is on chain, and not in the books. What has entered two issuances is taken off.
     """
     issuance, intent = models.Issuance, models.ChainIntent
+    columns = (issuance.id, issuance.vintage, issuance.carry_in_kg, issuance.carry_out_kg)
     query = (
-        select(issuance.id, intent.parameters)
+        select(*columns, intent.parameters)
         .outerjoin(intent, intent.key == issuance.key)
         .where(
             issuance.project_id == project.id,
             issuance.state.in_(LIVE),
             issuance.to_s <= from_s,
         )
-        .order_by(issuance.to_s.desc())
+        .order_by(issuance.to_s)
     )
-    found = (number for number, call in session.execute(query) if not claimed_before(call))
-    number = next(found, None)
-    if number is None:
+    regular = [row for row in session.execute(query) if not claimed_before(row.parameters)]
+    if not regular:
         return Fraction(0)
-    last = session.get_one(models.Issuance, number)
-    carry = Fraction(last.carry_out_kg)
+    last = session.get_one(models.Issuance, regular[-1].id)
+    carry = Fraction(last.carry_out_kg) - _entered_twice(session, project.id, regular)
     methodology = json.loads(last.manifest)["methodology"]
     same = (
         last.vintage == start.year
@@ -175,6 +175,28 @@ def _carry(session: Session, project: models.Project, start: date, from_s: int) 
     if same and not _is_taken(session, project.code, last.to_s, from_s):
         return carry
     return min(carry, Fraction(0))
+
+
+def _entered_twice(session: Session, project_id: int, regular: Sequence[Row[Any]]) -> Fraction:
+    """Return what entered issuances, in the order of time, that none before them had left, kg, and none has paid since.
+
+    One that had failed for good comes back by a fork deeper than what was final, when another one of later days has
+    been sent with what was left before both: the contract takes the two of them.
+    """
+    issuance, paid = models.Issuance, models.CorrectionCarry
+    deficits: dict[int, Fraction] = defaultdict(Fraction)
+    query = select(paid.issuance_id, paid.carried_kg).join(
+        issuance, issuance.id == paid.issuance_id
+    )
+    for number, carried_kg in session.execute(query.where(issuance.project_id == project_id)):
+        deficits[number] += Fraction(carried_kg)
+    left, vintage, twice = Fraction(0), None, Fraction(0)
+    for row in regular:
+        there = left if row.vintage == vintage else min(left, Fraction(0))
+        entered = Fraction(row.carry_in_kg) - deficits[row.id]
+        twice = max(entered - there, Fraction(0))
+        left, vintage = Fraction(row.carry_out_kg) - twice, row.vintage
+    return twice
 
 
 def _is_taken(session: Session, code: str, since_s: int, until_s: int) -> bool:
