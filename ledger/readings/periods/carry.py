@@ -114,7 +114,7 @@ def unpaid_corrections(
     for row, corrected, act in rows:
         # A cancellation that the contract refused paid nothing: what it should have paid is carried.
         cancelled = 0 if act is IntentState.FAILED else row.cancelled_kg + forgotten[row.key]
-        owed = max(Fraction(row.owed_kg) - cancelled, Fraction(0)) + paid[row.id]
+        owed = Fraction(row.owed_kg) - cancelled + paid[row.id]
         if owed > 0:
             found.append(
                 CarriedCorrection(
@@ -150,9 +150,8 @@ def _carry(session: Session, project: models.Project, start: date, from_s: int) 
     Nor does what a batch has taken that is on chain, and not in the books. What has entered two issuances is taken off.
     """
     issuance, intent = models.Issuance, models.ChainIntent
-    columns = (issuance.id, issuance.vintage, issuance.carry_in_kg, issuance.carry_out_kg)
     query = (
-        select(*columns, intent.parameters)
+        select(issuance.id, issuance.carry_in_kg, issuance.carry_out_kg, intent.parameters)
         .outerjoin(intent, intent.key == issuance.key)
         .where(
             issuance.project_id == project.id,
@@ -190,12 +189,11 @@ def _entered_twice(session: Session, project_id: int, regular: Sequence[Row[Any]
     )
     for number, carried_kg in session.execute(query.where(issuance.project_id == project_id)):
         deficits[number] += Fraction(carried_kg)
-    left, vintage, twice = Fraction(0), None, Fraction(0)
+    left, twice = Fraction(0), Fraction(0)
     for row in regular:
-        there = left if row.vintage == vintage else min(left, Fraction(0))
         entered = Fraction(row.carry_in_kg) - deficits[row.id]
-        twice = max(entered - there, Fraction(0))
-        left, vintage = Fraction(row.carry_out_kg) - twice, row.vintage
+        twice = max(entered - left, Fraction(0))
+        left = Fraction(row.carry_out_kg) - twice
     return twice
 
 
