@@ -174,6 +174,12 @@ class TestGaps:
         minted(books, 3)  # less than the books know
         assert not self.left_out(books, 5)
 
+    def test_what_is_owed_from_before_is_no_deficit_of_the_days(self, books: Books) -> None:
+        """Nor does a remainder make up for one of theirs."""
+        first = books.issued(1, 2, "0 0.9")
+        books.owed(first, "5")
+        assert not self.left_out(books, 3)
+
     def test_what_only_the_chain_knows(self, books: Books) -> None:
         minted(books, 2)
         assert self.left_out(books, 5)

@@ -16,6 +16,7 @@ from ledger import models
 from ledger.db import tables
 from ledger.models.issuance import LIVE
 from ledger.models.sending import IntentState
+from ledger.naming import of_site
 from ledger.reductions.records import CarriedCorrection
 
 
@@ -205,19 +206,20 @@ def _is_taken(session: Session, code: str, since_s: int, until_s: int) -> bool:
     """
     batch, earlier = models.CreditBatch, aliased(models.CreditBatch)
     known = select(models.Issuance.key).where(models.Issuance.state.in_(LIVE))
-    query = (
-        select(batch.batch_id)
-        .join(models.CreditSite, models.CreditSite.site_id == batch.site_id)
-        .where(
-            models.CreditSite.code == code,
+    sites = select(models.CreditSite.site_id).where(models.CreditSite.code == code)
+    for site_id in session.scalars(sites).all():
+        # By number, which is a key: of all sites together there may be very many.
+        query = select(batch.batch_id).where(
+            of_site(batch.batch_id, site_id),
             batch.period_end_s > since_s,
             batch.period_start_s < until_s,
             batch.key.not_in(known),
             ~exists().where(
-                earlier.site_id == batch.site_id,
-                earlier.ordinal < batch.ordinal,
+                of_site(earlier.batch_id, site_id),
+                earlier.batch_id < batch.batch_id,
                 earlier.period_start_s >= batch.period_end_s,
             ),
         )
-    )
-    return session.scalars(query.limit(1)).first() is not None
+        if session.scalars(query.limit(1)).first() is not None:
+            return True
+    return False
