@@ -110,7 +110,9 @@ def test_a_backfill_that_nobody_here_knows_has_taken_nothing(books: Books) -> No
     assert books.enters(4) == "2/5"  # the batch is on chain, whoever's
 
 
-@pytest.mark.parametrize("more", [{"site": 3, "ordinal": 1}, {"site": 2, "ordinal": 9}])
+@pytest.mark.parametrize(
+    "more", [{"site": 1, "ordinal": 9}, {"site": 3, "ordinal": 1}, {"site": 2, "ordinal": 9}]
+)
 def test_what_makes_no_backfill_of_a_batch(books: Books, more: dict[str, int]) -> None:
     books.issued(1, 2, "0 0.4")
     books.batch(3, 4, ordinal=2)
