@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from ledger.db import Database
 from ledger.errors import Refused
-from ledger.issuance import begun, checks, fail, states
+from ledger.issuance import begun, checks, fail, planning, states
 from ledger.issuance.taking_up import rivals
-from ledger.models import CreditSite, Issuance, Meter, Project, ReadingClaim
+from ledger.models import CreditBatch, CreditSite, Issuance, Meter, Project, ReadingClaim
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.registration import ChainSite
@@ -354,3 +354,36 @@ def test_those_that_were_refused_are_void_before_another_is_planned(books: Books
     states.void_refused(books.session, books.project.id)
     assert [row.state for row in rows] == [VOID, PLANNED, ISSUED, PLANNED]
     assert {type(row) for row in rows} == {Issuance} and isinstance(books.other, Project)
+
+
+HASH, ROOT = "0x" + "1" * 64, "0x" + "2" * 64
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [
+        {},
+        {"site": 3},
+        {"first": 3},
+        {"end": 6},
+        {"issued_kg": 99},
+        {"evidence_root": HASH},
+        {"manifest_hash": ROOT},
+    ],
+    ids=str,
+)
+def test_which_batch_is_the_one_that_the_books_forgot(books: Books, unlike: dict[str, Any]) -> None:
+    """One that is alike in all of it, and that has the key of no issuance."""
+    reduction: Any = SimpleNamespace(inputs=inputs(4, 5), issued_kg=100, evidence_root=ROOT)
+
+    def forgotten() -> bool:
+        found = planning._forgotten(books.session, SITE, reduction, HASH)
+        return found is not None
+
+    alike = {"first": 4, "end": 5, "evidence_root": ROOT, "manifest_hash": HASH}
+    assert not forgotten()
+    books.batch(**alike | unlike, ordinal=1)
+    assert forgotten() is not bool(unlike)
+    for batch in books.session.scalars(select(CreditBatch)):
+        books.issued(4, 5, state=VOID).key = batch.key
+    assert not forgotten()
