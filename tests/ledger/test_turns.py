@@ -13,7 +13,15 @@ from ledger.db import Database
 from ledger.errors import Refused
 from ledger.issuance import begun, checks, fail, planning, states
 from ledger.issuance.taking_up import rivals
-from ledger.models import CreditBatch, CreditSite, Issuance, Meter, Project, ReadingClaim
+from ledger.models import (
+    ChainIntent,
+    CreditBatch,
+    CreditSite,
+    Issuance,
+    Meter,
+    Project,
+    ReadingClaim,
+)
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.registration import ChainSite
@@ -354,6 +362,17 @@ def test_those_that_were_refused_are_void_before_another_is_planned(books: Books
     states.void_refused(books.session, books.project.id)
     assert [row.state for row in rows] == [VOID, PLANNED, ISSUED, PLANNED]
     assert {type(row) for row in rows} == {Issuance} and isinstance(books.other, Project)
+
+
+def test_what_stands_in_the_last_block_that_a_fork_leaves(books: Books) -> None:
+    """It is not taken back, be it issued or void."""
+    rows = [books.issued(1, 2), books.issued(2, 3)]
+    rows.append(books.issued(5, 6, state=VOID, intent=IntentState.FAILED))
+    for row, block in zip(rows, (5, 6, 5), strict=True):
+        books.session.get_one(ChainIntent, row.key).block_number = block
+    books.session.flush()
+    states.rewind(books.session, 5)
+    assert [row.state for row in rows] == [ISSUED, PLANNED, VOID]
 
 
 HASH, ROOT = "0x" + "1" * 64, "0x" + "2" * 64
