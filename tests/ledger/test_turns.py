@@ -355,6 +355,14 @@ def test_which_stand_in_the_way(books: Books) -> None:
     assert not set(near) & set(there)
 
 
+def test_what_is_issued_is_not_void_for_one_that_comes_back(books: Books) -> None:
+    """It may be of another project, which has a meter of theirs since."""
+    one = books.issued(4, 6, state=VOID)
+    rows = [books.issued(5, 9), books.issued(1, 5, **WAITS)]
+    states._void_rivals(books.session, one)
+    assert [row.state for row in rows] == [ISSUED, VOID]
+
+
 def test_those_that_were_refused_are_void_before_another_is_planned(books: Books) -> None:
     failed = {"state": PLANNED, "intent": IntentState.FAILED}
     rows = [books.issued(3, 4, **failed), books.issued(3, 4, project=books.other, **failed)]
