@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.errors import NotFound, did_you_mean
 from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite, Project, Site
@@ -101,6 +101,11 @@ def find_credit(session: Session, text: str) -> NamedCredit:
     raise NotFound(
         f"there is no credit {text[:_SHOWN_LENGTH_MAX]!r}; the list of credits has all of them"
     )
+
+
+def of_site(number: InstrumentedAttribute[int], site_id: int) -> ColumnElement[bool]:
+    """Return the condition that a batch, by its number, is of a site, by its number on chain."""
+    return and_(number >= batch_id_of(site_id, 0), number < batch_id_of(site_id + 1, 0))
 
 
 def rows_of(session: Session, named: NamedCredit) -> Sequence[CreditSerial]:

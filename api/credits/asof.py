@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from api.credits.batches import batch_document, of_site
+from api.credits.batches import batch_document
 from api.credits.schemas import Credit, CreditAnswer, CreditPage, CreditParameters, CreditPart
 from api.credits.then import Then, batches_then, checked_block
 from api.finality import ChainView
@@ -16,7 +16,7 @@ from api.pagination import Order, matching
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models import CarbonCredit, CreditBatch, CreditSite
-from ledger.naming import PARTS_MAX, find_credit
+from ledger.naming import PARTS_MAX, find_credit, of_site
 from ledger.serials import Run
 from ledger.units import tonnes_of_kg
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, case, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
 
 from api.credits.schemas import Batch, CreditPart
 from ledger.chain.sending.issued import backfilled_before
@@ -90,8 +90,3 @@ def sums_of(session: Session, code: str | None = None) -> tuple[int, int, int, i
     # MariaDB sums BIGINT as DECIMAL.
     batches, issued, retired, cancelled = map(int, session.execute(query).one())
     return batches, issued, retired, cancelled
-
-
-def of_site(number: InstrumentedAttribute[int], site_id: int) -> ColumnElement[bool]:
-    """Return the condition that a batch, by its number, is of a site, by its number on chain."""
-    return and_(number >= batch_id_of(site_id, 0), number < batch_id_of(site_id + 1, 0))

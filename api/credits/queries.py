@@ -9,7 +9,7 @@ from sqlalchemy import Select, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from api.credits import asof
-from api.credits.batches import batch_document, of_site
+from api.credits.batches import batch_document
 from api.credits.schemas import (
     Batch,
     Credit,
@@ -32,7 +32,7 @@ from ledger.models.credits import (
     CreditSite,
 )
 from ledger.models.oversight import CreditInvalidation, InvalidationStep
-from ledger.naming import PARTS_MAX, count_rows_of, find_credit, rows_of
+from ledger.naming import PARTS_MAX, count_rows_of, find_credit, of_site, rows_of
 from ledger.serials import CreditStatus
 from ledger.units import kg_of_tonnes
 

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
-from api.credits.batches import of_site
 from api.credits.schemas import Retirement, RetirementAnswer, RetirementItem
 from api.credits.then import checked_block
 from api.finality import ChainView
@@ -19,6 +18,7 @@ from api.retirements.schemas import RetirementPage, RetirementParameters
 from ledger.chain.contracts.events import ZERO_HASH
 from ledger.errors import NotFound
 from ledger.models import ChainIntent, CreditBatch, CreditRetirement, CreditSerial, CreditSite
+from ledger.naming import of_site
 from ledger.serials import credit_id, is_key
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)

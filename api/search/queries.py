@@ -15,7 +15,6 @@ from urllib.parse import quote
 from sqlalchemy import ColumnElement, String, false, or_, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from api.credits.batches import of_site
 from api.finality import ChainView
 from api.search import numbers
 from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
@@ -31,7 +30,7 @@ from ledger.models import (
     SmartContract,
     VppDefinition,
 )
-from ledger.naming import find_credit, rows_of
+from ledger.naming import find_credit, of_site, rows_of
 from ledger.units import tonnes_of_kg
 
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)

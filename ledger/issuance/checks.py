@@ -12,6 +12,7 @@ from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditBatch, CreditSite, Issuance, Project, Site
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
+from ledger.naming import of_site
 from ledger.readings.periods.period import load_period, split_by_vintage
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.records import ReductionInputs
@@ -194,7 +195,9 @@ def _following(
         )
     following = session.scalars(
         select(CreditBatch)
-        .where(CreditBatch.site_id == site.site_id, CreditBatch.period_end_s > inputs.from_s)
+        .where(
+            of_site(CreditBatch.batch_id, site.site_id), CreditBatch.period_end_s > inputs.from_s
+        )
         .order_by(CreditBatch.period_start_s)
         .limit(1)
     ).first()

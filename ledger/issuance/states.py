@@ -137,6 +137,7 @@ def fail(session: Session, key: str, error: str) -> None:
     for issuance in session.scalars(select(Issuance).where(Issuance.key == key)).all():
         if issuance.state is IssuanceState.VOID:
             continue
+        lock_project(session, issuance)
         _void(session, issuance)
         _void_waiting(session, issuance, f"the issuance before it was refused: {error}")
         # Seldom needed: the mirror, which calls this, begins without all that reads and judges meters.
@@ -147,9 +148,16 @@ def fail(session: Session, key: str, error: str) -> None:
             requalify(session, meter_id)
 
 
+def lock_project(session: Session, issuance: Issuance) -> None:
+    """Keep the project of an issuance to this unit of work: nobody plans another one of it meanwhile."""
+    query = select(Project.id).where(Project.id == issuance.project_id)
+    session.execute(query.with_for_update())
+
+
 def _void_waiting(session: Session, issuance: Issuance, reason: str) -> None:
     backfill = _is_backfill(session, issuance)
-    for other in session.scalars(_waiting_behind(issuance)).all():
+    # Those too that were planned while this unit of work waited for the project.
+    for other in session.scalars(_waiting_behind(issuance).with_for_update()).all():
         if backfill and not _is_backfill(session, other):
             continue  # it carries nothing of a backfill, and may be the very one that this one names
         if intents.refuse(session, other.key, reason).state is IntentState.FAILED:

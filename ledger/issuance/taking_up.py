@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from ledger.models import Correction, CorrectionCarry, Issuance, Project, ReadingClaim
+from ledger.issuance.states import lock_project
+from ledger.models import Correction, CorrectionCarry, Issuance, ReadingClaim
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.readings.imports.requalify import Since, judge_as_before, requalify
 from ledger.readings.periods.carry import carried_of
@@ -30,7 +31,7 @@ def rivals(session: Session, issuance: Issuance) -> Sequence[Issuance]:
     Its project first: nobody plans another one meanwhile. One of another project has its readings where a meter
     counts there since.
     """
-    session.execute(select(Project.id).where(Project.id == issuance.project_id).with_for_update())
+    lock_project(session, issuance)
     claimed = select(ReadingClaim.issuance_id).where(
         ReadingClaim.meter_id.in_((_meters_of(session, issuance) or {}).values()),
         ReadingClaim.start_s >= issuance.from_s,

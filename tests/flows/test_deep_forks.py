@@ -1,6 +1,8 @@
 """Acts of ours whose end a fork takes back that is deeper than what was final: the books follow the chain."""
 
 from datetime import date
+from fractions import Fraction
+from math import floor
 
 import pytest
 
@@ -197,6 +199,36 @@ def test_the_days_after_it_are_planned_anew(ready: Park) -> None:
     assert states(ready) == ["issued", "void", "issued"]
     assert ready.rows(CreditBatch)[0].key == key
     assert ready.differences() == []
+
+
+@pytest.mark.parametrize("meanwhile", rest([1, 2]))
+def test_one_sent_meanwhile_had_the_same_remainder(park: Park, meanwhile: int) -> None:
+    """The contract takes both of them: the next one makes up for what was issued twice, and that once."""
+    park.register()
+    #     734.814  720.6    720.24   720.24   720.24   720.24 kg
+    kw = ["61.2345", "60.05", "60.02", "60.02", "60.02", "60.02"]
+    park.generate(FIRST, kw)
+    plan(park, 1)
+    submit_planned(park.chain)
+    park.mirror_final()
+    _, height = fail_in_a_final_block(park, 2)
+    park.node.act("admin", CREDIT, "grantRole", ISSUER)
+    for first in range(3, 3 + meanwhile):
+        plan(park, first)
+        submit_planned(park.chain)
+        park.mirror_final()
+    assert [row.carry_in_kg for row in park.rows(Issuance)][:3] == ["0/1", "407/500", "407/500"]
+    park.fork_at(height)
+    for _ in range(3):
+        send_again(park)
+    assert states(park) == ["issued"] * (2 + meanwhile)
+    for first in range(3 + meanwhile, 7):
+        plan(park, first)
+        submit_planned(park.chain)
+        park.mirror_final()
+        days = [Fraction(power) * 12 for power in kw[:first]]  # 24 h x 0.5 t/MWh
+        assert sum(batch.issued_kg for batch in park.rows(CreditBatch)) == floor(sum(days))
+    assert park.differences() == []
 
 
 @long

@@ -83,6 +83,8 @@ WORKS: dict[str, Work] = {
     "new": lambda db, chain, world: bring(db, world, 5, 6, "70"),
     "late": lambda db, chain, world: bring(db, world, 1, 3, "6"),
     "issue": lambda db, chain, world: plan_issuance(chain, PROJECT, day(3), day(5)),
+    "third": lambda db, chain, world: plan_issuance(chain, PROJECT, day(3), day(4)),
+    "fourth": lambda db, chain, world: plan_issuance(chain, PROJECT, day(4), day(5)),
     "void": void,
     "correct": lambda db, chain, world: correct(db, PROJECT),
     "cancel": lambda db, chain, world: db.run(lambda session: cancel_trade(session, 2, "a test")),
@@ -94,6 +96,10 @@ PAIRS = [
     ("stuck", "late"),
     ("void", "new"),
     ("void", "late"),
+    ("third", "fourth"),
+    ("fourth", "third"),
+    ("third", "void"),
+    ("void", "third"),
     ("issue", "late"),
     ("issue", "rated"),
     ("issue", "certificate"),
@@ -112,7 +118,7 @@ def begun(world: World) -> None:
     """Have an issued day, a planned one, two days more, and three trades."""
     park = world.park
     park.register()
-    bring(park.db, world, 1, 4, "60")
+    bring(park.db, world, 1, 4, "60.05")  # 120.1 kg each: what is left enters one of the later days
     plan_issuance(park.chain, PROJECT, day(1), day(2))
     issuance.submit_planned(park.chain)
     park.mirror_final()

@@ -69,7 +69,7 @@ def test_a_register_of_which_more_came_meanwhile(
     assert meter.issue(1) > 0
     with db.write() as session:
         row = one(session)
-        row.created_at = datetime.now(UTC)
+        row.created_at = utc_now()
         key, stored, slots = row.key, row.manifest, claimed(session)
         assert manifest_of(session) == stored
     with db.write() as session:
@@ -119,6 +119,42 @@ def test_what_came_later_is_late_though_the_clock_was_set_back_between(
         times = session.scalars(select(ImportFile.imported_at).order_by(ImportFile.id)).all()
     assert times[-1] == planned + timedelta(microseconds=1)
     assert times[0] < utc_now()
+
+
+def judged(session: Session, number: int) -> list[tuple[object, ...]]:
+    """Return what a park's register has, and what became of it."""
+    meter_id = session.scalars(select(Meter.id).where(Meter.serial == f"serial-{number}")).one()
+    intervals = session.scalars(select(MeterReading).where(MeterReading.meter_id == meter_id))
+    readings = session.scalars(select(RegisterReading).where(RegisterReading.meter_id == meter_id))
+    return [
+        *sorted((row.start_s, row.duration_s, row.text, row.quality.value) for row in intervals),
+        *sorted((row.at_s, row.text, row.quality.value) for row in readings),
+    ]
+
+
+@pytest.mark.parametrize(
+    "came", rest([[(1.5, "30"), (10, "95")], [(-2, "1"), (21.5, "150"), (22, "155")], [(3, "31")]])
+)
+def test_its_register_is_as_if_it_had_never_been_void(
+    sqlite_db: Database, tmp_path: Path, came: Sequence[tuple[float, str]]
+) -> None:
+    """As that of a park whose issuance was none, to which the same readings came late."""
+    void, twin = (register(sqlite_db, tmp_path, "100") for _ in range(2))
+    for meter in (void, twin):
+        meter.bring((-3, "0"), (0, "20"), (3, "40"), (9, "90"), (21, "140"), (30, "220"))
+        meter.issue(1)
+    with sqlite_db.write() as session:
+        first, second = session.scalars(select(Issuance).order_by(Issuance.id)).all()
+        first.created_at = second.created_at = utc_now()
+        number = first.id
+        issuance.fail(session, first.key, "a test")
+    for meter in (void, twin):
+        meter.bring(*came)
+    with sqlite_db.write() as session:
+        assert judged(session, void.number) != judged(session, twin.number)
+        take_up(session, session.get_one(Issuance, number))
+    with sqlite_db.read() as session:
+        assert judged(session, void.number) == judged(session, twin.number)
 
 
 @pytest.mark.parametrize(

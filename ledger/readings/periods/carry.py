@@ -9,13 +9,14 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import Row, exists, select
 from sqlalchemy.orm import Session, aliased, defer
 
 from ledger import models
 from ledger.db import tables
 from ledger.models.issuance import LIVE
 from ledger.models.sending import IntentState
+from ledger.naming import of_site
 from ledger.reductions.records import CarriedCorrection
 
 
@@ -166,25 +167,24 @@ def _carry(session: Session, project: models.Project, start: date, from_s: int) 
 
     A deficit is carried until it is paid; a positive carry only within one vintage, one factor
     version and one methodology version. What a backfill left goes nowhere: the period after it was issued before it.
-    Nor does what a batch has taken that is on chain, and not in the books.
+    Nor does what a batch has taken that is on chain, and not in the books. What has entered two issuances is taken off.
     """
     issuance, intent = models.Issuance, models.ChainIntent
     query = (
-        select(issuance.id, intent.parameters)
+        select(issuance.id, issuance.carry_in_kg, issuance.carry_out_kg, intent.parameters)
         .outerjoin(intent, intent.key == issuance.key)
         .where(
             issuance.project_id == project.id,
             issuance.state.in_(LIVE),
             issuance.to_s <= from_s,
         )
-        .order_by(issuance.to_s.desc())
+        .order_by(issuance.to_s)
     )
-    found = (number for number, call in session.execute(query) if not claimed_before(call))
-    number = next(found, None)
-    if number is None:
+    regular = [row for row in session.execute(query) if not claimed_before(row.parameters)]
+    if not regular:
         return Fraction(0)
-    last = session.get_one(models.Issuance, number)
-    carry = Fraction(last.carry_out_kg)
+    last = session.get_one(models.Issuance, regular[-1].id)
+    carry = Fraction(last.carry_out_kg) - _entered_twice(session, project.id, regular)
     methodology = json.loads(last.manifest)["methodology"]
     same = (
         last.vintage == start.year
@@ -196,6 +196,27 @@ def _carry(session: Session, project: models.Project, start: date, from_s: int) 
     return min(carry, Fraction(0))
 
 
+def _entered_twice(session: Session, project_id: int, regular: Sequence[Row[Any]]) -> Fraction:
+    """Return what entered issuances, in the order of time, that none before them had left, kg, and none has paid since.
+
+    One that had failed for good comes back by a fork deeper than what was final, when another one of later days has
+    been sent with what was left before both: the contract takes the two of them.
+    """
+    issuance, paid = models.Issuance, models.CorrectionCarry
+    deficits: dict[int, Fraction] = defaultdict(Fraction)
+    query = select(paid.issuance_id, paid.carried_kg).join(
+        issuance, issuance.id == paid.issuance_id
+    )
+    for number, carried_kg in session.execute(query.where(issuance.project_id == project_id)):
+        deficits[number] += Fraction(carried_kg)
+    left, twice = Fraction(0), Fraction(0)
+    for row in regular:
+        entered = Fraction(row.carry_in_kg) - deficits[row.id]
+        twice = max(entered - left, Fraction(0))
+        left = Fraction(row.carry_out_kg) - twice
+    return twice
+
+
 def _is_taken(session: Session, code: str, since_s: int, until_s: int) -> bool:
     """Return whether the chain has a batch between, no backfill, that the books know no issuance of.
 
@@ -204,19 +225,20 @@ def _is_taken(session: Session, code: str, since_s: int, until_s: int) -> bool:
     """
     batch, earlier = models.CreditBatch, aliased(models.CreditBatch)
     known = select(models.Issuance.key).where(models.Issuance.state.in_(LIVE))
-    query = (
-        select(batch.batch_id)
-        .join(models.CreditSite, models.CreditSite.site_id == batch.site_id)
-        .where(
-            models.CreditSite.code == code,
+    sites = select(models.CreditSite.site_id).where(models.CreditSite.code == code)
+    for site_id in session.scalars(sites).all():
+        # By number, which is a key: of all sites together there may be very many.
+        query = select(batch.batch_id).where(
+            of_site(batch.batch_id, site_id),
             batch.period_end_s > since_s,
             batch.period_start_s < until_s,
             batch.key.not_in(known),
             ~exists().where(
-                earlier.site_id == batch.site_id,
-                earlier.ordinal < batch.ordinal,
+                of_site(earlier.batch_id, site_id),
+                earlier.batch_id < batch.batch_id,
                 earlier.period_start_s >= batch.period_end_s,
             ),
         )
-    )
-    return session.scalars(query.limit(1)).first() is not None
+        if session.scalars(query.limit(1)).first() is not None:
+            return True
+    return False
