@@ -209,3 +209,16 @@ def test_a_flat_line_ends_with_the_first_other_value_though_what_it_repeats_is_a
     store(db, [(START + n * HOUR, "7") for n in range(3002, 3004)])
     assert judged_again(db) == told(db)
     assert since(db) == [("stuck", 2, 2999), ("stuck", 3003, None)]
+
+
+def test_what_was_taken_back_stays_so_when_its_beginning_is_archived(db: Database) -> None:
+    rule = {"type": "above", "metric": "t", "limit": "45", "severity": "high", "for_minutes": 180}
+    hot_device(db, {"alerts": [rule]})
+    store(db, [(START + n * HOUR, "50" if n >= 70 else "20") for n in range(74)])
+    db.run(lambda session: handling.acknowledge(session, 1, "seen", "otto", START + 74 * HOUR))
+    store(db, [(START + 71.5 * HOUR, "20"), (START + 74 * HOUR, "20")])
+    archived(db)
+    assert judged_again(db) == told(db)
+    with db.read() as session:
+        (alert,) = session.scalars(select(DeviceAlert))
+    assert (alert.details or {})["withdrawn"] is True
