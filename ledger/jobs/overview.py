@@ -98,7 +98,7 @@ def _left(session: Session, now: datetime) -> str | None:
     leader = leader_of(session)
     if leader is None:
         return None
-    # Its clock may have been the database's: who runs the jobs has a lease that outlasts nothing a moment later.
+    # A lease that outlasts its length was noted by that clock, too: whoever runs the jobs renews it within seconds.
     if not leader.outlasts and timedelta(milliseconds=-leader.remaining_ms) < OVERDUE:
         return None
     from ledger.jobs.schedules import read  # with what this alarm alone needs

@@ -446,7 +446,8 @@ def test_that_nobody_runs_the_jobs_is_told_though_a_clock_that_was_ahead_noted_w
     with db.write() as session:  # a restart takes a while
         session.execute(update(HeldLease).values(until_ms=HeldLease.until_ms + 300_000))
     assert said() == []
-    with db.write() as session:  # whoever ran them ended by that clock, which was the database's, too
+    # Whoever ran them ended by that clock, which was the database's, too.
+    with db.write() as session:
         session.execute(update(HeldLease).values(until_ms=HeldLease.until_ms + 31_536_000_000))
     (line,) = said()
     assert line.startswith("nobody runs the jobs, and count are noted as due from ")
