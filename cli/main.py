@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from traceback import walk_tb
 from typing import Annotated
 
 import typer
@@ -180,15 +181,20 @@ def run(arguments: Sequence[str]) -> int:
 
 def _left(ended: BrokenPipeError | SystemExit, invocation: Invocation) -> int:
     """Return the exit code where nobody reads a pipe: `truetonne ... | head`, whose reader has seen enough, is done."""
-    if isinstance(
-        ended, SystemExit
-    ):  # what typer makes of one within the command, whosever pipe it is
-        if not isinstance(ended.__context__, BrokenPipeError):
+    if isinstance(ended, SystemExit):  # what typer makes of a left pipe, whosever it is
+        broken = ended.__context__
+        if not isinstance(broken, BrokenPipeError):
             raise ended
-        if not invocation.output.reader_left:
-            return _told(ended.__context__, invocation)
+        if not (invocation.output.reader_left or _is_help(broken)):
+            return _told(broken, invocation)
     _write_no_more()
     return 0
+
+
+def _is_help(broken: BrokenPipeError) -> bool:
+    """Return whether it was typer itself that wrote: the text of ``--help``, which goes past our output."""
+    *_, (frame, _) = walk_tb(broken.__traceback__)
+    return str(frame.f_globals["__name__"]).startswith("typer.")
 
 
 def _interrupted(invocation: Invocation) -> int:

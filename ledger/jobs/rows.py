@@ -281,7 +281,7 @@ def history(
 ) -> Sequence[JobRun]:
     """Return the last runs of a job, or of all, the latest first.
 
-    Those that a clock noted which was ahead come last: they would stand before all others until their time comes.
+    Those noted by a clock that was ahead come last: they would stand before all others until their time comes.
 
     Parameters
     ----------

@@ -268,6 +268,8 @@ def _take_up(
 def _lasts(alert: DeviceAlert, at: datetime) -> bool:
     """Return whether an alert that began before a time went on then, as far as is known."""
     details = alert.details or {}
+    if "withdrawn" in details:
+        return False
     returned = details.get(RETURNED)
     ended = alert.resolved_at if RETURNED not in details else returned and _time_of(returned)
     return ended is None or ended > at

@@ -111,8 +111,11 @@ def taken_up(
     began, told, worst
         Of the episode, from samples that are no longer there.
     """
+    stuck = rule.type is RuleType.STUCK
+    # Of a flat line it is known what it repeats.
+    before = Sample(told, worst, worst) if stuck and worst is not None else None
     end = 0
-    while end < len(samples) and _goes_on(rule, samples, end):
+    while end < len(samples) and _goes_on(rule, before, samples, end):
         end += 1
     known = [] if worst is None else [worst]
     if end > (rule.type is RuleType.RATE):  # which is between two samples
@@ -122,10 +125,14 @@ def taken_up(
     return Episode(began, told, ended, farthest(known, default=None))
 
 
-def _goes_on(rule: AlertRule, samples: Sequence[Sample], number: int) -> bool:
+def _goes_on(
+    rule: AlertRule, before: Sample | None, samples: Sequence[Sample], number: int
+) -> bool:
     """Return whether a sample belongs to an episode that all before it belong to."""
-    if number or rule.type not in (RuleType.RATE, RuleType.STUCK):
-        return breaks(rule, samples[number - 1] if number else None, samples[number])
+    if number:
+        return breaks(rule, samples[number - 1], samples[number])
+    if before is not None or rule.type not in (RuleType.RATE, RuleType.STUCK):
+        return breaks(rule, before, samples[0])
     # What came before the first is not known: it is as the second.
     return len(samples) == 1 or breaks(rule, samples[0], samples[1])
 

@@ -71,6 +71,8 @@ def test_nobody_mirrors_while_the_jobs_run(db: Database) -> None:
         assert line.startswith("nobody mirrors the chain, and the books have not moved since ")
         moved(db, -timedelta(hours=2))  # by a clock that was set back since
         assert said(db) != []
+        ended(db, mirror.name, -timedelta(days=400))  # by that clock
+        assert said(db) != []
         moved(db, timedelta(minutes=9))  # by `index run --until`, for instance
         assert said(db) == []
     finally:

@@ -284,11 +284,15 @@ sys.exit(main.run(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("who", ["reader", "program"])
-def test_only_the_reader_of_stdout_may_leave_early(who: str) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [["-c", LEFT, "reader"], ["-c", LEFT, "program"], ["-m", "cli", "credits", "--help"]],
+    ids=["reader", "program", "reader of help"],
+)
+def test_only_the_reader_of_stdout_may_leave_early(words: list[str]) -> None:
     """In the midst of a long answer it was exit 1, and so was, without a word, a program of ours that had ended."""
     with subprocess.Popen(
-        [sys.executable, "-c", LEFT, who],
+        [sys.executable, *words],
         cwd=Path(__file__).resolve().parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -297,7 +301,7 @@ def test_only_the_reader_of_stdout_may_leave_early(who: str) -> None:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         said = process.stderr.read()
-    if who == "reader":
+    if "program" not in words:
         assert (process.returncode, said) == (0, "")
     else:
         assert process.returncode == 1

@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
@@ -16,6 +17,8 @@ from ledger.db import Database
 from ledger.jobs import rows
 from ledger.jobs.catalogue import JOBS
 from ledger.jobs.rows import Begun, Result
+from ledger.leases import Lease
+from ledger.models import HeldLease
 from ledger.models.jobs import RunOutcome
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain
@@ -117,6 +120,16 @@ def test_pause_run_resume_and_what_stands(park: Program) -> None:
     assert acts == [(f"jobs.{done}", "scheduled_jobs/settle") for done in ("resume", "pause")]
     shown = park("jobs", "list")
     assert "nobody runs them now" in shown.out
+    # Nor since a clock was set back by which they ended a year from now.
+    db = books_of(park)
+    lease = Lease(db, rows.NAME)
+    assert lease.take() is None
+    assert "led by " in park("jobs", "list").out
+    lease.release()
+    later = update(HeldLease).values(until_ms=HeldLease.until_ms + 31_536_000_000)
+    db.run(lambda session: session.execute(later))
+    db.close()
+    assert "nobody runs them now" in park("jobs", "list").out
     assert park("jobs", "history").out.splitlines()[-1] == "no job has run yet"
     assert park("jobs", "history", "--json").json() == {"runs": []}
 

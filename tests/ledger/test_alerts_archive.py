@@ -189,3 +189,36 @@ def test_one_that_lasts_over_the_archive_goes_on_and_ends(
     with db.read() as session:
         (alert,) = session.scalars(select(DeviceAlert))
     assert (alert.details or {})["worst"] == worst
+
+
+def test_a_flat_line_ends_with_the_first_other_value_though_what_it_repeats_is_archived(
+    db: Database,
+) -> None:
+    """That value is noted with the alert; another one, alone after a silence, was taken for more of it."""
+    rule = {"type": "stuck", "metric": "t", "minutes": 120, "severity": "low"}
+    hot_device(db, {"alerts": [rule]})
+    store(db, [(START + n * HOUR, "4.5") for n in range(70)])
+    archived(db)
+    store(db, [(START + 3000 * HOUR, "4.5")])
+    assert since(db) == [("stuck", 2, None)]
+    store(db, [(START + 3001 * HOUR, "7")])
+    assert since(db) == [("stuck", 2, 3001)]
+    store(db, [(START + 2999 * HOUR, "7")])
+    assert judged_again(db) == told(db)
+    assert since(db) == [("stuck", 2, 2999)]
+    store(db, [(START + n * HOUR, "7") for n in range(3002, 3004)])
+    assert judged_again(db) == told(db)
+    assert since(db) == [("stuck", 2, 2999), ("stuck", 3003, None)]
+
+
+def test_what_was_taken_back_stays_so_when_its_beginning_is_archived(db: Database) -> None:
+    rule = {"type": "above", "metric": "t", "limit": "45", "severity": "high", "for_minutes": 180}
+    hot_device(db, {"alerts": [rule]})
+    store(db, [(START + n * HOUR, "50" if n >= 70 else "20") for n in range(74)])
+    db.run(lambda session: handling.acknowledge(session, 1, "seen", "otto", START + 74 * HOUR))
+    store(db, [(START + 71.5 * HOUR, "20"), (START + 74 * HOUR, "20")])
+    archived(db)
+    assert judged_again(db) == told(db)
+    with db.read() as session:
+        (alert,) = session.scalars(select(DeviceAlert))
+    assert (alert.details or {})["withdrawn"] is True

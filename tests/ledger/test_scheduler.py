@@ -446,6 +446,14 @@ def test_that_nobody_runs_the_jobs_is_told_though_a_clock_that_was_ahead_noted_w
     with db.write() as session:  # a restart takes a while
         session.execute(update(HeldLease).values(until_ms=HeldLease.until_ms + 300_000))
     assert said() == []
+    # Whoever ran them ended by that clock, which was the database's, too.
+    with db.write() as session:
+        session.execute(update(HeldLease).values(until_ms=HeldLease.until_ms + 31_536_000_000))
+    (line,) = said()
+    assert line.startswith("nobody runs the jobs, and count are noted as due from ")
+    set_due(db, utc_now() - timedelta(hours=1))
+    (line,) = said()
+    assert line.startswith("nobody runs the jobs: count are due since ")
 
 
 def test_what_a_person_should_look_at(db: Database) -> None:
