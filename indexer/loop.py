@@ -229,6 +229,7 @@ class Indexer:
                 )
             else:
                 cursor = self._confirm(cursor, claim)
+                self._unchecked = None  # a reindex checks it, and leaves the cursor where it is
             unchecked = self._not_checked() + claim.sentences()
             if self._contracts_gone:
                 unchecked.append(_GONE)
@@ -422,10 +423,11 @@ class Indexer:
 
     def _not_checked(self) -> list[str]:
         """Return what could not be checked up to the cursor; a run that finds nothing to read looks it up."""
-        if self._unchecked is None:
+        unchecked = self._unchecked
+        if unchecked is None:
             with self._db.read() as session:
-                self._unchecked = checks.load(session, self._deployment.network)
-        return self._unchecked.sentences()
+                unchecked = checks.load(session, self._deployment.network)
+        return unchecked.sentences()
 
     def _know_nothing(self) -> None:
         """Forget what was found in the books, or left there by a unit of work that was perhaps not committed."""

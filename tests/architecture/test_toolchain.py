@@ -8,19 +8,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 import yaml
 
 from scripts.toolchain import pytest_plugin
 from scripts.toolchain.brownie import network_trouble
 from scripts.toolchain.brownie_home import take_own_port
+from tests.support.waiting import runs, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_LOCKS = [
@@ -291,18 +290,7 @@ def test_a_node_of_brownie_ends_with_a_session_that_is_killed() -> None:
         node = int(session.stdout.readline())
         assert runs(node)
         session.kill()
-    until = time.monotonic() + 60
-    while runs(node) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not runs(node)
-
-
-def runs(number: int) -> bool:
-    """Return whether a process is there that has not ended; in a container nobody may bury what has."""
-    try:
-        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    until(lambda: not runs(node))
 
 
 def test_each_run_of_brownie_has_a_port_of_its_own() -> None:

@@ -293,7 +293,7 @@ def test_only_the_reader_of_stdout_may_leave_early(words: list[str]) -> None:
     """In the midst of a long answer it was exit 1, and so was, without a word, a program of ours that had ended."""
     with subprocess.Popen(
         [sys.executable, *words],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -542,7 +542,7 @@ def test_a_stderr_that_takes_nothing_ends_no_work_and_changes_no_code(left: bool
     try:
         ended = subprocess.run(
             [sys.executable, "-c", TELLS],
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=writing if left else full,
             text=True,

@@ -18,7 +18,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
@@ -33,6 +32,7 @@ from tests.support.bundle_mutants import judge
 from tests.support.forms import long, rest
 from tests.support.nursery import shared
 from tests.support.verify_page import case, judged
+from tests.support.waiting import runs, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -361,13 +361,6 @@ def _children(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 @pytest.mark.parametrize("told", rest([signal.SIGINT, signal.SIGKILL], signal.SIGKILL))
 def test_up_serves_the_same_data_and_orphans_nothing(
@@ -394,10 +387,7 @@ def test_up_serves_the_same_data_and_orphans_nothing(
     assert nodes
     process.send_signal(told)
     process.wait(60)
-    until = time.monotonic() + 60
-    while any(_alive(pid) for pid in nodes) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not [pid for pid in nodes if _alive(pid)]
+    until(lambda: not any(runs(pid) for pid in nodes))
     if told == signal.SIGINT:
         assert process.returncode == 0
     # A mirror that shared the node does not wait for ever where no node will be again.

@@ -32,7 +32,7 @@ from tests.support.chain import TestChain
 from tests.support.forms import few, long, rest
 from tests.support.mirror import Dump, dump
 from tests.support.proxy import LyingNode
-from tests.support.waiting import until
+from tests.support.waiting import runs, until
 
 Fresh = Callable[..., Dump]
 
@@ -61,15 +61,6 @@ def _busy(chain: TestChain) -> None:
         chain.transfer("owner", "buyer", batch, 100)
         chain.retire("buyer", batch, 10 + day)
         chain.retire("spare", batch, 1, must=False)
-
-
-def _gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
 def _open_files() -> set[str]:
@@ -104,7 +95,7 @@ def test_what_is_read_ahead_is_what_is_read_in_the_open(
         Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH).run_until("head")
     assert in_the_open == [chain.deployment.deployed_block - 1]  # the first range alone
     assert len(answers) > 2 and all(read is not None for _, read in answers)
-    assert {pid for pid, _ in answers} == {answers[0][0]} and _gone(answers[0][0])
+    assert {pid for pid, _ in answers} == {answers[0][0]} and not runs(answers[0][0])
     monkeypatch.setattr(ranges, "AHEAD_BLOCKS_MIN", 10**9)
     count = len(answers)
     assert dump(sqlite_db) == fresh_dump()
@@ -268,7 +259,7 @@ def test_a_process_that_dies_or_hangs_is_done_without(
     Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
     assert [pid for pid, read in answers if read is None][:2] == struck
     assert answers[-1][1] is not None, "after some ranges there is another process, and it lives"
-    assert all(_gone(pid) for pid, _ in answers)
+    assert all(not runs(pid) for pid, _ in answers)
     assert dump(sqlite_db) == fresh_dump()
 
 
@@ -360,7 +351,7 @@ def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
     )
     assert process.answer(0.3) is None and process.ended
     process.close()
-    assert _gone(process.pid) and not _open_files() - before
+    assert not runs(process.pid) and not _open_files() - before
 
 
 def test_without_a_connection_to_spare_all_is_read_in_the_open(
@@ -482,11 +473,11 @@ def test_nothing_is_left_of_one_whose_mirror_was_killed(chain: TestChain, tmp_pa
     try:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
-        assert not _gone(pid)
+        assert runs(pid)
     finally:
         process.kill()
         process.communicate()
-    until(lambda: _gone(pid))
+    until(lambda: not runs(pid))
 
 
 def test_it_gets_no_setting_of_ours(chain: TestChain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,7 +489,7 @@ def test_it_gets_no_setting_of_ours(chain: TestChain, monkeypatch: pytest.Monkey
             assert b"TRUETONNE_" not in there.read_bytes()
     finally:
         process.close()
-    assert _gone(process.pid)
+    assert not runs(process.pid)
 
 
 def test_it_ends_when_the_mirror_is_told_to(
@@ -512,4 +503,4 @@ def test_it_ends_when_the_mirror_is_told_to(
             stop.set()
 
     Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).follow(stop, on_tick=on_tick)
-    assert answers and all(_gone(pid) for pid, _ in answers)
+    assert answers and all(not runs(pid) for pid, _ in answers)

@@ -580,7 +580,13 @@ def test_a_node_that_has_forgotten_old_states_serves(
         report = Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
         # That newer ones are proven proves nothing of the older.
         assert list(report.not_checked) == _not_checked(sqlite_db) == before
+        following = Indexer(sqlite_db, client, chain.deployment, DEPTH)
+        assert list(following.tick().not_checked) == before
         reindex(sqlite_db, client, chain.deployment, DEPTH)
+        assert _not_checked(sqlite_db) == []
+        assert following.tick().not_checked == ()  # nor by one that follows meanwhile
+        chain.mine(1)
+        assert following.tick().not_checked == ()
         assert _not_checked(sqlite_db) == []
 
 

@@ -91,13 +91,13 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def programs_at(folder: Path) -> list[str]:
-    """Return the command lines that name a folder."""
-    found = []
+def programs_at(folder: Path) -> dict[int, str]:
+    """Return the command lines that name a folder, by the number of their process."""
+    found = {}
     for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            found.append(file.read_bytes().replace(b"\0", b" ").decode())
-    return [line for line in found if str(folder) in line]
+        with suppress(OSError):  # it has ended meanwhile
+            found[int(file.parent.name)] = os.fsdecode(file.read_bytes().replace(b"\0", b" "))
+    return {number: line for number, line in found.items() if str(folder) in line}
 
 
 def nothing(_db: Database) -> Finding:
@@ -487,7 +487,7 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         take(source.db, folder, Kind.FULL, now())
     else:
         restore(folder, plan(kept(folder), Wanted()), tmp_path / "place")
-    assert programs_at(tmp_path) == []  # none that was left by the killed one goes on
+    assert programs_at(tmp_path) == {}  # none that was left by the killed one goes on
     if what == "backup":
         assert len(kept(folder)) == 2
         assert halves() == []
@@ -512,7 +512,7 @@ def test_a_drill_that_is_interrupted_while_its_server_starts_leaves_nothing(
     monkeypatch.setattr("ledger.backup.server._answers", interrupted)
     with pytest.raises(KeyboardInterrupt):
         drill(folder, plan(kept(folder), Wanted()), nothing, scratch)
-    assert programs_at(scratch) == []
+    assert programs_at(scratch) == {}
     assert list(scratch.iterdir()) == []
 
 
@@ -523,12 +523,8 @@ def test_a_drill_whose_server_is_killed_says_so(
     """It was told to start the server of the books, or to correct the setting that names it."""
 
     def killing(link: Connection, database: str) -> None:
-        (file,) = [
-            file
-            for file in Path("/proc").glob("[0-9]*/cmdline")
-            if str(scratch) in file.read_bytes().decode(errors="replace")
-        ]
-        os.kill(int(file.parent.name), signal.SIGKILL)
+        (server,) = programs_at(scratch)
+        os.kill(server, signal.SIGKILL)
         link.exec_driver_sql("SELECT 1")
 
     folder, scratch = store(tmp_path / "backups"), tmp_path / "scratch"

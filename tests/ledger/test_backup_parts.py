@@ -45,7 +45,7 @@ from ledger.sealing import Sealer
 from ledger.settings import load_settings
 from tests.support.backups import KEY, store
 from tests.support.full import full_disk
-from tests.support.waiting import until
+from tests.support.waiting import runs, until
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -711,16 +711,8 @@ def test_an_off_site_command_ends_with_whoever_runs_it(
     os.kill(running.pid, number)
     running.join(60)
     assert running.exitcode == (-number if number == signal.SIGKILL else 1)
-    until(lambda: not any(is_alive(int(pid)) for pid in told.read_text().split()))
+    until(lambda: not any(runs(int(pid)) for pid in told.read_text().split()))
     assert send_away(folder, OffSite("true", 60)) == 1
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process is there, and no zombie that nobody has asked for yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_an_off_site_command_and_an_item_that_goes(folder: Store) -> None:

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,27 +18,10 @@ from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
 from tests.support.chain import PARTIES, send
 from tests.support.forms import long, rest
+from tests.support.waiting import comes_true, runs
 
 ANVIL = find_anvil(None)
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def alive(pid: int) -> bool:
-    """Return whether a process runs; one that ended and waits to be fetched does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
-
-
-def soon(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_a_node_runs_from_start_to_stop() -> None:
@@ -49,12 +31,12 @@ def test_a_node_runs_from_start_to_stop() -> None:
     with node:
         pid = node.pid
         assert pid is not None
-        assert alive(pid)
+        assert runs(pid)
         assert not port_is_free(node.port)
         client = ChainClient(node.rpc_url)
         assert client.chain_id() == 31337
         client.close()
-    assert not alive(pid)
+    assert not runs(pid)
     assert port_is_free(node.port)
 
 
@@ -241,10 +223,10 @@ def test_a_parent_that_is_killed_leaves_no_orphan(tmp_path: Path, number: signal
     try:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        assert alive(pid)
+        assert runs(pid)
         parent.send_signal(number)
         assert parent.wait(50) != 0
-        assert soon(lambda: not alive(pid)), "the node lives on without its parent"
+        assert comes_true(lambda: not runs(pid)), "the node lives on without its parent"
     finally:
         parent.kill()
         parent.wait()

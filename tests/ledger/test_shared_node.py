@@ -25,8 +25,8 @@ from ledger.errors import BadInput, DependencyDown
 from ledger.files import put
 from ledger.models import ChainCursor
 from ledger.settings import Settings, load_settings
-from tests.ledger.test_local_node import alive, soon
 from tests.support.forms import long
+from tests.support.waiting import comes_true, runs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,7 +98,7 @@ def height(url: str) -> int:
 def test_the_chain_goes_on_where_it_ended(settings: Settings) -> None:
     assert published_url(settings) == ""
     with node_for(settings) as url:
-        assert soon(lambda: published_url(settings) == url)
+        assert comes_true(lambda: published_url(settings) == url)
         client = ChainClient(url)
         client.request("anvil_mine", [hex(7)])
         client.close()
@@ -139,7 +139,7 @@ def test_the_host_waits_for_its_guests(settings: Settings) -> None:
         with another(settings) as guest:
             assert guest.read() == url
             host.end()
-            assert soon(lambda: published_url(settings) == "")
+            assert comes_true(lambda: published_url(settings) == "")
             time.sleep(0.2)
             assert host.process.poll() is None
             assert guest.mine(4) == 4
@@ -176,11 +176,11 @@ def test_a_host_that_is_killed_is_followed_by_another_with_its_chain(settings: S
         url = host.read()
         assert host.mine(9) == 9
         pid = json.loads((settings.chain_folder / "node.json").read_text())["node_pid"]
-        assert alive(pid)
+        assert runs(pid)
         host.process.send_signal(signal.SIGKILL)
         host.process.wait()
         with node_for(settings) as again:  # at once: the old node may still be saving its state
-            assert not alive(pid)
+            assert not runs(pid)
             assert again != url
             assert height(again) == 9
 
@@ -209,7 +209,7 @@ def test_a_host_that_is_killed_while_its_node_saves_loses_nothing(
         going_on = threading.Timer(0.5, os.kill, (pid, signal.SIGCONT))
         going_on.start()
         with node_for(settings) as again:
-            assert not alive(pid)
+            assert not runs(pid)
             assert height(again) == 9
         going_on.join()
     assert caplog.text == ""

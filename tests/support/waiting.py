@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import psutil
+
 DEADLINE_S = 180.0
 """What only a hang takes."""
 
@@ -24,3 +26,11 @@ def comes_true(
             return False
         time.sleep(pause_s)
     return True
+
+
+def runs(pid: int) -> bool:
+    """Return whether a process is there that has not ended; in a container nobody may bury what has."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
