@@ -134,7 +134,7 @@ def origin_differences(
 def _transaction(
     request: Callable[[str, list[Any]], Any], deployed: DeployedContract
 ) -> dict[str, Any]:
-    """Return the transaction that made a contract, by its hash or in the block of the file; nothing if it is in neither.
+    """Return the transaction that made a contract, by its hash or in the block of the file; {} if in neither.
 
     Many a node has an index by hash of its newest transactions alone (geth: of 2,350,000 blocks).
     """
