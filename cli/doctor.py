@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 NODE_SECONDS_MAX = 5.0
 AHEAD_SECONDS_MAX = 15
+_FINAL_BEHIND_MAX = 128
+"""Nodes behind one address are so many blocks apart in what they call final: four epochs of Ethereum."""
+_YOUNG_BLOCKS = 256
+"""A chain of fewer may have finalised nothing yet: Ethereum does after two epochs of 32 slots, where all goes well."""
 """A node takes no block that is further in the future."""
 
 
@@ -265,6 +269,12 @@ def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterat
                     lambda: _head(client, settings),
                     "wait until it has, or set rpc_url to another",
                 )
+                yield check_of(
+                    "chain final",
+                    lambda: _final(client, settings),
+                    "wait until it says one, or set rpc_url to another; where the chain never does, set finality to "
+                    "a number of blocks",
+                )
     finally:
         client.close()
 
@@ -301,6 +311,37 @@ def clock_of_chain(client: ChainClient, *, local: bool) -> str:
 
 def _head(client: ChainClient, settings: Settings) -> str:
     """Look whether the node has come to what the books call final: one that syncs anew refuses all that is asked."""
+    final = _final_in_books(settings)
+    head = client.head().number
+    if final and head < final:
+        raise DependencyDown(
+            f"the node's head is block {head}, and block {final} was final already in these books: it is still "
+            "catching up, or was restored from an older state"
+        )
+    return f"block {head}"
+
+
+def _final(client: ChainClient, settings: Settings) -> str:
+    """Look whether the node says which block is final: while it does not, nothing that was sent is confirmed."""
+    from indexer.finality import FINALIZED, claimed
+
+    head = client.head().number
+    if settings.finality != FINALIZED:
+        return f"the setting finality: {settings.finality} blocks below the head"
+    claim, final = claimed(client, FINALIZED), _final_in_books(settings)
+    if claim.lacks is None and claim.number >= final - _FINAL_BEHIND_MAX:
+        return f"block {claim.number}"
+    if claim.lacks is not None and not final and head < _YOUNG_BLOCKS:
+        return f"none yet ({claim.lacks}), as on a young chain"
+    node = f"block {claim.number}" if claim.lacks is None else f"none ({claim.lacks})"
+    books = f", and block {final} was final already in these books" if final else ""
+    raise DependencyDown(
+        f"by the node the final block is {node}{books}: nothing that is sent is confirmed"
+    )
+
+
+def _final_in_books(settings: Settings) -> int:
+    """Return up to which block the books call the chain final; 0 where they do not say, or do not answer."""
     from sqlalchemy import func, select
 
     from ledger.models import ChainCursor
@@ -316,13 +357,7 @@ def _head(client: ChainClient, settings: Settings) -> str:
                 )
 
     _ask_books(settings, ask)
-    head = client.head().number
-    if final and head < final[0]:
-        raise DependencyDown(
-            f"the node's head is block {head}, and block {final[0]} was final already in these books: it is still "
-            "catching up, or was restored from an older state"
-        )
-    return f"block {head}"
+    return final[0] if final else 0
 
 
 def _same_chain(client: ChainClient, deployment: Deployment) -> str:

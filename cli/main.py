@@ -273,6 +273,12 @@ def _named(error: Exception) -> TruetonneError:
         )
     if isinstance(error, OSError) and (known := _of_the_system(error)):
         return known
+    if isinstance(error, MemoryError):
+        return DependencyDown(
+            "there is not as much memory as this command needs; allow it more (`ulimit -v`, or the limit of its "
+            "container or service), and give it again",
+            code="no-memory",
+        )
     return TruetonneError(
         f"internal error: {type(error).__name__}: {error} (a defect of this program; "
         "`truetonne --traceback ...` shows where)",

@@ -117,8 +117,12 @@ def origin_differences(
             for number in (deployed.block - 1, deployed.block)
         )
         return [] if before == "0x" != after else ["block"]
-    found = request("eth_getTransactionByHash", [deployed.tx_hash]) or {}
-    receipt = request("eth_getTransactionReceipt", [deployed.tx_hash]) or {}
+    found = _transaction(request, deployed)
+    receipt = request("eth_getTransactionReceipt", [deployed.tx_hash])
+    if receipt is None and found.get("blockNumber"):
+        receipts = request("eth_getBlockReceipts", [found["blockNumber"]]) or []
+        receipt = _of_hash(receipts, "transactionHash", deployed)
+    receipt = receipt or {}
     data = "0x" + deployed.salt.removeprefix("0x") + init_code.hex()
     if found.get("input") != data or (found.get("to") or "").lower() != create2.FACTORY.lower():
         return ["transaction"]
@@ -127,11 +131,32 @@ def origin_differences(
     return [] if int(found["blockNumber"] or "0x0", 16) == deployed.block else ["block"]
 
 
+def _transaction(
+    request: Callable[[str, list[Any]], Any], deployed: DeployedContract
+) -> dict[str, Any]:
+    """Return the transaction that made a contract, by its hash or in the block of the file; {} if in neither.
+
+    Many a node has an index by hash of its newest transactions alone (geth: of 2,350,000 blocks).
+    """
+    found = request("eth_getTransactionByHash", [deployed.tx_hash])
+    if found is None:
+        block = request("eth_getBlockByNumber", [hex(deployed.block), True]) or {}
+        found = _of_hash(block.get("transactions") or [], "hash", deployed)
+    return found or {}
+
+
+def _of_hash(
+    items: list[dict[str, Any]], name: str, deployed: DeployedContract
+) -> dict[str, Any] | None:
+    wanted = str(deployed.tx_hash).lower()
+    return next((item for item in items if str(item[name]).lower() == wanted), None)
+
+
 def block_of(request: Callable[[str, list[Any]], Any], deployed: DeployedContract) -> int | None:
     """Return the block that a contract was made in, by its transaction; None: another contract had it made."""
     if deployed.tx_hash is None:
         return None
-    number = request("eth_getTransactionByHash", [deployed.tx_hash])["blockNumber"]
+    number = _transaction(request, deployed).get("blockNumber")
     return None if number is None else int(number, 16)
 
 

@@ -12,10 +12,13 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.chain.node.records import Receipt, TransactionInfo
 from ledger.db import tables
-from ledger.models import Base
+from ledger.errors import DependencyDown
+from ledger.models import Base, ChainInclusion
 from ledger.reconcile.books import Books
 
 _R = TypeVar("_R", bound=Base)
+_BLOCKS_AT_ONCE = 8
+"""Whole blocks with all their receipts: megabytes each, where the chain is busy."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +31,64 @@ class Mined:
 
 
 def mined_of(books: Books, hashes: Sequence[str]) -> dict[str, Mined]:
-    """Return the transactions that stand in blocks up to the mirror's, by hash."""
-    receipts = {
-        receipt.tx_hash: receipt
-        for receipt in books.client.receipts(hashes)
-        if receipt is not None and receipt.block_number <= books.block
+    """Return the transactions that stand in blocks up to the mirror's, by hash.
+
+    Raises
+    ------
+    DependencyDown
+        If a block has one of them, and the node no receipt.
+    """
+    receipts = dict(zip(hashes, books.client.receipts(hashes), strict=True))
+    there = [tx_hash for tx_hash, receipt in receipts.items() if receipt is not None]
+    found = dict(zip(there, books.client.transactions(there), strict=True))
+    pairs = {
+        tx_hash: (transaction, receipt)
+        for tx_hash, transaction in found.items()
+        if transaction is not None and (receipt := receipts[tx_hash]) is not None
     }
-    numbers = sorted({receipt.block_number for receipt in receipts.values()})
+    pairs |= _by_block(books, [tx_hash for tx_hash in receipts if tx_hash not in pairs])
+    reached = {
+        tx_hash: pair for tx_hash, pair in pairs.items() if pair[1].block_number <= books.block
+    }
+    numbers = sorted({receipt.block_number for _, receipt in reached.values()})
     times = {
         header.number: header.time for header in books.client.blocks(numbers) if header is not None
     }
     return {
-        transaction.hash: Mined(
-            transaction, receipts[transaction.hash], times[receipts[transaction.hash].block_number]
-        )
-        for transaction in books.client.transactions(list(receipts))
-        if transaction is not None
+        tx_hash: Mined(transaction, receipt, times[receipt.block_number])
+        for tx_hash, (transaction, receipt) in reached.items()
     }
+
+
+def _by_block(books: Books, hashes: Sequence[str]) -> dict[str, tuple[TransactionInfo, Receipt]]:
+    """Look for transactions in the blocks that the books name: a node has an index by hash of the newest alone.
+
+    That of geth ends after 2,350,000 blocks unless told otherwise: it has all blocks and receipts, and says of what is
+    older, asked for by hash, that there is no such thing.
+    """
+    numbers = sorted(
+        {
+            row.block_number
+            for row in among(books.session, ChainInclusion, ChainInclusion.tx_hash, hashes)
+            if row.block_number <= books.block
+        }
+    )
+    asked, found = set(hashes), {}
+    for start in range(0, len(numbers), _BLOCKS_AT_ONCE):
+        piece = numbers[start : start + _BLOCKS_AT_ONCE]
+        blocks = [block for block in books.client.blocks_with_transactions(piece) if block]
+        ours = [item for _, items in blocks for item in items if item.hash in asked]
+        if not ours:
+            continue
+        receipts = {item.tx_hash: item for item in books.client.receipts_in(piece)}
+        for item in ours:
+            if item.hash not in receipts:
+                raise DependencyDown(
+                    f"the node at {books.client.place} has transaction {item.hash} in its block, and no receipt of "
+                    "it; it has dropped old ones: set rpc_url to an archive node, and compare again",
+                )
+            found[item.hash] = item, receipts[item.hash]
+    return found
 
 
 def among(

@@ -373,6 +373,46 @@ def test_the_doctor_says_of_a_node_that_it_has_not_come_to_what_was_final(issued
     assert found["mend"] == "wait until it has, or set rpc_url to another"
 
 
+@pytest.mark.parametrize("says", ["nothing", "the first block"])
+def test_the_doctor_says_of_a_node_that_nothing_becomes_final_by_it(
+    issued: Program, chain: TestChain, says: str
+) -> None:
+    """All else was well, and nothing that was sent was ever confirmed."""
+    books = issued.folder / ".truetonne" / "truetonne.db"
+
+    def tamper(method: str, parameters: list[Any], result: Any) -> Any:
+        if method != "eth_getBlockByNumber" or parameters[0] != "finalized":
+            return result
+        return None if says == "nothing" else chain.client.request(method, ["0x0", False])
+
+    def check(rpc_url: str, finality: str) -> dict[str, str]:
+        checks = issued("doctor", "--json", rpc_url=rpc_url, finality=finality).json()["checks"]
+        (found,) = (item for item in checks if item["name"] == "chain final")
+        return {name: found[name] for name in ("verdict", "found", "mend")}
+
+    with closing(sqlite3.connect(books)) as link, link:
+        (was,) = link.execute("SELECT final_number FROM chain_cursor").fetchone()
+        link.execute("UPDATE chain_cursor SET final_number = final_number + 129")
+    try:
+        with LyingNode(chain.rpc_url) as liar:
+            liar.tamper = tamper
+            found = check(liar.rpc_url, "finalized")
+            deep = check(liar.rpc_url, "5")
+    finally:
+        with closing(sqlite3.connect(books)) as link, link:
+            link.execute("UPDATE chain_cursor SET final_number = final_number - 129")
+    node = "none (no block is finalized, by its answer)" if says == "nothing" else "block 0"
+    assert found == {
+        "verdict": "down",
+        "found": f"by the node the final block is {node}, and block {was + 129} was final already in these books: "
+        "nothing that is sent is confirmed",
+        "mend": "wait until it says one, or set rpc_url to another; where the chain never does, set finality to a "
+        "number of blocks",
+    }
+    assert deep["verdict"] == "ok"
+    assert deep["found"] == "the setting finality: 5 blocks below the head"
+
+
 def test_the_doctor_names_a_recipient_of_no_project(issued: Program, chain: TestChain) -> None:
     deployment = json.loads(chain.deployment_text())
     deployment["recipients"] = {"lab-wnd": "0x" + "1" * 40}

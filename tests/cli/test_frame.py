@@ -212,6 +212,20 @@ def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
     assert "Traceback" in told.err
 
 
+def test_that_there_is_too_little_memory_is_no_defect(truetonne: Program) -> None:
+    truetonne.write(
+        "sitecustomize.py",
+        "import tomllib\ntomllib.load = tomllib.loads = lambda _: bytes(1 << 62)\n",
+    )
+    truetonne.environ["PYTHONPATH"] += f":{truetonne.folder}"
+    ended = truetonne.started("--config", truetonne.write("settings.toml", ""), "db", "current")
+    assert (ended.code, ended.out) == (3, "")
+    (line,) = ended.err.splitlines()
+    assert line.startswith(
+        "error: there is not as much memory as this command needs; allow it more"
+    )
+
+
 @long
 def test_a_stream_that_ends_within_is_no_interruption(truetonne: Program) -> None:
     """An EOFError from anywhere ended a command with nothing said and exit 130, as Ctrl-C does."""

@@ -225,6 +225,23 @@ def test_a_mirror_that_would_begin_too_late(verified: Deployment) -> None:
 
 
 @long
+def test_a_node_that_knows_old_transactions_by_their_blocks_alone(verified: Deployment) -> None:
+    """DP-04: a contract is older than the node's index by hash, and its transaction is in the file's block."""
+
+    def forgetful(method: str, parameters: list[Any]) -> Any:
+        forgotten = method in ("eth_getTransactionByHash", "eth_getTransactionReceipt")
+        return None if forgotten else request(method, parameters)
+
+    def wrong_of(deployment: Deployment) -> dict[str, list[str]]:
+        rows = verify(forgetful, deployment)["contracts"]
+        return {row["name"]: row["differs"] for row in rows if row["differs"]}
+
+    assert wrong_of(verified) == {}
+    late = with_contract(verified, "CarbonCredit", block=verified.credit.block + 1)
+    assert wrong_of(late) == {"CarbonCredit": ["transaction"]}
+
+
+@long
 def test_a_transaction_that_made_nothing(verified: Deployment, keys: list[Any]) -> None:
     """DP-04: the call that made a contract, sent once more, fails; a mirror would begin too late there."""
     from brownie import web3

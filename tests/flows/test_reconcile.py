@@ -792,6 +792,32 @@ def test_a_contract_that_says_otherwise_is_a_difference(
     assert any(said in text for text in found[rule]), found
 
 
+@few(2)
+@pytest.mark.parametrize("receipts", ["kept", "dropped", "not served"])
+def test_a_node_that_knows_old_transactions_by_their_blocks_alone_is_believed(
+    history: History, receipts: str
+) -> None:
+    """Geth forgets after 2,350,000 blocks which block has a transaction: none of ours was on chain, by that."""
+
+    def tamper(method: str, parameters: list[Any], result: Any) -> Any:
+        if method in ("eth_getTransactionByHash", "eth_getTransactionReceipt"):
+            return None
+        return None if method == "eth_getBlockReceipts" and receipts == "dropped" else result
+
+    with LyingNode(history.client.rpc_url) as liar:
+        liar.tamper = tamper
+        if receipts == "not served":
+            liar.lacks = frozenset({"eth_getBlockReceipts"})
+        with closing(ChainClient(liar.rpc_url)) as client:
+            if receipts == "kept":
+                report = reconcile(history.db, client, history.chain.deployment)
+                assert [item for item in report.rules if item.differences] == []
+                assert liar.lies > 0
+                return
+            with pytest.raises(DependencyDown, match="in its block, and no receipt of it"):
+                reconcile(history.db, client, history.chain.deployment)
+
+
 def call_data(parameters: list[Any]) -> str:
     return str(parameters[0].get("data") or parameters[0].get("input"))
 

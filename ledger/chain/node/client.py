@@ -344,6 +344,15 @@ class ChainClient:
         raws = self.request_batch([("eth_getTransactionReceipt", [item]) for item in tx_hashes])
         return self._read(raws, receipt_of, "receipts")
 
+    def receipts_in(self, numbers: Sequence[int]) -> list[Receipt]:
+        """Return the receipts of all transactions in some blocks; none of a block where the node has none."""
+        raws = self.attempt([("eth_getBlockReceipts", [hex(number)]) for number in numbers])
+        for raw in raws:
+            if isinstance(raw, RpcError) and not (raw.no_such_method or raw.pruned):
+                raise raw
+        each = [item for raw in raws if isinstance(raw, list) for item in raw]
+        return [item for item in self._read(each, receipt_of, "receipts") if item is not None]
+
     def transactions(self, tx_hashes: Sequence[str]) -> list[TransactionInfo | None]:
         """Return several transactions in the order asked; None for one that is in no block."""
         raws = self.request_batch([("eth_getTransactionByHash", [item]) for item in tx_hashes])
