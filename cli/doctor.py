@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 NODE_SECONDS_MAX = 5.0
 AHEAD_SECONDS_MAX = 15
+"""A node takes no block that is further in the future."""
 _FINAL_BEHIND_MAX = 128
 """Nodes behind one address are so many blocks apart in what they call final: four epochs of Ethereum."""
 _YOUNG_BLOCKS = 256
 """A chain of fewer may have finalised nothing yet: Ethereum does after two epochs of 32 slots, where all goes well."""
-"""A node takes no block that is further in the future."""
 
 
 def register(root: typer.Typer) -> None:

@@ -271,14 +271,8 @@ def _named(error: Exception) -> TruetonneError:
             f"{module}: this compiled module is cut short, as by a full disk; delete it when the disk has room",
             code="module-cut-short",
         )
-    if isinstance(error, OSError) and (known := _of_the_system(error)):
+    if isinstance(error, OSError | MemoryError) and (known := _of_the_system(error)):
         return known
-    if isinstance(error, MemoryError):
-        return DependencyDown(
-            "there is not as much memory as this command needs; allow it more (`ulimit -v`, or the limit of its "
-            "container or service), and give it again",
-            code="no-memory",
-        )
     return TruetonneError(
         f"internal error: {type(error).__name__}: {error} (a defect of this program; "
         "`truetonne --traceback ...` shows where)",
@@ -286,8 +280,14 @@ def _named(error: Exception) -> TruetonneError:
     )
 
 
-def _of_the_system(error: OSError) -> TruetonneError | None:
-    """Return what the system refuses: a file that is named, or room for what few name; None for what we got wrong."""
+def _of_the_system(error: OSError | MemoryError) -> TruetonneError | None:
+    """Return what the system refuses: a file that is named, room or memory; None for what we got wrong."""
+    if isinstance(error, MemoryError):
+        return DependencyDown(
+            "there is not as much memory as this command needs; allow it more (`ulimit -v`, or the limit of its "
+            "container or service), and give it again",
+            code="no-memory",
+        )
     if error.filename is not None:
         return BadInput(f"{error.filename}: {error.strerror}", code="file-error")
     if error.errno not in _NO_ROOM:
