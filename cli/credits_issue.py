@@ -180,7 +180,7 @@ def _begun(flow: Flow, project: str, period: tuple[date, date]) -> dict[str, dic
     """Return what is said of the issuances that were planned before and are not final, by key."""
     from ledger.chain.sending import intents
     from ledger.issuance import begun
-    from ledger.readings.periods.carry import claimed_before
+    from ledger.models.issuance import claimed_before
 
     with flow.db.read() as session:
         return {

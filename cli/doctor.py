@@ -264,14 +264,15 @@ def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterat
                 yield check_of(
                     "chain clock", lambda: clock_of_chain(client, local=local), "look at the node"
                 )
+                final = _final_in_books(settings)
                 yield check_of(
                     "chain head",
-                    lambda: _head(client, settings),
+                    lambda: _head(client, final),
                     "wait until it has, or set rpc_url to another",
                 )
                 yield check_of(
                     "chain final",
-                    lambda: _final(client, settings),
+                    lambda: _final(client, settings.finality, final),
                     "wait until it says one, or set rpc_url to another; where the chain never does, set finality to "
                     "a number of blocks",
                 )
@@ -309,11 +310,10 @@ def clock_of_chain(client: ChainClient, *, local: bool) -> str:
     )
 
 
-def _head(client: ChainClient, settings: Settings) -> str:
+def _head(client: ChainClient, final: int) -> str:
     """Look whether the node has come to what the books call final: one that syncs anew refuses all that is asked."""
-    final = _final_in_books(settings)
     head = client.head().number
-    if final and head < final:
+    if head < final:
         raise DependencyDown(
             f"the node's head is block {head}, and block {final} was final already in these books: it is still "
             "catching up, or was restored from an older state"
@@ -321,17 +321,16 @@ def _head(client: ChainClient, settings: Settings) -> str:
     return f"block {head}"
 
 
-def _final(client: ChainClient, settings: Settings) -> str:
+def _final(client: ChainClient, finality: str | int, final: int) -> str:
     """Look whether the node says which block is final: while it does not, nothing that was sent is confirmed."""
     from indexer.finality import FINALIZED, claimed
 
-    head = client.head().number
-    if settings.finality != FINALIZED:
-        return f"the setting finality: {settings.finality} blocks below the head"
-    claim, final = claimed(client, FINALIZED), _final_in_books(settings)
+    if finality != FINALIZED:
+        return f"the setting finality: {finality} blocks below the head"
+    claim = claimed(client, FINALIZED)
     if claim.lacks is None and claim.number >= final - _FINAL_BEHIND_MAX:
         return f"block {claim.number}"
-    if claim.lacks is not None and not final and head < _YOUNG_BLOCKS:
+    if claim.lacks is not None and not final and client.block_number() < _YOUNG_BLOCKS:
         return f"none yet ({claim.lacks}), as on a young chain"
     node = f"block {claim.number}" if claim.lacks is None else f"none ({claim.lacks})"
     books = f", and block {final} was final already in these books" if final else ""

@@ -138,8 +138,7 @@ def list_jobs(run: Invocation) -> int:
         for view in found
     ]
     columns = ("job", "schedule", "state", "due", "last run", "ended", "said")
-    leads = leader is not None and leader.live and not leader.outlasts
-    who = f"led by {leader.place}" if leader and leads else "nobody runs them now"
+    who = f"led by {leader.place}" if leader and leader.leads else "nobody runs them now"
     run.output.result(document, Table(columns, shown), who, *(f"alarm: {item}" for item in wrong))
     return ProblemFound.exit_code if wrong else 0
 

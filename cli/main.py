@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from traceback import walk_tb
+from traceback import print_exception, walk_tb
 from typing import Annotated
 
 import typer
@@ -216,9 +216,7 @@ def _told(error: Exception, invocation: Invocation) -> int:
     if isinstance(found, OutputLost) or found.code == "no-room":
         _write_no_more()
     if invocation.traceback and not isinstance(error, TruetonneError):
-        import traceback
-
-        traceback.print_exception(error)
+        print_exception(error)
     return found.exit_code
 
 

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Exists, Update, and_, exists, insert, or_, select, update
@@ -66,6 +67,15 @@ class Holder:
     def live(self) -> bool:
         """Whether the lease is in force, and its holder not known to be dead."""
         return self.remaining_ms > 0 and not _is_dead(self.process)
+
+    @property
+    def leads(self) -> bool:
+        """Whether its holder is at work, as far as the clock tells: one that ``outlasts`` would have been renewed."""
+        return self.live and not self.outlasts
+
+    def away_for(self, length: timedelta) -> bool:
+        """Return whether it was nobody's for so long, or was noted before the clock was set back (``outlasts``)."""
+        return self.outlasts or timedelta(milliseconds=-self.remaining_ms) > length
 
     def as_json(self) -> dict[str, str | bool | int]:
         """Return what commands say of it, times in whole seconds."""

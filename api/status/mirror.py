@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger.jobs import overview as working
-from ledger.leases import Holder, holder_of, mirror_lease
+from ledger.leases import holder_of, mirror_lease
 from ledger.models import ChainCursor, ChainIntent
 from ledger.models.sending import IntentState
 
@@ -28,7 +28,7 @@ def alarms(session: Session, network: str) -> list[str]:
         return []
     since = f"since {cursor.updated_at:%Y-%m-%d %H:%M:%S} UTC"
     jobs, mirror = working.leader_of(session), holder_of(session, mirror_lease(network))
-    if mirror is not None and _is_long_over(mirror) and jobs is not None and jobs.live:
+    if mirror is not None and mirror.away_for(PATIENCE) and jobs is not None and jobs.live:
         return [
             f"nobody mirrors the chain, and the books have not moved {since}; "
             "start truetonne up, or truetonne index run (the log of the last one says why it ended)"
@@ -46,8 +46,3 @@ def alarms(session: Session, network: str) -> list[str]:
             "see truetonne index status, and the log of truetonne index run"
         ]
     return []
-
-
-def _is_long_over(holder: Holder) -> bool:
-    # One that outlasts its length was noted before the clock was set back: a mirror renews it within seconds.
-    return holder.outlasts or timedelta(milliseconds=-holder.remaining_ms) > PATIENCE

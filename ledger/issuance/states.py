@@ -19,9 +19,8 @@ from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
 from ledger.models import Meter as MeterRow
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import IssuanceState, claimed_before
 from ledger.models.sending import IntentState
-from ledger.readings.periods.carry import claimed_before
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,7 @@ from ledger.issuance.planning import PlannedIssuance, plan_issuance
 from ledger.issuance.signing import NobodyYet, SignedElsewhere
 from ledger.issuance.verification_files import Request
 from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
-from ledger.models.issuance import IssuanceState
-from ledger.readings.periods.carry import claimed_before
+from ledger.models.issuance import IssuanceState, claimed_before
 from ledger.reductions.zones import legal_day, zone
 
 

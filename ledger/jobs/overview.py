@@ -96,10 +96,7 @@ def alarms(session: Session) -> list[str]:
 def _left(session: Session, now: datetime) -> str | None:
     """Return what to say where nobody runs the jobs, and a clock that was ahead noted when they are due."""
     leader = leader_of(session)
-    if leader is None:
-        return None
-    # A lease that outlasts its length was noted by that clock, too: whoever runs the jobs renews it within seconds.
-    if not leader.outlasts and timedelta(milliseconds=-leader.remaining_ms) < OVERDUE:
+    if leader is None or not leader.away_for(OVERDUE):
         return None
     from ledger.jobs.schedules import read  # with what this alarm alone needs
 
@@ -124,7 +121,7 @@ def _late(session: Session, overdue: Sequence[ScheduledJob]) -> str | None:
     first = min(row.due_at for row in overdue)
     names = ", ".join(row.name for row in overdue)
     since = f"{names} are due since {first:%Y-%m-%d %H:%M:%S} UTC"
-    if leader is None or not leader.live or leader.outlasts:
+    if leader is None or not leader.leads:
         return f"nobody runs the jobs: {since}; start truetonne up, or truetonne jobs run"
     if timedelta(milliseconds=leader.held_ms) < OVERDUE:
         return None

@@ -1,8 +1,10 @@
 """Planned and issued reductions and the readings that they claim. Ours, beyond the 41."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -41,6 +43,12 @@ class IssuanceState(StrEnum):
 
 LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
 """The states of an issuance whose readings are claimed: no other one may use them."""
+
+
+def claimed_before(call: Mapping[str, Any] | None) -> int:
+    """Return the ordinal of the batch before which the arguments of an issuance put it; 0: it is no backfill."""
+    claim = (call or {}).get("claim", {})
+    return int(claim.get("backfillBefore", 0))
 
 
 class Issuance(Base):

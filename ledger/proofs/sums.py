@@ -14,6 +14,7 @@ from ledger.proofs import verifier
 from ledger.proofs.verifier import ProofError
 from ledger.reductions.judging import judge, taken_as_changed
 from ledger.reductions.manifest_file import read_manifest
+from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, remainder_in, verify
 from ledger.reductions.reporting import fraction_text
@@ -49,14 +50,15 @@ def recompute(text: str, *, backfill: bool = False) -> str | None:
     """
     bundle = json.loads(text)
     manifest, readings = bundle["manifest"], bundle["readings"]
-    if manifest is None:
-        return None
-    if backfill:
-        _require_no_remainder(manifest.encode())
-    if readings is None or readings["proofs"] is not None:
+    whole = readings is not None and readings["proofs"] is None
+    if manifest is None or not (whole or backfill):
         return None
     try:
         plain, stated = read_manifest(manifest.encode(), "manifest")
+        if backfill:
+            _require_no_remainder(stated)
+        if not whole:
+            return None
         judged = judge(stated, iter(_lines(readings)))
         result = verify(manifest.encode(), plain, stated, judged, Trusted())
     except BadInput as error:
@@ -77,13 +79,8 @@ def recompute(text: str, *, backfill: bool = False) -> str | None:
     )
 
 
-def _require_no_remainder(manifest: bytes) -> None:
-    try:
-        _, stated = read_manifest(manifest, "manifest")
-        carried = remainder_in(stated)
-    except BadInput as error:
-        raise _failed(error.message) from error
-    if carried:
+def _require_no_remainder(stated: Manifest1) -> None:
+    if carried := remainder_in(stated):
         raise _failed(
             f"{fraction_text(carried)} kg are carried into a backfill that are no deficit of a correction"
         )

@@ -29,9 +29,8 @@ from ledger.models import (
     VppSettlementItem,
 )
 from ledger.models.escrow import SettlementStatus
-from ledger.models.issuance import IssuanceState
+from ledger.models.issuance import IssuanceState, claimed_before
 from ledger.models.settlement import BatchState
-from ledger.readings.periods.carry import claimed_before
 from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.reconcile.books import Books

@@ -198,12 +198,16 @@ def test_a_password_is_never_shown(truetonne: Program) -> None:
         assert "127.0.0.1" in ended.out + ended.err
 
 
+def with_settings_read_by(truetonne: Program, load: str) -> tuple[str, ...]:
+    """Put an expression in the place of the library's reader of TOML; return a command that comes to it."""
+    truetonne.write("sitecustomize.py", f"import tomllib\ntomllib.loads = tomllib.load = {load}\n")
+    truetonne.environ["PYTHONPATH"] += f":{truetonne.folder}"
+    return ("--config", truetonne.write("settings.toml", ""), "db", "current")
+
+
 @long
 def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
-    # A module of the standard library that is broken on purpose stands for a defect.
-    truetonne.write("sitecustomize.py", "import tomllib\ntomllib.loads = tomllib.load = None\n")
-    truetonne.environ["PYTHONPATH"] += f":{truetonne.folder}"
-    words = ("--config", truetonne.write("settings.toml", ""), "db", "current")
+    words = with_settings_read_by(truetonne, "None")
     ended = truetonne.started(*words)
     assert ended.code == 1
     (line,) = ended.err.splitlines()
@@ -213,12 +217,7 @@ def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
 
 
 def test_that_there_is_too_little_memory_is_no_defect(truetonne: Program) -> None:
-    truetonne.write(
-        "sitecustomize.py",
-        "import tomllib\ntomllib.load = tomllib.loads = lambda _: bytes(1 << 62)\n",
-    )
-    truetonne.environ["PYTHONPATH"] += f":{truetonne.folder}"
-    ended = truetonne.started("--config", truetonne.write("settings.toml", ""), "db", "current")
+    ended = truetonne.started(*with_settings_read_by(truetonne, "lambda _: bytes(1 << 62)"))
     assert (ended.code, ended.out) == (3, "")
     (line,) = ended.err.splitlines()
     assert line.startswith(
@@ -229,12 +228,8 @@ def test_that_there_is_too_little_memory_is_no_defect(truetonne: Program) -> Non
 @long
 def test_a_stream_that_ends_within_is_no_interruption(truetonne: Program) -> None:
     """An EOFError from anywhere ended a command with nothing said and exit 130, as Ctrl-C does."""
-    truetonne.write(
-        "sitecustomize.py",
-        "import tomllib\ndef load(*_):\n    raise EOFError('lost')\ntomllib.loads = tomllib.load = load\n",
-    )
-    truetonne.environ["PYTHONPATH"] += f":{truetonne.folder}"
-    ended = truetonne.started("--config", truetonne.write("settings.toml", ""), "db", "current")
+    raises = "lambda _: (_ for _ in ()).throw(EOFError('lost'))"
+    ended = truetonne.started(*with_settings_read_by(truetonne, raises))
     assert ended.code == 1
     assert ended.err.strip().startswith("error: internal error: EOFError: lost")
 
@@ -456,7 +451,6 @@ def test_the_list_of_all_commands_imports_no_database() -> None:
     assert imported(code, "sqlalchemy", "fastapi", "eth_account", "pyarrow") == ""
 
 
-@long
 def test_who_follows_a_chain_imports_nothing_that_signs() -> None:
     """Mirror and reading process start without what makes keys, grammars, other clients, answers and parks."""
     code = (

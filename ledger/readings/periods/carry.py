@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased, defer
 
 from ledger import models
 from ledger.db import tables
-from ledger.models.issuance import LIVE
+from ledger.models.issuance import LIVE, claimed_before
 from ledger.models.sending import IntentState
 from ledger.naming import of_site
 from ledger.reductions.records import CarriedCorrection
@@ -59,12 +59,6 @@ def is_followed(session: Session, project_id: int, to_s: int) -> bool:
         models.Issuance.from_s >= to_s,
     )
     return session.scalars(query.limit(1)).first() is not None
-
-
-def claimed_before(call: Mapping[str, Any] | None) -> int:
-    """Return the ordinal of the batch before which the arguments of an issuance put it; 0: it is no backfill."""
-    claim = (call or {}).get("claim", {})
-    return int(claim.get("backfillBefore", 0))
 
 
 def carried_of(table: Mapping[str, str]) -> CarriedCorrection:
