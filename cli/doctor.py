@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 NODE_SECONDS_MAX = 5.0
 AHEAD_SECONDS_MAX = 15
 """A node takes no block that is further in the future."""
-_FINAL_BEHIND_MAX = 128
-"""Nodes behind one address are so many blocks apart in what they call final: four epochs of Ethereum."""
 _YOUNG_BLOCKS = 256
 """A chain of fewer may have finalised nothing yet: Ethereum does after two epochs of 32 slots, where all goes well."""
 
@@ -328,7 +326,7 @@ def _final(client: ChainClient, finality: str | int, final: int) -> str:
     if finality != FINALIZED:
         return f"the setting finality: {finality} blocks below the head"
     claim = claimed(client, FINALIZED)
-    if claim.lacks is None and claim.number >= final - _FINAL_BEHIND_MAX:
+    if claim.reaches(final):
         return f"block {claim.number}"
     if claim.lacks is not None and not final and client.block_number() < _YOUNG_BLOCKS:
         return f"none yet ({claim.lacks}), as on a young chain"

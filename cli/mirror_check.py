@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,8 @@ from cli.output import Table
 from ledger.errors import BooksDiffer, DependencyDown
 
 if TYPE_CHECKING:
+    from indexer.finality import Claim
+    from indexer.status import Mirrored
     from ledger.chain.node.records import BlockHeader
     from ledger.errors import TruetonneError
 
@@ -46,47 +49,38 @@ def register(group: typer.Typer) -> None:
 def index_status(run: Invocation) -> int:
     """Say how far the mirror is, how fast, who runs it, where the chain last turned; exit 3 when the node is down."""
     from cli.books import open_books
-    from indexer import finality, status
+    from indexer import status
     from ledger.chain.local.shared import published_url, silence
-    from ledger.chain.node.client import ChainClient, RpcError
+    from ledger.chain.node.client import RpcError
 
     settings = run.settings
     with open_books(settings) as db, db.read() as session:
         mirrored = status.look(session, settings.network)
-    head: BlockHeader | None = None
-    tip: BlockHeader | None = None
-    down: TruetonneError | None = None
-    unsaid: list[str] = []
     url = published_url(settings)
+    told = _Told()
+    down: TruetonneError | None = None
     if url:
-        client = ChainClient(url)
         try:
-            head, tip = client.blocks(
-                ["latest", mirrored.cursor.block_number if mirrored.cursor else 0]
-            )
-            if settings.finality == finality.FINALIZED:
-                unsaid = finality.claimed(client, settings.finality).sentences()
+            told = _ask(url, mirrored, settings.finality)
         except (DependencyDown, RpcError) as error:
             down = error
-        finally:
-            client.close()
+    head, claim = told.head, told.claim
     cursor = mirrored.cursor
     document: dict[str, Any] = {
         "network": settings.network,
         "chain_id": cursor.chain_id if cursor else None,
-        **status.as_document(mirrored, head, tip),
+        **status.as_document(mirrored, head, told.tip),
+        "node_final_block": claim.number if claim is not None and claim.lacks is None else None,
         "receipts": settings.receipts,
         "node": "up" if head is not None else "down" if url else "asleep",
     }
-    document["not_checked"] += unsaid
+    document["not_checked"] += claim.sentences() if claim is not None else []
     asleep = "the local chain is not running; commands start it when they need it"
     if not url and (silent := silence(settings)):
         document["node"], down = "down", DependencyDown(silent)
     notes = [] if head is not None else [down.message if down is not None else asleep]
-    if cursor is not None and head is not None and head.number < cursor.final_number:
-        notes = [
-            f"the node is catching up: its head is below block {cursor.final_number}, which was final"
-        ]
+    if cursor is not None and head is not None:
+        notes = told.lacks(cursor.final_number)
     if document["on_chain"] is False:
         notes.append(
             "the chain took back blocks that are mirrored: `truetonne index run` takes them back in the books"
@@ -94,6 +88,42 @@ def index_status(run: Invocation) -> int:
     begun = [] if cursor else ["the mirror has not begun: `truetonne index run` begins it"]
     run.output.result(document, Table(("what", "value"), _rows(document)), *begun, *notes)
     return DependencyDown.exit_code if down is not None else 0
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the node said when it was asked how the mirror stands."""
+
+    head: BlockHeader | None = None
+    tip: BlockHeader | None = None
+    """Its block at the mirror's height."""
+    claim: Claim | None = None
+    """Which block it calls final, where that decides what is."""
+
+    def lacks(self, final: int) -> list[str]:
+        """Say what it has not come to of a chain that is final to this block in the books."""
+        if self.head is not None and self.head.number < final:
+            return [f"the node is catching up: its head is below block {final}, which was final"]
+        if self.claim is None or self.claim.lacks is not None or self.claim.reaches(final):
+            return []
+        return [
+            f"by the node the final block is {self.claim.number}, and block {final} was final already in these "
+            "books: nothing more is confirmed until it is past that; `truetonne doctor` says what helps"
+        ]
+
+
+def _ask(url: str, mirrored: Mirrored, setting: str | int) -> _Told:
+    """Ask the node for its head, for its block at the mirror's height, and which block is final."""
+    from indexer.finality import FINALIZED, claimed
+    from ledger.chain.node.client import ChainClient
+
+    client = ChainClient(url)
+    try:
+        height = mirrored.cursor.block_number if mirrored.cursor else 0
+        head, tip = client.blocks(["latest", height])
+        return _Told(head, tip, claimed(client, FINALIZED) if setting == FINALIZED else None)
+    finally:
+        client.close()
 
 
 def index_verify(
@@ -174,6 +204,7 @@ def _rows(document: dict[str, Any]) -> list[tuple[str, Any]]:
     names = {
         "on_chain": "on the node's chain",
         "head": "head of the node",
+        "node_final_block": "final block of the node",
         "behind": "blocks behind",
         "behind_s": "seconds behind",
         "rate": "rate",

@@ -19,6 +19,8 @@ from ledger.settlement import confirm as settlement
 FINALIZED = "finalized"
 BLOCKS_KEPT = 512
 """So many final blocks keep their hashes, to find where a fork began that should not have happened."""
+BEHIND_MAX = 128
+"""Nodes behind one address are so many blocks apart in what they call final: four epochs of Ethereum."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Claim:
     block_hash: str | None = None
     lacks: str | None = None
     """Why the node names no final block."""
+
+    def reaches(self, final: int) -> bool:
+        """Tell whether the node names a final block that the books, final to this one, can go on from."""
+        return self.lacks is None and self.number >= final - BEHIND_MAX
 
     def sentences(self) -> list[str]:
         """Return for people what follows from that, if anything does."""

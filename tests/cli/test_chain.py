@@ -413,6 +413,32 @@ def test_the_doctor_says_of_a_node_that_nothing_becomes_final_by_it(
     assert deep["found"] == "the setting finality: 5 blocks below the head"
 
 
+@pytest.mark.parametrize(("below", "said"), [(128, False), (129, True)])
+def test_the_mirror_says_that_the_final_block_of_the_node_is_far_below(
+    issued: Program, chain: TestChain, below: int, said: bool
+) -> None:
+    """A node that lost its finality: the mirror went on, nothing was confirmed, and its state said nothing of that."""
+    chain.mine(below)  # Anvil calls final what is 64 blocks below its head
+    good(issued("index", "run", "--until", "head"))
+    final = good(issued("index", "status", "--json")).json()["final_block"]
+    claims = final - below
+    assert claims > 0
+
+    def tamper(method: str, parameters: list[Any], result: Any) -> Any:
+        if method == "eth_getBlockByNumber" and parameters[0] == "finalized":
+            return chain.client.request(method, [hex(claims), False])
+        return result
+
+    with LyingNode(chain.rpc_url) as liar:
+        liar.tamper = tamper
+        at: dict[str, Any] = {"rpc_url": liar.rpc_url, "finality": "finalized"}
+        shown = good(issued("index", "status", **at)).out
+        found = good(issued("index", "status", "--json", **at)).json()
+    assert (found["node_final_block"], found["final_block"]) == (claims, final)
+    sentence = f"by the node the final block is {claims}, and block {final} was final already in these books"
+    assert (sentence in " ".join(shown.split())) == said
+
+
 def test_the_doctor_names_a_recipient_of_no_project(issued: Program, chain: TestChain) -> None:
     deployment = json.loads(chain.deployment_text())
     deployment["recipients"] = {"lab-wnd": "0x" + "1" * 40}
