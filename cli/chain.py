@@ -197,7 +197,7 @@ def register_project(
     from ledger.chain.keys.signers import resolve_account
     from ledger.errors import NotFound
 
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         account = resolve_account(owner, flow.chain.deployment.chain_id) if owner else None
         flow.mirror()
         with flow.db.read() as session:

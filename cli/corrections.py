@@ -95,7 +95,7 @@ def correct(
     if cancel:
         from cli.flow import open_flow
 
-        with open_flow(run.settings) as flow:
+        with open_flow(run.settings, run.output.step) as flow:
             flow.mirror()
             outcome = books.correct(
                 flow.db, project, period=period, factor=revised, chain=flow.chain, dry_run=dry_run

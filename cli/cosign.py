@@ -59,7 +59,7 @@ def write_files(
     from ledger.settlement.outlook import require_market
     from ledger.settlement.planning import Scope
 
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         with flow.db.read() as session:
             require_market(session, market)
         if not dry_run:
@@ -260,7 +260,7 @@ def read_files(
     rows: list[dict[str, Any]] = []
     tried: dict[str, set[str]] | None = {} if dry_run else None
     troubles: list[TruetonneError] = []
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         symbol, now_s = currency_symbol(flow.chain), _now_s(flow)
         for file in files:

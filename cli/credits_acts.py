@@ -111,7 +111,7 @@ def _act(
     from ledger.chain.sending import intents
 
     verb, what = asked.act.value, f"{asked.amount_kg} kg of {asked.credit}"
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         holding = _holding(flow, asked)
         call = call_of(flow, holding)

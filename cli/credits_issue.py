@@ -42,7 +42,7 @@ def issue(
     from ledger.reductions.reporting import report
 
     period = (start.date(), end.date())
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         found = _begun(flow, project, period)
         went_on = bool(found)

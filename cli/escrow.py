@@ -61,7 +61,7 @@ def deposit(
     if credits is not None and mint:
         raise BadInput("--mint makes test money only; to make credits: truetonne credits issue")
     number = _amount(amount, credits)
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         address = address_of(flow, account)
         asset = _asset(flow, credits)
         if asset is not None:
@@ -88,7 +88,7 @@ def withdraw(
     from ledger.settlement import escrow
 
     number = _amount(amount, credits)
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         address = address_of(flow, account)
         asset = _asset(flow, credits)
         place = flow.chain, address, address

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from cli.books import check_schema
 from indexer import Indexer
+from indexer import cursor as cursors
 from ledger.chain.access import Chain, load_deployment
 from ledger.chain.local.shared import mine_to_finality, node_for
 from ledger.chain.sending import intents
@@ -24,6 +25,12 @@ from ledger.settings import LOCAL_CHAIN_ID, Settings
 
 CONFIRM_SECONDS_MAX = 180.0
 _POLL_SECONDS = 0.5
+_SILENT_SECONDS = 5.0
+"""Who waits longer is told for what."""
+
+
+def _silent(_line: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,8 @@ class Flow:
     settings: Settings
     chain: Chain
     indexer: Indexer
+    tell: Callable[[str], None] = _silent
+    """Says to the person who called what a long wait is for."""
 
     @property
     def db(self) -> Database:
@@ -68,13 +77,18 @@ class Flow:
         DependencyDown
             If they are not final in time; they stay submitted, and the mirror confirms them later.
         """
-        until = time.monotonic() + seconds
+        begun = time.monotonic()
+        told = False
         while True:
             self.mirror_final()
             waiting = self._waiting(keys)
             if not waiting:
                 return
-            if time.monotonic() > until:
+            waited = time.monotonic() - begun
+            if waited > _SILENT_SECONDS and not told:
+                told = True
+                self.tell(self._said_of_wait(len(waiting), len(keys), seconds))
+            if waited > seconds:
                 said = "`truetonne index run` confirms them when they are"
                 if (
                     self.chain.deployment.chain_id == LOCAL_CHAIN_ID
@@ -95,6 +109,19 @@ class Flow:
         for key in keys:
             with suppress(Refused):
                 self.confirm([key])
+
+    def _said_of_wait(self, waiting: int, of: int, seconds: float) -> str:
+        with self.db.read() as session:
+            reached = cursors.load(session, self.chain.deployment.network)
+        at = (
+            f"at block {reached.block_number}, of which {reached.final_number} is final; "
+            if reached
+            else ""
+        )
+        return (
+            f"{waiting} of {of} transactions are not final yet: the chain is {at}this waits for up to {seconds:.0f} s, "
+            "and stopping it takes nothing back"
+        )
 
     def said_of_twin(self, own: ChainIntent) -> str | None:
         """Return a hint where what an intent does was asked for lately by another one; None: it was not."""
@@ -125,8 +152,13 @@ class Flow:
 
 
 @contextmanager
-def open_flow(settings: Settings) -> Iterator[Flow]:
+def open_flow(settings: Settings, tell: Callable[[str], None] = _silent) -> Iterator[Flow]:
     """Open books, node, contracts and mirror for one command.
+
+    Parameters
+    ----------
+    tell
+        Says to the person who called what a long wait is for.
 
     Raises
     ------
@@ -136,12 +168,14 @@ def open_flow(settings: Settings) -> Iterator[Flow]:
         If database or node do not answer.
     """
     load_deployment(settings)  # first: without one no node needs to be started
-    with node_for(settings) as rpc_url, flow_on(settings, rpc_url) as flow:
+    with node_for(settings) as rpc_url, flow_on(settings, rpc_url, tell) as flow:
         yield flow
 
 
 @contextmanager
-def flow_on(settings: Settings, rpc_url: str) -> Iterator[Flow]:
+def flow_on(
+    settings: Settings, rpc_url: str, tell: Callable[[str], None] = _silent
+) -> Iterator[Flow]:
     """Open books, contracts and mirror on a node that runs."""
     db = Database(settings.database_url)
     try:
@@ -149,7 +183,7 @@ def flow_on(settings: Settings, rpc_url: str) -> Iterator[Flow]:
         chain = Chain.open(settings, db, rpc_url)
         try:
             indexer = Indexer(db, chain.client, chain.deployment, settings.finality)
-            yield Flow(settings, chain, indexer)
+            yield Flow(settings, chain, indexer, tell)
         finally:
             chain.close()
     finally:

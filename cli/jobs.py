@@ -94,7 +94,7 @@ def run_jobs(run: Invocation, name: SomeName = None, lease_s: Lease = LEASE_S) -
 
     log_to_stderr()
     stop = stop_on_signal()
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         working = Working(scheduler_of(run.settings, flow.chain, lease_s), stop)
         working.start()
         names = list(schedules_of(run.settings))

@@ -91,7 +91,7 @@ def bundle(
     from ledger.bundles import build_bundle
 
     number = _block(block)
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror_final()
         with flow.db.read() as session:
             view = chain_view(session, run.settings.network, run.settings.finality)

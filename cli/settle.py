@@ -64,7 +64,7 @@ def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = F
     """Net the pending trades into batches, propose them, and finalise those whose window is over."""
     from cli.flow import open_flow
 
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         if dry_run:
             return _dry_run(run, flow)
@@ -107,7 +107,7 @@ def retry_settlement(
         )
     numbers = [number for item in named if (number := finding.named_trade(item)) is not None]
     batches = [item for item in named if finding.named_trade(item) is None]
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         markets = [market_to_retry(flow.chain, item) for item in batches]
         markets += flow.db.run(
@@ -164,7 +164,7 @@ def preview_settlement(run: Invocation, market: Market = None) -> int:
     from cli.settle_preview import as_json, lines, table
     from ledger.settlement.outlook import preview
 
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         outlook = preview(flow.chain, market)
     run.output.result(as_json(outlook), table(outlook), *lines(outlook))

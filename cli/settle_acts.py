@@ -49,7 +49,7 @@ def settle_one(
     def plan(session: Session) -> str:
         return singles.plan_single(session, flow.chain, number)
 
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         if dry_run:
             with refused_in_money(flow.chain, explained):
@@ -105,7 +105,7 @@ def cancel_settlement(
     def plan(session: Session) -> str:
         return plan_cancellation(session, flow.chain, batch, reason)
 
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         with flow.db.read() as session:
             batch = written_out(session, batch)
@@ -168,7 +168,7 @@ def dispute_trade(
     def plan(session: Session) -> str:
         return plan_dispute(session, flow.chain, batch, number, party)
 
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         with flow.db.read() as session:
             batch = finding.written_out(session, batch)
@@ -227,7 +227,7 @@ def reject_dispute(
     def plan(session: Session) -> str:
         return plan_rejection(session, flow.chain, batch)
 
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         with flow.db.read() as session:
             batch = written_out(session, batch)

@@ -62,7 +62,7 @@ def write_files(
     from ledger.issuance.verification_files import FILE
 
     now_s = int(datetime.now(UTC).timestamp())
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         period = start.date(), end.date()
         found = verification.requests_for(
@@ -261,7 +261,7 @@ def read_files(
     from ledger.chain.sending import intents
 
     troubles: list[TruetonneError] = []
-    with open_flow(run.settings) as flow:
+    with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         taken = _taken(flow, files, troubles, dry_run)
         if not dry_run:

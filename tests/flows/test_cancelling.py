@@ -60,10 +60,10 @@ def told(
     """Give ``settle cancel --no-wait``; return what it prints, as JSON and as lines."""
     flow = SimpleNamespace(db=park.db, chain=park.chain, mirror=lambda: None)
     printed: list[Any] = []
-    output = SimpleNamespace(result=lambda *given: printed.extend(given))
+    output = SimpleNamespace(result=lambda *given: printed.extend(given), step=print)
     run: Any = SimpleNamespace(settings=None, output=output)
     with monkeypatch.context() as patched:
-        patched.setattr("cli.flow.open_flow", lambda _settings: nullcontext(flow))
+        patched.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow))
         cancel_settlement(run, batch, reason, no_wait=True)
     document, *lines = printed
     return document, lines

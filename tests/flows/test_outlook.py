@@ -184,9 +184,10 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
     assert plan_round(park.chain).failed == (2, 3)
     printed: list[Any] = []
     run: Any = SimpleNamespace(
-        settings=None, output=SimpleNamespace(result=lambda *given: printed.extend(given))
+        settings=None,
+        output=SimpleNamespace(result=lambda *given: printed.extend(given), step=print),
     )
-    monkeypatch.setattr("cli.flow.open_flow", lambda _settings: nullcontext(flow_of(park)))
+    monkeypatch.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow_of(park)))
     for what, market, why in (
         (["trade:2", "trade:1"], None, "trade 1 is executed; only a failed one"),
         (["trade:2", "trade:9"], None, "there is no trade 9"),

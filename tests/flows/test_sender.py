@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from cli.flow import Flow
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys import signed
 from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
@@ -20,6 +21,7 @@ from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
+from ledger.settings import load_settings
 from tests.support.chain import CURRENCY, OPERATOR_ROLE, PARTIES, send, wait_for
 from tests.support.park import CHAIN_ID, Park, open_chain
 from tests.support.sending import plan, sent
@@ -455,3 +457,29 @@ def test_an_intent_that_does_not_fit_the_contract_is_not_stored(park: Park) -> N
     with pytest.raises(KeyError, match="no function mint of 1"):
         plan(park, arguments=[PARTIES["buyer"]])
     assert park.count(ChainIntent) == 0
+
+
+def test_a_long_wait_says_once_for_what_it_waits(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a chain that is final after minutes, a command was silent for three of them, and then it failed."""
+    monkeypatch.setattr("cli.flow._SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("cli.flow._POLL_SECONDS", 0.01)
+    told: list[str] = []
+    settings = load_settings(
+        None, {"TRUETONNE_HOME": str(park.folder), "TRUETONNE_RPC_URL": park.node.rpc_url}
+    )
+    flow = Flow(settings, park.chain, park.mirror, told.append)
+    key = plan(park)
+    park.chain.sender.submit(key, CURRENCY)
+    with pytest.raises(DependencyDown, match="1 of 1 transactions are not final after 1 s") as late:
+        flow.confirm([key], 0.6)
+    assert (late.value.code, late.value.details) == ("not-final-yet", {"keys": [key]})
+    head = park.node.height()
+    assert told == [
+        f"1 of 1 transactions are not final yet: the chain is at block {head}, of which {head - 2} is final; this "
+        "waits for up to 1 s, and stopping it takes nothing back"
+    ]
+    park.node.mine(2)
+    flow.confirm([key])
+    assert len(told) == 1

@@ -102,10 +102,10 @@ def given(
     """Give ``settle reject`` or ``settle dispute`` with ``--no-wait``; return its document, and its lines."""
     flow = SimpleNamespace(db=park.db, chain=park.chain, mirror=lambda: None)
     printed: list[Any] = []
-    output = SimpleNamespace(result=lambda *given: printed.extend(given))
+    output = SimpleNamespace(result=lambda *given: printed.extend(given), step=print)
     run: Any = SimpleNamespace(settings=None, output=output)
     with monkeypatch.context() as patched:
-        patched.setattr("cli.flow.open_flow", lambda _settings: nullcontext(flow))
+        patched.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow))
         command(run, *words, no_wait=True, **more)
     return printed
 
