@@ -62,6 +62,14 @@ _STARTED_OBJECTS = 210_000
 """So many before Python looks for garbage at all: but for the API, no command imports more. Nobody else sets it."""
 _NEW_OBJECTS = 50_000
 """So many more before it looks again."""
+_NUMBERS = (
+    (re.compile(r"Input should be a valid integer\b.*"), "write a whole number"),
+    (re.compile(r"Unable to parse input string as an integer\b.*"), "write a smaller number"),
+    (re.compile(r"Input should be a valid number\b.*"), "write a number"),
+    (re.compile(r"Input should be greater than or equal to (\S+)"), r"write \1 or more"),
+    (re.compile(r"Input should be less than or equal to (\S+)"), r"write \1 or less"),
+)
+"""What typer's own library says of a number that it does not take, and how we say it."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -314,6 +322,8 @@ def _cut_short(error: EOFError) -> str | None:
 def _usage(error: typer.TyperException) -> BadInput:
     message = error.format_message().strip().rstrip(".")
     message = message.replace("Value error, ", "").replace("'%Y-%m-%d'", "YYYY-MM-DD")
+    for theirs, ours in _NUMBERS:
+        message = theirs.sub(ours, message)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "truetonne"
     if path == "truetonne" and (meant := _of_the_checkout(message)):

@@ -58,6 +58,18 @@ def json_safe(value: Any) -> Any:
     return value
 
 
+def integers_as_text(value: Any) -> Any:
+    """Return plain values with every integer as decimal text, small ones too: one name has one type."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    # A row's JSON is a dict that notes its changes.
+    if isinstance(value, dict):
+        return {name: integers_as_text(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [integers_as_text(part) for part in value]
+    return value
+
+
 def json_texts(values: Sequence[Any]) -> list[str]:
     """Return each of many plain values, or structs of them, as JSON without blanks; see ``json_safe``."""
     content = _encoder.encode_lines(values)

@@ -17,6 +17,7 @@ from api.transactions.schemas import (
     TransactionParameters,
 )
 from ledger.chain.failures.explanations import explain
+from ledger.jsontext import integers_as_text
 from ledger.models.blockchain import BlockchainTransaction, SmartContract
 from ledger.models.mirror import ChainInclusion
 from ledger.models.sending import ChainAttempt
@@ -111,7 +112,7 @@ def _item(
         contract_address=row.contract_address,
         contract_name=contract_name,
         function_name=row.function_name,
-        parameters=row.parameters,
+        parameters=integers_as_text(row.parameters),
         status=row.status,
         error=error,
         explanation=_explained(error),

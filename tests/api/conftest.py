@@ -232,7 +232,7 @@ def _transactions(session: Session) -> None:
                 tx_hash=h66(0x77, number),
                 contract_address=CREDIT_CONTRACT,
                 function_name="retire" if failed else "issue",
-                parameters={"amount": str(1000 + number)},
+                parameters={"amount": 1000 + number, "details": {"consumptionStart": [number]}},
                 status=status if final or failed else TransactionStatus.PENDING,
                 gas_used=None if pending else 210_000 + number,
                 gas_price=None if pending else Decimal("12345678901234567890"),

@@ -142,6 +142,23 @@ def test_wrong_usage_is_one_line_and_exit_2(truetonne: Program, words: list[str]
     assert truetonne.files() == set()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["credits", "list", "--limit", "some"], "'--limit': write a whole number;"),
+        (["credits", "list", "--limit", "1.5"], "'--limit': write a whole number;"),
+        (["credits", "list", "--limit", "0"], "'--limit': write 1 or more;"),
+        (["credits", "list", "--limit", "9" * 5000], "'--limit': write a smaller number;"),
+        (["credits", "list", "--vintage", "10000"], "'--vintage': write 9999 or less;"),
+        (["jobs", "run", "--lease", "long"], "'--lease': write a number;"),
+    ],
+)
+def test_what_is_wrong_with_a_number_is_said_in_our_words(
+    truetonne: Program, words: list[str], said: str
+) -> None:
+    assert f"error: invalid value for {said}" in truetonne(*words).one_line()
+
+
 @pytest.mark.parametrize("amount", ["1.5", "0", "-1", "1e3", "1_000", "½", "9" * 30])
 def test_an_amount_is_whole_kilograms(truetonne: Program, amount: str) -> None:
     ended = truetonne("credits", "cancel", "x", f"--amount={amount}", "--reason", "r")

@@ -45,7 +45,10 @@ def books_of(program: Program) -> Database:
         (("jobs", "history", "x"), "there is no job 'x'"),
         (("jobs", "resume", "settle"), "job settle is not paused"),
         (("jobs", "pause"), "missing argument 'NAME'"),
-        (("jobs", "run", "--lease", "0.1"), "greater than or equal to 1"),
+        (
+            ("jobs", "run", "--lease", "0.1"),
+            "invalid value for '--lease': write 1 or more; see `truetonne jobs run",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(park: Program, words: tuple[str, ...], said: str) -> None:

@@ -6,7 +6,13 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.jsontext import JSON_SAFE_INTEGER, json_safe, json_texts, one_line
+from ledger.jsontext import (
+    JSON_SAFE_INTEGER,
+    integers_as_text,
+    json_safe,
+    json_texts,
+    one_line,
+)
 
 NUMBERS = st.integers() | st.sampled_from(
     [10**15, 10**16, -(10**15), JSON_SAFE_INTEGER, JSON_SAFE_INTEGER + 1, -JSON_SAFE_INTEGER - 1]
@@ -39,6 +45,15 @@ def test_where_floating_point_ends() -> None:
     assert json_safe([2**53, -(2**53)]) == [9_007_199_254_740_992, -9_007_199_254_740_992]
     assert json_safe([2**53 + 1, -(2**53) - 1]) == ["9007199254740993", "-9007199254740993"]
     assert json_texts([{"a": 2**53 + 1}]) == ['{"a":"9007199254740993"}']
+
+
+def test_integers_as_text_and_nothing_else() -> None:
+    stored = {"amount": 10_000, "flags": [True, None], "claim": {"nets": [-1, 0, "2"]}}
+    assert integers_as_text(stored) == {
+        "amount": "10000",
+        "flags": [True, None],
+        "claim": {"nets": ["-1", "0", "2"]},
+    }
 
 
 def _numbers(value: Any) -> list[int]:
