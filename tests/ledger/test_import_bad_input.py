@@ -48,7 +48,7 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
     return error
 
 
-@few(16)
+@few(18)
 @pytest.mark.parametrize(
     ("content", "says", "line"),
     [
@@ -59,6 +59,9 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
         (b"time,value,value\n2014,1,2\n", "2 columns named 'value'", 1),
         (b"time;value\n2014;1\n", "separated by semicolons", 1),
         (b"time\tvalue\n2014\t1\n", "separated by tabs", 1),
+        (b"sep=;\ntime;value\n2014;1\n", "write header_line = 2 in [[source]]", 1),
+        (b"SEP=,\ntime,value\n2014,1\n", "write header_line = 2 in [[source]]", 1),
+        (b'"time,value"\n"2014,1"\n', "each line stands in quotes as a whole", 1),
         ("time,value\n".encode("utf-16"), "UTF-16", 1),
         ("time,value\n".encode("utf-16-le"), "UTF-16 without its byte order mark", 1),
         ("time,value\n".encode("utf-16-be"), "UTF-16 without its byte order mark", 1),

@@ -146,6 +146,25 @@ def test_wrong_grouping_is_refused(text: str, decimal: str, thousands: str) -> N
         rewrite(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "decimal", "thousands"),
+    [
+        ("1,234,5", ",", None),  # two decimal commas, and no hint to declare what is declared
+        ("1,5 kWh", ",", None),
+        ("1,234.50 kWh", ".", ","),
+        ("1 234 5,0E", ",", None),
+        (",", ",", None),
+    ],
+)
+def test_what_is_no_number_is_named_as_the_file_has_it(
+    sqlite_db: Database, tmp_path: Path, text: str, decimal: str, thousands: str | None
+) -> None:
+    lines = ['delimiter = ";"', f'decimal = "{decimal}"']
+    lines += [f'thousands = "{thousands}"'] if thousands else []
+    report = bring(sqlite_db, tmp_path, f"time;value\n2014-06-01T00:00Z;{text}\n", *lines)
+    assert [error["message"] for error in report.errors] == [f"{text!r} is not a number"]
+
+
 @given(
     st.integers(-(10**12), 10**12), st.integers(0, 999), st.sampled_from([".,", ",.", " ,", "'."])
 )
@@ -388,6 +407,8 @@ def test_a_time_is_read_as_its_source_says(pattern: str | None, text: str, iso: 
         ("%d.%m.%Y %H:%M", "３１.12.2014 23:50"),
         ("%m/%d/%y %I:%M %p", "12/31/14 13:05 PM"),
         ("%Y%m%d%H%M", "2014123123500"),
+        ("%d.%m.%Y %H:%M:%S.%f", "31.12.2014 24:00:00.5"),  # beyond the day's end, as in ISO 8601:
+        (None, "2014-12-31T24:00:00.5"),
         (None, "2014-12-31T24:10:00"),
         (None, "2014-12-32T24:00:00"),
         ("unix", "1420066200.5"),
@@ -700,6 +721,17 @@ def test_trap_a_file_that_is_cut_within_its_last_number(
     assert report.new == 1
 
 
+@pytest.mark.parametrize(
+    ("end", "hints"),
+    [("# 1 row\n", 0), ("# 1 row", 0), ("# 1 row\n2014-06-01T01:00Z,60", 1), ("\n", 0)],
+)
+def test_a_comment_without_a_line_end_cuts_no_value(
+    sqlite_db: Database, tmp_path: Path, end: str, hints: int
+) -> None:
+    text = "time,value\n2014-06-01T00:00Z,60.25\n" + end
+    assert len(bring(sqlite_db, tmp_path, text, 'comment = "#"').hints) == hints
+
+
 def test_a_file_that_has_the_newest_row_first_jumps_only_where_it_jumps(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
@@ -739,6 +771,27 @@ def test_a_clock_that_does_not_change_is_told_by_the_file_as_a_whole(
     assert found[0].endswith('time_zone = "UTC" or "+10:30"')
     twice = both + "".join(f"{time},1\n" for time in fall)
     assert bring(sqlite_db, tmp_path, "time,value\n" + twice, **HOURLY).hints == []
+
+
+@pytest.mark.parametrize(
+    ("spring", "autumn_day", "hints"),
+    [
+        ("01 02 03 04", "01 02 03 04", 1),  # never changes
+        ("01 02 04 05", "01 02 03 03 04", 0),  # changes, and counts on from its old time to close an hour
+        ("02 03", "02", 1),
+        ("02 04", "02", 0),
+    ],
+)
+@pytest.mark.parametrize("step", [1, -1], ids=["oldest first", "newest first"])
+def test_a_time_that_closes_the_hour_before_the_change_is_no_sign_of_a_clock_that_does_not(
+    sqlite_db: Database, tmp_path: Path, spring: str, autumn_day: str, hints: int, step: int
+) -> None:
+    """The zone that was proposed for such a file would have put half of its year an hour off."""
+    rows = [f"2014-03-30T{hour}:00,1\n" for hour in spring.split()]
+    rows += [f"2014-10-26T{hour}:00,1\n" for hour in autumn_day.split()]
+    hourly = HOURLY | {"interval_minutes": "60", "label": '"end"'}
+    report = bring(sqlite_db, tmp_path, "time,value\n" + "".join(rows[::step]), **hourly)
+    assert len(report.hints) == hints
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_a_clock_that_does_not_change_is_named(time_zone: str, hours: float, zon
     notes = noted()
     notes.pass_doubled("A", datetime(2014, 10, 26, 2))
     assert notes.hints() == []
-    notes.pass_skipped(time_zone, timedelta(hours=hours))
+    notes.pass_skipped("A", time_zone, timedelta(hours=hours))
     (hint,) = notes.hints()
     assert hint.endswith(f"write time_zone = {zones}")
     notes.pass_doubled("B", datetime(2014, 10, 26, 2))

@@ -136,7 +136,8 @@ def _pattern(pattern: str) -> Parser:
             if not 1 <= hour <= 12:
                 raise ValueError(f"{text[:40]!r} has no hour from 1 to 12")
             hour = hour % 12 + (12 if part["p"][0] in _AFTER_NOON else 0)
-        closes = hour == 24 and minute == second == 0
+        micros = int((part.get("f") or "0").ljust(6, "0"))
+        closes = hour == 24 and minute == second == micros == 0
         try:
             moment = datetime(
                 year,
@@ -145,7 +146,7 @@ def _pattern(pattern: str) -> Parser:
                 0 if closes else hour,
                 minute,
                 second,
-                int((part.get("f") or "0").ljust(6, "0")),
+                micros,
                 tzinfo=_offset(part["z"]) if "z" in part else None,
             )
         except ValueError as error:
