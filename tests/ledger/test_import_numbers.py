@@ -159,6 +159,8 @@ def at(text: str) -> int:
         "2014-01-01 00:00:00Z",
         "2014-01-01T00:00+00:00",
         "2013-12-31T17:00:00-07:00",
+        "20140101T010000+0100",
+        "2014-W01-3T00:00Z",
     ],
 )
 def test_a_time_with_its_offset_is_one_instant(text: str) -> None:
