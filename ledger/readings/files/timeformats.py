@@ -21,7 +21,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _FULL = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DIGITS = {name: "[0-9]{2}" for name in "ymdHIMS"} | {"Y": "[0-9]{4}", "f": "[0-9]{1,6}"}
 _WORDS = {
-    "p": "[AaPp][Mm]|[上下]午",
+    "p": "[AaPp][Mm]|[AaPp]\\.[ \u00a0\u202f]?[Mm]\\.|[上下]午",
     "b": "(?i:" + "|".join(_MONTHS) + ")",
     "B": f"(?i:{_FULL})",
     "z": "Z|[+-][0-9]{2}:?[0-9]{2}",
