@@ -147,6 +147,9 @@ def decided(
         ((0, 30, 0, 30, 0), EARLIER, LATER, "-----"),
         ((0, 30, 0, 30), LATER, LATER, "----"),
         ((0, 30, 0, 30), EARLIER, EARLIER, "----"),
+        ((30, 0, 30, 0), LATER, LATER, "----"),
+        ((30, 0, 30, 0), EARLIER, EARLIER, "----"),
+        ((30, 30, 0, 30), LATER, EARLIER, "aaab"),  # one row twice
         ((0, 0), EARLIER, LATER, "--"),  # of one pass: one row twice, or a conflict
     ],
 )
@@ -212,6 +215,8 @@ def test_each_year_s_hour_is_decided_by_itself() -> None:
     """The rows of the one are followed by nothing but those of the next."""
     rows = [doubled(0), doubled(30), doubled(0), doubled(0, year=2015, day=25)]
     assert decided(rows, EARLIER, None) == "bba-"
+    rows += [doubled(30, year=2016, day=30), doubled(0, year=2016, day=30)]
+    assert decided(rows, EARLIER, None) == "bba-ba"  # not the newest first: 2014 came before
 
 
 def test_rows_of_one_hour_that_are_too_many_wait_no_longer() -> None:
