@@ -124,6 +124,26 @@ def test_a_folder_is_no_file(park: Database, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "code", "says"),
+    [
+        ("time,power", "missing-column", "has no column 'value', found: time, power; correct"),
+        ('"time, local",value', "missing-column", "has no column 'time', found: time, local, value; correct"),
+        ("sep=,time,power", "missing-column", "has no column 'value', found: sep=, time, power; correct"),
+        ("time,value,value", "column-twice", "has 2 columns named 'value', found: time, value, value; correct"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_told_as_it_is(
+    park: Database, tmp_path: Path, header: str, code: str, says: str
+) -> None:
+    error = refused(park, write_csv(tmp_path / "a.csv", [(T0, "60")], header=header))
+    number = "; or write its number, value_column = 1 for the first column"
+    assert error.message == (
+        f"a.csv: line 1 {says} the header or the [[source]]{number if code == 'column-twice' else ''}"
+    )
+    assert error.code == code
+
+
+@pytest.mark.parametrize(
     ("site", "source", "says"),
     [("elsewhere", "scada", "no site 'elsewhere'"), ("park", "other", "it has: scada")],
 )

@@ -381,12 +381,16 @@ def test_a_json_number_is_its_text(number: Decimal) -> None:
         ("%d %B %Y %T", "31 December 2014 23:50:00", "2014-12-31T23:50:00"),
         ("%FT%T%z", "2014-12-31T23:50:00+01:00", "2014-12-31T23:50:00+01:00"),
         ("%F %H:%M %z", "2014-12-31 23:50 -0730", "2014-12-31T23:50:00-07:30"),
+        ("%F %H:%M%z", "2014-12-31 23:50Z", "2014-12-31T23:50:00+00:00"),
         (None, "2014-12-31T24:00:00+01:00", "2015-01-01T00:00:00+01:00"),
         (None, "2014-12-31 24:00", "2015-01-01T00:00:00"),
         ("unix", "1420066200", "2014-12-31T22:50:00+00:00"),
         ("unix_ms", "1420066200000", "2014-12-31T22:50:00+00:00"),
         ("unix_us", "1420066200000000", "2014-12-31T22:50:00+00:00"),
         ("unix_ns", "1420066200000000000", "2014-12-31T22:50:00+00:00"),
+        ("%Y-%m-%d %H:%M:%S", "2014-12-31 23:59:08", "2014-12-31T23:59:08"),
+        ("%Y-%m-%d %H:%M:%S.%f", "2014-12-31 23:59:58.05", "2014-12-31T23:59:58.050000"),
+        ("%Y-%m-%d 100%% %H:%M", "2014-12-31 100% 23:50", "2014-12-31T23:50:00"),
         ("%Y/%m/%d %p %I:%M", "2014/12/31 上午 12:05", "2014-12-31T00:05:00"),
         ("%d/%m/%Y %I:%M:%S %p", "31/12/2014 12:05:00 p.\u00a0m.", "2014-12-31T12:05:00"),
         ("%d/%m/%Y %I:%M %p", "31/12/2014 12:05 a.m.", "2014-12-31T00:05:00"),
@@ -409,6 +413,11 @@ def test_a_time_is_read_as_its_source_says(pattern: str | None, text: str, iso: 
         ("%d.%m.%Y %H:%M", "３１.12.2014 23:50"),
         ("%m/%d/%y %I:%M %p", "12/31/14 13:05 PM"),
         ("%Y%m%d%H%M", "2014123123500"),
+        # A spreadsheet has taken a zero away, and nothing says which.
+        ("%Y%m%d%H%M", "20141231235"),
+        ("%d%m%Y", "1122014"),
+        ("%Y-%m-%d %H%M", "2014-12-31 235"),
+        ("%y%m%d", "14111"),
         ("%d.%m.%Y %H:%M:%S.%f", "31.12.2014 24:00:00.5"),  # beyond the day's end, as in ISO 8601:
         (None, "2014-12-31T24:00:00.5"),
         (None, "2014-12-31T24:10:00"),
@@ -460,7 +469,11 @@ def test_a_number_of_a_day_is_told_from_other_texts(text: str) -> None:
         ("%d.%m.%Y %Q", "not known"),
         ("%d.%m %H:%M", "a year"),
         ("%d.%m.%Y %d", "stands twice"),
+        ("%d.%Y %H:%M", "a month"),
+        ("%b.%m.%d.%Y", "a month .* each once"),
+        ("%m.%Y %H:%M", "a day"),
         ("%d.%m.%Y %I:%M", "%I with %p"),
+        ("%d.%m.%Y %H %I %p", "%H, or %I with %p"),
         ("%d.%m.%Y %", "not known"),
     ],
 )
@@ -814,7 +827,7 @@ def test_a_clock_that_never_changes_may_be_off_by_a_part_of_an_hour(
 def test_rows_that_end_with_a_delimiter_which_the_header_lacks(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
-    content = "time,value\n2014-06-01T00:00Z,60,\n2014-06-01T00:10Z,61,\n"
+    content = "time,value\n2014-06-01T00:00Z,60,\n2014-06-01T00:10Z,61, \n"
     refused = bring(sqlite_db, tmp_path, content)
     assert (refused.new, refused.rejected) == (0, 2)
     assert "write trailing_delimiter = true" in refused.errors[0]["message"]

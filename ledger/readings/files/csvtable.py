@@ -104,7 +104,7 @@ class CsvTable(Table):
         if self.format.delimiter in self.columns[0]:
             return "each line stands in quotes as a whole: take those away, and write two that follow each other as one"
         for sign, name in DELIMITERS.items():
-            if sign != self.format.delimiter and sign in self.columns[0]:
+            if sign in self.columns[0]:
                 written = "\\t" if sign == "\t" else sign
                 return f'the columns are separated by {name}: write delimiter = "{written}" in [[source]]'
         return None
