@@ -542,6 +542,29 @@ def test_trap_a_25_hour_day_is_read_in_the_order_of_its_rows(
     assert day.counts.expected == 50
 
 
+def test_trap_a_25_hour_day_whose_times_are_ends_is_read_in_the_order_of_its_rows(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    quarters = [f"02:{minute:02}" for minute in (0, 15, 30, 45)]
+    text = autumn("01:45", *quarters, *quarters, "03:00").replace(",4\n", ", 4 \n")
+    ends = HOURLY | {"interval_minutes": "15", "label": '"end"'}
+    report = bring(sqlite_db, tmp_path, text, IN_ORDER, **ends)
+    assert (report.new, report.rejected, report.clock_change) == (10, 0, 8)
+    first = datetime(2014, 10, 25, 23, 30)
+    assert [row[:2] for row in stored(sqlite_db)] == [
+        ((first + timedelta(minutes=15 * n)).isoformat()[:16], str(n)) for n in range(10)
+    ]
+
+
+def test_a_fraction_of_a_second_within_a_doubled_hour_is_rejected_too(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = autumn("01:30", "02:00:00.5", "02:30", "02:00", "02:30", "03:00")
+    report = bring(sqlite_db, tmp_path, text, IN_ORDER, **HOURLY)
+    assert (report.new, report.rejected, report.clock_change) == (5, 1, 3)
+    assert report.errors[0]["message"] == "'2014-10-26T02:00:00.5' has fractions of a second"
+
+
 def test_trap_without_a_declaration_a_doubled_hour_is_rejected_row_by_row(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
@@ -830,7 +853,12 @@ def test_rows_that_end_with_a_delimiter_which_the_header_lacks(
     content = "time,value\n2014-06-01T00:00Z,60,\n2014-06-01T00:10Z,61, \n"
     refused = bring(sqlite_db, tmp_path, content)
     assert (refused.new, refused.rejected) == (0, 2)
-    assert "write trailing_delimiter = true" in refused.errors[0]["message"]
+    for error in refused.errors:
+        assert "write trailing_delimiter = true" in error["message"]
+    more = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:00Z,60,1,\n")
+    assert more.errors[0]["message"] == "4 cells where the header has 2"
+    one = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:00Z\n")
+    assert one.errors[0]["message"] == "1 cell where the header has 2"
     declared_so = "trailing_delimiter = true"
     assert bring(sqlite_db, tmp_path, content, declared_so).new == 2
     in_both = content.replace("value\n", "value,\n").replace(":10Z", ":20Z")
@@ -841,6 +869,16 @@ def test_rows_that_end_with_a_delimiter_which_the_header_lacks(
     halved = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:40Z,1,5\n", declared_so)
     assert (halved.new, halved.rejected) == (0, 1)  # else it were 1 in place of 1.5
     assert halved.errors[0]["message"].startswith("'5' follows the delimiter at the end of the row")
+
+
+def test_a_date_beside_an_empty_time_is_not_its_midnight(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = "day,time,value\n2014-06-01,00:00,60\n2014-06-01,,61\n,00:10,62\n,,\n"
+    zoned = {"time_zone": '"Europe/Paris"'}
+    report = bring(sqlite_db, tmp_path, text, 'date_column = "day"', **zoned)
+    assert (report.new, report.conflicts, report.rejected) == (1, 0, 2)
+    assert [error["line"] for error in report.errors] == [3, 4]
 
 
 # ------------------------------------------------------------------ times beside the grid

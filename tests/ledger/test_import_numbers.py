@@ -126,17 +126,20 @@ def test_decimal_text_equals_decimal_arithmetic(digits: int, places: int, unit: 
 
 
 @pytest.mark.parametrize(
-    ("kind", "unit"),
+    ("kind", "unit", "hint"),
     [
-        (Kind.POWER, "kWh"),
-        (Kind.ENERGY, "kW"),
-        (Kind.POWER, "kw"),
-        (Kind.POWER, ""),
-        (Kind.POWER, "hp"),
+        (Kind.POWER, "kWh", "use one of W, kW, MW, GW"),
+        (Kind.ENERGY, "kW", "use one of Wh, kWh, MWh, GWh"),
+        (Kind.POWER, "kw", "write kW"),
+        (Kind.ENERGY, "MWH", "write MWh"),
+        (Kind.POWER, "", "use one of W, kW, MW, GW"),
+        (Kind.POWER, "hp", "use one of W, kW, MW, GW"),
     ],
 )
-def test_trap_a_unit_of_the_other_kind_or_spelling_is_refused(kind: Kind, unit: str) -> None:
-    with pytest.raises(BadInput, match="unknown unit"):
+def test_trap_a_unit_of_the_other_kind_or_spelling_is_refused(
+    kind: Kind, unit: str, hint: str
+) -> None:
+    with pytest.raises(BadInput, match=f"unknown unit '{unit}' for .*; {hint}$"):
         unit_scale(kind, unit, "source")
 
 
@@ -220,6 +223,35 @@ def test_a_naive_time_without_any_zone_is_refused() -> None:
 def test_other_times_are_refused_in_one_line(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         reader().start_s(text)
+
+
+@pytest.mark.parametrize(
+    ("clock", "taken_to"),
+    [
+        ("00:09:00.5", "00:10"),  # 59.5 s before it
+        ("00:11:00", "00:10"),
+        ("00:11:00.5", None),
+        ("00:08:59.5", None),
+        ("00:10:00.5", "00:10"),
+    ],
+)
+def test_a_fraction_of_a_second_counts_towards_the_tolerance(
+    clock: str, taken_to: str | None
+) -> None:
+    lenient = reader(tolerance_s=60)
+    if taken_to is not None:
+        assert lenient.start_s(f"2014-01-01T{clock}Z") == at(f"2014-01-01T{taken_to}+00:00")
+        return
+    with pytest.raises(ValueError, match="grid"):
+        lenient.start_s(f"2014-01-01T{clock}Z")
+
+
+def test_a_tolerance_is_proposed_as_long_as_all_times_are_alike_beside_the_grid() -> None:
+    by = reader()
+    for clock, proposed in (("00:01", True), ("00:11", True), ("00:22", False), ("00:31", False)):
+        with pytest.raises(ValueError, match="grid") as caught:
+            by.start_s(f"2014-01-01T{clock}Z")
+        assert ("write tolerance_seconds = 60" in str(caught.value)) is proposed, clock
 
 
 def test_the_grid_is_that_of_local_midnight() -> None:

@@ -223,8 +223,8 @@ class _Reader:
         return RowError(line, self._time_name, str(error))
 
     def _joined(self, cells: list[str]) -> str:
-        """Return date and time of two columns as one text."""
-        return f"{cells[self._date_place].strip()} {cells[self._time_place].strip()}".strip()
+        """Return date and time of two columns as one text; a date beside an empty time is none of midnight."""
+        return f"{cells[self._date_place].strip()} {cells[self._time_place].strip()}"
 
     def _label_s(self, start_s: int) -> int:
         """Return the moment that the time of a row names."""
