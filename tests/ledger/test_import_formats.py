@@ -352,6 +352,14 @@ def test_json_lines_are_read_without_a_float(sqlite_db: Database, tmp_path: Path
     ]
 
 
+def test_lines_of_json_may_begin_with_blanks_and_end_without_a_line_end(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = ' \t{"time": "2014-06-01T00:00Z", "value": 60}\n{"time": "2014-06-01T00:10Z", "value": 61}'
+    report = bring(sqlite_db, tmp_path, text, 'format = "jsonl"')
+    assert (report.new, report.rejected) == (2, 0)
+
+
 def test_an_empty_file_of_json_lines_is_refused(sqlite_db: Database, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="it needs a JSON object on each line"):
         bring(sqlite_db, tmp_path, "\n \n", 'format = "jsonl"')
@@ -809,6 +817,9 @@ def test_a_clock_that_does_not_change_is_told_by_the_file_as_a_whole(
     assert found[0].endswith('time_zone = "UTC" or "+10:30"')
     twice = both + "".join(f"{time},1\n" for time in fall)
     assert bring(sqlite_db, tmp_path, "time,value\n" + twice, **HOURLY).hints == []
+    within = f"{spring[1]},1\n{fall[1]},1\n"  # of half hours that are named by their ends, one within the gap
+    ends = HOURLY | {"label": '"end"'}
+    assert len(bring(sqlite_db, tmp_path, "time,value\n" + within, **ends).hints) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import BadInput
 from ledger.readings.files.sources import unit_scale
-from ledger.readings.files.times import NaiveTime, TimeReader
+from ledger.readings.files.times import NaiveTime, SkippedTime, TimeReader
 from ledger.reductions import Kind
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.zones import legal_day_start_s, zone
@@ -252,6 +252,55 @@ def test_a_tolerance_is_proposed_as_long_as_all_times_are_alike_beside_the_grid(
         with pytest.raises(ValueError, match="grid") as caught:
             by.start_s(f"2014-01-01T{clock}Z")
         assert ("write tolerance_seconds = 60" in str(caught.value)) is proposed, clock
+
+
+@pytest.mark.parametrize(
+    ("minutes", "clock", "seconds"),
+    [
+        (10, "00:09:59", 1),  # before its time
+        (10, "00:02:30", 150),  # a quarter of the interval at most
+        (10, "00:02:31", None),
+        (1440, "00:15:00", 900),
+        (1440, "00:15:01", None),
+    ],
+)
+def test_a_tolerance_that_is_proposed_is_a_small_one(
+    minutes: int, clock: str, seconds: int | None
+) -> None:
+    with pytest.raises(ValueError, match="grid") as caught:
+        reader("Europe/Paris", minutes).start_s(f"2014-01-01T{clock}")
+    proposed = f"write tolerance_seconds = {seconds} in [[source]]"
+    other = 'bring periods of varying length as the readings of a register, kind = "counter"'
+    assert str(caught.value).endswith(proposed if seconds else other)
+
+
+@pytest.mark.parametrize(
+    ("zone_name", "clock", "tolerance_s", "begins"),
+    [
+        ("Europe/Paris", "02:00:00", 0, "2014-03-30T03:00+02:00"),
+        ("Europe/Paris", "02:00:30", 60, "2014-03-30T03:00+02:00"),
+        ("Europe/Paris", "02:00:30", 0, None),
+        ("Europe/Paris", "02:01:30", 60, None),
+        ("Europe/Paris", "02:01:00", 60, "2014-03-30T03:00+02:00"),
+        ("Europe/London", "01:00:00", 0, None),  # two hours begin at 00:00 and at 02:00
+    ],
+)
+def test_a_skipped_time_is_the_label_of_two_hours_only_where_they_begin(
+    zone_name: str, clock: str, tolerance_s: int, begins: str | None
+) -> None:
+    by = reader(zone_name, 120, grid_zone=zone(zone_name), tolerance_s=tolerance_s)
+    if begins is not None:
+        assert by.start_s(f"2014-03-30T{clock}") == at(begins)
+        return
+    with pytest.raises(SkippedTime):
+        by.start_s(f"2014-03-30T{clock}")
+
+
+def test_of_a_time_that_comes_twice_the_one_beside_the_grid_may_be_the_second() -> None:
+    """Lord Howe's clocks go back from 02:00 to 01:30: of an hourly meter, the second 01:59:50 is 02:00."""
+    howe = "Australia/Lord_Howe"
+    by = reader(howe, 60, grid_zone=zone(howe), tolerance_s=60)
+    assert by.start_s("2014-04-06T01:59:50") == at("2014-04-06T02:00+10:30")
 
 
 def test_the_grid_is_that_of_local_midnight() -> None:
