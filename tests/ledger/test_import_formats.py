@@ -360,6 +360,40 @@ def test_lines_of_json_may_begin_with_blanks_and_end_without_a_line_end(
     assert (report.new, report.rejected) == (2, 0)
 
 
+@pytest.mark.parametrize("end", ["\n", ""], ids=["whole", "cut short"])
+def test_a_line_of_json_that_memory_shall_not_hold_is_one_bad_row(
+    sqlite_db: Database, tmp_path: Path, end: str
+) -> None:
+    row = '{"time": "2014-06-01T00:%02dZ", "value": %d%s}\n'
+    fits = row % (0, 60, " " * (1_048_576 - len(row % (0, 60, ""))))
+    long_row = row % (10, 61, " " * 3_000_000)
+    text = fits + long_row + row % (20, 62, "") + long_row[:2_500_000] + end
+    report = bring(sqlite_db, tmp_path, text, 'format = "jsonl"')
+    assert (report.read, report.new) == (4, 2)
+    said = "a line of more than 1048576 characters"
+    assert [(error["line"], error["message"]) for error in report.errors] == [(2, said), (4, said)]
+    with sqlite_db.read() as session:
+        assert session.scalars(select(MeterReading.line)).all() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("null", "not a JSON object, but null"),
+        ('{"time": {"at": 1}, "value": 1}', "'time' is an object, not a text or a number"),
+        ('{"time": "2014-06-01T00:00Z", "value": [1]}', "'value' is a list, not a text or a number"),
+        ('{"time": ' + "[" * 100_000, "not one JSON object on a line (too deeply nested)"),
+    ],
+    ids=["null", "object", "list", "deep"],
+)
+def test_what_stands_in_the_place_of_a_value_is_named(
+    sqlite_db: Database, tmp_path: Path, line: str, says: str
+) -> None:
+    first = '{"time": "2014-06-01T00:10Z", "value": 61}\n'
+    report = bring(sqlite_db, tmp_path, f"{first}{line}\n", 'format = "jsonl"')
+    assert (report.new, [error["message"] for error in report.errors]) == (1, [says])
+
+
 def test_an_empty_file_of_json_lines_is_refused(sqlite_db: Database, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="it needs a JSON object on each line"):
         bring(sqlite_db, tmp_path, "\n \n", 'format = "jsonl"')
