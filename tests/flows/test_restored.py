@@ -425,7 +425,9 @@ def test_an_issuance_whose_call_another_contract_passed_on(park: Park) -> None:
     with park.db.write() as session:  # a call of another contract says nothing to the mirror
         of_it = BlockchainTransaction.tx_hash.in_(select(CreditBatch.tx_hash))
         other = {"function_name": None, "parameters": None}
-        assert session.execute(update(BlockchainTransaction).where(of_it).values(other)).rowcount == 1
+        assert (
+            session.execute(update(BlockchainTransaction).where(of_it).values(other)).rowcount == 1
+        )
     (again,) = issuance.plan_issuance(park.chain, PROJECT, *period)
     assert (again.key, again.verifier) == (first.key, first.verifier)
     assert issuance.submit_planned(park.chain) == []

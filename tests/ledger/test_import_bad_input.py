@@ -127,9 +127,21 @@ def test_a_folder_is_no_file(park: Database, tmp_path: Path) -> None:
     ("header", "code", "says"),
     [
         ("time,power", "missing-column", "has no column 'value', found: time, power; correct"),
-        ('"time, local",value', "missing-column", "has no column 'time', found: time, local, value; correct"),
-        ("sep=,time,power", "missing-column", "has no column 'value', found: sep=, time, power; correct"),
-        ("time,value,value", "column-twice", "has 2 columns named 'value', found: time, value, value; correct"),
+        (
+            '"time, local",value',
+            "missing-column",
+            "has no column 'time', found: time, local, value; correct",
+        ),
+        (
+            "sep=,time,power",
+            "missing-column",
+            "has no column 'value', found: sep=, time, power; correct",
+        ),
+        (
+            "time,value,value",
+            "column-twice",
+            "has 2 columns named 'value', found: time, value, value; correct",
+        ),
     ],
 )
 def test_a_header_that_does_not_fit_is_told_as_it_is(

@@ -272,7 +272,14 @@ def test_millionths_are_rounded_half_away_from_zero(scale: int, values: list[int
                 lambda day, minutes: datetime.fromisoformat(day) + timedelta(minutes=minutes),
                 # Winter, summer, both changes of the clocks, and both ends of what is a time at all.
                 st.sampled_from(
-                    ["2014-03-28", "2014-03-30", "2014-07-10", "2014-10-25", "1969-12-31", "2106-02-06"]
+                    [
+                        "2014-03-28",
+                        "2014-03-30",
+                        "2014-07-10",
+                        "2014-10-25",
+                        "1969-12-31",
+                        "2106-02-06",
+                    ]
                 ),
                 st.integers(0, 2 * 24 * 60),
             ),

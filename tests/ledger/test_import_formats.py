@@ -355,7 +355,9 @@ def test_json_lines_are_read_without_a_float(sqlite_db: Database, tmp_path: Path
 def test_lines_of_json_may_begin_with_blanks_and_end_without_a_line_end(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
-    text = ' \t{"time": "2014-06-01T00:00Z", "value": 60}\n{"time": "2014-06-01T00:10Z", "value": 61}'
+    text = (
+        ' \t{"time": "2014-06-01T00:00Z", "value": 60}\n{"time": "2014-06-01T00:10Z", "value": 61}'
+    )
     report = bring(sqlite_db, tmp_path, text, 'format = "jsonl"')
     assert (report.new, report.rejected) == (2, 0)
 
@@ -381,7 +383,10 @@ def test_a_line_of_json_that_memory_shall_not_hold_is_one_bad_row(
     [
         ("null", "not a JSON object, but null"),
         ('{"time": {"at": 1}, "value": 1}', "'time' is an object, not a text or a number"),
-        ('{"time": "2014-06-01T00:00Z", "value": [1]}', "'value' is a list, not a text or a number"),
+        (
+            '{"time": "2014-06-01T00:00Z", "value": [1]}',
+            "'value' is a list, not a text or a number",
+        ),
         ('{"time": ' + "[" * 100_000, "not one JSON object on a line (too deeply nested)"),
     ],
     ids=["null", "object", "list", "deep"],
@@ -860,7 +865,7 @@ def test_a_clock_that_does_not_change_is_told_by_the_file_as_a_whole(
     ("spring", "autumn_day", "hints"),
     [
         ("01 02 03 04", "01 02 03 04", 1),  # never changes
-        ("01 02 04 05", "01 02 03 03 04", 0),  # changes, and counts on from its old time to close an hour
+        ("01 02 04 05", "01 02 03 03 04", 0),  # changes, and names an hour's end by the time before
         ("02 03", "02", 1),
         ("02 04", "02", 0),
     ],
