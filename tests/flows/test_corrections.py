@@ -195,13 +195,20 @@ def test_a_period_that_names_a_correction_verifies_from_its_files(issued: Park) 
     assert "carbon.carry_in_kg" in paths
 
 
-def test_a_late_reading_that_adds_is_recorded_and_claims_nothing(both: Park) -> None:
+def test_a_late_reading_that_adds_is_recorded_and_claims_nothing(
+    both: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
     both.register()
     both.generate(FIRST, ["60", "60"], missing=1)
     assert issue(both, day(1), day(2)).issued_kg == 715
     assert late(both, (0, "60")).late == 1
-    assert effects(correct(both.db, PROJECT)) == [("late_readings", "recorded", Fraction(5), 0)]
+    ahead = utc_now() + timedelta(seconds=60)
+    with monkeypatch.context() as other_machine:
+        other_machine.setattr("ledger.clock.utc_now", lambda: ahead)
+        found = correct(both.db, PROJECT)
+    assert effects(found) == [("late_readings", "recorded", Fraction(5), 0)]
     second = issue(both, day(2), day(3))
+    assert second.created_at > ahead
     assert (second.carry_in_kg, second.issued_kg) == ("0/1", 720)
     assert both.differences() == []
     with both.db.write() as session:  # a machine planned it whose clock is ahead of this one's

@@ -358,6 +358,20 @@ def test_what_cannot_be_planned(park: Park) -> None:
     assert caught.value.code in ("no-readings", "incomplete")
 
 
+def test_a_signer_s_own_refusal_is_told_as_it_is(
+    ready: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way to a verifier elsewhere is for whoever has no key, not for one whose keys cannot be read."""
+
+    def refuse(self: KeyAtHand, claim: Claim) -> None:
+        raise BadInput("the password is wrong", code="keystore")
+
+    monkeypatch.setattr(KeyAtHand, "sign", refuse)
+    with pytest.raises(BadInput) as caught:
+        plan_issuance(ready.chain, PROJECT, day(1), day(2))
+    assert (caught.value.message, caught.value.code) == ("the password is wrong", "keystore")
+
+
 def test_a_period_that_is_not_over_is_refused(ready: Park) -> None:
     # Midnight in Paris of the 4th is 23:00 of the 3rd in UTC.
     before = datetime(2014, 1, 3, 22, 59, 59, tzinfo=UTC)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from cli.credits_issue import issued_by, would
 from ledger import issuance
@@ -410,6 +411,30 @@ def test_an_issuance(both: Park, planned: bool) -> None:
     assert sent(both, "issuer") == 1
     assert both.count(CreditBatch) == 1
     assert both.differences() == []
+
+
+@long
+def test_an_issuance_whose_call_another_contract_passed_on(park: Park) -> None:
+    issued(park)
+    period = (date(2014, 1, 1), date(2014, 1, 3))
+    restore = back_up(park.db, park.folder)
+    (first,) = issuance.plan_issuance(park.chain, PROJECT, *period)
+    issuance.submit_planned(park.chain)
+    restore()
+    park.mirror_final()
+    with park.db.write() as session:  # a call of another contract says nothing to the mirror
+        of_it = BlockchainTransaction.tx_hash.in_(select(CreditBatch.tx_hash))
+        other = {"function_name": None, "parameters": None}
+        assert (
+            session.execute(update(BlockchainTransaction).where(of_it).values(other)).rowcount == 1
+        )
+    (again,) = issuance.plan_issuance(park.chain, PROJECT, *period)
+    assert (again.key, again.verifier) == (first.key, first.verifier)
+    assert issuance.submit_planned(park.chain) == []
+    park.mirror_final()
+    assert [row.state.value for row in park.rows(Issuance)] == ["issued"]
+    assert park.intent(first.key).state is IntentState.CONFIRMED
+    assert sent(park, "issuer") == park.count(CreditBatch) == 1
 
 
 ACCEPTS = "0x63f23a6e6160e01b5f5260205ff3"

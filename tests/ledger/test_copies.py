@@ -38,3 +38,13 @@ def test_the_same_column_of_a_file_for_another_device_is_said(db: Database, tmp_
     assert report.as_json()["hints"] == [hint]
     other = write_csv(tmp_path / "b.csv", [*ROWS, *ROWS], header="time,value,other")
     assert imported(db, other, "second").hints == []
+
+
+def test_a_file_of_which_another_device_got_nothing_counts_once(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, SITE + SECOND)
+    rows = [("yesterday", "60"), ("2014-06-01T00:00:00+00:00", "sixty")]
+    path = write_csv(tmp_path / "a.csv", rows)
+    assert imported(sqlite_db, path).rejected == 2
+    assert imported(sqlite_db, path, "second").hints == []

@@ -222,6 +222,7 @@ def test_a_row_that_comes_later_ends_a_line_or_completes_it(db: Database, tmp_pa
     assert (ended.conflicts, ended.stuck) == (1, 0)
     assert stuck_slots(db) == set()
     assert produced(db) == 1439
+    assert [row[2:] for row in found(db) if row[0] == slots[0]] == [("used", False, None)]
     assert [row[2:] for row in found(db) if row[0] == slots[70]] == [
         ("used", True, "claims least of several values"),
         ("superseded", True, "another value of the same time claims less"),

@@ -48,7 +48,7 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
     return error
 
 
-@few(16)
+@few(18)
 @pytest.mark.parametrize(
     ("content", "says", "line"),
     [
@@ -59,6 +59,9 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
         (b"time,value,value\n2014,1,2\n", "2 columns named 'value'", 1),
         (b"time;value\n2014;1\n", "separated by semicolons", 1),
         (b"time\tvalue\n2014\t1\n", "separated by tabs", 1),
+        (b"sep=;\ntime;value\n2014;1\n", "write header_line = 2 in [[source]]", 1),
+        (b"SEP=,\ntime,value\n2014,1\n", "write header_line = 2 in [[source]]", 1),
+        (b'"time,value"\n"2014,1"\n', "each line stands in quotes as a whole", 1),
         ("time,value\n".encode("utf-16"), "UTF-16", 1),
         ("time,value\n".encode("utf-16-le"), "UTF-16 without its byte order mark", 1),
         ("time,value\n".encode("utf-16-be"), "UTF-16 without its byte order mark", 1),
@@ -118,6 +121,38 @@ def test_a_file_that_is_not_there(park: Database, tmp_path: Path) -> None:
 
 def test_a_folder_is_no_file(park: Database, tmp_path: Path) -> None:
     assert "cannot be read" in refused(park, tmp_path).message
+
+
+@pytest.mark.parametrize(
+    ("header", "code", "says"),
+    [
+        ("time,power", "missing-column", "has no column 'value', found: time, power; correct"),
+        (
+            '"time, local",value',
+            "missing-column",
+            "has no column 'time', found: time, local, value; correct",
+        ),
+        (
+            "sep=,time,power",
+            "missing-column",
+            "has no column 'value', found: sep=, time, power; correct",
+        ),
+        (
+            "time,value,value",
+            "column-twice",
+            "has 2 columns named 'value', found: time, value, value; correct",
+        ),
+    ],
+)
+def test_a_header_that_does_not_fit_is_told_as_it_is(
+    park: Database, tmp_path: Path, header: str, code: str, says: str
+) -> None:
+    error = refused(park, write_csv(tmp_path / "a.csv", [(T0, "60")], header=header))
+    number = "; or write its number, value_column = 1 for the first column"
+    assert error.message == (
+        f"a.csv: line 1 {says} the header or the [[source]]{number if code == 'column-twice' else ''}"
+    )
+    assert error.code == code
 
 
 @pytest.mark.parametrize(

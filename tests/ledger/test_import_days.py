@@ -268,10 +268,30 @@ def test_millionths_are_rounded_half_away_from_zero(scale: int, values: list[int
     st.sampled_from([0, 61]),
     st.lists(
         st.tuples(
-            st.datetimes(datetime(2014, 3, 28), datetime(2014, 3, 31)),
+            st.builds(
+                lambda day, minutes: datetime.fromisoformat(day) + timedelta(minutes=minutes),
+                # Winter, summer, both changes of the clocks, and both ends of what is a time at all.
+                st.sampled_from(
+                    [
+                        "2014-03-28",
+                        "2014-03-30",
+                        "2014-07-10",
+                        "2014-10-25",
+                        "1969-12-31",
+                        "2106-02-06",
+                    ]
+                ),
+                st.integers(0, 2 * 24 * 60),
+            ),
             st.sampled_from(["", "Z", "+01:00", "+02:00", "-07:00"]),
             st.sampled_from(
-                ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y%m%dT%H%M", "%G-W%V-%uT%H:%M"]
+                [
+                    "%Y-%m-%dT%H:%M:%S",
+                    "%Y-%m-%d %H:%M",
+                    "%Y-%m-%d 24:00",
+                    "%Y%m%dT%H%M",
+                    "%G-W%V-%uT%H:%M",
+                ]
             ),
         ),
         min_size=2,
@@ -303,6 +323,28 @@ def test_a_reader_that_remembers_reads_as_a_new_one(
         minute = moment.minute // 10 * 10 + (tolerance_s > 0 and moment.minute % 2)
         said = moment.replace(minute=minute).strftime(form) + offset
         assert read(warm, said) == read(reader(), said)
+
+
+def test_what_a_reader_remembers_of_winter_is_not_the_time_of_summer() -> None:
+    reader = TimeReader("Europe/Paris", 600, label_is_end=False, grid_zone=zone("Europe/Paris"))
+    assert reader.start_s("2024-01-10T12:00") == 1_704_884_400
+    assert reader.start_s("2024-07-10T00:00") == 1_720_562_400
+    assert reader.start_s("2024-07-10T12:00") == 1_720_605_600  # made of the two before
+    assert reader.start_s("2024-10-27T12:00") == 1_730_026_800  # summer ended that night
+
+
+def test_what_a_reader_remembers_makes_no_time_before_1970_or_after_2106() -> None:
+    reader = TimeReader("offset", 600, label_is_end=False, grid_zone=zone("Europe/Paris"))
+    for said in ("1970-01-02 00:00+01:00", "1970-01-01 01:00+01:00", "1970-01-02 00:00Z"):
+        reader.start_s(said)
+    assert reader.start_s("1970-01-01 00:00Z") == 0
+    with pytest.raises(ValueError, match="is not between 1970 and 2106"):
+        reader.start_s("1970-01-01 00:00+01:00")
+    for said in ("2106-02-06 06:30Z", "2106-02-07 06:10Z", "2106-02-06 06:20Z"):
+        reader.start_s(said)
+    assert reader.start_s("2106-02-07 06:20Z") == 2**32 - 496
+    with pytest.raises(ValueError, match="is not between 1970 and 2106"):
+        reader.start_s("2106-02-07 06:30Z")
 
 
 def test_what_a_reader_remembers_of_a_long_interval_ends_with_the_sites_clock() -> None:

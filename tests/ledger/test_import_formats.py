@@ -146,6 +146,25 @@ def test_wrong_grouping_is_refused(text: str, decimal: str, thousands: str) -> N
         rewrite(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "decimal", "thousands"),
+    [
+        ("1,234,5", ",", None),  # two decimal commas, and no hint to declare what is declared
+        ("1,5 kWh", ",", None),
+        ("1,234.50 kWh", ".", ","),
+        ("1 234 5,0E", ",", None),
+        (",", ",", None),
+    ],
+)
+def test_what_is_no_number_is_named_as_the_file_has_it(
+    sqlite_db: Database, tmp_path: Path, text: str, decimal: str, thousands: str | None
+) -> None:
+    lines = ['delimiter = ";"', f'decimal = "{decimal}"']
+    lines += [f'thousands = "{thousands}"'] if thousands else []
+    report = bring(sqlite_db, tmp_path, f"time;value\n2014-06-01T00:00Z;{text}\n", *lines)
+    assert [error["message"] for error in report.errors] == [f"{text!r} is not a number"]
+
+
 @given(
     st.integers(-(10**12), 10**12), st.integers(0, 999), st.sampled_from([".,", ",.", " ,", "'."])
 )
@@ -333,6 +352,53 @@ def test_json_lines_are_read_without_a_float(sqlite_db: Database, tmp_path: Path
     ]
 
 
+def test_lines_of_json_may_begin_with_blanks_and_end_without_a_line_end(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = (
+        ' \t{"time": "2014-06-01T00:00Z", "value": 60}\n{"time": "2014-06-01T00:10Z", "value": 61}'
+    )
+    report = bring(sqlite_db, tmp_path, text, 'format = "jsonl"')
+    assert (report.new, report.rejected) == (2, 0)
+
+
+@pytest.mark.parametrize("end", ["\n", ""], ids=["whole", "cut short"])
+def test_a_line_of_json_that_memory_shall_not_hold_is_one_bad_row(
+    sqlite_db: Database, tmp_path: Path, end: str
+) -> None:
+    row = '{"time": "2014-06-01T00:%02dZ", "value": %d%s}\n'
+    fits = row % (0, 60, " " * (1_048_576 - len(row % (0, 60, ""))))
+    long_row = row % (10, 61, " " * 3_000_000)
+    text = fits + long_row + row % (20, 62, "") + long_row[:2_500_000] + end
+    report = bring(sqlite_db, tmp_path, text, 'format = "jsonl"')
+    assert (report.read, report.new) == (4, 2)
+    said = "a line of more than 1048576 characters"
+    assert [(error["line"], error["message"]) for error in report.errors] == [(2, said), (4, said)]
+    with sqlite_db.read() as session:
+        assert session.scalars(select(MeterReading.line)).all() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("null", "not a JSON object, but null"),
+        ('{"time": {"at": 1}, "value": 1}', "'time' is an object, not a text or a number"),
+        (
+            '{"time": "2014-06-01T00:00Z", "value": [1]}',
+            "'value' is a list, not a text or a number",
+        ),
+        ('{"time": ' + "[" * 100_000, "not one JSON object on a line (too deeply nested)"),
+    ],
+    ids=["null", "object", "list", "deep"],
+)
+def test_what_stands_in_the_place_of_a_value_is_named(
+    sqlite_db: Database, tmp_path: Path, line: str, says: str
+) -> None:
+    first = '{"time": "2014-06-01T00:10Z", "value": 61}\n'
+    report = bring(sqlite_db, tmp_path, f"{first}{line}\n", 'format = "jsonl"')
+    assert (report.new, [error["message"] for error in report.errors]) == (1, [says])
+
+
 def test_an_empty_file_of_json_lines_is_refused(sqlite_db: Database, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="it needs a JSON object on each line"):
         bring(sqlite_db, tmp_path, "\n \n", 'format = "jsonl"')
@@ -362,13 +428,19 @@ def test_a_json_number_is_its_text(number: Decimal) -> None:
         ("%d %B %Y %T", "31 December 2014 23:50:00", "2014-12-31T23:50:00"),
         ("%FT%T%z", "2014-12-31T23:50:00+01:00", "2014-12-31T23:50:00+01:00"),
         ("%F %H:%M %z", "2014-12-31 23:50 -0730", "2014-12-31T23:50:00-07:30"),
+        ("%F %H:%M%z", "2014-12-31 23:50Z", "2014-12-31T23:50:00+00:00"),
         (None, "2014-12-31T24:00:00+01:00", "2015-01-01T00:00:00+01:00"),
         (None, "2014-12-31 24:00", "2015-01-01T00:00:00"),
         ("unix", "1420066200", "2014-12-31T22:50:00+00:00"),
         ("unix_ms", "1420066200000", "2014-12-31T22:50:00+00:00"),
         ("unix_us", "1420066200000000", "2014-12-31T22:50:00+00:00"),
         ("unix_ns", "1420066200000000000", "2014-12-31T22:50:00+00:00"),
+        ("%Y-%m-%d %H:%M:%S", "2014-12-31 23:59:08", "2014-12-31T23:59:08"),
+        ("%Y-%m-%d %H:%M:%S.%f", "2014-12-31 23:59:58.05", "2014-12-31T23:59:58.050000"),
+        ("%Y-%m-%d 100%% %H:%M", "2014-12-31 100% 23:50", "2014-12-31T23:50:00"),
         ("%Y/%m/%d %p %I:%M", "2014/12/31 上午 12:05", "2014-12-31T00:05:00"),
+        ("%d/%m/%Y %I:%M:%S %p", "31/12/2014 12:05:00 p.\u00a0m.", "2014-12-31T12:05:00"),
+        ("%d/%m/%Y %I:%M %p", "31/12/2014 12:05 a.m.", "2014-12-31T00:05:00"),
         ("%Y/%m/%d %p%I:%M:%S", "2014/12/31 下午1:05:00", "2014-12-31T13:05:00"),
         ("%Y年%m月%d日 %p %I:%M", "2014年1月5日 下午 12:05", "2014-01-05T12:05:00"),
     ],
@@ -388,6 +460,13 @@ def test_a_time_is_read_as_its_source_says(pattern: str | None, text: str, iso: 
         ("%d.%m.%Y %H:%M", "３１.12.2014 23:50"),
         ("%m/%d/%y %I:%M %p", "12/31/14 13:05 PM"),
         ("%Y%m%d%H%M", "2014123123500"),
+        # A spreadsheet has taken a zero away, and nothing says which.
+        ("%Y%m%d%H%M", "20141231235"),
+        ("%d%m%Y", "1122014"),
+        ("%Y-%m-%d %H%M", "2014-12-31 235"),
+        ("%y%m%d", "14111"),
+        ("%d.%m.%Y %H:%M:%S.%f", "31.12.2014 24:00:00.5"),  # beyond the day's end, as in ISO 8601:
+        (None, "2014-12-31T24:00:00.5"),
         (None, "2014-12-31T24:10:00"),
         (None, "2014-12-32T24:00:00"),
         ("unix", "1420066200.5"),
@@ -437,7 +516,11 @@ def test_a_number_of_a_day_is_told_from_other_texts(text: str) -> None:
         ("%d.%m.%Y %Q", "not known"),
         ("%d.%m %H:%M", "a year"),
         ("%d.%m.%Y %d", "stands twice"),
+        ("%d.%Y %H:%M", "a month"),
+        ("%b.%m.%d.%Y", "a month .* each once"),
+        ("%m.%Y %H:%M", "a day"),
         ("%d.%m.%Y %I:%M", "%I with %p"),
+        ("%d.%m.%Y %H %I %p", "%H, or %I with %p"),
         ("%d.%m.%Y %", "not known"),
     ],
 )
@@ -504,6 +587,29 @@ def test_trap_a_25_hour_day_is_read_in_the_order_of_its_rows(
     with sqlite_db.read() as session:
         (day,) = reductions_for(session, "park-wind", date(2014, 10, 26), date(2014, 10, 27))
     assert day.counts.expected == 50
+
+
+def test_trap_a_25_hour_day_whose_times_are_ends_is_read_in_the_order_of_its_rows(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    quarters = [f"02:{minute:02}" for minute in (0, 15, 30, 45)]
+    text = autumn("01:45", *quarters, *quarters, "03:00").replace(",4\n", ", 4 \n")
+    ends = HOURLY | {"interval_minutes": "15", "label": '"end"'}
+    report = bring(sqlite_db, tmp_path, text, IN_ORDER, **ends)
+    assert (report.new, report.rejected, report.clock_change) == (10, 0, 8)
+    first = datetime(2014, 10, 25, 23, 30)
+    assert [row[:2] for row in stored(sqlite_db)] == [
+        ((first + timedelta(minutes=15 * n)).isoformat()[:16], str(n)) for n in range(10)
+    ]
+
+
+def test_a_fraction_of_a_second_within_a_doubled_hour_is_rejected_too(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = autumn("01:30", "02:00:00.5", "02:30", "02:00", "02:30", "03:00")
+    report = bring(sqlite_db, tmp_path, text, IN_ORDER, **HOURLY)
+    assert (report.new, report.rejected, report.clock_change) == (5, 1, 3)
+    assert report.errors[0]["message"] == "'2014-10-26T02:00:00.5' has fractions of a second"
 
 
 def test_trap_without_a_declaration_a_doubled_hour_is_rejected_row_by_row(
@@ -700,6 +806,17 @@ def test_trap_a_file_that_is_cut_within_its_last_number(
     assert report.new == 1
 
 
+@pytest.mark.parametrize(
+    ("end", "hints"),
+    [("# 1 row\n", 0), ("# 1 row", 0), ("# 1 row\n2014-06-01T01:00Z,60", 1), ("\n", 0)],
+)
+def test_a_comment_without_a_line_end_cuts_no_value(
+    sqlite_db: Database, tmp_path: Path, end: str, hints: int
+) -> None:
+    text = "time,value\n2014-06-01T00:00Z,60.25\n" + end
+    assert len(bring(sqlite_db, tmp_path, text, 'comment = "#"').hints) == hints
+
+
 def test_a_file_that_has_the_newest_row_first_jumps_only_where_it_jumps(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
@@ -739,6 +856,30 @@ def test_a_clock_that_does_not_change_is_told_by_the_file_as_a_whole(
     assert found[0].endswith('time_zone = "UTC" or "+10:30"')
     twice = both + "".join(f"{time},1\n" for time in fall)
     assert bring(sqlite_db, tmp_path, "time,value\n" + twice, **HOURLY).hints == []
+    within = f"{spring[1]},1\n{fall[1]},1\n"  # of half hours that are named by their ends, one within the gap
+    ends = HOURLY | {"label": '"end"'}
+    assert len(bring(sqlite_db, tmp_path, "time,value\n" + within, **ends).hints) == 1
+
+
+@pytest.mark.parametrize(
+    ("spring", "autumn_day", "hints"),
+    [
+        ("01 02 03 04", "01 02 03 04", 1),  # never changes
+        ("01 02 04 05", "01 02 03 03 04", 0),  # changes, and names an hour's end by the time before
+        ("02 03", "02", 1),
+        ("02 04", "02", 0),
+    ],
+)
+@pytest.mark.parametrize("step", [1, -1], ids=["oldest first", "newest first"])
+def test_a_time_that_closes_the_hour_before_the_change_is_no_sign_of_a_clock_that_does_not(
+    sqlite_db: Database, tmp_path: Path, spring: str, autumn_day: str, hints: int, step: int
+) -> None:
+    """The zone that was proposed for such a file would have put half of its year an hour off."""
+    rows = [f"2014-03-30T{hour}:00,1\n" for hour in spring.split()]
+    rows += [f"2014-10-26T{hour}:00,1\n" for hour in autumn_day.split()]
+    hourly = HOURLY | {"interval_minutes": "60", "label": '"end"'}
+    report = bring(sqlite_db, tmp_path, "time,value\n" + "".join(rows[::step]), **hourly)
+    assert len(report.hints) == hints
 
 
 @pytest.mark.parametrize(
@@ -759,10 +900,15 @@ def test_a_clock_that_never_changes_may_be_off_by_a_part_of_an_hour(
 def test_rows_that_end_with_a_delimiter_which_the_header_lacks(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
-    content = "time,value\n2014-06-01T00:00Z,60,\n2014-06-01T00:10Z,61,\n"
+    content = "time,value\n2014-06-01T00:00Z,60,\n2014-06-01T00:10Z,61, \n"
     refused = bring(sqlite_db, tmp_path, content)
     assert (refused.new, refused.rejected) == (0, 2)
-    assert "write trailing_delimiter = true" in refused.errors[0]["message"]
+    for error in refused.errors:
+        assert "write trailing_delimiter = true" in error["message"]
+    more = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:00Z,60,1,\n")
+    assert more.errors[0]["message"] == "4 cells where the header has 2"
+    one = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:00Z\n")
+    assert one.errors[0]["message"] == "1 cell where the header has 2"
     declared_so = "trailing_delimiter = true"
     assert bring(sqlite_db, tmp_path, content, declared_so).new == 2
     in_both = content.replace("value\n", "value,\n").replace(":10Z", ":20Z")
@@ -773,6 +919,16 @@ def test_rows_that_end_with_a_delimiter_which_the_header_lacks(
     halved = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:40Z,1,5\n", declared_so)
     assert (halved.new, halved.rejected) == (0, 1)  # else it were 1 in place of 1.5
     assert halved.errors[0]["message"].startswith("'5' follows the delimiter at the end of the row")
+
+
+def test_a_date_beside_an_empty_time_is_not_its_midnight(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = "day,time,value\n2014-06-01,00:00,60\n2014-06-01,,61\n,00:10,62\n,,\n"
+    zoned = {"time_zone": '"Europe/Paris"'}
+    report = bring(sqlite_db, tmp_path, text, 'date_column = "day"', **zoned)
+    assert (report.new, report.conflicts, report.rejected) == (1, 0, 2)
+    assert [error["line"] for error in report.errors] == [3, 4]
 
 
 # ------------------------------------------------------------------ times beside the grid

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import BadInput
 from ledger.readings.files.sources import unit_scale
-from ledger.readings.files.times import NaiveTime, TimeReader
+from ledger.readings.files.times import NaiveTime, SkippedTime, TimeReader
 from ledger.reductions import Kind
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.zones import legal_day_start_s, zone
@@ -126,17 +126,20 @@ def test_decimal_text_equals_decimal_arithmetic(digits: int, places: int, unit: 
 
 
 @pytest.mark.parametrize(
-    ("kind", "unit"),
+    ("kind", "unit", "hint"),
     [
-        (Kind.POWER, "kWh"),
-        (Kind.ENERGY, "kW"),
-        (Kind.POWER, "kw"),
-        (Kind.POWER, ""),
-        (Kind.POWER, "hp"),
+        (Kind.POWER, "kWh", "use one of W, kW, MW, GW"),
+        (Kind.ENERGY, "kW", "use one of Wh, kWh, MWh, GWh"),
+        (Kind.POWER, "kw", "write kW"),
+        (Kind.ENERGY, "MWH", "write MWh"),
+        (Kind.POWER, "", "use one of W, kW, MW, GW"),
+        (Kind.POWER, "hp", "use one of W, kW, MW, GW"),
     ],
 )
-def test_trap_a_unit_of_the_other_kind_or_spelling_is_refused(kind: Kind, unit: str) -> None:
-    with pytest.raises(BadInput, match="unknown unit"):
+def test_trap_a_unit_of_the_other_kind_or_spelling_is_refused(
+    kind: Kind, unit: str, hint: str
+) -> None:
+    with pytest.raises(BadInput, match=f"unknown unit '{unit}' for .*; {hint}$"):
         unit_scale(kind, unit, "source")
 
 
@@ -159,6 +162,9 @@ def at(text: str) -> int:
         "2014-01-01 00:00:00Z",
         "2014-01-01T00:00+00:00",
         "2013-12-31T17:00:00-07:00",
+        "20140101T010000+0100",
+        "2014-01-01T01:00:00.0000000+01:00",
+        "2014-W01-3T00:00Z",
     ],
 )
 def test_a_time_with_its_offset_is_one_instant(text: str) -> None:
@@ -205,6 +211,8 @@ def test_a_naive_time_without_any_zone_is_refused() -> None:
         ("2014-01-01T00:03:00+00:00", "grid of 10 minutes"),
         ("2014-01-01T00:00:01+00:00", "grid"),
         ("2014-01-01T00:00:00.5+00:00", "fractions"),
+        ("2014-01-01T00:00:00.0000001+00:00", "fractions"),  # digits that Python drops unseen
+        ("20140101T000000.0000001Z", "fractions"),
         ("1969-12-31T00:00+00:00", "1970"),
         ("2107-01-01T00:00+00:00", "2106"),
         ("0001-01-01T00:00+14:00", "1970"),
@@ -215,6 +223,84 @@ def test_a_naive_time_without_any_zone_is_refused() -> None:
 def test_other_times_are_refused_in_one_line(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         reader().start_s(text)
+
+
+@pytest.mark.parametrize(
+    ("clock", "taken_to"),
+    [
+        ("00:09:00.5", "00:10"),  # 59.5 s before it
+        ("00:11:00", "00:10"),
+        ("00:11:00.5", None),
+        ("00:08:59.5", None),
+        ("00:10:00.5", "00:10"),
+    ],
+)
+def test_a_fraction_of_a_second_counts_towards_the_tolerance(
+    clock: str, taken_to: str | None
+) -> None:
+    lenient = reader(tolerance_s=60)
+    if taken_to is not None:
+        assert lenient.start_s(f"2014-01-01T{clock}Z") == at(f"2014-01-01T{taken_to}+00:00")
+        return
+    with pytest.raises(ValueError, match="grid"):
+        lenient.start_s(f"2014-01-01T{clock}Z")
+
+
+def test_a_tolerance_is_proposed_as_long_as_all_times_are_alike_beside_the_grid() -> None:
+    by = reader()
+    for clock, proposed in (("00:01", True), ("00:11", True), ("00:22", False), ("00:31", False)):
+        with pytest.raises(ValueError, match="grid") as caught:
+            by.start_s(f"2014-01-01T{clock}Z")
+        assert ("write tolerance_seconds = 60" in str(caught.value)) is proposed, clock
+
+
+@pytest.mark.parametrize(
+    ("minutes", "clock", "seconds"),
+    [
+        (10, "00:09:59", 1),  # before its time
+        (10, "00:02:30", 150),  # a quarter of the interval at most
+        (10, "00:02:31", None),
+        (1440, "00:15:00", 900),
+        (1440, "00:15:01", None),
+    ],
+)
+def test_a_tolerance_that_is_proposed_is_a_small_one(
+    minutes: int, clock: str, seconds: int | None
+) -> None:
+    with pytest.raises(ValueError, match="grid") as caught:
+        reader("Europe/Paris", minutes).start_s(f"2014-01-01T{clock}")
+    proposed = f"write tolerance_seconds = {seconds} in [[source]]"
+    other = 'bring periods of varying length as the readings of a register, kind = "counter"'
+    assert str(caught.value).endswith(proposed if seconds else other)
+
+
+@pytest.mark.parametrize(
+    ("zone_name", "clock", "tolerance_s", "begins"),
+    [
+        ("Europe/Paris", "02:00:00", 0, "2014-03-30T03:00+02:00"),
+        ("Europe/Paris", "02:00:30", 60, "2014-03-30T03:00+02:00"),
+        ("Europe/Paris", "02:00:30", 0, None),
+        ("Europe/Paris", "02:01:30", 60, None),
+        ("Europe/Paris", "02:01:00", 60, "2014-03-30T03:00+02:00"),
+        ("Europe/London", "01:00:00", 0, None),  # two hours begin at 00:00 and at 02:00
+    ],
+)
+def test_a_skipped_time_is_the_label_of_two_hours_only_where_they_begin(
+    zone_name: str, clock: str, tolerance_s: int, begins: str | None
+) -> None:
+    by = reader(zone_name, 120, grid_zone=zone(zone_name), tolerance_s=tolerance_s)
+    if begins is not None:
+        assert by.start_s(f"2014-03-30T{clock}") == at(begins)
+        return
+    with pytest.raises(SkippedTime):
+        by.start_s(f"2014-03-30T{clock}")
+
+
+def test_of_a_time_that_comes_twice_the_one_beside_the_grid_may_be_the_second() -> None:
+    """Lord Howe's clocks go back from 02:00 to 01:30: of an hourly meter, the second 01:59:50 is 02:00."""
+    howe = "Australia/Lord_Howe"
+    by = reader(howe, 60, grid_zone=zone(howe), tolerance_s=60)
+    assert by.start_s("2014-04-06T01:59:50") == at("2014-04-06T02:00+10:30")
 
 
 def test_the_grid_is_that_of_local_midnight() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ledger.readings.files.clocks import Doubled, DoubledHours, Notes
 from ledger.reductions.zones import zone
+from tests.support.forms import times
 
 PARIS = zone("Europe/Paris")
 TEN_MINUTES, HOUR, DAY = 600, 3600, 86_400
@@ -93,9 +96,12 @@ def test_of_two_orders_that_are_kept_alike_it_is_the_oldest_first() -> None:
 )
 def test_a_clock_that_does_not_change_is_named(time_zone: str, hours: float, zones: str) -> None:
     notes = noted()
+    notes.pass_skipped("A", time_zone, timedelta(hours=hours))
+    assert notes.hints() == []  # the autumn is not there yet
+    notes = noted()
     notes.pass_doubled("A", datetime(2014, 10, 26, 2))
     assert notes.hints() == []
-    notes.pass_skipped(time_zone, timedelta(hours=hours))
+    notes.pass_skipped("A", time_zone, timedelta(hours=hours))
     (hint,) = notes.hints()
     assert hint.endswith(f"write time_zone = {zones}")
     notes.pass_doubled("B", datetime(2014, 10, 26, 2))
@@ -144,6 +150,9 @@ def decided(
         ((0, 30, 0, 30, 0), EARLIER, LATER, "-----"),
         ((0, 30, 0, 30), LATER, LATER, "----"),
         ((0, 30, 0, 30), EARLIER, EARLIER, "----"),
+        ((30, 0, 30, 0), LATER, LATER, "----"),
+        ((30, 0, 30, 0), EARLIER, EARLIER, "----"),
+        ((30, 30, 0, 30), LATER, EARLIER, "aaab"),  # one row twice
         ((0, 0), EARLIER, LATER, "--"),  # of one pass: one row twice, or a conflict
     ],
 )
@@ -172,10 +181,45 @@ def test_where_each_pass_is_one_row(
     assert decided([doubled(0, cell) for cell in cells], last_s, next_s, HOUR) == said
 
 
+@settings(max_examples=times(60, 600))
+@given(
+    st.sampled_from([5, 15, 30, 60]),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.sets(st.integers(0, 23)),
+)
+def test_what_the_order_decides_is_the_moment_that_a_row_was_written_at(
+    minutes: int, newest_first: bool, begun: bool, ended: bool, missing: set[int]
+) -> None:
+    """A meter writes by the clock of the wall, and some of its rows are lost."""
+    of_hour = 60 // minutes
+    moments = [
+        datetime(2014, 10, 26, tzinfo=UTC) + timedelta(minutes=minutes * place)
+        for place in range(2 * of_hour)
+        if place not in missing
+    ]
+    rows = [
+        doubled(moment.astimezone(PARIS).minute, moment.isoformat())
+        for moment in moments[:: -1 if newest_first else 1]
+    ]
+    last_s, next_s = EARLIER if begun else None, LATER if ended else None
+    if newest_first:
+        last_s, next_s = next_s, last_s
+    said = decided(rows, last_s, next_s, minutes * 60)
+    truth = "".join("b" if row.cell < "2014-10-26T01" else "a" for row in rows)
+    assert said in (truth, "-" * len(rows))
+    # Nothing is lost, and the rows around it stand there: all is known.
+    if begun and ended and len(rows) == 2 * of_hour:
+        assert said == truth
+
+
 def test_each_year_s_hour_is_decided_by_itself() -> None:
     """The rows of the one are followed by nothing but those of the next."""
     rows = [doubled(0), doubled(30), doubled(0), doubled(0, year=2015, day=25)]
     assert decided(rows, EARLIER, None) == "bba-"
+    rows += [doubled(30, year=2016, day=30), doubled(0, year=2016, day=30)]
+    assert decided(rows, EARLIER, None) == "bba-ba"  # not the newest first: 2014 came before
 
 
 def test_rows_of_one_hour_that_are_too_many_wait_no_longer() -> None:

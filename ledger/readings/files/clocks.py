@@ -64,6 +64,10 @@ class Notes:
     _doubled: set[tuple[str, datetime]] = field(default_factory=set)
     _came_twice: bool = False
     _skipped: tuple[str, timedelta] | None = None
+    _closed: tuple[str, timedelta] | None = None
+    """A time that never comes, and may close the interval before: a clock that changes could show it, too."""
+    _closed_s: int | None = None
+    """The start of that interval."""
 
     def expect(self, interval_s: int, where: tzinfo, *, regular: bool) -> None:
         """Say how far apart times are, and in which zone jumps are told.
@@ -82,6 +86,8 @@ class Notes:
             first = self._first[device] = []
         if len(first) < STEPS_OF:
             first.append(start_s)
+        if start_s == self._closed_s:
+            self._skipped = self._skipped or self._closed
         last = self._last.get(device, start_s)
         if not last <= start_s <= last + self.jump_s:
             self._rising.add(line, device, last, start_s)
@@ -123,9 +129,25 @@ class Notes:
         elif len(self._doubled) < _DOUBLED_MAX:
             self._doubled.add((device, wall))
 
-    def pass_skipped(self, time_zone: str, offset: timedelta) -> None:
-        """Take in a local time that never comes; ``offset`` is that of standard time."""
-        self._skipped = self._skipped or (time_zone, offset)
+    def pass_skipped(
+        self, device: str, time_zone: str, offset: timedelta, last_s: int | None = None
+    ) -> None:
+        """Take in a local time that never comes.
+
+        Parameters
+        ----------
+        device
+            Its code.
+        time_zone, offset
+            The zone, and its standard time.
+        last_s
+            The start of the interval that it may close. Then it is a clock's that does not change only if the time
+            at which that interval ends on one that does stands beside it.
+        """
+        if last_s is None or self._last.get(device) == last_s:
+            self._skipped = self._skipped or (time_zone, offset)
+        else:
+            self._closed, self._closed_s = (time_zone, offset), last_s
 
     def spacing(self) -> dict[str, Any] | None:
         """Return how far apart the first rows of a device are, where intervals are much shorter.

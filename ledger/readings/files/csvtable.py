@@ -96,10 +96,15 @@ class CsvTable(Table):
 
     def _delimiter_hint(self) -> str | None:
         """Return what to declare when the header holds together what should be apart."""
+        if self.columns[0].lower().startswith("sep=") and not any(self.columns[1:]):
+            line = self._header_line + 1
+            return f"that line tells a spreadsheet what separates the columns: write header_line = {line} in [[source]]"
         if len(self.columns) > 1:
             return None
+        if self.format.delimiter in self.columns[0]:
+            return "each line stands in quotes as a whole: take those away, and write two that follow each other as one"
         for sign, name in DELIMITERS.items():
-            if sign != self.format.delimiter and sign in self.columns[0]:
+            if sign in self.columns[0]:
                 written = "\\t" if sign == "\t" else sign
                 return f'the columns are separated by {name}: write delimiter = "{written}" in [[source]]'
         return None
@@ -131,17 +136,19 @@ class CsvTable(Table):
     def _lines(self) -> Iterator[tuple[int, Cells]]:
         reader, passed, counted = self._reader, self._passed, self._counted
         cells: list[str] = []
+        ended = 0
         if counted is None:
             for cells in reader:
-                self._ended = reader.line_num
+                self._ended = ended = reader.line_num
                 if cells:
-                    yield passed + reader.line_num, cells
+                    yield passed + ended, cells
         else:
             for cells in reader:
-                counted.first = 0
+                counted.first, ended = 0, counted.number
                 if cells:
-                    yield passed + counted.number, cells
-        if self._unfinished and len(cells) == len(self.columns):
+                    yield passed + ended, cells
+        # The last line may be a comment.
+        if self._unfinished and len(cells) == len(self.columns) and self.line == passed + ended:
             self.unfinished_line = self.line
 
     def _csv_wrong(self, error: csv.Error) -> tuple[str, Exception, int]:

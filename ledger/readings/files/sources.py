@@ -206,7 +206,7 @@ class _Reader:
                 yield from self._decided(doubled.add(row))
                 continue
             except ValueError as error:
-                yield from _unless_blank(cells, self._bad_time(line, error))
+                yield from _unless_blank(cells, self._bad_time(line, device, error))
                 continue
             first = False
             if doubled is not None:
@@ -216,15 +216,15 @@ class _Reader:
             yield from self._decided(doubled.rest())
         self._notes.end(self._times.moved, self._table.unfinished_line)
 
-    def _bad_time(self, line: int, error: ValueError) -> RowError:
+    def _bad_time(self, line: int, device: str, error: ValueError) -> RowError:
         """Return a row whose time cannot be used."""
         if isinstance(error, SkippedTime):
-            self._notes.pass_skipped(self._source.time_zone, error.offset)
+            self._notes.pass_skipped(device, self._source.time_zone, error.offset, error.last_s)
         return RowError(line, self._time_name, str(error))
 
     def _joined(self, cells: list[str]) -> str:
-        """Return date and time of two columns as one text."""
-        return f"{cells[self._date_place].strip()} {cells[self._time_place].strip()}".strip()
+        """Return date and time of two columns as one text; a date beside an empty time is none of midnight."""
+        return f"{cells[self._date_place].strip()} {cells[self._time_place].strip()}"
 
     def _label_s(self, start_s: int) -> int:
         """Return the moment that the time of a row names."""
@@ -276,7 +276,7 @@ class _Reader:
 
 def _wrong_width(cells: list[str], width: int) -> str:
     """Return what is wrong with a row of another number of cells than the header."""
-    message = f"{len(cells)} cells where the header has {width}"
+    message = f"{len(cells)} cell{'s' if len(cells) > 1 else ''} where the header has {width}"
     if len(cells) != width + 1 or cells[-1].strip():
         return message
     return (

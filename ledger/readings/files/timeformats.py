@@ -21,7 +21,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _FULL = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DIGITS = {name: "[0-9]{2}" for name in "ymdHIMS"} | {"Y": "[0-9]{4}", "f": "[0-9]{1,6}"}
 _WORDS = {
-    "p": "[AaPp][Mm]|[上下]午",
+    "p": "[AaPp][Mm]|[AaPp]\\.[ \u00a0\u202f]?[Mm]\\.|[上下]午",
     "b": "(?i:" + "|".join(_MONTHS) + ")",
     "B": f"(?i:{_FULL})",
     "z": "Z|[+-][0-9]{2}:?[0-9]{2}",
@@ -136,7 +136,8 @@ def _pattern(pattern: str) -> Parser:
             if not 1 <= hour <= 12:
                 raise ValueError(f"{text[:40]!r} has no hour from 1 to 12")
             hour = hour % 12 + (12 if part["p"][0] in _AFTER_NOON else 0)
-        closes = hour == 24 and minute == second == 0
+        micros = int((part.get("f") or "0").ljust(6, "0"))
+        closes = hour == 24 and minute == second == micros == 0
         try:
             moment = datetime(
                 year,
@@ -145,7 +146,7 @@ def _pattern(pattern: str) -> Parser:
                 0 if closes else hour,
                 minute,
                 second,
-                int((part.get("f") or "0").ljust(6, "0")),
+                micros,
                 tzinfo=_offset(part["z"]) if "z" in part else None,
             )
         except ValueError as error:

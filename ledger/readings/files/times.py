@@ -63,11 +63,14 @@ class SkippedTime(ValueError):
     ----------
     offset
         Of the zone before the clocks went forward: its standard time.
+    last_s
+        Where the time closes the last interval before they did: the start of that interval; else None.
     """
 
-    def __init__(self, message: str, offset: timedelta) -> None:
+    def __init__(self, message: str, offset: timedelta, last_s: int | None) -> None:
         super().__init__(message)
         self.offset = offset
+        self.last_s = last_s
 
 
 class TimeReader:
@@ -261,8 +264,18 @@ class TimeReader:
                     f"{text!r} does not exist in {self._zone_name} (clock change); "
                     "write the offset into the file",
                     before,
+                    self._last_before(first),
                 )
         return first
+
+    def _last_before(self, skipped: datetime) -> int | None:
+        """Return the start of the interval that the first of the skipped times closes; None for any other time."""
+        moment_s = epoch_s(skipped)
+        if not self._label_is_end or (
+            utc_of(moment_s - 1).astimezone(self._zone).utcoffset() != skipped.utcoffset()
+        ):
+            return None
+        return self._grid.start_s(moment_s, at_end=True)
 
     def _one_of(self, first: datetime, text: str) -> datetime:
         """Return the moment of a time that comes twice, where the grid counts by one of the two."""

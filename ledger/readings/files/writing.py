@@ -15,7 +15,7 @@ from ledger.readings.files.formats import Format
 
 _BLANKS = " \u00a0\u202f\u2009"
 _QUOTES = "'\u2019"
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 
 Rewrite = Callable[[str], str]
 
@@ -23,7 +23,7 @@ Rewrite = Callable[[str], str]
 def rewriter_of(written: Format) -> Rewrite | None:
     """Return what rewrites a number the ledger's way; None where the file writes it so already.
 
-    It raises ``ValueError`` with one line when the signs are not those declared.
+    It raises ``ValueError`` with one line when the signs are not those declared, or what they make is no number.
     """
     if written.decimal == "." and written.thousands is None:
         return None
@@ -47,7 +47,11 @@ def rewriter_of(written: Format) -> Rewrite | None:
                 f'{text[:40]!r} has a point, and the source says decimal = ","; '
                 "correct decimal or thousands in [[source]]"
             )
-        return f"{whole}.{rest}" if sign else whole
+        plain = f"{whole}.{rest}" if sign else whole
+        # Named as the file has it: nobody would find there what it was rewritten to.
+        if plain != text and not _NUMBER.fullmatch(plain):
+            raise ValueError(f"{text[:40]!r} is not a number")
+        return plain
 
     return rewrite
 

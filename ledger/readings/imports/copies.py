@@ -23,6 +23,7 @@ def copies_of(session: Session, digest: str, source: Source) -> list[str]:
         .join(Site, Site.id == MeterSource.site_id)
         .where(
             ImportFile.file_sha256 == digest,
+            ImportFile.rows_read > ImportFile.rows_rejected,  # of a source that could read it
             MeterSource.value_column == source.value_column,
             MeterSource.device_code.is_not(None),
             MeterSource.device_code != source.device_code,
