@@ -23,7 +23,7 @@ from ledger.chain.keys.signers import anvil_signer
 from ledger.chain.sending import intents
 from ledger.chain.sending.issued import backfilled_before
 from ledger.corrections import correct
-from ledger.errors import Refused
+from ledger.errors import BadInput, Refused
 from ledger.issuance import begun, fail, plan_issuance, submit_planned
 from ledger.issuance.verification import requests_for, take_file
 from ledger.issuance.verification_files import FILE, Request, read, text
@@ -734,6 +734,9 @@ def test_a_verifier_sees_it_and_signs_it_as_one(six: Park) -> None:
     issue(six, 1, 2)
     issue(six, 3, 4)
     path = written(six, 2, 3)
+    apart = opened(six, keyring=keys_without(PARTIES["verifier"])).chain
+    with pytest.raises(BadInput, match=r"--to 2014-01-03 --backfill -o DIR`$"):
+        plan_issuance(apart, PROJECT, day(2), day(3), backfill=True)
     said = json.loads(path.read_text())
     assert said["backfill_before"] == 2
     assert said["meaning"][-2].startswith(
@@ -764,7 +767,7 @@ def test_a_verifier_sees_it_and_signs_it_as_one(six: Park) -> None:
     assert digest_of_regular != request.digest  # what is signed says which of the two it is
     signature = "0x" + anvil_signer(3).sign_typed_data(request.message).hex()
     path.write_text(text(request, {PARTIES["verifier"]: signature}))
-    taken = take_file(opened(six, keyring=keys_without(PARTIES["verifier"])).chain, path, 0)
+    taken = take_file(apart, path, 0)
     assert taken.issued_kg == 734
     submit_planned(six.chain)
     six.mirror_final()
