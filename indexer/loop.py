@@ -390,6 +390,11 @@ class Indexer:
             raise MirrorStopped(
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
+        except IntegrityError as error:  # whoever mirrors beside us is found out by the cursor, before a row is written
+            raise BooksDiffer(
+                f"the books hold rows already that blocks {window.first} to {last} bring, above their cursor "
+                f"({error.orig.args[-1] if error.orig else error}): somebody altered them; run `truetonne index reindex`"
+            ) from error
         if last < goal:
             self._log_sync.begin()
         return moved
