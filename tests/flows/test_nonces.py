@@ -16,7 +16,8 @@ from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.keys.signers import _ANVIL_KEYS, ANVIL_ROLES, Keyring, anvil_signer
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, stuck
-from ledger.chain.sending.intents import FILL, new_key, release_nonce
+from ledger.chain.sending.intents import FILL, NewIntent, new_key, release_nonce
+from ledger.chain.sending.sender import Sender
 from ledger.chain.sending.signing import Desk
 from ledger.db import Database
 from ledger.errors import BadInput
@@ -36,7 +37,7 @@ from ledger.reconcile import reconcile
 from ledger.settings import load_settings
 from tests.support.chain import CURRENCY, PARTIES, SITE_CODE
 from tests.support.forms import long, rest
-from tests.support.park import CHAIN_ID, PROJECT, Park
+from tests.support.park import CHAIN_ID, PROJECT, Park, keys_without
 from tests.support.racers import race, submitting
 from tests.support.sending import (
     GWEI,
@@ -49,6 +50,7 @@ from tests.support.sending import (
     opened,
     plan,
     sent,
+    spike,
     steal,
     until_confirmed,
 )
@@ -209,6 +211,54 @@ def test_the_same_call_by_hand_whose_receipt_is_late_is_not_made_again(
         park.chain.sender.tend()
     assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
     assert "which makes the same call" in (park.intent(key).alarm or "")
+    assert minted(park) == UNITS
+
+
+def test_an_approval_that_was_given_by_hand_with_its_nonce_is_given_again(park: Park) -> None:
+    """No mirror reads a currency of others, so none would end it; a second approval changes nothing."""
+    currency = foreign_currency(park)
+    arguments = [park.node.deployment.settlement.address, 700]
+    approval = NewIntent(
+        new_key(), "approve", CURRENCY, currency, "approve", arguments, PARTIES["buyer"]
+    )
+    sender = Sender(park.db, park.node.client, keys_without(), CHAIN_ID, 200)  # of no policy
+    automine(park, False)
+    drop(park, sender.submit_new(approval))
+    data = park.intent(approval.key).call_data
+    by_hand = {"to": Web3.to_checksum_address(currency), "data": data, "value": 0, "gas": 200_000}
+    buyer = Account.from_key(_ANVIL_KEYS[ANVIL_ROLES["buyer"]])
+    send_raw(park, buyer, {**by_hand, **_FEES, "nonce": 0}, status=1)
+    park.node.mine(3)
+    park.mirror.run_until("head")
+    sender.tend()
+    assert [item.nonce for item in attempts(park, approval.key)] == [0, 1]
+    until_confirmed(park)
+    assert park.intent(approval.key).state is IntentState.CONFIRMED
+    assert park.differences() == []
+
+
+def foreign_currency(park: Park) -> str:
+    """Deploy a currency that no deployment file names as a contract, and return its address."""
+    client = park.node.client
+    address = park.node.deployment.contracts[CURRENCY].address
+    code = str(client.request("eth_getCode", [address, "latest"]))
+    client.request("anvil_setCode", ["0x" + "c0" * 20, code])
+    return "0x" + "c0" * 20
+
+
+def test_what_lost_its_nonce_waits_while_gas_costs_more_than_may_be_offered(park: Park) -> None:
+    """Signed at the highest fee it would keep all behind it in its lane waiting."""
+    key = plan(park)
+    lost(park, key)
+    park.node.mine(3)
+    spike(park, 300)  # max_fee_gwei is 200
+    park.chain.sender.tend()
+    assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    assert "gas costs more than max_fee_gwei" in (park.intent(key).alarm or "")
+    spike(park, 100)
+    park.chain.sender.tend()
+    assert (len(attempts(park, key)), park.intent(key).alarm) == (2, None)
+    until_confirmed(park)
     assert minted(park) == UNITS
 
 
