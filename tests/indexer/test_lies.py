@@ -273,6 +273,27 @@ def test_whatever_the_node_can_do_the_mirror_is_the_same(
     same_as_fresh()
 
 
+def _in_capitals(method: str, params: list[Any], result: Any) -> Any:
+    """Write all hexadecimal in capitals, as checksums of addresses have some."""
+    if isinstance(result, str):
+        return "0x" + result[2:].upper() if result.startswith("0x") else result
+    if isinstance(result, dict):
+        return {key: _in_capitals(method, params, each) for key, each in result.items()}
+    if isinstance(result, list):
+        return [_in_capitals(method, params, each) for each in result]
+    return result
+
+
+@pytest.mark.parametrize("kind", rest(KINDS, "standard", "old and told"))
+def test_whatever_the_node_writes_in_capitals_the_mirror_is_the_same(
+    lied_to: Indexer, liar: LyingNode, same_as_fresh: Check
+) -> None:
+    liar.tamper = _in_capitals
+    lied_to.run_until("head")
+    assert liar.lies > 0
+    same_as_fresh()
+
+
 def test_the_bloom_of_each_block_tells_whether_it_has_logs_of_ours(chain: TestChain) -> None:
     """Anvil's blooms; on a chain of so few logs they are right both ways."""
     watch, client = Watch(chain.deployment), chain.client
