@@ -411,6 +411,27 @@ def test_a_retirement_whose_nonce_was_stolen_happens_once(both: Park) -> None:
     assert both.differences() == []
 
 
+def test_a_retirement_that_was_made_by_hand_under_its_key_is_not_made_again(park: Park) -> None:
+    """Of another amount, so nothing but the key says that it is this one; the contract would take both."""
+    batch = park.node.issue(10, 0)
+    key = new_key()
+
+    def retiring(kg: int) -> list[Any]:
+        return [bytes.fromhex(key[2:]), *park.node.retire_arguments(batch, kg)[1:]]
+
+    plan(park, "retire", retiring(2), "owner", CREDIT, key)
+    lost(park, key, CREDIT, "owner")
+    by_hand = park.node.transaction("owner", CREDIT, "retire", retiring(3))
+    done = park.node.client.request("eth_sendTransaction", [by_hand])
+    park.node.mine(4)
+    park.mirror.run_until("head")
+    park.chain.sender.tend()
+    assert len(attempts(park, key)) == 1
+    until_confirmed(park)
+    assert (park.intent(key).state, park.intent(key).tx_hash) == (IntentState.CONFIRMED, done)
+    assert [row.amount_kg for row in park.rows(CreditRetirement)] == [3]
+
+
 def test_an_act_that_lost_its_nonce_is_tried_again_by_the_jobs(park: Park) -> None:
     """What the contract would not take when the nonce was stolen, nobody else would send: no job planned it."""
     park.node.issue(1000, 0)
