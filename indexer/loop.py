@@ -127,6 +127,8 @@ class Indexer:
             somebody keeps the database locked.
         MirrorStopped
             If something cannot be mirrored and must not be skipped.
+        BooksDiffer
+            If somebody altered the cursor, or rows above it.
         WrongChain
             If the node serves another chain.
         """
@@ -390,10 +392,12 @@ class Indexer:
             raise MirrorStopped(
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
-        except IntegrityError as error:  # whoever mirrors beside us is found out by the cursor, before a row is written
+        except IntegrityError as error:
+            # Altered by hand: whoever mirrors beside us is found out by the cursor, before a row is written.
+            why = error.orig.args[-1] if error.orig is not None else error
             raise BooksDiffer(
-                f"the books hold rows already that blocks {window.first} to {last} bring, above their cursor "
-                f"({error.orig.args[-1] if error.orig else error}): somebody altered them; run `truetonne index reindex`"
+                f"the books hold rows already that blocks {window.first} to {last} bring, above their cursor ({why}): "
+                "somebody altered them; run `truetonne index reindex`"
             ) from error
         if last < goal:
             self._log_sync.begin()

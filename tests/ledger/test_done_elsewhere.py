@@ -50,7 +50,12 @@ def intent(function: str, **parameters: Any) -> ChainIntent:
         ("issue", {}, "PeriodAlreadyIssued(siteId=1, periodStart=2, mintedUntil=3)", False),
         ("proposeBatch", {}, "AlreadySettled(seq=9)", True),
         ("settleCosigned", {}, "AlreadySettled(seq=9)", True),
-        ("proposeBatch", {}, "InsufficientBalance(account=0x1, asset=0, balance=0, needed=7)", False),
+        (
+            "proposeBatch",
+            {},
+            "InsufficientBalance(account=0x1, asset=0, balance=0, needed=7)",
+            False,
+        ),
         ("settleOne", {"trade": {"seq": 7}}, "AlreadySettled(seq=7)", True),
         ("settleOne", {"trade": {"seq": 7}}, "AlreadySettled(seq=70)", False),
         ("settleOne", {"trade": {"seq": 8}}, "AlreadySettled(seq=8)", False),  # by a batch of ours

@@ -157,9 +157,7 @@ def adopt_now(db: Database, chain_id: int, key: str) -> None:
     db.run(adopt)
 
 
-def adopt_final(
-    session: Session, final_number: int, before: int, only: str | None = None
-) -> None:
+def adopt_final(session: Session, final_number: int, before: int, only: str | None = None) -> None:
     """End the intents that the chain carried out in final blocks without these books.
 
     For the mirror, which has confirmed by now what was sent from here.
