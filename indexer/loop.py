@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Literal, TypeVar
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -127,6 +127,8 @@ class Indexer:
             somebody keeps the database locked.
         MirrorStopped
             If something cannot be mirrored and must not be skipped.
+        BooksDiffer
+            If somebody set the cursor back, and the blocks above it are there.
         WrongChain
             If the node serves another chain.
         """
@@ -389,6 +391,17 @@ class Indexer:
         except ValueRefused as error:
             raise MirrorStopped(
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
+            ) from error
+        except IntegrityError as error:
+            # Who mirrors beside us is found out by the cursor, before a row is written.
+            with self._db.read() as session:
+                above = ChainBlock.number > cursor.block_number
+                there = session.scalar(select(func.min(ChainBlock.number)).where(above))
+            if there is None:
+                raise
+            raise BooksDiffer(
+                f"the books have block {there} already, above their cursor, at {cursor.block_number}: somebody "
+                "altered them; run `truetonne index reindex`"
             ) from error
         if last < goal:
             self._log_sync.begin()

@@ -16,7 +16,8 @@ from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.keys.signers import _ANVIL_KEYS, ANVIL_ROLES, Keyring, anvil_signer
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, stuck
-from ledger.chain.sending.intents import FILL, new_key, release_nonce
+from ledger.chain.sending.intents import FILL, NewIntent, new_key, release_nonce
+from ledger.chain.sending.sender import Sender
 from ledger.chain.sending.signing import Desk
 from ledger.db import Database
 from ledger.errors import BadInput
@@ -36,7 +37,7 @@ from ledger.reconcile import reconcile
 from ledger.settings import load_settings
 from tests.support.chain import CURRENCY, PARTIES, SITE_CODE
 from tests.support.forms import long, rest
-from tests.support.park import CHAIN_ID, PROJECT, Park
+from tests.support.park import CHAIN_ID, PROJECT, Park, keys_without
 from tests.support.racers import race, submitting
 from tests.support.sending import (
     GWEI,
@@ -49,6 +50,7 @@ from tests.support.sending import (
     opened,
     plan,
     sent,
+    spike,
     steal,
     until_confirmed,
 )
@@ -212,6 +214,54 @@ def test_the_same_call_by_hand_whose_receipt_is_late_is_not_made_again(
     assert minted(park) == UNITS
 
 
+def test_an_approval_that_was_given_by_hand_with_its_nonce_is_given_again(park: Park) -> None:
+    """No mirror reads a currency of others, so none would end it; a second approval changes nothing."""
+    currency = foreign_currency(park)
+    arguments = [park.node.deployment.settlement.address, 700]
+    approval = NewIntent(
+        new_key(), "approve", CURRENCY, currency, "approve", arguments, PARTIES["buyer"]
+    )
+    sender = Sender(park.db, park.node.client, keys_without(), CHAIN_ID, 200)  # of no policy
+    automine(park, False)
+    drop(park, sender.submit_new(approval))
+    data = park.intent(approval.key).call_data
+    by_hand = {"to": Web3.to_checksum_address(currency), "data": data, "value": 0, "gas": 200_000}
+    buyer = Account.from_key(_ANVIL_KEYS[ANVIL_ROLES["buyer"]])
+    send_raw(park, buyer, {**by_hand, **_FEES, "nonce": 0}, status=1)
+    park.node.mine(3)
+    park.mirror.run_until("head")
+    sender.tend()
+    assert [item.nonce for item in attempts(park, approval.key)] == [0, 1]
+    until_confirmed(park)
+    assert park.intent(approval.key).state is IntentState.CONFIRMED
+    assert park.differences() == []
+
+
+def foreign_currency(park: Park) -> str:
+    """Deploy a currency that no deployment file names as a contract, and return its address."""
+    client = park.node.client
+    address = park.node.deployment.contracts[CURRENCY].address
+    code = str(client.request("eth_getCode", [address, "latest"]))
+    client.request("anvil_setCode", ["0x" + "c0" * 20, code])
+    return "0x" + "c0" * 20
+
+
+def test_what_lost_its_nonce_waits_while_gas_costs_more_than_may_be_offered(park: Park) -> None:
+    """Signed at the highest fee it would keep all behind it in its lane waiting."""
+    key = plan(park)
+    lost(park, key)
+    park.node.mine(3)
+    spike(park, 300)  # max_fee_gwei is 200
+    park.chain.sender.tend()
+    assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    assert "gas costs more than max_fee_gwei" in (park.intent(key).alarm or "")
+    spike(park, 100)
+    park.chain.sender.tend()
+    assert (len(attempts(park, key)), park.intent(key).alarm) == (2, None)
+    until_confirmed(park)
+    assert minted(park) == UNITS
+
+
 @pytest.mark.parametrize(
     ("other", "nonces"),
     [("tends, too", [0, 1]), ("takes the nonce", [0, 2]), ("gives it up", [0])],
@@ -361,6 +411,30 @@ def test_a_retirement_whose_nonce_was_stolen_happens_once(both: Park) -> None:
     assert both.differences() == []
 
 
+def test_a_retirement_that_was_made_by_hand_under_its_key_is_not_made_again(park: Park) -> None:
+    """Of another amount, so nothing but the key says that it is this one; the contract would take both."""
+    batch = park.node.issue(10, 0)
+    key = new_key()
+
+    def retiring(kg: int) -> list[Any]:
+        return [bytes.fromhex(key[2:]), *park.node.retire_arguments(batch, kg)[1:]]
+
+    plan(park, "retire", retiring(2), "owner", CREDIT, key)
+    lost(park, key, CREDIT, "owner")
+    park.node.mine(3)  # the theft is final, and what was made by hand is not
+    by_hand = park.node.transaction("owner", CREDIT, "retire", retiring(3))
+    done = park.node.client.request("eth_sendTransaction", [by_hand])
+    park.node.mine(1)
+    for _ in range(2):
+        park.chain.sender.tend()
+        assert len(attempts(park, key)) == 1
+        assert (park.intent(key).alarm or "").endswith(f"{done} has done it: the mirror ends it")
+        park.mirror.run_until("head")
+    until_confirmed(park)
+    assert (park.intent(key).state, park.intent(key).tx_hash) == (IntentState.CONFIRMED, done)
+    assert [row.amount_kg for row in park.rows(CreditRetirement)] == [3]
+
+
 def test_an_act_that_lost_its_nonce_is_tried_again_by_the_jobs(park: Park) -> None:
     """What the contract would not take when the nonce was stolen, nobody else would send: no job planned it."""
     park.node.issue(1000, 0)
@@ -425,7 +499,6 @@ def work_on(park: Park, refused: str, issued: str) -> None:
 # ------------------------------------------------------------------------------- holes
 
 
-@long
 def test_a_hole_is_filled_with_nothing(both: Park) -> None:
     """A stranger's transaction with the nonce below is taken back by a fork, and does not come again."""
     thief = steal(both, "buyer", 0)

@@ -453,6 +453,26 @@ def test_waiting_for_a_block(park: Park, monkeypatch: pytest.MonkeyPatch) -> Non
     assert sent(park) == 1
 
 
+def test_waiting_for_a_block_is_not_ended_by_another_account_without_money(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deposit waits for its approval: that another's transaction is not taken is that one's trouble."""
+    park.node.client.request("evm_setAutomine", [False])
+    park.chain.sender.submit(plan(park, party="spare"), CURRENCY)
+    park.node.client.request("anvil_dropAllTransactions")
+    park.node.client.request("anvil_setBalance", [PARTIES["spare"], "0x1"])
+    tx_hash = park.chain.sender.submit(plan(park), CURRENCY)
+    monkeypatch.setattr("ledger.chain.sending.sender._POLLS_PER_TENDING", 1)
+    monkeypatch.setattr("ledger.chain.sending.sender._INCLUSION_SECONDS_MAX", 0.6)
+    with pytest.raises(DependencyDown) as caught:
+        park.chain.sender.wait_until_included(tx_hash)
+    assert caught.value.code == "not-included-yet"
+    park.node.client.request("anvil_dropAllTransactions")
+    park.node.client.request("anvil_setBalance", [PARTIES["buyer"], "0x1"])
+    with pytest.raises(NotTaken, match=tx_hash):  # its own is another matter
+        park.chain.sender.wait_until_included(tx_hash)
+
+
 def test_an_intent_that_does_not_fit_the_contract_is_not_stored(park: Park) -> None:
     with pytest.raises(KeyError, match="no function mint of 1"):
         plan(park, arguments=[PARTIES["buyer"]])

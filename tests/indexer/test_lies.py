@@ -228,11 +228,18 @@ def _no_inputs(method: str, params: list[Any], result: Any) -> Any:
     return None if method in ("eth_getTransactionByHash", "trace_block") else result
 
 
-def _still_waiting(method: str, params: list[Any], result: Any) -> Any:
-    """Call every transaction one that waits still, as Anvil does for a moment of one that it just mined."""
-    if method != "eth_getTransactionByHash" or not result:
-        return result
-    return {**result, "blockHash": None, "blockNumber": None, "transactionIndex": None}
+def _transaction(**values: Any) -> Tamper:
+    """Change what is handed out for the hash of a transaction."""
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        asked = method == "eth_getTransactionByHash" and result
+        return {**result, **values} if asked else result
+
+    return tamper
+
+
+_still_waiting = _transaction(blockHash=None, blockNumber=None, transactionIndex=None)
+"""Call every transaction one that waits still, as Anvil does for a moment of one that it just mined."""
 
 
 def _last_block_moves() -> Tamper:
@@ -270,6 +277,35 @@ def test_whatever_the_node_can_do_the_mirror_is_the_same(
     lied_to: Indexer, same_as_fresh: Check
 ) -> None:
     lied_to.run_until("head")
+    same_as_fresh()
+
+
+def _in_capitals(method: str, params: list[Any], result: Any) -> Any:
+    """Write all hexadecimal in capitals, as checksums of addresses have some."""
+    if isinstance(result, str):
+        return "0x" + result[2:].upper() if result.startswith("0x") else result
+    if isinstance(result, dict):
+        return {key: _in_capitals(method, params, each) for key, each in result.items()}
+    if isinstance(result, list):
+        return [_in_capitals(method, params, each) for each in result]
+    return result
+
+
+HABITS = {
+    **{f"{kind}: capitals": (kind, _in_capitals) for kind in KINDS},
+    **{f"{kind}: backwards": (kind, _logs(lambda logs: logs[::-1])) for kind in TOLD_KINDS},
+}
+
+
+@few(3)
+@pytest.mark.parametrize(("kind", "habit"), HABITS.values(), ids=HABITS)
+def test_however_the_node_writes_it_the_mirror_is_the_same(
+    lied_to: Indexer, liar: LyingNode, same_as_fresh: Check, habit: Tamper
+) -> None:
+    """All in capitals, or the logs from the last to the first."""
+    liar.tamper = habit
+    lied_to.run_until("head")
+    assert liar.lies > 0
     same_as_fresh()
 
 
@@ -346,7 +382,14 @@ LIES = {
     "a block with another parent": (_orphan, "does not follow the one before it"),
     "a block with another number": (_renumbered, "does not follow the one before it"),
 }
-BY_HASH_LIES = {"transactions that wait still": (_still_waiting, "which waits, by its own word")}
+BY_HASH_LIES = {
+    "transactions that wait still": (_still_waiting, "which waits, by its own word"),
+    "other transactions": (_transaction(hash="0x" + "cd" * 32), "and not the transaction"),
+    "transactions of another fork": (
+        _transaction(blockHash="0x" + "cd" * 32),
+        "transaction 0x.* comes from another fork",
+    ),
+}
 ALL_LIES = [  # the short form tells each to one kind of node
     *((kind, name, *lie) for kind in KINDS for name, lie in LIES.items()),
     *(  # of old ones transactions come with their blocks

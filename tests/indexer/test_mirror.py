@@ -16,6 +16,7 @@ from indexer.doubt import Doubt
 from indexer.report import Report
 from ledger.chain.contracts import abi_values
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS, ZERO_HASH, decode
+from ledger.chain.contracts.wrappers import encode_call
 from ledger.db import Database
 from ledger.errors import MirrorStopped, NotFound
 from ledger.models import ChainEvent
@@ -331,6 +332,26 @@ def test_a_nonce_that_jumps_is_mirrored_as_it_is(
     ]
     head = chain.client.block_number()
     assert found[-3:] == [(head - 2, used - 2), (head - 1, used - 1), (head, used + 4)]
+
+
+def test_a_contract_whose_making_leaves_a_log_of_ours(chain: TestChain, db: Database) -> None:
+    """Nobody was called by it: it shows the contract that it made."""
+    ours = chain.deployment.credit.address
+    call = encode_call(CREDIT, "setApprovalForAll", [OWNER, True])[2:]
+    # Copy the call behind the code to memory, call with it, stop: the contract itself has no code.
+    code = f"6044602960003960006000604460006000 73{ours[2:]}5af100{call}".replace(" ", "")
+    made = send(chain.client, PARTIES["buyer"], None, "0x" + code)
+    assert made.status == 1
+    created = chain.client.request("eth_getTransactionReceipt", [made.tx_hash])["contractAddress"]
+    Indexer(db, chain.client, chain.deployment).run_until("head")
+    columns = ("tx_hash", "contract_address", "function_name", "parameters")
+    (shown,) = [
+        row for row in rows(db, "blockchain_transactions", *columns) if row[0] == made.tx_hash
+    ]
+    assert shown == (made.tx_hash, created.lower(), None, None)
+    events = rows(db, "chain_events", "event_name", "args")
+    (event,) = [args for name, args in events if name == "ApprovalForAll"]
+    assert event == {"account": created.lower(), "operator": OWNER, "approved": True}
 
 
 def test_parameters_are_readable(chain: TestChain, db: Database) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event, select
+from sqlalchemy import Connection, Engine, event, select, update
 from sqlalchemy.exc import OperationalError
 
 from indexer import Indexer, checks, finality, place
@@ -25,10 +25,11 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.db.engines import MODE, READ
-from ledger.errors import DependencyDown
-from ledger.models import Base, ChainBlock
+from ledger.errors import BooksDiffer, DependencyDown
+from ledger.models import Base, ChainBlock, ChainCursor
 from ledger.models.credits import BatchStatus
 from ledger.serials import CreditStatus
+from tests.indexer.conftest import DEPTH
 from tests.support.chain import TestChain, deploy_contracts, trade
 from tests.support.forms import long
 from tests.support.mirror import Dump, dump, fresh, rows
@@ -295,12 +296,17 @@ def test_deep_reorganisation_below_what_was_final(
     assert mirror.run_until("head").final == chain.client.block_number() - 5
     chain.roll_back(29)
     chain.mine(1)
-    # The head is so low that less is final than stays: that is one difference, and not one of each transaction.
-    (found,) = verify(sqlite_db, chain.client, chain.deployment, 5).differences
-    assert (found.table, found.column) == ("chain_cursor", "final_number")
-    chain.mine(28)
+
+    def less_is_final() -> None:
+        """The head is so low that less is than stays: that is one difference, and not one of each transaction."""
+        (found,) = verify(sqlite_db, chain.client, chain.deployment, 5).differences
+        assert (found.table, found.column) == ("chain_cursor", "final_number")
+
+    less_is_final()
     report = mirror.tick()
     assert report.rewound_blocks == 29 and report.final == report.tip
+    less_is_final()
+    chain.mine(28)
     mirror.run_until("head")
     statuses = rows(sqlite_db, "carbon_credits", "credit_id", "status")
     assert statuses == [
@@ -348,6 +354,36 @@ def test_a_head_between_blocks_that_were_forgotten_is_waited_for(
             look()
         assert told.value.code == "node-behind"
         assert dump(sqlite_db) == before
+
+
+@pytest.mark.parametrize("number", [10**6, None], ids=["beyond the chain", "back"])
+def test_a_cursor_that_was_altered(
+    history: TestChain, sqlite_db: Database, number: int | None
+) -> None:
+    """Beyond the chain it is taken back; back, what it would read again is there, which was a defect of the program."""
+
+    def mirrored() -> int:
+        return Indexer(sqlite_db, history.client, history.deployment, DEPTH).run_until("head").tip
+
+    def written() -> Dump:
+        return {table: found for table, found in dump(sqlite_db).items() if table != "chain_cursor"}
+
+    before = written()
+    to = number or history.height() - 3
+    there = history.client.block(to)
+    block_hash = there.hash if there is not None else ZERO_HASH
+    altered = {"block_number": to, "final_number": to, "block_hash": block_hash}
+    with sqlite_db.write() as session:
+        session.execute(update(ChainCursor).values(altered))
+    if number is None:
+        with pytest.raises(
+            BooksDiffer, match=rf"block {to + 1} already.* at {to}: .*index reindex`"
+        ):
+            mirrored()
+        assert written() == before
+        reindex(sqlite_db, history.client, history.deployment, DEPTH)
+    assert mirrored() == history.height()
+    assert written() == before
 
 
 def test_a_chain_that_turns_below_the_deployment_is_followed(

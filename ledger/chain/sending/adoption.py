@@ -157,10 +157,8 @@ def adopt_now(db: Database, chain_id: int, key: str) -> None:
     db.run(adopt)
 
 
-def adopt_final(
-    session: Session, final_number: int, before: int, only: str | None = None
-) -> list[str]:
-    """End the intents that the chain carried out in final blocks without these books; return their keys.
+def adopt_final(session: Session, final_number: int, before: int, only: str | None = None) -> None:
+    """End the intents that the chain carried out in final blocks without these books.
 
     For the mirror, which has confirmed by now what was sent from here.
 
@@ -174,18 +172,13 @@ def adopt_final(
     query = select(ChainIntent).where(ChainIntent.state.in_(UNDER_WAY))
     if only is not None:
         query = query.where(ChainIntent.key == only)
-    adopted = []
     for intent in session.scalars(query).all():
         mark = in_mirror(session, intent, before)
         if mark is None or mark.block_number > final_number:
             continue
         attempts = [item.tx_hash for item in intents.attempts_of(session, intent.key)]
-        if mark.tx_hash in attempts:
-            continue  # sent from here: the usual way
         intents.confirm(session, intent.key, mark.tx_hash, mark.block_number, mark.at)
         transactions.fail_replaced(session, attempts, mark.at)
-        adopted.append(intent.key)
-    return adopted
 
 
 # ------------------------------------------------------------------- calls without a mark

@@ -262,8 +262,10 @@ class Sender:
 
         Raises
         ------
+        NotTaken
+            If the node does not take it now.
         DependencyDown
-            If it does not, in time.
+            If it does not stand in one in time.
         """
         until = time.monotonic() + _INCLUSION_SECONDS_MAX
         polls = 0
@@ -277,7 +279,7 @@ class Sender:
             time.sleep(_INCLUSION_POLL_SECONDS)
             polls += 1
             if polls % _POLLS_PER_TENDING == 0:
-                self.tend()
+                self._tend_beside(tx_hash)
 
     # ---------------------------------------------------------------------- signing, sending
 
@@ -304,6 +306,15 @@ class Sender:
                 f"{contract} refuses {intent.function_name}: {reason}", details={"key": key}
             ) from error
         raise _refused(contract, intent, found.error or reason) from error
+
+    def _tend_beside(self, tx_hash: str) -> None:
+        """Tend while a transaction is waited for: what the node does not take of others is no trouble of its."""
+        try:
+            self.tend()
+        except NotTaken:
+            with self._db.read() as session:
+                key = intents.key_of_transaction(session, tx_hash)
+            self.rebroadcast(key)
 
     def _siblings(self, tx_hash: str) -> list[ChainAttempt]:
         """Return all attempts of the intent that a transaction is one of."""
