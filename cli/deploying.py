@@ -201,17 +201,17 @@ def verify(settings: Settings, rpc_url: str, network: str) -> dict[str, Any]:
     return found
 
 
-def check_checkout(name: str) -> None:
-    """Look whether a script is here.
+def check_checkout(command: str) -> None:
+    """Look whether the sources are here: an installed program has neither contracts nor the data of the demonstration.
 
     Raises
     ------
     BadInput
-        If this is no checkout.
+        If this is no checkout; the command is named.
     """
-    if not (CHECKOUT / "scripts" / f"{name}.py").is_file():
+    if not (CHECKOUT / "scripts" / "deploy.py").is_file():
         raise BadInput(
-            f"chain {name} needs the sources: clone the repository and use its ./dev",
+            f"{command} needs the sources: clone the repository and use its ./dev",
             code="not-a-checkout",
         )
 
@@ -232,7 +232,7 @@ def _run_script(
     tried: str = "",
     tell: Tell | None = None,
 ) -> _Output:
-    check_checkout(name)
+    check_checkout(f"chain {name}")
     # The script knows neither the configuration file nor the folder that the command was called in.
     environment = {
         **os.environ,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -16,12 +17,14 @@ import requests
 from eth_utils.crypto import keccak
 from sqlalchemy import update
 
+from cli import chain as on_chain
 from cli import deploying
 from cli.alone import alone_in
 from cli.command import Invocation
 from cli.demo.steps import run_demo
 from cli.deploying import deploy, ensure_deployed, try_deploy, verify
 from cli.output import Output
+from cli.up import up
 from indexer import Indexer
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.abi import artifact
@@ -231,6 +234,27 @@ def test_what_a_script_says_is_shown(
     assert getattr(refused.value, "code", "") == "deploy-failed"
     with pytest.raises(BadInput, match="no deployment file"):
         verify(settings, "http://127.0.0.1:1", "lab")
+
+
+@pytest.mark.parametrize(
+    ("act", "name"),
+    [
+        (run_demo, "demo"),
+        (up, "up,"),
+        (on_chain.deploy, "chain deploy"),
+        (on_chain.verify, "chain verify"),
+    ],
+)
+def test_an_installed_program_says_at_once_what_needs_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[..., Any], name: str
+) -> None:
+    """It made books, asked for a node, and then named another command, or a file that is not installed."""
+    monkeypatch.setattr("cli.deploying.CHECKOUT", tmp_path / "site-packages")
+    monkeypatch.setenv("TRUETONNE_HOME", str(tmp_path / "home"))
+    words = (False,) if act is run_demo else ()
+    with pytest.raises(BadInput, match=f"^{name}.* needs the sources: clone the repository"):
+        act(Invocation(Output(True)), *words)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dry_run_deploys_nothing(truetonne: Program) -> None:

@@ -189,7 +189,10 @@ def test_where_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_anvil(None) == ANVIL  # beside the checkout's own sources
     monkeypatch.setattr("ledger.chain.local.anvil._CHECKOUT", tmp_path)
-    with pytest.raises(DependencyDown, match=r"no anvil found; run ./dev sync"):
+    with pytest.raises(DependencyDown, match=r"no anvil found; install Foundry, or"):
+        find_anvil(None)  # an installed program has no ./dev
+    (tmp_path / "dev").touch()
+    with pytest.raises(DependencyDown, match=r"no anvil found; run ./dev sync, install Foundry"):
         find_anvil(None)
     own = tmp_path / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
     own.parent.mkdir(parents=True)

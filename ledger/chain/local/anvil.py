@@ -319,9 +319,14 @@ def find_anvil(configured: Path | None) -> Path:
     found = shutil.which("anvil")
     if found is None:
         raise DependencyDown(
-            "no anvil found; run ./dev sync, install Foundry, or set rpc_url to a running node"
+            f"no anvil found; {_first_way()}install Foundry, or set rpc_url to a running node"
         )
     return _native(Path(found))
+
+
+def _first_way() -> str:
+    """Return what only a checkout has, and an installed program has not."""
+    return "run ./dev sync, " if (_CHECKOUT / "dev").is_file() else ""
 
 
 def _native(program: Path) -> Path:
