@@ -97,6 +97,7 @@ class LocalNode:
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._sweep: Callable[[], object] = lambda: None
+        self._begun = False  # whether the place beside the state says that a node runs
         self.gone_back_to: datetime | None = None
         """When the state was saved, if a node ran since that could not save its own: known from the start on."""
         self.unsaved = False
@@ -140,6 +141,17 @@ class LocalNode:
             # A killed node leaves its socket, which would pass for the new one's.
             self._ipc.unlink(missing_ok=True)
             command += ["--ipc", str(self._ipc)]
+        try:
+            self._launch(command)
+            self._wait()
+        except BaseException:  # it has nothing to save, and, interrupted, may not yet know how
+            self._end()
+            self._forget_begun()
+            raise
+        return self
+
+    def _launch(self, command: list[str]) -> None:
+        self._begun = False
         if self.state is not None:
             command += self._state_options(self.state)
         output = self._log.open("ab") if self._log is not None else subprocess.DEVNULL
@@ -156,15 +168,12 @@ class LocalNode:
                 preexec_fn=end_with_parent(),  # noqa: PLW1509
             )
         except OSError as error:
-            self._forget_begun()
             raise DependencyDown(
                 f"{self.program} does not start ({error.strerror}); run ./dev sync, or set anvil"
             ) from error
         finally:
             if self._log is not None:
                 output.close()  # type: ignore[union-attr]
-        self._wait()
-        return self
 
     def _state_options(self, state: Path) -> list[str]:
         """Make the state ready to be loaded, and return what has Anvil load it and save it beside."""
@@ -172,6 +181,7 @@ class LocalNode:
         self.unsaved = not take_saved(state)
         self.gone_back_to = saved_at(state) if self.unsaved else None
         keep_first_genesis(state)
+        self._begun = True
         place_beside(state).touch()  # empty until the node has saved: whoever finds it so knows
         loading = ["--load-state", str(state)] if state.exists() else []
         return [
@@ -197,14 +207,8 @@ class LocalNode:
                 except DependencyDown:
                     pass
                 time.sleep(0.02)
-        except BaseException:  # interrupted: it has nothing to save, and may not yet know how
-            self._end()
-            self._forget_begun()
-            raise
         finally:
             client.close()
-        self._end()
-        self._forget_begun()
         places = f"port {self.port}" + (f" and {self._ipc}" if self._ipc is not None else "")
         raise DependencyDown(f"{self.program} did not answer on {places}{self._hint()}")
 
@@ -235,7 +239,7 @@ class LocalNode:
 
     def _forget_begun(self) -> None:
         """Have the next start find what this one found: no block was made that could be lost."""
-        if self.state is None:
+        if self.state is None or not self._begun:
             return
         if self.unsaved:
             place_beside(self.state).write_bytes(b"")
