@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -267,6 +268,7 @@ def _spoken(command: list[str], environment: dict[str, str], tell: Tell | None) 
         errors="replace",
         # Who is killed and begins again would deploy beside a script that goes on, by the same keys.
         preexec_fn=end_with_parent(),  # noqa: PLW1509
+        process_group=0,
     ) as process:
         assert process.stdout is not None
         try:
@@ -275,7 +277,7 @@ def _spoken(command: list[str], environment: dict[str, str], tell: Tell | None) 
                 if tell is not None and line.startswith(_STEP):
                     tell(line.removeprefix(_STEP).strip())
         except BaseException:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with its compiler, which would go on
             raise
     return process.returncode, "".join(said)
 

@@ -169,6 +169,24 @@ def test_a_script_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
     until(lambda: process_identity(number) is None)
 
 
+def test_the_compiler_of_a_script_ends_with_a_command_that_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on by itself, for as long as it compiles."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "deploy.py").touch()
+    (tmp_path / "dev").write_text("sleep 600 & echo $! >compiler; echo step: compiling; wait\n")
+    monkeypatch.setattr("cli.deploying.CHECKOUT", tmp_path)
+
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deploy(alone(tmp_path / "lab.json"), "http://127.0.0.1:9", "lab", interrupted)
+    number = int((tmp_path / "compiler").read_text())
+    until(lambda: process_identity(number) is None)
+
+
 def test_a_script_works_by_the_configuration_file_and_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
