@@ -24,7 +24,7 @@ from ledger.chain.contracts.abi import artifact
 from ledger.chain.local.anvil import end_with_parent
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
-from ledger.errors import BadInput, DependencyDown, TruetonneError, WrongChain
+from ledger.errors import KILLED, BadInput, DependencyDown, TruetonneError, WrongChain
 from ledger.models import SmartContract
 from ledger.settings import Settings
 
@@ -285,6 +285,8 @@ def _spoken(command: list[str], environment: dict[str, str], tell: Tell | None) 
 def _failed(name: str, settings: Settings, output: _Output, *, keep: bool = True) -> TruetonneError:
     """Return what the script said, as bad input where it ended so; ``keep`` all of it in a file beside."""
     said = f"the {name} script failed: {_telling_line(name, output.text)}"
+    if output.exit_code == -signal.SIGKILL:  # what it said last is not why
+        said = f"the {name} script {KILLED}; try again"
     if keep:
         log = settings.deployment.with_name(f"{name}.log")
         log.write_text(output.text, encoding="utf-8")

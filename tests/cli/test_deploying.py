@@ -119,6 +119,15 @@ def test_books_that_this_version_began_do_not_know_how_others_contracts_speak(
     assert refused.value.code == "other-version"
 
 
+def test_a_script_that_was_killed_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line was Brownie's greeting, the last that it had said."""
+    monkeypatch.setattr("cli.deploying._spoken", lambda *_: (-9, "Brownie v1 - for Ethereum\n"))
+    with pytest.raises(DependencyDown, match=r"^the deploy script was killed \(SIGKILL\)"):
+        deploy(alone(tmp_path / "lab.json"), "http://127.0.0.1:1", "lab")
+
+
 @pytest.mark.parametrize("network", ["local", "lab"])
 def test_of_two_that_deploy_at_once_the_second_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str

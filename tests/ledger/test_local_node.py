@@ -153,6 +153,11 @@ def test_a_program_that_does_not_start(tmp_path: Path) -> None:
         LocalNode(broken).start()
     with pytest.raises(DependencyDown, match="does not start"):
         LocalNode(tmp_path / "none").start()
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    with pytest.raises(DependencyDown, match=r"/killed was killed \(SIGKILL\).*; try again"):
+        LocalNode(killed).start()
 
 
 @pytest.mark.parametrize("saved_before", [False, True])

@@ -29,7 +29,7 @@ from ledger.chain.local.state import (
     take_saved,
 )
 from ledger.chain.node.client import ChainClient
-from ledger.errors import BadInput, DependencyDown
+from ledger.errors import KILLED, BadInput, DependencyDown
 from ledger.settings import LOCAL_CHAIN_ID
 
 FINALITY_LAG_BLOCKS = 2
@@ -117,6 +117,10 @@ class LocalNode:
     def running(self) -> bool:
         """Whether the process is alive."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def _killed(self) -> bool:
+        return self._process is not None and self._process.poll() == -signal.SIGKILL
 
     def start(self) -> LocalNode:
         """Start the node and wait until it answers."""
@@ -209,6 +213,8 @@ class LocalNode:
                 time.sleep(0.02)
         finally:
             client.close()
+        if self._killed:
+            raise DependencyDown(f"{self.program} {KILLED}; try again")
         places = f"port {self.port}" + (f" and {self._ipc}" if self._ipc is not None else "")
         raise DependencyDown(f"{self.program} did not answer on {places}{self._hint()}")
 
@@ -248,12 +254,14 @@ class LocalNode:
 
     def stop(self) -> None:
         """End the node in order, so that it saves its state; harmless when it has ended."""
+        killed = self._killed
         self._end()
         if self.state is not None and not take_saved(self.state):
             log.warning(
-                "the local chain could not be saved in %s (has the disk room?); the next start goes back to "
-                "what was saved before",
-                self.state.parent,
+                "%s; the next start goes back to what was saved before",
+                f"the node of the local chain {KILLED}"
+                if killed
+                else f"the local chain could not be saved in {self.state.parent} (has the disk room?)",
             )
 
     def _end(self) -> None:
