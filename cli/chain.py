@@ -39,7 +39,7 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     """Deploy the contracts to the configured node, or to the local chain; harmless when they are."""
     from cli.books import bring_up_to_date
     from cli.deployed_terms import check_as_deployed
-    from cli.deploying import ensure_deployed
+    from cli.deploying import check_checkout, ensure_deployed
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.local.shared import check_chain_is_here, node_for
     from ledger.db import Database
@@ -49,6 +49,8 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     if dry_run:
         _try_deploy(run, settings, given)
         return
+    if not settings.deployment.exists():
+        check_checkout("chain deploy")
     settings.home.mkdir(parents=True, exist_ok=True)
     bring_up_to_date(settings)
     if settings.local_chain:
@@ -95,7 +97,7 @@ def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -
             ensure_deployed(settings, rpc_url)
         run.output.result(document, f"the contracts of {settings.network} are there")
         return
-    check_checkout("deploy")
+    check_checkout("chain deploy")
     document["deployed"] = True
     would = f"would deploy to {settings.network}, and write {settings.deployment}"
     if settings.local_chain and not given and settings.keystore is None:
@@ -121,10 +123,12 @@ def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -
 
 def verify(run: Invocation, network: Network = None) -> int:
     """Compile the sources and compare them with what the network runs: code, arguments, addresses, roles."""
+    from cli.deploying import check_checkout
     from cli.deploying import verify as verify_on
     from ledger.chain.access import load_deployment
     from ledger.chain.local.shared import node_for
 
+    check_checkout("chain verify")
     settings = _settings(run, network)
     load_deployment(settings)  # first: without one no node needs to be started
     with node_for(settings) as rpc_url:

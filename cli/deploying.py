@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -23,7 +24,7 @@ from ledger.chain.contracts.abi import artifact
 from ledger.chain.local.anvil import end_with_parent
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
-from ledger.errors import BadInput, DependencyDown, TruetonneError, WrongChain
+from ledger.errors import KILLED, BadInput, DependencyDown, TruetonneError, WrongChain
 from ledger.models import SmartContract
 from ledger.settings import Settings
 
@@ -201,17 +202,17 @@ def verify(settings: Settings, rpc_url: str, network: str) -> dict[str, Any]:
     return found
 
 
-def check_checkout(name: str) -> None:
-    """Look whether a script is here.
+def check_checkout(command: str) -> None:
+    """Look whether the sources are here: an installed program has neither contracts nor the data of the demonstration.
 
     Raises
     ------
     BadInput
-        If this is no checkout.
+        If this is no checkout; the command is named.
     """
-    if not (CHECKOUT / "scripts" / f"{name}.py").is_file():
+    if not (CHECKOUT / "scripts" / "deploy.py").is_file():
         raise BadInput(
-            f"chain {name} needs the sources: clone the repository and use its ./dev",
+            f"{command} needs the sources: clone the repository and use its ./dev",
             code="not-a-checkout",
         )
 
@@ -232,7 +233,7 @@ def _run_script(
     tried: str = "",
     tell: Tell | None = None,
 ) -> _Output:
-    check_checkout(name)
+    check_checkout(f"chain {name}")
     # The script knows neither the configuration file nor the folder that the command was called in.
     environment = {
         **os.environ,
@@ -267,6 +268,7 @@ def _spoken(command: list[str], environment: dict[str, str], tell: Tell | None) 
         errors="replace",
         # Who is killed and begins again would deploy beside a script that goes on, by the same keys.
         preexec_fn=end_with_parent(),  # noqa: PLW1509
+        process_group=0,
     ) as process:
         assert process.stdout is not None
         try:
@@ -275,7 +277,7 @@ def _spoken(command: list[str], environment: dict[str, str], tell: Tell | None) 
                 if tell is not None and line.startswith(_STEP):
                     tell(line.removeprefix(_STEP).strip())
         except BaseException:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with its compiler, which would go on
             raise
     return process.returncode, "".join(said)
 
@@ -283,6 +285,8 @@ def _spoken(command: list[str], environment: dict[str, str], tell: Tell | None) 
 def _failed(name: str, settings: Settings, output: _Output, *, keep: bool = True) -> TruetonneError:
     """Return what the script said, as bad input where it ended so; ``keep`` all of it in a file beside."""
     said = f"the {name} script failed: {_telling_line(name, output.text)}"
+    if output.exit_code == -signal.SIGKILL:  # what it said last is not why
+        said = f"the {name} script {KILLED}; try again"
     if keep:
         log = settings.deployment.with_name(f"{name}.log")
         log.write_text(output.text, encoding="utf-8")

@@ -71,6 +71,7 @@ _NUMBERS = (
 )
 """What typer's own library says of a number that it does not take, and how we say it."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_TOO_MANY_OPEN = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def build(word: str | None = None) -> typer.Typer:
@@ -287,12 +288,18 @@ def _named(error: Exception) -> TruetonneError:
 
 
 def _of_the_system(error: OSError | MemoryError) -> TruetonneError | None:
-    """Return what the system refuses: a file that is named, room or memory; None for what we got wrong."""
+    """Return what the system refuses: memory, files, a file that is named, room; None for what we got wrong."""
     if isinstance(error, MemoryError):
         return DependencyDown(
             "there is not as much memory as this command needs; allow it more (`ulimit -v`, or the limit of its "
             "container or service), and give it again",
             code="no-memory",
+        )
+    if error.errno in _TOO_MANY_OPEN:
+        return DependencyDown(
+            f"no more files can be opened ({error.strerror}); allow more (`ulimit -n`, or the limit of the service), "
+            "and give the command again",
+            code="too-many-files",
         )
     if error.filename is not None:
         return BadInput(f"{error.filename}: {error.strerror}", code="file-error")

@@ -39,13 +39,15 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
     from api.app import create_app
     from api.server import ApiServer
     from cli.books import bring_up_to_date
-    from cli.deploying import ensure_deployed
+    from cli.deploying import check_checkout, ensure_deployed
     from cli.flow import flow_on
     from ledger.chain.local.shared import check_chain_is_here, node_for
     from ledger.db import Database
 
     log_to_stderr()
     settings = run.settings
+    if settings.local_chain and not settings.deployment.exists():
+        check_checkout("up, which deploys to the local chain first,")
     settings.home.mkdir(parents=True, exist_ok=True)
     stop = stop_on_signal()
     # The port first: when it is taken, nothing else has been started yet.

@@ -26,6 +26,9 @@ _COMPARED_LENGTH_MAX = 100
 INTERRUPTED = 130
 """Exit code of what was told to end, by Ctrl-C or a signal: none of the tree's."""
 
+KILLED = "was killed (SIGKILL): by a person, or by the system, which had no memory left (its log says so, see `dmesg`)"
+"""What is said of a program that we had started and that was, after its name."""
+
 
 class TruetonneError(Exception):
     """Base of every error that the ledger raises on purpose.

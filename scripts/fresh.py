@@ -7,6 +7,7 @@ text is in the metadata hash of what inherits from it. What proves a deployment,
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from ledger.errors import BadInput, DependencyDown
+from ledger.errors import KILLED, BadInput, DependencyDown
 from scripts import create2
 from scripts.linking import LIBRARIES
 from scripts.toolchain.brownie_home import ROOT
@@ -110,6 +111,8 @@ def _compile(root: Path, given: dict[str, Any]) -> dict[str, Any]:
             f"the compiler {compiler} does not run ({error.strerror}): correct SOLCX_BINARY_PATH, or unset it and use "
             "./dev"
         ) from error
+    if ended.returncode == -signal.SIGKILL:
+        raise DependencyDown(f"the compiler {compiler} {KILLED}; try again")
     if ended.returncode != 0:
         raise DependencyDown(
             f"the compiler {compiler} does not run: {ended.stderr.strip() or ended.returncode}"

@@ -16,7 +16,7 @@ from cli.demo import market
 from cli.demo.plants import PLANTS, Period, Plant
 from cli.demo.proof import prove
 from cli.demo.story import Story
-from cli.deploying import ensure_deployed
+from cli.deploying import check_checkout, ensure_deployed
 from cli.flow import Flow, flow_on
 from cli.readings import received
 from ledger import issuance, registration
@@ -60,8 +60,9 @@ def run_demo(run: Invocation, fresh: bool) -> Story:
     Raises
     ------
     BadInput
-        If a node is configured: the demonstration runs on a chain of its own.
+        If a node is configured: the demonstration runs on a chain of its own. If this is no checkout.
     """
+    check_checkout("demo")
     settings = run.settings
     if not settings.local_chain:
         raise BadInput(

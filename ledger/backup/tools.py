@@ -18,7 +18,7 @@ from typing import IO
 from sqlalchemy import URL
 
 from ledger.backup.folder import unwritable_scratch
-from ledger.errors import BadInput, DependencyDown
+from ledger.errors import KILLED, BadInput, DependencyDown
 from ledger.files import temporary_folder
 
 _FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/mysql/bin"
@@ -32,11 +32,6 @@ _PACKAGES = {
 """Debian's packages of the programs."""
 _WRONG = re.compile(r"\b(?:[Ee]rror|ERROR|FATAL|[Ff]ailed)\b")
 """In a line that says what is wrong; the grants that mariadb-backup lists have ``mirror_checks``."""
-KILLED = (
-    "was killed (SIGKILL): by a person, or by the system, which had no memory left (its log says so, see `dmesg`); "
-    "try again"
-)
-"""What is said of a program that was, after its name."""
 _LACKS = re.compile(r"missing required privilege (.+)")
 _BLOCK_BYTES = 1 << 20
 _POLL_MS = 50
@@ -267,7 +262,7 @@ def failure(command: str, code: int, log: Path) -> ToolFailed:
     first = next((line for line in lines if "[ERROR]" in line), None)  # the others follow from it
     said = first or (wrong or lines or ["it said nothing"])[-1]
     if code == -signal.SIGKILL:  # what it said last is not why
-        return ToolFailed(f"{Path(command).name} {KILLED}")
+        return ToolFailed(f"{Path(command).name} {KILLED}; try again")
     return ToolFailed(f"{Path(command).name} {how_ended(code)}: {said[:400]}")
 
 

@@ -53,15 +53,23 @@ def test_decoders_are_those_of_the_abi() -> None:
     assert generate(check=True) == [], "run `python -m scripts.generate_decoders`"
 
 
-@pytest.mark.parametrize("text", [None, "", "#!/bin/sh\necho broken >&2\nexit 1\n"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "does not run"),
+        ("", "does not run"),
+        ("#!/bin/sh\necho broken >&2\nexit 1\n", "does not run: broken"),
+        ("#!/bin/sh\nkill -9 $$\n", r"was killed \(SIGKILL\)"),
+    ],
+)
 def test_a_compiler_that_does_not_run_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, said: str
 ) -> None:
-    """It is not there, is no program, or ends with an error: one line, that names it."""
+    """It is not there, is no program, ends with an error, or is killed: one line, that names it."""
     compiler = tmp_path / "solc-v0.8.37"
     if text is not None:
         compiler.write_text(text)
         compiler.chmod(0o755)
     monkeypatch.setenv("SOLCX_BINARY_PATH", str(tmp_path))
-    with pytest.raises(DependencyDown, match=f"the compiler {compiler} does not run"):
+    with pytest.raises(DependencyDown, match=f"the compiler {compiler} {said}"):
         fresh_builds()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.full import small_disk
+
 ROOT = Path(__file__).resolve().parents[2]
 PATH = "/usr/bin:/bin"
 
@@ -378,6 +380,39 @@ def test_an_environment_for_its_owner_alone_is_said_to_be() -> None:
         assert (
             line.startswith(f"dev: no right to read {module}; ") and "chmod -R go+rX .venv" in line
         )
+
+
+def test_a_python_that_another_account_cannot_run_is_named() -> None:
+    """It stands in the home of who prepared the checkout; it was said that nobody had, and that we cannot."""
+    with tempfile.TemporaryDirectory() as folder:  # where anybody may look
+        os.chmod(folder, 0o755)
+        place = prepared(Path(folder).resolve())
+        home = place / "home"
+        script(home / "python", "exit 0")
+        python = place / ".venv" / "bin" / "python"
+        python.unlink()
+        python.symlink_to(home / "python")
+        for each in (".tools", ".venv", ".venv/bin", "node_modules", "scripts"):
+            (place / each).chmod(0o555)
+        home.chmod(0)
+        ended = ran(
+            [*nobody(), "sh", str(place / "dev"), "--version"], {"PATH": PATH, "HOME": folder}
+        )
+        home.chmod(0o755)
+        assert ended.returncode == 3
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith(f"dev: this account cannot run {home}/python, the Python of .venv; ")
+
+
+def test_a_disk_from_which_no_program_runs_is_named(tmp_path: Path) -> None:
+    """Mounted with noexec it ended in a traceback of pip, and asked whether the package index is reachable."""
+    with small_disk(tmp_path, 2**20, "noexec"):
+        ended = run(checkout(tmp_path), "--version")
+        left = os.listdir(tmp_path / ".tools")
+    assert ended.returncode == 3
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"dev: no program below {tmp_path} can be run") and "noexec" in line
+    assert [name for name in left if name != "sync.flock"] == []
 
 
 def nobody() -> list[str]:

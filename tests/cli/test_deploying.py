@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -16,12 +17,14 @@ import requests
 from eth_utils.crypto import keccak
 from sqlalchemy import update
 
+from cli import chain as on_chain
 from cli import deploying
 from cli.alone import alone_in
 from cli.command import Invocation
 from cli.demo.steps import run_demo
 from cli.deploying import deploy, ensure_deployed, try_deploy, verify
 from cli.output import Output
+from cli.up import up
 from indexer import Indexer
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.abi import artifact
@@ -116,6 +119,15 @@ def test_books_that_this_version_began_do_not_know_how_others_contracts_speak(
     assert refused.value.code == "other-version"
 
 
+def test_a_script_that_was_killed_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line was Brownie's greeting, the last that it had said."""
+    monkeypatch.setattr("cli.deploying._spoken", lambda *_: (-9, "Brownie v1 - for Ethereum\n"))
+    with pytest.raises(DependencyDown, match=r"^the deploy script was killed \(SIGKILL\)"):
+        deploy(alone(tmp_path / "lab.json"), "http://127.0.0.1:1", "lab")
+
+
 @pytest.mark.parametrize("network", ["local", "lab"])
 def test_of_two_that_deploy_at_once_the_second_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
@@ -163,6 +175,24 @@ def test_a_script_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
     assert process_identity(number) is not None
     process.kill()
     process.join()
+    until(lambda: process_identity(number) is None)
+
+
+def test_the_compiler_of_a_script_ends_with_a_command_that_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on by itself, for as long as it compiles."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "deploy.py").touch()
+    (tmp_path / "dev").write_text("sleep 600 & echo $! >compiler; echo step: compiling; wait\n")
+    monkeypatch.setattr("cli.deploying.CHECKOUT", tmp_path)
+
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deploy(alone(tmp_path / "lab.json"), "http://127.0.0.1:9", "lab", interrupted)
+    number = int((tmp_path / "compiler").read_text())
     until(lambda: process_identity(number) is None)
 
 
@@ -231,6 +261,27 @@ def test_what_a_script_says_is_shown(
     assert getattr(refused.value, "code", "") == "deploy-failed"
     with pytest.raises(BadInput, match="no deployment file"):
         verify(settings, "http://127.0.0.1:1", "lab")
+
+
+@pytest.mark.parametrize(
+    ("act", "name"),
+    [
+        (run_demo, "demo"),
+        (up, "up,"),
+        (on_chain.deploy, "chain deploy"),
+        (on_chain.verify, "chain verify"),
+    ],
+)
+def test_an_installed_program_says_at_once_what_needs_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[..., Any], name: str
+) -> None:
+    """It made books, asked for a node, and then named another command, or a file that is not installed."""
+    monkeypatch.setattr("cli.deploying.CHECKOUT", tmp_path / "site-packages")
+    monkeypatch.setenv("TRUETONNE_HOME", str(tmp_path / "home"))
+    words = (False,) if act is run_demo else ()
+    with pytest.raises(BadInput, match=f"^{name}.* needs the sources: clone the repository"):
+        act(Invocation(Output(True)), *words)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dry_run_deploys_nothing(truetonne: Program) -> None:

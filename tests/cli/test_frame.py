@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -239,6 +240,24 @@ def test_that_there_is_too_little_memory_is_no_defect(truetonne: Program) -> Non
     (line,) = ended.err.splitlines()
     assert line.startswith(
         "error: there is not as much memory as this command needs; allow it more"
+    )
+
+
+@pytest.mark.parametrize("file", [None, "/tmp/fresh.db"])
+def test_too_many_open_files_are_neither_a_defect_nor_bad_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: str | None
+) -> None:
+    """A folder of our own was named, with exit 2; a socket was a defect of this program."""
+    code = errno.EMFILE
+
+    def read(*_: object) -> None:
+        raise OSError(code, os.strerror(code), *([file] if file else []))
+
+    monkeypatch.setattr("cli.command.load_settings", read)
+    assert cli.main.run(["db", "current"]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "error: no more files can be opened (Too many open files); allow more (`ulimit -n`,"
     )
 
 

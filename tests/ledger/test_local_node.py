@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ledger.chain.local.anvil import KeptPort, LocalNode, find_anvil, port_is_free
+from ledger.chain.local.state import place_beside
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
 from tests.support.chain import PARTIES, send
@@ -152,6 +153,37 @@ def test_a_program_that_does_not_start(tmp_path: Path) -> None:
         LocalNode(broken).start()
     with pytest.raises(DependencyDown, match="does not start"):
         LocalNode(tmp_path / "none").start()
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    with pytest.raises(DependencyDown, match=r"/killed was killed \(SIGKILL\).*; try again"):
+        LocalNode(killed).start()
+
+
+@pytest.mark.parametrize("saved_before", [False, True])
+def test_an_interrupted_start_is_no_node_that_could_not_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved_before: bool
+) -> None:
+    """Ctrl-C while the program was launched had the next start say that a full disk or a kill lost what came later."""
+    state = tmp_path / "state.json"
+    state.write_text('{"blocks": [{"header": {"number": "0x0", "timestamp": "0x1"}}]}')
+    if saved_before:
+        place_beside(state).write_text(state.read_text())
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ledger.chain.local.anvil.subprocess.Popen", interrupted)
+    node = LocalNode(ANVIL, state=state)
+    with pytest.raises(KeyboardInterrupt):
+        node.start()
+    assert list(tmp_path.iterdir()) == [state]
+    # And what the last node has saved is not forgotten where it is not yet taken.
+    place_beside(state).write_text("{}")
+    monkeypatch.setattr("ledger.chain.local.anvil.take_saved", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        node.start()
+    assert place_beside(state).read_text() == "{}"
 
 
 def test_a_program_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +221,10 @@ def test_where_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_anvil(None) == ANVIL  # beside the checkout's own sources
     monkeypatch.setattr("ledger.chain.local.anvil._CHECKOUT", tmp_path)
-    with pytest.raises(DependencyDown, match=r"no anvil found; run ./dev sync"):
+    with pytest.raises(DependencyDown, match=r"no anvil found; install Foundry, or"):
+        find_anvil(None)  # an installed program has no ./dev
+    (tmp_path / "dev").touch()
+    with pytest.raises(DependencyDown, match=r"no anvil found; run ./dev sync, install Foundry"):
         find_anvil(None)
     own = tmp_path / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
     own.parent.mkdir(parents=True)

@@ -115,15 +115,20 @@ def test_a_full_disk_loses_the_last_run_alone(
         assert head_of(node) == 21
 
 
-def test_a_node_that_was_killed_is_known_to_be(tmp_path: Path) -> None:
-    """What it left looked as if nothing had been since."""
+def test_a_node_that_was_killed_is_known_to_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it left looked as if nothing had been since; and whether the disk has room was asked."""
     state = tmp_path / "state.json"
     with LocalNode(find_anvil(None), state=state) as node:
         node.mine(1)
     node.start()
     assert node.pid is not None
     os.kill(node.pid, 9)
+    until(lambda: not node.running)
     node.stop()
+    assert "the node of the local chain was killed (SIGKILL)" in caplog.text
+    assert "room" not in caplog.text
     for program in (tmp_path / "none", Path("/bin/false")):  # nor does a start that fails forget it
         with pytest.raises(DependencyDown):
             LocalNode(program, state=state).start()

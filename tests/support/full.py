@@ -25,10 +25,10 @@ def full_disk(bytes_max: int = 0) -> Iterator[None]:
 
 
 @contextmanager
-def small_disk(folder: Path, bytes_max: int) -> Iterator[None]:
-    """Have a folder on a disk of its own, in memory; needs the rights to mount one."""
+def small_disk(folder: Path, bytes_max: int, more: str = "rw") -> Iterator[None]:
+    """Have a folder on a disk of its own, in memory, with a further option; needs the rights to mount one."""
     mount = shutil.which("mount")
-    options = f"size={bytes_max}"
+    options = f"size={bytes_max},{more}"
     command = [mount or "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("a small disk cannot be mounted here (needs root)")

@@ -29,7 +29,7 @@ from ledger.chain.local.state import (
     take_saved,
 )
 from ledger.chain.node.client import ChainClient
-from ledger.errors import BadInput, DependencyDown
+from ledger.errors import KILLED, BadInput, DependencyDown
 from ledger.settings import LOCAL_CHAIN_ID
 
 FINALITY_LAG_BLOCKS = 2
@@ -97,6 +97,7 @@ class LocalNode:
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._sweep: Callable[[], object] = lambda: None
+        self._begun = False  # whether the place beside the state says that a node runs
         self.gone_back_to: datetime | None = None
         """When the state was saved, if a node ran since that could not save its own: known from the start on."""
         self.unsaved = False
@@ -116,6 +117,10 @@ class LocalNode:
     def running(self) -> bool:
         """Whether the process is alive."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def _killed(self) -> bool:
+        return self._process is not None and self._process.poll() == -signal.SIGKILL
 
     def start(self) -> LocalNode:
         """Start the node and wait until it answers."""
@@ -140,6 +145,17 @@ class LocalNode:
             # A killed node leaves its socket, which would pass for the new one's.
             self._ipc.unlink(missing_ok=True)
             command += ["--ipc", str(self._ipc)]
+        try:
+            self._launch(command)
+            self._wait()
+        except BaseException:  # it has nothing to save, and, interrupted, may not yet know how
+            self._end()
+            self._forget_begun()
+            raise
+        return self
+
+    def _launch(self, command: list[str]) -> None:
+        self._begun = False
         if self.state is not None:
             command += self._state_options(self.state)
         output = self._log.open("ab") if self._log is not None else subprocess.DEVNULL
@@ -156,15 +172,12 @@ class LocalNode:
                 preexec_fn=end_with_parent(),  # noqa: PLW1509
             )
         except OSError as error:
-            self._forget_begun()
             raise DependencyDown(
                 f"{self.program} does not start ({error.strerror}); run ./dev sync, or set anvil"
             ) from error
         finally:
             if self._log is not None:
                 output.close()  # type: ignore[union-attr]
-        self._wait()
-        return self
 
     def _state_options(self, state: Path) -> list[str]:
         """Make the state ready to be loaded, and return what has Anvil load it and save it beside."""
@@ -172,6 +185,7 @@ class LocalNode:
         self.unsaved = not take_saved(state)
         self.gone_back_to = saved_at(state) if self.unsaved else None
         keep_first_genesis(state)
+        self._begun = True
         place_beside(state).touch()  # empty until the node has saved: whoever finds it so knows
         loading = ["--load-state", str(state)] if state.exists() else []
         return [
@@ -197,14 +211,10 @@ class LocalNode:
                 except DependencyDown:
                     pass
                 time.sleep(0.02)
-        except BaseException:  # interrupted: it has nothing to save, and may not yet know how
-            self._end()
-            self._forget_begun()
-            raise
         finally:
             client.close()
-        self._end()
-        self._forget_begun()
+        if self._killed:
+            raise DependencyDown(f"{self.program} {KILLED}; try again")
         places = f"port {self.port}" + (f" and {self._ipc}" if self._ipc is not None else "")
         raise DependencyDown(f"{self.program} did not answer on {places}{self._hint()}")
 
@@ -235,7 +245,7 @@ class LocalNode:
 
     def _forget_begun(self) -> None:
         """Have the next start find what this one found: no block was made that could be lost."""
-        if self.state is None:
+        if self.state is None or not self._begun:
             return
         if self.unsaved:
             place_beside(self.state).write_bytes(b"")
@@ -244,12 +254,14 @@ class LocalNode:
 
     def stop(self) -> None:
         """End the node in order, so that it saves its state; harmless when it has ended."""
+        killed = self._killed
         self._end()
         if self.state is not None and not take_saved(self.state):
             log.warning(
-                "the local chain could not be saved in %s (has the disk room?); the next start goes back to "
-                "what was saved before",
-                self.state.parent,
+                "%s; the next start goes back to what was saved before",
+                f"the node of the local chain {KILLED}"
+                if killed
+                else f"the local chain could not be saved in {self.state.parent} (has the disk room?)",
             )
 
     def _end(self) -> None:
@@ -319,9 +331,14 @@ def find_anvil(configured: Path | None) -> Path:
     found = shutil.which("anvil")
     if found is None:
         raise DependencyDown(
-            "no anvil found; run ./dev sync, install Foundry, or set rpc_url to a running node"
+            f"no anvil found; {_first_way()}install Foundry, or set rpc_url to a running node"
         )
     return _native(Path(found))
+
+
+def _first_way() -> str:
+    """Return what only a checkout has, and an installed program has not."""
+    return "run ./dev sync, " if (_CHECKOUT / "dev").is_file() else ""
 
 
 def _native(program: Path) -> Path:
