@@ -30,6 +30,28 @@ def migrate(file: Path) -> None:
     database.close()
 
 
+def closed_as_new(database: Database) -> bool:
+    """Return whether these are books of SQLite as ``new_books`` makes them; they are closed then, by everybody."""
+    if database.dialect != "sqlite" or not database.url.database:
+        return False
+    log = _log(database)
+    if log.exists() and log.stat().st_size:  # written since
+        return False
+    return closed(database) == _migrated()
+
+
+def closed(database: Database) -> bytes | None:
+    """Close books of SQLite, and return what their file holds; None where somebody else has them open."""
+    database.close()
+    file = Path(str(database.url.database))
+    # Whoever closes the books last takes the log away.
+    return file.read_bytes() if file.exists() and not _log(database).exists() else None
+
+
+def _log(database: Database) -> Path:
+    return Path(f"{database.url.database}-wal")
+
+
 @cache
 def _migrated() -> bytes:
     if _keeping:
