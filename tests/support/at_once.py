@@ -8,6 +8,7 @@ most of a request's time. Here it crosses once, or not at all. What it was is in
 import asyncio
 
 from httpx2 import ASGITransport, AsyncByteStream, ByteStream, Request, Response
+from httpx2._transports import asgi
 from starlette import testclient
 
 _WHOLE = testclient._TestClientTransport.handle_request
@@ -16,6 +17,8 @@ _WHOLE = testclient._TestClientTransport.handle_request
 def answer_at_once() -> None:
     """Answer each request in one step from now on; websockets as before."""
     testclient._TestClientTransport.handle_request = _handled  # type: ignore[method-assign]
+    # It would look for a module that is not installed, in every folder of the path, for each request.
+    asgi.is_running_trio = lambda: False
 
 
 def _handled(self: testclient._TestClientTransport, request: Request) -> Response:
