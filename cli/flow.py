@@ -115,8 +115,9 @@ class Flow:
             reached = cursors.load(session, self.chain.deployment.network)
         assert reached is not None  # the mirror has read the chain
         return (
-            f"{waiting} of {of} transactions are not final yet: the chain is at block {reached.block_number}, and final "
-            f"up to {reached.final_number}; this waits for up to {seconds:.0f} s, and stopping it takes nothing back"
+            f"{waiting} of {of} transactions are not final yet: the chain is at block {reached.block_number}, and "
+            f"final up to {reached.final_number}; this waits for up to {seconds:.0f} s, and stopping it takes "
+            "nothing back"
         )
 
     def said_of_twin(self, own: ChainIntent) -> str | None:

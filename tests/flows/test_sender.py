@@ -260,14 +260,19 @@ def test_a_pool_that_was_wiped(park: Park) -> None:
     assert [park.intent(key).nonce for key in keys] == [0, 1, 2]
 
 
+def impoverish(park: Park, party: str) -> None:
+    """Take what an account has, so that the node does not take its transactions again."""
+    park.node.client.request("anvil_dropAllTransactions")
+    park.node.client.request("anvil_setBalance", [PARTIES[party], "0x1"])
+
+
 def test_one_that_is_not_taken_keeps_no_other_from_being_sent(park: Park) -> None:
     # Low balances come to light when it is sent again: the first lane has no money left.
     park.node.client.request("evm_setAutomine", [False])
     lanes = sorted(("buyer", "spare", "market"), key=lambda name: PARTIES[name])
     for party in lanes:
         park.chain.sender.submit(plan(park, party=party), CURRENCY)
-    park.node.client.request("anvil_dropAllTransactions")
-    park.node.client.request("anvil_setBalance", [PARTIES[lanes[0]], "0x1"])
+    impoverish(park, lanes[0])
     with pytest.raises(NotTaken, match="it is stored and will be sent again"):
         park.chain.sender.rebroadcast()
     park.node.mine(1)
@@ -478,16 +483,13 @@ def beside_a_poor_one(park: Park, monkeypatch: pytest.MonkeyPatch) -> str:
     return key
 
 
-def impoverish(park: Park, party: str) -> None:
-    """Take what an account has, so that the node does not take its transactions again."""
-    park.node.client.request("anvil_dropAllTransactions")
-    park.node.client.request("anvil_setBalance", [PARTIES[party], "0x1"])
-
-
 @pytest.mark.parametrize(
     ("wait", "code"),
     [
-        (lambda park, key: park.chain.sender.wait_until_included(tx_hash_of(park, key)), "not-included-yet"),
+        (
+            lambda park, key: park.chain.sender.wait_until_included(tx_hash_of(park, key)),
+            "not-included-yet",
+        ),
         (lambda park, key: flow_of(park, print).confirm([key], 0.6), "not-final-yet"),
     ],
     ids=["for a block", "for finality"],

@@ -234,7 +234,7 @@ class Sender:
         return self.rebroadcast()
 
     def tend_for(self, keys: Collection[str]) -> None:
-        """Tend while some intents are waited for: what the node does not take of other accounts is no trouble of theirs.
+        """Tend while some intents are waited for: what a node does not take of other accounts is not theirs.
 
         Raises
         ------

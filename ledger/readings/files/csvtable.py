@@ -103,8 +103,8 @@ class CsvTable(Table):
             return None
         if self.format.delimiter in self.columns[0]:
             return (
-                "that line stands in quotes as a whole: if it is a title, write header_line in [[source]]; if all lines "
-                "do, take the quotes away, and write two that follow each other as one"
+                "that line stands in quotes as a whole: if it is a title, write header_line in [[source]]; if all "
+                "lines do, take the quotes away, and write two that follow each other as one"
             )
         for sign, name in DELIMITERS.items():
             if sign in self.columns[0]:
