@@ -100,7 +100,7 @@ class Flow:
                     code="not-final-yet",
                     details={"keys": waiting},
                 )
-            self.chain.sender.tend()
+            self.chain.sender.tend_for(waiting)
             if onward is None or not onward():
                 time.sleep(_POLL_SECONDS)
 
@@ -113,14 +113,11 @@ class Flow:
     def _said_of_wait(self, waiting: int, of: int, seconds: float) -> str:
         with self.db.read() as session:
             reached = cursors.load(session, self.chain.deployment.network)
-        at = (
-            f"at block {reached.block_number}, of which {reached.final_number} is final; "
-            if reached
-            else ""
-        )
+        assert reached is not None  # the mirror has read the chain
         return (
-            f"{waiting} of {of} transactions are not final yet: the chain is {at}this waits for up to {seconds:.0f} s, "
-            "and stopping it takes nothing back"
+            f"{waiting} of {of} transactions are not final yet: the chain is at block {reached.block_number}, and "
+            f"final up to {reached.final_number}; this waits for up to {seconds:.0f} s, and stopping it takes "
+            "nothing back"
         )
 
     def said_of_twin(self, own: ChainIntent) -> str | None:

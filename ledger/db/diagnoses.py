@@ -181,7 +181,11 @@ _MYSQL = (
 # SQLite's names, extended ones included.
 _SQLITE = (
     (("SQLITE_BUSY", "SQLITE_LOCKED"), BUSY, _AGAIN),
-    (("SQLITE_CANTOPEN",), DOWN, "check that the folder exists and can be written"),
+    (
+        ("SQLITE_CANTOPEN",),
+        DOWN,
+        "check that the folder exists and can be written, and that as many files may be open (`ulimit -n`)",
+    ),
     (("SQLITE_READONLY_",), DOWN, WRITABLE),
     (("SQLITE_NOTADB", "SQLITE_CORRUPT"), DOWN, _RESTORE),
     (("SQLITE_FULL", "SQLITE_IOERR"), DOWN, "make room on the disk, or check it"),

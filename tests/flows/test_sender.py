@@ -260,14 +260,19 @@ def test_a_pool_that_was_wiped(park: Park) -> None:
     assert [park.intent(key).nonce for key in keys] == [0, 1, 2]
 
 
+def impoverish(park: Park, party: str) -> None:
+    """Take what an account has, so that the node does not take its transactions again."""
+    park.node.client.request("anvil_dropAllTransactions")
+    park.node.client.request("anvil_setBalance", [PARTIES[party], "0x1"])
+
+
 def test_one_that_is_not_taken_keeps_no_other_from_being_sent(park: Park) -> None:
     # Low balances come to light when it is sent again: the first lane has no money left.
     park.node.client.request("evm_setAutomine", [False])
     lanes = sorted(("buyer", "spare", "market"), key=lambda name: PARTIES[name])
     for party in lanes:
         park.chain.sender.submit(plan(park, party=party), CURRENCY)
-    park.node.client.request("anvil_dropAllTransactions")
-    park.node.client.request("anvil_setBalance", [PARTIES[lanes[0]], "0x1"])
+    impoverish(park, lanes[0])
     with pytest.raises(NotTaken, match="it is stored and will be sent again"):
         park.chain.sender.rebroadcast()
     park.node.mine(1)
@@ -453,24 +458,56 @@ def test_waiting_for_a_block(park: Park, monkeypatch: pytest.MonkeyPatch) -> Non
     assert sent(park) == 1
 
 
-def test_waiting_for_a_block_is_not_ended_by_another_account_without_money(
-    park: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A deposit waits for its approval: that another's transaction is not taken is that one's trouble."""
+def flow_of(park: Park, tell: Callable[[str], None]) -> Flow:
+    """Return what a command has of books and chain."""
+    settings = load_settings(
+        None, {"TRUETONNE_HOME": str(park.folder), "TRUETONNE_RPC_URL": park.node.rpc_url}
+    )
+    return Flow(settings, park.chain, park.mirror, tell)
+
+
+def tx_hash_of(park: Park, key: str) -> str:
+    return str(park.intent(key).tx_hash)
+
+
+@pytest.fixture
+def beside_a_poor_one(park: Park, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An intent that waits for its block, while the node does not take that of an account without money."""
     park.node.client.request("evm_setAutomine", [False])
     park.chain.sender.submit(plan(park, party="spare"), CURRENCY)
-    park.node.client.request("anvil_dropAllTransactions")
-    park.node.client.request("anvil_setBalance", [PARTIES["spare"], "0x1"])
-    tx_hash = park.chain.sender.submit(plan(park), CURRENCY)
+    impoverish(park, "spare")
+    key = plan(park)
+    park.chain.sender.submit(key, CURRENCY)
     monkeypatch.setattr("ledger.chain.sending.sender._POLLS_PER_TENDING", 1)
     monkeypatch.setattr("ledger.chain.sending.sender._INCLUSION_SECONDS_MAX", 0.6)
+    return key
+
+
+@pytest.mark.parametrize(
+    ("wait", "code"),
+    [
+        (
+            lambda park, key: park.chain.sender.wait_until_included(tx_hash_of(park, key)),
+            "not-included-yet",
+        ),
+        (lambda park, key: flow_of(park, print).confirm([key], 0.6), "not-final-yet"),
+    ],
+    ids=["for a block", "for finality"],
+)
+def test_waiting_is_not_ended_by_another_account_without_money(
+    park: Park, beside_a_poor_one: str, wait: Callable[[Park, str], None], code: str
+) -> None:
+    """A deposit waits for its approval, a command for finality: another's that is not taken is that one's trouble."""
+    key = beside_a_poor_one
     with pytest.raises(DependencyDown) as caught:
-        park.chain.sender.wait_until_included(tx_hash)
-    assert caught.value.code == "not-included-yet"
-    park.node.client.request("anvil_dropAllTransactions")
-    park.node.client.request("anvil_setBalance", [PARTIES["buyer"], "0x1"])
-    with pytest.raises(NotTaken, match=tx_hash):  # its own is another matter
-        park.chain.sender.wait_until_included(tx_hash)
+        wait(park, key)
+    assert caught.value.code == code
+    later = plan(park)
+    park.chain.sender.submit(later, CURRENCY)
+    impoverish(park, "buyer")
+    for waited in (key, later):  # that of the same account which is before it, too
+        with pytest.raises(NotTaken, match=tx_hash_of(park, key)):
+            wait(park, waited)
 
 
 def test_an_intent_that_does_not_fit_the_contract_is_not_stored(park: Park) -> None:
@@ -486,19 +523,17 @@ def test_a_long_wait_says_once_for_what_it_waits(
     monkeypatch.setattr("cli.flow._SILENT_SECONDS", 0.0)
     monkeypatch.setattr("cli.flow._POLL_SECONDS", 0.01)
     told: list[str] = []
-    settings = load_settings(
-        None, {"TRUETONNE_HOME": str(park.folder), "TRUETONNE_RPC_URL": park.node.rpc_url}
-    )
-    flow = Flow(settings, park.chain, park.mirror, told.append)
+    flow = flow_of(park, told.append)
     key = plan(park)
     park.chain.sender.submit(key, CURRENCY)
+    assert sent(park) == 1  # in a block, before it is told of how far the chain is
     with pytest.raises(DependencyDown, match="1 of 1 transactions are not final after 1 s") as late:
         flow.confirm([key], 0.6)
     assert (late.value.code, late.value.details) == ("not-final-yet", {"keys": [key]})
     head = park.node.height()
     assert told == [
-        f"1 of 1 transactions are not final yet: the chain is at block {head}, of which {head - 2} is final; this "
-        "waits for up to 1 s, and stopping it takes nothing back"
+        f"1 of 1 transactions are not final yet: the chain is at block {head}, and final up to {head - 2}; "
+        "this waits for up to 1 s, and stopping it takes nothing back"
     ]
     park.node.mine(2)
     flow.confirm([key])

@@ -1,5 +1,7 @@
 """Units of work, read-only snapshots, retries, the raw path, and what happens when a server is down."""
 
+import os
+import resource
 import shutil
 import sqlite3
 import tempfile
@@ -739,6 +741,22 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
             Database(f"sqlite:///{place}").current()
     with pytest.raises(DependencyDown, match="check that the folder exists"):
         Database(f"sqlite:///{tmp_path}").ping()
+
+
+def test_a_file_beyond_those_that_may_be_open_is_told_of_by_the_limit(sqlite_db: Database) -> None:
+    """SQLite says no more than that it cannot open it; only its folder was to be looked at."""
+    other = Database(str(sqlite_db.url))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(DependencyDown, match=r"unable to open database file; .*`ulimit -n`"):
+            other.ping()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    other.ping()
+    other.close()
 
 
 def test_two_processes_share_one_file(sqlite_db: Database) -> None:

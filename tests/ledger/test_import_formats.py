@@ -165,6 +165,22 @@ def test_what_is_no_number_is_named_as_the_file_has_it(
     assert [error["message"] for error in report.errors] == [f"{text!r} is not a number"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1,5e1234", "is beyond 1e9 kW or kWh: leave a value that does not exist empty"),
+        ("9.999.999.999,5", "is beyond 1e9 kW or kWh: leave a value that does not exist empty"),
+        ("1,5e-1234", "has more digits than are kept exactly (18 digits, 36 decimals)"),
+    ],
+)
+def test_what_is_too_much_of_a_number_is_named_as_the_file_has_it(
+    sqlite_db: Database, tmp_path: Path, text: str, said: str
+) -> None:
+    lines = ['delimiter = ";"', 'decimal = ","', 'thousands = "."']
+    report = bring(sqlite_db, tmp_path, f"time;value\n2014-06-01T00:00Z;{text}\n", *lines)
+    assert [error["message"] for error in report.errors] == [f"{text!r} {said}"]
+
+
 @given(
     st.integers(-(10**12), 10**12), st.integers(0, 999), st.sampled_from([".,", ",.", " ,", "'."])
 )

@@ -9,7 +9,7 @@ again, dearer ones where they are stuck, another nonce where a stranger took our
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from sqlalchemy.orm import Session
@@ -233,6 +233,27 @@ class Sender:
         stuck.tend(self._desk, waiting, attempts)
         return self.rebroadcast()
 
+    def tend_for(self, keys: Collection[str]) -> None:
+        """Tend while some intents are waited for: what a node does not take of other accounts is not theirs.
+
+        Raises
+        ------
+        NotTaken
+            If the node did not take one of these, or one of the same account that they come after.
+        DependencyDown
+            If the node does not answer.
+        """
+        try:
+            self.tend()
+        except NotTaken:
+            with self._db.read() as session:
+                waiting = intents.open_intents(session, self._desk.chain_id)
+            # By account and nonce: the last of each is kept.
+            last = {item.sender_address: item.nonce or 0 for item in waiting if item.key in keys}
+            for item in waiting:
+                if (item.nonce or 0) <= last.get(item.sender_address, -1):
+                    self.rebroadcast(item.key)
+
     def audit(self) -> list[str]:
         """Look again at intents that were final lately; return the keys of those that a chain took back.
 
@@ -267,6 +288,8 @@ class Sender:
         DependencyDown
             If it does not stand in one in time.
         """
+        with self._db.read() as session:
+            key = intents.key_of_transaction(session, tx_hash)
         until = time.monotonic() + _INCLUSION_SECONDS_MAX
         polls = 0
         while not included(self._desk, self._siblings(tx_hash)):
@@ -279,7 +302,7 @@ class Sender:
             time.sleep(_INCLUSION_POLL_SECONDS)
             polls += 1
             if polls % _POLLS_PER_TENDING == 0:
-                self._tend_beside(tx_hash)
+                self.tend_for([key] if key is not None else [])
 
     # ---------------------------------------------------------------------- signing, sending
 
@@ -306,15 +329,6 @@ class Sender:
                 f"{contract} refuses {intent.function_name}: {reason}", details={"key": key}
             ) from error
         raise _refused(contract, intent, found.error or reason) from error
-
-    def _tend_beside(self, tx_hash: str) -> None:
-        """Tend while a transaction is waited for: what the node does not take of others is no trouble of its."""
-        try:
-            self.tend()
-        except NotTaken:
-            with self._db.read() as session:
-                key = intents.key_of_transaction(session, tx_hash)
-            self.rebroadcast(key)
 
     def _siblings(self, tx_hash: str) -> list[ChainAttempt]:
         """Return all attempts of the intent that a transaction is one of."""

@@ -102,7 +102,10 @@ class CsvTable(Table):
         if len(self.columns) > 1:
             return None
         if self.format.delimiter in self.columns[0]:
-            return "each line stands in quotes as a whole: take those away, and write two that follow each other as one"
+            return (
+                "that line stands in quotes as a whole: if it is a title, write header_line in [[source]]; if all "
+                "lines do, take the quotes away, and write two that follow each other as one"
+            )
         for sign, name in DELIMITERS.items():
             if sign in self.columns[0]:
                 written = "\\t" if sign == "\t" else sign

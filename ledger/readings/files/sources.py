@@ -261,6 +261,7 @@ class _Reader:
             return RawReading(device, start_s, "", None, None, line, duration_s)
         if self._missing is not None and len(text) <= TEXT_MAX and text in self._missing:
             return RawReading(device, start_s, text, None, None, line, duration_s)
+        cell = text
         try:
             if self._rewrite is not None:
                 text = self._rewrite(text)
@@ -270,7 +271,9 @@ class _Reader:
                 )
             digits, scale = parse_value(text, self._scale)
         except ValueError as error:
-            return RowError(line, self._value_name, str(error))
+            # Named as the file has it: nobody would find there what it was rewritten to.
+            message = str(error).replace(repr(text), repr(cell))
+            return RowError(line, self._value_name, message)
         return RawReading(device, start_s, text, digits, scale, line, duration_s)
 
 

@@ -48,7 +48,7 @@ def rewriter_of(written: Format) -> Rewrite | None:
                 "correct decimal or thousands in [[source]]"
             )
         plain = f"{whole}.{rest}" if sign else whole
-        # Named as the file has it: nobody would find there what it was rewritten to.
+        # Here, or the next to read it would propose to declare what is declared.
         if plain != text and not _NUMBER.fullmatch(plain):
             raise ValueError(f"{text[:40]!r} is not a number")
         return plain
