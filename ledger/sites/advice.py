@@ -45,8 +45,8 @@ def changed_reading(known: MeterSource, spec: SourceSpec) -> list[str]:
         )
     if dict(before.only) != dict(after.only):
         found.append(
-            f"{name}: only changed, and readings of it are stored: what it took before stays, and rows of another channel "
-            "come in beside them, as conflicts; another channel needs a [[source]] and a [[device]] of its own"
+            f"{name}: only changed, and readings of it are stored: what it took before stays, and rows of another "
+            "channel come in beside them, as conflicts; another channel needs a [[source]] and a [[device]] of its own"
         )
     if after.unit_column not in (None, before.unit_column):
         found.append(

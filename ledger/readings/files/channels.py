@@ -113,6 +113,8 @@ def is_unit(text: str, unit: str) -> bool:
 
     Exports write ``KWH`` and ``m³``. Upper and lower case say nothing but in one letter: ``mWh`` is no ``MWh``.
     """
+    if text == unit:
+        return True
     found = unicodedata.normalize("NFKC", text)
     if found.casefold() != unit.casefold():
         return False

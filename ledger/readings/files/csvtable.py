@@ -130,7 +130,7 @@ class CsvTable(Table):
     def _ended_so(self, row: tuple[int, Cells]) -> tuple[int, Cells]:
         """Return a row; a bad one where more than its end follows the last delimiter, such as half of a number."""
         line, cells = row
-        if len(cells) != len(self.columns) or not cells[-1].strip():
+        if isinstance(cells, BadRow) or len(cells) != len(self.columns) or not cells[-1].strip():
             return row
         message = (
             f"{cells[-1].strip()[:40]!r} follows the delimiter at the end of the row; with trailing_delimiter = true "

@@ -21,7 +21,6 @@ from ledger.reductions.records import Kind
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.units import HOUR_S
 
-
 _UNKNOWN_DEVICE = "add a [[device]] with this code, or leave it out"
 
 
@@ -179,25 +178,16 @@ class _Reader:
     def rows(self) -> Iterator[RawReading | RowError]:
         """Yield the rows; see ``read_rows``."""
         source, devices, doubled = self._source, self._devices, self._doubled
-        device_place, width = self._device_place, len(self._table.columns)
+        device_place, unit_place = self._device_place, self._unit_place
         time_place, date_place = self._time_place, self._date_place
-        value_place, unit_place = self._value_place, self._unit_place
-        channel, unit = self._channel, source.unit
+        value_place, unit = self._value_place, source.unit
         device = source.device_code or ""
-        first, broken = True, False
-        for line, cells in self._table.rows():
-            if isinstance(cells, BadRow):
-                if channel is None or channel.takes(cells.before):
-                    broken = True
-                    yield RowError(line, cells.column, cells.message)
+        first = True
+        for found in self._meant():
+            if isinstance(found, RowError):
+                yield found
                 continue
-            if len(cells) != width:
-                wrong = _unless_blank(cells, RowError(line, "", _wrong_width(cells, width)))
-                broken = broken or bool(wrong)
-                yield from wrong
-                continue
-            if channel is not None and not channel.takes(cells):
-                continue
+            line, cells = found
             if device_place >= 0:
                 device = cells[device_place].strip()
             if device not in devices:
@@ -205,11 +195,9 @@ class _Reader:
                 error = RowError(line, self._device_name, message, _UNKNOWN_DEVICE)
                 yield from _unless_blank(cells, error)
                 continue
-            if unit_place >= 0 and cells[unit_place] != unit:
-                text = cells[unit_place].strip()
-                if not is_unit(text, unit):
-                    yield from _unless_blank(cells, self._bad_unit(line, text))
-                    continue
+            if unit_place >= 0 and not is_unit(cells[unit_place].strip(), unit):
+                yield from _unless_blank(cells, self._bad_unit(line, cells[unit_place].strip()))
+                continue
             time_text = cells[time_place].strip() if date_place < 0 else self._joined(cells)
             try:
                 start_s = self._times.start_s(time_text)
@@ -238,6 +226,22 @@ class _Reader:
         if doubled is not None:
             yield from self._decided(doubled.rest())
         self._notes.end(self._times.moved, self._table.unfinished_line)
+
+    def _meant(self) -> Iterator[tuple[int, list[str]] | RowError]:
+        """Yield each row of the channel that is meant, and each that is bad before its channel is known."""
+        channel, width = self._channel, len(self._table.columns)
+        broken = False
+        for line, cells in self._table.rows():
+            if isinstance(cells, BadRow):
+                if channel is None or channel.takes(cells.before):
+                    broken = True
+                    yield RowError(line, cells.column, cells.message)
+            elif len(cells) != width:
+                wrong = _unless_blank(cells, RowError(line, "", _wrong_width(cells, width)))
+                broken = broken or bool(wrong)
+                yield from wrong
+            elif channel is None or channel.takes(cells):
+                yield line, cells
         if channel is not None:
             missed = channel.missed()
             if missed is not None and not broken:

@@ -13,7 +13,7 @@ ERRORS_MAX = 1_000
 
 @dataclass
 class ImportReport:
-    """What became of every row: ``read = new + unchanged + conflicts + rejected``; those ``passed_over`` are not read."""
+    """What became of every row: ``read = new + unchanged + conflicts + rejected``."""
 
     file_sha256: str
     read: int = 0
@@ -44,7 +44,7 @@ class ImportReport:
     moved: int = 0
     """Of the rows read: those whose time lay beside the grid and was taken to it, as declared."""
     passed_over: int = 0
-    """Rows of other channels than the source takes."""
+    """Rows of other channels than the source takes; they are not among those read."""
     future: int = 0
     """Of the good rows: those that end more than a day after the time of the import."""
     clock_change: int = 0
