@@ -294,6 +294,7 @@ def test_a_file_without_a_row_of_the_channel_says_what_stands_there(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
     content = long([("00:00", DRAWN, "1", "kWh"), ("00:00", "1-1:5.29.0", "x", "kvarh")])
+    content += ",,,,,\n"  # separators alone, of whatever number, are no row
     with pytest.raises(BadInput) as caught:
         bring(sqlite_db, tmp_path, content, ONLY)
     assert caught.value.message == (
