@@ -335,6 +335,9 @@ def test_a_row_whose_cells_are_shifted_is_of_no_channel_and_is_rejected(
     shifted = trailing.replace("2,1-1", "2,5,1-1")
     cut = bring(sqlite_db, tmp_path, shifted, ONLY, "trailing_delimiter = true")
     assert (cut.unchanged, cut.rejected, cut.passed_over, cut.hints) == (1, 1, 0, [])
+    lost = f"time,value,OBIS\n2014-06-01T00:00Z,2,{DRAWN},\n2014-06-01T00:00Z,3,5,{DELIVERED}\n"
+    neither = bring(sqlite_db, tmp_path, lost, ONLY, "trailing_delimiter = true")
+    assert (neither.rejected, neither.passed_over, neither.hints) == (1, 1, [hint])
 
 
 def test_a_date_in_a_column_of_its_own_and_a_device_in_another(
