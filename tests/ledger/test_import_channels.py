@@ -374,6 +374,7 @@ def test_a_date_in_a_column_of_its_own_and_a_device_in_another(
             "line 1 has 2 columns named 'OBIS', found: time, OBIS, OBIS, value; correct the header or the "
             "[[source]]; or write its number, only = { 1 = ... } for the first column",
         ),
+        ("time,3,3,value", "3", "line 1 has 2 columns named '3'"),
         ("time,OBIS,value", "9", "line 1 has no column '9'"),
         ("time,OBIS,value", "0", "line 1 has no column '0'"),
     ],
