@@ -189,6 +189,7 @@ def _noted(report: ImportReport) -> list[str]:
             "of a local hour that comes twice, put before or after the change by their order",
         ),
         (report.moved, "taken to the time of the grid that they lie beside"),
+        (report.passed_over, "of other channels, passed over as `only` in [[source]] says"),
         (
             report.clock_jumps_count,
             "times of a row go back against the row before, or forward by more than a day:"

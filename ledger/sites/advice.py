@@ -43,6 +43,16 @@ def changed_reading(known: MeterSource, spec: SourceSpec) -> list[str]:
             "one that was none stays none, also when its file is imported again; a value that cannot be is "
             "left out by rated_kw in [[device]]"
         )
+    if dict(before.only) != dict(after.only):
+        found.append(
+            f"{name}: only changed, and readings of it are stored: what it took before stays, and rows of another "
+            "channel come in beside them, as conflicts; another channel needs a [[source]] and a [[device]] of its own"
+        )
+    if after.unit_column not in (None, before.unit_column):
+        found.append(
+            f"{name}: unit_column changed, and readings of it are stored: they stay as they were read, whatever unit "
+            "stood beside them; import their files with --dry-run to see which of their rows are rejected now"
+        )
     return found
 
 

@@ -14,6 +14,7 @@ from ledger.readings.files.formats import (
     ENCODINGS,
     FORMATS,
     JSON_LINES,
+    ONLY,
     REFUSE,
     THOUSANDS,
     Format,
@@ -34,8 +35,10 @@ _UTC = ("UTC", "Etc/UTC")
 _FIXED = 'a clock that never changes may be named by its offset, such as "+10:30"'
 _FORMAT_KEYS = frozenset(Format.__dataclass_fields__) - {"numbered"}
 _KEYS = (frozenset(SourceSpec.__dataclass_fields__) - {"written"}) | _FORMAT_KEYS
-_COLUMN_KEYS = ("time_column", "value_column", "device_column", "date_column")
+_COLUMN_KEYS = ("time_column", "value_column", "device_column", "date_column", "unit_column")
 _COLUMNS_MAX = 10_000
+_ONLY_MAX = 100
+"""Characters of a column by which rows are chosen, and of its text."""
 _CSV_ONLY = ("delimiter", "header_line", "trailing_delimiter", "comment")
 
 
@@ -165,6 +168,8 @@ def _written(table: Table, time_zone: str) -> Format:
         missing=_missing(table),
         register=table.optional("register", 100),
         clock_change=_clock_change(table, time_zone),
+        unit_column=_column(table, "unit_column") if table.has("unit_column") else None,
+        only=_only(table),
         numbered=tuple(key for key in _COLUMN_KEYS if isinstance(table.value(key), int)),
     )
 
@@ -225,6 +230,32 @@ def _missing(table: Table) -> tuple[str, ...]:
                 "an empty value is missing anyway",
             )
     return texts
+
+
+def _only(table: Table) -> tuple[tuple[str, str], ...]:
+    """Return the columns by which rows are chosen, each with the text that it has in them."""
+    if not table.has(ONLY):
+        return ()
+    chosen = table.value(ONLY)
+    example = f'such as {ONLY} = {{ "OBIS" = "1-1:2.29.0" }}'
+    if not isinstance(chosen, dict) or not chosen:
+        raise table.wrong(ONLY, f"{ONLY} has columns and a text for each, {example}")
+    for column, text in chosen.items():
+        if isinstance(text, dict):
+            raise table.wrong(
+                ONLY, f"{ONLY}: a column with a point in its name stands in quotes, {example}"
+            )
+        if not isinstance(text, str):
+            raise table.wrong(
+                ONLY, f"{ONLY}: the text of column {column!r} must be in quotes, {example}"
+            )
+        if max(len(column), len(text)) > _ONLY_MAX:
+            raise table.wrong(
+                ONLY, f"{ONLY}: a column and its text have at most {_ONLY_MAX} characters each"
+            )
+        if not column.strip() and (column or table.value("format") == JSON_LINES):
+            raise table.wrong(ONLY, f"{ONLY}: a column has a name, found {column!r}")
+    return tuple(chosen.items())
 
 
 def _clock_change(table: Table, time_zone: str) -> str:

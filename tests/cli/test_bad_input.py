@@ -95,6 +95,28 @@ def test_a_pipe_is_refused_where_a_file_is_read_twice(
     assert rows(park) == before
 
 
+def test_rows_of_other_channels_are_told_and_are_not_rejected(park: Program) -> None:
+    chosen = 'time_zone = "offset"\nonly = { OBIS = "1-1:2.29.0" }\n'
+    site = park.write("channels.toml", SITE.replace('time_zone = "offset"\n', chosen))
+    good(park("site", "apply", site))
+    head, first, second = READINGS.splitlines()
+    lines = (f"{head},OBIS", f"{first},1-1:2.29.0", f"{first},1-1:1.29.0", f"{second},1-1:1.29.0")
+    file = park.write("ami.csv", "\n".join(lines) + "\n")
+    ended = park(*IMPORT, file)
+    assert ended.code == 0
+    assert "1 read, 1 new, 0 unchanged, 0 conflicts, 0 rejected\n" in ended.out
+    assert "  2 of other channels, passed over as `only` in [[source]] says\n" in ended.out
+    assert good(park(*IMPORT, file, "--dry-run", "--json")).json()["passed_over"] == 2
+    before = rows(park)
+    park.write("ami.csv", "\n".join((lines[0], *lines[2:])) + "\n")
+    refused = park(*IMPORT, file)
+    assert refused.code == 2
+    assert "ami.csv: no row has OBIS = '1-1:2.29.0': in OBIS stand '1-1:1.29.0'; correct only" in (
+        refused.one_line()
+    )
+    assert rows(park) == before
+
+
 def test_a_text_where_a_number_belongs_is_named_and_the_good_rows_are_kept(park: Program) -> None:
     file = park.write("readings.csv", READINGS + "2014-01-01T00:20:00+01:00,idle\n")
     ended = park(*IMPORT, file, "--json")

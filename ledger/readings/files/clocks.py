@@ -54,6 +54,10 @@ class Notes:
     """Rows of a doubled hour that were put before or after the change by their order."""
     unfinished_line: int = 0
     """The last line, when it has no line end; else 0."""
+    passed_over: int = 0
+    """Rows of other channels than the one that is meant."""
+    missed: str | None = None
+    """What stands in the file where none of its good rows is of that channel."""
     _rising: _Jumps = field(default_factory=_Jumps)
     _falling: _Jumps = field(default_factory=_Jumps)
     _last: dict[str, int] = field(default_factory=dict)
@@ -98,6 +102,10 @@ class Notes:
     def end(self, moved: int, unfinished_line: int) -> None:
         """Take in what is known when all is read."""
         self.moved, self.unfinished_line = moved, unfinished_line
+
+    def pass_over(self, rows: int, missed: str | None) -> None:
+        """Take in how many rows are of other channels, and what stands in them where no row is of the right one."""
+        self.passed_over, self.missed = rows, missed
 
     @property
     def jumps(self) -> int:
@@ -174,8 +182,9 @@ class Notes:
         }
 
     def hints(self) -> list[str]:
-        """Return what the times as a whole say about the source, and what the end of the file says about it."""
-        return [*self._clock_hints(), *self._end_hints()]
+        """Return what the times as a whole say about the source, and what its channels and its end say about it."""
+        missed = [] if self.missed is None else [self.missed]
+        return [*missed, *self._clock_hints(), *self._end_hints()]
 
     def _end_hints(self) -> list[str]:
         if not self.unfinished_line:

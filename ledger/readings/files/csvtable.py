@@ -11,12 +11,13 @@ from itertools import chain, islice
 from pathlib import Path
 
 from ledger.errors import BadInput
-from ledger.readings.files.formats import Format
+from ledger.readings.files.formats import ONLY, Format
 from ledger.readings.files.lines import WithoutComments, limited
 from ledger.readings.files.tables import ONE_ARRAY, BadRow, Cells, Table, empty_file
 from ledger.spreadsheets import DELIMITERS
 
 _CELL_MAX = 65_536
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _JSON_OBJECT = re.compile(r'\{\s*("|$)')
 _JSON_ARRAY = re.compile(r"\[\s*([{\[]|$)")
 
@@ -76,9 +77,13 @@ class CsvTable(Table):
         count = self.columns.count(_normal(name))
         if count == 1:
             return self.columns.index(_normal(name))
+        # Keys in braces are texts, numbers too.
+        if key == ONLY and not count and _NUMBER.fullmatch(name) and int(name) <= len(self.columns):
+            return int(name) - 1
         called = f"named {name!r}" if name else "without a name"
         what = f"has {count} columns {called}"
-        hint = f"; or write its number, {key} = 1 for the first column" if key else ""
+        number = "{ 1 = ... }" if key == ONLY else "1"
+        hint = f"; or write its number, {key} = {number} for the first column" if key else ""
         if count == 0:
             what = f"has no column {name!r}" if name else "has no column without a name"
             hint = ""
@@ -128,7 +133,7 @@ class CsvTable(Table):
     def _ended_so(self, row: tuple[int, Cells]) -> tuple[int, Cells]:
         """Return a row; a bad one where more than its end follows the last delimiter, such as half of a number."""
         line, cells = row
-        if len(cells) != len(self.columns) or not cells[-1].strip():
+        if isinstance(cells, BadRow) or len(cells) != len(self.columns) or not cells[-1].strip():
             return row
         message = (
             f"{cells[-1].strip()[:40]!r} follows the delimiter at the end of the row; with trailing_delimiter = true "

@@ -22,6 +22,8 @@ CLOCK_CHANGES = (REFUSE, IN_ORDER)
 UNIX, UNIX_MS, UNIX_US, UNIX_NS = "unix", "unix_ms", "unix_us", "unix_ns"
 COUNTS = {UNIX: 1, UNIX_MS: 10**3, UNIX_US: 10**6, UNIX_NS: 10**9}
 """What is counted since 1970: so many make a second."""
+ONLY = "only"
+"""Key of ``[[source]]`` that says which rows of a file are meant."""
 _LISTS = {"missing", "numbered"}
 
 
@@ -54,6 +56,10 @@ class Format:
     """So far beside the grid a time may lie, and is taken to the nearest time of the grid."""
     rollover: str | None = None
     """Value at which a cumulative register begins anew at 0, in the unit of the source."""
+    unit_column: str | None = None
+    """Column with the unit of each row, which must be that of the source."""
+    only: tuple[tuple[str, str], ...] = ()
+    """Columns with a text each: rows that have all of them are read, the others are passed over."""
     numbered: tuple[str, ...] = ()
     """Keys of ``[[source]]`` that give the number of a column, from 1, in place of its name."""
 
@@ -68,6 +74,8 @@ class Format:
         known = dict(options or {})
         for name in _LISTS & known.keys():
             known[name] = tuple(known[name])
+        if ONLY in known:
+            known[ONLY] = tuple(known[ONLY].items())
         return cls(**known)
 
     def options(self) -> dict[str, Any] | None:
@@ -79,6 +87,8 @@ class Format:
         }
         for name in _LISTS & differing.keys():
             differing[name] = list(differing[name])
+        if ONLY in differing:
+            differing[ONLY] = dict(differing[ONLY])
         return differing or None
 
 

@@ -103,13 +103,13 @@ class JsonTable(Table):
         for column in self.columns:
             value = _at(found, column)
             if value is _MISSING:
-                return BadRow(
-                    f"the object has no key {column!r}, found: {_near(found, column)}", column
-                )
+                what = f"the object has no key {column!r}, found: {_near(found, column)}"
+                return BadRow(what, column, tuple(cells))
             if value is None:
                 value = ""
             if not isinstance(value, str):
-                return BadRow(f"{column!r} is {_kind(value)}, not a text or a number", column)
+                what = f"{column!r} is {_kind(value)}, not a text or a number"
+                return BadRow(what, column, tuple(cells))
             cells.append(value)
         return cells
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from ledger.errors import BadInput
+from ledger.readings.files.channels import Channel, is_unit, none_taken, unit_wrong
 from ledger.readings.files.clocks import Doubled, DoubledHours, Notes
 from ledger.readings.files.formats import IN_ORDER, PLAIN, Format
 from ledger.readings.files.tables import BadRow, Table
@@ -19,6 +20,8 @@ from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
 from ledger.reductions.records import Kind
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.units import HOUR_S
+
+_UNKNOWN_DEVICE = "add a [[device]] with this code, or leave it out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ class RowError(NamedTuple):
     line: int
     column: str
     message: str
-    unknown_device: str | None = None
+    remedy: str = ""
+    """What mends it, where that is said once for all rows of the same column and message."""
 
 
 def unit_scale(kind: Kind, unit: str, where: str) -> int:
@@ -112,7 +116,8 @@ def read_rows(
     Raises
     ------
     BadInput
-        A column is missing, or the very first time has no zone: the source does not fit the file.
+        A column is missing, the very first time has no zone, or no row is of the channel that is meant: the source does
+        not fit the file.
     """
     return _Reader(table, source, grid_zone, devices, notes or Notes()).rows()
 
@@ -132,6 +137,7 @@ class _Reader:
         self._table, self._source, self._devices, self._notes = table, source, devices, notes
         regular = not source.counter and source.kind in (Kind.POWER, Kind.ENERGY)
         notes.expect(source.interval_s, grid_zone, regular=regular)
+        self._channel = Channel(table, written.only) if written.only else None
         self._time_place = table.place_of(source.time_column, "time_column")
         self._date_place = -1
         if written.date_column is not None:
@@ -140,6 +146,10 @@ class _Reader:
         self._device_place = -1
         if source.device_column is not None:
             self._device_place = table.place_of(source.device_column, "device_column")
+        self._unit_place = -1
+        if written.unit_column is not None:
+            self._unit_place = table.place_of(written.unit_column, "unit_column")
+        self._unit_name = written.unit_column or str(self._unit_place + 1)
         # A column without a name is called by its number.
         self._time_name = source.time_column or str(self._time_place + 1)
         self._value_name = source.value_column or str(self._value_place + 1)
@@ -168,24 +178,25 @@ class _Reader:
     def rows(self) -> Iterator[RawReading | RowError]:
         """Yield the rows; see ``read_rows``."""
         source, devices, doubled = self._source, self._devices, self._doubled
-        device_place, width = self._device_place, len(self._table.columns)
+        device_place, unit_place = self._device_place, self._unit_place
         time_place, date_place = self._time_place, self._date_place
-        value_place = self._value_place
+        value_place, unit = self._value_place, source.unit
         device = source.device_code or ""
         first = True
-        for line, cells in self._table.rows():
-            if isinstance(cells, BadRow):
-                yield RowError(line, cells.column, cells.message)
+        for found in self._meant():
+            if isinstance(found, RowError):
+                yield found
                 continue
-            if len(cells) != width:
-                yield from _unless_blank(cells, RowError(line, "", _wrong_width(cells, width)))
-                continue
+            line, cells = found
             if device_place >= 0:
                 device = cells[device_place].strip()
             if device not in devices:
                 message = f"device {device[:100]!r} is not in the site file"
-                error = RowError(line, self._device_name, message, device)
+                error = RowError(line, self._device_name, message, _UNKNOWN_DEVICE)
                 yield from _unless_blank(cells, error)
+                continue
+            if unit_place >= 0 and not is_unit(cells[unit_place].strip(), unit):
+                yield from _unless_blank(cells, self._bad_unit(line, cells[unit_place].strip()))
                 continue
             time_text = cells[time_place].strip() if date_place < 0 else self._joined(cells)
             try:
@@ -215,6 +226,32 @@ class _Reader:
         if doubled is not None:
             yield from self._decided(doubled.rest())
         self._notes.end(self._times.moved, self._table.unfinished_line)
+
+    def _meant(self) -> Iterator[tuple[int, list[str]] | RowError]:
+        """Yield each row of the channel that is meant, and each that is bad before its channel is known."""
+        channel, width = self._channel, len(self._table.columns)
+        broken = False
+        for line, cells in self._table.rows():
+            if isinstance(cells, BadRow):
+                if channel is None or channel.takes(cells.before):
+                    broken = True
+                    yield RowError(line, cells.column, cells.message)
+            elif len(cells) != width:
+                wrong = _unless_blank(cells, RowError(line, "", _wrong_width(cells, width)))
+                broken = broken or bool(wrong)
+                yield from wrong
+            elif channel is None or channel.takes(cells):
+                yield line, cells
+        if channel is not None:
+            missed = channel.missed()
+            if missed is not None and not broken:
+                raise none_taken(self._table, missed)
+            self._notes.pass_over(channel.passed_over, missed)
+
+    def _bad_unit(self, line: int, text: str) -> RowError:
+        """Return a row whose unit is not the one that the source declares."""
+        source, column = self._source, self._unit_name
+        return RowError(line, column, *unit_wrong(text, source.unit, source.kind, column))
 
     def _bad_time(self, line: int, device: str, error: ValueError) -> RowError:
         """Return a row whose time cannot be used."""

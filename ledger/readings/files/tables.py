@@ -29,6 +29,8 @@ class BadRow(NamedTuple):
 
     message: str
     column: str = ""
+    before: tuple[str, ...] = ()
+    """Its cells before the one that is wrong, where they are known."""
 
 
 Cells = list[str] | BadRow

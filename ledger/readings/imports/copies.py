@@ -6,19 +6,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.models import ImportFile, MeterSource, Site
+from ledger.readings.files.channels import are_apart
+from ledger.readings.files.formats import Format
 from ledger.readings.files.sources import Source
 
 
 def copies_of(session: Session, digest: str, source: Source) -> list[str]:
     """Return a hint for each other device that the same column of the same bytes was imported for.
 
-    A file may hold a column for each of several devices: another column is other energy. Where rows name
-    their device, the file says itself whose they are.
+    A file may hold a column for each of several devices, or rows of several channels: another column or channel is
+    other energy. Where rows name their device, the file says itself whose they are.
     """
     if source.device_code is None:
         return []
     query = (
-        select(MeterSource.device_code, Site.code)
+        select(MeterSource.device_code, Site.code, MeterSource.format_options)
         .join(ImportFile, ImportFile.source_id == MeterSource.id)
         .join(Site, Site.id == MeterSource.site_id)
         .where(
@@ -31,8 +33,14 @@ def copies_of(session: Session, digest: str, source: Source) -> list[str]:
         .distinct()
         .order_by(Site.code, MeterSource.device_code)
     )
+    only = source.file_format.only
+    found = {
+        (device, site): None
+        for device, site, options in session.execute(query).all()
+        if not are_apart(only, Format.of(options).only)
+    }
     return [
         f"warning: column {source.value_column!r} of this very file was imported for device {device} of "
         f"site {site} too; if it is not the right file for {source.device_code}, its energy counts twice"
-        for device, site in session.execute(query).all()
+        for device, site in found
     ]

@@ -390,6 +390,7 @@ def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -
     report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
     report.clock_jumps_count = notes.jumps
     report.moved, report.hints = notes.moved, notes.hints()
+    report.passed_over = notes.passed_over
     # Else these are corrections of some rows, and others lie between them.
     if tally.new >= tally.unchanged + tally.conflicts:
         report.spacing = notes.spacing()

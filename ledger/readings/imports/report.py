@@ -43,6 +43,8 @@ class ImportReport:
     """Of a cumulative register: intervals that are new or changed."""
     moved: int = 0
     """Of the rows read: those whose time lay beside the grid and was taken to it, as declared."""
+    passed_over: int = 0
+    """Rows of other channels than the source takes; they are not among those read."""
     future: int = 0
     """Of the good rows: those that end more than a day after the time of the import."""
     clock_change: int = 0
@@ -78,6 +80,7 @@ class ImportReport:
             "left_out": self.left_out,
             "intervals": self.intervals,
             "moved": self.moved,
+            "passed_over": self.passed_over,
             "future": self.future,
             "clock_change": self.clock_change,
             "clock_jumps": self.clock_jumps,
@@ -94,32 +97,32 @@ class Rejections:
 
     def __init__(self, report: ImportReport) -> None:
         self._report = report
-        self._unknown: dict[str, _Unknown] = {}
+        self._alike: dict[tuple[str, str], _Alike] = {}
 
     def add(self, error: RowError) -> None:
-        """Count a rejected row, and name it where there is room; rows of an unknown device are one error."""
-        report, device = self._report, error.unknown_device
+        """Count a rejected row, and name it where there is room; those that one remedy mends are one error."""
+        report, alike = self._report, (error.column, error.message)
         report.rejected += 1
-        if device is not None and device in self._unknown:
-            self._unknown[device].count += 1
+        if error.remedy and alike in self._alike:
+            self._alike[alike].count += 1
             return
         entry = None
         if len(report.errors) < ERRORS_MAX:
             entry = {"line": error.line, "column": error.column, "message": error.message}
             report.errors.append(entry)
-        if device is not None and len(self._unknown) < ERRORS_MAX:
-            self._unknown[device] = _Unknown(error, entry)
+        if error.remedy and len(self._alike) < ERRORS_MAX:
+            self._alike[alike] = _Alike(error, entry)
 
     def finish(self) -> None:
-        """Put the errors in order, with the number of rows of each unknown device."""
-        for missed in self._unknown.values():
-            missed.finish()
+        """Put the errors in order, with the number of rows of each that stands for several."""
+        for found in self._alike.values():
+            found.finish()
         # Rows of a doubled hour are decided later than those that follow them.
         self._report.errors.sort(key=lambda error: error["line"])
 
 
-class _Unknown:
-    """Rows of a device that the site does not have: one error for all of them."""
+class _Alike:
+    """Rows of a device that the site does not have, or of one other unit: one error for all of them."""
 
     def __init__(self, error: RowError, entry: dict[str, Any] | None) -> None:
         self._error = error
@@ -127,9 +130,7 @@ class _Unknown:
         self.count = 1
 
     def finish(self) -> None:
-        """Write the number of rows into the message."""
+        """Write the number of rows, and what mends them, into the message."""
         if self._entry is not None:
             rows = f" ({self.count} rows)" if self.count > 1 else ""
-            self._entry["message"] = (
-                f"{self._error.message}{rows}; add a [[device]] with this code, or leave it out"
-            )
+            self._entry["message"] = f"{self._error.message}{rows}; {self._error.remedy}"
