@@ -122,7 +122,7 @@ def every_sentence() -> list[tuple[str, str]]:
     return list(sentences())
 
 
-def test_the_sentences_are_every_sentence() -> None:
+def test_the_sentences_are_found() -> None:
     """A message that is named here stands in the sources; an extraction that finds none would let all pass."""
     texts = {text for _, text in every_sentence()}
     assert len(texts) > 70
