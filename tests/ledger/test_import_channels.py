@@ -15,12 +15,13 @@ from sqlalchemy import select, text
 
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import ImportFile, MeterReading
+from ledger.models import ImportFile
 from ledger.readings import ImportReport, import_file
 from ledger.readings.files.channels import are_apart, is_unit
 from ledger.readings.files.formats import Format
 from ledger.reconcile.books import Sides
 from ledger.reconcile.file_rules import imported_files
+from tests.support import plant
 from tests.support.plant import ROOT, SITE, apply, imported
 
 LONG = SITE.replace('kind = "power"', 'kind = "energy"').replace('unit = "kW"', 'unit = "kWh"')
@@ -45,15 +46,8 @@ def bring(db: Database, folder: Path, content: str, *lines: str, site: str = LON
 
 
 def stored(db: Database) -> list[tuple[str, str, str]]:
-    """Time in UTC, text and quality of each row."""
-    with db.read() as session:
-        rows = session.scalars(
-            select(MeterReading).order_by(MeterReading.start_s, MeterReading.text)
-        ).all()
-    return [
-        (datetime.fromtimestamp(row.start_s, UTC).strftime("%H:%M"), row.text, row.quality.value)
-        for row in rows
-    ]
+    """Time of day in UTC, text and quality of each row."""
+    return [(at[11:], text, quality) for at, text, quality in plant.stored(db)]
 
 
 def messages(report: ImportReport) -> list[tuple[int, str, str]]:

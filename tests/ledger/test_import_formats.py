@@ -23,7 +23,7 @@ from ledger.readings.files.writing import rewriter_of
 from ledger.reductions import Counts
 from ledger.reductions.grids import clock_points, grid_of
 from ledger.reductions.zones import zone
-from tests.support.plant import SITE, apply, imported
+from tests.support.plant import SITE, apply, imported, stored
 
 START = datetime(2014, 6, 1, tzinfo=UTC)
 
@@ -45,18 +45,6 @@ def bring(
     path = folder / "meter.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return imported(db, path)
-
-
-def stored(db: Database) -> list[tuple[str, str, str]]:
-    """Time in UTC, text, and quality of each row."""
-    with db.read() as session:
-        rows = session.scalars(
-            select(MeterReading).order_by(MeterReading.start_s, MeterReading.text)
-        ).all()
-    return [
-        (datetime.fromtimestamp(row.start_s, UTC).isoformat()[:16], row.text, row.quality.value)
-        for row in rows
-    ]
 
 
 def values(db: Database) -> list[Fraction | None]:

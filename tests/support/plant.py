@@ -3,13 +3,13 @@
 import gzip
 from collections.abc import Iterable
 from copy import deepcopy
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from sqlalchemy import select
 
 from ledger.db import Database
-from ledger.models import Issuance, Project, ReadingClaim
+from ledger.models import Issuance, MeterReading, Project, ReadingClaim
 from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, import_file
 from ledger.readings.periods.period import load_period, meter_ids
@@ -126,6 +126,18 @@ def write_csv(
 def imported(db: Database, path: Path, source: str = "scada", site: str = "park") -> ImportReport:
     """Import a meter file."""
     return import_file(db, site, source, path)
+
+
+def stored(db: Database) -> list[tuple[str, str, str]]:
+    """Time in UTC to the minute, text and quality of each row of readings."""
+    with db.read() as session:
+        rows = session.scalars(
+            select(MeterReading).order_by(MeterReading.start_s, MeterReading.text)
+        ).all()
+    return [
+        (datetime.fromtimestamp(row.start_s, UTC).isoformat()[:16], row.text, row.quality.value)
+        for row in rows
+    ]
 
 
 def issue(
