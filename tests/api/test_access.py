@@ -26,6 +26,7 @@ from ledger.models.devices import AlertSeverity, AlertStatus, DeviceStatus
 from ledger.models.users import UserRole
 from tests.api.schemas import mismatches
 from tests.support.accounts import made_account
+from tests.support.forms import long
 from tests.support.identity import (
     CHEAP_ROUNDS,
     PASSWORD,
@@ -890,6 +891,7 @@ def _an_alert(session: Session) -> None:
 # ------------------------------------------------------------------ the description
 
 
+@long
 def test_answers_fit_the_description(house: House, anna: dict[str, str]) -> None:
     document = house.client.get("/openapi.json").json()
     number = number_of(house, "otto")

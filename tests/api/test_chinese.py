@@ -19,6 +19,7 @@ from ledger.errors import Refused
 from ledger.settings import load_settings
 from tests.api.conftest import ISSUER, h66
 from tests.api.test_pages import HTML, PAGES
+from tests.support.forms import few
 
 REFUSED = (
     "/nothing",
@@ -111,6 +112,7 @@ def english_in(page: str) -> list[str]:
     return [word for word in re.findall("[A-Za-z]+", text) if word not in WORDS]
 
 
+@few(12)
 @pytest.mark.parametrize("url", PAGES)
 def test_a_page_in_chinese_is_chinese(client: TestClient, url: str) -> None:
     page = client.get(url, headers={**HTML, "accept-language": "zh"})

@@ -85,6 +85,7 @@ def client(turbine: Database, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield made
 
 
+@long
 def test_a_site_names_the_factors_of_its_inventory(client: TestClient, turbine: Database) -> None:
     def market(same: bool) -> None:
         with turbine.write() as session:
@@ -233,6 +234,7 @@ def test_inventory_and_energy_by_hand(by_hand: TestClient, db: Database) -> None
     assert stored == Decimal("0.000400")
 
 
+@long
 def test_the_inventories_of_all_sites(by_hand: TestClient, db: Database, tmp_path: Path) -> None:
     """Each by its own legal days: two hours of the evening in Paris are of the next day in Shanghai."""
     far = SITE.replace('"park', '"far').replace("Europe/Paris", "Asia/Shanghai")

@@ -396,6 +396,7 @@ def test_a_page_of_long_inputs_ends_early_and_none_is_lost(
     assert numbers == (list(range(1, 173)) if order == "asc" else list(range(172, 0, -1)))
 
 
+@long
 @pytest.mark.parametrize("form", rest(Format, Format.PARQUET))
 def test_memory_does_not_grow_with_the_length_of_inputs(
     form: Format, sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

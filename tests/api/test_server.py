@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api import connections
 from api.server import ApiServer
+from tests.support.forms import few, long
 
 ONE_DATABASE = "none is asked"
 
@@ -169,6 +170,7 @@ def test_who_waits_makes_room_for_who_asks(
         each.close()
 
 
+@few(1)
 @pytest.mark.parametrize("half", HALF)
 def test_a_request_that_does_not_come_whole_is_not_waited_for(
     place: str, monkeypatch: pytest.MonkeyPatch, half: bytes
@@ -233,6 +235,7 @@ def test_who_reads_slowly_is_not_one_who_waits(place: str, monkeypatch: pytest.M
         each.close()
 
 
+@long
 def test_what_comes_behind_a_large_answer_must_come_whole_too(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

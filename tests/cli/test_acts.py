@@ -112,6 +112,7 @@ def test_an_act_with_a_key_that_is_not_signed_waits_for_its_command(
     assert held(chain) == 993
 
 
+@long
 @pytest.mark.parametrize("act", rest(REFUSED, "no receiver", "failed before"))
 def test_a_dry_run_is_refused_as_the_run(migrated: Program, chain: TestChain, act: str) -> None:
     contract = chain.deployment.contracts["TestCurrency"].address

@@ -93,6 +93,7 @@ def test_there_and_back(books: Program) -> None:
     assert (check["verdict"], "last drill 20" in check["found"]) == ("ok", True)
 
 
+@long
 def test_the_archive_comes_along(books: Program) -> None:
     file = database(books)
     archive = file.with_name("truetonne_archive.db")
@@ -197,6 +198,7 @@ def test_a_drill_takes_away_what_one_that_was_killed_left(books: Program) -> Non
     assert (scratch / "truetonne-drill-used/data/books").exists() and elsewhere.exists()
 
 
+@long
 def test_a_drill_puts_a_database_into_no_other_folder_than_the_one_that_is_named(
     books: Program,
 ) -> None:
@@ -227,6 +229,7 @@ def test_a_drill_whose_report_cannot_be_kept_says_all_that_it_found(books: Progr
     assert "drills (File exists)" in found["report"]
 
 
+@long
 def test_a_copy_whose_file_is_gone_is_no_copy(books: Program) -> None:
     first, second = (books("db", "backup", "full", "--json").json()["kept"][0] for _ in range(2))
     (books.folder / "backups" / second["id"] / "copy.sealed").unlink()
@@ -237,6 +240,7 @@ def test_a_copy_whose_file_is_gone_is_no_copy(books: Program) -> None:
     assert (done["backups"], len(done["damaged"])) == ([first["id"]], 1)
 
 
+@long
 def test_a_file_that_is_written_meanwhile(books: Program) -> None:
     """A copy is of one moment: two rows that change together are alike in it."""
     file = database(books)
@@ -409,6 +413,7 @@ def test_a_dry_run_needs_no_key_before_the_first_backup(books: Program) -> None:
     assert books.files() == before
 
 
+@long
 def test_a_dry_run_misses_the_key_of_backups_that_are_there(books: Program) -> None:
     assert books("db", "backup", "full").code == 0
     (books.folder / ".truetonne" / "backup.key").unlink()
@@ -434,6 +439,7 @@ def test_a_dry_run_refuses_what_the_run_refuses(books: Program) -> None:
         assert refused.code == 2
 
 
+@long
 def test_backup_without_a_word_is_a_full_one(books: Program) -> None:
     would = books("db", "backup", "--dry-run", "--json").json()
     assert would["kind"] == "full"

@@ -20,7 +20,7 @@ from cli.doctor import _keys
 from ledger.chain.local.anvil import free_port
 from ledger.settings import load_settings
 from tests.cli.conftest import READINGS, SITE, TRADES, Program, good
-from tests.support.forms import long
+from tests.support.forms import few, long
 
 IMPORT = ("import", "--site", "lab", "--source", "scada")
 DEPLOYMENT = {
@@ -285,6 +285,7 @@ def test_a_trade_that_is_wrong_is_named_by_line_and_column(
     assert rows(park) == before
 
 
+@long
 def test_a_trade_of_the_far_future_is_said(park: Program) -> None:
     far = park.write("far.csv", TRADES.replace("2014-01-01", "2099-01-01"))
     for words in (("--dry-run",), ()):
@@ -323,6 +324,7 @@ def test_a_trades_file_that_cannot_be_used_is_refused_whole(
 # ------------------------------------------------------------------- what does not answer
 
 
+@few(4)
 @pytest.mark.parametrize(
     "words",
     [

@@ -373,6 +373,7 @@ def test_the_doctor_says_of_a_node_that_it_has_not_come_to_what_was_final(issued
     assert found["mend"] == "wait until it has, or set rpc_url to another"
 
 
+@long
 @pytest.mark.parametrize("says", ["nothing", "the first block"])
 def test_the_doctor_says_of_a_node_that_nothing_becomes_final_by_it(
     issued: Program, chain: TestChain, says: str
@@ -483,6 +484,7 @@ def test_what_is_compared_by_hand_is_kept_for_the_pages(issued: Program) -> None
     assert kept() == [(block, at)]
 
 
+@long
 def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     credits = ("--credits", "lab-wind-2014-1")
     wrong = issued("settle", "deposit", "anvil:4", "0.0005", *credits)
@@ -560,6 +562,7 @@ def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]
     assert good(issued("settle", "run", "--json")).json()["planned"] == []
 
 
+@long
 def test_contracts_that_stand_are_not_deployed_for_others(
     program: Program, chain: TestChain
 ) -> None:

@@ -35,7 +35,7 @@ from ledger.models.trading import TradeStatus
 from ledger.serials import CreditStatus
 from tests.cli.conftest import ROOT, TRADES, Ended, Program
 from tests.support.forked import FORKED
-from tests.support.forms import long, rest, times
+from tests.support.forms import few, long, rest, times
 
 
 @pytest.mark.parametrize(
@@ -234,6 +234,7 @@ def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
     assert "Traceback" in told.err
 
 
+@long
 def test_that_there_is_too_little_memory_is_no_defect(truetonne: Program) -> None:
     ended = truetonne.started(*with_settings_read_by(truetonne, "lambda _: bytes(1 << 62)"))
     assert (ended.code, ended.out) == (3, "")
@@ -329,6 +330,7 @@ sys.exit(main.run(sys.argv[1:]))
 """
 
 
+@few(1)
 @pytest.mark.parametrize(
     "words",
     [["-c", LEFT, "reader"], ["-c", LEFT, "program"], ["-m", "cli", "credits", "--help"]],
@@ -822,6 +824,7 @@ def told(number: int, lost: bool, folder: Path) -> None:
     cli.main.main()
 
 
+@few(2)
 @pytest.mark.parametrize(
     ("number", "lost"), [*((number, False) for number in start.ENDING), (signal.SIGINT, True)]
 )

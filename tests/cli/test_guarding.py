@@ -51,6 +51,7 @@ def sql(house: Program, *statements: str) -> None:
 # ------------------------------------------------------------------ the audit log
 
 
+@long
 def test_triggers_of_a_file_that_are_gone_or_changed_are_named_with_what_mends_them(
     house: Program,
 ) -> None:

@@ -22,6 +22,7 @@ from ledger.models import HeldLease
 from ledger.models.jobs import RunOutcome
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain
+from tests.support.forms import long
 from tests.support.mirror import running_chain
 
 
@@ -137,6 +138,7 @@ def test_pause_run_resume_and_what_stands(park: Program) -> None:
     assert park("jobs", "history", "--json").json() == {"runs": []}
 
 
+@long
 def test_a_job_that_failed_is_an_alarm_wherever_one_looks(park: Program) -> None:
     assert (park("jobs", "list").code, park("status").code) == (0, 0)
     db = books_of(park)

@@ -137,6 +137,7 @@ def test_a_file_that_has_more_rows_than_the_books_is_not_to_be_written_again(
     assert kept.code == 1 and "it is left as it is" in kept.out
 
 
+@long
 def test_an_archive_that_is_gone_is_an_alarm(read_in: Program) -> None:
     assert read_in(*PARTS, "archive").code == 0
     assert read_in(*PARTS, "show").code == 0

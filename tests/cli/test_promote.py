@@ -183,6 +183,7 @@ def test_what_a_promotion_is_refused_for(promote: Run, pair: Pair, truetonne: Pr
     assert "two sets of books" in ended.one_line()
 
 
+@long
 def test_an_error_of_the_sql_thread_is_named(promote: Run, pair: Pair) -> None:
     pair.replica.ask("INSERT INTO truetonne.rows_told VALUES (-8)")
     pair.replica.ask("SET GLOBAL gtid_strict_mode = 0")  # which would stop it for that alone

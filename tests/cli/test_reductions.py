@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.conftest import Program, good, lab_on
 from tests.support.chain import TestChain
+from tests.support.forms import long
 from tests.support.mirror import running_chain
 
 JANUARY = ("--project", "lab-wind", "--from", "2014-01-01", "--to", "2014-02-01")
@@ -42,6 +43,7 @@ def issued(chain: TestChain, tmp_path_factory: pytest.TempPathFactory) -> Progra
     return program
 
 
+@long
 def test_what_was_exported_before_is_what_was_issued(issued: Program) -> None:
     for name in ("manifest.json", "readings.csv.gz"):
         before, after = (issued.folder / folder / name for folder in ("before", "after"))

@@ -16,7 +16,7 @@ import bcrypt
 import pytest
 
 from tests.cli.conftest import Program
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 
 PASSWORD = "correct horse battery"
 
@@ -121,6 +121,7 @@ def test_a_life(house: Program) -> None:
     assert [odd[name] for name in ("action", "resource", "ip_address")] == ["'=1+1", "''+x", "'\ny"]
 
 
+@few(8)
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

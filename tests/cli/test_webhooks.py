@@ -15,6 +15,7 @@ from ledger import webhooks
 from ledger.db import Database
 from ledger.webhooks import deliver
 from tests.cli.conftest import Program
+from tests.support.forms import long
 from tests.support.listener import listening
 from tests.support.waiting import until
 
@@ -113,6 +114,7 @@ def test_a_life(park: Program) -> None:
     assert sealed == ""
 
 
+@long
 def test_a_message_that_nobody_tried_is_not_put_down_to_an_endpoint_that_is_active(
     park: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_message_that_nobody_tried_is_not_put_down_to_an_endpoint_that_is_acti
     )
 
 
+@long
 def test_who_interrupts_a_test_message_need_not_wait_for_the_other_side(park: Program) -> None:
     """It ended when the other side had answered, or fifteen seconds were over; and that was a try in vain."""
     config = str(park.write("private.toml", PRIVATE))

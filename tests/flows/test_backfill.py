@@ -278,6 +278,7 @@ def test_what_is_no_backfill_is_refused(six: Park) -> None:
     assert six.count(Issuance) == 2
 
 
+@long
 def test_nothing_is_planned_before_what_carries_its_remainder(six: Park) -> None:
     """The third day waits for its turn with what the first one left: the second must not take that, too."""
     issue(six, 1, 2)
@@ -299,6 +300,7 @@ def test_nothing_is_planned_before_what_carries_its_remainder(six: Park) -> None
     assert six.differences() == []
 
 
+@long
 def test_the_rest_of_a_gap_is_filled_too(six: Park) -> None:
     """Each names the batch that comes next in time, a backfill too."""
     issue(six, 1, 2)
@@ -345,6 +347,7 @@ def test_the_good_days_are_not_picked_out_of_a_gap(park: Park) -> None:
     as_the_model_says(park)
 
 
+@long
 def test_a_backfill_of_less_than_a_kilogram(park: Park) -> None:
     """It may take in what else was left out beside it, and where nothing was, no longer period helps."""
     park.register()
@@ -364,6 +367,7 @@ def test_a_backfill_of_less_than_a_kilogram(park: Park) -> None:
     assert refusal(park, 6, 7).code == "no-backfill"
 
 
+@long
 def test_what_is_on_its_way_in_a_gap_is_left_out_no_more(park: Park) -> None:
     """Nor does it make up for what is left out beside it, until it is void."""
     park.register()
@@ -390,6 +394,7 @@ def test_what_is_on_its_way_in_a_gap_is_left_out_no_more(park: Park) -> None:
     assert plan_issuance(park.chain, PROJECT, day(8), day(9), dry_run=True)  # before what is void
 
 
+@long
 def test_what_others_issued_makes_up_for_no_deficit_of_a_gap(park: Park) -> None:
     """Of batches that these books do not know the days are in no gap, before a backfill or after it."""
     park.register()
@@ -511,6 +516,7 @@ def test_a_fork_that_takes_out_the_batch_that_follows(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_a_fork_that_takes_out_a_backfill_that_another_one_names(six: Park) -> None:
     """The one that was planned first is sent first, though its days come later."""
     issue(six, 1, 2)
@@ -730,6 +736,7 @@ def written(park: Park, start: int, end: int) -> Path:
     return park.folder / FILE
 
 
+@long
 def test_a_verifier_sees_it_and_signs_it_as_one(six: Park) -> None:
     issue(six, 1, 2)
     issue(six, 3, 4)
@@ -775,6 +782,7 @@ def test_a_verifier_sees_it_and_signs_it_as_one(six: Park) -> None:
     assert six.differences() == []
 
 
+@long
 def test_a_backfill_that_carries_a_remainder_in_is_not_signed(six: Park) -> None:
     """The manifest of the third day, which carries what the first one left, under a claim that is called a backfill."""
     issue(six, 1, 2)

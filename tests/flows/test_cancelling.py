@@ -75,6 +75,7 @@ def planned(park: Park) -> list[ChainIntent]:
         return list(session.scalars(query.order_by(ChainIntent.created_at)))
 
 
+@long
 def test_a_cancellation_that_was_killed_is_given_again(
     both: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,11 +64,7 @@ from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
 from tests.support.sending import automine, drop, plan
 from tests.support.statements import listening
 
-SHORT_ON_MARIADB = (
-    "test_a_lower_late_reading_is_carried_into_the_next_issuance",
-    "test_too_much_is_cancelled_in_equal_number_rounded_up",
-    "test_two_that_correct_at_once_count_a_late_reading_once",
-)
+SHORT_ON_MARIADB = ("test_two_that_correct_at_once_count_a_late_reading_once",)
 
 FIRST = date(2014, 1, 1)
 SLOTS = 144
@@ -335,6 +331,7 @@ def test_what_the_owner_does_not_hold_any_more_is_carried(issued: Park) -> None:
     assert issued.differences() == []
 
 
+@long
 def test_nothing_is_held_and_all_of_it_is_carried(issued: Park) -> None:
     (batch,) = issued.rows(CreditBatch)
     issued.node.transfer("owner", "buyer", batch.batch_id, 720)

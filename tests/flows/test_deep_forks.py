@@ -115,6 +115,7 @@ def test_it_fails_once_more(ready: Park) -> None:
     assert ready.differences() == []
 
 
+@long
 @pytest.mark.parametrize("sent", rest([False, True], True))
 def test_another_was_planned_in_its_place(ready: Park, sent: bool) -> None:
     """The contract takes one of the two: the first, which has the smaller nonce."""
@@ -171,6 +172,7 @@ def test_the_other_one_s_nonce_is_stolen(ready: Park) -> None:
     assert ready.differences() == []
 
 
+@long
 def test_what_came_meanwhile_is_late_for_it(ready: Park) -> None:
     """It was judged in while the issuance was void, and would be no leaf of its evidence."""
     _, height = fail_in_a_final_block(ready, 1)
@@ -201,6 +203,7 @@ def test_the_days_after_it_are_planned_anew(ready: Park) -> None:
     assert ready.differences() == []
 
 
+@long
 @pytest.mark.parametrize("meanwhile", rest([1, 2]))
 def test_one_sent_meanwhile_had_the_same_remainder(park: Park, meanwhile: int) -> None:
     """The contract takes both of them: the next one makes up for what was issued twice, and that once."""

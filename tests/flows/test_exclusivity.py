@@ -28,7 +28,6 @@ from tests.support.park import PROJECT, TRADING, Park
 from tests.support.plant import SITE, anvil_like, write_csv
 
 SHORT_ON_MARIADB = (
-    "test_a_period_with_a_certificate_goes_the_whole_way",
     "test_a_certificate_and_an_issuance_at_once_leave_no_double_claim",
     "test_importers_correctors_and_an_issuer_at_once_count_a_register_once",
 )
@@ -210,6 +209,7 @@ def test_a_late_register_that_shows_too_much_is_cancelled_on_chain(both: Park) -
     assert both.differences() == []
 
 
+@long
 def test_a_period_of_which_all_is_certified_has_nothing_to_issue(park: Park) -> None:
     park.register()
     park.generate(FIRST, ["60"])

@@ -219,6 +219,7 @@ def test_a_device_that_moves_is_issued_once_for_every_interval(both: Park) -> No
     assert both.differences() == []
 
 
+@long
 def test_what_a_moved_device_brings_for_an_issued_time_is_late(both: Park) -> None:
     both.register()
     both.generate(FIRST, ["60", "60"])

@@ -86,6 +86,7 @@ def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_a_nonce_that_was_used_up_and_nothing_done_by_it(park: Park) -> None:
     """First by the same call with too little gas, sent by hand; then by what the account signs to take on code."""
     buyer, spare = (Account.from_key(_ANVIL_KEYS[ANVIL_ROLES[each]]) for each in ("buyer", "spare"))
@@ -214,6 +215,7 @@ def test_the_same_call_by_hand_whose_receipt_is_late_is_not_made_again(
     assert minted(park) == UNITS
 
 
+@long
 def test_an_approval_that_was_given_by_hand_with_its_nonce_is_given_again(park: Park) -> None:
     """No mirror reads a currency of others, so none would end it; a second approval changes nothing."""
     currency = foreign_currency(park)

@@ -150,6 +150,7 @@ def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
     }
 
 
+@long
 def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +308,7 @@ def test_a_run_names_what_an_earlier_one_began(park: Park) -> None:
     assert loaded == []  # what has ended is more each day
 
 
+@long
 def test_a_run_waits_for_what_another_has_sent(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     """An earlier one that did not wait, the jobs, or one beside it: it is final when this one ends.
 

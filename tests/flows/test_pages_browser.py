@@ -300,6 +300,7 @@ def test_a_proof_of_a_service_that_is_gone_is_no_defect(page: Page, site: str) -
     page.complaints.clear()
 
 
+@long
 def test_a_period_is_read_month_by_month_and_back(page: Page, site: str) -> None:
     page.open(f"{site}/credits/{RETIRED}")
     page.wait("document.querySelector('.plot canvas') !== null")
@@ -768,6 +769,7 @@ def test_what_a_script_puts_into_a_chinese_page_is_chinese(page: Page, site: str
         )
 
 
+@long
 def test_a_chart_is_drawn_anew_for_another_width_and_other_colours(page: Page, site: str) -> None:
     page.open(f"{site}/credits/{RETIRED}?theme=auto")
     canvas = "document.querySelectorAll('.plot canvas')"
@@ -782,6 +784,7 @@ def test_a_chart_is_drawn_anew_for_another_width_and_other_colours(page: Page, s
     page.wait(f"{canvas}.length === 1 && {canvas}[0].toDataURL() !== {json.dumps(picture)}")
 
 
+@long
 def test_one_answer_draws_the_charts_of_all_meters_once(page: Page, site: str) -> None:
     """A month of seven meters was asked for seven times, and drawn twice where more came into the page meanwhile."""
     page.open(f"{site}/credits/{RETIRED}")
@@ -803,6 +806,7 @@ def test_one_answer_draws_the_charts_of_all_meters_once(page: Page, site: str) -
     page.complaints.clear()
 
 
+@long
 @pytest.mark.parametrize("answer", ["Promise.reject(new Error())", "{ ok: false }", "broken"])
 def test_a_chart_whose_readings_did_not_come_is_asked_for_again(
     page: Page, site: str, answer: str
@@ -848,6 +852,7 @@ def test_what_is_told_by_colour_is_told_where_the_system_has_its_own(page: Page,
     page.call("Emulation.setEmulatedMedia", features=[])
 
 
+@long
 def test_words_of_a_table_stay_whole_on_paper(page: Page, site: str) -> None:
     """Chinese breaks anywhere: a narrow column had one sign in each line."""
     page.call("Emulation.setDeviceMetricsOverride", **{**PHONE, "width": 718, "mobile": False})

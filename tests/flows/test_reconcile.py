@@ -899,6 +899,7 @@ def test_what_is_confirmed_by_a_transaction_that_the_chain_has_not(history: Hist
         assert [line for line in history.told("intents") if said in line]
 
 
+@long
 def test_a_trade_is_cancelled_by_the_command_alone(both: Park) -> None:
     """The chain knows nothing of a pending trade: what took it out stands in the audit log, or nowhere."""
 

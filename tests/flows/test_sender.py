@@ -23,6 +23,7 @@ from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
 from ledger.settings import load_settings
 from tests.support.chain import CURRENCY, OPERATOR_ROLE, PARTIES, send, wait_for
+from tests.support.forms import long
 from tests.support.park import CHAIN_ID, Park, open_chain
 from tests.support.sending import plan, sent
 from tests.support.waiting import until
@@ -483,6 +484,7 @@ def beside_a_poor_one(park: Park, monkeypatch: pytest.MonkeyPatch) -> str:
     return key
 
 
+@long
 @pytest.mark.parametrize(
     ("wait", "code"),
     [

@@ -641,6 +641,7 @@ def test_what_a_single_trade_will_pay_is_not_promised_again(park: Park) -> None:
     assert [item.shortfall.held for item in made.left_out] == [1_00]
 
 
+@long
 def test_a_signed_batch_that_failed_and_that_a_member_sends_again(funded: Park) -> None:
     """The chain took that back: nobody ended the intent any more, and its batch held its trades for ever."""
     propose_signed = replace(funded.chain, settling=SettlementPolicy(Way.COSIGNED, 10**6))
@@ -677,6 +678,7 @@ def leave_it_to_them(park: Park) -> None:
     park.mirror.run_until("head")
 
 
+@long
 def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> None:
     """Whoever proposed it is gone: ours waited for ever, and nothing was to be done."""
     funded.node.propose([trade(900_001, "market", "buyer", 1000, 10_000)])
@@ -784,6 +786,7 @@ def test_a_batch_of_others_whose_credits_do_not_move_is_left_to_them(funded: Par
     assert "credits of batch" in happened and "do not move" in happened
 
 
+@long
 def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> None:
     """Its trades stood in another batch by then, which the contract refused: neither came to an end."""
     plan_batches(funded.chain)
@@ -812,6 +815,7 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
 
+@long
 def test_a_batch_that_was_withdrawn_and_that_others_propose_all_the_same(funded: Park) -> None:
     """An operator had seen its call. Its trades are planned anew meanwhile; reconcile says in a line what follows."""
     (withdrawn,) = plan_batches(funded.chain)
@@ -831,6 +835,7 @@ def test_a_batch_that_was_withdrawn_and_that_others_propose_all_the_same(funded:
     assert funded.differences() == []
 
 
+@long
 def test_a_trade_that_was_taken_out_after_others_had_proposed_it(funded: Park) -> None:
     """The books take their batch over, and its end on chain counts for that trade, too, also in a fork."""
     funded.node.propose([trade(1, "market", "owner", 1000, 20_000)])
@@ -851,6 +856,7 @@ def test_a_trade_that_was_taken_out_after_others_had_proposed_it(funded: Park) -
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
 
+@long
 def test_a_trade_is_not_taken_out_with_another_that_had_its_number_before(funded: Park) -> None:
     """Restored books give a number to the trade that the chain has under it; why the old one ended stays in the log."""
     funded.db.run(lambda session: cancel_trade(session, 1, "a slip"))
@@ -872,6 +878,7 @@ def test_a_trade_is_not_taken_out_with_another_that_had_its_number_before(funded
     assert status(funded) is TradeStatus.PENDING
 
 
+@long
 @pytest.mark.parametrize("whole", rest([True, False], False))
 def test_a_trade_that_was_taken_out_stays_so_where_a_fork_takes_back_the_end_of_its_batch(
     funded: Park, whole: bool
@@ -894,6 +901,7 @@ def test_a_trade_that_was_taken_out_stays_so_where_a_fork_takes_back_the_end_of_
     assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
 
 
+@long
 def test_the_nonce_of_an_act_that_others_did_is_filled(funded: Park) -> None:
     """Its transaction is in no block and no pool, nobody sends it again, and what comes after it would wait."""
     key = funded.db.run(lambda session: plan_single(session, funded.chain, 1))

@@ -157,6 +157,7 @@ def with_six_decimals(park: Park) -> Park:
     return Park(park.db, node, open_chain(park.db, node), mirror, park.folder)
 
 
+@long
 @pytest.mark.unmirrored
 def test_in_a_currency_of_six_decimals_a_cent_is_ten_thousand_units(park: Park) -> None:
     fine = with_six_decimals(park)
@@ -542,6 +543,7 @@ def test_a_plan_that_saw_old_rows_looks_again(
         other.db.close()
 
 
+@long
 def test_many_plan_and_submit_at_once(both: Park) -> None:
     both.fund(BUYER, 100_00)
     both.trade(*[("sell", 1000, 10_000)] * 12)

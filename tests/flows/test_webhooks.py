@@ -338,6 +338,7 @@ def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: List
     assert house.alarms() == []
 
 
+@long
 def test_who_takes_others_is_told_on_when_one_has_failed(house: House, listener: Listener) -> None:
     house.add(listener.url, "credit.issued")
     listener.answers(500, 200, *[500] * 10)
@@ -414,6 +415,7 @@ def test_a_rest_that_is_none_or_shorter_is_not_heeded(
     assert delivery.due_at - house.clock[0] == timedelta(seconds=5)
 
 
+@long
 def test_who_asks_for_a_rest_is_left_alone_until_its_end(house: House, listener: Listener) -> None:
     """Whoever takes a few messages a minute refused the others of a backlog, each a try in vain, one at each run."""
     house.add(listener.url, "credit.issued")

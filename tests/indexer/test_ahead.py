@@ -337,6 +337,7 @@ _STUCK = {
 }
 
 
+@few(1)
 @pytest.mark.parametrize("program", _STUCK.values(), ids=_STUCK)
 def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
     chain: TestChain, monkeypatch: pytest.MonkeyPatch, program: str

@@ -551,6 +551,7 @@ def test_a_run_under_which_a_newer_version_upgrades_the_tables_ends(
                 assert tip(db) == before
 
 
+@long
 def test_whoever_is_in_trouble_lets_another_try(chain: TestChain, sqlite_db: Database) -> None:
     """The leader's node is gone: after a lease's time it lets go, and a run with another node mirrors.
 

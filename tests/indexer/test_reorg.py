@@ -286,9 +286,13 @@ def test_contracts_whose_commit_was_lost_are_stored_again(
 
 
 def test_deep_reorganisation_below_what_was_final(
-    chain: TestChain, sqlite_db: Database, fresh_dump: Callable[[str | int], Dump]
+    chain: TestChain,
+    sqlite_db: Database,
+    fresh_dump: Callable[[str | int], Dump],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Final blocks do not change; where they do, the mirror follows instead of keeping both."""
+    monkeypatch.setattr(place, "_LAG_PAUSES_S", (0.01,))
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, 5)
     chain.issue(1000, 0)
     for kg in range(1, 31):
@@ -358,9 +362,10 @@ def test_a_head_between_blocks_that_were_forgotten_is_waited_for(
 
 @pytest.mark.parametrize("number", [10**6, None], ids=["beyond the chain", "back"])
 def test_a_cursor_that_was_altered(
-    history: TestChain, sqlite_db: Database, number: int | None
+    history: TestChain, sqlite_db: Database, number: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the chain it is taken back; back, what it would read again is there, which was a defect of the program."""
+    monkeypatch.setattr(place, "_LAG_PAUSES_S", (0.01,))
 
     def mirrored() -> int:
         return Indexer(sqlite_db, history.client, history.deployment, DEPTH).run_until("head").tip

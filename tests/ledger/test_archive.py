@@ -484,6 +484,7 @@ def test_values_that_come_while_partitions_leave_are_kept(mariadb_books: Databas
     second.close()
 
 
+@long
 @pytest.mark.mariadb
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_readers_are_never_given_a_half(mariadb_books: Database) -> None:

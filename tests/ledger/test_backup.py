@@ -453,6 +453,7 @@ def test_an_account_that_does_not_see_the_archive_is_told_so(
         source(f"DROP USER {account}", f"DROP DATABASE {archive}")
 
 
+@long
 @pytest.mark.parametrize("what", rest(["backup", "restore", "server"]))
 def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) -> None:
     folder = store(tmp_path / "backups")

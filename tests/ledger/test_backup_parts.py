@@ -44,6 +44,7 @@ from ledger.files import part_in
 from ledger.sealing import Sealer
 from ledger.settings import load_settings
 from tests.support.backups import KEY, store
+from tests.support.forms import few
 from tests.support.full import full_disk
 from tests.support.waiting import runs, until
 
@@ -673,6 +674,7 @@ def test_the_off_site_command(folder: Store, tmp_path: Path) -> None:
     assert folder.items() == [one, two]
 
 
+@few(2)
 @pytest.mark.parametrize(
     ("command", "patience_s", "said"),
     [

@@ -26,7 +26,7 @@ from ledger.park import watching
 from ledger.readings import import_file
 from ledger.settings import load_settings
 from tests.support.accounts import made_account
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.keeping import (
     add_device,
     at,
@@ -150,6 +150,7 @@ def watch(db: Database, _: Path) -> None:
     assert work.watch_devices(tools) == "alerts: 1 raised"
 
 
+@long
 @pytest.mark.parametrize("judges", rest([import_again, evaluate, watch]))
 def test_no_month_leaves_under_who_judges_alerts(
     hot: tuple[Database, Path], judges: Callable[[Database, Path], None]

@@ -37,6 +37,7 @@ from tests.support.mariadb import MariaDbServer
 from tests.support.newer import upgraded_by_a_newer_version
 
 LONG_ON_MARIADB = (
+    "test_a_database_of_a_newer_version_is_left_alone",
     "test_a_migration_that_stops_half_way_can_be_run_again",
     "test_four_at_once_build_one_schema",
     "test_revision_by_revision_is_the_same",
@@ -135,6 +136,7 @@ def test_upgrade_works_from_any_folder(tmp_path: Path) -> None:
     assert done.stdout.split() == [CHAIN[-1]]
 
 
+@long
 def test_four_at_once_build_one_schema(new_url: str, finished: Database) -> None:
     start = threading.Barrier(4, timeout=DEADLINE_S)
 

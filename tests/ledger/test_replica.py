@@ -162,6 +162,7 @@ def test_that_the_test_would_see_a_stale_read(pair: Pair) -> None:
         database.close()
 
 
+@long
 def test_a_replica_that_lags(
     pair: Pair, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

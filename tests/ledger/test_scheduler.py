@@ -717,6 +717,7 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
 
+@long
 def test_a_clock_that_jumps_runs_nothing_twice_and_keeps_nobody_waiting(
     sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -821,6 +822,7 @@ def test_a_run_that_ends_while_the_rows_are_read_is_due_when_it_said(
     assert row_of(db).due_at == at[0] + timedelta(days=1)
 
 
+@long
 def test_a_job_that_is_over_before_the_timer_looks_runs_again(
     sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,6 +225,7 @@ def test_a_commit_without_an_answer_says_that_it_may_have_happened(
     assert kept(mariadb_server) == [1]
 
 
+@long
 @pytest.mark.parametrize("size", rest([100, 1_000, 5_000], 1_000))
 def test_an_answer_that_stops_in_the_middle_ends(
     db: Database, proxy: SwallowingProxy, size: int

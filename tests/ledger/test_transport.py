@@ -33,7 +33,7 @@ from ledger.chain.node.transports.errors import (
 from ledger.chain.node.transports.opening import open_transport
 from ledger.errors import BadInput, DependencyDown
 from tests.support.endpoints import TRANSPORTS, Behaviour, Says, endpoint, true_answer
-from tests.support.forms import rest
+from tests.support.forms import few, long, rest
 
 EVERY = pytest.mark.parametrize("kind", TRANSPORTS)
 PATIENT = Bounds(timeout_s=60.0)
@@ -119,6 +119,7 @@ def test_several_are_in_flight_and_never_more_than_the_bound(kind: str, folder: 
 # --------------------------------------------------------------------- when it is not
 
 
+@few(1)
 @EVERY
 def test_a_slow_answer_is_not_waited_for_and_never_taken_for_the_next(
     kind: str, folder: Path
@@ -367,6 +368,7 @@ def test_a_rest_until_a_date(folder: Path) -> None:
     assert 3590 < caught.value.retry_after_s <= 3600  # in a hundred years nobody is there
 
 
+@long
 @pytest.mark.parametrize("said", rest(["0", "Thu, 01 Jan 2015 00:00:00 GMT"]))
 def test_a_rest_of_nothing_is_no_leave_to_ask_without_end(said: str, folder: Path) -> None:
     """A gateway may ask for none and refuse again; a date is past where its clock is behind ours."""
@@ -381,6 +383,7 @@ def test_a_rest_of_nothing_is_no_leave_to_ask_without_end(said: str, folder: Pat
     assert 2 <= len(asked) <= 30
 
 
+@few(1)
 @pytest.mark.parametrize(
     "begin",
     [b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b"HTTP/1.1 200 OK\r\nx-a: ", b"HTTP/1.1"],
