@@ -397,7 +397,7 @@ class Indexer:
             ) from error
         except IntegrityError as error:
             # Who mirrors beside us is found out by the cursor, before a row is written.
-            if self._limits is not None:  # on a fresh mirror nobody altered anything: it is a defect
+            if self._limits is not None:  # nobody altered a fresh mirror: it is a defect
                 raise
             raise self._of_altered_rows(cursor, window, error) from error
         if last < goal:

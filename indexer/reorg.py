@@ -123,7 +123,9 @@ def altered_rows_told(what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except _OF_ALTERED_ROWS as error:
-        said = str(getattr(error, "orig", None) or error)  # without the statement and all its values
+        said = str(
+            getattr(error, "orig", None) or error
+        )  # without the statement and all its values
         why = f"{type(error).__name__}: {said.removesuffix(f'; {derived.MISSED}')}"
         raise BooksDiffer(f"{what} ({why}): somebody altered its rows; {advice}") from error
 
