@@ -302,7 +302,7 @@ def _watched() -> Listeners:
 
     def stands_by(other: Holder) -> None:
         log.warning(
-            "stands by: %s runs the jobs; takes over when its lease ends, %.0f s after it was last heard of",
+            "stands by: %s runs the jobs; takes over when its lease ends, in %.0f s unless it is renewed",
             other.place,
             other.ends_in_ms / 1000,
         )

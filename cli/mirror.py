@@ -182,7 +182,7 @@ def watched(log: logging.Logger) -> dict[str, Any]:
 
     def stands_by(other: Holder) -> None:
         log.warning(
-            "stands by: %s mirrors; takes over when its lease ends, %.0f s after it was last heard of",
+            "stands by: %s mirrors; takes over when its lease ends, in %.0f s unless it is renewed",
             other.place,
             other.ends_in_ms / 1000,
         )
