@@ -112,10 +112,11 @@ def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int
     lowest = deployment.deployed_block
     first = lowest if scope.from_block is None else max(scope.from_block, lowest)
     last = place.tip.number if scope.to_block is None else scope.to_block
-    if scope.to_block is not None and scope.to_block > place.cursor.block_number:
-        raise BadInput(
-            f"block {scope.to_block} is not mirrored; the mirror stands at block {place.cursor.block_number}"
-        )
+    for asked in (scope.from_block, scope.to_block):
+        if asked is not None and asked > place.cursor.block_number:
+            raise BadInput(
+                f"block {asked} is not mirrored; the mirror stands at block {place.cursor.block_number}"
+            )
     last = min(last, place.tip.number)
     if first > last:
         raise BadInput(f"there is no mirrored block from {first} to {last}")

@@ -370,7 +370,11 @@ def test_a_cursor_of_another_name_is_no_mirror(history: History) -> None:
 
 @pytest.mark.parametrize(
     ("scope", "said"),
-    [(Scope(None, 10**6), "is not mirrored"), (Scope(10, 9), "no mirrored block from 10 to 9")],
+    [
+        (Scope(None, 10**6), "block 1000000 is not mirrored"),
+        (Scope(10**6), "block 1000000 is not mirrored"),
+        (Scope(10, 9), "no mirrored block from 10 to 9"),
+    ],
 )
 def test_a_range_that_is_none(history: History, scope: Scope, said: str) -> None:
     with pytest.raises(BadInput, match=said):
