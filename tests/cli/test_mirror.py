@@ -132,6 +132,13 @@ def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) 
     assert f"nobody; last by {ended['place']}" in program("index", "status").out.replace("\n", " ")
 
 
+def test_a_mirror_that_has_not_begun_has_checked_nothing(program: Program) -> None:
+    shown = program("index", "status").out
+    assert "the mirror has not begun" in shown and "not checked" not in shown
+    assert program("index", "run", "--until", "head").code == 0
+    assert re.search(r"not checked +nothing: all was\n", program("index", "status").out)
+
+
 def test_a_reorganisation_is_remembered(program: Program, chain: TestChain) -> None:
     assert program("index", "run", "--until", "head").code == 0
     assert status(program)["last_reorganisation"] is None
@@ -154,6 +161,9 @@ def test_a_reorganisation_is_remembered(program: Program, chain: TestChain) -> N
         "to_hash": new.hash,
     }
     assert "2 blocks deep" in program("index", "status").out
+    chain.reorganise(1)
+    assert program("index", "run", "--until", "head").code == 0
+    assert "1 block deep" in program("index", "status").out
 
 
 @long
