@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 LEASE_S = 10.0
+"""As ``ledger.leases`` has it, which whoever asks for help need not import."""
 RUNS_SHOWN = 50
 SAID_SHOWN = 100
 """Characters of what a run said that a table shows; --json has all of it."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LEASE_S = 10.0
 POLL_S = 0.1
+"""As ``ledger.leases`` and ``indexer.loop`` have them, which whoever asks for help need not import."""
 SAID_AGAIN_S = 60.0
 """How often a trouble that lasts is said again."""
 _HEAD = "head"

@@ -267,8 +267,16 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         "ten minutes, in `status`, `doctor` and the count of `/v1/status`",
         {"api.status.mirror:PATIENCE": 10 * MINUTE},
     ),
-    ("mirror.md", "10 s after the last sign of life", {"ledger.leases:LEASE_S": 10.0}),
-    ("mirror.md", "Over HTTP it looks ten times a second", {"indexer.loop:POLL_S": 0.1}),
+    (
+        "mirror.md",
+        "10 s after the last sign of life",
+        {"ledger.leases:LEASE_S": 10.0, "cli.mirror:LEASE_S": 10.0, "cli.jobs:LEASE_S": 10.0},
+    ),
+    (
+        "mirror.md",
+        "Over HTTP it looks ten times a second",
+        {"indexer.loop:POLL_S": 0.1, "cli.mirror:POLL_S": 0.1},
+    ),
     ("mirror.md", "Up to 512 blocks", {"indexer.ranges:RANGE_BLOCKS_MAX": 512}),
     ("mirror.md", "128 blocks or more follow it", {"indexer.ranges:AHEAD_BLOCKS_MIN": 128}),
     (
