@@ -14,7 +14,7 @@ from ledger.errors import BooksDiffer, DependencyDown
 
 if TYPE_CHECKING:
     from indexer.finality import Claim
-    from indexer.status import Mirrored
+    from indexer.status import MirrorState
     from ledger.chain.node.records import BlockHeader
     from ledger.errors import TruetonneError
 
@@ -112,7 +112,7 @@ class _Told:
         ]
 
 
-def _ask(url: str, mirrored: Mirrored, setting: str | int) -> _Told:
+def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
     """Ask the node for its head, for its block at the mirror's height, and which block is final."""
     from indexer.finality import FINALIZED, claimed
     from ledger.chain.node.client import ChainClient
