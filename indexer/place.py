@@ -17,6 +17,7 @@ from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown, NotFound, WrongChain
 from ledger.models import ChainBlock, ChainCursor
+from ledger.settings import depth_of
 
 _LAG_PAUSES_S = (0.25, 0.5, 1.0, 1.5, 1.75)
 """Between two looks for what is final: five seconds in all."""
@@ -112,9 +113,10 @@ def head_and_final(
 
 
 def _final_now(session: Session, client: ChainClient, head: BlockHeader, setting: str | int) -> int:
-    if str(setting).isdigit():
-        return max(head.number - int(setting), 0)
-    claim = finality.claimed(client, str(setting))
+    depth = depth_of(setting)
+    if isinstance(depth, int):
+        return max(head.number - depth, 0)
+    claim = finality.claimed(client, depth)
     held = session.scalar(select(func.max(ChainCursor.final_number))) or 0
     if claim.lacks is not None and held:
         raise DependencyDown(
