@@ -20,10 +20,10 @@ from indexer.checks import Unchecked
 from indexer.cursor import REINDEX, Cursor, Overtaken
 from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
+from indexer.guards import require_contracts, require_no_catching_up
 from indexer.handlers import require_complete
 from indexer.lease import Lease
 from indexer.memory import few_collections
-from indexer.place import require_contracts, require_no_catching_up
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.reading import Read
 from indexer.ticks import Limits, TickReport

@@ -37,9 +37,10 @@ from sqlalchemy.orm import Session
 from indexer import checks, compare, finality, reorg
 from indexer.compare import Pair
 from indexer.cursor import Overtaken
+from indexer.guards import require_contracts, require_no_catching_up
 from indexer.lease import Lease
 from indexer.loop import Indexer
-from indexer.place import head_and_final, require_contracts, require_no_catching_up
+from indexer.place import head_and_final
 from indexer.shadow import Workshop
 from indexer.tables import MIRRORED, Mirrored
 from indexer.verify import fresh_beside

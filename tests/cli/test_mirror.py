@@ -112,7 +112,9 @@ def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) 
             assert last == "nothing was mirrored; read 0 blocks, 0 events, 0 transactions"
         with running(program, "second.log") as second:
             until(lambda: "stands by" in said(program, "second.log"))
-            assert re.search(r"lease ends, in \d+ s unless it is renewed", said(program, "second.log"))
+            assert re.search(
+                r"lease ends, in \d+ s unless it is renewed", said(program, "second.log")
+            )
             assert f"process {first.pid} mirrors" in said(program, "second.log")
             first.kill()
             until(lambda: "this run mirrors now, after" in said(program, "second.log"))

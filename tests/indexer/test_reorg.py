@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from indexer import Indexer, checks, finality, place
 from indexer.checks import Unchecked
 from indexer.cursor import Cursor
-from indexer.place import require_no_catching_up
+from indexer.guards import require_no_catching_up
 from indexer.ranges import RangeReader
 from indexer.reading import Read
 from indexer.reindex import reindex
