@@ -388,6 +388,10 @@ def due_in_words(schedule: str) -> str:
 @pytest.mark.parametrize(
     ("trouble", "code", "waits"),
     [
+        (backoff.DATABASE, "database-down", (0.25, 2.0)),
+        (backoff.DATABASE, "database-busy", (0.25, 2.0)),
+        (backoff.FORKS, "node-forks", (0.5, 5.0)),
+        (backoff.GONE, "contracts-gone", (0.5, 15.0)),
         (backoff.DOWN, "node-down", (0.5, 15.0)),
         (backoff.SLOW, "node-slow", (1.0, 30.0)),
         (backoff.LIMITS, "node-limits", (2.0, 60.0)),
