@@ -34,6 +34,7 @@ from ledger.models.credits import BatchStatus
 from ledger.serials import CreditStatus, Run, active_run, credit_id
 
 UNIT = "tCO2e"
+"""What ``carbon_credits.amount`` counts: tonnes of CO2 equivalent, with three decimals."""
 MISSED = "it has missed an event, or somebody altered its rows: `truetonne index verify` tells"
 """What it comes of that an event does not fit the mirror's rows; with proven receipts none is missed."""
 

@@ -215,7 +215,7 @@ class Indexer:
             if tip is None or tip.hash != cursor.block_hash:
                 return self._take_back(cursor, head)
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
-            if self._limits is None and isinstance(self._finality, int):
+            if self._limits is None and isinstance(self._finality, int):  # by the head of just now
                 claim = Claim(max(head.number - self._finality, 0))
             up_to = up_to if self._limits is None else self._limits.up_to
             goal = head.number if up_to is None else min(head.number, up_to)

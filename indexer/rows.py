@@ -198,6 +198,8 @@ class Rows:
     def current(self, event: DecodedEvent, table: type[Base], key: int, column: str) -> Any:
         """Return a column of the row with a primary key, after the events so far.
 
+        It may ask the database, and wait for what is under way: what each range asks for is among the lookups.
+
         Raises
         ------
         MirrorStopped
