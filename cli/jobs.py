@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 LEASE_S = 10.0
+"""As ``ledger.leases`` has it, which whoever asks for help need not import."""
 RUNS_SHOWN = 50
 SAID_SHOWN = 100
 """Characters of what a run said that a table shows; --json has all of it."""
@@ -302,7 +303,7 @@ def _watched() -> Listeners:
 
     def stands_by(other: Holder) -> None:
         log.warning(
-            "stands by: %s runs the jobs; takes over when its lease ends, %.0f s after it was last heard of",
+            "stands by: %s runs the jobs; takes over when its lease ends, in %.0f s unless it is renewed",
             other.place,
             other.ends_in_ms / 1000,
         )

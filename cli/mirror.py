@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LEASE_S = 10.0
 POLL_S = 0.1
+"""As ``ledger.leases`` and ``indexer.loop`` have them, which whoever asks for help need not import."""
 SAID_AGAIN_S = 60.0
 """How often a trouble that lasts is said again."""
 _HEAD = "head"
@@ -182,7 +183,7 @@ def watched(log: logging.Logger) -> dict[str, Any]:
 
     def stands_by(other: Holder) -> None:
         log.warning(
-            "stands by: %s mirrors; takes over when its lease ends, %.0f s after it was last heard of",
+            "stands by: %s mirrors; takes over when its lease ends, in %.0f s unless it is renewed",
             other.place,
             other.ends_in_ms / 1000,
         )

@@ -9,12 +9,12 @@ import typer
 
 from cli.command import DryRun, Invocation, command
 from cli.mirror_open import opened
-from cli.output import Table
+from cli.output import Table, counted
 from ledger.errors import BooksDiffer, DependencyDown
 
 if TYPE_CHECKING:
     from indexer.finality import Claim
-    from indexer.status import Mirrored
+    from indexer.status import MirrorState
     from ledger.chain.node.records import BlockHeader
     from ledger.errors import TruetonneError
 
@@ -112,7 +112,7 @@ class _Told:
         ]
 
 
-def _ask(url: str, mirrored: Mirrored, setting: str | int) -> _Told:
+def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
     """Ask the node for its head, for its block at the mirror's height, and which block is final."""
     from indexer.finality import FINALIZED, claimed
     from ledger.chain.node.client import ChainClient
@@ -212,7 +212,9 @@ def _rows(document: dict[str, Any]) -> list[tuple[str, Any]]:
         "last_reorganisation": "last reorganisation",
         "not_checked": "not checked",
     }
-    said = {**document, "not_checked": "; ".join(document["not_checked"]) or "nothing: all was"}
+    begun = document["block"] is not None
+    all_was = "nothing: all was" if begun else None
+    said = {**document, "not_checked": "; ".join(document["not_checked"]) or all_was}
     if (on_chain := document["on_chain"]) is not None:
         said["on_chain"] = "yes" if on_chain else "no"
     if rate := document["rate"]:
@@ -227,7 +229,7 @@ def _rows(document: dict[str, Any]) -> list[tuple[str, Any]]:
         )
     if turn := document["last_reorganisation"]:
         said["last_reorganisation"] = (
-            f"{turn['depth']} blocks deep, {turn['found_at']:%Y-%m-%d %H:%M:%S} UTC: from block "
+            f"{counted(turn['depth'], 'block')} deep, {turn['found_at']:%Y-%m-%d %H:%M:%S} UTC: from block "
             f"{turn['from_block']} ({turn['from_hash'][:10]}...) back to {turn['block']}, "
             f"then on to {turn['to_hash'][:10]}..."
         )

@@ -10,7 +10,8 @@
   ``events`` by column.
 - **Writing.** ``lookups`` fetch what is needed of older rows, one of the ``handlers`` turns each event into ``rows``,
   and ``derived`` computes what follows. ``writing`` stores the range, and ``cursor`` moves only with it. ``memory``
-  keeps what a range frees for the next one. ``reorg`` takes blocks back; ``finality`` confirms.
+  keeps what a range frees for the next one. ``reorg`` takes blocks back, where the ``guards`` let it; ``finality``
+  confirms.
 - **Comparing with the chain.** ``verify`` and ``reindex`` make a fresh mirror (``shadow``, up to the same ``place``)
   and ``compare`` it with the books, for all ``tables``. ``bodies`` and ``sums`` check transactions and totals, and
   the outcome is a ``report``.

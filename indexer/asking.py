@@ -12,7 +12,7 @@ block alone is asked for, at the head, it is asked for them by hash, some at a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from indexer.watch import Watch
@@ -82,8 +82,8 @@ class Block:
     base_fee: str | None
     hashes: list[str]
     header: WireHeader
-    full: list[WireTransaction] = field(default_factory=list)
-    """Its transactions, when whole blocks were asked for."""
+    full: list[WireTransaction]
+    """Its transactions, when whole blocks were asked for; else none."""
 
 
 class RangeAsked:
@@ -128,34 +128,16 @@ class RangeAsked:
             return [
                 None
                 if raw is None
-                else Block(
-                    raw.number,
-                    raw.hash.lower(),
-                    raw.parent_hash.lower(),
-                    raw.timestamp,
-                    raw.base_fee_per_gas,
-                    [item.hash.lower() for item in raw.transactions],
-                    raw,
-                    raw.transactions,
-                )
+                else _block(raw, [item.hash.lower() for item in raw.transactions], raw.transactions)
                 for raw in self._whole.results()
             ]
         assert self._blocks is not None
         found = [
-            None
-            if raw is None
-            else Block(
-                raw.number,
-                raw.hash.lower(),
-                raw.parent_hash.lower(),
-                raw.timestamp,
-                raw.base_fee_per_gas,
-                [item.lower() for item in raw.transactions],
-                raw,
-            )
+            None if raw is None else _block(raw, [item.lower() for item in raw.transactions], [])
             for raw in self._blocks.results()
         ]
         if self._by_hash and self._newest is None:
+            # Only the block says which they are; where it is not there, there are none to wait for.
             hashes = [each for block in found if block is not None for each in block.hashes]
             calls = [("eth_getTransactionReceipt", [each]) for each in hashes]
             self._newest = self._node.client.ask(calls, RECEIPTS, _RECEIPTS_AT_ONCE)
@@ -170,7 +152,7 @@ class RangeAsked:
         )
 
     def block_receipts(self) -> list[list[WireReceipt] | None] | None:
-        """Return the receipts of each block; None where they are asked for one by one."""
+        """Return the receipts of each block, after ``blocks``; None where they are asked for one by one."""
         if self._newest is not None:
             found = self._newest.results()
             known = [receipt for receipt in found if receipt is not None]
@@ -199,6 +181,19 @@ class RangeAsked:
     def _all(self) -> list[Asked[Any]]:
         asked = (self._blocks, self._whole, self._receipts, self._newest, self._traces, self._logs)
         return [item for item in asked if item is not None]
+
+
+def _block(raw: WireHeader, hashes: list[str], full: list[WireTransaction]) -> Block:
+    return Block(
+        raw.number,
+        raw.hash.lower(),
+        raw.parent_hash.lower(),
+        raw.timestamp,
+        raw.base_fee_per_gas,
+        hashes,
+        raw,
+        full,
+    )
 
 
 def _log_calls(watch: Watch, first: int, last: int) -> list[tuple[str, list[Any]]]:

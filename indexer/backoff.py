@@ -50,6 +50,7 @@ _BY_CODE = {
     "database-down": DATABASE,
     "database-busy": DATABASE,
     "schema-missing": DATABASE,
+    "unreadable-value": DATABASE,
 }
 
 

@@ -45,13 +45,24 @@ class CreditLog:
             if seq != last + 1:
                 raise Doubt(
                     f"entry {last + 1} of the credit log is missing before entry {seq} ({_place(event)})"
+                    f"{self._if_first(last)}"
                 )
             if head != next_head(end, seq, event.record):
                 raise Doubt(
                     f"entry {seq} of the credit log does not follow from the ones before it ({_place(event)})"
+                    f"{self._if_first(last)}"
                 )
             last, end = seq, head
         return CreditLog(last, end)
+
+    def _if_first(self, last: int) -> str:
+        """Return what else may be wrong where nothing was read after what the books say of the log."""
+        if last != self.seq:
+            return ""
+        return (
+            f"; the books have the log up to entry {last}: where rows of chain_events were altered or are gone, "
+            "`truetonne index reindex` mends them"
+        )
 
     def compare(
         self, client: ChainClient, address: str, block: BlockHeader, *, proven: bool

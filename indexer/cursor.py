@@ -18,6 +18,9 @@ from ledger.errors import BooksDiffer
 from ledger.models import ChainCursor, MirrorReorganisation
 from ledger.models.types import ValueRefused
 
+REINDEX = "run `truetonne index reindex` (with --dry-run it only says what would change)"
+"""What mends rows of the mirror that somebody altered."""
+
 
 class Overtaken(Exception):
     """Somebody else moved the cursor; whoever meets this writes nothing and looks again."""
@@ -139,7 +142,7 @@ def _guarded(session: Session, old: Cursor, new: Cursor) -> Cursor:
         found = rows_found(session, statement)
     except ValueRefused as error:
         raise BooksDiffer(
-            f"chain_cursor of {old.network!r}: {error}; the row was altered: run `truetonne index reindex`"
+            f"chain_cursor of {old.network!r}: {error}; the row was altered: {REINDEX}"
         ) from error
     if found != 1:
         raise Overtaken

@@ -34,6 +34,9 @@ from ledger.models.credits import BatchStatus
 from ledger.serials import CreditStatus, Run, active_run, credit_id
 
 UNIT = "tCO2e"
+"""What ``carbon_credits.amount`` counts: tonnes of CO2 equivalent, with three decimals."""
+MISSED = "it has missed an event, or somebody altered its rows: `truetonne index verify` tells"
+"""What it comes of that an event does not fit the mirror's rows; with proven receipts none is missed."""
 
 
 class BatchFacts(msgspec.Struct, frozen=True, gc=False):
@@ -274,14 +277,14 @@ def holdings_after(session: Session, changes: Mapping[tuple[int, str], int]) -> 
     Raises
     ------
     MirrorStopped
-        If somebody would hold less than nothing: a transfer was missed.
+        If somebody would hold less than nothing.
     """
     pair = CreditHolding.batch_id, CreditHolding.holder
     found = _after(session, CreditHolding, pair, CreditHolding.amount_kg, changes)
     if below := found.below:
         (batch_id, holder), kg = below
         raise MirrorStopped(
-            f"{holder} would hold {kg} kg of batch {batch_id}; a transfer was missed"
+            f"{holder} would hold {kg} kg of batch {batch_id} by the mirror; {MISSED}"
         )
     return found
 
@@ -292,14 +295,14 @@ def balances_after(session: Session, changes: Mapping[tuple[str, int], int]) -> 
     Raises
     ------
     MirrorStopped
-        If a balance would fall below zero: a movement was missed.
+        If a balance would fall below zero.
     """
     pair = SettlementBalance.account, SettlementBalance.asset
     found = _after(session, SettlementBalance, pair, SettlementBalance.balance, changes)
     if below := found.below:
         (account, asset), units = below
         raise MirrorStopped(
-            f"{account} would have {units} units of asset {asset} in escrow; a movement was missed"
+            f"{account} would have {units} units of asset {asset} in escrow by the mirror; {MISSED}"
         )
     return found
 

@@ -63,7 +63,7 @@ class Follower:
 
         Raises
         ------
-        MirrorStopped, WrongChain
+        MirrorStopped, WrongChain, BooksDiffer
             Waiting would not help; the lease is released.
         NewerTables
             A newer version has upgraded the tables; the lease ends by itself.

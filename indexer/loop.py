@@ -17,16 +17,17 @@ from indexer import checks, reorg
 from indexer import cursor as cursors
 from indexer import finality as finalities
 from indexer.checks import Unchecked
-from indexer.cursor import Cursor, Overtaken
+from indexer.cursor import REINDEX, Cursor, Overtaken
 from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
+from indexer.guards import require_contracts, require_no_catching_up
 from indexer.handlers import require_complete
 from indexer.lease import Lease
 from indexer.memory import few_collections
-from indexer.place import require_contracts, require_no_catching_up
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
+from indexer.window import Window
 from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain.addresses import deployment as contracts_book
 from ledger.chain.addresses import sightings
@@ -128,7 +129,7 @@ class Indexer:
         MirrorStopped
             If something cannot be mirrored and must not be skipped.
         BooksDiffer
-            If somebody set the cursor back, and the blocks above it are there.
+            If somebody altered rows of the mirror, so that what comes next, or is taken back, does not fit them.
         WrongChain
             If the node serves another chain.
         """
@@ -178,8 +179,10 @@ class Indexer:
 
         Raises
         ------
-        MirrorStopped, WrongChain
+        MirrorStopped, WrongChain, BooksDiffer
             As ``run_until``: waiting would not help.
+        NewerTables
+            A newer version has upgraded the tables.
         """
         lease = Lease(self._db, self._deployment.network, lease_s)
         heads = Heads(self._client.transport, self._poll_s)
@@ -212,7 +215,7 @@ class Indexer:
             if tip is None or tip.hash != cursor.block_hash:
                 return self._take_back(cursor, head)
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
-            if self._limits is None and isinstance(self._finality, int):
+            if self._limits is None and isinstance(self._finality, int):  # by the head of just now
                 claim = Claim(max(head.number - self._finality, 0))
             up_to = up_to if self._limits is None else self._limits.up_to
             goal = head.number if up_to is None else min(head.number, up_to)
@@ -315,8 +318,8 @@ class Indexer:
             begun = cursors.load(session, self._deployment.network)
         if begun is None:
             raise BooksDiffer(
-                f"chain_cursor has no row of {cursor.network!r}, and chain_blocks has blocks: somebody deleted it; run "
-                "`truetonne index reindex`"
+                f"chain_cursor has no row of {cursor.network!r}, and chain_blocks has blocks: somebody deleted it; "
+                f"{REINDEX}"
             )
         return begun
 
@@ -394,18 +397,28 @@ class Indexer:
             ) from error
         except IntegrityError as error:
             # Who mirrors beside us is found out by the cursor, before a row is written.
-            with self._db.read() as session:
-                above = ChainBlock.number > cursor.block_number
-                there = session.scalar(select(func.min(ChainBlock.number)).where(above))
-            if there is None:
+            if self._limits is not None:  # nobody altered a fresh mirror: it is a defect
                 raise
-            raise BooksDiffer(
-                f"the books have block {there} already, above their cursor, at {cursor.block_number}: somebody "
-                "altered them; run `truetonne index reindex`"
-            ) from error
+            raise self._of_altered_rows(cursor, window, error) from error
         if last < goal:
             self._log_sync.begin()
         return moved
+
+    def _of_altered_rows(
+        self, cursor: Cursor, window: Window, error: IntegrityError
+    ) -> BooksDiffer:
+        """Return what to say of a range that finds its rows taken, or those missing that they refer to."""
+        with self._db.read() as session:
+            above = ChainBlock.number > cursor.block_number
+            there = session.scalar(select(func.min(ChainBlock.number)).where(above))
+        if there is not None:
+            found = f"the books have block {there} already, above their cursor, at {cursor.block_number}"
+        else:
+            found = (
+                f"what blocks {window.first} to {window.last.number} bring does not fit the rows that the books have "
+                f"({error.orig})"
+            )
+        return BooksDiffer(f"{found}: somebody altered them; {REINDEX}")
 
     def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:
         """Confirm what became final since the last range."""

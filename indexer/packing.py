@@ -159,7 +159,6 @@ def _singles(found: _Events, places: Sequence[int]) -> Iterator[DecodedEvent]:
             logged.tx_hashes[place],
             tx_index,
             logged.log_indexes[place],
-            False,
         )
         args = next(plain) if decode is None else decode(logged.texts[place])
         yield DecodedEvent(contract, name, args, log, record)

@@ -164,7 +164,6 @@ def _ours(block: Block, receipts: Sequence[WireReceipt], watch: Watch) -> Iterat
                     receipt.transaction_hash,
                     tx_index,
                     log_index,
-                    False,
                 )
             log_index += 1
 

@@ -118,6 +118,13 @@ class RangeReader:
     def read(self, cursor: Cursor, head: int) -> Read:
         """Read the next range; shorter when the node refuses it, again when its answers disagree.
 
+        Parameters
+        ----------
+        cursor
+            Where the mirror stands: the range begins with the block after.
+        head
+            The last block that is wanted: the latest, or one below it where the mirror is to end there.
+
         Raises
         ------
         Overtaken
@@ -211,7 +218,7 @@ class RangeReader:
         return min(self._length.blocks, _RANGE_BLOCKS_FIRST)
 
     def _compare(self, read: Read) -> None:
-        """At the head, nothing may be missing from the credit log."""
+        """At the last block that is wanted, nothing may be missing from the credit log."""
         address, last = self._deployment.credit.address, read.window.last
         self.log_end_reason = read.log.compare(
             self._client, address, last, proven=self._reading.node.proven

@@ -82,5 +82,5 @@ class Reading:
         return Read(window, end, seen, most)
 
     def checked(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Checked:
-        """Take in and check the blocks; see ``read_window``."""
+        """Take in and check the blocks, by ``read_window``; the benchmark's mirror of events has a way of its own."""
         return read_window(asked, self.node, self.watch, parent_hash, open_hashes)

@@ -37,9 +37,10 @@ from sqlalchemy.orm import Session
 from indexer import checks, compare, finality, reorg
 from indexer.compare import Pair
 from indexer.cursor import Overtaken
+from indexer.guards import require_contracts, require_no_catching_up
 from indexer.lease import Lease
 from indexer.loop import Indexer
-from indexer.place import head_and_final, require_contracts, require_no_catching_up
+from indexer.place import head_and_final
 from indexer.shadow import Workshop
 from indexer.tables import MIRRORED, Mirrored
 from indexer.verify import fresh_beside
@@ -120,6 +121,8 @@ def reindex(
     ------
     Refused
         If another run mirrors, or the books do not hold still.
+    BooksDiffer
+        If the chain took back blocks of which the mirror, that somebody altered, does not tell what stood in them.
     DependencyDown
         If database or node do not answer, or the node lacks what is needed.
     WrongChain
@@ -237,8 +240,11 @@ def _replace(
     """Make the mirrored tables of the books those of the fresh mirror, if nobody moved the cursor."""
     _guard(session, target.cursor)
     if target.takes_back:
-        for rewind in (settlement.rewind, issuance.rewind, intents.rewind):
-            rewind(session, target.tip.number)
+        # Only the old rows say what of ours stood in the blocks that are gone.
+        what = f"the mirror does not tell what of these books stood above block {target.tip.number}"
+        with reorg.altered_rows_told(what, "restore the database from a backup"):
+            for rewind in (settlement.rewind, issuance.rewind, intents.rewind):
+                rewind(session, target.tip.number)
     with deferred_foreign_keys(session):
         for item in reversed(MIRRORED):
             _remove(session, item, compare.pairs(item, mine, theirs))

@@ -9,13 +9,16 @@ rewind is the state that a fresh mirror of the surviving blocks would have.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.exc import DataError, IntegrityError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
 
 from indexer import derived
+from indexer.cursor import REINDEX
 from ledger import issuance
 from ledger.chain.addresses import deployment as contracts_book
 from ledger.chain.addresses import sightings
@@ -24,6 +27,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import intents, transactions
 from ledger.db import Database
+from ledger.errors import BooksDiffer, MirrorStopped
 from ledger.models import (
     Base,
     ChainBlock,
@@ -46,11 +50,17 @@ from ledger.models import (
 )
 from ledger.models.credits import BATCH_STATUS, BatchStatus
 from ledger.models.escrow import DisputeStep, SettlementStatus
+from ledger.models.types import ValueRefused
 from ledger.serials import batch_id_of, site_and_ordinal
 from ledger.settlement import confirm as settlement
 
 _FIRST_LOOK = 8
 """Blocks asked at first; every further look is twice as long."""
+_OF_ALTERED_ROWS = (
+    *(MirrorStopped, ValueRefused, DataError, IntegrityError, NoResultFound, MultipleResultsFound),
+    *(LookupError, TypeError, ValueError),
+)
+"""What comes of rows that lack, contradict or do not read: a mirror's own can always be taken back."""
 
 
 def common_ancestor(
@@ -86,12 +96,38 @@ def common_ancestor(
 
 
 def rewind(session: Session, above_block: int) -> None:
-    """Take back everything that blocks above one brought, in every table."""
+    """Take back everything that blocks above one brought, in every table.
+
+    Raises
+    ------
+    BooksDiffer
+        If the rows are not what a mirror wrote, so that what was before them cannot be told.
+    """
     session.flush()
-    for step in REWINDS:
-        step(session, above_block)
-        session.flush()
-        session.expire_all()
+    with altered_rows_told(f"the mirror cannot be taken back to block {above_block}", REINDEX):
+        for step in REWINDS:
+            step(session, above_block)
+            session.flush()
+            session.expire_all()
+
+
+@contextmanager
+def altered_rows_told(what: str, advice: str) -> Iterator[None]:
+    """Say of rows that somebody altered that they are, in place of whatever error came of them.
+
+    Raises
+    ------
+    BooksDiffer
+        If an error comes that does not come of the rows of a mirror.
+    """
+    try:
+        yield
+    except _OF_ALTERED_ROWS as error:
+        said = str(
+            getattr(error, "orig", None) or error
+        )  # without the statement and all its values
+        why = f"{type(error).__name__}: {said.removesuffix(f'; {derived.MISSED}')}"
+        raise BooksDiffer(f"{what} ({why}): somebody altered its rows; {advice}") from error
 
 
 # ------------------------------------------------------------------ what is derived

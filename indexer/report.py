@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +50,7 @@ class Report:
             "not_checked": self.not_checked,
         }
 
-    def add(self, found: Iterator[Difference]) -> None:
+    def add(self, found: Iterable[Difference]) -> None:
         """Take differences, up to the most that are told."""
         for item in found:
             if item.table == "chain_cursor" and self._was_told(item):

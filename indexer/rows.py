@@ -19,7 +19,7 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from indexer import derived
-from indexer.derived import Standing
+from indexer.derived import MISSED, Standing
 from indexer.events import Columns
 from indexer.lookups import Lookups, Outcome
 from ledger.chain.contracts.events import ZERO_ADDRESS, DecodedEvent
@@ -198,6 +198,8 @@ class Rows:
     def current(self, event: DecodedEvent, table: type[Base], key: int, column: str) -> Any:
         """Return a column of the row with a primary key, after the events so far.
 
+        It may ask the database, and wait for what is under way: what each range asks for is among the lookups.
+
         Raises
         ------
         MirrorStopped
@@ -356,5 +358,5 @@ def _unknown(origin: Origin, what: str) -> str:
     name, block_number, tx_hash = origin
     return (
         f"{name} in block {block_number}, transaction {tx_hash}, speaks of {what}, "
-        "which the mirror has never read; it has missed an event"
+        f"which the mirror has never read; {MISSED}"
     )

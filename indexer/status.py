@@ -18,7 +18,7 @@ from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
 
 
 @dataclass(frozen=True)
-class Mirrored:
+class MirrorState:
     """The state of a mirror, from the books alone."""
 
     cursor: ChainCursor | None
@@ -29,7 +29,7 @@ class Mirrored:
     unchecked: Unchecked
 
 
-def look(session: Session, network: str) -> Mirrored:
+def look(session: Session, network: str) -> MirrorState:
     """Read the state of a network's mirror."""
     cursor = session.scalars(
         select(ChainCursor).where(ChainCursor.network == network)
@@ -41,7 +41,7 @@ def look(session: Session, network: str) -> Mirrored:
         .order_by(MirrorReorganisation.id.desc())
         .limit(1)
     ).one_or_none()
-    return Mirrored(
+    return MirrorState(
         cursor,
         tip.block_time if tip else None,
         holder_of(session, network),
@@ -51,7 +51,7 @@ def look(session: Session, network: str) -> Mirrored:
 
 
 def as_document(
-    mirrored: Mirrored, head: BlockHeader | None, tip: BlockHeader | None = None
+    mirrored: MirrorState, head: BlockHeader | None, tip: BlockHeader | None = None
 ) -> dict[str, Any]:
     """Return what ``index status --json`` says of the mirror.
 

@@ -48,7 +48,7 @@ def _entries(session: Session, report: Report) -> int:
     distinct = session.scalar(select(func.count(func.distinct(ChainEvent.seq))))
     if entries and not (lowest == 1 and entries == highest == distinct):
         held = f"{entries} entries from {lowest} to {highest}"
-        report.add(iter([Difference("chain_events", "credit log", "seq", held, f"1 to {highest}")]))
+        report.add([Difference("chain_events", "credit log", "seq", held, f"1 to {highest}")])
     return int(entries)
 
 
@@ -68,5 +68,5 @@ def _supply(session: Session, report: Report) -> int:
             if kg != supply:
                 key = str(batch_id)
                 found = Difference("credit_holdings", key, "sum of amount_kg", kg, supply)
-                report.add(iter([found]))
+                report.add([found])
     return batches

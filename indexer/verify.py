@@ -18,7 +18,6 @@ from collections import Counter
 from contextlib import closing
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from indexer import compare, finality
 from indexer.bodies import check_transactions
@@ -30,7 +29,6 @@ from indexer.tables import MIRRORED, Mirrored
 from ledger.chain.addresses.book import TOLD, Deployment
 from ledger.chain.addresses.deployment import forget_later, keep_what_was_stored
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import BadInput, BooksDiffer, DependencyDown, MirrorStopped
 from ledger.models import ChainEvent, ChainInclusion
@@ -96,7 +94,7 @@ def _once(
     end = client.block_there(last)
     try:
         if last < place.cursor.block_number:
-            _rewound(copy, deployment, end)
+            take_back(copy, deployment, end)
         if scope.sample is not None:
             _sample(shop, copy, client, deployment, report, scope.sample)
         elif first <= deployment.deployed_block:
@@ -114,26 +112,15 @@ def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int
     lowest = deployment.deployed_block
     first = lowest if scope.from_block is None else max(scope.from_block, lowest)
     last = place.tip.number if scope.to_block is None else scope.to_block
-    if scope.to_block is not None and scope.to_block > place.cursor.block_number:
-        raise BadInput(
-            f"block {scope.to_block} is not mirrored; the mirror stands at block {place.cursor.block_number}"
-        )
+    for asked in (scope.from_block, scope.to_block):
+        if asked is not None and asked > place.cursor.block_number:
+            raise BadInput(
+                f"block {asked} is not mirrored; the mirror stands at block {place.cursor.block_number}"
+            )
     last = min(last, place.tip.number)
     if first > last:
         raise BadInput(f"there is no mirrored block from {first} to {last}")
     return first, last
-
-
-def _rewound(
-    mirror: Database, deployment: Deployment, to: BlockHeader, again: bool = False
-) -> None:
-    try:
-        take_back(mirror, deployment, to, again)
-    except (MirrorStopped, SQLAlchemyError, LookupError, ValueError, TypeError) as error:
-        raise BooksDiffer(
-            f"the mirror cannot be taken back to block {to.number} ({type(error).__name__}: {error}); rows were "
-            "altered: run `truetonne index verify` without a range, then `truetonne index reindex`"
-        ) from error
 
 
 # ------------------------------------------------------------------------- three ways
@@ -187,7 +174,7 @@ def _part(
 ) -> None:
     again = shop.twin_of(copy, "again")
     try:
-        _rewound(again, deployment, client.block_there(report.from_block - 1), again=True)
+        take_back(again, deployment, client.block_there(report.from_block - 1), again=True)
         read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
     except (BooksDiffer, MirrorStopped):
         # Damage is in the way: the chain tells it from its first block on.
@@ -235,14 +222,14 @@ def _sample(
     rows: Counter[str] = Counter()
     chosen = _chosen(copy, report, size)
     for number in chosen:
-        _rewound(held, deployment, client.block_there(number))
-        _rewound(again, deployment, client.block_there(number - 1), again=True)
+        take_back(held, deployment, client.block_there(number))
+        take_back(again, deployment, client.block_there(number - 1), again=True)
         try:
             read_on(again, client, deployment, number, 0)
         except MirrorStopped as error:
             raise BooksDiffer(
-                f"the mirror cannot read block {number} on what stands before it ({error}); rows were altered: run "
-                "`truetonne index verify` without a range, then `truetonne index reindex`"
+                f"the mirror cannot read block {number} on what stands before it ({error}): somebody altered its rows; "
+                "run `truetonne index verify` without a range, then `truetonne index reindex`"
             ) from error
         _compare_block(tables, (held, again), number, report)
         for item in tables:

@@ -150,7 +150,6 @@ def _checked_logs(logs: Sequence[WireLog], blocks: Sequence[Block]) -> list[LogR
                 hashes[tx_index],
                 tx_index,
                 int(log.log_index, 16),
-                False,
             )
         )
     places = list(map(_order, found))

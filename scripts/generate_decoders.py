@@ -9,6 +9,7 @@ log; its lines are made by ``decoder_lines``.
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -190,9 +191,15 @@ def assembled(head: Sequence[str], blocks: Sequence[Sequence[str]]) -> str:
     """Return a module, formatted as the house formats."""
     text = "\n\n\n".join("\n".join(block) for block in [head, *blocks]) + "\n"
     for arguments in (["check", "--select", "I", "--fix-only", "--quiet"], ["format"]):
-        command = ["ruff", *arguments, "--stdin-filename", str(FOLDER / "generated.py"), "-"]
+        ruff = [sys.executable, "-m", "ruff"]  # ours, whether its folder is on PATH or not
+        name = ["--stdin-filename", str(FOLDER / "generated.py"), "-"]
         text = subprocess.run(
-            command, input=text, capture_output=True, text=True, check=True, cwd=ROOT
+            [*ruff, *arguments, *name],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
         ).stdout
     return text
 

@@ -267,8 +267,16 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         "ten minutes, in `status`, `doctor` and the count of `/v1/status`",
         {"api.status.mirror:PATIENCE": 10 * MINUTE},
     ),
-    ("mirror.md", "10 s after the last sign of life", {"ledger.leases:LEASE_S": 10.0}),
-    ("mirror.md", "Over HTTP it looks ten times a second", {"indexer.loop:POLL_S": 0.1}),
+    (
+        "mirror.md",
+        "10 s after the last sign of life",
+        {"ledger.leases:LEASE_S": 10.0, "cli.mirror:LEASE_S": 10.0, "cli.jobs:LEASE_S": 10.0},
+    ),
+    (
+        "mirror.md",
+        "Over HTTP it looks ten times a second",
+        {"indexer.loop:POLL_S": 0.1, "cli.mirror:POLL_S": 0.1},
+    ),
     ("mirror.md", "Up to 512 blocks", {"indexer.ranges:RANGE_BLOCKS_MAX": 512}),
     ("mirror.md", "128 blocks or more follow it", {"indexer.ranges:AHEAD_BLOCKS_MIN": 128}),
     (
@@ -380,6 +388,10 @@ def due_in_words(schedule: str) -> str:
 @pytest.mark.parametrize(
     ("trouble", "code", "waits"),
     [
+        (backoff.DATABASE, "database-down", (0.25, 2.0)),
+        (backoff.DATABASE, "database-busy", (0.25, 2.0)),
+        (backoff.FORKS, "node-forks", (0.5, 5.0)),
+        (backoff.GONE, "contracts-gone", (0.5, 15.0)),
         (backoff.DOWN, "node-down", (0.5, 15.0)),
         (backoff.SLOW, "node-slow", (1.0, 30.0)),
         (backoff.LIMITS, "node-limits", (2.0, 60.0)),
@@ -395,6 +407,12 @@ def test_how_long_the_mirror_waits_is_what_its_page_says(
     (line,) = (line for line in lines if line.startswith(f"| `{code}` |"))
     assert "{:g} to {:g} s".format(*waits) in line
     assert (trouble.first_s, trouble.longest_s) == waits
+
+
+def test_whatever_the_mirror_waits_for_stands_on_its_page() -> None:
+    lines = (DOCS / "mirror.md").read_text().splitlines()
+    said = {line.split("`")[1] for line in lines if line.startswith("| `") and "` | 3 |" in line}
+    assert backoff._BY_CODE.keys() <= said
 
 
 ASSURANCE = (DOCS / "assurance.md").read_text()

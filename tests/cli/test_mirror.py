@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -111,6 +112,9 @@ def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) 
             assert last == "nothing was mirrored; read 0 blocks, 0 events, 0 transactions"
         with running(program, "second.log") as second:
             until(lambda: "stands by" in said(program, "second.log"))
+            assert re.search(
+                r"lease ends, in \d+ s unless it is renewed", said(program, "second.log")
+            )
             assert f"process {first.pid} mirrors" in said(program, "second.log")
             first.kill()
             until(lambda: "this run mirrors now, after" in said(program, "second.log"))
@@ -128,6 +132,13 @@ def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) 
     ended = status(program)["leader"]
     assert not ended["live"]
     assert f"nobody; last by {ended['place']}" in program("index", "status").out.replace("\n", " ")
+
+
+def test_a_mirror_that_has_not_begun_has_checked_nothing(program: Program) -> None:
+    shown = program("index", "status").out
+    assert "the mirror has not begun" in shown and "not checked" not in shown
+    assert program("index", "run", "--until", "head").code == 0
+    assert re.search(r"not checked +nothing: all was\n", program("index", "status").out)
 
 
 def test_a_reorganisation_is_remembered(program: Program, chain: TestChain) -> None:
@@ -152,6 +163,9 @@ def test_a_reorganisation_is_remembered(program: Program, chain: TestChain) -> N
         "to_hash": new.hash,
     }
     assert "2 blocks deep" in program("index", "status").out
+    chain.reorganise(1)
+    assert program("index", "run", "--until", "head").code == 0
+    assert "1 block deep" in program("index", "status").out
 
 
 @long

@@ -45,6 +45,7 @@ from ledger.db.sqltext import clock_ms
 from ledger.errors import DependencyDown
 from ledger.leases import Holder, process_identity
 from ledger.models import ChainCursor, HeldLease
+from ledger.models.types import ValueUnreadable
 from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forked import FORKED
 from tests.support.forms import long, rest
@@ -638,6 +639,7 @@ def rpc(code: int, message: str) -> RpcError:
         (NodeLimits("n", 5), LIMITS),
         (DependencyDown("x", code="node-behind"), LAGS),
         (DependencyDown("x", code="database-down"), DATABASE),
+        (ValueUnreadable("a time", "soon", "UTC"), DATABASE),
         (rpc(-32005, "query returned more than 10000 results"), LIMITS),
         (rpc(-32000, "Too Many Requests"), LIMITS),
         (rpc(-32000, "your app has exceeded its compute units per second capacity"), LIMITS),

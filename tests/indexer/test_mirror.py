@@ -149,6 +149,10 @@ def test_an_entry_of_the_credit_log_that_does_not_follow_is_named(
     ):
         with pytest.raises(Doubt, match=rf"{said} \(\w+ in block {entries[-1].log.block_number}, "):
             CreditLog().check(entries)
+    for entries, of_books in (([three], True), ([two, four], False)):  # after the first one
+        with pytest.raises(Doubt) as doubt:
+            CreditLog().check([one]).check(entries)
+        assert ("the books have the log up to entry 1:" in str(doubt.value)) is of_books
 
 
 def test_the_end_of_the_credit_log_is_found_at_any_block(

@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event, select, update
+from sqlalchemy import Connection, Engine, event, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from indexer import Indexer, checks, finality, place
 from indexer.checks import Unchecked
 from indexer.cursor import Cursor
-from indexer.place import require_no_catching_up
+from indexer.guards import require_no_catching_up
 from indexer.ranges import RangeReader
 from indexer.reading import Read
 from indexer.reindex import reindex
-from indexer.reorg import REWINDS
+from indexer.reorg import REWINDS, rewind
 from indexer.verify import verify
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_HASH
 from ledger.chain.local.anvil import LocalNode, find_anvil
@@ -26,7 +26,7 @@ from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.db.engines import MODE, READ
 from ledger.errors import BooksDiffer, DependencyDown
-from ledger.models import Base, ChainBlock, ChainCursor
+from ledger.models import Base, ChainBlock, ChainCursor, ChainEvent
 from ledger.models.credits import BatchStatus
 from ledger.serials import CreditStatus
 from tests.indexer.conftest import DEPTH
@@ -389,6 +389,52 @@ def test_a_cursor_that_was_altered(
         reindex(sqlite_db, history.client, history.deployment, DEPTH)
     assert mirrored() == history.height()
     assert written() == before
+
+
+def test_rows_that_were_altered_are_no_defect_of_the_program(
+    history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
+) -> None:
+    """They stand in the way of what comes next, or of what is taken back: both say so, and a reindex mends them."""
+    at = sqlite_db, history.client, history.deployment, DEPTH
+    begin = history.loaded_up_to
+
+    def is_told(statement: str, said: str, look: Callable[..., object], *of: object) -> None:
+        with sqlite_db.write() as session:
+            session.execute(text(statement))
+        before = dump(sqlite_db)
+        with pytest.raises(BooksDiffer, match=rf"{said}.*somebody altered .*; r"):
+            look(*of)
+        assert dump(sqlite_db) == before
+
+    history.retire("owner", BATCH, 30)
+    to = history.height()  # where its transfer will stand
+    moved = f"UPDATE credit_transfers SET block_number = {to} WHERE block_number = {to - 1}"
+    is_told(moved, r"does not fit the rows .* \(UNIQUE .*credit_transfers", mirror.tick)
+    reindex(*at)
+    same_as_fresh()
+
+    for statement, said in (
+        ("UPDATE credit_batches SET batch_id = 7", "NoResultFound: "),
+        ("DELETE FROM credit_holdings", r"would hold -870 kg of batch \d+ by the mirror\): some"),
+    ):
+        with sqlite_db.write() as session:
+            session.execute(text(statement))
+            with pytest.raises(BooksDiffer, match=rf"taken back to block {begin} \(.*{said}"):
+                rewind(session, begin)
+            session.rollback()
+
+    history.reorganise(to - begin)
+    spoilt = "UPDATE chain_events SET args = '{{}}' WHERE event_name = '{}'"
+    proposed = ChainEvent.event_name == "BatchProposed"
+    with sqlite_db.read() as session:
+        args = session.scalar(select(ChainEvent.args).where(proposed))
+    is_told(spoilt.format("BatchProposed"), rf"of these books .* {begin} \(KeyError", reindex, *at)
+    with sqlite_db.write() as session:
+        session.execute(update(ChainEvent).where(proposed).values(args=args))
+    is_told(spoilt.format("Issued"), rf"taken back to block {begin} \(KeyError: ", mirror.tick)
+    is_told("SELECT 1", rf"taken back to block {begin} \(KeyError: ", verify, *at)
+    reindex(*at)
+    same_as_fresh()
 
 
 def test_a_chain_that_turns_below_the_deployment_is_followed(

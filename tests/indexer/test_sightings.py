@@ -175,7 +175,7 @@ class Forgetful:
 
 def given(account: str, block: int) -> DecodedEvent:
     args = PlainEvent({"role": "0x00", "account": account})
-    log = LogRecord("0x1", (), "0x", block, f"0xb{block}", "0x2", 0, 0, False)
+    log = LogRecord("0x1", (), "0x", block, f"0xb{block}", "0x2", 0, 0)
     return DecodedEvent(CREDIT, "RoleGranted", args, log, None)
 
 

@@ -232,7 +232,6 @@ def log_of(item: dict[str, Any], values: tuple[Any, ...]) -> LogRecord:
         tx_hash="0x" + "02" * 32,
         tx_index=3,
         log_index=4,
-        removed=False,
     )
 
 
@@ -327,7 +326,7 @@ def test_a_log_that_cannot_be_decoded_stops_the_mirror(name: str) -> None:
         ((*good.topics, good.topics[1]), "0x"),
         ((*good.topics[:2], "0x" + "ff" * 32, good.topics[3]), "0x"),
     ):
-        bad = LogRecord(ADDRESS, topics, data, 7, "0x1", "0x2", 3, 4, False)
+        bad = LogRecord(ADDRESS, topics, data, 7, "0x1", "0x2", 3, 4)
         with pytest.raises(MirrorStopped, match=r"block 7, transaction 0x2, log 4"):
             decode(name, bad)
     assert len(schemas(name)) >= 9

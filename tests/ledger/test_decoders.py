@@ -145,7 +145,6 @@ def record(log: LogRecord, topics: tuple[str, ...], data: bytes) -> LogRecord:
         log.tx_hash,
         log.tx_index,
         log.log_index,
-        log.removed,
     )
 
 
@@ -160,7 +159,7 @@ def test_what_is_no_hexadecimal_is_refused(blank: str) -> None:
         ((*log.topics[:2], log.topics[2][:-2], log.topics[3] + "00"), log.data),
         (log.topics, log.data + "0"),
     ):
-        bad = LogRecord(log.address, topics, data, 7, "0x1", "0x2", 3, 4, False)
+        bad = LogRecord(log.address, topics, data, 7, "0x1", "0x2", 3, 4)
         with pytest.raises(MirrorStopped, match="cannot be decoded"):
             decode(CREDIT, bad)
 
@@ -224,7 +223,7 @@ def test_calls_are_decoded_alike_whatever_they_hold(
     body = abi_encode(types, arguments)
     assert CALLS[name][selector][1](body) == by_eth_abi(item, body)
     log = record(log_of(EVENT_ITEMS[0].values[1], ("0x" + "00" * 20,) * 2 + (True,)), (), body)
-    log = LogRecord(log.address, ("", ""), log.data, 0, "", "", 0, 0, False)
+    log = LogRecord(log.address, ("", ""), log.data, 0, "", "", 0, 0)
     broken = bytes.fromhex(damaged(log, data).data[2:])
     expected = by_eth_abi(item, broken)
     found = decode_call(name, selector + broken.hex())

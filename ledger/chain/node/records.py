@@ -78,7 +78,6 @@ class LogRecord(msgspec.Struct, frozen=True, gc=False):
     tx_hash: str
     tx_index: int
     log_index: int
-    removed: bool
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -185,7 +184,6 @@ def log_of(raw: dict[str, Any]) -> LogRecord:
         tx_hash=raw["transactionHash"].lower(),
         tx_index=int(raw["transactionIndex"], 16),
         log_index=int(raw["logIndex"], 16),
-        removed=bool(raw.get("removed", False)),
     )
 
 
