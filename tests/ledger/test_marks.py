@@ -78,10 +78,10 @@ def test_a_batch_under_our_key_is_ours_if_its_claim_is(
 def _used(session: Session, key: str, holder: str, number: int = 1, **values: Any) -> None:
     """Write a retirement and a cancellation of 5 kg."""
     same = {"key": key, "holder": holder, "batch_id": BATCH, "amount_kg": 5, **values}
-    session.add(row_of(CreditRetirement, retirement_id=number, tx_hash=HASH, block_number=7, **same))
     session.add(
-        row_of(CreditCancellation, block_number=7, log_index=number, tx_hash=HASH, **same)
+        row_of(CreditRetirement, retirement_id=number, tx_hash=HASH, block_number=7, **same)
     )
+    session.add(row_of(CreditCancellation, block_number=7, log_index=number, tx_hash=HASH, **same))
     session.flush()
 
 
@@ -153,9 +153,7 @@ def test_a_settlement_batch_under_our_key_is_ours_if_it_says_the_same(
     said = PROPOSAL | other
     with sqlite_db.write() as session:
         batch = {"key": KEY, "asset": 3, "status": SettlementStatus.PROPOSED, "log_index": 2}
-        session.add(
-            row_of(SettlementBatch, batch_id=4, tx_hash=HASH, block_number=7, **batch)
-        )
+        session.add(row_of(SettlementBatch, batch_id=4, tx_hash=HASH, block_number=7, **batch))
         args = {"words": PROPOSAL["words"], "accounts": [ADDRESS, STRANGER]}
         session.add(row_of(ChainEvent, block_number=7, log_index=2, args=args))
         session.flush()

@@ -55,9 +55,7 @@ def stored(session: Session, number: int, **values: Any) -> ChainIntent:
     return row
 
 
-def attempt(
-    session: Session, key: str, tx_hash: str, nonce: int, ordinal: int = 1
-) -> ChainAttempt:
+def attempt(session: Session, key: str, tx_hash: str, nonce: int, ordinal: int = 1) -> ChainAttempt:
     """Write a signed transaction of an intent; return it."""
     row = ChainAttempt(
         tx_hash=tx_hash,
