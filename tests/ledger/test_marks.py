@@ -1,4 +1,4 @@
-"""By what an act of ours is known on the mirrored chain: whoever copies a key, or does nearly the same, is not taken for us."""
+"""By what acts of ours are known on the mirrored chain: who copies a key, or does nearly the same, is not us."""
 
 from typing import Any
 
