@@ -17,7 +17,7 @@ from ledger.models import (
 )
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
-from ledger.models.types import Address, Hash, UtcDateTime
+from ledger.models.types import Address, Hash, UtcDateTime, json_array, json_object
 
 KEY, OTHER = "0x" + "11" * 32, "0x" + "22" * 32
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -136,9 +136,15 @@ def row_of(model: type[Base], **values: Any) -> Base:
 
 
 def _nothing(kind: TypeEngine[Any]) -> Any:
-    if kind is Hash or kind is Address:
-        return hash_of(0) if kind is Hash else ADDRESS
+    for own, nothing in (
+        (Hash, hash_of(0)),
+        (Address, ADDRESS),
+        (json_object(), {}),
+        (json_array(), []),
+    ):
+        if kind is own:
+            return nothing
     if isinstance(kind, UtcDateTime):
         return T0
     plain = kind.impl if isinstance(kind, TypeDecorator) else kind
-    return (list if plain.python_type is object else plain.python_type)()
+    return plain.python_type()
