@@ -26,12 +26,14 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_HASH, schemas
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError, WrongChain
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
-from tests.support.chain import CURRENCY, PARTIES, TestChain, go_back
+from tests.support.chain import CURRENCY, PARTIES, TestChain, go_back, wait_for
 from tests.support.forms import few, long, rest
 from tests.support.mirror import Dump, dump, fresh, rows, running_chain
 from tests.support.proxy import LyingNode, NodeError, Tamper
+from tests.support.sent import attempt, stored, transaction
 
 Check = Callable[[], None]
 NOBODY = "0x" + "00" * 20
@@ -192,6 +194,12 @@ def _another_root(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+def _no_header(method: str, params: list[Any], result: Any) -> Any:
+    if method == "eth_getBlockByNumber" and result:
+        return {**result, "extraData": "0xzz"}
+    return result
+
+
 def _each_receipt(
     method: str, result: Any, change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Any:
@@ -349,6 +357,7 @@ PROVEN_LIES = {
     "an entry of the credit log hidden": (_hides(CREDIT, "Retired"), TWISTED),
     "everything hidden, from blooms, too": (_hides_from_blooms, "does not have its hash"),
     "a root of one's own": (_another_root, "does not have its hash"),
+    "a header that is none": (_no_header, "does not have its hash"),
 }
 TOLD_LIES = {
     "a log missing": (_logs(lambda logs: logs[:-1]), "by the node's index"),
@@ -437,6 +446,36 @@ def test_nothing_doubtful_is_written(
     liar.tamper = None
     lied_to.run_until("head")
     same_as_fresh()
+
+
+@pytest.mark.parametrize("kind", rest(["standard", "old"], "old"))
+def test_what_we_sent_to_others_is_proven_as_well(
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A nonce that was filled: no bloom tells of it, and it calls none of our contracts."""
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
+    lied_to.run_until("head")
+    fill = {"from": PARTIES["owner"], "to": PARTIES["owner"], "value": "0x0"}
+    tx_hash = chain.client.request("eth_sendTransaction", [fill])
+    wait_for(chain.client, tx_hash)
+    with sqlite_db.write() as session:
+        key = stored(session, 1, state=IntentState.SUBMITTED, contract_address=NOBODY).key
+        attempt(session, key, tx_hash, 1)
+        transaction(session, tx_hash, contract_address=NOBODY)
+    liar.tamper = _receipt(
+        lambda each: each | ({"status": "0x0"} if each["transactionHash"] == tx_hash else {})
+    )
+    with pytest.raises(TruetonneError, match=TWISTED):
+        lied_to.run_until("head")
+    assert liar.lies > 0
+    liar.tamper = None
+    lied_to.run_until("head")
+    errors = dict(rows(sqlite_db, "chain_inclusions", "tx_hash", "error"))
+    assert tx_hash in errors and errors[tx_hash] is None
 
 
 HEAD_LIES = (
