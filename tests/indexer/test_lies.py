@@ -221,6 +221,17 @@ def _last_left_out(method: str, params: list[Any], result: Any) -> Any:
     return result[:-1] if several else result
 
 
+def _none_of_all(method: str, params: list[Any], result: Any) -> Any:
+    return [] if method == "eth_getBlockReceipts" else result
+
+
+def _blocks_without_anything(method: str, params: list[Any], result: Any) -> Any:
+    """Hide all transactions of a block, which its true header still covers."""
+    if method == "eth_getBlockByNumber" and result:
+        return {**result, "transactions": []}
+    return None if method == "eth_getBlockReceipts" else result
+
+
 def _of_another_fork(method: str, params: list[Any], result: Any) -> Any:
     return _each_receipt(method, result, lambda each: {**each, "blockHash": "0x" + "cd" * 32})
 
@@ -410,6 +421,8 @@ ALL_LIES = [  # the short form tells each to one kind of node
     *(("told", name, *lie) for name, lie in TOLD_LIES.items()),
     *((kind, name, *lie) for kind in ("standard", "old") for name, lie in PROVEN_LIES.items()),
     ("standard", "a receipt fewer than transactions", _last_left_out, "are 6, its transactions 7"),
+    ("standard", "none of a block's receipts", _none_of_all, "has no receipts of block"),
+    ("standard", "blocks without anything", _blocks_without_anything, "has no receipts of block"),
 ]
 
 

@@ -16,7 +16,7 @@ from ledger.errors import DependencyDown
 from ledger.models import ChainBlock, ChainCursor
 from tests.support.chain import TestChain
 from tests.support.copied import back_up
-from tests.support.proxy import LyingNode
+from tests.support.proxy import LyingNode, NodeError
 from tests.support.sent import hash_of
 
 DEPTH = 3
@@ -130,5 +130,13 @@ def test_contracts_that_were_final_are_not_taken_back_while_they_are_gone(
         with pytest.raises(DependencyDown, match="was final, and with them") as gone:
             require_contracts(chain.client, chain.deployment, at(made - 1), made)
         assert gone.value.code == "contracts-gone"
+        with LyingNode(
+            chain.rpc_url
+        ) as node:  # one that does not have the state of its latest block
+            node.tamper = lambda method, params, result: (
+                NodeError("missing trie node") if method == "eth_getCode" else result
+            )
+            require_contracts(ChainClient(node.rpc_url), chain.deployment, at(made - 1), made)
+            assert node.lies > 0
     finally:
         chain.client.request("anvil_setCode", [newest.address, code])
