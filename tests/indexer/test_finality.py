@@ -1,6 +1,7 @@
 """What follows once blocks are final, and what of the mirror is held to itself: rows by hand, without a chain."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
@@ -8,8 +9,12 @@ from sqlalchemy.orm import Session
 
 from indexer import checks, cursor, finality, sums
 from indexer.checks import Unchecked
+from indexer.creditlog import CreditLog
+from indexer.doubt import Doubt
 from indexer.finality import BEHIND_MAX, BLOCKS_KEPT, Claim
 from indexer.report import Report
+from ledger.chain.contracts.events import CREDIT, ZERO_HASH, DecodedEvent, next_head
+from ledger.chain.node.records import LogRecord
 from ledger.db import Database
 from ledger.models import (
     ChainBlock,
@@ -201,3 +206,31 @@ def test_what_is_held_of_a_batch_is_what_is_left_of_it(sqlite_db: Database) -> N
         assert sums._supply(session, report) == 5
     found = [(each.key, each.mirrored, each.chain) for each in report.differences]
     assert found == [("2", 64, 65), ("3", 66, 65), ("5", 0, 5)]
+
+
+def test_each_entry_of_the_credit_log_follows_the_one_before() -> None:
+    heads, records = [ZERO_HASH], [hash_of(number) for number in range(4)]
+    for seq in (1, 2, 3):
+        heads.append(next_head(heads[-1], seq, records[seq]))
+
+    def entry(seq: int, head: int | str, record: str | None = "") -> DecodedEvent:
+        said = heads[head] if isinstance(head, int) else head
+        log = LogRecord(ADDRESS, [], "0x", seq, HASH, HASH, 0, 0, False)
+        args = SimpleNamespace(seq=seq, head=said)
+        return DecodedEvent(CREDIT, "Retired", args, log, records[seq] if record == "" else record)
+
+    begun = CreditLog()
+    whole = [entry(1, 1), entry(9, HASH, None), entry(2, 2), entry(3, 3)]  # one has no place in it
+    assert begun.check(whole) == CreditLog(3, heads[3])
+    assert CreditLog(1, heads[1]).check(whole[2:]) == CreditLog(3, heads[3])
+    assert begun.check([]) == begun
+    for events, said in (
+        ([entry(2, 2)], "entry 1 of the credit log is missing before entry 2"),
+        ([entry(1, 1), entry(3, 3)], "entry 2 of the credit log is missing before entry 3"),
+        ([entry(1, 1), entry(1, 1)], "entry 2 of the credit log is missing before entry 1"),
+        ([entry(1, 2)], "entry 1 of the credit log does not follow"),
+        ([entry(1, 1), entry(2, 1)], "entry 2 of the credit log does not follow"),
+        ([entry(1, 1, records[2])], "entry 1 of the credit log does not follow"),
+    ):
+        with pytest.raises(Doubt, match=said):
+            begun.check(events)

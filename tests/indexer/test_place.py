@@ -9,15 +9,16 @@ import pytest
 from sqlalchemy import delete, update
 
 from indexer import Indexer, place
-from indexer.place import head_and_final, place_of, require_contracts
+from indexer.place import head_and_final, place_of, require_contracts, require_no_catching_up
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import ChainBlock, ChainCursor
 from tests.support.chain import TestChain
 from tests.support.copied import back_up
 from tests.support.proxy import LyingNode, NodeError
-from tests.support.sent import hash_of
+from tests.support.sent import hash_of, row_of
 
 DEPTH = 3
 OTHER = hash_of(1)
@@ -112,6 +113,22 @@ def test_a_young_chain_has_no_final_block_and_an_old_one_has(
             session.execute(update(ChainCursor).values(final_number=2))
         with sqlite_db.read() as session, pytest.raises(DependencyDown, match="block 2 was final"):
             head_and_final(session, client, "finalized", 2)
+
+
+def test_a_head_below_what_was_final_is_of_a_node_that_catches_up_unless_a_block_contradicts(
+    sqlite_db: Database,
+) -> None:
+    def header(number: int) -> BlockHeader:
+        return BlockHeader(number, hash_of(number), hash_of(number - 1), 0, 0)
+
+    with sqlite_db.write() as session:
+        session.add_all(row_of(ChainBlock, number=number) for number in (5, 9))
+    fifth = header(5)
+    for head, ancestor, final in ((9, fifth, 9), (9, fifth, 10**6), (7, None, 9), (5, None, 9)):
+        require_no_catching_up(sqlite_db, header(head), ancestor, final)
+    for head, ancestor, final in ((8, fifth, 9), (5, fifth, 9), (4, None, 9), (8, fifth, 10**6)):
+        with pytest.raises(DependencyDown, match=f"head is block {head}, but block {final} was"):
+            require_no_catching_up(sqlite_db, header(head), ancestor, final)
 
 
 def test_contracts_that_were_final_are_not_taken_back_while_they_are_gone(
