@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
+from msgspec import structs
 from sqlalchemy import update
 
 from indexer import Indexer
-from indexer.bodies import _differences, _is_unsigned, _pieces, _require_covered
+from indexer.bodies import _differences, _is_unsigned, _pieces, _require_covered, check_transactions
+from indexer.report import Report
 from indexer.verify import verify
 from indexer.watch import Watch
 from ledger.chain.contracts.events import CREDIT
@@ -24,7 +26,7 @@ from ledger.models import BlockchainTransaction, ChainInclusion
 from ledger.proofs.verifier.trie import EMPTY_ROOT
 from ledger.settings import LOCAL_CHAIN_ID
 from tests.indexer.conftest import DEPTH
-from tests.support.chain import PARTIES, TestChain
+from tests.support.chain import PARTIES, TestChain, wait_for
 from tests.support.forms import long
 from tests.support.mirror import rows, running_chain
 from tests.support.proxy import LyingNode
@@ -143,6 +145,30 @@ def test_a_block_is_held_to_its_hash_field_by_field_and_transaction_by_transacti
         with pytest.raises(DependencyDown, match="are not those that its hash covers") as said:
             _require_covered(number, block | other, parent)
         assert said.value.code == "node-answer"
+
+
+def test_what_nobody_signed_has_no_hash_of_its_own(chain: TestChain) -> None:
+    """A development node makes it up for an account whose key nobody has."""
+    nobody = "0x" + "12" * 20
+    chain.client.request("anvil_setBalance", [nobody, hex(10**18)])
+    chain.client.request("anvil_impersonateAccount", [nobody])
+    sent = {"from": nobody, "to": PARTIES["spare"], "value": "0x1"}
+    wait_for(chain.client, chain.client.request("eth_sendTransaction", [sent]))
+    block = _blocks_of_ours(chain)[0]
+    assert block["transactions"][0]["from"] == nobody and _is_unsigned(block["transactions"][0])
+    _require_covered(int(block["number"], 16), block, block["parentHash"])
+
+
+def test_a_range_ends_at_the_block_that_was_compared(chain: TestChain, sqlite_db: Database) -> None:
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    end = chain.client.block_there(chain.height())
+    report = Report(end.number - 4, end.number)
+    check_transactions(sqlite_db, chain.client, chain.deployment, report, end)
+    assert report.ok and report.checked["transactions_in_blocks"] > 0
+    forked = structs.replace(end, hash="0x" + "ab" * 32)
+    with pytest.raises(DependencyDown, match="the chain moved while it was read") as moving:
+        check_transactions(sqlite_db, chain.client, chain.deployment, report, forked)
+    assert moving.value.code == "node-moving"
 
 
 def test_only_what_nobody_signed_has_another_hash_than_its_bytes() -> None:

@@ -123,8 +123,8 @@ def test_a_head_below_what_was_final_is_of_a_node_that_catches_up_unless_a_block
 
     with sqlite_db.write() as session:
         session.add_all(row_of(ChainBlock, number=number) for number in (5, 9))
-    fifth = header(5)
-    for head, ancestor, final in ((9, fifth, 9), (9, fifth, 10**6), (7, None, 9), (5, None, 9)):
+    fifth, ninth = header(5), header(9)  # a cursor beyond all blocks was altered
+    for head, ancestor, final in ((9, fifth, 9), (9, ninth, 10**6), (7, None, 9), (5, None, 9)):
         require_no_catching_up(sqlite_db, header(head), ancestor, final)
     for head, ancestor, final in ((8, fifth, 9), (5, fifth, 9), (4, None, 9), (8, fifth, 10**6)):
         with pytest.raises(DependencyDown, match=f"head is block {head}, but block {final} was"):
