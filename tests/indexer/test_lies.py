@@ -716,6 +716,23 @@ def _end_of_log(said: Callable[[str], Any]) -> Tamper:
 
 
 @pytest.mark.parametrize("kind", ["standard"])
+def test_the_end_of_the_log_is_asked_of_the_block_by_its_hash(
+    lied_to: Indexer, liar: LyingNode, chain: TestChain
+) -> None:
+    """Of its number another fork may have another, with an end of its own."""
+    asked: list[Any] = []
+
+    def note(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_call" and params[0]["data"] == _LOG_HEAD:
+            asked.append(params[1])
+        return result
+
+    liar.tamper = note
+    assert lied_to.run_until("head").not_checked == ()
+    assert asked and {each["blockHash"] for each in asked} == {chain.head_hash()}
+
+
+@pytest.mark.parametrize("kind", ["standard"])
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
