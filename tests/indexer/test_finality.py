@@ -25,9 +25,11 @@ from ledger.models import (
     CreditHolding,
     CreditRetirement,
     MirrorCheck,
+    VppSettlementBatch,
 )
 from ledger.models.credits import BatchStatus
 from ledger.models.sending import IntentState
+from ledger.models.settlement import BatchState
 from tests.support.sent import (
     ADDRESS,
     HASH,
@@ -136,8 +138,15 @@ def test_intents_follow_what_became_final(sqlite_db: Database) -> None:
         mined(session, 16, 16, 5, at=11, parameters={"amount": 6}, tx_index=6)
         stored(session, 7, parameters={"amount": 7}, **deposit)
         mined(session, 17, 17, 5, at=10, parameters={"amount": 7})  # was final before
+        batches = []
+        for number in (1, 2):
+            batch = {"id": number, "batch_key": hash_of(number), "state": BatchState.PLANNED}
+            batches.append(row_of(VppSettlementBatch, **batch))
+        session.add_all(batches)
         session.flush()
         finality.advance(session, at, 12)
+        states = select(VppSettlementBatch.state).order_by(VppSettlementBatch.id)
+        assert session.scalars(states).all() == [BatchState.PLANNED, BatchState.FAILED]
         rows = session.scalars(select(ChainIntent).order_by(ChainIntent.key))
         assert {int(row.key, 16): (row.state, row.tx_hash, row.error) for row in rows} == {
             1: (CONFIRMED, hash_of(1), None),
