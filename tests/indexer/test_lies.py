@@ -221,6 +221,21 @@ def _last_left_out(method: str, params: list[Any], result: Any) -> Any:
     return result[:-1] if several else result
 
 
+def _exchanged(method: str, params: list[Any], result: Any) -> Any:
+    """Say of two receipts that each is the other's: the root of receipts does not cover whose they are."""
+    if method != "eth_getBlockReceipts" or len(result or ()) < 2:
+        return result
+    one, two = (each["transactionHash"] for each in result[:2])
+    exchanged = (
+        {**each, "transactionHash": its} for each, its in zip(result[:2], (two, one), strict=True)
+    )
+    return [*exchanged, *result[2:]]
+
+
+def _one_more(method: str, params: list[Any], result: Any) -> Any:
+    return [*result, result[-1]] if method == "eth_getBlockReceipts" and result else result
+
+
 def _none_of_all(method: str, params: list[Any], result: Any) -> Any:
     return [] if method == "eth_getBlockReceipts" else result
 
@@ -312,6 +327,7 @@ def _in_capitals(method: str, params: list[Any], result: Any) -> Any:
 
 HABITS = {
     **{f"{kind}: capitals": (kind, _in_capitals) for kind in KINDS},
+    "standard: places": ("standard", _receipt(lambda each: {**each, "transactionIndex": "0x63"})),
     **{f"{kind}: backwards": (kind, _logs(lambda logs: logs[::-1])) for kind in TOLD_KINDS},
 }
 
@@ -321,7 +337,7 @@ HABITS = {
 def test_however_the_node_writes_it_the_mirror_is_the_same(
     lied_to: Indexer, liar: LyingNode, same_as_fresh: Check, habit: Tamper
 ) -> None:
-    """All in capitals, or the logs from the last to the first."""
+    """All in capitals, the logs from the last to the first, or receipts with places that they do not have."""
     liar.tamper = habit
     lied_to.run_until("head")
     assert liar.lies > 0
@@ -421,6 +437,8 @@ ALL_LIES = [  # the short form tells each to one kind of node
     *(("told", name, *lie) for name, lie in TOLD_LIES.items()),
     *((kind, name, *lie) for kind in ("standard", "old") for name, lie in PROVEN_LIES.items()),
     ("standard", "a receipt fewer than transactions", _last_left_out, "are 6, its transactions 7"),
+    ("standard", "a receipt more than transactions", _one_more, "not those of its transactions"),
+    ("standard", "two receipts exchanged", _exchanged, "not those of its transactions"),
     ("standard", "none of a block's receipts", _none_of_all, "has no receipts of block"),
     ("standard", "blocks without anything", _blocks_without_anything, "has no receipts of block"),
 ]
