@@ -379,6 +379,10 @@ PROVEN_LIES = {
         "is of type 0x7e",
     ),
     "gas": (_receipt(lambda each: {**each, "gasUsed": "0x1"}), "do not add up in their gas"),
+    "more gas": (
+        _receipt(lambda each: {**each, "gasUsed": "0xffffff"}),
+        "do not add up in their gas",
+    ),
     "a settlement event hidden": (_hides(SETTLEMENT, "Deposited"), TWISTED),
     "a transfer hidden": (_hides(CREDIT, "TransferSingle"), TWISTED),
     "an entry of the credit log hidden": (_hides(CREDIT, "Retired"), TWISTED),
