@@ -9,15 +9,24 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
+from msgspec import structs
+from sqlalchemy import update
 
 from indexer import Indexer
+from indexer.bodies import _differences, _is_unsigned, _pieces, _require_covered, check_transactions
+from indexer.report import Report
 from indexer.verify import verify
+from indexer.watch import Watch
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.contracts.wrappers import selector_names
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown
+from ledger.models import BlockchainTransaction, ChainInclusion
+from ledger.proofs.verifier.trie import EMPTY_ROOT
 from ledger.settings import LOCAL_CHAIN_ID
 from tests.indexer.conftest import DEPTH
-from tests.support.chain import PARTIES, TestChain
+from tests.support.chain import PARTIES, TestChain, wait_for
 from tests.support.forms import long
 from tests.support.mirror import rows, running_chain
 from tests.support.proxy import LyingNode
@@ -100,6 +109,121 @@ def test_a_header_of_a_newer_fork_is_told_by_its_fields(
         "its header has fields that are not known here (blockAccessListHash): the chain has a newer fork than this "
         "version"
     )
+
+
+def _blocks_of_ours(chain: TestChain) -> list[dict[str, Any]]:
+    """Return whole blocks with a transaction each, the newest first."""
+    numbers = range(chain.height(), 0, -1)
+    calls = [("eth_getBlockByNumber", [hex(number), True]) for number in numbers]
+    return [block for block in chain.client.request_batch(calls) if block["transactions"]]
+
+
+def test_a_block_is_held_to_its_hash_field_by_field_and_transaction_by_transaction(
+    chain: TestChain,
+) -> None:
+    block = _blocks_of_ours(chain)[0]
+    number, parent = int(block["number"], 16), block["parentHash"]
+    _require_covered(number, block, parent)
+    _require_covered(number, block, None)  # the first of a range
+    _require_covered(number, block | {"told": "0x1"}, parent)  # no field of the header
+    with pytest.raises(DependencyDown, match="the chain moved") as moving:
+        _require_covered(number, block, block["hash"])
+    assert moving.value.code == "node-moving"
+    (sent,) = block["transactions"]
+    for other in (
+        {"extraData": "0x01"},
+        {"hash": "0x" + "ab" * 32},
+        {"transactionsRoot": "0x" + EMPTY_ROOT.hex()},
+        {"transactions": []},
+        {"transactions": [sent, sent]},
+        {"transactions": [sent | {"hash": "0x" + "ab" * 32}]},
+        {"transactions": [sent | {"nonce": hex(int(sent["nonce"], 16) + 1)}]},
+        {"transactions": [{}]},
+        {"transactions": None},
+        {"number": "no number"},
+    ):
+        with pytest.raises(DependencyDown, match="are not those that its hash covers") as said:
+            _require_covered(number, block | other, parent)
+        assert said.value.code == "node-answer"
+
+
+def test_what_nobody_signed_has_no_hash_of_its_own(chain: TestChain) -> None:
+    """A development node makes it up for an account whose key nobody has."""
+    nobody = "0x" + "12" * 20
+    chain.client.request("anvil_setBalance", [nobody, hex(10**18)])
+    chain.client.request("anvil_impersonateAccount", [nobody])
+    sent = {"from": nobody, "to": PARTIES["spare"], "value": "0x1"}
+    wait_for(chain.client, chain.client.request("eth_sendTransaction", [sent]))
+    block = _blocks_of_ours(chain)[0]
+    assert block["transactions"][0]["from"] == nobody and _is_unsigned(block["transactions"][0])
+    _require_covered(int(block["number"], 16), block, block["parentHash"])
+
+
+def test_a_range_ends_at_the_block_that_was_compared(chain: TestChain, sqlite_db: Database) -> None:
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    end = chain.client.block_there(chain.height())
+    report = Report(end.number - 4, end.number)
+    check_transactions(sqlite_db, chain.client, chain.deployment, report, end)
+    assert report.ok and report.checked["transactions_in_blocks"] > 0
+    forked = structs.replace(end, hash="0x" + "ab" * 32)
+    with pytest.raises(DependencyDown, match="the chain moved while it was read") as moving:
+        check_transactions(sqlite_db, chain.client, chain.deployment, report, forked)
+    assert moving.value.code == "node-moving"
+
+
+def test_only_what_nobody_signed_has_another_hash_than_its_bytes() -> None:
+    signed = [
+        _is_unsigned({"r": r, "s": s}) for r, s in (("0x0", "0x1"), ("0x1", "0x0"), ("0x1", "0x1"))
+    ]
+    assert (_is_unsigned({"r": "0x0", "s": "0x0"}), signed) == (True, [False] * 3)
+
+
+def test_every_block_of_a_range_is_asked_for_once() -> None:
+    for first, last in ((3, 3), (3, 6), (3, 7), (3, 11)):
+        pieces = list(_pieces(first, last))
+        assert [number for piece in pieces for number in piece] == list(range(first, last + 1))
+        assert max(map(len, pieces)) <= 4
+
+
+def test_what_a_block_holds_for_us_is_held_against_the_mirror(
+    chain: TestChain, sqlite_db: Database
+) -> None:
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    watch = Watch(chain.deployment)
+    retire = next(key for key, name in selector_names(CREDIT).items() if name == "retire")
+    block = next(
+        each for each in _blocks_of_ours(chain) if each["transactions"][0]["input"][:10] == retire
+    )
+    number, (sent,) = int(block["number"], 16), block["transactions"]
+    tx_hash, stranger = sent["hash"], PARTIES["spare"]
+    foreign = sent | {"hash": "0x" + "ab" * 32, "to": stranger}
+    less = sent | {"input": sent["input"][:10]}  # a call that cannot be read
+
+    def found(*told: dict[str, Any]) -> list[tuple[str, str | None]]:
+        with sqlite_db.read() as session:
+            here = list(_differences(session, watch, number, told))
+        assert {each.table for each in here} <= {"blockchain_transactions"}
+        return [(each.key, each.column) for each in here]
+
+    assert found(sent) == found(sent | {"hash": tx_hash.upper().replace("X", "x")}) == []
+    assert found(sent, foreign, foreign | {"to": None}) == []
+    assert found(foreign, sent) == [(tx_hash, "tx_index")]
+    assert found(sent | {"nonce": hex(int(sent["nonce"], 16) + 1)}) == [(tx_hash, "nonce")]
+    assert found(less) == [(tx_hash, "parameters")]
+    assert found(sent | {"input": "0x00000000"}) == [
+        (tx_hash, "function_name"),
+        (tx_hash, "parameters"),
+    ]
+    assert found(sent | {"to": stranger}) == []  # what a contract of theirs did for us has no call
+    assert found(sent, sent | {"hash": foreign["hash"]}) == [(foreign["hash"], None)]
+    assert found() == [(tx_hash, None)]
+    with sqlite_db.write() as session:
+        gone = BlockchainTransaction.tx_hash == tx_hash
+        session.execute(
+            update(ChainInclusion).values(tx_index=1).where(ChainInclusion.tx_hash == tx_hash)
+        )
+        session.execute(update(BlockchainTransaction).where(gone).values(function_name="cancel"))
+    assert found(sent) == [(tx_hash, "tx_index"), (tx_hash, "function_name")]
 
 
 @long

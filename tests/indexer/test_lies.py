@@ -26,12 +26,14 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_HASH, schemas
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError, WrongChain
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
-from tests.support.chain import CURRENCY, PARTIES, TestChain, go_back
+from tests.support.chain import CURRENCY, PARTIES, TestChain, go_back, wait_for
 from tests.support.forms import few, long, rest
 from tests.support.mirror import Dump, dump, fresh, rows, running_chain
 from tests.support.proxy import LyingNode, NodeError, Tamper
+from tests.support.sent import attempt, stored, transaction
 
 Check = Callable[[], None]
 NOBODY = "0x" + "00" * 20
@@ -192,6 +194,12 @@ def _another_root(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+def _no_header(method: str, params: list[Any], result: Any) -> Any:
+    if method == "eth_getBlockByNumber" and result:
+        return {**result, "extraData": "0xzz"}
+    return result
+
+
 def _each_receipt(
     method: str, result: Any, change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Any:
@@ -211,6 +219,32 @@ def _last_left_out(method: str, params: list[Any], result: Any) -> Any:
     """Leave out the last receipt of several: where it is of a failure, no bloom tells of it."""
     several = method == "eth_getBlockReceipts" and len(result or ()) > 1
     return result[:-1] if several else result
+
+
+def _exchanged(method: str, params: list[Any], result: Any) -> Any:
+    """Say of two receipts that each is the other's: the root of receipts does not cover whose they are."""
+    if method != "eth_getBlockReceipts" or len(result or ()) < 2:
+        return result
+    one, two = (each["transactionHash"] for each in result[:2])
+    exchanged = (
+        {**each, "transactionHash": its} for each, its in zip(result[:2], (two, one), strict=True)
+    )
+    return [*exchanged, *result[2:]]
+
+
+def _one_more(method: str, params: list[Any], result: Any) -> Any:
+    return [*result, result[-1]] if method == "eth_getBlockReceipts" and result else result
+
+
+def _none_of_all(method: str, params: list[Any], result: Any) -> Any:
+    return [] if method == "eth_getBlockReceipts" else result
+
+
+def _blocks_without_anything(method: str, params: list[Any], result: Any) -> Any:
+    """Hide all transactions of a block, which its true header still covers."""
+    if method == "eth_getBlockByNumber" and result:
+        return {**result, "transactions": []}
+    return None if method == "eth_getBlockReceipts" else result
 
 
 def _of_another_fork(method: str, params: list[Any], result: Any) -> Any:
@@ -293,6 +327,7 @@ def _in_capitals(method: str, params: list[Any], result: Any) -> Any:
 
 HABITS = {
     **{f"{kind}: capitals": (kind, _in_capitals) for kind in KINDS},
+    "standard: places": ("standard", _receipt(lambda each: {**each, "transactionIndex": "0x63"})),
     **{f"{kind}: backwards": (kind, _logs(lambda logs: logs[::-1])) for kind in TOLD_KINDS},
 }
 
@@ -302,7 +337,7 @@ HABITS = {
 def test_however_the_node_writes_it_the_mirror_is_the_same(
     lied_to: Indexer, liar: LyingNode, same_as_fresh: Check, habit: Tamper
 ) -> None:
-    """All in capitals, or the logs from the last to the first."""
+    """All in capitals, the logs from the last to the first, or receipts with places that they do not have."""
     liar.tamper = habit
     lied_to.run_until("head")
     assert liar.lies > 0
@@ -344,11 +379,16 @@ PROVEN_LIES = {
         "is of type 0x7e",
     ),
     "gas": (_receipt(lambda each: {**each, "gasUsed": "0x1"}), "do not add up in their gas"),
+    "more gas": (
+        _receipt(lambda each: {**each, "gasUsed": "0xffffff"}),
+        "do not add up in their gas",
+    ),
     "a settlement event hidden": (_hides(SETTLEMENT, "Deposited"), TWISTED),
     "a transfer hidden": (_hides(CREDIT, "TransferSingle"), TWISTED),
     "an entry of the credit log hidden": (_hides(CREDIT, "Retired"), TWISTED),
     "everything hidden, from blooms, too": (_hides_from_blooms, "does not have its hash"),
     "a root of one's own": (_another_root, "does not have its hash"),
+    "a header that is none": (_no_header, "does not have its hash"),
 }
 TOLD_LIES = {
     "a log missing": (_logs(lambda logs: logs[:-1]), "by the node's index"),
@@ -401,6 +441,10 @@ ALL_LIES = [  # the short form tells each to one kind of node
     *(("told", name, *lie) for name, lie in TOLD_LIES.items()),
     *((kind, name, *lie) for kind in ("standard", "old") for name, lie in PROVEN_LIES.items()),
     ("standard", "a receipt fewer than transactions", _last_left_out, "are 6, its transactions 7"),
+    ("standard", "a receipt more than transactions", _one_more, "not those of its transactions"),
+    ("standard", "two receipts exchanged", _exchanged, "not those of its transactions"),
+    ("standard", "none of a block's receipts", _none_of_all, "has no receipts of block"),
+    ("standard", "blocks without anything", _blocks_without_anything, "has no receipts of block"),
 ]
 
 
@@ -437,6 +481,36 @@ def test_nothing_doubtful_is_written(
     liar.tamper = None
     lied_to.run_until("head")
     same_as_fresh()
+
+
+@pytest.mark.parametrize("kind", rest(["standard", "old"], "old"))
+def test_what_we_sent_to_others_is_proven_as_well(
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A nonce that was filled: no bloom tells of it, and it calls none of our contracts."""
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
+    lied_to.run_until("head")
+    fill = {"from": PARTIES["owner"], "to": PARTIES["owner"], "value": "0x0"}
+    tx_hash = chain.client.request("eth_sendTransaction", [fill])
+    wait_for(chain.client, tx_hash)
+    with sqlite_db.write() as session:
+        key = stored(session, 1, state=IntentState.SUBMITTED, contract_address=NOBODY).key
+        attempt(session, key, tx_hash, 1)
+        transaction(session, tx_hash, contract_address=NOBODY)
+    liar.tamper = _receipt(
+        lambda each: each | ({"status": "0x0"} if each["transactionHash"] == tx_hash else {})
+    )
+    with pytest.raises(TruetonneError, match=TWISTED):
+        lied_to.run_until("head")
+    assert liar.lies > 0
+    liar.tamper = None
+    lied_to.run_until("head")
+    errors = dict(rows(sqlite_db, "chain_inclusions", "tx_hash", "error"))
+    assert tx_hash in errors and errors[tx_hash] is None
 
 
 HEAD_LIES = (
@@ -661,6 +735,23 @@ def _end_of_log(said: Callable[[str], Any]) -> Tamper:
     return lambda method, params, result: (
         said(result) if method == "eth_call" and params[0]["data"] == _LOG_HEAD else result
     )
+
+
+@pytest.mark.parametrize("kind", ["standard"])
+def test_the_end_of_the_log_is_asked_of_the_block_by_its_hash(
+    lied_to: Indexer, liar: LyingNode, chain: TestChain
+) -> None:
+    """Of its number another fork may have another, with an end of its own."""
+    asked: list[Any] = []
+
+    def note(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_call" and params[0]["data"] == _LOG_HEAD:
+            asked.append(params[1])
+        return result
+
+    liar.tamper = note
+    assert lied_to.run_until("head").not_checked == ()
+    assert asked and {each["blockHash"] for each in asked} == {chain.head_hash()}
 
 
 @pytest.mark.parametrize("kind", ["standard"])

@@ -1,45 +1,14 @@
 """What says that the chain has done before what an intent wants: refusals of a contract, and calls that are alike."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
 from ledger.chain.sending.adoption import same_call, says_done
 from ledger.db import Database
-from ledger.models import (
-    BlockchainTransaction,
-    ChainAttempt,
-    ChainBlock,
-    ChainInclusion,
-    ChainIntent,
-    VppSettlementBatch,
-    VppSettlementItem,
-)
-from ledger.models.blockchain import TransactionStatus
-from ledger.models.sending import IntentState
+from ledger.models import VppSettlementBatch, VppSettlementItem
 from ledger.models.settlement import BatchState
-
-KEY, OTHER = "0x" + "11" * 32, "0x" + "22" * 32
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-"""When the intents were planned."""
-ADDRESS, HASH = "0x" + "a" * 40, "0x" + "b" * 64
-
-
-def intent(function: str, **parameters: Any) -> ChainIntent:
-    return ChainIntent(
-        key=KEY,
-        chain_id=31337,
-        kind="test",
-        contract_address=ADDRESS,
-        function_name=function,
-        parameters=parameters,
-        call_data="0x",
-        sender_address=ADDRESS,
-        state=IntentState.PLANNED,
-        created_at=T0,
-    )
+from tests.support.sent import ADDRESS, HASH, KEY, OTHER, STRANGER, attempt, intent, mined
 
 
 @pytest.mark.parametrize(
@@ -86,36 +55,6 @@ def test_a_refusal_that_says_that_it_is_done(
         assert says_done(session, intent(function, **parameters), reason) is done
 
 
-def mined(session: Session, number: int, nonce: int, after_s: int, **other: Any) -> str:
-    """Write a call that the mirror read, in a block of its own; return its hash."""
-    at, tx_hash = T0 + timedelta(seconds=after_s), f"0x{number:064x}"
-    session.add(ChainBlock(number=number, hash=tx_hash, parent_hash=tx_hash, block_time=at))
-    session.add(
-        BlockchainTransaction(
-            tx_hash=tx_hash,
-            contract_address=ADDRESS,
-            function_name="deposit",
-            parameters=other.pop("parameters", {"amount": 7}),
-            status=TransactionStatus.PENDING,
-            created_at=at,
-        )
-    )
-    session.flush()
-    row = {"sender": ADDRESS, "error": None, "intent_key": None, **other}
-    session.add(
-        ChainInclusion(
-            tx_hash=tx_hash,
-            block_number=number,
-            block_hash=tx_hash,
-            tx_index=0,
-            nonce=nonce,
-            **row,
-        )
-    )
-    session.flush()
-    return tx_hash
-
-
 def test_the_call_that_is_an_intent_s_own_by_its_account_its_words_and_its_time(
     sqlite_db: Database,
 ) -> None:
@@ -126,7 +65,7 @@ def test_the_call_that_is_an_intent_s_own_by_its_account_its_words_and_its_time(
             (
                 {"after_s": -3},  # before it was planned, whatever the clocks say
                 {"after_s": 5, "parameters": {"amount": 8}},
-                {"after_s": 5, "sender": "0x" + "c" * 40},
+                {"after_s": 5, "sender": STRANGER},
                 {"after_s": 5, "error": "out of gas"},
             )
         ):
@@ -144,19 +83,7 @@ def test_the_call_that_is_an_intent_s_own_by_its_account_its_words_and_its_time(
         session.add(other)
         session.flush()
         assert (mark := same_call(session, own, 0)) is not None and mark.tx_hash == last
-        session.add(
-            ChainAttempt(
-                tx_hash=last,
-                intent_key=OTHER,
-                ordinal=1,
-                nonce=5,
-                raw_transaction="0x",
-                max_fee_wei=1,
-                priority_fee_wei=1,
-                created_at=T0,
-            )
-        )
-        session.flush()
+        attempt(session, OTHER, last, 5)
         assert same_call(session, own, 0) is None
 
         # With a nonce it is the one that took it, and its time counts for nothing.

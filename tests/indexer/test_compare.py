@@ -1,0 +1,151 @@
+"""Two mirrors are compared row by row, however their rows lie and whatever stands in them."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import JSON, BigInteger, Column, MetaData, String, Table
+
+from indexer.compare import Difference, count, differences, pairs, plain, typed
+from indexer.tables import MIRRORED, Mirrored
+from ledger.db import Database
+from ledger.models import ChainBlock
+from ledger.models.blockchain import TransactionStatus
+from ledger.models.types import ExactDecimal, UtcDateTime
+from tests.support.sent import row_of
+
+TABLE = Table(
+    "things",
+    MetaData(),
+    Column("block_number", BigInteger),
+    Column("name", String),
+    Column("said", JSON),
+    Column("more", JSON),
+)
+THINGS = Mirrored(TABLE, ("block_number", "name"))
+
+
+def file_of(rows: Sequence[tuple[Any, ...]]) -> sqlite3.Connection:
+    """Return a database of the things, in the order in which they were put there."""
+    link = sqlite3.connect(":memory:")
+    link.execute("CREATE TABLE things (block_number, name, said, more)")
+    link.executemany("INSERT INTO things VALUES (?, ?, ?, ?)", rows)
+    return link
+
+
+def told(
+    mine: Sequence[tuple[Any, ...]],
+    chain: Sequence[tuple[Any, ...]],
+    item: Mirrored = THINGS,
+    blocks: tuple[int, int] | None = None,
+) -> list[tuple[str, str | None, Any, Any]]:
+    with closing(file_of(mine)) as left, closing(file_of(chain)) as right:
+        found = [
+            each for pair in pairs(item, left, right, blocks) for each in differences(item, pair)
+        ]
+    return [(each.key, each.column, each.mirrored, each.chain) for each in found]
+
+
+def row(number: Any, name: str, said: str = "1", more: str = "2") -> tuple[Any, ...]:
+    return number, name, said, more
+
+
+def named(number: Any, name: str) -> dict[str, Any]:
+    return {"block_number": number, "name": name, "said": 1, "more": 2}
+
+
+def test_rows_of_either_side_alone_are_told_wherever_they_stand() -> None:
+    both = [row(5, "b"), row(5, "c")]
+    first, last = row(1, "z"), row(9, "a")
+    assert told(both, both) == told([], []) == []
+    for one in (first, last):
+        said = named(*one[:2])
+        key = f"{one[0]}/{one[1]}"
+        assert told([one, *both], both) == told([one], []) == [(key, None, said, None)]
+        assert told(both, [one, *both]) == told([], [one]) == [(key, None, None, said)]
+    assert [key for key, *_ in told([first, *both], [*both, last])] == ["1/z", "9/a"]
+
+
+def test_rows_are_met_in_the_order_in_which_the_database_has_them() -> None:
+    """Numbers before texts, and capitals before small letters: else a row would pass its twin and be told twice."""
+    rows = [
+        row(2, "b"),
+        row(10, "B"),
+        row(10, "a"),
+        row("1", "é"),
+        row("ten", "z"),
+        row("TEN", "z"),
+    ]
+    assert told(rows, rows[::-1]) == []
+    for gone in rows:
+        left = [each for each in rows if each is not gone]
+        said, key = named(*gone[:2]), f"{gone[0]}/{gone[1]}"
+        assert told(left, rows) == [(key, None, None, said)]
+        assert told(rows, left) == [(key, None, said, None)]
+
+
+def test_what_is_written_otherwise_and_means_the_same_is_no_difference() -> None:
+    spaced = row(1, "a", '{"x": 1, "y": [2]}')
+    other = row(1, "a", '{"y":[2],"x":1}')
+    assert told([spaced], [other]) == []
+    with closing(file_of([spaced])) as left, closing(file_of([other])) as right:
+        assert list(pairs(THINGS, left, right)) == []  # nor is it a row to be mended
+    assert told([spaced], [(*other[:3], "5")]) == [("1/a", "more", 2, 5)]
+    assert told([spaced], [row(1, "a", '{"y":[3],"x":1}')]) == [
+        ("1/a", "said", {"x": 1, "y": [2]}, {"x": 1, "y": [3]})
+    ]
+    assert told([spaced], [row(1, "a", "{")]) == [
+        ("1/a", "said", {"x": 1, "y": [2]}, "'{' (cannot be read)")
+    ]
+
+
+def test_only_the_rows_that_are_meant_are_compared() -> None:
+    rows = [row(number, "a") for number in range(1, 7)]
+    keys = [key for key, *_ in told(rows, [], blocks=(3, 5))]
+    assert keys == ["3/a", "4/a", "5/a"]
+    some = Mirrored(TABLE, THINGS.key, where="block_number <> 4")
+    assert [key for key, *_ in told(rows, [], some, (3, 5))] == ["3/a", "5/a"]
+    assert [key for key, *_ in told([], rows, some)] == ["1/a", "2/a", "3/a", "5/a", "6/a"]
+
+
+def test_rows_are_counted_as_they_are_compared(sqlite_db: Database) -> None:
+    with sqlite_db.write() as session:
+        session.add_all(row_of(ChainBlock, number=number) for number in range(1, 7))
+    blocks = next(item for item in MIRRORED if item.name == "chain_blocks")
+    assert count(blocks, sqlite_db) == 6
+    assert count(blocks, sqlite_db, (2, 4)) == 3
+    assert count(replace(blocks, where="number <> 4"), sqlite_db, (2, 4)) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "read"),
+    [
+        (UtcDateTime(), "soon", "'soon' (cannot be read)"),
+        (UtcDateTime(), 7, "7 (cannot be read)"),
+        (ExactDecimal(20, 0), "much", "'much' (cannot be read)"),
+        (JSON(), "{", "'{' (cannot be read)"),
+        (UtcDateTime(), b"soon", "b'soon' (cannot be read)"),
+        (JSON(), None, None),
+        (BigInteger(), "no number", "no number"),
+    ],
+)
+def test_what_nobody_can_read_is_told_as_it_lies(kind: Any, value: Any, read: Any) -> None:
+    assert typed(Column("it", kind), value) == read
+
+
+def test_a_difference_as_json_and_as_a_sentence() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    parts = {"at": at, "status": TransactionStatus.FAILED, "many": [1, "a"], "none": None, "n": 1}
+    assert plain(parts) == {
+        "at": "2026-01-01 00:00:00+00:00", "status": "failed", "many": [1, "a"], "none": None, "n": 1
+    }  # fmt: skip
+    assert plain([2**60]) != [2**60]  # readers of JSON would round it
+    said = [
+        str(Difference("t", "k", column, 5, chain)) for column, chain in (("c", 6), (None, None))
+    ]
+    assert said == ["t k: c is 5, the chain says 6", "t k: no such thing on chain"]
+    assert str(Difference("t", "k", None, None, {})) == "t k: the row is missing"
