@@ -224,7 +224,7 @@ def test_each_entry_of_the_credit_log_follows_the_one_before() -> None:
 
     def entry(seq: int, head: int | str, record: str | None = "") -> DecodedEvent:
         said = heads[head] if isinstance(head, int) else head
-        log = LogRecord(ADDRESS, [], "0x", seq, HASH, HASH, 0, 0, False)
+        log = LogRecord(ADDRESS, [], "0x", seq, HASH, HASH, 0, 0)
         args = SimpleNamespace(seq=seq, head=said)
         return DecodedEvent(CREDIT, "Retired", args, log, records[seq] if record == "" else record)
 

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import delete, update
 
 from indexer import Indexer, place
-from indexer.place import head_and_final, place_of, require_contracts, require_no_catching_up
+from indexer.guards import require_contracts, require_no_catching_up
+from indexer.place import head_and_final, place_of
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
