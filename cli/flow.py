@@ -17,6 +17,7 @@ from indexer import cursor as cursors
 from ledger.chain.access import Chain, load_deployment
 from ledger.chain.local.shared import mine_to_finality, node_for
 from ledger.chain.sending import intents
+from ledger.chain.sending.first import not_again
 from ledger.db import Database
 from ledger.errors import ContractRefused, DependencyDown, Refused
 from ledger.models import ChainIntent
@@ -103,6 +104,17 @@ class Flow:
             self.chain.sender.tend_for(waiting)
             if onward is None or not onward():
                 time.sleep(_POLL_SECONDS)
+
+    def confirm_nameless(self, keys: Sequence[str], what: str) -> None:
+        """Wait like ``confirm`` for an act that the same command would do once more, and have errors say so.
+
+        Parameters
+        ----------
+        what
+            What was asked for, for people.
+        """
+        with not_again(what):
+            self.confirm(keys)
 
     def confirm_or_fail(self, keys: Sequence[str]) -> None:
         """Wait until every intent is confirmed or has failed; for acts whose failure others take up."""

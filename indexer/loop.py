@@ -393,16 +393,15 @@ class Indexer:
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
         except IntegrityError as error:
-            # Who mirrors beside us is found out by the cursor, before a row is written.
+            # Who mirrors beside us is mostly found out by the cursor, before a row is written.
             with self._db.read() as session:
+                now = cursors.load(session, cursor.network)
                 above = ChainBlock.number > cursor.block_number
                 there = session.scalar(select(func.min(ChainBlock.number)).where(above))
-            if there is None:
-                raise
-            raise BooksDiffer(
-                f"the books have block {there} already, above their cursor, at {cursor.block_number}: somebody "
-                "altered them; run `truetonne index reindex`"
-            ) from error
+            if now != cursor:
+                raise Overtaken from error
+            blocks = (window.first, last)
+            raise _altered(blocks, cursor.block_number, there, error) from error
         if last < goal:
             self._log_sync.begin()
         return moved
@@ -452,3 +451,19 @@ class Indexer:
             address = self._deployment.settlement.address
             self._units_per_cent = VppSettlement(self._client, address).units_per_cent()
         return self._units_per_cent
+
+
+def _altered(
+    blocks: tuple[int, int], reached: int, there: int | None, error: IntegrityError
+) -> BooksDiffer:
+    """Return what it means that the books do not take a range, though nobody mirrors beside us."""
+    if there is not None:
+        return BooksDiffer(
+            f"the books have block {there} already, above their cursor, at {reached}: somebody "
+            "altered them; run `truetonne index reindex`"
+        )
+    first, last = blocks
+    return BooksDiffer(
+        f"the books do not take blocks {first} to {last} ({error.orig}): what the mirror wrote before was altered, and "
+        "`truetonne index reindex` mends it; where that ends so as well, it is a defect of this program"
+    )

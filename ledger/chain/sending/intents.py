@@ -32,7 +32,8 @@ FILL = "fill_nonce"
 class NewIntent:
     """A call to one of our contracts that shall happen once.
 
-    ``arguments`` are in the order and types of the contract's function.
+    ``arguments`` are in the order and types of the contract's function; ``found_again`` says that who asks for the
+    same once more is shown this one, also without a name.
     """
 
     key: str
@@ -42,6 +43,7 @@ class NewIntent:
     function: str
     arguments: Sequence[Any]
     sender: str
+    found_again: bool = False
 
 
 @dataclass(frozen=True)
