@@ -26,9 +26,7 @@ DEPOSIT = ("settle", "deposit", "day-ahead", "100")
 
 
 @pytest.fixture
-def park(
-    mariadb_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Park]:
+def park(mariadb_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Park]:
     """A park with credits and money, and the environment in which the commands find it."""
     with running_park(mariadb_db, tmp_path) as park:
         park.register()
@@ -51,7 +49,7 @@ def park(
 
 @contextmanager
 def gone_at(statement: str, *, committing: bool = False) -> Iterator[list[str]]:
-    """End the connection at the first such statement of what is stored, or right after the commit of its unit of work."""
+    """End the connection at the first such statement from the storing on, or right after the commit of its unit of work."""
     stored: list[str] = []
     met: list[str] = []
 

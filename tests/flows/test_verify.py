@@ -325,7 +325,10 @@ def test_fewer_files_than_a_mirror_to_compare_with_needs_are_said(tmp_path: Path
     os.close(free)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
     try:
-        with pytest.raises(DependencyDown, match=r"^unable to open .*`ulimit -n`") as told, _room_in("/x"):
+        with (
+            pytest.raises(DependencyDown, match=r"^unable to open .*`ulimit -n`") as told,
+            _room_in("/x"),
+        ):
             sqlite3.connect(file).execute("SELECT * FROM chain_blocks")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
