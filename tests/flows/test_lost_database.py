@@ -49,7 +49,7 @@ def park(mariadb_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @contextmanager
 def gone_at(statement: str, *, committing: bool = False) -> Iterator[list[str]]:
-    """End the connection at the first such statement from the storing on, or right after the commit of its unit of work."""
+    """End the connection at the first such statement from the storing on, or right after its commit."""
     stored: list[str] = []
     met: list[str] = []
 
