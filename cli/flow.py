@@ -136,6 +136,12 @@ class Flow:
         """Return a hint where what an intent does was asked for lately by another one; None: it was not."""
         with self.db.read() as session:
             twin = intents.twin_of(session, own)
+            lost = intents.twin_on_chain(session, own) if twin is None else None
+        if lost is not None:
+            return (
+                f"hint: the same was done at {lost.created_at:%H:%M:%S} UTC by transaction {lost.tx_hash}, which these "
+                "books have forgotten; this one comes on top of it"
+            )
         if twin is None:
             return None
         known = f"{twin.state.value}{f' in {twin.tx_hash}' if twin.tx_hash else ''}"

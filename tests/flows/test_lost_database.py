@@ -15,6 +15,7 @@ from ledger import issuance
 from ledger.db import Database
 from ledger.models import ChainAttempt, ChainIntent, CreditRetirement, SettlementMovement
 from ledger.models.sending import IntentState
+from tests.support.copied import back_up
 from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park, day, running_park
 
@@ -141,3 +142,25 @@ def test_a_payment_that_is_stored_is_not_to_be_given_again(
     assert met and code == 3
     assert re.search(r"mint, transaction 0x[0-9a-f]{64}, is stored, and the jobs send it", said)
     assert len(park.rows(SettlementMovement)) == 1
+
+
+@long
+def test_what_was_done_lately_is_found_on_chain_where_the_books_have_lost_it(
+    park: Park, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """After a promotion that lost transactions nothing said that the second retirement was one."""
+    restore = back_up(park.db, tmp_path)
+    assert given(RETIRE_10, capsys) == (0, "")
+    (done,) = [row.tx_hash for row in park.rows(ChainIntent) if row.kind == "retire"]
+    restore()
+    assert (
+        cli.main.run(["credits", "retire", "park-wind-2014-1", "--amount", "9", *RETIRE_10[5:]])
+        == 0
+    )
+    assert "hint" not in capsys.readouterr().out  # of another amount
+    assert cli.main.run(list(RETIRE_10)) == 0
+    said = capsys.readouterr().out
+    assert f"by transaction {done}, which these books have forgotten; this one comes on top" in said
+    assert [int(row.amount_kg) for row in park.rows(CreditRetirement)] == [10, 9, 10]
+    assert cli.main.run(list(RETIRE_10)) == 0
+    assert "hint: the same was asked for at" in capsys.readouterr().out
