@@ -38,8 +38,8 @@ def not_again(what: str) -> Iterator[None]:
     except DependencyDown as error:
         if error.code not in _SAYS_STORED:
             error.add(
-                f"{what} is stored, and the jobs send it: look for it in `truetonne chain intents --all`, and on "
-                f"chain, {_TWICE}"
+                f"{what} is stored, and the jobs send it: look for it in `truetonne chain intents --all`, "
+                f"and on chain, {_TWICE}"
             )
         raise
 
@@ -52,7 +52,8 @@ def perhaps_stored(tx_hash: str) -> Iterator[None]:
     except DependencyDown as error:
         if LOOK in error.message:
             error.add(
-                f"if it was, `truetonne chain intents --all` has transaction {tx_hash}: see it {_TWICE}"
+                f"if it was, `truetonne chain intents --all` has transaction {tx_hash}: "
+                f"see it {_TWICE}"
             )
         raise
 
