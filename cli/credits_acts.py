@@ -130,7 +130,9 @@ def _act(
         hint = _hint(flow, asked, call)
         if _send(flow, asked, holding, call, no_wait):
             document["repeated"] = True
-        if not no_wait:
+        if not no_wait and asked.key is None:
+            flow.confirm_nameless([call.key], f"to {verb} {what}")
+        elif not no_wait:
             flow.confirm([call.key])
         with flow.db.read() as session:
             document |= intents.as_row(intents.get(session, call.key))

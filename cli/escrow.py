@@ -72,7 +72,7 @@ def deposit(
             if mint:
                 flow.confirm([escrow.mint_test_currency(flow.chain, address, number)])
             keys = escrow.deposit(flow.chain, address, address, number, dry_run=dry_run)
-        hint = None if dry_run else _confirmed(flow, keys)
+        hint = None if dry_run else _confirmed(flow, "deposit", keys)
         _say(run, flow, "deposit", (account, address), (number, asset), dry_run, hint)
 
 
@@ -96,17 +96,17 @@ def withdraw(
             keys = [escrow.withdraw_credits(*place, asset, number, dry_run=dry_run)]
         else:
             keys = [escrow.withdraw(*place, number, dry_run=dry_run)]
-        hint = None if dry_run else _confirmed(flow, keys)
+        hint = None if dry_run else _confirmed(flow, "withdrawal", keys)
         _say(run, flow, "withdraw", (account, address), (number, asset), dry_run, hint)
 
 
-def _confirmed(flow: Flow, keys: Sequence[str]) -> str | None:
+def _confirmed(flow: Flow, verb: str, keys: Sequence[str]) -> str | None:
     """Wait until payments are final; return a hint where the last one comes on top of its like."""
     from ledger.chain.sending import intents
 
     with flow.db.read() as session:
         hint = flow.said_of_twin(intents.get(session, keys[-1]))
-    flow.confirm(keys)
+    flow.confirm_nameless(keys, f"the {verb}")
     return hint
 
 

@@ -17,6 +17,7 @@ from indexer import cursor as cursors
 from ledger.chain.access import Chain, load_deployment
 from ledger.chain.local.shared import mine_to_finality, node_for
 from ledger.chain.sending import intents
+from ledger.chain.sending.first import not_again
 from ledger.db import Database
 from ledger.errors import ContractRefused, DependencyDown, Refused
 from ledger.models import ChainIntent
@@ -104,6 +105,17 @@ class Flow:
             if onward is None or not onward():
                 time.sleep(_POLL_SECONDS)
 
+    def confirm_nameless(self, keys: Sequence[str], what: str) -> None:
+        """Wait like ``confirm`` for an act that the same command would do once more, and have errors say so.
+
+        Parameters
+        ----------
+        what
+            What was asked for, for people.
+        """
+        with not_again(what):
+            self.confirm(keys)
+
     def confirm_or_fail(self, keys: Sequence[str]) -> None:
         """Wait until every intent is confirmed or has failed; for acts whose failure others take up."""
         for key in keys:
@@ -124,6 +136,12 @@ class Flow:
         """Return a hint where what an intent does was asked for lately by another one; None: it was not."""
         with self.db.read() as session:
             twin = intents.twin_of(session, own)
+            lost = intents.twin_on_chain(session, own) if twin is None else None
+        if lost is not None:
+            return (
+                f"hint: the same was done at {lost.created_at:%H:%M:%S} UTC by transaction {lost.tx_hash}, which these "
+                "books have forgotten; this one comes on top of it"
+            )
         if twin is None:
             return None
         known = f"{twin.state.value}{f' in {twin.tx_hash}' if twin.tx_hash else ''}"

@@ -103,7 +103,8 @@ def retry_settlement(
     named = what or []
     if bool(named) == (market is not None):
         raise BadInput(
-            "name what to try again: a batch, trades such as trade:17, or a market with --market"
+            "name what to try again: a batch, trades such as trade:17, or a market with --market; `truetonne settle "
+            "status` shows what failed"
         )
     numbers = [number for item in named if (number := finding.named_trade(item)) is not None]
     batches = [item for item in named if finding.named_trade(item) is None]

@@ -396,29 +396,32 @@ class Indexer:
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
         except IntegrityError as error:
-            # Who mirrors beside us is found out by the cursor, before a row is written.
             if self._limits is not None:  # nobody altered a fresh mirror: it is a defect
                 raise
-            raise self._of_altered_rows(cursor, window, error) from error
+            raise self._in_the_way(cursor, window, error) from error
         if last < goal:
             self._log_sync.begin()
         return moved
 
-    def _of_altered_rows(
+    def _in_the_way(
         self, cursor: Cursor, window: Window, error: IntegrityError
-    ) -> BooksDiffer:
+    ) -> Overtaken | BooksDiffer:
         """Return what to say of a range that finds its rows taken, or those missing that they refer to."""
         with self._db.read() as session:
+            now = cursors.load(session, cursor.network)
             above = ChainBlock.number > cursor.block_number
             there = session.scalar(select(func.min(ChainBlock.number)).where(above))
+        if now != cursor:  # whoever mirrors beside us is mostly found out before a row is written
+            return Overtaken()
         if there is not None:
-            found = f"the books have block {there} already, above their cursor, at {cursor.block_number}"
-        else:
-            found = (
-                f"what blocks {window.first} to {window.last.number} bring does not fit the rows that the books have "
-                f"({error.orig})"
+            return BooksDiffer(
+                f"the books have block {there} already, above their cursor, at {cursor.block_number}: somebody "
+                f"altered them; {REINDEX}"
             )
-        return BooksDiffer(f"{found}: somebody altered them; {REINDEX}")
+        return BooksDiffer(
+            f"the books do not take blocks {window.first} to {window.last.number} ({error.orig}): somebody altered "
+            f"them; {REINDEX}; where that ends so as well, it is a defect of this program"
+        )
 
     def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:
         """Confirm what became final since the last range."""

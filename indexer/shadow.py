@@ -121,10 +121,17 @@ class Workshop:
 
 @contextmanager
 def _room_in(folder: str) -> Iterator[None]:
-    """Say of a folder that it has no room left, in place of the error of whatever was written."""
+    """Say of a folder that it has no room left, or that no more files can be opened, in place of whatever failed."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
+        # The files are our own, and were there a moment ago: SQLite says no more than that it cannot open one.
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_CANTOPEN"):
+            raise DependencyDown(
+                f"{error}, of a mirror to compare with, in {Path(folder).parent}: allow more open files (`ulimit -n`, "
+                "or the limit of the service), and give the command again",
+                code="too-many-files",
+            ) from error
         if not (
             getattr(error, "sqlite_errorname", "") in _NO_ROOM
             or getattr(error, "errno", None) in _NO_ROOM_LEFT
@@ -149,7 +156,7 @@ def _without_rows() -> bytes:
         database = Database(f"sqlite:///{file}")
         database.upgrade()
         database.close()
-        # On a full disk some may still stand in the log.
+        # On a full disk, or with too few files, some may still stand in the log.
         with closing(sqlite3.connect(file)) as link:
             link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return file.read_bytes()

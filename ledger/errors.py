@@ -62,6 +62,10 @@ class TruetonneError(Exception):
         """The one line for a person."""
         return str(self.args[0])
 
+    def add(self, more: str) -> None:
+        """Let the message say more: what only who asked for the work knows."""
+        self.args = (f"{self.message}; {more}", *self.args[1:])
+
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints under ``error``."""
         return {**self.details, "code": self.code, "message": self.message}

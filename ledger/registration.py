@@ -228,6 +228,7 @@ def _call(chain: Chain, kind: str, function: str, arguments: list[object]) -> Ne
         function=function,
         arguments=arguments,
         sender=chain.deployment.account("registrar"),
+        found_again=True,
     )
 
 

@@ -156,7 +156,12 @@ _MYSQL = (
         DOWN,
         "CREATE DATABASE it, or check user, password and name in {setting}",
     ),
-    ({1036, 1290, 1836}, DOWN, "the server is read-only; name the primary in {setting}"),
+    (
+        {1036, 1290, 1836},
+        DOWN,
+        "the server is read-only; name the primary in {setting}; where this is it, and was started anew, "
+        "docs/replica.md says what that needs",
+    ),
     (
         {galera.NOT_READY},
         DOWN,

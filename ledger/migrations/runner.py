@@ -105,6 +105,13 @@ def lock_name(connection: Connection) -> str:
 
 def _pending(before: str | None, revision: str) -> list[str]:
     script = ScriptDirectory.from_config(_config())
+    if script.get_current_head() is None:
+        # Alembic lists the folder by os.walk, which keeps silent of an error: nothing would be left to do.
+        raise DependencyDown(
+            "the migrations of this program cannot be listed: allow more open files (`ulimit -n`), or install it "
+            "anew, and upgrade again; nothing was changed",
+            code="migrations-unread",
+        )
     try:
         steps = list(script.iterate_revisions(revision, before or "base"))
     except (CommandError, RevisionError) as error:

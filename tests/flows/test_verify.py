@@ -6,6 +6,8 @@ disputes and failed transactions, on a real chain, mirrored to the end.
 
 from __future__ import annotations
 
+import os
+import resource
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -313,6 +315,24 @@ def test_a_database_that_is_full_is_told_apart_from_other_trouble() -> None:
             link.execute("CREATE TABLE more (number)")
         with pytest.raises(sqlite3.OperationalError, match="no such table"), _room_in("/shadow"):
             link.execute("SELECT * FROM more")
+
+
+def test_fewer_files_than_a_mirror_to_compare_with_needs_are_said(tmp_path: Path) -> None:
+    """At most numbers of open files it ended as a defect of the program: SQLite names no reason."""
+    file = tmp_path / "mirror.db"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with (
+            pytest.raises(DependencyDown, match=r"^unable to open .*`ulimit -n`") as told,
+            _room_in("/x"),
+        ):
+            sqlite3.connect(file).execute("SELECT * FROM chain_blocks")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert told.value.code == "too-many-files"
 
 
 @long

@@ -409,7 +409,7 @@ def test_rows_that_were_altered_are_no_defect_of_the_program(
     history.retire("owner", BATCH, 30)
     to = history.height()  # where its transfer will stand
     moved = f"UPDATE credit_transfers SET block_number = {to} WHERE block_number = {to - 1}"
-    is_told(moved, r"does not fit the rows .* \(UNIQUE .*credit_transfers", mirror.tick)
+    is_told(moved, r"do not take blocks .* \(UNIQUE .*credit_transfers", mirror.tick)
     reindex(*at)
     same_as_fresh()
 

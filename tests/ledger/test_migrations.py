@@ -1,5 +1,7 @@
 """The chain of migrations: repeatable, interruptible, careful with what is there; its partitions and triggers."""
 
+import errno
+import os
 import re
 import sqlite3
 import subprocess
@@ -220,6 +222,25 @@ def test_a_program_whose_files_are_replaced_knows_what_it_knew(
     (tmp_path / "9999_newer.py").touch()
     monkeypatch.setattr(revisions, "_VERSIONS", tmp_path)
     assert (revisions.known("9999"), revisions.head()) == (False, db.head())
+
+
+def test_migrations_that_cannot_be_listed_are_not_taken_for_none(
+    new_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no more files could be opened, nothing was left to do, and empty books passed for upgraded ones."""
+    listed = os.scandir
+
+    def scandir(place: Any) -> Any:
+        if Path(place).name == "versions":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(place))
+        return listed(place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        with pytest.raises(DependencyDown, match=r"cannot be listed: .*`ulimit -n`"):
+            new_db.upgrade()
+    assert new_db.current() is None
+    assert new_db.upgrade() == CHAIN
 
 
 @pytest.mark.mariadb

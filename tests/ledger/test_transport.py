@@ -3,6 +3,7 @@
 import base64
 import gzip
 import os
+import resource
 import signal
 import socket
 import threading
@@ -639,3 +640,19 @@ def test_a_channel_bears_silence(kind: str, folder: Path) -> None:
 def test_http_has_no_channel(folder: Path) -> None:
     with asking("http", true_answer, folder) as transport:
         assert transport.channel() is None
+
+
+def test_where_no_more_files_can_be_opened_nobody_is_told_to_start_the_node() -> None:
+    """A socket is a file: `no node answers` sent people to a node that ran."""
+    transport = open_transport("http://127.0.0.1:9", PATIENT)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(NodeDown, match=r"can be opened \(Too many .*`ulimit -n`") as told:
+            transport.exchange(request(1, []))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        transport.close()
+    assert told.value.code == "too-many-files"

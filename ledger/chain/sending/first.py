@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 from sqlalchemy.orm import Session
 
 from ledger.chain.sending import intents, lanes
@@ -9,12 +12,50 @@ from ledger.chain.sending.intents import NewIntent, Signed, SignedAttempt
 from ledger.chain.sending.rehearsal import AlreadyOnChain, Ready
 from ledger.chain.sending.signing import Desk
 from ledger.db import DatabaseBusy
-from ledger.errors import Refused
+from ledger.db.diagnoses import LOOK
+from ledger.errors import DependencyDown, Refused
 from ledger.models import ChainIntent
 from ledger.models.sending import IntentState
 
 _LANE_TRIES = 20
 """So often others may take the nonce that was just signed with."""
+_SAYS_STORED = ("not-final-yet", "not-included-yet", "not-taken")
+"""Codes of errors that say by themselves that a transaction is stored."""
+_TWICE = "before you give the command again: it would act a second time"
+
+
+@contextmanager
+def not_again(what: str) -> Iterator[None]:
+    """Say of a database or node that is lost that an act without a name is stored, and would be done twice.
+
+    Parameters
+    ----------
+    what
+        What is stored, for people.
+    """
+    try:
+        yield
+    except DependencyDown as error:
+        if error.code not in _SAYS_STORED:
+            error.add(
+                f"{what} is stored, and the jobs send it: look for it in `truetonne chain intents --all`, "
+                f"and on chain, {_TWICE}"
+            )
+        raise
+
+
+@contextmanager
+def perhaps_stored(tx_hash: str) -> Iterator[None]:
+    """Say, where the answer to a commit was lost, what shows whether an act without a name is stored."""
+    try:
+        yield
+    except DependencyDown as error:
+        if LOOK in error.message:
+            error.add(
+                f"if it was, `truetonne chain intents --all` has transaction {tx_hash}: "
+                f"see it {_TWICE}"
+            )
+        raise
 
 
 def sign_and_store(
@@ -64,7 +105,8 @@ def sign_and_store(
             intents.store_attempt(session, intents.get(session, intent.key), attempt)
             return attempt
 
-        stored = desk.db.run(store)
+        with nullcontext() if new is None or new.found_again else perhaps_stored(attempt.tx_hash):
+            stored = desk.db.run(store)
         if stored is not None:
             return stored
     raise DatabaseBusy(f"others take the nonces of {signer.address} all the time; try again")

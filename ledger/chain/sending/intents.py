@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from ledger.chain.contracts.wrappers import decode_call, encode_call
 from ledger.chain.sending import transactions
 from ledger.errors import NotFound, TruetonneError
-from ledger.models import ChainAttempt, ChainIntent
+from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, ChainIntent
 from ledger.models.sending import UNDER_WAY, IntentState
 
 _TWIN_AGE = timedelta(hours=1)
+_TWIN_BLOCKS = 3_600
+"""So many of the newest blocks are looked through: an hour of a quick chain."""
 FILL = "fill_nonce"
 """Kind of an intent that fills a hole in a lane."""
 
@@ -32,7 +34,8 @@ FILL = "fill_nonce"
 class NewIntent:
     """A call to one of our contracts that shall happen once.
 
-    ``arguments`` are in the order and types of the contract's function.
+    ``arguments`` are in the order and types of the contract's function; ``found_again`` says that who asks for the
+    same once more is shown this one, also without a name.
     """
 
     key: str
@@ -42,6 +45,7 @@ class NewIntent:
     function: str
     arguments: Sequence[Any]
     sender: str
+    found_again: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,32 @@ def twin_of(session: Session, own: ChainIntent) -> ChainIntent | None:
     for other in session.scalars(query.order_by(ChainIntent.created_at.desc())):
         if _without_key(other) == wanted:
             return other
+    return None
+
+
+def twin_on_chain(session: Session, own: ChainIntent) -> BlockchainTransaction | None:
+    """Return a transaction of the last hour that did the same, and that no intent of these books sent: they lost it."""
+    lately = datetime.now(UTC) - _TWIN_AGE
+    newest = session.scalar(select(func.max(ChainInclusion.block_number))) or 0
+    query = (
+        select(BlockchainTransaction)
+        .join(ChainInclusion, ChainInclusion.tx_hash == BlockchainTransaction.tx_hash)
+        .where(
+            ChainInclusion.block_number > newest - _TWIN_BLOCKS,
+            ChainInclusion.sender == own.sender_address,
+            ChainInclusion.intent_key.is_(None),
+            ChainInclusion.error.is_(None),
+            BlockchainTransaction.contract_address == own.contract_address,
+            BlockchainTransaction.function_name == own.function_name,
+            BlockchainTransaction.created_at > lately,
+        )
+        .order_by(ChainInclusion.block_number.desc())
+    )
+    wanted = _without_key(own)
+    for found in session.scalars(query):
+        said = found.parameters or {}
+        if said.keys() == own.parameters.keys() and wanted.items() <= said.items():
+            return found
     return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from functools import partial
 
 from sqlalchemy.orm import Session
@@ -21,7 +22,7 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, intents, rehearsal, stuck, unknown
 from ledger.chain.sending.auditing import taken_back
 from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all
-from ledger.chain.sending.first import sign_and_store
+from ledger.chain.sending.first import not_again, sign_and_store
 from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.rehearsal import AlreadyOnChain, NotTried
 from ledger.chain.sending.signing import REPLACE_SECONDS, Desk
@@ -184,7 +185,9 @@ class Sender:
         except RpcError as error:
             return self._noted_refusal(intent, contract, error, new)
         attempt = sign_and_store(self._desk, intent, prepared, new)
-        send(self._desk, attempt)
+        stored = f"{intent.function_name}, transaction {attempt.tx_hash},"
+        with nullcontext() if new is None or new.found_again else not_again(stored):
+            send(self._desk, attempt)
         return attempt.tx_hash
 
     def rebroadcast(self, key: str | None = None) -> int:

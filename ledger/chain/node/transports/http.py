@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import socket
 import ssl
 from base64 import b64encode
@@ -43,6 +44,7 @@ _REFUSES_US = frozenset({401, 403})
 _MOVED = 300
 _BAD = 400
 _BROKEN = 500
+_TOO_MANY_OPEN = frozenset({errno.EMFILE, errno.ENFILE})
 _PART_BYTES = 256 * 1024
 """Read at once, at most: as much as has come."""
 _KEEPIDLE: int = getattr(socket, "TCP_KEEPIDLE", 0) or getattr(socket, "TCP_KEEPALIVE", 0)
@@ -141,6 +143,12 @@ class HttpTransport(Transport):
     def _trouble(self, error: HTTPError) -> NodeTrouble:
         if (refused := untrusted(self.place, error)) is not None:
             return refused
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _TOO_MANY_OPEN:
+            return NodeDown(
+                f"no connection to {self.place} can be opened ({cause.strerror}); allow more open files (`ulimit -n`)",
+                code="too-many-files",
+            )
         if isinstance(error, (NewConnectionError, ConnectTimeoutError, SSLError)):
             return NodeDown(
                 f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url"
