@@ -42,7 +42,7 @@ from ledger.db.quick import Quick
 from ledger.models import Base, CarbonCredit, ChainCursor, CreditBatch, Reconciliation, Site
 from ledger.settings import Settings, load_settings
 from tests.api.conftest import EPOCH, HEAD_BLOCK, ISSUER, key_of
-from tests.support.forms import long, times
+from tests.support.forms import few, long, times
 from tests.support.redis import RedisServer
 
 LONG_ON_MARIADB = (
@@ -470,6 +470,7 @@ def test_processes_share_a_redis(settings: Settings, redis: RedisServer) -> None
             assert len(client.keys("truetonne:*")) == (0 if exact else 9)
 
 
+@few(1)
 def test_a_redis_that_hangs(
     settings: Settings, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -496,6 +497,7 @@ def test_a_redis_that_hangs(
             redis.go_on()
 
 
+@few(1)
 @pytest.mark.usefixtures("patient")
 def test_a_redis_that_lies_or_dies(settings: Settings, redis: RedisServer) -> None:
     if settings.database_url.startswith("sqlite"):

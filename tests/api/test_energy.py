@@ -319,6 +319,7 @@ def counts(used: int, missing: int, outlier: int) -> dict[str, int]:
     }
 
 
+@long
 def test_no_hour_is_lost_where_days_begin_within_one(db: Database, tmp_path: Path) -> None:
     """In India a day begins half an hour into one of UTC: the first stood in no day, or in a month before."""
     two = '[[device]]\ncode = "B"\ntype = "wind_turbine"\nrated_kw = "100"\nmeter_serial = "B"\nrole = "generation"\n'

@@ -505,6 +505,7 @@ def at_books(books: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+@few(1)
 def test_the_command_writes_what_the_api_sends(
     client: TestClient, at_books: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, Refused, WrongChain
 from ledger.identity.attempts import TooManyAttempts
 from ledger.settings import Settings, load_settings
+from tests.support.forms import few
 
 ONE_DATABASE = "headers and problems are made before and after the books are read"
 
@@ -88,6 +89,7 @@ def test_a_body_that_is_sent_in_two_ways_ends_the_connection(client: TestClient)
     assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "bad-request"
 
 
+@few(2)
 @pytest.mark.parametrize(
     ("target", "status", "instance"),
     [

@@ -214,6 +214,7 @@ def test_a_site_or_a_source_that_is_not_there(
 # -------------------------------------------------------------------------------- site files
 
 
+@few(5)
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -261,6 +262,7 @@ def test_well_known_accounts_are_for_the_local_chain_alone(park: Program) -> Non
 # ------------------------------------------------------------------------------------ trades
 
 
+@few(4)
 @pytest.mark.parametrize(
     ("old", "new", "column", "said"),
     [
@@ -801,6 +803,7 @@ def test_a_node_that_is_down_is_said_before_a_missing_deployment(
     assert "http://127.0.0.1:1" in ended.one_line()
 
 
+@few(3)
 @pytest.mark.parametrize(
     "words", [("reductions", "--project", "lab-wind"), ("emissions", "--site", "lab")]
 )

@@ -579,6 +579,7 @@ def test_contracts_that_stand_are_not_deployed_for_others(
         assert part in ended.one_line()
 
 
+@long
 def test_contracts_that_stand_are_not_deployed_with_other_terms(
     issued: Program, chain: TestChain
 ) -> None:

@@ -385,6 +385,7 @@ def test_a_mistyped_variable_is_refused_before_anything_is_looked_at(truetonne: 
     assert truetonne.files() == set() and not (truetonne.folder / ".truetonne").exists()
 
 
+@long
 def test_contracts_of_another_park_are_not_called_deployed(truetonne: Program) -> None:
     """They belong together; every other command refused them, and this one said that all is well."""
     with running_chain() as chain:

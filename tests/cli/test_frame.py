@@ -376,6 +376,7 @@ def on_a_full_disk(program: Program, *words: str) -> str:
 FULL = "error: stdout cannot be written (No space left on device); the answer is lost or cut off"
 
 
+@long
 @pytest.mark.parametrize("more", rest([[], ["--json"]]))
 def test_a_full_disk_behind_stdout_is_one_line(park: Program, more: list[str]) -> None:
     assert on_a_full_disk(park, "status", *more).startswith(FULL)

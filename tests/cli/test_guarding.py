@@ -297,6 +297,7 @@ def test_a_profile_is_kept_sealed(house: Program) -> None:
     assert house("users", "profile", "nobody").code != 0
 
 
+@long
 def test_an_upgrade_seals_what_stands_plain(house: Program) -> None:
     sql(house, "DELETE FROM user_contacts WHERE user_id = 2",
         "UPDATE users SET email = 'berta@x.example' WHERE id = 2")  # fmt: skip

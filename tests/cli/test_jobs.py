@@ -22,7 +22,7 @@ from ledger.models import HeldLease
 from ledger.models.jobs import RunOutcome
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.mirror import running_chain
 
 
@@ -58,6 +58,7 @@ def test_what_is_wrong_is_said_in_a_line(park: Program, words: tuple[str, ...], 
     assert said in ended.one_line()
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

@@ -24,7 +24,7 @@ from ledger.db.promotion import LOCK
 from ledger.db.promotion import promote as take_over
 from ledger.errors import DependencyDown, Refused
 from tests.cli.conftest import Program
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.pair import PAGE, Load, Node, Pair, made_pair, missing
 from tests.support.waiting import comes_true, until
 
@@ -275,6 +275,7 @@ def complaints_of_tests(truetonne: Program, pair: Pair) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------ what the doctor asks of a pair
 
 
+@few(4)
 @pytest.mark.parametrize(
     ("where", "name", "condition", "said", "mend"),
     [

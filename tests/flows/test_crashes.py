@@ -16,7 +16,7 @@ from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES, until_mined, wait_for
 from tests.support.forked import FORKED
-from tests.support.forms import few, rest, times
+from tests.support.forms import few, long, rest, times
 from tests.support.park import Park
 from tests.support.racers import START_SECONDS, hanging, submitting
 from tests.support.sending import (
@@ -162,6 +162,7 @@ def test_an_error_of_the_node(
     assert park.differences() == []
 
 
+@long
 def test_a_pool_that_is_wiped_again_and_again(both: Park) -> None:
     automine(both, False)
     keys = [plan(both) for _ in range(4)]

@@ -358,6 +358,7 @@ def test_what_cannot_be_planned(park: Park) -> None:
     assert caught.value.code in ("no-readings", "incomplete")
 
 
+@long
 def test_a_signer_s_own_refusal_is_told_as_it_is(
     ready: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -495,6 +496,7 @@ def test_a_refusal_voids_the_issuance_and_frees_its_readings(ready: Park) -> Non
     assert ready.count(ReadingClaim) == SLOTS
 
 
+@long
 def test_what_was_planned_is_issued_by_the_account_that_the_role_moved_to(ready: Park) -> None:
     """The former issuer's key is lost: what it was to send waited for it for ever."""
     key = plan(ready, day(1), day(2)).key

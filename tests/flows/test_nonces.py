@@ -36,7 +36,7 @@ from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from ledger.settings import load_settings
 from tests.support.chain import CURRENCY, PARTIES, SITE_CODE
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.park import CHAIN_ID, PROJECT, Park, keys_without
 from tests.support.racers import race, submitting
 from tests.support.sending import (
@@ -264,6 +264,7 @@ def test_what_lost_its_nonce_waits_while_gas_costs_more_than_may_be_offered(park
     assert minted(park) == UNITS
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("other", "nonces"),
     [("tends, too", [0, 1]), ("takes the nonce", [0, 2]), ("gives it up", [0])],

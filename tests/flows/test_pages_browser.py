@@ -693,6 +693,7 @@ def test_what_is_found_while_one_types_is_told_and_the_focus_stays(page: Page, s
     ]
 
 
+@long
 def test_what_does_not_come_is_said(page: Page, park: Park) -> None:
     """Hits of another text stayed, figures grew old, and a month that was asked for did not come: without a word."""
     shown = "document.getElementById('missed').checkVisibility()"

@@ -30,7 +30,7 @@ from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
 from tests.support.chain import TestChain
 from tests.support.forked import FORKED
-from tests.support.forms import long, rest, times
+from tests.support.forms import few, long, rest, times
 from tests.support.mirror import Dump, dump, fresh, running_chain
 
 SHORT_ON_MARIADB = ("test_on_both_databases_it_is_a_fresh_mirror",)
@@ -143,6 +143,7 @@ def scene_execute(history: History, statement: Any) -> None:
         connection.execute(statement)
 
 
+@few(1)
 @pytest.mark.parametrize(
     "column",
     rest(["block_hash", "block_number", "final_number", "chain_id", None], "block_hash", None),
@@ -338,6 +339,7 @@ def test_on_both_databases_it_is_a_fresh_mirror(
     assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
 
 
+@long
 def test_in_the_middle_of_a_reorganisation(
     chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
 ) -> None:

@@ -45,7 +45,7 @@ from ledger.settlement.words import Trade, pack
 from ledger.units import currency_of_cents
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.park import Park, running_park
 from tests.support.sending import automine, drop
 
@@ -433,6 +433,7 @@ def test_a_trade_of_a_cancelled_batch_that_the_chain_settles(funded: Park) -> No
     assert (status(funded), plan_batches(funded.chain)) == (TradeStatus.CANCELLED, [])
 
 
+@few(1)
 @pytest.mark.parametrize("ended", [TradeStatus.CANCELLED, TradeStatus.FAILED])
 def test_a_reorganisation_opens_no_trade_that_had_ended_before(
     funded: Park, ended: TradeStatus
@@ -602,6 +603,7 @@ def test_a_single_trade_that_others_settle_is_not_asked_for_again(funded: Park) 
     assert funded.differences() == []
 
 
+@long
 def test_a_single_trade_that_another_operator_settles(funded: Park) -> None:
     """The intent is done, by a transaction of somebody else: `reconcile` differed for ever."""
     stranger = PARTIES["spare"]

@@ -108,6 +108,7 @@ def test_a_late_reading_is_counted_by_the_meter_as_it_was(issued: Park) -> None:
     assert issued.differences() == []
 
 
+@long
 def test_a_changed_reading_is_found_whatever_the_site_file_says(issued: Park) -> None:
     apply(issued.db, DECLARED.replace('rated_kw = "100"', 'rated_kw = "1000"'))
     with issued.db.write() as session:

@@ -42,7 +42,7 @@ from ledger.models import (
 from ledger.models.partitions import partitions_of
 from tests.support.accounts import made_account
 from tests.support.forked import FORKED
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.keeping import (
     EVER,
     Interrupted,
@@ -445,6 +445,7 @@ def test_two_processes_add_partitions_once(mariadb_books: Database, kept_url: st
     assert len(set(ends)) == len(ends)
 
 
+@long
 @pytest.mark.mariadb
 def test_values_that_come_while_partitions_leave_are_kept(mariadb_books: Database) -> None:
     device = add_device(mariadb_books)
@@ -499,6 +500,7 @@ def test_readers_are_never_given_a_half(mariadb_books: Database) -> None:
     assert len(everything(mariadb_books)) == len(OLD)
 
 
+@few(1)
 @pytest.mark.mariadb
 @pytest.mark.parametrize(
     ("step", "succeeds"),

@@ -535,6 +535,7 @@ def test_it_ends_in_order(db: Database, monkeypatch: pytest.MonkeyPatch) -> None
     assert Lease(db, NAME).take() is None
 
 
+@long
 def test_what_waits_for_its_turn_does_not_begin_when_it_is_to_end(db: Database) -> None:
     """After days without jobs a dozen are due in one lane: all of them were run first, an hour long."""
     one, other, often = Counting("one"), Counting("other"), Counting("often", "1s", CHAIN)
