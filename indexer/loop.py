@@ -403,16 +403,14 @@ class Indexer:
             self._log_sync.begin()
         return moved
 
-    def _in_the_way(
-        self, cursor: Cursor, window: Window, error: IntegrityError
-    ) -> Overtaken | BooksDiffer:
-        """Return what to say of a range that finds its rows taken, or those missing that they refer to."""
+    def _in_the_way(self, cursor: Cursor, window: Window, error: IntegrityError) -> BooksDiffer:
+        """Return what to say of a range that finds its rows taken, or those missing that they refer to.
+
+        Whoever mirrors beside us did not write them: that is found out by the cursor, before a row is written.
+        """
         with self._db.read() as session:
-            now = cursors.load(session, cursor.network)
             above = ChainBlock.number > cursor.block_number
             there = session.scalar(select(func.min(ChainBlock.number)).where(above))
-        if now != cursor:  # whoever mirrors beside us is mostly found out before a row is written
-            return Overtaken()
         if there is not None:
             return BooksDiffer(
                 f"the books have block {there} already, above their cursor, at {cursor.block_number}: somebody "

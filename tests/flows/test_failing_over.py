@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
-from sqlalchemy.engine import Engine
+from sqlalchemy import Connection
 
 import cli.main
 from indexer.verify import verify
@@ -19,6 +18,7 @@ from tests.support.forms import long
 from tests.support.pair import NAME, Node, Pair, made_pair
 from tests.support.park import PROJECT, AfterMining, Park, day, open_chain, running_park, states
 from tests.support.sending import sent
+from tests.support.statements import listening
 
 pytestmark = [pytest.mark.mariadb, long]
 
@@ -46,13 +46,8 @@ def killed_at(node: Node, statement: str, *, committed: bool) -> Iterator[list[s
                 connection.connection.dbapi_connection.commit()  # type: ignore[union-attr]
             node.kill()
 
-    event.listen(Engine, "before_cursor_execute", before)
-    event.listen(Engine, "commit", commit)
-    try:
+    with listening(before, commit):
         yield met
-    finally:
-        event.remove(Engine, "before_cursor_execute", before)
-        event.remove(Engine, "commit", commit)
 
 
 @contextmanager

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
-from sqlalchemy.engine import Engine
+from sqlalchemy import Connection
 
 import cli.main
 from ledger import issuance
@@ -18,6 +17,7 @@ from ledger.models.sending import IntentState
 from tests.support.copied import back_up
 from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park, day, running_park
+from tests.support.statements import listening
 
 pytestmark = pytest.mark.mariadb
 
@@ -71,13 +71,8 @@ def gone_at(statement: str, *, committing: bool = False) -> Iterator[list[str]]:
             connection.connection.dbapi_connection.commit()  # type: ignore[union-attr]
             end(connection)
 
-    event.listen(Engine, "before_cursor_execute", before)
-    event.listen(Engine, "commit", commit)
-    try:
+    with listening(before, commit):
         yield met
-    finally:
-        event.remove(Engine, "before_cursor_execute", before)
-        event.remove(Engine, "commit", commit)
 
 
 def given(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

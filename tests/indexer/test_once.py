@@ -6,24 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from indexer import Indexer, TickReport, finality
-from indexer import cursor as cursors
-from indexer.cursor import Cursor
 from indexer.handlers import HANDLERS
 from indexer.reindex import reindex
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.node.client import ChainClient
-from ledger.chain.node.records import BlockHeader
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import BooksDiffer, DependencyDown, MirrorStopped
 from ledger.models import ChainBlock, ChainCursor
@@ -196,33 +191,6 @@ def test_several_mirrors_on_one_database(chain: TestChain, db: Database, fresh_d
     written = sum(report.blocks for report in reports)
     assert written == chain.client.block_number() - chain.deployment.deployed_block + 1
     assert dump(db) == fresh_dump()
-
-
-@long
-def test_who_finds_the_rows_of_another_mirror_is_overtaken_and_not_told_of_an_altered_one(
-    chain: TestChain, mirror: Indexer, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The cursor keeps them apart; where it did not, the rows that are there already are nobody's fault."""
-    mirror.run_until("head")
-    chain.issue(1000, 0)
-    behind = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
-    write = Indexer._write
-
-    def unguarded(session: Session, cursor: Cursor, to: BlockHeader) -> Cursor:
-        return replace(cursor, block_number=to.number, block_hash=to.hash)
-
-    def after_another(self: Indexer, *found: Any) -> Cursor:
-        if self is not behind:
-            return write(self, *found)
-        mirror.run_until("head")
-        with monkeypatch.context() as patch:
-            patch.setattr(cursors, "move", unguarded)
-            return write(self, *found)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Indexer, "_write", after_another)
-        assert behind.tick().overtaken
-    assert not behind.tick().overtaken
 
 
 def _follow(url: str, rpc_url: str, file: str, begun: Any) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 
 from tests.support.mirror import MIRRORED
@@ -16,16 +16,22 @@ GROWING = set(MIRRORED) - {"chain_cursor", "smart_contracts"}
 
 
 class listening:
-    """Hear every statement of every engine."""
+    """Hear every statement of every engine, and every commit if asked to."""
 
-    def __init__(self, listener: Callable[..., None]) -> None:
-        self._listener = listener
+    def __init__(
+        self, listener: Callable[..., None], commits: Callable[[Connection], None] | None = None
+    ) -> None:
+        self._heard = [("before_cursor_execute", listener)]
+        if commits is not None:
+            self._heard.append(("commit", commits))
 
     def __enter__(self) -> None:
-        event.listen(Engine, "before_cursor_execute", self._listener)
+        for name, listener in self._heard:
+            event.listen(Engine, name, listener)
 
     def __exit__(self, *_: object) -> None:
-        event.remove(Engine, "before_cursor_execute", self._listener)
+        for name, listener in self._heard:
+            event.remove(Engine, name, listener)
 
 
 def steps_of(connection: Any, sql: str, parameters: Any) -> list[str]:
