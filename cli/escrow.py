@@ -100,13 +100,13 @@ def withdraw(
         _say(run, flow, "withdraw", (account, address), (number, asset), dry_run, hint)
 
 
-def _confirmed(flow: Flow, verb: str, keys: Sequence[str]) -> str | None:
+def _confirmed(flow: Flow, act: str, keys: Sequence[str]) -> str | None:
     """Wait until payments are final; return a hint where the last one comes on top of its like."""
     from ledger.chain.sending import intents
 
     with flow.db.read() as session:
         hint = flow.said_of_twin(intents.get(session, keys[-1]))
-    flow.confirm_nameless(keys, f"the {verb}")
+    flow.confirm_nameless(keys, f"the {act}")
     return hint
 
 

@@ -24,7 +24,7 @@ import typer
 from cli.command import AsJson, Config, Invocation, Traceback
 from cli.output import Output, OutputLost, no_stderr
 from cli.start import check_not_interrupted, end_at_once, hear_interruptions
-from ledger.errors import INTERRUPTED, BadInput, DependencyDown, TruetonneError
+from ledger.errors import INTERRUPTED, TOO_MANY_OPEN, BadInput, DependencyDown, TruetonneError
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "cli.demo": ("demo",),
@@ -71,7 +71,6 @@ _NUMBERS = (
 )
 """What typer's own library says of a number that it does not take, and how we say it."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_TOO_MANY_OPEN = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def build(word: str | None = None) -> typer.Typer:
@@ -295,7 +294,7 @@ def _of_the_system(error: OSError | MemoryError) -> TruetonneError | None:
             "container or service), and give it again",
             code="no-memory",
         )
-    if error.errno in _TOO_MANY_OPEN:
+    if error.errno in TOO_MANY_OPEN:
         return DependencyDown(
             f"no more files can be opened ({error.strerror}); allow more (`ulimit -n`, or the limit of the service), "
             "and give the command again",

@@ -20,6 +20,8 @@ from ledger.models.types import ValueRefused
 
 REINDEX = "run `truetonne index reindex` (with --dry-run it only says what would change)"
 """What mends rows of the mirror that somebody altered."""
+OURS_OTHERWISE = "where that ends so as well, it is a defect of this program"
+"""Said behind what mends: that rows do not fit may also come of what wrote them."""
 
 
 class Overtaken(Exception):

@@ -17,7 +17,7 @@ from indexer import checks, reorg
 from indexer import cursor as cursors
 from indexer import finality as finalities
 from indexer.checks import Unchecked
-from indexer.cursor import REINDEX, Cursor, Overtaken
+from indexer.cursor import OURS_OTHERWISE, REINDEX, Cursor, Overtaken
 from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
 from indexer.guards import require_contracts, require_no_catching_up
@@ -418,7 +418,7 @@ class Indexer:
             )
         return BooksDiffer(
             f"the books do not take blocks {window.first} to {window.last.number} ({error.orig}): somebody altered "
-            f"them; {REINDEX}; where that ends so as well, it is a defect of this program"
+            f"them; {REINDEX}; {OURS_OTHERWISE}"
         )
 
     def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DataError, IntegrityError, MultipleResultsFound, NoRe
 from sqlalchemy.orm import Session
 
 from indexer import derived
-from indexer.cursor import REINDEX
+from indexer.cursor import OURS_OTHERWISE, REINDEX
 from ledger import issuance
 from ledger.chain.addresses import deployment as contracts_book
 from ledger.chain.addresses import sightings
@@ -113,21 +113,21 @@ def rewind(session: Session, above_block: int) -> None:
 
 @contextmanager
 def altered_rows_told(what: str, advice: str) -> Iterator[None]:
-    """Say of rows that somebody altered that they are, in place of whatever error came of them.
+    """Say what most likely was the matter with rows that cannot be taken back, in place of whatever error came of them.
 
     Raises
     ------
     BooksDiffer
-        If an error comes that does not come of the rows of a mirror.
+        In place of any error that rows of a mirror, as it writes them, do not cause.
     """
     try:
         yield
     except _OF_ALTERED_ROWS as error:
-        said = str(
-            getattr(error, "orig", None) or error
-        )  # without the statement and all its values
-        why = f"{type(error).__name__}: {said.removesuffix(f'; {derived.MISSED}')}"
-        raise BooksDiffer(f"{what} ({why}): somebody altered its rows; {advice}") from error
+        of_database = getattr(error, "orig", None)  # without the statement and all its values
+        said = str(of_database or error).removesuffix(f"; {derived.MISSED}")
+        raise BooksDiffer(
+            f"{what} ({type(error).__name__}: {said}): somebody altered its rows; {advice}; {OURS_OTHERWISE}"
+        ) from error
 
 
 # ------------------------------------------------------------------ what is derived

@@ -18,6 +18,7 @@ A message says what is wrong, where it stands, and how to mend it, in one line.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,6 +29,9 @@ INTERRUPTED = 130
 
 KILLED = "was killed (SIGKILL): by a person, or by the system, which had no memory left (its log says so, see `dmesg`)"
 """What is said of a program that we had started and that was, after its name."""
+
+TOO_MANY_OPEN = frozenset({errno.EMFILE, errno.ENFILE})
+"""What the system says where no more files or sockets can be opened, by this process or by all."""
 
 
 class TruetonneError(Exception):

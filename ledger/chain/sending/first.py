@@ -24,6 +24,11 @@ _SAYS_STORED = ("not-final-yet", "not-included-yet", "not-taken")
 _TWICE = "before you give the command again: it would act a second time"
 
 
+def acts_twice(new: NewIntent | None) -> bool:
+    """Tell whether who asks for an intent that is stored now would have it done once more by asking again."""
+    return new is not None and not new.found_again
+
+
 @contextmanager
 def not_again(what: str) -> Iterator[None]:
     """Say of a database or node that is lost that an act without a name is stored, and would be done twice.
@@ -105,7 +110,7 @@ def sign_and_store(
             intents.store_attempt(session, intents.get(session, intent.key), attempt)
             return attempt
 
-        with nullcontext() if new is None or new.found_again else perhaps_stored(attempt.tx_hash):
+        with perhaps_stored(attempt.tx_hash) if acts_twice(new) else nullcontext():
             stored = desk.db.run(store)
         if stored is not None:
             return stored

@@ -22,7 +22,7 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, intents, rehearsal, stuck, unknown
 from ledger.chain.sending.auditing import taken_back
 from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all
-from ledger.chain.sending.first import not_again, sign_and_store
+from ledger.chain.sending.first import acts_twice, not_again, sign_and_store
 from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.rehearsal import AlreadyOnChain, NotTried
 from ledger.chain.sending.signing import REPLACE_SECONDS, Desk
@@ -186,7 +186,7 @@ class Sender:
             return self._noted_refusal(intent, contract, error, new)
         attempt = sign_and_store(self._desk, intent, prepared, new)
         stored = f"{intent.function_name}, transaction {attempt.tx_hash},"
-        with nullcontext() if new is None or new.found_again else not_again(stored):
+        with not_again(stored) if acts_twice(new) else nullcontext():
             send(self._desk, attempt)
         return attempt.tx_hash
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import errno
 import socket
 import ssl
 from base64 import b64encode
@@ -36,7 +35,7 @@ from ledger.chain.node.transports.errors import (
 )
 from ledger.chain.node.transports.gateways import limit_of, outage_of
 from ledger.chain.node.transports.whole import bound
-from ledger.errors import BadInput
+from ledger.errors import TOO_MANY_OPEN, BadInput
 from ledger.settings import without_secrets
 
 _TOO_LARGE = 413
@@ -44,7 +43,6 @@ _REFUSES_US = frozenset({401, 403})
 _MOVED = 300
 _BAD = 400
 _BROKEN = 500
-_TOO_MANY_OPEN = frozenset({errno.EMFILE, errno.ENFILE})
 _PART_BYTES = 256 * 1024
 """Read at once, at most: as much as has come."""
 _KEEPIDLE: int = getattr(socket, "TCP_KEEPIDLE", 0) or getattr(socket, "TCP_KEEPALIVE", 0)
@@ -144,7 +142,7 @@ class HttpTransport(Transport):
         if (refused := untrusted(self.place, error)) is not None:
             return refused
         cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno in _TOO_MANY_OPEN:
+        if isinstance(cause, OSError) and cause.errno in TOO_MANY_OPEN:
             return NodeDown(
                 f"no connection to {self.place} can be opened ({cause.strerror}); allow more open files (`ulimit -n`)",
                 code="too-many-files",
