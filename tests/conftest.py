@@ -6,6 +6,7 @@
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -119,6 +120,13 @@ def _locks_nothing_to_read(asked: ORMExecuteState) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _books_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> None:
     books.keep_once(partial(made_once, tmp_path_factory, "template.db"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_is_started_hears_hangups() -> None:
+    """``nohup`` ignores them, which programs inherit; a handler keeps them from us, and is not inherited."""
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

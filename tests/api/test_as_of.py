@@ -174,6 +174,7 @@ def client(
         "TRUETONNE_DATABASE_URL": url,
         "TRUETONNE_HOME": str(folder),
         "TRUETONNE_FINALITY": str(DEPTH),
+        "TRUETONNE_RATE_LIMIT": "0",  # a quick machine asks ten times a second, and more
     }
     with TestClient(create_app(load_settings(None, environ))) as made:
         yield made
