@@ -140,6 +140,8 @@ class CarbonCredit(Base):
     expires_at: Mapped[datetime | None] = mapped_column(comment="When it ends, UTC; null: never.")
 
     __table_args__ = (
+        # SQLite makes none for a foreign key: a transaction that a fork takes back would look through all credits.
+        Index("idx_carbon_credits_blockchain_tx", "blockchain_tx"),
         options(
             "A run of serials of a batch with one status.",
             writer="indexer",

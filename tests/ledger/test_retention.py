@@ -12,6 +12,7 @@ from ledger.models import Base, JobRun, ScheduledJob, SignInAttempt, VppOperatio
 from ledger.models.jobs import RunOutcome
 from ledger.models.vpp import OperationResult
 from tests.support.keeping import add_plant
+from tests.support.statements import keys_to
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 YEAR_AGO = NOW - LOGS_KEPT
@@ -99,17 +100,7 @@ def test_what_refers_to_rows_that_are_deleted_for_their_age_is_found_by_an_index
 ) -> None:
     """SQLite makes none for a foreign key: each deletion would look through all rows that may refer to it."""
     expiring = {name for kind in KEPT for name in kind.tables}
-    keys = []
-    with sqlite_db.read() as session:
-        link = session.connection()
-        for name in Base.metadata.tables:
-            indexes = link.exec_driver_sql(f"PRAGMA index_list({name})").all()
-            firsts = {
-                link.exec_driver_sql(f"PRAGMA index_info({index[1]})").all()[0][2]
-                for index in indexes
-            }
-            for key in link.exec_driver_sql(f"PRAGMA foreign_key_list({name})"):
-                if key[2] in expiring:
-                    keys.append((name, key[3]))
-                    assert key[3] in firsts, (name, key[3])
-    assert set(keys) == {("webhook_tries", "delivery_id"), ("webhook_deliveries", "message_row")}
+    keys = {(key.table, key.column): key.indexed for key in keys_to(sqlite_db, expiring)}
+    assert keys == dict.fromkeys(
+        [("webhook_tries", "delivery_id"), ("webhook_deliveries", "message_row")], True
+    )

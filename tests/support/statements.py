@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 
+from ledger.db import Database
+from ledger.models import Base
 from tests.support.mirror import MIRRORED
 
 GROWING = set(MIRRORED) - {"chain_cursor", "smart_contracts"}
@@ -43,3 +46,26 @@ def read_whole(steps: Iterable[str]) -> set[str]:
     """Return the growing tables that a plan reads from end to end."""
     names = {found[1] for step in steps if (found := re.match(r"SCAN (\w+)", step))}
     return GROWING & names
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A column that refers to another table, and whether SQLite finds its rows by an index."""
+
+    table: str
+    column: str
+    indexed: bool
+
+
+def keys_to(db: Database, tables: Collection[str]) -> Iterator[ForeignKey]:
+    """Return the foreign keys of an SQLite file that refer to some tables."""
+    with db.read() as session:
+        link = session.connection()
+        for name in Base.metadata.tables:
+            firsts = {
+                link.exec_driver_sql(f"PRAGMA index_info({index[1]})").all()[0][2]
+                for index in link.exec_driver_sql(f"PRAGMA index_list({name})").all()
+            }
+            for key in link.exec_driver_sql(f"PRAGMA foreign_key_list({name})").all():
+                if key[2] in tables:
+                    yield ForeignKey(name, key[3], key[3] in firsts)
