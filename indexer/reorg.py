@@ -27,6 +27,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import intents, transactions
 from ledger.db import Database
+from ledger.db.tables import among
 from ledger.errors import BooksDiffer, MirrorStopped
 from ledger.models import (
     Base,
@@ -287,28 +288,26 @@ def _first_window(session: Session, batch_id: int) -> int:
 
 def rewind_credits(session: Session, above_block: int) -> None:
     """carbon_credits, credit_serials: retired, cancelled, frozen runs are active again, new batches gone."""
-    gone = session.scalars(
-        select(CreditBatch.batch_id).where(CreditBatch.block_number > above_block)
-    ).all()
-    touched = set()
-    doomed: list[str] = []
-    for batch_id in gone:
-        doomed += session.scalars(
-            select(CreditSerial.credit_id).where(CreditSerial.batch_id == batch_id)
-        ).all()
+    new = CreditBatch.block_number > above_block
+    gone = set(session.scalars(select(CreditBatch.batch_id).where(new)))
+    theirs = select(CreditSerial.credit_id).join(
+        CreditBatch, CreditBatch.batch_id == CreditSerial.batch_id
+    )
+    doomed = list(session.scalars(theirs.where(new)))
+    starts: dict[int, set[int]] = defaultdict(set)
     for table in (CreditRetirement, CreditCancellation):
         query = select(table.batch_id, table.first_serial).where(
             _later(session, table, above_block)
         )
-        for batch_id, first in session.execute(query).all():
-            if batch_id in gone:
-                continue
-            touched.add(batch_id)
-            doomed += session.scalars(
-                select(CreditSerial.credit_id).where(
-                    CreditSerial.batch_id == batch_id, CreditSerial.first_serial == first
-                )
-            ).all()
+        for batch_id, first in session.execute(query):
+            if batch_id not in gone:
+                starts[batch_id].add(first)
+    for here in among(session, CreditSerial.batch_id, starts):
+        runs = select(CreditSerial.credit_id, CreditSerial.batch_id, CreditSerial.first_serial)
+        for credit_id, batch_id, first in session.execute(runs.where(here)):
+            if first in starts[batch_id]:
+                doomed.append(credit_id)
+    touched = set(starts)
     for event in _later_events(session, ["StatusChanged"], above_block):
         batch_id = int(event.args["batch_id"])
         if (
