@@ -236,6 +236,11 @@ def attempts_of(session: Session, key: str) -> Sequence[ChainAttempt]:
     return session.scalars(query).all()
 
 
+def current(intent: ChainIntent, items: Sequence[ChainAttempt]) -> ChainAttempt:
+    """Return the last of an intent's attempts with the nonce that it has now."""
+    return [item for item in items if item.nonce == intent.nonce][-1]
+
+
 def open_attempts(session: Session, chain_id: int) -> Sequence[ChainAttempt]:
     """Return the signed transactions whose fate is not known, in nonce order; all of each intent."""
     query = (
@@ -300,6 +305,51 @@ def release_nonce(session: Session, key: str, nonce: int, alarm: str) -> bool:
     intent.state = IntentState.PLANNED
     intent.nonce = intent.tx_hash = intent.submitted_at = None
     intent.alarm = alarm
+    session.flush()
+    return True
+
+
+def keep_former(session: Session, key: str, nonce: int, tx_hash: str) -> bool:
+    """Give an intent back the nonce of a former attempt, which stands in a block; return whether it has it now.
+
+    A fork has taken back what had used that nonce up.
+
+    Parameters
+    ----------
+    nonce
+        The one that it has had since; nobody has it after this.
+    tx_hash
+        The former attempt.
+    """
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None or (intent.state, intent.nonce) != (IntentState.SUBMITTED, nonce):
+        return False
+    if not _with_nonce_of(session, intent, tx_hash):
+        return False
+    intent.tx_hash, intent.alarm = tx_hash, None
+    session.flush()
+    return True
+
+
+def _with_nonce_of(session: Session, intent: ChainIntent, tx_hash: str) -> bool:
+    """Give an intent the nonce of one of its attempts; return whether it has it: another may have it in a block."""
+    query = select(ChainAttempt.nonce).where(
+        ChainAttempt.tx_hash == tx_hash, ChainAttempt.intent_key == intent.key
+    )
+    nonce = session.scalar(query)
+    if nonce is None or nonce == intent.nonce:
+        return nonce is not None
+    others = select(ChainIntent).where(
+        ChainIntent.chain_id == intent.chain_id,
+        ChainIntent.sender_address == intent.sender_address,
+        ChainIntent.nonce == nonce,
+    )
+    other = session.scalars(others.with_for_update()).first()
+    if other is not None:
+        if other.kind != FILL or other.state is not IntentState.SUBMITTED:
+            return False
+        end_fill(session, other.key, nonce, f"nonce {nonce} was used by {tx_hash}")
+    intent.nonce = nonce
     session.flush()
     return True
 
@@ -404,6 +454,7 @@ def confirm(
 ) -> ChainIntent:
     """Mark an intent as done: its transaction succeeded in a final block. For the mirror alone."""
     intent = get(session, key)
+    _with_nonce_of(session, intent, tx_hash)
     intent.state = IntentState.CONFIRMED
     intent.tx_hash = tx_hash
     intent.block_number = block_number
