@@ -26,6 +26,8 @@ from ledger.models.sending import UNDER_WAY, IntentState
 _TWIN_AGE = timedelta(hours=1)
 _TWIN_BLOCKS = 3_600
 """So many of the newest blocks are looked through: an hour of a quick chain."""
+_SAID_MAX = 2_000
+"""Characters that are kept of an error or an alarm: nodes and contracts of strangers speak in them."""
 FILL = "fill_nonce"
 """Kind of an intent that fills a hole in a lane."""
 
@@ -278,6 +280,7 @@ def open_intents(session: Session, chain_id: int) -> Sequence[ChainIntent]:
 
 def set_alarm(session: Session, key: str, alarm: str | None) -> bool:
     """Note what keeps an intent from a block; return whether that is new."""
+    alarm = alarm and alarm[:_SAID_MAX]
     intent = session.get(ChainIntent, key, with_for_update=True)
     if intent is None or intent.alarm == alarm:
         return False
@@ -304,7 +307,7 @@ def release_nonce(session: Session, key: str, nonce: int, alarm: str) -> bool:
         return False
     intent.state = IntentState.PLANNED
     intent.nonce = intent.tx_hash = intent.submitted_at = None
-    intent.alarm = alarm
+    intent.alarm = alarm[:_SAID_MAX]
     session.flush()
     return True
 
@@ -411,7 +414,7 @@ def take_back_refusal(session: Session, key: str, alarm: str) -> bool:
     intent = session.get(ChainIntent, key, with_for_update=True)
     if intent is None or intent.state is not IntentState.FAILED or attempts_of(session, key):
         return False
-    intent.state, intent.error, intent.alarm = IntentState.PLANNED, None, alarm
+    intent.state, intent.error, intent.alarm = IntentState.PLANNED, None, alarm[:_SAID_MAX]
     session.flush()
     return True
 
@@ -431,7 +434,7 @@ def refuse(session: Session, key: str, error: str) -> ChainIntent:
         raise NotFound(f"no intent has the key {key}; `truetonne chain intents --all` lists them")
     if intent.state is IntentState.PLANNED:
         intent.state = IntentState.FAILED
-        intent.error = error
+        intent.error = error[:_SAID_MAX]
         session.flush()
         _fail_attempts(session, key)
         session.refresh(intent)  # it outlives its session
