@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 _REPEATABLE = frozenset({"approve"})
 """Calls that a second time change nothing."""
+_TROUBLES = (DependencyDown, PolicyRefused, BadInput, RpcError)
+"""A signer that is down, a cap of the day, a question that the node refuses: the others are tended all the same."""
 _GIVEN_BACK = (
     "a fork gave back a nonce that it had lost, and what was signed with that may be mined: it waits until the nonce "
     "is used in a final block, by what the node says"
@@ -107,12 +109,11 @@ class _Lane:
                     self._alarm(intent, _GIVEN_BACK)
                 elif self._is_stuck(intent, intents.current(intent, items), count):
                     self._replace(intent, intents.current(intent, items))
-            except (DependencyDown, PolicyRefused, BadInput) as trouble:
-                # A signer that is down, a cap of the day: the others of the lane are tended all the same.
+            except _TROUBLES as trouble:
                 self._alarm(intent, trouble.message)
         try:
             self._fill_holes(count, waiting)
-        except (DependencyDown, PolicyRefused, BadInput) as trouble:
+        except _TROUBLES as trouble:
             log.warning("a hole in the nonces of %s stays: %s", self._address, trouble.message)
 
     # ------------------------------------------------------------------------- replacement
@@ -347,7 +348,7 @@ class _Lane:
                 self._desk.db.run(keep)  # something else has that nonce by now
             else:
                 self._fill(left, keep)
-        except (DependencyDown, PolicyRefused, BadInput) as trouble:
+        except _TROUBLES as trouble:
             self._alarm(
                 intent,
                 f"{mined.tx_hash}, whose nonce a fork gave back, is in a block, and nonce {left} cannot be filled, "
