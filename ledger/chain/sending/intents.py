@@ -183,7 +183,7 @@ def _without_key(intent: ChainIntent) -> dict[str, Any]:
     return {name: value for name, value in intent.parameters.items() if value != intent.key}
 
 
-def get(session: Session, key: str) -> ChainIntent:
+def get(session: Session, key: str, *, lock: bool = False) -> ChainIntent:
     """Return an intent by its key.
 
     Raises
@@ -191,7 +191,7 @@ def get(session: Session, key: str) -> ChainIntent:
     NotFound
         If there is none.
     """
-    found = session.get(ChainIntent, key)
+    found = session.get(ChainIntent, key, with_for_update=True if lock else None)
     if found is None:
         raise NotFound(f"no intent has the key {key}; `truetonne chain intents --all` lists them")
     return found
@@ -429,9 +429,7 @@ def refuse(session: Session, key: str, error: str) -> ChainIntent:
     NotFound
         If no intent has the key.
     """
-    intent = session.get(ChainIntent, key, with_for_update=True)
-    if intent is None:
-        raise NotFound(f"no intent has the key {key}; `truetonne chain intents --all` lists them")
+    intent = get(session, key, lock=True)
     if intent.state is IntentState.PLANNED:
         intent.state = IntentState.FAILED
         intent.error = error[:_SAID_MAX]

@@ -29,7 +29,7 @@ from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import Authorization, BlockHeader, TransactionInfo
 from ledger.chain.sending import adoption, intents, lanes, unknown
-from ledger.chain.sending.broadcasting import to_send
+from ledger.chain.sending.broadcasting import included, to_send
 from ledger.chain.sending.rehearsal import gas_limit_of
 from ledger.chain.sending.signing import Desk
 from ledger.errors import BadInput, DependencyDown
@@ -86,12 +86,10 @@ class _Lane:
         self._market = market
 
     def tend(self, lane: Sequence[tuple[ChainIntent, list[ChainAttempt]]]) -> None:
-        hashes = [item.tx_hash for _, items in lane for item in items]
-        receipts = self._client.receipts(hashes)
-        included = {tx_hash for tx_hash, found in zip(hashes, receipts, strict=True) if found}
+        arrived = included(self._desk, [item for _, items in lane for item in items])
         waiting = []
         for intent, items in lane:
-            mined = [item for item in items if item.tx_hash in included]
+            mined = [item for item in items if item.tx_hash in arrived]
             if not mined:
                 waiting.append((intent, items))
             elif all(item.nonce != intent.nonce for item in mined):
