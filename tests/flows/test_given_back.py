@@ -136,6 +136,7 @@ def test_the_older_transaction_is_mined_after_all(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_a_pool_that_has_the_newer_one_gives_it_up(park: Park) -> None:
     key = given_back(park)
     mine_former(park, key)
