@@ -38,6 +38,8 @@ def run_now(
 
     Raises
     ------
+    NotFound
+        If there is no such job, or whoever leads since has none of that name.
     Refused
         If the job is paused.
     DependencyDown
@@ -52,7 +54,7 @@ def run_now(
             if polls % _POLLS_PER_LEASE_LOOK == 0 and lease.take() is None:
                 do_it()
             with db.read() as session:
-                (row,) = rows.jobs(session, [name])
+                row = rows.row_named(session, name)
                 last = rows.last_run(session, name)
             if row.asked_at is None and row.running_since is None and last is not None:
                 return last

@@ -33,7 +33,9 @@ def record_expired(chain: Chain) -> list[str]:
     head = chain.client.block("latest")
     now_s = head.timestamp if head else 0
     sent = []
-    for key in chain.db.run(lambda session: _plan(session, chain, now_s)):
+    keys = chain.db.run(lambda session: _plan(session, chain, now_s))
+    chain.sender.send_from({_KIND: chain.deployment.account("issuer")})
+    for key in keys:
         try:
             sent.append(chain.sender.submit(key, CREDIT))
         except (AlreadyOnChain, Refused):

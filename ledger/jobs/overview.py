@@ -65,7 +65,7 @@ def run_as_json(run: JobRun) -> dict[str, Any]:
 
 
 def views(session: Session) -> list[JobView]:
-    """Return the jobs that were ever started, by name."""
+    """Return the jobs that have a row, by name, each with its last run."""
     newest = select(func.max(JobRun.id)).group_by(JobRun.job)
     last = {run.job: run for run in session.scalars(select(JobRun).where(JobRun.id.in_(newest)))}
     found = session.scalars(select(ScheduledJob).order_by(ScheduledJob.name))

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.clock import utc_now
-from ledger.db.counting import rows_found
+from ledger.db import tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.jobs.schedules import Schedule
 from ledger.leases import Lease, holder_of
@@ -32,6 +32,7 @@ AHEAD_MAX = timedelta(minutes=5)
 """So far ahead of the clock here that of whoever runs the jobs may be; what ended later was noted by a wrong one."""
 _SAID_MAX = 2_000
 """Characters that are kept of what a run said."""
+_FORGOTTEN_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def ask(session: Session, name: str, now: datetime) -> None:
     Refused
         If it is paused.
     """
-    row = _row(session, name)
+    row = row_named(session, name, lock=True)
     check_runs(row)
     row.asked_at = now
     session.flush()
@@ -226,7 +227,7 @@ def pause(session: Session, name: str, now: datetime) -> ScheduledJob:
     NotFound
         If there is no such job.
     """
-    row = _row(session, name)
+    row = row_named(session, name, lock=True)
     if row.paused_at is None:
         row.paused_at = now
         audit.record(session, "jobs.pause", f"{ScheduledJob.__tablename__}/{name}", {}, {})
@@ -245,7 +246,7 @@ def resume(session: Session, name: str) -> ScheduledJob:
     BadInput
         If it is not paused.
     """
-    row = _row(session, name)
+    row = row_named(session, name, lock=True)
     if row.paused_at is None:
         raise BadInput(f"job {name} is not paused", code="not-paused")
     row.paused_at = None
@@ -298,10 +299,13 @@ def history(
 
 
 def forget_before(session: Session, before: datetime) -> int:
-    """Delete runs that ended before a time, but for each job's last; return how many."""
+    """Delete some of the runs that ended before a time, each job's last aside; return how many, 0 at the end."""
     kept = [row.id for row in _lasts(session)]
-    old = delete(JobRun).where(JobRun.ended_at < before, JobRun.id.not_in(kept))
-    return rows_found(session, old.execution_options(synchronize_session=False))
+    old = select(JobRun.id).where(JobRun.ended_at < before, JobRun.id.not_in(kept))
+    numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
+    for some in tables.among(session, JobRun.id, numbers):
+        session.execute(delete(JobRun).where(some).execution_options(synchronize_session=False))
+    return len(numbers)
 
 
 def _lasts(session: Session) -> list[JobRun]:
@@ -309,8 +313,15 @@ def _lasts(session: Session) -> list[JobRun]:
     return [row for row in (last_run(session, name) for name in names) if row is not None]
 
 
-def _row(session: Session, name: str) -> ScheduledJob:
-    row = session.get(ScheduledJob, name, with_for_update=True)
+def row_named(session: Session, name: str, *, lock: bool = False) -> ScheduledJob:
+    """Return the row of a job.
+
+    Raises
+    ------
+    NotFound
+        If there is no such job: those that there are, are by the settings of whoever leads.
+    """
+    row = session.get(ScheduledJob, name, with_for_update=True if lock else None)
     if row is None:
         known = ", ".join(session.scalars(select(ScheduledJob.name).order_by(ScheduledJob.name)))
         raise NotFound(
@@ -320,11 +331,16 @@ def _row(session: Session, name: str) -> ScheduledJob:
     return row
 
 
+def _storable(text: str) -> str:
+    """Return a text as every database takes it: the name of a file may hold bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _note(
     session: Session, begun: Begun, was_due: datetime, result: Result, place: str, now: datetime
 ) -> None:
     """Write a run down; one that tells nothing new is counted on the row before it."""
-    said = result.said[:_SAID_MAX] if result.said is not None else None
+    said = _storable(result.said)[:_SAID_MAX] if result.said is not None else None
     last = last_run(session, begun.job)
     told_before = last is not None and (last.outcome, last.said) == (result.outcome, said)
     if last is not None and told_before and result.outcome in (RunOutcome.IDLE, RunOutcome.FAILED):

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from ledger.chain.contracts.events import CREDIT
 from ledger.db import Database
-from ledger.errors import BooksDiffer, ProblemFound, Refused
+from ledger.errors import BadInput, BooksDiffer, ProblemFound, Refused
 from ledger.jobs import growing, issuing, work
 from ledger.jobs.catalogue import JOBS
 from ledger.jobs.expiring import record_expired
@@ -35,7 +35,7 @@ from ledger.sites.validity import factor_alarms
 from tests.support import acts
 from tests.support.chain import PARTIES, WINDOW_S, trade
 from tests.support.forms import long
-from tests.support.park import Park
+from tests.support.park import Park, keys_without, open_chain
 from tests.support.plant import SITE, anvil_like
 from tests.support.sending import opened
 
@@ -281,6 +281,28 @@ def test_an_expired_batch_is_recorded_once(both: Park) -> None:
         both.chain.deployment.account("issuer").lower(),
     )
     assert both.differences() == []
+
+
+def test_what_was_planned_is_recorded_by_the_account_that_the_role_moved_to(park: Park) -> None:
+    """The former one's key is gone: its recording was tried again every hour, and no other was made after it."""
+    head = park.node.client.block("latest")
+    assert head is not None
+    for first in range(2):
+        park.node.issue(1000, first, expires_at=head.timestamp + 3600)
+    park.mirror_final()
+    park.node.later(3601)
+    park.node.mine(1)
+    with pytest.raises(BadInput, match="no key for"):
+        record_expired(open_chain(park.db, park.node, keyring=keys_without(PARTIES["issuer"])))
+    file = park.node.deployment
+    moved = replace(file, accounts={**file.accounts, "issuer": PARTIES["spare"]})
+    node = replace(park.node, deployment=moved)
+    assert (
+        len(record_expired(open_chain(park.db, node, keyring=keys_without(PARTIES["issuer"])))) == 2
+    )
+    park.mirror_final()
+    assert [row.status for row in park.rows(CreditBatch)] == [BatchStatus.EXPIRED] * 2
+    assert park.differences() == []
 
 
 def test_somebody_else_records_it_first(park: Park) -> None:

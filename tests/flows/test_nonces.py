@@ -325,6 +325,33 @@ def test_a_node_in_trouble_is_no_contract_that_refuses(
     assert (len(attempts(park, key)), minted(park)) == (2, UNITS)
 
 
+def test_a_question_that_the_node_refuses_keeps_no_other_from_being_tended(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some nodes do not count what is pending: it is asked of what lost its nonce alone."""
+    key, other = plan(park), plan(park, party="market")
+    lost(park, key)
+    drop(park, park.chain.sender.submit(other, CURRENCY))
+    park.node.mine(3)
+    park.mirror.run_until("head")
+    honest = ChainClient.transaction_count
+
+    def refusing(self: ChainClient, address: str, block: int | str = "latest") -> int:
+        if block == "pending":
+            raise RpcError("eth_getTransactionCount", -32602, "pending is not supported", None)
+        return honest(self, address, block)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChainClient, "transaction_count", refusing)
+        park.chain.sender.tend()
+    assert (park.intent(key).alarm or "").endswith("pending is not supported")
+    park.node.mine(1)
+    assert (len(attempts(park, key)), minted(park)) == (1, UNITS)
+    park.chain.sender.tend()
+    until_confirmed(park)
+    assert minted(park) == 2 * UNITS
+
+
 @pytest.mark.parametrize("blocks", rest([0, 1, 2, 3, 5, 8, 13, 40], 2, 40))
 def test_the_taker_is_found_however_old_it_is(park: Park, blocks: int) -> None:
     thief = steal(park, "buyer", 0)

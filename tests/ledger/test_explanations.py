@@ -68,6 +68,11 @@ def test_every_error_is_explained_with_its_values(contract: str) -> None:
             "WrongTotal(seq=5, stated=-1234, computed=99)",
             "Trade 5 states -12.34, but quantity and price come to 0.99.",
         ),
+        (
+            f"WrongTotal(seq=5, stated={2**127}, computed={2**255})",
+            "Trade 5 states 1701411834604692317316873037158841057.28, but quantity and price come to "
+            "578960446186580977117854925043439539266349923328202820197287920039565648199.68.",
+        ),
         ("FeeTooHigh(bps=125, limit=100)", "A fee of 1.25 % is above the limit of 1 %."),
         ("the contract says CodeTaken(code=a, b); see the log", "The code a, b is registered already."),
         ("NotActive(batchId=7, status=99)", "Batch 7 is 99, not active."),

@@ -398,13 +398,22 @@ def test_who_does_not_lead_leaves_the_jobs_as_the_leader_wants_them(db: Database
         until(lambda: names() == [("backup", "1d")])
 
 
-def test_old_runs_are_forgotten_but_for_the_last(db: Database) -> None:
+def test_old_runs_are_forgotten_but_for_the_last(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some at a time: a year of runs, deleted by one statement, would keep others waiting."""
+    monkeypatch.setattr(rows, "_FORGOTTEN_AT_ONCE", 2)
     counting = Counting(work=lambda: "did")
     runner = leading(db, counting)
-    for _ in range(3):
+    for _ in range(4):
         runner.run(counting.job)
     assert db.run(lambda session: rows.forget_before(session, utc_now() - YEAR)) == 0
-    assert db.run(lambda session: rows.forget_before(session, utc_now() + YEAR)) == 2
+    later = utc_now() + YEAR
+    assert [db.run(lambda session: rows.forget_before(session, later)) for _ in range(3)] == [
+        2,
+        1,
+        0,
+    ]
     assert history(db) == [("done", 1)]
 
 
@@ -858,3 +867,31 @@ def test_runs_are_told_as_they_are_kept(db: Database) -> None:
         (run,) = session.query(JobRun).all()
     assert view.as_json()["last_run"] == overview.run_as_json(run)
     assert (view.state, view.as_json()["last_run"]["outcome"]) == ("waiting", "done")
+
+
+def test_a_job_that_says_what_no_database_takes(db: Database) -> None:
+    """The name of a file is any bytes: a run that could not be noted was begun again every second."""
+
+    def spoil() -> str:
+        raise ProblemFound("nothing in b\udcff.csv")
+
+    counting = Counting(work=spoil)
+    with working(db, counting):
+        until(lambda: history(db))
+    assert (history(db), counting.runs) == ([("failed", 1)], 1)
+    with db.read() as session:
+        last = rows.last_run(session, "count")
+    assert last is not None and last.said == r"nothing in b\udcff.csv"
+
+
+def test_a_job_that_is_no_more_while_it_is_waited_for(sqlite_db: Database) -> None:
+    """Whoever leads by now has other jobs: for the command that was a defect of the program."""
+    counting = Counting()
+    lease = Lease(sqlite_db, NAME)
+
+    def another_leads() -> None:
+        other = {"other": read("1d")}
+        sqlite_db.run(lambda session: rows.register(session, other, utc_now()))
+
+    with pytest.raises(NotFound, match="no job 'count'; known to whoever runs the jobs are other"):
+        asking.run_now(sqlite_db, lease, counting.schedule, "count", another_leads, utc_now)

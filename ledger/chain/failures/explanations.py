@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -22,6 +22,8 @@ _NAMED = re.compile(r"\b([A-Z][A-Za-z0-9]+)\(")
 _PLACE = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
 _SHOWN_MAX = 120
 """Characters of a value that are shown: a text of a contract's caller may be long."""
+_EXACT = Context(prec=78)
+"""Holds every number of 256 bits."""
 CREDIT_STATUS = ("unknown", "active", "suspended", "disputed", "cancelled", "expired")
 SETTLEMENT_STATUS = ("unknown", "proposed", "finalized", "cancelled", "disputed")
 _CREDIT_STATUS_CHINESE = ("不存在", "有效", "已暂停", "有争议", "已作废", "已到期")
@@ -119,11 +121,11 @@ def _kg(text: str) -> str:
 
 
 def _money(text: str) -> str:
-    return format(Decimal(int(text)).scaleb(-2), "f")
+    return format(Decimal(int(text)).scaleb(-2, _EXACT), "f")
 
 
 def _percent(text: str) -> str:
-    return format((Decimal(int(text)) / 100).normalize(), "f") + " %"
+    return format(Decimal(int(text)).scaleb(-2, _EXACT).normalize(_EXACT), "f") + " %"
 
 
 def _time(text: str) -> str:

@@ -37,10 +37,12 @@ _TOKEN_ERRORS = (
     "ReentrancyGuardReentrantCall()",
 )
 _UNDECODED = ("unknown error", "malformed error")
+_LENGTH_MAX = 500
+"""Characters of a reason that are told: whoever is called says as much as the gas allows, 100 kB for instance."""
 
 
 def reason_of(contract: str | None, data: str | None) -> str | None:
-    """Return a revert as ``Name(argument=value, ...)``; None when there is nothing to decode.
+    """Return a revert as ``Name(argument=value, ...)``, or its beginning; None when there is nothing to decode.
 
     Parameters
     ----------
@@ -56,8 +58,8 @@ def reason_of(contract: str | None, data: str | None) -> str | None:
     for name in names:
         found = decode_error(name, data)
         if found is not None and not found.startswith(_UNDECODED):
-            return found
-    return _of_tokens(data) or f"unknown error {data[:10]}"
+            return found[:_LENGTH_MAX]
+    return (_of_tokens(data) or f"unknown error {data[:10]}")[:_LENGTH_MAX]
 
 
 @cache

@@ -7,6 +7,7 @@ import logging
 from sqlalchemy import select
 
 from ledger.chain.sending import intents
+from ledger.chain.sending.broadcasting import included, to_send
 from ledger.chain.sending.signing import Desk
 from ledger.models import ChainAttempt, ChainCursor, ChainInclusion, ChainIntent
 
@@ -17,8 +18,9 @@ AUDIT_BLOCKS = 256
 
 
 def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
-    """Return the intents that are final in the books and in no block of the node, with their last attempts.
+    """Return the intents that are final in the books and in no block of the node, each with what is to be sent.
 
+    That is nothing where another transaction of it stands in a block, or may (``broadcasting.to_send``).
     A node that has not come to an intent's block yet, after it was restored for instance, has taken nothing back.
 
     The mirror, which sees the same, opens them again; nothing is written here.
@@ -49,12 +51,13 @@ def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
     found: dict[str, ChainAttempt | None] = {}
     for row in gone:
         log.warning(
-            "a reorganisation took back %s of %s, final in block %s: it is sent again",
+            "a reorganisation took back %s of %s, final in block %s",
             row.function_name,
             row.sender_address,
             row.block_number,
         )
         with desk.db.read() as session:
             attempts = intents.attempts_of(session, row.key)
-        found[row.key] = attempts[-1] if attempts else None
+        lost = attempts and row.nonce is not None and not included(desk, attempts)
+        found[row.key] = to_send(desk, row, attempts) if lost else None
     return found

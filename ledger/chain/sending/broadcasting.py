@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -12,7 +12,7 @@ from ledger.chain.sending import intents
 from ledger.chain.sending.intents import Signed
 from ledger.chain.sending.signing import Desk
 from ledger.errors import DependencyDown
-from ledger.models import ChainAttempt
+from ledger.models import ChainAttempt, ChainIntent
 
 _HARMLESS = re.compile(
     r"already ?known|\bknown transaction|already imported|already in |nonce (is )?too low|oldnonce"
@@ -69,6 +69,26 @@ def _has_it(desk: Desk, attempt: Signed, error: RpcError) -> bool:
         return desk.client.request("eth_getTransactionByHash", [attempt.tx_hash]) is not None
     except RpcError:
         return False
+
+
+def to_send(desk: Desk, intent: ChainIntent, items: Sequence[ChainAttempt]) -> ChainAttempt | None:
+    """Return the attempt of an intent that may be sent now; None while one with a nonce that it lost may be mined.
+
+    A fork that is deeper than what was final gives back what a stranger had taken. Then two transactions of one
+    intent have a nonce each, and the chain would take both: the later one waits until the nonce below is used for good.
+
+    Parameters
+    ----------
+    intent
+        One that is sent; none of its attempts stands in a block.
+    items
+        All its attempts, oldest first.
+    """
+    nonce = intent.nonce or 0
+    lost = [item.nonce for item in items if item.nonce is not None and item.nonce < nonce]
+    if lost and not desk.is_used_for_good(intent.sender_address, max(lost)):
+        return None
+    return intents.current(intent, items)
 
 
 def send_all(desk: Desk, attempts: Iterable[ChainAttempt]) -> None:

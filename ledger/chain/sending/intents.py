@@ -26,6 +26,8 @@ from ledger.models.sending import UNDER_WAY, IntentState
 _TWIN_AGE = timedelta(hours=1)
 _TWIN_BLOCKS = 3_600
 """So many of the newest blocks are looked through: an hour of a quick chain."""
+_SAID_MAX = 2_000
+"""Characters that are kept of an error or an alarm: nodes and contracts of strangers speak in them."""
 FILL = "fill_nonce"
 """Kind of an intent that fills a hole in a lane."""
 
@@ -181,7 +183,7 @@ def _without_key(intent: ChainIntent) -> dict[str, Any]:
     return {name: value for name, value in intent.parameters.items() if value != intent.key}
 
 
-def get(session: Session, key: str) -> ChainIntent:
+def get(session: Session, key: str, *, lock: bool = False) -> ChainIntent:
     """Return an intent by its key.
 
     Raises
@@ -189,7 +191,7 @@ def get(session: Session, key: str) -> ChainIntent:
     NotFound
         If there is none.
     """
-    found = session.get(ChainIntent, key)
+    found = session.get(ChainIntent, key, with_for_update=True if lock else None)
     if found is None:
         raise NotFound(f"no intent has the key {key}; `truetonne chain intents --all` lists them")
     return found
@@ -236,6 +238,11 @@ def attempts_of(session: Session, key: str) -> Sequence[ChainAttempt]:
     return session.scalars(query).all()
 
 
+def current(intent: ChainIntent, items: Sequence[ChainAttempt]) -> ChainAttempt:
+    """Return the last of an intent's attempts with the nonce that it has now."""
+    return [item for item in items if item.nonce == intent.nonce][-1]
+
+
 def open_attempts(session: Session, chain_id: int) -> Sequence[ChainAttempt]:
     """Return the signed transactions whose fate is not known, in nonce order; all of each intent."""
     query = (
@@ -273,6 +280,7 @@ def open_intents(session: Session, chain_id: int) -> Sequence[ChainIntent]:
 
 def set_alarm(session: Session, key: str, alarm: str | None) -> bool:
     """Note what keeps an intent from a block; return whether that is new."""
+    alarm = alarm and alarm[:_SAID_MAX]
     intent = session.get(ChainIntent, key, with_for_update=True)
     if intent is None or intent.alarm == alarm:
         return False
@@ -299,7 +307,52 @@ def release_nonce(session: Session, key: str, nonce: int, alarm: str) -> bool:
         return False
     intent.state = IntentState.PLANNED
     intent.nonce = intent.tx_hash = intent.submitted_at = None
-    intent.alarm = alarm
+    intent.alarm = alarm[:_SAID_MAX]
+    session.flush()
+    return True
+
+
+def keep_former(session: Session, key: str, nonce: int, tx_hash: str) -> bool:
+    """Give an intent back the nonce of a former attempt, which stands in a block; return whether it has it now.
+
+    A fork has taken back what had used that nonce up.
+
+    Parameters
+    ----------
+    nonce
+        The one that it has had since; nobody has it after this.
+    tx_hash
+        The former attempt.
+    """
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None or (intent.state, intent.nonce) != (IntentState.SUBMITTED, nonce):
+        return False
+    if not _with_nonce_of(session, intent, tx_hash):
+        return False
+    intent.tx_hash, intent.alarm = tx_hash, None
+    session.flush()
+    return True
+
+
+def _with_nonce_of(session: Session, intent: ChainIntent, tx_hash: str) -> bool:
+    """Give an intent the nonce of one of its attempts; return whether it has it: another may have it in a block."""
+    query = select(ChainAttempt.nonce).where(
+        ChainAttempt.tx_hash == tx_hash, ChainAttempt.intent_key == intent.key
+    )
+    nonce = session.scalar(query)
+    if nonce is None or nonce == intent.nonce:
+        return nonce is not None
+    others = select(ChainIntent).where(
+        ChainIntent.chain_id == intent.chain_id,
+        ChainIntent.sender_address == intent.sender_address,
+        ChainIntent.nonce == nonce,
+    )
+    other = session.scalars(others.with_for_update()).first()
+    if other is not None:
+        if other.kind != FILL or other.state is not IntentState.SUBMITTED:
+            return False
+        end_fill(session, other.key, nonce, f"nonce {nonce} was used by {tx_hash}")
+    intent.nonce = nonce
     session.flush()
     return True
 
@@ -361,7 +414,7 @@ def take_back_refusal(session: Session, key: str, alarm: str) -> bool:
     intent = session.get(ChainIntent, key, with_for_update=True)
     if intent is None or intent.state is not IntentState.FAILED or attempts_of(session, key):
         return False
-    intent.state, intent.error, intent.alarm = IntentState.PLANNED, None, alarm
+    intent.state, intent.error, intent.alarm = IntentState.PLANNED, None, alarm[:_SAID_MAX]
     session.flush()
     return True
 
@@ -376,12 +429,10 @@ def refuse(session: Session, key: str, error: str) -> ChainIntent:
     NotFound
         If no intent has the key.
     """
-    intent = session.get(ChainIntent, key, with_for_update=True)
-    if intent is None:
-        raise NotFound(f"no intent has the key {key}; `truetonne chain intents --all` lists them")
+    intent = get(session, key, lock=True)
     if intent.state is IntentState.PLANNED:
         intent.state = IntentState.FAILED
-        intent.error = error
+        intent.error = error[:_SAID_MAX]
         session.flush()
         _fail_attempts(session, key)
         session.refresh(intent)  # it outlives its session
@@ -404,6 +455,7 @@ def confirm(
 ) -> ChainIntent:
     """Mark an intent as done: its transaction succeeded in a final block. For the mirror alone."""
     intent = get(session, key)
+    _with_nonce_of(session, intent, tx_hash)
     intent.state = IntentState.CONFIRMED
     intent.tx_hash = tx_hash
     intent.block_number = block_number

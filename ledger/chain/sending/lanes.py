@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
-from ledger.chain.fees import GWEI
+from ledger.chain.fees import GWEI, Fees
 from ledger.chain.keys.policy import DailyCaps, PolicyRefused
 from ledger.models import (
     ChainAttempt,
@@ -84,6 +84,23 @@ def nonces_of(session: Session, chain_id: int, address: str, from_nonce: int) ->
         ~_nonce_unused(),
     )
     return {nonce for nonce in session.scalars(query) if nonce is not None}
+
+
+def highest_offer(session: Session, chain_id: int, address: str, nonce: int) -> Fees | None:
+    """Return the highest fees, in wei per gas, that anything of ours offers with a nonce; None: nothing has it."""
+    query = (
+        select(ChainAttempt.max_fee_wei, ChainAttempt.priority_fee_wei)
+        .join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+        .where(
+            ChainIntent.chain_id == chain_id,
+            ChainIntent.sender_address == address,
+            ChainAttempt.nonce == nonce,
+        )
+    )
+    rows = session.execute(query).all()
+    if not rows:
+        return None
+    return Fees(max(int(row[0]) for row in rows), max(int(row[1]) for row in rows))
 
 
 def _nonce_unused() -> ColumnElement[bool]:

@@ -97,7 +97,7 @@ def _view(session: Session, intent: ChainIntent, now: datetime) -> IntentView:
         ChainInclusion.tx_hash.in_([item.tx_hash for item in attempts])
     )
     blocks = {row.tx_hash: row.block_number for row in session.scalars(query)}
-    rows = [_attempt(intent, item, blocks, item is attempts[-1]) for item in attempts]
+    rows = [_attempt(intent, item, blocks) for item in attempts]
     age_s = int((now - intent.created_at).total_seconds())
     advice = _advice(intent, bool(blocks), _is_left_to_its_command(session, intent, bool(attempts)))
     return IntentView(intent, rows, age_s, advice)
@@ -115,16 +115,14 @@ def _is_left_to_its_command(session: Session, intent: ChainIntent, signed: bool)
     return session.scalars(query).first() is None
 
 
-def _attempt(
-    intent: ChainIntent, item: ChainAttempt, blocks: Mapping[str, int], last: bool
-) -> dict[str, Any]:
+def _attempt(intent: ChainIntent, item: ChainAttempt, blocks: Mapping[str, int]) -> dict[str, Any]:
     if item.tx_hash in blocks:
         fate = f"in block {blocks[item.tx_hash]}"
     elif item.nonce != intent.nonce:
         fate = "its nonce went to another transaction"
     elif intent.state not in UNDER_WAY or blocks:
         fate = "another transaction did it"
-    elif not last:
+    elif item.tx_hash != intent.tx_hash:
         fate = "replaced"
     else:
         fate = "waits" if item.broadcast_at is not None else "stored, not sent yet"

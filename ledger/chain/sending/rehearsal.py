@@ -15,10 +15,12 @@ from ledger.chain.fees import GWEI, Fees
 from ledger.chain.keys.signers import Signer
 from ledger.chain.node.client import RpcError
 from ledger.chain.node.records import BlockHeader
-from ledger.chain.sending import adoption, lanes, unknown
+from ledger.chain.sending import adoption, intents, lanes, unknown
+from ledger.chain.sending.broadcasting import included
 from ledger.chain.sending.signing import Desk
 from ledger.errors import ContractRefused, DependencyDown
 from ledger.models import ChainCursor, ChainIntent, ChainNonceLane
+from ledger.models.sending import IntentState
 
 
 class AlreadyOnChain(ContractRefused):
@@ -63,6 +65,7 @@ def ready(desk: Desk, intent: ChainIntent) -> Ready:
         If node or signer do not answer, or the node wants higher fees than may be offered.
     """
     signer = desk.keyring.signer(intent.sender_address, f"send {intent.function_name}")
+    _check_lost(desk, intent)
     _check_not_done(desk, intent)
     head = desk.head()
     gas = gas_limit_of(desk, intent, head)
@@ -116,6 +119,27 @@ def refusal(contract: str, intent: ChainIntent, error: RpcError) -> str:
             details={"key": intent.key},
         ) from error
     return reason_of(contract, error.data) or error.rpc_message
+
+
+def _check_lost(desk: Desk, intent: ChainIntent) -> None:
+    """Refuse to sign what lost its nonce while what was signed with that may be mined: a fork has given it back."""
+    with desk.db.read() as session:
+        stored = session.get(ChainIntent, intent.key)
+        former = intents.attempts_of(session, intent.key)
+    if not former or stored is None or stored.state is not IntentState.PLANNED:
+        return  # it lost none; or another process has just sent it
+    nonce = max(item.nonce or 0 for item in former)
+    if mined := included(desk, former):
+        why = f"a fork brought its transaction {min(mined)} into a block: the mirror ends it when that is final"
+    elif not desk.is_used_for_good(intent.sender_address, nonce):
+        why = "by what the node says, that is not used in the last final block: nothing is signed before it is"
+    else:
+        return
+    raise DependencyDown(
+        f"{intent.function_name} had lost nonce {nonce}, and {why}",
+        code="nonce-given-back",
+        details={"key": intent.key},
+    )
 
 
 def _check_not_done(desk: Desk, intent: ChainIntent) -> None:

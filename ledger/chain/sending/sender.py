@@ -21,7 +21,7 @@ from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, intents, rehearsal, stuck, unknown
 from ledger.chain.sending.auditing import taken_back
-from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all
+from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all, to_send
 from ledger.chain.sending.first import acts_twice, not_again, sign_and_store
 from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.rehearsal import AlreadyOnChain, NotTried
@@ -191,7 +191,7 @@ class Sender:
         return attempt.tx_hash
 
     def rebroadcast(self, key: str | None = None) -> int:
-        """Send the last attempt of every intent again whose fate is not known; return how many there were.
+        """Send every intent again whose fate is not known (see ``to_send``); return how many there were.
 
         One that the node does not take does not keep the others from being sent.
 
@@ -205,19 +205,21 @@ class Sender:
         DependencyDown
             If the node does not answer, or did not take one of them; the first reason is given.
         """
+        desk = self._desk
         with self._db.read() as session:
-            attempts = intents.open_attempts(session, self._desk.chain_id)
+            rows = {item.key: item for item in intents.open_intents(session, desk.chain_id)}
+            attempts = intents.open_attempts(session, desk.chain_id)
         by_intent: dict[str, list[ChainAttempt]] = {}
         for item in attempts:
             if key in (None, item.intent_key):
                 by_intent.setdefault(item.intent_key, []).append(item)
-        arrived = included(self._desk, [item for items in by_intent.values() for item in items])
+        arrived = included(desk, [item for items in by_intent.values() for item in items])
         waiting = [
-            items[-1]
-            for items in by_intent.values()
+            to_send(desk, rows[each], items)
+            for each, items in by_intent.items()
             if arrived.isdisjoint(item.tx_hash for item in items)
         ]
-        send_all(self._desk, waiting)
+        send_all(desk, [item for item in waiting if item is not None])
         return len(by_intent)
 
     def tend(self) -> int:
@@ -260,7 +262,8 @@ class Sender:
     def audit(self) -> list[str]:
         """Look again at intents that were final lately; return the keys of those that a chain took back.
 
-        Their bytes are sent again at once. The mirror, which sees the same, makes them *submitted* again.
+        Their bytes are sent again at once where that is safe. The mirror, which sees the same, makes them
+        *submitted* again.
 
         Raises
         ------

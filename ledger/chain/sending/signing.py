@@ -57,6 +57,16 @@ class Desk:
             return None
         return header.number if header is not None else None
 
+    def is_used_for_good(self, address: str, nonce: int) -> bool:
+        """Return whether an account's nonce was used in blocks that stay; False also where the node cannot say."""
+        final = self.final_number(self.head())
+        if final is None:
+            return False
+        try:
+            return self.client.transaction_count(address, final) > nonce
+        except RpcError:  # a node without the states of before
+            return False
+
     def check(self, signer: Signer, intent: ChainIntent, gas: int, fees: Fees) -> None:
         """Look whether the signer policy would let an intent be signed; no rule of it asks for the nonce.
 

@@ -7,12 +7,15 @@ One look at a lane at a time. Nothing is sent here: what is decided is stored, a
 * An intent gets **another nonce** only when what used its own one up stands in a final block, was read there and
   did not do it, nor anything else since, and the contract, asked, would still take the call.
 * A nonce below ours that nobody uses is **filled** with a transaction that does nothing.
+* Where a fork, deeper than what was final, **gives a nonce back** that an intent had lost, what was signed with
+  another one waits until the former is used for good: by what fills it, which is dearer than what was signed with it
+  before. If that one is mined after all it is the act, and the other nonce is filled.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -26,6 +29,7 @@ from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import Authorization, BlockHeader, TransactionInfo
 from ledger.chain.sending import adoption, intents, lanes, unknown
+from ledger.chain.sending.broadcasting import included, to_send
 from ledger.chain.sending.rehearsal import gas_limit_of
 from ledger.chain.sending.signing import Desk
 from ledger.errors import BadInput, DependencyDown
@@ -36,6 +40,12 @@ log = logging.getLogger(__name__)
 
 _REPEATABLE = frozenset({"approve"})
 """Calls that a second time change nothing."""
+_TROUBLES = (DependencyDown, PolicyRefused, BadInput, RpcError)
+"""A signer that is down, a cap of the day, a question that the node refuses: the others are tended all the same."""
+_GIVEN_BACK = (
+    "a fork gave back a nonce that it had lost, and what was signed with that may be mined: it waits until the nonce "
+    "is used in a final block, by what the node says"
+)
 _CLOCKS_APART_MAX = timedelta(minutes=1)
 
 
@@ -76,13 +86,14 @@ class _Lane:
         self._market = market
 
     def tend(self, lane: Sequence[tuple[ChainIntent, list[ChainAttempt]]]) -> None:
-        hashes = [item.tx_hash for _, items in lane for item in items]
-        receipts = self._client.receipts(hashes)
-        included = {tx_hash for tx_hash, found in zip(hashes, receipts, strict=True) if found}
+        arrived = included(self._desk, [item for _, items in lane for item in items])
         waiting = []
         for intent, items in lane:
-            if included.isdisjoint(item.tx_hash for item in items):
+            mined = [item for item in items if item.tx_hash in arrived]
+            if not mined:
                 waiting.append((intent, items))
+            elif all(item.nonce != intent.nonce for item in mined):
+                self._keep_former(intent, mined[0])
             elif intent.alarm is not None:
                 self._alarm(intent, None)
         if not waiting:
@@ -92,14 +103,15 @@ class _Lane:
             try:
                 if (intent.nonce or 0) < count:
                     self._taken(intent, items)
-                elif self._is_stuck(intent, items[-1], count):
-                    self._replace(intent, items[-1])
-            except (DependencyDown, PolicyRefused, BadInput) as trouble:
-                # A signer that is down, a cap of the day: the others of the lane are tended all the same.
+                elif to_send(self._desk, intent, items) is None:
+                    self._alarm(intent, _GIVEN_BACK)
+                elif self._is_stuck(intent, intents.current(intent, items), count):
+                    self._replace(intent, intents.current(intent, items))
+            except _TROUBLES as trouble:
                 self._alarm(intent, trouble.message)
         try:
             self._fill_holes(count, waiting)
-        except (DependencyDown, PolicyRefused, BadInput) as trouble:
+        except _TROUBLES as trouble:
             log.warning("a hole in the nonces of %s stays: %s", self._address, trouble.message)
 
     # ------------------------------------------------------------------------- replacement
@@ -146,11 +158,11 @@ class _Lane:
 
         def store(session: Session) -> bool:
             found = session.get(ChainIntent, intent.key, with_for_update=True)
-            newest = intents.attempts_of(session, intent.key)[-1]
             if (
                 found is None
-                or found.state is not IntentState.SUBMITTED
-                or (found.nonce, newest.tx_hash) != (intent.nonce, last.tx_hash)
+                or (found.state, found.nonce) != (IntentState.SUBMITTED, intent.nonce)
+                or intents.current(found, intents.attempts_of(session, found.key)).tx_hash
+                != last.tx_hash
             ):
                 return False  # another process was faster
             if self._desk.caps is not None:
@@ -312,21 +324,55 @@ class _Lane:
         holes = [nonce for nonce in range(count, highest) if nonce not in ours]
         if not holes:
             return
-        late = any(self._is_late(items[-1]) for _, items in waiting)
+        late = any(self._is_late(intents.current(intent, items)) for intent, items in waiting)
         if not late and self._client.transaction_count(self._address, "pending") > holes[0]:
             return  # a stranger's transaction seems to wait there
         for nonce in holes:
             self._fill(nonce)
 
-    def _fill(self, nonce: int) -> None:
+    def _keep_former(self, intent: ChainIntent, mined: ChainAttempt) -> None:
+        """Keep to a transaction that lost its nonce, got it back by a fork, and stands in a block.
+
+        What was signed since, with the nonce that the intent has now, must not be mined as well: nothing takes that.
+        """
+        left = intent.nonce
+        assert left is not None
+
+        def keep(session: Session) -> bool:
+            return intents.keep_former(session, intent.key, left, mined.tx_hash)
+
+        try:
+            if self._client.transaction_count(self._address, "latest") > left:
+                self._desk.db.run(keep)  # something else has that nonce by now
+            else:
+                self._fill(left, keep)
+        except _TROUBLES as trouble:
+            self._alarm(
+                intent,
+                f"{mined.tx_hash}, whose nonce a fork gave back, is in a block, and nonce {left} cannot be filled, "
+                f"with which it would be done again: {trouble.message}",
+            )
+
+    def _fill(self, nonce: int, free: Callable[[Session], bool] = lambda session: True) -> None:
+        """Sign a transaction that does nothing with a nonce, dearer than whatever of ours had it before.
+
+        Parameters
+        ----------
+        free
+            Makes the nonce free in the commit that stores it; returns whether it is.
+        """
         desk, account = self._desk, (self._desk.chain_id, self._address)
+        with desk.db.read() as session:
+            before = lanes.highest_offer(session, *account, nonce)
         offered = fees.first(self._market, desk.max_fee_wei)
+        if before is not None:  # at the cap, the pool may have forgotten it
+            offered = fees.replacing(before, self._market, desk.max_fee_wei) or offered
         filling = intents.fill_of(desk.chain_id, self._address)
         signer = desk.keyring.signer(self._address, f"fill nonce {nonce}")
         attempt = desk.sign(signer, filling, nonce, TRANSFER_GAS, offered)
 
         def store(session: Session) -> bool:
-            if not lanes.fill_nonce(session, *account, nonce):
+            if not (free(session) and lanes.fill_nonce(session, *account, nonce)):
                 return False
             if desk.caps is not None:
                 lanes.spend(session, desk.caps, account, 1, TRANSFER_GAS * offered.max_fee_wei)

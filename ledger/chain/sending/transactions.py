@@ -70,7 +70,8 @@ def record_included(later: Behind, items: Sequence[Included], final_number: int 
     """Record transactions with the blocks they stand in. For the mirror alone.
 
     They stay pending, except those of others in blocks up to ``final_number``: nothing else is to be told
-    of these, so they are what they will stay.
+    of these, so they are what they will stay. One of ours that had failed unseen, as its nonce had gone to another
+    for good, and that a fork brought into a block, is pending again.
     """
     if not items:
         return
@@ -91,6 +92,8 @@ def record_included(later: Behind, items: Sequence[Included], final_number: int 
                 for item in ours
             ],
         )
+        sent = [item.tx_hash for item in ours if item.tx_hash in keys]
+        _set_status(session, [(tx_hash, TransactionStatus.PENDING, None) for tx_hash in sent])
     session.expire_all()
     _insert_fresh(later, fresh, done)
     tables.insert_behind(
@@ -112,7 +115,7 @@ def record_included(later: Behind, items: Sequence[Included], final_number: int 
 def confirm(session: Session, above_block: int, up_to_block: int) -> list[Outcome]:
     """Give their last status to the transactions of blocks that became final. For the mirror alone.
 
-    Other attempts of the same intent can no longer come true: they failed.
+    Other attempts of the same intent that stand in no block can no longer come true: they failed.
 
     Parameters
     ----------
@@ -295,17 +298,12 @@ def _set_status(
 
 def _fail_replaced(session: Session, outcomes: Sequence[Outcome]) -> None:
     times = {outcome.intent_key: outcome.block_time for outcome in outcomes}
-    taken = {outcome.tx_hash for outcome in outcomes}
-    replaced = []
+    ended = dict[str, datetime]()
     for here in tables.among(session, ChainAttempt.intent_key, times):
         query = select(ChainAttempt.tx_hash, ChainAttempt.intent_key).where(here)
-        replaced += [
-            (row.tx_hash, TransactionStatus.FAILED, times[row.intent_key])
-            for row in session.execute(query)
-            if row.tx_hash not in taken
-        ]
-    if replaced:
-        _set_status(session, replaced)
+        ended.update((row.tx_hash, times[row.intent_key]) for row in session.execute(query))
+    left = _not_mined(session, list(ended))
+    _set_status(session, [(tx_hash, TransactionStatus.FAILED, ended[tx_hash]) for tx_hash in left])
 
 
 def _known(session: Session, hashes: Sequence[str]) -> set[str]:
