@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete
 
 import cli.main
 from indexer.verify import verify
 from ledger.db import Database
-from ledger.models import CreditBatch, CreditRetirement, VppSettlementBatch
+from ledger.errors import DependencyDown
+from ledger.models import ChainIntent, CreditBatch, CreditRetirement, VppSettlementBatch
 from tests.support.forms import long
 from tests.support.pair import NAME, Node, Pair, made_pair
 from tests.support.park import PROJECT, AfterMining, Park, day, open_chain, running_park, states
@@ -114,6 +115,11 @@ def _fail_over(
     park.trade(("sell", 1000, 20_000))
     assert given([*ISSUE[:5], "2014-01-01", "--to", "2014-01-02"], pair, patch) == 0
     assert pair.level()
+    replica = Database(url_of(pair.replica))
+    pointer = "is read-only; name the primary in TRUETONNE_DATABASE_URL;.* docs/replica.md says what that needs"
+    with pytest.raises(DependencyDown, match=pointer):
+        replica.run(lambda session: session.execute(delete(ChainIntent)))
+    replica.close()
     if lossy:
         pair.replica.ask("STOP REPLICA IO_THREAD")
         pair.primary.ask("SET GLOBAL rpl_semi_sync_master_enabled = 0")
