@@ -51,6 +51,7 @@ _BY_CODE = {
     "database-busy": DATABASE,
     "schema-missing": DATABASE,
     "unreadable-value": DATABASE,
+    "refused-by-trigger": DATABASE,
 }
 
 

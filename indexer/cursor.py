@@ -51,6 +51,7 @@ def load(session: Session, network: str) -> Cursor | None:
     ).one_or_none()
     if row is None:
         return None
+    require_numbers(row)
     return Cursor(
         row.network,
         row.chain_id,
@@ -59,6 +60,23 @@ def load(session: Session, network: str) -> Cursor | None:
         row.block_hash,
         row.final_number,
     )
+
+
+def require_numbers(row: ChainCursor) -> None:
+    """Check that a row says where the mirror stands: SQLite lets other programs write a text there.
+
+    Raises
+    ------
+    BooksDiffer
+        If it does not.
+    """
+    for name in ("block_number", "final_number"):
+        value = getattr(row, name)
+        if not isinstance(value, int):
+            raise BooksDiffer(
+                f"{name} in chain_cursor of {row.network!r} is {value!r}, and holds the number of a block; the row was "
+                f"altered: {REINDEX}"
+            )
 
 
 def create(session: Session, cursor: Cursor) -> None:

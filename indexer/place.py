@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from indexer import cursor as cursors
 from indexer import finality, reorg
 from indexer.compare import Difference
 from indexer.guards import require_no_catching_up
@@ -48,6 +49,8 @@ def place_of(
     ------
     NotFound
         If nothing is mirrored yet.
+    BooksDiffer
+        If somebody altered the cursor, and it says no block.
     DependencyDown
         If the node is behind the mirror, or has none of its blocks.
     """
@@ -55,6 +58,7 @@ def place_of(
         cursor = session.get(ChainCursor, deployment.network)
         if cursor is None:
             raise NotFound("nothing is mirrored yet; run truetonne index run --until head")
+        cursors.require_numbers(cursor)
         stored = session.scalar(
             select(ChainBlock.hash).where(ChainBlock.number == cursor.block_number)
         )

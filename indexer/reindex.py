@@ -25,6 +25,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -35,6 +36,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from indexer import checks, compare, finality, reorg
+from indexer import cursor as cursors
 from indexer.compare import Pair
 from indexer.cursor import Overtaken
 from indexer.guards import require_contracts, require_no_catching_up
@@ -52,7 +54,7 @@ from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.db.counting import rows_found
 from ledger.db.deferring import deferred_foreign_keys
-from ledger.errors import Refused
+from ledger.errors import BooksDiffer, Refused
 from ledger.models import ChainBlock, ChainCursor, SmartContract
 from ledger.models.blockchain import ContractStatus
 from ledger.settlement import confirm as settlement
@@ -91,7 +93,9 @@ class _Target:
     confirmed: int
     """The last block that the books took as final, and that is."""
     cursor: ChainCursor | None
-    """As it stands in the books; None when it is missing."""
+    """As it stands in the books; None when it is missing, or says no block."""
+    altered: bool
+    """Whether there is one that says no block: another is put in its place."""
 
     @property
     def takes_back(self) -> bool:
@@ -200,7 +204,8 @@ def _target(
 ) -> _Target:
     """Return how far to go: where the mirror stands, or the last of its blocks that the chain still has."""
     with copy.read() as session:
-        cursor = session.get(ChainCursor, deployment.network)
+        row = session.get(ChainCursor, deployment.network)
+        cursor = row if row is not None and _says_a_block(row) else None
         highest = session.scalar(select(ChainBlock.number).order_by(ChainBlock.number.desc()))
         held = cursor.final_number if cursor is not None else 0
         head, final = head_and_final(session, client, setting, held)
@@ -213,7 +218,18 @@ def _target(
             require_contracts(client, deployment, tip, held)
     if tip is None:  # no stored block is of this chain: what is final is
         tip = client.block_there(max(final, deployment.deployed_block - 1))
-    return _Target(tip, final if cursor is None else min(held, final), cursor)
+    if cursor is None and row is not None:
+        copy.run(lambda session: session.execute(delete(ChainCursor)))
+    confirmed = final if cursor is None else min(held, final)
+    return _Target(tip, confirmed, cursor, altered=cursor is None and row is not None)
+
+
+def _says_a_block(row: ChainCursor) -> bool:
+    try:
+        cursors.require_numbers(row)
+    except BooksDiffer:
+        return False
+    return True
 
 
 def _counted(mine: sqlite3.Connection, theirs: sqlite3.Connection, block: int) -> Changes:
@@ -238,7 +254,7 @@ def _replace(
     session: Session, mine: sqlite3.Connection, theirs: sqlite3.Connection, target: _Target
 ) -> Changes:
     """Make the mirrored tables of the books those of the fresh mirror, if nobody moved the cursor."""
-    _guard(session, target.cursor)
+    _guard(session, target)
     if target.takes_back:
         # Only the old rows say what of ours stood in the blocks that are gone.
         what = f"the mirror does not tell what of these books stood above block {target.tip.number}"
@@ -256,7 +272,13 @@ def _replace(
     return _counted(mine, theirs, target.tip.number)
 
 
-def _guard(session: Session, cursor: ChainCursor | None) -> None:
+def _guard(session: Session, target: _Target) -> None:
+    cursor = target.cursor
+    if target.altered:  # on SQLite alone: MariaDB takes nothing but a number
+        numbers = (ChainCursor.block_number, ChainCursor.final_number)
+        no_number = or_(*(func.typeof(column) != "integer" for column in numbers))
+        if rows_found(session, delete(ChainCursor).where(no_number)) == 0:
+            raise Overtaken
     if cursor is None:  # two that add a cursor: the second one fails
         return
     statement = (

@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
-from sqlalchemy.exc import DataError, IntegrityError, MultipleResultsFound, NoResultFound
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    MultipleResultsFound,
+    NoResultFound,
+)
 from sqlalchemy.orm import Session
 
 from indexer import derived
@@ -27,6 +33,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import intents, transactions
 from ledger.db import Database
+from ledger.db.diagnoses import is_by_trigger
 from ledger.db.tables import among
 from ledger.errors import BooksDiffer, MirrorStopped
 from ledger.models import (
@@ -124,6 +131,8 @@ def altered_rows_told(what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except _OF_ALTERED_ROWS as error:
+        if isinstance(error, DBAPIError) and is_by_trigger(error):
+            raise  # whatever the rows are
         of_database = getattr(error, "orig", None)  # without the statement and all its values
         said = str(of_database or error).removesuffix(f"; {derived.MISSED}")
         raise BooksDiffer(

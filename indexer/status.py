@@ -7,14 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
 from indexer import checks
+from indexer import cursor as cursors
 from indexer.checks import Unchecked
 from indexer.lease import holder_of
 from ledger.chain.node.records import BlockHeader
 from ledger.leases import Holder
 from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
+from ledger.models.types import ValueUnreadable
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,7 @@ class MirrorState:
 
 def look(session: Session, network: str) -> MirrorState:
     """Read the state of a network's mirror."""
-    cursor = session.scalars(
-        select(ChainCursor).where(ChainCursor.network == network)
-    ).one_or_none()
+    cursor = _cursor(session, network)
     tip = session.get(ChainBlock, cursor.block_number) if cursor else None
     turn = session.scalars(
         select(MirrorReorganisation)
@@ -48,6 +48,25 @@ def look(session: Session, network: str) -> MirrorState:
         turn,
         checks.load(session, network),
     )
+
+
+def _cursor(session: Session, network: str) -> ChainCursor | None:
+    """Read where a mirror stands, and since when.
+
+    Raises
+    ------
+    BooksDiffer, ValueUnreadable
+        If another program wrote something else there.
+    """
+    query = select(ChainCursor).where(ChainCursor.network == network)
+    try:
+        cursor = session.scalars(query.options(undefer(ChainCursor.updated_at))).one_or_none()
+    except ValueUnreadable as error:
+        where = f"updated_at in chain_cursor of {network!r}"
+        raise error.at(where, cursors.REINDEX) from error
+    if cursor is not None:
+        cursors.require_numbers(cursor)
+    return cursor
 
 
 def as_document(

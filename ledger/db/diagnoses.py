@@ -37,6 +37,8 @@ _OTHER_VERSION = (
     "the tables are of another version: run `truetonne db upgrade`, and start anew what ran before"
 )
 _DISK_FULL = "the server's disk is full: free space there, and try again"
+_SIGNALLED = 1644
+"""SIGNAL, where it names no other number: foreign keys that our own triggers keep have that of a foreign key."""
 _NO_ROOM = re.compile(r"(?:errno:|Errcode:|error) (?:28|135)\b")
 """ENOSPC, or InnoDB's word for it, as in ``1005 Can't create table ... (errno: 135 "No more room in record file")``."""
 _CUT_OFF = {1053, 1927, 2006, 2013, 2055}
@@ -259,6 +261,13 @@ def is_wait(error: DBAPIError | pymysql.err.Error) -> bool:
     original = original_of(error)
     arguments = getattr(original, "args", ())
     return getattr(original, "sqlite_errorname", "") == "SQLITE_BUSY" or arguments[:1] == (1205,)
+
+
+def is_by_trigger(error: DBAPIError | pymysql.err.Error) -> bool:
+    """Return whether a trigger refused the statement, by RAISE on SQLite or by a SIGNAL without a number of its own."""
+    original = original_of(error)
+    name, arguments = getattr(original, "sqlite_errorname", ""), getattr(original, "args", ())
+    return name == "SQLITE_CONSTRAINT_TRIGGER" or arguments[:1] == (_SIGNALLED,)
 
 
 def is_gone(error: DBAPIError | pymysql.err.Error) -> bool:

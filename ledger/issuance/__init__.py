@@ -3,10 +3,11 @@
 Planning computes the reductions, claims every slot of every meter of the period, has the claim signed
 by the verifier, and stores all of it with the intent in one commit. A slot is claimed once, for ever:
 the primary key of ``reading_claims`` refuses it in the books, the site's time and the evidence root
-refuse it on chain. Only the mirror makes an issuance *issued*.
+refuse it on chain. Only what the mirror has read makes an issuance *issued*.
 
-``planning`` plans what the ``checks`` let through, signed as ``signing`` says; ``states`` are what becomes of it,
-and ``taking_up`` is for one that was void and comes to be on chain all the same. For a verifier elsewhere
+``planning`` plans what the ``checks`` let through, signed as ``signing`` says; ``forgotten`` is for batches on chain
+that the books do not know; ``states`` are what becomes of an issuance, and ``taking_up`` is for one that was void and
+comes to be on chain all the same. For a verifier elsewhere
 ``verification`` writes and takes in ``verification_files``, and ``verifying`` is its part.
 """
 

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
+from ledger.chain.sending.issued import batch_of
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditBatch, CreditSite, Issuance, Project, Site
 from ledger.models.issuance import LIVE, IssuanceState
@@ -53,16 +54,30 @@ def check_free(session: Session, project_id: int, from_s: int, to_s: int) -> Non
         Issuance.from_s < to_s,
         Issuance.to_s > from_s,
     )
-    taken = session.scalars(query).first()
+    taken = session.scalars(query.order_by(Issuance.from_s)).first()
     if taken is not None:
-        intent = session.get(ChainIntent, taken.key)
-        final = intent is None or intent.state is IntentState.CONFIRMED
-        goes_on = "" if final else "; an issuance of those very dates goes on with it"
         raise Refused(
-            f"the period overlaps an issuance from {taken.from_date} to {taken.to_date} ({taken.state.value}); "
-            f"a reading counts once{goes_on}",
+            f"the period overlaps an issuance from {taken.from_date} to {taken.to_date} "
+            f"{_said_of(session, taken, same=(taken.from_s, taken.to_s) == (from_s, to_s))}",
             code="period-already-issued",
         )
+
+
+def _said_of(session: Session, taken: Issuance, *, same: bool) -> str:
+    """Say how far an issuance is, and what to do of its days, or of others that overlap them."""
+    once = f"({taken.state.value}); a reading counts once"
+    intent = session.get(ChainIntent, taken.key)
+    if intent is not None and intent.state is not IntentState.CONFIRMED:
+        return f"{once}; an issuance of those very dates goes on with it"
+    batch = batch_of(session, taken.key)
+    if batch is None:
+        return once
+    name = f"{session.get_one(Project, taken.project_id).code}-{batch.vintage}-{batch.ordinal}"
+    way = "of those very dates nothing is left to do" if same else "give dates outside of it"
+    return (
+        f"(issued as {name}, {batch.issued_kg} kg, in transaction {batch.tx_hash}); a reading counts once: {way}; "
+        f"truetonne credits show {name} shows it"
+    )
 
 
 def check_gap(session: Session, project: Project, site: ChainSite, start: date) -> None:

@@ -26,14 +26,18 @@ from ledger.issuance.checks import (
     check_gap,
     check_turn,
 )
-from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand, SignedOnChain
+from ledger.issuance.forgotten import (
+    batch_of_it,
+    check_known,
+    signed_on_chain,
+    told_of_unknown,
+)
+from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand
 from ledger.issuance.states import ISSUE, void_refused
 from ledger.models import (
-    BlockchainTransaction,
     ChainIntent,
     Correction,
     CorrectionCarry,
-    CreditBatch,
     EmissionFactor,
     ImportFile,
     Issuance,
@@ -189,29 +193,42 @@ def _plan(
     check_ended(session, project, period[1], terms.now)
     void_refused(session, project.id)
     planned = []
-    for start, end in split_by_vintage(*period):
-        inputs = load_period(session, project_code, start, end, backfill=terms.backfill, lock=True)
-        check_free(session, project.id, inputs.from_s, inputs.to_s)
-        if not terms.backfill:  # of its gap, what is behind it counts as well: see check_backfill
-            check_gap(session, project, site, start)
-        reduction = compute(inputs)
-        if reduction.issued_kg == 0:
-            way = "extend the period"
-            if terms.backfill:
-                way = check_backfill(session, project, site, inputs).way_to_more(inputs)
-            raise Refused(
-                f"{project_code} from {start} to {end}: {decimal_floor(reduction.available_kg, 9)} kg are less than "
-                f"one kilogram: nothing to issue; {way}",
-                code="nothing-to-issue",
-            )
-        if reduction.issued_kg > BATCH_KG_MAX:
-            raise Refused(
-                f"{project_code} from {start} to {end}: {reduction.issued_kg} kg are more than one row of "
-                f"carbon_credits holds ({BATCH_KG_MAX} kg); issue shorter periods",
-                code="batch-too-large",
-            )
-        planned.append(_store(session, chain, project, site, reduction, terms))
+    for part in split_by_vintage(*period):
+        with told_of_unknown(session, project, site, part):
+            planned.append(_plan_vintage(session, chain, project, site, part, terms))
     return planned
+
+
+def _plan_vintage(
+    session: Session,
+    chain: Chain,
+    project: Project,
+    site: ChainSite,
+    period: tuple[date, date],
+    terms: _Terms,
+) -> PlannedIssuance:
+    start, end = period
+    inputs = load_period(session, project.code, start, end, backfill=terms.backfill, lock=True)
+    check_free(session, project.id, inputs.from_s, inputs.to_s)
+    if not terms.backfill:  # of its gap, what is behind it counts as well: see check_backfill
+        check_gap(session, project, site, start)
+    reduction = compute(inputs)
+    if reduction.issued_kg == 0:
+        way = "extend the period"
+        if terms.backfill:
+            way = check_backfill(session, project, site, inputs).way_to_more(inputs)
+        raise Refused(
+            f"{project.code} from {start} to {end}: {decimal_floor(reduction.available_kg, 9)} kg are less than one "
+            f"kilogram: nothing to issue; {way}",
+            code="nothing-to-issue",
+        )
+    if reduction.issued_kg > BATCH_KG_MAX:
+        raise Refused(
+            f"{project.code} from {start} to {end}: {reduction.issued_kg} kg are more than one row of carbon_credits "
+            f"holds ({BATCH_KG_MAX} kg); issue shorter periods",
+            code="batch-too-large",
+        )
+    return _store(session, chain, project, site, reduction, terms)
 
 
 def _store(
@@ -226,15 +243,16 @@ def _store(
     manifest = build(reduction)
     text = canonical_text(manifest)
     require_as_read(text, inputs.meters)
-    forgotten = _forgotten(session, site, reduction, manifest_hash(text))
+    forgotten = batch_of_it(session, site, reduction, manifest_hash(text))
     if forgotten is None:
+        check_known(session, project, site, reduction, backfill=terms.backfill)
         signer, before = terms.signer, 0
         if terms.backfill:
             before = check_backfill(session, project, site, inputs).before
         else:
             check_turn(session, project, site, inputs)
     else:
-        signer, before = _signed_on_chain(session, forgotten), backfilled_before(session, forgotten)
+        signer, before = signed_on_chain(session, forgotten), backfilled_before(session, forgotten)
     claim = Claim(
         key=signer.key(),
         class_id=site.class_id,
@@ -273,40 +291,6 @@ def _store(
     return PlannedIssuance(
         inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim, verifier, call
     )
-
-
-def _forgotten(
-    session: Session, site: ChainSite, reduction: Reduction, hash_of_manifest: str
-) -> CreditBatch | None:
-    """Return the batch on chain that is this very issuance, and that the books do not know.
-
-    They were restored from before its planning. It is planned again under its own key; the sender finds
-    that it is done, and the mirror calls it issued.
-    """
-    query = select(CreditBatch).where(
-        CreditBatch.site_id == site.site_id,
-        CreditBatch.period_start_s == reduction.inputs.from_s,
-        CreditBatch.period_end_s == reduction.inputs.to_s,
-        CreditBatch.issued_kg == reduction.issued_kg,
-        CreditBatch.evidence_root == reduction.evidence_root,
-        CreditBatch.manifest_hash == hash_of_manifest,
-        CreditBatch.key.not_in(select(Issuance.key)),
-    )
-    return session.scalars(query).first()
-
-
-def _signed_on_chain(session: Session, batch: CreditBatch) -> ClaimSigner:
-    """Return the verifier whose signature is on chain with a claim: nobody has to sign it again."""
-    query = select(BlockchainTransaction.parameters).where(
-        BlockchainTransaction.tx_hash == batch.tx_hash,
-        BlockchainTransaction.function_name == ISSUE,
-    )
-    call = session.scalars(query).first() or {}
-    claim = call.get("claim", {})
-    if claim.get("key") != batch.key:  # another contract passed the call on
-        return SignedOnChain(batch.key, 0, batch.verifier, b"")
-    signature = bytes.fromhex(call["signature"][2:])
-    return SignedOnChain(batch.key, int(claim["deadline"]), batch.verifier, signature)
 
 
 def _intent(chain: Chain, claim: Claim, verifier: str, signature: bytes) -> NewIntent:

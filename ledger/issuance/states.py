@@ -1,4 +1,4 @@
-"""Issuances that are planned are sent, and become issued or void. Only the mirror makes one *issued*."""
+"""Issuances that are planned are sent, and become issued or void. Only what the mirror has read makes one *issued*."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from ledger.chain.sending import intents
 from ledger.chain.sending.marks import mark_of
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import Refused
-from ledger.models import ChainIntent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
+from ledger.models import (
+    ChainCursor,
+    ChainIntent,
+    CorrectionCarry,
+    CreditBatch,
+    Issuance,
+    Project,
+    ReadingClaim,
+)
 from ledger.models import Meter as MeterRow
 from ledger.models.issuance import IssuanceState, claimed_before
 from ledger.models.sending import IntentState
@@ -50,17 +58,25 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
         chain.db.run(partial(intents.refuse, key=key, error="its issuance is void"))
     if found:
         chain.sender.send_from({ISSUE: chain.deployment.account("issuer")})
-    hashes = []
+    hashes, adopted = [], 0
     for key, end_s in found:
         come_to(chain.client, chain.deployment.chain_id, datetime.fromtimestamp(end_s, UTC))
         try:
             hashes.append(chain.sender.submit(key, CREDIT))
-        except AlreadyOnChain:  # the mirror will say so
-            continue
+        except AlreadyOnChain:
+            adopted += chain.db.run(partial(_settle_read, chain_id=chain.deployment.chain_id))
         except Refused as refusal:
             chain.db.run(partial(fail, key=key, error=refusal.message))
             raise
-    return hashes
+    # Of what was adopted the next one's turn has come.
+    return hashes + submit_planned(chain, project_code) if adopted else hashes
+
+
+def _settle_read(session: Session, chain_id: int) -> int:
+    """Mark as issued what the mirror had read as final before it was planned: it will not meet it again."""
+    query = select(ChainCursor.final_number).where(ChainCursor.chain_id == chain_id)
+    final_number = session.scalar(query)
+    return settle_final(session, final_number) if final_number is not None else 0
 
 
 def _dead() -> Select[str]:
@@ -95,7 +111,7 @@ def _whose_turn_it_is(session: Session, project_code: str | None) -> list[tuple[
 
 
 def settle_final(session: Session, final_number: int) -> int:
-    """Mark issuances as issued whose credits stand in final blocks; return how many. For the mirror alone.
+    """Mark issuances as issued whose credits stand in final blocks; return how many. By what the mirror has read.
 
     It goes by the credits, not by who sent them: books that were restored may have forgotten the sending. Nor by what
     was final before: a failure that a deeper fork took back made an issuance void that is on chain now.

@@ -114,7 +114,15 @@ def created_at(comment: str = "When the row was made, UTC.") -> Mapped[datetime]
     return mapped_column(UtcDateTime(), default=utc_now, comment=comment)
 
 
-def updated_at() -> Mapped[datetime]:
-    """Return the time of the last change, kept by the mapper."""
+def updated_at(*, deferred: bool = False) -> Mapped[datetime]:
+    """Return the time of the last change, kept by the mapper.
+
+    Parameters
+    ----------
+    deferred
+        Whether it is read by those alone who ask for it.
+    """
     said = "When the row last changed, UTC."
-    return mapped_column(UtcDateTime(), default=utc_now, onupdate=utc_now, comment=said)
+    return mapped_column(
+        UtcDateTime(), default=utc_now, onupdate=utc_now, comment=said, deferred=deferred
+    )

@@ -38,7 +38,8 @@ class ChainCursor(Base):
     block_number: Mapped[int] = mapped_column(BigInteger, comment="Last block mirrored.")
     block_hash: Mapped[str] = mapped_column(Hash, comment="Its hash.")
     final_number: Mapped[int] = mapped_column(BigInteger, comment="Last block taken as final.")
-    updated_at: Mapped[datetime] = updated_at()
+    # What another program wrote there shall keep nobody from reading where the mirror stands, nor from mending it.
+    updated_at: Mapped[datetime] = updated_at(deferred=True)
 
     __table_args__ = (
         options("How far the mirror has come.", writer=INDEXER, origin=BEYOND, changes=ALL),

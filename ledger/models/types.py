@@ -56,11 +56,21 @@ class ValueUnreadable(DependencyDown, ValueError, DontWrapMixin):
 
     default_code = "unreadable-value"
 
-    def __init__(self, where: str, value: object, holds: str) -> None:
+    def __init__(
+        self,
+        where: str,
+        value: object,
+        holds: str,
+        way: str = "find the row with SQL, and correct or delete it",
+    ) -> None:
         super().__init__(
-            f"{where} is {value!r} in the database, and holds {holds}: a program that is none of ours wrote it; "
-            "find the row with SQL, and correct or delete it"
+            f"{where} is {value!r} in the database, and holds {holds}: a program that is none of ours wrote it; {way}"
         )
+        self._found = value, holds
+
+    def at(self, where: str, way: str) -> ValueUnreadable:
+        """Return the same, for whoever knows in which row it is, and what mends that."""
+        return ValueUnreadable(where, *self._found, way)
 
 
 BigInt = BigInteger().with_variant(Integer(), "sqlite")

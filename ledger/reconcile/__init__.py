@@ -9,7 +9,7 @@ it is as of the last block that is mirrored.
 - **The mirror.** ``mirror_rules`` and ``transaction_rules`` by the events; ``chain_rules``, ``escrow_rules`` and
   ``custody_rules`` by the contracts' storage.
 - **The flows.** ``flow_rules``, ``intent_rules``, ``plan_rules``, ``trade_rules``, ``correction_rules``,
-  ``certificate_rules``, ``file_rules`` and ``reading_rules``.
+  ``certificate_rules``, ``file_rules`` and ``reading_rules``; ``forgotten`` are batches of trades that books lack.
 - **The outcome.** A ``report``; the last one is kept.
 """
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
-from itertools import islice
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
@@ -34,8 +33,9 @@ from ledger.models.settlement import BatchState
 from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.reconcile.books import Books
+from ledger.reconcile.forgotten import forgotten_batches
 from ledger.reconcile.mined import among
-from ledger.reconcile.pieces import BATCHES, MANIFESTS, pieces
+from ledger.reconcile.pieces import MANIFESTS, pieces
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
@@ -43,9 +43,7 @@ from ledger.reductions.manifest import FORMAT_1, build, canonical_text, manifest
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
 from ledger.reductions.zones import zone
-from ledger.settlement.calls import COSIGNED, PROPOSE
-from ledger.settlement.elsewhere import ENERGY, Accounts
-from ledger.settlement.forgotten import are_ours, in_batches
+from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import hex_words, nets_of, seq_of
 from ledger.units import decimal_floor
@@ -231,45 +229,7 @@ def settlement_batches(books: Books) -> list[str]:
     for piece in pieces(books.session, VppSettlementBatch.id):
         rows = books.session.scalars(select(VppSettlementBatch).where(piece)).all()
         found += _settlement_batches(books, rows)
-    forgotten = _forgotten(books)
-    return [*found, *forgotten.values(), *_missing(books, forgotten)]
-
-
-def _missing(books: Books, forgotten: Collection[str]) -> list[str]:
-    """Find other batches of which the books have the intent and no row: on chain they would pass for another's."""
-    planned = exists().where(VppSettlementBatch.batch_key == ChainIntent.key)
-    query = select(ChainIntent.key).where(ChainIntent.kind.in_((PROPOSE, COSIGNED)), ~planned)
-    return [
-        f"settlement batch {key}: planned by these books, which have no such batch"
-        for key in books.session.scalars(query.order_by(ChainIntent.key))
-        if key not in forgotten
-    ]
-
-
-def _forgotten(books: Books) -> dict[str, str]:
-    """Find batches on chain whose trades are all of these books, which have no such batch: `settle` adopts them."""
-    session = books.session
-    accounts = Accounts.load(session)
-    found = {}
-    batches = books.replay.settled.items()
-    while piece := list(islice(batches, BATCHES)):
-        known = {
-            row.batch_key
-            for row in among(
-                session, VppSettlementBatch, VppSettlementBatch.batch_key, [key for key, _ in piece]
-            )
-        }
-        for key, batch in piece:
-            if key in known or batch.cosigned_digest is not None:
-                continue  # what parties signed is held against the trades themselves
-            said = batch.proposal
-            records = are_ours(session, accounts, said.words, said.accounts, said.asset)
-            if records is not None and not in_batches(session, records):
-                found[key] = (
-                    f"settlement batch {key}: {batch.status.value} on chain, with {len(records)} trades that are all "
-                    "of these books, which have no such batch; the next settlement takes it over"
-                )
-    return found
+    return [*found, *forgotten_batches(books)]
 
 
 def items_of(

@@ -170,4 +170,6 @@ def _call(
         SETTLEMENT: chain.deployment.settlement.address,
     }
     address = places[contract] if contract in places else chain.settlement.currency()
-    return NewIntent(new_key(), kind, contract, address, function, arguments, sender)
+    # Approved twice is approved once: no deposit has followed yet, and the same command makes it.
+    again = function == "approve"
+    return NewIntent(new_key(), kind, contract, address, function, arguments, sender, again)

@@ -271,9 +271,13 @@ def test_what_is_no_backfill_is_refused(six: Park) -> None:
     )
     six.mirror_final()
     said = refusal(six, 6, 7)
+    (batch,) = [row for row in six.rows(CreditBatch) if row.ordinal == 3]
     assert said.message == (
-        "2014-01-06 to 2014-01-07 overlaps batch 3 of park-wind, which is issued on chain from 2014-01-06 00:00 "
-        "(Europe/Paris) to 2014-01-07 00:00 (Europe/Paris); a backfill lies wholly in time that was left out"
+        f"park-wind is issued on chain from 2014-01-06 to 2014-01-07, as batch 3 ({batch.issued_kg} kg, transaction "
+        f"{batch.tx_hash}), and these books have no such issuance: it was not issued as a backfill; if they have "
+        "forgotten it, import again what they had by then, and `truetonne credits issue --project park-wind --from "
+        "2014-01-06 --to 2014-01-07` takes it over and sends nothing; if other books issue this project, take "
+        "[project] out of the site file here"
     )
     assert six.count(Issuance) == 2
 
@@ -636,7 +640,9 @@ def test_books_that_forgot_it_take_it_over(both: Park) -> None:
         "batch 3 of park-wind (2014-01-02 to 2014-01-03): 734 kg are on chain"
     )
     assert "--backfill" in forgotten
-    assert refusal(both, 2, 3, backfill=False).code == "period-overtaken"
+    said = refusal(both, 2, 3, backfill=False)
+    assert said.code == "period-already-issued" and "it was issued as a backfill" in said.message
+    assert "--from 2014-01-02 --to 2014-01-03 --backfill` takes it over" in said.message
     (again,) = plan_issuance(both.chain, PROJECT, day(2), day(3), backfill=True)
     assert (again.key, again.claim.backfill_before) == (key, 2)
     assert submit_planned(both.chain) == []

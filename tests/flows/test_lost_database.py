@@ -14,6 +14,8 @@ from ledger import issuance
 from ledger.db import Database
 from ledger.models import ChainAttempt, ChainIntent, CreditRetirement, SettlementMovement
 from ledger.models.sending import IntentState
+from ledger.settlement.escrow import mint_test_currency
+from tests.support.chain import PARTIES
 from tests.support.copied import back_up
 from tests.support.forms import long, rest
 from tests.support.park import PROJECT, Park, day, running_park
@@ -137,6 +139,21 @@ def test_a_payment_that_is_stored_is_not_to_be_given_again(
     assert met and code == 3
     assert re.search(r"mint, transaction 0x[0-9a-f]{64}, is stored, and the jobs send it", said)
     assert len(park.rows(SettlementMovement)) == 1
+
+
+def test_a_payment_of_which_the_approval_alone_is_stored_is_given_again(
+    park: Park, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the approval it was said that it would act a second time, which kept people from paying at all."""
+    mint_test_currency(park.chain, PARTIES["market"], 100_00)
+    with gone_at(NOTE) as met:
+        code, said = given(DEPOSIT, capsys)
+    assert met and code == 3
+    assert "second time" not in said
+    called = {row.function_name for row in park.rows(ChainIntent)}
+    assert "approve" in called and "deposit" not in called
+    assert given(DEPOSIT, capsys) == (0, "")
+    assert [int(row.amount) for row in park.rows(SettlementMovement)] == [100_00]
 
 
 @long

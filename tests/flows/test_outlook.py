@@ -46,6 +46,7 @@ from tests.support.sending import opened
 SHORT_ON_MARIADB = ("test_a_preview_says_who_cannot_pay_and_keeps_nothing",)
 
 PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
+NOT_NAMED = "name what to try again.*; `truetonne settle status` shows what failed$"
 
 
 def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
@@ -192,8 +193,8 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
     for what, market, why in (
         (["trade:2", "trade:1"], None, "trade 1 is executed; only a failed one"),
         (["trade:2", "trade:9"], None, "there is no trade 9"),
-        (["trade:2"], MARKET, "name what to try again"),
-        ([], None, "name what to try again"),
+        (["trade:2"], MARKET, NOT_NAMED),
+        ([], None, NOT_NAMED),
         (None, "other", r"no market 'other' \(there is: day-ahead\)"),
     ):
         with pytest.raises(TruetonneError, match=why):
@@ -422,8 +423,10 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
         (entry,) = session.scalars(select(AuditLog).filter_by(action="trades.cancel"))
     assert entry.resource == f"vpp_trading_records/{dear}"
     assert entry.new_values == {"status": "cancelled", "reason": "entered twice"}
-    with pytest.raises(Refused, match="only a failed one is tried again"):
-        market_to_retry(both.chain, str(both.rows(VppSettlementBatch)[1].id))
+    other = both.rows(VppSettlementBatch)[1]
+    shown = f"only a failed one is tried again: see `truetonne settle status {other.batch_key}`$"
+    with pytest.raises(Refused, match=shown):
+        market_to_retry(both.chain, str(other.id))
     for name in ("77", "0x0123", "0x" + "ab" * 32, "", "x"):
         with pytest.raises(NotFound, match="there is no settlement batch"):
             market_to_retry(both.chain, name)

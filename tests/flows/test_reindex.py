@@ -19,6 +19,7 @@ from indexer import reindex as module
 from indexer.lease import Lease
 from indexer.reindex import Changes, reindex
 from indexer.report import Scope
+from indexer.status import look
 from indexer.tables import EXEMPT, MIRRORED
 from indexer.verify import verify
 from ledger.chain.addresses.book import Deployment
@@ -26,6 +27,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import BooksDiffer, Refused
 from ledger.models import Base, ChainCursor, CreditTransfer, SettlementMovement
+from ledger.models.types import ValueUnreadable
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
 from tests.support.chain import TestChain
@@ -225,6 +227,38 @@ def test_a_mirror_that_stands_on_no_hash_says_what_mends_it(history: History) ->
             mirror.run_until("head")
         mended(history)
         mirror.run_until("head")
+
+
+@pytest.mark.parametrize(
+    "column", rest(["block_number", "final_number", "updated_at"], "final_number", "updated_at")
+)
+def test_a_cursor_that_holds_no_value_is_named_and_mended(history: History, column: str) -> None:
+    """SQLite lets any program write it: reindex ended with `a time is 'rubbish'`, or as a defect of this program."""
+    before, mine = dump(history.db), ours(history.db)
+    network = history.chain.deployment.network
+    named = f"{column} in chain_cursor of {network!r} is 'rubbish'.*run `truetonne index reindex`"
+    with by_hand(history, text(f"UPDATE chain_cursor SET {column} = 'rubbish'")):
+        with (
+            pytest.raises((BooksDiffer, ValueUnreadable), match=named),
+            history.db.read() as session,
+        ):
+            look(session, network)
+        if column != "updated_at":  # which the mirror does not go by, and writes anew
+            mirror = Indexer(history.db, history.client, history.chain.deployment)
+            for read in (
+                lambda: verify(history.db, history.client, history.chain.deployment),
+                mirror.tick,
+            ):
+                with pytest.raises(BooksDiffer, match=named):
+                    read()
+        assert mended(history, dry_run=True).tables.get("chain_cursor") == (
+            None if column == "updated_at" else {"added": 1}
+        )
+        mended(history)
+        assert dump(history.db) == before
+        assert ours(history.db) == mine
+        with history.db.read() as session:
+            assert look(session, network).cursor is not None
 
 
 @long

@@ -126,6 +126,34 @@ def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool
     again.db.close()
 
 
+@pytest.mark.parametrize("kept", rest([0, 1], 0))
+def test_a_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
+    """The reconciliation agreed with the chain, and the trades were never settled for their plant and market."""
+    park.node.deposit("market", 100_00)
+    park.mirror_final()
+    park.trade(*TRADES[:kept])
+    restore = back_up(park.db, park.folder)
+    park.trade(*TRADES)  # those that are there come again, and are counted as they are
+    for step in STEPS[:4]:
+        step(park)
+    (batch,) = park.rows(VppSettlementBatch)
+    restore()
+    park.mirror_final()
+    assert (park.count(VppSettlementBatch), park.count(VppTradingRecord)) == (0, kept)
+    (said,) = park.differences()
+    assert said == (
+        f"settlement batch {batch.batch_key}: proposed on chain, proposed by {PARTIES['operator']}, with which these "
+        f"books send, and they do not have {3 - kept} of its 3 trades, the first of them number {1 + kept}; if they "
+        "have forgotten them, import them again, and the next settlement takes the batch over; if other books settle "
+        "with that account, give them one of their own"
+    )
+    park.trade(*TRADES)
+    assert "3 trades that are all of these books" in "".join(park.differences())
+    ticks.settle(park.chain)
+    assert park.differences() == []
+    assert sent(park, "operator") == 1
+
+
 @long
 @pytest.mark.parametrize("state", rest(["proposed", "cancelled"]))
 def test_a_forgotten_batch_that_is_not_final(both: Park, state: str) -> None:

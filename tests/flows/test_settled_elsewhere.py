@@ -237,7 +237,8 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
 ) -> None:
     """With the command; and what holds our batch up in a batch of others is told as theirs to cancel."""
     others = [trade(900_000 + at, "market", "owner", 1000, 10_000) for at in range(3)]
-    packed, _ = funded.node.propose(others)
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    packed, _ = funded.node.propose(others, sender="spare")
     funded.mirror.run_until("head")
     disputed(funded, monkeypatch, funded.rows(SettlementBatch)[0].key, 900_001)
     funded.mirror.run_until("head")  # nothing is signed before what the account did is known

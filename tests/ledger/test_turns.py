@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from ledger.db import Database
 from ledger.errors import Refused
-from ledger.issuance import begun, checks, fail, planning, states
+from ledger.issuance import begun, checks, fail, forgotten, states
 from ledger.issuance.taking_up import rivals
 from ledger.models import (
     ChainIntent,
@@ -403,14 +403,14 @@ def test_which_batch_is_the_one_that_the_books_forgot(books: Books, unlike: dict
     """One that is alike in all of it, and that has the key of no issuance."""
     reduction: Any = SimpleNamespace(inputs=inputs(4, 5), issued_kg=100, evidence_root=ROOT)
 
-    def forgotten() -> bool:
-        found = planning._forgotten(books.session, SITE, reduction, HASH)
+    def is_found() -> bool:
+        found = forgotten.batch_of_it(books.session, SITE, reduction, HASH)
         return found is not None
 
     alike = {"first": 4, "end": 5, "evidence_root": ROOT, "manifest_hash": HASH}
-    assert not forgotten()
+    assert not is_found()
     books.batch(**alike | unlike, ordinal=1)
-    assert forgotten() is not bool(unlike)
+    assert is_found() is not bool(unlike)
     for batch in books.session.scalars(select(CreditBatch)):
         books.issued(4, 5, state=VOID).key = batch.key
-    assert not forgotten()
+    assert not is_found()

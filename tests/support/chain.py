@@ -447,13 +447,13 @@ class TestChain:
         return self.act(account, SETTLEMENT, "withdraw", [PARTIES[account], cents], must)
 
     def propose(
-        self, trades: Sequence[Trade], must: bool = True, asset: int = 0
+        self, trades: Sequence[Trade], must: bool = True, asset: int = 0, sender: str = "operator"
     ) -> tuple[PackedBatch, Receipt]:
         """Propose a settlement batch."""
         packed = pack(trades)
         key = bytes.fromhex(self.new_key()[2:])
         arguments = [key, asset, list(packed.accounts), list(packed.words)]
-        return packed, self.act("operator", SETTLEMENT, "proposeBatch", arguments, must)
+        return packed, self.act(sender, SETTLEMENT, "proposeBatch", arguments, must)
 
     def finalize(self, batch_id: int, packed: PackedBatch, must: bool = True) -> Receipt:
         """Finalise a proposal after its window."""

@@ -37,7 +37,7 @@ class NewIntent:
     """A call to one of our contracts that shall happen once.
 
     ``arguments`` are in the order and types of the contract's function; ``found_again`` says that who asks for the
-    same once more is shown this one, also without a name.
+    same once more is shown this one, also without a name, or has no more of it than before.
     """
 
     key: str
