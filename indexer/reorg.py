@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -181,8 +181,11 @@ def rewind_batch_states(session: Session, above_block: int) -> None:
         query = select(table.batch_id, table.amount_kg).where(_later(session, table, above_block))
         for batch_id, kg in session.execute(query):
             taken[batch_id] += kg
-        for batch_id, kg in taken.items():
-            _set(session, CreditBatch.batch_id == batch_id, {column: column - kg})
+        if taken:
+            here = CreditBatch.__table__.c.batch_id == bindparam("of")
+            less = update(CreditBatch.__table__).where(here).values({column: column - bindparam("kg")})
+            rows = [{"of": batch_id, "kg": kg} for batch_id, kg in taken.items()]
+            session.connection().execute(less, rows)
     for event in _later_events(session, list(_UNDO), above_block):
         _UNDO[event.event_name](session, event.args)
 
