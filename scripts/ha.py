@@ -36,6 +36,7 @@ PARTS = {
         "tests/ha/test_nodes.py",
         "tests/ha/test_partitions.py",
         "tests/ha/test_tls.py",
+        "tests/ha/test_two_writers.py",
     ),
     "pair": ("tests/ha/test_promotion.py",),
 }

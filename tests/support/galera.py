@@ -181,10 +181,17 @@ class Cluster:
         A folder with ``ca.pem``, ``node.pem`` and ``node.key``, by which all parts talk; None: in the clear.
     own
         Further options of each node.
+    endpoint
+        Whether there is one; without it each node is gone to by itself.
     """
 
     def __init__(
-        self, folder: Path, tls: Path | None = None, own: Sequence[Sequence[str]] = ((), (), ())
+        self,
+        folder: Path,
+        tls: Path | None = None,
+        own: Sequence[Sequence[str]] = ((), (), ()),
+        *,
+        endpoint: bool = True,
     ) -> None:
         if not LIBRARY.exists():
             raise ServerUnavailable("Galera is not installed (Debian's package galera-4)")
@@ -193,9 +200,10 @@ class Cluster:
             ("mariadb-backup", "mariadb-backup"),
             ("socat", "socat"),
         ):
-            if _program(program) is None:
+            if _program(program) is None and (endpoint or program != "haproxy"):
                 raise ServerUnavailable(f"{program} is not installed (Debian's package {package})")
         self.folder = folder
+        self._has_endpoint = endpoint
         self._group = [KeptPort() for _ in NAMES]
         self.nodes = [
             Node(name, _made(folder / name), self._group, number, [ISOLABLE, *own[number]], tls)
@@ -227,7 +235,8 @@ class Cluster:
         for node in self.nodes[1:]:
             node.reopen()
         self.whole()
-        self.start_endpoint()
+        if self._has_endpoint:
+            self.start_endpoint()
 
     def start_endpoint(self) -> None:
         """Start HAProxy with the file that is shipped."""
@@ -305,11 +314,15 @@ class Cluster:
 
 @contextmanager
 def running_cluster(
-    folder: Path, tls: Path | None = None, own: Sequence[Sequence[str]] = ((), (), ())
+    folder: Path,
+    tls: Path | None = None,
+    own: Sequence[Sequence[str]] = ((), (), ()),
+    *,
+    endpoint: bool = True,
 ) -> Iterator[Cluster]:
     """Start a cluster; end it whatever happens."""
     with ExitStack() as stack:
-        cluster = Cluster(folder, tls, own)
+        cluster = Cluster(folder, tls, own, endpoint=endpoint)
         stack.callback(cluster.stop)
         cluster.start()
         yield cluster

@@ -88,7 +88,7 @@ def _the_cursor_moves_first(put: Replace) -> None:
 
     def write(self: Any, at: cursor.Cursor, read: Any, *more: Any) -> Any:
         with self._db.write() as session:
-            moved = cursor.move(session, at, read.last)
+            moved = cursor.move(session, at, read.window.last)
         time.sleep(0.05)
         move = cursor.move
         cursor.move = lambda session, old, to: moved

@@ -104,15 +104,18 @@ class Nursery:
         folder: Path = ROOT,
         *,
         ahead: bool = False,
+        dies: Sequence[Any] | None = None,
     ) -> Child:
         """Start the command with some words; ``settings`` are variables of its environment.
 
-        With ``ahead`` ranges are short in it, and read ahead, see ``tests.support.ahead``.
+        With ``ahead`` ranges are short in it, and read ahead, see ``tests.support.ahead``. ``dies`` are a file and a
+        number, see ``tests.support.dying``.
         """
         environ = {**os.environ, **settings}
         with log.open("ab") as stream:
             streams = (stream.fileno(), stream.fileno())
-            return Child(self, self._fork(words, environ, folder, streams, ahead=ahead), log)
+            pid = self._fork(words, environ, folder, streams, ahead=ahead, dies=dies)
+            return Child(self, pid, log)
 
     def run(
         self, words: Sequence[str], folder: Path, environ: Mapping[str, str], timeout_s: float
@@ -153,6 +156,7 @@ class Nursery:
         streams: tuple[int, int],
         *,
         ahead: bool = False,
+        dies: Sequence[Any] | None = None,
     ) -> int:
         request = {
             "words": list(words),
@@ -160,6 +164,7 @@ class Nursery:
             "environ": dict(environ),
             "mutant": self.mutant,
             "ahead": ahead,
+            "dies": None if dies is None else [str(dies[0]), *dies[1:]],
         }
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))]
         self._line.settimeout(_ANSWER_S_MAX)
@@ -284,6 +289,10 @@ def _child(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
             from tests.support.ahead import small
 
             small()
+        if request["dies"] is not None:
+            from tests.support.dying import install
+
+            install(Path(request["dies"][0]), *request["dies"][1:])
         from cli.main import main as program
 
         program()
