@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Table, delete, select, update
+from sqlalchemy import Table, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from indexer import finality, reorg
@@ -199,25 +199,20 @@ def _expect_ours(session: Session) -> None:
     The rows of our transactions are made of the intents, as the sender made them; the copy's own rows
     are what is to be checked.
     """
-    waiting = select(ChainInclusion.tx_hash)
-    known = set(
-        session.scalars(
-            select(BlockchainTransaction.tx_hash).where(
-                BlockchainTransaction.tx_hash.in_(waiting)
-                | (BlockchainTransaction.status != TransactionStatus.PENDING)
-            )
-        )
+    in_a_block = exists().where(ChainInclusion.tx_hash == BlockchainTransaction.tx_hash)
+    ended = BlockchainTransaction.status != TransactionStatus.PENDING
+    known = exists().where(
+        BlockchainTransaction.tx_hash == ChainAttempt.tx_hash, in_a_block | ended
     )
-    query = select(ChainAttempt, ChainIntent).join(
-        ChainIntent, ChainIntent.key == ChainAttempt.intent_key
+    query = (
+        select(ChainAttempt, ChainIntent)
+        .join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+        .where(~known)
     )
-    ours = [pair for pair in session.execute(query).all() if pair[0].tx_hash not in known]
+    ours = session.execute(query).all()
     session.execute(
         delete(BlockchainTransaction)
-        .where(
-            BlockchainTransaction.status == TransactionStatus.PENDING,
-            BlockchainTransaction.tx_hash.not_in(waiting),
-        )
+        .where(~ended, ~in_a_block)
         .execution_options(synchronize_session=False)
     )
     for attempt, intent in ours:
