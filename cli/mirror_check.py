@@ -119,7 +119,7 @@ def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
 
     client = ChainClient(url)
     try:
-        height = mirrored.cursor.block_number if mirrored.cursor else 0
+        height = max(mirrored.cursor.block_number, 0) if mirrored.cursor else 0
         head, tip = client.blocks(["latest", height])
         return _Told(head, tip, claimed(client, FINALIZED) if setting == FINALIZED else None)
     finally:

@@ -61,6 +61,25 @@ def load(session: Session, network: str) -> Cursor | None:
     )
 
 
+def deleted(network: str) -> BooksDiffer:
+    """Return what to say of a mirror that has blocks and no cursor."""
+    return BooksDiffer(
+        f"chain_cursor has no row of {network!r}, and chain_blocks has blocks: somebody deleted it; {REINDEX}"
+    )
+
+
+def require_possible(number: int) -> None:
+    """Require that a cursor stands at what can be a block: no node is asked for another.
+
+    Raises
+    ------
+    BooksDiffer
+        If it does not.
+    """
+    if number < 0:
+        raise BooksDiffer(f"chain_cursor stands at block {number}: somebody altered it; {REINDEX}")
+
+
 def create(session: Session, cursor: Cursor) -> None:
     """Store the cursor of a network that has none."""
     session.add(

@@ -258,6 +258,7 @@ class Indexer:
                 self._contracts_compared = True
         if cursor is None:
             cursor = self._begin()
+        cursors.require_possible(cursor.block_number)
         check_chain(self._deployment, cursor.chain_id, cursor.genesis_hash)
         return cursor
 
@@ -317,10 +318,7 @@ class Indexer:
         with self._db.read() as session:
             begun = cursors.load(session, self._deployment.network)
         if begun is None:
-            raise BooksDiffer(
-                f"chain_cursor has no row of {cursor.network!r}, and chain_blocks has blocks: somebody deleted it; "
-                f"{REINDEX}"
-            )
+            raise cursors.deleted(cursor.network)
         return begun
 
     def _first_header(self) -> BlockHeader:

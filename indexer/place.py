@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from indexer import cursor as cursors
 from indexer import finality, reorg
 from indexer.compare import Difference
 from indexer.guards import require_no_catching_up
@@ -48,13 +49,18 @@ def place_of(
     ------
     NotFound
         If nothing is mirrored yet.
+    BooksDiffer
+        If somebody deleted the cursor, or set it to what is no block.
     DependencyDown
         If the node is behind the mirror, or has none of its blocks.
     """
     with copy.read() as session:
         cursor = session.get(ChainCursor, deployment.network)
         if cursor is None:
-            raise NotFound("nothing is mirrored yet; run truetonne index run --until head")
+            if session.scalar(select(ChainBlock.number).limit(1)) is not None:
+                raise cursors.deleted(deployment.network)
+            raise NotFound("nothing is mirrored yet; run `truetonne index run --until head`")
+        cursors.require_possible(cursor.block_number)
         stored = session.scalar(
             select(ChainBlock.hash).where(ChainBlock.number == cursor.block_number)
         )

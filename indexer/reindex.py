@@ -204,7 +204,8 @@ def _target(
         highest = session.scalar(select(ChainBlock.number).order_by(ChainBlock.number.desc()))
         held = cursor.final_number if cursor is not None else 0
         head, final = head_and_final(session, client, setting, held)
-    tip = client.block(cursor.block_number) if cursor is not None else None
+    possible = cursor is not None and cursor.block_number >= 0
+    tip = client.block(cursor.block_number) if cursor is not None and possible else None
     if cursor is None or tip is None or tip.hash != cursor.block_hash:
         above = max(highest or 0, cursor.block_number if cursor is not None else 0) + 1
         tip = reorg.common_ancestor(copy, client, above, head)
@@ -326,19 +327,20 @@ def _each(session: Session, statement: Any, values: Iterator[dict[str, Any]]) ->
 
 
 def _here(table: Table, item: Mirrored) -> Any:
+    """Return what finds a row by its key as it is stored: one that was altered may be none of its column's values.
+
+    All keys are texts and integers, which both databases store alike.
+    """
     return and_(
         *(
-            table.c[name] == bindparam(f"{_OLD}{name}", type_=table.c[name].type)
+            table.c[name] == bindparam(f"{_OLD}{name}", type_=String())
             for name in item.key
         )
     )
 
 
 def _key(item: Mirrored, pair: Pair) -> dict[str, Any]:
-    return {
-        f"{_OLD}{name}": compare.typed(item.table.c[name], value)
-        for name, value in zip(item.key, pair.key, strict=True)
-    }
+    return {f"{_OLD}{name}": value for name, value in zip(item.key, pair.key, strict=True)}
 
 
 def _values(item: Mirrored, row: compare.Row, columns: list[Any]) -> dict[str, Any]:

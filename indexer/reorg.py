@@ -56,7 +56,7 @@ from ledger.settlement import confirm as settlement
 
 _FIRST_LOOK = 8
 """Blocks asked at first; every further look is twice as long."""
-_OF_ALTERED_ROWS = (
+OF_ALTERED_ROWS = (
     *(MirrorStopped, ValueRefused, DataError, IntegrityError, NoResultFound, MultipleResultsFound),
     *(LookupError, TypeError, ValueError),
 )
@@ -122,7 +122,7 @@ def altered_rows_told(what: str, advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except _OF_ALTERED_ROWS as error:
+    except OF_ALTERED_ROWS as error:
         of_database = getattr(error, "orig", None)  # without the statement and all its values
         said = str(of_database or error).removesuffix(f"; {derived.MISSED}")
         raise BooksDiffer(

@@ -43,6 +43,7 @@ from ledger.models import (
 )
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
+from ledger.models.types import ValueUnreadable
 
 _ROWS_AT_ONCE = 2_000
 _READS_MAX = 4
@@ -164,6 +165,7 @@ def _without_rows() -> bytes:
 
 def _copy(db: Database, session: Session, table: Table, target: sqlite3.Connection) -> None:
     """Copy the rows of a table; from SQLite as they are stored, so that no damage is in the way."""
+    target.execute("PRAGMA ignore_check_constraints = ON")  # who altered a row may have done that, too
     names = ", ".join(f'"{column.name}"' for column in table.columns)
     rows: Iterable[Any]
     if db.dialect == "sqlite":
@@ -278,14 +280,14 @@ def read_on(
     ------
     DependencyDown
         If the node does not answer.
-    MirrorStopped
-        If something cannot be mirrored.
+    MirrorStopped, ValueUnreadable, IntegrityError
+        If something cannot be mirrored, or not on the rows that are there: somebody altered them.
     """
     mirror = Indexer(db, client, deployment, limits=Limits(up_to, final))
     for failures in range(1, _READS_MAX):
         try:
             mirror.run_until(up_to)
-        except MirrorStopped:
+        except (MirrorStopped, ValueUnreadable):  # neither gets better by waiting
             raise
         except (DependencyDown, RpcError) as error:
             time.sleep(min(pause_s(error, failures), _PAUSE_S_MAX))

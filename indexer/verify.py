@@ -22,6 +22,7 @@ from sqlalchemy import select
 from indexer import compare, finality
 from indexer.bodies import check_transactions
 from indexer.place import Place, place_of
+from indexer.reorg import OF_ALTERED_ROWS
 from indexer.report import Report, Scope
 from indexer.shadow import Workshop, forget, read_on, take_back
 from indexer.sums import check_log_and_sums
@@ -30,7 +31,7 @@ from ledger.chain.addresses.book import TOLD, Deployment
 from ledger.chain.addresses.deployment import forget_later, keep_what_was_stored
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
-from ledger.errors import BadInput, BooksDiffer, DependencyDown, MirrorStopped
+from ledger.errors import BadInput, BooksDiffer, DependencyDown
 from ledger.models import ChainEvent, ChainInclusion
 
 _ATTEMPTS = 6
@@ -176,7 +177,7 @@ def _part(
     try:
         take_back(again, deployment, client.block_there(report.from_block - 1), again=True)
         read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
-    except (BooksDiffer, MirrorStopped):
+    except (BooksDiffer, *OF_ALTERED_ROWS):
         # Damage is in the way: the chain tells it from its first block on.
         again.close()
         _whole(shop, copy, client, deployment, report, confirmed)
@@ -226,9 +227,10 @@ def _sample(
         take_back(again, deployment, client.block_there(number - 1), again=True)
         try:
             read_on(again, client, deployment, number, 0)
-        except MirrorStopped as error:
+        except OF_ALTERED_ROWS as error:
+            said = getattr(error, "orig", None) or error  # of a database's error, without all the values
             raise BooksDiffer(
-                f"the mirror cannot read block {number} on what stands before it ({error}): somebody altered its rows; "
+                f"the mirror cannot read block {number} on what stands before it ({said}): somebody altered its rows; "
                 "run `truetonne index verify` without a range, then `truetonne index reindex`"
             ) from error
         _compare_block(tables, (held, again), number, report)

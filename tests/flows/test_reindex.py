@@ -191,6 +191,27 @@ def test_damage_that_could_stand_in_the_way_is_mended(history: History, statemen
 
 
 @pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE chain_cursor SET block_number = -7",
+        "UPDATE blockchain_transactions SET tx_hash = UPPER(tx_hash) WHERE function_name = 'issue'",
+        "UPDATE blockchain_transactions SET tx_hash = tx_hash || ' ' WHERE function_name = 'issue'",
+        "UPDATE blockchain_transactions SET status = 'done' WHERE function_name = 'issue'",
+        "UPDATE settlement_balances SET balance = balance || ' '",
+    ],
+    ids=["no block", "capitals", "a blank", "no choice", "no number"],
+)
+def test_what_no_column_may_hold_is_mended(history: History, statement: str) -> None:
+    """A row with such a key stayed beside the right one, and the others ended the command."""
+    before, mine = dump(history.db), ours(history.db)
+    with by_hand(history, text(statement)):
+        assert mended(history).tables
+        assert dump(history.db) == before
+        assert ours(history.db) == mine
+        assert mended(history).tables == {}
+
+
+@pytest.mark.parametrize(
     ("table", "column"),
     [("chain_inclusions", "block_number"), ("credit_batches", "key"), ("settlement_trades", "seq")],
 )
