@@ -331,12 +331,7 @@ def _here(table: Table, item: Mirrored) -> Any:
 
     All keys are texts and integers, which both databases store alike.
     """
-    return and_(
-        *(
-            table.c[name] == bindparam(f"{_OLD}{name}", type_=String())
-            for name in item.key
-        )
-    )
+    return and_(*(table.c[name] == bindparam(f"{_OLD}{name}", type_=String()) for name in item.key))
 
 
 def _key(item: Mirrored, pair: Pair) -> dict[str, Any]:

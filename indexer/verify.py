@@ -58,7 +58,7 @@ def verify(
     WrongChain
         If the node serves another chain.
     DependencyDown
-        If database or node do not answer, or the node lacks what is needed.
+        If database or node do not answer, the node lacks what is needed, or the chain took the range back.
     """
     scope = scope or Scope()
     deployment.check(client)
@@ -112,16 +112,21 @@ def _once(
 def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int]:
     lowest = deployment.deployed_block
     first = lowest if scope.from_block is None else max(scope.from_block, lowest)
-    last = place.tip.number if scope.to_block is None else scope.to_block
+    last = place.cursor.block_number if scope.to_block is None else scope.to_block
     for asked in (scope.from_block, scope.to_block):
         if asked is not None and asked > place.cursor.block_number:
             raise BadInput(
                 f"block {asked} is not mirrored; the mirror stands at block {place.cursor.block_number}"
             )
-    last = min(last, place.tip.number)
     if first > last:
         raise BadInput(f"there is no mirrored block from {first} to {last}")
-    return first, last
+    if first > place.tip.number:
+        raise DependencyDown(
+            f"the chain took back all mirrored blocks above {place.tip.number}, and with them the range; wait until "
+            "`truetonne index run` has followed it, and try again",
+            code="node-moving",
+        )
+    return first, min(last, place.tip.number)
 
 
 # ------------------------------------------------------------------------- three ways
@@ -228,7 +233,9 @@ def _sample(
         try:
             read_on(again, client, deployment, number, 0)
         except OF_ALTERED_ROWS as error:
-            said = getattr(error, "orig", None) or error  # of a database's error, without all the values
+            said = (
+                getattr(error, "orig", None) or error
+            )  # of a database's error, without all the values
             raise BooksDiffer(
                 f"the mirror cannot read block {number} on what stands before it ({said}): somebody altered its rows; "
                 "run `truetonne index verify` without a range, then `truetonne index reindex`"

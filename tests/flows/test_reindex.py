@@ -24,7 +24,7 @@ from indexer.verify import verify
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
-from ledger.errors import BooksDiffer, Refused
+from ledger.errors import BooksDiffer, DependencyDown, Refused
 from ledger.models import Base, ChainCursor, CreditTransfer, SettlementMovement
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
@@ -366,8 +366,10 @@ def test_in_the_middle_of_a_reorganisation(
 ) -> None:
     """The chain has turned and the mirror has not seen it: what it will take back is no difference."""
     lively(chain)
-    Indexer(db, chain.client, chain.deployment, DEEP).run_until("head")
+    height = Indexer(db, chain.client, chain.deployment, DEEP).run_until("head").tip
     chain.reorganise(3)
+    with pytest.raises(DependencyDown, match=f"took back all mirrored blocks above {height - 3}"):
+        verify(db, chain.client, chain.deployment, DEEP, Scope(height))
     assert verify(db, chain.client, chain.deployment, DEEP).differences == []
     assert verify(db, chain.client, chain.deployment, DEEP, Scope(5, None)).differences == []
     with db.write() as session:

@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from indexer.place import place_of
+from indexer.place import Place, place_of
 from indexer.report import Report, Scope
 from indexer.shadow import Workshop, _room_in
 from indexer.tables import EXEMPT, MIRRORED
-from indexer.verify import compare_all, fresh_beside, verify
+from indexer.verify import _range, compare_all, fresh_beside, verify
 from ledger.db import Database
 from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
-from ledger.models import Base
+from ledger.models import Base, ChainCursor
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
 from tests.support.forms import few, long, rest
@@ -333,7 +333,9 @@ def test_a_row_that_moved_out_of_the_range_is_a_difference(history: History) -> 
     moved = text("UPDATE credit_projects SET block_number = -3")
     with by_hand(history, moved):
         found = verified(history, Scope(first, None)).differences
-        assert {(item.table, item.column) for item in found} == {("credit_projects", "block_number")}
+        assert {(item.table, item.column) for item in found} == {
+            ("credit_projects", "block_number")
+        }
         with pytest.raises(BooksDiffer, match=r"\(UNIQUE constraint failed.*\): somebody altered"):
             verified(history, Scope(first, None, sample=history.client.block_number()))
 
@@ -446,3 +448,13 @@ def test_books_without_a_mirror_have_none(history: History) -> None:
 def test_a_range_that_is_none(history: History, scope: Scope, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         verified(history, scope)
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope(2, 3)])
+def test_a_range_that_the_chain_took_back_is_no_wrong_range(history: History, scope: Scope) -> None:
+    """It was *there is no mirrored block from 6 to 5*, with exit 2, for a command that named no block."""
+    genesis = history.client.block_there(0)
+    place = Place(ChainCursor(block_number=9), genesis, 0, ())
+    with pytest.raises(DependencyDown, match="took back all mirrored blocks above 0") as told:
+        _range(scope, history.chain.deployment, place)
+    assert told.value.code == "node-moving"

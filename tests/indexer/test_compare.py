@@ -108,7 +108,10 @@ def test_a_decimal_is_what_is_stored() -> None:
     table = Table("t", MetaData(), Column("n", BigInteger), Column("d", ExactDecimal(38, 0)))
     item = Mirrored(table, ("n",))
     for other in ("5 ", "5.0", "05"):
-        with closing(sqlite3.connect(":memory:")) as left, closing(sqlite3.connect(":memory:")) as right:
+        with (
+            closing(sqlite3.connect(":memory:")) as left,
+            closing(sqlite3.connect(":memory:")) as right,
+        ):
             for link, value in ((left, other), (right, "5")):
                 link.execute("CREATE TABLE t (n INTEGER, d TEXT)")
                 link.execute("INSERT INTO t VALUES (1, ?)", (value,))
