@@ -24,13 +24,13 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
-from ledger.models import BlockchainTransaction, ChainInclusion
+from ledger.models import Base, BlockchainTransaction, ChainInclusion
 from ledger.proofs import encoding
 from ledger.proofs.tries import Trie
 from ledger.proofs.verifier.trie import keccak256
 
 _BLOCKS_AT_ONCE = 4
-_PARAMETERS = BlockchainTransaction.__table__.c.parameters
+_PARAMETERS = Base.metadata.tables[BlockchainTransaction.__tablename__].c.parameters
 """Read as it is stored: who altered it may have left no JSON."""
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 Raw = Mapping[str, Any]
