@@ -44,6 +44,8 @@ class Difference:
         }
 
     def __str__(self) -> str:
+        if isinstance(self.mirrored, str) and self.column is None:  # what a rule says, in words
+            return f"{self.table}: {self.mirrored}"
         where = f"{self.table} {self.key}"
         if self.column is not None:
             return f"{where}: {self.column} is {self.mirrored}, the chain says {self.chain}"

@@ -154,6 +154,11 @@ def test_what_nobody_can_read_is_told_as_it_lies(kind: Any, value: Any, read: An
     assert typed(Column("it", kind), value) == read
 
 
+def test_what_a_rule_says_is_said() -> None:
+    said = Difference("supply", "", None, "5 kg are not there", None)
+    assert str(said) == "supply: 5 kg are not there"
+
+
 def test_a_difference_as_json_and_as_a_sentence() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     parts = {"at": at, "status": TransactionStatus.FAILED, "many": [1, "a"], "none": None, "n": 1}
