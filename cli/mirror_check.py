@@ -10,11 +10,12 @@ import typer
 from cli.command import DryRun, Invocation, command
 from cli.mirror_open import opened
 from cli.output import Table, counted
-from ledger.errors import BooksDiffer, DependencyDown
+from ledger.errors import BooksDiffer, DependencyDown, WrongChain
 
 if TYPE_CHECKING:
     from indexer.finality import Claim
     from indexer.status import MirrorState
+    from ledger.chain.node.client import ChainClient
     from ledger.chain.node.records import BlockHeader
     from ledger.errors import TruetonneError
 
@@ -62,7 +63,7 @@ def index_status(run: Invocation) -> int:
     if url:
         try:
             told = _ask(url, mirrored, settings.finality)
-        except (DependencyDown, RpcError) as error:
+        except (DependencyDown, RpcError, WrongChain) as error:
             down = error
     head, claim = told.head, told.claim
     cursor = mirrored.cursor
@@ -75,6 +76,8 @@ def index_status(run: Invocation) -> int:
         "node": "up" if head is not None else "down" if url else "asleep",
     }
     document["not_checked"] += claim.sentences() if claim is not None else []
+    if isinstance(down, WrongChain):
+        document["node"] = "other"
     asleep = "the local chain is not running; commands start it when they need it"
     if not url and (silent := silence(settings)):
         document["node"], down = "down", DependencyDown(silent)
@@ -87,6 +90,8 @@ def index_status(run: Invocation) -> int:
         )
     begun = [] if cursor else ["the mirror has not begun: `truetonne index run` begins it"]
     run.output.result(document, Table(("what", "value"), _rows(document)), *begun, *notes)
+    if isinstance(down, WrongChain):
+        return WrongChain.exit_code
     return DependencyDown.exit_code if down is not None else 0
 
 
@@ -119,11 +124,25 @@ def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
 
     client = ChainClient(url)
     try:
+        _require_chain_of_books(client, mirrored)
         height = mirrored.cursor.block_number if mirrored.cursor else 0
         head, tip = client.blocks(["latest", height])
         return _Told(head, tip, claimed(client, FINALIZED) if setting == FINALIZED else None)
     finally:
         client.close()
+
+
+def _require_chain_of_books(client: ChainClient, mirrored: MirrorState) -> None:
+    if (cursor := mirrored.cursor) is None:
+        return
+    chain_id, first = client.identity()
+    if chain_id == cursor.chain_id and (first is None or first.hash == cursor.genesis_hash):
+        return
+    begins = f" that begins with {first.hash[:10]}..." if first is not None else ""
+    raise WrongChain(
+        f"the node at {client.place} serves a chain with id {chain_id}{begins}, the books mirror one with id "
+        f"{cursor.chain_id} that begins with {cursor.genesis_hash[:10]}...; set rpc_url, or use another database"
+    )
 
 
 def index_verify(

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import String, select, type_coerce
 from sqlalchemy.orm import Session
 
-from indexer.compare import Difference
+from indexer.compare import Difference, typed
 from indexer.report import Report
 from indexer.watch import Watch
 from ledger.chain.addresses.book import Deployment
@@ -24,12 +24,14 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
-from ledger.models import BlockchainTransaction, ChainInclusion
+from ledger.models import Base, BlockchainTransaction, ChainInclusion
 from ledger.proofs import encoding
 from ledger.proofs.tries import Trie
 from ledger.proofs.verifier.trie import keccak256
 
 _BLOCKS_AT_ONCE = 4
+_PARAMETERS = Base.metadata.tables[BlockchainTransaction.__tablename__].c.parameters
+"""Read as it is stored: who altered it may have left no JSON."""
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 Raw = Mapping[str, Any]
 
@@ -126,7 +128,7 @@ def _differences(
             ChainInclusion.tx_index,
             ChainInclusion.nonce,
             BlockchainTransaction.function_name,
-            BlockchainTransaction.parameters,
+            type_coerce(BlockchainTransaction.parameters, String).label("parameters"),
         )
         .outerjoin(BlockchainTransaction, BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
         .where(ChainInclusion.block_number == number)
@@ -148,7 +150,7 @@ def _differences(
         if call.contract is not None:
             pairs += [
                 ("function_name", row.function_name, call.function),
-                ("parameters", row.parameters, call.parameters),
+                ("parameters", typed(_PARAMETERS, row.parameters), call.parameters),
             ]
         for column, mine, theirs in pairs:
             if mine != theirs:

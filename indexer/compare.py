@@ -15,6 +15,7 @@ from sqlalchemy.dialects import sqlite
 from indexer.tables import Mirrored
 from ledger.db import Database
 from ledger.jsontext import json_safe
+from ledger.models.types import ExactDecimal
 
 Row = tuple[Any, ...]
 _DIALECT = sqlite.dialect()
@@ -43,6 +44,8 @@ class Difference:
         }
 
     def __str__(self) -> str:
+        if isinstance(self.mirrored, str) and self.column is None:  # what a rule says, in words
+            return f"{self.table}: {self.mirrored}"
         where = f"{self.table} {self.key}"
         if self.column is not None:
             return f"{where}: {self.column} is {self.mirrored}, the chain says {self.chain}"
@@ -100,9 +103,12 @@ def differences(item: Mirrored, pair: Pair) -> Iterator[Difference]:
         )
         return
     for column, mine, theirs in zip(item.columns, pair.mirrored, pair.chain, strict=True):
+        if _means(column, mine, theirs):
+            continue
         held, says = typed(column, mine), typed(column, theirs)
-        if held != says:
-            yield Difference(item.name, key, column.name, held, says)
+        if held == says:  # to be told apart, as they are stored
+            held, says = repr(mine), repr(theirs)
+        yield Difference(item.name, key, column.name, held, says)
 
 
 def connect(db: Database) -> sqlite3.Connection:
@@ -174,9 +180,19 @@ def _sortable(key: Sequence[Any]) -> list[tuple[int, Any]]:
 def _same(item: Mirrored, mine: Row, theirs: Row) -> bool:
     """Return whether rows that are stored differently mean the same, such as JSON with spaces."""
     return all(
-        held == says or typed(column, held) == typed(column, says)
+        _means(column, held, says)
         for column, held, says in zip(item.columns, mine, theirs, strict=True)
     )
+
+
+def _means(column: Column[Any], held: Any, says: Any) -> bool:
+    """Return whether two stored values mean the same.
+
+    A decimal does only where it is stored alike: where it is text, ``5`` is not found where ``5 `` or ``5.0`` stands.
+    """
+    if held == says:
+        return True
+    return not isinstance(column.type, ExactDecimal) and typed(column, held) == typed(column, says)
 
 
 def _named(item: Mirrored, row: Row | None) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def load(session: Session, network: str) -> Cursor | None:
     ).one_or_none()
     if row is None:
         return None
-    require_numbers(row)
+    require_blocks(row)
     return Cursor(
         row.network,
         row.chain_id,
@@ -62,8 +62,15 @@ def load(session: Session, network: str) -> Cursor | None:
     )
 
 
-def require_numbers(row: ChainCursor) -> None:
-    """Check that a row says where the mirror stands: SQLite lets other programs write a text there.
+def deleted(network: str) -> BooksDiffer:
+    """Return what to say of a mirror that has blocks and no cursor."""
+    return BooksDiffer(
+        f"chain_cursor has no row of {network!r}, and chain_blocks has blocks: somebody deleted it; {REINDEX}"
+    )
+
+
+def require_blocks(row: ChainCursor) -> None:
+    """Require that a row says where the mirror stands: other programs can write a text there, on SQLite, or -1.
 
     Raises
     ------
@@ -72,10 +79,10 @@ def require_numbers(row: ChainCursor) -> None:
     """
     for name in ("block_number", "final_number"):
         value = getattr(row, name)
-        if not isinstance(value, int):
+        if not isinstance(value, int) or value < 0:
             raise BooksDiffer(
-                f"{name} in chain_cursor of {row.network!r} is {value!r}, and holds the number of a block; the row was "
-                f"altered: {REINDEX}"
+                f"{name} in chain_cursor of {row.network!r} is {value!r}, and holds the number of a block: somebody "
+                f"altered it; {REINDEX}"
             )
 
 

@@ -318,10 +318,7 @@ class Indexer:
         with self._db.read() as session:
             begun = cursors.load(session, self._deployment.network)
         if begun is None:
-            raise BooksDiffer(
-                f"chain_cursor has no row of {cursor.network!r}, and chain_blocks has blocks: somebody deleted it; "
-                f"{REINDEX}"
-            )
+            raise cursors.deleted(cursor.network)
         return begun
 
     def _first_header(self) -> BlockHeader:

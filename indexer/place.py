@@ -50,15 +50,17 @@ def place_of(
     NotFound
         If nothing is mirrored yet.
     BooksDiffer
-        If somebody altered the cursor, and it says no block.
+        If somebody deleted the cursor, or altered it, and it says no block.
     DependencyDown
         If the node is behind the mirror, or has none of its blocks.
     """
     with copy.read() as session:
         cursor = session.get(ChainCursor, deployment.network)
         if cursor is None:
-            raise NotFound("nothing is mirrored yet; run truetonne index run --until head")
-        cursors.require_numbers(cursor)
+            if session.scalar(select(ChainBlock.number).limit(1)) is not None:
+                raise cursors.deleted(deployment.network)
+            raise NotFound("nothing is mirrored yet; run `truetonne index run --until head`")
+        cursors.require_blocks(cursor)
         stored = session.scalar(
             select(ChainBlock.hash).where(ChainBlock.number == cursor.block_number)
         )

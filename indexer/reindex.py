@@ -36,7 +36,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from indexer import checks, compare, finality, reorg
-from indexer import cursor as cursors
 from indexer.compare import Pair
 from indexer.cursor import Overtaken
 from indexer.guards import require_contracts, require_no_catching_up
@@ -54,7 +53,7 @@ from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.db.counting import rows_found
 from ledger.db.deferring import deferred_foreign_keys
-from ledger.errors import BooksDiffer, Refused
+from ledger.errors import Refused
 from ledger.models import ChainBlock, ChainCursor, SmartContract
 from ledger.models.blockchain import ContractStatus
 from ledger.settlement import confirm as settlement
@@ -205,13 +204,14 @@ def _target(
     """Return how far to go: where the mirror stands, or the last of its blocks that the chain still has."""
     with copy.read() as session:
         row = session.get(ChainCursor, deployment.network)
-        cursor = row if row is not None and _says_a_block(row) else None
+        cursor = row if row is not None and _has_numbers(row) else None
         highest = session.scalar(select(ChainBlock.number).order_by(ChainBlock.number.desc()))
-        held = cursor.final_number if cursor is not None else 0
+        held = max(cursor.final_number, 0) if cursor is not None else 0
         head, final = head_and_final(session, client, setting, held)
-    tip = client.block(cursor.block_number) if cursor is not None else None
+    stands = cursor.block_number if cursor is not None else -1
+    tip = client.block(stands) if stands >= 0 else None
     if cursor is None or tip is None or tip.hash != cursor.block_hash:
-        above = max(highest or 0, cursor.block_number if cursor is not None else 0) + 1
+        above = max(highest or 0, stands) + 1
         tip = reorg.common_ancestor(copy, client, above, head)
         require_no_catching_up(copy, head, tip, held)
         if tip is not None:
@@ -224,12 +224,8 @@ def _target(
     return _Target(tip, confirmed, cursor, altered=cursor is None and row is not None)
 
 
-def _says_a_block(row: ChainCursor) -> bool:
-    try:
-        cursors.require_numbers(row)
-    except BooksDiffer:
-        return False
-    return True
+def _has_numbers(row: ChainCursor) -> bool:
+    return isinstance(row.block_number, int) and isinstance(row.final_number, int)
 
 
 def _counted(mine: sqlite3.Connection, theirs: sqlite3.Connection, block: int) -> Changes:
@@ -348,19 +344,15 @@ def _each(session: Session, statement: Any, values: Iterator[dict[str, Any]]) ->
 
 
 def _here(table: Table, item: Mirrored) -> Any:
-    return and_(
-        *(
-            table.c[name] == bindparam(f"{_OLD}{name}", type_=table.c[name].type)
-            for name in item.key
-        )
-    )
+    """Return what finds a row by its key as it is stored: one that was altered may be none of its column's values.
+
+    All keys are texts and integers, which both databases store alike.
+    """
+    return and_(*(table.c[name] == bindparam(f"{_OLD}{name}", type_=String()) for name in item.key))
 
 
 def _key(item: Mirrored, pair: Pair) -> dict[str, Any]:
-    return {
-        f"{_OLD}{name}": compare.typed(item.table.c[name], value)
-        for name, value in zip(item.key, pair.key, strict=True)
-    }
+    return {f"{_OLD}{name}": value for name, value in zip(item.key, pair.key, strict=True)}
 
 
 def _values(item: Mirrored, row: compare.Row, columns: list[Any]) -> dict[str, Any]:

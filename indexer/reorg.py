@@ -64,7 +64,7 @@ from ledger.settlement import confirm as settlement
 
 _FIRST_LOOK = 8
 """Blocks asked at first; every further look is twice as long."""
-_OF_ALTERED_ROWS = (
+OF_ALTERED_ROWS = (
     *(MirrorStopped, ValueRefused, DataError, IntegrityError, NoResultFound, MultipleResultsFound),
     *(LookupError, TypeError, ValueError),
 )
@@ -130,7 +130,7 @@ def altered_rows_told(what: str, advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except _OF_ALTERED_ROWS as error:
+    except OF_ALTERED_ROWS as error:
         if isinstance(error, DBAPIError) and is_by_trigger(error):
             raise  # whatever the rows are
         of_database = getattr(error, "orig", None)  # without the statement and all its values
@@ -182,10 +182,11 @@ def rewind_batch_states(session: Session, above_block: int) -> None:
         for batch_id, kg in session.execute(query):
             taken[batch_id] += kg
         if taken:
-            here = CreditBatch.__table__.c.batch_id == bindparam("of")
-            less = update(CreditBatch.__table__).where(here).values({column: column - bindparam("kg")})
-            rows = [{"of": batch_id, "kg": kg} for batch_id, kg in taken.items()]
-            session.connection().execute(less, rows)
+            less = update(CreditBatch).where(CreditBatch.batch_id == bindparam("of"))
+            session.connection().execute(
+                less.values({column: column - bindparam("kg")}),
+                [{"of": batch_id, "kg": kg} for batch_id, kg in taken.items()],
+            )
     for event in _later_events(session, list(_UNDO), above_block):
         _UNDO[event.event_name](session, event.args)
 

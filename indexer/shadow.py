@@ -19,8 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Table, delete, exists, select, update
+from sqlalchemy import Column, String, Table, delete, exists, select, type_coerce, update
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from indexer import finality, reorg
 from indexer.backoff import pause_s
@@ -43,6 +44,7 @@ from ledger.models import (
 )
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
+from ledger.models.types import Hex, ValueUnreadable
 
 _ROWS_AT_ONCE = 2_000
 _READS_MAX = 4
@@ -164,18 +166,49 @@ def _without_rows() -> bytes:
 
 def _copy(db: Database, session: Session, table: Table, target: sqlite3.Connection) -> None:
     """Copy the rows of a table; from SQLite as they are stored, so that no damage is in the way."""
-    names = ", ".join(f'"{column.name}"' for column in table.columns)
-    rows: Iterable[Any]
+    target.execute(
+        "PRAGMA ignore_check_constraints = ON"
+    )  # who altered a row may have done that, too
     if db.dialect == "sqlite":
-        rows = session.connection().exec_driver_sql(f'SELECT {names} FROM "{table.name}"')
-    else:
-        encode = sqlite_encoder(table)
-        found = (
-            session.connection()
-            .execution_options(yield_per=_ROWS_AT_ONCE)
-            .execute(select(*table.columns))
-        )
-        rows = (encode(tuple(row)) for row in found)
+        names = ", ".join(f'"{column.name}"' for column in table.columns)
+        link = session.connection()
+        _fill(target, table, link.exec_driver_sql(f'SELECT {names} FROM "{table.name}"'))
+        return
+    encode = sqlite_encoder(table)
+    try:
+        with closing(_selected(session, *table.columns)) as rows:
+            _fill(target, table, (encode(tuple(row)) for row in rows))
+    except (LookupError, ValueError):  # one of them is no value of its column
+        if all(item.table is not table for item in MIRRORED):
+            raise
+        target.execute(f'DELETE FROM "{table.name}"')
+        stored = (type_coerce(column, NullType()) for column in table.columns)
+        with closing(_selected(session, *stored)) as rows:
+            _fill(target, table, (_as_far_as_read(session, table, encode, row) for row in rows))
+
+
+def _selected(session: Session, *columns: Any) -> Any:
+    link = session.connection().execution_options(yield_per=_ROWS_AT_ONCE)
+    return link.execute(select(*columns))
+
+
+def _as_far_as_read(session: Session, table: Table, encode: Any, row: Any) -> list[Any]:
+    """Return what SQLite stores of a row; of what is no value of its column, the text."""
+    dialect = session.connection().dialect
+    typed: list[Any] = []
+    odd: dict[int, str] = {}
+    for place, (column, value) in enumerate(zip(table.columns, row, strict=True)):
+        read = column.type.dialect_impl(dialect).result_processor(dialect, None)
+        try:
+            typed.append(read(value) if read is not None and value is not None else value)
+        except (LookupError, ValueError):
+            typed.append(None)
+            odd[place] = str(value)
+    return [odd.get(place, value) for place, value in enumerate(encode(tuple(typed)))]
+
+
+def _fill(target: sqlite3.Connection, table: Table, rows: Iterable[Any]) -> None:
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
     marks = ", ".join("?" for _ in table.columns)
     source = iter(rows)
     while piece := [tuple(row) for row in islice(source, _ROWS_AT_ONCE)]:
@@ -185,7 +218,12 @@ def _copy(db: Database, session: Session, table: Table, target: sqlite3.Connecti
 def sqlite_encoder(table: Table) -> Any:
     """Return a function from typed values of a table's columns to what SQLite stores."""
     database = Database("sqlite:///unused.db")
-    encode = database.encoder(*table.columns)
+    # A hash in capitals is an altered one: as it is stored, and not as it would be.
+    kept = (
+        Column(item.name, String()) if isinstance(item.type, Hex) else item
+        for item in table.columns
+    )
+    encode = database.encoder(*kept)
     database.close()
     return encode
 
@@ -273,14 +311,14 @@ def read_on(
     ------
     DependencyDown
         If the node does not answer.
-    MirrorStopped
-        If something cannot be mirrored.
+    MirrorStopped, ValueUnreadable, IntegrityError
+        If something cannot be mirrored, or not on the rows that are there: somebody altered them.
     """
     mirror = Indexer(db, client, deployment, limits=Limits(up_to, final))
     for failures in range(1, _READS_MAX):
         try:
             mirror.run_until(up_to)
-        except MirrorStopped:
+        except (MirrorStopped, ValueUnreadable):  # neither gets better by waiting
             raise
         except (DependencyDown, RpcError) as error:
             time.sleep(min(pause_s(error, failures), _PAUSE_S_MAX))

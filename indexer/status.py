@@ -65,7 +65,7 @@ def _cursor(session: Session, network: str) -> ChainCursor | None:
         where = f"updated_at in chain_cursor of {network!r}"
         raise error.at(where, cursors.REINDEX) from error
     if cursor is not None:
-        cursors.require_numbers(cursor)
+        cursors.require_blocks(cursor)
     return cursor
 
 

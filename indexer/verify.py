@@ -22,6 +22,7 @@ from sqlalchemy import select
 from indexer import compare, finality
 from indexer.bodies import check_transactions
 from indexer.place import Place, place_of
+from indexer.reorg import OF_ALTERED_ROWS
 from indexer.report import Report, Scope
 from indexer.shadow import Workshop, forget, read_on, take_back
 from indexer.sums import check_log_and_sums
@@ -30,7 +31,7 @@ from ledger.chain.addresses.book import TOLD, Deployment
 from ledger.chain.addresses.deployment import forget_later, keep_what_was_stored
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
-from ledger.errors import BadInput, BooksDiffer, DependencyDown, MirrorStopped
+from ledger.errors import BadInput, BooksDiffer, DependencyDown
 from ledger.models import ChainEvent, ChainInclusion
 
 _ATTEMPTS = 6
@@ -57,7 +58,7 @@ def verify(
     WrongChain
         If the node serves another chain.
     DependencyDown
-        If database or node do not answer, or the node lacks what is needed.
+        If database or node do not answer, the node lacks what is needed, or the chain took the range back.
     """
     scope = scope or Scope()
     deployment.check(client)
@@ -111,16 +112,21 @@ def _once(
 def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int]:
     lowest = deployment.deployed_block
     first = lowest if scope.from_block is None else max(scope.from_block, lowest)
-    last = place.tip.number if scope.to_block is None else scope.to_block
+    last = place.cursor.block_number if scope.to_block is None else scope.to_block
     for asked in (scope.from_block, scope.to_block):
         if asked is not None and asked > place.cursor.block_number:
             raise BadInput(
                 f"block {asked} is not mirrored; the mirror stands at block {place.cursor.block_number}"
             )
-    last = min(last, place.tip.number)
     if first > last:
         raise BadInput(f"there is no mirrored block from {first} to {last}")
-    return first, last
+    if first > place.tip.number:
+        raise DependencyDown(
+            f"the chain took back all mirrored blocks above {place.tip.number}, and with them the range; wait until "
+            "`truetonne index run` has followed it, and try again",
+            code="node-moving",
+        )
+    return first, min(last, place.tip.number)
 
 
 # ------------------------------------------------------------------------- three ways
@@ -176,7 +182,7 @@ def _part(
     try:
         take_back(again, deployment, client.block_there(report.from_block - 1), again=True)
         read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
-    except (BooksDiffer, MirrorStopped):
+    except (BooksDiffer, *OF_ALTERED_ROWS):
         # Damage is in the way: the chain tells it from its first block on.
         again.close()
         _whole(shop, copy, client, deployment, report, confirmed)
@@ -226,9 +232,12 @@ def _sample(
         take_back(again, deployment, client.block_there(number - 1), again=True)
         try:
             read_on(again, client, deployment, number, 0)
-        except MirrorStopped as error:
+        except OF_ALTERED_ROWS as error:
+            said = (
+                getattr(error, "orig", None) or error
+            )  # of a database's error, without all the values
             raise BooksDiffer(
-                f"the mirror cannot read block {number} on what stands before it ({error}): somebody altered its rows; "
+                f"the mirror cannot read block {number} on what stands before it ({said}): somebody altered its rows; "
                 "run `truetonne index verify` without a range, then `truetonne index reindex`"
             ) from error
         _compare_block(tables, (held, again), number, report)

@@ -141,6 +141,23 @@ def test_a_mirror_that_has_not_begun_has_checked_nothing(program: Program) -> No
     assert re.search(r"not checked +nothing: all was\n", program("index", "status").out)
 
 
+def test_a_node_of_another_chain_is_told(program: Program) -> None:
+    """With the same id it passed for one that is catching up, with exit 0."""
+    assert program("index", "run", "--until", "head").code == 0
+    height = status(program)["block"]
+    with LocalNode(find_anvil(None), options=["--timestamp", "1000000000"]) as other:
+        program.environ |= program.with_settings({"rpc_url": other.rpc_url})
+        ended = program("index", "status")
+        assert ended.code == 2
+        assert re.search(
+            r"serves a chain with id 31337 that begins with 0x\w{8}\.\.\., the books", ended.out
+        )
+        told = program("index", "status", "--json")
+    found = told.json()
+    assert (told.code, found["node"], found["block"]) == (2, "other", height)
+    assert (found["head"], found["on_chain"]) == (None, None)
+
+
 def test_a_reorganisation_is_remembered(program: Program, chain: TestChain) -> None:
     assert program("index", "run", "--until", "head").code == 0
     assert status(program)["last_reorganisation"] is None

@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from indexer.place import place_of
+from indexer.place import Place, place_of
 from indexer.report import Report, Scope
 from indexer.shadow import Workshop, _room_in
 from indexer.tables import EXEMPT, MIRRORED
-from indexer.verify import compare_all, fresh_beside, verify
+from indexer.verify import _range, compare_all, fresh_beside, verify
 from ledger.db import Database
 from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
-from ledger.models import Base
+from ledger.models import Base, ChainCursor
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
 from tests.support.forms import few, long, rest
@@ -308,6 +308,38 @@ def test_what_nobody_can_read_is_copied_as_it_is_and_found(history: History, jud
     assert found == {"blockchain_transactions", "chain_blocks", "credit_batches"}
 
 
+UNREAL = (
+    "UPDATE blockchain_transactions SET parameters = '{\"a\":' WHERE function_name = 'issue'",
+    "UPDATE blockchain_transactions SET status = 'done' WHERE function_name = 'issue'",
+    "UPDATE carbon_credits SET status = 'spent' WHERE credit_id = (SELECT MAX(credit_id) FROM carbon_credits)",
+)
+"""What the column's CHECK, or whoever reads its JSON, refuses: whoever alters rows may turn checks off."""
+
+
+@pytest.mark.parametrize("statement", UNREAL)
+def test_what_no_column_may_hold_is_a_difference(history: History, statement: str) -> None:
+    """Each ended the whole command, and a reindex, as a defect of the program."""
+    odd = text(statement)
+    for scope in (Scope(), Scope(history.chain.deployment.deployed_block + 1, None)):
+        with by_hand(history, odd):
+            found = verified(history, scope).differences
+        assert {item.table for item in found} == {statement.split()[1]}
+        assert "cannot be read" in str(found[0])
+
+
+def test_a_row_that_moved_out_of_the_range_is_a_difference(history: History) -> None:
+    """The range was read again on it, and the database refused what is unique."""
+    first = history.chain.deployment.deployed_block + 1
+    moved = text("UPDATE credit_projects SET block_number = -3")
+    with by_hand(history, moved):
+        found = verified(history, Scope(first, None)).differences
+        assert {(item.table, item.column) for item in found} == {
+            ("credit_projects", "block_number")
+        }
+        with pytest.raises(BooksDiffer, match=r"\(UNIQUE constraint failed.*\): somebody altered"):
+            verified(history, Scope(first, None, sample=history.client.block_number()))
+
+
 def test_a_database_that_is_full_is_told_apart_from_other_trouble() -> None:
     with closing(sqlite3.connect(":memory:")) as link:
         link.execute("PRAGMA max_page_count = 1")
@@ -382,9 +414,29 @@ def test_a_small_sample_is_small(history: History) -> None:
     assert report.differences == []
 
 
-def test_a_cursor_of_another_name_is_no_mirror(history: History) -> None:
-    made = Base.metadata.tables["chain_cursor"]
-    with by_hand(history, update(made).values(network="other")), pytest.raises(NotFound):
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE chain_cursor SET network = 'other'", r"no row of 'local', .* somebody deleted it"),
+        ("DELETE FROM chain_cursor", r"no row of 'local', .* somebody deleted it"),
+        (
+            "UPDATE chain_cursor SET block_number = -7",
+            r"block_number in chain_cursor .* is -7, and holds the number of a block",
+        ),
+    ],
+)
+def test_a_cursor_that_is_gone_or_nowhere_is_told(
+    history: History, statement: str, said: str
+) -> None:
+    """It was *nothing is mirrored yet*, with exit 2, and a call that the node refused."""
+    with by_hand(history, text(statement)), pytest.raises(BooksDiffer, match=said) as told:
+        verified(history)
+    assert "truetonne index reindex" in told.value.message
+
+
+def test_books_without_a_mirror_have_none(history: History) -> None:
+    gone = ("DELETE FROM chain_cursor", "DELETE FROM chain_blocks")
+    with by_hand(history, *map(text, gone)), pytest.raises(NotFound, match="nothing is mirrored"):
         verified(history)
 
 
@@ -399,3 +451,13 @@ def test_a_cursor_of_another_name_is_no_mirror(history: History) -> None:
 def test_a_range_that_is_none(history: History, scope: Scope, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         verified(history, scope)
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope(2, 3)])
+def test_a_range_that_the_chain_took_back_is_no_wrong_range(history: History, scope: Scope) -> None:
+    """It was *there is no mirrored block from 6 to 5*, with exit 2, for a command that named no block."""
+    genesis = history.client.block_there(0)
+    place = Place(ChainCursor(block_number=9), genesis, 0, ())
+    with pytest.raises(DependencyDown, match="took back all mirrored blocks above 0") as told:
+        _range(scope, history.chain.deployment, place)
+    assert told.value.code == "node-moving"

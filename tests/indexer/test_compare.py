@@ -103,6 +103,23 @@ def test_what_is_written_otherwise_and_means_the_same_is_no_difference() -> None
     ]
 
 
+def test_a_decimal_is_what_is_stored() -> None:
+    """It is text where it has many digits, so that whoever looks for ``5`` does not find ``5 ``."""
+    table = Table("t", MetaData(), Column("n", BigInteger), Column("d", ExactDecimal(38, 0)))
+    item = Mirrored(table, ("n",))
+    for other in ("5 ", "5.0", "05"):
+        with (
+            closing(sqlite3.connect(":memory:")) as left,
+            closing(sqlite3.connect(":memory:")) as right,
+        ):
+            for link, value in ((left, other), (right, "5")):
+                link.execute("CREATE TABLE t (n INTEGER, d TEXT)")
+                link.execute("INSERT INTO t VALUES (1, ?)", (value,))
+            (pair,) = pairs(item, left, right)
+        (found,) = differences(item, pair)
+        assert (found.column, found.mirrored != found.chain) == ("d", True)
+
+
 def test_only_the_rows_that_are_meant_are_compared() -> None:
     rows = [row(number, "a") for number in range(1, 7)]
     keys = [key for key, *_ in told(rows, [], blocks=(3, 5))]
@@ -135,6 +152,11 @@ def test_rows_are_counted_as_they_are_compared(sqlite_db: Database) -> None:
 )
 def test_what_nobody_can_read_is_told_as_it_lies(kind: Any, value: Any, read: Any) -> None:
     assert typed(Column("it", kind), value) == read
+
+
+def test_what_a_rule_says_is_said() -> None:
+    said = Difference("supply", "", None, "5 kg are not there", None)
+    assert str(said) == "supply: 5 kg are not there"
 
 
 def test_a_difference_as_json_and_as_a_sentence() -> None:
