@@ -233,9 +233,7 @@ def _sample(
         try:
             read_on(again, client, deployment, number, 0)
         except OF_ALTERED_ROWS as error:
-            said = (
-                getattr(error, "orig", None) or error
-            )  # of a database's error, without all the values
+            said = getattr(error, "orig", None) or error  # without the statement and all its values
             raise BooksDiffer(
                 f"the mirror cannot read block {number} on what stands before it ({said}): somebody altered its rows; "
                 "run `truetonne index verify` without a range, then `truetonne index reindex`"
