@@ -443,6 +443,17 @@ def test_a_cursor_that_is_gone_or_nowhere_is_told(
             look(session, history.chain.deployment.network)
 
 
+def test_a_cursor_that_was_set_back_below_the_deployment_is_told(history: History) -> None:
+    """It was *there is no mirrored block from 1 to 0*, for a command that named no block."""
+    below = text("UPDATE chain_cursor SET block_number = 0")
+    said = (
+        "^chain_cursor local: block_hash is .*: somebody altered it; run `truetonne index reindex`"
+    )
+    for scope in (Scope(), Scope(2, 3)):
+        with by_hand(history, below), pytest.raises(BooksDiffer, match=said):
+            verified(history, scope)
+
+
 def test_books_without_a_mirror_have_none(history: History) -> None:
     gone = ("DELETE FROM chain_cursor", "DELETE FROM chain_blocks")
     with by_hand(history, *map(text, gone)):
