@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal, TypeVar
 
 from sqlalchemy import func, insert, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from indexer import checks, reorg
@@ -40,7 +40,6 @@ from ledger.chain.node.heads import Heads
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database, DatabaseBusy
 from ledger.db.behind import quick_switches
-from ledger.db.diagnoses import is_by_trigger
 from ledger.db.log_sync import LogSync
 from ledger.errors import BooksDiffer, DependencyDown, MirrorStopped
 from ledger.leases import LEASE_S, Holder
@@ -313,7 +312,8 @@ class Indexer:
             cursors.create(session, cursor)
             session.connection().execute(insert(ChainBlock), [block_row(header)])
 
-        with suppress(IntegrityError):  # another mirror began at the same moment
+        # Another mirror may begin at the same moment.
+        with suppress(IntegrityError), reorg.trigger_told():
             self._db.run(begin)
         with self._db.read() as session:
             begun = cursors.load(session, self._deployment.network)
@@ -437,25 +437,16 @@ class Indexer:
         DatabaseBusy
             If the lock was waited for in vain: whoever holds it that long is no mirror, and is to be told of.
         DependencyDown
-            If a trigger that somebody made refuses it: the rows are as they were, and nothing mends it but its end.
+            If a trigger that somebody made refuses it.
         """
         begun_s = time.monotonic()
         try:
-            with self._db.write(lasting=lasting) as session:
+            with reorg.trigger_told(), self._db.write(lasting=lasting) as session:
                 return work(session)
         except DatabaseBusy as busy:
             if busy.waited and time.monotonic() - begun_s > self._db.lock_timeout_s / 2:
                 raise
             raise Overtaken from busy
-        except DBAPIError as error:
-            if not is_by_trigger(error):
-                raise
-            said = error.orig.args[-1] if error.orig is not None else error
-            raise DependencyDown(
-                f"a trigger of the database refuses what the mirror writes ({said}): it is none of ours; drop it, or "
-                "have it let the mirror's tables be",
-                code="refused-by-trigger",
-            ) from error
 
     def _not_checked(self) -> list[str]:
         """Return what could not be checked up to the cursor; a run that finds nothing to read looks it up."""

@@ -127,7 +127,7 @@ def reindex(
     BooksDiffer
         If the chain took back blocks of which the mirror, that somebody altered, does not tell what stood in them.
     DependencyDown
-        If database or node do not answer, or the node lacks what is needed.
+        If database or node do not answer, the node lacks what is needed, or a trigger refuses what is written.
     WrongChain
         If the node serves another chain.
     """
@@ -191,7 +191,7 @@ def _once(
             if dry_run:
                 return _counted(mine, theirs, target.tip.number)
             step("putting the new rows in the place of the old")
-            with db.write() as session:
+            with reorg.trigger_told(), db.write() as session:
                 changes = _replace(session, mine, theirs, target)
                 if deployment.receipts == PROVEN:  # all of them, now
                     checks.store(session, deployment.network, checks.Unchecked())

@@ -35,7 +35,7 @@ from ledger.chain.sending import intents, transactions
 from ledger.db import Database
 from ledger.db.diagnoses import is_by_trigger
 from ledger.db.tables import among
-from ledger.errors import BooksDiffer, MirrorStopped
+from ledger.errors import BooksDiffer, DependencyDown, MirrorStopped
 from ledger.models import (
     Base,
     ChainBlock,
@@ -117,6 +117,28 @@ def rewind(session: Session, above_block: int) -> None:
             step(session, above_block)
             session.flush()
             session.expire_all()
+
+
+@contextmanager
+def trigger_told() -> Iterator[None]:
+    """Say that a trigger which somebody made refuses what is written, in place of the database's error.
+
+    Raises
+    ------
+    DependencyDown
+        If one does: the rows are as they were, and nothing mends it but the trigger's end.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_by_trigger(error):
+            raise
+        said = error.orig.args[-1] if error.orig is not None else error
+        raise DependencyDown(
+            f"a trigger of the database refuses what the mirror writes ({said}): it is none of ours; drop it, or "
+            "have it let the mirror's tables be",
+            code="refused-by-trigger",
+        ) from error
 
 
 @contextmanager

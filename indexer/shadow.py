@@ -166,9 +166,8 @@ def _without_rows() -> bytes:
 
 def _copy(db: Database, session: Session, table: Table, target: sqlite3.Connection) -> None:
     """Copy the rows of a table; from SQLite as they are stored, so that no damage is in the way."""
-    target.execute(
-        "PRAGMA ignore_check_constraints = ON"
-    )  # who altered a row may have done that, too
+    # Who altered a row may have done that, too.
+    target.execute("PRAGMA ignore_check_constraints = ON")
     if db.dialect == "sqlite":
         names = ", ".join(f'"{column.name}"' for column in table.columns)
         link = session.connection()

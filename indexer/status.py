@@ -56,7 +56,7 @@ def _cursor(session: Session, network: str) -> ChainCursor | None:
     Raises
     ------
     BooksDiffer, ValueUnreadable
-        If another program wrote something else there.
+        If another program wrote something else there, or deleted it.
     """
     query = select(ChainCursor).where(ChainCursor.network == network)
     try:
@@ -66,6 +66,8 @@ def _cursor(session: Session, network: str) -> ChainCursor | None:
         raise error.at(where, cursors.REINDEX) from error
     if cursor is not None:
         cursors.require_blocks(cursor)
+    elif session.scalar(select(ChainBlock.number).limit(1)) is not None:
+        raise cursors.deleted(network)
     return cursor
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import select
 
 from indexer import compare, finality
 from indexer.bodies import check_transactions
+from indexer.cursor import REINDEX
 from indexer.place import Place, place_of
 from indexer.reorg import OF_ALTERED_ROWS
 from indexer.report import Report, Scope
@@ -54,7 +55,7 @@ def verify(
     BadInput
         If the range is none, or not mirrored.
     BooksDiffer
-        If the mirror cannot be taken back to the range: it was altered so that its rewind fails.
+        If the cursor was altered so that there is no range, or the mirror so that it cannot be taken back to it.
     WrongChain
         If the node serves another chain.
     DependencyDown
@@ -111,6 +112,9 @@ def _once(
 
 def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int]:
     lowest = deployment.deployed_block
+    # A mirror that has just begun stands there, too, and by a hash that is right.
+    if place.cursor.block_number < lowest and place.differences:
+        raise BooksDiffer(f"{place.differences[0]}: somebody altered it; {REINDEX}")
     first = lowest if scope.from_block is None else max(scope.from_block, lowest)
     last = place.cursor.block_number if scope.to_block is None else scope.to_block
     for asked in (scope.from_block, scope.to_block):
@@ -233,9 +237,7 @@ def _sample(
         try:
             read_on(again, client, deployment, number, 0)
         except OF_ALTERED_ROWS as error:
-            said = (
-                getattr(error, "orig", None) or error
-            )  # of a database's error, without all the values
+            said = getattr(error, "orig", None) or error  # without the statement and all its values
             raise BooksDiffer(
                 f"the mirror cannot read block {number} on what stands before it ({said}): somebody altered its rows; "
                 "run `truetonne index verify` without a range, then `truetonne index reindex`"

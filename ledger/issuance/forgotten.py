@@ -82,7 +82,7 @@ def check_known(
     elif reduction.issued_kg != batch.issued_kg:
         why = f"they come to {reduction.issued_kg} kg"
     else:
-        why = "they come to as much of other readings, factors or terms"
+        why = "they come to as much, but of other readings, factors or terms"
     raise Refused(_said_of(session, project, batch, why), code=_ISSUED)
 
 

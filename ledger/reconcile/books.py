@@ -109,7 +109,7 @@ def open_sides(session: Session, client: ChainClient, deployment: Deployment) ->
     NotFound
         If nothing is mirrored yet.
     BooksDiffer
-        If the mirror's cursor stands on no block that is stored: nothing can be compared.
+        If the mirror's cursor is gone, or stands on no block that is stored: nothing can be compared.
     WrongChain
         If the node serves another chain.
     DependencyDown
@@ -120,7 +120,12 @@ def open_sides(session: Session, client: ChainClient, deployment: Deployment) ->
         select(ChainCursor).where(ChainCursor.network == deployment.network)
     ).one_or_none()
     if cursor is None:
-        raise NotFound("nothing is mirrored yet; run truetonne index run --until head")
+        if session.scalar(select(ChainBlock.number).limit(1)) is not None:
+            raise BooksDiffer(
+                f"chain_cursor has no row of {deployment.network!r}, and chain_blocks has blocks: the row was deleted: "
+                "run `truetonne index reindex`",
+            )
+        raise NotFound("nothing is mirrored yet; run `truetonne index run --until head`")
     tip = session.get(ChainBlock, cursor.block_number)
     if tip is None or tip.hash != cursor.block_hash:
         raise BooksDiffer(

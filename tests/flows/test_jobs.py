@@ -283,6 +283,13 @@ def test_an_expired_batch_is_recorded_once(both: Park) -> None:
     assert both.differences() == []
 
 
+def test_nothing_is_to_be_recorded_where_nobody_issues(park: Park) -> None:
+    """The account of a role that the deployment file does not name was asked for all the same, every hour."""
+    accounts = {name: at for name, at in park.node.deployment.accounts.items() if name != "issuer"}
+    node = replace(park.node, deployment=replace(park.node.deployment, accounts=accounts))
+    assert record_expired(open_chain(park.db, node)) == []
+
+
 def test_what_was_planned_is_recorded_by_the_account_that_the_role_moved_to(park: Park) -> None:
     """The former one's key is gone: its recording was tried again every hour, and no other was made after it."""
     head = park.node.client.block("latest")
@@ -297,9 +304,8 @@ def test_what_was_planned_is_recorded_by_the_account_that_the_role_moved_to(park
     file = park.node.deployment
     moved = replace(file, accounts={**file.accounts, "issuer": PARTIES["spare"]})
     node = replace(park.node, deployment=moved)
-    assert (
-        len(record_expired(open_chain(park.db, node, keyring=keys_without(PARTIES["issuer"])))) == 2
-    )
+    chain = open_chain(park.db, node, keyring=keys_without(PARTIES["issuer"]))
+    assert len(record_expired(chain)) == 2
     park.mirror_final()
     assert [row.status for row in park.rows(CreditBatch)] == [BatchStatus.EXPIRED] * 2
     assert park.differences() == []

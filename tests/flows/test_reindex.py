@@ -37,6 +37,7 @@ from tests.support.forms import few, long, rest, times
 from tests.support.mirror import Dump, dump, fresh, running_chain
 
 SHORT_ON_MARIADB = (
+    "test_a_trigger_that_refuses_is_told_as_one",
     "test_on_both_databases_it_is_a_fresh_mirror",
     "test_values_of_no_column_are_found_and_mended_on_both_databases",
 )
@@ -426,6 +427,28 @@ def test_values_of_no_column_are_found_and_mended_on_both_databases(
         assert {item.table for item in found} == {statement.split()[1]}, statement
         reindex(db, chain.client, chain.deployment, DEEP)
         assert dump(db) == before, statement
+
+
+def test_a_trigger_that_refuses_is_told_as_one(chain: TestChain, db: Database) -> None:
+    """It was *mirror or chain moved each time*, and on a server a defect of the program."""
+    lively(chain)
+    Indexer(db, chain.client, chain.deployment, DEEP).run_until("head")
+    before = dump(db)
+    refuses = "FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'disk on fire'"
+    if db.dialect == "sqlite":
+        refuses = "BEGIN SELECT RAISE(ABORT, 'disk on fire'); END"
+    with db.write() as session:
+        session.execute(text("DELETE FROM credit_holdings"))
+    with db.write() as session:
+        session.execute(text(f"CREATE TRIGGER broken BEFORE INSERT ON credit_holdings {refuses}"))
+    said = r"a trigger of the database refuses .*\(disk on fire\).*drop it"
+    with pytest.raises(DependencyDown, match=said) as told:
+        reindex(db, chain.client, chain.deployment, DEEP)
+    assert told.value.code == "refused-by-trigger"
+    with db.write() as session:
+        session.execute(text("DROP TRIGGER broken"))
+    reindex(db, chain.client, chain.deployment, DEEP)
+    assert dump(db) == before
 
 
 @long

@@ -22,11 +22,12 @@ from sqlalchemy import select, text, update
 from indexer.place import Place, place_of
 from indexer.report import Report, Scope
 from indexer.shadow import Workshop, _room_in
+from indexer.status import look
 from indexer.tables import EXEMPT, MIRRORED
 from indexer.verify import _range, compare_all, fresh_beside, verify
 from ledger.db import Database
 from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
-from ledger.models import Base, ChainCursor
+from ledger.models import Base, ChainCursor, CreditProject
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
 from tests.support.forms import few, long, rest
@@ -330,17 +331,16 @@ def test_what_no_column_may_hold_is_a_difference(history: History, statement: st
 def test_a_row_that_moved_out_of_the_range_is_a_difference(history: History) -> None:
     """The range was read again on it, and the database refused what is unique."""
     first = history.chain.deployment.deployed_block + 1
-    registered = text("SELECT max(block_number) FROM credit_projects")
-    with history.chain.db.read() as session:
-        block = session.scalar(registered)
     moved = text("UPDATE credit_projects SET block_number = -3")
+    with history.db.read() as session:
+        registered = session.scalars(select(CreditProject.block_number)).first()
     with by_hand(history, moved):
         found = verified(history, Scope(first, None)).differences
         assert {(item.table, item.column) for item in found} == {
             ("credit_projects", "block_number")
         }
         with pytest.raises(BooksDiffer, match=r"\(UNIQUE constraint failed.*\): somebody altered"):
-            verified(history, Scope(block, block, sample=1))
+            verified(history, Scope(registered, registered, sample=1))
 
 
 def test_a_database_that_is_full_is_told_apart_from_other_trouble() -> None:
@@ -431,16 +431,36 @@ def test_a_small_sample_is_small(history: History) -> None:
 def test_a_cursor_that_is_gone_or_nowhere_is_told(
     history: History, statement: str, said: str
 ) -> None:
-    """It was *nothing is mirrored yet*, with exit 2, and a call that the node refused."""
-    with by_hand(history, text(statement)), pytest.raises(BooksDiffer, match=said) as told:
-        verified(history)
-    assert "truetonne index reindex" in told.value.message
+    """It was *nothing is mirrored yet*, with exit 2, and a call that the node refused.
+
+    Of one that is gone `index status` said that the mirror had not begun, and to begin it.
+    """
+    with by_hand(history, text(statement)):
+        with pytest.raises(BooksDiffer, match=said) as told:
+            verified(history)
+        assert "truetonne index reindex" in told.value.message
+        with pytest.raises(BooksDiffer, match=said), history.db.read() as session:
+            look(session, history.chain.deployment.network)
+
+
+def test_a_cursor_that_was_set_back_below_the_deployment_is_told(history: History) -> None:
+    """It was *there is no mirrored block from 1 to 0*, for a command that named no block."""
+    below = text("UPDATE chain_cursor SET block_number = 0")
+    said = (
+        "^chain_cursor local: block_hash is .*: somebody altered it; run `truetonne index reindex`"
+    )
+    for scope in (Scope(), Scope(2, 3)):
+        with by_hand(history, below), pytest.raises(BooksDiffer, match=said):
+            verified(history, scope)
 
 
 def test_books_without_a_mirror_have_none(history: History) -> None:
     gone = ("DELETE FROM chain_cursor", "DELETE FROM chain_blocks")
-    with by_hand(history, *map(text, gone)), pytest.raises(NotFound, match="nothing is mirrored"):
-        verified(history)
+    with by_hand(history, *map(text, gone)):
+        with pytest.raises(NotFound, match="nothing is mirrored"):
+            verified(history)
+        with history.db.read() as session:
+            assert look(session, history.chain.deployment.network).cursor is None
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,17 @@ def test_a_rewind_that_fails_leaves_everything(
     assert dump(sqlite_db) == fresh_dump()
 
 
+def test_a_trigger_that_keeps_a_mirror_from_beginning_is_told_as_one(
+    chain: TestChain, sqlite_db: Database
+) -> None:
+    """It was a cursor that somebody had deleted."""
+    with sqlite_db.write() as session:
+        fails = "BEGIN SELECT RAISE(ABORT, 'disk on fire'); END"
+        session.execute(text(f"CREATE TRIGGER broken BEFORE INSERT ON chain_blocks {fails}"))
+    with pytest.raises(DependencyDown, match=BROKEN):
+        Indexer(sqlite_db, chain.client, chain.deployment).run_until("head")
+
+
 @pytest.mark.mariadb
 def test_a_trigger_of_a_server_is_told_as_one(chain: TestChain, mariadb_db: Database) -> None:
     """What it signals has a number of its own, and ended the mirror as a defect of this program."""

@@ -36,8 +36,8 @@ FILL = "fill_nonce"
 class NewIntent:
     """A call to one of our contracts that shall happen once.
 
-    ``arguments`` are in the order and types of the contract's function; ``found_again`` says that who asks for the
-    same once more is shown this one, also without a name, or has no more of it than before.
+    ``arguments`` are in the order and types of the contract's function; ``found_again`` says that nothing is done twice
+    by who asks for the same once more, also without a name: this one is shown, or the second one changes nothing.
     """
 
     key: str
