@@ -62,8 +62,14 @@ def load(session: Session, network: str) -> Cursor | None:
     )
 
 
-def deleted(network: str) -> BooksDiffer:
-    """Return what to say of a mirror that has blocks and no cursor."""
+def deleted(session: Session, network: str) -> BooksDiffer:
+    """Return what to say of a mirror that has blocks, and no cursor of a network."""
+    other = session.scalars(select(ChainCursor.network).limit(1)).first()
+    if other is not None:
+        return BooksDiffer(
+            f"chain_cursor has no row of {network!r}, but one of {other!r}: set `network` and `deployment` to those of "
+            f"these books, or use another database; if somebody renamed the row, {REINDEX}"
+        )
     return BooksDiffer(
         f"chain_cursor has no row of {network!r}, and chain_blocks has blocks: somebody deleted it; {REINDEX}"
     )

@@ -317,8 +317,8 @@ class Indexer:
             self._db.run(begin)
         with self._db.read() as session:
             begun = cursors.load(session, self._deployment.network)
-        if begun is None:
-            raise cursors.deleted(cursor.network)
+            if begun is None:
+                raise cursors.deleted(session, cursor.network)
         return begun
 
     def _first_header(self) -> BlockHeader:

@@ -58,7 +58,7 @@ def place_of(
         cursor = session.get(ChainCursor, deployment.network)
         if cursor is None:
             if session.scalar(select(ChainBlock.number).limit(1)) is not None:
-                raise cursors.deleted(deployment.network)
+                raise cursors.deleted(session, deployment.network)
             raise NotFound("nothing is mirrored yet; run `truetonne index run --until head`")
         cursors.require_blocks(cursor)
         stored = session.scalar(

@@ -67,7 +67,7 @@ def _cursor(session: Session, network: str) -> ChainCursor | None:
     if cursor is not None:
         cursors.require_blocks(cursor)
     elif session.scalar(select(ChainBlock.number).limit(1)) is not None:
-        raise cursors.deleted(network)
+        raise cursors.deleted(session, network)
     return cursor
 
 
