@@ -115,7 +115,7 @@ def test_a_server_that_becomes_read_only(
         else:
             assert code == usual, place
         # What was issued before the server said no is refused the second time, and stands.
-        assert world.run(words) in (0, usual) or "issued); a reading counts" in world.said, place
+        assert world.run(words) in (0, usual) or "(issued as " in world.said, place
         points.come_to_an_end(world.park)
         assert points.differing(points.outcome(world.park), expected) == [], place
     assert refused

@@ -389,7 +389,7 @@ def test_pieces_of_any_length_say_the_same(
     monkeypatch.setattr("ledger.reconcile.transaction_rules.ROWS", 2)
     monkeypatch.setattr("ledger.reconcile.transaction_rules._ROWS", 2)
     monkeypatch.setattr("ledger.reconcile.trade_rules.ROWS", 2)
-    for rules in ("trade_rules", "flow_rules"):
+    for rules in ("trade_rules", "forgotten"):
         monkeypatch.setattr(f"ledger.reconcile.{rules}.BATCHES", 1)
     monkeypatch.setattr("ledger.reconcile.books._BLOCKS_MAX", 2)
     monkeypatch.setattr("ledger.reconcile.books._BLOCKS_FIRST", 1)
