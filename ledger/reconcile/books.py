@@ -122,8 +122,8 @@ def open_sides(session: Session, client: ChainClient, deployment: Deployment) ->
     if cursor is None:
         if session.scalar(select(ChainBlock.number).limit(1)) is not None:
             raise BooksDiffer(
-                f"chain_cursor has no row of {deployment.network!r}, and chain_blocks has blocks: the row was deleted: "
-                "run `truetonne index reindex`",
+                f"chain_cursor has no row of {deployment.network!r}, and chain_blocks has blocks: the row was deleted, "
+                "and `truetonne index reindex` mends it, or `network` is not that of these books",
             )
         raise NotFound("nothing is mirrored yet; run `truetonne index run --until head`")
     tip = session.get(ChainBlock, cursor.block_number)

@@ -205,11 +205,8 @@ def _before(park: Park, key: str) -> int:
     return number - 1
 
 
-@pytest.mark.parametrize("mined", rest([False, True], True))
-def test_what_is_planned_again_is_not_signed_while_its_transaction_may_be_mined(
-    park: Park, mined: bool
-) -> None:
-    """The contract refused it when its nonce was stolen; a fork takes theft and refusal back."""
+def robbed_while_suspended(park: Park) -> tuple[str, int]:
+    """Have a transfer lose its nonce while its batch is suspended; return its key, and the block before all that."""
     batch = park.node.issue(10, 0)
     park.mirror_final()
     before = park.node.height()
@@ -221,6 +218,15 @@ def test_what_is_planned_again_is_not_signed_while_its_transaction_may_be_mined(
     park.node.mine(3)
     park.mirror.run_until("head")
     park.chain.sender.tend()
+    return key, before
+
+
+@pytest.mark.parametrize("mined", rest([False, True], True))
+def test_what_is_planned_again_is_not_signed_while_its_transaction_may_be_mined(
+    park: Park, mined: bool
+) -> None:
+    """The contract refused it when its nonce was stolen; a fork takes theft and refusal back."""
+    key, before = robbed_while_suspended(park)
     assert park.intent(key).state is IntentState.PLANNED
     park.node.reorganise(park.node.height() - before)
     (former,) = attempts(park, key)
@@ -244,17 +250,7 @@ def test_what_is_planned_again_is_not_signed_while_its_transaction_may_be_mined(
 @long
 def test_what_was_refused_for_good_is_mined_after_all(park: Park) -> None:
     """The books say what the chain has: it was done, and the transaction did not fail."""
-    batch = park.node.issue(10, 0)
-    park.mirror_final()
-    before = park.node.height()
-    moved = [PARTIES["owner"], PARTIES["buyer"], batch, 4, b""]
-    key = plan(park, "safeTransferFrom", moved, "owner", CREDIT)
-    lost(park, key, CREDIT, "owner")
-    automine(park, True)
-    park.node.act("pauser", CREDIT, "suspend", [batch])
-    park.node.mine(3)
-    park.mirror.run_until("head")
-    park.chain.sender.tend()
+    key, before = robbed_while_suspended(park)
     with pytest.raises(Refused, match="NotActive"):
         park.chain.sender.submit(key, CREDIT)
     assert statuses(park, key) == [TransactionStatus.FAILED]

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ from tests.support.dying import COMMIT
 from tests.support.galera import Cluster, Node, running_cluster, unavailable, until
 from tests.support.mirror import dump, fresh, running_chain
 from tests.support.nursery import Child, shared
-from tests.support.park import running_park
+from tests.support.park import Park, running_park
 from tests.support.points import DEPTH, INDEX, WAIT_S, come_to_an_end, settings_of
 
 DATABASE = "two"
@@ -155,16 +155,23 @@ def test_the_node_of_the_mirror_dies_around_each_of_its_commits(
             cluster.whole()
 
 
+@contextmanager
+def market(db: Database, folder: Path) -> Iterator[tuple[Park, Path]]:
+    """Open a park whose market has money; give its deployment file, too."""
+    with running_park(db, folder) as park:
+        file = folder / "deployment.json"
+        file.write_text(park.node.deployment_text(), encoding="utf-8")
+        park.fund(PARTIES["market"], 100_000)
+        park.mirror_final()
+        yield park, file
+
+
 def test_the_node_of_the_jobs_dies_around_their_commits(
     cluster: Cluster, books: list[Database], tmp_path: Path
 ) -> None:
     """As a batch is planned, stored, sent and noted; the next run, at another node, proposes it once."""
     first, second, _ = cluster.nodes
-    with running_park(books[2], tmp_path) as park:
-        file = tmp_path / "deployment.json"
-        file.write_text(park.node.deployment_text(), encoding="utf-8")
-        park.fund(PARTIES["market"], 100_000)
-        park.mirror_final()
+    with market(books[2], tmp_path) as (park, file):
         dies = tmp_path / "points"
 
         def run(node: Node, at: int | None) -> tuple[int, str]:
@@ -199,11 +206,7 @@ def test_mirrors_and_jobs_at_two_nodes_that_die_in_turn(
 ) -> None:
     """Trades come in at the third; each is settled once."""
     first, second, _ = cluster.nodes
-    with running_park(books[2], tmp_path) as park:
-        file = tmp_path / "deployment.json"
-        file.write_text(park.node.deployment_text(), encoding="utf-8")
-        park.fund(PARTIES["market"], 100_000)
-        park.mirror_final()
+    with market(books[2], tmp_path) as (park, file):
         children: list[Child] = []
 
         def start(node: Node, name: str) -> None:

@@ -379,6 +379,15 @@ def outcome(park: Park) -> dict[str, Any]:
     return found
 
 
+def undisturbed(world: World, words: Sequence[str]) -> tuple[int, Sequence[str], dict[str, Any]]:
+    """Run a command to its end; return its exit code, the points that it passed, and what comes of it all."""
+    code = world.run(words)
+    assert code in (0, 1), world.said
+    passed = world.points
+    come_to_an_end(world.park)
+    return code, passed, outcome(world.park)
+
+
 def come_to_an_end(park: Park) -> None:
     """Do what jobs and mirror do until nothing is on its way."""
     automine(park, True)
