@@ -1,10 +1,11 @@
-"""Settlement batches of ours that the chain has and the books do not: of the rule ``settlement-batches``."""
+"""What these books have settled and do not know: of the rules ``settlement-batches`` and ``trades``."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from sqlalchemy import exists, select
 
@@ -51,10 +52,15 @@ def _forgotten(books: Books) -> dict[str, str]:
             for row in among(session, VppSettlementBatch, VppSettlementBatch.batch_key, keys)
         }
         for key, batch in piece:
-            if key in known or batch.cosigned_digest is not None:
-                continue  # what parties signed is held against the trades themselves
+            if key in known:
+                continue
             said = batch.proposal
-            records = are_ours(session, ours.accounts, said.words, said.accounts, said.asset)
+            # What parties signed is held against the trades themselves, as far as the books have them.
+            records = (
+                are_ours(session, ours.accounts, said.words, said.accounts, said.asset)
+                if batch.cosigned_digest is None
+                else None
+            )
             if records is None:
                 lost = _with_lost_trades(books, ours, batch)
                 if lost is not None and session.get(ChainIntent, key) is None:
@@ -90,7 +96,7 @@ class _Ours:
 
 
 def _with_lost_trades(books: Books, ours: _Ours, batch: SettledBatch) -> str | None:
-    """Say that a batch was proposed from here with trades that the books do not have; None: it is not such a one.
+    """Say that a batch was sent from here with trades that the books do not have; None: it is not such a one.
 
     Between plants and markets of these books, by an account of theirs: another operator has an account of its own.
     """
@@ -99,18 +105,49 @@ def _with_lost_trades(books: Books, ours: _Ours, batch: SettledBatch) -> str | N
         return None
     trades = [trade_of(said.accounts, word) for word in said.words]
     records = trades_among(books.session, [trade.seq for trade in trades])
+    cosigned = batch.cosigned_digest is not None
     lost = [
         trade.seq
         for trade in trades
-        if trade.seq not in records or not ours.accounts.is_of(records[trade.seq], trade)
+        if trade.seq not in records
+        or not (cosigned or ours.accounts.is_of(records[trade.seq], trade))
     ]
     _, tx_hash = batch.proposed_place
-    query = select(ChainInclusion.sender).where(ChainInclusion.tx_hash == tx_hash)
-    sender = books.session.scalar(query) if lost else None
-    if sender not in ours.senders:
+    sender = _sender_of(books, ours, tx_hash) if lost else None
+    if sender is None:
         return None
+    then = "executes them" if cosigned else "takes the batch over"
     return (
-        f"proposed by {sender}, with which these books send, and they do not have {len(lost)} of its {len(trades)} "
+        f"sent by {sender}, with which these books send, and they do not have {len(lost)} of its {len(trades)} "
         f"trades, the first of them number {lost[0]}; if they have forgotten them, import them again, and the next "
-        "settlement takes the batch over; if other books settle with that account, give them one of their own"
+        f"settlement {then}; if other books settle with that account, give them one of their own"
     )
+
+
+def forgotten_singles(books: Books, singles: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say of trades that were settled by themselves, and that the books do not have, which were sent from here.
+
+    Parameters
+    ----------
+    singles
+        What the chain says of them, as rows of ``settlement_trades``.
+    """
+    ours = _Ours.load(books)
+    found = []
+    for single in singles:
+        if ours.parties.issuperset((single["buyer"], single["seller"])):
+            sender = _sender_of(books, ours, single["tx_hash"])
+            if sender is not None:
+                found.append(
+                    f"trade {single['seq']}: settled on chain by itself, sent by {sender}, with which these books "
+                    "send, and they do not have it; if they have forgotten it, import it again, and the next "
+                    "settlement executes it; if other books settle with that account, give them one of their own"
+                )
+    return found
+
+
+def _sender_of(books: Books, ours: _Ours, tx_hash: str) -> str | None:
+    """Return who sent a transaction, if it is an account that the books send with."""
+    query = select(ChainInclusion.sender).where(ChainInclusion.tx_hash == tx_hash)
+    sender = books.session.scalar(query)
+    return sender if sender in ours.senders else None

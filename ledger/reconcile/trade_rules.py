@@ -18,6 +18,7 @@ from ledger.models import (
 from ledger.models.trading import TradeStatus
 from ledger.reconcile.books import Books
 from ledger.reconcile.flow_rules import is_used_up
+from ledger.reconcile.forgotten import forgotten_singles
 from ledger.reconcile.mined import among
 from ledger.reconcile.pieces import BATCHES, ROWS, pieces
 from ledger.reconcile.replay_escrow import SettledBatch
@@ -122,6 +123,11 @@ def _by_themselves(
         found += [
             f"trade {number}: settled on chain, and not in the books" for number in sorted(sent)
         ]
+        unknown = {number for number in numbers if number not in rows} - sent
+        if unknown:
+            found += forgotten_singles(
+                books, (single for _, single in piece if single["seq"] in unknown)
+            )
         for (block, _), single in piece:
             trade = Trade(
                 single["seq"],

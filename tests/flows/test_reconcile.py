@@ -47,7 +47,14 @@ from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support import acts
-from tests.support.chain import OPERATOR_ROLE, PARTIES, TestChain, deploy_contracts, trade
+from tests.support.chain import (
+    MEMBER_ROLE,
+    OPERATOR_ROLE,
+    PARTIES,
+    TestChain,
+    deploy_contracts,
+    trade,
+)
 from tests.support.forms import few, long
 from tests.support.full import little_room
 from tests.support.park import PROJECT, PROPOSED, Park
@@ -338,7 +345,8 @@ def _others_settle(db: Database, others: TestChain, folder: Path) -> None:
     acts.settle_one(others, trade(seq, "market", "owner", 100_000, 500))
     others.act("admin", SETTLEMENT, "setCaps", [10**9, 10**6])
     others.act("admin", SETTLEMENT, "setFee", [50, PARTIES["buyer"]])
-    others.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    for role in (OPERATOR_ROLE, MEMBER_ROLE):
+        others.act("admin", SETTLEMENT, "grantRole", [role, PARTIES["spare"]])
     batch = others.issue(1000, 0, expires_at=2**32 - 1)
     acts.deposit_credits(others, "owner", batch, 500)
     acts.withdraw_credits(others, "owner", batch, 100)
@@ -352,8 +360,9 @@ def _others_settle(db: Database, others: TestChain, folder: Path) -> None:
             others.finalize(number, packed)
         else:
             others.cancel_batch(number, packed, sender="admin")
-    acts.settle_one(others, trade(1003, "market", "owner", 10, 1_000_000), batch)
-    acts.cosign(others, ("market", "owner"), [trade(1004, "market", "owner", 10, 100_000)])
+    acts.settle_one(others, trade(1003, "market", "owner", 10, 1_000_000), batch, sender="spare")
+    signed = [trade(1004, "market", "owner", 10, 100_000)]
+    acts.cosign(others, ("market", "owner"), signed, sender="spare")
     last = trade(1005, "market", "owner", 100, 1_000_000)
     others.propose([last], asset=batch, sender="spare")
 

@@ -38,8 +38,8 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.serials import Act
-from ledger.settings.settling import Way
-from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settings.settling import SettlementPolicy, Way
+from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
@@ -142,7 +142,7 @@ def test_a_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
     assert (park.count(VppSettlementBatch), park.count(VppTradingRecord)) == (0, kept)
     (said,) = park.differences()
     assert said == (
-        f"settlement batch {batch.batch_key}: proposed on chain, proposed by {PARTIES['operator']}, with which these "
+        f"settlement batch {batch.batch_key}: proposed on chain, sent by {PARTIES['operator']}, with which these "
         f"books send, and they do not have {3 - kept} of its 3 trades, the first of them number {1 + kept}; if they "
         "have forgotten them, import them again, and the next settlement takes the batch over; if other books settle "
         "with that account, give them one of their own"
@@ -151,6 +151,56 @@ def test_a_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
     assert "3 trades that are all of these books" in "".join(park.differences())
     ticks.settle(park.chain)
     assert park.differences() == []
+    assert sent(park, "operator") == 1
+
+
+@pytest.mark.parametrize("kept", rest([0, 1], 0))
+def test_a_cosigned_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
+    park.fund(MARKET, 100_00)
+    park.trade(*TRADES[:kept])
+    restore = back_up(park.db, park.folder)
+    signing = opened(park, settling=SettlementPolicy(netting_hours=10**6))
+    park.trade(*TRADES)
+    plan_round(signing.chain)
+    submit_planned(signing.chain)
+    park.mirror_final()
+    (batch,) = park.rows(VppSettlementBatch)
+    restore()
+    park.mirror_final()
+    assert (park.count(VppSettlementBatch), park.count(VppTradingRecord)) == (0, kept)
+    (said,) = park.differences()
+    assert said == (
+        f"settlement batch {batch.batch_key}: finalized on chain, sent by {PARTIES['operator']}, with which these "
+        f"books send, and they do not have {3 - kept} of its 3 trades, the first of them number {1 + kept}; if they "
+        "have forgotten them, import them again, and the next settlement executes them; if other books settle "
+        "with that account, give them one of their own"
+    )
+    park.trade(*TRADES)
+    ticks.settle(signing.chain)
+    assert park.differences() == []
+    assert {row.status.value for row in park.rows(VppTradingRecord)} == {"executed"}
+    assert sent(park, "operator") == 1
+
+
+@long
+def test_a_trade_that_was_settled_by_itself_and_is_forgotten(park: Park) -> None:
+    park.fund(MARKET, 100_00)
+    restore = back_up(park.db, park.folder)
+    park.trade(TRADES[0])
+    park.db.run(lambda session: plan_single(session, park.chain, 1))
+    settle_all(park)
+    restore()
+    park.mirror_final()
+    (said,) = park.differences()
+    assert said == (
+        f"trade 1: settled on chain by itself, sent by {PARTIES['operator']}, with which these books send, and they "
+        "do not have it; if they have forgotten it, import it again, and the next settlement executes it; if other "
+        "books settle with that account, give them one of their own"
+    )
+    park.trade(TRADES[0])
+    ticks.settle(park.chain)
+    assert park.differences() == []
+    assert {row.status.value for row in park.rows(VppTradingRecord)} == {"executed"}
     assert sent(park, "operator") == 1
 
 

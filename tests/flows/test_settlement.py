@@ -33,7 +33,15 @@ from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
 from tests.support import acts, ticks
-from tests.support.chain import BOND_CENTS, CURRENCY, PARTIES, deploy_settlement, send, trade
+from tests.support.chain import (
+    BOND_CENTS,
+    CURRENCY,
+    OPERATOR_ROLE,
+    PARTIES,
+    deploy_settlement,
+    send,
+    trade,
+)
 from tests.support.forms import long
 from tests.support.park import (
     MARKET,
@@ -164,7 +172,9 @@ def test_in_a_currency_of_six_decimals_a_cent_is_ten_thousand_units(park: Park) 
     fine.node.act("admin", SETTLEMENT, "setFee", [100, PARTIES["admin"]])  # one in a hundred
     fine.node.later(acts.WEEK_S)
     fine.fund(BUYER, 10_00)
-    acts.settle_one(fine.node, trade(9_000, "market", "owner", 1000, 10_000))  # of other books
+    fine.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    of_others = trade(9_000, "market", "owner", 1000, 10_000)
+    acts.settle_one(fine.node, of_others, sender="spare")
     fine.mirror.run_until("head")
     fine.propose(("sell", 1000, 20_000))
     acts.dispute(fine.node, "market", 1, trade(1, "market", "owner", 1000, 20_000))

@@ -157,9 +157,11 @@ def trade_tuple(item: Trade) -> tuple[Any, ...]:
     return (item.seq, item.buyer, item.seller, item.quantity_milli, item.price_e4, item.cents)
 
 
-def settle_one(chain: TestChain, item: Trade, asset: int = 0, must: bool = True) -> Receipt:
+def settle_one(
+    chain: TestChain, item: Trade, asset: int = 0, must: bool = True, sender: str = "operator"
+) -> Receipt:
     """Settle one trade by itself."""
-    return chain.act("operator", SETTLEMENT, "settleOne", [asset, trade_tuple(item)], must)
+    return chain.act(sender, SETTLEMENT, "settleOne", [asset, trade_tuple(item)], must)
 
 
 def cosign(
@@ -169,6 +171,7 @@ def cosign(
     asset: int = 0,
     must: bool = True,
     key: bytes | None = None,
+    sender: str = "operator",
 ) -> Receipt:
     """Settle a batch that all of its parties have signed."""
     packed = pack(trades)
@@ -185,7 +188,7 @@ def cosign(
     message = _message(chain, SETTLEMENT, "Settlement", {"Settlement": fields}, values)
     signer_of = {PARTIES[party]: party for party in parties}
     signatures = [sign(signer_of[account], message) for account in packed.accounts]
-    return chain.act("operator", SETTLEMENT, "settleCosigned", [settlement, signatures], must)
+    return chain.act(sender, SETTLEMENT, "settleCosigned", [settlement, signatures], must)
 
 
 def dispute(chain: TestChain, party: str, batch_id: int, item: Trade, must: bool = True) -> Receipt:
