@@ -16,8 +16,9 @@ from ledger.chain.sending.marks import mark_of
 from ledger.db import Database
 from ledger.jobs import overview
 from ledger.models import Base
+from ledger.readings.periods import carry
 from ledger.settlement import singles
-from tests.support.sent import ADDRESS, CHAIN, intent
+from tests.support.sent import ADDRESS, CHAIN, KEY, intent
 from tests.support.statements import GROWING, keys_to, listening, steps_of
 
 OWN = {"chain_intents", "chain_attempts", "job_runs"}
@@ -61,7 +62,8 @@ WORK: dict[str, Callable[[Session], Any]] = {
         session, intent("retire"), 7
     ),
     "what is offered for a nonce": lambda session: lanes.highest_offer(session, CHAIN, ADDRESS, 7),
-    "where a cancellation stands": lambda session: mark_of(session, intent("cancel", batchId="7")),
+    "where a cancellation stands": lambda session: mark_of(session, intent("cancel")),
+    "what paid a correction": lambda session: carry._cancelled_by_key(session, [KEY]),
     "trades on their way by themselves": singles.unseen,
     "outcomes that a fork takes back": lambda session: (
         issuance.rewind(session, 7),

@@ -138,11 +138,8 @@ def _retired(session: Session, intent: ChainIntent) -> Mark | None:
 
 
 def _cancelled(session: Session, intent: ChainIntent) -> Mark | None:
-    # By the batch: cancellations have no index of their keys.
     query = select(CreditCancellation).where(
-        CreditCancellation.batch_id == int(intent.parameters["batchId"]),
-        CreditCancellation.key == intent.key,
-        CreditCancellation.holder == intent.sender_address,
+        CreditCancellation.key == intent.key, CreditCancellation.holder == intent.sender_address
     )
     found = session.scalars(query).first()
     return Mark(found.tx_hash, found.block_number, found.cancelled_at) if found else None

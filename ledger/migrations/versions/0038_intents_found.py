@@ -1,4 +1,7 @@
-"""Intents are found by state and time, and by block, attempts by nonce: not all that were ever sent are read."""
+"""Intents are found by state and time, and by block, attempts by nonce, cancellations by key.
+
+All that were ever sent, or cancelled, were read for it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ INDEXES = (
     ("chain_intents", ("state", "created_at")),
     ("chain_intents", ("block_number",)),
     ("chain_attempts", ("nonce",)),
+    ("credit_cancellations", ("key",)),
 )
 REPLACED, OF = "idx_chain_intents_state", "chain_intents"
 
