@@ -24,8 +24,14 @@ from ledger.naming import PARTS_MAX
 from ledger.serials import batch_id_of
 
 _NO_FILTERS = {"limit", "order", "cursor"}
-_CHANGED = ("credit_retirements", "credit_cancellations", "credit_invalidations")
-"""Journals of what changes which credits there are."""
+_CHANGED = {
+    # The contract numbers retirements in the order of the chain: from the last one down to what is final.
+    "credit_retirements": "retirement_id > COALESCE((SELECT retirement_id FROM credit_retirements "
+    "WHERE block_number <= :final ORDER BY retirement_id DESC LIMIT 1), 0)",
+    "credit_cancellations": "block_number > :final",
+    "credit_invalidations": "block_number > :final",
+}
+"""Journals of what changes which credits there are, and their rows that are not final: a part of an index."""
 _ITEM = (
     "c.id, c.credit_id, c.amount, c.unit, c.status, c.issuer, t.code, b.vintage, s.batch_id, b.status, "
     "s.first_serial, s.last_serial, b.key, s.retirement_id, c.blockchain_tx, c.issued_at, c.expires_at, "
@@ -79,9 +85,8 @@ _NOT_FINAL = " UNION ".join(
     [
         # The plus keeps the database from looking batch by batch: few blocks are not final.
         *(
-            f"SELECT batch_id FROM {table} WHERE block_number > :final "
-            "AND +batch_id BETWEEN :first AND :last"
-            for table in _CHANGED
+            f"SELECT batch_id FROM {table} WHERE {later} AND +batch_id BETWEEN :first AND :last"
+            for table, later in _CHANGED.items()
         ),
         "SELECT CAST(json_extract(args, '$.batch_id') AS INTEGER) FROM chain_events "
         "WHERE event_name = 'StatusChanged' AND block_number > :final",

@@ -14,7 +14,7 @@ from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import responses
 from api.once import Answer, OneTime, created
-from api.pagination import link_header, matching, page_of, paged
+from api.pagination import link_header, page_of, paged
 from api.webhooks.schemas import (
     Delivery,
     DeliveryPage,
@@ -200,8 +200,7 @@ def list_deliveries(
     response: Response,
 ) -> DeliveryPage:
     """Show what an endpoint was sent, and what it answered last, page by page."""
-    query = deliveries(endpoint_id, ordered=False)
-    query = matching(query, (WebhookDelivery.state, parameters.state))
+    query = deliveries(endpoint_id, ordered=False, state=parameters.state)
     with context.database.read() as session:
         endpoints.shown(session, endpoint_id)
         found = session.execute(paged(query, parameters, WebhookDelivery.id)).all()

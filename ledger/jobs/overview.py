@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.jobs.rows import NAME
@@ -66,10 +66,18 @@ def run_as_json(run: JobRun) -> dict[str, Any]:
 
 def views(session: Session) -> list[JobView]:
     """Return the jobs that have a row, by name, each with its last run."""
-    newest = select(func.max(JobRun.id)).group_by(JobRun.job)
-    last = {run.job: run for run in session.scalars(select(JobRun).where(JobRun.id.in_(newest)))}
-    found = session.scalars(select(ScheduledJob).order_by(ScheduledJob.name))
-    return [JobView(row, last.get(row.name)) for row in found]
+    # The end of an index for each job: its runs of a year are many.
+    newest = (
+        select(JobRun.id)
+        .where(JobRun.job == ScheduledJob.name)
+        .order_by(JobRun.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = session.execute(select(ScheduledJob, newest).order_by(ScheduledJob.name)).all()
+    runs = select(JobRun).where(JobRun.id.in_([number for _, number in found if number]))
+    last = {run.job: run for run in session.scalars(runs)}
+    return [JobView(row, last.get(row.name)) for row, _ in found]
 
 
 def leader_of(session: Session) -> Holder | None:

@@ -271,5 +271,6 @@ class CreditCancellation(Base):
 
     __table_args__ = (
         Index("idx_credit_cancellations_batch_id", "batch_id"),
+        Index("idx_credit_cancellations_key", "key"),
         options("A cancellation by a holder.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )

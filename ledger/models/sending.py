@@ -69,7 +69,8 @@ class ChainIntent(Base):
 
     __table_args__ = (
         UniqueConstraint("chain_id", "sender_address", "nonce"),
-        Index("idx_chain_intents_state", "state"),
+        Index("idx_chain_intents_state_created_at", "state", "created_at"),
+        Index("idx_chain_intents_block_number", "block_number"),
         Index("idx_chain_intents_tx_hash", "tx_hash"),
         options("Something that shall happen on chain once.", writer=INTENTS, origin=BEYOND),
     )
@@ -130,5 +131,6 @@ class ChainAttempt(Base):
 
     __table_args__ = (
         UniqueConstraint("intent_key", "ordinal"),
+        Index("idx_chain_attempts_nonce", "nonce"),
         options("A signed transaction of an intent.", writer=INTENTS, origin=BEYOND),
     )

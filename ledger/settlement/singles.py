@@ -48,7 +48,11 @@ def unseen(session: Session) -> list[tuple[Trade, int | None]]:
 
     None stands for energy.
     """
-    included = exists().where(ChainInclusion.intent_key == ChainIntent.key)
+    # By the hashes of what was signed: there are as many inclusions as the chain has transactions of ours or others.
+    included = exists().where(
+        ChainAttempt.intent_key == ChainIntent.key,
+        ChainInclusion.tx_hash == ChainAttempt.tx_hash,
+    )
     query = select(ChainIntent).where(
         ChainIntent.kind == KIND, ChainIntent.state.in_(UNDER_WAY), ~included
     )

@@ -13,7 +13,11 @@ IN_VAIN = 5
 
 
 def deliveries(
-    endpoint_id: int, *, not_taken: bool = False, ordered: bool = True
+    endpoint_id: int,
+    *,
+    not_taken: bool = False,
+    ordered: bool = True,
+    state: DeliveryState | None = None,
 ) -> Select[WebhookDelivery, WebhookMessage, WebhookTry]:
     """Return the query of an endpoint's deliveries: each with its message and its last try, the latest first.
 
@@ -22,7 +26,9 @@ def deliveries(
     not_taken
         Only those that it has not taken.
     ordered
-        Whether in that order; a caller may have its own.
+        Whether in that order; a caller may have its own, by the number of the delivery.
+    state
+        Only those in this state.
     """
     one = aliased(WebhookTry)
     last = (
@@ -31,8 +37,10 @@ def deliveries(
         .correlate(WebhookDelivery)
         .scalar_subquery()
     )
-    # The latest are at the end of the table: by its index of endpoints, SQLite sorts all of one's deliveries.
-    of_endpoint = WebhookDelivery.endpoint_id + 0 if ordered else WebhookDelivery.endpoint_id
+    # A page lies together in the table: by its index of endpoints, or of states, SQLite sorts all of one's deliveries.
+    # Those that are not taken are few, and are found by the index of states.
+    few = (DeliveryState.PENDING, DeliveryState.FAILED)
+    of_endpoint = WebhookDelivery.endpoint_id if state in few else WebhookDelivery.endpoint_id + 0
     query = (
         select(WebhookDelivery, WebhookMessage, WebhookTry)
         .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
@@ -41,6 +49,9 @@ def deliveries(
         )
         .where(of_endpoint == endpoint_id)
     )
+    if state is not None:
+        alike = WebhookDelivery.state.not_in(few)
+        query = query.where(WebhookDelivery.state == state if state in few else alike)
     if not_taken:
         query = query.where(WebhookDelivery.state != DeliveryState.DELIVERED)
     return query.order_by(WebhookDelivery.id.desc()) if ordered else query

@@ -53,6 +53,8 @@ from tests.support.plant import apply, imported, write_csv
 
 HEAD_BLOCK = 98
 FINAL_BLOCK = 90
+PENDING_RETIREMENT = 31
+"""The last one, as the contract numbers them in the order of the chain; those of numbers 2 to 30 are final."""
 BATCHES = 100
 CREDITS = 131
 TRANSACTIONS = 125
@@ -241,10 +243,12 @@ def _transactions(session: Session) -> None:
             )
         )
         if pending:
-            _attempt(session, number)
+            _attempt(session, number, IntentState.SUBMITTED)
             continue
         assert block is not None
         session.flush()
+        if number <= BATCHES:
+            _attempt(session, number, IntentState.CONFIRMED)
         session.add(
             ChainInclusion(
                 tx_hash=h66(0x77, number),
@@ -259,7 +263,7 @@ def _transactions(session: Session) -> None:
         )
 
 
-def _attempt(session: Session, number: int) -> None:
+def _attempt(session: Session, number: int, state: IntentState) -> None:
     session.add(
         ChainIntent(
             key=key_of(number),
@@ -271,7 +275,7 @@ def _attempt(session: Session, number: int) -> None:
             call_data="0x",
             sender_address=ISSUER,
             nonce=number,
-            state=IntentState.SUBMITTED,
+            state=state,
             tx_hash=h66(0x77, number),
         )
     )
@@ -297,11 +301,11 @@ def _batch(session: Session, number: int) -> None:
         # 1001 kg: 400 retired from the bottom in block 95, 100 cancelled from the top in block 40.
         retired, cancelled = 400, 100
         runs = [
-            (1, 400, CreditStatus.RETIRED, 1),
+            (1, 400, CreditStatus.RETIRED, PENDING_RETIREMENT),
             (401, 901, CreditStatus.ACTIVE, None),
             (902, 1001, CreditStatus.CANCELLED, None),
         ]
-        _retirement(session, 1, 1, 400, block=95)
+        _retirement(session, PENDING_RETIREMENT, 1, 400, block=95)
         session.add(
             CreditCancellation(
                 block_number=40,

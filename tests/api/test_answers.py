@@ -28,7 +28,7 @@ def test_a_credit_is_shown_whole(client: TestClient) -> None:
         "first_serial": "1",
         "last_serial": "400",
         "key": key_of(1),
-        "retirement_id": "1",
+        "retirement_id": "31",
         "blockchain_tx": h66(0x77, 1),
         "status_tx": h66(0x77, 95),
         "issued_at": "2024-01-01T00:00:01Z",
@@ -61,7 +61,7 @@ def test_a_credit_is_shown_whole(client: TestClient) -> None:
             ],
         },
         "retirement": {
-            "key": h66(0xDE, 1),
+            "key": h66(0xDE, 31),
             "holder": ISSUER,
             "replaced_batch_id": None,
             "beneficiary": "Mühle Übel & Söhne",

@@ -5,6 +5,7 @@ Steps are counted, not times: the same every time, on every machine.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -34,8 +35,10 @@ from ledger.models import (
     DeviceType,
     EmissionFactor,
     EnergyProduction,
+    JobRun,
     Meter,
     Project,
+    ScheduledJob,
     Site,
     VppDefinition,
     VppSettlementBatch,
@@ -43,6 +46,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.devices import DeviceStatus
+from ledger.models.jobs import RunOutcome
 from ledger.models.settlement import BatchState
 from ledger.models.sites import FactorPurpose, MeterRole
 from ledger.models.trading import TradeStatus, TradeType
@@ -72,6 +76,7 @@ def fill(db: Database, count: int) -> None:
         _runs(session, count)
         _trades(session, count)
         _hours(session, count)
+        _job(session, count)
 
 
 def put(session: Session, table: type[Base], rows: Iterator[dict[str, Any]]) -> None:
@@ -254,6 +259,27 @@ def _hours(session: Session, count: int) -> None:
     put(session, EnergyProduction, hours)
 
 
+def _job(session: Session, count: int) -> None:
+    """A job that has run so many times, and another that never has."""
+    session.add_all(
+        ScheduledJob(name=name, schedule="1m", due_at=EPOCH) for name in ("alerts", "settle")
+    )
+    runs = (
+        {
+            "job": "alerts",
+            "due_at": EPOCH,
+            "started_at": EPOCH,
+            "ended_at": EPOCH + timedelta(minutes=number),
+            "duration_ms": 1,
+            "outcome": RunOutcome.DONE,
+            "repeats": 1,
+            "place": "here",
+        }
+        for number in range(count)
+    )
+    put(session, JobRun, runs)
+
+
 class Counted:
     """Books, the API before them, and the steps that its answers take."""
 
@@ -273,6 +299,16 @@ class Counted:
         self.client = TestClient(app)
         self._looks = 0
         event.listen(self.db._engine, "checkout", self._count)
+        quick = self.db.quick
+        assert quick is not None
+        opened = quick._open
+
+        def counted() -> sqlite3.Connection:
+            connection = opened()
+            connection.set_progress_handler(self._look, STEP)
+            return connection
+
+        vars(quick)["_open"] = counted
 
     def _count(self, connection: Any, _record: Any, _proxy: Any) -> None:
         connection.set_progress_handler(self._look, STEP)
@@ -311,6 +347,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Counted, Counted]:
 @pytest.mark.parametrize(
     ("path", "steps"),
     [
+        ("/v1/credits", 1),
+        ("/v1/credits/bench-wind-2024-5-1-400", 1),
         ("/v1/credits?site=nosuch", 1),
         ("/v1/credits?site=nosuch&status=retired", 1),
         ("/v1/credits?vintage=1999", 6),

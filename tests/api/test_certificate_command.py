@@ -40,7 +40,7 @@ def test_it_is_the_file_of_the_page(truetonne: Program, client: TestClient, book
 @pytest.mark.parametrize(
     ("name", "file", "code", "said"),
     [
-        ("1", "c.pdf", 1, "not final yet"),
+        ("31", "c.pdf", 1, "not final yet"),
         ("999", "c.pdf", 2, "there is no retirement"),
         ("../2", "c.pdf", 2, "there is no retirement"),
         ("2", "no/such/folder/c.pdf", 2, "cannot be written"),

@@ -38,7 +38,7 @@ REFUSED = (
     "/credits?batch_id=" + "9" * 40,
     "/credits?x=" + "y" * 5_000,
     "/retirements/999999",
-    "/retirements/1/certificate.pdf",
+    "/retirements/31/certificate.pdf",
     "/retirements/none",
     "/projects/none",
     "/sites/none",

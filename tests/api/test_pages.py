@@ -33,7 +33,7 @@ PAGES = (
     "/credits/park-a-2015-1-401-901",
     "/credits/park-b-2014-2",
     "/retirements/2",
-    "/retirements/1",
+    "/retirements/31",
     "/projects",
     "/projects/park-wind",
     "/sites/park",
@@ -94,7 +94,7 @@ def test_a_credit_says_what_it_is(client: TestClient) -> None:
     # All the runs of its batch are boxes that lead to their pages.
     for run in ("park-a-2015-1-1-400", "park-a-2015-1-401-901", "park-a-2015-1-902-1001"):
         assert f'href="/credits/{run}"' in said
-    assert 'href="/retirements/1"' in said
+    assert 'href="/retirements/31"' in said
     assert "issued from somebody else" in said  # the books hold no readings of it
 
 
@@ -223,11 +223,11 @@ def test_a_final_retirement_has_its_certificate(client: TestClient) -> None:
 
 
 def test_what_is_not_final_has_none(client: TestClient) -> None:
-    assert "is not final yet" in client.get("/retirements/1").text
-    for path in ("/v1/retirements/1/certificate", "/retirements/1/certificate.pdf"):
+    assert "is not final yet" in client.get("/retirements/31").text
+    for path in ("/v1/retirements/31/certificate", "/retirements/31/certificate.pdf"):
         answer = client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (409, "not-final")
-    page = client.get("/retirements/1/certificate.pdf", headers={**HTML, "accept-language": "zh"})
+    page = client.get("/retirements/31/certificate.pdf", headers={**HTML, "accept-language": "zh"})
     assert page.status_code == 409 and "尚未终局" in page.text
 
 
@@ -443,7 +443,7 @@ def down(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize(
-    "url", ["/", "/credits/1", "/retirements/1", "/operations", "/search?q=a", "/sites/a"]
+    "url", ["/", "/credits/1", "/retirements/31", "/operations", "/search?q=a", "/sites/a"]
 )
 def test_without_a_database_a_page_says_so(down: TestClient, url: str) -> None:
     for language, words in (("en", "Not available just now"), ("zh", "暂时不可用")):

@@ -210,7 +210,7 @@ def test_that_there_is_no_retirement_is_said_alike(
     with database.write() as session:
         session.execute(
             update(CreditRetirement)
-            .where(CreditRetirement.retirement_id == 1)
+            .where(CreditRetirement.retirement_id == 31)
             .values(retirement_id=number)
         )
     database.close()

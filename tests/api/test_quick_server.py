@@ -257,7 +257,7 @@ def test_books_that_cannot_be_read_are_an_error_of_the_ordinary_way(settings: Se
     gone = replace(settings, database_url="mysql+pymysql://root@127.0.0.1:9/none")
     app = create_app(gone)
     with TestClient(app, raise_server_exceptions=False) as client:
-        answer = client.get("/v1/retirements/1")
+        answer = client.get("/v1/retirements/31")
         assert answer.status_code == 503
         assert answer.json()["code"] == "database-down"
 

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.db import Database
 from ledger.errors import BadInput
+from ledger.models import WebhookDelivery
+from ledger.models.webhooks import DeliveryState
 from ledger.sealing import Sealer, load_sealer
 from ledger.webhooks import Rests, forget_messages
 from ledger.webhooks.log import deliveries
@@ -362,6 +364,31 @@ def test_the_latest_deliveries_are_found_without_a_sort(
         assert session.execute(deliveries(1, not_taken=not_taken).limit(20)).all() == []
     (plan,) = plans
     assert not [step for step in plan if "ORDER BY" in step], plan
+
+
+@pytest.mark.parametrize("state", [None, DeliveryState.DELIVERED])
+@pytest.mark.parametrize("order", [WebhookDelivery.id.asc(), WebhookDelivery.id.desc()])
+def test_a_page_of_deliveries_is_read_where_it_lies(
+    sqlite_db: Database, state: DeliveryState | None, order: Any
+) -> None:
+    """All that an endpoint was ever sent was read with its messages and tries, and sorted, for each page."""
+    query = deliveries(1, ordered=False, state=state).where(WebhookDelivery.id > 5)
+    with plans_for_deliveries() as plans, sqlite_db.read() as session:
+        assert session.execute(query.order_by(order).limit(51)).all() == []
+    (plan,) = plans
+    assert not [step for step in plan if "ORDER BY" in step], plan
+    assert plan[0].endswith("(rowid>?)"), plan
+
+
+@pytest.mark.parametrize("state", [DeliveryState.PENDING, DeliveryState.FAILED])
+def test_what_an_endpoint_has_not_taken_is_found_by_its_state(
+    sqlite_db: Database, state: DeliveryState
+) -> None:
+    query = deliveries(1, ordered=False, state=state).order_by(WebhookDelivery.id)
+    with plans_for_deliveries() as plans, sqlite_db.read() as session:
+        assert session.execute(query.limit(51)).all() == []
+    (plan,) = plans
+    assert plan[0].endswith("(state=?)"), plan
 
 
 def test_deliveries_of_old_messages_are_found_by_an_index(sqlite_db: Database) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import intents, transactions
 from ledger.chain.sending.marks import Mark, mark_of, with_key_in_data
-from ledger.db import Database
+from ledger.db import Database, tables
 from ledger.errors import DependencyDown
 from ledger.models import (
     BlockchainTransaction,
@@ -84,10 +84,10 @@ def says_done(session: Session, intent: ChainIntent, reason: str) -> bool:
 
 
 def _is_used_up(session: Session, intent: ChainIntent) -> bool:
-    tables = (SettlementBatch, CreditBatch)
+    journals = (SettlementBatch, CreditBatch)
     used = any(
         session.scalars(select(table.key).where(table.key == intent.key)).first()
-        for table in tables
+        for table in journals
     )
     return used and in_mirror(session, intent) is None
 
@@ -213,7 +213,11 @@ def _unknown_calls(
     ours = select(ChainAttempt.tx_hash).where(ChainAttempt.tx_hash == ChainInclusion.tx_hash)
     query = (
         select(ChainInclusion, BlockchainTransaction.parameters, ChainBlock.block_time)
-        .join(BlockchainTransaction, BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
+        .select_from(ChainInclusion)
+        .join(
+            BlockchainTransaction,
+            BlockchainTransaction.tx_hash == tables.read_first(ChainInclusion.tx_hash),
+        )
         .join(ChainBlock, ChainBlock.number == ChainInclusion.block_number)
         .where(
             ChainInclusion.block_number > above,

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from ledger.chain.sending import intents
 from ledger.chain.sending.broadcasting import included, to_send
 from ledger.chain.sending.signing import Desk
+from ledger.db import tables
 from ledger.models import ChainAttempt, ChainCursor, ChainInclusion, ChainIntent
 
 log = logging.getLogger(__name__)
@@ -37,10 +38,10 @@ def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
         # By the mirror's rows, which are found by their blocks: intents are many, and long.
         final = (
             select(ChainIntent)
-            .join(ChainInclusion, ChainInclusion.tx_hash == ChainIntent.tx_hash)
+            .join(ChainInclusion, tables.read_first(ChainInclusion.tx_hash) == ChainIntent.tx_hash)
             .where(
                 ChainInclusion.block_number > head - AUDIT_BLOCKS,
-                ChainIntent.chain_id == desk.chain_id,
+                ChainIntent.chain_id + 0 == desk.chain_id,
                 ChainIntent.block_number <= there,
             )
             .order_by(ChainIntent.block_number, ChainIntent.key)

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.contracts.wrappers import decode_call, encode_call
 from ledger.chain.sending import transactions
+from ledger.db import tables
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, ChainIntent
 from ledger.models.sending import UNDER_WAY, IntentState
@@ -159,7 +160,10 @@ def twin_on_chain(session: Session, own: ChainIntent) -> BlockchainTransaction |
     newest = session.scalar(select(func.max(ChainInclusion.block_number))) or 0
     query = (
         select(BlockchainTransaction)
-        .join(ChainInclusion, ChainInclusion.tx_hash == BlockchainTransaction.tx_hash)
+        .join(
+            ChainInclusion,
+            tables.read_first(ChainInclusion.tx_hash) == BlockchainTransaction.tx_hash,
+        )
         .where(
             ChainInclusion.block_number > newest - _TWIN_BLOCKS,
             ChainInclusion.sender == own.sender_address,
@@ -246,12 +250,12 @@ def current(intent: ChainIntent, items: Sequence[ChainAttempt]) -> ChainAttempt:
 def open_attempts(session: Session, chain_id: int) -> Sequence[ChainAttempt]:
     """Return the signed transactions whose fate is not known, in nonce order; all of each intent."""
     query = (
-        select(ChainAttempt)
-        .join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+        select(ChainIntent, ChainAttempt)
+        .join(ChainAttempt, ChainAttempt.intent_key == ChainIntent.key)
         .where(ChainIntent.chain_id == chain_id, ChainIntent.state == IntentState.SUBMITTED)
-        .order_by(ChainIntent.sender_address, ChainIntent.nonce, ChainAttempt.ordinal)
     )
-    return session.scalars(query).all()
+    found = [(_place(intent), attempt) for intent, attempt in session.execute(query)]
+    return [attempt for _, attempt in sorted(found, key=lambda item: (item[0], item[1].ordinal))]
 
 
 def open_calls_beside(session: Session, chain_id: int, contracts: Collection[str]) -> set[str]:
@@ -270,12 +274,18 @@ def open_calls_beside(session: Session, chain_id: int, contracts: Collection[str
 
 def open_intents(session: Session, chain_id: int) -> Sequence[ChainIntent]:
     """Return the intents that are sent and not final, by account and nonce."""
-    query = (
-        select(ChainIntent)
-        .where(ChainIntent.chain_id == chain_id, ChainIntent.state == IntentState.SUBMITTED)
-        .order_by(ChainIntent.sender_address, ChainIntent.nonce)
+    query = select(ChainIntent).where(
+        ChainIntent.chain_id == chain_id, ChainIntent.state == IntentState.SUBMITTED
     )
-    return session.scalars(query).all()
+    return sorted(session.scalars(query), key=_place)
+
+
+def _place(intent: ChainIntent) -> tuple[str, int]:
+    """Return what puts sent intents in order.
+
+    Here, and not in SQL: for the sake of the order SQLite reads the index of nonces, and so all that was ever sent.
+    """
+    return intent.sender_address, -1 if intent.nonce is None else intent.nonce
 
 
 def set_alarm(session: Session, key: str, alarm: str | None) -> bool:
