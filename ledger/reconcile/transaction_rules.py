@@ -61,7 +61,7 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         status = TransactionStatus.FAILED if failed else TransactionStatus.CONFIRMED
         expected |= {
             "gas_used": item.receipt.gas_used,
-            "gas_price": item.receipt.effective_gas_price,
+            "gas_price": _price(item),
             "status": status if final else TransactionStatus.PENDING,
             "confirmed_at": item.at if final else None,
         }
@@ -71,6 +71,11 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         found += unequal(f"blockchain_transactions {tx_hash}", *numbers)
         inclusions[(tx_hash,)] = _inclusion(item, reasons.get(tx_hash), attempt)
     return found + _inclusions(books, hashes, inclusions)
+
+
+def _price(item: Mined) -> int | None:
+    price = item.receipt.effective_gas_price
+    return item.transaction.gas_price if price is None else price
 
 
 def _reasons(books: Books, mined: Mapping[str, Mined]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import delete, update
 
 from indexer import Indexer, finality, inputs, place, ranges
 from indexer.finality import FINALIZED, Claim
@@ -28,7 +29,8 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.transports.errors import NodeLimits
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
-from ledger.models import ChainBlock
+from ledger.models import ChainBlock, ChainCursor
+from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import MEMBER_ROLE, TestChain
 from tests.support.forms import rest
@@ -107,16 +109,32 @@ def test_a_node_that_does_not_say_what_it_is(
     same_as_fresh()
 
 
+@pytest.mark.parametrize("said", rest([recorded(4444, "pruned history unavailable"), None]))
 def test_a_first_block_that_is_kept_no_more(
-    node: LyingNode, followed: Indexer, chain: TestChain
+    node: LyingNode,
+    followed: Indexer,
+    chain: TestChain,
+    sqlite_db: Database,
+    said: NodeError | None,
 ) -> None:
-    """The execution API has an error for that since EIP-4444, others say null."""
+    """The execution API has an error for that since EIP-4444, others say null.
+
+    `reconcile` ended with that error, or called the books those of another chain.
+    """
     followed.run_until("head")
     chain.mine(1)
-    pruned = recorded(4444, "pruned history unavailable")
-    node.tamper = lambda method, params, result: pruned if params[:1] == ["0x0"] else result
+    node.tamper = lambda method, params, result: said if params[:1] == ["0x0"] else result
     assert followed.run_until("head").tip == chain.client.block_number()
     assert node.lies > 0
+    client = ChainClient(node.rpc_url)
+    with sqlite_db.write() as session:  # as where the contracts stand later: then the mirror does not begin there
+        session.execute(delete(ChainBlock).where(ChainBlock.number == 0))
+    assert reconcile(sqlite_db, client, chain.deployment).ok
+    other = "0x" + "ab" * 32
+    with sqlite_db.write() as session:
+        session.execute(update(ChainCursor).values(genesis_hash=other))
+    told = " ".join(reconcile(sqlite_db, client, chain.deployment).rules[0].differences)
+    assert f"genesis_hash is {other}, the chain says {chain.deployment.genesis_hash}" in told
 
 
 @pytest.mark.parametrize(

@@ -251,9 +251,12 @@ def test_another_block_than_the_one_that_was_asked_for_is_refused() -> None:
         for name in ("hash", "parentHash"):
             block[name] = "0x" + "f" * 65
             with pytest.raises(
-                NodeAnswer, match="asked for headers and answers with something else"
+                NodeAnswer, match=r"asked for headers and answers with something else \('0xffff"
             ):
                 client.head()
+        del block["hash"]
+        with pytest.raises(NodeAnswer, match=r"something else \(it has no 'hash'\); check rpc"):
+            client.head()
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from ledger.chain.node.transports.base import Bounds, Transport
 from ledger.chain.node.transports.errors import NodeAnswer
 from ledger.chain.node.transports.opening import open_transport
 from ledger.chain.node.wire import Answer, Asked, Call, Means
-from ledger.errors import DependencyDown, TruetonneError
+from ledger.errors import DependencyDown, TruetonneError, in_words
 
 T = TypeVar("T")
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
@@ -166,13 +166,16 @@ class ChainClient:
             sent.append(([body["id"] for body in asked], future))
             bodies.append(asked)
 
-        def explain(number: int, content: bytes) -> Exception:
+        def explain(number: int, content: bytes, why: str) -> Exception:
             try:
                 self._results(bodies[number], content)
             except (RpcError, NodeAnswer) as error:
                 return error
             method = bodies[number][0]["method"]
-            return NodeAnswer(f"{self.place} answers {method} with something else; check rpc_url")
+            said = f" ({why})" if why else ""
+            return NodeAnswer(
+                f"{self.place} answers {method} with something else{said}; check rpc_url"
+            )
 
         def again(number: int, content: bytes | None, error: Exception) -> bytes | None:
             return self._requests.again(batches[number], bodies[number], content, error)
@@ -223,7 +226,7 @@ class ChainClient:
             return [None if raw is None else parse(raw) for raw in raws]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise NodeAnswer(
-                f"{self.place} was asked for {what} and answers with something else; check rpc_url"
+                f"{self.place} was asked for {what} and answers with something else ({in_words(error)}); check rpc_url"
             ) from error
 
     def _require_block(self, asked: int | str, header: BlockHeader | None) -> None:
