@@ -35,7 +35,9 @@ def mirrored_blocks(books: Books) -> list[str]:
     """The cursor and every stored block are those of the chain, and each block with an event is stored."""
     cursor = books.cursor
     tip = books.client.block(cursor.block_number)
-    _, genesis = books.client.identity()  # None: the node has dropped it, and the books must say what the file does
+    _, genesis = (
+        books.client.identity()
+    )  # None: the node has dropped it, and the books must say what the file does
     found = unequal(
         "chain_cursor",
         ("chain_id", cursor.chain_id, books.deployment.chain_id),

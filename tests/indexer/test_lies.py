@@ -392,7 +392,9 @@ def test_what_no_node_says_the_price_of_stops_the_mirror(
     with LyingNode(chain.rpc_url) as node:
         node.version, node.tamper = "Geth/v1.16.0", tamper
         mirror = Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH)
-        with pytest.raises(MirrorStopped, match="neither 0x[0-9a-f]{64} nor its receipt says what"):
+        with pytest.raises(
+            MirrorStopped, match=r"neither 0x[0-9a-f]{64} nor its receipt says what"
+        ):
             mirror.run_until("head")
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler
@@ -22,6 +23,7 @@ from indexer.finality import FINALIZED, Claim
 from indexer.reindex import reindex
 from indexer.ticks import TickReport
 from indexer.verify import verify
+from ledger.chain.addresses.book import TOLD
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.failures import traces
 from ledger.chain.node import requests
@@ -36,6 +38,7 @@ from tests.support.chain import MEMBER_ROLE, TestChain
 from tests.support.forms import rest
 from tests.support.mirror import dump, rows
 from tests.support.proxy import Delivery, LyingNode, NodeError, Tamper, deliver, recorded
+from tests.support.rollup import MAKES, Rollup
 from tests.support.waiting import until
 
 Check = Callable[[], None]
@@ -127,7 +130,9 @@ def test_a_first_block_that_is_kept_no_more(
     assert followed.run_until("head").tip == chain.client.block_number()
     assert node.lies > 0
     client = ChainClient(node.rpc_url)
-    with sqlite_db.write() as session:  # as where the contracts stand later: then the mirror does not begin there
+    with (
+        sqlite_db.write() as session
+    ):  # as where the contracts stand later: then the mirror does not begin there
         session.execute(delete(ChainBlock).where(ChainBlock.number == 0))
     assert reconcile(sqlite_db, client, chain.deployment).ok
     other = "0x" + "ab" * 32
@@ -564,6 +569,36 @@ def test_a_time_that_is_no_date_stops_the_mirror(
     # As where a mirror begins, or contracts are recorded.
     with pytest.raises(MirrorStopped, match=said):
         chain.client.head().time  # noqa: B018
+
+
+# ---------------------------------------------------------------------------- rollups
+
+
+@pytest.mark.parametrize("lacks", rest([frozenset(), frozenset({"eth_getBlockReceipts"})]))
+@pytest.mark.parametrize("name", rest(MAKES))
+def test_the_chain_of_a_rollup_is_mirrored_as_it_is_told(
+    node: LyingNode, chain: TestChain, sqlite_db: Database, name: str, lacks: frozenset[str]
+) -> None:
+    """And named as what it is where receipts are to be proven: its own transactions are under no root known here."""
+    node.lacks, node.tamper = lacks, Rollup(chain.client, MAKES[name])
+    _act(chain)
+    client = ChainClient(node.rpc_url)
+    with pytest.raises(MirrorStopped) as stopped:
+        Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
+    kind = MAKES[name].kind
+    assert f"a receipt is of type {kind}, which is none of Ethereum's" in stopped.value.message
+    assert "set `receipts` to `told`" in stopped.value.message
+    told = replace(chain.deployment, receipts=TOLD)
+    Indexer(sqlite_db, client, told, DEPTH).run_until("head")
+    head = chain.client.block_number()
+    (event,) = rows(sqlite_db, "credit_retirements", "block_number", "amount_kg")
+    assert event == (head - 1, 10)
+    found = rows(sqlite_db, "chain_inclusions", "block_number", "tx_index", "error")
+    assert {place for _, place, _ in found} == {1}
+    (why,) = (error for number, _, error in found if number == head)
+    assert why.startswith("ERC1155InsufficientBalance(")
+    assert verify(sqlite_db, client, told, DEPTH).ok
+    assert reconcile(sqlite_db, client, told).ok
 
 
 # ---------------------------------------------------------------------------- writing
