@@ -25,7 +25,8 @@ BEHIND_MAX = 128
 
 STANDS_BLOCKS, STANDS_S = 256, 24 * 3600
 """A final block that is both so many blocks below the head and so many seconds older stands still, by any chain's ways.
-The longest that are known take hours; and a local chain that is let go ahead has few blocks to each year."""
+The longest that are known take hours; and a local chain that is let go ahead has few blocks to each year. The alarm of
+``api.status.mirror`` has the same bounds."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ PATIENCE = timedelta(minutes=10)
 """A mirror that nobody runs, or that does not move, for longer is something that a person should look at."""
 FINAL_AFTER = timedelta(days=1)
 """So is a chain that does not make final what has stood in it for longer: no chain that is known takes as long."""
+FINAL_WITHIN = 256
+"""Blocks; by fewer a chain that makes one for each transaction may well take days (``indexer.finality``)."""
 
 
 def alarms(session: Session, network: str) -> list[str]:
@@ -60,10 +62,10 @@ def _at_rest(session: Session, cursor: ChainCursor, now: datetime) -> list[str]:
 def _never_final(session: Session, cursor: ChainCursor, now: datetime) -> list[str]:
     """Say that nothing becomes final: by our clock since it was sent, and by the chain's since it stands there.
 
-    A local chain is let go ahead by years, and a chain may begin a block for each transaction alone.
+    A local chain is let go ahead by years, in few blocks.
     """
     tip = session.get(ChainBlock, cursor.block_number)
-    if tip is None:
+    if tip is None or cursor.block_number - cursor.final_number <= FINAL_WITHIN:
         return []
     waiting = (
         select(func.count())
