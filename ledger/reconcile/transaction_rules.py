@@ -15,7 +15,7 @@ from ledger.db import tables
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, ChainIntent
 from ledger.models.blockchain import TransactionStatus
 from ledger.reconcile.books import Books
-from ledger.reconcile.mined import Mined, among, mined_of
+from ledger.reconcile.mined import Mined, among, mined_of, whole_blocks
 from ledger.reconcile.pieces import ROWS, pieces
 from ledger.reconcile.report import Key, compare, missing, unequal
 
@@ -180,10 +180,8 @@ def _missing(books: Books) -> list[str]:
     first = max(books.deployment.deployed_block, books.block - _SCANNED_BLOCKS + 1)
     for start in range(first, books.block + 1, _BLOCKS_AT_ONCE):
         numbers = range(start, min(start + _BLOCKS_AT_ONCE, books.block + 1))
-        blocks = books.client.blocks_with_transactions(numbers)
-        called = [
-            item.hash for block in blocks if block for item in block[1] if item.to in addresses
-        ]
+        blocks = whole_blocks(books, numbers)
+        called = [item.hash for _, items in blocks for item in items if item.to in addresses]
         found += _without_row(books, called)
     return list(dict.fromkeys(found))
 

@@ -43,6 +43,7 @@ from tests.support.waiting import until
 
 Check = Callable[[], None]
 STANDARD = "Geth/v1.16.0"
+_BY_NUMBER = "eth_getBlockByNumber"
 HEADER_NOT_FOUND = recorded(-32000, "header not found")
 
 
@@ -317,7 +318,7 @@ class Balancer(LyingNode):
 
     def _respond(self, handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
         changed = self._changed(calls, answers)
-        if self._chance.random() < 0.5:
+        if self._lags(calls if isinstance(calls, list) else [calls]):
             (head,) = self._node.ask([("eth_blockNumber", [])])
             older = int(head, 16) - self._lag
             if isinstance(calls, list):
@@ -326,6 +327,9 @@ class Balancer(LyingNode):
             else:
                 changed = self._older(calls, changed, older)
         deliver(handler, Delivery(msgspec.json.encode(changed)))
+
+    def _lags(self, _calls: list[Any]) -> bool:
+        return self._chance.random() < 0.5
 
     def _older(self, call: Any, answer: Any, head: int) -> Any:
         method, params, result = call["method"], call["params"], answer.get("result")
@@ -373,6 +377,56 @@ def test_a_node_that_lags_behind_another_takes_nothing_back(
     assert sum(tick.rewound_blocks for tick in ticks) == 0
     assert rows(sqlite_db, "mirror_reorganisations", "id") == []
     same_as_fresh()
+
+
+class LagsInSome(Balancer):
+    """Of two nodes behind one address it is always the one that lags that answers requests with such a call."""
+
+    def __init__(self, rpc_url: str, lag: int) -> None:
+        super().__init__(rpc_url, lag)
+        self.asked: Callable[[str, list[Any]], bool] = lambda _method, _params: False
+
+    def _lags(self, calls: list[Any]) -> bool:
+        return any(self.asked(call["method"], call["params"]) for call in calls)
+
+    def _older(self, call: Any, answer: Any, head: int) -> Any:
+        if call["method"] != "eth_getLogs":
+            return super()._older(call, answer, head)
+        older = [log for log in answer["result"] if int(log["blockNumber"], 16) <= head]
+        self.lies += older != answer["result"]
+        return {**answer, "result": older}
+
+
+LAGGING: dict[str, tuple[Callable[[str, list[Any]], bool], bool]] = {
+    "logs": (lambda method, _: method == "eth_getLogs", False),
+    "whole blocks": (lambda method, params: method == _BY_NUMBER and params[1], False),
+    "headers": (
+        lambda method, params: method == _BY_NUMBER and not params[1] and params[0] != "latest",
+        False,
+    ),
+    "receipts": (lambda method, _: method == "eth_getTransactionReceipt", True),
+    "transactions": (lambda method, _: method == "eth_getTransactionByHash", True),
+}
+"""Requests that the node that lags answers, and whether the others tell all the same what these leave out."""
+
+
+@pytest.mark.parametrize("name", rest(LAGGING))
+def test_books_are_not_held_against_a_node_that_lags(
+    chain: TestChain, sqlite_db: Database, name: str
+) -> None:
+    """Where it came to the newest events, `reconcile` found differences that were none, missed some, or ended."""
+    _act(chain)
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    with LagsInSome(chain.rpc_url, 3) as node:
+        node.asked, told = LAGGING[name]
+        client = ChainClient(node.rpc_url)
+        if told:
+            assert reconcile(sqlite_db, client, chain.deployment).ok
+        else:
+            with pytest.raises(DependencyDown, match="has no block") as said:
+                reconcile(sqlite_db, client, chain.deployment)
+            assert said.value.code == "node-behind"
+        assert node.lies > 0
 
 
 # ----------------------------------------------------------------------------- limits

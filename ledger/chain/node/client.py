@@ -239,8 +239,7 @@ class ChainClient:
                 "another"
             )
 
-    def _logs(self, query: dict[str, Any]) -> list[LogRecord]:
-        found = self.request("eth_getLogs", [query])
+    def _logs(self, found: Any) -> list[LogRecord]:
         logs = self._read(found if isinstance(found, list) else [found], log_of, "logs")
         if found is None or None in logs:
             raise NodeAnswer(f"{self.place} was asked for logs and answers with nothing")
@@ -305,6 +304,14 @@ class ChainClient:
             f"the node at {self.place} has no block {number}; {_CATCHES_UP}", code="node-behind"
         )
 
+    def blocks_there(self, numbers: Sequence[int]) -> list[BlockHeader]:
+        """Return the headers of blocks that the chain has, by the books; see ``block_there``."""
+        found = self.blocks(numbers)
+        return [
+            self.block_there(number) if header is None else header
+            for number, header in zip(numbers, found, strict=True)
+        ]
+
     def blocks(self, blocks: Sequence[int | str]) -> list[BlockHeader | None]:
         """Return several headers in the order asked."""
         raws = self.request_batch([_block_call(block, False) for block in blocks])
@@ -330,13 +337,32 @@ class ChainClient:
         return found
 
     def logs(self, addresses: Sequence[str], from_block: int, to_block: int) -> list[LogRecord]:
-        """Return the logs of the addresses in blocks ``from_block`` to ``to_block``, both included."""
+        """Return the logs of the addresses in blocks ``from_block`` to ``to_block``, both included.
+
+        A node that lags behind others of its address has fewer. So it is asked for the last block in the same request.
+
+        Raises
+        ------
+        DependencyDown
+            If it has none.
+        """
         query = {
             "address": list(addresses),
             "fromBlock": hex(from_block),
             "toBlock": hex(to_block),
         }
-        return self._logs(query)
+        found, last = self.request_batch([("eth_getLogs", [query]), _block_call(to_block, False)])
+        if last is None:
+            raise self.without_block(to_block)
+        logs = self._logs(found)
+        asked = set(map(str.lower, addresses))
+        for log in logs:
+            if log.address not in asked or not from_block <= log.block_number <= to_block:
+                raise NodeAnswer(
+                    f"{self.place} was asked for logs of blocks {from_block} to {to_block} and answers with one of "
+                    f"{log.address} in block {log.block_number}; set rpc_url to another"
+                )
+        return logs
 
     def receipt(self, tx_hash: str) -> Receipt | None:
         """Return the receipt of a transaction; None while it is in no block."""
