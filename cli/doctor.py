@@ -327,6 +327,8 @@ def _final(client: ChainClient, finality: str | int, final: int) -> str:
         return f"the setting finality: {finality} blocks below the head"
     claim = claimed(client, FINALIZED)
     if claim.reaches(final):
+        if (stands := claim.stands_still(client.head())) is not None:
+            raise DependencyDown(f"{stands}: nothing that is sent is confirmed")
         return f"block {claim.number}"
     if claim.lacks is not None and not final and client.block_number() < _YOUNG_BLOCKS:
         return f"none yet ({claim.lacks}), as on a young chain"

@@ -109,8 +109,14 @@ class _Told:
         """Say what it has not come to of a chain that is final to this block in the books."""
         if self.head is not None and self.head.number < final:
             return [f"the node is catching up: its head is below block {final}, which was final"]
-        if self.claim is None or self.claim.lacks is not None or self.claim.reaches(final):
+        if self.claim is None or self.claim.lacks is not None:
             return []
+        if self.claim.reaches(final):
+            stands = None if self.head is None else self.claim.stands_still(self.head)
+            waits = (
+                "nothing above it is confirmed until it goes on; `truetonne doctor` says what helps"
+            )
+            return [] if stands is None else [f"{stands}: {waits}"]
         return [
             f"by the node the final block is {self.claim.number}, and block {final} was final already in these "
             "books: nothing more is confirmed until it is past that; `truetonne doctor` says what helps"

@@ -65,7 +65,7 @@ def check_transactions(
                         f"the transactions of block {number} and later ones, against its hash: {error.message}"
                     )
                     return
-                parent = raw["hash"]
+                parent = raw["hash"].lower()
                 report.add(_differences(session, watch, number, raw["transactions"]))
                 checked += len(raw["transactions"])
     if parent != end.hash:
@@ -80,12 +80,12 @@ def _pieces(first: int, last: int) -> Iterator[range]:
 
 def _require_covered(number: int, raw: Raw, parent: str | None) -> None:
     """Require that a block has its hash, follows the one before, and holds the transactions of its root."""
-    if parent is not None and raw["parentHash"] != parent:
+    if parent is not None and str(raw["parentHash"]).lower() != parent:
         raise DependencyDown("the chain moved while it was read; trying again", code="node-moving")
     try:
         own = [encoding.transaction(each) for each in raw["transactions"]]
         under_root = [encoding.in_root(each) for each in raw["transactions"]]
-        has_hash = "0x" + keccak256(encoding.header(raw)).hex() == raw["hash"]
+        has_hash = _is_hash(encoding.header(raw), raw["hash"])
         if not has_hash and (unknown := encoding.unknown_fields(raw)):
             raise Refused(
                 f"its header has fields that are not known here ({', '.join(unknown)}): the chain has a newer fork "
@@ -94,9 +94,9 @@ def _require_covered(number: int, raw: Raw, parent: str | None) -> None:
             )
         holds = (
             has_hash
-            and "0x" + Trie(under_root).root.hex() == raw["transactionsRoot"]
+            and "0x" + Trie(under_root).root.hex() == raw["transactionsRoot"].lower()
             and all(
-                "0x" + keccak256(data).hex() == each["hash"]
+                _is_hash(data, each["hash"])
                 for data, each in zip(own, raw["transactions"], strict=True)
                 if not _is_unsigned(each)
             )
@@ -109,6 +109,11 @@ def _require_covered(number: int, raw: Raw, parent: str | None) -> None:
             "changed it; use another node",
             code="node-answer",
         )
+
+
+def _is_hash(data: bytes, written: str) -> bool:
+    """Return whether bytes have a hash; nodes may write capitals."""
+    return "0x" + keccak256(data).hex() == written.lower()
 
 
 def _is_unsigned(raw: Raw) -> bool:

@@ -11,6 +11,7 @@ from indexer import cursor as cursors
 from indexer.cursor import Cursor
 from ledger import issuance
 from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import adoption, intents, transactions
 from ledger.chain.sending.transactions import Outcome
 from ledger.models import ChainBlock, ChainEvent, ChainInclusion
@@ -22,6 +23,11 @@ BLOCKS_KEPT = 512
 BEHIND_MAX = 128
 """Nodes behind one address are so many blocks apart in what they call final: four epochs of Ethereum."""
 
+STANDS_BLOCKS, STANDS_S = 256, 24 * 3600
+"""A final block that is both so many blocks below the head and so many seconds older stands still, by any chain's ways.
+The longest that are known take hours; and a local chain that is let go ahead has few blocks to each year. The alarm of
+``api.status.mirror`` has the same bounds."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -31,10 +37,24 @@ class Claim:
     block_hash: str | None = None
     lacks: str | None = None
     """Why the node names no final block."""
+    timestamp: int = 0
+    """The time of that block, where the node named one."""
 
     def reaches(self, final: int) -> bool:
         """Tell whether the node names a final block that the books, final to this one, can go on from."""
         return self.lacks is None and self.number >= final - BEHIND_MAX
+
+    def stands_still(self, head: BlockHeader) -> str | None:
+        """Return what to say of a node that goes on and makes nothing final; None for one that does."""
+        if self.block_hash is None or head.number - self.number <= STANDS_BLOCKS:
+            return None
+        late_s = head.timestamp - self.timestamp
+        if late_s <= STANDS_S:
+            return None
+        return (
+            f"by the node the final block is {self.number}, which is {head.number - self.number} blocks and "
+            f"{late_s // 3600} hours below its head"
+        )
 
     def sentences(self) -> list[str]:
         """Return for people what follows from that, if anything does."""
@@ -61,7 +81,7 @@ def claimed(client: ChainClient, finality: str) -> Claim:
         return Claim(lacks=error.message)
     if header is None:
         return Claim(lacks=f"no block is {finality}, by its answer")
-    return Claim(header.number, header.hash)
+    return Claim(header.number, header.hash, timestamp=header.timestamp)
 
 
 def final_number(session: Session, claim: Claim, tip: int) -> int:

@@ -127,10 +127,11 @@ def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[Bloc
 
 def _checked_logs(logs: Sequence[WireLog], blocks: Sequence[Block]) -> list[LogRecord]:
     """Hold the logs against the blocks; return them in the order of the chain."""
-    by_number = {block.number: (int(block.number, 16), block) for block in blocks}
+    by_number = {int(block.number, 16): block for block in blocks}
     found = []
     for log in logs:
-        number, block = by_number.get(log.block_number, (-1, None))
+        number = int(log.block_number, 16)
+        block = by_number.get(number)
         if log.removed:
             raise Apart(f"{_place(log)} was removed by a reorganisation")
         if block is None:
@@ -256,9 +257,11 @@ def _check_receipts(logs: Sequence[WireLog], wanted: Sequence[Mined], watch: Wat
 
 
 def _by_transaction(logs: Iterable[WireLog]) -> dict[str, Counter[tuple[object, ...]]]:
+    """Return logs by transaction, as they are and not as they are written: receipts and index may differ in that."""
     found: dict[str, Counter[tuple[object, ...]]] = {}
     for log in logs:
-        key = (log.address.lower(), log.topics, log.data, log.log_index, log.block_hash)
+        texts = log.address, log.block_hash, log.data, *log.topics
+        key = (int(log.log_index, 16), *map(str.lower, texts))
         found.setdefault(log.transaction_hash.lower(), Counter())[key] += 1
     return found
 
@@ -289,7 +292,7 @@ def _included(
             function_name=call.function,
             parameters=None if call.parameters is None else text,
             gas_used=int(receipt.gas_used, 16),
-            gas_price_wei=int(receipt.effective_gas_price, 16),
+            gas_price_wei=_price(receipt, from_node),
             block_number=number,
             block_hash=block.hash,
             block_time=times[number],
@@ -298,6 +301,16 @@ def _included(
             nonce=from_node.nonce,
             error=reasons.get(receipt.transaction_hash),
         )
+
+
+def _price(receipt: WireReceipt, given: Given) -> int:
+    """Return what was paid for a unit of gas, by the receipt or else by the transaction."""
+    price = receipt.effective_gas_price
+    if price is None and given.transaction is not None:
+        price = given.transaction.gas_price
+    if price is None:
+        raise Doubt(f"neither {receipt.transaction_hash} nor its receipt says what its gas cost")
+    return int(price, 16)
 
 
 def _reasons(

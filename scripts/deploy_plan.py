@@ -9,6 +9,7 @@ from typing import Any
 
 from eth_utils.address import is_address, is_checksum_address, to_checksum_address
 
+from ledger.chain.addresses.book import CHAIN_ID_MAX
 from ledger.errors import BadInput, WrongChain
 from ledger.serials import BATCH_KG_MAX
 from ledger.settings import LOCAL_CHAIN_ID
@@ -163,7 +164,7 @@ def _number(given: Mapping[str, str], name: str, default: int) -> int:
 
 
 def check_network(name: str, expected: int | None, chain_id: int) -> None:
-    """Refuse a node that serves another chain than the network's.
+    """Refuse a node that serves another chain than the network's, or one that no books can hold.
 
     Parameters
     ----------
@@ -174,7 +175,14 @@ def check_network(name: str, expected: int | None, chain_id: int) -> None:
     ------
     WrongChain
         If they differ: the address book of one chain would name contracts of another.
+    BadInput
+        If the chain's id is too large.
     """
+    if chain_id > CHAIN_ID_MAX:
+        raise BadInput(
+            f"the node serves chain id {chain_id}, and the books hold no more than {CHAIN_ID_MAX}: give the chain a "
+            "smaller one (EIP-2294)"
+        )
     if expected is not None and expected != chain_id:
         raise WrongChain(
             f"the node serves chain id {chain_id}, and {name} is {expected}: correct the node's address, or name "

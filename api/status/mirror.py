@@ -9,25 +9,36 @@ from sqlalchemy.orm import Session
 
 from ledger.jobs import overview as working
 from ledger.leases import holder_of, mirror_lease
-from ledger.models import ChainCursor, ChainIntent
+from ledger.models import ChainBlock, ChainCursor, ChainInclusion, ChainIntent
 from ledger.models.sending import IntentState
 
 PATIENCE = timedelta(minutes=10)
 """A mirror that nobody runs, or that does not move, for longer is something that a person should look at."""
+FINAL_AFTER = timedelta(days=1)
+"""So is a chain that does not make final what has stood in it for longer: no chain that is known takes as long."""
+FINAL_WITHIN = 256
+"""Blocks; by fewer a chain that makes one for each transaction may well take days (``indexer.finality``)."""
 
 
 def alarms(session: Session, network: str) -> list[str]:
-    """Return a sentence when nobody has mirrored for long while the jobs run, or when what was sent waits for a mirror.
+    """Return a sentence when nobody has mirrored for long while the jobs run, or when what was sent waits for long.
 
+    It may wait for a mirror, or for a chain on which nothing becomes final.
     A quiet chain moves no mirror, and without jobs a chain may well be left alone: these are no alarms.
     """
     cursor = session.get(ChainCursor, network)
+    if cursor is None:
+        return []
     now = datetime.now(UTC)
+    return _at_rest(session, cursor, now) or _never_final(session, cursor, now)
+
+
+def _at_rest(session: Session, cursor: ChainCursor, now: datetime) -> list[str]:
     # Later by more: noted before the clock was set back, which holds nothing up (decision 0078).
-    if cursor is None or abs(now - cursor.updated_at) < PATIENCE:
+    if abs(now - cursor.updated_at) < PATIENCE:
         return []
     since = f"since {cursor.updated_at:%Y-%m-%d %H:%M:%S} UTC"
-    jobs, mirror = working.leader_of(session), holder_of(session, mirror_lease(network))
+    jobs, mirror = working.leader_of(session), holder_of(session, mirror_lease(cursor.network))
     if mirror is not None and mirror.away_for(PATIENCE) and jobs is not None and jobs.live:
         return [
             f"nobody mirrors the chain, and the books have not moved {since}; "
@@ -46,3 +57,36 @@ def alarms(session: Session, network: str) -> list[str]:
             "see truetonne index status, and the log of truetonne index run"
         ]
     return []
+
+
+def _never_final(session: Session, cursor: ChainCursor, now: datetime) -> list[str]:
+    """Say that nothing becomes final: by our clock since it was sent, and by the chain's since it stands there.
+
+    A local chain is let go ahead by years, in few blocks.
+    """
+    tip = session.get(ChainBlock, cursor.block_number)
+    if tip is None or cursor.block_number - cursor.final_number <= FINAL_WITHIN:
+        return []
+    waiting = (
+        select(func.count())
+        .select_from(ChainIntent)
+        .join(ChainInclusion, ChainInclusion.intent_key == ChainIntent.key)
+        .join(ChainBlock, ChainBlock.number == ChainInclusion.block_number)
+        .where(
+            ChainIntent.chain_id == cursor.chain_id,
+            ChainIntent.state == IntentState.SUBMITTED,
+            ChainIntent.submitted_at < now - FINAL_AFTER,
+            ChainBlock.number > cursor.final_number,
+            ChainBlock.block_time < tip.block_time - FINAL_AFTER,
+        )
+    )
+    count = session.scalar(waiting) or 0
+    if not count:
+        return []
+    stand = (
+        "1 intent has stood in a block" if count == 1 else f"{count} intents have stood in blocks"
+    )
+    return [
+        f"{stand} for more than a day, and no block above {cursor.final_number} is final; "
+        "see the check `chain final` of truetonne doctor"
+    ]

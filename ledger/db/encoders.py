@@ -27,18 +27,27 @@ _HEX_DIGITS = b"0123456789abcdef"
 
 
 def encoder(column: Column[Any], dialect: str) -> Encode:
-    """Return what checks and encodes the values of a column; it raises ``ValueRefused`` for one that does not fit."""
+    """Return what checks and encodes the values of a column.
+
+    It raises ``ValueRefused`` for one that does not fit, and names the column: of a range nobody could tell which.
+    """
     encode = _encoder_of(column.type, dialect)
 
     def checked(values: Sequence[Any]) -> Sequence[bulk.Plain]:
         if None not in values:
             return encode(values)
         if not column.nullable:
-            raise ValueRefused(f"{column.table.name}.{column.name} takes no null")
+            raise ValueRefused("it takes no null")
         there = iter(encode([value for value in values if value is not None]))
         return [None if value is None else next(there) for value in values]
 
-    return checked
+    def named(values: Sequence[Any]) -> Sequence[bulk.Plain]:
+        try:
+            return checked(values)
+        except ValueRefused as error:
+            raise ValueRefused(f"{column.table.name}.{column.name}: {error.message}") from error
+
+    return named
 
 
 def _encoder_of(kind: Any, dialect: str) -> Encode:

@@ -140,7 +140,7 @@ def _field(name: str, raw: Mapping[str, Any]) -> Any:
         return [
             [
                 *(_quantity(item["chainId"]), _bytes(item["address"]), _quantity(item["nonce"])),
-                *(_quantity(item["yParity"]), _quantity(item["r"]), _quantity(item["s"])),
+                *(_parity(item), _quantity(item["r"]), _quantity(item["s"])),
             ]
             for item in value
         ]
@@ -148,7 +148,12 @@ def _field(name: str, raw: Mapping[str, Any]) -> Any:
 
 
 def _signature_v(raw: Mapping[str, Any], kind: int) -> bytes:
-    return _quantity(raw["yParity"] if kind and raw.get("yParity") is not None else raw["v"])
+    return _parity(raw) if kind else _quantity(raw["v"])
+
+
+def _parity(raw: Mapping[str, Any]) -> bytes:
+    """Return which of two keys signed; nodes have called it `v` alone before they called it `yParity`."""
+    return _quantity(raw["v"] if raw.get("yParity") is None else raw["yParity"])
 
 
 def _bytes(text: str | None) -> bytes:

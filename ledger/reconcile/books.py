@@ -196,9 +196,8 @@ def _events(
             length = (end - first + 1) // 2
             continue
         numbers = sorted({log.block_number for log in logs})
-        for number, header in zip(numbers, client.blocks(numbers), strict=True):
-            if header is not None:
-                headers[number] = header
+        for number, header in zip(numbers, client.blocks_there(numbers), strict=True):
+            headers[number] = header
         logs.sort(key=lambda log: (log.block_number, log.log_index))
         yield [decode(names[log.address], log) for log in logs]
         if len(logs) > _LOGS_WANTED:

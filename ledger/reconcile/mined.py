@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ledger.chain.node.records import Receipt, TransactionInfo
+from ledger.chain.node.records import BlockHeader, Receipt, TransactionInfo
 from ledger.db import tables
 from ledger.errors import DependencyDown
 from ledger.models import Base, ChainInclusion
@@ -51,9 +51,7 @@ def mined_of(books: Books, hashes: Sequence[str]) -> dict[str, Mined]:
         tx_hash: pair for tx_hash, pair in pairs.items() if pair[1].block_number <= books.block
     }
     numbers = sorted({receipt.block_number for _, receipt in reached.values()})
-    times = {
-        header.number: header.time for header in books.client.blocks(numbers) if header is not None
-    }
+    times = {header.number: header.time for header in books.client.blocks_there(numbers)}
     return {
         tx_hash: Mined(transaction, receipt, times[receipt.block_number])
         for tx_hash, (transaction, receipt) in reached.items()
@@ -76,7 +74,7 @@ def _by_block(books: Books, hashes: Sequence[str]) -> dict[str, tuple[Transactio
     asked, found = set(hashes), {}
     for start in range(0, len(numbers), _BLOCKS_AT_ONCE):
         piece = numbers[start : start + _BLOCKS_AT_ONCE]
-        blocks = [block for block in books.client.blocks_with_transactions(piece) if block]
+        blocks = whole_blocks(books, piece)
         ours = [item for _, items in blocks for item in items if item.hash in asked]
         if not ours:
             continue
@@ -89,6 +87,23 @@ def _by_block(books: Books, hashes: Sequence[str]) -> dict[str, tuple[Transactio
                 )
             found[item.hash] = item, receipts[item.hash]
     return found
+
+
+def whole_blocks(
+    books: Books, numbers: Sequence[int]
+) -> list[tuple[BlockHeader, list[TransactionInfo]]]:
+    """Return blocks up to the mirror's with their transactions.
+
+    Raises
+    ------
+    DependencyDown
+        If the node lacks one: then it lags behind another one of its address.
+    """
+    found = books.client.blocks_with_transactions(numbers)
+    for number, block in zip(numbers, found, strict=True):
+        if block is None:
+            raise books.client.without_block(number)
+    return [block for block in found if block is not None]
 
 
 def among(

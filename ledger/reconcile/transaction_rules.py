@@ -15,7 +15,7 @@ from ledger.db import tables
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, ChainIntent
 from ledger.models.blockchain import TransactionStatus
 from ledger.reconcile.books import Books
-from ledger.reconcile.mined import Mined, among, mined_of
+from ledger.reconcile.mined import Mined, among, mined_of, whole_blocks
 from ledger.reconcile.pieces import ROWS, pieces
 from ledger.reconcile.report import Key, compare, missing, unequal
 
@@ -61,7 +61,7 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         status = TransactionStatus.FAILED if failed else TransactionStatus.CONFIRMED
         expected |= {
             "gas_used": item.receipt.gas_used,
-            "gas_price": item.receipt.effective_gas_price,
+            "gas_price": _price(item),
             "status": status if final else TransactionStatus.PENDING,
             "confirmed_at": item.at if final else None,
         }
@@ -71,6 +71,11 @@ def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[s
         found += unequal(f"blockchain_transactions {tx_hash}", *numbers)
         inclusions[(tx_hash,)] = _inclusion(item, reasons.get(tx_hash), attempt)
     return found + _inclusions(books, hashes, inclusions)
+
+
+def _price(item: Mined) -> int | None:
+    price = item.receipt.effective_gas_price
+    return item.transaction.gas_price if price is None else price
 
 
 def _reasons(books: Books, mined: Mapping[str, Mined]) -> dict[str, str]:
@@ -175,10 +180,8 @@ def _missing(books: Books) -> list[str]:
     first = max(books.deployment.deployed_block, books.block - _SCANNED_BLOCKS + 1)
     for start in range(first, books.block + 1, _BLOCKS_AT_ONCE):
         numbers = range(start, min(start + _BLOCKS_AT_ONCE, books.block + 1))
-        blocks = books.client.blocks_with_transactions(numbers)
-        called = [
-            item.hash for block in blocks if block for item in block[1] if item.to in addresses
-        ]
+        blocks = whole_blocks(books, numbers)
+        called = [item.hash for _, items in blocks for item in items if item.to in addresses]
         found += _without_row(books, called)
     return list(dict.fromkeys(found))
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from api.status.mirror import alarms
+from api.status.mirror import FINAL_AFTER, alarms
 from cli import doctor_database
 from cli.checks import Verdict
 from cli.doctor_database import _mirror
@@ -24,6 +24,7 @@ from ledger.jobs.rows import NAME
 from ledger.leases import Lease
 from ledger.models import ChainCursor, ChainIntent, HeldLease
 from ledger.models.sending import IntentState
+from tests.support.sent import mined, stored
 
 CHAIN_ID = 31337
 OWNER, CONTRACT = "0x" + "1" * 40, "0x" + "2" * 40
@@ -98,6 +99,39 @@ def test_a_mirror_that_does_not_move_while_something_waits_for_it(db: Database) 
         assert ", and 1 intent waits for it; " in line
     finally:
         mirror.release()
+
+
+def test_what_stands_in_a_block_and_never_becomes_final(db: Database) -> None:
+    """The mirror moves with each block; that what was sent waited for ever was said by nobody."""
+    a_day = int(FINAL_AFTER.total_seconds())
+
+    def send(session: Session) -> None:
+        begin(session)  # at block 7, final up to 5
+        long_ago = {"state": IntentState.SUBMITTED, "submitted_at": datetime.now(UTC) - FINAL_AFTER}
+        key = stored(session, 1, **long_ago).key
+        mined(session, 6, 1, 1, intent_key=key)
+        mined(session, 7, 2, a_day + 1)
+
+    def change(model: Any, **values: Any) -> None:
+        db.run(lambda session: session.execute(update(model).values(**values)))
+
+    db.run(send)
+    assert said(db) == []  # of the chain's own time a day is not over
+    db.run(lambda session: mined(session, 8, 3, a_day + 2))
+    change(ChainCursor, block_number=8)
+    assert said(db) == []  # and three blocks above the final one may take days
+    db.run(lambda session: mined(session, 262, 4, a_day + 3))
+    change(ChainCursor, block_number=262)
+    assert said(db) == [
+        "1 intent has stood in a block for more than a day, and no block above 5 is final; see the check `chain final` "
+        "of truetonne doctor"
+    ]
+    change(ChainIntent, submitted_at=datetime.now(UTC) - timedelta(hours=23))
+    assert said(db) == []  # sent today, and the chain let go ahead since
+    change(ChainIntent, submitted_at=datetime.now(UTC) - timedelta(days=2))
+    assert said(db) != []
+    change(ChainCursor, final_number=6)
+    assert said(db) == []
 
 
 def test_a_file_that_somebody_keeps_locked_is_said(

@@ -414,6 +414,33 @@ def test_the_doctor_says_of_a_node_that_nothing_becomes_final_by_it(
     assert deep["found"] == "the setting finality: 5 blocks below the head"
 
 
+def test_a_chain_whose_finality_stands_still_is_told(issued: Program, chain: TestChain) -> None:
+    """Some nodes name the first block for ever: all was well, and nothing that was sent was ever confirmed."""
+
+    def tamper(method: str, parameters: list[Any], result: Any) -> Any:
+        if method == "eth_getBlockByNumber" and parameters[0] == "finalized":
+            return final
+        if method == "eth_getBlockByNumber" and parameters[0] == "latest":
+            later = {"number": 1000, "timestamp": 90_000}
+            return {**result, **{key: hex(int(final[key], 16) + by) for key, by in later.items()}}
+        return result
+
+    mirrored = good(issued("index", "status", "--json")).json()["final_block"]
+    final = chain.client.request("eth_getBlockByNumber", [hex(mirrored), False])
+    with LyingNode(chain.rpc_url) as liar:
+        liar.tamper = tamper
+        at: dict[str, Any] = {"rpc_url": liar.rpc_url, "finality": "finalized"}
+        shown = good(issued("index", "status", **at)).out
+        checks = issued("doctor", "--json", **at).json()["checks"]
+    stands = f"by the node the final block is {mirrored}, which is 1000 blocks and 25 hours below its head"
+    assert f"{stands}: nothing above it is confirmed until it goes on" in " ".join(shown.split())
+    (found,) = (item for item in checks if item["name"] == "chain final")
+    assert (found["verdict"], found["found"]) == (
+        "down",
+        f"{stands}: nothing that is sent is confirmed",
+    )
+
+
 @pytest.mark.parametrize(("below", "said"), [(128, False), (129, True)])
 def test_the_mirror_says_that_the_final_block_of_the_node_is_far_below(
     issued: Program, chain: TestChain, below: int, said: bool

@@ -55,6 +55,9 @@ def test_a_node_of_another_chain() -> None:
     check_network("lab", None, 1)
     with pytest.raises(WrongChain, match="the node serves chain id 1, and sepolia is 11155111"):
         check_network("sepolia", 11155111, 1)
+    check_network("lab", None, 2**63 - 1)
+    with pytest.raises(BadInput, match="the node serves chain id 9223372036854775808, and the"):
+        check_network("lab", None, 2**63)
 
 
 def test_the_local_plan(keys: list[Any]) -> None:

@@ -147,6 +147,51 @@ def test_a_block_is_held_to_its_hash_field_by_field_and_transaction_by_transacti
         assert said.value.code == "node-answer"
 
 
+def test_a_block_may_be_written_in_capitals(chain: TestChain) -> None:
+    """As the mirror takes it: the node was said to have left a transaction out, or changed it."""
+    block = _blocks_of_ours(chain)[0]
+    (sent,) = block["transactions"]
+
+    def capitals(raw: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: "0x" + said[2:].upper() if isinstance(said, str) else said
+            for key, said in raw.items()
+        }
+
+    written = capitals(block) | {"transactions": [capitals(sent)]}
+    _require_covered(int(block["number"], 16), written, block["parentHash"])
+
+
+@long
+def test_who_takes_on_code_may_have_signed_by_the_older_name() -> None:
+    """Which of two keys signed an authorization (EIP-7702) was called `v` before it was called `yParity`."""
+    with running_chain() as chain:
+        sender = Account.from_key(keccak(text="code"))
+        chain.client.request("anvil_setBalance", [sender.address, hex(10**18)])
+        code = {"chainId": LOCAL_CHAIN_ID, "address": b"\x11" * 20, "nonce": 1}
+        sent = {
+            "chainId": LOCAL_CHAIN_ID,
+            "nonce": 0,
+            "to": "0x" + "11" * 20,
+            "value": 0,
+            "gas": 100_000,
+            "maxFeePerGas": 10**12,
+            "maxPriorityFeePerGas": 10**9,
+            "authorizationList": [sender.sign_authorization(code)],
+        }
+        raw = sender.sign_transaction(sent).raw_transaction
+        tx_hash = chain.client.request("eth_sendRawTransaction", ["0x" + bytes(raw).hex()])
+        until(lambda: chain.client.request("eth_getTransactionReceipt", [tx_hash]))
+        block = _blocks_of_ours(chain)[0]
+    (found,) = block["transactions"]
+    (signed,) = found["authorizationList"]
+    older = {"v" if name == "yParity" else name: each for name, each in signed.items()}
+    assert found["type"] == "0x4" and older != signed
+    for item in signed, older:
+        written = block | {"transactions": [found | {"authorizationList": [item]}]}
+        _require_covered(int(block["number"], 16), written, block["parentHash"])
+
+
 def test_what_nobody_signed_has_no_hash_of_its_own(chain: TestChain) -> None:
     """A development node makes it up for an account whose key nobody has."""
     nobody = "0x" + "12" * 20

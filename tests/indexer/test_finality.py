@@ -14,7 +14,7 @@ from indexer.doubt import Doubt
 from indexer.finality import BEHIND_MAX, BLOCKS_KEPT, Claim
 from indexer.report import Report
 from ledger.chain.contracts.events import CREDIT, ZERO_HASH, DecodedEvent, next_head
-from ledger.chain.node.records import LogRecord
+from ledger.chain.node.records import BlockHeader, LogRecord
 from ledger.db import Database
 from ledger.models import (
     ChainBlock,
@@ -79,6 +79,22 @@ def test_a_final_block_is_believed_where_it_is_one_of_the_mirror_s_or_above(
             (Claim(lacks="a young chain"), 0),
         ):
             assert finality.final_number(session, claim, 9) == final, claim
+
+
+@pytest.mark.parametrize(
+    ("blocks", "seconds", "said"),
+    [(257, 86_401, True), (256, 10**9, False), (10**6, 86_400, False), (257, 10**9, True)],
+)
+def test_a_chain_that_makes_nothing_final_is_told(blocks: int, seconds: int, said: bool) -> None:
+    """A local chain that is let go ahead by months has few blocks to them; others take hours."""
+    head = BlockHeader(10**7 + blocks, HASH, HASH, 10**9 + seconds, 0)
+    found = Claim(10**7, HASH, timestamp=10**9).stands_still(head)
+    assert found == (
+        f"by the node the final block is 10000000, which is {blocks} blocks and {seconds // 3600} hours below its head"
+        if said
+        else None
+    )
+    assert Claim(lacks="a young chain").stands_still(head) is None
 
 
 def test_old_blocks_that_brought_nothing_are_forgotten(sqlite_db: Database) -> None:

@@ -325,9 +325,36 @@ def _in_capitals(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+WRONG_PLACES = _receipt(lambda each: {**each, "transactionIndex": "0x63"})
+
+
+def _price_left_out(method: str, params: list[Any], result: Any) -> Any:
+    """Leave out of receipts what the gas cost: only the transactions say it."""
+    return _each_receipt(
+        method,
+        result,
+        lambda each: {key: said for key, said in each.items() if key != "effectiveGasPrice"},
+    )
+
+
+def _long_numbers(logs: list[Any]) -> list[Any]:
+    """Write the numbers of logs with a zero before them, which the receipts have not, and their data in capitals."""
+    numbers = ("blockNumber", "transactionIndex", "logIndex")
+    return [
+        {
+            **log,
+            **{name: "0x0" + log[name][2:] for name in numbers},
+            "data": "0x" + log["data"][2:].upper(),
+        }
+        for log in logs
+    ]
+
+
 HABITS = {
+    **{f"{kind}: no price": (kind, _price_left_out) for kind in KINDS if "traces" not in kind},
+    **{f"{kind}: numbers": (kind, _logs(_long_numbers)) for kind in TOLD_KINDS},
     **{f"{kind}: capitals": (kind, _in_capitals) for kind in KINDS},
-    "standard: places": ("standard", _receipt(lambda each: {**each, "transactionIndex": "0x63"})),
+    "standard: places": ("standard", WRONG_PLACES),
     **{f"{kind}: backwards": (kind, _logs(lambda logs: logs[::-1])) for kind in TOLD_KINDS},
 }
 
@@ -335,13 +362,40 @@ HABITS = {
 @few(3)
 @pytest.mark.parametrize(("kind", "habit"), HABITS.values(), ids=HABITS)
 def test_however_the_node_writes_it_the_mirror_is_the_same(
-    lied_to: Indexer, liar: LyingNode, same_as_fresh: Check, habit: Tamper
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+    kind: str,
+    habit: Tamper,
 ) -> None:
-    """All in capitals, the logs from the last to the first, or receipts with places that they do not have."""
+    """And so is what is compared with it, which asks for whole blocks."""
     liar.tamper = habit
     lied_to.run_until("head")
     assert liar.lies > 0
     same_as_fresh()
+    client = ChainClient(liar.rpc_url)
+    deployment = replace(chain.deployment, receipts=TOLD if kind in TOLD_KINDS else PROVEN)
+    assert verify(sqlite_db, client, deployment, DEPTH).ok
+    assert reconcile(sqlite_db, client, deployment).ok is (habit is not WRONG_PLACES)
+
+
+def test_what_no_node_says_the_price_of_stops_the_mirror(
+    chain: TestChain, sqlite_db: Database
+) -> None:
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getTransactionByHash":
+            return {name: each for name, each in result.items() if name != "gasPrice"}
+        return _price_left_out(method, params, result)
+
+    with LyingNode(chain.rpc_url) as node:
+        node.version, node.tamper = "Geth/v1.16.0", tamper
+        mirror = Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH)
+        with pytest.raises(
+            MirrorStopped, match=r"neither 0x[0-9a-f]{64} nor its receipt says what"
+        ):
+            mirror.run_until("head")
 
 
 def test_the_bloom_of_each_block_tells_whether_it_has_logs_of_ours(chain: TestChain) -> None:

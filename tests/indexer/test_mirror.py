@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from eth_account import Account
 from eth_utils.crypto import keccak
 from msgspec.structs import replace
 from sqlalchemy import func, select, update
@@ -14,6 +15,7 @@ from indexer import Indexer, lookups, sums
 from indexer.creditlog import CreditLog
 from indexer.doubt import Doubt
 from indexer.report import Report
+from indexer.verify import verify
 from ledger.chain.contracts import abi_values
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS, ZERO_HASH, decode
 from ledger.chain.contracts.wrappers import encode_call
@@ -26,7 +28,7 @@ from ledger.models.escrow import MovementKind
 from ledger.naming import find_credit
 from ledger.reconcile import reconcile
 from ledger.serials import CreditStatus
-from tests.support.chain import LIBRARIES, PARTIES, TestChain, send, trade
+from tests.support.chain import LIBRARIES, PARTIES, TestChain, send, trade, wait_for
 from tests.support.mirror import dump, rows
 
 SHORT_ON_MARIADB = (
@@ -65,6 +67,28 @@ def test_a_batch_that_no_row_holds_stops_the_mirror(
     with pytest.raises(MirrorStopped, match=f"batch {too_large} .* has 1000000000000 kg"):
         mirror.run_until("head")
     assert too_large == largest + 1 and dump(sqlite_db) == before
+
+
+def test_a_price_of_gas_that_no_row_holds_stops_the_mirror(chain: TestChain, db: Database) -> None:
+    """DECIMAL(20,0) wei: a stranger with that much money of a private chain pays them for a call of ours."""
+    mirror = Indexer(db, chain.client, chain.deployment, 0)  # what is read is final at once
+    ours = chain.deployment.credit.address
+    chain.client.request("anvil_setBalance", [BUYER, hex(10**28)])
+
+    def paid(price: int) -> str:
+        message = {"from": BUYER, "to": ours, "data": "0x", "gas": hex(10**5)}
+        sent = chain.client.request("eth_sendTransaction", [message | {"gasPrice": hex(price)}])
+        return wait_for(chain.client, sent).tx_hash
+
+    prices = {paid(price): Decimal(price) for price in (2**64, 10**20 - 1)}
+    mirror.run_until("head")
+    shown = rows(db, "blockchain_transactions", "tx_hash", "gas_price", "status")
+    for tx_hash, price in prices.items():
+        assert (tx_hash, price, TransactionStatus.FAILED) in shown
+    paid(10**20)
+    said = r"blockchain_transactions\.gas_price: 100000000000000000000 does not fit DECIMAL\(20,0\)"
+    with pytest.raises(MirrorStopped, match=said):
+        mirror.run_until("head")
 
 
 def test_credits_of_a_batch_partition_its_serials(credits_history: TestChain, db: Database) -> None:
@@ -356,6 +380,73 @@ def test_a_contract_whose_making_leaves_a_log_of_ours(chain: TestChain, db: Data
     events = rows(db, "chain_events", "event_name", "args")
     (event,) = [args for name, args in events if name == "ApprovalForAll"]
     assert event == {"account": created.lower(), "operator": OWNER, "approved": True}
+
+
+def _through(runtime: str) -> str:
+    """Return code that makes a contract of this code."""
+    return f"0x61{len(runtime) // 2:04x}80600a5f395ff3{runtime}"
+
+
+CALL_ON = "602036038060205f375f5f825f345f355af1"
+"""Calls the address of the first word with the rest of what it was given; leaves whether that succeeded."""
+SWALLOWS, BUBBLES = f"{CALL_ON}00", f"{CALL_ON}601c573d5f5f3e3d5ffd5b00"
+
+
+def test_what_comes_through_a_contract_of_somebody_else(
+    chain: TestChain, sqlite_db: Database
+) -> None:
+    """A wallet, a router, an account with code (EIP-7702): the events are mirrored, and so is the transaction that left
+    them, by whom it called. One that fails within leaves nothing of ours."""
+    ours, buyer = chain.deployment.credit.address, PARTIES["buyer"]
+    batch = chain.issue(1000, 0)
+    made = [send(chain.client, buyer, None, _through(each)) for each in (SWALLOWS, BUBBLES)]
+    swallows, bubbles = (each.contract_address or "" for each in made)
+    approve = encode_call(CREDIT, "setApprovalForAll", [OWNER, True])
+    refused = encode_call(CREDIT, "retire", chain.retire_arguments(batch, 5000))
+
+    def through(to: str, *on: str) -> str:
+        calls = "".join(f"{each[2:]:0>64}" for each in on[:-1])
+        return send(chain.client, buyer, to, f"0x{calls}{on[-1][2:]}").tx_hash
+
+    approved = [through(each, ours, approve) for each in (swallows, bubbles)]
+    approved.append(through(swallows, bubbles, ours, approve))
+    failed = [through(each, ours, refused) for each in (swallows, bubbles)]
+    account = Account.from_key(chain.new_key())
+    chain.client.request("anvil_setBalance", [account.address, hex(10**18)])
+    code = {"chainId": 0, "address": bytes.fromhex(bubbles[2:]), "nonce": 1}
+    signed = account.sign_transaction(
+        {
+            "chainId": chain.deployment.chain_id,
+            "nonce": 0,
+            "to": account.address,
+            "value": 0,
+            "data": f"0x{ours[2:]:0>64}{approve[2:]}",
+            "gas": 500_000,
+            "maxFeePerGas": 10**11,
+            "maxPriorityFeePerGas": 10**9,
+            "authorizationList": [account.sign_authorization(code)],
+        }
+    )
+    raw = "0x" + bytes(signed.raw_transaction).hex()
+    approved.append(wait_for(chain.client, chain.client.send_raw(raw)).tx_hash)
+    empty = send(chain.client, buyer, ours, "0x").tx_hash
+
+    Indexer(sqlite_db, chain.client, chain.deployment).run_until("head")
+    columns = ("contract_address", "function_name", "parameters")
+    shown = {
+        tx_hash: call
+        for tx_hash, *call in rows(sqlite_db, "blockchain_transactions", "tx_hash", *columns)
+    }
+    callees = [swallows, bubbles, swallows, account.address.lower()]
+    assert [shown[each] for each in approved] == [[each, None, None] for each in callees]
+    assert not shown.keys() & set(failed)
+    assert shown[empty] == [ours, None, None]
+    events = rows(sqlite_db, "chain_events", "tx_hash", "event_name", "args")
+    found = {tx_hash: args for tx_hash, name, args in events if name == "ApprovalForAll"}
+    givers = [swallows, bubbles, bubbles, account.address.lower()]
+    assert [found[each]["account"] for each in approved] == givers
+    assert verify(sqlite_db, chain.client, chain.deployment).ok
+    assert reconcile(sqlite_db, chain.client, chain.deployment).ok
 
 
 def test_parameters_are_readable(chain: TestChain, db: Database) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler
@@ -15,12 +16,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import delete, update
 
 from indexer import Indexer, finality, inputs, place, ranges
 from indexer.finality import FINALIZED, Claim
 from indexer.reindex import reindex
 from indexer.ticks import TickReport
 from indexer.verify import verify
+from ledger.chain.addresses.book import TOLD
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.failures import traces
 from ledger.chain.node import requests
@@ -28,16 +31,19 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.transports.errors import NodeLimits
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
-from ledger.models import ChainBlock
+from ledger.models import ChainBlock, ChainCursor
+from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import MEMBER_ROLE, TestChain
 from tests.support.forms import rest
 from tests.support.mirror import dump, rows
 from tests.support.proxy import Delivery, LyingNode, NodeError, Tamper, deliver, recorded
+from tests.support.rollup import MAKES, Rollup
 from tests.support.waiting import until
 
 Check = Callable[[], None]
 STANDARD = "Geth/v1.16.0"
+_BY_NUMBER = "eth_getBlockByNumber"
 HEADER_NOT_FOUND = recorded(-32000, "header not found")
 
 
@@ -107,16 +113,34 @@ def test_a_node_that_does_not_say_what_it_is(
     same_as_fresh()
 
 
+@pytest.mark.parametrize("said", rest([recorded(4444, "pruned history unavailable"), None]))
 def test_a_first_block_that_is_kept_no_more(
-    node: LyingNode, followed: Indexer, chain: TestChain
+    node: LyingNode,
+    followed: Indexer,
+    chain: TestChain,
+    sqlite_db: Database,
+    said: NodeError | None,
 ) -> None:
-    """The execution API has an error for that since EIP-4444, others say null."""
+    """The execution API has an error for that since EIP-4444, others say null.
+
+    `reconcile` ended with that error, or called the books those of another chain.
+    """
     followed.run_until("head")
     chain.mine(1)
-    pruned = recorded(4444, "pruned history unavailable")
-    node.tamper = lambda method, params, result: pruned if params[:1] == ["0x0"] else result
+    node.tamper = lambda method, params, result: said if params[:1] == ["0x0"] else result
     assert followed.run_until("head").tip == chain.client.block_number()
     assert node.lies > 0
+    client = ChainClient(node.rpc_url)
+    with (
+        sqlite_db.write() as session
+    ):  # as where the contracts stand later: then the mirror does not begin there
+        session.execute(delete(ChainBlock).where(ChainBlock.number == 0))
+    assert reconcile(sqlite_db, client, chain.deployment).ok
+    other = "0x" + "ab" * 32
+    with sqlite_db.write() as session:
+        session.execute(update(ChainCursor).values(genesis_hash=other))
+    told = " ".join(reconcile(sqlite_db, client, chain.deployment).rules[0].differences)
+    assert f"genesis_hash is {other}, the chain says {chain.deployment.genesis_hash}" in told
 
 
 @pytest.mark.parametrize(
@@ -294,7 +318,7 @@ class Balancer(LyingNode):
 
     def _respond(self, handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
         changed = self._changed(calls, answers)
-        if self._chance.random() < 0.5:
+        if self._lags(calls if isinstance(calls, list) else [calls]):
             (head,) = self._node.ask([("eth_blockNumber", [])])
             older = int(head, 16) - self._lag
             if isinstance(calls, list):
@@ -303,6 +327,9 @@ class Balancer(LyingNode):
             else:
                 changed = self._older(calls, changed, older)
         deliver(handler, Delivery(msgspec.json.encode(changed)))
+
+    def _lags(self, _calls: list[Any]) -> bool:
+        return self._chance.random() < 0.5
 
     def _older(self, call: Any, answer: Any, head: int) -> Any:
         method, params, result = call["method"], call["params"], answer.get("result")
@@ -350,6 +377,56 @@ def test_a_node_that_lags_behind_another_takes_nothing_back(
     assert sum(tick.rewound_blocks for tick in ticks) == 0
     assert rows(sqlite_db, "mirror_reorganisations", "id") == []
     same_as_fresh()
+
+
+class LagsInSome(Balancer):
+    """Of two nodes behind one address it is always the one that lags that answers requests with such a call."""
+
+    def __init__(self, rpc_url: str, lag: int) -> None:
+        super().__init__(rpc_url, lag)
+        self.asked: Callable[[str, list[Any]], bool] = lambda _method, _params: False
+
+    def _lags(self, calls: list[Any]) -> bool:
+        return any(self.asked(call["method"], call["params"]) for call in calls)
+
+    def _older(self, call: Any, answer: Any, head: int) -> Any:
+        if call["method"] != "eth_getLogs":
+            return super()._older(call, answer, head)
+        older = [log for log in answer["result"] if int(log["blockNumber"], 16) <= head]
+        self.lies += older != answer["result"]
+        return {**answer, "result": older}
+
+
+LAGGING: dict[str, tuple[Callable[[str, list[Any]], bool], bool]] = {
+    "logs": (lambda method, _: method == "eth_getLogs", False),
+    "whole blocks": (lambda method, params: method == _BY_NUMBER and params[1], False),
+    "headers": (
+        lambda method, params: method == _BY_NUMBER and not params[1] and params[0] != "latest",
+        False,
+    ),
+    "receipts": (lambda method, _: method == "eth_getTransactionReceipt", True),
+    "transactions": (lambda method, _: method == "eth_getTransactionByHash", True),
+}
+"""Requests that the node that lags answers, and whether the others tell all the same what these leave out."""
+
+
+@pytest.mark.parametrize("name", rest(LAGGING))
+def test_books_are_not_held_against_a_node_that_lags(
+    chain: TestChain, sqlite_db: Database, name: str
+) -> None:
+    """Where it came to the newest events, `reconcile` found differences that were none, missed some, or ended."""
+    _act(chain)
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    with LagsInSome(chain.rpc_url, 3) as node:
+        node.asked, told = LAGGING[name]
+        client = ChainClient(node.rpc_url)
+        if told:
+            assert reconcile(sqlite_db, client, chain.deployment).ok
+        else:
+            with pytest.raises(DependencyDown, match="has no block") as said:
+                reconcile(sqlite_db, client, chain.deployment)
+            assert said.value.code == "node-behind"
+        assert node.lies > 0
 
 
 # ----------------------------------------------------------------------------- limits
@@ -546,6 +623,36 @@ def test_a_time_that_is_no_date_stops_the_mirror(
     # As where a mirror begins, or contracts are recorded.
     with pytest.raises(MirrorStopped, match=said):
         chain.client.head().time  # noqa: B018
+
+
+# ---------------------------------------------------------------------------- rollups
+
+
+@pytest.mark.parametrize("lacks", rest([frozenset(), frozenset({"eth_getBlockReceipts"})]))
+@pytest.mark.parametrize("name", rest(MAKES))
+def test_the_chain_of_a_rollup_is_mirrored_as_it_is_told(
+    node: LyingNode, chain: TestChain, sqlite_db: Database, name: str, lacks: frozenset[str]
+) -> None:
+    """And named as what it is where receipts are to be proven: its own transactions are under no root known here."""
+    node.lacks, node.tamper = lacks, Rollup(chain.client, MAKES[name])
+    _act(chain)
+    client = ChainClient(node.rpc_url)
+    with pytest.raises(MirrorStopped) as stopped:
+        Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
+    kind = MAKES[name].kind
+    assert f"a receipt is of type {kind}, which is none of Ethereum's" in stopped.value.message
+    assert "set `receipts` to `told`" in stopped.value.message
+    told = replace(chain.deployment, receipts=TOLD)
+    Indexer(sqlite_db, client, told, DEPTH).run_until("head")
+    head = chain.client.block_number()
+    (event,) = rows(sqlite_db, "credit_retirements", "block_number", "amount_kg")
+    assert event == (head - 1, 10)
+    found = rows(sqlite_db, "chain_inclusions", "block_number", "tx_index", "error")
+    assert {place for _, place, _ in found} == {1}
+    (why,) = (error for number, _, error in found if number == head)
+    assert why.startswith("ERC1155InsufficientBalance(")
+    assert verify(sqlite_db, client, told, DEPTH).ok
+    assert reconcile(sqlite_db, client, told).ok
 
 
 # ---------------------------------------------------------------------------- writing

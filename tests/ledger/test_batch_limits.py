@@ -46,9 +46,28 @@ def _rest(calls: list[Any]) -> tuple[int, bytes]:
     return 200, json.dumps(found).encode()
 
 
+def _half(calls: list[Any]) -> tuple[int, bytes]:
+    """Answer some, and be silent about the others."""
+    some = calls[: len(calls) // 2]
+    return 200, json.dumps(
+        [{"id": call["id"], "result": call["params"][0]} for call in some]
+    ).encode()
+
+
+def _one(calls: list[Any]) -> tuple[int, bytes]:
+    """Answer the first as if it were alone."""
+    return 200, json.dumps({"id": calls[0]["id"], "result": calls[0]["params"][0]}).encode()
+
+
 REFUSALS: dict[str, Refusal] = {
     "413": lambda calls: (413, b"<html>Request Entity Too Large</html>"),
     "400": lambda calls: (400, b"no batches"),
+    "500": lambda calls: (500, b"json: cannot unmarshal array into Go value"),
+    "501": lambda calls: (501, b""),
+    "none": lambda calls: (200, b"[]"),
+    "nothing": lambda calls: (200, b"null"),
+    "half of them": _half,
+    "one of them": _one,
     "413 in JSON": _whole(-32600, "too many", 413),
     "-32005": _whole(-32005, "limit exceeded"),
     "-32014": _whole(-32014, "batch limit exceeded"),
@@ -194,6 +213,9 @@ def test_a_gateway_that_answers_nothing_else_is_named() -> None:
 def test_an_answer_of_another_kind_is_none() -> None:
     with (
         answering(Limited(1, REFUSALS["413"]).respond) as client,
-        pytest.raises(DependencyDown, match="answers eth_number with something else"),
+        pytest.raises(DependencyDown, match="answers eth_number with something else") as said,
     ):
         client.ask(calls(3), TRANSACTIONS).results()
+    assert (
+        "(Expected `object | null`, got " in said.value.message
+    )  # whoever runs the node is to look there

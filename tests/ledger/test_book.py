@@ -63,6 +63,17 @@ def test_a_mirror_would_begin_behind_the_contracts(file: Path, block: int) -> No
         Deployment.load(file)
 
 
+@pytest.mark.parametrize("chain_id", [0, 2**63])
+def test_a_chain_whose_number_no_column_holds(file: Path, chain_id: int) -> None:
+    """It was called a defect of this program, when the mirror began."""
+    raw = json.loads(file.read_text())
+    file.write_text(json.dumps({**raw, "chain_id": 2**63 - 1}))
+    assert Deployment.load(file).chain_id == 2**63 - 1
+    file.write_text(json.dumps({**raw, "chain_id": chain_id}))
+    with pytest.raises(BadInput, match=f"chain_id is {chain_id}, and the books hold 1 to"):
+        Deployment.load(file)
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no deployment file") as caught:
         Deployment.load(tmp_path / "none.json")

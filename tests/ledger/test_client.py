@@ -251,9 +251,51 @@ def test_another_block_than_the_one_that_was_asked_for_is_refused() -> None:
         for name in ("hash", "parentHash"):
             block[name] = "0x" + "f" * 65
             with pytest.raises(
-                NodeAnswer, match="asked for headers and answers with something else"
+                NodeAnswer, match=r"asked for headers and answers with something else \('0xffff"
             ):
                 client.head()
+        del block["hash"]
+        with pytest.raises(NodeAnswer, match=r"something else \(it has no 'hash'\); check rpc"):
+            client.head()
+
+
+def test_logs_that_were_not_asked_for_are_refused() -> None:
+    """Of a node that knows no filter of several addresses, or of blocks."""
+    mine, other, some = "0x" + "aa" * 20, "0x" + "bb" * 20, "0x" + "cd" * 32
+    log = {
+        "address": mine.upper().replace("X", "x"),
+        "topics": [some],
+        "data": "0x",
+        "blockNumber": "0x7",
+        "blockHash": some,
+        "transactionHash": some,
+        "transactionIndex": "0x0",
+        "logIndex": "0x0",
+    }
+    block: dict[str, Any] | None = {
+        "number": "0x9",
+        "hash": some,
+        "parentHash": some,
+        "timestamp": "0x1",
+    }
+
+    def answer(body: Any) -> bytes:
+        results = {"eth_getLogs": [log], "eth_getBlockByNumber": block}
+        return json.dumps(
+            [{"id": call["id"], "result": results[call["method"]]} for call in body]
+        ).encode()
+
+    with server(answer) as (client, seen):
+        (found,) = client.logs([mine], 5, 9)
+        assert (found.address, found.block_number, len(seen)) == (mine, 7, 1)
+        for address, first, last in ((other, 5, 9), (mine, 8, 9), (mine, 5, 6)):
+            said = f"asked for logs of blocks {first} to {last} and answers with one of {mine} in"
+            with pytest.raises(NodeAnswer, match=said):
+                client.logs([address], first, last)
+        block = None
+        with pytest.raises(DependencyDown, match="has no block 9") as lags:
+            client.logs([mine], 5, 9)
+        assert lags.value.code == "node-behind"
 
 
 @pytest.mark.parametrize(

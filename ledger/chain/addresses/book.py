@@ -22,6 +22,9 @@ from ledger.errors import BadInput, WrongChain, in_words
 _WRITTEN_BY = "set deployment to the file that `truetonne chain deploy` wrote"
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
+CHAIN_ID_MAX = 2**63 - 1
+"""More is no number of a column; EIP-2294 has chains stay 36 below."""
+
 PROVEN, TOLD = "proven", "told"
 """Receipts are held against the hashes of their blocks, or against the node's own index of logs."""
 
@@ -102,6 +105,10 @@ class Deployment:
                 raise BadInput(
                     f"{path}: {name} is {address!r}, which is not an address; {_WRITTEN_BY}"
                 )
+        if not 0 < found.chain_id <= CHAIN_ID_MAX:
+            raise BadInput(
+                f"{path}: chain_id is {found.chain_id}, and the books hold 1 to {CHAIN_ID_MAX}; {_WRITTEN_BY}"
+            )
         if wrong := _wrong_in(found.contracts.values()):
             raise BadInput(f"{path}: {wrong}; {_WRITTEN_BY}")
         first = min([item.block for item in found.contracts.values()], default=found.deployed_block)

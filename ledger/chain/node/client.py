@@ -37,7 +37,7 @@ from ledger.chain.node.transports.base import Bounds, Transport
 from ledger.chain.node.transports.errors import NodeAnswer
 from ledger.chain.node.transports.opening import open_transport
 from ledger.chain.node.wire import Answer, Asked, Call, Means
-from ledger.errors import DependencyDown, TruetonneError
+from ledger.errors import DependencyDown, TruetonneError, in_words
 
 T = TypeVar("T")
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
@@ -166,13 +166,16 @@ class ChainClient:
             sent.append(([body["id"] for body in asked], future))
             bodies.append(asked)
 
-        def explain(number: int, content: bytes) -> Exception:
+        def explain(number: int, content: bytes, why: str) -> Exception:
             try:
                 self._results(bodies[number], content)
             except (RpcError, NodeAnswer) as error:
                 return error
             method = bodies[number][0]["method"]
-            return NodeAnswer(f"{self.place} answers {method} with something else; check rpc_url")
+            said = f" ({why})" if why else ""
+            return NodeAnswer(
+                f"{self.place} answers {method} with something else{said}; check rpc_url"
+            )
 
         def again(number: int, content: bytes | None, error: Exception) -> bytes | None:
             return self._requests.again(batches[number], bodies[number], content, error)
@@ -223,7 +226,7 @@ class ChainClient:
             return [None if raw is None else parse(raw) for raw in raws]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise NodeAnswer(
-                f"{self.place} was asked for {what} and answers with something else; check rpc_url"
+                f"{self.place} was asked for {what} and answers with something else ({in_words(error)}); check rpc_url"
             ) from error
 
     def _require_block(self, asked: int | str, header: BlockHeader | None) -> None:
@@ -236,8 +239,7 @@ class ChainClient:
                 "another"
             )
 
-    def _logs(self, query: dict[str, Any]) -> list[LogRecord]:
-        found = self.request("eth_getLogs", [query])
+    def _logs(self, found: Any) -> list[LogRecord]:
         logs = self._read(found if isinstance(found, list) else [found], log_of, "logs")
         if found is None or None in logs:
             raise NodeAnswer(f"{self.place} was asked for logs and answers with nothing")
@@ -302,6 +304,14 @@ class ChainClient:
             f"the node at {self.place} has no block {number}; {_CATCHES_UP}", code="node-behind"
         )
 
+    def blocks_there(self, numbers: Sequence[int]) -> list[BlockHeader]:
+        """Return the headers of blocks that the chain has, by the books; see ``block_there``."""
+        found = self.blocks(numbers)
+        return [
+            self.block_there(number) if header is None else header
+            for number, header in zip(numbers, found, strict=True)
+        ]
+
     def blocks(self, blocks: Sequence[int | str]) -> list[BlockHeader | None]:
         """Return several headers in the order asked."""
         raws = self.request_batch([_block_call(block, False) for block in blocks])
@@ -327,13 +337,32 @@ class ChainClient:
         return found
 
     def logs(self, addresses: Sequence[str], from_block: int, to_block: int) -> list[LogRecord]:
-        """Return the logs of the addresses in blocks ``from_block`` to ``to_block``, both included."""
+        """Return the logs of the addresses in blocks ``from_block`` to ``to_block``, both included.
+
+        A node that lags behind others of its address has fewer. So it is asked for the last block in the same request.
+
+        Raises
+        ------
+        DependencyDown
+            If it has none.
+        """
         query = {
             "address": list(addresses),
             "fromBlock": hex(from_block),
             "toBlock": hex(to_block),
         }
-        return self._logs(query)
+        found, last = self.request_batch([("eth_getLogs", [query]), _block_call(to_block, False)])
+        if last is None:
+            raise self.without_block(to_block)
+        logs = self._logs(found)
+        asked = set(map(str.lower, addresses))
+        for log in logs:
+            if log.address not in asked or not from_block <= log.block_number <= to_block:
+                raise NodeAnswer(
+                    f"{self.place} was asked for logs of blocks {from_block} to {to_block} and answers with one of "
+                    f"{log.address} in block {log.block_number}; set rpc_url to another"
+                )
+        return logs
 
     def receipt(self, tx_hash: str) -> Receipt | None:
         """Return the receipt of a transaction; None while it is in no block."""

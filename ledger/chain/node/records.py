@@ -65,6 +65,8 @@ class TransactionInfo(msgspec.Struct, frozen=True):
     value: int
     gas: int
     authorizations: tuple[Authorization, ...] = ()
+    gas_price: int | None = None
+    """Wei that were paid for a unit of gas, once it is in a block; None where the node does not say."""
 
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +88,8 @@ class Receipt(msgspec.Struct, frozen=True):
     tx_hash: str
     status: int
     gas_used: int
-    effective_gas_price: int
+    effective_gas_price: int | None
+    """None where the node leaves that to the transaction's own price."""
     contract_address: str | None
     block_number: int
     block_hash: str
@@ -126,6 +129,10 @@ def block_of(raw: dict[str, Any]) -> tuple[BlockHeader, list[TransactionInfo]]:
     return header_of(raw), [transaction_of(item) for item in raw["transactions"]]
 
 
+def _number(raw: str | None) -> int | None:
+    return int(raw, 16) if raw else None
+
+
 def _address(raw: str | None) -> str | None:
     return raw.lower() if raw else None
 
@@ -141,6 +148,7 @@ def transaction_of(raw: dict[str, Any]) -> TransactionInfo:
         value=int(raw["value"], 16),
         gas=int(raw["gas"], 16),
         authorizations=tuple(map(_authorization, raw.get("authorizationList") or ())),
+        gas_price=_number(raw.get("gasPrice")),
     )
 
 
@@ -193,7 +201,7 @@ def receipt_of(raw: dict[str, Any]) -> Receipt:
         tx_hash=raw["transactionHash"].lower(),
         status=int(raw["status"], 16),
         gas_used=int(raw["gasUsed"], 16),
-        effective_gas_price=int(raw["effectiveGasPrice"], 16),
+        effective_gas_price=_number(raw.get("effectiveGasPrice")),
         contract_address=_address(raw.get("contractAddress")),
         block_number=int(raw["blockNumber"], 16),
         block_hash=raw["blockHash"].lower(),

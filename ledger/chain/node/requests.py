@@ -58,10 +58,12 @@ class Requests:
         if content is not None:
             try:
                 answers = self.answers(bodies, content)
+            except RequestRefused:
+                answers = []
             except NodeAnswer:
                 return None
             limited = any(map(_is_rate, answers))
-            if not (limited or is_refusal(answers)):
+            if answers and not (limited or is_refusal(answers)):
                 return None
         if limited:
             time.sleep(RATE_PAUSE_S)
@@ -135,13 +137,12 @@ class Requests:
         again = all(_repeatable(method) for method, _ in calls)
         may_halve = again and len(calls) > 1
         try:
-            content = self._transport.exchange(encoded(bodies), again)
+            answers = self.answers(bodies, self._transport.exchange(encoded(bodies), again))
         except RequestRefused:
             halves = self._halved(calls) if may_halve else None
             if halves is None:
                 raise
             return halves
-        answers = self.answers(bodies, content)
         if not (may_halve and is_refusal(answers)) or any(map(_is_rate, answers)):
             self.length.taken(len(calls))
         elif (halves := self._halved(calls)) is not None:
@@ -160,19 +161,33 @@ class Requests:
         return found
 
     def answers(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[dict[str, Any]]:
-        """Return the answer to each call; one for the whole request stands for all of them."""
+        """Return the answer to each call; one for the whole request stands for all of them.
+
+        Raises
+        ------
+        RequestRefused
+            If some of several calls have none, or all: some nodes answer the first one, or as many as they take, and
+            are silent about the others.
+        NodeAnswer
+            If it is something else.
+        """
         try:
             answer = msgspec.json.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self.no_rpc() from error
-        answers = answer if isinstance(answer, list) else [answer]
+        answers = answer if isinstance(answer, list) else [] if answer is None else [answer]
         known = [item for item in answers if isinstance(item, dict)]
         by_id = {item["id"]: item for item in known if isinstance(item.get("id"), int)}
         if any(body["id"] not in by_id for body in bodies):
             # One error object for the whole request, without an id or with the first one's.
             if len(known) == 1 and known[0].get("error") is not None:
                 return known * len(bodies)
-            self._transport.reset()
+            self._transport.reset()  # the others may come by themselves
+            ids = {body["id"] for body in bodies}
+            if len(bodies) > 1 and by_id.keys() < ids and all(map(_is_rpc, answers)):
+                raise RequestRefused(
+                    f"{self._transport.place} answers {len(by_id)} of {len(bodies)} calls of a request; check rpc_url"
+                )
             if not by_id:
                 raise self.no_rpc()
             raise NodeAnswer(
@@ -183,6 +198,11 @@ class Requests:
     def no_rpc(self) -> NodeAnswer:
         """Return the error for an answer that is no JSON-RPC."""
         return NodeAnswer(f"{self._transport.place} answers, but not JSON-RPC; check rpc_url")
+
+
+def _is_rpc(answer: Any) -> bool:
+    """Return whether it is an answer to a call, whatever call that is."""
+    return isinstance(answer, dict) and ("result" in answer or "error" in answer)
 
 
 def _numbered(bodies: Sequence[dict[str, Any]], found: Sequence[Exchanged]) -> bytes:

@@ -93,8 +93,9 @@ class WireReceipt(msgspec.Struct, rename="camel", gc=False):
     sender: str = msgspec.field(name="from")
     status: str
     gas_used: str
-    effective_gas_price: str
     logs: list[WireLog]
+    effective_gas_price: str | None = None
+    """Some nodes leave it out; then the transaction's own price is it."""
     to: str | None = None
     contract_address: str | None = None
     kind: str | None = msgspec.field(name="type", default=None)
@@ -113,6 +114,8 @@ class WireTransaction(msgspec.Struct, rename="camel", gc=False):
     gas: str
     to: str | None = None
     block_hash: str | None = None
+    gas_price: str | None = None
+    """In a block: what was paid, of whatever type it is."""
 
 
 class WireFullBlock(WireHeader, rename="camel", gc=False, kw_only=True):
@@ -174,7 +177,8 @@ class Means:
     Parameters
     ----------
     explain
-        Called with the number of the request and its answer; returns what the node meant by it.
+        Called with the number of the request, its answer, and why that could not be read; returns what the node meant
+        by it.
     again
         Called with the number of a request that was refused, its answer, if it had one, and the error; asks in
         smaller requests or later, and returns what they brought, as one answer. None: it was neither too long nor
@@ -183,7 +187,7 @@ class Means:
         Told of how many calls were answered at once.
     """
 
-    explain: Callable[[int, bytes], Exception]
+    explain: Callable[[int, bytes, str], Exception]
     again: Callable[[int, bytes | None, Exception], bytes | None]
     taken: Callable[[int], None]
 
@@ -238,13 +242,15 @@ class Asked(Generic[T]):
         again = self._means.again(number, content, error)
         if again is not None:
             return again
-        raise error if content is None else self._means.explain(number, content) from error
+        if content is None:
+            raise error
+        raise self._means.explain(number, content, str(error)) from error
 
     def _read_again(self, number: int, ids: Sequence[int], content: bytes) -> list[T | None]:
         try:
             return self._read(ids, content)
         except _NotAsAsked as error:
-            raise self._means.explain(number, content) from error
+            raise self._means.explain(number, content, str(error)) from error
 
     def _read(self, ids: Sequence[int], content: bytes) -> list[T | None]:
         if len(ids) == 1 and content[:_BEGINS].lstrip().startswith(b"{"):
@@ -252,7 +258,7 @@ class Asked(Generic[T]):
         try:
             answers = self._decoder.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _NotAsAsked from error
+            raise _NotAsAsked(str(error)) from error
         if [answer.id for answer in answers] != ids:
             by_id = {answer.id: answer for answer in answers}
             if not by_id.keys() >= set(ids):

@@ -9,7 +9,7 @@
     ├── NodeLimits        asked too much: HTTP 429; says when to come back, if the node does
     └── NodeAnswer        an answer that is none: a gateway's page, other ids than were asked
         ├── AnswerTooLarge    more bytes than are taken; ask for less
-        └── RequestRefused    a gateway does not take the request: it may be too long
+        └── RequestRefused    a gateway does not take the request, or answers a part of it: it may be too long
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class AnswerTooLarge(NodeAnswer):
 
 
 class RequestRefused(NodeAnswer):
-    """The request was not taken, and none of its calls was made; a shorter one may be."""
+    """The request was not taken, or not all of it was answered; a shorter one may be."""
 
 
 def untrusted(place: str, error: BaseException) -> NodeDown | None:

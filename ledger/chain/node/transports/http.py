@@ -42,7 +42,8 @@ _TOO_LARGE = 413
 _REFUSES_US = frozenset({401, 403})
 _MOVED = 300
 _BAD = 400
-_BROKEN = 500
+_MAY_BE_OF_BATCHES = range(400, 502)
+"""A server that knows no batches says 400, 500 or 501 of them, as each writes his own errors."""
 _PART_BYTES = 256 * 1024
 """Read at once, at most: as much as has come."""
 _KEEPIDLE: int = getattr(socket, "TCP_KEEPIDLE", 0) or getattr(socket, "TCP_KEEPALIVE", 0)
@@ -177,7 +178,7 @@ class HttpTransport(Transport):
                 f"{self.place} takes no request as long as ours (HTTP {status}); have the gateway before the node take "
                 "1 MiB, or set rpc_url to another"
             )
-        kind = RequestRefused if status < _BROKEN else NodeAnswer
+        kind = RequestRefused if status in _MAY_BE_OF_BATCHES else NodeAnswer
         return kind(f"{self.place} answers HTTP {status} but not JSON-RPC; check rpc_url")
 
 
