@@ -41,7 +41,7 @@ from ledger.settlement.elsewhere import (
     settled_among,
     unknown_keys,
 )
-from ledger.settlement.finding import trades_among
+from ledger.settlement.finding import ROW_MAX, trades_among
 from ledger.settlement.words import hex_words, nets_of, seq_of, trade_of, unpack
 
 STATES = {
@@ -63,7 +63,8 @@ def adopt(session: Session, chain: Chain) -> list[str]:
     adopted = []
     for batch_id, words in sorted(unknown.items()):
         batch = session.get_one(SettlementBatch, batch_id)
-        numbers = [seq_of(word) for word in words]
+        # No row has a higher one, and SQLite cannot even be asked for it.
+        numbers = [number for number in map(seq_of, words) if number <= ROW_MAX]
         records = are_ours(session, accounts, words, batch.accounts, batch.asset)
         if records is None:
             if batch.status is not SettlementStatus.CANCELLED:

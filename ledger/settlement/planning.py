@@ -29,7 +29,7 @@ from ledger.settings.settling import Way
 from ledger.settlement import forgotten, numbers, shortfalls, singles, stuck
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import Accounts, assets_of, settled_among
-from ledger.settlement.finding import READABLE, in_a_batch
+from ledger.settlement.finding import in_a_batch, readable
 from ledger.settlement.fitting import (
     UNREADABLE,
     Terms,
@@ -323,7 +323,7 @@ def free_trades(
     """
     query = (
         select(VppTradingRecord)
-        .where(VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), READABLE)
+        .where(VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), readable(session))
         .order_by(VppTradingRecord.id)
         .with_for_update(skip_locked=not waits)
     )
@@ -341,7 +341,7 @@ def free_trades(
 def _unreadable(session: Session, scope: Scope) -> list[int]:
     """Return the pending trades without a side or a time: read as anything, money would move the wrong way."""
     query = select(VppTradingRecord.id).where(
-        VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), ~READABLE
+        VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), ~readable(session)
     )
     if scope.market is not None:
         query = query.where(VppTradingRecord.market == scope.market)

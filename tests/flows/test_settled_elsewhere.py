@@ -38,6 +38,7 @@ from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
+from ledger.settlement.confirm import RENUMBERED
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
@@ -928,3 +929,76 @@ def test_the_nonce_of_an_act_that_others_did_is_filled(funded: Park) -> None:
     assert (filled, funded.intent(key).nonce) == ([nonce], None)
     assert funded.intent(following).state is IntentState.CONFIRMED
     assert funded.differences() == []
+
+
+@long
+@pytest.mark.parametrize("single", rest([False, True]))
+def test_the_last_number_that_there_is_leaves_numbers_for_ours(both: Park, single: bool) -> None:
+    """A member had a trade settled under it, for nothing, and one under a number of ours, which was to make room:
+    no number was left for that, and no run planned anything any more.
+    """
+    both.fund(MARKET, 100_00)
+    both.trade(SOLD, SOLD)
+    theirs = [trade(number, "buyer", "spare", 5, 0) for number in (1, 2**63 - 1)]
+    if single:
+        for each in theirs:
+            acts.settle_one(both.node, each)
+    else:
+        acts.cosign(both.node, ["buyer", "spare"], theirs)
+    both.mirror_final()
+    propose(both)
+    both.pass_window()
+    assert len(finalize_due(both.chain)) == 1
+    both.mirror_final()
+    assert {row.id: row.status.value for row in both.rows(VppTradingRecord)} == {
+        2: "executed",
+        3: "executed",
+    }
+    both.trade(SOLD, hour=3)
+    assert [row.id for row in both.rows(VppTradingRecord)] == [2, 3, 4]
+    assert both.differences() == []
+
+
+@long
+def test_a_trade_of_ours_under_the_last_number_takes_no_other_s_place(both: Park) -> None:
+    """Its parties had it signed so: with that number for its row, no later trade could be imported."""
+    both.fund(MARKET, 100_00)
+    both.trade(SOLD)
+    acts.cosign(both.node, ["market", "owner"], [replace(sold(both), seq=2**63 - 1)])
+    both.mirror_final()
+    propose(both)
+    both.trade(SOLD, hour=3)
+    assert [row.id for row in both.rows(VppTradingRecord)] == [1, 2]
+
+
+@long
+def test_a_batch_of_others_with_ours_and_with_a_number_beyond_all_rows(both: Park) -> None:
+    """SQLite cannot be asked for such a number: no run planned anything any more."""
+    both.fund(MARKET, 100_00)
+    both.trade(SOLD, SOLD)
+    ours = trade(1, "market", "owner", 1000, 20_000)
+    packed, _ = both.node.propose([ours, trade(2**64 - 1, "buyer", "spare", 5, 0)])
+    both.mirror.run_until("head")
+    propose(both)
+    assert [(row.id, row.status.value) for row in both.rows(VppTradingRecord)] == [
+        (1, "pending"),
+        (2, "pending"),
+    ]
+    both.node.finalize(1, packed)
+    both.mirror.run_until("head")
+    assert len(finalize_due(both.chain)) == 1
+    both.mirror_final()
+    assert [row.status.value for row in both.rows(VppTradingRecord)] == ["executed", "executed"]
+    assert both.differences() == []
+
+
+def test_a_trade_is_not_said_to_be_cancelled_for_what_another_was(park: Park) -> None:
+    """That had its number before; books that were restored gave the number on."""
+    park.trade(SOLD, SOLD)
+    park.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
+    with park.db.write() as session:
+        session.get_one(VppTradingRecord, 1).status = TradeStatus.PENDING
+        audit.record(session, RENUMBERED, "vpp_trading_records/1", {"id": 3}, {"id": 1})
+    park.db.run(lambda session: cancel_trade(session, 1, "a wrong price"))
+    with park.db.read() as session:
+        assert story_of(session, "trade:1").happened == ("cancelled by hand: a wrong price",)
