@@ -276,7 +276,8 @@ def _in_scope(
         record
         for record in records
         if scope.market in (None, record.market)
-        and (scope.until is None or _start_of(record.trade_time, hours) + hours <= scope.until)
+        # The end of the last hour that there is would be no time.
+        and (scope.until is None or _start_of(record.trade_time, hours) <= scope.until - hours)
     ]
 
 

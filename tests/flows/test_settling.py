@@ -45,7 +45,7 @@ from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.forms import long, rest, times
-from tests.support.park import MARKET, TRADING, Park, statuses
+from tests.support.park import MARKET, TRADING, Park, keys_without, states, statuses
 from tests.support.plant import SITE
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
@@ -632,6 +632,29 @@ def test_a_trade_that_sqlite_cannot_read_holds_up_no_other(
     assert [batch.trades for batch in plan_round(two.chain).batches] == [1]
     settle(two)
     assert statuses(two) == ["executed", "executed"]
+
+
+def test_a_trade_of_the_last_hour_that_there_is_waits_for_its_end(two: Park) -> None:
+    """A program that is none of ours gave it that time: the job ended with an error, and settled nothing."""
+    two.fund(BUYER, 10_00)
+    take(two, ["plant sell 1 1.0000 1.00 60", "second sell 2 1.0000 2.00 120"])
+    with two.db.write() as session:
+        session.get_one(VppTradingRecord, 1).trade_time = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+    assert [batch.trades for batch in plan_batches(two.chain, until=datetime.now(UTC))] == [1]
+    assert [batch.trades for batch in plan_batches(two.chain)] == [1]  # by hand, all at once
+
+
+def test_a_batch_is_proposed_where_one_key_of_its_parties_is_elsewhere(two: Park) -> None:
+    """By itself nobody would sign it; of the same run, what all parties here can sign is final at once."""
+    two.fund(BUYER, 10_00)
+    apart = opened(two, settling=HOURLY, keyring=keys_without(SECOND))
+    take(apart, [f"plant sell {n} 1.0000 {n}.00 {60 * n}" for n in (1, 2)])
+    take(apart, ["second sell 3 1.0000 3.00 150"])
+    made = plan_round(apart.chain).batches
+    assert [(batch.trades, batch.cosigned) for batch in made] == [(1, True), (2, False)]
+    submit_planned(apart.chain)
+    apart.mirror_final()
+    assert states(apart) == ["finalized", "proposed"]
 
 
 def test_a_trade_of_one_account_with_itself_is_refused(two: Park) -> None:
