@@ -52,27 +52,34 @@ Content = tuple[str, str, int, int, int]
 """Buyer, seller, thousandths of the quantity, ten-thousandths of the price, what is traded."""
 
 
-def give_back(session: Session) -> None:
-    """Give pending trades the numbers that the chain has them under.
+def give_back(session: Session) -> set[int]:
+    """Give pending trades the numbers that the chain has them under; return those that must wait for theirs.
 
     What was planned with such trades and is not sent yet is withdrawn; ``plan`` takes them up again. To be
     called when the mirror has read what the accounts sent (``Sender.check_known``).
+
+    Returns
+    -------
+    set of int
+        Trades, by the number that they have here, that the chain has settled under the number of another one, which
+        something is on its way with: planned as they are, they would be settled twice.
     """
     pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
     claimed = {} if session.scalar(pending.limit(1)) is None else _claimed(session)
     if not claimed:
-        return
+        return set()
     accounts = Accounts.load(session)
     kept = _kept(session, accounts, claimed)
     orphans = {number: content for number, content in claimed.items() if number not in kept}
     if not orphans:
-        return
+        return set()
     _withdraw_planned(session, accounts, orphans)
     free = _free(session, accounts, kept)
     waiting: dict[Content, list[VppTradingRecord]] = defaultdict(list)
     for record, content in free.values():
         waiting[content].append(record)
-    unused = _unused(session, claimed)
+    unused, taken = _unused(session, claimed), _rows_with(session, orphans)
+    held_back = set()
     for number in sorted(orphans):
         matching = waiting[orphans[number]]
         holder = free.get(number)
@@ -82,13 +89,29 @@ def give_back(session: Session) -> None:
             waiting[holder[1]].append(renamed)
             waiting[holder[1]].sort(key=_age)
             free[renamed.id] = renamed, holder[1]
+            taken.discard(number)
         elif matching and (ended := _ended(session, number)) is not None:
             _renumber(session, ended, next(unused), _EVICTED)
+            taken.discard(number)
         if matching:
             record = matching.pop(0)
             del free[record.id]
+            if number in taken:  # of a batch that is sent: when that has failed
+                held_back.add(record.id)
+                continue
+            taken.discard(record.id)
             _renumber(session, record, number, _REASON)
     session.flush()
+    return held_back
+
+
+def _rows_with(session: Session, numbers: Iterable[int]) -> set[int]:
+    """Return which of some numbers are those of rows: the key of MariaDB's table takes a number twice."""
+    return {
+        number
+        for here in tables.among(session, VppTradingRecord.id, list(numbers))
+        for number in session.scalars(select(VppTradingRecord.id).where(here))
+    }
 
 
 def _claimed(session: Session) -> dict[int, Content]:

@@ -186,7 +186,7 @@ def plan(
     Refused
         If trades do not fit one batch's fields.
     """
-    numbers.give_back(session)
+    held_back = numbers.give_back(session)
     forgotten.adopt(session, chain)
     forgotten.withdraw_overtaken(session)
     if funds is None:
@@ -194,7 +194,7 @@ def plan(
     known, funds = frozenset(funds.cents), funds.copy()
     _take_promised(session, funds)
     way = scope.way or chain.settling.way
-    groups, waiting, resting = _grouped(session, chain, known, scope, limits)
+    groups, waiting, resting = _grouped(session, chain, known, scope, limits, held_back)
     names = participants(session) if groups else {}
 
     def say(short: Shortfall) -> str:
@@ -236,11 +236,21 @@ def _take_promised(session: Session, funds: Funds) -> None:
 
 
 def _grouped(
-    session: Session, chain: Chain, known: frozenset[str], scope: Scope, limits: Limits
+    session: Session,
+    chain: Chain,
+    known: frozenset[str],
+    scope: Scope,
+    limits: Limits,
+    held_back: Collection[int],
 ) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...], tuple[Resting, ...]]:
     hours = timedelta(hours=chain.settling.netting_hours)
     unfit = [(number, UNREADABLE) for number in _unreadable(session, scope)]
-    due = _in_scope(free_trades(session, chain, waits=scope.waits), scope, hours)
+    free = [
+        record
+        for record in free_trades(session, chain, waits=scope.waits)
+        if record.id not in held_back
+    ]
+    due = _in_scope(free, scope, hours)
     resting = _resting_markets(session, scope.rest, Counter(item.market for item in due))
     records = [record for record in due if record.market not in resting]
     if not records:

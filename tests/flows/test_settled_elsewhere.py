@@ -13,7 +13,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from cli.doctor_database import _settlement
-from cli.settle_acts import dispute_trade, reject_dispute
+from cli.settle_acts import dispute_trade, reject_dispute, settle_one
 from ledger import audit
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
@@ -36,7 +36,13 @@ from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
-from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
+from ledger.settlement.batches import (
+    finalize_due,
+    plan_batches,
+    plan_one,
+    plan_round,
+    submit_planned,
+)
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.confirm import RENUMBERED
 from ledger.settlement.disputes import plan_dispute
@@ -1002,3 +1008,56 @@ def test_a_trade_is_not_said_to_be_cancelled_for_what_another_was(park: Park) ->
     park.db.run(lambda session: cancel_trade(session, 1, "a wrong price"))
     with park.db.read() as session:
         assert story_of(session, "trade:1").happened == ("cancelled by hand: a wrong price",)
+
+
+@pytest.mark.parametrize("dry_run", rest([False, True]))
+def test_a_trade_that_others_settled_under_another_number_is_not_settled_by_itself(
+    funded: Park, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    """A run gives it that number; the command that settles one trade did not look, and paid it a second time."""
+    acts.settle_one(funded.node, replace(sold(funded), seq=7))
+    funded.mirror_final()
+    before = funded.count(ChainIntent)
+    with pytest.raises(Refused, match="trade 1 is settled on chain, under another number") as told:
+        given(funded, monkeypatch, settle_one, "1", dry_run=dry_run)
+    assert (told.value.code, funded.count(ChainIntent)) == ("trade-settled", before)
+    assert plan_batches(funded.chain) == []
+    assert [(row.id, row.status.value) for row in funded.rows(VppTradingRecord)] == [
+        (7, "executed")
+    ]
+    assert funded.differences() == []
+
+
+@long
+@pytest.mark.parametrize("alone", rest([False, True]))
+def test_a_number_whose_trade_is_on_its_way_is_given_to_no_other(both: Park, alone: bool) -> None:
+    """Others settled under it what stands here under another number. MariaDB took the number twice, and lost a trade;
+    and as it is that one must not be planned: its money has moved.
+    """
+    funded = both
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    funded.fund(MARKET, 100_00)
+    funded.trade(SOLD)
+    automine(funded, False)
+    if alone:
+        funded.db.run(lambda session: plan_single(session, funded.chain, 1))
+    else:
+        plan_batches(funded.chain)
+    (ours,) = submit_planned(funded.chain)
+    drop(funded, ours)
+    automine(funded, True)
+    funded.trade(("sell", 1000, 30_000), hour=4)
+    theirs = trade(1, "market", "owner", 1000, 30_000)
+    funded.node.act("spare", SETTLEMENT, "settleOne", [0, acts.trade_tuple(theirs)])
+    funded.mirror.run_until("head")
+    assert (plan_batches(funded.chain), funded.count(VppSettlementBatch)) == ([], not alone)
+    with pytest.raises(Refused, match="trade 2 is settled on chain, under another number"):
+        funded.db.run(lambda session: plan_one(session, funded.chain, 2))
+    funded.chain.sender.rebroadcast()
+    funded.mirror_final()  # now ours has failed
+    plan_batches(funded.chain)
+    assert {row.id: (row.price, row.status.value) for row in funded.rows(VppTradingRecord)} == {
+        1: (3, "executed"),
+        3: (2, "pending"),
+    }
+    assert funded.differences() == []
