@@ -37,6 +37,7 @@ from ledger.settlement.elsewhere import (
     Accounts,
     SettledElsewhere,
     assets_of,
+    keys_elsewhere,
     numbers_in_batches,
     settled_among,
     unknown_keys,
@@ -147,10 +148,13 @@ def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewh
 
 
 def taken_numbers(session: Session) -> set[int]:
-    """Return the numbers of trades in batches that are live or final on chain and none of ours."""
+    """Return the numbers of trades in batches that are live or final on chain and none of ours, or given up here.
+
+    Another operator may have used up the key of one that these books gave up for that.
+    """
     return {
         number
-        for here in tables.among(session, SettlementBatch.key, unknown_keys(session))
+        for here in tables.among(session, SettlementBatch.key, keys_elsewhere(session))
         for number in numbers_in_batches(
             session, here, SettlementBatch.status != SettlementStatus.CANCELLED
         )

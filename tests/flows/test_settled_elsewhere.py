@@ -28,6 +28,7 @@ from ledger.models import (
     SettlementTrade,
     VppSettlementBatch,
     VppSettlementItem,
+    VppTradeCredit,
     VppTradeShortfall,
     VppTradingRecord,
 )
@@ -1061,3 +1062,44 @@ def test_a_number_whose_trade_is_on_its_way_is_given_to_no_other(both: Park, alo
         3: (2, "pending"),
     }
     assert funded.differences() == []
+
+
+@long
+def test_a_batch_of_others_under_a_key_of_ours_with_our_trades_for_money_alone(park: Park) -> None:
+    """The same trades under the same key have the same root; what they are of no root tells."""
+    park.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    asset = park.node.issue(5_000, 0)
+    park.mirror_final()
+    park.node.act(
+        "owner",
+        CREDIT,
+        "safeTransferFrom",
+        [PLANT, park.node.deployment.settlement.address, asset, 5_000, b""],
+    )
+    park.fund(MARKET, 100_00)
+    park.trade(SOLD)
+    with park.db.write() as session:
+        session.add(VppTradeCredit(trade_id=1, asset=asset))
+    (planned,) = plan_batches(park.chain)
+    call = [bytes.fromhex(planned.key[2:]), 0, list(planned.nets), list(planned.words)]
+    park.node.act("spare", SETTLEMENT, "proposeBatch", call)
+    park.mirror.run_until("head")
+    submit_planned(park.chain)
+    assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["failed"]
+    assert (status(park), plan_batches(park.chain)) == (TradeStatus.PENDING, [])
+
+
+@long
+def test_a_failed_trade_of_a_cancelled_batch_stays_failed(funded: Park) -> None:
+    """Others proposed it, and these books took the batch over: it can be opened again, which a cancelled one cannot."""
+    packed, _ = funded.node.propose([sold(funded)])
+    with funded.db.write() as session:
+        session.get_one(VppTradingRecord, 1).status = TradeStatus.FAILED
+    funded.trade(SOLD, hour=1)
+    funded.mirror.run_until("head")
+    plan_round(funded.chain)
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed", "planned"]
+    funded.node.cancel_batch(1, packed)
+    funded.mirror_final()
+    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["failed", "pending"]
+    assert funded.rows(VppSettlementBatch)[0].state.value == "cancelled"
