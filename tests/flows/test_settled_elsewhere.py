@@ -1086,7 +1086,31 @@ def test_a_batch_of_others_under_a_key_of_ours_with_our_trades_for_money_alone(p
     park.mirror.run_until("head")
     submit_planned(park.chain)
     assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["failed"]
-    assert (status(park), plan_batches(park.chain)) == (TradeStatus.PENDING, [])
+    assert [batch.trades for batch in plan_batches(park.chain)] == [1]
+    assert [row.id for row in park.rows(VppTradingRecord)] == [2]  # theirs has the number
+
+
+@long
+def test_a_trade_of_ours_that_others_hold_under_a_key_of_ours_is_not_planned_again(
+    funded: Park,
+) -> None:
+    """The contract refused every batch with it as long as theirs was open, with all the others in it."""
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    (planned,) = plan_batches(funded.chain)
+    theirs = pack([sold(funded), trade(900_001, "market", "buyer", 1000, 10_000)])
+    call = [bytes.fromhex(planned.key[2:]), 0, list(theirs.accounts), list(theirs.words)]
+    funded.node.act("spare", SETTLEMENT, "proposeBatch", call)
+    funded.mirror.run_until("head")
+    submit_planned(funded.chain)
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
+    funded.trade(SOLD, hour=1)
+    assert [batch.words for batch in plan_batches(funded.chain)] == [
+        pack([trade(2, "market", "owner", 1000, 20_000)]).words
+    ]
+    funded.node.finalize(1, theirs)
+    funded.mirror_final()
+    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["executed", "pending"]
+    assert funded.differences() == []
 
 
 @long
