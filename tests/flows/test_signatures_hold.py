@@ -7,7 +7,13 @@ import pytest
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.node.client import RpcError
 from ledger.errors import Refused
-from ledger.models import AuditLog, ChainIntent, VppSettlementBatch, VppTradingRecord
+from ledger.models import (
+    AuditLog,
+    ChainIntent,
+    VppSettlementBatch,
+    VppTradeCredit,
+    VppTradingRecord,
+)
 from ledger.models.trading import TradeStatus
 from ledger.settings.settling import Way
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
@@ -250,3 +256,13 @@ def test_a_key_that_is_used_up_for_good_frees_the_trades(park: Park) -> None:
     park.mirror_final()
     cancel(park, 1)
     assert statuses(park) == ["cancelled", "pending"]
+
+
+@long
+def test_a_trade_that_is_of_something_else_than_was_signed_waits(park: Park) -> None:
+    park, _ = with_signatures(park)
+    with park.db.write() as session:
+        session.add(VppTradeCredit(trade_id=1, asset=2**32 + 1))
+    (waiting,) = plan_round(park.chain, Scope(way=Way.PROPOSED)).waiting
+    assert waiting.trades == (1,)
+    assert waiting.unfit.why.startswith("it was signed with other figures")
