@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -1127,3 +1127,66 @@ def test_a_failed_trade_of_a_cancelled_batch_stays_failed(funded: Park) -> None:
     funded.mirror_final()
     assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["failed", "pending"]
     assert funded.rows(VppSettlementBatch)[0].state.value == "cancelled"
+
+
+@long
+def test_a_trade_that_comes_late_is_executed_when_its_block_is_final(park: Park) -> None:
+    park.fund(MARKET, 100_00)
+    acts.settle_one(park.node, trade(1, "market", "owner", 1000, 20_000))
+    park.mirror.run_until("head")
+    park.trade(SOLD)
+    assert (plan_batches(park.chain), status(park)) == ([], TradeStatus.PENDING)
+    for act in (
+        lambda session: plan_single(session, park.chain, 1),
+        lambda session: cancel_trade(session, 1, "a slip"),
+    ):
+        with pytest.raises(Refused, match="trade 1 is settled on chain, though in no batch"):
+            park.db.run(act)
+    park.mirror_final()
+    assert (plan_batches(park.chain), status(park)) == ([], TradeStatus.EXECUTED)
+
+
+@long
+def test_a_trade_that_is_over_keeps_its_number_where_nobody_needs_it(park: Park) -> None:
+    """Others settled one of theirs under it: no trade of ours is that one."""
+    park.trade(SOLD, SOLD)
+    park.db.run(lambda session: cancel_trade(session, 1, "a slip"))
+    acts.settle_one(park.node, trade(1, "buyer", "spare", 5, 0))
+    park.mirror_final()
+    plan_round(park.chain)
+    assert [row.id for row in park.rows(VppTradingRecord)] == [1, 2]
+
+
+@long
+def test_a_fork_leaves_a_trade_failed_that_had_failed_in_a_batch_of_ours(funded: Park) -> None:
+    packed, _ = funded.node.propose([sold(funded)])
+    now = datetime.now(UTC)
+    with funded.db.write() as session:
+        session.get_one(VppTradingRecord, 1).status = TradeStatus.FAILED
+        session.add(
+            VppTradeShortfall(
+                trade_id=1, account=MARKET, held=0, owed=1, since=now, failed_at=now, reason="poor"
+            )
+        )
+    funded.trade(SOLD, hour=1)
+    funded.mirror.run_until("head")
+    plan_round(funded.chain)
+    before = funded.node.height()
+    funded.node.finalize(1, packed)
+    funded.mirror_final()
+    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["executed", "pending"]
+    take_back(funded, before)
+    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["failed", "pending"]
+
+
+@long
+def test_a_dispute_is_over_at_the_moment_that_it_names(funded: Park) -> None:
+    propose(funded)
+    acts.dispute(funded.node, "market", 1, trade(1, "market", "owner", 1000, 20_000))
+    funded.mirror.run_until("head")
+    with funded.db.read() as session:
+        until = stuck.disputed_until(session, session.get_one(SettlementBatch, 1))
+        assert until is not None
+        stuck.refuse_timed_out(session, 1, until - timedelta(seconds=1))
+        with pytest.raises(Refused, match="timed out"):  # as the contract has it
+            stuck.refuse_timed_out(session, 1, until)
