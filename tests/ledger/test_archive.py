@@ -541,6 +541,22 @@ def test_a_move_at_each_step_of_a_reader(
     assert moves == [succeeds]
 
 
+@long
+def test_a_month_that_is_on_its_way_is_not_said_to_be_gone(sqlite_db: Database) -> None:
+    """A run was killed when its rows had left the live file, and were not in their year's table."""
+    put(sqlite_db, add_device(sqlite_db), FEW[:1])
+    with (
+        interrupted("before_cursor_execute", "INSERT INTO device_data_2014 "),
+        pytest.raises(Interrupted),
+    ):
+        moved(sqlite_db)
+    assert (live_rows(sqlite_db), len(everything(sqlite_db))) == (0, 1)
+    with sqlite_db.read() as session:
+        assert alarms(session) == []
+    assert moved(sqlite_db) == {"2014-07": 1}
+    assert len(everything(sqlite_db)) == 1
+
+
 @pytest.mark.parametrize("step", rest(range(1, 15), 8))
 def test_a_move_before_each_statement_of_a_reader_of_sqlite(sqlite_db: Database, step: int) -> None:
     """The archive is another file, with a snapshot of its own: what left between the two was read twice."""
