@@ -740,3 +740,19 @@ def test_a_fork_right_above_a_batch_takes_nothing_of_it_back(park: Park) -> None
     park.mirror_final()
     assert (states(park), statuses(park)) == (["finalized"], ["executed"])
     assert park.differences() == []
+
+
+@long
+def test_a_proposal_that_meets_a_pause_fails_and_frees_its_trades(park: Park) -> None:
+    """What its parties have signed would wait: that is their work. This is planned anew."""
+    park.fund(BUYER, 100_00)
+    park.trade(("sell", 1000, 20_000))
+    plan_batches(park.chain)
+    park.node.act("pauser", SETTLEMENT, "pause", [])
+    assert submit_planned(park.chain) == []
+    assert (states(park), statuses(park)) == (["failed"], ["pending"])
+    park.node.act("admin", SETTLEMENT, "unpause", [])
+    plan_batches(park.chain)
+    assert len(submit_planned(park.chain)) == 1
+    park.mirror_final()
+    assert (states(park), park.differences()) == (["failed", "proposed"], [])
