@@ -41,13 +41,13 @@ def settle_one(
     """Settle one pending trade by itself: gross, at once and for good, without a window."""
     from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
-    from ledger.settlement import finding, singles
+    from ledger.settlement import batches, finding
     from ledger.settlement.money import explained, refused_in_money
 
     number = finding.number_of_trade(trade)
 
     def plan(session: Session) -> str:
-        return singles.plan_single(session, flow.chain, number)
+        return batches.plan_one(session, flow.chain, number)
 
     with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()

@@ -83,6 +83,11 @@ def was_moved(session: Session, table: str, month: str, name: str) -> bool:
     return any(entry is not None and entry.get("move") == name for entry in entries)
 
 
+def last_move(session: Session) -> int:
+    """Return the row number of the entry of the last move; 0: there was none."""
+    return session.scalar(select(func.max(AuditLog.id)).where(AuditLog.action == ACTION)) or 0
+
+
 def keep_devices(session: Session, numbers: Sequence[int]) -> None:
     """Note which devices have values in the archive; from then on none of them can be deleted."""
     there = set(session.scalars(select(ArchivedDevice.device_id)))

@@ -119,7 +119,9 @@ def years_of(db: Database, name: str) -> list[int]:
     return _years(_names(db), name)
 
 
-def stored_tables(db: Database, name: str, first: int = 1, last: int = 9999) -> list[Table]:
+def stored_tables(
+    db: Database, name: str, first: int = 1, last: int = 9999, *, archive: Session | None = None
+) -> list[Table]:
     """Return the tables that the archive has of a live one, oldest year first, then that of rows on their way.
 
     Parameters
@@ -128,10 +130,12 @@ def stored_tables(db: Database, name: str, first: int = 1, last: int = 9999) -> 
         The live table; of one that is not archived there are none.
     first, last
         Years.
+    archive
+        Who reads SQLite's archive: what it has as that sees it. None: what it has now.
     """
     if name not in ARCHIVED:
         return []
-    names = _names(db)
+    names = _names(db) if archive is None else _names_in(archive)
     suffixes = [f"{year:04d}" for year in _years(names, name) if first <= year <= last]
     suffixes += [INCOMING] if f"{name}_{INCOMING}" in names else []
     schema = archive_schema(db) if db.dialect == "mysql" else None
@@ -187,7 +191,11 @@ def _names(db: Database) -> set[str]:
     archive = open_archive(db)
     try:
         with archive.read() as session:
-            rows = session.connection().exec_driver_sql(NAMES_SQL)
-            return {str(name) for (name,) in rows}
+            return _names_in(session)
     finally:
         archive.close()
+
+
+def _names_in(archive: Session) -> set[str]:
+    rows = archive.connection().exec_driver_sql(NAMES_SQL)
+    return {str(name) for (name,) in rows}

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database, DatabaseBusy
 from ledger.keeping.missing import require_archive
-from ledger.keeping.moves import was_moved
+from ledger.keeping.moves import last_move, was_moved
 from ledger.keeping.moving_sqlite import open_move
 from ledger.keeping.places import (
     ARCHIVED,
@@ -134,7 +134,7 @@ def _held(
         Rows went to the archive, and it is gone: what is left is not all.
     """
     if db.dialect == "sqlite":
-        with db.read() as live, archive_session(db, live) as archive:
+        with _both(db, table) as (live, archive):
             if table in ARCHIVED:
                 require_archive(live, table)
             yield (
@@ -147,6 +147,30 @@ def _held(
         if table in ARCHIVED:
             require_archive(live, table)
         yield live, live, stored
+
+
+@contextmanager
+def _both(db: Database, table: str) -> Iterator[tuple[Session, Session | None]]:
+    """Yield who reads SQLite's live file, and who reads the archive's (None: there is none), as they were at one time.
+
+    They are snapshots of two files: of a month that leaves between the two, every row would be in both.
+
+    Raises
+    ------
+    DatabaseBusy
+        Months are being moved all the time.
+    """
+    for _ in range(_TRIES):
+        with db.read() as live, archive_session(db, live) as archive:
+            if archive is None or table not in ARCHIVED or not _has_moved_since(db, live):
+                yield live, archive
+                return
+    raise DatabaseBusy(f"months of {table} go to the archive all the time; try again")
+
+
+def _has_moved_since(db: Database, live: Session) -> bool:
+    with db.read() as now:
+        return last_move(now) != last_move(live)
 
 
 @contextmanager
@@ -187,7 +211,7 @@ def _stored(
     archive: Session,
 ) -> list[Table]:
     """Return the tables of SQLite's archive that hold rows of a period: a copy counts once its rows are not live."""
-    found = stored_tables(db, table, *(at.year for at in period))
+    found = stored_tables(db, table, *(at.year for at in period), archive=archive)
     if found and found[-1].name == f"{table}_{INCOMING}":
         move = open_move(archive.connection(), table)
         if move is None or not was_moved(live, table, *move):

@@ -176,17 +176,16 @@ class ExactDecimal(TypeDecorator[Decimal]):
             raise ValueRefused(
                 f"the database answered with the float {value!r} where a decimal is kept"
             )
-        if isinstance(value, float):
+        scaled = dialect.name == "sqlite" and self.precision <= SQLITE_INTEGER_DIGITS
+        if isinstance(value, float) or (scaled and not isinstance(value, int)):
             raise ValueUnreadable(
                 f"a DECIMAL({self.precision},{self.scale})",
                 value,
                 "a decimal, on SQLite the integer without the point",
             )
-        if dialect.name != "sqlite":
-            return Decimal(value)
-        if self.precision <= SQLITE_INTEGER_DIGITS:
-            return Decimal(value).scaleb(-self.scale, context=self._context)
-        return Decimal(value)
+        return (
+            Decimal(value).scaleb(-self.scale, context=self._context) if scaled else Decimal(value)
+        )
 
 
 _TIME, _TIME_HOLDS = "a time", "UTC as YYYY-MM-DD HH:MM:SS.ffffff"

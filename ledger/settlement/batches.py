@@ -46,6 +46,7 @@ from ledger.settlement.calls import (
     outcome_of,
     under_way,
 )
+from ledger.settlement.finding import find_trade
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import explained
 from ledger.settlement.netting import Limits
@@ -130,6 +131,24 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
         except IntegrityError as error:
             lost = error  # another process has put one of these trades into a batch meanwhile: look again
     raise DatabaseBusy("another process plans the same trades; try again") from lost
+
+
+def plan_one(session: Session, chain: Chain, number: int) -> str:
+    """Store the intent to settle a pending trade by itself; return its key.
+
+    Raises
+    ------
+    NotFound, Refused
+        As ``singles.plan_single``, and if the chain has settled it under another number: that it gets by the next run.
+    """
+    there = select(VppTradingRecord.id).where(VppTradingRecord.id == number)
+    find_trade(session, number, lock=True)
+    if number in numbers.give_back(session) or session.scalar(there) is None:
+        raise Refused(
+            f"trade {number} is settled on chain, under another number, which `truetonne settle run` gives it",
+            code="trade-settled",
+        )
+    return singles.plan_single(session, chain, number)
 
 
 _PASSES = ("AccessControlUnauthorizedAccount", "EnforcedPause")

@@ -43,7 +43,8 @@ class Unfit:
 
 
 UNREADABLE = Unfit(
-    "its trade_type is neither buy nor sell, or its trade_time is no time: a program that is none of ours wrote it",
+    "its trade_type is neither buy nor sell, its trade_time is no time, or one of its figures no number: a program "
+    "that is none of ours wrote it",
     _BY_SQL,
 )
 

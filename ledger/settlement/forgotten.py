@@ -37,11 +37,12 @@ from ledger.settlement.elsewhere import (
     Accounts,
     SettledElsewhere,
     assets_of,
+    keys_elsewhere,
     numbers_in_batches,
     settled_among,
     unknown_keys,
 )
-from ledger.settlement.finding import trades_among
+from ledger.settlement.finding import ROW_MAX, trades_among
 from ledger.settlement.words import hex_words, nets_of, seq_of, trade_of, unpack
 
 STATES = {
@@ -63,7 +64,8 @@ def adopt(session: Session, chain: Chain) -> list[str]:
     adopted = []
     for batch_id, words in sorted(unknown.items()):
         batch = session.get_one(SettlementBatch, batch_id)
-        numbers = [seq_of(word) for word in words]
+        # No row has a higher one, and SQLite cannot even be asked for it.
+        numbers = [number for number in map(seq_of, words) if number <= ROW_MAX]
         records = are_ours(session, accounts, words, batch.accounts, batch.asset)
         if records is None:
             if batch.status is not SettlementStatus.CANCELLED:
@@ -146,10 +148,13 @@ def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewh
 
 
 def taken_numbers(session: Session) -> set[int]:
-    """Return the numbers of trades in batches that are live or final on chain and none of ours."""
+    """Return the numbers of trades in batches that are live or final on chain and none of ours, or given up here.
+
+    Another operator may have used up the key of one that these books gave up for that.
+    """
     return {
         number
-        for here in tables.among(session, SettlementBatch.key, unknown_keys(session))
+        for here in tables.among(session, SettlementBatch.key, keys_elsewhere(session))
         for number in numbers_in_batches(
             session, here, SettlementBatch.status != SettlementStatus.CANCELLED
         )

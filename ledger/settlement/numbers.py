@@ -10,7 +10,8 @@ them is which makes no difference to anybody's money.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 
 from sqlalchemy import func, inspect, select, update
 from sqlalchemy.orm import Session
@@ -37,55 +38,80 @@ from ledger.settlement.elsewhere import (
     keys_elsewhere,
     unaccounted,
 )
-from ledger.settlement.finding import READABLE, ROW_MAX, in_a_batch, trades_among
+from ledger.settlement.finding import in_a_batch, readable, trades_among
 from ledger.settlement.words import Trade, trade_of
 
 _REASON = "the chain has this trade under this number; the books were restored from before it came"
 _EVICTED = "the chain has another trade under the former number; the books were restored from before that came"
+_NUMBER_MAX = 2**62
+"""The highest number that a trade takes over from the chain: behind the last that a row can have none could come."""
+_COUNTED_MAX = 2**52
+"""The highest of others that is counted on from: they may take any, and JavaScript reads them up to 2**53."""
 
 Content = tuple[str, str, int, int, int]
 """Buyer, seller, thousandths of the quantity, ten-thousandths of the price, what is traded."""
 
 
-def give_back(session: Session) -> None:
-    """Give pending trades the numbers that the chain has them under.
+def give_back(session: Session) -> set[int]:
+    """Give pending trades the numbers that the chain has them under; return those that must wait for theirs.
 
     What was planned with such trades and is not sent yet is withdrawn; ``plan`` takes them up again. To be
     called when the mirror has read what the accounts sent (``Sender.check_known``).
+
+    Returns
+    -------
+    set of int
+        Trades, by the number that they have here, that the chain has settled under the number of another one, which
+        something is on its way with: planned as they are, they would be settled twice.
     """
     pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
     claimed = {} if session.scalar(pending.limit(1)) is None else _claimed(session)
     if not claimed:
-        return
+        return set()
     accounts = Accounts.load(session)
     kept = _kept(session, accounts, claimed)
     orphans = {number: content for number, content in claimed.items() if number not in kept}
     if not orphans:
-        return
+        return set()
     _withdraw_planned(session, accounts, orphans)
     free = _free(session, accounts, kept)
     waiting: dict[Content, list[VppTradingRecord]] = defaultdict(list)
     for record, content in free.values():
         waiting[content].append(record)
-    following = 1 + max(*claimed, session.scalar(select(func.max(VppTradingRecord.id))) or 0)
+    unused, taken = _unused(session, claimed), _rows_with(session, orphans)
+    held_back = set()
     for number in sorted(orphans):
         matching = waiting[orphans[number]]
         holder = free.get(number)
         if holder is not None:  # under a number that another trade has it would wait for ever
             waiting[holder[1]].remove(holder[0])
-            renamed = _renumber(session, holder[0], following, _EVICTED)
+            renamed = _renumber(session, holder[0], next(unused), _EVICTED)
             waiting[holder[1]].append(renamed)
             waiting[holder[1]].sort(key=_age)
-            free[following] = renamed, holder[1]
-            following += 1
+            free[renamed.id] = renamed, holder[1]
+            taken.discard(number)
         elif matching and (ended := _ended(session, number)) is not None:
-            _renumber(session, ended, following, _EVICTED)
-            following += 1
+            _renumber(session, ended, next(unused), _EVICTED)
+            taken.discard(number)
         if matching:
             record = matching.pop(0)
             del free[record.id]
+            if number in taken:  # of a batch that is sent: when that has failed
+                held_back.add(record.id)
+                continue
+            taken.discard(record.id)
             _renumber(session, record, number, _REASON)
     session.flush()
+    return held_back
+
+
+def _rows_with(session: Session, numbers: Iterable[int]) -> set[int]:
+    """Return which of some numbers are those of rows: the key of MariaDB's table takes a number twice."""
+    return {
+        number
+        for here in tables.among(session, VppTradingRecord.id, list(numbers))
+        for number in session.scalars(select(VppTradingRecord.id).where(here))
+    }
 
 
 def _claimed(session: Session) -> dict[int, Content]:
@@ -104,7 +130,15 @@ def _claimed(session: Session) -> dict[int, Content]:
     found |= {
         item.trade.seq: _content(item.trade, item.asset or ENERGY) for item in unaccounted(session)
     }
-    return {number: content for number, content in found.items() if number <= ROW_MAX}
+    return {number: content for number, content in found.items() if number <= _NUMBER_MAX}
+
+
+def _unused(session: Session, claimed: Iterable[int]) -> Iterator[int]:
+    """Yield numbers that neither books nor chain have, behind those of both."""
+    own = session.scalar(select(func.max(VppTradingRecord.id))) or 0
+    last = max(own, *(number for number in claimed if number <= _COUNTED_MAX), 0)
+    taken = set(claimed)
+    return (number for number in count(last + 1) if number not in taken)
 
 
 def _content(trade: Trade, asset: int) -> Content:
@@ -155,14 +189,14 @@ def _unreadable(session: Session, numbers: Iterable[int]) -> set[int]:
     return {
         number
         for here in tables.among(session, VppTradingRecord.id, list(numbers))
-        for number in session.scalars(select(VppTradingRecord.id).where(here, ~READABLE))
+        for number in session.scalars(select(VppTradingRecord.id).where(here, ~readable(session)))
     }
 
 
 def _withdraw_planned(session: Session, accounts: Accounts, orphans: Mapping[int, Content]) -> None:
     """Take back what is planned, and not sent, with trades of these contents or numbers."""
     pending = select(VppTradingRecord).where(
-        VppTradingRecord.status == TradeStatus.PENDING, READABLE
+        VppTradingRecord.status == TradeStatus.PENDING, readable(session)
     )
     contents = set(orphans.values())
     concerned = [
@@ -183,7 +217,7 @@ def _free(
         .where(
             VppTradingRecord.status == TradeStatus.PENDING,
             ~in_a_batch(),
-            READABLE,
+            readable(session),
         )
         .with_for_update()
     )

@@ -29,7 +29,7 @@ from ledger.settings.settling import Way
 from ledger.settlement import forgotten, numbers, shortfalls, singles, stuck
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import Accounts, assets_of, settled_among
-from ledger.settlement.finding import READABLE, in_a_batch
+from ledger.settlement.finding import in_a_batch, readable
 from ledger.settlement.fitting import (
     UNREADABLE,
     Terms,
@@ -186,7 +186,7 @@ def plan(
     Refused
         If trades do not fit one batch's fields.
     """
-    numbers.give_back(session)
+    held_back = numbers.give_back(session)
     forgotten.adopt(session, chain)
     forgotten.withdraw_overtaken(session)
     if funds is None:
@@ -194,7 +194,7 @@ def plan(
     known, funds = frozenset(funds.cents), funds.copy()
     _take_promised(session, funds)
     way = scope.way or chain.settling.way
-    groups, waiting, resting = _grouped(session, chain, known, scope, limits)
+    groups, waiting, resting = _grouped(session, chain, known, scope, limits, held_back)
     names = participants(session) if groups else {}
 
     def say(short: Shortfall) -> str:
@@ -236,11 +236,21 @@ def _take_promised(session: Session, funds: Funds) -> None:
 
 
 def _grouped(
-    session: Session, chain: Chain, known: frozenset[str], scope: Scope, limits: Limits
+    session: Session,
+    chain: Chain,
+    known: frozenset[str],
+    scope: Scope,
+    limits: Limits,
+    held_back: Collection[int],
 ) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...], tuple[Resting, ...]]:
     hours = timedelta(hours=chain.settling.netting_hours)
     unfit = [(number, UNREADABLE) for number in _unreadable(session, scope)]
-    due = _in_scope(free_trades(session, chain, waits=scope.waits), scope, hours)
+    free = [
+        record
+        for record in free_trades(session, chain, waits=scope.waits)
+        if record.id not in held_back
+    ]
+    due = _in_scope(free, scope, hours)
     resting = _resting_markets(session, scope.rest, Counter(item.market for item in due))
     records = [record for record in due if record.market not in resting]
     if not records:
@@ -276,7 +286,8 @@ def _in_scope(
         record
         for record in records
         if scope.market in (None, record.market)
-        and (scope.until is None or _start_of(record.trade_time, hours) + hours <= scope.until)
+        # The end of the last hour that there is would be no time.
+        and (scope.until is None or _start_of(record.trade_time, hours) <= scope.until - hours)
     ]
 
 
@@ -323,7 +334,7 @@ def free_trades(
     """
     query = (
         select(VppTradingRecord)
-        .where(VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), READABLE)
+        .where(VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), readable(session))
         .order_by(VppTradingRecord.id)
         .with_for_update(skip_locked=not waits)
     )
@@ -341,7 +352,7 @@ def free_trades(
 def _unreadable(session: Session, scope: Scope) -> list[int]:
     """Return the pending trades without a side or a time: read as anything, money would move the wrong way."""
     query = select(VppTradingRecord.id).where(
-        VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), ~READABLE
+        VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch(), ~readable(session)
     )
     if scope.market is not None:
         query = query.where(VppTradingRecord.market == scope.market)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from cli.doctor_database import _settlement
-from cli.settle_acts import dispute_trade, reject_dispute
+from cli.settle_acts import dispute_trade, reject_dispute, settle_one
 from ledger import audit
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
@@ -28,6 +28,7 @@ from ledger.models import (
     SettlementTrade,
     VppSettlementBatch,
     VppSettlementItem,
+    VppTradeCredit,
     VppTradeShortfall,
     VppTradingRecord,
 )
@@ -36,8 +37,15 @@ from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
-from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
+from ledger.settlement.batches import (
+    finalize_due,
+    plan_batches,
+    plan_one,
+    plan_round,
+    submit_planned,
+)
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
+from ledger.settlement.confirm import RENUMBERED
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
@@ -928,3 +936,257 @@ def test_the_nonce_of_an_act_that_others_did_is_filled(funded: Park) -> None:
     assert (filled, funded.intent(key).nonce) == ([nonce], None)
     assert funded.intent(following).state is IntentState.CONFIRMED
     assert funded.differences() == []
+
+
+@long
+@pytest.mark.parametrize("single", rest([False, True]))
+def test_the_last_number_that_there_is_leaves_numbers_for_ours(both: Park, single: bool) -> None:
+    """A member had a trade settled under it, for nothing, and one under a number of ours, which was to make room:
+    no number was left for that, and no run planned anything any more.
+    """
+    both.fund(MARKET, 100_00)
+    both.trade(SOLD, SOLD)
+    theirs = [trade(number, "buyer", "spare", 5, 0) for number in (1, 2**63 - 1)]
+    if single:
+        for each in theirs:
+            acts.settle_one(both.node, each)
+    else:
+        acts.cosign(both.node, ["buyer", "spare"], theirs)
+    both.mirror_final()
+    propose(both)
+    both.pass_window()
+    assert len(finalize_due(both.chain)) == 1
+    both.mirror_final()
+    assert {row.id: row.status.value for row in both.rows(VppTradingRecord)} == {
+        2: "executed",
+        3: "executed",
+    }
+    both.trade(SOLD, hour=3)
+    assert [row.id for row in both.rows(VppTradingRecord)] == [2, 3, 4]
+    assert both.differences() == []
+
+
+@long
+def test_a_trade_of_ours_under_the_last_number_takes_no_other_s_place(both: Park) -> None:
+    """Its parties had it signed so: with that number for its row, no later trade could be imported."""
+    both.fund(MARKET, 100_00)
+    both.trade(SOLD)
+    acts.cosign(both.node, ["market", "owner"], [replace(sold(both), seq=2**63 - 1)])
+    both.mirror_final()
+    propose(both)
+    both.trade(SOLD, hour=3)
+    assert [row.id for row in both.rows(VppTradingRecord)] == [1, 2]
+
+
+@long
+def test_a_batch_of_others_with_ours_and_with_a_number_beyond_all_rows(both: Park) -> None:
+    """SQLite cannot be asked for such a number: no run planned anything any more."""
+    both.fund(MARKET, 100_00)
+    both.trade(SOLD, SOLD)
+    ours = trade(1, "market", "owner", 1000, 20_000)
+    packed, _ = both.node.propose([ours, trade(2**64 - 1, "buyer", "spare", 5, 0)])
+    both.mirror.run_until("head")
+    propose(both)
+    assert [(row.id, row.status.value) for row in both.rows(VppTradingRecord)] == [
+        (1, "pending"),
+        (2, "pending"),
+    ]
+    both.node.finalize(1, packed)
+    both.mirror.run_until("head")
+    assert len(finalize_due(both.chain)) == 1
+    both.mirror_final()
+    assert [row.status.value for row in both.rows(VppTradingRecord)] == ["executed", "executed"]
+    assert both.differences() == []
+
+
+def test_a_trade_is_not_said_to_be_cancelled_for_what_another_was(park: Park) -> None:
+    """That had its number before; books that were restored gave the number on."""
+    park.trade(SOLD, SOLD)
+    park.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
+    with park.db.write() as session:
+        session.get_one(VppTradingRecord, 1).status = TradeStatus.PENDING
+        audit.record(session, RENUMBERED, "vpp_trading_records/1", {"id": 3}, {"id": 1})
+    park.db.run(lambda session: cancel_trade(session, 1, "a wrong price"))
+    with park.db.read() as session:
+        assert story_of(session, "trade:1").happened == ("cancelled by hand: a wrong price",)
+
+
+@pytest.mark.parametrize("dry_run", rest([False, True]))
+def test_a_trade_that_others_settled_under_another_number_is_not_settled_by_itself(
+    funded: Park, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    """A run gives it that number; the command that settles one trade did not look, and paid it a second time."""
+    acts.settle_one(funded.node, replace(sold(funded), seq=7))
+    funded.mirror_final()
+    before = funded.count(ChainIntent)
+    with pytest.raises(Refused, match="trade 1 is settled on chain, under another number") as told:
+        given(funded, monkeypatch, settle_one, "1", dry_run=dry_run)
+    assert (told.value.code, funded.count(ChainIntent)) == ("trade-settled", before)
+    assert plan_batches(funded.chain) == []
+    assert [(row.id, row.status.value) for row in funded.rows(VppTradingRecord)] == [
+        (7, "executed")
+    ]
+    assert funded.differences() == []
+
+
+@long
+@pytest.mark.parametrize("alone", rest([False, True]))
+def test_a_number_whose_trade_is_on_its_way_is_given_to_no_other(both: Park, alone: bool) -> None:
+    """Others settled under it what stands here under another number. MariaDB took the number twice, and lost a trade;
+    and as it is that one must not be planned: its money has moved.
+    """
+    funded = both
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    funded.fund(MARKET, 100_00)
+    funded.trade(SOLD)
+    automine(funded, False)
+    if alone:
+        funded.db.run(lambda session: plan_single(session, funded.chain, 1))
+    else:
+        plan_batches(funded.chain)
+    (ours,) = submit_planned(funded.chain)
+    drop(funded, ours)
+    automine(funded, True)
+    funded.trade(("sell", 1000, 30_000), hour=4)
+    theirs = trade(1, "market", "owner", 1000, 30_000)
+    funded.node.act("spare", SETTLEMENT, "settleOne", [0, acts.trade_tuple(theirs)])
+    funded.mirror.run_until("head")
+    assert (plan_batches(funded.chain), funded.count(VppSettlementBatch)) == ([], not alone)
+    with pytest.raises(Refused, match="trade 2 is settled on chain, under another number"):
+        funded.db.run(lambda session: plan_one(session, funded.chain, 2))
+    funded.chain.sender.rebroadcast()
+    funded.mirror_final()  # now ours has failed
+    plan_batches(funded.chain)
+    assert {row.id: (row.price, row.status.value) for row in funded.rows(VppTradingRecord)} == {
+        1: (3, "executed"),
+        3: (2, "pending"),
+    }
+    assert funded.differences() == []
+
+
+@long
+def test_a_batch_of_others_under_a_key_of_ours_with_our_trades_for_money_alone(park: Park) -> None:
+    """The same trades under the same key have the same root; what they are of no root tells."""
+    park.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    asset = park.node.issue(5_000, 0)
+    park.mirror_final()
+    park.node.act(
+        "owner",
+        CREDIT,
+        "safeTransferFrom",
+        [PLANT, park.node.deployment.settlement.address, asset, 5_000, b""],
+    )
+    park.fund(MARKET, 100_00)
+    park.trade(SOLD)
+    with park.db.write() as session:
+        session.add(VppTradeCredit(trade_id=1, asset=asset))
+    (planned,) = plan_batches(park.chain)
+    call = [bytes.fromhex(planned.key[2:]), 0, list(planned.nets), list(planned.words)]
+    park.node.act("spare", SETTLEMENT, "proposeBatch", call)
+    park.mirror.run_until("head")
+    submit_planned(park.chain)
+    assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["failed"]
+    assert [batch.trades for batch in plan_batches(park.chain)] == [1]
+    assert [row.id for row in park.rows(VppTradingRecord)] == [2]  # theirs has the number
+
+
+@long
+def test_a_trade_of_ours_that_others_hold_under_a_key_of_ours_is_not_planned_again(
+    funded: Park,
+) -> None:
+    """The contract refused every batch with it as long as theirs was open, with all the others in it."""
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    (planned,) = plan_batches(funded.chain)
+    theirs = pack([sold(funded), trade(900_001, "market", "buyer", 1000, 10_000)])
+    call = [bytes.fromhex(planned.key[2:]), 0, list(theirs.accounts), list(theirs.words)]
+    funded.node.act("spare", SETTLEMENT, "proposeBatch", call)
+    funded.mirror.run_until("head")
+    submit_planned(funded.chain)
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
+    funded.trade(SOLD, hour=1)
+    assert [batch.words for batch in plan_batches(funded.chain)] == [
+        pack([trade(2, "market", "owner", 1000, 20_000)]).words
+    ]
+    funded.node.finalize(1, theirs)
+    funded.mirror_final()
+    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["executed", "pending"]
+    assert funded.differences() == []
+
+
+@long
+def test_a_failed_trade_of_a_cancelled_batch_stays_failed(funded: Park) -> None:
+    """Others proposed it, and these books took the batch over: it can be opened again, which a cancelled one cannot."""
+    packed, _ = funded.node.propose([sold(funded)])
+    with funded.db.write() as session:
+        session.get_one(VppTradingRecord, 1).status = TradeStatus.FAILED
+    funded.trade(SOLD, hour=1)
+    funded.mirror.run_until("head")
+    plan_round(funded.chain)
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed", "planned"]
+    funded.node.cancel_batch(1, packed)
+    funded.mirror_final()
+    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["failed", "pending"]
+    assert funded.rows(VppSettlementBatch)[0].state.value == "cancelled"
+
+
+@long
+def test_a_trade_that_comes_late_is_executed_when_its_block_is_final(park: Park) -> None:
+    park.fund(MARKET, 100_00)
+    acts.settle_one(park.node, trade(1, "market", "owner", 1000, 20_000))
+    park.mirror.run_until("head")
+    park.trade(SOLD)
+    assert (plan_batches(park.chain), status(park)) == ([], TradeStatus.PENDING)
+    for act in (
+        lambda session: plan_single(session, park.chain, 1),
+        lambda session: cancel_trade(session, 1, "a slip"),
+    ):
+        with pytest.raises(Refused, match="trade 1 is settled on chain, though in no batch"):
+            park.db.run(act)
+    park.mirror_final()
+    assert (plan_batches(park.chain), status(park)) == ([], TradeStatus.EXECUTED)
+
+
+@long
+def test_a_trade_that_is_over_keeps_its_number_where_nobody_needs_it(park: Park) -> None:
+    """Others settled one of theirs under it: no trade of ours is that one."""
+    park.trade(SOLD, SOLD)
+    park.db.run(lambda session: cancel_trade(session, 1, "a slip"))
+    acts.settle_one(park.node, trade(1, "buyer", "spare", 5, 0))
+    park.mirror_final()
+    plan_round(park.chain)
+    assert [row.id for row in park.rows(VppTradingRecord)] == [1, 2]
+
+
+@long
+def test_a_fork_leaves_a_trade_failed_that_had_failed_in_a_batch_of_ours(funded: Park) -> None:
+    packed, _ = funded.node.propose([sold(funded)])
+    now = datetime.now(UTC)
+    with funded.db.write() as session:
+        session.get_one(VppTradingRecord, 1).status = TradeStatus.FAILED
+        session.add(
+            VppTradeShortfall(
+                trade_id=1, account=MARKET, held=0, owed=1, since=now, failed_at=now, reason="poor"
+            )
+        )
+    funded.trade(SOLD, hour=1)
+    funded.mirror.run_until("head")
+    plan_round(funded.chain)
+    before = funded.node.height()
+    funded.node.finalize(1, packed)
+    funded.mirror_final()
+    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["executed", "pending"]
+    take_back(funded, before)
+    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["failed", "pending"]
+
+
+@long
+def test_a_dispute_is_over_at_the_moment_that_it_names(funded: Park) -> None:
+    propose(funded)
+    acts.dispute(funded.node, "market", 1, trade(1, "market", "owner", 1000, 20_000))
+    funded.mirror.run_until("head")
+    with funded.db.read() as session:
+        until = stuck.disputed_until(session, session.get_one(SettlementBatch, 1))
+        assert until is not None
+        stuck.refuse_timed_out(session, 1, until - timedelta(seconds=1))
+        with pytest.raises(Refused, match="timed out"):  # as the contract has it
+            stuck.refuse_timed_out(session, 1, until)

@@ -54,7 +54,7 @@ from tests.support.park import (
     states,
     statuses,
 )
-from tests.support.sending import opened
+from tests.support.sending import automine, drop, opened
 from tests.support.solidity import compiled
 
 SHORT_ON_MARIADB = (
@@ -707,3 +707,62 @@ def test_a_node_that_is_down_changes_nothing(funded: Park) -> None:
     assert states(funded) == ["planned"]
     assert funded.count(VppSettlementItem) == 3
     down.db.close()
+
+
+@long
+def test_a_finalisation_that_failed_on_chain_is_planned_anew(park: Park) -> None:
+    """The contract was paused when it came into a block."""
+    park.fund(BUYER, 100_00)
+    park.propose(("sell", 1000, 20_000))
+    park.pass_window()
+    automine(park, False)
+    (first,) = finalize_due(park.chain)
+    drop(park, first)
+    automine(park, True)
+    park.node.act("pauser", SETTLEMENT, "pause", [])
+    park.chain.sender.rebroadcast()
+    park.mirror_final()
+    assert (states(park), statuses(park)) == (["proposed"], ["pending"])
+    park.node.act("admin", SETTLEMENT, "unpause", [])
+    (second,) = finalize_due(park.chain)
+    park.mirror_final()
+    assert second != first and (states(park), statuses(park)) == (["finalized"], ["executed"])
+    assert park.differences() == []
+
+
+@long
+def test_a_fork_right_above_a_batch_takes_nothing_of_it_back(park: Park) -> None:
+    """What stands in the last block that both forks have is read no second time."""
+    park.fund(BUYER, 100_00)
+    park.propose(("sell", 1000, 20_000))
+    park.node.mine(1)
+    park.mirror.run_until("head")
+    (batch,) = park.rows(VppSettlementBatch)
+    park.fork_at(batch.proposed_block)
+    assert park.rows(VppSettlementBatch)[0].chain_batch_id == 1
+    park.pass_window()
+    finalize_due(park.chain)
+    park.node.mine(1)
+    park.mirror.run_until("head")
+    (batch,) = park.rows(VppSettlementBatch)
+    park.fork_at(batch.finalized_block)
+    assert (states(park), statuses(park)) == (["finalized"], ["pending"])
+    park.mirror_final()
+    assert (states(park), statuses(park)) == (["finalized"], ["executed"])
+    assert park.differences() == []
+
+
+@long
+def test_a_proposal_that_meets_a_pause_fails_and_frees_its_trades(park: Park) -> None:
+    """What its parties have signed would wait: that is their work. This is planned anew."""
+    park.fund(BUYER, 100_00)
+    park.trade(("sell", 1000, 20_000))
+    plan_batches(park.chain)
+    park.node.act("pauser", SETTLEMENT, "pause", [])
+    assert submit_planned(park.chain) == []
+    assert (states(park), statuses(park)) == (["failed"], ["pending"])
+    park.node.act("admin", SETTLEMENT, "unpause", [])
+    plan_batches(park.chain)
+    assert len(submit_planned(park.chain)) == 1
+    park.mirror_final()
+    assert (states(park), park.differences()) == (["failed", "proposed"], [])

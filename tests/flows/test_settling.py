@@ -45,7 +45,7 @@ from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.forms import long, rest, times
-from tests.support.park import MARKET, TRADING, Park, statuses
+from tests.support.park import MARKET, TRADING, Park, keys_without, states, statuses
 from tests.support.plant import SITE
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
@@ -570,11 +570,14 @@ def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> 
             (6, 1, "SELL", "2014-01-01"),
             (7, 1, "sell", "0000-00-00"),
             (8, 99, "sell", "2014-01-01"),
+            (9, 1, "sell", "2014-01-00"),
+            (10, 1, "sell", "2014-02-31"),
         )
         for number, plant, side, at in rows:
+            mode = "ALLOW_INVALID_DATES" if at == "2014-02-31" else ""
             session.execute(
                 text(
-                    "SET STATEMENT sql_mode='' FOR INSERT INTO vpp_trading_records (id, vpp_id, trade_type, "
+                    f"SET STATEMENT sql_mode='{mode}' FOR INSERT INTO vpp_trading_records (id, vpp_id, trade_type, "
                     "quantity, price, total_value, market, status, trade_time) "
                     f"VALUES ({number}, {plant}, '{side}', 1, 1, 1, '{MARKET}', 'pending', '{at}')"
                 )
@@ -583,7 +586,7 @@ def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> 
     # The fifth alone: for a trade without a side no money moves.
     assert [batch.trades for batch in found.batches] == [1]
     waiting = {item.trades: item.unfit for item in found.waiting}
-    assert waiting[6, 7] == UNREADABLE
+    assert waiting[6, 7, 9, 10] == UNREADABLE
     assert (waiting[8,].why, waiting[8,].to_do) == (
         "there is no plant in the row 99",
         UNREADABLE.to_do,
@@ -592,6 +595,66 @@ def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> 
         ValueUnreadable, match=r"vpp_trading_records\.trade_type is '' in the database"
     ):
         settle_alone(park, 6)
+
+
+@pytest.mark.parametrize(
+    ("written", "mends"),
+    rest(
+        [
+            ("quantity = 1.5", "quantity = 1000"),
+            ("price = 'dear'", "price = 10000"),
+            ("total_value = '1,00'", "total_value = 100"),
+            ("trade_time = 'yesterday'", "trade_time = '2014-01-01 01:00:00.999999'"),
+            ("trade_time = '2014-02-31 01:00:00.000000'", "trade_time = '2014-01-01 01:00:00'"),
+            ("trade_time = 2014", "trade_time = '2014-01-01 01:00:00.000000'"),
+            ("settlement_time = ''", "settlement_time = NULL"),
+        ]
+    ),
+)
+def test_a_trade_that_sqlite_cannot_read_holds_up_no_other(
+    two: Park, written: str, mends: str
+) -> None:
+    """It keeps in a column what another program writes there."""
+    two.fund(BUYER, 10_00)
+    take(two, ["plant sell 1 1.0000 1.00 60", "second sell 2 1.0000 2.00 120"])
+
+    def write(change: str) -> None:
+        with two.db.write() as session:
+            session.execute(text(f"UPDATE vpp_trading_records SET {change} WHERE id = 1"))
+
+    write(written)
+    found = plan_round(two.chain)
+    assert [batch.trades for batch in found.batches] == [1]
+    assert [(item.trades, item.unfit) for item in found.waiting] == [((1,), UNREADABLE)]
+    submit_planned(two.chain)
+    two.mirror_final()
+    write(mends)
+    assert [batch.trades for batch in plan_round(two.chain).batches] == [1]
+    settle(two)
+    assert statuses(two) == ["executed", "executed"]
+
+
+def test_a_trade_of_the_last_hour_that_there_is_waits_for_its_end(two: Park) -> None:
+    """A program that is none of ours gave it that time: the job ended with an error, and settled nothing."""
+    two.fund(BUYER, 10_00)
+    take(two, ["plant sell 1 1.0000 1.00 60", "second sell 2 1.0000 2.00 120"])
+    with two.db.write() as session:
+        session.get_one(VppTradingRecord, 1).trade_time = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+    assert [batch.trades for batch in plan_batches(two.chain, until=datetime.now(UTC))] == [1]
+    assert [batch.trades for batch in plan_batches(two.chain)] == [1]  # by hand, all at once
+
+
+def test_a_batch_is_proposed_where_one_key_of_its_parties_is_elsewhere(two: Park) -> None:
+    """By itself nobody would sign it; of the same run, what all parties here can sign is final at once."""
+    two.fund(BUYER, 10_00)
+    apart = opened(two, settling=HOURLY, keyring=keys_without(SECOND))
+    take(apart, [f"plant sell {n} 1.0000 {n}.00 {60 * n}" for n in (1, 2)])
+    take(apart, ["second sell 3 1.0000 3.00 150"])
+    made = plan_round(apart.chain).batches
+    assert [(batch.trades, batch.cosigned) for batch in made] == [(1, True), (2, False)]
+    submit_planned(apart.chain)
+    apart.mirror_final()
+    assert states(apart) == ["finalized", "proposed"]
 
 
 def test_a_trade_of_one_account_with_itself_is_refused(two: Park) -> None:

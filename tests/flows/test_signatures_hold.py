@@ -4,9 +4,16 @@ from decimal import Decimal
 
 import pytest
 
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.node.client import RpcError
 from ledger.errors import Refused
-from ledger.models import AuditLog, ChainIntent, VppSettlementBatch, VppTradingRecord
+from ledger.models import (
+    AuditLog,
+    ChainIntent,
+    VppSettlementBatch,
+    VppTradeCredit,
+    VppTradingRecord,
+)
 from ledger.models.trading import TradeStatus
 from ledger.settings.settling import Way
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
@@ -15,6 +22,7 @@ from ledger.settlement.explain import story_of
 from ledger.settlement.outlook import preview
 from ledger.settlement.planning import Scope
 from ledger.settlement.signatures import WITHDRAWN
+from ledger.settlement.words import pack
 from tests.flows.test_changed_accounts import edit
 from tests.flows.test_cosign import (
     PLANT,
@@ -198,3 +206,63 @@ def test_a_proposed_batch_is_not_cancelled_while_signatures_for_a_trade_hold(par
         plan()
     pass_deadline(park)
     assert plan()
+
+
+@long
+def test_a_trade_that_failed_or_was_taken_out_uses_no_signatures_up(park: Park) -> None:
+    """The contract knows nothing of that: it takes the batch as long as no trade of it is settled."""
+    park, call = with_signatures(park)
+    for ended in (TradeStatus.FAILED, TradeStatus.CANCELLED):
+        edit(park, 1, status=ended)
+        with pytest.raises(Refused, match="trade 2 may still be settled"):
+            cancel(park, 2)
+    send(park, call)
+    park.mirror_final()
+    assert statuses(park) == ["executed"] * 2
+
+
+@long
+def test_a_key_is_used_up_when_that_is_final(park: Park) -> None:
+    """Another operator has used it for other trades; a fork could take that back, and let the signatures be used."""
+    park, call = with_signatures(park)
+    (batch,) = park.rows(VppSettlementBatch)
+    theirs = pack([trade(900_001, "market", "buyer", 1000, 10_000)])
+    key = bytes.fromhex(batch.batch_key[2:])
+    before = park.node.height()
+    park.node.act(
+        "operator", SETTLEMENT, "proposeBatch", [key, 0, list(theirs.accounts), list(theirs.words)]
+    )
+    park.mirror.run_until("head")
+    with pytest.raises(Refused, match="trade 1 may still be settled"):
+        cancel(park, 1)
+    park.node.roll_back(park.node.height() - before)
+    park.node.mine(1)
+    park.mirror.run_until("head")
+    send(park, call)
+    park.mirror_final()
+    assert statuses(park) == ["executed"] * 2
+    assert park.differences() == []
+
+
+@long
+def test_a_key_that_is_used_up_for_good_frees_the_trades(park: Park) -> None:
+    park, _ = with_signatures(park)
+    (batch,) = park.rows(VppSettlementBatch)
+    theirs = pack([trade(900_001, "market", "buyer", 1000, 10_000)])
+    key = bytes.fromhex(batch.batch_key[2:])
+    park.node.act(
+        "operator", SETTLEMENT, "proposeBatch", [key, 0, list(theirs.accounts), list(theirs.words)]
+    )
+    park.mirror_final()
+    cancel(park, 1)
+    assert statuses(park) == ["cancelled", "pending"]
+
+
+@long
+def test_a_trade_that_is_of_something_else_than_was_signed_waits(park: Park) -> None:
+    park, _ = with_signatures(park)
+    with park.db.write() as session:
+        session.add(VppTradeCredit(trade_id=1, asset=2**32 + 1))
+    (waiting,) = plan_round(park.chain, Scope(way=Way.PROPOSED)).waiting
+    assert waiting.trades == (1,)
+    assert waiting.unfit.why.startswith("it was signed with other figures")

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import Engine, delete, event, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -42,7 +43,7 @@ from ledger.models import (
 from ledger.models.partitions import partitions_of
 from tests.support.accounts import made_account
 from tests.support.forked import FORKED
-from tests.support.forms import few, long
+from tests.support.forms import few, long, rest
 from tests.support.keeping import (
     EVER,
     Interrupted,
@@ -538,6 +539,45 @@ def test_a_move_at_each_step_of_a_reader(
         patch.setattr(Database, "read", read)
         assert len(everything(mariadb_books)) == len(OLD)
     assert moves == [succeeds]
+
+
+@long
+def test_a_month_that_is_on_its_way_is_not_said_to_be_gone(sqlite_db: Database) -> None:
+    """A run was killed when its rows had left the live file, and were not in their year's table."""
+    put(sqlite_db, add_device(sqlite_db), FEW[:1])
+    with (
+        interrupted("before_cursor_execute", "INSERT INTO device_data_2014 "),
+        pytest.raises(Interrupted),
+    ):
+        moved(sqlite_db)
+    assert (live_rows(sqlite_db), len(everything(sqlite_db))) == (0, 1)
+    with sqlite_db.read() as session:
+        assert alarms(session) == []
+    assert moved(sqlite_db) == {"2014-07": 1}
+    assert len(everything(sqlite_db)) == 1
+
+
+@pytest.mark.parametrize("step", rest(range(1, 15), 8))
+def test_a_move_before_each_statement_of_a_reader_of_sqlite(sqlite_db: Database, step: int) -> None:
+    """The archive is another file, with a snapshot of its own: what left between the two was read twice."""
+    put(sqlite_db, add_device(sqlite_db), OLD)
+    moved(sqlite_db, date(2014, 8, 1))
+    other = Database(sqlite_db.url.render_as_string())
+    statements, moves = count(1), []
+
+    def look(*_: Any) -> None:
+        if not moves and next(statements) == step:
+            moves.append(None)  # its own statements come here, too
+            moves[0] = is_moved(other)
+
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        found = everything(sqlite_db)
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)
+        other.close()
+    assert (len(found), moves) == (len(OLD), [True])
+    assert (live_rows(sqlite_db), everything(sqlite_db)) == (0, found)
 
 
 @long

@@ -63,10 +63,17 @@ def test_books_that_were_put_back_are_read_anew(sqlite_db: Database, tmp_path: P
     shutil.copy(file, copy)
     move(sqlite_db, JULY)
     assert went(sqlite_db) == {"2014-06": True, "2014-07": True}
-    sqlite_db.close()
-    for end in ("-wal", "-shm"):
-        file.with_name(file.name + end).unlink(missing_ok=True)
-    shutil.copy(copy, file)
+
+    def put_back() -> None:
+        sqlite_db.close()
+        for end in ("-wal", "-shm"):
+            file.with_name(file.name + end).unlink(missing_ok=True)
+        shutil.copy(copy, file)
+
+    put_back()
     assert went(sqlite_db) == {"2014-06": True}
     move(sqlite_db, AUGUST)  # as many entries as before, and another one last
     assert went(sqlite_db) == {"2014-06": True, "2014-08": True}
+    put_back()
+    move(sqlite_db, JULY, AUGUST)  # and one more than before
+    assert went(sqlite_db) == {"2014-06": True, "2014-07": True, "2014-08": True}

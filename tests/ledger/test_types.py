@@ -180,18 +180,21 @@ def test_sum_of_wide_decimals_is_refused_where_it_would_be_a_float(sqlite_db: Da
         session.scalar(select(func.sum(SettlementMovement.amount)))
 
 
-def test_a_float_that_got_into_sqlite_is_noticed(sqlite_db: Database) -> None:
+@pytest.mark.parametrize(("written", "said"), [("1.5", r"1\.5"), ("'much'", "'much'")])
+def test_what_is_no_decimal_and_got_into_sqlite_is_noticed(
+    sqlite_db: Database, written: str, said: str
+) -> None:
     number = device(sqlite_db)
     with sqlite_db.write() as session:
         session.execute(
             text(
                 "INSERT INTO device_data (device_id, metric_name, value, recorded_at, created_at) "
-                f"VALUES ({number}, 'power', 1.5, '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
+                f"VALUES ({number}, 'power', {written}, '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
             )
         )
     with (
         sqlite_db.read() as session,
-        pytest.raises(ValueUnreadable, match=r"is 1\.5 in the database"),
+        pytest.raises(ValueUnreadable, match=f"is {said} in the database"),
     ):
         session.scalars(select(DeviceData.value)).one()
 
