@@ -20,10 +20,12 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
+    LargeBinary,
     String,
     Table,
     and_,
     bindparam,
+    cast,
     delete,
     func,
     insert,
@@ -34,6 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from indexer import checks, compare, finality, reorg
 from indexer.compare import Pair
@@ -282,8 +285,7 @@ def _guard(session: Session, target: _Target) -> None:
         .where(
             ChainCursor.network == cursor.network,
             ChainCursor.block_number == cursor.block_number,
-            # As it is stored, for a hash that was altered may be none.
-            type_coerce(ChainCursor.block_hash, String) == cursor.block_hash,
+            _hash_is(cursor.block_hash),
             ChainCursor.final_number == cursor.final_number,
         )
         .values(updated_at=datetime.now(UTC))
@@ -293,11 +295,29 @@ def _guard(session: Session, target: _Target) -> None:
         raise Overtaken
 
 
+def _hash_is(held: Any) -> Any:
+    """Return what holds where the cursor's hash is as it was copied: one that was altered may be no text."""
+    stored = type_coerce(ChainCursor.block_hash, String)
+    if isinstance(held, bytes):
+        return cast(stored, LargeBinary) == bindparam("held", held, type_=NullType())
+    return stored == held
+
+
 def _remove(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
-    statement = delete(item.table).where(_here(item.table, item))
-    gone = (pair for pair in found if pair.mirrored is not None)
-    keys = (_key(item, pair) for pair in gone if pair.chain is None or item.interchangeable)
-    _each(session, statement, keys)
+    statement = delete(item.table)
+    there = (pair for pair in found if pair.mirrored is not None)
+    gone = (pair for pair in there if pair.chain is None or item.interchangeable)
+    odd: list[dict[str, Any]] = []
+
+    def keys() -> Iterator[dict[str, Any]]:
+        for pair in gone:
+            if any(isinstance(part, bytes) for part in pair.key):
+                odd.append(_key(item, pair))
+            else:
+                yield _key(item, pair)
+
+    _each(session, statement.where(_here(item.table, item)), keys())
+    _each(session, statement.where(_here_by_bytes(item)), iter(odd))
 
 
 def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
@@ -349,6 +369,20 @@ def _here(table: Table, item: Mirrored) -> Any:
     All keys are texts and integers, which both databases store alike.
     """
     return and_(*(table.c[name] == bindparam(f"{_OLD}{name}", type_=String()) for name in item.key))
+
+
+def _here_by_bytes(item: Mirrored) -> Any:
+    """Return what finds a row in whose key bytes stand, or a text that is not UTF-8: SQLite alone takes it."""
+
+    def as_bytes(what: Any) -> Any:
+        return cast(what, LargeBinary)
+
+    return and_(
+        *(
+            as_bytes(item.table.c[name]) == as_bytes(bindparam(f"{_OLD}{name}", type_=NullType()))
+            for name in item.key
+        )
+    )
 
 
 def _key(item: Mirrored, pair: Pair) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class MirrorState:
     turn: MirrorReorganisation | None
     """The last reorganisation."""
     unchecked: Unchecked
+    first: ChainBlock | None = None
+    """The lowest block that is stored: the contracts were made soon after it. The chain's first says nothing here."""
 
 
 def look(session: Session, network: str) -> MirrorState:
@@ -47,6 +49,9 @@ def look(session: Session, network: str) -> MirrorState:
         holder_of(session, network),
         turn,
         checks.load(session, network),
+        session.scalars(
+            select(ChainBlock).where(ChainBlock.number > 0).order_by(ChainBlock.number).limit(1)
+        ).one_or_none(),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ledger.chain.addresses.kept import cursor_missed
 from ledger.jobs import overview as working
 from ledger.leases import holder_of, mirror_lease
 from ledger.models import ChainCursor, ChainIntent
@@ -17,10 +18,12 @@ PATIENCE = timedelta(minutes=10)
 
 
 def alarms(session: Session, network: str) -> list[str]:
-    """Return a sentence when nobody has mirrored for long while the jobs run, or when what was sent waits for a mirror.
+    """Return a sentence when nobody mirrors for long while jobs run, what was sent waits, or the cursor is gone.
 
     A quiet chain moves no mirror, and without jobs a chain may well be left alone: these are no alarms.
     """
+    if missed := cursor_missed(session, network):
+        return [f"{missed}: somebody altered the mirror; see truetonne index status"]
     cursor = session.get(ChainCursor, network)
     now = datetime.now(UTC)
     # Later by more: noted before the clock was set back, which holds nothing up (decision 0078).

@@ -102,6 +102,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
         super().__init__(precision, scale)
         self.precision = precision
         self.scale = scale
+        self._nan = Decimal("NaN")
         self._unit = Decimal(1).scaleb(-scale)
         self._limit = Decimal(10) ** (precision - scale)
         self._context = Context(prec=precision + 40, traps=[Inexact, InvalidOperation])
@@ -176,17 +177,19 @@ class ExactDecimal(TypeDecorator[Decimal]):
             raise ValueRefused(
                 f"the database answered with the float {value!r} where a decimal is kept"
             )
-        if isinstance(value, float):
+        try:
+            number = self._nan if isinstance(value, float) else Decimal(value)
+        except (InvalidOperation, TypeError, ValueError):
+            number = self._nan
+        if not number.is_finite():
             raise ValueUnreadable(
                 f"a DECIMAL({self.precision},{self.scale})",
                 value,
                 "a decimal, on SQLite the integer without the point",
             )
-        if dialect.name != "sqlite":
-            return Decimal(value)
-        if self.precision <= SQLITE_INTEGER_DIGITS:
-            return Decimal(value).scaleb(-self.scale, context=self._context)
-        return Decimal(value)
+        if dialect.name == "sqlite" and self.precision <= SQLITE_INTEGER_DIGITS:
+            return number.scaleb(-self.scale, context=self._context)
+        return number
 
 
 _TIME, _TIME_HOLDS = "a time", "UTC as YYYY-MM-DD HH:MM:SS.ffffff"

@@ -129,8 +129,8 @@ def open_sides(session: Session, client: ChainClient, deployment: Deployment) ->
     tip = session.get(ChainBlock, cursor.block_number)
     if tip is None or tip.hash != cursor.block_hash:
         raise BooksDiffer(
-            f"chain_cursor: block {cursor.block_number} with hash {cursor.block_hash} is not among the stored blocks; "
-            "the row was altered: run `truetonne index reindex`",
+            f"chain_cursor: block {cursor.block_number} with hash {cursor.block_hash!r} is not among the stored "
+            "blocks; the row was altered: run `truetonne index reindex`",
         )
     if client.block_number() < cursor.block_number:
         raise DependencyDown(

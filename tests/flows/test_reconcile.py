@@ -618,6 +618,26 @@ def test_a_number_that_the_chain_cannot_be_asked_for_is_a_difference(
         assert any("-7" in line for line in history.told(rule))
 
 
+@pytest.mark.parametrize(
+    ("rule", "statement"),
+    [
+        ("holdings-on-chain", f"UPDATE credit_holdings SET amount_kg = {2**63 - 1}"),
+        ("credits", "UPDATE carbon_credits SET amount = 'much'"),
+        ("escrow", "UPDATE settlement_balances SET account = CAST(X'FF' AS TEXT) WHERE rowid = 1"),
+        ("events", f"UPDATE chain_events SET args = '{'[' * 50_000}'"),
+        ("transactions", "UPDATE blockchain_transactions SET tx_hash = '0xzz' WHERE id = 3"),
+    ],
+    ids=["no sum", "no decimal", "no text", "too deep", "no hash"],
+)
+def test_a_value_that_nobody_can_read_is_a_difference_of_its_rule(
+    history: History, rule: str, statement: str
+) -> None:
+    """Each ended the whole comparison: as a defect, as a database that does not answer, or with what the node said."""
+    with _by_hand(history, text(statement)):
+        broken = history.broken()
+    assert rule in broken and "readings" not in broken
+
+
 def test_a_manifest_that_nobody_can_read_is_a_difference(history: History) -> None:
     """A rule that read it ended the whole comparison as bad input, exit 2, and nothing else was told."""
     parix = "UPDATE issuances SET manifest = replace(manifest, 'Europe/Paris', 'Europe/Parix')"

@@ -202,8 +202,14 @@ def test_damage_that_could_stand_in_the_way_is_mended(history: History, statemen
         "UPDATE blockchain_transactions SET tx_hash = tx_hash || ' ' WHERE function_name = 'issue'",
         "UPDATE blockchain_transactions SET status = 'done' WHERE function_name = 'issue'",
         "UPDATE settlement_balances SET balance = balance || ' '",
+        "UPDATE credit_holdings SET holder = holder || CAST(X'FF' AS TEXT)",
+        "UPDATE chain_cursor SET block_hash = CAST(X'FF' AS TEXT)",
+        "UPDATE smart_contracts SET status = 'DEPLOYED'",
     ],
-    ids=["no block", "capitals", "a blank", "no choice", "no number"],
+    ids=[
+        *("no block", "capitals", "a blank", "no choice", "no number", "no text"),
+        *("no text of the cursor", "no status"),
+    ],
 )
 def test_what_no_column_may_hold_is_mended(history: History, statement: str) -> None:
     """A row with such a key stayed beside the right one, and the others ended the command."""
