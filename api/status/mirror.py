@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ledger.chain.addresses.kept import cursor_missed
 from ledger.jobs import overview as working
 from ledger.leases import holder_of, mirror_lease
-from ledger.models import ChainCursor, ChainIntent
+from ledger.models import ChainBlock, ChainCursor, ChainIntent
 from ledger.models.sending import IntentState
 
 PATIENCE = timedelta(minutes=10)
@@ -22,7 +21,7 @@ def alarms(session: Session, network: str) -> list[str]:
 
     A quiet chain moves no mirror, and without jobs a chain may well be left alone: these are no alarms.
     """
-    if missed := cursor_missed(session, network):
+    if missed := _cursor_missed(session, network):
         return [f"{missed}: somebody altered the mirror; see truetonne index status"]
     cursor = session.get(ChainCursor, network)
     now = datetime.now(UTC)
@@ -49,3 +48,13 @@ def alarms(session: Session, network: str) -> list[str]:
             "see truetonne index status, and the log of truetonne index run"
         ]
     return []
+
+
+def _cursor_missed(session: Session, network: str) -> str | None:
+    """Say that a mirror has blocks and no cursor of a network; None where it has one, or has not begun."""
+    networks = session.scalars(select(ChainCursor.network)).all()
+    if network in networks or session.scalar(select(ChainBlock.number).limit(1)) is None:
+        return None
+    if networks:
+        return f"chain_cursor has no row of {network!r}, but one of {networks[0]!r}"
+    return f"chain_cursor has no row of {network!r}, and chain_blocks has blocks"

@@ -67,16 +67,6 @@ def check_chain(deployment: Deployment, chain_id: int, genesis_hash: str) -> Non
         )
 
 
-def cursor_missed(session: Session, network: str) -> str | None:
-    """Say that a mirror has blocks and no cursor of a network; None where it has one, or has not begun."""
-    networks = session.scalars(select(ChainCursor.network)).all()
-    if network in networks or session.scalar(select(ChainBlock.number).limit(1)) is None:
-        return None
-    if networks:
-        return f"chain_cursor has no row of {network!r}, but one of {networks[0]!r}"
-    return f"chain_cursor has no row of {network!r}, and chain_blocks has blocks"
-
-
 def has_blocks_of(session: Session, client: ChainClient) -> bool:
     """Return whether blocks of the books are the node's: then its chain is theirs, whatever their cursor says of it."""
     above = select(ChainBlock.number, ChainBlock.hash).where(ChainBlock.number > 0)
