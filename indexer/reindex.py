@@ -63,6 +63,8 @@ from ledger.settlement import confirm as settlement
 
 _ATTEMPTS = 5
 _ROWS_AT_ONCE = 1_000
+_NUMBER_MAX = 2**63 - 1
+"""The greatest number of a block that a database holds; no chain has it."""
 _OLD = "old_"
 """Begins the names of the parameters that find a row, beside those that change it."""
 
@@ -214,7 +216,7 @@ def _target(
     stands = cursor.block_number if cursor is not None else -1
     tip = client.block(stands) if stands >= 0 else None
     if cursor is None or tip is None or tip.hash != cursor.block_hash:
-        above = max(highest or 0, stands) + 1
+        above = min(max(highest or 0, stands) + 1, _NUMBER_MAX)
         tip = reorg.common_ancestor(copy, client, above, head)
         require_no_catching_up(copy, head, tip, held)
         if tip is not None:

@@ -110,7 +110,7 @@ def _with_lost_trades(books: Books, ours: _Ours, batch: SettledBatch) -> str | N
     if sender not in ours.senders:
         return None
     return (
-        f"proposed by {sender}, with which these books send, and they do not have {len(lost)} of its {len(trades)} "
+        f"from {sender}, with which these books send, and they do not have {len(lost)} of its {len(trades)} "
         f"trades, the first of them number {lost[0]}; if they have forgotten them, import them again, and the next "
         "settlement takes the batch over; if other books settle with that account, give them one of their own"
     )

@@ -606,6 +606,7 @@ def test_every_rule_can_fail(history: History) -> None:
             "blocks",
             "INSERT INTO chain_blocks SELECT -7, hash, parent_hash, block_time FROM chain_blocks LIMIT 1",
         ),
+        ("blocks", "UPDATE chain_blocks SET number = -7.5 WHERE number = 3"),
         ("registry-on-chain", "UPDATE credit_classes SET class_id = -7"),
         ("registry-on-chain", "UPDATE credit_overlaps SET first_batch_id = -7"),
         ("holdings-on-chain", "UPDATE credit_holdings SET batch_id = -7 WHERE rowid = 1"),

@@ -198,6 +198,7 @@ def test_damage_that_could_stand_in_the_way_is_mended(history: History, statemen
     "statement",
     [
         "UPDATE chain_cursor SET block_number = -7",
+        f"UPDATE chain_cursor SET block_number = {2**63 - 1}",
         "UPDATE blockchain_transactions SET tx_hash = UPPER(tx_hash) WHERE function_name = 'issue'",
         "UPDATE blockchain_transactions SET tx_hash = tx_hash || ' ' WHERE function_name = 'issue'",
         "UPDATE blockchain_transactions SET status = 'done' WHERE function_name = 'issue'",
@@ -207,7 +208,15 @@ def test_damage_that_could_stand_in_the_way_is_mended(history: History, statemen
         "UPDATE smart_contracts SET status = 'DEPLOYED'",
     ],
     ids=[
-        *("no block", "capitals", "a blank", "no choice", "no number", "no text"),
+        *(
+            "no block",
+            "the greatest number",
+            "capitals",
+            "a blank",
+            "no choice",
+            "no number",
+            "no text",
+        ),
         *("no text of the cursor", "no status"),
     ],
 )

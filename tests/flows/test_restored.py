@@ -142,7 +142,7 @@ def test_a_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
     assert (park.count(VppSettlementBatch), park.count(VppTradingRecord)) == (0, kept)
     (said,) = park.differences()
     assert said == (
-        f"settlement batch {batch.batch_key}: proposed on chain, proposed by {PARTIES['operator']}, with which these "
+        f"settlement batch {batch.batch_key}: proposed on chain, from {PARTIES['operator']}, with which these "
         f"books send, and they do not have {3 - kept} of its 3 trades, the first of them number {1 + kept}; if they "
         "have forgotten them, import them again, and the next settlement takes the batch over; if other books settle "
         "with that account, give them one of their own"

@@ -355,6 +355,18 @@ def test_bytes_that_are_no_text_are_a_difference(history: History) -> None:
         assert told.value.code == "unreadable-value"
 
 
+def test_a_transaction_that_was_moved_to_another_block_is_not_missing_as_well(
+    history: History,
+) -> None:
+    moved = "UPDATE chain_inclusions SET block_number = 10000, tx_index = 77 WHERE rowid = 9"
+    with by_hand(history, text(moved)):
+        found = verified(history).differences
+    assert {(item.table, item.column) for item in found} == {
+        ("chain_inclusions", "block_number"),
+        ("chain_inclusions", "tx_index"),
+    }
+
+
 def test_holdings_without_a_sum_are_a_difference(history: History) -> None:
     """On SQLite, whose integers have 64 bits, verify ended as a database that does not answer (`integer overflow`)."""
     with by_hand(history, text(f"UPDATE credit_holdings SET amount_kg = {2**63 - 1}")):
