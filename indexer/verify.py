@@ -137,6 +137,9 @@ def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int
     last = place.cursor.block_number if scope.to_block is None else scope.to_block
     for asked in (scope.from_block, scope.to_block):
         if asked is not None and asked > place.cursor.block_number:
+            for item in place.differences:
+                if item.column == "block_hash":
+                    raise BooksDiffer(f"{item}: somebody altered it; {REINDEX}")
             raise BadInput(
                 f"block {asked} is not mirrored; the mirror stands at block {place.cursor.block_number}"
             )

@@ -15,6 +15,7 @@ it is as of the last block that is mirrored.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from typing import TypeVar
@@ -54,6 +55,7 @@ _OF_ROWS = (
     ArithmeticError,
     AttributeError,
     RecursionError,
+    struct.error,  # a number that is none of a reading's
 )
 """What comes of a row that cannot be read, or is none that a rule can go on with."""
 _S = TypeVar("_S", bound=Sides)

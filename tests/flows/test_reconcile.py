@@ -627,8 +627,10 @@ def test_a_number_that_the_chain_cannot_be_asked_for_is_a_difference(
         ("escrow", "UPDATE settlement_balances SET account = CAST(X'FF' AS TEXT) WHERE rowid = 1"),
         ("events", f"UPDATE chain_events SET args = '{'[' * 50_000}'"),
         ("transactions", "UPDATE blockchain_transactions SET tx_hash = '0xzz' WHERE id = 3"),
+        ("intents", "UPDATE chain_nonce_lanes SET address = '[1]' WHERE rowid = 1"),
+        ("evidence", "UPDATE meter_readings SET start_s = start_s + 0.5 WHERE quality = 'used'"),
     ],
-    ids=["no sum", "no decimal", "no text", "too deep", "no hash"],
+    ids=["no sum", "no decimal", "no text", "too deep", "no hash", "no account", "no second"],
 )
 def test_a_value_that_nobody_can_read_is_a_difference_of_its_rule(
     history: History, rule: str, statement: str
@@ -636,7 +638,7 @@ def test_a_value_that_nobody_can_read_is_a_difference_of_its_rule(
     """Each ended the whole comparison: as a defect, as a database that does not answer, or with what the node said."""
     with _by_hand(history, text(statement)):
         broken = history.broken()
-    assert rule in broken and "readings" not in broken
+    assert rule in broken and "imported-files" not in broken
 
 
 def test_a_manifest_that_nobody_can_read_is_a_difference(history: History) -> None:
@@ -895,6 +897,10 @@ def test_what_is_planned_is_what_will_be_sent(park: Park) -> None:
     ):
         with _by_hand(here, text(sql.replace(":", r"\:"))):
             assert any(said in item for item in broken().get("plans", ())), (sql, broken())
+    for altered in ("block_number = 7", "confirmed_at = '2026-01-01 00\\:00\\:00.000000'"):
+        with _by_hand(here, text(f"UPDATE chain_intents SET {altered}")):
+            told = broken()["intents"]
+        assert any(f"{altered.split(' ', 1)[0]} is " in item for item in told)
     assert broken() == {}
 
 

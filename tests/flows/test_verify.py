@@ -536,13 +536,15 @@ def test_a_cursor_that_is_gone_or_nowhere_is_told(
 
 def test_a_cursor_that_was_set_back_below_the_deployment_is_told(history: History) -> None:
     """It was *there is no mirrored block from 1 to 0*, for a command that named no block."""
-    below = text("UPDATE chain_cursor SET block_number = 0")
+    below, back = (text(f"UPDATE chain_cursor SET block_number = {number}") for number in (0, 7))
     said = (
         "^chain_cursor local: block_hash is .*: somebody altered it; run `truetonne index reindex`"
     )
     for scope in (Scope(), Scope(2, 3)):
         with by_hand(history, below), pytest.raises(BooksDiffer, match=said):
             verified(history, scope)
+    with by_hand(history, back), pytest.raises(BooksDiffer, match=said):
+        verified(history, Scope(40, None))  # it was *block 40 is not mirrored*
 
 
 def test_a_mirror_that_stands_before_the_deployment_has_just_begun_or_was_set_back(
