@@ -131,12 +131,12 @@ def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
         _require_chain_of_books(client, mirrored)
         height = mirrored.cursor.block_number if mirrored.cursor else 0
         first = mirrored.first
-        head, tip, there = client.blocks(["latest", height, first.number if first else 0])
+        head, tip, there = client.blocks(["latest", height, first[0] if first else 0])
         replaced = None
         elsewhere = mirrored.cursor and (tip is None or tip.hash != mirrored.cursor.block_hash)
-        if elsewhere and first and there and there.hash != first.hash:
+        if elsewhere and first and there and there.hash != first[1]:
             replaced = (
-                f"the node's chain has another block {first.number} than these books: it was set back, or began anew; "
+                f"the node's chain has another block {first[0]} than these books: it was set back, or began anew; "
                 "`truetonne index run` follows it once our contracts stand there, and waits until then; where they "
                 "will not, deploy again and use a fresh database"
             )

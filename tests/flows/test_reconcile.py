@@ -493,6 +493,7 @@ def test_each_trade_stands_in_its_batch(history: History) -> None:
                 assert history.breaks("settlement-batches"), (number, other)
 
 
+LAST = "(SELECT MAX(number) FROM chain_blocks)"
 LATE = {
     "meter_id": 2,
     "start_s": 1_577_865_601,
@@ -629,8 +630,12 @@ def test_a_number_that_the_chain_cannot_be_asked_for_is_a_difference(
         ("transactions", "UPDATE blockchain_transactions SET tx_hash = '0xzz' WHERE id = 3"),
         ("intents", "UPDATE chain_nonce_lanes SET address = '[1]' WHERE rowid = 1"),
         ("evidence", "UPDATE meter_readings SET start_s = start_s + 0.5 WHERE quality = 'used'"),
+        ("blocks", f"UPDATE chain_blocks SET block_time = 'soon' WHERE number = {LAST}"),
     ],
-    ids=["no sum", "no decimal", "no text", "too deep", "no hash", "no account", "no second"],
+    ids=[
+        *("no sum", "no decimal", "no text", "too deep", "no hash", "no account", "no second"),
+        "no time where the mirror stands",
+    ],
 )
 def test_a_value_that_nobody_can_read_is_a_difference_of_its_rule(
     history: History, rule: str, statement: str

@@ -534,6 +534,18 @@ def test_a_cursor_that_is_gone_or_nowhere_is_told(
             look(session, history.chain.deployment.network)
 
 
+def test_a_time_that_is_none_where_the_mirror_stands_is_named_by_its_row(history: History) -> None:
+    """It was *a time is 'soon'*, of whichever table."""
+    said = r"^block_time in chain_blocks of block \d+ is 'soon' .* run `truetonne index reindex`"
+    statement = text(f"UPDATE chain_blocks SET block_time = 'soon' WHERE number = {scene.LAST}")
+    with (
+        by_hand(history, statement),
+        history.db.read() as session,
+        pytest.raises(DependencyDown, match=said),
+    ):
+        look(session, history.chain.deployment.network)
+
+
 def test_a_cursor_that_was_set_back_below_the_deployment_is_told(history: History) -> None:
     """It was *there is no mirrored block from 1 to 0*, for a command that named no block."""
     below, back = (text(f"UPDATE chain_cursor SET block_number = {number}") for number in (0, 7))
