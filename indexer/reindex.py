@@ -287,7 +287,7 @@ def _guard(session: Session, target: _Target) -> None:
         .where(
             ChainCursor.network == cursor.network,
             ChainCursor.block_number == cursor.block_number,
-            _hash_is(cursor.block_hash),
+            _holds(session, ChainCursor.block_hash, cursor.block_hash),
             ChainCursor.final_number == cursor.final_number,
         )
         .values(updated_at=datetime.now(UTC))
@@ -297,29 +297,45 @@ def _guard(session: Session, target: _Target) -> None:
         raise Overtaken
 
 
-def _hash_is(held: Any) -> Any:
-    """Return what holds where the cursor's hash is as it was copied: one that was altered may be no text."""
-    stored = type_coerce(ChainCursor.block_hash, String)
-    if isinstance(held, bytes):
-        return cast(stored, LargeBinary) == bindparam("held", held, type_=NullType())
-    return stored == held
+def _is_odd(value: Any) -> bool:
+    """Return whether a value may not be what is stored, but what was read of it.
+
+    Bytes stand for a text that is not UTF-8, on SQLite; on MariaDB each byte that is none of ASCII is read as ``?``.
+    """
+    return isinstance(value, bytes) or (isinstance(value, str) and "?" in value)
+
+
+def _holds(session: Session, column: Any, value: Any) -> Any:
+    """Return what holds where a column is as it was copied: one that was altered may be no text."""
+    stored = type_coerce(column, String)
+    if not _is_odd(value):
+        return stored == value
+    if session.get_bind().dialect.name == "sqlite":
+        held = bindparam(None, value, type_=NullType())
+        return cast(stored, LargeBinary) == cast(held, LargeBinary)
+    octets = func.hex(stored)
+    alike = "".join("__" if sign == "?" else sign.encode().hex() for sign in value)
+    return or_(stored == value, and_(octets.like(alike), octets.regexp_match("^(..)*[89A-F]")))
 
 
 def _remove(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
     statement = delete(item.table)
     there = (pair for pair in found if pair.mirrored is not None)
     gone = (pair for pair in there if pair.chain is None or item.interchangeable)
-    odd: list[dict[str, Any]] = []
+    odd: list[compare.Row] = []
 
     def keys() -> Iterator[dict[str, Any]]:
         for pair in gone:
-            if any(isinstance(part, bytes) for part in pair.key):
-                odd.append(_key(item, pair))
+            if any(map(_is_odd, pair.key)):
+                odd.append(pair.key)
             else:
                 yield _key(item, pair)
 
     _each(session, statement.where(_here(item.table, item)), keys())
-    _each(session, statement.where(_here_by_bytes(item)), iter(odd))
+    for key in odd:
+        columns = zip(item.key, key, strict=True)
+        here = (_holds(session, item.table.c[name], part) for name, part in columns)
+        session.execute(statement.where(*here).execution_options(synchronize_session=False))
 
 
 def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
@@ -371,20 +387,6 @@ def _here(table: Table, item: Mirrored) -> Any:
     All keys are texts and integers, which both databases store alike.
     """
     return and_(*(table.c[name] == bindparam(f"{_OLD}{name}", type_=String()) for name in item.key))
-
-
-def _here_by_bytes(item: Mirrored) -> Any:
-    """Return what finds a row in whose key bytes stand, or a text that is not UTF-8: SQLite alone takes it."""
-
-    def as_bytes(what: Any) -> Any:
-        return cast(what, LargeBinary)
-
-    return and_(
-        *(
-            as_bytes(item.table.c[name]) == as_bytes(bindparam(f"{_OLD}{name}", type_=NullType()))
-            for name in item.key
-        )
-    )
 
 
 def _key(item: Mirrored, pair: Pair) -> dict[str, Any]:

@@ -420,6 +420,10 @@ ALTERED_ON_MARIADB = (
     *ALTERED,
     "UPDATE credit_batches SET status = ''",
     "UPDATE credit_batches SET issued_at = '0000-00-00'",
+    "UPDATE credit_holdings SET holder = X'FF00FE' LIMIT 1",
+    "UPDATE chain_cursor SET block_hash = X'FF00FE'",
+    'UPDATE chain_events SET args = CONCAT(LEFT(args, LENGTH(args) - 1), \', "a": 1, "a": 2}\') '
+    "WHERE event_name = 'Issued'",
 )
 
 
