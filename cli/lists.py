@@ -175,7 +175,7 @@ def require_parents(session: Session, kind: Kind, filters: Mapping[str, Any]) ->
 def _as_of(about: dict[str, Any]) -> str:
     block = about["as_of_block"]
     if block is None:
-        return "the mirror has not begun: `truetonne index run` begins it"
+        return "the mirror has not begun: `truetonne index run` begins it, or says that its cursor is gone"
     return f"as of block {block}"
 
 

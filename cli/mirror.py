@@ -27,6 +27,8 @@ POLL_S = 0.1
 SAID_AGAIN_S = 60.0
 """How often a trouble that lasts is said again."""
 _HEAD = "head"
+_DIGITS_MAX = 18
+"""A database holds no greater number for certain, and no chain comes as far."""
 _log = logging.getLogger("truetonne.index")
 
 Until = Annotated[
@@ -138,7 +140,7 @@ def reconcile(run: Invocation, dry_run: DryRun = False) -> int:
     from ledger.reconcile import keep_outcome
     from ledger.reconcile import reconcile as compare
 
-    with opened(run.settings) as at:
+    with opened(run.settings, compares=True) as at:
         report = compare(at.db, at.client, at.deployment)
         if not dry_run:
             network, now = at.deployment.network, datetime.now(UTC)
@@ -227,9 +229,14 @@ def _follow(settings: Settings, indexer: Any, ticked: Any, lease_s: float) -> Tr
 def _target(until: str | None) -> Any:
     if until is None or until == _HEAD:
         return until
-    if not (until.isascii() and until.isdigit()) or len(until) > 18:
+    if not (until.isascii() and until.isdigit()):
         raise BadInput(
             f"--until takes `head` or the number of a block, found {until!r}", code="usage"
+        )
+    if len(until.lstrip("0")) > _DIGITS_MAX:
+        raise BadInput(
+            f"--until takes the number of a block, of at most {_DIGITS_MAX} digits, found {until!r}",
+            code="usage",
         )
     return int(until)
 

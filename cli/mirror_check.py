@@ -84,7 +84,9 @@ def index_status(run: Invocation) -> int:
     notes = [] if head is not None else [down.message if down is not None else asleep]
     if cursor is not None and head is not None:
         notes = told.lacks(cursor.final_number)
-    if document["on_chain"] is False:
+    if told.replaced is not None:
+        notes = [told.replaced]
+    elif document["on_chain"] is False:
         notes.append(
             "the chain took back blocks that are mirrored: `truetonne index run` takes them back in the books"
         )
@@ -104,6 +106,8 @@ class _Told:
     """Its block at the mirror's height."""
     claim: Claim | None = None
     """Which block it calls final, where that decides what is."""
+    replaced: str | None = None
+    """What to say where its chain has another block than the first that the mirror has."""
 
     def lacks(self, final: int) -> list[str]:
         """Say what it has not come to of a chain that is final to this block in the books."""
@@ -132,13 +136,25 @@ def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
     try:
         _require_chain_of_books(client, mirrored)
         height = mirrored.cursor.block_number if mirrored.cursor else 0
-        head, tip = client.blocks(["latest", height])
-        return _Told(head, tip, claimed(client, FINALIZED) if setting == FINALIZED else None)
+        first = mirrored.first
+        head, tip, there = client.blocks(["latest", height, first[0] if first else 0])
+        replaced = None
+        elsewhere = mirrored.cursor and (tip is None or tip.hash != mirrored.cursor.block_hash)
+        if elsewhere and first and there and there.hash != first[1]:
+            replaced = (
+                f"the node's chain has another block {first[0]} than these books: it was set back, or began anew; "
+                "`truetonne index run` follows it once our contracts stand there, and waits until then; where they "
+                "will not, deploy again and use a fresh database"
+            )
+        claim = claimed(client, FINALIZED) if setting == FINALIZED else None
+        return _Told(head, tip, claim, replaced)
     finally:
         client.close()
 
 
 def _require_chain_of_books(client: ChainClient, mirrored: MirrorState) -> None:
+    from ledger.chain.addresses.kept import ALTERED_TOLD
+
     if (cursor := mirrored.cursor) is None:
         return
     chain_id, first = client.identity()
@@ -147,7 +163,8 @@ def _require_chain_of_books(client: ChainClient, mirrored: MirrorState) -> None:
     begins = f" that begins with {first.hash[:10]}..." if first is not None else ""
     raise WrongChain(
         f"the node at {client.place} serves a chain with id {chain_id}{begins}, the books mirror one with id "
-        f"{cursor.chain_id} that begins with {cursor.genesis_hash[:10]}...; set rpc_url, or use another database"
+        f"{cursor.chain_id} that begins with {str(cursor.genesis_hash)[:10]}...; set rpc_url, or use another database; "
+        f"{ALTERED_TOLD}"
     )
 
 
@@ -158,7 +175,7 @@ def index_verify(
     from indexer.report import Scope
     from indexer.verify import verify
 
-    with opened(run.settings) as at:
+    with opened(run.settings, compares=True) as at:
         scope = Scope(first, last, sample)
         report = verify(at.db, at.client, at.deployment, run.settings.finality, scope)
     run.output.result(
@@ -195,7 +212,7 @@ def index_reindex(run: Invocation, dry_run: DryRun = False) -> None:
     """Build the mirrored tables anew from the chain and say what changed; what is our own stays as it is."""
     from indexer.reindex import reindex
 
-    with opened(run.settings) as at:
+    with opened(run.settings, compares=True) as at:
         changes = reindex(
             at.db,
             at.client,

@@ -8,9 +8,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ledger.errors import BooksDiffer, WrongChain
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.node.client import ChainClient
     from ledger.db import Database
@@ -26,11 +29,19 @@ class Opened:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Opened]:
+def opened(settings: Settings, *, compares: bool = False) -> Iterator[Opened]:
     """Open books and node for reading the chain; no key is needed for that.
+
+    Parameters
+    ----------
+    compares
+        Whether books and chain are compared then: a cursor that says another chain than its blocks are of is for the
+        comparison to find.
 
     Raises
     ------
+    BooksDiffer
+        If the cursor says another chain than its blocks are of.
     BadInput
         If nothing is deployed, or node and deployment are of two chains, or the contracts do not stand where the
         deployment file says, or the books are kept of others.
@@ -39,7 +50,6 @@ def opened(settings: Settings) -> Iterator[Opened]:
     """
     from cli.books import open_books
     from ledger.chain.access import load_deployment
-    from ledger.chain.addresses.kept import require_same_books
     from ledger.chain.local.shared import node_for
     from ledger.chain.node.client import ChainClient
 
@@ -51,7 +61,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
             deployment.check(client)
             _check_contracts(deployment, client)
             with db.read() as session:
-                require_same_books(session, deployment)
+                _check_books(session, deployment, client, compares)
             yield Opened(db, client, deployment)
         finally:
             client.close()
@@ -66,3 +76,30 @@ def _check_contracts(deployment: Deployment, client: ChainClient) -> None:
     # A node may lack the state of its latest block: receipts are proven all the same.
     with suppress(RpcError):
         deployment.check_code(client)
+
+
+def _check_books(
+    session: Session, deployment: Deployment, client: ChainClient, compares: bool
+) -> None:
+    """Refuse books of another chain, or of other contracts; a cursor that was altered is told apart from these."""
+    from sqlalchemy.exc import DBAPIError
+
+    from ledger.chain.addresses.kept import has_blocks_of, require_same_books
+    from ledger.db.diagnoses import is_by_values
+
+    try:
+        require_same_books(session, deployment)
+    except (WrongChain, DBAPIError) as error:
+        altered = (
+            error.code == WrongChain.default_code
+            if isinstance(error, WrongChain)
+            else is_by_values(error)
+        )
+        if not (altered and has_blocks_of(session, client)):
+            raise
+        if not compares:
+            raise BooksDiffer(
+                f"chain_cursor of {deployment.network!r} says another chain than that of the node, which has the "
+                "blocks of these books: somebody altered the row; run `truetonne index reindex` (with "
+                "--dry-run it only says what would change)"
+            ) from error

@@ -32,6 +32,8 @@ def status(run: Invocation) -> int:
     final = f"{found.finality.final_block} ({found.finality.rule})"
     if found.as_of_block is None:
         final = "the mirror has not begun; `truetonne index run` begins it"
+        if any(text.startswith("chain_cursor ") for text in wrong):
+            final = "not known: see the alarm"
     rows: list[tuple[str, object]] = [
         ("network", found.network),
         ("chain id", found.chain_id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -9,16 +10,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Column
+from sqlalchemy import JSON, Column
 from sqlalchemy.dialects import sqlite
 
 from indexer.tables import Mirrored
 from ledger.db import Database
-from ledger.jsontext import json_safe
-from ledger.models.types import ExactDecimal
+from ledger.jsontext import json_safe, once
 
 Row = tuple[Any, ...]
 _DIALECT = sqlite.dialect()
+_UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+_SHOWN_MAX, _SHOWN_BEFORE = 300, 20
+"""Characters of a value in a line: an ABI has tens of thousands, and so may have what somebody wrote in its place."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,10 @@ class Difference:
     def __str__(self) -> str:
         if isinstance(self.mirrored, str) and self.column is None:  # what a rule says, in words
             return f"{self.table}: {self.mirrored}"
-        where = f"{self.table} {self.key}"
+        where = f"{self.table} {_shown(self.key, '')[0]}"
         if self.column is not None:
-            return f"{where}: {self.column} is {self.mirrored}, the chain says {self.chain}"
+            held, says = _shown(self.mirrored, self.chain)
+            return f"{where}: {self.column} is {held}, the chain says {says}"
         missing = self.mirrored is None
         return f"{where}: " + ("the row is missing" if missing else "no such thing on chain")
 
@@ -123,16 +127,44 @@ def count(item: Mirrored, db: Database, blocks: tuple[int, int] | None = None) -
         return int(link.execute(f'SELECT COUNT(*) FROM "{item.name}"{where}').fetchone()[0])
 
 
+def _shown(*values: Any) -> tuple[str, str]:
+    """Return two values as a line has room for them: of long ones, a piece from shortly before where they part."""
+    texts = [str(value) for value in values]
+    if max(map(len, texts)) <= _SHOWN_MAX:
+        return texts[0], texts[1]
+    signs = enumerate(zip(*texts, strict=False))
+    part = next((at for at, (one, other) in signs if one != other), min(map(len, texts)))
+    begin = max(part - _SHOWN_BEFORE, 0)
+    pieces = []
+    for text in texts:
+        piece = text[begin : begin + _SHOWN_MAX]
+        cut = len(piece) < len(text)
+        pieces.append(f"{'...' * bool(begin)}{piece}{f'... ({len(text)} characters)' * cut}")
+    return pieces[0], pieces[1]
+
+
 def typed(column: Column[Any], value: Any) -> Any:
     """Return a stored value as Python has it; as it is stored, where it cannot be read."""
+    try:
+        return _read(column, value)
+    except _UNREADABLE:
+        return f"{value!r} (cannot be read)"
+
+
+def is_readable(column: Column[Any], value: Any) -> bool:
+    """Return whether a stored value is one of its column."""
+    try:
+        _read(column, value)
+    except _UNREADABLE:
+        return False
+    return True
+
+
+def _read(column: Column[Any], value: Any) -> Any:
     if value is None:
         return None
-    kind = column.type.dialect_impl(_DIALECT)
-    try:
-        process = kind.result_processor(_DIALECT, None)
-        return process(value) if process is not None else value
-    except (LookupError, TypeError, ValueError, ArithmeticError):
-        return f"{value!r} (cannot be read)"
+    process = column.type.dialect_impl(_DIALECT).result_processor(_DIALECT, None)
+    return process(value) if process is not None else value
 
 
 def plain(value: Any) -> Any:
@@ -164,7 +196,7 @@ def _where(item: Mirrored, blocks: tuple[int, int] | None) -> str:
 
 
 def _order(mine: Row | None, theirs: Row | None) -> int:
-    """Compare two keys as SQLite orders them: numbers before texts, texts by their bytes."""
+    """Compare two keys as SQLite orders them: numbers before texts, texts by their bytes, and bytes that are none."""
     if mine is None or theirs is None:
         return (mine is None) - (theirs is None)
     left, right = _sortable(mine), _sortable(theirs)
@@ -172,9 +204,13 @@ def _order(mine: Row | None, theirs: Row | None) -> int:
 
 
 def _sortable(key: Sequence[Any]) -> list[tuple[int, Any]]:
-    return [
-        (0, part) if isinstance(part, (int, float)) else (1, str(part).encode()) for part in key
-    ]
+    return [_place(part) for part in key]
+
+
+def _place(part: Any) -> tuple[int, Any]:
+    if isinstance(part, (int, float)):
+        return 0, part
+    return (2, part) if isinstance(part, bytes) else (1, str(part).encode())
 
 
 def _same(item: Mirrored, mine: Row, theirs: Row) -> bool:
@@ -186,13 +222,26 @@ def _same(item: Mirrored, mine: Row, theirs: Row) -> bool:
 
 
 def _means(column: Column[Any], held: Any, says: Any) -> bool:
-    """Return whether two stored values mean the same.
+    """Return whether two stored values mean the same: only JSON may be written in several ways.
 
-    A decimal does only where it is stored alike: where it is text, ``5`` is not found where ``5 `` or ``5.0`` stands.
+    Whoever looks for ``5`` finds no ``5.0``, and a time that is cut short stands in another place among the others.
     """
-    if held == says:
+    if type(held) is type(says) and held == says:
         return True
-    return not isinstance(column.type, ExactDecimal) and typed(column, held) == typed(column, says)
+    return isinstance(column.type, JSON) and _json(held) == _json(says) is not None
+
+
+def _json(value: Any) -> str | None:
+    """Return JSON as it is compared; None where it is none, or where readers differ about what it says.
+
+    To Python, ``true``, 1 and 1.0 are equal.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        return json.dumps(json.loads(value, object_pairs_hook=once), sort_keys=True)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _named(item: Mirrored, row: Row | None) -> dict[str, Any] | None:

@@ -6,12 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select, type_coerce
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from indexer import cursor as cursors
 from indexer import finality, reorg
-from indexer.compare import Difference
+from indexer.compare import Difference, is_readable, typed
 from indexer.guards import require_no_catching_up
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient
@@ -66,7 +67,7 @@ def place_of(
         )
         head, final_now = head_and_final(session, client, setting, cursor.final_number)
         (here,) = client.blocks([cursor.block_number])
-    found: list[Difference] = []
+    found = _unreadable_time(copy, deployment.network)
     tip = here
     if here is None or here.hash != cursor.block_hash:
         if stored is None or (here is not None and stored == here.hash):
@@ -87,6 +88,17 @@ def place_of(
     altered = cursor.final_number > cursor.block_number
     confirmed = final_now if altered else min(cursor.final_number, tip.number)
     return Place(cursor, tip, confirmed, tuple(found))
+
+
+def _unreadable_time(copy: Database, network: str) -> list[Difference]:
+    """Return a difference where the cursor's time, of which the chain says nothing, is none."""
+    (column,) = inspect(ChainCursor).attrs.updated_at.columns
+    with copy.read() as session:
+        query = select(type_coerce(column, NullType())).where(ChainCursor.network == network)
+        held = session.scalar(query)
+    if is_readable(column, held):
+        return []
+    return [Difference("chain_cursor", network, column.name, typed(column, held), "nothing of it")]
 
 
 def head_and_final(

@@ -20,10 +20,12 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
+    LargeBinary,
     String,
     Table,
     and_,
     bindparam,
+    cast,
     delete,
     func,
     insert,
@@ -34,6 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from indexer import checks, compare, finality, reorg
 from indexer.compare import Pair
@@ -60,6 +63,8 @@ from ledger.settlement import confirm as settlement
 
 _ATTEMPTS = 5
 _ROWS_AT_ONCE = 1_000
+_NUMBER_MAX = 2**63 - 1
+"""The greatest number of a block that a database holds; no chain has it."""
 _OLD = "old_"
 """Begins the names of the parameters that find a row, beside those that change it."""
 
@@ -211,7 +216,7 @@ def _target(
     stands = cursor.block_number if cursor is not None else -1
     tip = client.block(stands) if stands >= 0 else None
     if cursor is None or tip is None or tip.hash != cursor.block_hash:
-        above = max(highest or 0, stands) + 1
+        above = min(max(highest or 0, stands) + 1, _NUMBER_MAX)
         tip = reorg.common_ancestor(copy, client, above, head)
         require_no_catching_up(copy, head, tip, held)
         if tip is not None:
@@ -282,8 +287,7 @@ def _guard(session: Session, target: _Target) -> None:
         .where(
             ChainCursor.network == cursor.network,
             ChainCursor.block_number == cursor.block_number,
-            # As it is stored, for a hash that was altered may be none.
-            type_coerce(ChainCursor.block_hash, String) == cursor.block_hash,
+            _holds(session, ChainCursor.block_hash, cursor.block_hash),
             ChainCursor.final_number == cursor.final_number,
         )
         .values(updated_at=datetime.now(UTC))
@@ -293,11 +297,45 @@ def _guard(session: Session, target: _Target) -> None:
         raise Overtaken
 
 
+def _is_odd(value: Any) -> bool:
+    """Return whether a value may not be what is stored, but what was read of it.
+
+    Bytes stand for a text that is not UTF-8, on SQLite; on MariaDB each byte that is none of ASCII is read as ``?``.
+    """
+    return isinstance(value, bytes) or (isinstance(value, str) and "?" in value)
+
+
+def _holds(session: Session, column: Any, value: Any) -> Any:
+    """Return what holds where a column is as it was copied: one that was altered may be no text."""
+    stored = type_coerce(column, String)
+    if not _is_odd(value):
+        return stored == value
+    if session.get_bind().dialect.name == "sqlite":
+        held = bindparam(None, value, type_=NullType())
+        return cast(stored, LargeBinary) == cast(held, LargeBinary)
+    octets = func.hex(stored)
+    alike = "".join("__" if sign == "?" else sign.encode().hex() for sign in value)
+    return or_(stored == value, and_(octets.like(alike), octets.regexp_match("^(..)*[89A-F]")))
+
+
 def _remove(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
-    statement = delete(item.table).where(_here(item.table, item))
-    gone = (pair for pair in found if pair.mirrored is not None)
-    keys = (_key(item, pair) for pair in gone if pair.chain is None or item.interchangeable)
-    _each(session, statement, keys)
+    statement = delete(item.table)
+    there = (pair for pair in found if pair.mirrored is not None)
+    gone = (pair for pair in there if pair.chain is None or item.interchangeable)
+    odd: list[compare.Row] = []
+
+    def keys() -> Iterator[dict[str, Any]]:
+        for pair in gone:
+            if any(map(_is_odd, pair.key)):
+                odd.append(pair.key)
+            else:
+                yield _key(item, pair)
+
+    _each(session, statement.where(_here(item.table, item)), keys())
+    for key in odd:
+        columns = zip(item.key, key, strict=True)
+        here = (_holds(session, item.table.c[name], part) for name, part in columns)
+        session.execute(statement.where(*here).execution_options(synchronize_session=False))
 
 
 def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:

@@ -66,7 +66,7 @@ _FIRST_LOOK = 8
 """Blocks asked at first; every further look is twice as long."""
 OF_ALTERED_ROWS = (
     *(MirrorStopped, ValueRefused, DataError, IntegrityError, NoResultFound, MultipleResultsFound),
-    *(LookupError, TypeError, ValueError),
+    *(LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError),
 )
 """What comes of rows that lack, contradict or do not read: a mirror's own can always be taken back."""
 

@@ -16,12 +16,23 @@ from contextlib import closing, contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Column, String, Table, delete, exists, select, type_coerce, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    String,
+    Table,
+    delete,
+    exists,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from sqlalchemy.types import NullType
+from sqlalchemy.types import NullType, TypeEngine
 
 from indexer import finality, reorg
 from indexer.backoff import pause_s
@@ -33,8 +44,9 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import transactions
 from ledger.db import Database
+from ledger.db.diagnoses import is_by_values
 from ledger.errors import DependencyDown, MirrorStopped
-from ledger.files import temporary_folder
+from ledger.files import passing_folder, temporary_folder
 from ledger.models import (
     BlockchainTransaction,
     ChainAttempt,
@@ -73,8 +85,8 @@ class Workshop:
         DependencyDown
             If there is no room for them.
         """
-        with _temporary("truetonne-verify-") as folder, _room_in(folder):
-            shop = cls(Path(folder))
+        with _temporary("truetonne-verify-") as folder:
+            shop = cls(folder)
             try:
                 yield shop
             finally:
@@ -122,39 +134,53 @@ class Workshop:
 
 
 @contextmanager
-def _room_in(folder: str) -> Iterator[None]:
-    """Say of a folder that it has no room left, or that no more files can be opened, in place of whatever failed."""
+def _room_in(parent: Path, prefix: str = "") -> Iterator[None]:
+    """Say of a folder that it has no room left, or that no more files can be opened, in place of whatever failed.
+
+    Parameters
+    ----------
+    prefix
+        How the names of the folders in it begin where our own mirrors lie: what is said of other databases stays.
+    """
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, DependencyDown) as error:
+        said: BaseException = error
+        if isinstance(error, DependencyDown):
+            where = str(error.details.get("database"))
+            driver = isinstance(error.__cause__, DBAPIError) and error.__cause__.orig
+            if not driver or f"{parent / prefix}" not in where:
+                raise
+            said = driver
         # The files are our own, and were there a moment ago: SQLite says no more than that it cannot open one.
-        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_CANTOPEN"):
+        if getattr(said, "sqlite_errorname", "").startswith("SQLITE_CANTOPEN"):
             raise DependencyDown(
-                f"{error}, of a mirror to compare with, in {Path(folder).parent}: allow more open files (`ulimit -n`, "
+                f"{said}, of a mirror to compare with, in {parent}: allow more open files (`ulimit -n`, "
                 "or the limit of the service), and give the command again",
                 code="too-many-files",
             ) from error
         if not (
-            getattr(error, "sqlite_errorname", "") in _NO_ROOM
-            or getattr(error, "errno", None) in _NO_ROOM_LEFT
+            getattr(said, "sqlite_errorname", "") in _NO_ROOM
+            or getattr(said, "errno", None) in _NO_ROOM_LEFT
         ):
             raise
-        said = getattr(error, "strerror", None) or error
         raise DependencyDown(
-            f"there is no room in {Path(folder).parent} for a mirror to compare with ({said}); make some, or set "
-            "TMPDIR to a folder on another disk"
+            f"there is no room in {parent} for a mirror to compare with ({getattr(said, 'strerror', None) or said}); "
+            "make some, or set TMPDIR to a folder on another disk"
         ) from error
 
 
-def _temporary(prefix: str) -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix=prefix, dir=temporary_folder())
+@contextmanager
+def _temporary(prefix: str) -> Iterator[Path]:
+    with _room_in(temporary_folder(), prefix), passing_folder(prefix) as folder:
+        yield folder
 
 
 @cache
 def _without_rows() -> bytes:
     """Return the file of a mirror that nothing was read into: its migrations take longer than a short comparison."""
     with _temporary("truetonne-empty-") as folder:
-        file = Path(folder) / "empty.db"
+        file = folder / "empty.db"
         database = Database(f"sqlite:///{file}")
         database.upgrade()
         database.close()
@@ -171,11 +197,18 @@ def _copy(db: Database, session: Session, table: Table, target: sqlite3.Connecti
     if db.dialect == "sqlite":
         names = ", ".join(f'"{column.name}"' for column in table.columns)
         link = session.connection()
-        _fill(target, table, link.exec_driver_sql(f'SELECT {names} FROM "{table.name}"'))
+        try:
+            _fill(target, table, link.exec_driver_sql(f'SELECT {names} FROM "{table.name}"'))
+        except DBAPIError as error:
+            if not is_by_values(error):
+                raise
+            target.execute(f'DELETE FROM "{table.name}"')
+            _fill(target, table, _with_bytes(link, table))
         return
     encode = sqlite_encoder(table)
+    columns = [type_coerce(column, kind) for column, kind in _copied_as(table)]
     try:
-        with closing(_selected(session, *table.columns)) as rows:
+        with closing(_selected(session, *columns)) as rows:
             _fill(target, table, (encode(tuple(row)) for row in rows))
     except (LookupError, ValueError):  # one of them is no value of its column
         if all(item.table is not table for item in MIRRORED):
@@ -184,6 +217,38 @@ def _copy(db: Database, session: Session, table: Table, target: sqlite3.Connecti
         stored = (type_coerce(column, NullType()) for column in table.columns)
         with closing(_selected(session, *stored)) as rows:
             _fill(target, table, (_as_far_as_read(session, table, encode, row) for row in rows))
+
+
+def _with_bytes(link: Connection, table: Table) -> Iterator[list[Any]]:
+    """Read the rows of a table of SQLite with bytes for a text that is not UTF-8: no true row holds bytes."""
+    both = ", ".join(
+        f"typeof({name}) = 'text', CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END"
+        for name in (f'"{column.name}"' for column in table.columns)
+    )
+    for row in link.exec_driver_sql(f'SELECT {both} FROM "{table.name}"'):
+        yield [
+            _text_or_bytes(value) if is_text else value
+            for is_text, value in zip(row[::2], row[1::2], strict=True)
+        ]
+
+
+def _text_or_bytes(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _copied_as(table: Table) -> list[tuple[Column[Any], TypeEngine[Any]]]:
+    """Return the columns of a table of MariaDB, each with the type that it is copied as.
+
+    A hash in capitals is an altered one, and so is JSON with a name that stands twice: as they are stored, and not as
+    they would be.
+    """
+    return [
+        (column, String() if isinstance(column.type, (Hex, JSON)) else column.type)
+        for column in table.columns
+    ]
 
 
 def _selected(session: Session, *columns: Any) -> Any:
@@ -196,8 +261,8 @@ def _as_far_as_read(session: Session, table: Table, encode: Any, row: Any) -> li
     dialect = session.connection().dialect
     typed: list[Any] = []
     odd: dict[int, str] = {}
-    for place, (column, value) in enumerate(zip(table.columns, row, strict=True)):
-        read = column.type.dialect_impl(dialect).result_processor(dialect, None)
+    for place, ((_, kind), value) in enumerate(zip(_copied_as(table), row, strict=True)):
+        read = kind.dialect_impl(dialect).result_processor(dialect, None)
         try:
             typed.append(read(value) if read is not None and value is not None else value)
         except (LookupError, ValueError):
@@ -217,12 +282,7 @@ def _fill(target: sqlite3.Connection, table: Table, rows: Iterable[Any]) -> None
 def sqlite_encoder(table: Table) -> Any:
     """Return a function from typed values of a table's columns to what SQLite stores."""
     database = Database("sqlite:///unused.db")
-    # A hash in capitals is an altered one: as it is stored, and not as it would be.
-    kept = (
-        Column(item.name, String()) if isinstance(item.type, Hex) else item
-        for item in table.columns
-    )
-    encode = database.encoder(*kept)
+    encode = database.encoder(*(Column(item.name, kind) for item, kind in _copied_as(table)))
     database.close()
     return encode
 

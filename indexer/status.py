@@ -29,12 +29,13 @@ class MirrorState:
     turn: MirrorReorganisation | None
     """The last reorganisation."""
     unchecked: Unchecked
+    first: tuple[int, str] | None = None
+    """Number and hash of the lowest block that is stored, the chain's first aside: the contracts came soon after."""
 
 
 def look(session: Session, network: str) -> MirrorState:
     """Read the state of a network's mirror."""
     cursor = _cursor(session, network)
-    tip = session.get(ChainBlock, cursor.block_number) if cursor else None
     turn = session.scalars(
         select(MirrorReorganisation)
         .where(MirrorReorganisation.network == network)
@@ -43,11 +44,25 @@ def look(session: Session, network: str) -> MirrorState:
     ).one_or_none()
     return MirrorState(
         cursor,
-        tip.block_time if tip else None,
+        _tip_time(session, cursor.block_number) if cursor else None,
         holder_of(session, network),
         turn,
         checks.load(session, network),
+        _first(session),
     )
+
+
+def _first(session: Session) -> tuple[int, str] | None:
+    query = select(ChainBlock.number, ChainBlock.hash).where(ChainBlock.number > 0)
+    row = session.execute(query.order_by(ChainBlock.number).limit(1)).one_or_none()
+    return (row.number, row.hash) if row is not None else None
+
+
+def _tip_time(session: Session, number: int) -> datetime | None:
+    try:
+        return session.scalar(select(ChainBlock.block_time).where(ChainBlock.number == number))
+    except ValueUnreadable as error:
+        raise error.at(f"block_time in chain_blocks of block {number}", cursors.REINDEX) from error
 
 
 def _cursor(session: Session, network: str) -> ChainCursor | None:

@@ -49,6 +49,8 @@ EXEMPT: Mapping[str, str] = {
     "chain_cursor.updated_at": "the time of day",
 }
 """Columns that are not compared, and why."""
+READABLE = ("smart_contracts.status",)
+"""Of these, one that must hold a value of its column all the same: nothing that reads the row could go on without."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,13 @@ class Mirrored:
         rest = [
             column
             for column in self.table.columns
-            if column.name not in self.key and f"{self.name}.{column.name}" not in EXEMPT
+            if column.name not in self.key and self._is_compared(column)
         ]
         return [*(self.table.c[name] for name in self.key), *rest]
+
+    def _is_compared(self, column: Column[Any]) -> bool:
+        name = f"{self.name}.{column.name}"
+        return name not in EXEMPT or name in READABLE
 
     @cached_property
     def interchangeable(self) -> bool:

@@ -17,7 +17,7 @@ import random
 from collections import Counter
 from contextlib import closing
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from indexer import compare, finality
 from indexer.bodies import check_transactions
@@ -32,8 +32,8 @@ from ledger.chain.addresses.book import TOLD, Deployment
 from ledger.chain.addresses.deployment import forget_later, keep_what_was_stored
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
-from ledger.errors import BadInput, BooksDiffer, DependencyDown
-from ledger.models import ChainEvent, ChainInclusion
+from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
+from ledger.models import ChainBlock, ChainEvent, ChainInclusion
 
 _ATTEMPTS = 6
 """So often is a comparison begun anew because the chain turned; the later ones end where it is final."""
@@ -51,7 +51,7 @@ def verify(
     Raises
     ------
     NotFound
-        If nothing is mirrored yet.
+        If nothing is mirrored yet, or no block of the contracts.
     BadInput
         If the range is none, or not mirrored.
     BooksDiffer
@@ -87,6 +87,7 @@ def _once(
     db, client, deployment = of
     copy = shop.copy_of(db, "copy")
     place = place_of(copy, client, deployment, setting)
+    _require_begun(copy, deployment, place)
     first, last = _range(scope, deployment, place)
     if calm and scope.to_block is None:
         last = max(min(last, place.confirmed), first)
@@ -110,15 +111,35 @@ def _once(
     return report if client.block(last) == end else None
 
 
+def _require_begun(copy: Database, deployment: Deployment, place: Place) -> None:
+    """Refuse a mirror that stands before the deployment: it has just begun, or its cursor was set back."""
+    stands = place.cursor.block_number
+    if stands >= deployment.deployed_block:
+        return
+    if place.differences:
+        raise BooksDiffer(f"{place.differences[0]}: somebody altered it; {REINDEX}")
+    with copy.read() as session:
+        highest = session.scalar(select(func.max(ChainBlock.number))) or 0
+    if highest > stands:
+        raise BooksDiffer(
+            f"block_number in chain_cursor of {deployment.network!r} is {stands}, and chain_blocks goes to {highest}: "
+            f"somebody altered it; {REINDEX}"
+        )
+    raise NotFound(
+        f"the mirror has just begun: it stands at block {stands}, and the contracts were made in block "
+        f"{deployment.deployed_block}; run `truetonne index run --until head`"
+    )
+
+
 def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int]:
     lowest = deployment.deployed_block
-    # A mirror that has just begun stands there, too, and by a hash that is right.
-    if place.cursor.block_number < lowest and place.differences:
-        raise BooksDiffer(f"{place.differences[0]}: somebody altered it; {REINDEX}")
     first = lowest if scope.from_block is None else max(scope.from_block, lowest)
     last = place.cursor.block_number if scope.to_block is None else scope.to_block
     for asked in (scope.from_block, scope.to_block):
         if asked is not None and asked > place.cursor.block_number:
+            for item in place.differences:
+                if item.column == "block_hash":
+                    raise BooksDiffer(f"{item}: somebody altered it; {REINDEX}")
             raise BadInput(
                 f"block {asked} is not mirrored; the mirror stands at block {place.cursor.block_number}"
             )

@@ -3,7 +3,8 @@
 - ``read_at_most`` reads a stranger's file up to a limit.
 - ``state_of`` and ``require_unchanged`` are for files that are read more than once: to be checked, and to be used.
 - ``no_text`` says what a file is that is given in the place of text.
-- ``temporary_folder`` says where files lie that are gone afterwards, and ``socket_in`` where a server there listens.
+- ``temporary_folder`` says where files lie that are gone afterwards, ``passing_folder`` makes a folder there for them,
+  and ``socket_in`` says where a server there listens.
 - ``part_in`` and ``put`` write a file that appears under its name when it is whole, ``sync`` has the disk keep it.
 """
 
@@ -13,6 +14,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -53,6 +55,51 @@ def temporary_folder() -> Path:
             code="temporary-folder",
         )
     return folder
+
+
+@contextmanager
+def passing_folder(prefix: str) -> Iterator[Path]:
+    """Make a folder that is gone afterwards; take away what processes that were killed left behind of its kind.
+
+    Whoever has one holds a lock on it, which ends with the process.
+
+    Parameters
+    ----------
+    prefix
+        How the names of all of its kind begin.
+
+    Raises
+    ------
+    BadInput
+        As ``temporary_folder``.
+    """
+    parent = temporary_folder()
+    for left in parent.glob(f"{prefix}*"):
+        _take_away(left)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if folder.is_dir():
+            break
+        os.close(held)  # it was taken away before it was locked
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _take_away(folder: Path) -> None:
+    """Delete a folder for temporary files that nobody holds: its process was killed."""
+    with suppress(OSError):  # somebody else's, a file, or gone meanwhile
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(held).st_uid == os.geteuid():
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(held)
 
 
 def socket_in(folder: Path) -> Path:

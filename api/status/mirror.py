@@ -21,11 +21,13 @@ FINAL_WITHIN = 256
 
 
 def alarms(session: Session, network: str) -> list[str]:
-    """Return a sentence when nobody has mirrored for long while the jobs run, or when what was sent waits for long.
+    """Return a sentence when nobody mirrors for long while jobs run, what was sent waits, or the cursor is gone.
 
     It may wait for a mirror, or for a chain on which nothing becomes final.
     A quiet chain moves no mirror, and without jobs a chain may well be left alone: these are no alarms.
     """
+    if missed := _cursor_missed(session, network):
+        return [f"{missed}: somebody altered the mirror; see truetonne index status"]
     cursor = session.get(ChainCursor, network)
     if cursor is None:
         return []
@@ -90,3 +92,13 @@ def _never_final(session: Session, cursor: ChainCursor, now: datetime) -> list[s
         f"{stand} for more than a day, and no block above {cursor.final_number} is final; "
         "see the check `chain final` of truetonne doctor"
     ]
+
+
+def _cursor_missed(session: Session, network: str) -> str | None:
+    """Say that a mirror has blocks and no cursor of a network; None where it has one, or has not begun."""
+    networks = session.scalars(select(ChainCursor.network)).all()
+    if network in networks or session.scalar(select(ChainBlock.number).limit(1)) is None:
+        return None
+    if networks:
+        return f"chain_cursor has no row of {network!r}, but one of {networks[0]!r}"
+    return f"chain_cursor has no row of {network!r}, and chain_blocks has blocks"

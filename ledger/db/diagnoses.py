@@ -39,6 +39,10 @@ _OTHER_VERSION = (
 _DISK_FULL = "the server's disk is full: free space there, and try again"
 _SIGNALLED = 1644
 """SIGNAL, where it names no other number: foreign keys that our own triggers keep have that of a foreign key."""
+_OUT_OF_RANGE = 1690
+"""``BIGINT value is out of range in ...``"""
+_OF_VALUES = ("Could not decode to UTF-8", "integer overflow")
+"""What SQLite, and its driver, say of values that are stored."""
 _NO_ROOM = re.compile(r"(?:errno:|Errcode:|error) (?:28|135)\b")
 """ENOSPC, or InnoDB's word for it, as in ``1005 Can't create table ... (errno: 135 "No more room in record file")``."""
 _CUT_OFF = {1053, 1927, 2006, 2013, 2055}
@@ -268,6 +272,18 @@ def is_by_trigger(error: DBAPIError | pymysql.err.Error) -> bool:
     original = original_of(error)
     name, arguments = getattr(original, "sqlite_errorname", ""), getattr(original, "args", ())
     return name == "SQLITE_CONSTRAINT_TRIGGER" or arguments[:1] == (_SIGNALLED,)
+
+
+def is_by_values(error: DBAPIError | pymysql.err.Error) -> bool:
+    """Return whether what is stored, and not the server, is the matter: some other program wrote what is no value.
+
+    SQLite takes any bytes for a text, and numbers whose sum is none any more.
+    """
+    original = original_of(error)
+    if isinstance(original, sqlite3.Error):
+        return any(said in str(original) for said in _OF_VALUES)
+    arguments = getattr(original, "args", ())
+    return arguments[:1] == (_OUT_OF_RANGE,)
 
 
 def is_gone(error: DBAPIError | pymysql.err.Error) -> bool:

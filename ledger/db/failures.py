@@ -57,10 +57,18 @@ def translated(place: str, presence: Presence, setting: str) -> Iterator[Stage]:
         yield stage
     except diagnoses.DRIVER_ERRORS as error:
         kind, advice = diagnoses.diagnose(error, setting, writes=stage.writes)
-        if not kind:
-            raise
         original = diagnoses.original_of(error)
         said = " ".join(str(argument) for argument in getattr(original, "args", ()))
+        if diagnoses.is_by_values(error):
+            raise DependencyDown(
+                f"database {place}: {said}: a program that is none of ours wrote it; find the row with SQL, and "
+                "correct or delete it; of the mirror's tables, `truetonne index verify` names it and "
+                "`truetonne index reindex` mends it",
+                code="unreadable-value",
+                details={"database": place},
+            ) from error
+        if not kind:
+            raise
         if diagnoses.is_gone(error):
             presence.is_gone(said)
             if stage.committing and diagnoses.LOOK not in advice:

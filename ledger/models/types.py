@@ -102,6 +102,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
         super().__init__(precision, scale)
         self.precision = precision
         self.scale = scale
+        self._nan = Decimal("NaN")
         self._unit = Decimal(1).scaleb(-scale)
         self._limit = Decimal(10) ** (precision - scale)
         self._context = Context(prec=precision + 40, traps=[Inexact, InvalidOperation])
@@ -177,15 +178,18 @@ class ExactDecimal(TypeDecorator[Decimal]):
                 f"the database answered with the float {value!r} where a decimal is kept"
             )
         scaled = dialect.name == "sqlite" and self.precision <= SQLITE_INTEGER_DIGITS
-        if isinstance(value, float) or (scaled and not isinstance(value, int)):
+        is_none = isinstance(value, float) or (scaled and not isinstance(value, int))
+        try:
+            number = self._nan if is_none else Decimal(value)
+        except (InvalidOperation, TypeError, ValueError):
+            number = self._nan
+        if not number.is_finite():
             raise ValueUnreadable(
                 f"a DECIMAL({self.precision},{self.scale})",
                 value,
                 "a decimal, on SQLite the integer without the point",
             )
-        return (
-            Decimal(value).scaleb(-self.scale, context=self._context) if scaled else Decimal(value)
-        )
+        return number.scaleb(-self.scale, context=self._context) if scaled else number
 
 
 _TIME, _TIME_HOLDS = "a time", "UTC as YYYY-MM-DD HH:MM:SS.ffffff"

@@ -15,15 +15,18 @@ it is as of the last block that is mirrored.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from typing import TypeVar
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
+from ledger.db.diagnoses import is_by_values, original_of
 from ledger.errors import BadInput
 from ledger.reconcile import (
     certificate_rules,
@@ -44,6 +47,17 @@ from ledger.reconcile.books import Books, Sides, open_books, open_sides
 from ledger.reconcile.report import Report, Rule, keep_outcome
 from ledger.reconcile.shelves import no_room_said
 
+_OF_ROWS = (
+    BadInput,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+    struct.error,  # a number that is none of a reading's
+)
+"""What comes of a row that cannot be read, or is none that a rule can go on with."""
 _S = TypeVar("_S", bound=Sides)
 RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("blocks", mirror_rules.mirrored_blocks),
@@ -133,8 +147,13 @@ def _checked(check: Callable[[_S], list[str]], books: _S) -> list[str]:
     """Apply a rule; a row that cannot even be read is a difference too."""
     try:
         return check(books)
-    except (BadInput, LookupError, TypeError, ValueError, AttributeError) as error:
-        return [f"a row cannot be read as what it should be ({type(error).__name__}: {error})"]
+    except _OF_ROWS as error:
+        said: BaseException = error
+    except DBAPIError as error:
+        if not is_by_values(error):
+            raise
+        said = original_of(error) or error
+    return [f"a row cannot be read as what it should be ({type(said).__name__}: {said})"]
 
 
 __all__ = [

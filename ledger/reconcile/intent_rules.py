@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from ledger.chain.node.records import LogRecord
 from ledger.chain.sending.intents import FILL
 from ledger.chain.sending.marks import mark_of, with_key_in_data
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.reconcile.books import Books
 from ledger.reconcile.mined import Mined, among, mined_of
 from ledger.reconcile.pieces import pieces
@@ -57,6 +58,9 @@ def _lanes_ahead(books: Books, lanes: Mapping[tuple[int, str], int]) -> list[str
     highest = {(chain_id, address): top for chain_id, address, top in books.session.execute(query)}
     found = []
     for (chain_id, address), following in lanes.items():
+        if not _is_account(address):
+            found.append(f"chain_nonce_lanes {address}: no account")
+            continue
         top = highest.get((chain_id, address))
         given_out = 0 if top is None else top + 1
         if chain_id != books.deployment.chain_id or following <= given_out:
@@ -68,6 +72,11 @@ def _lanes_ahead(books: Books, lanes: Mapping[tuple[int, str], int]) -> list[str
                 f"chain_nonce_lanes {address}: nonce {following} would be given out next, and {given_out} is free"
             )
     return found
+
+
+def _is_account(address: object) -> bool:
+    """Return whether a node can be asked for an address."""
+    return isinstance(address, str) and re.fullmatch("0x[0-9a-f]{40}", address) is not None
 
 
 def _intents(
@@ -144,6 +153,10 @@ def _intent(
             ("whether it has no error", row.error is None, not final or item.receipt.status == 1),
         )
     found += _call_of_intent(what, row)
+    if not mined and row.state in UNDER_WAY:
+        found += unequal(
+            what, ("block_number", row.block_number, None), ("confirmed_at", row.confirmed_at, None)
+        )
     unsent = row.state in (IntentState.PLANNED, IntentState.FAILED) and row.nonce is None
     excused = row.state is IntentState.SUBMITTED or (unsent and _are_dead(books, row))
     if not mined and hashes and not excused:

@@ -22,9 +22,9 @@ from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.db import Database
 from ledger.jobs.rows import NAME
 from ledger.leases import Lease
-from ledger.models import ChainCursor, ChainIntent, HeldLease
+from ledger.models import ChainBlock, ChainCursor, ChainIntent, HeldLease
 from ledger.models.sending import IntentState
-from tests.support.sent import mined, stored
+from tests.support.sent import mined, row_of, stored
 
 CHAIN_ID = 31337
 OWNER, CONTRACT = "0x" + "1" * 40, "0x" + "2" * 40
@@ -147,3 +147,13 @@ def test_a_file_that_somebody_keeps_locked_is_said(
         assert check.found.startswith("another process has kept the file locked for 0 s: ")
         shell.execute("ROLLBACK")
     assert doctor_database._locks(sqlite_db).verdict is Verdict.OK
+
+
+def test_a_cursor_that_is_gone_is_told(db: Database) -> None:
+    db.run(lambda session: session.add(row_of(ChainBlock, number=7)))
+    (line,) = said(db)
+    assert line.startswith("chain_cursor has no row of 'local', and chain_blocks has blocks")
+    db.run(begin)
+    assert said(db) == []
+    db.run(lambda session: session.execute(update(ChainCursor).values(network="other")))
+    assert said(db)[0].startswith("chain_cursor has no row of 'local', but one of 'other'")

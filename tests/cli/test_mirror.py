@@ -18,7 +18,7 @@ import pytest
 from cli import mirror
 from ledger.chain.local.anvil import LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient
-from ledger.errors import DependencyDown
+from ledger.errors import BadInput, DependencyDown
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forms import long, rest
@@ -220,6 +220,41 @@ def test_damage_is_found_and_mended(program: Program, chain: TestChain) -> None:
     assert some["checked"]["blocks"] == 3
 
 
+@pytest.mark.parametrize(
+    "altered",
+    rest(
+        ["chain_id = 5", f"genesis_hash = '0x{'1' * 64}'", "genesis_hash = CAST(X'FF' AS TEXT)"],
+        "chain_id = 5",
+    ),
+)
+def test_a_cursor_that_says_another_chain_than_its_blocks_is_found_and_mended(
+    program: Program, altered: str
+) -> None:
+    """Every command refused such books as those of another chain, the one that mends them too."""
+    assert program("index", "run", "--until", "head").code == 0
+    edit(program, f"UPDATE chain_cursor SET {altered}")
+    ended = program("index", "verify")
+    assert ended.code == 1
+    assert f"chain_cursor local: {altered.partition(' ')[0]} is " in ended.out
+    assert program("reconcile").code != 0
+    ended = program("index", "run", "--until", "head")
+    assert ended.code == 1
+    assert "somebody altered the row; run `truetonne index reindex`" in ended.err
+    assert program("index", "reindex").code == 0
+    assert program("index", "run", "--until", "head").code == 0
+    assert program("index", "verify").code == 0
+
+
+def test_a_cursor_that_is_gone_is_an_alarm(program: Program) -> None:
+    """Books that were mirrored looked as if they never had been."""
+    assert program("index", "run", "--until", "head").code == 0
+    edit(program, "DELETE FROM chain_cursor")
+    ended = program("status")
+    assert ended.code == 1
+    assert "chain_cursor has no row of 'local', and chain_blocks has blocks" in ended.out
+    assert "not begun" not in ended.out
+
+
 @EVERY
 def test_the_doctor_knows_every_transport(program: Program) -> None:
     checks = {item["name"]: item for item in program("doctor", "--json").json()["checks"]}
@@ -240,6 +275,15 @@ def test_a_range_that_is_none(program: Program, words: tuple[str, ...], said_: s
     ended = program("index", "verify", *words)
     assert ended.code == 2
     assert said_ in ended.err
+
+
+@pytest.mark.parametrize(
+    ("until_", "said_"),
+    [("soon", "takes `head` or the number of a block"), ("9" * 19, "of at most 18 digits")],
+)
+def test_a_block_that_is_none(until_: str, said_: str) -> None:
+    with pytest.raises(BadInput, match=said_):
+        mirror._target(until_)
 
 
 @long

@@ -502,6 +502,7 @@ def test_each_trade_stands_in_its_batch(history: History) -> None:
                 assert history.breaks("settlement-batches"), (number, other)
 
 
+LAST = "(SELECT MAX(number) FROM chain_blocks)"
 LATE = {
     "meter_id": 2,
     "start_s": 1_577_865_601,
@@ -615,6 +616,7 @@ def test_every_rule_can_fail(history: History) -> None:
             "blocks",
             "INSERT INTO chain_blocks SELECT -7, hash, parent_hash, block_time FROM chain_blocks LIMIT 1",
         ),
+        ("blocks", "UPDATE chain_blocks SET number = -7.5 WHERE number = 3"),
         ("registry-on-chain", "UPDATE credit_classes SET class_id = -7"),
         ("registry-on-chain", "UPDATE credit_overlaps SET first_batch_id = -7"),
         ("holdings-on-chain", "UPDATE credit_holdings SET batch_id = -7 WHERE rowid = 1"),
@@ -625,6 +627,32 @@ def test_a_number_that_the_chain_cannot_be_asked_for_is_a_difference(
 ) -> None:
     with _by_hand(history, text(statement)):
         assert any("-7" in line for line in history.told(rule))
+
+
+@pytest.mark.parametrize(
+    ("rule", "statement"),
+    [
+        ("holdings-on-chain", f"UPDATE credit_holdings SET amount_kg = {2**63 - 1}"),
+        ("credits", "UPDATE carbon_credits SET amount = 'much'"),
+        ("escrow", "UPDATE settlement_balances SET account = CAST(X'FF' AS TEXT) WHERE rowid = 1"),
+        ("events", f"UPDATE chain_events SET args = '{'[' * 50_000}'"),
+        ("transactions", "UPDATE blockchain_transactions SET tx_hash = '0xzz' WHERE id = 3"),
+        ("intents", "UPDATE chain_nonce_lanes SET address = '[1]' WHERE rowid = 1"),
+        ("evidence", "UPDATE meter_readings SET start_s = start_s + 0.5 WHERE quality = 'used'"),
+        ("blocks", f"UPDATE chain_blocks SET block_time = 'soon' WHERE number = {LAST}"),
+    ],
+    ids=[
+        *("no sum", "no decimal", "no text", "too deep", "no hash", "no account", "no second"),
+        "no time where the mirror stands",
+    ],
+)
+def test_a_value_that_nobody_can_read_is_a_difference_of_its_rule(
+    history: History, rule: str, statement: str
+) -> None:
+    """Each ended the whole comparison: as a defect, as a database that does not answer, or with what the node said."""
+    with _by_hand(history, text(statement)):
+        broken = history.broken()
+    assert rule in broken and "imported-files" not in broken
 
 
 def test_a_manifest_that_nobody_can_read_is_a_difference(history: History) -> None:
@@ -883,6 +911,10 @@ def test_what_is_planned_is_what_will_be_sent(park: Park) -> None:
     ):
         with _by_hand(here, text(sql.replace(":", r"\:"))):
             assert any(said in item for item in broken().get("plans", ())), (sql, broken())
+    for altered in ("block_number = 7", "confirmed_at = '2026-01-01 00\\:00\\:00.000000'"):
+        with _by_hand(here, text(f"UPDATE chain_intents SET {altered}")):
+            told = broken()["intents"]
+        assert any(f"{altered.split(' ', 1)[0]} is " in item for item in told)
     assert broken() == {}
 
 

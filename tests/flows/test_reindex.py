@@ -198,12 +198,27 @@ def test_damage_that_could_stand_in_the_way_is_mended(history: History, statemen
     "statement",
     [
         "UPDATE chain_cursor SET block_number = -7",
+        f"UPDATE chain_cursor SET block_number = {2**63 - 1}",
         "UPDATE blockchain_transactions SET tx_hash = UPPER(tx_hash) WHERE function_name = 'issue'",
         "UPDATE blockchain_transactions SET tx_hash = tx_hash || ' ' WHERE function_name = 'issue'",
         "UPDATE blockchain_transactions SET status = 'done' WHERE function_name = 'issue'",
         "UPDATE settlement_balances SET balance = balance || ' '",
+        "UPDATE credit_holdings SET holder = holder || CAST(X'FF' AS TEXT)",
+        "UPDATE chain_cursor SET block_hash = CAST(X'FF' AS TEXT)",
+        "UPDATE smart_contracts SET status = 'DEPLOYED'",
     ],
-    ids=["no block", "capitals", "a blank", "no choice", "no number"],
+    ids=[
+        *(
+            "no block",
+            "the greatest number",
+            "capitals",
+            "a blank",
+            "no choice",
+            "no number",
+            "no text",
+        ),
+        *("no text of the cursor", "no status"),
+    ],
 )
 def test_what_no_column_may_hold_is_mended(history: History, statement: str) -> None:
     """A row with such a key stayed beside the right one, and the others ended the command."""
@@ -405,6 +420,10 @@ ALTERED_ON_MARIADB = (
     *ALTERED,
     "UPDATE credit_batches SET status = ''",
     "UPDATE credit_batches SET issued_at = '0000-00-00'",
+    "UPDATE credit_holdings SET holder = X'FF00FE' LIMIT 1",
+    "UPDATE chain_cursor SET block_hash = X'FF00FE'",
+    'UPDATE chain_events SET args = CONCAT(LEFT(args, LENGTH(args) - 1), \', "a": 1, "a": 2}\') '
+    "WHERE event_name = 'Issued'",
 )
 
 

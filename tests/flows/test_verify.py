@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import resource
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
+from indexer import shadow
 from indexer.place import Place, place_of
 from indexer.report import Report, Scope
 from indexer.shadow import Workshop, _room_in
@@ -27,11 +30,11 @@ from indexer.tables import EXEMPT, MIRRORED
 from indexer.verify import _range, compare_all, fresh_beside, verify
 from ledger.db import Database
 from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
-from ledger.models import Base, ChainCursor, CreditProject
+from ledger.models import Base, ChainCursor, CreditProject, CreditRetirement
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
 from tests.support.forms import few, long, rest
-from tests.support.full import full_disk
+from tests.support.full import full_disk, small_disk
 
 history = scene.history
 by_hand = scene._by_hand
@@ -313,6 +316,8 @@ UNREAL = (
     "UPDATE blockchain_transactions SET parameters = '{\"a\":' WHERE function_name = 'issue'",
     "UPDATE blockchain_transactions SET status = 'done' WHERE function_name = 'issue'",
     "UPDATE carbon_credits SET status = 'spent' WHERE credit_id = (SELECT MAX(credit_id) FROM carbon_credits)",
+    "UPDATE smart_contracts SET status = 'DEPLOYED' WHERE contract_name LIKE 'CarbonCredit@%'",
+    "UPDATE chain_cursor SET updated_at = 'soon'",
 )
 """What the column's CHECK, or whoever reads its JSON, refuses: whoever alters rows may turn checks off."""
 
@@ -326,6 +331,50 @@ def test_what_no_column_may_hold_is_a_difference(history: History, statement: st
             found = verified(history, scope).differences
         assert {item.table for item in found} == {statement.split()[1]}
         assert "cannot be read" in str(found[0])
+
+
+BYTES = (
+    "UPDATE chain_events SET args = CAST(X'7B22FF' AS TEXT) WHERE event_name = 'Issued'",
+    "UPDATE credit_retirements SET beneficiary = beneficiary || CAST(X'FF' AS TEXT)",
+    "UPDATE settlement_balances SET account = CAST(X'EDA080' AS TEXT) WHERE rowid = 1",
+)
+"""No text to Python: SQLite takes it for one."""
+
+
+def test_bytes_that_are_no_text_are_a_difference(history: History) -> None:
+    """They ended verify and reindex alike, as a database that does not answer."""
+    with by_hand(history, *map(text, BYTES)):
+        found = verified(history).differences
+        assert {item.table for item in found} == {statement.split()[1] for statement in BYTES}
+        assert any(
+            str(item).startswith("settlement_balances b'\\xed\\xa0\\x80'/0: no") for item in found
+        )
+        with pytest.raises(DependencyDown, match="none of ours wrote it") as told:  # noqa: SIM117
+            with history.db.read() as session:
+                session.scalars(select(CreditRetirement.beneficiary)).all()
+        assert told.value.code == "unreadable-value"
+
+
+def test_a_transaction_that_was_moved_to_another_block_is_not_missing_as_well(
+    history: History,
+) -> None:
+    moved = "UPDATE chain_inclusions SET block_number = 10000, tx_index = 77 WHERE rowid = 9"
+    with by_hand(history, text(moved)):
+        found = verified(history).differences
+    assert {(item.table, item.column) for item in found} == {
+        ("chain_inclusions", "block_number"),
+        ("chain_inclusions", "tx_index"),
+    }
+
+
+def test_holdings_without_a_sum_are_a_difference(history: History) -> None:
+    """On SQLite, whose integers have 64 bits, verify ended as a database that does not answer (`integer overflow`)."""
+    with by_hand(history, text(f"UPDATE credit_holdings SET amount_kg = {2**63 - 1}")):
+        found = verified(history).differences
+    assert "credit_holdings: the sums of amount_kg cannot be told (integer overflow)" in map(
+        str, found
+    )
+    assert {item.column for item in found} == {"amount_kg", None}
 
 
 def test_a_row_that_moved_out_of_the_range_is_a_difference(history: History) -> None:
@@ -343,12 +392,54 @@ def test_a_row_that_moved_out_of_the_range_is_a_difference(history: History) -> 
             verified(history, Scope(registered, registered, sample=1))
 
 
+@pytest.mark.parametrize("size", rest([2**16, 1_500_000, 2_500_000], 2**16))
+def test_a_small_disk_for_temporary_files_is_named_by_its_variable(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Where its migrations found no room, the file was named, and not TMPDIR, which says where it lies."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(shadow, "_without_rows", shadow._without_rows.__wrapped__)
+    with small_disk(tmp_path, size):
+        with pytest.raises(DependencyDown, match=rf"^there is no room in {tmp_path} .* TMPDIR"):
+            verified(history)
+        assert list(tmp_path.iterdir()) == []
+
+
+HOLD = """
+import time
+from ledger.files import passing_folder
+with passing_folder("truetonne-verify-") as folder:
+    (folder / "copy.db").write_text("large")
+    print(flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_run_left_is_taken_away_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies of all books stayed there for good, one of each run that was killed."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None and child.stdout.readline()
+            (held,) = tmp_path.iterdir()
+            with Workshop.opened():
+                assert (held / "copy.db").exists()  # its process lives
+        finally:
+            child.kill()
+    assert list(tmp_path.iterdir()) == [held]
+    with Workshop.opened():
+        assert not held.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_database_that_is_full_is_told_apart_from_other_trouble() -> None:
     with closing(sqlite3.connect(":memory:")) as link:
         link.execute("PRAGMA max_page_count = 1")
-        with pytest.raises(DependencyDown, match=r"no room in / .*is full"), _room_in("/shadow"):
+        with pytest.raises(DependencyDown, match=r"no room in / .*is full"), _room_in(Path("/")):
             link.execute("CREATE TABLE more (number)")
-        with pytest.raises(sqlite3.OperationalError, match="no such table"), _room_in("/shadow"):
+        with pytest.raises(sqlite3.OperationalError, match="no such table"), _room_in(Path("/")):
             link.execute("SELECT * FROM more")
 
 
@@ -362,7 +453,7 @@ def test_fewer_files_than_a_mirror_to_compare_with_needs_are_said(tmp_path: Path
     try:
         with (
             pytest.raises(DependencyDown, match=r"^unable to open .*`ulimit -n`") as told,
-            _room_in("/x"),
+            _room_in(Path("/")),
         ):
             sqlite3.connect(file).execute("SELECT * FROM chain_blocks")
     finally:
@@ -443,15 +534,48 @@ def test_a_cursor_that_is_gone_or_nowhere_is_told(
             look(session, history.chain.deployment.network)
 
 
+def test_a_time_that_is_none_where_the_mirror_stands_is_named_by_its_row(history: History) -> None:
+    """It was *a time is 'soon'*, of whichever table."""
+    said = r"^block_time in chain_blocks of block \d+ is 'soon' .* run `truetonne index reindex`"
+    statement = text(f"UPDATE chain_blocks SET block_time = 'soon' WHERE number = {scene.LAST}")
+    with (
+        by_hand(history, statement),
+        history.db.read() as session,
+        pytest.raises(DependencyDown, match=said),
+    ):
+        look(session, history.chain.deployment.network)
+
+
 def test_a_cursor_that_was_set_back_below_the_deployment_is_told(history: History) -> None:
     """It was *there is no mirrored block from 1 to 0*, for a command that named no block."""
-    below = text("UPDATE chain_cursor SET block_number = 0")
+    below, back = (text(f"UPDATE chain_cursor SET block_number = {number}") for number in (0, 7))
     said = (
         "^chain_cursor local: block_hash is .*: somebody altered it; run `truetonne index reindex`"
     )
     for scope in (Scope(), Scope(2, 3)):
         with by_hand(history, below), pytest.raises(BooksDiffer, match=said):
             verified(history, scope)
+    with by_hand(history, back), pytest.raises(BooksDiffer, match=said):
+        verified(history, Scope(40, None))  # it was *block 40 is not mirrored*
+
+
+def test_a_mirror_that_stands_before_the_deployment_has_just_begun_or_was_set_back(
+    history: History,
+) -> None:
+    """It was *there is no mirrored block from 1 to 0*, for a command that named no block."""
+    genesis = history.client.block_there(0)
+    stands = (
+        f"UPDATE chain_cursor SET block_number = 0, final_number = 0, block_hash = '{genesis.hash}'"
+    )
+    said = r"is 0, and chain_blocks goes to \d+: somebody altered"
+    with by_hand(history, text(stands)), pytest.raises(BooksDiffer, match=said):
+        verified(history)
+    said, gone = (
+        r"just begun: it stands at block 0, .* made in block 1;",
+        text("DELETE FROM chain_blocks"),
+    )
+    with by_hand(history, text(stands), gone), pytest.raises(NotFound, match=said):
+        verified(history)
 
 
 def test_books_without_a_mirror_have_none(history: History) -> None:

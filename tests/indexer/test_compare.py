@@ -50,11 +50,11 @@ def told(
     return [(each.key, each.column, each.mirrored, each.chain) for each in found]
 
 
-def row(number: Any, name: str, said: str = "1", more: str = "2") -> tuple[Any, ...]:
+def row(number: Any, name: Any, said: str = "1", more: str = "2") -> tuple[Any, ...]:
     return number, name, said, more
 
 
-def named(number: Any, name: str) -> dict[str, Any]:
+def named(number: Any, name: Any) -> dict[str, Any]:
     return {"block_number": number, "name": name, "said": 1, "more": 2}
 
 
@@ -79,6 +79,8 @@ def test_rows_are_met_in_the_order_in_which_the_database_has_them() -> None:
         row("1", "é"),
         row("ten", "z"),
         row("TEN", "z"),
+        row(b"TEN", "z"),
+        row("TEN", b"a"),
     ]
     assert told(rows, rows[::-1]) == []
     for gone in rows:
@@ -103,17 +105,37 @@ def test_what_is_written_otherwise_and_means_the_same_is_no_difference() -> None
     ]
 
 
-def test_a_decimal_is_what_is_stored() -> None:
-    """It is text where it has many digits, so that whoever looks for ``5`` does not find ``5 ``."""
-    table = Table("t", MetaData(), Column("n", BigInteger), Column("d", ExactDecimal(38, 0)))
+@pytest.mark.parametrize(
+    ("kind", "true", "others"),
+    [
+        # Text where it has many digits, so that whoever looks for ``5`` does not find ``5 ``.
+        (ExactDecimal(38, 0), "5", ("5 ", "5.0", "05")),
+        # Texts are compared by SQL: one that is cut short stands before the other.
+        (
+            UtcDateTime(),
+            "2020-02-03 04:05:06.500000",
+            ("2020-02-03 04:05:06.5", "2020-02-03T04:05:06.500000"),
+        ),
+        # To Python, these are equal; and of two names that are one, some readers take the first.
+        (
+            JSON(),
+            '{"a": true}',
+            ('{"a": 1}', '{"a": 1.0}', '{"a": false, "a": true}', b'{"a": true}'),
+        ),
+    ],
+)
+def test_what_python_takes_for_the_same_is_a_difference(
+    kind: Any, true: str, others: Sequence[Any]
+) -> None:
+    table = Table("t", MetaData(), Column("n", BigInteger), Column("d", kind))
     item = Mirrored(table, ("n",))
-    for other in ("5 ", "5.0", "05"):
+    for other in others:
         with (
             closing(sqlite3.connect(":memory:")) as left,
             closing(sqlite3.connect(":memory:")) as right,
         ):
-            for link, value in ((left, other), (right, "5")):
-                link.execute("CREATE TABLE t (n INTEGER, d TEXT)")
+            for link, value in ((left, other), (right, true)):
+                link.execute("CREATE TABLE t (n INTEGER, d)")
                 link.execute("INSERT INTO t VALUES (1, ?)", (value,))
             (pair,) = pairs(item, left, right)
         (found,) = differences(item, pair)
@@ -157,6 +179,19 @@ def test_what_nobody_can_read_is_told_as_it_lies(kind: Any, value: Any, read: An
 def test_what_a_rule_says_is_said() -> None:
     said = Difference("supply", "", None, "5 kg are not there", None)
     assert str(said) == "supply: 5 kg are not there"
+
+
+def test_of_long_values_a_line_has_room_for_what_differs() -> None:
+    """An ABI filled the screen twice."""
+    same, more = "same " * 2_000, "y" * 400
+    said = str(Difference("t", "1", "abi", f"{same}x", f"{same}{more}"))
+    assert said.startswith(
+        f"t 1: abi is ...{'same ' * 4}x... (10001 characters), the chain says ..."
+    )
+    assert len(said) < 500 and said.endswith("y... (10400 characters)")
+    assert str(Difference("t", "k" * 10**6, None, {}, None)).endswith(
+        "k... (1000000 characters): no such thing on chain"
+    )
 
 
 def test_a_difference_as_json_and_as_a_sentence() -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select, text, update
 from sqlalchemy.exc import OperationalError
 
+from cli.mirror_check import _ask
 from indexer import Indexer, checks, finality, place
 from indexer.checks import Unchecked
 from indexer.cursor import Cursor
@@ -18,6 +19,7 @@ from indexer.ranges import RangeReader
 from indexer.reading import Read
 from indexer.reindex import reindex
 from indexer.reorg import REWINDS, rewind
+from indexer.status import look as state_of
 from indexer.verify import verify
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_HASH
 from ledger.chain.local.anvil import LocalNode, find_anvil
@@ -251,6 +253,9 @@ def test_contracts_that_were_final_and_vanished_are_waited_for(
         assert told.value.code == "contracts-gone"
         assert history.deployment.credit.address in str(told.value)
         assert dump(sqlite_db) == before
+    with sqlite_db.read() as session:  # it was said to be catching up
+        state = state_of(session, history.deployment.network)
+    assert "another block 1 than" in str(_ask(history.client.rpc_url, state, 1).replaced)
     _send(history, again[:-8])  # they come back in later blocks, and most of what they were told
     assert mirror.tick().rewound_blocks == len(again)
     mirror.run_until("head")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import String, delete, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from tiny_keccak import keccak256
@@ -31,6 +31,7 @@ from ledger.models import (
 from ledger.models.blockchain import ContractStatus
 
 _NO_CODE = "0x"
+_IN_USE = (ContractStatus.DEPLOYED, ContractStatus.VERIFIED)
 
 
 def row_name(contract: str, network: str) -> str:
@@ -113,13 +114,26 @@ def differing(
 
 
 def keep_what_was_stored(mirror: Database, books: Database, deployment: Deployment) -> None:
-    """Give a mirror that was made anew what the books have of contracts of another version, where it is theirs."""
+    """Give a mirror that was made anew what the chain does not say, and the books do.
+
+    That is what verifications found, and of contracts of another version what is theirs.
+    """
     others = [item for item in deployment.contracts.values() if not of_this_version(item)]
-    if not others:
-        return
     with books.read() as session:
-        rows = {row.contract_name: row for row in session.scalars(select(SmartContract))}
+        # No row as a whole: its status may be none.
+        columns = (SmartContract.contract_address, SmartContract.abi, SmartContract.bytecode)
+        status = type_coerce(SmartContract.status, String).label("status")
+        query = select(SmartContract.contract_name, *columns, status)
+        rows = {row.contract_name: row for row in session.execute(query)}
     with mirror.write() as session:
+        for name in session.scalars(select(SmartContract.contract_name)).all():
+            if name in rows and rows[name].status in _IN_USE:
+                session.execute(
+                    update(SmartContract)
+                    .where(SmartContract.contract_name == name)
+                    .values(status=ContractStatus(rows[name].status))
+                    .execution_options(synchronize_session=False)
+                )
         for item in others:
             row = rows.get(row_name(item.name, deployment.network))
             if row is None or row.contract_address != item.address:

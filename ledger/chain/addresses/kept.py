@@ -14,9 +14,15 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.addresses.deployment import row_name
+from ledger.chain.node.client import ChainClient
 from ledger.errors import WrongChain
-from ledger.models import ChainCursor, ChainEvent, SmartContract
+from ledger.models import ChainBlock, ChainCursor, ChainEvent, SmartContract
 from ledger.models.blockchain import ContractStatus
+
+ALTERED_TOLD = "where somebody altered chain_cursor, `truetonne index verify` tells"
+"""Said behind another chain: the row that says which one is theirs may not be what the mirror wrote."""
+_BLOCKS_ASKED = 32
+"""Blocks at either end of the books: some may have been taken back, and some altered."""
 
 
 def require_same_books(session: Session, deployment: Deployment) -> None:
@@ -57,8 +63,19 @@ def check_chain(deployment: Deployment, chain_id: int, genesis_hash: str) -> Non
         raise WrongChain(
             f"the books mirror chain {chain_id} with the first block {genesis_hash[:10]}..., "
             f"the deployment of {deployment.network!r} is on another; use another database, or the "
-            "deployment file that belongs to it"
+            f"deployment file that belongs to it; {ALTERED_TOLD}"
         )
+
+
+def has_blocks_of(session: Session, client: ChainClient) -> bool:
+    """Return whether blocks of the books are the node's: then its chain is theirs, whatever their cursor says of it."""
+    above = select(ChainBlock.number, ChainBlock.hash).where(ChainBlock.number > 0)
+    stored: dict[int, str] = {}
+    for order in (ChainBlock.number.desc(), ChainBlock.number.asc()):
+        for number, block_hash in session.execute(above.order_by(order).limit(_BLOCKS_ASKED)):
+            stored[number] = block_hash
+    headers = client.blocks(list(stored)) if stored else []
+    return any(header is not None and stored[header.number] == header.hash for header in headers)
 
 
 def require_same_contracts(session: Session, network: str, addresses: Mapping[str, str]) -> None:
