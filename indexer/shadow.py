@@ -85,7 +85,7 @@ class Workshop:
         DependencyDown
             If there is no room for them.
         """
-        with _temporary("truetonne-verify-") as folder:
+        with _temporary("truetonne-copies-") as folder:
             shop = cls(folder)
             try:
                 yield shop
@@ -179,7 +179,7 @@ def _temporary(prefix: str) -> Iterator[Path]:
 @cache
 def _without_rows() -> bytes:
     """Return the file of a mirror that nothing was read into: its migrations take longer than a short comparison."""
-    with _temporary("truetonne-empty-") as folder:
+    with _temporary("truetonne-blank-") as folder:
         file = folder / "empty.db"
         database = Database(f"sqlite:///{file}")
         database.upgrade()

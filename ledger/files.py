@@ -66,7 +66,8 @@ def passing_folder(prefix: str) -> Iterator[Path]:
     Parameters
     ----------
     prefix
-        How the names of all of its kind begin.
+        How the names of all of its kind begin, and of no other: what is made in another way has no lock, and would be
+        taken away while it is in use.
 
     Raises
     ------

@@ -146,6 +146,11 @@ def _batches(books: Sides, rows: Sequence[SettlementBatch]) -> list[str]:
 def _terms(books: Sides) -> list[str]:
     """Compare caps and fee with what constructor and changes make them, at the time of the block."""
     first = books.deployment.settlement.constructor
+    if lacking := sorted({"notionalCap", "creditCap", "feeCollector"} - first.keys()):
+        return [
+            f"deployment file: `constructor` of VppSettlement lacks {', '.join(lacking)}, with which it was made: "
+            "write them there, or deploy with `truetonne chain deploy`, which does"
+        ]
     caps: Any = (int(first["notionalCap"]), int(first["creditCap"]))
     fee: Any = (0, str(first["feeCollector"]).lower())
     pending: Any = (0, ZERO_ADDRESS, 0)

@@ -44,7 +44,8 @@ def walk(client: TestClient, path: str, **query: str | int) -> list[dict[str, ob
 )
 def test_a_list_reads_no_positions_of_settlement_batches(client: TestClient, path: str) -> None:
     """They are of up to 200 accounts, and would come with each trade of a batch."""
-    path += ("&" if "?" in path else "?") + "limit=173"  # that no test before has asked: answers are kept
+    # What no test before has asked: answers are kept.
+    path += ("&" if "?" in path else "?") + "limit=173"
     said: list[str] = []
     with listening(lambda _c, _cursor, sql, *_: said.append(sql)):
         assert client.get(path).status_code == 200

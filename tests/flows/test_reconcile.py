@@ -785,6 +785,22 @@ def test_a_wrong_block_in_the_deployment_file_is_told_as_the_files(history: Hist
         assert found == f"{start}, and {said}"
 
 
+def test_a_deployment_file_without_the_terms_of_the_settlement_is_told_as_the_files(
+    history: History,
+) -> None:
+    """It was said of a row that it could not be read: KeyError."""
+    deployment = history.chain.deployment
+    known = {"creditCap": deployment.settlement.constructor["creditCap"]}
+    forged = replace(deployment.settlement, constructor=known)
+    contracts = {**deployment.contracts, SETTLEMENT: forged}
+    with history.db.read() as session:
+        books = open_books(session, history.memory, replace(deployment, contracts=contracts))
+        (outcome,) = applied(books, ["settlements-on-chain"])
+    (found,) = outcome.differences
+    start = "deployment file: `constructor` of VppSettlement lacks feeCollector, notionalCap"
+    assert found.startswith(start)
+
+
 @few(2)
 @pytest.mark.parametrize(
     ("call", "rule", "said"),

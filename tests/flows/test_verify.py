@@ -408,7 +408,7 @@ def test_a_small_disk_for_temporary_files_is_named_by_its_variable(
 HOLD = """
 import time
 from ledger.files import passing_folder
-with passing_folder("truetonne-verify-") as folder:
+with passing_folder("truetonne-copies-") as folder:
     (folder / "copy.db").write_text("large")
     print(flush=True)
     time.sleep(600)
