@@ -665,8 +665,13 @@ def test_books_of_another_chain_are_refused_before_anything_is_sent(issued: Prog
         network = held[0]
         before = sent()
         assert {row for (row,) in link.execute("SELECT state FROM chain_intents")} >= {"confirmed"}
+        blocks = link.execute("SELECT hash, number FROM chain_blocks").fetchall()
         try:
             link.execute("UPDATE chain_cursor SET genesis_hash = ?", ("0x" + "11" * 32,))
+            # Of the blocks of this chain it is an altered row, which is for the comparison to find.
+            compared = issued("reconcile")
+            assert (compared.code, "chain_cursor" in compared.out) == (1, True), compared.out
+            link.execute("UPDATE chain_blocks SET hash = '0x22' || substr(hash, 5)")
             for words in (("jobs", "run", "send"), ("reconcile",), ("credits", *act)):
                 ended = issued(*words, "--json")
                 assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-chain"), words
@@ -682,6 +687,7 @@ def test_books_of_another_chain_are_refused_before_anything_is_sent(issued: Prog
             assert "the books mirror chain 31337" in checks["deployment"]["found"]
         finally:
             link.execute("UPDATE chain_cursor SET network = ?, genesis_hash = ?", held)
+            link.executemany("UPDATE chain_blocks SET hash = ? WHERE number = ?", blocks)
 
 
 @long
