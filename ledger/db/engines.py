@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -28,6 +29,7 @@ WAIT = "truetonne_wait"
 """For a read of a replica: the position that it must have reached, and how many seconds it is waited for."""
 HOLD = "truetonne_hold"
 """The tables whose definition stays as it is from before the snapshot to the end of a read, or of a write."""
+_AGAIN_S = 0.01
 PATIENCE = "truetonne_patience"
 """For one write: how many seconds it waits for another writer, instead of as long as every statement of the engine."""
 CLUSTER = "cluster "
@@ -134,7 +136,8 @@ def create(
         if migration:
             common["poolclass"] = NullPool
         engine = create_engine(url, connect_args={"timeout": lock_timeout_s}, **common)
-        event.listen(engine, "connect", partial(_open_sqlite, foreign_keys=not migration))
+        opened = partial(_open_sqlite, foreign_keys=not migration, lock_timeout_s=lock_timeout_s)
+        event.listen(engine, "connect", opened)
         event.listen(engine, "begin", partial(_begin_sqlite, lock_timeout_s=lock_timeout_s))
         return engine
     if migration:
@@ -171,16 +174,36 @@ def create(
     return engine
 
 
-def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: bool) -> None:
+def _open_sqlite(
+    connection: sqlite3.Connection, _record: Any, *, foreign_keys: bool, lock_timeout_s: int
+) -> None:
     connection.isolation_level = None  # no BEGIN of the driver's own
     connection.create_function(SMALL_LETTERS, 1, _small_letters, deterministic=True)
     connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
     connection.execute("PRAGMA recursive_triggers=ON")  # REPLACE fires delete triggers, too
-    connection.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(connection, lock_timeout_s)
     # What is sent to a chain was stored before: that must survive a power cut.
     connection.execute("PRAGMA synchronous=FULL")
     # With 64 MB the mirror of ten million rows took 418 MiB, of 400 that it may have.
     connection.execute("PRAGMA cache_size=-32768")
+
+
+def _write_ahead(connection: sqlite3.Connection, lock_timeout_s: int) -> None:
+    """Have the file keep a log of what is written; it keeps that setting.
+
+    Where it does not have it yet, as when it is new or was restored, SQLite does not wait for whoever sets it, or writes,
+    at the same moment.
+    """
+    end_s = time.monotonic() + lock_timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > end_s:
+                raise
+        time.sleep(_AGAIN_S)
 
 
 def _small_letters(text: str | None) -> str | None:

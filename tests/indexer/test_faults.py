@@ -65,7 +65,7 @@ def test_faults(history_stage: Stage, names: tuple[str, ...]) -> None:
     steps = (*BEGIN, *(step for name in names for step in _steps(name)))
     outcome = run(history_stage, Plan(GROUPS.index(names), steps, faults=names))
     for name in names:
-        assert outcome.strikes[name] > 2
+        assert outcome.strikes[name] > 2, name
         if name in HARMLESS:
             assert not outcome.troubled[name]
         elif name not in MAY_GO_ON:

@@ -434,6 +434,28 @@ def test_sqlite_is_safe_by_its_settings(sqlite_db: Database) -> None:
     }
 
 
+@pytest.mark.parametrize("for_long", [False, True], ids=["a moment", "longer than is waited"])
+def test_a_restored_file_that_others_open_at_once_is_waited_for(
+    tmp_path: Path, for_long: bool
+) -> None:
+    """It has no log yet: of three that opened it one was told at once that another process writes."""
+    file = tmp_path / "restored.db"
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE things (id INTEGER)")
+        other.execute("BEGIN IMMEDIATE")
+        opened = Database(f"sqlite:///{file}", lock_timeout_s=1 if for_long else 30)
+        if for_long:
+            with pytest.raises(DatabaseBusy, match="another process writes; try again"):
+                opened.ping()
+            other.execute("COMMIT")
+        else:
+            done = threading.Timer(0.2, other.execute, ["COMMIT"])
+            done.start()
+            opened.ping()
+            done.join()
+        opened.close()
+
+
 @pytest.mark.mariadb
 def test_mariadb_is_strict_and_in_utc(mariadb_db: Database) -> None:
     with mariadb_db.read() as session:

@@ -107,11 +107,16 @@ def _out_of_order(chance: random.Random, chronicle: Chronicle) -> Fault:
 
 
 def _one_missing(chance: random.Random, chronicle: Chronicle) -> Fault:
+    """Of a batch, which is then asked in smaller ones, and in the end of a call by itself."""
+
     def answers(true: list[dict[str, Any]]) -> list[dict[str, Any]]:
         place = chance.randrange(len(true))
         return true[:place] + true[place + 1 :]
 
-    return Fault("an answer of a batch missing", answers=answers)
+    def alone(body: bytes) -> Delivery | None:
+        return Delivery(b"[]") if body.startswith(b"{") else None
+
+    return Fault("an answer missing", answers=answers, delivery=alone)
 
 
 def _other_ids(chance: random.Random, chronicle: Chronicle) -> Fault:
@@ -305,7 +310,7 @@ KINDS: dict[str, Kind] = {
     "empty traces": _no_traces,
     "one error object for a request": _whole_error,
     "answers of a batch out of order": _out_of_order,
-    "an answer of a batch missing": _one_missing,
+    "an answer missing": _one_missing,
     "answers with ids of other calls": _other_ids,
     **_CONTENT,
     **_HIDDEN,
