@@ -191,8 +191,8 @@ def _open_sqlite(
 def _write_ahead(connection: sqlite3.Connection, lock_timeout_s: int) -> None:
     """Have the file keep a log of what is written; it keeps that setting.
 
-    Where it does not have it yet, as when it is new or was restored, SQLite does not wait for whoever sets it, or writes,
-    at the same moment.
+    Where it does not have it yet, as when it is new or was restored, SQLite does not wait for whoever sets it, or
+    writes, at the same moment.
     """
     end_s = time.monotonic() + lock_timeout_s
     while True:

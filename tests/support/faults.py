@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT, EventSchema, schemas
 from ledger.proofs import encoding
 from ledger.proofs.tries import Trie
@@ -120,10 +122,19 @@ def _one_missing(chance: random.Random, chronicle: Chronicle) -> Fault:
 
 
 def _other_ids(chance: random.Random, chronicle: Chronicle) -> Fault:
-    def answers(true: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{**answer, "id": answer["id"] + 1_000_000} for answer in true]
+    def other(answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "id": answer.get("id", 0) + 1_000_000}
 
-    return Fault("answers with ids of other calls", answers=answers)
+    def alone(body: bytes) -> Delivery | None:
+        if not body.startswith(b"{"):
+            return None
+        return Delivery(msgspec.json.encode(other(msgspec.json.decode(body))))
+
+    return Fault(
+        "answers with ids of other calls",
+        answers=lambda true: [other(answer) for answer in true],
+        delivery=alone,
+    )
 
 
 # ---------------------------------------------------------------------------- the content
