@@ -186,7 +186,7 @@ def plan(
     Refused
         If trades do not fit one batch's fields.
     """
-    held_back = numbers.give_back(session)
+    held_back = numbers.give_back(session).waiting
     forgotten.adopt(session, chain)
     forgotten.withdraw_overtaken(session)
     if funds is None:
