@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
+from cli.mirror_open import _check_books
 from indexer import shadow
 from indexer.place import Place, place_of
 from indexer.report import Report, Scope
@@ -456,6 +457,24 @@ def test_a_folder_that_another_run_takes_away_before_it_is_held_is_made_again(
     with files.passing_folder("truetonne-copies-") as folder:
         assert list(tmp_path.iterdir()) == [folder] != gone
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "also", rest(["number = 'abc'", "number = 7.5", "hash = CAST(X'FF' AS TEXT)"])
+)
+def test_a_cursor_of_another_chain_is_told_beside_a_block_that_nobody_can_read(
+    history: History, also: str
+) -> None:
+    """Whoever was to say whose the blocks are ended at that one: verify and reindex could not begin."""
+    damage = (
+        "UPDATE chain_cursor SET chain_id = 5",
+        f"UPDATE chain_blocks SET {also} WHERE number = {scene.LAST}",
+    )
+    of = history.chain.deployment, history.client
+    with by_hand(history, *map(text, damage)), history.db.read() as session:
+        _check_books(session, *of, compares=True)
+        with pytest.raises(BooksDiffer, match="says another chain than that of the node"):
+            _check_books(session, *of, compares=False)
 
 
 def test_a_database_that_is_full_is_told_apart_from_other_trouble() -> None:
