@@ -1072,6 +1072,11 @@ def test_a_number_whose_trade_is_on_its_way_is_given_to_no_other(both: Park, alo
     funded.node.act("spare", SETTLEMENT, "settleOne", [0, acts.trade_tuple(theirs)])
     funded.mirror.run_until("head")
     assert (plan_batches(funded.chain), funded.count(VppSettlementBatch)) == ([], not alone)
+    (waiting,) = plan_round(funded.chain, dry_run=True).waiting
+    assert waiting.message == (
+        "trade 2 cannot be settled: the chain has settled it under the number of another trade, which is on its way "
+        "or stands in a batch; it gets that number when the other one leaves it"
+    )
     with pytest.raises(Refused, match="trade 2 is settled on chain, under another number"):
         funded.db.run(lambda session: plan_one(session, funded.chain, 2))
     funded.chain.sender.rebroadcast()
