@@ -233,12 +233,13 @@ def _target(until: str | None) -> Any:
         raise BadInput(
             f"--until takes `head` or the number of a block, found {until!r}", code="usage"
         )
-    if len(until.lstrip("0")) > _DIGITS_MAX:
+    digits = until.lstrip("0") or "0"
+    if len(digits) > _DIGITS_MAX:
         raise BadInput(
             f"--until takes the number of a block, of at most {_DIGITS_MAX} digits, found {until!r}",
             code="usage",
         )
-    return int(until)
+    return int(digits)  # Python counts zeros in front, too, and refuses 4,301
 
 
 def _yes(value: bool) -> str:

@@ -314,7 +314,7 @@ def _holds(session: Session, column: Any, value: Any) -> Any:
         held = bindparam(None, value, type_=NullType())
         return cast(stored, LargeBinary) == cast(held, LargeBinary)
     octets = func.hex(stored)
-    alike = "".join("__" if sign == "?" else sign.encode().hex() for sign in value)
+    alike = "".join("__" if sign == "?" else sign.encode().hex().upper() for sign in value)
     return or_(stored == value, and_(octets.like(alike), octets.regexp_match("^(..)*[89A-F]")))
 
 

@@ -77,18 +77,24 @@ def passing_folder(prefix: str) -> Iterator[Path]:
     parent = temporary_folder()
     for left in parent.glob(f"{prefix}*"):
         _take_away(left)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if folder.is_dir():
-            break
-        os.close(held)  # it was taken away before it was locked
+    folder, held = _made_and_held(prefix, parent)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
+
+
+def _made_and_held(prefix: str, parent: Path) -> tuple[Path, int]:
+    """Make a folder and lock it; whoever comes between the two takes it away, and another one is made."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        with suppress(FileNotFoundError):
+            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if folder.is_dir():
+                return folder, held
+            os.close(held)
 
 
 def _take_away(folder: Path) -> None:

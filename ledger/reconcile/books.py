@@ -126,9 +126,8 @@ def open_sides(session: Session, client: ChainClient, deployment: Deployment) ->
                 "and `truetonne index reindex` mends it, or `network` is not that of these books",
             )
         raise NotFound("nothing is mirrored yet; run `truetonne index run --until head`")
-    tip = session.scalar(
-        select(ChainBlock.hash).where(ChainBlock.number == cursor.block_number)
-    )  # nothing else: its time may be none
+    # Nothing else of the block: its time may be none.
+    tip = session.scalar(select(ChainBlock.hash).where(ChainBlock.number == cursor.block_number))
     if tip is None or tip != cursor.block_hash:
         raise BooksDiffer(
             f"chain_cursor: block {cursor.block_number} with hash {cursor.block_hash!r} is not among the stored "

@@ -38,17 +38,13 @@ def mirrored_blocks(books: Books) -> list[str]:
     """The cursor and every stored block are those of the chain, and each block with an event is stored."""
     cursor = books.cursor
     tip = books.client.block_there(cursor.block_number)
-    _, genesis = (
-        books.client.identity()
-    )  # None: the node has dropped it, and the books must say what the file does
+    _, genesis = books.client.identity()
+    # Where the node has dropped its first block, the books must say what the file does.
+    first = genesis.hash if genesis else books.deployment.genesis_hash
     found = unequal(
         "chain_cursor",
         ("chain_id", cursor.chain_id, books.deployment.chain_id),
-        (
-            "genesis_hash",
-            cursor.genesis_hash,
-            genesis.hash if genesis else books.deployment.genesis_hash,
-        ),
+        ("genesis_hash", cursor.genesis_hash, first),
         ("block_hash", cursor.block_hash, tip.hash),
     )
     if not 0 <= cursor.final_number <= cursor.block_number:

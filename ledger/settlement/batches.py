@@ -139,14 +139,20 @@ def plan_one(session: Session, chain: Chain, number: int) -> str:
     Raises
     ------
     NotFound, Refused
-        As ``singles.plan_single``, and if the chain has settled it under another number: that it gets by the next run.
+        As ``singles.plan_single``, and if the chain has settled it under another number, or another one under its own:
+        the next run gives it the right one.
     """
-    there = select(VppTradingRecord.id).where(VppTradingRecord.id == number)
-    find_trade(session, number, lock=True)
-    if number in numbers.give_back(session) or session.scalar(there) is None:
+    singles.require_pending(find_trade(session, number, lock=True))
+    given = numbers.give_back(session)
+    if number in given.on_chain:
         raise Refused(
             f"trade {number} is settled on chain, under another number, which `truetonne settle run` gives it",
             code="trade-settled",
+        )
+    if number in given.evicted:
+        raise Refused(
+            f"the chain has another trade under number {number}; `truetonne settle run` gives this one a number of "
+            "its own, and settles it under that"
         )
     return singles.plan_single(session, chain, number)
 

@@ -47,6 +47,11 @@ UNREADABLE = Unfit(
     "that is none of ours wrote it",
     _BY_SQL,
 )
+HELD_BACK = Unfit(
+    "the chain has settled it under the number of another trade, which is on its way or stands in a batch",
+    "it gets that number when the other one leaves it",
+    passes=True,
+)
 
 
 @dataclass(frozen=True)

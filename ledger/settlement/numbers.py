@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
+from typing import NamedTuple
 
 from sqlalchemy import func, inspect, select, update
 from sqlalchemy.orm import Session
@@ -52,34 +53,41 @@ Content = tuple[str, str, int, int, int]
 """Buyer, seller, thousandths of the quantity, ten-thousandths of the price, what is traded."""
 
 
-def give_back(session: Session) -> set[int]:
-    """Give pending trades the numbers that the chain has them under; return those that must wait for theirs.
+class GivenBack(NamedTuple):
+    """What ``give_back`` did with the numbers of trades."""
+
+    waiting: set[int]
+    """Trades, by the number that they have here, that the chain has settled under the number of another one, which
+    something is on its way with: planned as they are, they would be settled twice."""
+    on_chain: set[int]
+    """Those, and the ones that have the chain's number now, by the number that they had before."""
+    evicted: set[int]
+    """Those that made room for others, by the number that they had before; the chain may have some of them as well."""
+
+
+def give_back(session: Session) -> GivenBack:
+    """Give pending trades the numbers that the chain has them under.
 
     What was planned with such trades and is not sent yet is withdrawn; ``plan`` takes them up again. To be
     called when the mirror has read what the accounts sent (``Sender.check_known``).
-
-    Returns
-    -------
-    set of int
-        Trades, by the number that they have here, that the chain has settled under the number of another one, which
-        something is on its way with: planned as they are, they would be settled twice.
     """
+    done = GivenBack(set(), set(), set())
     pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
     claimed = {} if session.scalar(pending.limit(1)) is None else _claimed(session)
     if not claimed:
-        return set()
+        return done
     accounts = Accounts.load(session)
     kept = _kept(session, accounts, claimed)
     orphans = {number: content for number, content in claimed.items() if number not in kept}
     if not orphans:
-        return set()
+        return done
     _withdraw_planned(session, accounts, orphans)
     free = _free(session, accounts, kept)
     waiting: dict[Content, list[VppTradingRecord]] = defaultdict(list)
     for record, content in free.values():
         waiting[content].append(record)
     unused, taken = _unused(session, claimed), _rows_with(session, orphans)
-    held_back = set()
+    before: dict[int, int] = {}
     for number in sorted(orphans):
         matching = waiting[orphans[number]]
         holder = free.get(number)
@@ -89,6 +97,8 @@ def give_back(session: Session) -> set[int]:
             waiting[holder[1]].append(renamed)
             waiting[holder[1]].sort(key=_age)
             free[renamed.id] = renamed, holder[1]
+            before[renamed.id] = number
+            done.evicted.add(number)
             taken.discard(number)
         elif matching and (ended := _ended(session, number)) is not None:
             _renumber(session, ended, next(unused), _EVICTED)
@@ -96,13 +106,14 @@ def give_back(session: Session) -> set[int]:
         if matching:
             record = matching.pop(0)
             del free[record.id]
+            done.on_chain.add(before.get(record.id, record.id))
             if number in taken:  # of a batch that is sent: when that has failed
-                held_back.add(record.id)
+                done.waiting.add(record.id)
                 continue
             taken.discard(record.id)
             _renumber(session, record, number, _REASON)
     session.flush()
-    return held_back
+    return done
 
 
 def _rows_with(session: Session, numbers: Iterable[int]) -> set[int]:

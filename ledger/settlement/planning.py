@@ -31,6 +31,7 @@ from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import Accounts, assets_of, settled_among
 from ledger.settlement.finding import in_a_batch, readable
 from ledger.settlement.fitting import (
+    HELD_BACK,
     UNREADABLE,
     Terms,
     Waiting,
@@ -186,7 +187,7 @@ def plan(
     Refused
         If trades do not fit one batch's fields.
     """
-    held_back = numbers.give_back(session)
+    held_back = numbers.give_back(session).waiting
     forgotten.adopt(session, chain)
     forgotten.withdraw_overtaken(session)
     if funds is None:
@@ -245,12 +246,9 @@ def _grouped(
 ) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...], tuple[Resting, ...]]:
     hours = timedelta(hours=chain.settling.netting_hours)
     unfit = [(number, UNREADABLE) for number in _unreadable(session, scope)]
-    free = [
-        record
-        for record in free_trades(session, chain, waits=scope.waits)
-        if record.id not in held_back
-    ]
-    due = _in_scope(free, scope, hours)
+    due = _in_scope(free_trades(session, chain, waits=scope.waits), scope, hours)
+    unfit += [(record.id, HELD_BACK) for record in due if record.id in held_back]
+    due = [record for record in due if record.id not in held_back]
     resting = _resting_markets(session, scope.rest, Counter(item.market for item in due))
     records = [record for record in due if record.market not in resting]
     if not records:

@@ -18,7 +18,13 @@ from ledger.chain.sending.intents import new_key
 from ledger.chain.sending.marks import mark_of
 from ledger.db import tables
 from ledger.errors import Refused
-from ledger.models import ChainAttempt, ChainInclusion, ChainIntent, SettlementTrade
+from ledger.models import (
+    ChainAttempt,
+    ChainInclusion,
+    ChainIntent,
+    SettlementTrade,
+    VppTradingRecord,
+)
 from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign
@@ -99,8 +105,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
         If it is not pending, stands in a batch, is on its way already, is settled, or cannot be (see ``fitting``).
     """
     record = find_trade(session, number, lock=True)
-    if record.status is not TradeStatus.PENDING:
-        raise Refused(f"trade {number} is {record.status.value}; only a pending one is settled")
+    require_pending(record)
     require_untouched(session, number)
     of = assets_of(session, [number]).get(number)
     trade = fitting(record, of, Terms.load(session, () if of is None else (of,)))
@@ -114,6 +119,12 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
     )
     call = call_of(chain, new_key(), KIND, "settleOne", [of or ENERGY, fields])
     return intents.plan(session, chain.deployment.chain_id, call)
+
+
+def require_pending(record: VppTradingRecord) -> None:
+    """Refuse a trade that is not pending."""
+    if record.status is not TradeStatus.PENDING:
+        raise Refused(f"trade {record.id} is {record.status.value}; only a pending one is settled")
 
 
 def require_untouched(session: Session, number: int) -> None:

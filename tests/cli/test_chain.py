@@ -671,7 +671,9 @@ def test_books_of_another_chain_are_refused_before_anything_is_sent(issued: Prog
             # Of the blocks of this chain it is an altered row, which is for the comparison to find.
             compared = issued("reconcile")
             assert (compared.code, "chain_cursor" in compared.out) == (1, True), compared.out
-            link.execute("UPDATE chain_blocks SET hash = '0x22' || substr(hash, 5)")
+            link.execute(
+                "UPDATE chain_blocks SET hash = '0x' || substr(hash, 4) || substr(hash, 3, 1)"
+            )
             for words in (("jobs", "run", "send"), ("reconcile",), ("credits", *act)):
                 ended = issued(*words, "--json")
                 assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-chain"), words

@@ -286,6 +286,11 @@ def test_a_block_that_is_none(until_: str, said_: str) -> None:
         mirror._target(until_)
 
 
+@pytest.mark.parametrize(("until_", "number"), [("7", 7), ("0" * 5_000 + "7", 7), ("000", 0)])
+def test_a_block_is_taken_with_zeros_in_front(until_: str, number: int) -> None:
+    assert mirror._target(until_) == number
+
+
 @long
 def test_nothing_is_mirrored_yet(program: Program) -> None:
     ended = program("index", "verify")

@@ -1030,6 +1030,26 @@ def test_a_trade_that_others_settled_under_another_number_is_not_settled_by_itse
 
 
 @long
+@pytest.mark.parametrize("has_ours", [False, True])
+def test_a_trade_whose_number_the_chain_has_for_another_is_not_said_to_be_settled(
+    funded: Park, monkeypatch: pytest.MonkeyPatch, has_ours: bool
+) -> None:
+    """Nobody has settled it, and whoever believes that pays nothing; of a run it gets a number, and is settled."""
+    if has_ours:
+        funded.trade(("sell", 500, 30_000), hour=4)
+    acts.settle_one(funded.node, trade(1, "market", "owner", 500, 30_000))
+    funded.mirror_final()
+    with pytest.raises(Refused, match="the chain has another trade under number 1; `tru") as told:
+        given(funded, monkeypatch, settle_one, "1")
+    assert told.value.code == "refused"
+    assert sum(batch.trades for batch in plan_batches(funded.chain)) == 1
+    last = 2 + has_ours
+    assert {row.id: row.price for row in funded.rows(VppTradingRecord)} == (
+        {1: 3, last: 2} if has_ours else {last: 2}
+    )
+
+
+@long
 @pytest.mark.parametrize("alone", rest([False, True]))
 def test_a_number_whose_trade_is_on_its_way_is_given_to_no_other(both: Park, alone: bool) -> None:
     """Others settled under it what stands here under another number. MariaDB took the number twice, and lost a trade;
@@ -1052,6 +1072,11 @@ def test_a_number_whose_trade_is_on_its_way_is_given_to_no_other(both: Park, alo
     funded.node.act("spare", SETTLEMENT, "settleOne", [0, acts.trade_tuple(theirs)])
     funded.mirror.run_until("head")
     assert (plan_batches(funded.chain), funded.count(VppSettlementBatch)) == ([], not alone)
+    (waiting,) = plan_round(funded.chain, dry_run=True).waiting
+    assert waiting.message == (
+        "trade 2 cannot be settled: the chain has settled it under the number of another trade, which is on its way "
+        "or stands in a batch; it gets that number when the other one leaves it"
+    )
     with pytest.raises(Refused, match="trade 2 is settled on chain, under another number"):
         funded.db.run(lambda session: plan_one(session, funded.chain, 2))
     funded.chain.sender.rebroadcast()

@@ -11,6 +11,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
+from cli.mirror_open import _check_books
 from indexer import shadow
 from indexer.place import Place, place_of
 from indexer.report import Report, Scope
@@ -28,6 +30,7 @@ from indexer.shadow import Workshop, _room_in
 from indexer.status import look
 from indexer.tables import EXEMPT, MIRRORED
 from indexer.verify import _range, compare_all, fresh_beside, verify
+from ledger import files
 from ledger.db import Database
 from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
 from ledger.models import Base, ChainCursor, CreditProject, CreditRetirement
@@ -432,6 +435,46 @@ def test_what_a_killed_run_left_is_taken_away_by_the_next(
     with Workshop.opened():
         assert not held.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", rest(["mkdtemp", "open"]))
+def test_a_folder_that_another_run_takes_away_before_it_is_held_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Two runs that began at the same moment: the one that came late ended with *No such file or directory*."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    of: Any = tempfile if step == "mkdtemp" else os
+    true, gone = getattr(of, step), []
+
+    def then_taken_away(*words: Any, **more: Any) -> Any:
+        found = true(*words, **more)
+        if not gone:
+            gone.extend(tmp_path.iterdir())
+            gone[0].rmdir()
+        return found
+
+    monkeypatch.setattr(of, step, then_taken_away)
+    with files.passing_folder("truetonne-copies-") as folder:
+        assert list(tmp_path.iterdir()) == [folder] != gone
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "also", rest(["number = 'abc'", "number = 7.5", "hash = CAST(X'FF' AS TEXT)"])
+)
+def test_a_cursor_of_another_chain_is_told_beside_a_block_that_nobody_can_read(
+    history: History, also: str
+) -> None:
+    """Whoever was to say whose the blocks are ended at that one: verify and reindex could not begin."""
+    damage = (
+        "UPDATE chain_cursor SET chain_id = 5",
+        f"UPDATE chain_blocks SET {also} WHERE number = {scene.LAST}",
+    )
+    of = history.chain.deployment, history.client
+    with by_hand(history, *map(text, damage)), history.db.read() as session:
+        _check_books(session, *of, compares=True)
+        with pytest.raises(BooksDiffer, match="says another chain than that of the node"):
+            _check_books(session, *of, compares=False)
 
 
 def test_a_database_that_is_full_is_told_apart_from_other_trouble() -> None:

@@ -131,9 +131,8 @@ def test_a_first_block_that_is_kept_no_more(
     assert followed.run_until("head").tip == chain.client.block_number()
     assert node.lies > 0
     client = ChainClient(node.rpc_url)
-    with (
-        sqlite_db.write() as session
-    ):  # as where the contracts stand later: then the mirror does not begin there
+    with sqlite_db.write() as session:
+        # As where the contracts stand later: then the mirror does not begin there.
         session.execute(delete(ChainBlock).where(ChainBlock.number == 0))
     assert reconcile(sqlite_db, client, chain.deployment).ok
     other = "0x" + "ab" * 32

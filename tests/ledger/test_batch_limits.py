@@ -216,6 +216,5 @@ def test_an_answer_of_another_kind_is_none() -> None:
         pytest.raises(DependencyDown, match="answers eth_number with something else") as said,
     ):
         client.ask(calls(3), TRANSACTIONS).results()
-    assert (
-        "(Expected `object | null`, got " in said.value.message
-    )  # whoever runs the node is to look there
+    # Whoever runs the node is to look there.
+    assert "(Expected `object | null`, got " in said.value.message
