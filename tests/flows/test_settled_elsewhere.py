@@ -912,6 +912,20 @@ def test_a_trade_that_was_taken_out_stays_so_where_a_fork_takes_back_the_end_of_
     assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
 
 
+def test_the_money_of_a_single_trade_that_others_settled_is_promised_once(funded: Park) -> None:
+    """Until that was final it was taken from the escrow a second time, and who had enough was left out."""
+    key = funded.db.run(lambda session: plan_single(session, funded.chain, 1))
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    one = trade(1, "market", "owner", 1000, 20_000)
+    funded.node.act("spare", SETTLEMENT, "settleOne", [0, acts.trade_tuple(one)])
+    funded.mirror.run_until("head")
+    assert funded.intent(key).state is IntentState.PLANNED
+    funded.trade(("sell", 98_000, 10_000), hour=1)  # all that the buyer has left
+    plan = plan_round(funded.chain)
+    assert ([item.trades for item in plan.batches], plan.left_out) == ([1], ())
+
+
+
 @long
 def test_the_nonce_of_an_act_that_others_did_is_filled(funded: Park) -> None:
     """Its transaction is in no block and no pool, nobody sends it again, and what comes after it would wait."""
