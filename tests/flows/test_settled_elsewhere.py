@@ -925,7 +925,6 @@ def test_the_money_of_a_single_trade_that_others_settled_is_promised_once(funded
     assert ([item.trades for item in plan.batches], plan.left_out) == ([1], ())
 
 
-
 @long
 def test_the_nonce_of_an_act_that_others_did_is_filled(funded: Park) -> None:
     """Its transaction is in no block and no pool, nobody sends it again, and what comes after it would wait."""
