@@ -30,6 +30,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
+from ledger.models.trading import TradeStatus
 from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy
 from ledger.settlement import confirm, escrow, planning, shortfalls
@@ -275,6 +276,12 @@ def test_a_trade_that_waits_for_something_else_by_now_is_no_alarm_for_want_of_fu
         session.get_one(VppTradingRecord, 1).total_value = kept
     plan_round(park.chain)  # what it lacks since is counted from now
     assert [row.since > long_ago for row in park.rows(VppTradeShortfall)] == [True, False]
+    with park.db.write() as session:  # one that was settled otherwise meanwhile
+        session.execute(update(VppTradeShortfall).values(since=long_ago))
+        session.get_one(VppTradingRecord, 2).status = TradeStatus.EXECUTED
+        session.flush()
+        (said,) = shortfalls.alarms(session)
+        assert ": 1 trade waits for it" in said
 
 
 @long

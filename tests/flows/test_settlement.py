@@ -655,6 +655,16 @@ def test_a_batch_that_was_proposed_is_not_failed(funded: Park) -> None:
 # ------------------------------------------------------------------------------ escrow
 
 
+def test_a_batch_that_stands_on_chain_is_failed_by_no_call_of_it(funded: Park) -> None:
+    """Its trades would be free, and paid a second time."""
+    funded.trade(*TRADES)
+    (batch,) = plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror_final()
+    funded.db.run(lambda session: confirm.fail(session, batch.key, "another call of it failed"))
+    assert (states(funded), funded.count(VppSettlementItem)) == (["proposed"], 3)
+
+
 STRICT = """
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
