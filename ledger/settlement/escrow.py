@@ -25,7 +25,9 @@ _TOKEN = "TestCurrency"
 def deposit(
     chain: Chain, payer: str, account: str, cents: int, *, dry_run: bool = False
 ) -> list[str]:
-    """Pay into an account's escrow; return the keys of the approval and of the deposit.
+    """Pay into an account's escrow; return the keys of the approvals that it takes, and last of the deposit.
+
+    None where enough is approved already: a deposit that was killed or refused leaves its approval behind.
 
     Parameters
     ----------
@@ -49,18 +51,34 @@ def deposit(
     """
     amount = _units(chain, cents)
     spender = chain.deployment.settlement.address
-    approval = _call(chain, "approve", _TOKEN, "approve", [spender, amount], payer)
+    approvals = _approvals(chain, spender, amount, payer)
     if dry_run:
         # The deposit itself would be refused before it is approved: what it moves is asked about.
         moved = _call(chain, "deposit", _TOKEN, "transfer", [spender, amount], payer)
-        _rehearsed(chain, approval, explained_deposit)
+        for approval in approvals[:1]:
+            _rehearsed(chain, approval, explained_deposit)
         with refused_in_money(chain, explained_deposit):
             row = intents.row_of(chain.deployment.chain_id, moved)
             chain.sender.try_instead(row, moved.contract)
         return []
-    chain.sender.wait_until_included(chain.sender.submit_new(approval))
+    for approval in approvals:
+        chain.sender.wait_until_included(chain.sender.submit_new(approval))
     payment = _call(chain, "deposit", SETTLEMENT, "deposit", [account, amount], payer)
-    return [approval.key, _submitted(chain, payment, explained_deposit)]
+    return [*(item.key for item in approvals), _submitted(chain, payment, explained_deposit)]
+
+
+def _approvals(chain: Chain, spender: str, amount: int, payer: str) -> list[NewIntent]:
+    """Return what a payer has to approve before a deposit; by way of zero where less is approved already.
+
+    Some currencies, Tether's for one, let nobody change an approval that is not zero to another.
+    """
+    approved = chain.settlement.approved(payer)
+    if approved >= amount:
+        return []
+    return [
+        _call(chain, "approve", _TOKEN, "approve", [spender, units], payer)
+        for units in ([0, amount] if approved else [amount])
+    ]
 
 
 def withdraw(chain: Chain, account: str, to: str, cents: int, *, dry_run: bool = False) -> str:

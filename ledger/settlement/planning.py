@@ -213,7 +213,9 @@ def plan(
                 batch = _store(session, chain, group, kept, scope)
                 funds.promise(batch.nets, batch.asset, batch.credit_nets)
                 planned.append(batch)
-    shortfalls.forget(session, [n for item in planned for n in _numbers(item)])
+    # What is planned, and what waits for something else by now: nobody has asked for its money.
+    elsewhere = [number for item in waiting for number in item.trades]
+    shortfalls.forget(session, [*elsewhere, *(n for item in planned for n in _numbers(item))])
     patience = chain.settling.patience
     failed = shortfalls.record(session, left_out, say, datetime.now(UTC), patience)
     return Plan(tuple(planned), tuple(left_out), tuple(failed), waiting, resting)

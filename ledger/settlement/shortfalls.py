@@ -100,7 +100,7 @@ def alarms(session: Session) -> list[str]:
 
 
 def forget(session: Session, numbers: Collection[int]) -> None:
-    """Delete what was kept of trades that are in a batch now."""
+    """Delete what was kept of trades that are in a batch now, or wait for something else than money."""
     for here in tables.among(session, VppTradeShortfall.trade_id, numbers):
         session.execute(
             delete(VppTradeShortfall).where(here).execution_options(synchronize_session=False)

@@ -40,11 +40,12 @@ def test_batches_are_within_the_caps_of_the_contract(park: Park) -> None:
     submit_planned(park.chain)
     park.pass_window()
     assert states(park) == ["proposed", "proposed"]
+    park.trade(("sell", 1000, 200_0000), hour=5)
     (signed_batch,) = plan_round(park.chain, Scope(way=Way.COSIGNED)).batches
-    assert signed_batch.trades == 1
+    assert signed_batch.trades == 2  # no cap cuts what is signed
     submit_planned(park.chain)
     park.mirror_final()
-    assert (states(park)[2], statuses(park)[4]) == ("finalized", "executed")
+    assert (states(park)[2], statuses(park)[4:]) == ("finalized", ["executed"] * 2)
     park.node.act("admin", SETTLEMENT, "setFee", [50, PARTIES["buyer"]])  # a term that is no cap
     park.mirror_final()
     with park.db.read() as session:

@@ -28,6 +28,7 @@ from ledger.models import (
     VppSettlementItem,
     VppSettlementSignature,
 )
+from ledger.models.sending import IntentState
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cosign, cosign_files, escrow
 from ledger.settlement.batches import plan_round, submit_planned
@@ -335,6 +336,8 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
     apart.node.later(2 * 3600)
     apart.node.mine(1)
     apart.mirror_final()
+    plan_round(apart.chain, dry_run=True)
+    assert states(apart) == ["planned"]
     again = plan_round(apart.chain)
     assert states(apart) == ["failed", "planned"]
     (first, _) = apart.rows(VppSettlementBatch)
@@ -343,6 +346,24 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
     signed(path)
     with pytest.raises(Refused, match="had not signed; nothing is left to sign"):
         take(apart, path)
+
+
+def test_a_batch_that_is_withdrawn_takes_no_signature_and_no_call_back(apart: Park) -> None:
+    """Who takes the last signature, or meets a pause, may come just after it: its trades are free, and planned anew."""
+    path = written(apart)
+    signed(path)
+    (batch,) = apart.rows(VppSettlementBatch)
+    apart.db.run(lambda session: withdraw(session, "batch:1", "a slip"))
+    key, (_, all_) = batch.batch_key, cosign_files.read(path)
+    taken = apart.db.run(lambda session: cosign.take(session, apart.chain, key, all_))
+    assert taken == [] and key not in {row.key for row in apart.rows(ChainIntent)}
+    again = written(apart)
+    signed(again)
+    take(apart, again)
+    key = apart.rows(VppSettlementBatch)[1].batch_key
+    apart.db.run(lambda session: withdraw(session, "batch:2", "another"))
+    assert not apart.db.run(lambda session: cosign.keep_signed(session, key, "paused"))
+    assert apart.intent(key).state is IntentState.FAILED
 
 
 @long

@@ -30,9 +30,10 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
+from ledger.models.trading import TradeStatus
 from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy
-from ledger.settlement import confirm, escrow, planning
+from ledger.settlement import confirm, escrow, planning, shortfalls
 from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.finding import find_batch, written_out
@@ -250,6 +251,37 @@ def test_a_debtor_without_funds_is_an_alarm_and_its_failed_trades_are_told(
     assert f"job settle: {said}" in caplog.text
     assert (statuses(park), alarms()) == (["failed"] * 2, [])
     assert work.settle(tools) is None
+
+
+@long
+def test_a_trade_that_waits_for_something_else_by_now_is_no_alarm_for_want_of_funds(
+    park: Park,
+) -> None:
+    """Whoever paid in for it saw it wait all the same: its figures were another's to mend."""
+    park = opened(park, settling=SettlementPolicy())
+    park.mirror.run_until("head")
+    park.trade(("sell", 1000, 8_000), ("sell", 1000, 3_000))
+    plan_round(park.chain)
+    assert park.count(VppTradeShortfall) == 2
+    with park.db.write() as session:
+        long_ago = datetime.now(UTC) - timedelta(minutes=11)
+        session.execute(update(VppTradeShortfall).values(since=long_ago))
+        total = session.get_one(VppTradingRecord, 1)
+        kept, total.total_value = total.total_value, Decimal(9)
+    plan_round(park.chain)
+    assert [row.trade_id for row in park.rows(VppTradeShortfall)] == [2]
+    with park.db.write() as session:
+        (said,) = shortfalls.alarms(session)
+        assert ": 1 trade waits for it" in said
+        session.get_one(VppTradingRecord, 1).total_value = kept
+    plan_round(park.chain)  # what it lacks since is counted from now
+    assert [row.since > long_ago for row in park.rows(VppTradeShortfall)] == [True, False]
+    with park.db.write() as session:  # one that was settled otherwise meanwhile
+        session.execute(update(VppTradeShortfall).values(since=long_ago))
+        session.get_one(VppTradingRecord, 2).status = TradeStatus.EXECUTED
+        session.flush()
+        (said,) = shortfalls.alarms(session)
+        assert ": 1 trade waits for it" in said
 
 
 @long

@@ -47,6 +47,7 @@ from ledger.settlement.batches import (
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.confirm import RENUMBERED
 from ledger.settlement.disputes import plan_dispute
+from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.explain import story_of
 from ledger.settlement.singles import plan_single
 from ledger.settlement.words import Trade, pack
@@ -910,6 +911,29 @@ def test_a_trade_that_was_taken_out_stays_so_where_a_fork_takes_back_the_end_of_
     assert (plan_batches(funded.chain), submit_planned(funded.chain)) == ([], [])
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.CANCELLED, [])
+
+
+def test_a_batch_of_the_same_figures_and_something_else_is_none_of_ours(funded: Park) -> None:
+    """Adopted, it would have a trade of energy executed by what credits were paid for."""
+    packed = pack([sold(funded)])
+    with funded.db.read() as session:
+        accounts = Accounts.load(session)
+        for asset, ours in ((0, {1}), (5, None)):
+            found = forgotten.are_ours(session, accounts, packed.words, packed.accounts, asset)
+            assert (None if found is None else set(found)) == ours
+
+
+def test_the_money_of_a_single_trade_that_others_settled_is_promised_once(funded: Park) -> None:
+    """Until that was final it was taken from the escrow a second time, and who had enough was left out."""
+    key = funded.db.run(lambda session: plan_single(session, funded.chain, 1))
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    one = trade(1, "market", "owner", 1000, 20_000)
+    funded.node.act("spare", SETTLEMENT, "settleOne", [0, acts.trade_tuple(one)])
+    funded.mirror.run_until("head")
+    assert funded.intent(key).state is IntentState.PLANNED
+    funded.trade(("sell", 98_000, 10_000), hour=1)  # all that the buyer has left
+    plan = plan_round(funded.chain)
+    assert ([item.trades for item in plan.batches], plan.left_out) == ([1], ())
 
 
 @long

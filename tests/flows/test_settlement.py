@@ -655,6 +655,64 @@ def test_a_batch_that_was_proposed_is_not_failed(funded: Park) -> None:
 # ------------------------------------------------------------------------------ escrow
 
 
+def test_a_batch_that_stands_on_chain_is_failed_by_no_call_of_it(funded: Park) -> None:
+    """Its trades would be free, and paid a second time."""
+    funded.trade(*TRADES)
+    (batch,) = plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror_final()
+    funded.db.run(lambda session: confirm.fail(session, batch.key, "another call of it failed"))
+    assert (states(funded), funded.count(VppSettlementItem)) == (["proposed"], 3)
+
+
+STRICT = """
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+contract Strict is ERC20("Strict", "STR") {
+    function mint(address to, uint256 amount) external { _mint(to, amount); }
+    function decimals() public pure override returns (uint8) { return 2; }
+    function approve(address spender, uint256 amount) public override returns (bool) {
+        require(amount == 0 || allowance(msg.sender, spender) == 0, "from zero, or to zero");
+        return super.approve(spender, amount);
+    }
+}
+"""
+
+
+def test_a_deposit_goes_by_what_is_approved_already(park: Park) -> None:
+    """After one that was refused, or killed, a currency that takes no second approval refused every other."""
+    node, known = park.node, park.node.deployment
+    code = compiled(STRICT, "Strict")
+    currency = replace(known.contracts[CURRENCY], code_hash="0x" + keccak(hexstr=code).hex())
+    node.client.request("anvil_setCode", [currency.address, code])
+    deployment = replace(known, contracts={**known.contracts, CURRENCY: currency})
+    strict = replace(park, chain=open_chain(park.db, replace(node, deployment=deployment)))
+    escrow.mint_test_currency(strict.chain, BUYER, 50_00)
+
+    def approved() -> int:
+        return strict.chain.settlement.approved(BUYER)
+
+    def deposit(cents: int, *, approve: int) -> None:
+        assert escrow.deposit(strict.chain, BUYER, BUYER, cents, dry_run=True) == []
+        keys = escrow.deposit(strict.chain, BUYER, BUYER, cents)
+        called = [strict.intent(key).function_name for key in keys]
+        assert called == ["approve"] * approve + ["deposit"]
+
+    for left in (5_00, 7_00):  # of as much as the next one, and of more
+        node.act("pauser", SETTLEMENT, "pause", [])
+        with pytest.raises(Refused, match="EnforcedPause"):
+            escrow.deposit(strict.chain, BUYER, BUYER, left)
+        node.act("admin", SETTLEMENT, "unpause", [])
+        deposit(5_00, approve=0)
+        assert approved() == left - 5_00
+    deposit(20_00, approve=2)  # more than the 2.00 that are left of it
+    assert approved() == 0
+    deposit(1_00, approve=1)
+    park.mirror_final()
+    assert balances(park) == {BUYER: 31_00}
+
+
 @long
 def test_a_deposit_waits_for_its_approval(park: Park) -> None:
     """On a chain with block times the approval is not there yet when the deposit is tried."""

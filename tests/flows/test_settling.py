@@ -34,7 +34,7 @@ from ledger.models.trading import TradeStatus
 from ledger.models.types import ValueUnreadable
 from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
-from ledger.settlement import cancel, escrow, shortfalls, singles
+from ledger.settlement import cancel, escrow, planning, shortfalls, singles
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
 from ledger.settlement.fitting import UNREADABLE
@@ -172,6 +172,26 @@ def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: 
     assert two.count(VppTradeShortfall) == 0
     assert plan_round(two.chain).batches == ()
     assert two.differences() == []
+
+
+def test_the_money_of_a_batch_is_promised_until_the_chain_holds_it(two: Park) -> None:
+    """It was taken twice from who had enough; and a party that came later was told as one without funds."""
+    two.fund(BUYER, 5_00)
+    two.fund(SECOND, 5_00)
+    take(two, ["plant sell 1.000 3.0000 3.00 5"])
+    two = opened(two, settling=HOURLY_PROPOSED)
+    plan_round(two.chain)
+    submit_planned(two.chain)
+    two.mirror_final()  # proposed: it is not in the balance any more
+    take(two, ["plant sell 1.000 2.0000 2.00 65"])
+    funds = planning.read_funds(two.chain)
+    take(two, ["second buy 1.000 5.0000 5.00 66"])
+    plan = two.db.run(lambda session: planning.plan(session, two.chain, funds, Scope()))
+    assert ([item.nets for item in plan.batches], plan.left_out) == (
+        [{PLANT: 2_00, BUYER: -2_00}],
+        (),
+    )
+    assert [item.nets for item in plan_round(two.chain).batches] == [{SECOND: -5_00, BUYER: 5_00}]
 
 
 @long

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database, DatabaseBusy
 from ledger.db.grants import Account, archive_of, place_of
 from ledger.errors import BadInput, ProblemFound
+from ledger.keeping import moving_sqlite
 from ledger.keeping.missing import ArchiveLost, forget
 from ledger.keeping.moves import due
 from ledger.keeping.moving import archive, drop_archive
@@ -433,6 +434,56 @@ def test_two_processes_archive_every_row_once(books: Database) -> None:
     assert sum(at_once(archive_at_once, url, BEFORE)) == len(OLD)
     assert everything(books) == before
     assert live_rows(books) == len(NEW)
+
+
+def test_who_was_held_up_files_nothing_that_another_has_copied_since(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A month would come to lie in the table of another year, where nobody asks for it."""
+    put(sqlite_db, add_device(sqlite_db), [at(2014, 12, 31), at(2015, 1, 1)])
+    before = everything(sqlite_db)
+    file, copy = moving_sqlite._file, moving_sqlite._copy
+    held: list[Any] = []
+
+    def hold(*move: Any) -> list[Any]:
+        held.append(move[1:])
+        raise Interrupted
+
+    def late(session: Session, archive: Database, *month: Any) -> tuple[int, list[int]]:
+        copied = copy(session, archive, *month)
+        assert file(archive, *held[0]) == []
+        return copied
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(moving_sqlite, "_file", hold)
+        moved(sqlite_db)
+    monkeypatch.setattr(moving_sqlite, "_copy", late)
+    assert moved(sqlite_db) == {"2014-12": 1, "2015-01": 1}
+    assert everything(sqlite_db) == before
+
+
+@long
+@pytest.mark.mariadb
+def test_a_device_whose_values_come_just_before_their_month_leaves_is_kept(
+    mariadb_books: Database,
+) -> None:
+    device, late = add_device(mariadb_books), add_device(mariadb_books, "D2")
+    put(mariadb_books, device, FEW)
+    there: list[int] = []
+
+    def come(_c: Any, _cur: Any, statement: str, *_: Any) -> None:
+        if "EXCHANGE PARTITION" in statement and not there:
+            there.append(late)
+            put(mariadb_books, late, FEW)
+
+    event.listen(Engine, "before_cursor_execute", come)
+    try:
+        moved(mariadb_books)
+    finally:
+        event.remove(Engine, "before_cursor_execute", come)
+    with mariadb_books.read() as session:
+        assert set(session.scalars(select(ArchivedDevice.device_id))) == {device, late}
+    assert (there, live_rows(mariadb_books)) == ([late], 0)
 
 
 @pytest.mark.mariadb

@@ -379,7 +379,16 @@ class VppSettlement(_Contract):
 
     def custody(self, block: int | str = "latest") -> int | None:
         """Return the contract's own balance of the currency token, in token units; None: the token does not say."""
-        data = encode_call("TestCurrency", "balanceOf", [self.address])
+        return self._asked_of_currency("balanceOf", [self.address], block)
+
+    def approved(self, owner: str, block: int | str = "latest") -> int:
+        """Return what an account lets the contract take of its currency, in token units; 0: the token does not say."""
+        return self._asked_of_currency("allowance", [owner, self.address], block) or 0
+
+    def _asked_of_currency(
+        self, function: str, arguments: list[object], block: int | str
+    ) -> int | None:
+        data = encode_call("TestCurrency", function, arguments)
         try:
             output = self.client.call(self.currency(block), data, block)
         except RpcError as error:
