@@ -5,11 +5,15 @@ Amounts are cents of the settlement currency, or kilograms; the contract keeps u
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.errors import BadInput
+from ledger.models import ChainIntent
+from ledger.models.sending import IntentState
 from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.money import (
     Explained,
@@ -18,6 +22,8 @@ from ledger.settlement.money import (
     refused_in_money,
 )
 
+_DEPOSIT = "deposit"
+"""The kind of the intent that pays money in."""
 _TOKEN = "TestCurrency"
 """Any ERC-20 answers to ``approve`` as the test currency does; only ``mint`` is its own."""
 
@@ -51,10 +57,12 @@ def deposit(
     """
     amount = _units(chain, cents)
     spender = chain.deployment.settlement.address
+    if not dry_run:
+        _await_deposits(chain, payer)
     approvals = _approvals(chain, spender, amount, payer)
     if dry_run:
         # The deposit itself would be refused before it is approved: what it moves is asked about.
-        moved = _call(chain, "deposit", _TOKEN, "transfer", [spender, amount], payer)
+        moved = _call(chain, _DEPOSIT, _TOKEN, "transfer", [spender, amount], payer)
         for approval in approvals[:1]:
             _rehearsed(chain, approval, explained_deposit)
         with refused_in_money(chain, explained_deposit):
@@ -63,8 +71,24 @@ def deposit(
         return []
     for approval in approvals:
         chain.sender.wait_until_included(chain.sender.submit_new(approval))
-    payment = _call(chain, "deposit", SETTLEMENT, "deposit", [account, amount], payer)
+    payment = _call(chain, _DEPOSIT, SETTLEMENT, "deposit", [account, amount], payer)
     return [*(item.key for item in approvals), _submitted(chain, payment, explained_deposit)]
+
+
+def _await_deposits(chain: Chain, payer: str) -> None:
+    """Wait until a payer's earlier deposits stand in blocks: until then the approvals that they use up seem unused."""
+    query = select(ChainIntent.tx_hash).where(
+        ChainIntent.state == IntentState.SUBMITTED,
+        ChainIntent.chain_id == chain.deployment.chain_id,
+        ChainIntent.sender_address == payer.lower(),
+        ChainIntent.kind == _DEPOSIT,
+        ChainIntent.tx_hash.is_not(None),
+    )
+    with chain.db.read() as session:
+        sent = session.scalars(query).all()
+    for tx_hash in sent:
+        if tx_hash is not None:
+            chain.sender.wait_until_included(tx_hash)
 
 
 def _approvals(chain: Chain, spender: str, amount: int, payer: str) -> list[NewIntent]:

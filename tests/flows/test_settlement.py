@@ -824,3 +824,28 @@ def test_a_proposal_that_meets_a_pause_fails_and_frees_its_trades(park: Park) ->
     assert len(submit_planned(park.chain)) == 1
     park.mirror_final()
     assert (states(park), park.differences()) == (["failed", "proposed"], [])
+
+
+@long
+def test_a_deposit_right_after_another_has_an_approval_of_its_own(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the first was in no block, what it was about to use up seemed to be approved for the second."""
+    escrow.mint_test_currency(park.chain, BUYER, 50_00)
+    wait, waited = park.chain.sender.wait_until_included, []
+
+    def included(tx_hash: str) -> None:
+        waited.append(tx_hash)
+        automine(park, True)
+        park.node.mine(1)
+        wait(tx_hash)
+        if len(waited) == 1:  # the first deposit stays in the pool
+            automine(park, False)
+
+    monkeypatch.setattr(park.chain.sender, "wait_until_included", included)
+    for cents, steps in ((20_00, 2), (5_00, 2)):
+        assert len(escrow.deposit(park.chain, BUYER, BUYER, cents)) == steps
+    monkeypatch.undo()
+    park.mirror_final()
+    assert balances(park) == {BUYER: 25_00}
+    assert park.chain.settlement.approved(BUYER) == 0
