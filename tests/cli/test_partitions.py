@@ -196,10 +196,13 @@ def test_rows_in_pmax_are_said_everywhere_and_mended(
     until = ("--until", str(far))
     tried = truetonne(*PARTS, "ensure", *until, "--dry-run", "--json").json()
     assert tried["tables"][0]["added"][-1] == f"p{far.year}{far.number:02d}"
-    assert truetonne(*PARTS, "ensure").code == 1  # as far ahead as is usual is not enough
+    usual = truetonne(*PARTS, "ensure", "--json")
+    assert usual.code == 1  # as far ahead as is usual is not enough
     mended = truetonne(*PARTS, "ensure", *until, "--json")
     assert (mended.code, mended.json()["tables"][0]["stray_left"]) == (0, 0)
-    assert mended.json()["tables"][0]["added"] == tried["tables"][0]["added"]
+    # Of a month that began meanwhile the usual one adds what is due.
+    added = [name for ended in (usual, mended) for name in ended.json()["tables"][0]["added"]]
+    assert added == tried["tables"][0]["added"]
     assert truetonne(*PARTS, "show", "--count").code == 0
     assert alarm not in truetonne("status").out
 
