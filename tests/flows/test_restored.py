@@ -126,6 +126,21 @@ def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool
     again.db.close()
 
 
+def forgotten(park: Park, restore: Callable[[], None], kept: int, state: str, then: str) -> None:
+    """Put books back that have so many of a batch's three trades, and assert what is said of it."""
+    (batch,) = park.rows(VppSettlementBatch)
+    restore()
+    park.mirror_final()
+    assert (park.count(VppSettlementBatch), park.count(VppTradingRecord)) == (0, kept)
+    (said,) = park.differences()
+    assert said == (
+        f"settlement batch {batch.batch_key}: {state} on chain, sent by {PARTIES['operator']}, with which these books "
+        f"send, and they do not have {3 - kept} of its 3 trades, the first of them number {1 + kept}; if they have "
+        f"forgotten them, import them again, and the next settlement {then}; if other books settle with that account, "
+        "give them one of their own"
+    )
+
+
 @pytest.mark.parametrize("kept", rest([0, 1], 0))
 def test_a_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
     """The reconciliation agreed with the chain, and the trades were never settled for their plant and market."""
@@ -136,17 +151,7 @@ def test_a_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
     park.trade(*TRADES)  # those that are there come again, and are counted as they are
     for step in STEPS[:4]:
         step(park)
-    (batch,) = park.rows(VppSettlementBatch)
-    restore()
-    park.mirror_final()
-    assert (park.count(VppSettlementBatch), park.count(VppTradingRecord)) == (0, kept)
-    (said,) = park.differences()
-    assert said == (
-        f"settlement batch {batch.batch_key}: proposed on chain, sent by {PARTIES['operator']}, with which these "
-        f"books send, and they do not have {3 - kept} of its 3 trades, the first of them number {1 + kept}; if they "
-        "have forgotten them, import them again, and the next settlement takes the batch over; if other books settle "
-        "with that account, give them one of their own"
-    )
+    forgotten(park, restore, kept, "proposed", "takes the batch over")
     park.trade(*TRADES)
     assert "3 trades that are all of these books" in "".join(park.differences())
     ticks.settle(park.chain)
@@ -164,17 +169,7 @@ def test_a_cosigned_batch_whose_trades_are_forgotten_too(park: Park, kept: int) 
     plan_round(signing.chain)
     submit_planned(signing.chain)
     park.mirror_final()
-    (batch,) = park.rows(VppSettlementBatch)
-    restore()
-    park.mirror_final()
-    assert (park.count(VppSettlementBatch), park.count(VppTradingRecord)) == (0, kept)
-    (said,) = park.differences()
-    assert said == (
-        f"settlement batch {batch.batch_key}: finalized on chain, sent by {PARTIES['operator']}, with which these "
-        f"books send, and they do not have {3 - kept} of its 3 trades, the first of them number {1 + kept}; if they "
-        "have forgotten them, import them again, and the next settlement executes them; if other books settle "
-        "with that account, give them one of their own"
-    )
+    forgotten(park, restore, kept, "finalized", "executes them")
     park.trade(*TRADES)
     ticks.settle(signing.chain)
     assert park.differences() == []

@@ -23,6 +23,7 @@ from indexer import Indexer, TickReport
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.models import ChainIntent, VppTradingRecord
+from tests.support import acts
 from tests.support.chain import PARTIES, WINDOW_S, TestChain
 from tests.support.dying import COMMIT
 from tests.support.galera import Cluster, Node, running_cluster, unavailable, until
@@ -67,14 +68,6 @@ def books(cluster: Cluster) -> Iterator[list[Database]]:
         each.close()
 
 
-def busy(chain: TestChain, day: int) -> None:
-    batch = chain.issue(1000, day)
-    chain.transfer("owner", "buyer", batch, 100)
-    chain.retire("buyer", batch, 10)
-    chain.cancel("owner", batch, 3)
-    chain.retire("spare", batch, 1, must=False)
-
-
 def test_mirrors_at_three_nodes_write_each_block_once(
     books: list[Database], tmp_path: Path, sqlite_template: Path
 ) -> None:
@@ -103,7 +96,7 @@ def test_mirrors_at_three_nodes_write_each_block_once(
             thread.start()
         try:
             for day in range(DAYS):
-                busy(chain, day)
+                acts.credit_acts(chain, day)
                 head = chain.height()
                 until(
                     lambda: failures or any(item.tip == head for item in reports),  # noqa: B023
@@ -143,7 +136,7 @@ def test_the_node_of_the_mirror_dies_around_each_of_its_commits(
 
         assert run(first, None)[0] == 0
         for number, at in enumerate(STRUCK):
-            busy(chain, number)
+            acts.credit_acts(chain, number)
             if number % 2:
                 chain.reorganise(3)
             code, said = run(first, at)

@@ -111,6 +111,23 @@ def test_a_header_of_a_newer_fork_is_told_by_its_fields(
     )
 
 
+def _send(chain: TestChain, sender: Any, special: dict[str, Any], **beside: Any) -> None:
+    """Have an account send its first transaction, of some special type, and wait until it is mined."""
+    sent = {
+        "chainId": LOCAL_CHAIN_ID,
+        "nonce": 0,
+        "to": "0x" + "11" * 20,
+        "value": 0,
+        "gas": 100_000,
+        "maxFeePerGas": 10**12,
+        "maxPriorityFeePerGas": 10**9,
+        **special,
+    }
+    raw = sender.sign_transaction(sent, **beside).raw_transaction
+    tx_hash = chain.client.request("eth_sendRawTransaction", ["0x" + bytes(raw).hex()])
+    until(lambda: chain.client.request("eth_getTransactionReceipt", [tx_hash]))
+
+
 def _blocks_of_ours(chain: TestChain) -> list[dict[str, Any]]:
     """Return whole blocks with a transaction each, the newest first."""
     numbers = range(chain.height(), 0, -1)
@@ -169,19 +186,7 @@ def test_who_takes_on_code_may_have_signed_by_the_older_name() -> None:
         sender = Account.from_key(keccak(text="code"))
         chain.client.request("anvil_setBalance", [sender.address, hex(10**18)])
         code = {"chainId": LOCAL_CHAIN_ID, "address": b"\x11" * 20, "nonce": 1}
-        sent = {
-            "chainId": LOCAL_CHAIN_ID,
-            "nonce": 0,
-            "to": "0x" + "11" * 20,
-            "value": 0,
-            "gas": 100_000,
-            "maxFeePerGas": 10**12,
-            "maxPriorityFeePerGas": 10**9,
-            "authorizationList": [sender.sign_authorization(code)],
-        }
-        raw = sender.sign_transaction(sent).raw_transaction
-        tx_hash = chain.client.request("eth_sendRawTransaction", ["0x" + bytes(raw).hex()])
-        until(lambda: chain.client.request("eth_getTransactionReceipt", [tx_hash]))
+        _send(chain, sender, {"authorizationList": [sender.sign_authorization(code)]})
         block = _blocks_of_ours(chain)[0]
     (found,) = block["transactions"]
     (signed,) = found["authorizationList"]
@@ -279,20 +284,8 @@ def test_a_block_with_blobs_is_covered(sqlite_db: Database) -> None:
     with running_chain() as chain:
         sender = Account.from_key(keccak(text="blobs"))
         chain.client.request("anvil_setBalance", [sender.address, hex(10**18)])
-        sent = {
-            "type": 3,
-            "chainId": LOCAL_CHAIN_ID,
-            "nonce": 0,
-            "to": "0x" + "11" * 20,
-            "value": 0,
-            "gas": 100_000,
-            "maxFeePerGas": 10**12,
-            "maxPriorityFeePerGas": 10**9,
-            "maxFeePerBlobGas": 10**10,
-        }
-        raw = sender.sign_transaction(sent, blobs=[bytes(131_072)]).raw_transaction
-        tx_hash = chain.client.request("eth_sendRawTransaction", ["0x" + bytes(raw).hex()])
-        until(lambda: chain.client.request("eth_getTransactionReceipt", [tx_hash]))
+        blob = {"type": 3, "maxFeePerBlobGas": 10**10}
+        _send(chain, sender, blob, blobs=[bytes(131_072)])
         chain.issue(1000, 0)
         Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
         report = verify(sqlite_db, chain.client, chain.deployment, DEPTH)

@@ -5,17 +5,14 @@ from typing import Any
 
 from indexer import Indexer
 from ledger.db import Database
+from tests.support import acts
 from tests.support.chain import TestChain, trade
 from tests.support.mirror import MIRRORED
 from tests.support.statements import keys_to, listening, read_whole, steps_of
 
 
 def act(chain: TestChain, day: int) -> None:
-    batch = chain.issue(1000, day)
-    chain.transfer("owner", "buyer", batch, 100)
-    chain.retire("buyer", batch, 10)
-    chain.cancel("owner", batch, 3)
-    chain.retire("spare", batch, 1, must=False)
+    acts.credit_acts(chain, day)
     chain.deposit("market", 90_000)
     packed, _ = chain.propose([trade(day + 1, "market", "owner", 1000, 10_000)])
     chain.finalize(day + 1, packed)

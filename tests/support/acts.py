@@ -91,6 +91,15 @@ def _message(chain: TestChain, contract: str, kind: str, types: Any, message: An
 # ------------------------------------------------------------------------ credits
 
 
+def credit_acts(chain: TestChain, day: int) -> None:
+    """Issue a day's credits and move, retire and cancel some of them; one act fails."""
+    batch = chain.issue(1000, day)
+    chain.transfer("owner", "buyer", batch, 100)
+    chain.retire("buyer", batch, 10)
+    chain.cancel("owner", batch, 3)
+    chain.retire("spare", batch, 1, must=False)
+
+
 def invalidate(chain: TestChain, batch_id: int) -> None:
     """Propose to invalidate a batch, wait, and do it."""
     chain.act("reverser", CREDIT, "proposeInvalidation", [batch_id, "meter was tampered with"])
