@@ -17,6 +17,7 @@ from typing import Any
 
 from indexer.watch import Watch
 from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.requests import BATCH_MAX
 from ledger.chain.node.wire import (
     BLOCK_RECEIPTS,
     BLOCKS,
@@ -35,7 +36,9 @@ from ledger.chain.node.wire import (
 )
 
 _BLOCKS_PER_REQUEST = 16
-"""Receipts of so many blocks are asked for at once: several answers of some megabytes, not one of many."""
+"""Receipts of so many blocks are asked for at once, at most: several answers of some megabytes, not one of many."""
+_ANSWER_BYTES_WANTED = 4_000_000
+"""Nodes answer fastest with one to four megabytes: of a busy chain's blocks, which are long, fewer are asked for."""
 _RECEIPTS_AT_ONCE = 64
 """Receipts of the newest block that Anvil is asked for in one request; several of these are on their way."""
 _BLOCK_RECEIPTS = "eth_getBlockReceipts"
@@ -52,6 +55,12 @@ class Node:
     """Whether receipts are held against the hashes of blocks; else against the node's index of logs."""
     lacks: frozenset[str] = frozenset()
     """Methods that it was asked for and does not have, of those that are done without."""
+    block_bytes: int = 0
+    """How long the answers for one block of the last range were, all kinds together; 0 before the first."""
+
+    def blocks_at_once(self, most: int) -> int:
+        """Return of how many blocks one request asks: ``most``, or fewer where the answer were too long."""
+        return max(1, min(most, _ANSWER_BYTES_WANTED // max(self.block_bytes, 1)))
 
     @property
     def has_block_receipts(self) -> bool:
@@ -108,16 +117,17 @@ class RangeAsked:
         self._newest: Asked[WireReceipt] | None = None
         self._traces: Asked[list[WireTrace]] | None = None
         self._by_hash = self._by_block and first == last and node.keeps_traces
+        at_once, whole = map(node.blocks_at_once, (_BLOCKS_PER_REQUEST, BATCH_MAX))
         if self._by_block:
             self._blocks = ask(calls, BLOCKS)
             if not self._by_hash:
                 receipts = [(_BLOCK_RECEIPTS, [number]) for number in numbers]
-                self._receipts = ask(receipts, BLOCK_RECEIPTS, _BLOCKS_PER_REQUEST)
+                self._receipts = ask(receipts, BLOCK_RECEIPTS, at_once)
             if node.keeps_traces:
                 traces = [(_BLOCK_TRACES, [number]) for number in numbers]
-                self._traces = ask(traces, TRACES, _BLOCKS_PER_REQUEST)
+                self._traces = ask(traces, TRACES, at_once)
         else:
-            self._whole = ask(calls, FULL_BLOCKS)
+            self._whole = ask(calls, FULL_BLOCKS, whole)
         self._logs: Asked[list[WireLog]] | None = None
         if not node.proven:
             self._logs = ask(_log_calls(watch, first, last), LOGS, 1)
@@ -169,9 +179,9 @@ class RangeAsked:
         return self._node.client.ask(calls, RECEIPTS).results()
 
     @property
-    def bytes_max(self) -> int:
-        """The length of the longest answer."""
-        return max(item.bytes_max for item in self._all())
+    def bytes_taken(self) -> int:
+        """The length of all answers; known when all were taken."""
+        return sum(item.bytes_taken for item in self._all())
 
     def cancel(self) -> None:
         """Let go of what was not sent yet."""

@@ -61,7 +61,7 @@ class _Range(msgspec.Struct, array_like=True, gc=False):
     events: _Events
     log: CreditLog
     seen: list[_Seen]
-    bytes_max: int
+    length: int
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -82,9 +82,7 @@ def packed(read: Read) -> bytes:
         _Seen(places[id(item.event)], item.address, item.kind, item.code_hash) for item in read.seen
     ]
     return _encoder.encode(
-        _Range(
-            window.headers, window.transactions, _columns(events), read.log, seen, read.bytes_max
-        )
+        _Range(window.headers, window.transactions, _columns(events), read.log, seen, read.length)
     )
 
 
@@ -125,7 +123,7 @@ def unpacked(content: bytes) -> Read:
         Sighting(events.singles[item.event], item.address, item.kind, item.code_hash)
         for item in found.seen
     ]
-    return Read(Window(found.headers, found.transactions, events), found.log, seen, found.bytes_max)
+    return Read(Window(found.headers, found.transactions, events), found.log, seen, found.length)
 
 
 def _events(found: _Events) -> Events:

@@ -32,8 +32,8 @@ RANGE_BLOCKS_MAX = 512
 _RANGE_BLOCKS_FIRST = 32
 _EVENTS_WANTED = 5_000
 """In a range. More make it cheaper, and the memory of two ranges grows: with six thousand past 400 MB in long books."""
-_ANSWER_BYTES_WANTED = 4_000_000
-"""Nodes answer fastest with one to four megabytes; a range that brought more is followed by a shorter one."""
+_BYTES_WANTED = 16_000_000
+"""In the answers for a range, and in what its calls were given: two ranges of both are held at once."""
 _READS_MAX = 5
 """So often is a range read before a doubt becomes a stop."""
 _DOUBT_PAUSE_S = 0.05
@@ -75,7 +75,7 @@ class Length:
         if self._since_refused >= _RANGES_BEFORE_LONGER:
             self._ceiling, self._since_refused = min(2 * self._ceiling, self._blocks_max), 0
         blocks = len(read.window.headers)
-        load = max(len(read.window.events) / _EVENTS_WANTED, read.bytes_max / _ANSWER_BYTES_WANTED)
+        load = max(len(read.window.events) / _EVENTS_WANTED, read.length / _BYTES_WANTED)
         if load > 1:
             self.blocks = max(1, min(blocks, int(blocks / load)))
         elif blocks >= self.blocks:

@@ -19,9 +19,6 @@ from ledger.chain.addresses.book import PROVEN, Deployment
 from ledger.chain.addresses.sighted import Sighting
 from ledger.chain.node.client import ChainClient
 
-_ANSWERS_HELD = 4
-"""So many of the longest answers may what the calls of a range were given be as long as."""
-
 
 @dataclass(frozen=True)
 class Read:
@@ -32,8 +29,8 @@ class Read:
     """The end of the credit log after it."""
     seen: Sequence[Sighting]
     """Contracts that its events of ownership and roles name."""
-    bytes_max: int
-    """The length of the longest answer, or a part of that of all calls where that is more."""
+    length: int
+    """Of all answers together, in bytes, or of what its calls were given, where that is more."""
 
 
 class Reading:
@@ -77,9 +74,8 @@ class Reading:
             seen = sighted.find(self.client, self.deployment, window.events.singles)
         except ValueError as error:  # most are numbers: the answers are text up to here
             raise Doubt(f"the node writes what cannot be read: {error}") from error
-        # A range holds all that its calls were given, and one answer at a time.
-        most = max(asked.bytes_max, checked.inputs_length // _ANSWERS_HELD)
-        return Read(window, end, seen, most)
+        self.node.block_bytes = asked.bytes_taken // len(window.headers)
+        return Read(window, end, seen, max(asked.bytes_taken, checked.inputs_length))
 
     def checked(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Checked:
         """Take in and check the blocks, by ``read_window``; the benchmark's mirror of events has a way of its own."""

@@ -155,7 +155,7 @@ def test_what_follows_is_read_before_it_is_ordered(
         asked = reading.ask(given.first, given.last)
         in_the_open = reading.read(asked, given.parent_hash, given.log, given.open_hashes)
         # Of another length: requests have numbers, which answers repeat.
-        same = replace(in_the_open, bytes_max=packing.unpacked(content).bytes_max)
+        same = replace(in_the_open, length=packing.unpacked(content).length)
         assert content == packing.packed(same)
         assert len(same.window.events) == 10
     else:
@@ -221,7 +221,7 @@ def test_a_range_comes_through_the_connection_as_it_is(chain: TestChain) -> None
     there = packing.unpacked(packing.packed(read))
     assert there.window.headers == read.window.headers
     assert there.window.transactions == read.window.transactions
-    assert (there.log, there.bytes_max) == (read.log, read.bytes_max)
+    assert (there.log, there.length) == (read.log, read.length)
     mine, theirs = read.window.events, there.window.events
     assert (mine.logged, mine.many) == (theirs.logged, theirs.many)
     assert len(mine.many) == 2, "transfers and retirements"
@@ -441,7 +441,7 @@ def test_how_long_ranges_are() -> None:
 
     def was(blocks: int, events: int = 0) -> int:
         window = SimpleNamespace(headers=[None] * blocks, events=[None] * events)
-        length.was(cast(Read, SimpleNamespace(window=window, bytes_max=0)))
+        length.was(cast(Read, SimpleNamespace(window=window, length=0)))
         return length.blocks
 
     length = ranges.Length(100)

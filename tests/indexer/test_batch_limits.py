@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from indexer import Indexer
+from indexer import Indexer, asking, ranges
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from tests.indexer.conftest import DEPTH
@@ -47,6 +47,56 @@ class LimitedNode(LyingNode):
         handler.end_headers()
         handler.wfile.write(body)
         handler.wfile.flush()
+
+
+class BusyNode(LyingNode):
+    """A node whose blocks are long, as those of a chain that thousands use; it notes of how many it was asked."""
+
+    def __init__(self, rpc_url: str, block_bytes: int) -> None:
+        super().__init__(rpc_url)
+        self.asked: dict[str, list[int]] = {}
+        self._more = {"more": "0" * block_bytes}
+        self.tamper = self._longer
+
+    def _longer(self, method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getBlockByNumber" and result:
+            return result | self._more
+        return result
+
+    def _respond(self, handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
+        together = calls if isinstance(calls, list) else [calls]
+        self.asked.setdefault(together[0]["method"], []).append(len(together))
+        super()._respond(handler, calls, answers)
+
+
+@pytest.mark.parametrize("way", ["standard", "old"])
+def test_of_long_blocks_fewer_are_asked_for_in_a_request_and_ranges_stay_long(
+    chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A range that were one request would wait for the node as often as there are some blocks."""
+    monkeypatch.setattr(ranges, "AHEAD_BLOCKS_MIN", 10_000)
+    monkeypatch.setattr(asking, "_ANSWER_BYTES_WANTED", 40_000)
+    monkeypatch.setattr(ranges, "_BYTES_WANTED", 160_000)
+    chain.issue(1000, 1)
+    chain.client.request("anvil_mine", ["0x90"])
+    read: list[int] = []
+    with BusyNode(chain.rpc_url, 4_000) as node:
+        for name, value in WAYS[way].items():
+            setattr(node, name, value)
+        client = ChainClient(node.rpc_url)
+        mirror = Indexer(sqlite_db, client, chain.deployment, DEPTH)
+        while (tick := mirror.tick()).blocks:
+            read.append(tick.blocks)
+        client.close()
+    # Of some 5,900 bytes: six in an answer, 27 in a range; none is known before the first answers.
+    kind, first = (
+        ("eth_getBlockReceipts", 16) if way == "standard" else ("eth_getBlockByNumber", 32)
+    )
+    calls = node.asked[kind]
+    later = calls[calls.index(first) + 2 :]
+    assert calls[calls.index(first) + 1] == max(calls) == first
+    assert max(later) == 6 and later.count(6) > 12
+    assert read[0] == 32 and read[2:-1] == [27] * 4
 
 
 @pytest.mark.parametrize("way", rest(WAYS))

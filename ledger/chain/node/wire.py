@@ -212,8 +212,8 @@ class Asked(Generic[T]):
         self._sent = deque(enumerate(sent))
         self._decoder = decoder
         self._means = means
-        self.bytes_max = 0
-        """The length of the longest answer; known after ``results``."""
+        self.bytes_taken = 0
+        """The length of all answers; known after ``results``."""
 
     def results(self) -> list[T | None]:
         """Wait for the answers, once; return the results in the order of the calls.
@@ -235,7 +235,7 @@ class Asked(Generic[T]):
                 content = self._again(number, content, error)
                 found += self._read_again(number, ids, content)
             self._sent.popleft()
-            self.bytes_max = max(self.bytes_max, len(content))
+            self.bytes_taken += len(content)
         return found
 
     def _again(self, number: int, content: bytes | None, error: Exception) -> bytes:
