@@ -28,6 +28,8 @@ from ledger.reconcile.shelves import Shelf, Shelves
 
 _BLOCKS_FIRST, _BLOCKS_MAX, _LOGS_WANTED = 64, 2_000, 5_000
 """Blocks of the first log query, and of one at most; more or fewer as they bring logs, or are refused."""
+_REFUSED_FOR = 16
+"""After a node refused so many blocks, as many queries are shorter before it is asked for more again."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _events(
 ) -> Iterator[list[DecodedEvent]]:
     """Yield the events of the mirrored contracts in the order of the chain; note the headers of their blocks."""
     names = {item.address: item.name for item in deployment.mirrored}
-    first, length = deployment.deployed_block, _BLOCKS_FIRST
+    first, length, shorter = deployment.deployed_block, _BLOCKS_FIRST, 0
     while first <= last:
         end = min(first + length - 1, last)
         try:
@@ -194,8 +196,9 @@ def _events(
             # More logs, or more blocks, than the node hands out at once.
             if end == first:
                 raise
-            length = (end - first + 1) // 2
+            length, shorter = (end - first + 1) // 2, _REFUSED_FOR
             continue
+        shorter -= 1
         numbers = sorted({log.block_number for log in logs})
         for number, header in zip(numbers, client.blocks_there(numbers), strict=True):
             headers[number] = header
@@ -203,6 +206,6 @@ def _events(
         yield [decode(names[log.address], log) for log in logs]
         if len(logs) > _LOGS_WANTED:
             length = max(length // 2, 1)
-        elif len(logs) < _LOGS_WANTED // 4:
+        elif len(logs) < _LOGS_WANTED // 4 and shorter <= 0:
             length = min(2 * length, _BLOCKS_MAX)
         first = end + 1
