@@ -24,7 +24,10 @@ from ledger.models import ChainIntent
 from ledger.models.sending import IntentState
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 
-CONFIRM_SECONDS_MAX = 180.0
+_CONFIRM_SECONDS = 180.0
+"""So long a command waits for finality, and longer where the chain's blocks become final later than that."""
+_LAG_SECONDS_MAX = 3600.0
+"""Where the last final block is further behind the head, nothing becomes final, or nobody waits for it."""
 _POLL_SECONDS = 0.5
 _SILENT_SECONDS = 5.0
 """Who waits longer is told for what."""
@@ -61,13 +64,15 @@ class Flow:
     def confirm(
         self,
         keys: Sequence[str],
-        seconds: float = CONFIRM_SECONDS_MAX,
+        seconds: float | None = None,
         onward: Callable[[], object] | None = None,
     ) -> None:
         """Wait until every intent is confirmed.
 
         Parameters
         ----------
+        seconds
+            How long; None: as long as that takes on this chain.
         onward
             Sends those whose turn comes when others are final.
 
@@ -80,6 +85,7 @@ class Flow:
         """
         begun = time.monotonic()
         told = False
+        limit = _CONFIRM_SECONDS if seconds is None else seconds
         while True:
             self.mirror_final()
             waiting = self._waiting(keys)
@@ -88,15 +94,17 @@ class Flow:
             waited = time.monotonic() - begun
             if waited > _SILENT_SECONDS and not told:
                 told = True
-                self.tell(self._said_of_wait(len(waiting), len(keys), seconds))
-            if waited > seconds:
+                if seconds is None:
+                    limit = max(limit, 2 * self._lag_of_finality())
+                self.tell(self._said_of_wait(len(waiting), len(keys), limit))
+            if waited > limit:
                 said = "`truetonne index run` confirms them when they are"
                 if (
                     self.chain.deployment.chain_id == LOCAL_CHAIN_ID
                 ):  # a development node of one's own
                     said += "; if the node mines for transactions alone, have it mine, or set finality to 0"
                 raise DependencyDown(
-                    f"{len(waiting)} of {len(keys)} transactions are not final after {seconds:.0f} s; they are stored "
+                    f"{len(waiting)} of {len(keys)} transactions are not final after {_span(limit)}; they are stored "
                     f"and sent; {said}",
                     code="not-final-yet",
                     details={"keys": waiting},
@@ -122,13 +130,28 @@ class Flow:
             with suppress(Refused):
                 self.confirm([key])
 
+    def _lag_of_finality(self) -> float:
+        """Return how many seconds the last final block is behind the head; 0 where nobody could wait for it."""
+        deployment = self.chain.deployment
+        if (
+            deployment.chain_id == LOCAL_CHAIN_ID
+        ):  # its blocks are hours apart, and it is mined to finality
+            return 0.0
+        with self.db.read() as session:
+            reached = cursors.load(session, deployment.network)
+        assert reached is not None  # the mirror has read the chain
+        numbers = [reached.block_number, reached.final_number]
+        head, final = self.chain.client.blocks_there(numbers)
+        lag = float(head.timestamp - final.timestamp)
+        return lag if lag <= _LAG_SECONDS_MAX else 0.0
+
     def _said_of_wait(self, waiting: int, of: int, seconds: float) -> str:
         with self.db.read() as session:
             reached = cursors.load(session, self.chain.deployment.network)
         assert reached is not None  # the mirror has read the chain
         return (
             f"{waiting} of {of} transactions are not final yet: the chain is at block {reached.block_number}, and "
-            f"final up to {reached.final_number}; this waits for up to {seconds:.0f} s, and stopping it takes "
+            f"final up to {reached.final_number}; this waits for up to {_span(seconds)}, and stopping it takes "
             "nothing back"
         )
 
@@ -164,6 +187,10 @@ class Flow:
                 if intent.state is not IntentState.CONFIRMED:
                     waiting.append(key)
         return waiting
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
 @contextmanager

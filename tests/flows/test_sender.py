@@ -540,3 +540,28 @@ def test_a_long_wait_says_once_for_what_it_waits(
     park.node.mine(2)
     flow.confirm([key])
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("apart_s", "span"), [(10, "180 s"), (900, "30 min"), (3_700, "180 s")], ids=str
+)
+def test_a_wait_is_as_long_as_finality_takes_there(
+    park: Park, monkeypatch: pytest.MonkeyPatch, apart_s: int, span: str
+) -> None:
+    """On Ethereum each command ended after three minutes of fifteen. What takes an hour is not waited for."""
+    monkeypatch.setattr("cli.flow._SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("cli.flow.LOCAL_CHAIN_ID", 1)  # the chain is somebody else's
+    park.node.mine(1)
+    park.node.later(apart_s)
+    park.node.mine(1)
+    key = plan(park)
+    park.chain.sender.submit(key, CURRENCY)
+    assert sent(park) == 1
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        park.node.mine(2)
+
+    flow_of(park, tell).confirm([key])
+    assert [f"waits for up to {span}, and" in line for line in told] == [True]
