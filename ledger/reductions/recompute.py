@@ -19,7 +19,14 @@ from ledger.files import GZIP
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.factors import content_sha256
 from ledger.reductions.hints import slot_hints
-from ledger.reductions.judging import NAMED_SLOTS_MAX, Judged, empty_slots, judge, taken_as_changed
+from ledger.reductions.judging import (
+    NAMED_SLOTS_MAX,
+    Judged,
+    alike,
+    empty_slots,
+    judge,
+    taken_as_changed,
+)
 from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
 from ledger.reductions.manifest_file import certificates_of, inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1, Manifest2
@@ -28,6 +35,7 @@ from ledger.reductions.readings_file import Line, read
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
 from ledger.reductions.runs import Reading
+from ledger.reductions.serial_numbers import twins
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, utc_of, zone
 
 ABSENT = "absent"
@@ -147,6 +155,7 @@ def verify(
     found += _period_differences(stated)
     found += _factor_differences(plain)
     found += _carry_differences(stated)
+    found += _meter_differences(stated)
     again = None
     try:
         again = compute(inputs_of(stated, judged.readings))
@@ -237,6 +246,19 @@ def _carry_differences(stated: Manifest1) -> Iterator[Difference]:
         yield Difference("carbon.carry_in_kg", said, "less than 1 kg")
 
 
+def _meter_differences(stated: Manifest1) -> Iterator[Difference]:
+    """Yield the meters that may be one: what it counts would count twice, and no site file declares such two."""
+    for serial, first in twins(table.serial for table in stated.meters):
+        other = f"another one than {first!r}, which reads the same"
+        yield Difference(f"rules.meters[{serial}].serial", serial, other)
+    devices: dict[str, str] = {}
+    for table in stated.meters:
+        first = devices.setdefault(table.device, table.serial)
+        if first != table.serial:
+            other = f"another one than that of meter {first!r}: a device has one meter"
+            yield Difference(f"rules.meters[{table.serial}].device", table.device, other)
+
+
 def remainder_in(stated: Manifest1) -> Fraction:
     """Return what a manifest carries in that is no correction: the remainder of the issuance before it, kg."""
     corrections = stated.corrections if isinstance(stated, Manifest2) else ()
@@ -272,6 +294,11 @@ def _hints(stated: Manifest1, judged: Judged, found: list[Difference]) -> list[s
     ]
     if len(changed) > NAMED_SLOTS_MAX:
         hints.append(f"so do registers at {len(changed) - NAMED_SLOTS_MAX} other times")
+    hints += [
+        f"meter {serial} has counted the very same as meter {first} in every reading: if they are one meter, its "
+        "energy counts twice"
+        for serial, first in alike(stated, judged)[:NAMED_SLOTS_MAX]
+    ]
     if stated.period.tzdata != TZDATA_VERSION:
         hints.append(
             f"the manifest was made with time zone data {stated.period.tzdata}, here is {TZDATA_VERSION}"

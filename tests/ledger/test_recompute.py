@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import BadInput
 from ledger.proofs.sums import recompute
+from ledger.proofs.verifier import ProofError
 from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Reading, Role, compute
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
@@ -30,7 +31,7 @@ from ledger.reductions.records import Quality
 from ledger.reductions.registers import energy_of
 from ledger.reductions.zones import TZDATA_VERSION
 from tests.ledger.test_reductions import FACTOR, inputs
-from tests.support.forms import times
+from tests.support.forms import rest, times
 
 DAY_S = 86_400
 SLOT_S = 600
@@ -180,8 +181,96 @@ def test_a_register_that_goes_on_from_less_than_it_had_is_said_to_be_changed() -
         [0, start, end, 2, quality, "", 0, text] for start, end, _, quality, *_, text in readings
     ]
     proven = {"meters": ["A"], "rows": rows, "proofs": None}
-    summed = recompute(json.dumps({"manifest": canonical_text(manifest), "readings": proven}))
-    assert summed and summed.endswith("go on from less than they had, once, were exchanged")
+    said_by_sum = recompute(json.dumps({"manifest": canonical_text(manifest), "readings": proven}))
+    assert said_by_sum and said_by_sum.endswith(
+        "go on from less than they had, once, were exchanged"
+    )
+
+
+@pytest.mark.parametrize(
+    "second",
+    ["600,2,100,10>20", "600,2,100,0>10.0", "1200,2,100,10>25"],
+    ids=["", "same", "longer"],
+)
+def test_a_register_has_one_difference_from_a_time(second: str) -> None:
+    """Rows of an interval are one slot, of which one counts; of a register each was judged by itself, and all did."""
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    end_s, _, quality, text = second.split(",")
+    rows = [
+        Reading(0, SLOT_S, Kind.ENERGY, 100, 10, 0, "0>10"),
+        Reading(0, int(end_s), Kind.ENERGY, int(quality), *energy_of(text, 0), text),
+    ]
+    manifest, lines = files_of(
+        replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    )
+    result = run(manifest, lines)
+    assert not result.valid
+    assert result.differences[0].path.endswith("line 3, A, 1970-01-01T00:00:00Z].start_s")
+    assert "intervals do not overlap" in str(result.differences[0].recomputed)
+    assert result.issued_kg == "4"
+
+
+TURBINE = [(slot, str(40 + slot % 7)) for slot in range(144)]
+
+
+@pytest.mark.parametrize(
+    "twin",
+    rest(["a, EAST", "A,  east", "A, east\ufe0f", "\uff21, east", "A\u3164, east"], "a, EAST"),
+)
+def test_a_meter_under_two_serial_numbers_that_read_the_same_is_refused(twin: str) -> None:
+    """No site file has them, but a manifest written by hand may: all that the meter counts is there twice."""
+    both = sorted(["A, east", twin])
+    manifest, lines = files_of(*(meter_of(serial, Role.GENERATION, TURBINE) for serial in both))
+    result = run(manifest, lines)
+    (found,) = result.differences
+    assert (found.path, found.manifest) == (f"rules.meters[{both[1]}].serial", both[1])
+    assert found.recomputed == f"another one than {both[0]!r}, which reads the same"
+    assert [check.name for check in result.checks if not check.ok] == [
+        "the rules of the ledger allow to issue"
+    ]
+    with pytest.raises(ProofError, match=r"^sum: .*first rules\.meters"):
+        recompute(summed(manifest, lines))
+
+
+def test_two_meters_of_one_device_are_refused() -> None:
+    meters = [meter_of(serial, Role.GENERATION, TURBINE) for serial in ("A", "B")]
+    manifest, lines = files_of(meters[0], replace(meters[1], device_code="d-A"))
+    assert paths(run(manifest, lines)) == ["rules.meters[B].device"]
+
+
+def test_meters_that_counted_the_very_same_are_named() -> None:
+    """Nobody can tell two serial numbers of one meter from two meters, but two meters do not count alike."""
+    decimals = [(slot, f"{text}.0") for slot, text in TURBINE]
+    idle = [(slot, "0") for slot in range(144)]
+    generation = Role.GENERATION
+    manifest, lines = files_of(
+        meter_of("A", generation, TURBINE),
+        meter_of("B", generation, decimals),
+        meter_of("C", generation, TURBINE[:-1]),
+        meter_of("D", generation, idle),
+        meter_of("E", generation, idle),
+        meter_of("F", Role.LOAD, TURBINE),
+    )
+    result = run(manifest, lines)
+    assert result.valid, result.differences
+    (said,) = [hint for hint in result.hints if "very same" in hint]
+    assert said.startswith("meter B has counted the very same as meter A in every reading")
+    words = recompute(summed(manifest, lines))
+    assert words and words.endswith(
+        'counted the very same in every reading, "B" and "A", are not one'
+    )
+
+
+def summed(manifest: dict[str, Any], lines: list[str]) -> str:
+    """Return what ``recompute`` reads of a bundle with all its readings."""
+    read_back = list(parse(lines, "r"))
+    meters = sorted({line.meter for line in read_back})
+    rows = [
+        [meters.index(of.meter), of.start_s, of.end_s, of.kind, of.quality, "", 0, of.text]
+        for of in read_back
+    ]
+    readings = {"meters": meters, "rows": rows, "proofs": None}
+    return json.dumps({"manifest": canonical_text(manifest), "readings": readings})
 
 
 @pytest.mark.parametrize("start_s", [3 * SLOT_S, 2 * DAY_S, 2**59])
