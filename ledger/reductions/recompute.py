@@ -35,7 +35,6 @@ from ledger.reductions.readings_file import Line, read
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
 from ledger.reductions.runs import Reading
-from ledger.reductions.serial_numbers import twins
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, utc_of, zone
 
 ABSENT = "absent"
@@ -155,7 +154,6 @@ def verify(
     found += _period_differences(stated)
     found += _factor_differences(plain)
     found += _carry_differences(stated)
-    found += _meter_differences(stated)
     again = None
     try:
         again = compute(inputs_of(stated, judged.readings))
@@ -244,19 +242,6 @@ def _carry_differences(stated: Manifest1) -> Iterator[Difference]:
     if carry >= 1:
         said = f"{stated.carbon.carry_in_kg}, of which {fraction_text(carry)} are no corrections"
         yield Difference("carbon.carry_in_kg", said, "less than 1 kg")
-
-
-def _meter_differences(stated: Manifest1) -> Iterator[Difference]:
-    """Yield the meters that may be one: what it counts would count twice, and no site file declares such two."""
-    for serial, first in twins(table.serial for table in stated.meters):
-        other = f"another one than {first!r}, which reads the same"
-        yield Difference(f"rules.meters[{serial}].serial", serial, other)
-    devices: dict[str, str] = {}
-    for table in stated.meters:
-        first = devices.setdefault(table.device, table.serial)
-        if first != table.serial:
-            other = f"another one than that of meter {first!r}: a device has one meter"
-            yield Difference(f"rules.meters[{table.serial}].device", table.device, other)
 
 
 def remainder_in(stated: Manifest1) -> Fraction:
