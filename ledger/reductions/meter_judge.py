@@ -18,7 +18,15 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Value, judge_slot, limits_of, without_value
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import OUTLIER, USED, WITHOUT_VALUE, Kind, Quality
-from ledger.reductions.registers import THEN, TO, energy_of, fitted, judge_interval, rollover_holds
+from ledger.reductions.registers import (
+    THEN,
+    TO,
+    energy_of,
+    fitted,
+    judge_interval,
+    rollover_holds,
+    width_of,
+)
 from ledger.reductions.runs import Reading, Readings, Run
 from ledger.reductions.zones import TIMES_END_S, day_starts, utc_of, zone
 from ledger.units import DAY_S
@@ -80,6 +88,7 @@ class MeterJudge:
         self._from_s, self._to_s = manifest.period.from_s, manifest.period.to_s
         self._zone_name = manifest.period.zone
         self._grid = self._grid_of_zone()
+        self._width: Fraction | None = None
         self._differences = differences
 
     def _grid_of_zone(self) -> Grid | None:
@@ -258,6 +267,8 @@ class MeterJudge:
                         line.text, self._scale, self._limits, duration_s
                     ):
                         quality = Quality.COUNTER_FELL
+                    elif THEN in line.text:
+                        self._require_one_width(line)
                 yield line, _reading(line, value, quality)
         elif others:
             texts = [(row.line.text, row.value) for row in others]
@@ -267,6 +278,15 @@ class MeterJudge:
             )
             for (line, value), quality in zip(others, qualities, strict=True):
                 yield line, _reading(line, value, quality)
+
+    def _require_one_width(self, line: Line) -> None:
+        """Note a rollover at another width than the first: made up for each fall, none would have to be a reset."""
+        width = width_of(line.text, self._scale)
+        if self._width is None:
+            self._width = width
+        if width != self._width:
+            expected = f"a rollover at {self._width} kWh, as the first: a meter has one width"
+            self._note(line, ".text", line.text, expected)
 
     def _stuck(self, readings: list[Reading]) -> Iterator[int]:
         """Yield the places of the readings that would count and stand in a flat line."""

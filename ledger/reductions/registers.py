@@ -123,6 +123,18 @@ def ends_of(text: str, unit_scale: int) -> tuple[Fraction, Fraction]:
     return opening, closing
 
 
+def width_of(text: str, unit_scale: int) -> Fraction:
+    """Return where a register began anew by the text of a rollover, in kWh.
+
+    Raises
+    ------
+    ValueError
+        As ``energy_of``.
+    """
+    digits, scale = parse_value(text.partition(THEN)[0].partition(TO)[2], unit_scale)
+    return Fraction(digits, 10**scale)
+
+
 def judge_interval(digits: int, scale: int, limits: Limits, duration_s: int) -> Quality:
     """Return whether a difference counts: not below zero, and not more than the device can do."""
     if digits < 0:
