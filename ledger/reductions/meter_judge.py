@@ -21,6 +21,9 @@ from ledger.reductions.records import OUTLIER, USED, WITHOUT_VALUE, Kind, Qualit
 from ledger.reductions.registers import (
     THEN,
     TO,
+    Point,
+    Rules,
+    dips_of,
     energy_of,
     fitted,
     judge_interval,
@@ -103,6 +106,7 @@ class MeterJudge:
         for _, group in groupby(self._rows(lines), key=lambda row: row.line.start_s):
             # An instant of a register may stand before or behind the interval that begins at it.
             judged += sorted(self._slot(list(group)), key=lambda found: found[0].text)
+        self._note_dips(judged)
         for place in self._stuck([reading for _, reading in judged]):
             line, reading = judged[place]
             judged[place] = (line, reading._replace(quality=Quality.STUCK))
@@ -278,6 +282,36 @@ class MeterJudge:
             )
             for (line, value), quality in zip(others, qualities, strict=True):
                 yield line, _reading(line, value, quality)
+
+    def _note_dips(self, judged: Sequence[tuple[Line, Reading]]) -> None:
+        """Note differences of a register that fell and was soon back: what it had counted counts there again."""
+        falls = {Quality.COUNTER_FELL, Quality.REGISTER_DIP}
+        if not self._register or not any(
+            reading.quality in falls or THEN in line.text for line, reading in judged
+        ):
+            return
+        counted = [
+            (line, reading)
+            for line, reading in judged
+            if TO in line.text and reading.quality in USED | OUTLIER
+        ]
+        low = [
+            Point(line.start_s, line.text, reading.digits, reading.scale)
+            for line, reading in judged
+            if reading.quality == Quality.REGISTER_DIP
+        ]
+        ran_over = (
+            line.text.partition(THEN)[0].partition(TO)[2]
+            for line, reading in counted
+            if THEN in line.text and reading.quality != Quality.COUNTER_FELL
+        )
+        rules = Rules(self._limits, self._scale, next(ran_over, None))
+        known = [(line.start_s, line.end_s, line.text) for line, _ in counted]
+        in_dips = set(dips_of(known, low, rules))
+        expected = "none: the register was soon back at its old value, and the difference runs over the dip"
+        for line, _ in counted:
+            if (line.start_s, line.end_s) in in_dips:
+                self._note(line, ".quality", _named(line.quality), expected)
 
     def _require_one_width(self, line: Line) -> None:
         """Note a rollover at another width than the first: made up for each fall, none would have to be a reset."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from ledger.reductions.quality import Limits, judge_slot
 from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
 from ledger.reductions.recompute import Trusted, Verification, verify, verify_files
 from ledger.reductions.records import Quality
-from ledger.reductions.registers import energy_of
+from ledger.reductions.registers import Change, Point, Rules, energy_of, intervals
 from ledger.reductions.zones import TZDATA_VERSION
 from tests.ledger.test_reductions import FACTOR, inputs
 from tests.support.forms import rest, times
@@ -208,6 +209,124 @@ def test_a_register_has_one_difference_from_a_time(second: str) -> None:
     assert result.differences[0].path.endswith("line 3, A, 1970-01-01T00:00:00Z].start_s")
     assert "intervals do not overlap" in str(result.differences[0].recomputed)
     assert result.issued_kg == "4"
+
+
+@pytest.mark.parametrize(
+    ("texts", "in_dip"),
+    [
+        (["100>110", "110>105", "105>115", "115>116"], [1, 2]),
+        (["100>110", "110>105", "105>115"], []),  # what took the old instrument out may follow
+        (
+            ["100>110", "110>0", "0>8", "8>20", "20>111", "111>112"],
+            [1, 2, 3, 4],
+        ),  # a line that sent nothing
+        (["100>110", "110>0", "0>8", "8>200"], []),  # back by more than the device can do
+        (["100>110", "110>105", "105>108", "108>109"], []),  # not back
+        (["100>110", "110>105", "105>109", "109>112", "112>113"], [1, 2, 3]),
+        (["100>110", "110>105", "105>107", "7>17", "17>115"], []),  # another instrument between
+        (["300>310", "310>500|0>5", "5>15"], []),
+        (["490>499", "499>500|0>1", "1>11"], []),
+        (["490>499", "499>500|0>1", "1>2", "2>499", "499>499"], [1, 2, 3]),
+    ],
+)
+def test_a_register_that_is_soon_back_counts_nothing_twice(
+    texts: list[str], in_dip: list[int]
+) -> None:
+    """The import runs over a dip; by a manifest written by hand the way back counted again."""
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    rows = []
+    for at, text in enumerate(texts):
+        digits, scale = energy_of(text, 0)
+        falls = digits < 0 or text == "310>500|0>5"
+        quality = 304 if falls else 301 if digits > 20 else 100
+        rows.append(
+            Reading(at * SLOT_S, (at + 1) * SLOT_S, Kind.ENERGY, quality, digits, scale, text)
+        )
+    manifest, lines = files_of(
+        replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    )
+    result = run(manifest, lines)
+    assert [item.path for item in result.differences] == [
+        f"readings[line {at + 2}, A, 1970-01-01T00:{at}0:00Z].quality" for at in in_dip
+    ]
+    assert all("runs over the dip" in item.recomputed for item in result.differences)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 40), st.integers(0, 500), st.integers(0, 19)),
+        min_size=2,
+        max_size=40,
+    ),
+    st.sampled_from([None, "500"]),
+    st.integers(0, 3),
+    st.integers(4, 12),
+)
+@settings(max_examples=times(60, 600), deadline=None)
+def test_what_an_import_makes_of_any_register_is_found_again(
+    steps: list[tuple[int, int, int]], width: str | None, first: int, last: int
+) -> None:
+    """Dips, rollovers, resets and other instruments, over the ends of a period too: none is taken for another."""
+    rules = Rules(Limits(Fraction(100), Kind.ENERGY, SLOT_S), 0, width)
+    points: list[Point] = []
+    changes: list[Change] = []
+    at_s, value = 0, 250
+    for slots, jump, chance in steps:
+        at_s += slots * SLOT_S
+        value = jump if chance < 6 else max(0, value + jump % 25 - 4)
+        if width is not None:
+            value %= 500
+        here = Point(at_s, str(value), value, 0)
+        if chance == 19 and points:
+            value = jump % 100
+            changes.append(Change(at_s, here, Point(at_s, str(value), value, 0)))
+        else:
+            points.append(here)
+    readings = []
+    for found in intervals(points, changes, rules):
+        assert found.digits is not None and found.scale is not None
+        readings.append(
+            Reading(
+                *(found.start_s, found.end_s, Kind.ENERGY, found.quality),
+                *(found.digits, found.scale, found.text),
+            )
+        )
+        readings += [
+            Reading(low.at_s, low.at_s, Kind.REGISTER, Quality.REGISTER_DIP, *low[2:], low.text)
+            for low in found.over
+        ]
+    from_s, to_s = first * DAY_S, last * DAY_S
+    readings = [each for each in readings if from_s <= each.start_s < to_s and each.end_s <= to_s]
+    if not readings:
+        return
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    manifest, lines = files_of(
+        replace(meter_of("A", Role.GENERATION, []), readings=tuple(readings), **kind),  # type: ignore[arg-type]
+        from_s=from_s,
+        from_date=date(1970, 1, 1 + first),
+        to_s=to_s,
+        to_date=date(1970, 1, 1 + last),
+    )
+    result = run(manifest, lines)
+    assert result.valid, result.differences
+
+
+def test_a_dip_is_one_within_a_week() -> None:
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    for days, valid in ((7, False), (8, True)):
+        back_s = SLOT_S + days * DAY_S
+        rows = [
+            Reading(0, SLOT_S, Kind.ENERGY, 100, 10, 0, "100>110"),
+            Reading(SLOT_S, 2 * SLOT_S, Kind.ENERGY, 304, -5, 0, "110>105"),
+            Reading(2 * SLOT_S, back_s, Kind.ENERGY, 100, 10, 0, "105>115"),
+            Reading(back_s, back_s + SLOT_S, Kind.ENERGY, 100, 1, 0, "115>116"),
+        ]
+        manifest, lines = files_of(
+            replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind),  # type: ignore[arg-type]
+            to_s=30 * DAY_S,
+            to_date=date(1970, 1, 31),
+        )
+        assert run(manifest, lines).valid is valid
 
 
 @pytest.mark.parametrize(("width", "valid"), [("500", True), ("500.00", True), ("477", False)])
