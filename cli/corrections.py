@@ -121,9 +121,14 @@ def correct(
     }
     if dry_run:
         document["dry_run"] = True
+    nothing = (
+        "nothing new"
+        if outcome.passed_over
+        else "nothing new: every late reading is counted already"
+    )
     run.output.result(
         document,
-        _corrections_table(rows) if rows else "nothing new: every late reading is counted already",
+        _corrections_table(rows) if rows else nothing,
         *(f"passed over: {text}" for text in outcome.passed_over),
         *(_decided(row) for row in rows),
         *(["nothing was written"] if dry_run else []),

@@ -25,12 +25,14 @@ from ledger.models import (
     CorrectionRegister,
     EmissionFactor,
     Issuance,
+    Meter,
     MeterReading,
     RegisterReading,
 )
 from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
+from ledger.models.sites import MeterRole
 from ledger.naming import project_named
 from ledger.readings.periods.certificates import known_manifest
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
@@ -152,6 +154,29 @@ class _Corrector:
             self._record(CorrectionCause.CERTIFICATE, current)
         if revised is not None and self._is_lower(current, revised):
             self._record(CorrectionCause.CHANGED_FACTOR, revised)
+        self._say_what_no_correction_counts()
+
+    def _say_what_no_correction_counts(self) -> None:
+        """Name late readings of meters of consumption that the issuance does not name: it stays as it was made."""
+        query = (
+            select(Meter.serial, Meter.role, func.count())
+            .join(MeterReading, MeterReading.meter_id == Meter.id)
+            .where(
+                Meter.project_id == self._issuance.project_id,
+                Meter.role.in_((MeterRole.IMPORT, MeterRole.FUEL)),
+                Meter.id.not_in(self._meters.values()),
+                MeterReading.start_s >= self._issuance.from_s,
+                MeterReading.start_s < self._issuance.to_s,
+                MeterReading.quality == ReadingQuality.LATE,
+            )
+            .group_by(Meter.serial, Meter.role)
+            .order_by(Meter.serial)
+        )
+        self._outcome.passed_over += [
+            f"{_name(self._issuance)}: late readings of the {role} meter {serial} ({count}), which the issuance does "
+            "not name: what it counted is deducted by no correction; cancel as much by hand (truetonne credits cancel)"
+            for serial, role, count in self._session.execute(query)
+        ]
 
     def _takes_other(self, declared: Certificates) -> bool:
         """Return whether certificates of today leave out something else than what is known yet."""

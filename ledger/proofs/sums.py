@@ -12,7 +12,8 @@ from typing import Any
 from ledger.errors import BadInput
 from ledger.proofs import verifier
 from ledger.proofs.verifier import ProofError
-from ledger.reductions.judging import judge, taken_as_changed
+from ledger.proofs.verifier.checks import shown
+from ledger.reductions.judging import alike, judge, taken_as_changed
 from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.readings_file import Line
@@ -72,10 +73,13 @@ def recompute(text: str, *, backfill: bool = False) -> str | None:
     changed = len(taken_as_changed(stated, judged))
     times = "once" if changed == 1 else f"{changed} times"
     swaps = f", taken that registers which go on from less than they had, {times}, were exchanged"
+    same = ", ".join(f"{shown(one)} and {shown(other)}" for one, other in alike(stated, judged))
+    apart = f", taken that meters which counted the very same in every reading, {same}, are not one"
     return (
         f"by the rules of {stated.methodology.id} {stated.methodology.version} and the factor "
         f"{stated.factor.value} {stated.factor.unit} they come to {result.issued_kg} kg, which is what was "
         f"issued{', and no remainder is carried into this backfill' if backfill else ''}{swaps if changed else ''}"
+        f"{apart[:_WORDS_MAX] if same else ''}"
     )
 
 

@@ -8,7 +8,7 @@
 - **Evidence.** ``evidence`` is the tree; ``manifest`` makes the manifest, ``manifest_shapes`` and
   ``manifest_file`` read it back; ``readings_file`` are its readings, ``digests`` find a changed one.
 - **Computed again** from the two files: ``recompute``, with ``judging``, ``meter_judge`` and ``hints`` of where
-  a difference lies.
+  a difference lies; ``serial_numbers`` says which are one meter's.
 """
 
 from ledger.reductions import methodologies

@@ -33,6 +33,7 @@ from ledger.reductions.records import (
 )
 from ledger.reductions.registers import TO
 from ledger.reductions.results import Counts, Reduction
+from ledger.reductions.serial_numbers import twins
 from ledger.units import KG_PER_TONNE
 
 _CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT})
@@ -91,8 +92,8 @@ def compute(inputs: ReductionInputs) -> Reduction:
     ------
     Refused
         A methodology that is not known or does not apply, a factor of the wrong purpose or of other
-        days, no reading at all, a period under the completeness threshold, or a meter whose error
-        cannot be bounded.
+        days, what may be one meter twice, no reading at all, a period under the completeness threshold,
+        or a meter whose error cannot be bounded.
     BadInput
         A factor or a threshold that is no number.
     """
@@ -103,6 +104,7 @@ def compute(inputs: ReductionInputs) -> Reduction:
         methodology = methodologies.find(inputs.methodology, inputs.methodology_version)
     methodology = methodology or methodologies.DEFAULT
     methodology.check(inputs)
+    _require_each_once(inputs)
     counted = [meter for meter in inputs.meters if meter.role.counts]
     _check_readings(inputs, counted)
     balance = [meter for meter in counted if meter.role is not Role.FUEL]
@@ -135,6 +137,27 @@ def compute(inputs: ReductionInputs) -> Reduction:
         meters=results,
         self_consumption=self_consumption(inputs.meters, inputs.from_s),
     )
+
+
+def _require_each_once(inputs: ReductionInputs) -> None:
+    """Refuse what no site file has, but a manifest that somebody writes may: one meter that stands there twice."""
+    if not inputs.enforce:
+        return
+    devices: dict[str, str] = {}
+    same = [
+        (meter.serial, devices.setdefault(meter.device_code, meter.serial))
+        for meter in inputs.meters
+    ]
+    of_one = [("are of one device", *pair) for pair in same if pair[0] != pair[1]]
+    alike = "read the same but for case, width, blanks or signs that do not show"
+    of_one += [(alike, *pair) for pair in twins(meter.serial for meter in inputs.meters)]
+    for why, serial, first in of_one:
+        raise Refused(
+            f"project {inputs.project}: the meters {first!r} and {serial!r} {why}: what one meter counts would count "
+            "twice; keep one of them in the project (inventory_only = true for the other)",
+            code="counted-twice",
+            details={"meters": [first, serial]},
+        )
 
 
 def _check_readings(inputs: ReductionInputs, counted: Iterable[Meter]) -> None:

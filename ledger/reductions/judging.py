@@ -113,6 +113,35 @@ def taken_as_changed(manifest: Manifest1, judged: Judged) -> list[tuple[str, int
     return found
 
 
+def alike(manifest: Manifest1, judged: Judged) -> list[tuple[str, str]]:
+    """Return each meter of supply that has counted the very same as one before it, with that one.
+
+    Two meters do not, but one that is declared under two serial numbers does.
+    """
+    found: list[tuple[str, str]] = []
+    known: list[tuple[str, list[Reading]]] = []
+    for table in manifest.meters:
+        if not table.role.supplies:
+            continue
+        counted = [item for item in judged.readings[table.serial] if item.quality in USED]
+        if not any(item.digits > 0 for item in counted):
+            continue
+        first = next((serial for serial, other in known if _are_equal(counted, other)), None)
+        if first is None:
+            known.append((table.serial, counted))
+        else:
+            found.append((table.serial, first))
+    return found
+
+
+def _are_equal(some: list[Reading], others: list[Reading]) -> bool:
+    return len(some) == len(others) and all(
+        (one.start_s, one.end_s) == (other.start_s, other.end_s)
+        and one.digits * 10**other.scale == other.digits * 10**one.scale
+        for one, other in zip(some, others, strict=True)
+    )
+
+
 def empty_slots(manifest: Manifest1, judged: Judged) -> list[str]:
     """Return a sentence for each meter whose lines are fewer than its manifest says."""
     said = []

@@ -18,7 +18,18 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Value, judge_slot, limits_of, without_value
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import OUTLIER, USED, WITHOUT_VALUE, Kind, Quality
-from ledger.reductions.registers import THEN, TO, energy_of, fitted, judge_interval, rollover_holds
+from ledger.reductions.registers import (
+    THEN,
+    TO,
+    Point,
+    Rules,
+    dips_of,
+    energy_of,
+    fitted,
+    judge_interval,
+    rollover_holds,
+    width_of,
+)
 from ledger.reductions.runs import Reading, Readings, Run
 from ledger.reductions.zones import TIMES_END_S, day_starts, utc_of, zone
 from ledger.units import DAY_S
@@ -80,6 +91,7 @@ class MeterJudge:
         self._from_s, self._to_s = manifest.period.from_s, manifest.period.to_s
         self._zone_name = manifest.period.zone
         self._grid = self._grid_of_zone()
+        self._width: Fraction | None = None
         self._differences = differences
 
     def _grid_of_zone(self) -> Grid | None:
@@ -94,6 +106,7 @@ class MeterJudge:
         for _, group in groupby(self._rows(lines), key=lambda row: row.line.start_s):
             # An instant of a register may stand before or behind the interval that begins at it.
             judged += sorted(self._slot(list(group)), key=lambda found: found[0].text)
+        self._note_dips(judged)
         for place in self._stuck([reading for _, reading in judged]):
             line, reading = judged[place]
             judged[place] = (line, reading._replace(quality=Quality.STUCK))
@@ -184,7 +197,9 @@ class MeterJudge:
                 continue
             if not self._fits(line, instant):
                 continue
-            if not instant and line.start_s != start_s and line.start_s < end_s:
+            # Several rows of one interval are one slot, of which one counts; a register has one difference from a time.
+            beside = line.start_s == start_s and not self._register
+            if not instant and not beside and line.start_s < end_s:
                 expected = f"{end_s} or later: intervals do not overlap"
                 self._note(line, ".start_s", line.start_s, expected)
                 continue
@@ -256,6 +271,8 @@ class MeterJudge:
                         line.text, self._scale, self._limits, duration_s
                     ):
                         quality = Quality.COUNTER_FELL
+                    elif THEN in line.text:
+                        self._require_one_width(line)
                 yield line, _reading(line, value, quality)
         elif others:
             texts = [(row.line.text, row.value) for row in others]
@@ -265,6 +282,45 @@ class MeterJudge:
             )
             for (line, value), quality in zip(others, qualities, strict=True):
                 yield line, _reading(line, value, quality)
+
+    def _note_dips(self, judged: Sequence[tuple[Line, Reading]]) -> None:
+        """Note differences of a register that fell and was soon back: what it had counted counts there again."""
+        falls = {Quality.COUNTER_FELL, Quality.REGISTER_DIP}
+        if not self._register or not any(
+            reading.quality in falls or THEN in line.text for line, reading in judged
+        ):
+            return
+        counted = [
+            (line, reading)
+            for line, reading in judged
+            if TO in line.text and reading.quality in USED | OUTLIER
+        ]
+        low = [
+            Point(line.start_s, line.text, reading.digits, reading.scale)
+            for line, reading in judged
+            if reading.quality == Quality.REGISTER_DIP
+        ]
+        ran_over = (
+            line.text.partition(THEN)[0].partition(TO)[2]
+            for line, reading in counted
+            if THEN in line.text and reading.quality != Quality.COUNTER_FELL
+        )
+        rules = Rules(self._limits, self._scale, next(ran_over, None))
+        known = [(line.start_s, line.end_s, line.text) for line, _ in counted]
+        in_dips = set(dips_of(known, low, rules))
+        expected = "none: the register was soon back at its old value, and the difference runs over the dip"
+        for line, _ in counted:
+            if (line.start_s, line.end_s) in in_dips:
+                self._note(line, ".quality", _named(line.quality), expected)
+
+    def _require_one_width(self, line: Line) -> None:
+        """Note a rollover at another width than the first: made up for each fall, none would have to be a reset."""
+        width = width_of(line.text, self._scale)
+        if self._width is None:
+            self._width = width
+        if width != self._width:
+            expected = f"a rollover at {self._width} kWh, as the first: a meter has one width"
+            self._note(line, ".text", line.text, expected)
 
     def _stuck(self, readings: list[Reading]) -> Iterator[int]:
         """Yield the places of the readings that would count and stand in a flat line."""

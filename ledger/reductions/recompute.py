@@ -19,7 +19,14 @@ from ledger.files import GZIP
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.factors import content_sha256
 from ledger.reductions.hints import slot_hints
-from ledger.reductions.judging import NAMED_SLOTS_MAX, Judged, empty_slots, judge, taken_as_changed
+from ledger.reductions.judging import (
+    NAMED_SLOTS_MAX,
+    Judged,
+    alike,
+    empty_slots,
+    judge,
+    taken_as_changed,
+)
 from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
 from ledger.reductions.manifest_file import certificates_of, inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1, Manifest2
@@ -272,6 +279,11 @@ def _hints(stated: Manifest1, judged: Judged, found: list[Difference]) -> list[s
     ]
     if len(changed) > NAMED_SLOTS_MAX:
         hints.append(f"so do registers at {len(changed) - NAMED_SLOTS_MAX} other times")
+    hints += [
+        f"meter {serial} has counted the very same as meter {first} in every reading: if they are one meter, its "
+        "energy counts twice"
+        for serial, first in alike(stated, judged)[:NAMED_SLOTS_MAX]
+    ]
     if stated.period.tzdata != TZDATA_VERSION:
         hints.append(
             f"the manifest was made with time zone data {stated.period.tzdata}, here is {TZDATA_VERSION}"

@@ -123,6 +123,18 @@ def ends_of(text: str, unit_scale: int) -> tuple[Fraction, Fraction]:
     return opening, closing
 
 
+def width_of(text: str, unit_scale: int) -> Fraction:
+    """Return where a register began anew by the text of a rollover, in kWh.
+
+    Raises
+    ------
+    ValueError
+        As ``energy_of``.
+    """
+    digits, scale = parse_value(text.partition(THEN)[0].partition(TO)[2], unit_scale)
+    return Fraction(digits, 10**scale)
+
+
 def judge_interval(digits: int, scale: int, limits: Limits, duration_s: int) -> Quality:
     """Return whether a difference counts: not below zero, and not more than the device can do."""
     if digits < 0:
@@ -211,6 +223,65 @@ def intervals(
                 low, closing = _over_dip(opening, item, ahead, rules)
             yield _interval(opening, closing, rules)._replace(over=low)
         opening = item.opening if isinstance(item, Change) else closing
+
+
+def dips_of(
+    known: Sequence[tuple[int, int, str]], low: Iterable[Point], rules: Rules
+) -> Iterator[tuple[int, int]]:
+    """Yield start and end of the differences that stand in a dip by the readings of all of them.
+
+    Parameters
+    ----------
+    known
+        Start, end and text of the differences of a period, in order.
+    low
+        Readings between them that are not used, as they stand in a dip.
+    rules
+        How they are judged. What is beyond the period nobody sees here: a dip over its end is none.
+    """
+    rest = list(low)
+    for points, changes, differences in _chains(known, rules.unit_scale):
+        ends = {at_s for difference in differences for at_s in difference}
+        first_s, last_s = min(ends), max(ends)
+        points += [item for item in rest if first_s < item.at_s < last_s and item.at_s not in ends]
+        found = intervals(sorted(points), changes, rules)
+        over = deque((each.start_s, each.end_s) for each in found if each.over)
+        for difference in differences:
+            while over and over[0][1] <= difference[0]:
+                over.popleft()
+            if over and over[0][0] <= difference[0] and over[0] != difference:
+                yield difference
+
+
+def _chains(
+    known: Sequence[tuple[int, int, str]], unit_scale: int
+) -> Iterator[tuple[list[Point], list[Change], list[tuple[int, int]]]]:
+    """Yield differences that follow one another, with the readings and changes of the instrument that they are of."""
+    points: list[Point] = []
+    changes: list[Change] = []
+    differences: list[tuple[int, int]] = []
+    for start_s, end_s, text in known:
+        opening, closing = (
+            Point(at_s, end, *parse_value(end, unit_scale))
+            for at_s, end in ((start_s, text.partition(TO)[0]), (end_s, text.rpartition(TO)[2]))
+        )
+        if differences and differences[-1][1] != start_s:
+            yield points, [*changes, _end(points)], differences
+            points, changes, differences = [], [], []
+        if not differences:
+            points.append(opening)
+        elif _kwh(points[-1]) != _kwh(opening):
+            changes.append(Change(start_s, points.pop(), opening))
+        points.append(closing)
+        differences.append((start_s, end_s))
+    if differences:
+        yield points, [*changes, _end(points)], differences
+
+
+def _end(points: list[Point]) -> Change:
+    """Take the last reading of a chain: it may be the last of an instrument that was taken out, which ends no dip."""
+    last = points.pop()
+    return Change(last.at_s, last, last)
 
 
 class _Ahead:

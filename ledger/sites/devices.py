@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
 from sqlalchemy import select
@@ -13,12 +12,10 @@ from ledger.models.devices import DeviceStatus
 from ledger.models.sites import FactorPurpose, MeterRole
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.periods.issued import is_named_by_issuance
+from ledger.reductions.serial_numbers import as_read
 from ledger.sites.application import Application
 from ledger.sites.calibrations import stored_calibrations
 from ledger.sites.specs import DeviceSpec
-
-_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
-"""Categories of signs that do not show: controls, formats, blanks."""
 
 
 class Devices:
@@ -165,16 +162,6 @@ class Devices:
             )
 
 
-def _as_read(serial: str) -> str:
-    """Return a serial number without case, width, blanks and signs that do not show."""
-    wide = unicodedata.normalize("NFKC", serial).casefold()
-    return "".join(
-        sign
-        for sign in unicodedata.normalize("NFKC", wide)
-        if unicodedata.category(sign) not in _UNSEEN
-    )
-
-
 class _Serials:
     """The serial numbers of all meters, of every site.
 
@@ -187,15 +174,15 @@ class _Serials:
 
     def twin_of(self, serial: str, device_id: int) -> str | None:
         """Return the serial number of another device's meter that reads the same; None: there is none."""
-        others = self._by_reading().get(_as_read(serial), {})
+        others = self._by_reading().get(as_read(serial), {})
         return next((other for owner, other in others.items() if owner != device_id), None)
 
     def give(self, device_id: int, before: str | None, serial: str) -> None:
         """Note that the meter of a device has another serial number now."""
         known = self._by_reading()
         if before is not None:
-            known.get(_as_read(before), {}).pop(device_id, None)
-        known.setdefault(_as_read(serial), {})[device_id] = serial
+            known.get(as_read(before), {}).pop(device_id, None)
+        known.setdefault(as_read(serial), {})[device_id] = serial
 
     def _by_reading(self) -> dict[str, dict[int, str]]:
         """Return serial numbers as they are read, by the row number of the device."""
@@ -203,7 +190,7 @@ class _Serials:
             self._known = {}
             rows = self._session.execute(select(Meter.device_id, Meter.serial).order_by(Meter.id))
             for device_id, serial in rows.all():
-                self._known.setdefault(_as_read(serial), {})[device_id] = serial
+                self._known.setdefault(as_read(serial), {})[device_id] = serial
         return self._known
 
 

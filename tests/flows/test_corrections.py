@@ -59,7 +59,7 @@ from tests.support.copied import back_up
 from tests.support.forms import is_long, long
 from tests.support.independent import turbine_months
 from tests.support.mirror import running_chain
-from tests.support.park import PARIS, PROJECT, AfterMining, Park, day, open_chain
+from tests.support.park import PARIS, PROJECT, TRADING, AfterMining, Park, day, open_chain
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
 from tests.support.sending import automine, drop, plan
 from tests.support.statements import listening
@@ -189,6 +189,27 @@ def test_a_period_that_names_a_correction_verifies_from_its_files(issued: Park) 
     files[0].write_text(json.dumps(plain, sort_keys=True, separators=(",", ":")))
     paths = [item.path for item in verify_files(*files).differences]
     assert "carbon.carry_in_kg" in paths
+
+
+def test_late_readings_of_a_meter_that_the_issuance_does_not_name_are_said(issued: Park) -> None:
+    """An import meter that was declared too late: no correction counts it, and nobody said so."""
+    device = SITE[SITE.index("[[device]]") : SITE.index("[[source]]")]
+    source = SITE[SITE.index("[[source]]") :].replace('"scada"', '"house"').replace('"A"', '"H"')
+    meter = device.replace('"A"', '"H"').replace('"serial-A"', '"serial-H"')
+    meter = meter.replace("generation", "import")
+    with issued.db.write() as session:
+        apply_site(session, f"{SITE}\n{meter}{source}{TRADING}", resolve_account=anvil_like)
+    for day_number in (1, 2):  # the first is issued
+        at = datetime(2014, 1, day_number, tzinfo=PARIS).isoformat()
+        path = write_csv(issued.folder / f"house-{day_number}.csv", [(at, "6")])
+        import_file(issued.db, "park", "house", path)
+    for _ in range(2):
+        outcome = correct(issued.db, PROJECT)
+        assert outcome.found == []
+        (said,) = outcome.passed_over
+        assert said.startswith(
+            "2014-01-01 to 2014-01-02: late readings of the import meter serial-H (1), which the"
+        )
 
 
 def test_a_late_reading_that_adds_is_recorded_and_claims_nothing(

@@ -1,14 +1,17 @@
 """The manifest: one spelling, one hash, nothing left out."""
 
 import json
+import re
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from eth_utils.crypto import keccak
 
 from ledger.reductions import Calibration, compute
 from ledger.reductions import manifest as manifests
+from ledger.reductions.records import Quality
 from tests.ledger.test_reductions import FACTOR, inputs, meter, reading
 
 
@@ -95,3 +98,12 @@ def test_any_change_of_what_it_rests_on_changes_its_hash() -> None:
 def test_it_survives_json_and_back() -> None:
     text = manifests.canonical_text(manifest_of())
     assert manifests.canonical_text(json.loads(text)) == text
+
+
+def test_the_page_of_the_evidence_names_every_quality() -> None:
+    """Whoever makes a manifest again from the page has number and name, and both are in hashes on chain."""
+    page = Path(__file__).parents[2] / "docs" / "evidence.md"
+    stated = re.findall(
+        r"^\| ([0-9]{3}) \| [a-z]+ \| `([a-z_]+)` \|", page.read_text(), re.MULTILINE
+    )
+    assert stated == [(str(int(quality)), quality.name.lower()) for quality in sorted(Quality)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import BadInput
 from ledger.proofs.sums import recompute
+from ledger.proofs.verifier import ProofError
 from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Reading, Role, compute
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
@@ -27,10 +29,10 @@ from ledger.reductions.quality import Limits, judge_slot
 from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
 from ledger.reductions.recompute import Trusted, Verification, verify, verify_files
 from ledger.reductions.records import Quality
-from ledger.reductions.registers import energy_of
+from ledger.reductions.registers import Change, Point, Rules, energy_of, intervals
 from ledger.reductions.zones import TZDATA_VERSION
 from tests.ledger.test_reductions import FACTOR, inputs
-from tests.support.forms import times
+from tests.support.forms import rest, times
 
 DAY_S = 86_400
 SLOT_S = 600
@@ -180,8 +182,253 @@ def test_a_register_that_goes_on_from_less_than_it_had_is_said_to_be_changed() -
         [0, start, end, 2, quality, "", 0, text] for start, end, _, quality, *_, text in readings
     ]
     proven = {"meters": ["A"], "rows": rows, "proofs": None}
-    summed = recompute(json.dumps({"manifest": canonical_text(manifest), "readings": proven}))
-    assert summed and summed.endswith("go on from less than they had, once, were exchanged")
+    said_by_sum = recompute(json.dumps({"manifest": canonical_text(manifest), "readings": proven}))
+    assert said_by_sum and said_by_sum.endswith(
+        "go on from less than they had, once, were exchanged"
+    )
+
+
+@pytest.mark.parametrize(
+    "second",
+    ["600,2,100,10>20", "600,2,100,0>10.0", "1200,2,100,10>25"],
+    ids=["next", "same", "longer"],
+)
+def test_a_register_has_one_difference_from_a_time(second: str) -> None:
+    """Rows of an interval are one slot, of which one counts; of a register each was judged by itself, and all did."""
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    end_s, _, quality, text = second.split(",")
+    rows = [
+        Reading(0, SLOT_S, Kind.ENERGY, 100, 10, 0, "0>10"),
+        Reading(0, int(end_s), Kind.ENERGY, int(quality), *energy_of(text, 0), text),
+    ]
+    manifest, lines = files_of(
+        replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    )
+    result = run(manifest, lines)
+    assert not result.valid
+    assert result.differences[0].path.endswith("line 3, A, 1970-01-01T00:00:00Z].start_s")
+    assert "intervals do not overlap" in str(result.differences[0].recomputed)
+    assert result.issued_kg == "4"
+
+
+@pytest.mark.parametrize(
+    ("texts", "in_dip"),
+    [
+        (["100>110", "110>105", "105>115", "115>116"], [1, 2]),
+        (["100>110", "110>105", "105>115"], []),  # what took the old instrument out may follow
+        (
+            ["100>110", "110>0", "0>8", "8>20", "20>111", "111>112"],
+            [1, 2, 3, 4],
+        ),  # a line that sent nothing
+        (["100>110", "110>0", "0>8", "8>200"], []),  # back by more than the device can do
+        (["100>110", "110>105", "105>108", "108>109"], []),  # not back
+        (["100>110", "110>105", "105>109", "109>112", "112>113"], [1, 2, 3]),
+        (["100>110", "110>105", "105>107", "7>17", "17>115"], []),  # another instrument between
+        (["300>310", "310>500|0>5", "5>15"], []),
+        (["490>499", "499>500|0>1", "1>11"], []),
+        (["490>499", "499>500|0>1", "1>2", "2>499", "499>499"], [1, 2, 3]),
+    ],
+)
+def test_a_register_that_is_soon_back_counts_nothing_twice(
+    texts: list[str], in_dip: list[int]
+) -> None:
+    """The import runs over a dip; by a manifest written by hand the way back counted again."""
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    rows = []
+    for at, text in enumerate(texts):
+        digits, scale = energy_of(text, 0)
+        falls = digits < 0 or text == "310>500|0>5"
+        quality = 304 if falls else 301 if digits > 20 else 100
+        rows.append(
+            Reading(at * SLOT_S, (at + 1) * SLOT_S, Kind.ENERGY, quality, digits, scale, text)
+        )
+    manifest, lines = files_of(
+        replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    )
+    result = run(manifest, lines)
+    assert [item.path for item in result.differences] == [
+        f"readings[line {at + 2}, A, 1970-01-01T00:{at}0:00Z].quality" for at in in_dip
+    ]
+    assert all("runs over the dip" in item.recomputed for item in result.differences)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 40), st.integers(0, 500), st.integers(0, 19)),
+        min_size=2,
+        max_size=40,
+    ),
+    st.sampled_from([None, "500"]),
+    st.integers(0, 3),
+    st.integers(4, 12),
+)
+@settings(max_examples=times(60, 600), deadline=None)
+def test_what_an_import_makes_of_any_register_is_found_again(
+    steps: list[tuple[int, int, int]], width: str | None, first: int, last: int
+) -> None:
+    """Dips, rollovers, resets and other instruments, over the ends of a period too: none is taken for another."""
+    rules = Rules(Limits(Fraction(100), Kind.ENERGY, SLOT_S), 0, width)
+    points: list[Point] = []
+    changes: list[Change] = []
+    at_s, value = 0, 250
+    for slots, jump, chance in steps:
+        at_s += slots * SLOT_S
+        value = jump if chance < 6 else max(0, value + jump % 25 - 4)
+        if width is not None:
+            value %= 500
+        here = Point(at_s, str(value), value, 0)
+        if chance == 19 and points:
+            value = jump % 100
+            changes.append(Change(at_s, here, Point(at_s, str(value), value, 0)))
+        else:
+            points.append(here)
+    readings = []
+    for found in intervals(points, changes, rules):
+        assert found.digits is not None and found.scale is not None
+        readings.append(
+            Reading(
+                *(found.start_s, found.end_s, Kind.ENERGY, found.quality),
+                *(found.digits, found.scale, found.text),
+            )
+        )
+        readings += [
+            Reading(low.at_s, low.at_s, Kind.REGISTER, Quality.REGISTER_DIP, *low[2:], low.text)
+            for low in found.over
+        ]
+    from_s, to_s = first * DAY_S, last * DAY_S
+    readings = [each for each in readings if from_s <= each.start_s < to_s and each.end_s <= to_s]
+    if not readings:
+        return
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    manifest, lines = files_of(
+        replace(meter_of("A", Role.GENERATION, []), readings=tuple(readings), **kind),  # type: ignore[arg-type]
+        from_s=from_s,
+        from_date=date(1970, 1, 1 + first),
+        to_s=to_s,
+        to_date=date(1970, 1, 1 + last),
+    )
+    result = run(manifest, lines)
+    assert result.valid, result.differences
+
+
+def test_a_dip_is_one_within_a_week() -> None:
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    for days, valid in ((7, False), (8, True)):
+        back_s = SLOT_S + days * DAY_S
+        rows = [
+            Reading(0, SLOT_S, Kind.ENERGY, 100, 10, 0, "100>110"),
+            Reading(SLOT_S, 2 * SLOT_S, Kind.ENERGY, 304, -5, 0, "110>105"),
+            Reading(2 * SLOT_S, back_s, Kind.ENERGY, 100, 10, 0, "105>115"),
+            Reading(back_s, back_s + SLOT_S, Kind.ENERGY, 100, 1, 0, "115>116"),
+        ]
+        manifest, lines = files_of(
+            replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind),  # type: ignore[arg-type]
+            to_s=30 * DAY_S,
+            to_date=date(1970, 1, 31),
+        )
+        assert run(manifest, lines).valid is valid
+
+
+@pytest.mark.parametrize(("width", "valid"), [("500", True), ("500.00", True), ("477", False)])
+def test_a_register_runs_over_at_one_width(width: str, valid: bool) -> None:
+    """With one made up for each fall, a register that is set to 0 every night would have run over every night."""
+    kind = {"kind": Kind.ENERGY, "unit": "kWh", "register": True}
+    texts = ["490>500|0>5", "5>15", "470>480", f"480>{width}|0>1"]
+    if not valid:
+        texts[2:] = ["470>475", f"475>{width}|0>1"]
+    rows = [
+        Reading(at * 2 * SLOT_S, (at * 2 + 1) * SLOT_S, Kind.ENERGY, 100, *energy_of(text, 0), text)
+        for at, text in enumerate(texts)
+    ]
+    if valid:  # 21 kWh are more than the device can do in ten minutes
+        rows[3] = rows[3]._replace(end_s=rows[3].start_s + 2 * SLOT_S)
+    manifest, lines = files_of(
+        replace(meter_of("A", Role.GENERATION, []), readings=tuple(rows), **kind)  # type: ignore[arg-type]
+    )
+    result = run(manifest, lines)
+    assert result.valid is valid
+    if not valid:
+        (found,) = result.differences
+        assert found.path == "readings[line 5, A, 1970-01-01T01:00:00Z].text"
+        assert found.recomputed == "a rollover at 500 kWh, as the first: a meter has one width"
+
+
+TURBINE = [(slot, str(40 + slot % 7)) for slot in range(144)]
+
+
+def forged_twins(serial: str, twin: str, device: str) -> tuple[dict[str, Any], list[str]]:
+    """Return files in which a meter stands a second time, all numbers made anew."""
+    meters = [meter_of(each, Role.GENERATION, TURBINE) for each in sorted([serial, twin])]
+    meters[1] = replace(meters[1], device_code=device)
+    reduction = compute(inputs(*meters, factor=factor(), enforce=False))
+    return build(reduction), list(lines_of(meters))
+
+
+@pytest.mark.parametrize(
+    ("twin", "device", "said"),
+    rest(
+        [
+            ("a, EAST", "d", "read the same"),
+            ("A,  east", "d", "read the same"),
+            ("A, east\ufe0f", "d", "read the same"),
+            ("\uff21, east", "d", "read the same"),
+            ("A\u3164, east", "d", "read the same"),
+            ("B", "d-A, east", "are of one device"),
+        ],
+        ("a, EAST", "d", "read the same"),
+        ("B", "d-A, east", "are of one device"),
+    ),
+    ids=ascii,
+)
+def test_a_meter_that_stands_there_twice_is_refused(twin: str, device: str, said: str) -> None:
+    """No site file has it, but a manifest written by hand may: all that the meter counts is there twice."""
+    manifest, lines = forged_twins("A, east", twin, device)
+    result = run(manifest, lines)
+    (found,) = result.differences
+    first, second = sorted(["A, east", twin])
+    assert found.path == "rules"
+    both = f"the meters {first!r} and {second!r} {said}"
+    assert " ".join(both.split()) in found.recomputed  # a message is one line, of single blanks
+    assert [check.name for check in result.checks if not check.ok] == [
+        "the rules of the ledger allow to issue"
+    ]
+    with pytest.raises(ProofError, match=r"^sum: 1 numbers .* what one meter counts would count"):
+        recompute(summed(manifest, lines))
+
+
+def test_meters_that_counted_the_very_same_are_named() -> None:
+    """Nobody can tell two serial numbers of one meter from two meters, but two meters do not count alike."""
+    decimals = [(slot, f"{text}.0") for slot, text in TURBINE]
+    idle = [(slot, "0") for slot in range(144)]
+    generation = Role.GENERATION
+    manifest, lines = files_of(
+        meter_of("A", generation, TURBINE),
+        meter_of("B", generation, decimals),
+        meter_of("C", generation, TURBINE[:-1]),
+        meter_of("D", generation, idle),
+        meter_of("E", generation, idle),
+        meter_of("F", Role.LOAD, TURBINE),
+    )
+    result = run(manifest, lines)
+    assert result.valid, result.differences
+    (said,) = [hint for hint in result.hints if "very same" in hint]
+    assert said.startswith("meter B has counted the very same as meter A in every reading")
+    words = recompute(summed(manifest, lines))
+    assert words and words.endswith(
+        'counted the very same in every reading, "B" and "A", are not one'
+    )
+
+
+def summed(manifest: dict[str, Any], lines: list[str]) -> str:
+    """Return what ``recompute`` reads of a bundle with all its readings."""
+    read_back = list(parse(lines, "r"))
+    meters = sorted({line.meter for line in read_back})
+    rows = [
+        [meters.index(of.meter), of.start_s, of.end_s, of.kind, of.quality, "", 0, of.text]
+        for of in read_back
+    ]
+    readings = {"meters": meters, "rows": rows, "proofs": None}
+    return json.dumps({"manifest": canonical_text(manifest), "readings": readings})
 
 
 @pytest.mark.parametrize("start_s", [3 * SLOT_S, 2 * DAY_S, 2**59])

@@ -412,7 +412,20 @@ def test_another_missing_of_a_source_with_readings_is_a_warning(
 
 @pytest.mark.parametrize(
     "twin",
-    rest(["a-1", "A-1 ", "A -1", "A-1\u200b", "\uff21-1", "A-\u00b9"], "a-1", "A-1\u200b"),
+    rest(
+        [
+            "a-1",
+            "A-1 ",
+            "A -1",
+            "A-1\u200b",
+            "\uff21-1",
+            "A-\u00b9",
+            "A-1\ufe0f",
+            "\u3164A-1",
+            "A\u2800-1",
+        ],
+        *("a-1", "A-1\u200b", "A-1\ufe0f"),
+    ),
     ids=ascii,
 )
 def test_a_serial_that_reads_as_another_is_that_meter(sqlite_db: Database, twin: str) -> None:
