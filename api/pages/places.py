@@ -22,7 +22,7 @@ from api.sites import queries as site_queries
 from api.sites.queries import show_site
 
 router = APIRouter(include_in_schema=False)
-_CHARTS = ("production_kwh", "reductions_kg", "issued_kg")
+_CHARTS = ("production_kwh", "consumption_kwh", "reductions_kg", "issued_kg")
 
 
 @router.get("/projects/{code}")
