@@ -173,10 +173,20 @@ def no_text(start: bytes) -> str | None:
     Parameters
     ----------
     start
-        How it begins: eight bytes are enough.
+        How it begins: what is no text shows in eight bytes, what is marked up in the first that are no blanks.
     """
     found = (what for mark, what in _NO_TEXT.items() if start.startswith(mark))
-    return next(found, None)
+    return next(found, None) or _marked_up(start)
+
+
+def _marked_up(start: bytes) -> str | None:
+    """Return what a file is that is made of elements: portals call such a one a workbook, or a table."""
+    opening = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower()
+    if opening.startswith((b"<!doctype html", b"<html", b"<table", b"<head", b"<meta")):
+        return "a web page: a table that is to be saved as CSV, or one that asks to sign in; fetch the file itself"
+    if opening.startswith(b"<?xml"):
+        return "XML, such as spreadsheets save; save it as CSV"
+    return None
 
 
 # ------------------------------------------------------------------ read again

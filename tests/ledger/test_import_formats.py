@@ -1,6 +1,7 @@
 """Files as they come: how they are written, and what the times in them mean."""
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -150,7 +151,9 @@ def test_what_is_no_number_is_named_as_the_file_has_it(
     lines = ['delimiter = ";"', f'decimal = "{decimal}"']
     lines += [f'thousands = "{thousands}"'] if thousands else []
     report = bring(sqlite_db, tmp_path, f"time;value\n2014-06-01T00:00Z;{text}\n", *lines)
-    assert [error["message"] for error in report.errors] == [f"{text!r} is not a number"]
+    unit = ": something follows the number; have the file written without it"
+    says = f"{text!r} is not a number{unit if text.endswith('kWh') else ''}"
+    assert [error["message"] for error in report.errors] == [says]
 
 
 @pytest.mark.parametrize(
@@ -486,6 +489,42 @@ def test_a_time_of_another_form_is_refused_in_one_line(pattern: str | None, text
     with pytest.raises(ValueError, match=r"is not|is no|has") as caught:
         parser_of(pattern)(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("2026/3/1 0:15", 'write time_format = "%Y/%m/%d %H:%M" in [[source]]'),
+        ("2026-3-1 0:15:00", 'write time_format = "%Y-%m-%d %H:%M:%S" in [[source]]'),
+        ("01.03.2026 00:15", 'write time_format = "%d.%m.%Y %H:%M" in [[source]]'),
+        ("2026/3/1 下午 3:15", 'write time_format = "%Y/%m/%d %p %I:%M" in [[source]]'),
+        ("2026年3月1日 0时15分", 'write time_format = "%Y年%m月%d日 %H时%M分" in [[source]]'),
+        ("202603010015", 'write time_format = "%Y%m%d%H%M" in [[source]]'),
+        ("1772294400", 'write time_format = "unix" in [[source]]'),
+        ("1772294400000", 'write time_format = "unix_ms" in [[source]]'),
+        ("3/1/2026 0:15", "time_format in [[source]]"),  # of March or of January
+        ("2026/13/1 0:15", "time_format in [[source]]"),
+        ("7", "time_format in [[source]]"),
+        (
+            "合计",
+            'time_format in [[source]]; if lines that begin so are no readings, write comment = "合计"',
+        ),
+        ('"合计', "time_format in [[source]]"),
+        ("", "time_format in [[source]]"),
+    ],
+)
+def test_a_time_that_can_be_read_in_one_way_says_how_to_declare_it(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match="is not a time; ") as caught:
+        parser_of(None)(text)
+    assert str(caught.value).endswith(says)
+    declared = re.search('time_format = "(.*)"', says)
+    if declared:
+        parser_of(declared[1])(text)
+
+
+def test_a_row_of_sums_under_a_pattern_says_how_to_pass_over_it() -> None:
+    with pytest.raises(ValueError, match='form .*; if lines .* write comment = "Total:"$'):
+        parser_of("%d.%m.%Y")("Total:")
 
 
 def test_seconds_and_milliseconds_are_told_from_each_other() -> None:
