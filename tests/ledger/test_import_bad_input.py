@@ -71,7 +71,7 @@ def refused_whole(db: Database, path: Path) -> str:
         (b'"Wind park, hourly"\nhour,value\n2014,1\n', "a title, write header_line in", 1),
         (b'"Wind park, hourly"\ntime,value\n2014,1\n', "line 2: write header_line = 2 in", 1),
         (b'"Park","of\n2026"\n\n"time","value\n"\n2014,1\n', "write header_line = 4 in", 2),
-        ('a\n"b\ntime,value\n'.encode(), "found: a; correct the header", 1),
+        (b'a\n"b\ntime,value\n', "found: a; correct the header", 1),
         (b"Time,value\n2014,1\n", "'Time' differs from it in case, width or blanks alone", 1),
         ("time,va\u00adlue\n2014,1\n".encode(), "found: time, va", 1),
         ("time,ｖａｌｕｅ\n2014,1\n".encode(), "'ｖａｌｕｅ' differs from it in case, width", 1),

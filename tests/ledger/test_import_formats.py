@@ -523,7 +523,7 @@ def test_a_time_that_can_be_read_in_one_way_says_how_to_declare_it(text: str, sa
 
 
 def test_a_row_of_sums_under_a_pattern_says_how_to_pass_over_it() -> None:
-    with pytest.raises(ValueError, match='form .*; if lines .* write comment = "Total:"$'):
+    with pytest.raises(ValueError, match=r'form .*; if lines .* write comment = "Total:"$'):
         parser_of("%d.%m.%Y")("Total:")
 
 

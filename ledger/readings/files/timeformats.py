@@ -101,7 +101,10 @@ def _proposed(text: str) -> str:
         with suppress(ValueError):
             if read(text).year >= _USUAL_FROM:
                 return f'write time_format = "{time_format}" in [[source]]'
-    return f"write it as 2014-01-01T00:10:00+01:00, or say how it is written with time_format in [[source]]{_words(text)}"
+    return (
+        "write it as 2014-01-01T00:10:00+01:00, or say how it is written with time_format in "
+        f"[[source]]{_words(text)}"
+    )
 
 
 @cache
