@@ -189,8 +189,8 @@ class Notes:
         if self.across is not None:
             first, last = self.across
             found.append(
-                f"columns {first!r} to {last!r} are named by times of the day, and {first!r} alone is read: if a row is a "
-                f'day, write last_value_column = "{last}" in [[source]]'
+                f"columns {first!r} to {last!r} are named by times of the day, and {first!r} alone is read: if a row "
+                f'is a day, write last_value_column = "{last}" in [[source]]'
             )
         return [*found, *self._clock_hints(), *self._end_hints()]
 

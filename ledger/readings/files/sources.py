@@ -226,8 +226,7 @@ class _Reader:
                 yield from self._decided(doubled.add(row))
                 continue
             except ValueError as error:
-                if not (self._clocks and isinstance(error, SkippedTime) and not cells[-1].strip()):
-                    yield from _unless_blank(cells, self._bad_time(line, device, error))
+                yield from self._untimely(line, device, cells, error)
                 continue
             first = False
             if doubled is not None:
@@ -296,6 +295,17 @@ class _Reader:
         """Return a row whose unit is not the one that the source declares."""
         source, column = self._source, self._unit_name
         return RowError(line, column, *unit_wrong(text, source.unit, source.kind, column))
+
+    def _untimely(
+        self, line: int, device: str, cells: list[str], error: ValueError
+    ) -> tuple[RowError, ...]:
+        """Return the error of a row whose time cannot be used; none where nothing stands in it.
+
+        Of a row that is a day, nothing stands under the times that this day does not have.
+        """
+        if self._clocks and isinstance(error, SkippedTime) and not cells[-1].strip():
+            return ()
+        return _unless_blank(cells, self._bad_time(line, device, error))
 
     def _bad_time(self, line: int, device: str, error: ValueError) -> RowError:
         """Return a row whose time cannot be used."""
