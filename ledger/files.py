@@ -157,6 +157,9 @@ _NO_TEXT = {
     b"PAR1": "a Parquet file; write it as CSV",
     b"\x89PNG": "a picture; name the file that is meant",
     b"%PDF": "a PDF; name the file that is meant",
+    b"Rar!": "a RAR archive; unpack it, plain or gzipped",
+    b"SQLite format 3": "a database; have its table written as CSV",
+    b"\x00\x01\x00\x00Standard ": "an Access database; have its table written as CSV",
     b"7z\xbc\xaf": "a 7z archive; unpack it, plain or gzipped",
     b"BZh": "a bzip2 file; unpack it, plain or gzipped",
     b"\xfd7zX": "an xz file; unpack it, plain or gzipped",
@@ -165,6 +168,10 @@ _NO_TEXT = {
     b"\x00\x00\xfe\xff": "UTF-32; save it as UTF-8",
     bytes(4): "zero bytes where it begins, as after a power cut; fetch it again",
 }
+
+
+_TAR_AT = 257
+"""Where a tar archive says that it is one, behind the name of its first file."""
 
 
 def no_text(start: bytes) -> str | None:
@@ -176,6 +183,8 @@ def no_text(start: bytes) -> str | None:
         How it begins: what is no text shows in eight bytes, what is marked up in the first that are no blanks.
     """
     found = (what for mark, what in _NO_TEXT.items() if start.startswith(mark))
+    if start[_TAR_AT:].startswith(b"ustar"):
+        return "a tar archive; take the file out of it"
     return next(found, None) or _marked_up(start)
 
 

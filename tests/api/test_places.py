@@ -117,6 +117,21 @@ def test_the_page_of_a_site_that_only_draws_shows_what_it_drew(
     assert "<title>2014-06: 10.000" in page
 
 
+def test_a_site_without_a_project_is_found_on_the_page_of_projects(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """It has an inventory and no credits: nothing led to its page but a search for its code."""
+    start, end = SITE.index("[project]"), SITE.index("[[device]]")
+    apply(sqlite_db, SITE[:start] + SITE[end:])
+    wanted = {"Accept": "text/html"}
+    with served(sqlite_db.url, tmp_path) as client:
+        page = client.get("/projects?lang=zh", headers=wanted).text
+        site = client.get("/sites/park", headers=wanted).text
+    assert '<a href="/sites/park">' in page
+    assert '<h2 id="sites">园区</h2>' in page
+    assert "<dt>项目</dt><dd>–</dd>" in site
+
+
 def test_a_project_has_its_factor_and_credits(client: TestClient) -> None:
     project = client.get("/v1/projects/park-wind").json()
     assert (project["site"], project["factor"], project["factor_value"]) == ("park", "cm", "0.5")
