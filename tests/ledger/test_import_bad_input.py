@@ -93,7 +93,11 @@ def refused_whole(db: Database, path: Path) -> str:
         (b"\n<HTML><table><tr><td>time</td></tr></table>", "a web page: a table that is to be", 1),
         (b"\xef\xbb\xbf<!DOCTYPE html>\n<title>Sign in</title>", "one that asks to sign in", 1),
         (packed(b'<?xml version="1.0"?>\n<Workbook>'), "XML, such as spreadsheets save", 1),
-        (packed(b"a.csv".ljust(257, b"\0") + b"ustar\0" + bytes(250)), "a tar archive; take the", 1),
+        (
+            packed(b"a.csv".ljust(257, b"\0") + b"ustar\0" + bytes(250)),
+            "a tar archive; take the",
+            1,
+        ),
         (b"Rar!\x1a\x07\x01\x00", "a RAR archive; unpack it", 1),
         (b"SQLite format 3\x00\x10", "a database; have its table written as CSV", 1),
         (b"\x00\x01\x00\x00Standard Jet DB\x00", "an Access database; have its", 1),
