@@ -97,7 +97,9 @@ def iso(text: str) -> datetime:
 
 def _proposed(text: str) -> str:
     """Return what to declare for a time that is not in ISO 8601, where it can be but one thing."""
-    for time_format, read in _usual().items():
+    for time_format, form, read in _usual():
+        if form.fullmatch(text) is None:  # a file may have millions of such rows
+            continue
         with suppress(ValueError):
             if read(text).year >= _USUAL_FROM:
                 return f'write time_format = "{time_format}" in [[source]]'
@@ -108,8 +110,11 @@ def _proposed(text: str) -> str:
 
 
 @cache
-def _usual() -> dict[str, Parser]:
-    return {time_format: parser_of(time_format) for time_format in (*_PATTERNS, *COUNTS)}
+def _usual() -> tuple[tuple[str, re.Pattern[str], Parser], ...]:
+    """Return how times are often written, each with the form of its texts and what reads them."""
+    forms = [(pattern, _expression(pattern)[0]) for pattern in _PATTERNS]
+    forms += [(counted, _WHOLE) for counted in COUNTS]
+    return tuple((name, form, parser_of(name)) for name, form in forms)
 
 
 def _words(text: str) -> str:
