@@ -1,4 +1,4 @@
-"""``truetonne readings quality``, ``gaps``, ``show``, ``refresh``: what became of readings, and what shows them."""
+"""``truetonne readings files``, ``quality``, ``gaps``, ``show``: what came of readings; ``refresh``: what shows it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Device = Annotated[
     str | None, typer.Option("--device", help="Code of one device; all of the site without it.")
+]
+OneSource = Annotated[
+    str | None, typer.Option("--source", help="Name of one source; all of the site without it.")
 ]
 From = Annotated[
     datetime | None,
@@ -66,6 +69,7 @@ DAILY_MAX = 62
 """Days up to which a row for each of them is what a person wants."""
 REASONS_SHOWN = 2
 DIFFERENCES_SHOWN = 20
+_OF_FILES = ("read", "new", "unchanged", "conflicts", "rejected")
 _COUNTS = (
     "expected",
     "used",
@@ -83,13 +87,50 @@ _COUNTS = (
 def register(root: typer.Typer) -> None:
     """Add the group."""
     group = command_group(
-        "See what became of readings: quality, gaps, every row with its reason; and compute anew what shows them."
+        "See what became of readings: files, quality, gaps, every row with its reason; compute anew what shows them."
     )
+    command(group, "files")(files)
     command(group, "quality")(quality)
     command(group, "gaps")(gaps)
     command(group, "show")(show)
     command(group, "refresh")(refresh)
     root.add_typer(group, name="readings")
+
+
+def files(run: Invocation, site: Site, source: OneSource = None) -> None:
+    """Show each import of a meter file, the oldest first: its source, and what became of its rows."""
+    from cli.books import open_books
+    from ledger.models import ImportFile
+    from ledger.naming import site_named, source_named
+    from ledger.readings.shown.imported import file_document, files_of
+    from ledger.reductions.zones import zone
+
+    with open_books(run.settings) as db, db.look() as session:
+        row = site_named(session, site)
+        if source is not None:
+            source_named(session, row, source)
+        query = files_of(row.id, source).order_by(ImportFile.id)
+        found = [file_document(*item) for item in session.execute(query)]
+        where = zone(row.time_zone)
+    columns = ("imported", "source", "device", "file", *_OF_FILES, "sha256")
+    table = Table(
+        columns,
+        [
+            (
+                _local(item["imported_at"].replace(microsecond=0), where),
+                item["source"],
+                item["device"] or "",
+                item["file"],
+                *(item[name] for name in _OF_FILES),
+                item["sha256"][:12],
+            )
+            for item in found
+        ],
+        title=f"{site}: {counted(len(found), 'import')}, times in {where.key}",
+        right=frozenset(_OF_FILES),
+    )
+    document = {"site": site, "time_zone": where.key, "files": found}
+    run.output.result(document, table if found else f"{site}: no file was imported")
 
 
 def quality(

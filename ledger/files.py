@@ -157,6 +157,9 @@ _NO_TEXT = {
     b"PAR1": "a Parquet file; write it as CSV",
     b"\x89PNG": "a picture; name the file that is meant",
     b"%PDF": "a PDF; name the file that is meant",
+    b"Rar!": "a RAR archive; unpack it, plain or gzipped",
+    b"SQLite format 3": "a database; have its table written as CSV",
+    b"\x00\x01\x00\x00Standard ": "an Access database; have its table written as CSV",
     b"7z\xbc\xaf": "a 7z archive; unpack it, plain or gzipped",
     b"BZh": "a bzip2 file; unpack it, plain or gzipped",
     b"\xfd7zX": "an xz file; unpack it, plain or gzipped",
@@ -167,16 +170,32 @@ _NO_TEXT = {
 }
 
 
+_TAR_AT = 257
+"""Where a tar archive says that it is one, behind the name of its first file."""
+
+
 def no_text(start: bytes) -> str | None:
     """Return what a file is that is no text, and what to do; None where it may be text, or is gzipped.
 
     Parameters
     ----------
     start
-        How it begins: eight bytes are enough.
+        How it begins: what is no text shows in eight bytes, what is marked up in the first that are no blanks.
     """
     found = (what for mark, what in _NO_TEXT.items() if start.startswith(mark))
-    return next(found, None)
+    if start[_TAR_AT:].startswith(b"ustar"):
+        return "a tar archive; take the file out of it"
+    return next(found, None) or _marked_up(start)
+
+
+def _marked_up(start: bytes) -> str | None:
+    """Return what a file is that is made of elements: portals call such a one a workbook, or a table."""
+    opening = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower()
+    if opening.startswith((b"<!doctype html", b"<html", b"<table", b"<head", b"<meta")):
+        return "a web page: a table that is to be saved as CSV, or one that asks to sign in; fetch the file itself"
+    if opening.startswith(b"<?xml"):
+        return "XML, such as spreadsheets save; save it as CSV"
+    return None
 
 
 # ------------------------------------------------------------------ read again

@@ -13,7 +13,15 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.errors import NotFound, did_you_mean
-from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite, Project, Site
+from ledger.models import (
+    CarbonCredit,
+    CreditBatch,
+    CreditSerial,
+    CreditSite,
+    MeterSource,
+    Project,
+    Site,
+)
 from ledger.serials import (
     BatchName,
     BatchNumber,
@@ -54,6 +62,22 @@ def site_named(session: Session, code: str) -> Site:
             f"no site {code!r}; there is: {known}. Sites come from site files: truetonne site apply SITE.toml"
         )
     return site
+
+
+def source_named(session: Session, site: Site, name: str) -> MeterSource:
+    """Return the source of a site that has a name.
+
+    Raises
+    ------
+    NotFound
+        There is none; the message names those that there are.
+    """
+    sources = session.scalars(select(MeterSource).where(MeterSource.site_id == site.id)).all()
+    for source in sources:
+        if source.name == name:
+            return source
+    known = ", ".join(sorted(source.name for source in sources)) or "none"
+    raise NotFound(f"site {site.code!r} has no source {name!r}; it has: {known}")
 
 
 def project_named(session: Session, code: str, *, lock: bool = False) -> Project:

@@ -34,6 +34,7 @@ OF_THE_BOOKS = (
     f"holders/{_NAME}",
     "projects",
     f"projects/{_NAME}",
+    "readings/files",
     "readings/quality",
     "search",
     "settlements",

@@ -22,7 +22,8 @@ def list_energy(
     """Energy that meters of a site counted, by hour, day or month of its legal time; counts of readings."""
     with context.reading() as (session, view):
         page = queries.list_energy(session, view, parameters)
-        if queries.waits_for_time(session, parameters):
+        of = parameters.site, parameters.device
+        if parameters.end is None and queries.waits_for_time(session, *of):
             response.headers["Cache-Control"] = "no-cache"  # nor is it kept here
     response.headers["Link"] = link_header("/v1/energy", parameters, page.next_cursor)
     return page

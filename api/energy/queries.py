@@ -133,17 +133,20 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
     )
 
 
-def waits_for_time(session: Session, parameters: EnergyParameters) -> bool:
-    """Return whether the answer changes by the clock alone: readings that lie in the future are left out.
+def waits_for_time(session: Session, site_code: str, device_code: str | None = None) -> bool:
+    """Return whether what ends with today changes by the clock alone: readings of days to come are left out.
+
+    Parameters
+    ----------
+    site_code, device_code
+        Whose readings; None: those of all devices of the site.
 
     Raises
     ------
     NotFound
         If there is no such site or device.
     """
-    if parameters.end is not None:
-        return False
-    _, devices = site_and_devices(session, parameters.site, parameters.device)
+    _, devices = site_and_devices(session, site_code, device_code)
     until_s = int(time.time()) + DAY_S
     at = select(func.max(MeterReading.start_s))
     each = (at.where(MeterReading.meter_id == of.meter.id) for of in _meters(session, devices))

@@ -22,6 +22,7 @@ from api.errors import Problem
 from api.pages.assets import assets
 from api.pages.figures import shares_of
 from api.pages.rendering import is_fragment, page
+from api.pagination import LIMIT_MAX
 from api.projects.queries import list_projects
 from api.projects.schemas import ProjectParameters
 from api.reconciliation.queries import show_reconciliation
@@ -31,6 +32,8 @@ from api.search.queries import search
 from api.search.schemas import Hit, HitKind, SearchParameters
 from api.settlements.queries import list_settlements
 from api.settlements.schemas import SettlementParameters
+from api.sites.queries import list_sites
+from api.sites.schemas import SiteParameters
 from api.status.queries import status
 from ledger.models import Project
 
@@ -76,11 +79,12 @@ def show_credits(request: Request, context: ReadContext) -> HTMLResponse:
 
 @router.get("/projects")
 def show_projects(request: Request, context: ReadContext) -> HTMLResponse:
-    """Show all projects, page by page."""
+    """Show all projects, page by page, and the sites: one that earns no credits has no project that leads to it."""
     parameters = asked(request, ProjectParameters)
     with context.reading() as (session, view):
         found = list_projects(session, view, parameters)
-    return page(request, "projects", found=found)
+        sites = list_sites(session, view, SiteParameters.model_validate({"limit": LIMIT_MAX}))
+    return page(request, "projects", found=found, sites=sites)
 
 
 @router.get("/settlements")

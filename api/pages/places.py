@@ -15,6 +15,8 @@ from api.plants import queries as plant_queries
 from api.plants.queries import list_plants, show_plant
 from api.plants.schemas import PlantParameters, PlantsParameters, TradePeriod
 from api.projects.queries import show_project
+from api.readings.queries import list_files
+from api.readings.schemas import FileParameters
 from api.settlements import queries as settlement_queries
 from api.settlements.queries import show_settlement
 from api.sites import months
@@ -22,7 +24,9 @@ from api.sites import queries as site_queries
 from api.sites.queries import show_site
 
 router = APIRouter(include_in_schema=False)
-_CHARTS = ("production_kwh", "reductions_kg", "issued_kg")
+FILES_MAX = 20
+"""Meter files that the page of a site shows: the latest."""
+_CHARTS = ("production_kwh", "consumption_kwh", "reductions_kg", "issued_kg")
 
 
 @router.get("/projects/{code}")
@@ -39,8 +43,11 @@ def site(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     """Show one site: its meters, and what each month brought."""
     with context.reading() as (session, view):
         found = show_site(session, view, code)
+        files = list_files(
+            session, FileParameters.model_validate({"site": code, "limit": FILES_MAX})
+        )
     charts = {name: columns_of(found.months, name) for name in _CHARTS}
-    return page(request, "site", found=found, charts=charts, most=_most())
+    return page(request, "site", found=found, files=files, charts=charts, most=_most())
 
 
 def _most() -> dict[str, int]:

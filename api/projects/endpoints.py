@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from api.context import ReadContext
+from api.energy.queries import waits_for_time
 from api.errors import responses
 from api.projects import queries
 from api.projects.schemas import OneProjectParameters, ProjectAnswer, ProjectPage, ProjectParameters
@@ -31,7 +32,11 @@ def show_project(
     context: ReadContext,
     code: Annotated[str, Path(max_length=50, description="Code of the project.")],
     parameters: Annotated[OneProjectParameters, Query()],
+    response: Response,
 ) -> ProjectAnswer:
     """One project: its credits, its issuances, and what each legal month brought."""
     with context.reading() as (session, view):
-        return queries.show_project(session, view, code, parameters.as_of_block)
+        found = queries.show_project(session, view, code, parameters.as_of_block)
+        if waits_for_time(session, found.site):
+            response.headers["Cache-Control"] = "no-cache"  # nor is it kept here
+    return found

@@ -6,6 +6,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.pagination import PageParameters
 from api.texts import CodeText, Document, ShortCodeText, Time
 
 
@@ -96,3 +97,37 @@ class Quality(Document):
     time_zone: str = Field(description="Zone that its legal days are counted in.")
     period: Period = Field(description="The days that are answered.")
     devices: list[DeviceQuality] = Field(description="Each meter.")
+
+
+class FileParameters(PageParameters):
+    """Which meter files."""
+
+    site: ShortCodeText = Field(description="Those of the site with this code.")
+    source: CodeText | None = Field(
+        None, description="Those of the source with this name; of all without it."
+    )
+
+
+class ImportedFile(Document):
+    """A meter file as it was imported once: read = new + unchanged + conflicts + rejected."""
+
+    id: int = Field(description="Row number of the import.")
+    file: str = Field(description="Name of the file.")
+    sha256: str = Field(description="SHA-256 of its bytes.")
+    source: str = Field(description="Source of the site file as which it was read.")
+    device: str | None = Field(
+        description="Device that the source is of; null: the file names its devices."
+    )
+    imported_at: Time = Field(description="When it was imported.")
+    read: int = Field(description="Rows that were read.")
+    new: int = Field(description="Rows that brought a reading.")
+    unchanged: int = Field(description="Rows that were there already.")
+    conflicts: int = Field(description="Rows that contradict another value of their time.")
+    rejected: int = Field(description="Rows that could not be used.")
+
+
+class FilePage(Document):
+    """One page of meter files."""
+
+    items: list[ImportedFile] = Field(description="The imports of the page.")
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last one.")

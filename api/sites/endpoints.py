@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.context import ReadContext, no_query
+from api.energy.queries import waits_for_time
 from api.errors import responses
 from api.sites import queries
 from api.sites.schemas import SiteAnswer, SitePage, SiteParameters
@@ -29,8 +30,13 @@ def list_sites(
     summary="Show a site",
 )
 def show_site(
-    context: ReadContext, code: Annotated[str, Path(max_length=50, description="Code of the site.")]
+    context: ReadContext,
+    code: Annotated[str, Path(max_length=50, description="Code of the site.")],
+    response: Response,
 ) -> SiteAnswer:
     """One site: its devices, and what each legal month brought."""
     with context.reading() as (session, view):
-        return queries.show_site(session, view, code)
+        found = queries.show_site(session, view, code)
+        if waits_for_time(session, code):
+            response.headers["Cache-Control"] = "no-cache"  # nor is it kept here
+    return found

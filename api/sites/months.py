@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, date
 from decimal import Decimal
@@ -20,7 +21,7 @@ from ledger.models.issuance import IssuanceState
 from ledger.readings.inventory import draws
 from ledger.reductions.records import Role
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of
-from ledger.units import HOUR_S
+from ledger.units import DAY_S, HOUR_S
 
 MONTHS_MAX = 120
 """Most months of one answer: the last ones."""
@@ -34,10 +35,11 @@ _Issued = tuple[Issuance, str, int | None, int | None]
 def months_of(
     session: Session, where: ZoneInfo, device_ids: Sequence[int], project_ids: Sequence[int]
 ) -> list[Month]:
-    """Return what each legal month brought, from the first that brought anything to the last.
+    """Return what each legal month brought, from the first that brought anything to the last that has begun.
 
-    An hour belongs to the month in which it begins (of the first, ``hours_of`` tells), an issuance to the one in which
-    its period does.
+    Energy of months to come is a wrong clock's: one reading of 2062 would leave no room for the months that were. Where
+    nothing else is there, these are shown. An hour belongs to the month in which it begins (of the first, ``hours_of``
+    tells), an issuance to the one in which its period does.
 
     Parameters
     ----------
@@ -53,6 +55,7 @@ def months_of(
     if not ends:
         return []
     first, last = min(ends), max(ends)
+    last = min(last, max(first, month_number(legal_day(int(time.time()) + DAY_S, where))))
     drawing = _that_draw(session, device_ids)
     return [
         _total(session, where, (device_ids, drawing, firsts), month, issued)

@@ -53,14 +53,14 @@ def show_site(session: Session, view: ChainView, code: str) -> SiteAnswer:
     if row is None:
         raise NotFound(f"there is no site {code[:100]!r}; /v1/sites has all of them")
     projects = _projects(session, [row.id]).get(row.id, {})
-    query = (
+    of_site = (
         select(Meter, Device)
         .join(Device, Device.id == Meter.device_id)
         .where(Meter.site_id == row.id)
         .order_by(Device.device_id)
-        .limit(DEVICES_MAX)
     )
-    meters = session.execute(query).all()
+    meters = session.execute(of_site.limit(DEVICES_MAX)).all()
+    device_ids = session.scalars(of_site.with_only_columns(Device.id)).all()  # months are of all
     factors = {
         number: name
         for number, name in session.execute(
@@ -86,9 +86,7 @@ def show_site(session: Session, view: ChainView, code: str) -> SiteAnswer:
             )
             for meter, device in meters
         ],
-        months=months_of(
-            session, zone(row.time_zone), [device.id for _, device in meters], list(projects)
-        ),
+        months=months_of(session, zone(row.time_zone), device_ids, list(projects)),
         issuances=issuances_of(session, view, list(projects)),
     )
 

@@ -9,6 +9,7 @@ megawatts take 3 away, and a scale below zero is multiplied out. Scientific nota
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from ledger.errors import BadInput
 from ledger.reductions.records import Kind
@@ -36,6 +37,16 @@ _SHORT, _WHOLE_SURE = 19, 9
 """A text of so many characters and digits before the point fits 64 bits and is under 1e9."""
 _VALUE_END = 10**9
 _SCIENTIFIC = re.compile(r"([+-]?[0-9]*)\.?([0-9]*)[eE]([+-]?[0-9]{1,4})", re.ASCII)
+_GROUPED = re.compile(
+    r"[+-]?[0-9]{1,3}([,' \u00a0\u202f\u2019])[0-9]{3}(?:\1[0-9]{3})*(?:\.[0-9]*)?", re.ASCII
+)
+_LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*", re.ASCII)
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+_BEFORE = {
+    "(": "brackets are no sign; have the file written with a minus",
+    "=": "a spreadsheet's formula; have it saved with values",
+    "'": "an apostrophe stands before it; have the file written without it",
+}
 _NOT_PLAIN = re.compile(r"[^0-9.+-]", re.ASCII)
 
 
@@ -141,4 +152,24 @@ def _complaint(text: str) -> str:
         return (
             f'{text!r} has a comma: if it is the decimal point, write decimal = "," in [[source]]'
         )
-    return f"{text[:40]!r} is not a number"
+    grouped = _GROUPED.fullmatch(text)
+    if grouped:
+        sign = {"\u2019": "'", "\u00a0": " ", "\u202f": " "}.get(grouped[1], grouped[1])
+        return (
+            f'{text[:40]!r} has signs between thousands: write thousands = "{sign}" in [[source]]'
+        )
+    return f"{text[:40]!r} is not a number{what_is_odd(text)}"
+
+
+def what_is_odd(text: str) -> str:
+    """Return what keeps a text from being a number that people take for one, after a colon; or nothing."""
+    plain = unicodedata.normalize("NFKC", text).translate(_DASHES)
+    if plain != text and _LIKE_A_NUMBER.match(plain):
+        return ": its digits or signs only look like 0 to 9, point and minus; have the file written with those"
+    if text[:1] in _BEFORE and _LIKE_A_NUMBER.match(text.lstrip("=('\"")):
+        return f": {_BEFORE[text[:1]]}"
+    match = _LIKE_A_NUMBER.match(text)
+    rest = text[match.end() :].strip() if match else ""
+    if rest[:1].isalpha() and rest[:1] not in "eExX":
+        return ": something follows the number; have the file written without it"
+    return ""

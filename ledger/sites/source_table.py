@@ -35,11 +35,18 @@ _UTC = ("UTC", "Etc/UTC")
 _FIXED = 'a clock that never changes may be named by its offset, such as "+10:30"'
 _FORMAT_KEYS = frozenset(Format.__dataclass_fields__) - {"numbered"}
 _KEYS = (frozenset(SourceSpec.__dataclass_fields__) - {"written"}) | _FORMAT_KEYS
-_COLUMN_KEYS = ("time_column", "value_column", "device_column", "date_column", "unit_column")
+_COLUMN_KEYS = (
+    "time_column",
+    "value_column",
+    "last_value_column",
+    "device_column",
+    "date_column",
+    "unit_column",
+)
 _COLUMNS_MAX = 10_000
 _ONLY_MAX = 100
 """Characters of a column by which rows are chosen, and of its text."""
-_CSV_ONLY = ("delimiter", "header_line", "trailing_delimiter", "comment")
+_CSV_ONLY = ("delimiter", "header_line", "trailing_delimiter", "comment", "last_value_column")
 
 
 def read_source(table: Table) -> SourceSpec:
@@ -165,6 +172,7 @@ def _written(table: Table, time_zone: str) -> Format:
         comment=table.optional("comment", 10, lines=True),
         time_format=_time_format(table, time_zone),
         date_column=_column(table, "date_column") if table.has("date_column") else None,
+        last_value_column=_last_value_column(table),
         missing=_missing(table),
         register=table.optional("register", 100),
         clock_change=_clock_change(table, time_zone),
@@ -185,6 +193,18 @@ def _column(table: Table, key: str) -> str:
     if numbered and not 1 <= value <= _COLUMNS_MAX:
         raise table.wrong(key, f"{key} is the number of a column, from 1, found {value}")
     return str(value)
+
+
+def _last_value_column(table: Table) -> str | None:
+    """Return the last column of a row that is a whole day; its date is the text of the time's column."""
+    key = "last_value_column"
+    if not table.has(key):
+        return None
+    if table.has("date_column"):
+        raise table.wrong(
+            "date_column", f"with {key} the date stands in time_column; take date_column out"
+        )
+    return _column(table, key)
 
 
 def _choice(table: Table, key: str, choices: tuple[str, ...], default: str | None) -> str | None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from api.app import create_app
+from ledger.db import Database
+from ledger.settings import load_settings
 from tests.api.conftest import CREDIT_CONTRACT, ISSUER, SETTLEMENT_CONTRACT, h66, key_of
+from tests.support.plant import SITE, apply, imported, write_csv
 
 
 def test_a_credit_is_shown_whole(client: TestClient) -> None:
@@ -268,6 +275,41 @@ def test_status_adds_up(client: TestClient) -> None:
         "CarbonCredit": CREDIT_CONTRACT,
         "VppSettlement": SETTLEMENT_CONTRACT,
     }
+
+
+def test_files_are_told_each_time_that_they_came(sqlite_db: Database, tmp_path: Path) -> None:
+    """What was imported, when, and what became of it: nothing but the audit log said so, and without the site."""
+    apply(sqlite_db, SITE + SITE[SITE.index("[[source]]") :].replace('"scada"', '"again"'))
+    apply(sqlite_db, SITE.replace('"park"', '"yard"').replace("park-wind", "yard-wind")
+          .replace('"A"', '"B"').replace("serial-A", "serial-B"))  # fmt: skip
+    rows = [("2014-06-01T12:00:00+02:00", "60"), ("2014-06-01T12:10:00+02:00", "sixty")]
+    first = write_csv(tmp_path / "六月.csv", rows)
+    digest = hashlib.sha256(first.read_bytes()).hexdigest()
+    before = datetime.now(UTC)
+    for source in ("scada", "scada", "again"):
+        imported(sqlite_db, first, source)
+    imported(sqlite_db, write_csv(tmp_path / "b.csv", rows[:1]), site="yard")
+    environ = {"TRUETONNE_DATABASE_URL": str(sqlite_db.url), "TRUETONNE_HOME": str(tmp_path)}
+    with TestClient(create_app(load_settings(None, environ))) as client:
+        path = "/v1/readings/files?site=park"
+        (again, second, one) = client.get(path).json()["items"]
+        (only,) = client.get(f"{path}&source=again").json()["items"]
+        page = client.get(f"{path}&order=asc&limit=2").json()
+        rest = client.get(f"{path}&order=asc&limit=2&cursor={page['next_cursor']}").json()
+        unknown = client.get(f"{path}&source=other")
+        shown = client.get("/sites/park?lang=zh", headers={"Accept": "text/html"}).text
+    assert [item["source"] for item in (one, second, again)] == ["scada", "scada", "again"]
+    assert (one["file"], one["sha256"], one["device"]) == ("六月.csv", digest, "A")
+    assert before <= datetime.fromisoformat(one["imported_at"]) <= datetime.now(UTC)
+    counts = ("read", "new", "unchanged", "conflicts", "rejected")
+    assert [one[name] for name in counts] == [2, 1, 0, 0, 1]
+    assert [second[name] for name in counts] == [2, 0, 1, 0, 1]
+    assert only == again
+    assert (page["items"], rest["items"], rest["next_cursor"]) == ([one, second], [again], None)
+    assert unknown.status_code == 404
+    assert unknown.json()["detail"] == "site 'park' has no source 'other'; it has: again, scada"
+    assert shown.count("六月.csv") == 3
+    assert "导入的电表文件" in shown
 
 
 def test_the_quality_of_readings_is_that_of_the_command_line(client: TestClient) -> None:

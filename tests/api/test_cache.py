@@ -70,6 +70,7 @@ CALLS = (
     "/v1/transactions",
     "/v1/settlements",
     "/v1/readings/quality?site=park",
+    "/v1/readings/files?site=park",
     "/v1/credits/nothing",
     "/v1/credits?limit=0",
 )
@@ -300,7 +301,7 @@ def ask_and_write(
 
 
 def test_whatever_is_written_is_answered(own: Settings) -> None:
-    ask_and_write(own, CALLS, (*MIRROR_ACTS, compare, site), rounds=times(80, 150))
+    ask_and_write(own, CALLS, (*MIRROR_ACTS, compare, site), rounds=times(140, 200))
 
 
 @long

@@ -157,6 +157,7 @@ GET    /v1/credits/{credit_id}/bundle
 GET    /v1/retirements/{retirement_id}
 GET    /v1/readings/{reading_id}/proof
 GET    /v1/readings/quality
+GET    /v1/readings/files
 GET    /v1/transactions
 GET    /v1/contracts
 GET    /v1/trades

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import delete
 
 from api.app import create_app
 from api.finality import ChainView
 from api.sites.queries import show_site
 from ledger.db import Database
 from ledger.models import (
+    EnergyProduction,
     SettlementBatch,
     SettlementDispute,
     VppSettlementAccount,
@@ -22,7 +26,10 @@ from ledger.models.escrow import DisputeStep, SettlementStatus
 from ledger.models.trading import TradeType
 from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, _contracts, _trades, h66
-from tests.support.plant import SITE, apply
+from tests.api.test_energy import served
+from tests.support.plant import SITE, apply, imported, write_csv
+
+FAR = datetime(2090, 1, 1, tzinfo=UTC)
 
 
 def test_a_site_has_its_devices_and_months(client: TestClient) -> None:
@@ -55,6 +62,74 @@ def test_a_site_has_no_device_of_another(sqlite_db: Database) -> None:
     with sqlite_db.read() as session:
         shown = [show_site(session, view, code).devices for code in ("park", "yard")]
     assert [[item.code for item in devices] for devices in shown] == [["A"], ["B"]]
+
+
+def test_months_count_the_meters_that_a_long_list_leaves_out(
+    sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site has five hundred and one meters: what the last of them counted is energy of its months, too."""
+    site = SITE + SITE[SITE.index("[[device]]") :].replace('"A"', '"B"').replace("al-A", "al-B")
+    apply(sqlite_db, site.replace('"scada"', '"of B"').replace('"of B"', '"scada"', 1))
+    rows = [("2014-06-01T12:00:00+02:00", "60")]
+    for source in ("scada", "of B"):
+        imported(sqlite_db, write_csv(tmp_path / "a.csv", rows), source)
+    monkeypatch.setattr("api.sites.queries.DEVICES_MAX", 1)
+    view = ChainView("local", "finalized", None, None)
+    with sqlite_db.read() as session:
+        shown = show_site(session, view, "park")
+    assert [device.code for device in shown.devices] == ["A"]
+    assert [(month.month, month.production_kwh) for month in shown.months] == [("2014-06", 20)]
+
+
+def test_a_reading_of_the_far_future_hides_no_month_that_was(
+    sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One year in a meter file was mistyped: the table of the last 120 months was of months to come alone."""
+    apply(sqlite_db)
+    rows = [(f"{year}-06-01T12:00:00+02:00", "60") for year in ("2014", "2099")]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", rows))
+    paths = ("/v1/sites/park", "/v1/projects/park-wind")
+    with served(sqlite_db.url, tmp_path) as client:
+        for now_s, last in ((1_401_000_000, "2014-06"), (4_084_500_000, "2099-06")):  # each day
+            for module in ("api.sites.months.time", "api.energy.queries.time"):
+                monkeypatch.setattr(module, SimpleNamespace(time=lambda at=now_s: at))
+            for path in paths:  # though the books are the same: no answer from before
+                months = client.get(path).json()["months"]
+                assert months[-1]["month"] == last
+                assert months[-1]["production_kwh"] == "10.000"
+    with sqlite_db.write() as session:
+        session.execute(delete(EnergyProduction).where(EnergyProduction.recorded_at < FAR))
+    monkeypatch.undo()
+    with served(sqlite_db.url, tmp_path) as client:  # nothing else is there
+        assert [month["month"] for month in client.get(paths[0]).json()["months"]] == ["2099-06"]
+
+
+def test_the_page_of_a_site_that_only_draws_shows_what_it_drew(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Its charts were of production, reductions and credits, of which it has none."""
+    apply(sqlite_db, SITE.replace('"generation"', '"import"'))
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [("2014-06-01T12:00:00+02:00", "60")]))
+    with served(sqlite_db.url, tmp_path) as client:
+        page = client.get("/sites/park?lang=zh", headers={"Accept": "text/html"}).text
+    assert page.count("<figure") == 1
+    assert "<figcaption>下网电量" in page
+    assert "<title>2014-06: 10.000" in page
+
+
+def test_a_site_without_a_project_is_found_on_the_page_of_projects(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """It has an inventory and no credits: nothing led to its page but a search for its code."""
+    start, end = SITE.index("[project]"), SITE.index("[[device]]")
+    apply(sqlite_db, SITE[:start] + SITE[end:])
+    wanted = {"Accept": "text/html"}
+    with served(sqlite_db.url, tmp_path) as client:
+        page = client.get("/projects?lang=zh", headers=wanted).text
+        site = client.get("/sites/park", headers=wanted).text
+    assert '<a href="/sites/park">' in page
+    assert '<h2 id="sites">园区</h2>' in page
+    assert "<dt>项目</dt><dd>–</dd>" in site
 
 
 def test_a_project_has_its_factor_and_credits(client: TestClient) -> None:

@@ -657,7 +657,7 @@ def test_with_all_streams_closed_the_work_is_done(truetonne: Program) -> None:
 READERS = """
     verify certificate export openapi status doctor emissions
     jobs list; jobs history; reductions; reductions export; reductions verify; reductions corrections
-    factors list; factors show; readings quality; readings gaps; readings show
+    factors list; factors show; readings files; readings quality; readings gaps; readings show
     credits list; credits show; credits bundle; park kinds; park list; park show; park export; alerts list
     trades list; settle preview; settle status; index status; index verify; chain verify; chain intents; keys list
     users; users list; apikey; apikey list; audit log; audit export; audit head; audit verify; config list; config get

@@ -19,7 +19,7 @@ from PIL import Image
 from cli.drawing import Drawing, Rectangle, Words, png, svg
 from cli.heatmap import GAPS, QUALITY, cell_size, heatmap
 from ledger.readings.shown.slots import Day, DeviceDays, SiteDays, State
-from tests.cli.conftest import Program
+from tests.cli.conftest import SITE, Program
 
 PARIS = ZoneInfo("Europe/Paris")
 QUALITY_OF = ("readings", "quality", "--site", "lab")
@@ -77,6 +77,37 @@ def test_what_shows_readings_is_computed_anew_where_somebody_changed_it(
 
 
 # ------------------------------------------------------------------ tables and documents
+
+
+def test_files_are_listed_each_time_that_they_came(read: Program, tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    shutil.copytree(read.folder, tmp_path, dirs_exist_ok=True)
+    more = program.write("二月.csv", LINES + "yesterday,1\n")
+    assert program("import", "--site", "lab", "--source", "scada", more).code == 1
+    assert program("import", "--site", "lab", "--source", "scada", "--dry-run", more).code == 1
+    files = ("readings", "files", "--site", "lab")
+    document = program(*files, "--json").json()
+    assert (document["site"], document["time_zone"]) == ("lab", "Europe/Paris")
+    told = [tuple(item.values())[:2] + tuple(item.values())[3:5] for item in document["files"]]
+    assert told == [(1, "r.csv", "scada", "T1"), (2, "二月.csv", "scada", "T1")]
+    counts = ("read", "new", "unchanged", "conflicts", "rejected")
+    assert [[item[name] for name in counts] for item in document["files"]] == [
+        [6, 5, 0, 1, 0],
+        [7, 0, 6, 0, 1],
+    ]
+    title, head, first, second = program(*files).out.splitlines()
+    assert title == "lab: 2 imports, times in Europe/Paris"
+    assert head.split()[:4] == ["imported", "source", "device", "file"]
+    assert first.split()[1:-1] == ["scada", "T1", "r.csv", "6", "5", "0", "1", "0"]
+    assert document["files"][1]["sha256"].startswith(second.split()[-1])
+    assert program(*files, "--source", "scada").out.count("csv") == 2
+    ended = program(*files, "--source", "meter")
+    assert ended.one_line() == "error: site 'lab' has no source 'meter'; it has: scada"
+    fresh = program.write("site.toml", SITE.replace('"lab"', '"yard"').replace('"T1"', '"T2"')
+                          .replace("lab-wind", "yard-wind").split("[[vpp]]")[0])  # fmt: skip
+    assert program("site", "apply", fresh).code == 0
+    ended = program("readings", "files", "--site", "yard")
+    assert ended.out == "yard: no file was imported\n"
 
 
 def test_quality_by_day_says_why_and_where(read: Program) -> None:

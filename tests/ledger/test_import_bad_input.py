@@ -48,6 +48,12 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
     return error
 
 
+def refused_whole(db: Database, path: Path) -> str:
+    with pytest.raises(BadInput) as caught:
+        imported(db, path)
+    return caught.value.message
+
+
 @few(18)
 @pytest.mark.parametrize(
     ("content", "says", "line"),
@@ -62,7 +68,13 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
         (b"sep=;\ntime;value\n2014;1\n", "write header_line = 2 in [[source]]", 1),
         (b"SEP=,\ntime,value\n2014,1\n", "write header_line = 2 in [[source]]", 1),
         (b'"time,value"\n"2014,1"\n', "if all lines do, take the quotes away", 1),
-        (b'"Wind park, hourly"\ntime,value\n2014,1\n', "a title, write header_line in", 1),
+        (b'"Wind park, hourly"\nhour,value\n2014,1\n', "a title, write header_line in", 1),
+        (b'"Wind park, hourly"\ntime,value\n2014,1\n', "line 2: write header_line = 2 in", 1),
+        (b'"Park","of\n2026"\n\n"time","value\n"\n2014,1\n', "write header_line = 4 in", 2),
+        (b'a\n"b\ntime,value\n', "found: a; correct the header", 1),
+        (b"Time,value\n2014,1\n", "'Time' differs from it in case, width or blanks alone", 1),
+        ("time,va\u00adlue\n2014,1\n".encode(), "found: time, va", 1),
+        ("time,ｖａｌｕｅ\n2014,1\n".encode(), "'ｖａｌｕｅ' differs from it in case, width", 1),
         ("time,value\n".encode("utf-16"), "UTF-16", 1),
         ("time,value\n".encode("utf-16-le"), "UTF-16 without its byte order mark", 1),
         ("time,value\n".encode("utf-16-be"), "UTF-16 without its byte order mark", 1),
@@ -78,6 +90,17 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
         (packed(HEAD + bytes(9_000_000)), "a line of more than 1,048,576 characters", 2),
         (b"PK\x03\x04\x14\x00\x06\x00", "an Excel workbook or a zip; save it as CSV", 1),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook; save it as CSV", 1),
+        (b"\n<HTML><table><tr><td>time</td></tr></table>", "a web page: a table that is to be", 1),
+        (b"\xef\xbb\xbf<!DOCTYPE html>\n<title>Sign in</title>", "one that asks to sign in", 1),
+        (packed(b'<?xml version="1.0"?>\n<Workbook>'), "XML, such as spreadsheets save", 1),
+        (
+            packed(b"a.csv".ljust(257, b"\0") + b"ustar\0" + bytes(250)),
+            "a tar archive; take the",
+            1,
+        ),
+        (b"Rar!\x1a\x07\x01\x00", "a RAR archive; unpack it", 1),
+        (b"SQLite format 3\x00\x10", "a database; have its table written as CSV", 1),
+        (b"\x00\x01\x00\x00Standard Jet DB\x00", "an Access database; have its", 1),
         (b"PAR1\x15\x04\x15", "a Parquet file; write it as CSV", 1),
         (b"\x89PNG\r\n\x1a\n", "a picture", 1),
         (packed(packed(HEAD + GOOD)), "gzipped twice", 1),
@@ -229,6 +252,18 @@ def test_a_byte_order_mark_and_blanks_are_passed_over(park: Database, tmp_path: 
     path.write_bytes(b"\xef\xbb\xbf time , value \r\n" + f"  {T0} , 60 \r\n\r\n".encode())
     report = imported(park, path)
     assert (report.read, report.new, report.rejected) == (1, 1, 0)
+
+
+def test_blanks_within_a_name_are_one_blank(park: Database, tmp_path: Path) -> None:
+    """Messages show runs of blanks as one, so that the name that is missing was seen to be there."""
+    site = SITE.replace('"value"', '"value (kW)"')
+    apply(park, site)
+    for number, name in enumerate(("value  (kW)", '" value\n(kW)\u00a0"', "value\u00a0(kW)")):
+        rows = [(T0, f"6{number}")]
+        report = imported(park, write_csv(tmp_path / "a.csv", rows, header=f"time,{name}"))
+        assert report.new + report.conflicts == 1
+    error = refused_whole(park, write_csv(tmp_path / "a.csv", [], header="time,value,value"))
+    assert "has no column 'value (kW)', found: time, value, value; correct" in error
 
 
 def test_a_gzipped_file_is_known_by_its_content(park: Database, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Files as they come: how they are written, and what the times in them mean."""
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -150,7 +151,9 @@ def test_what_is_no_number_is_named_as_the_file_has_it(
     lines = ['delimiter = ";"', f'decimal = "{decimal}"']
     lines += [f'thousands = "{thousands}"'] if thousands else []
     report = bring(sqlite_db, tmp_path, f"time;value\n2014-06-01T00:00Z;{text}\n", *lines)
-    assert [error["message"] for error in report.errors] == [f"{text!r} is not a number"]
+    unit = ": something follows the number; have the file written without it"
+    says = f"{text!r} is not a number{unit if text.endswith('kWh') else ''}"
+    assert [error["message"] for error in report.errors] == [says]
 
 
 @pytest.mark.parametrize(
@@ -486,6 +489,42 @@ def test_a_time_of_another_form_is_refused_in_one_line(pattern: str | None, text
     with pytest.raises(ValueError, match=r"is not|is no|has") as caught:
         parser_of(pattern)(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("2026/3/1 0:15", 'write time_format = "%Y/%m/%d %H:%M" in [[source]]'),
+        ("2026-3-1 0:15:00", 'write time_format = "%Y-%m-%d %H:%M:%S" in [[source]]'),
+        ("01.03.2026 00:15", 'write time_format = "%d.%m.%Y %H:%M" in [[source]]'),
+        ("2026/3/1 下午 3:15", 'write time_format = "%Y/%m/%d %p %I:%M" in [[source]]'),
+        ("2026年3月1日 0时15分", 'write time_format = "%Y年%m月%d日 %H时%M分" in [[source]]'),
+        ("202603010015", 'write time_format = "%Y%m%d%H%M" in [[source]]'),
+        ("1772294400", 'write time_format = "unix" in [[source]]'),
+        ("1772294400000", 'write time_format = "unix_ms" in [[source]]'),
+        ("3/1/2026 0:15", "time_format in [[source]]"),  # of March or of January
+        ("2026/13/1 0:15", "time_format in [[source]]"),
+        ("7", "time_format in [[source]]"),
+        (
+            "合计",
+            'time_format in [[source]]; if lines that begin so are no readings, write comment = "合计"',
+        ),
+        ('"合计', "time_format in [[source]]"),
+        ("", "time_format in [[source]]"),
+    ],
+)
+def test_a_time_that_can_be_read_in_one_way_says_how_to_declare_it(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match="is not a time; ") as caught:
+        parser_of(None)(text)
+    assert str(caught.value).endswith(says)
+    declared = re.search('time_format = "(.*)"', says)
+    if declared:
+        parser_of(declared[1])(text)
+
+
+def test_a_row_of_sums_under_a_pattern_says_how_to_pass_over_it() -> None:
+    with pytest.raises(ValueError, match=r'form .*; if lines .* write comment = "Total:"$'):
+        parser_of("%d.%m.%Y")("Total:")
 
 
 def test_seconds_and_milliseconds_are_told_from_each_other() -> None:
@@ -1426,3 +1465,135 @@ def test_a_name_that_is_no_text_is_kept_with_its_bytes_written_out(
     records = tmp_path / "Z\udcfchler2.csv"
     records.write_text("type_name\nmeter\n")
     assert read_file(kind_named("device-types"), records).name == "Z\\xfchler2.csv"
+
+
+# ------------------------------------------------------------------ a day on each line
+
+ACROSS = {
+    "kind": '"energy"',
+    "unit": '"kWh"',
+    "interval_minutes": "15",
+    "label": '"end"',
+    "time_column": '"日期"',
+    "value_column": '"0:15"',
+    "time_zone": '"Europe/Paris"',
+}
+CURVES = ('last_value_column = "0:00"', 'time_format = "%Y/%m/%d %H:%M"')
+CLOCKS = [f"{minutes // 60}:{minutes % 60:02}" for minutes in (*range(15, 24 * 60, 15), 0)]
+
+
+def as_days(days: dict[str, list[str]], *more: str) -> str:
+    """A file with a line for each day, and what stands before and behind the values."""
+    lines = [",".join(["日期", "户号", *CLOCKS, "合计"])]
+    lines += [",".join([day, "4711", *values, "9999"]) for day, values in days.items()]
+    return "\n".join([*lines, *more]) + "\n"
+
+
+def test_trap_a_row_that_is_a_day_has_its_values_at_the_times_that_the_header_names(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Load curves of 96 points: a line was read as one value of its midnight, and the other 95 were lost."""
+    days = {
+        "2014/6/1": [str(number) for number in range(96)],
+        "2014/6/2": ["", *(f"{number}.5" for number in range(1, 96))],
+    }
+    report = bring(sqlite_db, tmp_path, as_days(days, "," * 98), *CURVES, **ACROSS)
+    assert (report.read, report.new, report.missing, report.rejected) == (192, 192, 1, 0)
+    with sqlite_db.read() as session:
+        rows = session.scalars(select(MeterReading).order_by(MeterReading.start_s)).all()
+    first_s = int(datetime.fromisoformat("2014-06-01T00:00:00+02:00").timestamp())
+    assert [row.start_s for row in rows] == [first_s + 900 * number for number in range(192)]
+    assert [row.text for row in rows] == [text for values in days.values() for text in values]
+    assert [row.line for row in rows] == [2] * 96 + [3] * 96
+    again = bring(sqlite_db, tmp_path, as_days(days), *CURVES, **ACROSS)
+    assert (again.unchanged, again.new) == (192, 0)
+
+
+def test_a_row_that_is_a_day_begins_with_midnight_where_its_label_is_the_start(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    hours = [f"{hour:02}:00" for hour in range(24)]
+    text = f"day;{';'.join(hours)}\n2014-06-01;{';'.join(['1,5'] * 24)}\n"
+    lines = ('delimiter = ";"', 'decimal = ","', "last_value_column = 25")
+    changes = {
+        "label": '"start"',
+        "interval_minutes": "60",
+        "time_column": "1",
+        "value_column": "2",
+    }
+    report = bring(sqlite_db, tmp_path, text, *lines, **ACROSS | changes)
+    assert (report.read, report.new, report.hints) == (24, 24, [])
+    assert stored(sqlite_db)[0][0] == "2014-05-31T22:00"
+    assert sum(value or 0 for value in values(sqlite_db)) == 36
+
+
+def test_what_is_wrong_in_a_row_that_is_a_day_is_named_by_its_column(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    row = ["1"] * 96
+    row[1], row[7] = "x", "-"
+    text = as_days({"2014/6/1": row, "yesterday": ["1"] * 96, "2014/6/3": ["1"]})
+    report = bring(sqlite_db, tmp_path, text, *CURVES, 'missing = ["-"]', **ACROSS)
+    assert (report.new, report.missing, report.rejected) == (95, 1, 98)
+    assert report.errors[0] == {"line": 2, "column": "0:30", "message": "'x' is not a number"}
+    assert report.errors[1]["column"] == "日期"
+    assert "'yesterday 0:15' is not a time of the form" in report.errors[1]["message"]
+    assert report.errors[-1]["message"] == "4 cells where the header has 99"
+
+
+def test_the_hour_that_a_day_of_spring_does_not_have_may_be_empty_in_its_row(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    row = ["" if 7 <= place < 11 else "1" for place in range(96)]  # from the quarter to 2:00 on
+    report = bring(sqlite_db, tmp_path, as_days({"2014/3/30": row}), *CURVES, **ACROSS)
+    assert (report.new, report.missing, report.rejected) == (92, 0, 0)
+    row[8] = "1"
+    report = bring(sqlite_db, tmp_path, as_days({"2014/3/30": row}), *CURVES, **ACROSS)
+    (error,) = report.errors
+    assert "'2014/3/30 2:15' does not exist in Europe/Paris" in error["message"]
+
+
+def test_days_of_several_meters_and_channels_stand_in_one_file(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    day = ",".join(["1"] * 96)
+    text = f"日期,meter,what,{','.join(CLOCKS)}\n"
+    text += "".join(
+        f"2014/6/1,{meter},{what},{day}\n" for meter in "AB" for what in ("正向", "反向")
+    )
+    site = declared(*CURVES, 'only = { what = "正向" }', **ACROSS)
+    site = site.replace('device = "A"', 'device_column = "meter"')
+    apply(
+        sqlite_db,
+        site + '[[device]]\ncode = "B"\ntype = "x"\nmeter_serial = "B"\nrole = "import"\n',
+    )
+    (tmp_path / "a.csv").write_text(text)
+    report = imported(sqlite_db, tmp_path / "a.csv")
+    assert (report.read, report.new, report.passed_over) == (192, 192, 2)
+
+
+def test_a_row_that_is_a_day_and_not_declared_so_is_warned_of(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = as_days({"2014/6/1": ["1"] * 96})
+    report = bring(sqlite_db, tmp_path, text, 'time_format = "%Y/%m/%d"', **ACROSS)
+    (hint,) = report.hints
+    assert "'0:15' to '0:00' are named by times of the day, and '0:15' alone is read" in hint
+    assert hint.endswith('write last_value_column = "0:00" in [[source]]')
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (('last_value_column = "日期"',), "column '日期' does not come after '0:15'; correct"),
+        (('last_value_column = "0:15"',), "column '0:15' does not come after '0:15'; correct"),
+        (('last_value_column = "24:00"',), "has no column '24:00', found: 日期"),
+        (('last_value_column = "0:00"', 'date_column = "户号"'), "take date_column out"),
+        (('last_value_column = "0:00"', 'format = "jsonl"'), "last_value_column is of CSV files"),
+    ],
+)
+def test_columns_across_that_cannot_be_are_refused(
+    sqlite_db: Database, tmp_path: Path, lines: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(BadInput, match=re.escape(says)):
+        bring(sqlite_db, tmp_path, as_days({"2014/6/1": ["1"] * 96}), *lines, **ACROSS)

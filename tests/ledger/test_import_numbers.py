@@ -1,5 +1,6 @@
 """Numbers and times in a meter file: exact, or refused with one line."""
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -68,9 +69,19 @@ def test_a_number_is_kept_exactly(text: str, unit: str, kw: str) -> None:
         ("-inf", "is not a number: leave a missing value empty"),
         ("NULL", "is not a number: leave a missing value empty"),
         ("1,5", "decimal point"),
-        ("1 000", "is not a number"),
+        ("1 000", 'has signs between thousands: write thousands = " " in'),
+        ("1,000,000.5", 'has signs between thousands: write thousands = "," in'),
+        ("-1\u2019000", 'has signs between thousands: write thousands = "\'" in'),
+        ("1,00,000", "is not a number$"),
+        ("10.5kWh", "something follows the number; have the file written without it"),
+        ("30 \u5ea6", "something follows the number"),
+        ("\u221210.5", "only look like 0 to 9, point and minus"),
+        ("(10.5)", "brackets are no sign"),
+        ('="10.5"', "a spreadsheet's formula"),
+        ("'10.5", "an apostrophe stands before it"),
+        ("10.5-", "is not a number$"),
         ("1_000", "is not a number"),
-        ("１２", "is not a number"),
+        ("１２", "is not a number: its digits or signs only look like"),
         ("0x10", "is not a number"),
         ("--5", "is not a number"),
         ("5-3", "is not a number"),
@@ -178,6 +189,39 @@ def test_trap_a_label_at_the_end_puts_midnight_into_the_day_before() -> None:
 
 def test_a_naive_time_is_read_in_the_zone_that_the_source_names() -> None:
     assert reader("Europe/Paris").start_s("2014-07-01T12:00") == at("2014-07-01T10:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "text"),
+    [
+        # What stands after a dash is when the row ends; 23:50-24:00 was never a time.
+        ("Europe/Paris", "2014-07-01 00:00-00:10"),
+        ("Europe/Paris", "2014-07-01 11:00-12:00"),
+        ("Europe/Paris", "2014-07-01 23:50-00:00"),
+        ("Asia/Shanghai", "20140701T2350-0000"),
+        ("+08:00", "2014-07-01 01:00-02:00"),
+        ("Europe/Paris", "2014-07-01T12:00+08:00"),
+    ],
+)
+def test_trap_a_span_of_two_times_is_no_time_with_an_offset(time_zone: str, text: str) -> None:
+    with pytest.raises(ValueError, match=f"{re.escape(time_zone)} does not have; write time_zone"):
+        reader(time_zone).start_s(text)
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "text"),
+    [
+        ("Europe/Paris", "2014-07-01T12:00+02:00"),
+        ("Europe/Paris", "2014-07-01T12:00+01:00"),  # a logger that stays in winter
+        ("Asia/Shanghai", "2014-07-01T12:00Z"),
+        ("Asia/Shanghai", "2014-07-01T12:00+00:00"),
+        ("Europe/London", "2014-01-01T23:50-00:00"),
+        ("America/New_York", "2014-07-01 03:00-04:00"),  # of a span as well, and the same moment
+        ("+10:30", "2014-07-01T12:00+10:30"),
+    ],
+)
+def test_an_offset_that_the_named_zone_has_and_utc_are_read(time_zone: str, text: str) -> None:
+    assert reader(time_zone).start_s(text) == at(text)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ class Notes:
     """Rows of a doubled hour that were put before or after the change by their order."""
     unfinished_line: int = 0
     """The last line, when it has no line end; else 0."""
+    across: tuple[str, str] | None = None
+    """Columns that are named by times of a day, of which the first alone is read: the first and the last."""
     passed_over: int = 0
     """Rows of other channels than the one that is meant."""
     missed: str | None = None
@@ -183,8 +185,14 @@ class Notes:
 
     def hints(self) -> list[str]:
         """Return what the times as a whole say about the source, and what its channels and its end say about it."""
-        missed = [] if self.missed is None else [self.missed]
-        return [*missed, *self._clock_hints(), *self._end_hints()]
+        found = [] if self.missed is None else [self.missed]
+        if self.across is not None:
+            first, last = self.across
+            found.append(
+                f"columns {first!r} to {last!r} are named by times of the day, and {first!r} alone is read: if a row "
+                f'is a day, write last_value_column = "{last}" in [[source]]'
+            )
+        return [*found, *self._clock_hints(), *self._end_hints()]
 
     def _end_hints(self) -> list[str]:
         if not self.unfinished_line:

@@ -7,6 +7,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ledger.readings.files.tables import ONE_ARRAY, BadRow, Cells, Table, empty_
 from ledger.spreadsheets import DELIMITERS
 
 _CELL_MAX = 65_536
+_TITLE_MAX = 50
+"""Lines after the first in which a header is looked for."""
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _JSON_OBJECT = re.compile(r'\{\s*("|$)')
 _JSON_ARRAY = re.compile(r"\[\s*([{\[]|$)")
@@ -45,7 +48,8 @@ class CsvTable(Table):
         if header is None or isinstance(header[1], BadRow):
             raise empty_file(path, "a header line with the names of the columns", self._passed + 1)
         self._header_line = header[0]
-        self.columns = [_normal(name.strip().removeprefix("\ufeff").strip()) for name in header[1]]
+        self._first = header[1][0]
+        self.columns = [_normal(name.strip().removeprefix("\ufeff")) for name in header[1]]
         self._trails = file_format.trailing_delimiter and bool(self.columns[-1])
         if self._trails:
             self.columns.append("")
@@ -83,11 +87,12 @@ class CsvTable(Table):
         called = f"named {name!r}" if name else "without a name"
         what = f"has {count} columns {called}"
         number = "{ 1 = ... }" if key == ONLY else "1"
-        hint = f"; or write its number, {key} = {number} for the first column" if key else ""
+        more = f"; or write its number, {key} = {number} for the first column" if key else ""
+        hint = None
         if count == 0:
-            what = f"has no column {name!r}" if name else "has no column without a name"
-            hint = ""
-        hint = self._delimiter_hint() or f"correct the header or the [[source]]{hint}"
+            what, more = f"has no column {name!r}" if name else "has no column without a name", ""
+            hint = self._near_hint(name) or self._later_hint(name)
+        hint = hint or self._delimiter_hint() or f"correct the header or the [[source]]{more}"
         code = "column-twice" if count else "missing-column"
         raise self._no_column(f"{what}, found: {found}; {hint}", code, name)
 
@@ -99,6 +104,23 @@ class CsvTable(Table):
             details={"file": self.path.name, "line": line, "column": name},
         )
 
+    def _near_hint(self, name: str) -> str | None:
+        """Return the column that is meant, most likely, where no eye may see what it differs in."""
+        alike = _letters(name)
+        near = next((column for column in self.columns if alike and _letters(column) == alike), "")
+        if not near:
+            return None
+        return f"{near!r} differs from it in case, width or blanks alone: write that in [[source]]"
+
+    def _later_hint(self, name: str) -> str | None:
+        """Return where the header is, if lines of a title stand before it: no more is read of the file."""
+        with suppress(BadInput):
+            for line, cells in islice(self.guarded(self._lines()), _TITLE_MAX):
+                if isinstance(cells, list) and _normal(name) in map(_normal, cells):
+                    begins = line - sum(cell.count("\n") for cell in cells)
+                    return f"it stands in line {begins}: write header_line = {begins} in [[source]]"
+        return None
+
     def _delimiter_hint(self) -> str | None:
         """Return what to declare when the header holds together what should be apart."""
         if self.columns[0].lower().startswith("sep=") and not any(self.columns[1:]):
@@ -106,13 +128,13 @@ class CsvTable(Table):
             return f"that line tells a spreadsheet what separates the columns: write header_line = {line} in [[source]]"
         if len(self.columns) > 1:
             return None
-        if self.format.delimiter in self.columns[0]:
+        if self.format.delimiter in self._first:
             return (
                 "that line stands in quotes as a whole: if it is a title, write header_line in [[source]]; if all "
                 "lines do, take the quotes away, and write two that follow each other as one"
             )
         for sign, name in DELIMITERS.items():
-            if sign in self.columns[0]:
+            if sign in self._first.strip():
                 written = "\\t" if sign == "\t" else sign
                 return f'the columns are separated by {name}: write delimiter = "{written}" in [[source]]'
         return None
@@ -175,8 +197,16 @@ class CsvTable(Table):
 
 
 def _normal(name: str) -> str:
-    """Return a name with its accents written the one way, however its file writes them."""
-    return unicodedata.normalize("NFC", name)
+    """Return a name with accents and blanks written the one way, however its file writes them.
+
+    In a spreadsheet a name may run over two lines of its cell, and nobody sees whether one blank stands in it or two.
+    """
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def _letters(name: str) -> str:
+    """Return the letters of a name, without what sets apart names that look alike."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _refuse_json(path: Path, line: int, start: list[str]) -> None:

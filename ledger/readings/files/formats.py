@@ -46,6 +46,8 @@ class Format:
     """Pattern for ``timeformats.parser_of``, or one of ``COUNTS``; None is ISO 8601."""
     date_column: str | None = None
     """Column whose text stands before that of the time, with one blank between."""
+    last_value_column: str | None = None
+    """Where a row is a day: the values stand from the column of the value to this one, under the time of each."""
     missing: tuple[str, ...] = ()
     """Texts that say that there is no value."""
     register: str | None = None

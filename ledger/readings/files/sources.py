@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -21,6 +23,8 @@ from ledger.reductions.records import Kind
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.units import HOUR_S
 
+_MIDNIGHT = re.compile(r"\A0?0(?=:00(?::00)?\Z)", re.ASCII)
+_CLOCK = re.compile(r"[0-2]?[0-9]:[0-5][0-9](?::00)?", re.ASCII)
 _UNKNOWN_DEVICE = "add a [[device]] with this code, or leave it out"
 
 
@@ -146,6 +150,11 @@ class _Reader:
         self._device_place = -1
         if source.device_column is not None:
             self._device_place = table.place_of(source.device_column, "device_column")
+        self._clocks: list[str] = []
+        if written.last_value_column is not None:
+            self._lay_across(written.last_value_column)
+        else:
+            notes.across = _times_of_day(table.columns[self._value_place :])
         self._unit_place = -1
         if written.unit_column is not None:
             self._unit_place = table.place_of(written.unit_column, "unit_column")
@@ -183,7 +192,7 @@ class _Reader:
         value_place, unit = self._value_place, source.unit
         device = source.device_code or ""
         first = True
-        for found in self._meant():
+        for found in self._each_value() if self._clocks else self._meant():
             if isinstance(found, RowError):
                 yield found
                 continue
@@ -217,7 +226,7 @@ class _Reader:
                 yield from self._decided(doubled.add(row))
                 continue
             except ValueError as error:
-                yield from _unless_blank(cells, self._bad_time(line, device, error))
+                yield from self._untimely(line, device, cells, error)
                 continue
             first = False
             if doubled is not None:
@@ -226,6 +235,40 @@ class _Reader:
         if doubled is not None:
             yield from self._decided(doubled.rest())
         self._notes.end(self._times.moved, self._table.unfinished_line)
+
+    def _lay_across(self, last: str) -> None:
+        """Note the columns of a file whose rows are days: the values, and the time of day that each is named by.
+
+        The time and the value of each are put behind the cells of its row.
+        """
+        columns, begin = self._table.columns, self._value_place
+        end = self._table.place_of(last, "last_value_column")
+        if end <= begin:
+            raise BadInput(
+                f"{self._table.path.name}: column {last!r} does not come after {self._source.value_column!r}; correct "
+                "value_column or last_value_column in [[source]]",
+                code="missing-column",
+                details={"file": self._table.path.name, "line": 1, "column": last},
+            )
+        first, *others = columns[begin : end + 1]
+        # After other times of the day, midnight is the one that closes it.
+        self._clocks = [first, *(_MIDNIGHT.sub("24", name) for name in others)]
+        self._date_place, self._time_place = self._time_place, len(columns)
+        self._first_value, self._value_place = begin, len(columns) + 1
+
+    def _each_value(self) -> Iterator[tuple[int, list[str]] | RowError]:
+        """Yield each value of rows that are days as a row of its own, with its time and itself at the end."""
+        columns, begin = self._table.columns, self._first_value
+        for found in self._meant():
+            if isinstance(found, RowError):
+                yield found
+                continue
+            line, cells = found
+            if not any(cell.strip() for cell in cells):
+                continue
+            for place, clock in enumerate(self._clocks, begin):
+                self._value_name = columns[place] or str(place + 1)
+                yield line, [*cells, clock, cells[place]]
 
     def _meant(self) -> Iterator[tuple[int, list[str]] | RowError]:
         """Yield each row of the channel that is meant, and each that is bad before its channel is known."""
@@ -252,6 +295,17 @@ class _Reader:
         """Return a row whose unit is not the one that the source declares."""
         source, column = self._source, self._unit_name
         return RowError(line, column, *unit_wrong(text, source.unit, source.kind, column))
+
+    def _untimely(
+        self, line: int, device: str, cells: list[str], error: ValueError
+    ) -> tuple[RowError, ...]:
+        """Return the error of a row whose time cannot be used; none where nothing stands in it.
+
+        Of a row that is a day, nothing stands under the times that this day does not have.
+        """
+        if self._clocks and isinstance(error, SkippedTime) and not cells[-1].strip():
+            return ()
+        return _unless_blank(cells, self._bad_time(line, device, error))
 
     def _bad_time(self, line: int, device: str, error: ValueError) -> RowError:
         """Return a row whose time cannot be used."""
@@ -312,6 +366,12 @@ class _Reader:
             message = str(error).replace(repr(text), repr(cell))
             return RowError(line, self._value_name, message)
         return RawReading(device, start_s, text, digits, scale, line, duration_s)
+
+
+def _times_of_day(columns: list[str]) -> tuple[str, str] | None:
+    """Return the first and the last of columns that are named by times of a day; None where the first two are not."""
+    named = list(takewhile(_CLOCK.fullmatch, columns))
+    return (named[0], named[-1]) if len(named) > 1 else None
 
 
 def _wrong_width(cells: list[str], width: int) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 
 from ledger.clock import is_finer_than_micros
 from ledger.readings.files.formats import COUNTS
@@ -35,6 +37,17 @@ _BLANKS = "[ \t\u00a0\u202f]+"
 """Between the parts of a time: programs that go by ICU write a narrow no-break blank before AM and PM."""
 _SERIAL = re.compile(r"[1-9][0-9]{4}(?:[.,][0-9]+)?", re.ASCII)
 """Days since 1900, as a spreadsheet keeps a time, from 1927 to 2173."""
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%Y年%m月%d日")
+"""Dates that can be read in one way: of 1/2/2026 nobody knows which is the month."""
+_CLOCKS = ("%H:%M:%S", "%H:%M", "%p %I:%M:%S", "%p %I:%M", "%I:%M:%S %p", "%I:%M %p")
+_PATTERNS = (
+    *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS),
+    *("%Y年%m月%d日 %H时%M分%S秒", "%Y年%m月%d日 %H时%M分", "%Y%m%d%H%M%S", "%Y%m%d%H%M"),
+    *_DATES,
+)
+"""How times are often written, to be proposed: never read so without a declaration."""
+_USUAL_FROM = 1990
+"""Years that times of meters have: a small number is no count of seconds."""
 _AFTER_NOON = "Pp下"
 _MICROS_FROM = len("20140101T010101.000000")
 _DAY = timedelta(days=1)
@@ -79,10 +92,36 @@ def iso(text: str) -> datetime:
                 f"{text[:40]!r} is a spreadsheet's number of a day; format its column as date and time there, and save "
                 "it as CSV again"
             ) from None
-        raise ValueError(
-            f"{text[:40]!r} is not a time; write it as 2014-01-01T00:10:00+01:00, "
-            "or say how it is written with time_format in [[source]]"
-        ) from None
+        raise ValueError(f"{text[:40]!r} is not a time; {_proposed(text)}") from None
+
+
+def _proposed(text: str) -> str:
+    """Return what to declare for a time that is not in ISO 8601, where it can be but one thing."""
+    for time_format, form, read in _usual():
+        if form.fullmatch(text) is None:  # a file may have millions of such rows
+            continue
+        with suppress(ValueError):
+            if read(text).year >= _USUAL_FROM:
+                return f'write time_format = "{time_format}" in [[source]]'
+    return (
+        "write it as 2014-01-01T00:10:00+01:00, or say how it is written with time_format in "
+        f"[[source]]{_words(text)}"
+    )
+
+
+@cache
+def _usual() -> tuple[tuple[str, re.Pattern[str], Parser], ...]:
+    """Return how times are often written, each with the form of its texts and what reads them."""
+    forms = [(pattern, _expression(pattern)[0]) for pattern in _PATTERNS]
+    forms += [(counted, _WHOLE) for counted in COUNTS]
+    return tuple((name, form, parser_of(name)) for name, form in forms)
+
+
+def _words(text: str) -> str:
+    """Return what else a text without a digit may be: the name of a sum below a table, or a line of units."""
+    if not text or not text.isprintable() or any(sign in '"\\' or sign.isdigit() for sign in text):
+        return ""
+    return f'; if lines that begin so are no readings, write comment = "{text[:40]}"'
 
 
 def _counter(time_format: str) -> Parser:
@@ -127,7 +166,7 @@ def _pattern(pattern: str) -> Parser:
     def read(text: str) -> datetime:
         match = short(text)
         if match is None:
-            raise ValueError(f"{text[:40]!r} is not a time of the form {pattern!r}")
+            raise ValueError(f"{text[:40]!r} is not a time of the form {pattern!r}{_words(text)}")
         part = match.groupdict()
         year = int(part["Y"]) if "Y" in part else _year(int(part["y"]))
         hour = int(part.get("H") or part.get("I") or 0)

@@ -15,6 +15,7 @@ OFFSET = "offset"
 """What a source says when the text of the time carries its offset."""
 _DATE_AND_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]", re.ASCII)
 _FIXED = re.compile(r"([+-])(0[0-9]|1[0-4]):([0-5][0-9])", re.ASCII)
+_NO_OFFSET = re.compile(r"-00:?(?:00)?\Z", re.ASCII)
 _REMEMBERED_MAX = 10_000
 _SMALL_S = 900
 """Most seconds beside the grid for which a tolerance is proposed."""
@@ -140,7 +141,7 @@ class TimeReader:
         SkippedTime
             The source names a zone, and its clocks never show the time.
         ValueError
-            With one line that says what is wrong.
+            Or the text has an offset that these clocks never have. With one line that says what is wrong.
         """
         day, clock = self._days.get(text[:10]), self._clocks.get(text[10:])
         if day is not None and clock is not None and 0 <= day + clock < TIMES_END_S:
@@ -152,6 +153,8 @@ class TimeReader:
             moment = self._read(text)
             if moment.tzinfo is None:
                 moment = self._localized(moment, text)
+            else:
+                self._require_own_offset(moment, text)
             start_s = self.slot_of(moment, text)
         except OverflowError:  # beside the first or the last day of the calendar
             raise ValueError(f"{text[:40]!r} is not between 1970 and 2106") from None
@@ -245,6 +248,24 @@ class TimeReader:
         clock_s = moment.hour * HOUR_S + moment.minute * 60 + moment.second
         beside_s = clock_s % self._interval_s
         return min(beside_s, self._interval_s - beside_s) <= self._tolerance_s
+
+    def _require_own_offset(self, moment: datetime, text: str) -> None:
+        """Refuse a time with an offset that the clock of its source never shows.
+
+        A span is written so, too: of ``2024-01-01 00:00-00:15`` the end would be taken for an offset, and each row be
+        hours from where it belongs. Times in UTC are plain, whatever the zone; ISO 8601 has no ``-00:00``.
+        """
+        offset = moment.utcoffset()
+        if self._zone is None or (not offset and not _NO_OFFSET.search(text)):
+            return
+        half_a_year = timedelta(days=183)
+        beside = (moment - half_a_year, moment, moment + half_a_year)
+        if all(at.astimezone(self._zone).utcoffset() != offset for at in beside):
+            raise ValueError(
+                f"{text[:40]!r} has an offset that {self._zone_name} does not have; write "
+                f'time_zone = "{OFFSET}" in [[source]] if it is one, or, if two times stand there, have the file '
+                "written with the first or the last alone"
+            )
 
     def _localized(self, moment: datetime, text: str) -> datetime:
         if self._zone is None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from ledger.readings.files.formats import Format
+from ledger.reductions.numbers import what_is_odd
 
 _BLANKS = " \u00a0\u202f\u2009"
 _QUOTES = "'\u2019"
@@ -50,7 +51,7 @@ def rewriter_of(written: Format) -> Rewrite | None:
         plain = f"{whole}.{rest}" if sign else whole
         # Here, or the next to read it would propose to declare what is declared.
         if plain != text and not _NUMBER.fullmatch(plain):
-            raise ValueError(f"{text[:40]!r} is not a number")
+            raise ValueError(f"{text[:40]!r} is not a number{what_is_odd(text)}")
         return plain
 
     return rewrite

@@ -24,11 +24,10 @@ from ledger import audit
 from ledger.clock import moment_after, time_text
 from ledger.db import Database
 from ledger.db.behind import quick_switches
-from ledger.errors import NotFound
 from ledger.files import name_in_books, require_unchanged
 from ledger.models import Base, Device, ImportFile, Issuance, Meter, MeterSource, Project, Site
 from ledger.models.sites import SourceKind, SourceLabel
-from ledger.naming import site_named
+from ledger.naming import site_named, source_named
 from ledger.readings.energy import refresh
 from ledger.readings.files.clocks import Notes
 from ledger.readings.files.formats import Format
@@ -283,12 +282,7 @@ def _site_and_source(
     session: Session, site_code: str, source_name: str
 ) -> tuple[Site, MeterSource]:
     site = site_named(session, site_code)
-    sources = session.scalars(select(MeterSource).where(MeterSource.site_id == site.id)).all()
-    for source in sources:
-        if source.name == source_name:
-            return site, source
-    known = ", ".join(sorted(source.name for source in sources)) or "none"
-    raise NotFound(f"site {site_code!r} has no source {source_name!r}; it has: {known}")
+    return site, source_named(session, site, source_name)
 
 
 def _meters(session: Session, site: Site, source: Source) -> dict[str, MeterState]:
