@@ -18,6 +18,7 @@ from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.chain.sending.marks import TRANSFER, KeyedAct, act_under
 from ledger.codes import wrong_country
 from ledger.errors import BadInput, Refused
+from ledger.jsontext import integers_as_text
 from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding
 from ledger.naming import find_credit, rows_of
 from ledger.reductions.zones import TIMES_END_S
@@ -197,7 +198,7 @@ def _other_act(earlier: ChainIntent) -> Refused:
         f"this key belongs to another act: {earlier.kind} of {earlier.created_at:%Y-%m-%d %H:%M} UTC by "
         f"{earlier.sender_address}; give each act a key of its own",
         code="key-reused",
-        details={"key": earlier.key, "parameters": earlier.parameters},
+        details={"key": earlier.key, "parameters": integers_as_text(earlier.parameters)},
     )
 
 

@@ -80,6 +80,7 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     listed = {"kind": "resources", "records": len(lines), "items": [*map(json.loads, lines)]}
     assert document(type_in, "park", "export", "resources") == listed
+    assert document(type_in, "park", "export", "resources", "--format", "csv") == listed
     wrong = (
         ("out.json", "--format", "jsonl"),
         ("other.csv", "--format", "jsonl"),

@@ -246,6 +246,9 @@ def test_an_act_with_a_key_is_done_once(both: Park) -> None:
         with pytest.raises(Refused, match="this key belongs to another act: retire") as caught:
             plan(**change)
         assert caught.value.code == "key-reused"
+        said = caught.value.as_json()
+        assert list(said)[:2] == ["code", "message"]
+        assert said["parameters"]["amount"] == "600"  # what counts carbon is text, here too
     found = named(both, 1, "order 7")
     with pytest.raises(Refused, match="this key belongs to another act"):
         both.db.run(lambda s: plan_transfer(s, both.chain, found, BUYER))
