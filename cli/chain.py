@@ -204,7 +204,11 @@ def register_project(
     from ledger.errors import NotFound
 
     with open_flow(run.settings, run.output.step) as flow:
-        account = resolve_account(owner, flow.chain.deployment.chain_id) if owner else None
+        account = None
+        if (
+            owner is not None
+        ):  # an empty word is no account: for ever, nobody means the default by it
+            account = resolve_account(owner, flow.chain.deployment.chain_id)
         flow.mirror()
         with flow.db.read() as session:
             registration.check_owner(session, project, account)

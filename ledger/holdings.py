@@ -343,7 +343,7 @@ def check_repeats(stored: ChainIntent, call: NewIntent) -> None:
 def details_of(
     beneficiary: str,
     reason: str,
-    country: str = "",
+    country: str | None = None,
     consumption: tuple[int, int] = (0, 0),
     document_hash: str = ZERO_HASH,
 ) -> RetirementDetails:
@@ -352,7 +352,7 @@ def details_of(
     Parameters
     ----------
     country
-        ISO 3166-1 alpha-2 code of the beneficiary; empty when not stated.
+        ISO 3166-1 alpha-2 code of the beneficiary; None when not stated. An empty word states none by accident.
     consumption
         Start and end of the consumption that is compensated, in epoch seconds; zeros when not stated.
 
@@ -363,8 +363,8 @@ def details_of(
     """
     if not beneficiary.strip() or not reason.strip():
         raise BadInput("a retirement names its beneficiary and its reason")
-    code = country.strip().upper()
-    wrong = wrong_country(code) if code else None
+    code = "" if country is None else country.strip().upper()
+    wrong = None if country is None else wrong_country(code)
     if wrong is not None:
         raise BadInput(f"country: {wrong}")
     for name, text in (("beneficiary", beneficiary), ("reason", reason)):

@@ -71,6 +71,8 @@ def issued(program: Program, chain: TestChain) -> Program:
     early = program("credits", "issue", *JANUARY, deployment="elsewhere.json")
     assert early.code == 2
     assert "run truetonne chain register --project lab-wind" in early.one_line()
+    unset = program(*register, "--owner", "")  # for ever: nobody means the default by it
+    assert unset.code == 2 and "'' is not an account" in unset.one_line()
     good(program(*register))
     # What contract or policy would refuse is refused beforehand.
     tried = ("credits", "issue", *JANUARY, "--dry-run")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.files import write_whole, written_aside
+from cli.files import ready_folder, write_whole, written_aside
 from ledger.errors import BadInput
 from tests.cli.conftest import ROOT, Program
 from tests.support.forms import is_long, long, rest, times
@@ -177,6 +177,20 @@ def test_what_cannot_be_written(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         write_whole(tmp_path / name, b"x")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_is_made_or_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for name in ("file", "file/a", "nowhere", "nowhere/a", "x" * 300):
+        for dry_run in (True, False):
+            with pytest.raises(BadInput, match=f"{name}: cannot be made .*; name a folder that"):
+                ready_folder(tmp_path / name, dry_run=dry_run)
+    ready_folder(tmp_path / "a" / "b", dry_run=True)
+    assert sorted(os.listdir(tmp_path)) == ["file", "nowhere"]
+    ready_folder(tmp_path / "a" / "b", dry_run=False)
+    ready_folder(tmp_path / "a" / "b", dry_run=True)
+    assert (tmp_path / "a" / "b").is_dir()
 
 
 DEVICES = Path("/dev/stdout"), Path("/dev/fd/1"), Path("/proc/self/fd/1")

@@ -245,6 +245,7 @@ def test_what_cannot_be_is_said_in_a_line(type_in: Run, words: tuple[str, ...], 
 
 NOT_THERE = (
     (("alerts", "list", "--device"), "BESS1", "no device 'BESS1' (did you mean 'BESS-1'?)"),
+    (("alerts", "list", "--device"), "", "no device '' (there is: BESS-1"),
     (("park", "list", "alerts", "--where"), "device_code=X", "no device 'X' (there is: BESS"),
     (
         ("park", "export", "devices", "--where"),

@@ -479,6 +479,7 @@ def test_details_as_people_write_them() -> None:
         ({"country": "ÄÖ"}, "country: 'ÄÖ' is no country's code"),
         ({"country": "ZZ"}, "country: 'ZZ' is no country's code"),
         ({"country": "uk"}, "did you mean 'GB'"),
+        ({"country": ""}, "country: '' is no country's code"),  # of a variable that is not set
         ({"consumption": (2, 1)}, "ends before it begins"),
         ({"consumption": (-1, 1)}, "between the years 1970 and 2106"),
         ({"consumption": (0, 2**32)}, "between the years 1970 and 2106"),
