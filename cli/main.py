@@ -70,6 +70,8 @@ _NUMBERS = (
     (re.compile(r"Input should be less than or equal to (\S+)"), r"write \1 or less"),
 )
 """What typer's own library says of a number that it does not take, and how we say it."""
+_CLOSED = re.compile(r": [a-z]+ (['\"])(?P<path>.*)\1 is not readable$")
+"""What it says of a file or folder that this user may not read, which no help of a command mends."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -328,6 +330,11 @@ def _cut_short(error: EOFError) -> str | None:
 def _usage(error: typer.TyperException) -> BadInput:
     message = error.format_message().strip().rstrip(".")
     message = message.replace("Value error, ", "").replace("'%Y-%m-%d'", "YYYY-MM-DD")
+    if closed := _CLOSED.search(message):
+        return BadInput(
+            f"{closed['path']}: cannot be read ({os.strerror(errno.EACCES)}); let this user read it, or name another",
+            code="file-unreadable",
+        )
     for theirs, ours in _NUMBERS:
         message = theirs.sub(ours, message)
     context = getattr(error, "ctx", None)

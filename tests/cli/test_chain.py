@@ -555,6 +555,9 @@ def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]
     again = good(issued("settle", "cosign", "write", "-o", "our orders", "--json")).json()
     assert again["batches"] == [row]  # it waits, and its file is written again
     file = row["file"]
+    # Nobody means every key by the word of a variable that is not set.
+    unset = issued("settle", "cosign", "sign", file, "--account", "")
+    assert unset.code == 2 and " is no party of " in unset.one_line()
     stranger = issued("settle", "cosign", "sign", file, "--account", anvil_address(5))
     assert (stranger.code, "is no party" in stranger.one_line()) == (2, True)
     absent = issued("settle", "cosign", "sign", file, "--account", "0x" + "1" * 40)

@@ -1,6 +1,8 @@
 """Files that commands write: whole or not at all, links and devices stay what they are, two at once part nothing."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,6 +193,30 @@ def test_a_folder_is_made_or_looked_at(tmp_path: Path) -> None:
     ready_folder(tmp_path / "a" / "b", dry_run=False)
     ready_folder(tmp_path / "a" / "b", dry_run=True)
     assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_what_this_user_may_not_read_is_said_as_what_is_not_there(migrated: Program) -> None:
+    """It was called an invalid value, with the command's help for a way out."""
+    command = migrated.command("site", "apply", migrated.write("closed.toml", "x"), "--json")
+    os.chmod(migrated.folder / "closed.toml", 0)
+    if os.geteuid() == 0:  # who reads everywhere
+        if not (setpriv := shutil.which("setpriv")):
+            pytest.skip("root may read everywhere, and there is no setpriv")
+        no = "-dac_override,-dac_read_search"
+        command = [setpriv, f"--bounding-set={no}", f"--inh-caps={no}", *command]
+    ended = subprocess.run(
+        command,
+        cwd=migrated.folder,
+        env=migrated.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    error = json.loads(ended.stdout)["error"]
+    assert (ended.returncode, error["code"]) == (2, "file-unreadable")
+    assert error["message"].endswith(
+        "closed.toml: cannot be read (Permission denied); let this user read it, or name another"
+    )
 
 
 DEVICES = Path("/dev/stdout"), Path("/dev/fd/1"), Path("/proc/self/fd/1")
