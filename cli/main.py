@@ -109,6 +109,7 @@ def main() -> None:
     """Run the command line of this process."""
     rare_collections()
     open_streams()
+    buffer_stdout()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show ends nothing.
         if isinstance(stream, io.TextIOWrapper):
@@ -144,6 +145,22 @@ def open_streams() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8")
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8")
+
+
+def buffer_stdout() -> None:
+    """Put a buffer before a stdout that Python was told to leave without one (`PYTHONUNBUFFERED`, as in containers).
+
+    Each piece of text is one call of the system there. Of what a disk had half of the room for, the other half was lost
+    without an error.
+    """
+    stdout = sys.stdout
+    if not isinstance(stdout, io.TextIOWrapper) or not isinstance(stdout.buffer, io.RawIOBase):
+        return
+    has = {"encoding": stdout.encoding, "errors": stdout.errors}
+    lines = stdout.line_buffering
+    raw = stdout.detach()
+    assert isinstance(raw, io.RawIOBase)
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), **has, line_buffering=lines)
 
 
 def rare_collections() -> None:
