@@ -186,7 +186,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     words = list(arguments) or ["--help"]
     options = words[: words.index("--")] if "--" in words else words
-    invocation = Invocation(Output(as_json="--json" in options))
+    invocation = Invocation(Output(as_json="--json" in options), words=words)
     try:
         check_not_interrupted()
         code = typer.main.get_command(build(first_word(words))).main(

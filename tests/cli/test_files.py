@@ -195,6 +195,23 @@ def test_a_folder_is_made_or_looked_at(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b").is_dir()
 
 
+def test_an_empty_name_is_not_that_of_the_folder_where_one_is(park: Program) -> None:
+    """Of a variable that is not set: a backup went there."""
+    before = park.files()
+    for words, called in (
+        (("db", "backup", "--to", ""), "--to"),
+        (("db", "backup", "full", "--to="), "--to"),
+        (("openapi", "-o", ""), "--output"),
+        (("db", "backups", "list", ""), "folder"),
+    ):
+        ended = park(*words)
+        assert ended.code == 2
+        assert ended.one_line().startswith(f"error: {called}: an empty name is that of no file")
+    assert park.files() == before
+    for words in (("--to", "."), ("--to=.",)):
+        assert park("db", "backup", *words, "--dry-run").code == 0
+
+
 def test_what_this_user_may_not_read_is_said_as_what_is_not_there(migrated: Program) -> None:
     """It was called an invalid value, with the command's help for a way out."""
     command = migrated.command("site", "apply", migrated.write("closed.toml", "x"), "--json")
