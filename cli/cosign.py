@@ -268,6 +268,8 @@ def read_files(
                     flow.chain, file, symbol, now_s, tried=tried
                 )
             except (Refused, BadInput) as error:
+                if len(files) == 1:
+                    raise
                 troubles.append(error)
                 continue
             rows.append({"file": str(file), "batch_key": key, "signed": signed, "missing": missing})

@@ -266,6 +266,8 @@ def read_files(
     with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         taken = _taken(flow, files, troubles, dry_run)
+        if len(files) == 1 and troubles:
+            raise troubles[0]
         if not dry_run:
             _issue(flow, taken, troubles, no_wait)
         rows = []

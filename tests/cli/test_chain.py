@@ -566,9 +566,10 @@ def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]
     assert f"digest {row['digest']}" in shown and "would sign for" in shown
     nobody = issued("settle", "cosign", "read", file)
     assert nobody.code == 1  # and what it says to run is a command, with the blank of the folder
-    assert (
-        f"nobody has signed it; sign it with: truetonne settle cosign sign '{file}'" in nobody.out
-    )
+    to_do = f"nobody has signed it; sign it with: truetonne settle cosign sign '{file}'"
+    assert to_do in nobody.one_line()
+    absent = issued("settle", "cosign", "read", "absent.json", "--json")
+    assert (absent.code, absent.json()["error"]["code"]) == (2, "bad-input")
     link = issued.folder / "link.json"
     link.symlink_to(file)
     done = good(issued("settle", "cosign", "sign", "link.json", "--json")).json()
@@ -786,6 +787,10 @@ def test_a_period_goes_to_its_verifier_and_comes_back(issued: Program, chain: Te
     assert "--ask-node asks the node" in shown.out
     nobody = issued("credits", "verification", "read", *files)
     assert (nobody.code, nobody.out.count("nobody has signed it")) == (1, 2)
+    alone = issued("credits", "verification", "read", files[0])
+    assert alone.code == 1 and "nobody has signed it" in alone.one_line()
+    absent = issued("credits", "verification", "read", "absent.json", "--json")
+    assert (absent.code, absent.json()["error"]["code"]) == (2, "bad-input")
     readings = folders[0] / "readings.csv.gz"
     swapped = issued("credits", "verification", "sign", files[1], "--readings", str(readings))
     assert swapped.code == 1 and "NOT OK" in swapped.out and "not signed" in swapped.out
