@@ -156,11 +156,10 @@ def buffer_stdout() -> None:
     stdout = sys.stdout
     if not isinstance(stdout, io.TextIOWrapper) or not isinstance(stdout.buffer, io.RawIOBase):
         return
-    has = {"encoding": stdout.encoding, "errors": stdout.errors}
-    lines = stdout.line_buffering
+    encoding, errors, lines = stdout.encoding, stdout.errors, stdout.line_buffering
     raw = stdout.detach()
     assert isinstance(raw, io.RawIOBase)
-    sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), **has, line_buffering=lines)
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=lines)
 
 
 def rare_collections() -> None:
