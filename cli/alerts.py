@@ -61,7 +61,7 @@ def list_alerts(
     states = [AlertStatus(status)] if status else list(AlertStatus)
     if not status and not everything:
         states.remove(AlertStatus.RESOLVED)
-    of_device = {"device_code": device} if device else {}
+    of_device = {} if device is None else {"device_code": device}
     with open_books(run.settings) as db, db.read() as session:
         require_parents(session, kind, of_device)
         found: list[Record] = []

@@ -123,7 +123,7 @@ def export(
     form = form_by_ending(out, asked, ("jsonl", "csv"))
     filters = _filters(user, action, resource, done_from, before)
     entries = _entries(run, filters, "asc", None)
-    if out is None and run.output.lists_rows(asked):
+    if out is None and run.output.as_json:
         items = [entry.model_dump(mode="json") for entry in entries]
         run.output.result({"entries": len(items), "items": items})
         return

@@ -13,7 +13,7 @@ import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, second_text
-from ledger.errors import BadInput, ProblemFound, TruetonneError
+from ledger.errors import BadInput, NotFound, ProblemFound, TruetonneError
 
 if TYPE_CHECKING:
     from ledger.backup.manifest import Kind, Manifest
@@ -136,14 +136,14 @@ def list_backups(run: Invocation, folder: From = None) -> int:
         document,
         Table(columns, rows, right=frozenset({"bytes", "rows"})),
         *(f"damaged: {error.message}" for error in damaged),
-        *([] if sound or damaged else [f"{store.folder} holds no backup"]),
+        *([] if sound or damaged else [none_in(store.folder)]),
     )
     return ProblemFound.exit_code if damaged else 0
 
 
 def check_backups(run: Invocation, folder: From = None, backup: BackupId = None) -> int:
     """Read every file of a backup folder, or of one backup, to its end; exit 1 when one is not as it was written."""
-    store = store_for(run, folder)
+    store = _there(run, folder)
     with store.reading(), run.output.progress("checking", "backups") as advance:
         sound, damaged = store.sound()
         items = sound if backup is None else [store.item(backup)]
@@ -164,7 +164,7 @@ def show_statements(run: Invocation, folder: From = None) -> None:
     """Show what was made, altered or dropped in MariaDB since the first copy, with the GTIDs that restore takes."""
     from ledger.backup.binlog import statements
 
-    store = store_for(run, folder)
+    store = _there(run, folder)
     found = {}
     with store.reading():
         for item in store.items():
@@ -191,7 +191,7 @@ def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False
     from ledger.backup.taking import expire
     from ledger.clock import utc_now
 
-    store, days = store_for(run, folder), run.settings.backup_keep_days
+    store, days = _there(run, folder), run.settings.backup_keep_days
     gone = expire(store, days, utc_now(), dry_run=dry_run)
     size = sum(item.size for item in gone)
     does = "would delete" if dry_run else "deleted"
@@ -293,6 +293,19 @@ def store_for(run: Invocation, folder: Path | None) -> Store:
     from ledger.backup.overview import store_of
 
     return store_of(run.settings, folder)
+
+
+def none_in(folder: Path) -> str:
+    """Return the words for a folder without backups: a mistyped one is not there."""
+    return f"{folder} holds no backup{'' if folder.is_dir() else ': there is no such folder'}"
+
+
+def _there(run: Invocation, folder: Path | None) -> Store:
+    """Return the backup folder; one that is not there is refused: nothing is wrong in it, and all of it is."""
+    store = store_for(run, folder)
+    if not store.folder.is_dir():
+        raise NotFound(none_in(store.folder), code="no-such-backup")
+    return store
 
 
 def _send_away(run: Invocation, store: Store) -> None:

@@ -84,6 +84,7 @@ def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -
 
     Of a local chain by an empty one that is not kept, and not for nothing: without variables and keys nothing is wrong.
     """
+    from cli.books import bring_up_to_date
     from cli.deployed_terms import check_as_deployed
     from cli.deploying import check_checkout, ensure_deployed, try_deploy
     from ledger.chain.local.anvil import LocalNode, find_anvil
@@ -98,6 +99,7 @@ def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -
         run.output.result(document, f"the contracts of {settings.network} are there")
         return
     check_checkout("chain deploy")
+    bring_up_to_date(settings, dry_run=True)
     document["deployed"] = True
     would = f"would deploy to {settings.network}, and write {settings.deployment}"
     if settings.local_chain and not given and settings.keystore is None:
@@ -202,7 +204,11 @@ def register_project(
     from ledger.errors import NotFound
 
     with open_flow(run.settings, run.output.step) as flow:
-        account = resolve_account(owner, flow.chain.deployment.chain_id) if owner else None
+        account = None
+        if (
+            owner is not None
+        ):  # an empty word is no account: for ever, nobody means the default by it
+            account = resolve_account(owner, flow.chain.deployment.chain_id)
         flow.mirror()
         with flow.db.read() as session:
             registration.check_owner(session, project, account)

@@ -67,6 +67,8 @@ class Invocation:
     config: Path | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     traceback: bool = False
+    words: Sequence[str] = ()
+    """What was typed after the program's name."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -94,7 +96,7 @@ def command_group(help: str, alone: Callable[..., int | None] | None = None) -> 
         invocation = _take(ctx, as_json, config)
         if alone is None:
             return
-        _require_text(ctx, arguments)
+        _require_words(ctx, invocation, arguments)
         given = {name: value for name, value in arguments.items() if value is not None}
         if ctx.invoked_subcommand is not None:
             if given:
@@ -148,7 +150,7 @@ def command(group: typer.Typer, name: str, **options: Any) -> Callable[[_Command
 
         def call(ctx: typer.Context, as_json: bool, config: Path | None, **arguments: Any) -> None:
             invocation = _take(ctx, as_json, config)
-            _require_text(ctx, arguments)
+            _require_words(ctx, invocation, arguments)
             code = function(invocation, **arguments)
             if code:
                 raise typer.Exit(code)
@@ -162,22 +164,40 @@ def command(group: typer.Typer, name: str, **options: Any) -> Callable[[_Command
     return register
 
 
-def _require_text(ctx: typer.Context, arguments: Mapping[str, Any]) -> None:
+def _require_words(
+    ctx: typer.Context, invocation: Invocation, arguments: Mapping[str, Any]
+) -> None:
     """Refuse words whose bytes are no text, as of a terminal in another encoding; names of files may be so.
+
+    But these are not empty: a path of no letters is that of the folder where one is, and a variable that is not set
+    had a backup go there.
 
     Raises
     ------
     BadInput
-        One is: neither database nor chain could take it.
+        One is: neither database nor chain could take it, or nobody can mean it.
     """
     for name, given in arguments.items():
         for word in given if isinstance(given, (list, tuple)) else (given,):
+            if isinstance(word, Path) and word == Path() and _has_empty(invocation.words):
+                called = [item.opts[0] for item in ctx.command.params if item.name == name]
+                raise BadInput(
+                    f"{(*called, name)[0]}: an empty name is that of no file or folder; write . for the folder "
+                    f"where you are; see `{ctx.command_path} --help`",
+                    code="usage",
+                )
             if isinstance(word, str) and not is_text(word):
                 raise BadInput(
                     f"{name.replace('_', '-')}: {word!r} is not UTF-8; set the terminal, or what writes the command, "
                     f"to UTF-8; see `{ctx.command_path} --help`",
                     code="usage",
                 )
+
+
+def _has_empty(words: Sequence[str]) -> bool:
+    """Return whether a word is empty, or an option's value after `=`, and none is `.`, which is the same path."""
+    empty = any(not word or (word.startswith("--") and word.endswith("=")) for word in words)
+    return empty and not any(word == "." or word.endswith("=.") for word in words)
 
 
 def _take(ctx: typer.Context, as_json: bool, config: Path | None) -> Invocation:

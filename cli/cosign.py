@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.files import write_whole
+from cli.files import ready_folder, write_whole
 from cli.output import Table, counted
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.settings import SPAN_MAX
@@ -62,8 +62,7 @@ def write_files(
     with open_flow(run.settings, run.output.step) as flow:
         with flow.db.read() as session:
             require_market(session, market)
-        if not dry_run:
-            _make(folder)  # before anything is planned
+        ready_folder(folder, dry_run=dry_run)  # before anything is planned
         flow.mirror()
         symbol = currency_symbol(flow.chain)
         until = datetime.fromtimestamp(_now_s(flow), UTC) + timedelta(
@@ -225,7 +224,7 @@ def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> d
     deployment = Deployment.load(run.settings.deployment)
     keyring = GuardedKeyring.of(deployment, run.settings)
     parties = set(order.settlement.accounts)
-    wanted = {account.lower()} if account else parties & set(keyring.addresses)
+    wanted = {account.lower()} if account is not None else parties & set(keyring.addresses)
     if not wanted <= parties:
         raise BadInput(
             f"{account} is no party of {file}; its accounts are {', '.join(sorted(parties))}"
@@ -269,6 +268,8 @@ def read_files(
                     flow.chain, file, symbol, now_s, tried=tried
                 )
             except (Refused, BadInput) as error:
+                if len(files) == 1:
+                    raise
                 troubles.append(error)
                 continue
             rows.append({"file": str(file), "batch_key": key, "signed": signed, "missing": missing})
@@ -319,13 +320,6 @@ def _taken(row: dict[str, Any], dry_run: bool) -> str:
     sent = "refused" if row.get("failed") else sent
     rest = f"missing {', '.join(row['missing'])}" if row["missing"] else f"complete and {sent}"
     return f"{row['file']}: {counted(len(row['signed']), 'signature')} {taken}, {rest}"
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{folder}: cannot be made ({error.strerror})") from error
 
 
 def _now_s(flow: Flow) -> int:

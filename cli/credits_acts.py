@@ -49,8 +49,9 @@ def retire(
     ],
     reason: Annotated[str, typer.Option("--reason", help="What they compensate.")],
     country: Annotated[
-        str, typer.Option("--country", help="The beneficiary's country, two letters (ISO 3166-1).")
-    ] = "",
+        str | None,
+        typer.Option("--country", help="The beneficiary's country, two letters (ISO 3166-1)."),
+    ] = None,
     holder: Holder = None,
     key: Key = None,
     dry_run: DryRun = False,

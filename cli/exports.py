@@ -68,7 +68,7 @@ def export(
     from cli.books import reading
 
     form = form_by_ending(out, asked, FORMS)
-    listed = out is None and run.output.lists_rows(asked)
+    listed = out is None and run.output.as_json
     if listed:
         form = "jsonl"
     elif out is None and form == "parquet":

@@ -139,3 +139,36 @@ def form_by_ending(out: Path | None, asked: str | None, forms: Sequence[str]) ->
     ending = "" if out is None else out.suffix.lower().removeprefix(".")
     found = _SAME_FORM.get(ending, ending)
     return asked or (found if found in forms else forms[0])
+
+
+def ready_folder(folder: Path, *, dry_run: bool) -> None:
+    """Make a folder for files that are to come; a dry run looks whether it could be made, and written.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be.
+    """
+    try:
+        if not dry_run:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        there = next(path for path in (folder, *folder.absolute().parents) if _stands(path))
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise BadInput(
+            f"{folder}: cannot be made ({error.strerror}); name a folder that you may write",
+            code="file-error",
+        ) from error
+
+
+def _stands(path: Path) -> bool:
+    """Return whether something has this name, a link to nothing too; that no name can be so is an error."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -70,6 +70,8 @@ _NUMBERS = (
     (re.compile(r"Input should be less than or equal to (\S+)"), r"write \1 or less"),
 )
 """What typer's own library says of a number that it does not take, and how we say it."""
+_CLOSED = re.compile(r": [a-z]+ (['\"])(?P<path>.*)\1 is not readable$")
+"""What it says of a file or folder that this user may not read, which no help of a command mends."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -107,6 +109,7 @@ def main() -> None:
     """Run the command line of this process."""
     rare_collections()
     open_streams()
+    buffer_stdout()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show ends nothing.
         if isinstance(stream, io.TextIOWrapper):
@@ -144,6 +147,21 @@ def open_streams() -> None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8")
 
 
+def buffer_stdout() -> None:
+    """Put a buffer before a stdout that Python was told to leave without one (`PYTHONUNBUFFERED`, as in containers).
+
+    Each piece of text is one call of the system there. Of what a disk had half of the room for, the other half was lost
+    without an error.
+    """
+    stdout = sys.stdout
+    if not isinstance(stdout, io.TextIOWrapper) or not isinstance(stdout.buffer, io.RawIOBase):
+        return
+    encoding, errors, lines = stdout.encoding, stdout.errors, stdout.line_buffering
+    raw = stdout.detach()
+    assert isinstance(raw, io.RawIOBase)
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=lines)
+
+
 def rare_collections() -> None:
     """Have Python look for cyclic garbage more rarely than after 700 new objects.
 
@@ -167,7 +185,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     words = list(arguments) or ["--help"]
     options = words[: words.index("--")] if "--" in words else words
-    invocation = Invocation(Output(as_json="--json" in options))
+    invocation = Invocation(Output(as_json="--json" in options), words=words)
     try:
         check_not_interrupted()
         code = typer.main.get_command(build(first_word(words))).main(
@@ -328,6 +346,11 @@ def _cut_short(error: EOFError) -> str | None:
 def _usage(error: typer.TyperException) -> BadInput:
     message = error.format_message().strip().rstrip(".")
     message = message.replace("Value error, ", "").replace("'%Y-%m-%d'", "YYYY-MM-DD")
+    if closed := _CLOSED.search(message):
+        return BadInput(
+            f"{closed['path']}: cannot be read ({os.strerror(errno.EACCES)}); let this user read it, or name another",
+            code="file-unreadable",
+        )
     for theirs, ours in _NUMBERS:
         message = theirs.sub(ours, message)
     context = getattr(error, "ctx", None)

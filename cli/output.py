@@ -113,26 +113,6 @@ class Output:
             self._stdout.flush()
             return self._stdout.buffer.write(piece)
 
-    def lists_rows(self, form: str | None) -> bool:
-        """Return whether ``--json`` lists the rows in its document, in place of a file of rows on stdout.
-
-        Parameters
-        ----------
-        form
-            The form of a file that was asked for; None of none.
-
-        Raises
-        ------
-        BadInput
-            If one was, which the document on stdout is not.
-        """
-        if self.as_json and form is not None:
-            raise BadInput(
-                f"--format {form} and --json need --output FILE: without a file --json lists the rows itself",
-                code="usage",
-            )
-        return self.as_json
-
     def require_bytes(self, form: str) -> None:
         """Refuse to show a terminal what is not text.
 

@@ -259,7 +259,7 @@ def export(
     wanted = kind_named(kind)
     filters = _filters(where, wanted)
     form = _form(file_format, output)
-    listed = output is None and run.output.lists_rows(file_format)
+    listed = output is None and run.output.as_json
     # A file that is not whole has another name: nobody takes it for the export.
     with open_books(run.settings) as db, db.read() as session:
         require_parents(session, wanted, filters)

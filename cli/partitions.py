@@ -11,6 +11,7 @@ import typer
 
 from cli import archived
 from cli.command import DryRun, Invocation, command, command_group
+from cli.files import ready_folder
 from cli.output import Table, counted
 from ledger.errors import BadInput, ProblemFound
 
@@ -142,6 +143,8 @@ def archive(
         if parquet is not None:
             raise BadInput("--forget moves and writes nothing; leave out --parquet", code="usage")
         return archived.forget(run, forget, dry_run)
+    if parquet is not None:
+        ready_folder(parquet, dry_run=dry_run)  # before anything is moved
     before = live_from(_today(), run.settings.live_months)
     written: list[dict[str, Any]] = []
     with open_changing(run.settings) as db:

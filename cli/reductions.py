@@ -12,7 +12,7 @@ from cli import corrections
 from cli.command import Invocation, command, command_group
 from cli.corrections import OptionalFrom, OptionalTo
 from cli.credit_options import From, Project, To
-from cli.files import written_aside
+from cli.files import ready_folder, written_aside
 from cli.output import Table, counted, printable
 from ledger.errors import BadInput, ProblemFound
 
@@ -110,12 +110,7 @@ def write_evidence(files: EvidenceFiles, folder: Path) -> None:
     BadInput
         If the folder cannot be made, or a file in it not be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(
-            f"{folder}: {error.strerror}; name a folder that you may write", code="file-error"
-        ) from error
+    ready_folder(folder, dry_run=False)
     with ExitStack() as written:
         for name, content in files.contents.items():
             written.enter_context(written_aside(folder / name)).write_bytes(content)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.backup import BackupId, From, store_for
+from cli.backup import BackupId, From, none_in, store_for
 from cli.command import DryRun, Invocation, command
 from cli.output import Table, second_text
-from ledger.errors import BadInput, ProblemFound
+from ledger.errors import BadInput, NotFound, ProblemFound
 
 if TYPE_CHECKING:
     from ledger.backup.planning import RestorePlan, Wanted
@@ -149,7 +149,6 @@ def drill(
 def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[str]]:
     """Plan from what is sound; return what is damaged as well."""
     from ledger.backup.planning import plan
-    from ledger.errors import NotFound
 
     sound, damaged = store.sound()
     try:
@@ -158,9 +157,7 @@ def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[str]]:
         if damaged:
             raise damaged[0] from None
         if not sound:
-            folder = store.folder
-            here = "" if folder.is_dir() else ": there is no such folder"
-            raise NotFound(f"{folder} holds no backup{here}", code="no-such-backup") from None
+            raise NotFound(none_in(store.folder), code="no-such-backup") from None
         raise
 
 
@@ -191,7 +188,7 @@ def _time(text: str | None) -> datetime | None:
 def _comparison(run: Invocation) -> Any:
     """Return what compares restored books with the chain; where no node can be asked, it says so."""
     from ledger.backup.drill import Finding
-    from ledger.errors import BooksDiffer, DependencyDown, NotFound
+    from ledger.errors import BooksDiffer, DependencyDown
     from ledger.reconcile import reconcile
 
     def compare(db: Database) -> Finding:

@@ -12,7 +12,7 @@ import typer
 
 from cli.command import DryRun, Invocation, NoWait, command, command_group
 from cli.credit_options import Backfill, From, Project, To
-from cli.files import write_whole
+from cli.files import ready_folder, write_whole
 from cli.output import Table, counted, printable
 from cli.reductions import said_of, write_evidence
 from ledger.errors import BadInput, ProblemFound, Refused, TruetonneError
@@ -73,6 +73,8 @@ def write_files(
         for place in places:
             verification.check_not_signed(flow.chain, place / FILE, now_s)
     rows = []
+    for place in places:
+        ready_folder(place, dry_run=dry_run)
     for (request, planned), place in zip(found, places, strict=True):
         if not dry_run:
             _write(request, planned.reduction, place)
@@ -264,6 +266,8 @@ def read_files(
     with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         taken = _taken(flow, files, troubles, dry_run)
+        if len(files) == 1 and troubles:
+            raise troubles[0]
         if not dry_run:
             _issue(flow, taken, troubles, no_wait)
         rows = []

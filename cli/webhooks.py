@@ -196,13 +196,12 @@ def rotate(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     from ledger.sealing import load_sealer
     from ledger.webhooks import endpoints
 
-    sealer = load_sealer(run.settings.sealing_key_file)
-    secret = on_endpoint(
-        run,
-        number,
-        lambda session, row: endpoints.rotate(session, sealer, row, HOUSE, utc_now()),
-        dry_run,
-    )
+    def give(session: Session, row: WebhookEndpoint) -> str:
+        # The key is needed for an endpoint that is there alone.
+        sealer = load_sealer(run.settings.sealing_key_file)
+        return endpoints.rotate(session, sealer, row, HOUSE, utc_now())
+
+    secret = on_endpoint(run, number, give, dry_run)
     if dry_run:
         document = {"id": number, "secret": None, "dry_run": True}
         run.output.result(document, f"would give endpoint {number} another secret")

@@ -125,10 +125,12 @@ def test(run: Invocation, number: Number) -> int:
 
     name = f"msg_test_{secrets.token_hex(12)}"
     settings = run.settings
-    posting = Posting(
-        load_sealer(settings.sealing_key_file), settings.webhook_private_targets, agent()
-    )
     with open_books(settings) as db:
+        with db.read() as session:
+            endpoints.shown(session, number)  # before its key: without an endpoint none is missing
+        posting = Posting(
+            load_sealer(settings.sealing_key_file), settings.webhook_private_targets, agent()
+        )
         db.run(
             lambda session: outbox.test(session, endpoints.get(session, number), name, utc_now())
         )

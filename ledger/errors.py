@@ -72,7 +72,8 @@ class TruetonneError(Exception):
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints under ``error``."""
-        return {**self.details, "code": self.code, "message": self.message}
+        first = {"code": self.code, "message": self.message}
+        return {**first, **self.details, **first}
 
 
 class ProblemFound(TruetonneError):

@@ -18,6 +18,7 @@ from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.chain.sending.marks import TRANSFER, KeyedAct, act_under
 from ledger.codes import wrong_country
 from ledger.errors import BadInput, Refused
+from ledger.jsontext import integers_as_text
 from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding
 from ledger.naming import find_credit, rows_of
 from ledger.reductions.zones import TIMES_END_S
@@ -197,7 +198,7 @@ def _other_act(earlier: ChainIntent) -> Refused:
         f"this key belongs to another act: {earlier.kind} of {earlier.created_at:%Y-%m-%d %H:%M} UTC by "
         f"{earlier.sender_address}; give each act a key of its own",
         code="key-reused",
-        details={"key": earlier.key, "parameters": earlier.parameters},
+        details={"key": earlier.key, "parameters": integers_as_text(earlier.parameters)},
     )
 
 
@@ -342,7 +343,7 @@ def check_repeats(stored: ChainIntent, call: NewIntent) -> None:
 def details_of(
     beneficiary: str,
     reason: str,
-    country: str = "",
+    country: str | None = None,
     consumption: tuple[int, int] = (0, 0),
     document_hash: str = ZERO_HASH,
 ) -> RetirementDetails:
@@ -351,7 +352,7 @@ def details_of(
     Parameters
     ----------
     country
-        ISO 3166-1 alpha-2 code of the beneficiary; empty when not stated.
+        ISO 3166-1 alpha-2 code of the beneficiary; None when not stated. An empty word states none by accident.
     consumption
         Start and end of the consumption that is compensated, in epoch seconds; zeros when not stated.
 
@@ -362,8 +363,8 @@ def details_of(
     """
     if not beneficiary.strip() or not reason.strip():
         raise BadInput("a retirement names its beneficiary and its reason")
-    code = country.strip().upper()
-    wrong = wrong_country(code) if code else None
+    code = "" if country is None else country.strip().upper()
+    wrong = None if country is None else wrong_country(code)
     if wrong is not None:
         raise BadInput(f"country: {wrong}")
     for name, text in (("beneficiary", beneficiary), ("reason", reason)):

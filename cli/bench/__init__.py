@@ -195,10 +195,12 @@ def bench_import(
     """Measure an import into SQLite and MariaDB, beside the fastest that they take the same rows."""
     from contextlib import ExitStack
 
-    from cli.bench.imports import measure, own_server
+    from cli.bench.imports import measure, own_server, require_server
     from cli.bench.mariadb import ServerUnavailable
     from cli.bench.report import show
 
+    if database_url is not None:
+        require_server(database_url)
     with ExitStack() as stack:
         server = database_url
         if server is None and not sqlite_only:

@@ -24,13 +24,14 @@ from uuid import uuid4
 import pymysql
 from pymysql.cursors import SSCursor
 from sqlalchemy import func, make_url, select
+from sqlalchemy.exc import ArgumentError
 
 from cli.bench.mariadb import MariaDbServer
 from cli.bench.report import Result, lower_is_better, share_of_limit
 from cli.bench.turbines import SITE, write_csv
 from cli.bench.usage import cpu_s, peak_mb
 from ledger.db import Database
-from ledger.errors import DependencyDown, ProblemFound
+from ledger.errors import BadInput, DependencyDown, ProblemFound
 from ledger.models import ImportFile, MeterReading
 
 MEMORY_LIMIT_MB = Decimal(300)
@@ -293,6 +294,26 @@ def _scratch(server: str) -> Iterator[str]:
             link.cursor().execute(f"DROP DATABASE {name}")
 
 
+def require_server(url: str) -> None:
+    """Refuse what is not the address of a MariaDB server.
+
+    Raises
+    ------
+    BadInput
+        It is none.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # a port that is no number
+        parsed = None
+    if parsed is None or parsed.drivername != "mysql+pymysql" or not parsed.host:
+        raise BadInput(
+            "--database-url: write mysql+pymysql://USER:PASSWORD@HOST, of a MariaDB server on which databases may be "
+            "made",
+            code="usage",
+        )
+
+
 @contextmanager
 def _linked(url: str, **options: Any) -> Iterator[pymysql.Connection[Any]]:
     """Open a plain connection to a MariaDB, as the ledger's own are set."""
@@ -309,7 +330,11 @@ def _linked(url: str, **options: Any) -> Iterator[pymysql.Connection[Any]]:
             **options,
         )
     except pymysql.err.OperationalError as error:
-        raise DependencyDown(f"database {parsed.host}:{parsed.port}: {error.args[1]}") from error
+        raise DependencyDown(
+            f"database {parsed.host or 'localhost'}:{parsed.port or 3306}: {error.args[1]}; start the server, or name "
+            "another with --database-url",
+            code="database-down",
+        ) from error
     try:
         yield link
     finally:

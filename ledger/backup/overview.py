@@ -15,6 +15,7 @@ from ledger.backup.store import Store, backup_keys, item_names
 from ledger.backup.taking import COPIES, source_of
 from ledger.db import Database
 from ledger.errors import BadInput, TruetonneError
+from ledger.sealing import passing_sealer
 from ledger.settings import Settings
 
 AGE_MAX = timedelta(hours=26)
@@ -54,8 +55,10 @@ def store_of(settings: Settings, folder: Path | None = None, *, make_key: bool =
         If none is named, or the key file cannot be used.
     """
     place = _folder_of(settings, folder)
-    make = make_key and not (place.is_dir() and item_names(place))
-    return Store(place, backup_keys(settings.backup_key_file, make=make))
+    is_empty = not (place.is_dir() and item_names(place))
+    if is_empty and not make_key and not settings.backup_key_file.exists():
+        return Store(place, passing_sealer())  # nothing is sealed yet: no key is missing
+    return Store(place, backup_keys(settings.backup_key_file, make=make_key and is_empty))
 
 
 def rehearse(settings: Settings, folder: Path | None = None) -> Path:

@@ -287,12 +287,13 @@ def test_what_is_refused(books: Program, line: Line) -> None:
     books.write("k", "")
     os.chmod(books.folder / "k", 0o600)
     assert "has no key" in line("db", "restore", "--into", "x.db", backup_key_file="k")
-    assert "without it no backup opens" in line("db", "restore", "--into", "x.db")
     server = {"backup_url": "mysql+pymysql://me:x@127.0.0.1:1/books"}
     assert "TRUETONNE_BACKUP_FOLDER" in line("db", "drill", backup_folder="", **server)
     assert "copied whole each time" in line("db", "backup", "incremental")
     assert "no binary log" in line("db", "backup", "binlogs")
     assert books("db", "backup", "full").code == 0
+    lost = {"backup_key_file": "none.key"}
+    assert "without it no backup opens" in line("db", "restore", "--into", "x.db", **lost)
     assert line("db", "restore", "nofolder", "--into", "x.db").endswith(
         "nofolder holds no backup: there is no such folder"
     )
@@ -319,6 +320,25 @@ def test_what_is_refused(books: Program, line: Line) -> None:
     assert "cannot be read" in line("db", "backup", "full", backup_url=odd)
     books.write("plain", "x")
     assert "cannot be written" in line("db", "backup", "full", backup_folder="plain")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_folder_that_is_not_there_is_not_called_sound_and_not_made(
+    books: Program, line: Line, kept: bool
+) -> None:
+    """Before the first backup a key was said to be missing; afterwards a mistyped folder had nothing wrong in it."""
+    if kept:
+        assert books("db", "backup", "full").code == 0
+    before = books.files()
+    said = "nofolder holds no backup: there is no such folder"
+    for words in (("check",), ("statements",), ("expire",), ("expire", "--dry-run")):
+        assert line("db", "backups", *words, "nofolder") == f"error: {said}"
+    for words in (("restore", "--into", "x.db"), ("drill",)):
+        assert line("db", *words, "nofolder") == f"error: {said}"
+    listed = books("db", "backups", "list", "nofolder")
+    assert (listed.code, listed.out.splitlines()[-1]) == (0, said)
+    assert books("db", "backups", "list", "nofolder", "--json").json()["backups"] == []
+    assert books.files() == before and not (books.folder / "nofolder").exists()
 
 
 def test_damage(books: Program, line: Line) -> None:

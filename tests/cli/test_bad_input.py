@@ -338,6 +338,10 @@ def test_a_trades_file_that_cannot_be_used_is_refused_whole(
         ("index", "status"),
         ("settle", "status"),
         ("reductions", "--project", "p", "--from", "2014-01-01", "--to", "2014-02-01"),
+        # Of a local chain a deployment file was said to be missing: its folder is named after the database.
+        ("reconcile",),
+        ("settle", "run"),
+        ("index", "run", "--until", "head"),
     ],
 )
 def test_a_database_that_is_down(truetonne: Program, words: tuple[str, ...]) -> None:

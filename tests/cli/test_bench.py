@@ -154,6 +154,24 @@ def test_import_says_that_a_server_does_not_answer(truetonne: Program) -> None:
     assert "127.0.0.1:1" in ended.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "",
+        "sqlite:///x",
+        "postgresql://h/x",
+        "mysql+pymysql://",
+        "mysql+pymysql://h:x/y",
+    ],
+)
+def test_import_refuses_what_is_no_server(truetonne: Program, url: str) -> None:
+    """Some were a defect of the program, and some a server that does not answer, by the name of None."""
+    ended = truetonne("bench", "import", "--database-url", url)
+    assert ended.code == 2
+    assert "--database-url: write mysql+pymysql://USER:PASSWORD@HOST" in ended.one_line()
+
+
 @long
 def test_settlement(truetonne: Program) -> None:
     """Every trade is executed and every balance right, or the command fails: that is in the benchmark itself."""

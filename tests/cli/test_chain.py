@@ -71,6 +71,8 @@ def issued(program: Program, chain: TestChain) -> Program:
     early = program("credits", "issue", *JANUARY, deployment="elsewhere.json")
     assert early.code == 2
     assert "run truetonne chain register --project lab-wind" in early.one_line()
+    unset = program(*register, "--owner", "")  # for ever: nobody means the default by it
+    assert unset.code == 2 and "'' is not an account" in unset.one_line()
     good(program(*register))
     # What contract or policy would refuse is refused beforehand.
     tried = ("credits", "issue", *JANUARY, "--dry-run")
@@ -553,6 +555,9 @@ def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]
     again = good(issued("settle", "cosign", "write", "-o", "our orders", "--json")).json()
     assert again["batches"] == [row]  # it waits, and its file is written again
     file = row["file"]
+    # Nobody means every key by the word of a variable that is not set.
+    unset = issued("settle", "cosign", "sign", file, "--account", "")
+    assert unset.code == 2 and " is no party of " in unset.one_line()
     stranger = issued("settle", "cosign", "sign", file, "--account", anvil_address(5))
     assert (stranger.code, "is no party" in stranger.one_line()) == (2, True)
     absent = issued("settle", "cosign", "sign", file, "--account", "0x" + "1" * 40)
@@ -561,9 +566,10 @@ def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]
     assert f"digest {row['digest']}" in shown and "would sign for" in shown
     nobody = issued("settle", "cosign", "read", file)
     assert nobody.code == 1  # and what it says to run is a command, with the blank of the folder
-    assert (
-        f"nobody has signed it; sign it with: truetonne settle cosign sign '{file}'" in nobody.out
-    )
+    to_do = f"nobody has signed it; sign it with: truetonne settle cosign sign '{file}'"
+    assert to_do in nobody.one_line()
+    absent = issued("settle", "cosign", "read", "absent.json", "--json")
+    assert (absent.code, absent.json()["error"]["code"]) == (2, "bad-input")
     link = issued.folder / "link.json"
     link.symlink_to(file)
     done = good(issued("settle", "cosign", "sign", "link.json", "--json")).json()
@@ -781,6 +787,10 @@ def test_a_period_goes_to_its_verifier_and_comes_back(issued: Program, chain: Te
     assert "--ask-node asks the node" in shown.out
     nobody = issued("credits", "verification", "read", *files)
     assert (nobody.code, nobody.out.count("nobody has signed it")) == (1, 2)
+    alone = issued("credits", "verification", "read", files[0])
+    assert alone.code == 1 and "nobody has signed it" in alone.one_line()
+    absent = issued("credits", "verification", "read", "absent.json", "--json")
+    assert (absent.code, absent.json()["error"]["code"]) == (2, "bad-input")
     readings = folders[0] / "readings.csv.gz"
     swapped = issued("credits", "verification", "sign", files[1], "--readings", str(readings))
     assert swapped.code == 1 and "NOT OK" in swapped.out and "not signed" in swapped.out

@@ -292,6 +292,9 @@ def test_a_dry_run_deploys_nothing(truetonne: Program) -> None:
     assert truetonne.files() == set() and not (truetonne.folder / ".truetonne").exists()
     down = truetonne("chain", "deploy", "--dry-run", "--json", rpc_url="http://127.0.0.1:9")
     assert (down.code, down.json()["error"]["code"]) == (3, "node-down")
+    dead = "mysql+pymysql://me:x@127.0.0.1:1/books"  # its tables come first
+    down = truetonne("chain", "deploy", "--dry-run", "--json", database_url=dead)
+    assert (down.code, down.json()["error"]["code"]) == (3, "database-down")
 
 
 def test_a_script_tells_its_steps_and_a_try_leaves_nothing(

@@ -1,6 +1,8 @@
 """Files that commands write: whole or not at all, links and devices stay what they are, two at once part nothing."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.files import write_whole, written_aside
+from cli.files import ready_folder, write_whole, written_aside
 from ledger.errors import BadInput
 from tests.cli.conftest import ROOT, Program
 from tests.support.forms import is_long, long, rest, times
@@ -177,6 +179,61 @@ def test_what_cannot_be_written(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         write_whole(tmp_path / name, b"x")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_is_made_or_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for name in ("file", "file/a", "nowhere", "nowhere/a", "x" * 300):
+        for dry_run in (True, False):
+            with pytest.raises(BadInput, match=f"{name}: cannot be made .*; name a folder that"):
+                ready_folder(tmp_path / name, dry_run=dry_run)
+    ready_folder(tmp_path / "a" / "b", dry_run=True)
+    assert sorted(os.listdir(tmp_path)) == ["file", "nowhere"]
+    ready_folder(tmp_path / "a" / "b", dry_run=False)
+    ready_folder(tmp_path / "a" / "b", dry_run=True)
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_an_empty_name_is_not_that_of_the_folder_where_one_is(park: Program) -> None:
+    """Of a variable that is not set: a backup went there."""
+    before = park.files()
+    for words, called in (
+        (("db", "backup", "--to", ""), "--to"),
+        (("db", "backup", "full", "--to="), "--to"),
+        (("openapi", "-o", ""), "--output"),
+        (("db", "backups", "list", ""), "folder"),
+    ):
+        ended = park(*words)
+        assert ended.code == 2
+        assert ended.one_line().startswith(f"error: {called}: an empty name is that of no file")
+    assert park.files() == before
+    for words in (("--to", "."), ("--to=.",)):
+        assert park("db", "backup", *words, "--dry-run").code == 0
+
+
+def test_what_this_user_may_not_read_is_said_as_what_is_not_there(migrated: Program) -> None:
+    """It was called an invalid value, with the command's help for a way out."""
+    command = migrated.command("site", "apply", migrated.write("closed.toml", "x"), "--json")
+    os.chmod(migrated.folder / "closed.toml", 0)
+    if os.geteuid() == 0:  # who reads everywhere
+        if not (setpriv := shutil.which("setpriv")):
+            pytest.skip("root may read everywhere, and there is no setpriv")
+        no = "-dac_override,-dac_read_search"
+        command = [setpriv, f"--bounding-set={no}", f"--inh-caps={no}", *command]
+    ended = subprocess.run(
+        command,
+        cwd=migrated.folder,
+        env=migrated.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    error = json.loads(ended.stdout)["error"]
+    assert (ended.returncode, error["code"]) == (2, "file-unreadable")
+    assert error["message"].endswith(
+        "closed.toml: cannot be read (Permission denied); let this user read it, or name another"
+    )
 
 
 DEVICES = Path("/dev/stdout"), Path("/dev/fd/1"), Path("/proc/self/fd/1")

@@ -9,6 +9,7 @@ import os
 import pty
 import py_compile
 import re
+import resource
 import shlex
 import signal
 import subprocess
@@ -389,6 +390,36 @@ def test_a_full_disk_behind_an_answer_of_many_pieces_is_one_line(park: Program) 
     assert park("park", "import", "devices", file).code == 0
     assert len(park("park", "export", "devices").out.splitlines()) > 600
     assert on_a_full_disk(park, "park", "export", "devices").startswith(FULL)
+
+
+def test_a_disk_that_takes_half_of_an_answer_loses_none_of_it_in_silence(park: Program) -> None:
+    """In a container Python writes without a buffer (PYTHONUNBUFFERED), and forgets what a call did not take."""
+    rows = "".join(
+        f"lab-vpp,sell,sell,1000.000,0.0421,42.10,spot,2014-01-{day:02d}T{hour:02d}:00:00+01:00\n"
+        for day in range(1, 31)
+        for hour in range(24)
+    )
+    trades = park.write("trades.csv", TRADES.splitlines()[0] + "\n" + rows)
+    assert park("trades", "import", trades).code == 0
+    words = ("export", "trades")
+    whole = len(park(*words).out)
+    room = 64 * 1024  # what SQLite puts beside its file needs 32 KiB
+    assert whole > room
+    with open(park.folder / "answer.csv", "wb") as answer:
+        ended = subprocess.run(
+            park.command(*words),
+            cwd=park.folder,
+            env={**park.environ, "PYTHONUNBUFFERED": "1"},
+            stdout=answer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+        )
+    assert (park.folder / "answer.csv").stat().st_size == room
+    assert ended.returncode == 3
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: stdout cannot be written (File too large); the answer is lost")
 
 
 @long

@@ -89,7 +89,8 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
     assert house("audit", "export").out == file.read_text()
     lines = file.read_text().splitlines(keepends=True)
     listed = {"entries": len(lines), "items": [json.loads(line) for line in lines]}
-    assert house("audit", "export", "--json").json() == listed
+    for form in ((), ("--format", "csv")):
+        assert house("audit", "export", *form, "--json").json() == listed
     away = {"database_url": "sqlite:///none.db"}  # an auditor has no database
     # What no hash speaks of is said: a name is, and so is what anybody can compute anew.
     names = "  - the names of users: their numbers (user_id) are in the hashes, and no names"

@@ -80,6 +80,7 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     listed = {"kind": "resources", "records": len(lines), "items": [*map(json.loads, lines)]}
     assert document(type_in, "park", "export", "resources") == listed
+    assert document(type_in, "park", "export", "resources", "--format", "csv") == listed
     wrong = (
         ("out.json", "--format", "jsonl"),
         ("other.csv", "--format", "jsonl"),
@@ -244,6 +245,7 @@ def test_what_cannot_be_is_said_in_a_line(type_in: Run, words: tuple[str, ...], 
 
 NOT_THERE = (
     (("alerts", "list", "--device"), "BESS1", "no device 'BESS1' (did you mean 'BESS-1'?)"),
+    (("alerts", "list", "--device"), "", "no device '' (there is: BESS-1"),
     (("park", "list", "alerts", "--where"), "device_code=X", "no device 'X' (there is: BESS"),
     (
         ("park", "export", "devices", "--where"),

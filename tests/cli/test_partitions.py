@@ -12,7 +12,7 @@ import pytest
 
 from ledger.db import Database
 from ledger.keeping.places import Month
-from tests.cli.conftest import READINGS, Program
+from tests.cli.conftest import READINGS, Program, good
 from tests.support.forms import long
 from tests.support.keeping import add_device, put
 
@@ -172,6 +172,15 @@ def test_bad_input_gets_one_line(
     ended = park(*PARTS, *words, **settings)
     assert ended.code == 2
     assert said in ended.one_line()
+
+
+def test_a_folder_that_is_a_file_is_said_before_anything_is_moved(read_in: Program) -> None:
+    """It was found when the rows were in the archive already; and a dry run found nothing."""
+    read_in.write("plain", "x")
+    for more in (("--dry-run",), ()):
+        ended = read_in(*PARTS, "archive", "--parquet", "plain", *more)
+        assert ended.code == 2 and "plain: cannot be made (" in ended.one_line()
+    assert good(read_in(*PARTS, "archive", "--dry-run", "--json")).json()["moved"] != []
 
 
 @long

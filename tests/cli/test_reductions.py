@@ -133,7 +133,10 @@ def test_a_stranger_verifies_with_the_two_files_and_what_stands_on_chain(
         (("reductions", "export", "-o", "x"), "name either --credit, or --project with --from"),
         (("reductions", "export", "-o", "x", *JANUARY[:2]), "name either --credit"),
         (("reductions", "export", "-o", "x", *JANUARY, "--credit", "1"), "name either --credit"),
-        (("reductions", "export", "-o", "site.toml", *JANUARY), "site.toml: File exists"),
+        (
+            ("reductions", "export", "-o", "site.toml", *JANUARY),
+            "site.toml: cannot be made (File exists)",
+        ),
         (("reductions", "export", "-o", "x", "--credit", "no-such-1"), "there is no credit"),
         (("reductions", "verify", "a", "b"), "a: No such file or directory"),
         (("reductions", "verify", "site.toml", "b"), "site.toml: not JSON"),

@@ -167,6 +167,9 @@ def test_who_interrupts_a_test_message_need_not_wait_for_the_other_side(park: Pr
         (("add", "https://example.org/"), "missing option '--event'"),
         (("pause", "7"), "there is no webhook endpoint 7; `truetonne webhooks list` shows all"),
         (("deliveries", "7"), "there is no webhook endpoint 7"),
+        # Not that the sealing key is missing, which the first endpoint makes.
+        (("rotate", "7"), "there is no webhook endpoint 7"),
+        (("test", "7"), "there is no webhook endpoint 7"),
         (("replay", "7"), "one of --message, --failed and --from-block"),
         (("replay", "7", "--failed", "--from-block", "3"), "one of --message, --failed"),
     ],

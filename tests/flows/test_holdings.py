@@ -246,6 +246,9 @@ def test_an_act_with_a_key_is_done_once(both: Park) -> None:
         with pytest.raises(Refused, match="this key belongs to another act: retire") as caught:
             plan(**change)
         assert caught.value.code == "key-reused"
+        said = caught.value.as_json()
+        assert list(said)[:2] == ["code", "message"]
+        assert said["parameters"]["amount"] == "600"  # what counts carbon is text, here too
     found = named(both, 1, "order 7")
     with pytest.raises(Refused, match="this key belongs to another act"):
         both.db.run(lambda s: plan_transfer(s, both.chain, found, BUYER))
@@ -476,6 +479,7 @@ def test_details_as_people_write_them() -> None:
         ({"country": "ÄÖ"}, "country: 'ÄÖ' is no country's code"),
         ({"country": "ZZ"}, "country: 'ZZ' is no country's code"),
         ({"country": "uk"}, "did you mean 'GB'"),
+        ({"country": ""}, "country: '' is no country's code"),  # of a variable that is not set
         ({"consumption": (2, 1)}, "ends before it begins"),
         ({"consumption": (-1, 1)}, "between the years 1970 and 2106"),
         ({"consumption": (0, 2**32)}, "between the years 1970 and 2106"),

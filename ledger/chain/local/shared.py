@@ -25,7 +25,7 @@ from typing import Any
 from ledger.chain.local.anvil import FINALITY_LAG_BLOCKS, LocalNode, find_anvil
 from ledger.chain.local.state import ANEW, place_beside
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.db import Database
+from ledger.db import Database, SchemaMissing
 from ledger.errors import BadInput, DependencyDown
 from ledger.files import part_in, put
 from ledger.models import ChainCursor
@@ -206,6 +206,8 @@ def check_chain_is_here(settings: Settings, db: Database) -> None:
     ------
     BadInput
         If the books know a local chain and the folder holds none.
+    DependencyDown
+        If the folder holds none, and the database does not answer: it is the first thing to say then.
     """
     folder = settings.chain_folder
     if not settings.local_chain or settings.deployment.exists():
@@ -217,7 +219,7 @@ def check_chain_is_here(settings: Settings, db: Database) -> None:
     try:
         with db.read() as session:
             known = session.get(ChainCursor, settings.network) is not None
-    except DependencyDown:  # no tables yet: no chain either
+    except SchemaMissing:  # no tables yet: no chain either
         return
     if not known:
         return
