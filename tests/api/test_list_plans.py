@@ -39,7 +39,8 @@ def trades(session: Session) -> None:
     """Trades of four plants."""
     plant = {"name": "Plant", "total_capacity": Decimal(9), "status": VppStatus.ACTIVE}
     session.execute(
-        insert(VppDefinition), [{"id": each, "vpp_id": f"vpp-{each}", **plant} for each in (1, 2, 3, 4)]
+        insert(VppDefinition),
+        [{"id": each, "vpp_id": f"vpp-{each}", **plant} for each in (1, 2, 3, 4)],
     )
     trade = {
         "trade_type": TradeType.SELL,
