@@ -157,6 +157,17 @@ def in_order(query: Query, parameters: PageParameters, row_id: InstrumentedAttri
     return query.order_by(row_id.desc() if newest_first else row_id.asc())
 
 
+def as_written(query: Query) -> Query:
+    """Return a query whose tables MariaDB reads in the order in which it names them: the list's own one first.
+
+    It learns how many rows of a table go with one of another when it opens the table, and may take them for one long
+    after. Then it begins with a small table, reads all that goes with it, and sorts that for a page.
+    """
+    for name in ("mysql", "mariadb"):  # as the database's address calls it
+        query = query.prefix_with("STRAIGHT_JOIN", dialect=name)
+    return query
+
+
 def fitting(sizes: Sequence[int], most: int) -> int:
     """Return how many rows of a page, from its first on, are no larger together than ``most``; one at least."""
     sums = accumulate(sizes)

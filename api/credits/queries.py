@@ -20,7 +20,7 @@ from api.credits.schemas import (
 )
 from api.credits.then import status_changes
 from api.finality import ChainView
-from api.pagination import found_by_id, matching, page_of, paged
+from api.pagination import as_written, found_by_id, matching, page_of, paged
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models.blockchain import CarbonCredit
@@ -61,10 +61,10 @@ def list_credits(session: Session, view: ChainView, parameters: CreditParameters
     )
     few = _few_batches(session, parameters)
     if few is None:
-        found = session.execute(paged(query, parameters, CarbonCredit.id)).all()
+        found = session.execute(as_written(paged(query, parameters, CarbonCredit.id))).all()
     else:
         ids = query.with_only_columns(CarbonCredit.id).where(CarbonCredit.credit_id.in_(few))
-        found = found_by_id(session, ids, _credits(), parameters, CarbonCredit.id)
+        found = found_by_id(session, ids, as_written(_credits()), parameters, CarbonCredit.id)
     page = page_of(parameters, found, [row.CarbonCredit.id for row in found])
     return CreditPage(
         items=_items(session, view, page.rows), next_cursor=page.next_cursor, **view.fields()
@@ -116,7 +116,7 @@ def show_credit(
 
 
 def _few_batches(session: Session, parameters: CreditParameters) -> Select[str] | None:
-    """Return the query of the credits of a site or year with few batches; None: it has many, or none is asked for.
+    """Return the query of the credits of few batches that are asked for; None: they are many, or none is asked for.
 
     Where there are many, a page is soon full, read in its order; where there are few, all credits would be read for it.
     """
@@ -126,9 +126,14 @@ def _few_batches(session: Session, parameters: CreditParameters) -> Select[str] 
             select(CreditSite.site_id).where(CreditSite.code == parameters.site)
         )
         query = query.where(or_(false(), *(of_site(CreditBatch.batch_id, each) for each in sites)))
-    query = matching(query, (CreditBatch.vintage, parameters.vintage))
-    if parameters.site is None and parameters.vintage is None:
+    wanted = (
+        (CreditBatch.vintage, parameters.vintage),
+        (CreditBatch.key, parameters.key),
+        (CreditBatch.batch_id, parameters.batch_id),
+    )
+    if parameters.site is None and all(value is None for _, value in wanted):
         return None
+    query = matching(query, *wanted)
     batches = session.scalars(query.limit(_FEW + 1)).all()
     if len(batches) > _FEW:
         return None

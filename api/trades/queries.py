@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, load_only
 
 from api.finality import ChainView
-from api.pagination import Query, between, found_by_id, matching, page_of, paged
+from api.pagination import Query, as_written, between, found_by_id, matching, page_of, paged
 from api.trades.schemas import Settlement, Trade, TradePage, TradeParameters
 from ledger.models.settlement import VppSettlementBatch, VppSettlementItem
 from ledger.models.settling import VppTradeCredit, VppTradeShortfall
@@ -52,6 +52,7 @@ def list_trades(session: Session, view: ChainView, parameters: TradeParameters) 
         # Not its accounts and nets: they would come again with each of its trades.
         .options(load_only(*_SHOWN, raiseload=True))
     )
+    query = as_written(query)
     if parameters.vpp_code is None and parameters.batch_key is None:
         found = session.execute(paged(_filtered(query, parameters), parameters, row.id)).all()
     else:

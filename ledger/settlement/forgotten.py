@@ -52,17 +52,23 @@ STATES = {
     SettlementStatus.CANCELLED: BatchState.CANCELLED,
 }
 """How far a batch has come that is known from the chain alone."""
+_PLANNED = (
+    select(VppSettlementItem.trade_id)
+    .join(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
+    .where(VppSettlementBatch.state == BatchState.PLANNED)
+)
+"""The numbers of the trades of what is planned, and not sent."""
 
 
 def adopt(session: Session, chain: Chain) -> list[str]:
     """Adopt the batches that the chain knows and the books do not, or gave up; return the keys of the first."""
     _take_back(session)
-    unknown = _with_our_numbers(session)
+    unknown = unknown_keys(session)
     if not unknown:
         return []
     accounts = Accounts.load(session)
     adopted = []
-    for batch_id, words in sorted(unknown.items()):
+    for batch_id, words in sorted(_to_judge(session, accounts, unknown).items()):
         batch = session.get_one(SettlementBatch, batch_id)
         # No row has a higher one, and SQLite cannot even be asked for it.
         numbers = [number for number in map(seq_of, words) if number <= ROW_MAX]
@@ -81,26 +87,37 @@ def adopt(session: Session, chain: Chain) -> list[str]:
     return adopted
 
 
-def _with_our_numbers(session: Session) -> dict[int, list[int]]:
-    """Return the proposed batches that the books do not know and that name a trade of theirs: words by number.
+def _to_judge(
+    session: Session, accounts: Accounts, unknown: Collection[str]
+) -> dict[int, list[int]]:
+    """Return the proposed batches that may be ours, or have trades of what is planned here: words by number.
 
-    Together, and not one by one: others may have thousands on the same contract, and this is asked at every run.
+    Together, and by the first trade of each: others may have thousands on the same contract, their trades numbered as
+    ours are, and this is asked at every run.
+
+    Parameters
+    ----------
+    unknown
+        The keys of the batches that the books do not know.
     """
     proposals = (
         select(SettlementBatch.batch_id, ChainEvent.args)
         .join(ChainEvent, PROPOSED_BY)
         .where(SettlementBatch.cosigned_digest.is_(None))
     )
+    planned = set(session.scalars(_PLANNED))
     found = {}
-    for here in tables.among(session, SettlementBatch.key, unknown_keys(session)):
-        words = {
-            batch_id: [int(word) for word in args["words"]]
-            for batch_id, args in session.execute(proposals.where(here))
-        }
-        known = trades_among(session, {seq_of(word) for all_ in words.values() for word in all_})
-        for batch_id, listed in words.items():
-            if not known.keys().isdisjoint(seq_of(word) for word in listed):
-                found[batch_id] = listed
+    for here in tables.among(session, SettlementBatch.key, unknown):
+        words, firsts = {}, {}
+        for batch_id, args in session.execute(proposals.where(here)):
+            words[batch_id] = [int(word) for word in args["words"]]
+            firsts[batch_id] = trade_of(args["accounts"], words[batch_id][0])
+        known = trades_among(session, {trade.seq for trade in firsts.values()})
+        for batch_id, trade in firsts.items():
+            record = known.get(trade.seq)
+            ours = record is not None and accounts.is_of(record, trade)
+            if ours or not planned.isdisjoint(map(seq_of, words[batch_id])):
+                found[batch_id] = words[batch_id]
     return found
 
 
@@ -192,13 +209,8 @@ def in_batches(session: Session, numbers: Collection[int]) -> bool:
 
 def withdraw_overtaken(session: Session) -> None:
     """Take back what is planned, and not sent, with trades that the chain has settled by other ways meanwhile."""
-    waiting = (
-        select(VppSettlementItem.trade_id)
-        .join(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
-        .where(VppSettlementBatch.state == BatchState.PLANNED)
-    )
     alone = singles.not_settled_alone(session)
-    settled = settled_among(session, [*session.scalars(waiting), *alone])
+    settled = settled_among(session, [*session.scalars(_PLANNED), *alone])
     overtaken = {item.trade.seq for item in settled}
     if overtaken:
         withdraw(session, sorted(overtaken), "settled by another way")

@@ -371,7 +371,16 @@ def test_a_row_more_costs_a_few_steps_or_none(
 
 
 @few(1)
-@pytest.mark.parametrize("path", ["site=parted", "site=parted&status=retired", "vintage=2023"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "site=parted",
+        "site=parted&status=retired",
+        "vintage=2023",
+        f"batch_id={PARTED}",
+        f"key={h66(3, 10**6)}&status=retired",
+    ],
+)
 def test_few_batches_and_many_give_the_same_pages(
     pair: tuple[Counted, Counted], monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:

@@ -25,12 +25,15 @@ from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text as RichText
 
 import cli
 import cli.main
 from cli import service, start
 from cli.main import COMMANDS, build, first_word
-from cli.output import Output, Table
+from cli.output import Output, Table, printable
 from ledger.errors import INTERRUPTED
 from ledger.models.trading import TradeStatus
 from ledger.serials import CreditStatus
@@ -781,6 +784,36 @@ def test_the_title_of_a_narrow_table_is_one_line() -> None:
     title = "totals; the two methods of Scope 2 count the same energy and are never added"
     Output(False, shown).result({}, Table(("scope", "t"), [(2, "0.017117")], title=title))
     assert shown.getvalue().splitlines() == [title, "scope  t", "2      0.017117"]
+
+
+def test_rows_for_a_pipe_stand_as_rich_would_draw_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are laid out without it: 85,158 credits took 36 s of CPU and 728 MB, and take a third of both."""
+    columns, right = ("beneficiary", "数量", "kg"), frozenset({"kg"})
+    words = (
+        None,
+        "绿色电力",
+        "e\u0301e",
+        "👩‍👩‍👧 three",
+        "[bold]x[/]",
+        ":smile:",
+        "\x1b[2J",
+        "a  b",
+        "x" * 300,
+    )
+    rows = [(word, words[-number], 7**number) for number, word in enumerate(words)]
+    drawn = RichTable(box=None, pad_edge=False)
+    for name in columns:
+        drawn.add_column(name, justify="right" if name in right else "left")
+    for row in rows:
+        drawn.add_row(*(RichText("" if cell is None else printable(str(cell))) for cell in row))
+    console = Console(file=io.StringIO(), width=10_000, markup=False, emoji=False, highlight=False)
+    with console.capture() as captured:
+        console.print(drawn)
+    shown = io.StringIO()
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "rich.table", None)  # cannot be imported
+        Output(False, shown).result({}, Table(columns, rows, right=right))
+    assert shown.getvalue().splitlines() == [line.rstrip() for line in captured.get().splitlines()]
 
 
 def test_lines_of_the_log_have_the_time_in_utc_and_are_lines() -> None:

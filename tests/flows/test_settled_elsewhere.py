@@ -780,6 +780,8 @@ def test_batches_of_others_cost_no_statement_each(funded: Park) -> None:
         return len(said)
 
     assert asked(range(900_001, 900_003)) == asked(range(900_003, 900_009))
+    funded.trade(*[SOLD] * 8)  # others number theirs from 1, too
+    assert asked(range(1, 3)) == asked(range(3, 9))
 
 
 @long
