@@ -311,6 +311,20 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
     assert funded.differences() == []
 
 
+def test_each_party_has_a_dispute_of_its_own_on_its_way(funded: Park) -> None:
+    """Whoever asks again is given its own, whichever came first."""
+    propose(funded)
+
+    def plan(session: Session) -> list[str]:
+        return [
+            plan_dispute(session, funded.chain, "batch:1", 1, party)
+            for party in (PLANT, MARKET, MARKET, PLANT)
+        ]
+
+    plants, markets, *again = funded.db.run(plan)
+    assert plants != markets and again == [markets, plants]
+
+
 def party_of(park: Park, batch: str, number: int, index: int) -> str:
     """Return who disputes a trade where only one key is at hand; nothing of it is kept."""
     keyring = Keyring({anvil_address(index): anvil_signer(index)})
@@ -1130,13 +1144,17 @@ def test_a_batch_of_others_under_a_key_of_ours_with_our_trades_for_money_alone(p
     with park.db.write() as session:
         session.add(VppTradeCredit(trade_id=1, asset=asset))
     (planned,) = plan_batches(park.chain)
-    call = [bytes.fromhex(planned.key[2:]), 0, list(planned.nets), list(planned.words)]
+    theirs = pack([sold(park)])
+    call = [bytes.fromhex(planned.key[2:]), 0, list(theirs.accounts), list(theirs.words)]
     park.node.act("spare", SETTLEMENT, "proposeBatch", call)
     park.mirror.run_until("head")
     submit_planned(park.chain)
     assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["failed"]
     assert [batch.trades for batch in plan_batches(park.chain)] == [1]
     assert [row.id for row in park.rows(VppTradingRecord)] == [2]  # theirs has the number
+    park.node.cancel_batch(1, theirs, sender="spare")
+    park.mirror.run_until("head")  # nor is the end of it that of ours
+    assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["failed", "planned"]
 
 
 @long
