@@ -57,6 +57,7 @@ from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
 from tests.support.forms import few, long, rest
 from tests.support.park import Park, running_park
 from tests.support.sending import automine, drop
+from tests.support.sending import automine, drop
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
 SOLD = ("sell", 1000, 20_000)
@@ -813,7 +814,8 @@ def test_a_batch_of_others_whose_credits_do_not_move_is_left_to_them(funded: Par
 
 
 @long
-def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> None:
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park, sent: bool) -> None:
     """Its trades stood in another batch by then, which the contract refused: neither came to an end."""
     plan_batches(funded.chain)
     submit_planned(funded.chain)
@@ -826,10 +828,17 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     funded.node.deposit("market", 100_00)
     funded.mirror.run_until("head")
     assert len(plan_batches(funded.chain)) == 1
+    if sent:
+        submit_planned(funded.chain)
+        funded.mirror.run_until("head")
     funded.fork_at(before)  # what was final among it
     funded.chain.sender.rebroadcast()
     funded.mirror.run_until("head")
     assert [row.status.value for row in funded.rows(SettlementBatch)] == ["proposed"]
+    assert plan_batches(funded.chain) == []
+    if sent:  # it holds the trade until its own call has failed
+        assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed", "planned"]
+        funded.mirror_final()
     submit_planned(funded.chain)
     assert plan_batches(funded.chain) == []
     first, second = funded.rows(VppSettlementBatch)
@@ -837,6 +846,30 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     assert funded.differences() == []
     funded.pass_window()
     assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+@long
+def test_a_batch_of_others_with_our_trades_while_ours_is_on_its_way(funded: Park) -> None:
+    """It is taken over when ours has failed, and not before: a trade stands in one batch."""
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    funded.mirror.run_until("head")
+    plan_batches(funded.chain)
+    automine(funded, False)
+    (ours,) = submit_planned(funded.chain)
+    drop(funded, ours)
+    automine(funded, True)
+    packed, _ = funded.node.propose([sold(funded)], sender="spare")
+    funded.mirror.run_until("head")
+    assert plan_batches(funded.chain) == []
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["planned"]
+    funded.chain.sender.rebroadcast()
+    funded.mirror_final()
+    assert plan_batches(funded.chain) == []
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed", "proposed"]
+    funded.pass_window()
+    funded.node.finalize(1, packed)
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
