@@ -500,6 +500,16 @@ def test_a_trade_that_the_chain_settled_without_our_batch(funded: Park, way: str
     assert funded.differences() == []
 
 
+def test_what_others_settled_is_withdrawn_and_nothing_else(funded: Park) -> None:
+    plan_batches(funded.chain)
+    funded.trade(SOLD, hour=1)
+    plan_batches(funded.chain)
+    acts.settle_one(funded.node, trade(1, "market", "owner", 1000, 20_000))
+    funded.mirror.run_until("head")
+    assert plan_batches(funded.chain) == []
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed", "planned"]
+
+
 def test_a_trade_that_is_imported_after_the_chain_has_settled_it(park: Park) -> None:
     """Books restored from before its import, and a mirror that was faster than the person with the file."""
     park.node.deposit("market", 100_00)

@@ -646,6 +646,8 @@ def test_a_trade_that_sqlite_cannot_read_holds_up_no_other(
     found = plan_round(two.chain)
     assert [batch.trades for batch in found.batches] == [1]
     assert [(item.trades, item.unfit) for item in found.waiting] == [((1,), UNREADABLE)]
+    for market, waiting in ((MARKET, found.waiting), ("other", ())):
+        assert plan_round(two.chain, Scope(market=market)).waiting == waiting
     submit_planned(two.chain)
     two.mirror_final()
     write(mends)
