@@ -39,6 +39,7 @@ from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import (
     finalize_due,
+    is_due_within,
     plan_batches,
     plan_one,
     plan_round,
@@ -174,6 +175,25 @@ def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     assert found == [TradeStatus.CANCELLED, TradeStatus.EXECUTED]
     assert stories(funded, behind.batch_key)[0][1] == "nothing: its trades are executed"
     assert funded.differences() == []
+
+
+def test_a_batch_is_due_when_its_window_is_over_and_none_before_it_is_disputed(
+    funded: Park,
+) -> None:
+    """By the chain's clock, which is ahead here: ``settle run`` waits for such a batch, and for no other."""
+    propose(funded)
+    funded.trade(SOLD, hour=1)
+    funded.node.later(600)
+    propose(funded)
+    (first, _) = funded.rows(VppSettlementBatch)
+    with funded.db.read() as session:
+        left = first.finalizable_at - stuck.chain_time(session)
+        within = [timedelta(seconds=-1), timedelta(0), timedelta(days=1)]
+        assert [is_due_within(session, left + more) for more in within] == [False, True, True]
+    acts.dispute(funded.node, "market", 1, trade(1, "market", "owner", 1000, 20_000))
+    funded.mirror.run_until("head")
+    with funded.db.read() as session:
+        assert not is_due_within(session, timedelta(days=365))
 
 
 @long
