@@ -491,6 +491,27 @@ def test_in_the_middle_of_a_reorganisation(
 
 
 @long
+def test_a_block_that_is_replaced_before_the_rows_are(
+    chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
+) -> None:
+    """Another process has mirrored it meanwhile, at the same height: the old block's rows are not put there."""
+    lively(chain)
+    mirror = Indexer(db, chain.client, chain.deployment, DEEP)
+    mirror.run_until("head")
+    steps: list[str] = []
+
+    def turn(step: str) -> None:
+        steps.append(step)
+        if step.startswith("putting") and steps.count(step) == 1:
+            chain.reorganise(1)
+            mirror.run_until("head")
+
+    reindex(db, chain.client, chain.deployment, DEEP, on_step=turn)
+    assert len([step for step in steps if step.startswith("putting")]) == 2
+    assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
+
+
+@long
 def test_verify_beside_a_mirror_that_runs(chain: TestChain, db: Database) -> None:
     """Blocks come and go while it compares; none is a difference."""
     mirror = Indexer(db, chain.client, chain.deployment, DEEP, poll_s=0.01)
