@@ -59,7 +59,7 @@ from tests.support.forms import few, long
 from tests.support.full import little_room
 from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.plant import SITE, imported, write_csv
-from tests.support.proxy import LyingNode
+from tests.support.proxy import LyingNode, NodeError
 
 SHORT_ON_MARIADB = ("test_a_trade_is_cancelled_by_the_command_alone",)
 
@@ -878,6 +878,20 @@ def test_a_node_that_knows_old_transactions_by_their_blocks_alone_is_believed(
                 return
             with pytest.raises(DependencyDown, match="in its block, and no receipt of it"):
                 reconcile(history.db, client, history.chain.deployment)
+
+
+def test_a_node_that_hands_out_few_blocks_at_once_is_asked_for_fewer(history: History) -> None:
+    def tamper(method: str, parameters: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs":
+            return result
+        first, last = (int(parameters[0][name], 16) for name in ("fromBlock", "toBlock"))
+        return NodeError("query exceeds max block range 9") if last - first > 8 else result
+
+    with LyingNode(history.client.rpc_url) as liar:
+        liar.tamper = tamper
+        with closing(ChainClient(liar.rpc_url)) as client:
+            assert reconcile(history.db, client, history.chain.deployment).ok
+        assert liar.lies > 0
 
 
 def call_data(parameters: list[Any]) -> str:

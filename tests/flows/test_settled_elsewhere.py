@@ -50,6 +50,7 @@ from ledger.settlement.confirm import RENUMBERED
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.explain import story_of
+from ledger.settlement.outlook import preview
 from ledger.settlement.singles import plan_single
 from ledger.settlement.words import Trade, pack
 from ledger.units import currency_of_cents
@@ -417,6 +418,8 @@ def disputed(park: Park, monkeypatch: pytest.MonkeyPatch, batch: str, number: in
 def test_a_fee_does_not_keep_a_batch_from_its_end(funded: Park) -> None:
     funded.node.act("admin", SETTLEMENT, "setFee", [100, PARTIES["buyer"]])
     funded.node.later(acts.WEEK_S)
+    funded.mirror_final()
+    assert [batch.cost.fee_cents for batch in preview(funded.chain).batches] == [2]
     propose(funded)
     funded.pass_window()
     assert len(finalize_due(funded.chain)) == 1
