@@ -30,6 +30,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.settlement import confirm, escrow, netting, planning, singles
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.money import currency_symbol
 from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
 from tests.support import acts, ticks
@@ -202,6 +203,18 @@ def test_in_a_currency_of_six_decimals_a_cent_is_ten_thousand_units(park: Park) 
 
 
 @long
+def test_a_currency_that_states_no_symbol_is_told_by_its_address(park: Park) -> None:
+    currency = park.chain.settlement.currency()
+    assert currency_symbol(park.chain) != currency
+    for code in (
+        "0x60006000fd",  # refuses
+        "0x60ff60005260206000f3",  # answers with a number
+        "0x60206000f3",  # with no text
+    ):
+        park.node.client.request("anvil_setCode", [currency, code])
+        assert currency_symbol(park.chain) == currency
+
+
 def test_negative_prices_are_paid_by_the_seller(park: Park) -> None:
     park.fund(PLANT, 50_00)
     park.trade(("sell", 100_000, -1_000), ("buy", 1, -50_000))
