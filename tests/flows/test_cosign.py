@@ -396,6 +396,8 @@ def test_a_batch_that_lacks_signatures_is_withdrawn(
     path = written(apart, hours=24 * 3650)
     (batch,) = apart.rows(VppSettlementBatch)
     apart.db.run(lambda session: rolled_back(session, withdraw(session, "batch:1", "a slip")))
+    with pytest.raises(BadInput, match="a cancellation needs a reason"):
+        apart.db.run(lambda session: withdraw(session, "batch:1", " "))
     assert states(apart) == ["planned"]
     with apart.db.read() as session:
         assert cosign.waiting_for_signatures(session) == [batch.batch_key]

@@ -732,6 +732,13 @@ def test_the_books_of_one_chain_are_held_against_no_other(history: History) -> N
         open_books(session, history.memory, history.chain.deployment)
 
 
+def test_a_mirror_that_is_final_beyond_its_block_is_told(history: History) -> None:
+    beyond = "UPDATE chain_cursor SET final_number = block_number + 1"
+    with _by_hand(history, text(beyond)):
+        said = history.told("blocks")
+    assert any("is not up to the mirrored block" in line for line in said)
+
+
 def test_a_reading_of_a_time_that_no_file_can_bring_is_named(history: History) -> None:
     """Each day until then was looked at: millions, and the end of the calendar was an internal error."""
     ((serial,),) = history.select(
