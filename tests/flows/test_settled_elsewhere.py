@@ -531,6 +531,8 @@ def test_what_others_settled_is_withdrawn_and_nothing_else(funded: Park) -> None
     funded.mirror.run_until("head")
     assert plan_batches(funded.chain) == []
     assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed", "planned"]
+    told = ("the chain has settled it, in no batch of these books", "nothing")
+    assert stories(funded, "trade:1") == [told]
 
 
 def test_a_trade_that_is_imported_after_the_chain_has_settled_it(park: Park) -> None:
