@@ -596,6 +596,16 @@ def test_many_plan_and_submit_at_once(both: Park) -> None:
         door.db.close()
 
 
+def test_a_call_that_is_asked_for_again_is_the_one_that_was_sent(funded: Park) -> None:
+    """Tried anew, the contract would refuse it for what it has done itself."""
+    funded.trade(*TRADES)
+    (planned,) = plan_batches(funded.chain)
+    (sent,) = submit_planned(funded.chain)
+    for _ in range(2):
+        assert funded.chain.sender.submit(planned.key, SETTLEMENT) == sent
+        funded.mirror_final()
+
+
 # ------------------------------------------------------------- forks and restored books
 
 
