@@ -76,7 +76,8 @@ def test_a_base_fee_that_rises_over_the_offer(both: Park) -> None:
     assert int(second.max_fee_wei) == 2 * 50 * GWEI + tip
     assert 8 * tip >= 9 * int(first.priority_fee_wei)
     assert second.nonce == first.nonce == both.intent(key).nonce
-    assert since is not None and both.intent(key).submitted_at == since  # it waits as long as before
+    # It waits as long as before.
+    assert since is not None and both.intent(key).submitted_at == since
     found = both.node.client.request("eth_getTransactionByHash", [second.tx_hash])
     assert found["input"] == both.intent(key).call_data and int(found["value"], 16) == 0
     assert Account.recover_transaction(second.raw_transaction).lower() == found["from"]

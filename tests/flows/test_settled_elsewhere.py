@@ -59,7 +59,6 @@ from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
 from tests.support.forms import few, long, rest
 from tests.support.park import Park, running_park
 from tests.support.sending import automine, drop
-from tests.support.sending import automine, drop
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
 SOLD = ("sell", 1000, 20_000)

@@ -829,7 +829,8 @@ def test_a_fork_right_above_a_batch_takes_nothing_of_it_back(park: Park) -> None
     park.fork_at(batch.finalized_block)
     assert (states(park), statuses(park)) == (["finalized"], ["pending"])
     park.node.mine(1)
-    park.mirror.run_until("head")  # of both the last final block is that of its end, and nothing becomes final
+    # The last final block is that of its end: after the fork nothing new becomes final.
+    park.mirror.run_until("head")
     for _ in range(2):
         assert (states(park), statuses(park)) == (["finalized"], ["executed"])
         park.fork_at(batch.finalized_block)
