@@ -732,6 +732,14 @@ def test_the_books_of_one_chain_are_held_against_no_other(history: History) -> N
         open_books(session, history.memory, history.chain.deployment)
 
 
+def test_an_issuance_that_the_chain_does_not_know_is_told(history: History) -> None:
+    one = "(SELECT MIN(id) FROM issuances WHERE state = 'issued')"
+    other = f"UPDATE issuances SET key = '0x{'ab' * 32}' WHERE id = {one}"
+    with _by_hand(history, text(other)):
+        said = history.told("issuances")
+    assert any("issued, but the chain has no batch with its key" in line for line in said)
+
+
 def test_a_mirror_that_is_final_beyond_its_block_is_told(history: History) -> None:
     beyond = "UPDATE chain_cursor SET final_number = block_number + 1"
     with _by_hand(history, text(beyond)):

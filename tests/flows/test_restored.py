@@ -89,7 +89,7 @@ def test_what_was_done_is_over_as_soon_as_it_is_taken_up(park: Park) -> None:
     park.mirror.run_until("head")
     assert plan_batches(park.chain) == []
     (batch,) = park.rows(VppSettlementBatch)
-    assert park.intent(batch.batch_key).state.value == "confirmed"
+    assert (park.intent(batch.batch_key).state.value, batch.asset) == ("confirmed", None)
     assert {row.status.value for row in park.rows(VppTradingRecord)} == {"executed"}
     assert park.differences() == []
 
