@@ -262,6 +262,27 @@ def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
 
 
 @long
+def test_a_fork_gives_a_batch_back_the_window_after_the_last_of_its_disputes(funded: Park) -> None:
+    funded.fund(PLANT, 100_00)
+    propose(funded)
+    seen = []
+    for party in ("market", "owner"):
+        acts.dispute(funded.node, party, 1, sold(funded))
+        funded.node.later(600)
+        acts.reject_dispute(funded.node, 1)
+        funded.mirror.run_until("head")
+        (batch,) = funded.rows(SettlementBatch)
+        seen.append(batch.finalizable_at_s)
+    assert seen[0] < seen[1]
+    funded.pass_window()
+    finalize_due(funded.chain)
+    funded.mirror.run_until("head")
+    take_back(funded, funded.node.height() - 1)
+    (batch,) = funded.rows(SettlementBatch)
+    assert (batch.status.value, batch.finalizable_at_s) == ("proposed", seen[1])
+
+
+@long
 def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
     funded: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
