@@ -15,6 +15,7 @@ from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.roles import role_of
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.transports.opening import open_transport
+from ledger.chain.sending import intents
 from ledger.chain.sending.marks import mark_of
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, Refused
@@ -30,6 +31,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.settlement import confirm, escrow, netting, planning, singles
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.explain import story_of
 from ledger.settlement.money import currency_symbol
 from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
@@ -601,6 +603,9 @@ def test_a_call_that_is_asked_for_again_is_the_one_that_was_sent(funded: Park) -
     funded.trade(*TRADES)
     (planned,) = plan_batches(funded.chain)
     (sent,) = submit_planned(funded.chain)
+    funded.db.run(lambda session: intents.set_alarm(session, planned.key, "its fee is low"))
+    with funded.db.read() as session:  # nor is it to be taken back
+        assert story_of(session, planned.key).to_do.startswith("see truetonne chain intents")
     for _ in range(2):
         assert funded.chain.sender.submit(planned.key, SETTLEMENT) == sent
         funded.mirror_final()
