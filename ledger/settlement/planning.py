@@ -203,7 +203,7 @@ def plan(
 
     planned: list[PlannedBatch] = []
     left_out: list[LeftOut] = []
-    for group in sorted(groups, key=lambda item: item[:2]):  # and then by their first trades
+    for group in sorted(groups, key=lambda item: (item[0], item[1], item[2] or 0)):
         asset, trades = group[2], groups[group]
         signed = _is_cosigned(chain, _parties(trades), way)
         for part in parts(trades, limits.without_caps() if signed else limits, asset):
