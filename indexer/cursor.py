@@ -167,7 +167,6 @@ def _guarded(session: Session, old: Cursor, new: Cursor) -> Cursor:
             block_number=new.block_number,
             block_hash=new.block_hash,
             final_number=new.final_number,
-            updated_at=datetime.now(UTC),
         )
         .execution_options(synchronize_session=False)
     )

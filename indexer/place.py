@@ -136,7 +136,7 @@ def _final_now(session: Session, client: ChainClient, head: BlockHeader, setting
     if isinstance(depth, int):
         return max(head.number - depth, 0)
     claim = finality.claimed(client, depth)
-    held = session.scalar(select(func.max(ChainCursor.final_number))) or 0
+    held = session.scalar(select(func.max(ChainCursor.final_number)))
     if claim.lacks is not None and held:
         raise DependencyDown(
             f"the node at {client.place} names no final block ({claim.lacks}), though block {held} was final already; "

@@ -40,7 +40,6 @@ from ledger.reconcile.books import Books
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
-from ledger.reductions.records import Quality
 from ledger.reductions.zones import utc_of
 
 
@@ -192,7 +191,6 @@ def _from_readings(session: Session, last: Correction, issuance: Issuance) -> li
         (meter.serial, reading.start_s, reading.text): (reading.digits, reading.scale)
         for meter in inputs.meters
         for reading in meter.readings
-        if reading.quality is not Quality.MISSING
     }
     return [
         f"{what}: the reading of {serial} at {utc_of(reading.start_s).isoformat()} has another value than its text"

@@ -361,11 +361,7 @@ def is_due_within(session: Session, within: timedelta) -> bool:
     """
     first = (
         select(VppSettlementBatch)
-        .join(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
-        .where(
-            VppSettlementBatch.state == BatchState.PROPOSED,
-            SettlementBatch.status == SettlementStatus.PROPOSED,
-        )
+        .where(VppSettlementBatch.state == BatchState.PROPOSED)
         .order_by(VppSettlementBatch.chain_batch_id)
         .limit(1)
     )

@@ -82,7 +82,6 @@ def _await_deposits(chain: Chain, payer: str) -> None:
         ChainIntent.chain_id == chain.deployment.chain_id,
         ChainIntent.sender_address == payer.lower(),
         ChainIntent.kind == _DEPOSIT,
-        ChainIntent.tx_hash.is_not(None),
     )
     with chain.db.read() as session:
         sent = session.scalars(query).all()

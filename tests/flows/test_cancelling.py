@@ -11,7 +11,7 @@ from cli.settle_acts import cancel_settlement
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.wrappers import encode_call
 from ledger.chain.sending.overview import views
-from ledger.errors import Refused
+from ledger.errors import DependencyDown, Refused
 from ledger.jobs import work
 from ledger.jobs.work import Tools
 from ledger.models import (
@@ -26,6 +26,7 @@ from ledger.settings import load_settings
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.cancel import plan_cancellation
 from tests.support.chain import PARTIES
+from tests.support.copied import back_up
 from tests.support.forms import long
 from tests.support.park import PROPOSED, Park
 from tests.support.sending import Boundaries, Crash, automine, crashing, drop, opened
@@ -108,6 +109,30 @@ def test_a_cancellation_that_was_killed_is_given_again(
         assert [row.state for row in planned(park)] == [IntentState.CONFIRMED] * number
     assert {row.state.value for row in park.rows(VppSettlementBatch)} == {"cancelled"}
     assert {row.status.value for row in park.rows(VppTradingRecord)} == {"cancelled"}
+    assert park.differences() == []
+
+
+@long
+def test_a_batch_whose_sending_the_books_forgot_is_not_withdrawn(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Books that were restored call it planned, and its trades would be free while the chain settles them."""
+    park.fund(PARTIES["market"], 100_00)
+    park.trade(("sell", 1000, 10_000))
+    plan_batches(park.chain)
+    restore = back_up(park.db, park.folder)
+    automine(park, False)
+    submit_planned(park.chain)
+    restore()
+    with pytest.raises(DependencyDown, match="1 transactions in the pool that the books do not"):
+        told(park, "batch:1", "wrong day", monkeypatch)
+    automine(park, True)
+    park.node.mine(1)
+    park.mirror.run_until("head")
+    document, _ = told(park, "batch:1", "wrong day", monkeypatch)
+    park.mirror_final()
+    assert park.intent(document["key"]).state is IntentState.CONFIRMED
+    assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["cancelled"]
     assert park.differences() == []
 
 

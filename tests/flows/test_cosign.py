@@ -41,7 +41,7 @@ from tests.flows.test_cancelling import told
 from tests.support.chain import PARTIES
 from tests.support.forms import few, long, rest, times
 from tests.support.park import Park, keys_without, states, statuses
-from tests.support.sending import Boundaries, Crash, crashing, opened
+from tests.support.sending import Boundaries, Crash, automine, crashing, drop, opened
 
 SHORT_ON_MARIADB = ("test_a_file_says_what_is_signed_and_brings_it_back",)
 
@@ -169,6 +169,7 @@ def test_a_file_says_what_is_signed_and_brings_it_back(apart_on_both: Park) -> N
     assert take(apart, path)[1:] == ([PLANT], [])
     assert take(apart, path)[1:] == ([PLANT], [])  # a second reading changes nothing
     assert apart.count(VppSettlementSignature) == 2
+    assert apart.differences() == []  # its call is made and waits
     assert len(submit_planned(apart.chain)) == 1
     apart.mirror_final()
     assert (states(apart), statuses(apart)) == (["finalized"], ["executed"] * 2)
@@ -348,6 +349,27 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
         take(apart, path)
 
 
+@long
+def test_signatures_that_run_out_while_their_call_is_on_its_way(apart: Park) -> None:
+    """Nobody gives the batch up before its call has failed: by the books it may yet come to a block."""
+    path = written(apart, hours=1)
+    signed(path)
+    take(apart, path)
+    automine(apart, False)
+    (sent,) = submit_planned(apart.chain)
+    drop(apart, sent)
+    automine(apart, True)
+    apart.node.later(2 * 3600)
+    apart.node.mine(1)
+    apart.mirror_final()
+    assert plan_round(apart.chain).batches == ()
+    assert states(apart) == ["planned"]
+    apart.chain.sender.rebroadcast()
+    apart.mirror_final()
+    assert [batch.trades for batch in plan_round(apart.chain).batches] == [2]
+    assert (states(apart), apart.differences()) == (["failed", "planned"], [])
+
+
 def test_a_batch_that_is_withdrawn_takes_no_signature_and_no_call_back(apart: Park) -> None:
     """Who takes the last signature, or meets a pause, may come just after it: its trades are free, and planned anew."""
     path = written(apart)
@@ -374,6 +396,8 @@ def test_a_batch_that_lacks_signatures_is_withdrawn(
     path = written(apart, hours=24 * 3650)
     (batch,) = apart.rows(VppSettlementBatch)
     apart.db.run(lambda session: rolled_back(session, withdraw(session, "batch:1", "a slip")))
+    with pytest.raises(BadInput, match="a cancellation needs a reason"):
+        apart.db.run(lambda session: withdraw(session, "batch:1", " "))
     assert states(apart) == ["planned"]
     with apart.db.read() as session:
         assert cosign.waiting_for_signatures(session) == [batch.batch_key]

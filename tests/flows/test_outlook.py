@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -18,7 +19,8 @@ from cli.checks import Verdict
 from cli.doctor_database import _settlement
 from cli.flow import Flow
 from cli.settle_preview import as_json, dry_json, dry_lines, lines
-from ledger.errors import BadInput, NotFound, Refused, TruetonneError
+from ledger.chain.node.client import ChainClient
+from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
 from ledger.jobs import work
 from ledger.jobs.work import Tools
 from ledger.models import (
@@ -42,6 +44,7 @@ from ledger.settlement.planning import Scope
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
 from tests.support.forms import long
 from tests.support.park import MARKET, Park, states, statuses
+from tests.support.proxy import LyingNode, NodeError
 from tests.support.sending import opened
 
 SHORT_ON_MARIADB = ("test_a_preview_says_who_cannot_pay_and_keeps_nothing",)
@@ -95,6 +98,21 @@ def held_trades(park: Park) -> Iterator[None]:
         yield
     finally:
         holder.join()
+
+
+def test_a_node_that_cannot_try_a_batch_is_waited_for(park: Park) -> None:
+    park.fund(BUYER, 100_00)
+    park.trade(("sell", 1000, 20_000))
+
+    def tamper(method: str, _: list[Any], result: Any) -> Any:
+        return NodeError("header not found") if method == "eth_estimateGas" else result
+
+    with LyingNode(park.node.rpc_url) as liar:
+        liar.tamper = tamper
+        with closing(ChainClient(liar.rpc_url)) as client:
+            chain = replace(park.chain, client=client)
+            with pytest.raises(DependencyDown, match="the node cannot try the batch: header not"):
+                preview(chain)
 
 
 @long

@@ -59,7 +59,7 @@ from tests.support.forms import few, long
 from tests.support.full import little_room
 from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.plant import SITE, imported, write_csv
-from tests.support.proxy import LyingNode
+from tests.support.proxy import LyingNode, NodeError
 
 SHORT_ON_MARIADB = ("test_a_trade_is_cancelled_by_the_command_alone",)
 
@@ -732,6 +732,21 @@ def test_the_books_of_one_chain_are_held_against_no_other(history: History) -> N
         open_books(session, history.memory, history.chain.deployment)
 
 
+def test_an_issuance_that_the_chain_does_not_know_is_told(history: History) -> None:
+    one = "(SELECT MIN(id) FROM issuances WHERE state = 'issued')"
+    other = f"UPDATE issuances SET key = '0x{'ab' * 32}' WHERE id = {one}"
+    with _by_hand(history, text(other)):
+        said = history.told("issuances")
+    assert any("issued, but the chain has no batch with its key" in line for line in said)
+
+
+def test_a_mirror_that_is_final_beyond_its_block_is_told(history: History) -> None:
+    beyond = "UPDATE chain_cursor SET final_number = block_number + 1"
+    with _by_hand(history, text(beyond)):
+        said = history.told("blocks")
+    assert any("is not up to the mirrored block" in line for line in said)
+
+
 def test_a_reading_of_a_time_that_no_file_can_bring_is_named(history: History) -> None:
     """Each day until then was looked at: millions, and the end of the calendar was an internal error."""
     ((serial,),) = history.select(
@@ -878,6 +893,20 @@ def test_a_node_that_knows_old_transactions_by_their_blocks_alone_is_believed(
                 return
             with pytest.raises(DependencyDown, match="in its block, and no receipt of it"):
                 reconcile(history.db, client, history.chain.deployment)
+
+
+def test_a_node_that_hands_out_few_blocks_at_once_is_asked_for_fewer(history: History) -> None:
+    def tamper(method: str, parameters: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs":
+            return result
+        first, last = (int(parameters[0][name], 16) for name in ("fromBlock", "toBlock"))
+        return NodeError("query exceeds max block range 9") if last - first > 8 else result
+
+    with LyingNode(history.client.rpc_url) as liar:
+        liar.tamper = tamper
+        with closing(ChainClient(liar.rpc_url)) as client:
+            assert reconcile(history.db, client, history.chain.deployment).ok
+        assert liar.lies > 0
 
 
 def call_data(parameters: list[Any]) -> str:

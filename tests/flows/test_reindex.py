@@ -157,6 +157,7 @@ def test_a_damaged_cursor_is_mended(history: History, column: str | None) -> Non
     made = Base.metadata.tables["chain_cursor"]
     with history.db.read() as session:
         row = dict(session.execute(select(made)).mappings().one())
+    last = row["block_number"]
     statement = (
         delete(made)
         if column is None
@@ -164,7 +165,7 @@ def test_a_damaged_cursor_is_mended(history: History, column: str | None) -> Non
     )
     with by_hand(history, statement):
         changes = mended(history)
-        assert "chain_cursor" in changes.tables
+        assert changes.block == last and "chain_cursor" in changes.tables
         assert dump(history.db) == before
         assert ours(history.db) == mine
 
@@ -486,6 +487,27 @@ def test_in_the_middle_of_a_reorganisation(
         session.execute(delete(SettlementMovement))
         session.execute(delete(CreditTransfer).where(CreditTransfer.amount_kg == 1000))
     reindex(db, chain.client, chain.deployment, DEEP)
+    assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
+
+
+@long
+def test_a_block_that_is_replaced_before_the_rows_are(
+    chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
+) -> None:
+    """Another process has mirrored it meanwhile, at the same height: the old block's rows are not put there."""
+    lively(chain)
+    mirror = Indexer(db, chain.client, chain.deployment, DEEP)
+    mirror.run_until("head")
+    steps: list[str] = []
+
+    def turn(step: str) -> None:
+        steps.append(step)
+        if step.startswith("putting") and steps.count(step) == 1:
+            chain.reorganise(1)
+            mirror.run_until("head")
+
+    reindex(db, chain.client, chain.deployment, DEEP, on_step=turn)
+    assert len([step for step in steps if step.startswith("putting")]) == 2
     assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from ledger.chain.keys import signed
 from ledger.chain.sending import intents, stuck
+from ledger.chain.sending.overview import views
 from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction, ChainAttempt, VppSettlementBatch
@@ -53,10 +54,17 @@ def wait_in_pool(park: Park) -> str:
     return key
 
 
+def advice(park: Park, key: str) -> str:
+    with park.db.read() as session:
+        (view,) = views(session, key)
+    return view.advice
+
+
 @long
 def test_a_base_fee_that_rises_over_the_offer(both: Park) -> None:
     key = wait_in_pool(both)
     (first,) = attempts(both, key)
+    since = both.intent(key).submitted_at
     spike(both, 50)
     assert both.node.client.receipt(first.tx_hash) is None  # the fault: it was passed over
     assert int(first.max_fee_wei) < 50 * GWEI
@@ -68,12 +76,17 @@ def test_a_base_fee_that_rises_over_the_offer(both: Park) -> None:
     assert int(second.max_fee_wei) == 2 * 50 * GWEI + tip
     assert 8 * tip >= 9 * int(first.priority_fee_wei)
     assert second.nonce == first.nonce == both.intent(key).nonce
+    # It waits as long as before.
+    assert since is not None and both.intent(key).submitted_at == since
     found = both.node.client.request("eth_getTransactionByHash", [second.tx_hash])
     assert found["input"] == both.intent(key).call_data and int(found["value"], 16) == 0
     assert Account.recover_transaction(second.raw_transaction).lower() == found["from"]
     assert statuses(both, key) == [PENDING, PENDING]
+    assert advice(both, key).startswith("sent; `truetonne up` or the jobs replace it")
     both.node.mine(1)
     assert both.node.client.receipt(second.tx_hash) is not None
+    both.mirror.run_until("head")
+    assert advice(both, key).startswith("in a block that is not final yet")
     until_confirmed(both)
     assert both.intent(key).tx_hash == second.tx_hash
     assert statuses(both, key) == [FAILED, CONFIRMED]

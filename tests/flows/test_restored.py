@@ -79,6 +79,35 @@ STEPS: Sequence[Step] = (
 )
 
 
+def test_what_was_planned_anew_makes_room_for_what_the_chain_has(park: Park) -> None:
+    park.fund(MARKET, 100_00)
+    park.trade(*TRADES)
+    restore = back_up(park.db, park.folder)
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    restore()
+    assert len(plan_batches(park.chain)) == 1  # before the mirror has read the other
+    park.mirror.run_until("head")
+    assert plan_batches(park.chain) == []
+    found = [row.state.value for row in park.rows(VppSettlementBatch)]
+    assert (found, park.differences()) == (["failed", "proposed"], [])
+
+
+def test_what_was_done_is_over_as_soon_as_it_is_taken_up(park: Park) -> None:
+    """On a chain that rests: no block comes that would make anything final."""
+    park.node.deposit("market", 100_00)
+    park.trade(*TRADES)
+    restore = back_up(park.db, park.folder)
+    settle_all(park)
+    restore()
+    park.mirror.run_until("head")
+    assert plan_batches(park.chain) == []
+    (batch,) = park.rows(VppSettlementBatch)
+    assert (park.intent(batch.batch_key).state.value, batch.asset) == ("confirmed", None)
+    assert {row.status.value for row in park.rows(VppTradingRecord)} == {"executed"}
+    assert park.differences() == []
+
+
 @pytest.mark.parametrize("behind", rest([False, True]), ids=["mirror first", "jobs first"])
 @pytest.mark.parametrize("saved_after", rest(range(7)))
 def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool) -> None:

@@ -39,6 +39,7 @@ from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import (
     finalize_due,
+    is_due_within,
     plan_batches,
     plan_one,
     plan_round,
@@ -49,6 +50,7 @@ from ledger.settlement.confirm import RENUMBERED
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.explain import story_of
+from ledger.settlement.outlook import preview
 from ledger.settlement.singles import plan_single
 from ledger.settlement.words import Trade, pack
 from ledger.units import currency_of_cents
@@ -175,6 +177,25 @@ def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     assert funded.differences() == []
 
 
+def test_a_batch_is_due_when_its_window_is_over_and_none_before_it_is_disputed(
+    funded: Park,
+) -> None:
+    """By the chain's clock, which is ahead here: ``settle run`` waits for such a batch, and for no other."""
+    propose(funded)
+    funded.trade(SOLD, hour=1)
+    funded.node.later(600)
+    propose(funded)
+    (first, _) = funded.rows(VppSettlementBatch)
+    with funded.db.read() as session:
+        left = first.finalizable_at - stuck.chain_time(session)
+        within = [timedelta(seconds=-1), timedelta(0), timedelta(days=1)]
+        assert [is_due_within(session, left + more) for more in within] == [False, True, True]
+    acts.dispute(funded.node, "market", 1, trade(1, "market", "owner", 1000, 20_000))
+    funded.mirror.run_until("head")
+    with funded.db.read() as session:
+        assert not is_due_within(session, timedelta(days=365))
+
+
 @long
 def test_a_batch_that_the_operator_takes_back(funded: Park) -> None:
     propose(funded)
@@ -238,6 +259,27 @@ def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
         PARTIES["admin"]: BOND_CENTS,
     }
     assert funded.differences() == []
+
+
+@long
+def test_a_fork_gives_a_batch_back_the_window_after_the_last_of_its_disputes(funded: Park) -> None:
+    funded.fund(PLANT, 100_00)
+    propose(funded)
+    seen = []
+    for party in ("market", "owner"):
+        acts.dispute(funded.node, party, 1, sold(funded))
+        funded.node.later(600)
+        acts.reject_dispute(funded.node, 1)
+        funded.mirror.run_until("head")
+        (batch,) = funded.rows(SettlementBatch)
+        seen.append(batch.finalizable_at_s)
+    assert seen[0] < seen[1]
+    funded.pass_window()
+    finalize_due(funded.chain)
+    funded.mirror.run_until("head")
+    take_back(funded, funded.node.height() - 1)
+    (batch,) = funded.rows(SettlementBatch)
+    assert (batch.status.value, batch.finalizable_at_s) == ("proposed", seen[1])
 
 
 @long
@@ -311,6 +353,20 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
     assert funded.differences() == []
 
 
+def test_each_party_has_a_dispute_of_its_own_on_its_way(funded: Park) -> None:
+    """Whoever asks again is given its own, whichever came first."""
+    propose(funded)
+
+    def plan(session: Session) -> list[str]:
+        return [
+            plan_dispute(session, funded.chain, "batch:1", 1, party)
+            for party in (PLANT, MARKET, MARKET, PLANT)
+        ]
+
+    plants, markets, *again = funded.db.run(plan)
+    assert plants != markets and again == [markets, plants]
+
+
 def party_of(park: Park, batch: str, number: int, index: int) -> str:
     """Return who disputes a trade where only one key is at hand; nothing of it is kept."""
     keyring = Keyring({anvil_address(index): anvil_signer(index)})
@@ -382,6 +438,8 @@ def disputed(park: Park, monkeypatch: pytest.MonkeyPatch, batch: str, number: in
 def test_a_fee_does_not_keep_a_batch_from_its_end(funded: Park) -> None:
     funded.node.act("admin", SETTLEMENT, "setFee", [100, PARTIES["buyer"]])
     funded.node.later(acts.WEEK_S)
+    funded.mirror_final()
+    assert [batch.cost.fee_cents for batch in preview(funded.chain).batches] == [2]
     propose(funded)
     funded.pass_window()
     assert len(finalize_due(funded.chain)) == 1
@@ -483,6 +541,18 @@ def test_a_trade_that_the_chain_settled_without_our_batch(funded: Park, way: str
     assert status(funded) is TradeStatus.PENDING
     assert len(plan_batches(funded.chain)) == 1
     assert funded.differences() == []
+
+
+def test_what_others_settled_is_withdrawn_and_nothing_else(funded: Park) -> None:
+    plan_batches(funded.chain)
+    funded.trade(SOLD, hour=1)
+    plan_batches(funded.chain)
+    acts.settle_one(funded.node, trade(1, "market", "owner", 1000, 20_000))
+    funded.mirror.run_until("head")
+    assert plan_batches(funded.chain) == []
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed", "planned"]
+    told = ("the chain has settled it, in no batch of these books", "nothing")
+    assert stories(funded, "trade:1") == [told]
 
 
 def test_a_trade_that_is_imported_after_the_chain_has_settled_it(park: Park) -> None:
@@ -801,7 +871,8 @@ def test_a_batch_of_others_whose_credits_do_not_move_is_left_to_them(funded: Par
 
 
 @long
-def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> None:
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park, sent: bool) -> None:
     """Its trades stood in another batch by then, which the contract refused: neither came to an end."""
     plan_batches(funded.chain)
     submit_planned(funded.chain)
@@ -814,10 +885,17 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     funded.node.deposit("market", 100_00)
     funded.mirror.run_until("head")
     assert len(plan_batches(funded.chain)) == 1
+    if sent:
+        submit_planned(funded.chain)
+        funded.mirror.run_until("head")
     funded.fork_at(before)  # what was final among it
     funded.chain.sender.rebroadcast()
     funded.mirror.run_until("head")
     assert [row.status.value for row in funded.rows(SettlementBatch)] == ["proposed"]
+    assert plan_batches(funded.chain) == []
+    if sent:  # it holds the trade until its own call has failed
+        assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed", "planned"]
+        funded.mirror_final()
     submit_planned(funded.chain)
     assert plan_batches(funded.chain) == []
     first, second = funded.rows(VppSettlementBatch)
@@ -825,6 +903,30 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park) -> Non
     assert funded.differences() == []
     funded.pass_window()
     assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+@long
+def test_a_batch_of_others_with_our_trades_while_ours_is_on_its_way(funded: Park) -> None:
+    """It is taken over when ours has failed, and not before: a trade stands in one batch."""
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    funded.mirror.run_until("head")
+    plan_batches(funded.chain)
+    automine(funded, False)
+    (ours,) = submit_planned(funded.chain)
+    drop(funded, ours)
+    automine(funded, True)
+    packed, _ = funded.node.propose([sold(funded)], sender="spare")
+    funded.mirror.run_until("head")
+    assert plan_batches(funded.chain) == []
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["planned"]
+    funded.chain.sender.rebroadcast()
+    funded.mirror_final()
+    assert plan_batches(funded.chain) == []
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed", "proposed"]
+    funded.pass_window()
+    funded.node.finalize(1, packed)
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
@@ -1132,13 +1234,17 @@ def test_a_batch_of_others_under_a_key_of_ours_with_our_trades_for_money_alone(p
     with park.db.write() as session:
         session.add(VppTradeCredit(trade_id=1, asset=asset))
     (planned,) = plan_batches(park.chain)
-    call = [bytes.fromhex(planned.key[2:]), 0, list(planned.nets), list(planned.words)]
+    theirs = pack([sold(park)])
+    call = [bytes.fromhex(planned.key[2:]), 0, list(theirs.accounts), list(theirs.words)]
     park.node.act("spare", SETTLEMENT, "proposeBatch", call)
     park.mirror.run_until("head")
     submit_planned(park.chain)
     assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["failed"]
     assert [batch.trades for batch in plan_batches(park.chain)] == [1]
     assert [row.id for row in park.rows(VppTradingRecord)] == [2]  # theirs has the number
+    park.node.cancel_batch(1, theirs, sender="spare")
+    park.mirror.run_until("head")  # nor is the end of it that of ours
+    assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["failed", "planned"]
 
 
 @long

@@ -15,6 +15,7 @@ from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.roles import role_of
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.transports.opening import open_transport
+from ledger.chain.sending import intents
 from ledger.chain.sending.marks import mark_of
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, Refused
@@ -30,6 +31,8 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.settlement import confirm, escrow, netting, planning, singles
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.explain import story_of
+from ledger.settlement.money import currency_symbol
 from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
 from tests.support import acts, ticks
@@ -199,6 +202,18 @@ def test_in_a_currency_of_six_decimals_a_cent_is_ten_thousand_units(park: Park) 
         PARTIES["admin"]: (1 + 2 + 3 + BOND_CENTS) * 10_000,
     }
     assert fine.differences() == []
+
+
+def test_a_currency_that_states_no_symbol_is_told_by_its_address(park: Park) -> None:
+    currency = park.chain.settlement.currency()
+    assert currency_symbol(park.chain) != currency
+    for code in (
+        "0x60006000fd",  # refuses
+        "0x60ff60005260206000f3",  # answers with a number
+        "0x602060005260406000f3",  # with no text
+    ):
+        park.node.client.request("anvil_setCode", [currency, code])
+        assert currency_symbol(park.chain) == currency
 
 
 @long
@@ -583,6 +598,19 @@ def test_many_plan_and_submit_at_once(both: Park) -> None:
         door.db.close()
 
 
+def test_a_call_that_is_asked_for_again_is_the_one_that_was_sent(funded: Park) -> None:
+    """Tried anew, the contract would refuse it for what it has done itself."""
+    funded.trade(*TRADES)
+    (planned,) = plan_batches(funded.chain)
+    (sent,) = submit_planned(funded.chain)
+    funded.db.run(lambda session: intents.set_alarm(session, planned.key, "its fee is low"))
+    with funded.db.read() as session:  # nor is it to be taken back
+        assert story_of(session, planned.key).to_do.startswith("see truetonne chain intents")
+    for _ in range(2):
+        assert funded.chain.sender.submit(planned.key, SETTLEMENT) == sent
+        funded.mirror_final()
+
+
 # ------------------------------------------------------------- forks and restored books
 
 
@@ -805,8 +833,13 @@ def test_a_fork_right_above_a_batch_takes_nothing_of_it_back(park: Park) -> None
     (batch,) = park.rows(VppSettlementBatch)
     park.fork_at(batch.finalized_block)
     assert (states(park), statuses(park)) == (["finalized"], ["pending"])
+    park.node.mine(1)
+    # The last final block is that of its end: after the fork nothing new becomes final.
+    park.mirror.run_until("head")
+    for _ in range(2):
+        assert (states(park), statuses(park)) == (["finalized"], ["executed"])
+        park.fork_at(batch.finalized_block)
     park.mirror_final()
-    assert (states(park), statuses(park)) == (["finalized"], ["executed"])
     assert park.differences() == []
 
 

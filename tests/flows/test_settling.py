@@ -547,7 +547,7 @@ def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> 
     take(park, [f"plant sell {n} 1.0000 {n}.00 {60 * n}" for n in (1, 2, 3)])
     take(park, ["second sell 4 1.0000 4.00 240"])
     with park.db.write() as session:
-        for number, change in ((1, "quantity = -1"), (2, "total_value = 5")):
+        for number, change in ((1, "quantity = 0"), (2, "total_value = 5")):
             row = session.get_one(VppTradingRecord, number)
             column, _, value = change.partition(" = ")
             setattr(row, column, Decimal(value))
@@ -565,7 +565,7 @@ def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> 
     with park.db.read() as session:
         told = [story_of(session, f"trade:{number}") for number in (1, 2)]
     assert [story.happened for story in told] == [
-        ("it cannot be settled: its quantity -1.000 is not above zero",),
+        ("it cannot be settled: its quantity 0.000 is not above zero",),
         (
             "it cannot be settled: its total_value 5.00 is not quantity x price = 2.00 "
             "(rounded half away from zero)",
@@ -646,6 +646,8 @@ def test_a_trade_that_sqlite_cannot_read_holds_up_no_other(
     found = plan_round(two.chain)
     assert [batch.trades for batch in found.batches] == [1]
     assert [(item.trades, item.unfit) for item in found.waiting] == [((1,), UNREADABLE)]
+    for market, waiting in ((MARKET, found.waiting), ("other", ())):
+        assert plan_round(two.chain, Scope(market=market)).waiting == waiting
     submit_planned(two.chain)
     two.mirror_final()
     write(mends)

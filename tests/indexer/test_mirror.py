@@ -21,7 +21,7 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS, ZERO
 from ledger.chain.contracts.wrappers import encode_call
 from ledger.db import Database
 from ledger.errors import MirrorStopped, NotFound
-from ledger.models import ChainEvent
+from ledger.models import ChainCursor, ChainEvent
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import MovementKind
@@ -52,6 +52,18 @@ def credits_history(chain: TestChain) -> TestChain:
     chain.retire("owner", first, 100, country="", beneficiary="")
     chain.act("pauser", CREDIT, "suspend", [second])
     return chain
+
+
+def test_the_cursor_says_when_it_was_moved_last(
+    chain: TestChain, mirror: Indexer, sqlite_db: Database
+) -> None:
+    moved = []
+    for _ in range(2):
+        chain.mine(1)
+        mirror.run_until("head")
+        with sqlite_db.read() as session:
+            moved.append(session.scalars(select(ChainCursor.updated_at)).one())
+    assert moved[0] < moved[1]
 
 
 def test_a_batch_that_no_row_holds_stops_the_mirror(

@@ -301,6 +301,20 @@ def test_live_rows_that_were_restored_are_not_archived_twice(books: Database) ->
     assert live_rows(books) == len(NEW)
 
 
+def test_a_month_that_is_lost_once_more_is_missed_once_more(books: Database) -> None:
+    """Its rows came back from a backup with the numbers that they had: by the log their move had been noted."""
+    put(books, add_device(books), FEW[1:])
+    with books.read() as session:
+        backup = [dict(row) for row in session.execute(select(LIVE)).mappings()]
+    for _ in range(2):
+        assert moved(books) == {"2014-08": 2}
+        with archive_link(books) as (link, schema):
+            link.exec_driver_sql(f"DELETE FROM {schema}device_data_2014")
+        assert forget(books, "2014") == ["2014-08"]
+        with books.write() as session:
+            session.execute(insert(LIVE), backup)
+
+
 def test_a_device_with_archived_data_is_never_deleted(books: Database) -> None:
     device, other = add_device(books), add_device(books, "D2")
     put(books, device, OLD)

@@ -54,6 +54,13 @@ def _half(calls: list[Any]) -> tuple[int, bytes]:
     ).encode()
 
 
+def _half_refused(calls: list[Any]) -> tuple[int, bytes]:
+    """Answer some, refuse some, and be silent about the others."""
+    status, some = _half(calls)
+    refused = _error(calls[-1]["id"], -32005, "limit exceeded")
+    return status, json.dumps([*json.loads(some), refused]).encode()
+
+
 def _one(calls: list[Any]) -> tuple[int, bytes]:
     """Answer the first as if it were alone."""
     return 200, json.dumps({"id": calls[0]["id"], "result": calls[0]["params"][0]}).encode()
@@ -67,6 +74,7 @@ REFUSALS: dict[str, Refusal] = {
     "none": lambda calls: (200, b"[]"),
     "nothing": lambda calls: (200, b"null"),
     "half of them": _half,
+    "half of them, and a refusal": _half_refused,
     "one of them": _one,
     "413 in JSON": _whole(-32600, "too many", 413),
     "-32005": _whole(-32005, "limit exceeded"),

@@ -236,6 +236,7 @@ def test_another_block_than_the_one_that_was_asked_for_is_refused() -> None:
         "timestamp": "0x1",
         "hash": "0x" + "AB" * 32,
         "parentHash": "0x" + "00" * 32,
+        "transactions": [],
     }
 
     def answer(body: Any) -> bytes:
@@ -248,6 +249,8 @@ def test_another_block_than_the_one_that_was_asked_for_is_refused() -> None:
         for wrong in (8, "0x" + "cd" * 32):
             with pytest.raises(NodeAnswer, match=f"for block {wrong} and answers with block 7"):
                 client.blocks([7, wrong])
+        with pytest.raises(NodeAnswer, match="for block 8 and answers with block 7"):
+            client.blocks_with_transactions([7, 8])
         for name in ("hash", "parentHash"):
             block[name] = "0x" + "f" * 65
             with pytest.raises(

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +265,11 @@ def test_a_node_that_takes_nothing_is_not_waited_for(folder: Path) -> None:
             for answer in asked:
                 with pytest.raises(NodeSlow, match="did not answer within 1 s"):
                     answer.result(timeout=60)
+            with (
+                closing(ChainClient(addresses[0], timeout_s=0.5)) as client,
+                pytest.raises(NodeSlow, match=r"did not answer within 0\.5 s"),
+            ):
+                client.chain_id()
         finally:
             os.kill(node.pid, signal.SIGCONT)
         for transport in transports:
