@@ -160,7 +160,8 @@ def test_a_meter_comes_to_what_its_readings_come_to_one_by_one(
 @given(st.lists(readings(), min_size=1, max_size=3))
 def test_reductions_are_those_of_the_readings_one_by_one(several: list[list[Reading]]) -> None:
     meters = tuple(
-        replace(meter(rows), serial=f"meter {number}") for number, rows in enumerate(several)
+        replace(meter(rows), serial=f"meter {number}", device_code=f"device {number}")
+        for number, rows in enumerate(several)
     )
     found = compute(inputs(*meters, to_s=SLOTS * SLOT_S))
     leaves = [
