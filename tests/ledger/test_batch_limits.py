@@ -57,6 +57,8 @@ def _half(calls: list[Any]) -> tuple[int, bytes]:
 def _half_refused(calls: list[Any]) -> tuple[int, bytes]:
     """Answer some, refuse some, and be silent about the others."""
     status, some = _half(calls)
+    if len(calls) == 2:  # there are no others: a refusal in a whole answer is that call's own
+        return status, some
     refused = _error(calls[-1]["id"], -32005, "limit exceeded")
     return status, json.dumps([*json.loads(some), refused]).encode()
 
