@@ -227,7 +227,7 @@ def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> d
     wanted = {account.lower()} if account is not None else parties & set(keyring.addresses)
     if not wanted <= parties:
         raise BadInput(
-            f"{account} is no party of {file}; its accounts are {', '.join(sorted(parties))}"
+            f"{account!r} is no party of {file}; its accounts are {', '.join(sorted(parties))}"
         )
     if not wanted:
         raise BadInput(

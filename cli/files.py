@@ -152,7 +152,6 @@ def ready_folder(folder: Path, *, dry_run: bool) -> None:
     try:
         if not dry_run:
             folder.mkdir(parents=True, exist_ok=True)
-            return
         there = next(path for path in (folder, *folder.absolute().parents) if _stands(path))
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -160,7 +159,7 @@ def ready_folder(folder: Path, *, dry_run: bool) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise BadInput(
-            f"{folder}: cannot be made ({error.strerror}); name a folder that you may write",
+            f"{folder}: cannot be made or written ({error.strerror}); name a folder that you may write",
             code="file-error",
         ) from error
 

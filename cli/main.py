@@ -156,7 +156,8 @@ def buffer_stdout() -> None:
     stdout = sys.stdout
     if not isinstance(stdout, io.TextIOWrapper) or not isinstance(stdout.buffer, io.RawIOBase):
         return
-    encoding, errors, lines = stdout.encoding, stdout.errors, stdout.line_buffering
+    encoding, errors = stdout.encoding, stdout.errors
+    lines = stdout.line_buffering or stdout.isatty()  # unbuffered, a terminal has no lines either
     raw = stdout.detach()
     assert isinstance(raw, io.RawIOBase)
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=lines)

@@ -243,7 +243,7 @@ def _signature(run: Invocation, request: Request, account: str | None) -> tuple[
 
     deployment = Deployment.load(run.settings.deployment)
     keyring = GuardedKeyring.of(deployment, run.settings)
-    by = (account or deployment.account("verifier")).lower()
+    by = (deployment.account("verifier") if account is None else account).lower()
     signature = keyring.signer(by, "sign as verifier").sign_typed_data(request.message)
     return by, "0x" + signature.hex()
 

@@ -56,10 +56,13 @@ class Node:
     lacks: frozenset[str] = frozenset()
     """Methods that it was asked for and does not have, of those that are done without."""
     block_bytes: int = 0
-    """How long the answers for one block of the last range were, all kinds together; 0 before the first."""
+    """How long the answers for one block of the last range were, all kinds together; 0 before the first.
+
+    Known where the range was read: the process that reads ahead learns it for itself.
+    """
 
     def blocks_at_once(self, most: int) -> int:
-        """Return of how many blocks one request asks: ``most``, or fewer where the answer were too long."""
+        """Return of how many blocks one request asks: ``most``, or fewer where the answer would be too long."""
         return max(1, min(most, _ANSWER_BYTES_WANTED // max(self.block_bytes, 1)))
 
     @property
@@ -115,6 +118,7 @@ class RangeAsked:
         self._whole: Asked[WireFullBlock] | None = None
         self._receipts: Asked[list[WireReceipt]] | None = None
         self._newest: Asked[WireReceipt] | None = None
+        self._single: Asked[WireReceipt] | None = None
         self._traces: Asked[list[WireTrace]] | None = None
         self._by_hash = self._by_block and first == last and node.keeps_traces
         at_once, whole = map(node.blocks_at_once, (_BLOCKS_PER_REQUEST, BATCH_MAX))
@@ -176,7 +180,8 @@ class RangeAsked:
     def receipts(self, hashes: Sequence[str]) -> list[WireReceipt | None]:
         """Ask for the receipts of transactions, and return them in the order asked."""
         calls = [("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes]
-        return self._node.client.ask(calls, RECEIPTS).results()
+        self._single = self._node.client.ask(calls, RECEIPTS)
+        return self._single.results()
 
     @property
     def bytes_taken(self) -> int:
@@ -189,7 +194,8 @@ class RangeAsked:
             item.cancel()
 
     def _all(self) -> list[Asked[Any]]:
-        asked = (self._blocks, self._whole, self._receipts, self._newest, self._traces, self._logs)
+        blocks, receipts = (self._blocks, self._whole), (self._receipts, self._newest, self._single)
+        asked = (*blocks, *receipts, self._traces, self._logs)
         return [item for item in asked if item is not None]
 
 

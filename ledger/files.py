@@ -180,7 +180,7 @@ def no_text(start: bytes) -> str | None:
     Parameters
     ----------
     start
-        How it begins: what is no text shows in eight bytes, what is marked up in the first that are no blanks.
+        How it begins; 512 bytes are enough.
     """
     found = (what for mark, what in _NO_TEXT.items() if start.startswith(mark))
     if start[_TAR_AT:].startswith(b"ustar"):

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Integer, bindparam, case, func, literal, select
+from sqlalchemy import Integer, bindparam, case, exists, func, literal, select
 from sqlalchemy.orm import Session
 
 from api.energy.schemas import (
@@ -148,9 +148,9 @@ def waits_for_time(session: Session, site_code: str, device_code: str | None = N
     """
     _, devices = site_and_devices(session, site_code, device_code)
     until_s = int(time.time()) + DAY_S
-    at = select(func.max(MeterReading.start_s))
-    each = (at.where(MeterReading.meter_id == of.meter.id) for of in _meters(session, devices))
-    return any((session.scalar(query) or 0) >= until_s for query in each)
+    meters = [of.meter.id for of in _meters(session, devices)]
+    to_come = exists().where(MeterReading.meter_id.in_(meters), MeterReading.start_s >= until_s)
+    return bool(session.scalar(select(to_come)))
 
 
 def _start_s(by: EnergyPeriod, period: LegalPeriod, where: ZoneInfo) -> int:

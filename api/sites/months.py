@@ -38,8 +38,8 @@ def months_of(
     """Return what each legal month brought, from the first that brought anything to the last that has begun.
 
     Energy of months to come is a wrong clock's: one reading of 2062 would leave no room for the months that were. Where
-    nothing else is there, these are shown. An hour belongs to the month in which it begins (of the first, ``hours_of``
-    tells), an issuance to the one in which its period does.
+    nothing else is there, the first of these is shown. An hour belongs to the month in which it begins (of the first,
+    ``hours_of`` tells), an issuance to the one in which its period does.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ from ledger.reconcile.shelves import Shelf, Shelves
 _BLOCKS_FIRST, _BLOCKS_MAX, _LOGS_WANTED = 64, 2_000, 5_000
 """Blocks of the first log query, and of one at most; more or fewer as they bring logs, or are refused."""
 _REFUSED_FOR = 16
-"""After a node refused so many blocks, as many queries are shorter before it is asked for more again."""
+"""So many queries stay short after one that was refused, before the node is asked for more again."""
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,11 @@ class Change(NamedTuple):
     closing: Point
     opening: Point
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the register goes on from where it was: one that was put back, or another that was set to that."""
+        return _comparable(self.closing) == _comparable(self.opening)
+
 
 class Interval(NamedTuple):
     """What a register counted between two instants; no digits where they do not fit.
@@ -200,8 +205,8 @@ def intervals(
     """Yield the energies between the readings of a meter, in order.
 
     A register that is lower than before has fallen. If it is back at its old value or above within
-    ``DIP_S`` and ``DIP_READINGS``, by a rise that the device can do and before the instrument is
-    changed, it never began anew: the readings between are not used, and the difference runs over them.
+    ``DIP_S`` and ``DIP_READINGS``, by a rise that the device can do and before another register
+    follows, it never began anew: the readings between are not used, and the difference runs over them.
     Else it is a rollover if it can be nothing else, and else a reset, which claims nothing.
 
     Parameters
@@ -216,13 +221,13 @@ def intervals(
     ahead = _Ahead(_merged(points, changes))
     opening: Point | None = None
     for item in ahead:
-        closing = item.closing if isinstance(item, Change) else item
+        last, closing = item, item.closing if isinstance(item, Change) else item
         if opening is not None:
             low: tuple[Point, ...] = ()
-            if isinstance(item, Point) and _is_below(closing, opening):
-                low, closing = _over_dip(opening, item, ahead, rules)
+            if _read(item) is not None and _is_below(closing, opening):
+                low, closing, last = _over_dip(opening, item, ahead, rules)
             yield _interval(opening, closing, rules)._replace(over=low)
-        opening = item.opening if isinstance(item, Change) else closing
+        opening = last.opening if isinstance(last, Change) else closing
 
 
 def dips_of(
@@ -281,7 +286,7 @@ def _chains(
 def _end(points: list[Point]) -> Change:
     """Take the last reading of a chain: it may be the last of an instrument that was taken out, which ends no dip."""
     last = points.pop()
-    return Change(last.at_s, last, last)
+    return Change(last.at_s, last, last._replace(digits=last.digits + 1))  # of another register
 
 
 class _Ahead:
@@ -304,14 +309,14 @@ class _Ahead:
         """Return whether something in the bounds of a dip may be as high; each item is seen once."""
         while len(self._seen) < DIP_READINGS:
             last = self._seen[-1] if self._seen else opening
-            if isinstance(last, Change) or last.at_s - opening.at_s > DIP_S:
+            if _read(last) is None or last.at_s - opening.at_s > DIP_S:
                 break
             item = next(self._items, None)
             if item is None:
                 break
             self._seen.append(item)
-            if isinstance(item, Point):
-                value = _comparable(item)
+            if (point := _read(item)) is not None:
+                value = _comparable(point)
                 while self._tops and self._tops[-1][1] <= value:
                     self._tops.pop()
                 self._tops.append((item.at_s, value))
@@ -332,22 +337,32 @@ class _Ahead:
         return item
 
 
+def _read(item: Point | Change) -> Point | None:
+    """Return where a register stood that is the same before and after; None where another one follows."""
+    if isinstance(item, Point):
+        return item
+    return item.closing if item.goes_on else None
+
+
 def _over_dip(
-    opening: Point, fallen: Point, ahead: _Ahead, rules: Rules
-) -> tuple[tuple[Point, ...], Point]:
-    """Return the readings that are not used after a fall, and the one that the difference runs to."""
+    opening: Point, fallen: Point | Change, ahead: _Ahead, rules: Rules
+) -> tuple[tuple[Point, ...], Point, Point | Change]:
+    """Return the readings that are not used after a fall, the one that the difference runs to, and what that is of."""
+    low = _read(fallen)
+    assert low is not None  # a register fell, and not to another one's reading
     if not ahead.reaches(opening):
-        return (), fallen
+        return (), low, fallen
     for place, item in enumerate(ahead.seen(), start=1):
-        if isinstance(item, Change) or item.at_s - opening.at_s > DIP_S or place >= DIP_READINGS:
+        point = _read(item)
+        if point is None or point.at_s - opening.at_s > DIP_S or place >= DIP_READINGS:
             break
-        if _is_below(item, opening) or not _can_rise(opening, item, rules):
+        if _is_below(point, opening) or not _can_rise(opening, point, rules):
             continue
-        if _is_rollover(opening, fallen, rules) and _can_rise(opening, item, rules, around=True):
+        if _is_rollover(opening, low, rules) and _can_rise(opening, point, rules, around=True):
             break
-        low = [fallen, *ahead.take(place)]
-        return tuple(point for point in low[:-1] if isinstance(point, Point)), item
-    return (), fallen
+        between = [fallen, *ahead.take(place)][:-1]
+        return tuple(each for each in between if isinstance(each, Point)), point, item
+    return (), low, fallen
 
 
 def _is_below(one: Point, other: Point) -> bool:

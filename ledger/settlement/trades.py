@@ -186,7 +186,7 @@ def _text_of(path: Path, content: bytes | None = None) -> tuple[bytes, str]:
         ) from error
     if content.startswith(GZIP):
         raise BadInput(f"{path}: the file is gzipped; unpack it")
-    check_text(path, content[:8])
+    check_text(path, content[:512])
     try:
         return content, content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

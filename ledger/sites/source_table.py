@@ -8,6 +8,7 @@ from decimal import Decimal
 from ledger.errors import BadInput
 from ledger.readings.files.formats import (
     CLOCK_CHANGES,
+    COMMENT_MAX,
     COUNTS,
     CSV,
     DECIMALS,
@@ -169,7 +170,7 @@ def _written(table: Table, time_zone: str) -> Format:
         encoding=_choice(table, "encoding", ENCODINGS, "utf-8") or "utf-8",
         header_line=_header_line(table),
         trailing_delimiter=table.flag("trailing_delimiter", default=False),
-        comment=table.optional("comment", 10, lines=True),
+        comment=table.optional("comment", COMMENT_MAX, lines=True),
         time_format=_time_format(table, time_zone),
         date_column=_column(table, "date_column") if table.has("date_column") else None,
         last_value_column=_last_value_column(table),

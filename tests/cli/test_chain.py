@@ -557,7 +557,7 @@ def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]
     file = row["file"]
     # Nobody means every key by the word of a variable that is not set.
     unset = issued("settle", "cosign", "sign", file, "--account", "")
-    assert unset.code == 2 and " is no party of " in unset.one_line()
+    assert unset.code == 2 and "'' is no party of " in unset.one_line()
     stranger = issued("settle", "cosign", "sign", file, "--account", anvil_address(5))
     assert (stranger.code, "is no party" in stranger.one_line()) == (2, True)
     absent = issued("settle", "cosign", "sign", file, "--account", "0x" + "1" * 40)
@@ -794,6 +794,8 @@ def test_a_period_goes_to_its_verifier_and_comes_back(issued: Program, chain: Te
     readings = folders[0] / "readings.csv.gz"
     swapped = issued("credits", "verification", "sign", files[1], "--readings", str(readings))
     assert swapped.code == 1 and "NOT OK" in swapped.out and "not signed" in swapped.out
+    unset = issued("credits", "verification", "sign", files[1], "--account", "")
+    assert unset.code == 2  # not for the deployment's verifier
     other = issued("credits", "verification", "sign", files[1], "--account", anvil_address(5))
     assert (other.code, "may not sign a Claim" in other.one_line()) == (1, True)
     for file, more in zip(files, ((), ("--ask-node",)), strict=True):

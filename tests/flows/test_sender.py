@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -565,3 +566,24 @@ def test_a_wait_is_as_long_as_finality_takes_there(
 
     flow_of(park, tell).confirm([key])
     assert [f"waits for up to {span}, and" in line for line in told] == [True]
+
+
+def test_what_is_sent_when_another_is_final_has_a_wait_of_its_own(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of two years go one after the other: the second had what the first one had left of its time."""
+    clock = [0.0]
+    monkeypatch.setattr("cli.flow.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    first, second = plan(park), plan(park)
+    turns = iter([[first], [], [second], []])
+
+    def onward() -> bool:
+        clock[0] += 0.7
+        for key in next(turns):
+            park.chain.sender.submit(key, CURRENCY)
+            sent(park)
+        park.node.mine(1)
+        return True
+
+    flow_of(park, print).confirm([first, second], 2.0, onward)
+    assert clock[0] > 2.0

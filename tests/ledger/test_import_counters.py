@@ -492,6 +492,21 @@ def test_trap_a_meter_swap_with_closing_and_opening_readings(
     ]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_dip_runs_over_a_swap_where_the_register_goes_on(
+    small: Database, tmp_path: Path, at_once: bool
+) -> None:
+    """A meter that was put back, or another that was set to where the old one stood, has not counted the dip."""
+    apply(small, COUNTER + swap(1.5, "1000.0", "1000"))
+    rows = [(0.0, "1000"), (1.0, "0"), (2.0, "1010")]
+    for number, some in enumerate([rows] if at_once else [rows[:1], rows[1:2], rows[2:]]):
+        bring(small, tmp_path, *some, name=f"f{number}")
+    assert short(small) == [("1000>1000.0", "used"), ("1000>1010", "used")]
+    assert [quality for _, quality, _ in registers(small)] == ["used", "superseded", "used"]
+    apply(small, COUNTER + swap(1.5, "0", "0"))
+    assert short(small) == [("1000>1010", "used")]
+
+
 def test_a_swap_that_is_declared_afterwards_or_taken_out_derives_anew(
     park: Database, tmp_path: Path
 ) -> None:

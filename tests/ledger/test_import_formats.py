@@ -500,6 +500,7 @@ def test_a_time_of_another_form_is_refused_in_one_line(pattern: str | None, text
         ("2026/3/1 下午 3:15", 'write time_format = "%Y/%m/%d %p %I:%M" in [[source]]'),
         ("2026年3月1日 0时15分", 'write time_format = "%Y年%m月%d日 %H时%M分" in [[source]]'),
         ("202603010015", 'write time_format = "%Y%m%d%H%M" in [[source]]'),
+        ("2026030100", 'write time_format = "%Y%m%d%H" in [[source]]'),
         ("1772294400", 'write time_format = "unix" in [[source]]'),
         ("1772294400000", 'write time_format = "unix_ms" in [[source]]'),
         ("3/1/2026 0:15", "time_format in [[source]]"),  # of March or of January
@@ -508,6 +509,10 @@ def test_a_time_of_another_form_is_refused_in_one_line(pattern: str | None, text
         (
             "合计",
             'time_format in [[source]]; if lines that begin so are no readings, write comment = "合计"',
+        ),
+        (
+            "Gesamtsumme Mai",
+            'if lines that begin so are no readings, write comment = "Gesamtsumm"',
         ),
         ('"合计', "time_format in [[source]]"),
         ("", "time_format in [[source]]"),
@@ -1525,6 +1530,27 @@ def test_a_row_that_is_a_day_begins_with_midnight_where_its_label_is_the_start(
     assert (report.read, report.new, report.hints) == (24, 24, [])
     assert stored(sqlite_db)[0][0] == "2014-05-31T22:00"
     assert sum(value or 0 for value in values(sqlite_db)) == 36
+
+
+@pytest.mark.parametrize(
+    ("hour", "pattern"),
+    [("{}:00", "%H:%M"), ("{:02}.00", "%H.%M"), ("{:02}00", "%H%M"), ("{}时00分", "%H时%M分")],
+    ids=str,
+)
+def test_midnight_behind_the_other_hours_closes_the_day_however_it_is_written(
+    sqlite_db: Database, tmp_path: Path, hour: str, pattern: str
+) -> None:
+    hours = [hour.format(number % 24) for number in range(1, 25)]
+    text = f"day;{';'.join(hours)}\n2014-06-01;{';'.join(map(str, range(1, 25)))}\n"
+    lines = (
+        'delimiter = ";"',
+        "last_value_column = 25",
+        f'time_format = "%Y-%m-%d {pattern}"',
+    )
+    changes = {"interval_minutes": "60", "time_column": "1", "value_column": "2"}
+    report = bring(sqlite_db, tmp_path, text, *lines, **ACROSS | changes)
+    assert (report.read, report.new, report.rejected) == (24, 24, 0)
+    assert values(sqlite_db) == list(range(1, 25))  # by their times
 
 
 def test_what_is_wrong_in_a_row_that_is_a_day_is_named_by_its_column(

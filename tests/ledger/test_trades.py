@@ -407,8 +407,10 @@ def test_the_report_for_machines(lite: Database, tmp_path: Path) -> None:
         ((HEADER + "\n" + "x" * 200_000).encode(), "line 2: not a CSV file"),
         (b"PK\x03\x04\xff", "the file is an Excel workbook or a zip; save it as CSV"),
         (gzip.compress(HEADER.encode()), "the file is gzipped; unpack it"),
+        (b"SQLite format 3\0" + bytes(84), "the file is a database; have"),
+        (b"\n  <!DOCTYPE html><html>", "the file is a web page"),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_a_file_that_is_refused_as_a_whole(
     lite: Database, tmp_path: Path, content: bytes, said: str

@@ -37,17 +37,17 @@ class CsvTable(Table):
             lines = self._counted = WithoutComments(lines, file_format.comment)
         self._ended = 0
         self._unfinished = False
-        self._header_line = self._passed + 1
+        self.header_line = self._passed + 1
         self.columns = []  # until there is a header: the file may end before it
         csv.field_size_limit(_CELL_MAX)
         self._reader = csv.reader((), delimiter=file_format.delimiter, strict=True)
         start = list(self.guarded(islice(lines, 1)))
-        _refuse_json(path, self._header_line, start)
+        _refuse_json(path, self.header_line, start)
         self._reader = csv.reader(chain(start, lines), delimiter=file_format.delimiter, strict=True)
         header = next(self.guarded(self._lines()), None)
         if header is None or isinstance(header[1], BadRow):
             raise empty_file(path, "a header line with the names of the columns", self._passed + 1)
-        self._header_line = header[0]
+        self.header_line = header[0]
         self._first = header[1][0]
         self.columns = [_normal(name.strip().removeprefix("\ufeff")) for name in header[1]]
         self._trails = file_format.trailing_delimiter and bool(self.columns[-1])
@@ -97,7 +97,7 @@ class CsvTable(Table):
         raise self._no_column(f"{what}, found: {found}; {hint}", code, name)
 
     def _no_column(self, what: str, code: str, name: str) -> BadInput:
-        line = self._header_line
+        line = self.header_line
         return BadInput(
             f"{self.path.name}: line {line} {what}",
             code=code,
@@ -124,7 +124,7 @@ class CsvTable(Table):
     def _delimiter_hint(self) -> str | None:
         """Return what to declare when the header holds together what should be apart."""
         if self.columns[0].lower().startswith("sep=") and not any(self.columns[1:]):
-            line = self._header_line + 1
+            line = self.header_line + 1
             return f"that line tells a spreadsheet what separates the columns: write header_line = {line} in [[source]]"
         if len(self.columns) > 1:
             return None
@@ -150,7 +150,7 @@ class CsvTable(Table):
         found = self.guarded(self._lines())
         if self._trails:
             found = map(self._ended_so, found)
-        return _with_rows(self.path, found, self._header_line + 1)
+        return _with_rows(self.path, found, self.header_line + 1)
 
     def _ended_so(self, row: tuple[int, Cells]) -> tuple[int, Cells]:
         """Return a row; a bad one where more than its end follows the last delimiter, such as half of a number."""

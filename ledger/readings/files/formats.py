@@ -27,6 +27,10 @@ ONLY = "only"
 _LISTS = {"missing", "numbered"}
 
 
+COMMENT_MAX = 10
+"""Characters that begin a line which is no row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """How the files of a source are written. The fields are keys of ``[[source]]``."""

@@ -23,7 +23,7 @@ from ledger.reductions.records import Kind
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.units import HOUR_S
 
-_MIDNIGHT = re.compile(r"\A0?0(?=:00(?::00)?\Z)", re.ASCII)
+_MIDNIGHT = re.compile(r"\A0?0(?=(?:[:.]?00|时(?:00分)?)(?:[:.]?00|00秒)?\Z)", re.ASCII)
 _CLOCK = re.compile(r"[0-2]?[0-9]:[0-5][0-9](?::00)?", re.ASCII)
 _UNKNOWN_DEVICE = "add a [[device]] with this code, or leave it out"
 
@@ -244,11 +244,12 @@ class _Reader:
         columns, begin = self._table.columns, self._value_place
         end = self._table.place_of(last, "last_value_column")
         if end <= begin:
+            line = self._table.header_line
             raise BadInput(
-                f"{self._table.path.name}: column {last!r} does not come after {self._source.value_column!r}; correct "
-                "value_column or last_value_column in [[source]]",
+                f"{self._table.path.name}: line {line}: column {last!r} does not come after "
+                f"{self._source.value_column!r}; correct value_column or last_value_column in [[source]]",
                 code="missing-column",
-                details={"file": self._table.path.name, "line": 1, "column": last},
+                details={"file": self._table.path.name, "line": line, "column": last},
             )
         first, *others = columns[begin : end + 1]
         # After other times of the day, midnight is the one that closes it.

@@ -43,12 +43,15 @@ class Table(ABC):
     ----------
     columns
         Names of the columns as far as they are known; every row has as many cells.
+    header_line
+        The line of these names.
     unfinished_line
         At the end, the last line, when it has no line end and all its cells: a cut within the last one does not show.
         Else 0.
     """
 
     columns: list[str]
+    header_line = 1
     unfinished_line = 0
 
     def __init__(self, path: Path, file_format: Format) -> None:

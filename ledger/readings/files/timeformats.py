@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 
 from ledger.clock import is_finer_than_micros
-from ledger.readings.files.formats import COUNTS
+from ledger.readings.files.formats import COMMENT_MAX, COUNTS
 
 Parser = Callable[[str], datetime]
 
@@ -42,7 +42,13 @@ _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%Y年%m月%d日")
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%p %I:%M:%S", "%p %I:%M", "%I:%M:%S %p", "%I:%M %p")
 _PATTERNS = (
     *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS),
-    *("%Y年%m月%d日 %H时%M分%S秒", "%Y年%m月%d日 %H时%M分", "%Y%m%d%H%M%S", "%Y%m%d%H%M"),
+    *(
+        "%Y年%m月%d日 %H时%M分%S秒",
+        "%Y年%m月%d日 %H时%M分",
+        "%Y%m%d%H%M%S",
+        "%Y%m%d%H%M",
+        "%Y%m%d%H",
+    ),
     *_DATES,
 )
 """How times are often written, to be proposed: never read so without a declaration."""
@@ -121,7 +127,9 @@ def _words(text: str) -> str:
     """Return what else a text without a digit may be: the name of a sum below a table, or a line of units."""
     if not text or not text.isprintable() or any(sign in '"\\' or sign.isdigit() for sign in text):
         return ""
-    return f'; if lines that begin so are no readings, write comment = "{text[:40]}"'
+    return (
+        f'; if lines that begin so are no readings, write comment = "{text[:COMMENT_MAX].rstrip()}"'
+    )
 
 
 def _counter(time_format: str) -> Parser:

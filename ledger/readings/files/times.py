@@ -141,7 +141,7 @@ class TimeReader:
         SkippedTime
             The source names a zone, and its clocks never show the time.
         ValueError
-            Or the text has an offset that these clocks never have. With one line that says what is wrong.
+            The text is no time, or has an offset that these clocks never show. With one line that says what is wrong.
         """
         day, clock = self._days.get(text[:10]), self._clocks.get(text[10:])
         if day is not None and clock is not None and 0 <= day + clock < TIMES_END_S:

@@ -130,7 +130,7 @@ class Chain:
         """Rows that stand for their instants, and of which it is not yet known whether they are used."""
 
     def first_s(self, from_s: int) -> int:
-        """Return an instant from which the chain can be begun: in use, or a change.
+        """Return an instant from which the chain can be begun: in use, or a change to another register.
 
         What is stored of a reading's worth is not to be relied on within ``DIP_S`` before a new one,
         which can make a dip of it. Nor so near to the beginning and the end of an issued period, where rows
@@ -150,7 +150,9 @@ class Chain:
             if not frozen:
                 break
             before_s = min(frozen)
-        changes = (change.at_s for change in self._changes if change.at_s < from_s)
+        changes = (
+            change.at_s for change in self._changes if change.at_s < from_s and not change.goes_on
+        )
         return max(at_s, *changes, 0)
 
     def walk(self, first_s: int, judge: Judge) -> Iterator[Interval]:
