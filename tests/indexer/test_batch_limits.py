@@ -96,7 +96,8 @@ def test_of_long_blocks_fewer_are_asked_for_in_a_request_and_ranges_stay_long(
     later = calls[calls.index(first) + 2 :]
     assert calls[calls.index(first) + 1] == max(calls) == first
     assert max(later) == 6 and later.count(6) > 12
-    assert read[0] == 32 and read[2:-1] == [27] * 4
+    assert read[0] == 32 and len(read) == 7
+    assert set(read[2:-1]) <= {26, 27}  # a little shorter behind one with receipts
 
 
 @pytest.mark.parametrize("way", rest(WAYS))
