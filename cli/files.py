@@ -158,7 +158,7 @@ def ready_folder(folder: Path, *, dry_run: bool) -> None:
         if not os.access(there, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        what = "written" if folder.is_dir() else "made"
+        what = "written" if os.path.isdir(folder) else "made"
         raise BadInput(
             f"{folder}: cannot be {what} ({error.strerror}); name a folder that you may write",
             code="file-error",

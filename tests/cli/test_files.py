@@ -181,6 +181,15 @@ def test_what_cannot_be_written(tmp_path: Path, name: str, said: str) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_folder_that_is_closed_is_told_before_anything_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(BadInput, match="cannot be written .Permission denied.; name a folder that"):
+        ready_folder(tmp_path, dry_run=dry_run)
+
+
 def test_a_folder_is_made_or_looked_at(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
