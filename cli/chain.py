@@ -205,9 +205,7 @@ def register_project(
 
     with open_flow(run.settings, run.output.step) as flow:
         account = None
-        if (
-            owner is not None
-        ):  # an empty word is no account: for ever, nobody means the default by it
+        if owner is not None:  # an empty word is no account, and nobody means the default by it
             account = resolve_account(owner, flow.chain.deployment.chain_id)
         flow.mirror()
         with flow.db.read() as session:

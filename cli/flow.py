@@ -100,17 +100,7 @@ class Flow:
                     limit = max(limit, 2 * self._lag_of_finality())
                 self.tell(self._said_of_wait(len(waiting), len(keys), limit))
             if waited > limit:
-                said = "`truetonne index run` confirms them when they are"
-                if (
-                    self.chain.deployment.chain_id == LOCAL_CHAIN_ID
-                ):  # a development node of one's own
-                    said += "; if the node mines for transactions alone, have it mine, or set finality to 0"
-                raise DependencyDown(
-                    f"{len(waiting)} of {len(keys)} transactions are not final after {_span(limit)}; they are stored "
-                    f"and sent; {said}",
-                    code="not-final-yet",
-                    details={"keys": waiting},
-                )
+                raise self._not_final(waiting, len(keys), limit)
             self.chain.sender.tend_for(waiting)
             if onward is None or not onward():
                 time.sleep(_POLL_SECONDS)
@@ -132,16 +122,22 @@ class Flow:
             with suppress(Refused):
                 self.confirm([key])
 
+    @property
+    def _on_own_node(self) -> bool:
+        """Whether the chain is that of a development node: its blocks may be hours apart."""
+        return self.chain.deployment.chain_id == LOCAL_CHAIN_ID
+
+    def _reached(self) -> cursors.Cursor:
+        with self.db.read() as session:
+            reached = cursors.load(session, self.chain.deployment.network)
+        assert reached is not None  # the mirror has read the chain
+        return reached
+
     def _lag_of_finality(self) -> float:
         """Return how many seconds the last final block is behind the head; 0 where nobody could wait for it."""
-        deployment = self.chain.deployment
-        if (
-            deployment.chain_id == LOCAL_CHAIN_ID
-        ):  # its blocks are hours apart, and it is mined to finality
+        if self._on_own_node:
             return 0.0
-        with self.db.read() as session:
-            reached = cursors.load(session, deployment.network)
-        assert reached is not None  # the mirror has read the chain
+        reached = self._reached()
         numbers = [reached.block_number, reached.final_number]
         try:
             head, final = self.chain.client.blocks_there(numbers)
@@ -150,10 +146,19 @@ class Flow:
         lag = float(head.timestamp - final.timestamp)
         return lag if lag <= _LAG_SECONDS_MAX else 0.0
 
+    def _not_final(self, waiting: Sequence[str], of: int, seconds: float) -> DependencyDown:
+        said = "`truetonne index run` confirms them when they are"
+        if self._on_own_node:
+            said += "; if the node mines for transactions alone, have it mine, or set finality to 0"
+        return DependencyDown(
+            f"{len(waiting)} of {of} transactions are not final after {_span(seconds)}; they are stored and sent; "
+            f"{said}",
+            code="not-final-yet",
+            details={"keys": waiting},
+        )
+
     def _said_of_wait(self, waiting: int, of: int, seconds: float) -> str:
-        with self.db.read() as session:
-            reached = cursors.load(session, self.chain.deployment.network)
-        assert reached is not None  # the mirror has read the chain
+        reached = self._reached()
         return (
             f"{waiting} of {of} transactions are not final yet: the chain is at block {reached.block_number}, and "
             f"final up to {reached.final_number}; this waits for up to {_span(seconds)}, and stopping it takes "

@@ -213,7 +213,7 @@ def _block(raw: WireHeader, hashes: list[str], full: list[WireTransaction]) -> B
 
 
 def _log_calls(watch: Watch, first: int, last: int) -> list[tuple[str, list[Any]]]:
-    """Return the queries for the logs of a range, each of so many blocks as receipts are asked for."""
+    """Return the queries for the logs of a range, each of as many blocks as receipts are asked for at most."""
     calls: list[tuple[str, list[Any]]] = []
     for start in range(first, last + 1, _BLOCKS_PER_REQUEST):
         end = min(start + _BLOCKS_PER_REQUEST - 1, last)
