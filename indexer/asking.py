@@ -111,16 +111,20 @@ class RangeAsked:
         self.first, self.last = first, last
         self._node = node
         self._by_block = node.has_block_receipts
-        numbers = [hex(number) for number in range(first, last + 1)]
-        ask = node.client.ask
-        calls = [("eth_getBlockByNumber", [number, not self._by_block]) for number in numbers]
+        self._by_hash = self._by_block and first == last and node.keeps_traces
         self._blocks: Asked[WireBlock] | None = None
         self._whole: Asked[WireFullBlock] | None = None
         self._receipts: Asked[list[WireReceipt]] | None = None
         self._newest: Asked[WireReceipt] | None = None
         self._single: Asked[WireReceipt] | None = None
         self._traces: Asked[list[WireTrace]] | None = None
-        self._by_hash = self._by_block and first == last and node.keeps_traces
+        self._logs: Asked[list[WireLog]] | None = None
+        self._ask(watch, [hex(number) for number in range(first, last + 1)])
+
+    def _ask(self, watch: Watch, numbers: list[str]) -> None:
+        """Send what can be asked before an answer is here; the benchmark's mirror of events asks for less."""
+        node, ask = self._node, self._node.client.ask
+        calls = [("eth_getBlockByNumber", [number, not self._by_block]) for number in numbers]
         at_once, whole = map(node.blocks_at_once, (_BLOCKS_PER_REQUEST, BATCH_MAX))
         if self._by_block:
             self._blocks = ask(calls, BLOCKS)
@@ -132,9 +136,8 @@ class RangeAsked:
                 self._traces = ask(traces, TRACES, at_once)
         else:
             self._whole = ask(calls, FULL_BLOCKS, whole)
-        self._logs: Asked[list[WireLog]] | None = None
         if not node.proven:
-            self._logs = ask(_log_calls(watch, first, last), LOGS, 1)
+            self._logs = ask(_log_calls(watch, self.first, self.last), LOGS, 1)
 
     def blocks(self) -> list[Block | None]:
         """Return the blocks in order; None for one that the node does not have."""

@@ -107,7 +107,6 @@ def test_the_chain_is_the_same_every_time(chain: BenchChain, tmp_path: Path) -> 
     assert said[0].startswith(f"the chain: {again.truth.events} events")
 
 
-@long
 @pytest.mark.mariadb
 def test_indexer(truetonne: Program, chain: BenchChain, cache: Path) -> None:
     words = f"bench indexer --events {EVENTS} --cache {cache} --without-peers --rounds 1 --head-blocks 0"
@@ -183,7 +182,6 @@ def test_an_api_that_refuses_is_no_slow_mirror(tmp_path: Path) -> None:
         server.stop()
 
 
-@long
 def test_events_alone_are_the_same_events(chain: BenchChain, client: ChainClient) -> None:
     """The run that is held against the peers leaves out what it says, and nothing else."""
     left_out = {"credit_batches": {"gap_start_s", "retired_kg", "cancelled_kg", "status"}}

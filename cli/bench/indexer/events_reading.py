@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 import indexer.asking
 import indexer.window
-from indexer.asking import Node, RangeAsked
+from indexer.asking import RangeAsked
 from indexer.doubt import Doubt
 from indexer.reading import Reading
 from indexer.watch import Watch
@@ -21,15 +21,13 @@ from ledger.chain.node.wire import BLOCKS, LOGS
 class EventsAsked(RangeAsked):
     """Headers and logs of a range, asked for; no receipts."""
 
-    def __init__(self, node: Node, watch: Watch, first: int, last: int) -> None:
-        self.first, self.last = first, last
-        self._node = node
-        self._whole = self._receipts = self._newest = self._traces = None
+    def _ask(self, watch: Watch, numbers: list[str]) -> None:
         self._by_hash = False
-        numbers = [hex(number) for number in range(first, last + 1)]
-        calls = [("eth_getBlockByNumber", [number, False]) for number in numbers]
-        self._blocks = node.client.ask(calls, BLOCKS)
-        self._logs = node.client.ask(indexer.asking._log_calls(watch, first, last), LOGS, 1)
+        ask = self._node.client.ask
+        self._blocks = ask(
+            [("eth_getBlockByNumber", [number, False]) for number in numbers], BLOCKS
+        )
+        self._logs = ask(indexer.asking._log_calls(watch, self.first, self.last), LOGS, 1)
 
 
 class EventsReading(Reading):
