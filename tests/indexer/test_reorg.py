@@ -53,6 +53,17 @@ def history(chain: TestChain, mirror: Indexer) -> TestChain:
     return chain
 
 
+def test_a_reorganisation_of_an_empty_block_is_another_block(chain: TestChain) -> None:
+    """Where gas is free, an empty block of the same second is the same block, however often it is asked for."""
+    chain.client.request("anvil_setNextBlockBaseFeePerGas", ["0x0"])
+    chain.mine(1)
+    for _ in range(3):
+        chain.mine(1)
+        before = chain.head_hash()
+        chain.reorganise(1)
+        assert chain.head_hash() != before
+
+
 @pytest.mark.parametrize(
     ("head", "ancestor", "catches_up"),
     [
