@@ -35,8 +35,6 @@ _RUN = "import sys; sys.path[:] = sys.argv[2:]; from indexer.ahead import serve;
 """What it does, given where our own modules come from: from nowhere else, as the folder that we stand in."""
 _OURS = "TRUETONNE_"
 """How our settings begin: the database's address and its password are not for this process."""
-_ARENAS = {"MALLOC_ARENA_MAX": "1"}
-"""Its threads wait for the node more than for memory, and each would keep megabytes of glibc's for itself."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,6 @@ def _connected() -> tuple[socket.socket, socket.socket]:
 
 def _started(descriptor: int) -> subprocess.Popen[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    kept |= _ARENAS
     return subprocess.Popen(
         [sys.executable, "-I", "-c", _RUN, str(descriptor), *map(os.path.abspath, sys.path)],
         stdin=subprocess.PIPE,  # nothing is ever said on it: it ends when we do
@@ -168,8 +165,8 @@ def _started(descriptor: int) -> subprocess.Popen[bytes]:
 
 def serve(descriptor: int) -> None:
     """Read what is ordered over a socket until that ends."""
-    Thread(target=_end_with_stdin, daemon=True).start()
     keep_what_is_freed()
+    Thread(target=_end_with_stdin, daemon=True).start()
     link = Connection(descriptor)
     with suppress(EOFError, OSError), few_collections():
         kind, rpc_url, timeout_s, deployment = link.recv()

@@ -18,8 +18,9 @@ _THRESHOLDS = (50_000, 20, 50)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _MALLOPT = getattr(_LIBC, "mallopt", None)
 _TRIM = getattr(_LIBC, "malloc_trim", None)  # glibc's: musl, as in Alpine, has neither
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Of mallopt(3): how much is free at the end of the heap before it is given back; and what size is no longer of it."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+"""Of mallopt(3): how much is free at the end of the heap before it is given back; what size is no longer of it; and how
+many heaps threads may have."""
 _WHILE_RANGES_FOLLOW = 128 * 2**20, 32 * 2**20
 """Both in bytes. Answers and rows of a range are texts of some megabytes; 32 MB is the upper limit of mallopt(3)."""
 _USUALLY = 8 * 2**20, 4 * 2**20
@@ -38,7 +39,13 @@ def few_collections() -> Iterator[None]:
 
 
 def keep_what_is_freed() -> None:
-    """Have this process keep memory that becomes free, for what comes next."""
+    """Have this process keep memory that becomes free, for what comes next, in whichever thread that is.
+
+    What one thread makes ready, another stores and frees: with a heap for each thread, all grow to the size of a range.
+    No further heap is made, then or later, as glibc asks for that limit once; one that is there is handed on.
+    """
+    if _MALLOPT is not None:
+        _MALLOPT(_ARENA_MAX, 1)
     _set(_WHILE_RANGES_FOLLOW)
 
 

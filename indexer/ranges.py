@@ -30,8 +30,9 @@ from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
 
 RANGE_BLOCKS_MAX = 512
 _RANGE_BLOCKS_FIRST = 32
-_EVENTS_WANTED = 5_000
-"""In a range. More make it cheaper, and the memory of two ranges grows: with six thousand past 400 MB in long books."""
+_EVENTS_WANTED = 8_000
+"""In a range. More make it cheaper, up to here: a page that each range changes is written once for each. The memory of
+two ranges grows with it."""
 _BYTES_WANTED = 16_000_000
 """In the answers for a range, and in what its calls were given: two ranges of both are held at once."""
 _READS_MAX = 5

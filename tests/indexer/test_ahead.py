@@ -446,7 +446,7 @@ def test_how_long_ranges_are() -> None:
 
     length = ranges.Length(100)
     assert [length.blocks, was(32), was(64), was(100), was(100)] == [32, 64, 100, 100, 100]
-    assert was(100, events=10_000) == 50
+    assert was(100, events=16_000) == 50
     length.refused(50)
     assert [was(25) for _ in range(50)] == [25] * 49 + [50]
     assert [was(length.blocks) for _ in range(100)][-1] == 100

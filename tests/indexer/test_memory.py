@@ -38,6 +38,35 @@ print(usual, kept, given_back, afterwards)
 """
 
 
+HEAPS = """
+import sys
+from threading import Thread
+from indexer.memory import keep_what_is_freed
+
+def of_a_thread():
+    made = []
+    thread = Thread(target=lambda: made.append(bytes(100_000)))
+    thread.start()
+    thread.join()
+    heap = next(line for line in open("/proc/self/maps") if line.endswith("[heap]\\n"))
+    begin, end = (int(place, 16) for place in heap.split()[0].split("-"))
+    return begin <= id(made[0]) < end
+
+if "usually" not in sys.argv:
+    keep_what_is_freed()
+print(of_a_thread())
+"""
+
+
+@glibc
+@pytest.mark.parametrize(("how", "said"), [("kept", "True"), ("usually", "False")])
+def test_no_thread_gets_a_heap_of_its_own_while_memory_is_kept(how: str, said: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", HEAPS, how], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == [said]
+
+
 @glibc
 def test_memory_that_is_kept_is_not_taken_again_page_by_page() -> None:
     ended = subprocess.run(
