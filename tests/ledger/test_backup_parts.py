@@ -217,6 +217,9 @@ HOSTILE: list[tuple[Act, str]] = [
     (lambda place: (place / MANIFEST).write_text("[1]"), "is not one"),
     (lambda place: (place / MANIFEST).write_text("[" * 100_000), "is not one"),
     (lambda place: (place / MANIFEST).write_text(""), "is not one"),
+    (change('"key": 1', '"key": []'), "is not one"),
+    (change('"lsn": 0', '"lsn": 1e999'), "is not one"),
+    (change('"signature": "', '"signature": "\\ud800'), "is not one"),
     (lambda place: (place / MANIFEST).unlink(), "has no manifest.json"),
     (lambda place: place.rename(place.with_name(place.name[:-8] + "00000000")), "is that of"),
 ]
@@ -729,8 +732,12 @@ def test_an_off_site_command_and_an_item_that_goes(folder: Store) -> None:
 
 
 def test_an_off_site_command_that_cannot_be_read(folder: Store) -> None:
-    with pytest.raises(BadInput, match="backup_hook"):
+    with pytest.raises(BadInput, match="backup_hook: cannot be read"):
         send_away(folder, OffSite("cp 'x", 5))
+    item(folder, Kind.FULL, NOW)
+    for blank in (" ", "'' -x"):  # the backup's folder would be run
+        with pytest.raises(BadInput, match="backup_hook: names no program"):
+            send_away(folder, OffSite(blank, 5))
 
 
 # ----------------------------------------------------------------------- logs
