@@ -31,6 +31,8 @@ GENESIS = "0" * 64
 """What stands for the hash before the first."""
 _PENDING = "audit entries without a place"
 _PIECE = 1_000
+_DIGITS_MAX = 19
+"""Of a place: those of the largest number that the database has."""
 _ENTRY = (
     AuditLog.id,
     AuditLog.user_id,
@@ -64,7 +66,8 @@ class Head:
             If it names none.
         """
         position, _, digits = said.strip().partition(":")
-        usual = position.isascii() and position.isdigit() and len(digits) == len(GENESIS)
+        number = position.isascii() and position.isdigit() and len(position) <= _DIGITS_MAX
+        usual = number and len(digits) == len(GENESIS)
         if not usual or not set(digits) <= set("0123456789abcdef"):
             raise BadInput(
                 f"{said!r} is no end of the chain; write POSITION:HASH as `audit head` says it"
@@ -88,7 +91,7 @@ class Linked:
             return False
         try:
             return self.entry_hash == entry_hash(self.position, self.previous_hash, self.entry)
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, OverflowError, RecursionError):
             return False
 
 

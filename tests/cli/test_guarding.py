@@ -120,6 +120,8 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
         ("x\n", r"\(Expecting value: line 1"),
         ("{}\n", r"\(it has no 'position'\)"),
         ("[]\n", r"\(a part of it is of another kind"),
+        ('{"id": ' + "[" * 100_000 + "\n", r"\(it is nested without end"),
+        ('{"id": 1e999, "position": null}\n', r"\(it has a number without end"),
     ):
         file.write_text(text)
         with pytest.raises(BadInput, match=what):
@@ -136,6 +138,16 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
         ],
         "not_proven": [],
     }
+    # A time that no year has in UTC.
+    early = json.dumps(json.loads(lines[0]) | {"created_at": "0001-01-01T00:00:00+14:00"})
+    file.write_text(early + "\n" + lines[1] + lines[2])
+    dated = house("audit", "verify", "log.jsonl", **away)
+    assert (dated.code, dated.out.splitlines()[0]) == (
+        1,
+        "entry 1 (place 1) is not what was written: it was edited, or stands where another one stood",
+    )
+    beyond = house("audit", "verify", "--head", "9" * 5000 + ":" + "0" * 64)
+    assert (beyond.code, "is no end of the chain; write POSITION:HASH" in beyond.err) == (2, True)
     file.write_text(lines[2] + lines[0])  # in whatever order
     gone = house("audit", "verify", "log.jsonl", **away)
     assert gone.out.startswith("places 2 to 2 are missing, before entry 3 (place 3)\n1 problem")
@@ -289,9 +301,19 @@ def test_a_profile_is_kept_sealed(house: Program) -> None:
         ((stored,),) = link.execute("SELECT profile FROM users WHERE id = 1").fetchall()
     assert list(json.loads(stored)) == ["sealed"] and "zh-Hans" not in stored
     house.write("p.json", "[1]")
+    house.write("nan.json", '{"a": NaN}')
+    house.write("large.json", '{"a": 1e999}')
+    house.write("half.json", '{"a": "\\ud800"}')
+    house.write("deep.json", '{"a": ' + "[" * 100_000)
+    house.write("twice.json", '{"a": 1, "a": 2}')
     for words, said in (
         (("anna", "--set", "p.json"), "must be a JSON object"),
         (("anna", "--set", "none.json"), "cannot be read as JSON"),
+        (("anna", "--set", "nan.json"), "cannot be read as JSON (Out of range float values"),
+        (("anna", "--set", "large.json"), "cannot be read as JSON (Out of range float values"),
+        (("anna", "--set", "half.json"), "(it has characters that no text has)"),
+        (("anna", "--set", "deep.json"), "(it is nested without end)"),
+        (("anna", "--set", "twice.json"), "('a' stands there twice)"),
     ):
         ended = house("users", "profile", *words)
         assert (ended.code, said in ended.err) == (2, True)

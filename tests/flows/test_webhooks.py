@@ -210,6 +210,14 @@ def test_a_block_that_is_not_there_yet_silences_nobody(house: House, listener: L
     with pytest.raises(BadInput, match="block 90000 is not mirrored: the books end at") as refused:
         house.add(listener.url, from_block=90_000)
     assert refused.value.code == "block-not-mirrored"
+    _, number = house.add(listener.url)
+    with pytest.raises(BadInput, match="nothing was told from there on; name an earlier") as again:
+        house.park.db.run(
+            lambda session: outbox.tell_from(
+                session, endpoints.get(session, number), 90_000, HOUSE, house.clock[0]
+            )
+        )
+    assert again.value.code == "block-not-mirrored"
 
 
 @long
