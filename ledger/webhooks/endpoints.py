@@ -69,13 +69,14 @@ def add(
     count = len(session.scalars(there.with_for_update()).all())
     if count >= ENDPOINTS_MAX:
         raise Refused(f"there are {count} endpoints; remove one first", code="too-many-endpoints")
-    if from_block is not None:
-        require_mirrored(
-            session,
-            from_block,
-            "nothing would be told until then; to be told of what becomes final from now on, name no block",
+    cursor = select(func.max(ChainCursor.block_number), func.max(ChainCursor.final_number))
+    mirrored, final = session.execute(cursor).one()
+    if from_block is not None and mirrored is not None and from_block > mirrored + 1:
+        raise BadInput(
+            f"block {from_block} is not mirrored: the books end at block {mirrored}, and nothing would be told until "
+            "then; to be told of what becomes final from now on, name no block",
+            code="block-not-mirrored",
         )
-    final = session.scalar(select(func.max(ChainCursor.final_number)))
     require_ours(sealer, newest_sealed(session))
     secret = new_secret()
     row = WebhookEndpoint(
@@ -97,27 +98,6 @@ def add(
     new = {"url": url, "events": patterns, "told_block": row.told_block}
     audit.record(session, "webhooks.add", context(row), {}, new, by)
     return secret, row
-
-
-def require_mirrored(session: Session, from_block: int, so: str) -> None:
-    """Refuse a first block to tell of that is further on than the one after the last of the books.
-
-    Parameters
-    ----------
-    so
-        What would come of it, and what to do instead.
-
-    Raises
-    ------
-    BadInput
-        If it is; books that have mirrored nothing yet take any.
-    """
-    mirrored = session.scalar(select(func.max(ChainCursor.block_number)))
-    if mirrored is not None and from_block > mirrored + 1:
-        raise BadInput(
-            f"block {from_block} is not mirrored: the books end at block {mirrored}, and {so}",
-            code="block-not-mirrored",
-        )
 
 
 def at_same_address(session: Session, row: WebhookEndpoint) -> list[int]:

@@ -210,14 +210,6 @@ def test_a_block_that_is_not_there_yet_silences_nobody(house: House, listener: L
     with pytest.raises(BadInput, match="block 90000 is not mirrored: the books end at") as refused:
         house.add(listener.url, from_block=90_000)
     assert refused.value.code == "block-not-mirrored"
-    _, number = house.add(listener.url)
-    with pytest.raises(BadInput, match="nothing was told from there on; name an earlier") as again:
-        house.park.db.run(
-            lambda session: outbox.tell_from(
-                session, endpoints.get(session, number), 90_000, HOUSE, house.clock[0]
-            )
-        )
-    assert again.value.code == "block-not-mirrored"
 
 
 @long
@@ -553,6 +545,29 @@ def test_what_a_person_decides_meanwhile_stands(
     assert (row.state.value, row.reason) == ({"remove": "removed", "pause": "paused"}[act], None)
     (told,) = house.park.rows(WebhookTry)
     assert told.http_status == 410
+
+
+def test_what_the_former_address_answers_does_not_end_the_new_one(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changed while the former one was asked, an endpoint whose new address is a good one was disabled."""
+    _, number = house.add(listener.url, "credit.issued")
+    listener.answers(410)
+    one_event(house)
+    post = delivering._post
+
+    def posted(*arguments: Any) -> Any:
+        answer = post(*arguments)
+        house.on(number, endpoints.change, HOUSE, private=True, url=listener.url + "&new")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delivering, "_post", posted)
+        house.tick()
+    (row,) = house.park.rows(WebhookEndpoint)
+    assert (row.state, row.reason) == (EndpointState.ACTIVE, None)
+    house.later(seconds=6)
+    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
 
 
 def test_nobody_there_and_nobody_who_answers(
