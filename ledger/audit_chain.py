@@ -155,7 +155,7 @@ def check(session: Session, known: Head | None = None) -> Checked:
     checked = check_entries(_linked(session), known)
     problems = list(checked.problems)
     stated = head_of(session)
-    if stated.position > checked.head.position:
+    if type(stated.position) is int and stated.position > checked.head.position:
         missing = stated.position - checked.head.position
         problems.append(
             f"the newest {missing} entries are missing: the chain had {stated.position} places"
@@ -192,6 +192,9 @@ def check_entries(
     last, met = Head(0, GENESIS), known is None or known.position == 0
     for item in found:
         place = f"entry {item.audit_id} (place {item.position})"
+        if type(item.position) is not int or item.position < 1:
+            problems.append(f"{place} has a place that the chain has not: put in by other hands")
+            continue
         if item.position > last.position + 1 and whole:
             between = f"{last.position + 1} to {item.position - 1}"
             problems.append(f"places {between} are missing, before {place}")
@@ -307,15 +310,16 @@ def _latest(session: Session) -> str:
 
 
 def _linked(session: Session) -> Iterator[Linked]:
-    place = 0
+    piece = select(AuditLink).order_by(AuditLink.position).limit(_PIECE)
+    place: int | None = None  # from the first on: other hands may have given one before place 1
     while True:
-        piece = select(AuditLink).where(AuditLink.position > place).order_by(AuditLink.position)
-        links = session.scalars(piece.limit(_PIECE)).all()
+        beyond = piece if place is None else piece.where(AuditLink.position > place)
+        links = session.scalars(beyond).all()
         entries = _entries(session, [link.audit_id for link in links])
         for link in links:
             place = link.position
             entry = entries.get(link.audit_id)
-            yield Linked(place, link.audit_id, link.previous_hash, link.entry_hash, entry)
+            yield Linked(link.position, link.audit_id, link.previous_hash, link.entry_hash, entry)
         session.expunge_all()
         if len(links) < _PIECE:
             return
