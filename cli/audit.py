@@ -21,7 +21,7 @@ from ledger.spreadsheets import guarded
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
-    from api.audit.schemas import AuditEntry
+    from api.audit.schemas import AuditEntry, AuditParameters
     from ledger.audit_chain import Head
 
 User = Annotated[str | None, typer.Option("--user", help="Only what this user did.")]
@@ -255,8 +255,8 @@ def _entries(
     """
     from pydantic import ValidationError
 
+    from api.audit import schemas
     from api.audit.queries import list_entries
-    from api.audit.schemas import AuditParameters
     from api.pagination import LIMIT_MAX
     from cli.books import open_books
 
@@ -266,19 +266,36 @@ def _entries(
         while True:
             asked: dict[str, Any] = {**filters, "limit": size, "order": order, "cursor": cursor}
             try:
-                parameters = AuditParameters.model_validate(asked)
+                parameters = schemas.AuditParameters.model_validate(asked)
             except ValidationError as error:
                 first = error.errors()[0]
                 option = str(first["loc"][0]).removeprefix("done_")
                 said = first["msg"].removeprefix("Value error, ")
                 raise BadInput(f"--{option}: {said}, found {first['input']!r}") from error
             if cursor is None:
+                _require_period(parameters)
                 _require_names(session, filters)
             page = list_entries(session, parameters)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+
+def _require_period(asked: AuditParameters) -> None:
+    """Refuse a period without a moment in it: an empty list would look as if nothing was done.
+
+    Raises
+    ------
+    BadInput
+        If its end is not after its start.
+    """
+    start, end = asked.done_from, asked.done_before
+    if start is not None and end is not None and start >= end:
+        raise BadInput(
+            f"the period from {start.isoformat()} to {end.isoformat()} is empty: --before comes after --from",
+            code="empty-period",
+        )
 
 
 def _require_names(session: Session, filters: Mapping[str, str]) -> None:

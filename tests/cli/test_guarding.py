@@ -168,6 +168,16 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
     )
 
 
+def test_a_period_of_the_log_without_a_moment_is_refused(house: Program) -> None:
+    """Its list looked as if nobody had done anything."""
+    later, earlier = "2027-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+    for command in ("log", "export"):
+        for end in (earlier, later):
+            ended = house("audit", command, "--from", later, "--before", end)
+            assert ended.code == 2 and "is empty: --before comes after --from" in ended.one_line()
+    assert house("audit", "log", "--from", earlier, "--before", later, "--json").code == 0
+
+
 def test_a_file_of_the_log_with_values_that_none_has(house: Program) -> None:
     """Nested without end, a number without end, a time before the first: each was a defect of the program."""
     house("audit", "export", "-o", "log.jsonl")
