@@ -234,7 +234,7 @@ def link_all(session: Session, audit_ids: Iterable[int]) -> None:
     Raises
     ------
     ProblemFound
-        If the row of the chain's end is gone, though there are places.
+        If the row of the chain's end is gone, though there are places, or has no number.
     """
     head = _locked_head(session)
     wanted = list(audit_ids)
@@ -283,11 +283,11 @@ def _locked_head(session: Session) -> Head:
         f"{_latest(session)}SELECT position, entry_hash FROM audit_heads WHERE id = 1{lock}"
     )
     row = session.execute(read).one_or_none()
-    if row is not None:
-        return Head(int(row.position), str(row.entry_hash))
-    if session.scalar(select(func.count()).select_from(AuditLink)):
+    if row is not None and type(row.position) is int:
+        return Head(row.position, str(row.entry_hash))
+    if row is not None or session.scalar(select(func.count()).select_from(AuditLink)):
         raise ProblemFound(
-            "the end of the audit chain is gone from audit_heads, though the chain has places; "
+            "the end of the audit chain is gone from audit_heads, or is no number there, though the chain has places; "
             "see `truetonne audit verify`, and put the row back from a backup",
             code="audit-head-missing",
         )

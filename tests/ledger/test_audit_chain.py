@@ -228,6 +228,8 @@ def test_an_end_that_is_no_number_is_named(log: Database) -> None:
     tamper(log, "UPDATE audit_heads SET position = 'x'")
     (problem,) = problems(log)
     assert "and the database has x:" in problem
+    with pytest.raises(ProblemFound, match="or is no number there"):
+        write(log, 1)
 
 
 def test_without_its_end_the_chain_takes_no_entries(log: Database) -> None:
