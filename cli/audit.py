@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,12 +14,14 @@ import typer
 from cli.command import Invocation, command, command_group
 from cli.files import Writable, form_by_ending, written_aside
 from cli.output import Table, counted
-from ledger.errors import BadInput
+from ledger.errors import BadInput, NotFound
 from ledger.jsontext import one_line
 from ledger.spreadsheets import guarded
 
 if TYPE_CHECKING:
-    from api.audit.schemas import AuditEntry
+    from sqlalchemy.orm import InstrumentedAttribute, Session
+
+    from api.audit.schemas import AuditEntry, AuditParameters
     from ledger.audit_chain import Head
 
 User = Annotated[str | None, typer.Option("--user", help="Only what this user did.")]
@@ -249,15 +251,14 @@ def _entries(
     BadInput
         If a filter cannot be used.
     NotFound
-        If there is no such user.
+        If a filter names what there is not.
     """
     from pydantic import ValidationError
 
+    from api.audit import schemas
     from api.audit.queries import list_entries
-    from api.audit.schemas import AuditParameters
     from api.pagination import LIMIT_MAX
     from cli.books import open_books
-    from ledger.identity.users import named
 
     cursor: str | None = None
     size = LIMIT_MAX if limit is None else min(limit, LIMIT_MAX)
@@ -265,19 +266,71 @@ def _entries(
         while True:
             asked: dict[str, Any] = {**filters, "limit": size, "order": order, "cursor": cursor}
             try:
-                parameters = AuditParameters.model_validate(asked)
+                parameters = schemas.AuditParameters.model_validate(asked)
             except ValidationError as error:
                 first = error.errors()[0]
                 option = str(first["loc"][0]).removeprefix("done_")
                 said = first["msg"].removeprefix("Value error, ")
                 raise BadInput(f"--{option}: {said}, found {first['input']!r}") from error
-            if "user" in filters:
-                named(session, filters["user"])
+            if cursor is None:
+                _require_period(parameters)
+                _require_names(session, filters)
             page = list_entries(session, parameters)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+
+def _require_period(asked: AuditParameters) -> None:
+    """Refuse a period without a moment in it: an empty list would look as if nothing was done.
+
+    Raises
+    ------
+    BadInput
+        If its end is not after its start.
+    """
+    start, end = asked.done_from, asked.done_before
+    if start is not None and end is not None and start >= end:
+        raise BadInput(
+            f"the period from {start.isoformat()} to {end.isoformat()} is empty: --before comes after --from",
+            code="empty-period",
+        )
+
+
+def _require_names(session: Session, filters: Mapping[str, str]) -> None:
+    """Refuse a user, an action or a table that is none: an empty list would look as if nothing was done.
+
+    What stands in the log is there, whatever wrote it.
+
+    Raises
+    ------
+    NotFound
+        With what may be meant.
+    """
+    from sqlalchemy import select
+
+    from ledger.audit import ACTIONS
+    from ledger.identity.users import named
+    from ledger.models import AuditLog, Base
+    from ledger.naming import meant
+
+    if "user" in filters:
+        named(session, filters["user"])
+
+    def is_logged(column: InstrumentedAttribute[str], value: str) -> bool:
+        return session.scalar(select(AuditLog.id).where(column == value).limit(1)) is not None
+
+    action = filters.get("action")
+    if action is not None and action not in ACTIONS and not is_logged(AuditLog.action, action):
+        raise NotFound(f"no action {action!r} ({meant(action, ACTIONS)})")
+    resource = filters.get("resource")
+    if resource is not None:
+        table, tables = resource.partition("/")[0], Base.metadata.tables.keys()
+        if table not in tables and not is_logged(AuditLog.resource, resource):
+            raise NotFound(
+                f"no table {table!r} ({meant(table, tables)}); write TABLE/NUMBER, such as users/7"
+            )
 
 
 def _line(values: dict[str, Any] | None) -> str:

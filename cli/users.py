@@ -14,7 +14,8 @@ from cli.command import DryRun, Invocation, command, command_group
 from cli.files import typed_text
 from cli.output import Table, counted
 from ledger.clock import utc_now
-from ledger.errors import BadInput
+from ledger.errors import BadInput, in_words
+from ledger.jsontext import once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -333,9 +334,11 @@ def _object(file: Path) -> dict[str, Any]:
         If there is none.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
+        found = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=once)
+        # As it is kept: Python reads numbers that JSON has not, and halves of characters.
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else in_words(error)
         raise BadInput(f"{file}: cannot be read as JSON ({why})") from error
     if not isinstance(found, dict):
         raise BadInput(f'{file}: must be a JSON object, such as {{"language": "zh"}}')

@@ -12,6 +12,50 @@ from sqlalchemy.orm import Session
 from ledger import audit_chain
 from ledger.models import AuditLog
 
+ACTIONS = (
+    "alerts.acknowledge",
+    "alerts.resolve",
+    "archive.forget",
+    "archive.move",
+    "config.set",
+    "config.unset",
+    "factors.import",
+    "jobs.pause",
+    "jobs.resume",
+    "keys.make",
+    "keys.revoke",
+    "park.add",
+    "park.change",
+    "park.import",
+    "permissions.decide",
+    "permissions.leave-to-role",
+    "readings.import",
+    "sealing.reseal",
+    "sessions.begin",
+    "sessions.end",
+    "sessions.forget",
+    "settlement.account",
+    "settlement.withdraw",
+    "site.apply",
+    "site.change",
+    "site.remove",
+    "trades.cancel",
+    "trades.execute",
+    "trades.import",
+    "trades.renumber",
+    "trades.reopen",
+    "users.add",
+    "users.change",
+    "users.password",
+    "users.profile",
+    "webhooks.add",
+    "webhooks.change",
+    "webhooks.remove",
+    "webhooks.replay",
+    "webhooks.rotate",
+)
+"""All that is noted, by its names; a log may have others, of an earlier version or of another program."""
+
 
 @dataclass(frozen=True)
 class By:
@@ -49,7 +93,7 @@ def record(
     Parameters
     ----------
     action
-        What was done, such as ``trades.cancel``.
+        What was done, such as ``trades.cancel``: one of ``ACTIONS``.
     resource
         What it was done to: ``<table>/<row number>``.
     old, new

@@ -31,6 +31,8 @@ GENESIS = "0" * 64
 """What stands for the hash before the first."""
 _PENDING = "audit entries without a place"
 _PIECE = 1_000
+_DIGITS_MAX = 19
+"""Of a place: those of the largest number that the database has."""
 _ENTRY = (
     AuditLog.id,
     AuditLog.user_id,
@@ -64,7 +66,8 @@ class Head:
             If it names none.
         """
         position, _, digits = said.strip().partition(":")
-        usual = position.isascii() and position.isdigit() and len(digits) == len(GENESIS)
+        number = position.isascii() and position.isdigit() and len(position) <= _DIGITS_MAX
+        usual = number and len(digits) == len(GENESIS)
         if not usual or not set(digits) <= set("0123456789abcdef"):
             raise BadInput(
                 f"{said!r} is no end of the chain; write POSITION:HASH as `audit head` says it"
@@ -88,7 +91,7 @@ class Linked:
             return False
         try:
             return self.entry_hash == entry_hash(self.position, self.previous_hash, self.entry)
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, OverflowError, RecursionError):
             return False
 
 
@@ -152,7 +155,7 @@ def check(session: Session, known: Head | None = None) -> Checked:
     checked = check_entries(_linked(session), known)
     problems = list(checked.problems)
     stated = head_of(session)
-    if stated.position > checked.head.position:
+    if type(stated.position) is int and stated.position > checked.head.position:
         missing = stated.position - checked.head.position
         problems.append(
             f"the newest {missing} entries are missing: the chain had {stated.position} places"
@@ -189,6 +192,9 @@ def check_entries(
     last, met = Head(0, GENESIS), known is None or known.position == 0
     for item in found:
         place = f"entry {item.audit_id} (place {item.position})"
+        if type(item.position) is not int or item.position < 1:
+            problems.append(f"{place} has a place that the chain has not: put in by other hands")
+            continue
         if item.position > last.position + 1 and whole:
             between = f"{last.position + 1} to {item.position - 1}"
             problems.append(f"places {between} are missing, before {place}")
@@ -228,7 +234,7 @@ def link_all(session: Session, audit_ids: Iterable[int]) -> None:
     Raises
     ------
     ProblemFound
-        If the row of the chain's end is gone, though there are places.
+        If the row of the chain's end is gone, though there are places, or has no number.
     """
     head = _locked_head(session)
     wanted = list(audit_ids)
@@ -277,11 +283,11 @@ def _locked_head(session: Session) -> Head:
         f"{_latest(session)}SELECT position, entry_hash FROM audit_heads WHERE id = 1{lock}"
     )
     row = session.execute(read).one_or_none()
-    if row is not None:
-        return Head(int(row.position), str(row.entry_hash))
-    if session.scalar(select(func.count()).select_from(AuditLink)):
+    if row is not None and type(row.position) is int:
+        return Head(row.position, str(row.entry_hash))
+    if row is not None or session.scalar(select(func.count()).select_from(AuditLink)):
         raise ProblemFound(
-            "the end of the audit chain is gone from audit_heads, though the chain has places; "
+            "the end of the audit chain is gone from audit_heads, or is no number there, though the chain has places; "
             "see `truetonne audit verify`, and put the row back from a backup",
             code="audit-head-missing",
         )
@@ -304,15 +310,16 @@ def _latest(session: Session) -> str:
 
 
 def _linked(session: Session) -> Iterator[Linked]:
-    place = 0
+    piece = select(AuditLink).order_by(AuditLink.position).limit(_PIECE)
+    place: int | None = None  # from the first on: other hands may have given one before place 1
     while True:
-        piece = select(AuditLink).where(AuditLink.position > place).order_by(AuditLink.position)
-        links = session.scalars(piece.limit(_PIECE)).all()
+        beyond = piece if place is None else piece.where(AuditLink.position > place)
+        links = session.scalars(beyond).all()
         entries = _entries(session, [link.audit_id for link in links])
         for link in links:
             place = link.position
             entry = entries.get(link.audit_id)
-            yield Linked(place, link.audit_id, link.previous_hash, link.entry_hash, entry)
+            yield Linked(link.position, link.audit_id, link.previous_hash, link.entry_hash, entry)
         session.expunge_all()
         if len(links) < _PIECE:
             return

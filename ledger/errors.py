@@ -153,4 +153,10 @@ def in_words(error: Exception) -> str:
         return f"it has no {error.args[0]!r}"
     if isinstance(error, (TypeError, AttributeError)):
         return "a part of it is of another kind than it must be"
+    if isinstance(error, RecursionError):
+        return "it is nested without end"
+    if isinstance(error, OverflowError):
+        return "it has a number without end"
+    if isinstance(error, UnicodeError):
+        return "it has characters that no text has"
     return str(error)

@@ -32,6 +32,8 @@ from ledger.files import part_in, sync
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_DIGITS_MAX = 9
+"""Of the number of a key: the files of backups have it in four bytes."""
 _INDEX = "index"
 INDEX_PREFIX = "b1:"
 """What a blind index begins with: HMAC-SHA-256, in 43 characters of base64url."""
@@ -102,22 +104,29 @@ class Sealer:
         Raises
         ------
         BadInput
-            If the key is not in the file, or does not fit.
+            If the key is not in the file, or does not fit, or the text is none that was sealed.
         """
         number, _, body = sealed.partition(":")
-        key = self.keys.get(int(number)) if number.isdigit() else None
+        known = key_number(sealed)
+        key = None if known is None else self.keys.get(known)
         if key is None:
             raise BadInput(
                 f"key {number!r} is not in the sealing key file; put its line back",
                 code="sealing-key-missing",
             )
-        raw = base64.b64decode(body)
         try:
+            raw = base64.b64decode(body)
             opened = AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context.encode())
         except InvalidTag:
             raise BadInput(
                 f"key {number} of the sealing key file is not the one that {context} was sealed with; "
                 "put the file back that belongs to this database",
+                code="sealing-key-wrong",
+            ) from None
+        except ValueError:
+            raise BadInput(
+                f"{context}: what stands there was never sealed, or not all of it is there; put it back from a "
+                "backup, or make it anew",
                 code="sealing-key-wrong",
             ) from None
         return opened.decode()
@@ -126,7 +135,11 @@ class Sealer:
 def key_number(sealed: str) -> int | None:
     """Return the number of the key that a text is sealed with; None: it is not sealed."""
     number, separator, _ = sealed.partition(":")
-    return int(number) if separator and number.isascii() and number.isdigit() else None
+    return int(number) if separator and _is_number(number) else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
 
 
 def passing_sealer() -> Sealer:
@@ -281,9 +294,9 @@ def _read(path: Path, what: str = WHAT, lost: str = LOST) -> Sealer:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             key = b""
-        number = str(int(number)) if number.isdigit() else number
+        number = str(int(number)) if _is_number(number) else number
         if (
-            not (number.isdigit() or number == _INDEX)
+            not (_is_number(number) or number == _INDEX)
             or len(key) != _KEY_BYTES
             or number in keys
             or key in keys.values()

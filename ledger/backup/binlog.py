@@ -7,6 +7,7 @@ changes tables, begins with a GTID event.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -27,6 +28,12 @@ _EVENT_BYTES_MAX = 1 << 30
 _OFFSETS = 1 << 32
 """Ends of events are counted in 32 bits."""
 _STATEMENT_SHOWN = 200
+_SECRET = re.compile(
+    r"\b(IDENTIFIED|PASSWORD(?=\W*(?:FOR\b|[(='\"]))|CONNECTION(?=\W*['\"]))\b.*",
+    re.IGNORECASE,
+)
+"""From where on a statement may hold a password: MariaDB writes those of accounts, of servers and of tables elsewhere
+into its log as they were typed."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +62,13 @@ class Event:
 
     @property
     def statement(self) -> str | None:
-        """The statement of a query event, its beginning; None for other events."""
+        """The statement of a query event, its beginning, without passwords; None for other events."""
         if self.kind != _QUERY:
             return None
         _, _, name, _, variables = _QUERY_BODY.unpack_from(self.raw, _HEADER.size)
         begin = _HEADER.size + _QUERY_BODY.size + variables + name + 1
         text = self.raw[begin:-_CHECKSUM_BYTES].decode("utf-8", "replace")
-        return " ".join(text.split())[:_STATEMENT_SHOWN]
+        return _SECRET.sub(r"\1 ...", " ".join(text.split()))[:_STATEMENT_SHOWN]
 
 
 @dataclass

@@ -325,9 +325,10 @@ def last_report(folder: Path) -> dict[str, Any] | None:
     """Return what the last drill came to; None when there was none that can be read."""
     for file in sorted((folder / _REPORTS).glob(_REPORT_NAMES), reverse=True):
         try:
-            found = json.loads(file.read_text())
-            datetime.fromisoformat(found["begun_at"])
-        except (OSError, ValueError, LookupError, TypeError):
+            found = dict(json.loads(file.read_text()))
+            begun_at = datetime.fromisoformat(found["begun_at"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             continue
-        return dict(found)
+        if "ok" in found and begun_at.tzinfo is not None:
+            return found
     return None

@@ -17,6 +17,15 @@ from ledger.sealing import Sealer
 
 FORMAT = 1
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-(full|incremental|binlog)-[0-9a-f]{8}")
+_NO_MANIFEST = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading a file raises that is none."""
 _FILE = re.compile(r"[a-z0-9-]{1,60}\.sealed")
 
 
@@ -167,7 +176,9 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
             )
         manifest = _manifest(body)
         number, named = body["key"], body["key_name"]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        if type(number) is not int or not isinstance(found, str) or not found.isascii():
+            raise ValueError("key or signature")
+    except _NO_MANIFEST:
         raise BackupDamaged(
             f"backup {name}: its manifest.json is not one; take another backup"
         ) from None
@@ -189,9 +200,7 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
                 "name the file that belongs to it (backup_key_file)",
                 code="backup-key-wrong",
             )
-        if not isinstance(found, str) or not hmac.compare_digest(
-            found.encode(), signature(key, _canonical(body)).encode()
-        ):
+        if not hmac.compare_digest(found, signature(key, _canonical(body))):
             raise BackupDamaged(
                 f"backup {name}: its manifest was changed after it was signed; take another copy of it"
             )

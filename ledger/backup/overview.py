@@ -143,8 +143,11 @@ def standing(settings: Settings, now: datetime) -> Standing | None:
 
 def _of_drill(report: dict[str, Any]) -> str:
     """Return the alarm of a drill that failed: which check, and the first thing that it said."""
-    failed = next(check for check in report["checks"] if not check["ok"])
-    reason = f"{failed['name']}: {failed['differences'][0]}"
+    try:
+        failed = next(check for check in report["checks"] if not check["ok"])
+        reason = f"{failed['name']}: {failed['differences'][0]}"
+    except (StopIteration, LookupError, TypeError):
+        reason = "its report does not say why"
     return f"the drill of {report['begun_at'][:16]} failed ({reason}); run `truetonne db drill`"
 
 

@@ -49,12 +49,14 @@ class OffSite:
         Raises
         ------
         BadInput
-            If it cannot be read.
+            If it cannot be read, or names no program.
         """
         try:
             found = shlex.split(self.command)
         except ValueError as error:
             raise BadInput(f"backup_hook: cannot be read ({error}); close its quotes") from error
+        if not found or not found[0]:  # else a backup's folder would be the program
+            raise BadInput("backup_hook: names no program; write the command, or leave it out")
         return found
 
 

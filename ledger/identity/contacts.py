@@ -7,6 +7,7 @@ A row from before has its address plain in ``users.email`` and nothing in ``user
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import select
@@ -60,12 +61,11 @@ def addresses(session: Session, users: Sequence[User], key_file: Path) -> dict[i
     }
     rows = session.scalars(select(UserContact).where(UserContact.user_id.in_(list(found)))).all()
     if rows:
-        try:
+        with suppress(BadInput):
             sealer = load_sealer(key_file)
             for row in rows:
-                found[row.user_id] = sealer.open(row.email_sealed, context(row.user_id))
-        except BadInput:
-            pass
+                with suppress(BadInput):  # of this one alone
+                    found[row.user_id] = sealer.open(row.email_sealed, context(row.user_id))
     return found
 
 

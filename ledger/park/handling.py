@@ -16,6 +16,8 @@ from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import RULE_TYPES
 from ledger.park.alerts import RETURNED
 
+ACKNOWLEDGED, RESOLVED = "alerts.acknowledge", "alerts.resolve"
+"""Names of these acts in the audit log."""
 NOTE_MAX = 500
 
 
@@ -113,6 +115,12 @@ def _changed(
     alert.resolved_at = resolved_at
     alert.details = {**(alert.details or {}), **said}
     after = {"status": status.value, **said}
-    verb = "acknowledge" if status is AlertStatus.ACKNOWLEDGED else "resolve"
-    audit.record(session, f"alerts.{verb}", f"device_alerts/{alert.id}", before, after, by)
+    audit.record(
+        session,
+        ACKNOWLEDGED if status is AlertStatus.ACKNOWLEDGED else RESOLVED,
+        f"device_alerts/{alert.id}",
+        before,
+        after,
+        by,
+    )
     return alert

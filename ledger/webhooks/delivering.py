@@ -242,7 +242,8 @@ def _deliver_to(
             else:
                 failed += 1
             posting.rests.note(endpoint_id, known, answer, at)
-            if not db.run(partial(_note, number=number, answer=answer, at=at)):
+            note = partial(_note, number=number, answer=answer, at=at, url=known.url)
+            if not db.run(note):
                 break  # it takes none any more
             if answer.status is None or answer.after is not None:
                 break  # nobody there, or it asks for a rest: the others wait for the end of that
@@ -301,8 +302,14 @@ def _post(db: Database, posting: Posting, sender: Sender, number: int) -> Answer
     return sender.send(target.urls, message.body.encode(), sent, target.name, at)
 
 
-def _note(session: Session, number: int, answer: Answer, at: datetime) -> bool:
-    """Note a try; return whether the endpoint takes more."""
+def _note(session: Session, number: int, answer: Answer, at: datetime, url: str) -> bool:
+    """Note a try; return whether the endpoint takes more.
+
+    Parameters
+    ----------
+    url
+        Who answered: what a former address says ends nothing.
+    """
     delivery = session.get_one(WebhookDelivery, number, with_for_update=True)
     endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id, with_for_update=True)
     session.add(
@@ -320,7 +327,8 @@ def _note(session: Session, number: int, answer: Answer, at: datetime) -> bool:
         endpoint.heard_at = at
         return True
     delivery.tries += 1
-    if answer.status == _GONE:
+    is_its = endpoint.url == url
+    if answer.status == _GONE and is_its:
         _disable(session, endpoint, "it answered 410, Gone")
         return False
     if delivery.tries <= len(DELAYS):
@@ -329,7 +337,7 @@ def _note(session: Session, number: int, answer: Answer, at: datetime) -> bool:
         return True
     delivery.state = DeliveryState.FAILED
     whole = sum(DELAYS, timedelta())
-    if endpoint.heard_at is None or at - endpoint.heard_at > whole:
+    if is_its and (endpoint.heard_at is None or at - endpoint.heard_at > whole):
         _disable(session, endpoint, f"it took nothing for days: {answer.error}")
         return False
     return True

@@ -168,6 +168,36 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
     )
 
 
+def test_a_period_of_the_log_without_a_moment_is_refused(house: Program) -> None:
+    """Its list looked as if nobody had done anything."""
+    later, earlier = "2027-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+    for command in ("log", "export"):
+        for end in (earlier, later):
+            ended = house("audit", command, "--from", later, "--before", end)
+            assert ended.code == 2 and "is empty: --before comes after --from" in ended.one_line()
+    assert house("audit", "log", "--from", earlier, "--before", later, "--json").code == 0
+
+
+def test_a_file_of_the_log_with_values_that_none_has(house: Program) -> None:
+    """Nested without end, a number without end, a time before the first: each was a defect of the program."""
+    house("audit", "export", "-o", "log.jsonl")
+    file = house.folder / "log.jsonl"
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    for text, what in (
+        ('{"id": ' + "[" * 100_000, r"\(it is nested without end"),
+        ('{"id": 1e999, "position": null}', r"\(it has a number without end"),
+    ):
+        file.write_text(text)
+        with pytest.raises(BadInput, match=what):
+            check_file(file, None, whole=True)
+    early = entries[0] | {"created_at": "0001-01-01T00:00:00+14:00"}  # in UTC, in no year
+    file.write_text("\n".join(map(json.dumps, (early, *entries[1:]))))
+    (edited,) = check_file(file, None, whole=True).problems
+    assert edited.startswith("entry 1 (place 1) is not what was written: it was edited")
+    beyond = house("audit", "verify", "--head", "9" * 5000 + ":" + "0" * 64)
+    assert (beyond.code, "is no end of the chain; write POSITION:HASH" in beyond.err) == (2, True)
+
+
 def test_who_changes_the_log_behind_our_back_is_found(house: Program) -> None:
     head = house("audit", "head").out.strip()
     sql(
@@ -289,9 +319,19 @@ def test_a_profile_is_kept_sealed(house: Program) -> None:
         ((stored,),) = link.execute("SELECT profile FROM users WHERE id = 1").fetchall()
     assert list(json.loads(stored)) == ["sealed"] and "zh-Hans" not in stored
     house.write("p.json", "[1]")
+    house.write("nan.json", '{"a": NaN}')
+    house.write("large.json", '{"a": 1e999}')
+    house.write("half.json", '{"a": "\\ud800"}')
+    house.write("deep.json", '{"a": ' + "[" * 100_000)
+    house.write("twice.json", '{"a": 1, "a": 2}')
     for words, said in (
         (("anna", "--set", "p.json"), "must be a JSON object"),
         (("anna", "--set", "none.json"), "cannot be read as JSON"),
+        (("anna", "--set", "nan.json"), "cannot be read as JSON (Out of range float values"),
+        (("anna", "--set", "large.json"), "cannot be read as JSON (Out of range float values"),
+        (("anna", "--set", "half.json"), "(it has characters that no text has)"),
+        (("anna", "--set", "deep.json"), "(it is nested without end)"),
+        (("anna", "--set", "twice.json"), "('a' stands there twice)"),
     ):
         ended = house("users", "profile", *words)
         assert (ended.code, said in ended.err) == (2, True)

@@ -260,6 +260,9 @@ NOT_THERE = (
     (("export", "retirements", "--where"), "site=lab", "no project 'lab' (there is: none)"),
     (("credits", "list", "--project"), "lab-wnd", "no project 'lab-wnd' (there is: none)"),
     (("audit", "log", "--user"), "nobody", "there is no user 'nobody'"),
+    (("audit", "log", "--action"), "users.ad", "no action 'users.ad' (did you mean 'users.add'?)"),
+    (("audit", "export", "--action"), "nope", "no action 'nope' (there is: alerts.acknowledge, "),
+    (("audit", "log", "--resource"), "user/7", "no table 'user' (did you mean 'users'?); write"),
 )
 """Lists by a name that nothing has: the words, the name, and what is said."""
 

@@ -547,6 +547,29 @@ def test_what_a_person_decides_meanwhile_stands(
     assert told.http_status == 410
 
 
+def test_what_the_former_address_answers_does_not_end_the_new_one(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changed while the former one was asked, an endpoint whose new address is a good one was disabled."""
+    _, number = house.add(listener.url, "credit.issued")
+    listener.answers(410)
+    one_event(house)
+    post = delivering._post
+
+    def posted(*arguments: Any) -> Any:
+        answer = post(*arguments)
+        house.on(number, endpoints.change, HOUSE, private=True, url=listener.url + "&new")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delivering, "_post", posted)
+        house.tick()
+    (row,) = house.park.rows(WebhookEndpoint)
+    assert (row.state, row.reason) == (EndpointState.ACTIVE, None)
+    house.later(seconds=6)
+    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+
+
 def test_nobody_there_and_nobody_who_answers(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

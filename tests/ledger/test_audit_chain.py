@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from ledger import audit, audit_chain
 from ledger.audit import By
-from ledger.audit_chain import Head
+from ledger.audit_chain import GENESIS, Head
 from ledger.db import Database
 from ledger.errors import BadInput, ProblemFound
 from ledger.jobs.catalogue import job_named
@@ -137,6 +137,12 @@ def test_an_entry_that_names_what_json_writes_otherwise_is_checked_as_it_is_kept
          ["the newest 2 entries are missing: the chain had 5 places"]),
         (["INSERT INTO audit_logs (id, action, resource, created_at) VALUES (9, 'a', 'r', '2026-01-01')"],
          ["entry 9 has no place in the chain: put in by other hands"]),
+        (["INSERT INTO audit_logs (id, action, resource, created_at) VALUES (9, 'a', 'r', '2026-01-01')",
+          f"INSERT INTO audit_chain VALUES (-1, 9, '{GENESIS}', '{GENESIS}')"],
+         ["entry 9 (place -1) has a place that the chain has not: put in by other hands"]),
+        (["UPDATE audit_chain SET position = 'x' WHERE position = 2"],
+         ["places 2 to 2 are missing, before entry 3 (place 3)",
+          "entry 2 (place x) has a place that the chain has not: put in by other hands"]),
         (["UPDATE audit_logs SET new_values = 'no JSON' WHERE id = 3"],  # SQLite takes anything
          ["entry 3 (place 3) is not what was written: it was edited, or stands where another one stood"]),
         (["UPDATE audit_logs SET created_at = 'yesterday' WHERE id IN (1, 5)", "DELETE FROM audit_logs WHERE id = 2"],
@@ -167,8 +173,11 @@ def test_mariadb_names_what_was_done_too(migrated_mariadb_url: Callable[[str], s
         database,
         "UPDATE audit_logs SET action = 'other' WHERE id = 2",
         "DELETE FROM audit_logs WHERE id = 4",
+        "INSERT INTO audit_logs (id, action, resource, created_at) VALUES (9, 'a', 'r', '2026-01-01')",
+        f"INSERT INTO audit_chain VALUES (0, 9, '{GENESIS}', '{GENESIS}')",
     )
     assert problems(database) == [
+        "entry 9 (place 0) has a place that the chain has not: put in by other hands",
         "entry 2 (place 2) is not what was written: it was edited, or stands where another one stood",
         "entry 4 (place 4) was deleted",
     ]
@@ -213,6 +222,14 @@ def test_where_the_place_that_was_kept_is_gone_nothing_newer_was_cut_off(log: Da
     tamper(log, "DELETE FROM audit_chain WHERE position = 3", "DELETE FROM audit_logs WHERE id = 3")
     gone = ["places 3 to 3 are missing, before entry 4 (place 4)"]
     assert problems(log, Head(3, "3" * 64)) == problems(log) == gone
+
+
+def test_an_end_that_is_no_number_is_named(log: Database) -> None:
+    tamper(log, "UPDATE audit_heads SET position = 'x'")
+    (problem,) = problems(log)
+    assert "and the database has x:" in problem
+    with pytest.raises(ProblemFound, match="or is no number there"):
+        write(log, 1)
 
 
 def test_without_its_end_the_chain_takes_no_entries(log: Database) -> None:

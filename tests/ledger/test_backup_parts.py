@@ -29,7 +29,7 @@ from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.drill import keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
-from ledger.backup.overview import rehearse, store_of
+from ledger.backup.overview import _of_drill, rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
 from ledger.backup.restoring import position
 from ledger.backup.server import _whose_end_is_told, running
@@ -217,6 +217,9 @@ HOSTILE: list[tuple[Act, str]] = [
     (lambda place: (place / MANIFEST).write_text("[1]"), "is not one"),
     (lambda place: (place / MANIFEST).write_text("[" * 100_000), "is not one"),
     (lambda place: (place / MANIFEST).write_text(""), "is not one"),
+    (change('"key": 1', '"key": []'), "is not one"),
+    (change('"lsn": 0', '"lsn": 1e999'), "is not one"),
+    (change('"signature": "', '"signature": "\\ud800'), "is not one"),
     (lambda place: (place / MANIFEST).unlink(), "has no manifest.json"),
     (lambda place: place.rename(place.with_name(place.name[:-8] + "00000000")), "is that of"),
 ]
@@ -492,6 +495,27 @@ def test_the_last_report_of_a_drill_is_the_one_that_was_kept_last(folder: Store)
     assert len(list((folder.folder / "drills").iterdir())) == 2
 
 
+def test_a_report_of_a_drill_that_somebody_else_wrote(folder: Store) -> None:
+    """Reports are not signed, and may lie on another's disk: `status` ended with a defect of the program."""
+    keep_report(folder.folder, {"begun_at": NOW.isoformat(), "ok": True})
+    drills = folder.folder / "drills"
+    (ours,) = (json.loads(file.read_text()) for file in drills.iterdir())
+    other = drills / "29991231T000000000000Z.json"
+    naive = NOW.replace(tzinfo=None).isoformat()
+    for text in (
+        json.dumps({"begun_at": NOW.isoformat()}),
+        json.dumps({"begun_at": naive, "ok": True}),
+        "[" * 100_000,
+        '"x"',
+        "[1]",
+    ):
+        other.write_text(text)
+        assert last_report(folder.folder) == ours
+    for checks in ([], [{"ok": False, "name": "x", "differences": []}], [1], None):
+        said = _of_drill({"begun_at": NOW.isoformat(), "ok": False, "checks": checks})
+        assert "failed (its report does not say why); run `truetonne db drill`" in said
+
+
 def test_the_first_copies_by_a_clock_that_is_ahead_end_no_others(folder: Store) -> None:
     """Nor do those after a month in which the machine was off: the days before it are kept for as long again."""
     daily = [item(folder, Kind.FULL, NOW + day * DAY) for day in range(14)]
@@ -729,8 +753,12 @@ def test_an_off_site_command_and_an_item_that_goes(folder: Store) -> None:
 
 
 def test_an_off_site_command_that_cannot_be_read(folder: Store) -> None:
-    with pytest.raises(BadInput, match="backup_hook"):
+    with pytest.raises(BadInput, match="backup_hook: cannot be read"):
         send_away(folder, OffSite("cp 'x", 5))
+    item(folder, Kind.FULL, NOW)
+    for blank in (" ", "'' -x"):  # the backup's folder would be run
+        with pytest.raises(BadInput, match="backup_hook: names no program"):
+            send_away(folder, OffSite(blank, 5))
 
 
 # ----------------------------------------------------------------------- logs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session
 from cli import doctor_database, sealed
 from ledger import sealing
 from ledger.audit import HOUSE
+from ledger.backup import stream
 from ledger.chain.keys import keystore
 from ledger.clock import utc_now
 from ledger.db import Database
@@ -146,6 +148,31 @@ def test_a_value_opens_in_its_row_alone(db: Database, key_file: Path) -> None:
         taken = session.get_one(UserContact, first).email_sealed
         session.get_one(UserContact, second).email_sealed = taken
     assert opened(db, key_file) == ["anna@park.example", None]
+    # What was never sealed, or is cut, hides its own row alone; each ended every list of users.
+    for other in ("1:xx", "1:AAAA", "1:", "²:AAAA", "9" * 30 + ":AAAA"):
+        with db.write() as session:
+            session.get_one(UserContact, first).email_sealed = other
+            session.get_one(UserContact, second).email_sealed = sealer.seal(
+                "otto@park.example", contacts.context(second)
+            )
+        assert opened(db, key_file) == [None, "otto@park.example"]
+    with pytest.raises(BadInput, match="x/1: what stands there was never sealed") as refused:
+        sealer.open("1:xx", "x/1")
+    assert refused.value.code == "sealing-key-wrong"
+
+
+def test_a_key_whose_number_has_too_many_digits_is_none(key_file: Path) -> None:
+    """Thousands were a defect of the program; of a backup's key, so was one that four bytes do not hold."""
+    key = key_file.read_text().splitlines()[0].partition(":")[2]
+    for number in ("9" * 5000, "9" * 10):
+        key_file.write_text(f"{number}:{key}\n")
+        with pytest.raises(BadInput, match="line 1: should be NUMBER:BASE64"):
+            load_sealer(key_file)
+    key_file.write_text(f"{'9' * 9}:{key}\n")
+    sealed = stream.seal(
+        [b"x"], io.BytesIO(), 999_999_999, load_sealer(key_file).keys[999_999_999], "x"
+    )
+    assert sealed.plain_bytes == 1
 
 
 def test_an_address_that_looks_like_an_index_and_one_that_is_gone(
