@@ -21,6 +21,7 @@ from ledger.db.arrays import FILE_REFUSED, ArrayConnection
 from ledger.db.sqltext import SMALL_LETTERS
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown
+from ledger.models.types import stored_json
 
 MODE = "truetonne_mode"
 READ = "read"
@@ -131,7 +132,7 @@ def create(
         each statement by itself, and times as text.
     """
     dumps = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    common: dict[str, Any] = {"json_serializer": dumps}
+    common: dict[str, Any] = {"json_serializer": dumps, "json_deserializer": stored_json}
     if url.get_backend_name() == "sqlite":
         if migration:
             common["poolclass"] = NullPool

@@ -8,6 +8,7 @@ a float for a decimal and any length for a VARCHAR, and both drivers drop a time
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -318,13 +319,50 @@ def json_object() -> TypeEngine[dict[str, Any]]:
 
     It is one type for all columns: each that notices changes looks at every column of every table.
     """
-    return MutableDict.as_mutable(JSON(none_as_null=True))
+    return _Object.as_mutable(JSON(none_as_null=True))
 
 
 @cache
 def json_array() -> TypeEngine[list[Any]]:
     """Return the type of a JSON array whose changes in place are noticed; None is SQL NULL. One as well."""
-    return MutableList.as_mutable(JSON(none_as_null=True))
+    return _Array.as_mutable(JSON(none_as_null=True))
+
+
+_SHOWN = 60
+"""Characters of a text that is no JSON."""
+
+
+class _Object(MutableDict[str, Any]):
+    @classmethod
+    def coerce(cls, key: str, value: Any) -> Any:
+        try:
+            return super().coerce(key, value)
+        except ValueError:
+            raise ValueUnreadable(f"a column {key}", value, "a JSON object") from None
+
+
+class _Array(MutableList[Any]):
+    @classmethod
+    def coerce(cls, key: str, value: Any) -> Any:
+        try:
+            return super().coerce(key, value)
+        except ValueError:
+            raise ValueUnreadable(f"a column {key}", value, "a JSON array") from None
+
+
+def stored_json(text: object) -> Any:
+    """Return what a JSON column holds: text, as far as our own programs wrote it.
+
+    Raises
+    ------
+    ValueUnreadable
+        If it is no JSON, which SQLite lets pass.
+    """
+    try:
+        return json.loads(text)  # type: ignore[arg-type] # what is no text is refused
+    except (ValueError, TypeError, RecursionError):
+        found = text[:_SHOWN] if isinstance(text, (str, bytes)) else text
+        raise ValueUnreadable("a column of JSON", found, "an object or an array") from None
 
 
 class _StoredChoice(mysql.ENUM):

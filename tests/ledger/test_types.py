@@ -199,6 +199,28 @@ def test_what_is_no_decimal_and_got_into_sqlite_is_noticed(
         session.scalars(select(DeviceData.value)).one()
 
 
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ('{"a": ', "a column of JSON is '{\"a\": ' in the database, and holds an object"),
+        ("[" * 50_000, "a column of JSON is '[[[["),
+        (7, "a column of JSON is 7 in the database, and holds an object or an array"),
+        (b"\xff", "a column of JSON is b'\\xff' in the database, and holds an object"),
+        ("[1]", "a column specifications is [1] in the database, and holds a JSON object"),
+    ],
+)
+def test_json_of_another_program_is_one_line(
+    sqlite_db: Database, written: object, says: str
+) -> None:
+    number = device(sqlite_db)
+    with sqlite_db.write() as session:
+        change = text("UPDATE devices SET specifications = :written WHERE id = :number")
+        session.execute(change, {"written": written, "number": number})
+    with sqlite_db.read() as session, pytest.raises(ValueUnreadable) as error:
+        session.scalars(select(Device)).all()
+    assert error.value.message.startswith(says) and len(error.value.message) < 250
+
+
 @pytest.mark.mariadb
 @pytest.mark.parametrize(
     ("column", "value", "says"),
