@@ -12,7 +12,15 @@ from cli import cosign, escrow, settle_acts
 from cli.command import DryRun, Invocation, NoWait, command, command_group
 from cli.cosign import Market
 from cli.output import counted
-from cli.settle_rows import ENDED_SHOWN, latest_of, left_of, pending_of, rows_of, table_of
+from cli.settle_rows import (
+    ENDED_SHOWN,
+    latest_of,
+    left_of,
+    pending_of,
+    rows_of,
+    table_of,
+    windows_of,
+)
 from ledger.errors import BadInput, Refused
 
 if TYPE_CHECKING:
@@ -204,7 +212,8 @@ def settlement_status(run: Invocation, what: MaybeWhat = None, everything: All =
     said = (f"alarm: {text}; see truetonne chain intents" for text in stuck)
     more = counted(older, "older batch", "older batches")
     left = (f"{more} not shown; --all shows them",) if older else ()
-    run.output.result(document, table_of(rows), *left, left_of(document), *said)
+    windows = windows_of(rows)
+    run.output.result(document, table_of(rows), *left, *windows, left_of(document), *said)
 
 
 def _settle(flow: Flow, no_wait: bool, market: str | None = None) -> dict[str, Any]:
@@ -287,6 +296,7 @@ def _report(run: Invocation, document: dict[str, Any]) -> int:
         table_of(rows),
         *left_out_lines(document),
         *waiting_lines(document["waiting"]),
+        *windows_of(rows),
         left_of(document),
     )
     ours = [*document["resumed"], *document["planned"]]
