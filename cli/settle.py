@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,11 +12,19 @@ from cli import cosign, escrow, settle_acts
 from cli.command import DryRun, Invocation, NoWait, command, command_group
 from cli.cosign import Market
 from cli.output import counted
-from cli.settle_rows import ENDED_SHOWN, latest_of, left_of, pending_of, rows_of, table_of
+from cli.settle_rows import (
+    ENDED_SHOWN,
+    latest_of,
+    left_of,
+    pending_of,
+    rows_of,
+    table_of,
+    windows_of,
+)
 from ledger.errors import BadInput, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -204,7 +212,8 @@ def settlement_status(run: Invocation, what: MaybeWhat = None, everything: All =
     said = (f"alarm: {text}; see truetonne chain intents" for text in stuck)
     more = counted(older, "older batch", "older batches")
     left = (f"{more} not shown; --all shows them",) if older else ()
-    run.output.result(document, table_of(rows), *left, left_of(document), *said)
+    windows = windows_of(rows)
+    run.output.result(document, table_of(rows), *left, *windows, left_of(document), *said)
 
 
 def _settle(flow: Flow, no_wait: bool, market: str | None = None) -> dict[str, Any]:
@@ -287,6 +296,7 @@ def _report(run: Invocation, document: dict[str, Any]) -> int:
         table_of(rows),
         *left_out_lines(document),
         *waiting_lines(document["waiting"]),
+        *windows_of(rows),
         left_of(document),
     )
     ours = [*document["resumed"], *document["planned"]]
@@ -330,26 +340,70 @@ def _under_way(flow: Flow, market: str | None, known: Collection[str]) -> list[s
 
 def finalize_due(flow: Flow, *, wait: bool) -> None:
     """Finalise what is due, and wait for windows that end within ``WINDOW_SECONDS_MAX``."""
-    from sqlalchemy import select
-
-    from ledger.models.settlement import BatchState, VppSettlementBatch
     from ledger.settlement import batches
 
-    proposed = select(VppSettlementBatch.finalize_key).where(
-        VppSettlementBatch.state == BatchState.PROPOSED
-    )
-    until = time.monotonic() + WINDOW_SECONDS_MAX
+    within = timedelta(seconds=WINDOW_SECONDS_MAX)
+    until, told = time.monotonic() + WINDOW_SECONDS_MAX, False
     while True:
         batches.finalize_due(flow.chain)
-        with flow.db.read() as session:
-            keys = [key for key in session.scalars(proposed) if key is not None]
-            soon = batches.is_due_within(session, timedelta(seconds=WINDOW_SECONDS_MAX))
         if not wait:
             break
+        with flow.db.read() as session:
+            keys = _sent_to_finalise(session)
+            ends = batches.due_within(session, within)
         if keys:
-            flow.confirm(keys)
-        elif not soon or time.monotonic() > until:
+            flow.confirm(keys, onward=_finalised_meanwhile(flow))
+            until = time.monotonic() + WINDOW_SECONDS_MAX
+        elif ends is None or time.monotonic() > until:
             break
         else:
+            if not told:
+                told = True
+                flow.tell(_said_of_window(ends))
             time.sleep(1)
             flow.mirror_final()  # on a local chain, a block whose time lies after the window
+
+
+def _sent_to_finalise(session: Session) -> list[str]:
+    """Return the finalisations that are sent and not final, in blocks or not; a planned one waits for its turn."""
+    from sqlalchemy import select
+
+    from ledger.models import ChainIntent
+    from ledger.models.sending import IntentState
+    from ledger.models.settlement import VppSettlementBatch
+
+    query = (
+        select(ChainIntent.key)
+        .join(VppSettlementBatch, VppSettlementBatch.finalize_key == ChainIntent.key)
+        .where(ChainIntent.state == IntentState.SUBMITTED)
+        .order_by(VppSettlementBatch.chain_batch_id)
+    )
+    return list(session.scalars(query))
+
+
+def _finalised_meanwhile(flow: Flow) -> Callable[[], bool]:
+    """Return what finalises the next batches while one that is in a block is waited for to be final.
+
+    A refusal is for after that wait, which it would cut short: nothing more is tried in it.
+    """
+    from ledger.settlement import batches
+
+    refused = False
+
+    def onward() -> bool:
+        nonlocal refused
+        if refused:
+            return False
+        try:
+            return bool(batches.finalize_due(flow.chain))
+        except Refused:
+            refused = True
+            return False
+
+    return onward
+
+
+def _said_of_window(ends: datetime) -> str:
+    return (
+        f"a window ends at {ends:%H:%M:%S} UTC, and the batch is finalised then; this waits for it"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cli.output import Table, counted
@@ -101,6 +102,31 @@ def table_of(rows: Sequence[dict[str, Any]]) -> Table:
             for row in rows
         ],
         right=frozenset({"trades", "finalised in block"}),
+    )
+
+
+def windows_of(rows: Sequence[dict[str, Any]], now: datetime | None = None) -> tuple[str, ...]:
+    """Say until when proposed batches may be disputed, and what finalises them then; nothing where no window is open.
+
+    Parameters
+    ----------
+    now
+        The time; None: by this machine's clock.
+    """
+    moment = datetime.now(UTC) if now is None else now
+    ends = [
+        row["finalizable_at"]
+        for row in rows
+        if row["state"] == row["on_chain"] == "proposed"
+        and row["finalizable_at"] is not None
+        and row["finalizable_at"] > moment
+    ]
+    if not ends:
+        return ()
+    their = "its window is" if len(ends) == 1 else "their windows are"
+    return (
+        f"{counted(len(ends), 'batch', 'batches')} may be disputed until {max(ends):%Y-%m-%d %H:%M:%S} UTC; "
+        f"`truetonne settle run` or the jobs finalise {'it' if len(ends) == 1 else 'them'} when {their} over",
     )
 
 

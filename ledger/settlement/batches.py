@@ -7,6 +7,7 @@ finalised after the contract's window. Nothing here says that a trade is settled
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -55,6 +56,7 @@ from ledger.settlement.planning import Plan, PlannedBatch, Scope
 _ATTEMPTS_MAX = 5
 OTHERS_FIRST = timedelta(minutes=5)
 """So long whoever proposed a batch before ours may finalise it: of two calls at once one costs its gas for nothing."""
+_MINED_AT_ONCE_S = 0.5
 _OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
 """What keeps one batch from being signed or sent, and others perhaps not."""
 
@@ -265,12 +267,14 @@ def _waiting(chain: Chain) -> list[tuple[str, str]]:
 
 
 def finalize_due(chain: Chain) -> list[str]:
-    """Finalise every proposed batch whose window has passed; return the transactions' hashes.
+    """Finalise the proposed batches whose window has passed; return the transactions' hashes.
 
-    The contract finalises in order: while an earlier batch is open there, nothing is tried but to finalise that one
-    where it is of others and its window has passed for a while (``OTHERS_FIRST``). The first refusal ends the round;
-    the next round goes on from there. Closed batches that keep the contract from finding ours are passed first (see
-    ``order``).
+    The contract finalises in order, and a call is tried by what stands in blocks: what is behind a batch is sent when
+    that is in one. Where blocks come for transactions, that is at once; elsewhere one batch is sent in each round, and
+    ``settle run`` and the job go on with the next block. While an earlier batch is open, nothing is tried but to
+    finalise that one where it is of others and its window has passed for a while (``OTHERS_FIRST``). The first refusal
+    ends the round; the next round goes on from there. Closed batches that keep the contract from finding ours are
+    passed first (see ``order``).
 
     Raises
     ------
@@ -279,16 +283,42 @@ def finalize_due(chain: Chain) -> list[str]:
     DependencyDown
         If the node does not answer.
     """
-    head = chain.client.block("latest")
-    now = datetime.fromtimestamp(head.timestamp if head else 0, UTC)
-    following = chain.settlement.next_to_finalize()
-
-    def plan(session: Session) -> list[str]:
-        return _plan_finalization(session, chain, now, following)
-
     operator = chain.deployment.accounts.get("operator")
     chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
-    if not _may_begin(chain, plan):
+    following, least = chain.settlement.next_to_finalize(), 0
+    sent: list[str] = []
+    while True:
+        try:
+            more = _finalize_following(chain, following, least)
+        except Refused:
+            if not sent:
+                raise
+            break  # the next round says so, if it is so still
+        sent += more
+        before, following = following, _moved_on(chain, following) if more else following
+        if following == before:
+            break
+        least = following
+    return sent
+
+
+def _finalize_following(chain: Chain, following: int, least: int) -> list[str]:
+    """Finalise the one batch that the contract takes next, and try those before it of which the books know no end.
+
+    Parameters
+    ----------
+    following
+        Number in the contract of the batch that is the next to be finalised.
+    least
+        Batches before this one were tried already.
+    """
+    head = chain.client.block("latest")
+    now = datetime.fromtimestamp(head.timestamp if head else 0, UTC)
+
+    def plan(session: Session) -> list[str]:
+        return _plan_finalization(session, chain, now, following, least)
+
+    if least == 0 and not _may_begin(chain, plan):
         return []
     sent: list[str] = []
     for key in chain.db.run(plan):
@@ -308,6 +338,19 @@ def finalize_due(chain: Chain) -> list[str]:
                 break
             raise
     return sent
+
+
+def _moved_on(chain: Chain, following: int) -> int:
+    """Return the batch that is the next to be finalised, by what stands in blocks.
+
+    A node that mines for each transaction may answer before it has mined: it has a moment for that.
+    """
+    until = time.monotonic() + _MINED_AT_ONCE_S
+    while True:
+        found = chain.settlement.next_to_finalize()
+        if found != following or time.monotonic() > until:
+            return found
+        time.sleep(_MINED_AT_ONCE_S / 10)
 
 
 _MET = ("AssetNotTransferable", "BatchNotProposed", "OutOfOrder", "WindowOpen")
@@ -354,10 +397,10 @@ def _may_begin(chain: Chain, plan: Callable[[Session], list[str]]) -> bool:
     return True
 
 
-def is_due_within(session: Session, within: timedelta) -> bool:
-    """Return whether a proposed batch can be finalised within that time, as far as the books know.
+def due_within(session: Session, within: timedelta) -> datetime | None:
+    """Return when the window of the next proposed batch ends, where that is within so long; as far as the books know.
 
-    One with a longer window cannot, nor one that waits for a person, nor what stands behind either.
+    None: it has a longer window, or there is none, or it waits for a person, or for what stands before it.
     """
     first = (
         select(VppSettlementBatch)
@@ -367,18 +410,25 @@ def is_due_within(session: Session, within: timedelta) -> bool:
     )
     batch = session.scalars(first).first()
     if batch is None or batch.finalizable_at is None:
-        return False
+        return None
     ends_soon = batch.finalizable_at <= stuck.chain_time(session) + within
-    return ends_soon and stuck.why_held_up(session, batch) is None
+    return batch.finalizable_at if ends_soon and stuck.why_held_up(session, batch) is None else None
 
 
-def _plan_finalization(session: Session, chain: Chain, now: datetime, following: int) -> list[str]:
-    """Return the keys of what is due, in order; that of a batch of others alone where the contract has it before."""
+def _plan_finalization(
+    session: Session, chain: Chain, now: datetime, following: int, least: int
+) -> list[str]:
+    """Return the keys of what is due, up to the one that the contract takes next; see ``_finalize_following``.
+
+    What is behind that one would be refused, and a refused call would stay of each round. Where the next one is of
+    others, it is theirs that is returned.
+    """
     query = (
         select(VppSettlementBatch, SettlementBatch)
         .join(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
         .where(
             VppSettlementBatch.state == BatchState.PROPOSED,
+            VppSettlementBatch.chain_batch_id >= least,
             SettlementBatch.status == SettlementStatus.PROPOSED,  # a disputed one waits
             VppSettlementBatch.finalizable_at <= now,
         )
@@ -388,23 +438,25 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime, following:
     keys: list[str] = []
     due = session.execute(query).all()
     stuck.refuse_timed_out(session, following, now, holds_up=bool(due))
-    if due and (due[0][0].chain_batch_id or 0) > following:
-        return _plan_others(session, chain, now, following)
     for batch, on_chain in due:
+        number = batch.chain_batch_id or 0
+        if number > following:
+            return keys + _plan_others(session, chain, now, following)
         earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
-        if earlier is not None and earlier.state is not IntentState.FAILED:
-            if earlier.state is IntentState.PLANNED:
-                keys.append(earlier.key)
-            continue
-        held_up = stuck.credits_held_up(session, on_chain)
-        if held_up is not None:  # asked every few seconds: no refused call shall stay of each time
-            if keys:
-                break
-            raise stuck.refusal(batch.batch_key, held_up)
-        batch.finalize_key = new_key()
-        arguments = [batch.chain_batch_id, outcome_of(on_chain)]
-        call = call_of(chain, batch.finalize_key, FINALIZE, "finalizeBatch", arguments)
-        keys.append(intents.plan(session, chain.deployment.chain_id, call))
+        if earlier is None or earlier.state is IntentState.FAILED:
+            held_up = stuck.credits_held_up(session, on_chain)
+            if held_up is not None:  # asked often: no refused call shall stay of each time
+                if keys:
+                    break
+                raise stuck.refusal(batch.batch_key, held_up)
+            batch.finalize_key = new_key()
+            arguments = [batch.chain_batch_id, outcome_of(on_chain)]
+            call = call_of(chain, batch.finalize_key, FINALIZE, "finalizeBatch", arguments)
+            keys.append(intents.plan(session, chain.deployment.chain_id, call))
+        elif earlier.state is IntentState.PLANNED:
+            keys.append(earlier.key)
+        if number == following:
+            break
     return keys
 
 

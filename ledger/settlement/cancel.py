@@ -28,7 +28,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settings.values import is_text
 from ledger.settlement import confirm, cosign, signatures, singles
-from ledger.settlement.calls import call_of, outcome_of, under_way
+from ledger.settlement.calls import PROPOSE, call_of, outcome_of, under_way
 from ledger.settlement.finding import find_batch, find_trade, words_of
 
 ACTION = confirm.TAKEN_OUT
@@ -160,6 +160,12 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
     # Locked, and first: who cancels it at the same moment is waited for, and that intent seen.
     batch = find_batch(session, name, lock=True)
     if batch.state is not BatchState.PROPOSED or batch.chain_batch_id is None:
+        sent = session.get(ChainIntent, batch.batch_key)
+        if sent is not None and (sent.state, sent.kind) == (IntentState.SUBMITTED, PROPOSE):
+            raise Refused(
+                f"batch {batch.batch_key} is sent, and in no block yet as far as the mirror has read; it can be "
+                "cancelled when it is: give the command again"
+            )
         raise Refused(
             f"batch {batch.batch_key} is {batch.state.value}; only a proposed one can be cancelled"
             + (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
-from cli.settle_rows import ENDED_SHOWN, latest_of, rows_of
+from cli.settle_rows import ENDED_SHOWN, latest_of, rows_of, windows_of
 from ledger.db import Database
 from ledger.models.settlement import BatchState, VppSettlementBatch
 
@@ -44,3 +47,26 @@ def test_open_batches_and_the_latest_that_ended(
     ended = [row for row in range(1, count + 1) if row not in opened]
     assert shown == sorted({*opened, *ended[-ENDED_SHOWN:]})
     assert found == older == count - len(shown)
+
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+def row(minutes: int, state: str = "proposed", on_chain: str = "proposed") -> dict[str, Any]:
+    ends = NOON + timedelta(minutes=minutes)
+    return {"state": state, "on_chain": on_chain, "finalizable_at": ends}
+
+
+def test_it_says_until_when_batches_may_be_disputed() -> None:
+    """After a run on a chain with a window of an hour nothing said what happens next, and when."""
+    others = [row(9, on_chain="disputed"), row(9, "finalized", "finalized"), row(0), row(-1)]
+    planned = {"state": "planned", "on_chain": None, "finalizable_at": None}
+    assert windows_of([*others, planned], NOON) == ()
+    assert windows_of([*others, row(5)], NOON) == (
+        "1 batch may be disputed until 2026-11-02 12:05:00 UTC; `truetonne settle run` or the jobs finalise it when "
+        "its window is over",
+    )
+    assert windows_of([row(7), row(5), planned], NOON) == (
+        "2 batches may be disputed until 2026-11-02 12:07:00 UTC; `truetonne settle run` or the jobs finalise them "
+        "when their windows are over",
+    )

@@ -136,6 +136,27 @@ def test_a_batch_whose_sending_the_books_forgot_is_not_withdrawn(
     assert park.differences() == []
 
 
+def test_a_proposal_that_is_in_no_block_yet_is_cancelled_when_it_is(park: Park) -> None:
+    """It was called planned, and who wanted it cancelled was sent to ``settle run``, which settles it."""
+    park.fund(PARTIES["market"], 100_00)
+    park.trade(("sell", 1000, 10_000))
+    plan_batches(park.chain)
+    automine(park, False)
+    submit_planned(park.chain)
+    (row,) = park.rows(VppSettlementBatch)
+    said = (
+        f"^batch {row.batch_key} is sent, and in no block yet as far as .*: give the command again$"
+    )
+    with pytest.raises(Refused, match=said):
+        cancel(park, row.batch_key, "wrong day")
+    automine(park, True)
+    park.node.mine(1)
+    park.mirror.run_until("head")
+    cancel(park, row.batch_key, "wrong day")
+    park.mirror_final()
+    assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["cancelled"]
+
+
 @long
 def test_a_cancellation_that_lost_its_nonce_is_not_left_open(park: Park) -> None:
     """The batch was cancelled with the same key elsewhere: nobody else would send ours, or give it up."""

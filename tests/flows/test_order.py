@@ -2,13 +2,17 @@
 
 import pytest
 
+from cli import settle
+from cli.flow import Flow
 from ledger.models import ChainIntent, VppSettlementBatch
 from ledger.models.sending import IntentState
+from ledger.settings import load_settings
 from ledger.settlement import order
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
-from tests.support.chain import PARTIES, trade, wait_for
+from tests.support.chain import PARTIES, WINDOW_S, trade, wait_for
 from tests.support.forms import long, rest
 from tests.support.park import Park, statuses
+from tests.support.sending import automine
 
 SHORT_ON_MARIADB = ("test_more_closed_batches_than_a_finalisation_passes",)
 
@@ -100,6 +104,63 @@ def test_what_was_sent_is_not_sent_anew_while_it_waits(funded: Park) -> None:
     funded.node.mine(1)
     assert rounds(funded) == 1
     assert len(skips(funded)) == 1
+
+
+def propose_three(park: Park) -> None:
+    """Propose three batches of one trade."""
+    for hour in range(3):
+        park.trade(("sell", 1000, 10_000), hour=hour)
+        plan_batches(park.chain)
+        submit_planned(park.chain)
+        park.mirror_final()
+
+
+def finalisations(park: Park) -> list[str]:
+    return [row.state.value for row in park.rows(ChainIntent) if row.kind == "finalize_batch"]
+
+
+def test_one_is_sent_for_each_block_and_none_is_refused(funded: Park) -> None:
+    """On a chain with block times those behind it were refused, one more each round, or planned and never sent."""
+    propose_three(funded)
+    funded.pass_window()
+    automine(funded, False)
+    for number in range(1, 4):
+        assert len(finalize_due(funded.chain)) == 1
+        assert finalize_due(funded.chain) == []
+        assert finalisations(funded) == ["submitted"] * number
+        funded.node.mine(1)
+    automine(funded, True)
+    funded.mirror_final()
+    assert statuses(funded) == ["executed"] * 3
+    assert finalisations(funded) == ["confirmed"] * 3
+
+
+@long
+def test_a_command_finalises_them_block_by_block_and_waits_for_all(funded: Park) -> None:
+    """It waited for one that nobody sent, and before each one until the one before it was final."""
+    propose_three(funded)
+    node, told = funded.node, list[str]()
+    node.later(WINDOW_S - 30)
+    node.mine(1)
+    funded.mirror.run_until("head")
+    automine(funded, False)
+    settings = load_settings(
+        None, {"TRUETONNE_HOME": str(funded.folder), "TRUETONNE_RPC_URL": node.rpc_url}
+    )
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if len(told) == 1:  # no block comes before
+            node.later(31)
+            node.client.request("evm_setIntervalMining", [1])
+
+    try:
+        settle.finalize_due(Flow(settings, funded.chain, funded.mirror, tell), wait=True)
+    finally:
+        node.client.request("evm_setIntervalMining", [0])
+    assert told[0].startswith("a window ends at ")
+    assert statuses(funded) == ["executed"] * 3
+    assert finalisations(funded) == ["confirmed"] * 3
 
 
 @long

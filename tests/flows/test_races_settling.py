@@ -157,7 +157,7 @@ def after(*works: Work) -> Work:
 def finalising(db: Database, chain: Chain, _world: World) -> None:
     following = chain.settlement.next_to_finalize()
     now = datetime.now(UTC) + timedelta(days=30)
-    db.run(lambda session: batches._plan_finalization(session, chain, now, following))
+    db.run(lambda session: batches._plan_finalization(session, chain, now, following, 0))
 
 
 def disputing(party: str) -> Work:

@@ -38,8 +38,8 @@ from ledger.reconcile import reconcile
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import (
+    due_within,
     finalize_due,
-    is_due_within,
     plan_batches,
     plan_one,
     plan_round,
@@ -189,11 +189,12 @@ def test_a_batch_is_due_when_its_window_is_over_and_none_before_it_is_disputed(
     with funded.db.read() as session:
         left = first.finalizable_at - stuck.chain_time(session)
         within = [timedelta(seconds=-1), timedelta(0), timedelta(days=1)]
-        assert [is_due_within(session, left + more) for more in within] == [False, True, True]
+        ends = first.finalizable_at
+        assert [due_within(session, left + more) for more in within] == [None, ends, ends]
     acts.dispute(funded.node, "market", 1, trade(1, "market", "owner", 1000, 20_000))
     funded.mirror.run_until("head")
     with funded.db.read() as session:
-        assert not is_due_within(session, timedelta(days=365))
+        assert due_within(session, timedelta(days=365)) is None
 
 
 @long
@@ -770,7 +771,11 @@ def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> Non
     funded.pass_window()
     assert finalize_due(funded.chain) == []  # and now it is for them
     leave_it_to_them(funded)
+    automine(funded, False)
     assert len(finalize_due(funded.chain)) == 1
+    assert finalize_due(funded.chain) == []  # ours is for the block after that
+    automine(funded, True)
+    funded.node.mine(1)
     funded.mirror.run_until("head")
     assert [row.status.value for row in funded.rows(SettlementBatch)] == ["finalized", "proposed"]
     assert len(finalize_due(funded.chain)) == 1
@@ -793,9 +798,9 @@ def test_a_batch_of_others_under_a_key_of_ours_does_not_hold_up(funded: Park) ->
     assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
     propose(funded)
     leave_it_to_them(funded)
-    assert len(finalize_due(funded.chain)) == 1
-    funded.mirror.run_until("head")
-    assert len(finalize_due(funded.chain)) == 1
+    assert (
+        len(finalize_due(funded.chain) + finalize_due(funded.chain)) == 2
+    )  # theirs, and ours behind it
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
