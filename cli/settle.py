@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS_MAX = 60.0
 """A command waits for a challenge window that ends within this time; a longer one is for the next run."""
+_SILENT_SECONDS = 5.0
+"""So long nothing is said of a batch whose window is over: on a local chain the next block lies a second away."""
 
 _DONE = ("planned", "resumed", "failed")
 """What one round after the other adds to; who is left out, and what waits, the last one says."""
@@ -340,26 +342,26 @@ def _under_way(flow: Flow, market: str | None, known: Collection[str]) -> list[s
 
 def finalize_due(flow: Flow, *, wait: bool) -> None:
     """Finalise what is due, and wait for windows that end within ``WINDOW_SECONDS_MAX``."""
-    from ledger.settlement import batches
+    from ledger.settlement import batches, stuck
 
     within = timedelta(seconds=WINDOW_SECONDS_MAX)
-    until, told = time.monotonic() + WINDOW_SECONDS_MAX, False
+    begun, told = time.monotonic(), False
     while True:
         batches.finalize_due(flow.chain)
         if not wait:
             break
         with flow.db.read() as session:
             keys = _sent_to_finalise(session)
-            ends = batches.due_within(session, within)
+            ends, now = batches.due_within(session, within), stuck.chain_time(session)
         if keys:
             flow.confirm(keys, onward=_finalised_meanwhile(flow))
-            until = time.monotonic() + WINDOW_SECONDS_MAX
-        elif ends is None or time.monotonic() > until:
+            begun = time.monotonic()
+        elif ends is None or time.monotonic() - begun > WINDOW_SECONDS_MAX:
             break
         else:
-            if not told:
+            if not told and (ends > now or time.monotonic() - begun > _SILENT_SECONDS):
                 told = True
-                flow.tell(_said_of_window(ends))
+                flow.tell(_said_of_window(ends, now))
             time.sleep(1)
             flow.mirror_final()  # on a local chain, a block whose time lies after the window
 
@@ -403,7 +405,10 @@ def _finalised_meanwhile(flow: Flow) -> Callable[[], bool]:
     return onward
 
 
-def _said_of_window(ends: datetime) -> str:
+def _said_of_window(ends: datetime, now: datetime) -> str:
+    if ends > now:
+        return f"a window ends at {ends:%H:%M:%S} UTC, and the batch is finalised then; this waits for it"
     return (
-        f"a window ends at {ends:%H:%M:%S} UTC, and the batch is finalised then; this waits for it"
+        f"a window ended at {ends:%H:%M:%S} UTC, and the batch waits for its turn or for a block: one of others may "
+        f"stand before it; this waits for up to {WINDOW_SECONDS_MAX:.0f} s"
     )

@@ -400,7 +400,7 @@ def _may_begin(chain: Chain, plan: Callable[[Session], list[str]]) -> bool:
 def due_within(session: Session, within: timedelta) -> datetime | None:
     """Return when the window of the next proposed batch ends, where that is within so long; as far as the books know.
 
-    None: it has a longer window, or there is none, or it waits for a person, or for what stands before it.
+    None: it has a longer window, or there is none, or it waits for a person, or one before it does.
     """
     first = (
         select(VppSettlementBatch)

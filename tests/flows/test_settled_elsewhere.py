@@ -12,7 +12,9 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
+from cli import settle
 from cli.doctor_database import _settlement
+from cli.flow import Flow
 from cli.settle_acts import dispute_trade, reject_dispute, settle_one
 from ledger import audit
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
@@ -35,6 +37,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
+from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import (
@@ -782,6 +785,27 @@ def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> Non
     assert finalize_due(funded.chain) == []
     funded.mirror_final()
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+
+
+@long
+def test_a_command_says_why_it_waits_when_the_window_is_over(
+    funded: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said that a window ends, at a time that was past, where a batch of others is theirs to finalise first."""
+    funded.node.propose([trade(900_001, "market", "buyer", 1000, 10_000)])
+    funded.mirror.run_until("head")
+    propose(funded)
+    funded.pass_window()
+    funded.mirror.run_until("head")
+    settings = load_settings(
+        None, {"TRUETONNE_HOME": str(funded.folder), "TRUETONNE_RPC_URL": funded.node.rpc_url}
+    )
+    told: list[str] = []
+    monkeypatch.setattr(settle, "WINDOW_SECONDS_MAX", 2.0)
+    monkeypatch.setattr(settle, "_SILENT_SECONDS", 0.0)
+    settle.finalize_due(Flow(settings, funded.chain, funded.mirror, told.append), wait=True)
+    (said,) = told
+    assert said.startswith("a window ended at ") and said.endswith("; this waits for up to 2 s")
 
 
 @long
