@@ -29,11 +29,11 @@ _OFFSETS = 1 << 32
 """Ends of events are counted in 32 bits."""
 _STATEMENT_SHOWN = 200
 _SECRET = re.compile(
-    r"\b(IDENTIFIED|PASSWORD(?=\W*(?:FOR\b|[(='\"]))|CONNECTION(?=\W*['\"]))\b.*",
+    r"\b(IDENTIFIED|PASSWORD(?=\W*(?:FOR\b|[(='\"/#-]))|CONNECTION(?=\W*[='\"/#-]))\b.*",
     re.IGNORECASE,
 )
 """From where on a statement may hold a password: MariaDB writes those of accounts, of servers and of tables elsewhere
-into its log as they were typed."""
+into its log as they were typed, with comments between the words."""
 
 
 @dataclass(frozen=True)
