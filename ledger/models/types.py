@@ -329,7 +329,7 @@ def json_array() -> TypeEngine[list[Any]]:
 
 
 _SHOWN = 60
-"""Characters of a text that is no JSON."""
+"""Characters of what is no JSON, or none of its column."""
 
 
 class _Object(MutableDict[str, Any]):
@@ -338,7 +338,7 @@ class _Object(MutableDict[str, Any]):
         try:
             return super().coerce(key, value)
         except ValueError:
-            raise ValueUnreadable(f"a column {key}", value, "a JSON object") from None
+            raise ValueUnreadable(f"a column {key}", str(value)[:_SHOWN], "a JSON object") from None
 
 
 class _Array(MutableList[Any]):
@@ -347,7 +347,7 @@ class _Array(MutableList[Any]):
         try:
             return super().coerce(key, value)
         except ValueError:
-            raise ValueUnreadable(f"a column {key}", value, "a JSON array") from None
+            raise ValueUnreadable(f"a column {key}", str(value)[:_SHOWN], "a JSON array") from None
 
 
 def stored_json(text: object) -> Any:

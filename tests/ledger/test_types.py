@@ -1,5 +1,6 @@
 """The column types: what they keep exactly, and what they refuse, on both databases."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -206,7 +207,8 @@ def test_what_is_no_decimal_and_got_into_sqlite_is_noticed(
         ("[" * 50_000, "a column of JSON is '[[[["),
         (7, "a column of JSON is 7 in the database, and holds an object or an array"),
         (b"\xff", "a column of JSON is b'\\xff' in the database, and holds an object"),
-        ("[1]", "a column specifications is [1] in the database, and holds a JSON object"),
+        ("[1]", "a column specifications is '[1]' in the database, and holds a JSON object"),
+        (json.dumps(["x" * 5000]), "a column specifications is "),
     ],
 )
 def test_json_of_another_program_is_one_line(
