@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.audit_chain import Checked, Head, Linked, check_entries, without_place
-from ledger.errors import BadInput, in_words
+from ledger.errors import NO_DOCUMENT, BadInput, in_words
 from ledger.jsontext import once
 
 _ENTRY = (
@@ -22,8 +22,6 @@ _ENTRY = (
     "created_at",
 )
 """What the hash of an entry is of."""
-_NO_ENTRY = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
-"""What reading a line raises that is none."""
 _BESIDE = ("username", "position", "previous_hash", "entry_hash")
 
 
@@ -77,7 +75,7 @@ def _entry(file: Path, number: int, line: str) -> Linked | int:
         place = Head.read(f"{document['position']}:{document['entry_hash']}")
         before = Head.read(f"0:{document['previous_hash']}").entry_hash
         return Linked(place.position, int(document["id"]), before, place.entry_hash, entry)
-    except (BadInput, *_NO_ENTRY) as error:
+    except (BadInput, *NO_DOCUMENT) as error:
         raise BadInput(
             f"{file}, line {number}: is no entry of `audit export --format jsonl` with its place ({in_words(error)})"
         ) from error

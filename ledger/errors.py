@@ -147,6 +147,17 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     return f"did you mean {near[0]!r}?" if near else otherwise
 
 
+NO_DOCUMENT = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading a document of somebody else raises, where it is not what it should be; ``in_words`` says each."""
+
+
 def in_words(error: Exception) -> str:
     """Return what is wrong with a document of somebody else, without the words of Python for it."""
     if isinstance(error, KeyError):

@@ -12,20 +12,11 @@ from enum import StrEnum
 from typing import Any
 
 from ledger.backup.stream import BackupDamaged, key_name, signature
-from ledger.errors import BadInput
+from ledger.errors import NO_DOCUMENT, BadInput
 from ledger.sealing import Sealer
 
 FORMAT = 1
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-(full|incremental|binlog)-[0-9a-f]{8}")
-_NO_MANIFEST = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-)
-"""What reading a file raises that is none."""
 _FILE = re.compile(r"[a-z0-9-]{1,60}\.sealed")
 
 
@@ -178,7 +169,7 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
         number, named = body["key"], body["key_name"]
         if type(number) is not int or not isinstance(found, str) or not found.isascii():
             raise ValueError("key or signature")
-    except _NO_MANIFEST:
+    except NO_DOCUMENT:
         raise BackupDamaged(
             f"backup {name}: its manifest.json is not one; take another backup"
         ) from None

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DontWrapMixin
-from sqlalchemy.ext.mutable import MutableDict, MutableList
+from sqlalchemy.ext.mutable import Mutable, MutableDict, MutableList
 from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeEngine
 
@@ -332,22 +332,23 @@ _SHOWN = 60
 """Characters of what is no JSON, or none of its column."""
 
 
-class _Object(MutableDict[str, Any]):
+class _OfOneKind(Mutable):
+    _kind: str
+
     @classmethod
     def coerce(cls, key: str, value: Any) -> Any:
         try:
             return super().coerce(key, value)
         except ValueError:
-            raise ValueUnreadable(f"a column {key}", str(value)[:_SHOWN], "a JSON object") from None
+            raise ValueUnreadable(f"a column {key}", str(value)[:_SHOWN], cls._kind) from None
 
 
-class _Array(MutableList[Any]):
-    @classmethod
-    def coerce(cls, key: str, value: Any) -> Any:
-        try:
-            return super().coerce(key, value)
-        except ValueError:
-            raise ValueUnreadable(f"a column {key}", str(value)[:_SHOWN], "a JSON array") from None
+class _Object(_OfOneKind, MutableDict[str, Any]):
+    _kind = "a JSON object"
+
+
+class _Array(_OfOneKind, MutableList[Any]):
+    _kind = "a JSON array"
 
 
 def stored_json(text: object) -> Any:

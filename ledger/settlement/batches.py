@@ -285,21 +285,20 @@ def finalize_due(chain: Chain) -> list[str]:
     """
     operator = chain.deployment.accounts.get("operator")
     chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
-    following, least = chain.settlement.next_to_finalize(), 0
+    following = chain.settlement.next_to_finalize()
     sent: list[str] = []
     while True:
         try:
-            more = _finalize_following(chain, following, least)
+            more = _finalize_following(chain, following, least=following if sent else 0)
         except Refused:
             if not sent:
                 raise
-            break  # the next round says so, if it is so still
+            return sent  # the next round says so, if it is so still
         sent += more
-        before, following = following, _moved_on(chain, following) if more else following
-        if following == before:
-            break
-        least = following
-    return sent
+        found = _moved_on(chain, following) if more else following
+        if found == following:
+            return sent
+        following = found
 
 
 def _finalize_following(chain: Chain, following: int, least: int) -> list[str]:

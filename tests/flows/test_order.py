@@ -3,15 +3,13 @@
 import pytest
 
 from cli import settle
-from cli.flow import Flow
 from ledger.models import ChainIntent, VppSettlementBatch
 from ledger.models.sending import IntentState
-from ledger.settings import load_settings
 from ledger.settlement import order
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from tests.support.chain import PARTIES, WINDOW_S, trade, wait_for
 from tests.support.forms import long, rest
-from tests.support.park import Park, statuses
+from tests.support.park import Park, flow_of, statuses
 from tests.support.sending import automine
 
 SHORT_ON_MARIADB = ("test_more_closed_batches_than_a_finalisation_passes",)
@@ -144,9 +142,6 @@ def test_a_command_finalises_them_block_by_block_and_waits_for_all(funded: Park)
     node.mine(1)
     funded.mirror.run_until("head")
     automine(funded, False)
-    settings = load_settings(
-        None, {"TRUETONNE_HOME": str(funded.folder), "TRUETONNE_RPC_URL": node.rpc_url}
-    )
 
     def tell(line: str) -> None:
         told.append(line)
@@ -155,7 +150,7 @@ def test_a_command_finalises_them_block_by_block_and_waits_for_all(funded: Park)
             node.client.request("evm_setIntervalMining", [1])
 
     try:
-        settle.finalize_due(Flow(settings, funded.chain, funded.mirror, tell), wait=True)
+        settle.finalize_due(flow_of(funded, tell), wait=True)
     finally:
         node.client.request("evm_setIntervalMining", [0])
     assert told[0].startswith("a window ends at ")

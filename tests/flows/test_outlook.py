@@ -138,6 +138,7 @@ def test_money_is_promised_once(park: Park, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def flow_of(park: Park) -> Flow:
+    """Return what a command has on the local network, where it mines for itself what makes a block final."""
     settings = load_settings(
         None, {"TRUETONNE_HOME": str(park.folder), "TRUETONNE_NETWORK": "local"}
     )

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from cli.flow import Flow
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys import signed
 from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
@@ -22,10 +21,9 @@ from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
-from ledger.settings import load_settings
 from tests.support.chain import CURRENCY, OPERATOR_ROLE, PARTIES, send, wait_for
 from tests.support.forms import long
-from tests.support.park import CHAIN_ID, Park, open_chain
+from tests.support.park import CHAIN_ID, Park, flow_of, open_chain
 from tests.support.sending import plan, sent
 from tests.support.waiting import until
 
@@ -458,14 +456,6 @@ def test_waiting_for_a_block(park: Park, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("ledger.chain.sending.sender._INCLUSION_SECONDS_MAX", 10)
     park.chain.sender.wait_until_included(tx_hash)
     assert sent(park) == 1
-
-
-def flow_of(park: Park, tell: Callable[[str], None]) -> Flow:
-    """Return what a command has of books and chain."""
-    settings = load_settings(
-        None, {"TRUETONNE_HOME": str(park.folder), "TRUETONNE_RPC_URL": park.node.rpc_url}
-    )
-    return Flow(settings, park.chain, park.mirror, tell)
 
 
 def tx_hash_of(park: Park, key: str) -> str:

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from cli import settle
 from cli.doctor_database import _settlement
-from cli.flow import Flow
 from cli.settle_acts import dispute_trade, reject_dispute, settle_one
 from ledger import audit
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
@@ -37,7 +36,6 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
-from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import (
@@ -60,7 +58,7 @@ from ledger.units import currency_of_cents
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
 from tests.support.forms import few, long, rest
-from tests.support.park import Park, running_park
+from tests.support.park import Park, flow_of, running_park
 from tests.support.sending import automine, drop
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
@@ -797,13 +795,10 @@ def test_a_command_says_why_it_waits_when_the_window_is_over(
     propose(funded)
     funded.pass_window()
     funded.mirror.run_until("head")
-    settings = load_settings(
-        None, {"TRUETONNE_HOME": str(funded.folder), "TRUETONNE_RPC_URL": funded.node.rpc_url}
-    )
     told: list[str] = []
     monkeypatch.setattr(settle, "WINDOW_SECONDS_MAX", 2.0)
     monkeypatch.setattr(settle, "_SILENT_SECONDS", 0.0)
-    settle.finalize_due(Flow(settings, funded.chain, funded.mirror, told.append), wait=True)
+    settle.finalize_due(flow_of(funded, told.append), wait=True)
     (said,) = told
     assert said.startswith("a window ended at ") and said.endswith("; this waits for up to 2 s")
 

@@ -521,6 +521,18 @@ def test_who_says_that_it_is_gone_is_told_no_more(house: House, listener: Listen
     assert len(listener.heard) == 1
 
 
+def posts_and_then(act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have something done when an answer has come, and is not noted yet."""
+    post = delivering._post
+
+    def posted(*arguments: Any) -> Any:
+        answer = post(*arguments)
+        act()
+        return answer
+
+    monkeypatch.setattr(delivering, "_post", posted)
+
+
 @pytest.mark.parametrize("act", ["remove", "pause"])
 def test_what_a_person_decides_meanwhile_stands(
     house: House, listener: Listener, act: str, monkeypatch: pytest.MonkeyPatch
@@ -529,17 +541,14 @@ def test_what_a_person_decides_meanwhile_stands(
     _, number = house.add(listener.url, "credit.issued")
     listener.answers(410)
     one_event(house)
-    post = delivering._post
 
-    def posted(*arguments: Any) -> Any:
-        answer = post(*arguments)
+    def decided() -> None:
         if act == "remove":
             house.on(number, endpoints.remove, HOUSE)
         else:
             house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.PAUSED)
-        return answer
 
-    monkeypatch.setattr(delivering, "_post", posted)
+    posts_and_then(decided, monkeypatch)
     house.tick()
     (row,) = house.park.rows(WebhookEndpoint)
     assert (row.state.value, row.reason) == ({"remove": "removed", "pause": "paused"}[act], None)
@@ -554,15 +563,12 @@ def test_what_the_former_address_answers_does_not_end_the_new_one(
     _, number = house.add(listener.url, "credit.issued")
     listener.answers(410)
     one_event(house)
-    post = delivering._post
 
-    def posted(*arguments: Any) -> Any:
-        answer = post(*arguments)
+    def moved() -> None:
         house.on(number, endpoints.change, HOUSE, private=True, url=listener.url + "&new")
-        return answer
 
     with monkeypatch.context() as patch:
-        patch.setattr(delivering, "_post", posted)
+        posts_and_then(moved, patch)
         house.tick()
     (row,) = house.park.rows(WebhookEndpoint)
     assert (row.state, row.reason) == (EndpointState.ACTIVE, None)

@@ -1,7 +1,7 @@
 """A small park with its books, its chain and its mirror, as the commands open them."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
+from cli.flow import Flow
 from indexer import Indexer, TickReport
 from ledger.chain.access import Chain
 from ledger.chain.keys.policy import DailyCaps, GuardedKeyring, SignerPolicy
@@ -22,6 +23,7 @@ from ledger.models import Base, ChainIntent, VppSettlementBatch, VppTradingRecor
 from ledger.readings import import_file
 from ledger.reconcile import reconcile
 from ledger.registration import register_project, register_site
+from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import escrow
 from ledger.settlement.batches import plan_batches, submit_planned
@@ -178,6 +180,14 @@ def statuses(park: Park) -> list[str]:
 def states(park: Park) -> list[str]:
     """Return the states of all settlement batches, in the order of their rows."""
     return [row.state.value for row in park.rows(VppSettlementBatch)]
+
+
+def flow_of(park: Park, tell: Callable[[str], None] = lambda line: None) -> Flow:
+    """Return what a command has of books and chain."""
+    settings = load_settings(
+        None, {"TRUETONNE_HOME": str(park.folder), "TRUETONNE_RPC_URL": park.node.rpc_url}
+    )
+    return Flow(settings, park.chain, park.mirror, tell)
 
 
 def day(number: int) -> date:
