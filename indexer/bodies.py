@@ -1,25 +1,25 @@
 """Transactions held against the hashes of their blocks: what the receipts do not hold, in ``index verify``.
 
 The header has the root of the block's transactions as well. A receipt proves status, gas and logs; whose they
-are (hash, receiver, input and nonce) is the node's word while the mirror runs, so that a node may call a failed
-transaction of ours somebody else's. Here whole blocks are read, each hash and root is computed, and each
-transaction that the block holds for us must be in the mirror, at its place and with its call.
-
-A sender follows from the signature, which is covered; it is not recovered from it here: see docs/mirror.md.
+are (hash, receiver, input, nonce, sender and price) is the node's word while the mirror runs, so that a node may
+call a failed transaction of ours somebody else's. Here whole blocks are read, each hash and root is computed, and
+each transaction that the block holds for us must be in the mirror, at its place and with its call, its sender by
+its signature, and its price by its own fees and the block's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import String, select, type_coerce
+from sqlalchemy import Row, String, select, type_coerce
 from sqlalchemy.orm import Session
 
 from indexer.compare import Difference, typed
 from indexer.report import Report
 from indexer.watch import Watch
 from ledger.chain.addresses.book import Deployment
+from ledger.chain.keys.signed import signer_of
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
@@ -30,8 +30,11 @@ from ledger.proofs.tries import Trie
 from ledger.proofs.verifier.trie import keccak256
 
 _BLOCKS_AT_ONCE = 4
-_PARAMETERS = Base.metadata.tables[BlockchainTransaction.__tablename__].c.parameters
-"""Read as it is stored: who altered it may have left no JSON."""
+_DYNAMIC_FEE = 2
+"""The first type with a highest fee and a tip (EIP-1559); those after it have them, too."""
+_CALLED = Base.metadata.tables[BlockchainTransaction.__tablename__].c
+_AS_STORED = ("parameters", "gas_price")
+"""Columns that are read as they are stored: who altered them may have left no JSON, or no number."""
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 Raw = Mapping[str, Any]
 
@@ -51,7 +54,7 @@ def check_transactions(
     DependencyDown
         If the node lacks a block, or hands out transactions that its hash does not cover.
     """
-    watch, parent, checked = Watch(deployment), None, 0
+    watch, parent, checked, unsigned = Watch(deployment), None, 0, 0
     # What the fresh mirror had otherwise is known: a row that stands at another block is not missing as well.
     told = {
         (item.key, None if item.column == "block_number" else item.column)
@@ -72,12 +75,22 @@ def check_transactions(
                     )
                     return
                 parent = raw["hash"].lower()
-                found = _differences(session, watch, number, raw["transactions"])
+                held = _held(session, number)
+                unsigned += sum(
+                    _is_unsigned(each)
+                    for each in raw["transactions"]
+                    if each["hash"].lower() in held
+                )
+                found = _differences(held, watch, raw)
                 report.add(item for item in found if (item.key, item.column) not in told)
                 checked += len(raw["transactions"])
     if parent != end.hash:
         raise DependencyDown("the chain moved while it was read; trying again", code="node-moving")
     report.checked["transactions_in_blocks"] = checked
+    if unsigned:
+        report.not_checked.append(
+            f"the senders of {unsigned} transactions, which nobody signed: a development node made them up"
+        )
 
 
 def _pieces(first: int, last: int) -> Iterator[range]:
@@ -131,42 +144,72 @@ def _is_unsigned(raw: Raw) -> bool:
     return int(raw["r"], 16) == int(raw["s"], 16) == 0
 
 
-def _differences(
-    session: Session, watch: Watch, number: int, transactions: Sequence[Raw]
-) -> Iterator[Difference]:
+def _held(session: Session, number: int) -> dict[str, Row[Any]]:
+    """Return what the mirror has of a block's transactions, by hash."""
+    called = [
+        type_coerce(_CALLED[name], String).label(name) if name in _AS_STORED else _CALLED[name]
+        for name in ("function_name", "parameters", "gas_price")
+    ]
     query = (
         select(
             ChainInclusion.tx_hash,
             ChainInclusion.tx_index,
             ChainInclusion.nonce,
-            BlockchainTransaction.function_name,
-            type_coerce(BlockchainTransaction.parameters, String).label("parameters"),
+            ChainInclusion.sender,
+            *called,
         )
         .outerjoin(BlockchainTransaction, BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
         .where(ChainInclusion.block_number == number)
     )
-    held = {row.tx_hash: row for row in session.execute(query)}
-    for place, raw in enumerate(transactions):
+    return {row.tx_hash: row for row in session.execute(query)}
+
+
+def _differences(held: Mapping[str, Row[Any]], watch: Watch, block: Raw) -> Iterator[Difference]:
+    """Yield what the mirror has otherwise than a block whose hash covers its transactions."""
+    number, placed, called = int(block["number"], 16), "chain_inclusions", "blockchain_transactions"
+    missing = dict(held)
+    for place, raw in enumerate(block["transactions"]):
         tx_hash = raw["hash"].lower()
-        row = held.pop(tx_hash, None)
+        row = missing.pop(tx_hash, None)
         if row is None:
             if watch.wants(tx_hash, raw["to"], ()):
                 says = {"block_number": number, "to": raw["to"], "input": raw["input"]}
-                yield Difference("blockchain_transactions", tx_hash, None, None, says)
+                yield Difference(called, tx_hash, None, None, says)
             continue
         call = watch.call_of(tx_hash, raw["to"], raw["input"])
-        placed, called = "chain_inclusions", "blockchain_transactions"
+        price = typed(_CALLED.gas_price, row.gas_price)
         pairs: list[tuple[str, str, Any, Any]] = [
             (placed, "tx_index", row.tx_index, place),
             (placed, "nonce", row.nonce, int(raw["nonce"], 16)),
+            (called, "gas_price", price, _price(block, raw)),
         ]
+        if not _is_unsigned(raw):
+            pairs.append((placed, "sender", row.sender, _sender(raw)))
         if call.contract is not None:
+            parameters = typed(_CALLED.parameters, row.parameters)
             pairs += [
                 (called, "function_name", row.function_name, call.function),
-                (called, "parameters", typed(_PARAMETERS, row.parameters), call.parameters),
+                (called, "parameters", parameters, call.parameters),
             ]
         for table, column, mine, theirs in pairs:
             if mine != theirs:
                 yield Difference(table, tx_hash, column, mine, theirs)
-    for tx_hash in held:
-        yield Difference("blockchain_transactions", tx_hash, None, {"block_number": number}, None)
+    for tx_hash in missing:
+        yield Difference(called, tx_hash, None, {"block_number": number}, None)
+
+
+def _sender(raw: Raw) -> str | None:
+    """Return who signed a transaction; None where the signature names nobody."""
+    found = encoding.signature(raw)
+    return signer_of(found.signed, found.parity, found.r, found.s)
+
+
+def _price(block: Raw, raw: Raw) -> int:
+    """Return what a transaction paid for a unit of gas, in wei: EIP-1559's effective price.
+
+    The older types name one price, and pay it whatever the block's is.
+    """
+    if int(raw.get("type") or "0x0", 16) < _DYNAMIC_FEE:
+        return int(raw["gasPrice"], 16)
+    highest, tip = int(raw["maxFeePerGas"], 16), int(raw["maxPriorityFeePerGas"], 16)
+    return min(highest, int(block["baseFeePerGas"], 16) + tip)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ledger.errors import Refused
@@ -34,6 +35,8 @@ _FIELDS: dict[int, tuple[str, ...]] = {
 }
 """Fields of a transaction by type, before the signature (EIP-155, 2930, 1559, 4844, 7702)."""
 _BYTES = frozenset(("to", "input"))
+_WITHOUT_CHAIN, _WITH_CHAIN = 27, 35
+"""From where the `v` of type 0 counts: without a chain's number, and with it (EIP-155)."""
 
 
 _BESIDE_HEADER = frozenset(
@@ -92,10 +95,50 @@ def in_root(raw: Mapping[str, Any]) -> bytes:
     return bytes([kind]) + rlp.encode([fields, *sent])
 
 
+@dataclass(frozen=True)
+class Signature:
+    """What the sender of a transaction signed, and its signature."""
+
+    signed: bytes
+    """The bytes whose hash was signed."""
+    parity: int
+    """Which of two keys signed, 0 or 1."""
+    r: int
+    s: int
+
+
+def signature(raw: Mapping[str, Any]) -> Signature:
+    """Return what the sender of a transaction signed: all of it but the signature (EIP-155, EIP-2718).
+
+    Raises
+    ------
+    Refused
+        As ``transaction``.
+    """
+    kind = _kind(raw)
+    fields, parity = _fields(raw, kind), int.from_bytes(_signature_v(raw, kind))
+    if not kind:
+        if parity >= _WITH_CHAIN:
+            fields += [rlp.digits_of((parity - _WITH_CHAIN) // 2), b"", b""]
+            parity = (parity - _WITH_CHAIN) % 2
+        else:
+            parity -= _WITHOUT_CHAIN
+    signed = (bytes([kind]) if kind else b"") + rlp.encode(fields)
+    return Signature(signed, parity, int(raw["r"], 16), int(raw["s"], 16))
+
+
 def _signed(raw: Mapping[str, Any]) -> tuple[int, list[Any]]:
-    kind = int(raw.get("type") or "0x0", 16)
-    fields = [_field(name, raw) for name in _known(kind)]
+    kind = _kind(raw)
+    fields = _fields(raw, kind)
     return kind, [*fields, _signature_v(raw, kind), _quantity(raw["r"]), _quantity(raw["s"])]
+
+
+def _kind(raw: Mapping[str, Any]) -> int:
+    return int(raw.get("type") or "0x0", 16)
+
+
+def _fields(raw: Mapping[str, Any], kind: int) -> list[Any]:
+    return [_field(name, raw) for name in _known(kind)]
 
 
 def receipt(raw: Mapping[str, Any]) -> bytes:
@@ -106,7 +149,7 @@ def receipt(raw: Mapping[str, Any]) -> bytes:
     Refused
         Its transaction is of a type that is not known here.
     """
-    kind = int(raw.get("type") or "0x0", 16)
+    kind = _kind(raw)
     _known(kind)
     logs: list[rlp.Item] = [
         [_bytes(log["address"]), [_bytes(topic) for topic in log["topics"]], _bytes(log["data"])]

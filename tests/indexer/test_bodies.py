@@ -13,16 +13,27 @@ from msgspec import structs
 from sqlalchemy import update
 
 from indexer import Indexer
-from indexer.bodies import _differences, _is_unsigned, _pieces, _require_covered, check_transactions
+from indexer.bodies import (
+    _differences,
+    _held,
+    _is_unsigned,
+    _pieces,
+    _price,
+    _require_covered,
+    _sender,
+    check_transactions,
+)
 from indexer.report import Report
 from indexer.verify import verify
 from indexer.watch import Watch
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.contracts.wrappers import selector_names
+from ledger.chain.keys.signed import CURVE_ORDER
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction, ChainInclusion
+from ledger.proofs.encoding import transaction
 from ledger.proofs.verifier.trie import EMPTY_ROOT
 from ledger.settings import LOCAL_CHAIN_ID
 from tests.indexer.conftest import DEPTH
@@ -209,6 +220,77 @@ def test_what_nobody_signed_has_no_hash_of_its_own(chain: TestChain) -> None:
     _require_covered(int(block["number"], 16), block, block["parentHash"])
 
 
+@pytest.mark.parametrize("of", ["sender", "price"])
+def test_who_sent_and_what_was_paid_is_no_word_of_the_node(
+    chain: TestChain, liar: LyingNode, sqlite_db: Database, of: str
+) -> None:
+    """Neither is in a receipt's bytes: a node that said otherwise was believed by the mirror and by a fresh one."""
+    told = {"from": PARTIES["spare"]} if of == "sender" else {"effectiveGasPrice": hex(7)}
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getBlockReceipts" or not result:
+            return result
+        return [each | told if each["status"] == "0x0" else each for each in result]
+
+    client = ChainClient(liar.rpc_url)
+    liar.tamper = tamper
+    Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
+    assert liar.lies > 0
+    (found,) = verify(sqlite_db, client, chain.deployment, DEPTH).differences
+    says = (found.table, found.column, found.mirrored, found.chain)
+    if of == "sender":
+        assert says == ("chain_inclusions", "sender", PARTIES["spare"], PARTIES["owner"])
+    else:
+        assert says[:3] == ("blockchain_transactions", "gas_price", 7)
+        receipt = chain.client.request("eth_getTransactionReceipt", [found.key])
+        assert found.chain == int(receipt["effectiveGasPrice"], 16) > 7
+
+
+_AS_ASKED = {"to": "0x" + "11" * 20, "value": 5, "gas": 100_000, "nonce": 3, "data": "0xabcd"}
+_LIST = [{"address": "0x" + "22" * 20, "storageKeys": ["0x" + "33" * 32]}]
+_FEE_CAP = {"maxFeePerGas": 50, "maxPriorityFeePerGas": 3}
+
+
+def _as_a_node_says(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: hex(said) if isinstance(said, int) else said for name, said in fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("special", "price"),
+    [
+        ({"gasPrice": 9}, 9),  # as before EIP-155
+        ({"gasPrice": 9, "chainId": 1}, 9),
+        ({"gasPrice": 9, "chainId": 84_532}, 9),
+        ({"gasPrice": 9, "chainId": 5, "type": 1, "accessList": _LIST}, 9),
+        ({"chainId": 5, "type": 2, "accessList": _LIST, **_FEE_CAP}, 43),
+        ({"chainId": 5, "type": 2, "accessList": [], **_FEE_CAP, "maxFeePerGas": 41}, 41),
+        ({"chainId": 5, "type": 4, "accessList": [], **_FEE_CAP, "authorizationList": "one"}, 43),
+    ],
+)
+def test_the_signer_of_a_transaction_of_each_type_is_found_as_eth_account_signs(
+    special: dict[str, Any], price: int
+) -> None:
+    account = Account.from_key(keccak(text="of each type"))
+    asked = {**_AS_ASKED, **special}
+    if "authorizationList" in special:
+        code = {"chainId": 5, "address": b"\x11" * 20, "nonce": 1}
+        asked["authorizationList"] = [account.sign_authorization(code)]
+    sent = account.sign_transaction(asked)
+    raw = _as_a_node_says(asked)
+    if "authorizationList" in special:
+        (one,) = asked["authorizationList"]
+        said = {"chainId": 5, "nonce": 1, "yParity": one.y_parity, "r": one.r, "s": one.s}
+        raw["authorizationList"] = [_as_a_node_says(said) | {"address": "0x" + "11" * 20}]
+    raw |= {"input": raw.pop("data"), "v": hex(sent.v), "r": hex(sent.r), "s": hex(sent.s)}
+    raw |= {"from": PARTIES["spare"]}  # which nobody looks at
+    if asked.get("type", 0) < 2:
+        raw |= {"maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x1"}  # no fields of theirs
+    assert keccak(transaction(raw)) == bytes(sent.hash)
+    assert _sender(raw) == account.address.lower()
+    assert _sender(raw | {"nonce": "0x4"}) != account.address.lower()
+    assert _price({"baseFeePerGas": hex(40)}, raw) == price
+
+
 def test_a_range_ends_at_the_block_that_was_compared(chain: TestChain, sqlite_db: Database) -> None:
     Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
     end = chain.client.block_there(chain.height())
@@ -251,8 +333,9 @@ def test_what_a_block_holds_for_us_is_held_against_the_mirror(
 
     def found(*told: dict[str, Any]) -> list[tuple[str, str | None]]:
         with sqlite_db.read() as session:
-            here = list(_differences(session, watch, number, told))
-        tables = {"tx_index": "chain_inclusions", "nonce": "chain_inclusions"}
+            held = _held(session, number)
+        here = list(_differences(held, watch, block | {"transactions": told}))
+        tables = dict.fromkeys(("tx_index", "nonce", "sender"), "chain_inclusions")
         for each in here:
             assert each.table == tables.get(str(each.column), "blockchain_transactions")
         return [(each.key, each.column) for each in here]
@@ -260,13 +343,21 @@ def test_what_a_block_holds_for_us_is_held_against_the_mirror(
     assert found(sent) == found(sent | {"hash": tx_hash.upper().replace("X", "x")}) == []
     assert found(sent, foreign, foreign | {"to": None}) == []
     assert found(foreign, sent) == [(tx_hash, "tx_index")]
-    assert found(sent | {"nonce": hex(int(sent["nonce"], 16) + 1)}) == [(tx_hash, "nonce")]
-    assert found(less) == [(tx_hash, "parameters")]
+    # Whatever else a signature were of, another account would have signed it.
+    other = (tx_hash, "sender")
+    assert found(sent | {"nonce": hex(int(sent["nonce"], 16) + 1)}) == [(tx_hash, "nonce"), other]
+    assert found(less) == [other, (tx_hash, "parameters")]
     assert found(sent | {"input": "0x00000000"}) == [
+        other,
         (tx_hash, "function_name"),
         (tx_hash, "parameters"),
     ]
-    assert found(sent | {"to": stranger}) == []  # what a contract of theirs did for us has no call
+    # What a contract of theirs did for us has no call.
+    assert found(sent | {"to": stranger}) == [other]
+    assert found(sent | {"r": "0x0", "s": "0x0"}) == []  # nobody signed it
+    assert found(sent | {"s": hex(CURVE_ORDER - int(sent["s"], 16))}) == [other]
+    dearer = {name: hex(int(sent[name], 16) + 1) for name in _FEE_CAP}
+    assert found(sent | dearer) == [(tx_hash, "gas_price"), other]
     assert found(sent, sent | {"hash": foreign["hash"]}) == [(foreign["hash"], None)]
     assert found() == [(tx_hash, None)]
     with sqlite_db.write() as session:
@@ -275,7 +366,8 @@ def test_what_a_block_holds_for_us_is_held_against_the_mirror(
             update(ChainInclusion).values(tx_index=1).where(ChainInclusion.tx_hash == tx_hash)
         )
         session.execute(update(BlockchainTransaction).where(gone).values(function_name="cancel"))
-    assert found(sent) == [(tx_hash, "tx_index"), (tx_hash, "function_name")]
+        session.connection().exec_driver_sql("UPDATE blockchain_transactions SET gas_price = 'much'")
+    assert found(sent) == [(tx_hash, name) for name in ("tx_index", "gas_price", "function_name")]
 
 
 @long

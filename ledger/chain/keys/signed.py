@@ -23,7 +23,7 @@ _AUTHORIZATION = b"\x05"
 _FIELDS = 12
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Number of the points of secp256k1."""
-_ADDRESS_BYTES = 20
+_ADDRESS_BYTES, _WORD = 20, 32
 
 
 @dataclass(frozen=True)
@@ -148,17 +148,32 @@ def authority_of(authorization: Authorization) -> str | None:
     """Return the account that signed to take on code; None where the signature names nobody."""
     import rlp
 
-    from ledger.proofs.verifier.curve import recover
-    from ledger.proofs.verifier.errors import ProofError
-
     said = authorization
     fields = [said.chain_id, bytes.fromhex(said.address.removeprefix("0x")), said.nonce]
-    digest = keccak256(_AUTHORIZATION + rlp.encode(fields))
-    try:
-        key = recover(digest, said.y_parity, said.r, said.s)
-    except ProofError:
+    signed = _AUTHORIZATION + rlp.encode(fields)
+    return signer_of(signed, said.y_parity, said.r, said.s)
+
+
+def signer_of(signed: bytes, parity: int, r: int, s: int) -> str | None:
+    """Return the account that signed the hash of some bytes; None where the signature names nobody.
+
+    Parameters
+    ----------
+    parity
+        Which of two keys signed, 0 or 1.
+    s
+        In the lower half (EIP-2); the other signature of the same key names nobody.
+    """
+    from coincurve import PublicKey
+
+    if parity not in (0, 1) or not 0 < r < CURVE_ORDER or not 0 < s <= CURVE_ORDER // 2:
         return None
-    return "0x" + keccak256(key)[-_ADDRESS_BYTES:].hex()
+    signature = r.to_bytes(_WORD) + s.to_bytes(_WORD) + bytes([parity])
+    try:
+        key = PublicKey.from_signature_and_message(signature, keccak256(signed), hasher=None)
+    except ValueError:  # there is no such point
+        return None
+    return "0x" + keccak256(key.format(compressed=False)[1:])[-_ADDRESS_BYTES:].hex()
 
 
 def _short(value: object) -> str:
