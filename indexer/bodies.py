@@ -148,7 +148,7 @@ def _held(session: Session, number: int) -> dict[str, Row[Any]]:
     """Return what the mirror has of a block's transactions, by hash."""
     called = [
         type_coerce(_CALLED[name], String).label(name) if name in _AS_STORED else _CALLED[name]
-        for name in ("function_name", "parameters", "gas_price")
+        for name in ("contract_address", "function_name", "parameters", "gas_price")
     ]
     query = (
         select(
@@ -177,14 +177,18 @@ def _differences(held: Mapping[str, Row[Any]], watch: Watch, block: Raw) -> Iter
                 yield Difference(called, tx_hash, None, None, says)
             continue
         call = watch.call_of(tx_hash, raw["to"], raw["input"])
+        nonce, sender = int(raw["nonce"], 16), _sender(raw)
         price = typed(_CALLED.gas_price, row.gas_price)
         pairs: list[tuple[str, str, Any, Any]] = [
             (placed, "tx_index", row.tx_index, place),
-            (placed, "nonce", row.nonce, int(raw["nonce"], 16)),
+            (placed, "nonce", row.nonce, nonce),
             (called, "gas_price", price, _price(block, raw)),
         ]
         if not _is_unsigned(raw):
-            pairs.append((placed, "sender", row.sender, _sender(raw)))
+            pairs.append((placed, "sender", row.sender, sender))
+        receiver = call.contract_address or (sender and encoding.created_by(sender, nonce))
+        if receiver is not None:
+            pairs.append((called, "contract_address", row.contract_address, receiver))
         if call.contract is not None:
             parameters = typed(_CALLED.parameters, row.parameters)
             pairs += [
@@ -199,7 +203,7 @@ def _differences(held: Mapping[str, Row[Any]], watch: Watch, block: Raw) -> Iter
 
 
 def _sender(raw: Raw) -> str | None:
-    """Return who signed a transaction; None where the signature names nobody."""
+    """Return who signed a transaction; None where nobody did."""
     found = encoding.signature(raw)
     return signer_of(found.signed, found.parity, found.r, found.s)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tiny_keccak import keccak256
+
 from ledger.errors import Refused
 from ledger.proofs.verifier import rlp
 
@@ -125,6 +127,11 @@ def signature(raw: Mapping[str, Any]) -> Signature:
             parity -= _WITHOUT_CHAIN
     signed = (bytes([kind]) if kind else b"") + rlp.encode(fields)
     return Signature(signed, parity, int(raw["r"], 16), int(raw["s"], 16))
+
+
+def created_by(sender: str, nonce: int) -> str:
+    """Return the address of the contract that an account's transaction creates (yellow paper, section 7)."""
+    return "0x" + keccak256(rlp.encode([_bytes(sender), rlp.digits_of(nonce)]))[-20:].hex()
 
 
 def _signed(raw: Mapping[str, Any]) -> tuple[int, list[Any]]:

@@ -99,7 +99,6 @@ def test_the_product_imports_each_of_its_dependencies() -> None:
         if line.lstrip().startswith(("import ", "from "))
     }
     for_others = {
-        "coincurve",  # by which eth-keys signs, where it is there
         "fonttools",  # fpdf2's, whose version is part of a certificate's bytes
     }
     assert {name for name in names if not modules[name] & imported} == for_others

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from msgspec import structs
 from sqlalchemy import update
+from web3.types import Nonce
+from web3.utils.address import get_create_address
 
 from indexer import Indexer
 from indexer.bodies import (
@@ -33,7 +36,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction, ChainInclusion
-from ledger.proofs.encoding import transaction
+from ledger.proofs.encoding import created_by, transaction
 from ledger.proofs.verifier.trie import EMPTY_ROOT
 from ledger.settings import LOCAL_CHAIN_ID
 from tests.indexer.conftest import DEPTH
@@ -43,13 +46,15 @@ from tests.support.mirror import rows, running_chain
 from tests.support.proxy import LyingNode
 from tests.support.waiting import until
 
+BATCH = 1 << 32 | 1
+
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[TestChain]:
     with running_chain() as started:
-        batch = started.issue(1000, 0)
-        started.retire("owner", batch, 5)
-        started.retire("owner", batch, 2000, must=False)
+        assert started.issue(1000, 0) == BATCH
+        started.retire("owner", BATCH, 5)
+        started.retire("owner", BATCH, 2000, must=False)
         yield started
 
 
@@ -220,30 +225,43 @@ def test_what_nobody_signed_has_no_hash_of_its_own(chain: TestChain) -> None:
     _require_covered(int(block["number"], 16), block, block["parentHash"])
 
 
-@pytest.mark.parametrize("of", ["sender", "price"])
-def test_who_sent_and_what_was_paid_is_no_word_of_the_node(
+@pytest.mark.parametrize("of", ["sender", "price", "receiver"])
+def test_who_sent_what_to_whom_at_what_price_is_no_word_of_the_node(
     chain: TestChain, liar: LyingNode, sqlite_db: Database, of: str
 ) -> None:
-    """Neither is in a receipt's bytes: a node that said otherwise was believed by the mirror and by a fresh one."""
-    told = {"from": PARTIES["spare"]} if of == "sender" else {"effectiveGasPrice": hex(7)}
+    """None of it is in a receipt's bytes: a node that lied was believed, by the mirror and by a fresh one."""
+    foreign = {"from": PARTIES["owner"], "to": PARTIES["buyer"], "value": "0x1"}
+    lied_of = wait_for(chain.client, chain.client.request("eth_sendTransaction", [foreign]))
+    if of != "receiver":
+        lied_of = chain.retire("owner", BATCH, 2000, must=False)
+    truth = chain.client.request("eth_getTransactionReceipt", [lied_of.tx_hash])
+    credit, spare = chain.deployment.credit.address, PARTIES["spare"]
+    name, lie, column, mirrored, true = {
+        "sender": ("from", spare, "sender", spare, PARTIES["owner"]),
+        "price": ("effectiveGasPrice", "0x7", "gas_price", 7, int(truth["effectiveGasPrice"], 16)),
+        "receiver": ("to", credit, "contract_address", credit, PARTIES["buyer"]),
+    }[of]
 
     def tamper(method: str, params: list[Any], result: Any) -> Any:
         if method != "eth_getBlockReceipts" or not result:
             return result
-        return [each | told if each["status"] == "0x0" else each for each in result]
+        said = lied_of.tx_hash
+        return [each | {name: lie} if each["transactionHash"] == said else each for each in result]
 
     client = ChainClient(liar.rpc_url)
     liar.tamper = tamper
     Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
     assert liar.lies > 0
     (found,) = verify(sqlite_db, client, chain.deployment, DEPTH).differences
-    says = (found.table, found.column, found.mirrored, found.chain)
-    if of == "sender":
-        assert says == ("chain_inclusions", "sender", PARTIES["spare"], PARTIES["owner"])
-    else:
-        assert says[:3] == ("blockchain_transactions", "gas_price", 7)
-        receipt = chain.client.request("eth_getTransactionReceipt", [found.key])
-        assert found.chain == int(receipt["effectiveGasPrice"], 16) > 7
+    assert (found.key, found.column) == (lied_of.tx_hash, column)
+    assert (found.mirrored, found.chain) == (mirrored, true)
+
+
+def test_the_address_of_a_created_contract_follows_from_its_sender_as_web3_has_it() -> None:
+    sender = PARTIES["owner"]
+    for nonce in (0, 1, 127, 128, 70_000):
+        made = get_create_address(to_checksum_address(sender), Nonce(nonce))
+        assert created_by(sender, nonce) == made.lower()
 
 
 _AS_ASKED = {"to": "0x" + "11" * 20, "value": 5, "gas": 100_000, "nonce": 3, "data": "0xabcd"}
@@ -353,7 +371,7 @@ def test_what_a_block_holds_for_us_is_held_against_the_mirror(
         (tx_hash, "parameters"),
     ]
     # What a contract of theirs did for us has no call.
-    assert found(sent | {"to": stranger}) == [other]
+    assert found(sent | {"to": stranger}) == [other, (tx_hash, "contract_address")]
     assert found(sent | {"r": "0x0", "s": "0x0"}) == []  # nobody signed it
     assert found(sent | {"s": hex(CURVE_ORDER - int(sent["s"], 16))}) == [other]
     dearer = {name: hex(int(sent[name], 16) + 1) for name in _FEE_CAP}
@@ -366,7 +384,9 @@ def test_what_a_block_holds_for_us_is_held_against_the_mirror(
             update(ChainInclusion).values(tx_index=1).where(ChainInclusion.tx_hash == tx_hash)
         )
         session.execute(update(BlockchainTransaction).where(gone).values(function_name="cancel"))
-        session.connection().exec_driver_sql("UPDATE blockchain_transactions SET gas_price = 'much'")
+        session.connection().exec_driver_sql(
+            "UPDATE blockchain_transactions SET gas_price = 'much'"
+        )
     assert found(sent) == [(tx_hash, name) for name in ("tx_index", "gas_price", "function_name")]
 
 
