@@ -9,7 +9,7 @@ its signature, and its price by its own fees and the block's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Row, String, select, type_coerce
@@ -40,21 +40,26 @@ Raw = Mapping[str, Any]
 
 
 def check_transactions(
-    copy: Database, client: ChainClient, deployment: Deployment, report: Report, end: BlockHeader
+    copy: Database,
+    client: ChainClient,
+    deployment: Deployment,
+    report: Report,
+    ranges: Iterable[tuple[int, BlockHeader]],
 ) -> None:
-    """Compare the mirror's transactions with those that the hashes of the range's blocks cover.
+    """Compare the mirror's transactions with those that the hashes of some blocks cover.
 
     Parameters
     ----------
-    end
-        The last block of the range; the ones before are those that it descends from.
+    ranges
+        The number of the first block of each range, and the last block; the ones before are those that it descends
+        from.
 
     Raises
     ------
     DependencyDown
         If the node lacks a block, or hands out transactions that its hash does not cover.
     """
-    watch, parent, checked, unsigned = Watch(deployment), None, 0, 0
+    watch, checked, unsigned = Watch(deployment), 0, 0
     # What the fresh mirror had otherwise is known: a row that stands at another block is not missing as well.
     told = {
         (item.key, None if item.column == "block_number" else item.column)
@@ -62,35 +67,55 @@ def check_transactions(
         if item.table in ("blockchain_transactions", "chain_inclusions")
     }
     with copy.read() as session:
-        for numbers in _pieces(report.from_block, end.number):
-            calls = [("eth_getBlockByNumber", [hex(number), True]) for number in numbers]
-            for number, raw in zip(numbers, client.request_batch(calls), strict=True):
-                if raw is None:
-                    raise client.without_block(number)
-                try:
-                    _require_covered(number, raw, parent)
-                except Refused as error:
-                    report.not_checked.append(
-                        f"the transactions of block {number} and later ones, against its hash: {error.message}"
+        for first, end in ranges:
+            try:
+                for number, raw in _covered(client, first, end):
+                    held = _held(session, number)
+                    unsigned += sum(
+                        _is_unsigned(each)
+                        for each in raw["transactions"]
+                        if each["hash"].lower() in held
                     )
-                    return
-                parent = raw["hash"].lower()
-                held = _held(session, number)
-                unsigned += sum(
-                    _is_unsigned(each)
-                    for each in raw["transactions"]
-                    if each["hash"].lower() in held
-                )
-                found = _differences(held, watch, raw)
-                report.add(item for item in found if (item.key, item.column) not in told)
-                checked += len(raw["transactions"])
-    if parent != end.hash:
-        raise DependencyDown("the chain moved while it was read; trying again", code="node-moving")
+                    found = _differences(held, watch, raw)
+                    report.add(item for item in found if (item.key, item.column) not in told)
+                    checked += len(raw["transactions"])
+            except Refused as error:
+                report.not_checked.append(error.message)
+                return
     report.checked["transactions_in_blocks"] = checked
     if unsigned:
         report.not_checked.append(
             f"the senders of {unsigned} transactions, which nobody signed: a development node made them up"
         )
+
+
+def _covered(client: ChainClient, first: int, end: BlockHeader) -> Iterator[tuple[int, Raw]]:
+    """Yield the whole blocks of a range, each with the transactions that its hash covers.
+
+    Raises
+    ------
+    DependencyDown
+        As ``check_transactions``.
+    Refused
+        A block cannot be held against its hash by this version.
+    """
+    parent = None
+    for numbers in _pieces(first, end.number):
+        calls = [("eth_getBlockByNumber", [hex(number), True]) for number in numbers]
+        for number, raw in zip(numbers, client.request_batch(calls), strict=True):
+            if raw is None:
+                raise client.without_block(number)
+            try:
+                _require_covered(number, raw, parent)
+            except Refused as error:
+                raise Refused(
+                    f"the transactions of block {number} and later ones, against its hash: {error.message}",
+                    code=error.code,
+                ) from error
+            parent = raw["hash"].lower()
+            yield number, raw
+    if parent != end.hash:
+        raise DependencyDown("the chain moved while it was read; trying again", code="node-moving")
 
 
 def _pieces(first: int, last: int) -> Iterator[range]:

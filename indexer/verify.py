@@ -224,8 +224,8 @@ def _check_beside(
     """Check what no fresh mirror of the same node can say: storage, and whose the receipts are."""
     check_log_and_sums(copy, client, deployment, report)
     if deployment.receipts != TOLD:
-        end = client.block_there(report.to_block)
-        check_transactions(copy, client, deployment, report, end)
+        whole = (report.from_block, client.block_there(report.to_block))
+        check_transactions(copy, client, deployment, report, [whole])
 
 
 def compare_all(copy: Database, fresh: Database, report: Report) -> None:
@@ -267,6 +267,9 @@ def _sample(
         for item in tables:
             rows[item.name] += compare.count(item, held, (number, number))
     report.checked = dict(rows) | {"blocks": len(chosen)}
+    if deployment.receipts != TOLD:
+        each = ((number, client.block_there(number)) for number in chosen)
+        check_transactions(copy, client, deployment, report, each)
 
 
 def _compare_block(

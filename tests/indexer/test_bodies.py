@@ -26,7 +26,7 @@ from indexer.bodies import (
     _sender,
     check_transactions,
 )
-from indexer.report import Report
+from indexer.report import Report, Scope
 from indexer.verify import verify
 from indexer.watch import Watch
 from ledger.chain.contracts.events import CREDIT
@@ -91,6 +91,9 @@ def test_a_failed_transaction_that_was_hidden_is_missed(
     assert (found.table, found.column, found.mirrored) == ("blockchain_transactions", None, None)
     assert found.chain["to"] == chain.deployment.credit.address
     assert report.checked["transactions_in_blocks"] > 20
+    sampled = verify(sqlite_db, client, chain.deployment, DEPTH, Scope(sample=10**6))
+    assert sampled.differences == report.differences
+    assert sampled.checked["transactions_in_blocks"] == report.checked["transactions_in_blocks"]
 
     def hide_everywhere(method: str, params: list[Any], result: Any) -> Any:
         whole = method == "eth_getBlockByNumber" and params[1] and result
@@ -313,11 +316,13 @@ def test_a_range_ends_at_the_block_that_was_compared(chain: TestChain, sqlite_db
     Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
     end = chain.client.block_there(chain.height())
     report = Report(end.number - 4, end.number)
-    check_transactions(sqlite_db, chain.client, chain.deployment, report, end)
+    check_transactions(sqlite_db, chain.client, chain.deployment, report, [(end.number - 4, end)])
     assert report.ok and report.checked["transactions_in_blocks"] > 0
     forked = structs.replace(end, hash="0x" + "ab" * 32)
     with pytest.raises(DependencyDown, match="the chain moved while it was read") as moving:
-        check_transactions(sqlite_db, chain.client, chain.deployment, report, forked)
+        check_transactions(
+            sqlite_db, chain.client, chain.deployment, report, [(end.number - 4, forked)]
+        )
     assert moving.value.code == "node-moving"
 
 
