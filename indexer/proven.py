@@ -7,7 +7,7 @@ not have is not in its receipts: a block that names none of our contracts there,
 none, is not computed.
 
 Proven is what a receipt itself holds: status, gas and logs. Which transaction it belongs to, who sent that,
-and whom it called, are the node's word; see docs/mirror.md.
+whom it called, and what it paid, are the node's word until ``index verify``; see docs/mirror.md.
 """
 
 from __future__ import annotations
