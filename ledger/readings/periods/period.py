@@ -7,7 +7,6 @@ vintage. A period over New Year is split. Nothing here writes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
@@ -18,7 +17,13 @@ from ledger import models
 from ledger.errors import BadInput
 from ledger.models.readings import ReadingQuality
 from ledger.naming import project_named
-from ledger.readings.periods.carry import carried_into, is_followed
+from ledger.readings.periods.carry import (
+    entered_into,
+    is_followed,
+    left_by_last,
+    unissued_since,
+    unpaid_corrections,
+)
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.metered import project_meters
 from ledger.reductions.arithmetic import compute
@@ -85,13 +90,15 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
     """
     reductions: list[Reduction] = []
     for part_start, part_end in split_by_vintage(start, end):
-        since_s = reductions[0].inputs.from_s if reductions else None
-        inputs = load_period(session, project_code, part_start, part_end, since_s=since_s)
+        since_s, carry_in_kg = None, None
+        if reductions:  # corrections have entered the part before
+            since_s = reductions[0].inputs.from_s
+            carry_in_kg = min(reductions[-1].carry_out_kg, Fraction(0))
+        inputs = load_period(
+            session, project_code, part_start, part_end, carry_in_kg=carry_in_kg, since_s=since_s
+        )
         if reductions:
             inputs = left_out_before(inputs, reductions)
-            # Corrections have entered the part before.
-            carry_in_kg = min(reductions[-1].carry_out_kg, Fraction(0))
-            inputs = replace(inputs, carry_in_kg=carry_in_kg, corrections=())
         reductions.append(compute(inputs))
     return reductions
 
@@ -180,8 +187,8 @@ def load_period(
     if carry_in_kg is None:
         if backfill is None:
             backfill = is_followed(session, project.id, to_s)
-        carry_in_kg, corrections = carried_into(
-            session, project, start, end, from_s, backfill=backfill
+        carry_in_kg, corrections = _carried(
+            session, project, site.time_zone, (start, end), from_s, backfill=backfill
         )
     return ReductionInputs(
         program=project.program,
@@ -214,6 +221,49 @@ def load_period(
         leakage_share=project.leakage_share or "0",
         uncertainty_share=project.uncertainty_share or "0",
     )
+
+
+def _carried(
+    session: Session,
+    project: models.Project,
+    time_zone: str,
+    period: tuple[date, date],
+    from_s: int,
+    *,
+    backfill: bool,
+) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
+    """Return what enters a period, and which deficits of corrections are in it.
+
+    Of a period that is issued exactly, what entered it then. Deficits of corrections alone enter a backfill: what the
+    issuance before it left has gone into the one after it (decision 0102).
+    """
+    entered = entered_into(session, project, *period)
+    if entered is not None:
+        return entered
+    corrections = unpaid_corrections(session, project.id, from_s)
+    left = Fraction(0) if backfill else _left(session, project, time_zone, period[0], from_s)
+    return left + _owed(corrections), corrections
+
+
+def _left(
+    session: Session, project: models.Project, time_zone: str, start: date, from_s: int
+) -> Fraction:
+    """Return what the last issuance before a period left, less what the ends of the years since then lack.
+
+    A period lies in one year. So days at the end of one that come to less than a kilogram can be issued with no others:
+    a deficit of theirs enters the next year, or nothing could be issued ever again (decision 0105).
+    """
+    begun, year = unissued_since(session, project, time_zone, start), date(start.year, 1, 1)
+    if begun is None or begun >= year:
+        return left_by_last(session, project, start, from_s)
+    rest = split_by_vintage(begun, year)[-1]
+    inputs = load_period(session, project.code, *rest, enforce=False, backfill=False)
+    left = inputs.carry_in_kg - _owed(inputs.corrections)  # those enter this period by themselves
+    return min(left + min(compute(inputs).reductions_kg, Fraction(0)), Fraction(0))
+
+
+def _owed(corrections: Iterable[CarriedCorrection]) -> Fraction:
+    return sum((correction.carried_kg for correction in corrections), Fraction(0))
 
 
 def meter_ids(session: Session, serials: Iterable[str]) -> dict[str, int]:
