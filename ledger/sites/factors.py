@@ -25,7 +25,7 @@ from ledger.reductions.factors import (
     FACTOR_UNITS,
     FUEL_UNITS,
     combined_margin,
-    magnitude_warning,
+    magnitude_warnings,
     margin_warning,
 )
 from ledger.reductions.records import Purpose
@@ -250,8 +250,8 @@ def store_factor(session: Session, spec: FactorSpec, where: str) -> bool:
 def warnings_of(spec: FactorSpec) -> list[str]:
     """Return what should be known of a factor before it is used."""
     found = [] if spec.verified else [f"factor {spec.code} {spec.version} is marked unverified"]
-    said = (margin_warning(spec.record()), magnitude_warning(spec.record()))
-    return found + [warning for warning in said if warning is not None]
+    margin = margin_warning(spec.record())
+    return found + ([] if margin is None else [margin]) + magnitude_warnings(spec.record())
 
 
 def find_factor(
