@@ -395,6 +395,9 @@ def test_settings_keep_their_types_and_secrets_stay_secret(type_in: Run, tmp_pat
         assert (found["value"], found["changed"]) == (value, True)
         assert document(type_in, "config", "set", *words)["changed"] is False
     assert document(type_in, "config", "get", "partner.limit")["value"] == "1.50"
+    # What is shown can be given again.
+    assert type_in("config", "get", "partner.map") == (0, '{"a": "1.5"}\n')
+    assert type_in("config", "set", "partner.on", "true") == (0, "partner.on is so already: true\n")
     assert (
         "'x' is not a number" in type_in("config", "set", "partner.limit", "x")[1]
     )  # it keeps its type
