@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from fractions import Fraction
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
@@ -15,8 +16,7 @@ from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
 from ledger.naming import of_site
 from ledger.readings.periods.carry import unissued_since
-from ledger.readings.periods.period import load_period, split_by_vintage
-from ledger.reductions.arithmetic import compute
+from ledger.readings.periods.period import look_at, split_by_vintage
 from ledger.reductions.records import ReductionInputs
 from ledger.reductions.zones import legal_day, utc_of, zone
 from ledger.registration import ChainSite
@@ -109,7 +109,7 @@ def _check_left_out(session: Session, project: Project, start: date, end: date, 
     if start >= end:
         return
     for gap_start, gap_end in split_by_vintage(start, end):
-        skipped = compute(load_period(session, project.code, gap_start, gap_end, enforce=False))
+        skipped = look_at(session, project, gap_start, gap_end, Fraction(0))
         if skipped.reductions_kg < 0:
             raise Refused(
                 f"the period from {gap_start} to {gap_end} was left out and has a deficit of "

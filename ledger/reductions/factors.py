@@ -262,9 +262,7 @@ def require_valid(factor: Factor, start: date, end: date) -> None:
     Refused
         A day of the period lies before ``valid_from`` or after ``valid_to``.
     """
-    early = factor.valid_from is not None and start < factor.valid_from
-    late = factor.valid_to is not None and end > date.min and end - _DAY > factor.valid_to
-    if early or late:
+    if not is_valid(factor, start, end):
         first = factor.valid_from or "the beginning"
         raise Refused(
             f"factor {factor.code} {factor.version} is valid from {first} to "
@@ -273,6 +271,13 @@ def require_valid(factor: Factor, start: date, end: date) -> None:
             code="factor-not-valid",
             details={"factor": factor.code, "version": factor.version},
         )
+
+
+def is_valid(factor: Factor, start: date, end: date) -> bool:
+    """Return whether a factor is published for all legal days of a period, ``end`` exclusive."""
+    early = factor.valid_from is not None and start < factor.valid_from
+    late = factor.valid_to is not None and end > date.min and end - _DAY > factor.valid_to
+    return not (early or late)
 
 
 def fuel_t_per_tonne(factor: Factor) -> Fraction:

@@ -59,9 +59,11 @@ from ledger.models.sending import IntentState
 from ledger.readings.periods.evidence_files import files_of_credit
 from ledger.readings.periods.period import reductions_for
 from ledger.settings import load_settings
+from ledger.sites import apply_site
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import long, rest
 from tests.support.park import PROJECT, AfterMining, Park, day, keys_without
+from tests.support.plant import SITE
 from tests.support.sending import automine, drop, opened, steal
 
 SHORT_ON_MARIADB = (
@@ -314,6 +316,23 @@ def test_a_deficit_at_the_end_of_a_year_enters_the_next(park: Park) -> None:
     with park.db.read() as session:
         (again,) = reductions_for(session, PROJECT, year, day(2))
     assert (again.issued_kg, again.inputs.carry_in_kg) == (696, Fraction(-117, 5))
+
+
+def test_a_factor_of_the_new_year_is_no_hindrance_to_what_the_old_one_lacks(park: Park) -> None:
+    """Its days are of none of the new factor, and can be issued by none: that stopped the new year."""
+    park.register()
+    park.generate(date(2013, 12, 30), ["60", "-2", "60"])
+    plan(park, date(2013, 12, 30), date(2013, 12, 31))
+    new = (
+        '[[factor]]\ncode = "cm"\nversion = "2"\npurpose = "crediting_cm"\nvalue = "0.4"\nunit = "t/MWh"\n'
+        'source = "a test"\nvalid_from = "2014-01-01"\n'
+    )
+    text = SITE.replace('factor = "cm"', 'factor = "cm"\nfactor_version = "2"')
+    with park.db.write() as session:
+        apply_site(session, text + new)
+    # 48 kWh at 0.5 t/MWh of then; 1,440 kWh at the new one.
+    reduction = plan(park, FIRST, day(2)).reduction
+    assert (reduction.inputs.carry_in_kg, reduction.issued_kg) == (-24, 576 - 24)
 
 
 @long

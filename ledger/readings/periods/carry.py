@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -17,14 +17,31 @@ from ledger.db import tables
 from ledger.models.issuance import LIVE, claimed_before
 from ledger.models.sending import IntentState
 from ledger.naming import of_site
-from ledger.reductions.records import CarriedCorrection
+from ledger.readings.periods.factor_rows import factor_record
+from ledger.reductions.records import CarriedCorrection, Factor
 from ledger.reductions.zones import legal_day, zone
 
 
-def entered_into(
-    session: Session, project: models.Project, start: date, end: date
-) -> tuple[Fraction, tuple[CarriedCorrection, ...]] | None:
-    """Return what entered a period that is issued exactly, and the deficits of corrections in it; else None."""
+def carried_into(
+    session: Session,
+    project: models.Project,
+    start: date,
+    end: date,
+    from_s: int,
+    *,
+    backfill: bool,
+    left_before: Callable[[], Fraction] | None = None,
+) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
+    """Return what enters a period: the carry of the issuance before it, and deficits of corrections.
+
+    Of a period that is issued exactly, what entered it then. Deficits alone enter a backfill: what the issuance
+    before it left has gone into the one after it (decision 0102).
+
+    Parameters
+    ----------
+    left_before
+        Gives what was left before the period, where that is not what the last issuance left alone.
+    """
     issued = session.scalars(
         select(models.Issuance).where(
             models.Issuance.project_id == project.id,
@@ -33,10 +50,22 @@ def entered_into(
             models.Issuance.to_date == end,
         )
     ).first()
-    if issued is None:
-        return None
-    entered = json.loads(issued.manifest).get("corrections", [])
-    return Fraction(issued.carry_in_kg), tuple(carried_of(table) for table in entered)
+    if issued is not None:
+        entered = json.loads(issued.manifest).get("corrections", [])
+        return Fraction(issued.carry_in_kg), tuple(carried_of(table) for table in entered)
+    corrections = unpaid_corrections(session, project.id, from_s)
+    if backfill:
+        left = Fraction(0)
+    elif left_before is not None:
+        left = left_before()
+    else:
+        left = left_by_last(session, project, start, from_s)
+    return left + owed_by(corrections), corrections
+
+
+def owed_by(corrections: Iterable[CarriedCorrection]) -> Fraction:
+    """Return what corrections bring in, kg: below zero."""
+    return sum((correction.carried_kg for correction in corrections), Fraction(0))
 
 
 def unissued_since(
@@ -64,6 +93,24 @@ def unissued_since(
             if minted <= start:
                 ended = max(ended or minted, minted)
     return ended
+
+
+def factor_before(session: Session, project: models.Project, from_s: int) -> Factor | None:
+    """Return the factor of the last issuance before a period; None: there is none."""
+    issuance = models.Issuance
+    query = (
+        select(models.EmissionFactor)
+        .join(issuance, issuance.factor_id == models.EmissionFactor.id)
+        .where(
+            issuance.project_id == project.id,
+            issuance.state.in_(LIVE),
+            issuance.to_s <= from_s,
+        )
+        .order_by(issuance.to_s.desc())
+        .limit(1)
+    )
+    found = session.scalars(query).first()
+    return None if found is None else factor_record(found)
 
 
 def is_followed(session: Session, project_id: int, to_s: int) -> bool:

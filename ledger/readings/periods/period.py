@@ -7,6 +7,7 @@ vintage. A period over New Year is split. Nothing here writes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
@@ -18,17 +19,19 @@ from ledger.errors import BadInput
 from ledger.models.readings import ReadingQuality
 from ledger.naming import project_named
 from ledger.readings.periods.carry import (
-    entered_into,
+    carried_into,
+    factor_before,
     is_followed,
     left_by_last,
+    owed_by,
     unissued_since,
-    unpaid_corrections,
 )
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.metered import project_meters
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.certificates import left_out_before
-from ledger.reductions.records import CarriedCorrection, ReductionInputs
+from ledger.reductions.factors import is_valid
+from ledger.reductions.records import CarriedCorrection, Factor, ReductionInputs
 from ledger.reductions.results import Reduction
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.units import plain
@@ -187,8 +190,14 @@ def load_period(
     if carry_in_kg is None:
         if backfill is None:
             backfill = is_followed(session, project.id, to_s)
-        carry_in_kg, corrections = _carried(
-            session, project, site.time_zone, (start, end), from_s, backfill=backfill
+        carry_in_kg, corrections = carried_into(
+            session,
+            project,
+            start,
+            end,
+            from_s,
+            backfill=backfill,
+            left_before=lambda: _left(session, project, site.time_zone, start, from_s),
         )
     return ReductionInputs(
         program=project.program,
@@ -223,28 +232,6 @@ def load_period(
     )
 
 
-def _carried(
-    session: Session,
-    project: models.Project,
-    time_zone: str,
-    period: tuple[date, date],
-    from_s: int,
-    *,
-    backfill: bool,
-) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
-    """Return what enters a period, and which deficits of corrections are in it.
-
-    Of a period that is issued exactly, what entered it then. Deficits of corrections alone enter a backfill: what the
-    issuance before it left has gone into the one after it (decision 0102).
-    """
-    entered = entered_into(session, project, *period)
-    if entered is not None:
-        return entered
-    corrections = unpaid_corrections(session, project.id, from_s)
-    left = Fraction(0) if backfill else _left(session, project, time_zone, period[0], from_s)
-    return left + _owed(corrections), corrections
-
-
 def _left(
     session: Session, project: models.Project, time_zone: str, start: date, from_s: int
 ) -> Fraction:
@@ -256,14 +243,57 @@ def _left(
     begun, year = unissued_since(session, project, time_zone, start), date(start.year, 1, 1)
     if begun is None or begun >= year:
         return left_by_last(session, project, start, from_s)
-    rest = split_by_vintage(begun, year)[-1]
-    inputs = load_period(session, project.code, *rest, enforce=False, backfill=False)
-    left = inputs.carry_in_kg - _owed(inputs.corrections)  # those enter this period by themselves
-    return min(left + min(compute(inputs).reductions_kg, Fraction(0)), Fraction(0))
+    rest = look_at(session, project, *split_by_vintage(begun, year)[-1])
+    # Corrections enter this period by themselves.
+    left = rest.inputs.carry_in_kg - owed_by(rest.inputs.corrections)
+    return min(left + min(rest.reductions_kg, Fraction(0)), Fraction(0))
 
 
-def _owed(corrections: Iterable[CarriedCorrection]) -> Fraction:
-    return sum((correction.carried_kg for correction in corrections), Fraction(0))
+def look_at(
+    session: Session,
+    project: models.Project,
+    start: date,
+    end: date,
+    carry_in_kg: Fraction | None = None,
+) -> Reduction:
+    """Compute days of one year that are not issued, for what they lack.
+
+    The factor is the project's, or where that is of other days only, that of the issuance before them: a new year has
+    a new factor, and days of the old one, which are never issued, are to stop nothing.
+
+    Parameters
+    ----------
+    carry_in_kg
+        As ``load_period`` takes it.
+
+    Raises
+    ------
+    NotFound, BadInput, Refused
+        As ``load_period`` and ``compute`` do, but for days of which no factor is.
+    """
+    inputs = load_period(
+        session,
+        project.code,
+        start,
+        end,
+        enforce=False,
+        carry_in_kg=carry_in_kg,
+        backfill=False,
+    )
+    factor = inputs.factor
+    if not is_valid(factor, start, end):
+        before = factor_before(session, project, inputs.from_s)
+        if before is not None and is_valid(before, start, end):
+            factor = before
+    meters = (
+        meter if meter.fuel is None else replace(meter, fuel=_of_any_day(meter.fuel))
+        for meter in inputs.meters
+    )
+    return compute(replace(inputs, factor=_of_any_day(factor), meters=tuple(meters)))
+
+
+def _of_any_day(factor: Factor) -> Factor:
+    return replace(factor, valid_from=None, valid_to=None)
 
 
 def meter_ids(session: Session, serials: Iterable[str]) -> dict[str, int]:
