@@ -703,8 +703,8 @@ def test_a_site_file_that_cannot_be_read(sqlite_db: Database, tmp_path: Path) ->
     absent = tmp_path / "absent.toml"
     with pytest.raises(BadInput, match="cannot be read"):
         apply(sqlite_db, absent)
-    absent.write_bytes(b"\xff\xfe")
-    with pytest.raises(BadInput, match="not UTF-8"):
+    absent.write_bytes('[site]\ncode = "x"\nname = "光伏"\n'.encode("gb18030"))
+    with pytest.raises(BadInput, match=r"absent\.toml: line 3: not UTF-8; save the file"):
         apply(sqlite_db, absent)
     absent.write_text("[site\n")
     with pytest.raises(BadInput, match=r"absent\.toml: line 1, column 6: not valid TOML"):
