@@ -71,13 +71,20 @@ def list_alerts(
     ranks = list(AlertSeverity)
     found.sort(key=lambda item: (-ranks.index(item["severity"]), item["triggered_at"], item.id))
     rows = [
-        (item.id, item["severity"], item["status"], item["triggered_at"], item["message"])
+        (
+            item.id,
+            item["severity"],
+            item["status"],
+            item["triggered_at"],
+            item["device_code"],
+            item["message"],
+        )
         for item in found
     ]
     still = sum(item["status"] is not AlertStatus.RESOLVED for item in found)
     run.output.result(
         {"alerts": [written(kind, item) for item in found]},
-        Table(("id", "severity", "state", "since", "what"), rows),
+        Table(("id", "severity", "state", "since", "device", "what"), rows),
         f"{counted(len(found), 'alert')}, {still} not resolved",
     )
     return 1 if still else 0
@@ -109,6 +116,7 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
     """Judge all the data again, as after a change of the rules of a device type; else imports and a job see to it."""
     from cli.books import open_books
     from ledger.park import watching
+    from ledger.park.unwatched import unwatched
 
     with open_books(run.settings) as db:
         tally = db.run(
@@ -116,11 +124,16 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
             keep=not dry_run,
             holding=watching.HELD,
         )
+        with db.read() as session:
+            warnings = unwatched(session)
     said = ", ".join(f"{count} {name}" for name, count in vars(tally).items())
     document: dict[str, Any] = dict(vars(tally))
+    if warnings:
+        document["warnings"] = warnings
     run.output.result(
         document | ({"dry_run": True} if dry_run else {}),
         f"alerts: {said}{' (nothing written)' if dry_run else ''}",
+        *(f"warning: {text}" for text in warnings),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,10 +48,10 @@ def list_settings(run: Invocation) -> None:
         if key not in there
     ]
     shown: list[tuple[object, ...]] = [
-        (item.key, item.type, item.value, item.category, item.description) for item in found
+        (item.key, item.type, _said(item.value), item.category, item.description) for item in found
     ]
     shown += [
-        (item["key"], item["type"], f"{item['value']} (default)", "", item["description"])
+        (item["key"], item["type"], f"{_said(item['value'])} (default)", "", item["description"])
         for item in defaults
     ]
     run.output.result(
@@ -67,7 +68,7 @@ def get(run: Invocation, key: Key) -> None:
 
     with open_books(run.settings) as db, db.read() as session:
         found = configuration.get(session, key)
-    run.output.result(vars(found), str(found.value))
+    run.output.result(vars(found), _said(found.value))
 
 
 def set_(
@@ -130,7 +131,8 @@ def set_(
     document: dict[str, Any] = {**vars(found), "changed": changed}
     verb = ("would be" if dry_run else "is") if changed else "is so already:"
     run.output.result(
-        document | ({"dry_run": True, "id": None} if dry_run else {}), f"{key} {verb} {found.value}"
+        document | ({"dry_run": True, "id": None} if dry_run else {}),
+        f"{key} {verb} {_said(found.value)}",
     )
 
 
@@ -149,3 +151,8 @@ def unset(run: Invocation, key: Key, dry_run: DryRun = False) -> None:
 def _read(file: Path | None) -> str:
     assert file is not None
     return typed_text(file).removesuffix("\n").removesuffix("\r")
+
+
+def _said(value: object) -> str:
+    """Return a value as `config set` takes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

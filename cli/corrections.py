@@ -121,11 +121,10 @@ def correct(
     }
     if dry_run:
         document["dry_run"] = True
-    nothing = (
-        "nothing new"
-        if outcome.passed_over
-        else "nothing new: every late reading is counted already"
-    )
+    nothing = "nothing new"
+    if not outcome.passed_over:
+        of = "" if period is None else " of an issuance that lies wholly in these days"
+        nothing += f": every late reading{of} is counted already"
     run.output.result(
         document,
         _corrections_table(rows) if rows else nothing,

@@ -11,12 +11,13 @@ import typer
 
 from cli.command import DryRun, Invocation, Site, command, command_group
 from cli.output import counted, printable
-from ledger.errors import INTERRUPTED, BadInput, RowsRejected
+from ledger.errors import INTERRUPTED, BadInput, NotFound, RowsRejected, TruetonneError
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from ledger.db import Database
     from ledger.readings import ImportReport
     from ledger.sites import SiteChanges
 
@@ -25,8 +26,8 @@ JUMPS_SHOWN = 5
 CONTRADICTIONS_SHOWN = 20
 
 SiteFile = Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site file.")]
-MeterFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="As its source says, plain or gzipped.")
+MeterFiles = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="As its source says, plain or gzipped.")
 ]
 Source = Annotated[str, typer.Option("--source", help="Name of the source in the site file.")]
 
@@ -78,13 +79,18 @@ def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None
 
 
 def import_readings(
-    run: Invocation, file: MeterFile, site: Site, source: Source, dry_run: DryRun = False
+    run: Invocation, files: MeterFiles, site: Site, source: Source, dry_run: DryRun = False
 ) -> int:
-    """Import a meter file; good rows are kept, and exit 1 says that some were rejected."""
-    from cli.books import open_books
-    from ledger.readings import check_file, import_file
+    """Import meter files, each by itself; good rows are kept, and exit 1 says that some were rejected.
 
-    check_file(file)
+    Of several, one that is refused keeps no other from being imported.
+    """
+    from cli.books import open_books
+    from ledger.readings import import_file
+
+    done: list[tuple[Path, ImportReport]] = []
+    refused: list[TruetonneError] = []
+    fit = [file for file in files if _fits(file, refused, alone=len(files) == 1)]
     is_at_its_end = False
 
     def after(session: Session, spans: Mapping[int, tuple[datetime, datetime]]) -> dict[str, int]:
@@ -93,33 +99,84 @@ def import_readings(
         is_at_its_end = not dry_run  # a signal during the commit is heard after it
         return counts
 
+    def one(db: Database, file: Path) -> bool:
+        """Import a file; return whether the next one may be tried."""
+        nonlocal is_at_its_end
+        try:
+            with run.output.progress(f"importing {file.name}", "rows") as advance:
+                report = import_file(
+                    db, site, source, file, dry_run=dry_run, progress=advance, after=after
+                )
+        except TruetonneError as error:
+            of_all = isinstance(error, NotFound) or not (isinstance(error, BadInput) or done)
+            if len(files) == 1 or of_all:
+                raise
+            refused.append(error)
+            return isinstance(error, BadInput)
+        is_at_its_end = False
+        done.append((file, report))
+        return True
+
     try:
-        with (
-            open_books(run.settings) as db,
-            run.output.progress(f"importing {file.name}", "rows") as advance,
-        ):
-            report = import_file(
-                db, site, source, file, dry_run=dry_run, progress=advance, after=after
-            )
+        if fit:
+            with open_books(run.settings) as db:
+                all(one(db, file) for file in fit)
     except KeyboardInterrupt:  # one unit of work: it is taken back whole, or was done whole
-        done = "nothing was imported"
-        if is_at_its_end:
-            done = "all of it was imported, or nothing: import it again to see"
-        run.output.interrupted(done)
+        run.output.interrupted(_left(len(done), len(files), is_at_its_end))
         return INTERRUPTED
+    documents = [{"file": str(file), **report.as_json()} for file, report in done]
+    document: dict[str, Any] = {
+        "imports": documents,
+        "refused": [error.as_json() for error in refused],
+    }
+    if len(files) == 1:
+        (document,) = documents
+        del document["file"]
+    run.output.result(
+        document | ({"dry_run": True} if dry_run else {}),
+        *(line for file, report in done for line in _imported(file, report, dry_run)),
+        *(f"refused: {error.message}" for error in refused),
+    )
+    codes = [RowsRejected.exit_code for _, report in done if report.rejected]
+    return max([*codes, *(error.exit_code for error in refused)], default=0)
+
+
+def _fits(file: Path, refused: list[TruetonneError], *, alone: bool) -> bool:
+    """Return whether a file can be read at all, before the books are opened: a wrong file is the first thing to say."""
+    from ledger.readings import check_file
+
+    try:
+        check_file(file)
+    except BadInput as error:
+        if alone:
+            raise
+        refused.append(error)
+        return False
+    return True
+
+
+def _left(done: int, files: int, is_at_its_end: bool) -> str:
+    """Return what an import that was interrupted has left."""
+    if files == 1:
+        if is_at_its_end:
+            return "all of it was imported, or nothing: import it again to see"
+        return "nothing was imported"
+    rest = "of the others nothing was"
+    if is_at_its_end:
+        rest = "the next one was, too, or nothing of it: import it again to see"
+    return f"{done} of {files} files were imported, and {rest}"
+
+
+def _imported(file: Path, report: ImportReport, dry_run: bool) -> list[str]:
     document = report.as_json()
-    if dry_run:
-        document["dry_run"] = True
     counts = ("read", "new", "unchanged", "conflicts", "rejected")
     said = ", ".join(f"{document[name]} {name}" for name in counts)
-    run.output.result(
-        document,
+    return [
         f"{file}: {said}{' (nothing written)' if dry_run else ''}",
         *_contradicting(report),
         *_noted(report),
         *rejected(file, document),
-    )
-    return RowsRejected.exit_code if report.rejected else 0
+    ]
 
 
 def received(session: Session, spans: Mapping[int, tuple[datetime, datetime]]) -> dict[str, int]:

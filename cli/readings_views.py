@@ -117,7 +117,7 @@ def files(run: Invocation, site: Site, source: OneSource = None) -> None:
         columns,
         [
             (
-                _local(item["imported_at"].replace(microsecond=0), where),
+                _local(item["imported_at"].replace(second=0, microsecond=0), where),
                 item["source"],
                 item["device"] or "",
                 item["file"],
@@ -364,4 +364,5 @@ def _gap_summary(item: dict[str, Any]) -> str:
 
 
 def _local(moment: datetime, where: ZoneInfo) -> str:
-    return moment.astimezone(where).isoformat(timespec="minutes")
+    # A register may be read at any second, and several times in a minute.
+    return moment.astimezone(where).isoformat(timespec="seconds" if moment.second else "minutes")

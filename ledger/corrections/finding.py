@@ -37,6 +37,7 @@ from ledger.naming import project_named
 from ledger.readings.periods.certificates import known_manifest
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.readings.periods.factor_rows import factor_record
+from ledger.readings.periods.period import check_days
 from ledger.readings.periods.recomputing import (
     Certificates,
     changed_registers,
@@ -81,7 +82,7 @@ def correct(
     NotFound
         There is no such project or factor.
     BadInput
-        It is to be cancelled, and the key of the account to which it was issued is not here.
+        The period is empty; or it is to be cancelled, and the key of the account to which it was issued is not here.
     Refused
         A rule of the ledger forbids the recomputation, such as a factor of the wrong purpose; or the chain has paid
         what the books have forgotten (see ``forgotten``).
@@ -99,6 +100,8 @@ def _correct(
     factor: tuple[str, str] | None,
     cancel: Cancel | None,
 ) -> Outcome:
+    if period is not None:
+        check_days(*period)
     # Locked, and first: no issuance of the project is planned, and nobody else corrects it, meanwhile.
     project = project_named(session, project_code, lock=True)
     revised = None if factor is None else _factor(session, *factor)
@@ -112,6 +115,8 @@ def _correct(
         if period is not None and not (
             period[0] <= issuance.from_date and issuance.to_date <= period[1]
         ):
+            if issuance.from_date < period[1] and period[0] < issuance.to_date:
+                outcome.passed_over.append(f"{_name(issuance)}: not wholly in these days")
             continue
         if issuance.state is not IssuanceState.ISSUED:
             outcome.passed_over.append(f"{_name(issuance)}: not issued yet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from fractions import Fraction
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
@@ -14,8 +15,8 @@ from ledger.models import ChainIntent, CreditBatch, CreditSite, Issuance, Projec
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
 from ledger.naming import of_site
-from ledger.readings.periods.period import load_period, split_by_vintage
-from ledger.reductions.arithmetic import compute
+from ledger.readings.periods.carry import unissued_since
+from ledger.readings.periods.period import look_at, split_by_vintage
 from ledger.reductions.records import ReductionInputs
 from ledger.reductions.zones import legal_day, utc_of, zone
 from ledger.registration import ChainSite
@@ -80,28 +81,20 @@ def _said_of(session: Session, taken: Issuance, *, same: bool) -> str:
     )
 
 
-def check_gap(session: Session, project: Project, site: ChainSite, start: date) -> None:
-    """Refuse a period if days before it were skipped whose reductions are negative: a deficit has to be paid.
+def check_gap(session: Session, project: Project, start: date) -> None:
+    """Refuse a period before which days of its year were skipped whose reductions are negative: a deficit is paid.
 
-    They begin where the last issuance before it ended, in the books or on chain: of a batch that the books do not know
-    the days are in no gap, and make up for none.
+    One of the years before is: it enters the period, see ``load_period``.
 
     Raises
     ------
     Refused
         If a deficit was left out.
     """
-    ended = session.scalar(
-        select(func.max(Issuance.to_date)).where(
-            Issuance.project_id == project.id, Issuance.state.in_(LIVE), Issuance.from_date < start
-        )
-    )
-    minted_s = _minted_until_s(session, site)
-    if minted_s:
-        minted = legal_day(minted_s, zone(session.get_one(Site, project.site_id).time_zone))
-        if minted <= start:
-            ended = max(ended or minted, minted)
+    time_zone = session.get_one(Site, project.site_id).time_zone
+    ended = unissued_since(session, project, time_zone, start)
     if ended is not None:
+        ended = max(ended, date(start.year, 1, 1))
         _check_left_out(session, project, ended, start, f"begin at {ended}")
 
 
@@ -116,7 +109,7 @@ def _check_left_out(session: Session, project: Project, start: date, end: date, 
     if start >= end:
         return
     for gap_start, gap_end in split_by_vintage(start, end):
-        skipped = compute(load_period(session, project.code, gap_start, gap_end, enforce=False))
+        skipped = look_at(session, project, gap_start, gap_end, Fraction(0))
         if skipped.reductions_kg < 0:
             raise Refused(
                 f"the period from {gap_start} to {gap_end} was left out and has a deficit of "

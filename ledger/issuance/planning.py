@@ -211,10 +211,15 @@ def _plan_vintage(
     inputs = load_period(session, project.code, start, end, backfill=terms.backfill, lock=True)
     check_free(session, project.id, inputs.from_s, inputs.to_s)
     if not terms.backfill:  # of its gap, what is behind it counts as well: see check_backfill
-        check_gap(session, project, site, start)
+        check_gap(session, project, start)
     reduction = compute(inputs)
     if reduction.issued_kg == 0:
         way = "extend the period"
+        if end == date(start.year + 1, 1, 1):  # one over New Year is two
+            way += (
+                f" within {start.year}, or begin at {end}: what is left of a year enters the next "
+                "one where it is a deficit"
+            )
         if terms.backfill:
             way = check_backfill(session, project, site, inputs).way_to_more(inputs)
         raise Refused(

@@ -2,7 +2,8 @@
 
 A project's site file says how long a period is and how many days it waits for late readings. The next period
 begins where the last issuance ended, or with the first reading. One with less than a kilogram is joined to the
-one after it; one that is refused stops its project, and no other, until a person has seen to it.
+one after it of its year, and at the end of a year left out: a deficit of it enters the next one. One that is
+refused stops its project, and no other, until a person has seen to it.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ def _issue(chain: Chain, terms: Terms, now: datetime) -> Iterator[tuple[date, da
         except Refused as refusal:
             if refusal.code != "nothing-to-issue":
                 raise
+            if end.year > start.year:  # a period over New Year would be this one, and another
+                start = end
             end = period_end(end, terms.every)
             continue
         issuance.submit_planned(chain, terms.code)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -43,6 +43,12 @@ FUEL_UNITS: dict[str, Fraction] = {
 
 GRID_MIN, GRID_MAX = Fraction(1, 100), Fraction(2)
 """Combined margins between which no warning is due, t/MWh: a grid of coal alone has about 1."""
+FUEL_MIN, FUEL_MAX = Fraction(10), Fraction(400)
+"""Factors of a fuel that emits between which no warning is due, t CO2/TJ: IPCC 2006 has 48.2 to 308 with its bounds."""
+NCV_MIN, NCV_MAX = Fraction(1), Fraction(145)
+"""Calorific values likewise, GJ/t: from blast furnace gas, 1.2, to hydrogen."""
+DENSITY_MAX = Fraction(2)
+"""Densities up to which no warning is due, kg/L."""
 
 GJ_PER_TJ = 1000
 
@@ -157,26 +163,64 @@ def margin_warning(factor: Factor) -> str | None:
     )
 
 
-def magnitude_warning(factor: Factor) -> str | None:
-    """Return what to say when a crediting factor is not of the size of any grid's; else None.
+def magnitude_warnings(factor: Factor) -> list[str]:
+    """Return what to say of numbers of a factor that are not of the size of any grid's or fuel's: most often a unit.
 
     Raises
     ------
     BadInput
-        Its value is not a decimal, or its unit is unknown.
+        A number is not a decimal, or its unit is unknown.
     """
-    if factor.purpose is not Purpose.CREDITING:
-        return None
+    what = f"factor {factor.code} {factor.version}"
+    if factor.purpose is Purpose.FUEL:
+        return [f"{what}: {said}" for said in _fuel_sizes(factor)]
     value = factor_kg_per_kwh(factor)
-    if GRID_MIN <= value <= GRID_MAX:
-        return None
+    # What somebody bought may emit nothing, and so may a grid of water.
+    least = GRID_MIN if factor.purpose is Purpose.CREDITING else Fraction(0)
+    if least <= value <= GRID_MAX:
+        return []
     size = "more" if value > GRID_MAX else "less"
     # Only powers of ten divide, so that it ends.
     tonnes = format(Decimal(value.numerator) / Decimal(value.denominator), "f")
-    return (
-        f"factor {factor.code} {factor.version}: {factor.value} {factor.unit} is {tonnes} t/MWh, {size} than "
-        "any grid emits; check the unit: g/kWh against kg/kWh"
-    )
+    return [
+        f"{what}: {factor.value} {factor.unit} is {tonnes} t/MWh, {size} than any grid emits; check the unit: g/kWh "
+        "against kg/kWh"
+    ]
+
+
+def _fuel_sizes(factor: Factor) -> Iterator[str]:
+    carbon = fraction_of_decimal(factor.value, "value") * FUEL_UNITS.get(factor.unit, Fraction(0))
+    if carbon and not FUEL_MIN <= carbon <= FUEL_MAX:
+        size = "more" if carbon > FUEL_MAX else "less"
+        yield (
+            f"{factor.value} {factor.unit} is {size} than any fuel emits; check the unit: t against kg, and CO2 "
+            "against C"
+        )
+    if factor.ncv_gj_per_t is not None:
+        ncv = fraction_of_decimal(factor.ncv_gj_per_t, "ncv_gj_per_t")
+        if not NCV_MIN <= ncv <= NCV_MAX:
+            size = "more" if ncv > NCV_MAX else "less"
+            yield (
+                f"ncv_gj_per_t {factor.ncv_gj_per_t} is {size} than any fuel has; check the unit: GJ/t is MJ/kg, and "
+                "a thousandth of kJ/kg"
+            )
+    if factor.density_kg_per_l is not None:
+        yield from density_warnings(factor.density_kg_per_l)
+
+
+def density_warnings(density_kg_per_l: str) -> list[str]:
+    """Return what to say of a density that no fuel has, kg/L. Gases have very little of it.
+
+    Raises
+    ------
+    BadInput
+        It is not a decimal.
+    """
+    if fraction_of_decimal(density_kg_per_l, "density_kg_per_l") <= DENSITY_MAX:
+        return []
+    return [
+        f"density_kg_per_l {density_kg_per_l} is more than any fuel has; check the unit: kg/m3 is a thousandth of kg/L"
+    ]
 
 
 def require_crediting(factor: Factor) -> None:
@@ -218,9 +262,7 @@ def require_valid(factor: Factor, start: date, end: date) -> None:
     Refused
         A day of the period lies before ``valid_from`` or after ``valid_to``.
     """
-    early = factor.valid_from is not None and start < factor.valid_from
-    late = factor.valid_to is not None and end > date.min and end - _DAY > factor.valid_to
-    if early or late:
+    if not is_valid(factor, start, end):
         first = factor.valid_from or "the beginning"
         raise Refused(
             f"factor {factor.code} {factor.version} is valid from {first} to "
@@ -229,6 +271,13 @@ def require_valid(factor: Factor, start: date, end: date) -> None:
             code="factor-not-valid",
             details={"factor": factor.code, "version": factor.version},
         )
+
+
+def is_valid(factor: Factor, start: date, end: date) -> bool:
+    """Return whether a factor is published for all legal days of a period, ``end`` exclusive."""
+    early = factor.valid_from is not None and start < factor.valid_from
+    late = factor.valid_to is not None and end > date.min and end - _DAY > factor.valid_to
+    return not (early or late)
 
 
 def fuel_t_per_tonne(factor: Factor) -> Fraction:

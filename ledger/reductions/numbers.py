@@ -22,6 +22,15 @@ UNITS: dict[Kind, dict[str, int]] = {
 }
 """What each unit adds to the scale: the power of ten from the base unit down to it."""
 
+METRICS: dict[Kind, tuple[str, str]] = {
+    Kind.POWER: ("active_power", "kW"),
+    Kind.ENERGY: ("energy", "kWh"),
+    Kind.REGISTER: ("energy_register", "kWh"),
+    Kind.FUEL_MASS: ("fuel_mass", "kg"),
+    Kind.FUEL_VOLUME: ("fuel_volume", "L"),
+}
+"""Name and unit of a reading in ``device_data``."""
+
 COUNTER = "counter"
 """Kind of a source of cumulative registers: its readings are the energies between."""
 FUEL = "fuel"

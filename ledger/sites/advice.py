@@ -8,6 +8,7 @@ from fractions import Fraction
 from ledger.models import MeterSource
 from ledger.readings.files.formats import Format
 from ledger.reductions import methodologies
+from ledger.reductions.factors import density_warnings
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import OUTLIER_ABOVE
 from ledger.reductions.records import Kind, Role
@@ -89,6 +90,20 @@ def project_warnings(project: ProjectSpec, devices: Sequence[DeviceSpec]) -> lis
             "import meter, and take inventory_only out"
         )
     return found
+
+
+def device_warnings(device: DeviceSpec) -> list[str]:
+    """Return which numbers of a device can hardly be meant."""
+    found = []
+    limited = device.role not in (Role.STORAGE, Role.FUEL)
+    if limited and device.rated_kw is not None and not device.rated_kw:
+        found.append(
+            "rated_kw is 0, so that whatever its meter says is beyond it and counts for nothing; leave the key out "
+            "where the rated power is not known"
+        )
+    if device.density_kg_per_l is not None:
+        found += density_warnings(device.density_kg_per_l)
+    return [f"device {device.code}: {said}" for said in found]
 
 
 def source_warnings(source: SourceSpec, devices: Sequence[DeviceSpec]) -> list[str]:

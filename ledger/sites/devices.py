@@ -13,6 +13,7 @@ from ledger.models.sites import FactorPurpose, MeterRole
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.periods.issued import is_named_by_issuance
 from ledger.reductions.serial_numbers import as_read
+from ledger.sites.advice import device_warnings
 from ledger.sites.application import Application
 from ledger.sites.calibrations import stored_calibrations
 from ledger.sites.specs import DeviceSpec
@@ -106,6 +107,7 @@ class Devices:
             self._work.changes.warnings.append(
                 f"device {spec.code}: no fuel_factor says what its fuel emits; reductions will be refused"
             )
+        self._work.changes.warnings += device_warnings(spec)
         joins = known is None and role is MeterRole.IMPORT
         fuel = (fuel_id, spec.density_kg_per_l)
         other_fuel = known is not None and (known.fuel_factor_id, known.density_kg_per_l) != fuel

@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.errors import BadInput, NotFound
-from ledger.files import name_in_books, state_of
+from ledger.files import line_of, name_in_books, state_of
 from ledger.models import EmissionFactor
 from ledger.models.sites import FactorPurpose
 from ledger.reductions.factors import (
     FACTOR_UNITS,
     FUEL_UNITS,
     combined_margin,
-    magnitude_warning,
+    magnitude_warnings,
     margin_warning,
 )
 from ledger.reductions.records import Purpose
@@ -193,7 +193,9 @@ def load_factor_file(name: str) -> FactorFile:
             code="file-unreadable",
         ) from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{name}: not UTF-8; save the file as UTF-8") from error
+        raise BadInput(
+            f"{name}: line {line_of(error)}: not UTF-8; save the file as UTF-8"
+        ) from error
 
 
 def import_factors(session: Session, file: FactorFile) -> dict[str, list[str]]:
@@ -250,8 +252,8 @@ def store_factor(session: Session, spec: FactorSpec, where: str) -> bool:
 def warnings_of(spec: FactorSpec) -> list[str]:
     """Return what should be known of a factor before it is used."""
     found = [] if spec.verified else [f"factor {spec.code} {spec.version} is marked unverified"]
-    said = (margin_warning(spec.record()), magnitude_warning(spec.record()))
-    return found + [warning for warning in said if warning is not None]
+    margin = margin_warning(spec.record())
+    return found + ([] if margin is None else [margin]) + magnitude_warnings(spec.record())
 
 
 def find_factor(

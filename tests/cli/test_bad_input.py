@@ -173,6 +173,42 @@ def test_what_is_odd_about_the_times_of_a_file_is_said_in_the_zone_of_the_site(
     ]
 
 
+def test_several_files_are_imported_one_by_one_and_a_refused_one_stops_no_other(
+    park: Program,
+) -> None:
+    day = "2014-02-0{}T00:00:00+01:00,"
+    first, last = (
+        f"time,power\n{day.format(n)}1\n{day.format(n)}{more}\n" for n, more in ((1, 1), (2, "x"))
+    )
+    files = [
+        park.write("1.csv", first), park.write("no.csv", "time;power\n1;2\n"), "gone.csv",
+        park.write("2.csv", last),
+    ]  # fmt: skip
+    before = rows(park)
+    tried = park(*IMPORT, *files, "--dry-run", "--json").json()
+    assert rows(park) == before and tried["dry_run"] is True
+    ended = park(*IMPORT, *files, "--json")
+    assert (ended.code, tried) == (2, ended.json() | {"dry_run": True})
+    found = ended.json()
+    counts = [[item[name] for name in ("file", "new", "rejected")] for item in found["imports"]]
+    assert [(Path(file).name, new, bad) for file, new, bad in counts] == [
+        ("1.csv", 1, 0),
+        ("2.csv", 1, 1),
+    ]
+    assert sorted(error["code"] for error in found["refused"]) == [
+        "file-unreadable",
+        "missing-column",
+    ]
+    again = park(*IMPORT, *files[:1], *files[3:])
+    assert (again.code, len(again.out.splitlines())) == (
+        1,
+        3,
+    )  # a line for each, one for the bad row
+    # What is wrong with the command is wrong for all of them.
+    wrong = park("import", "--site", "lab", "--source", "plc", *files[:1], *files[3:])
+    assert (wrong.code, wrong.out) == (2, "") and "no source 'plc'" in wrong.one_line()
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_column(park: Program) -> None:
     ended = park(*IMPORT, park.write("readings.csv", "\ufeff" + READINGS), "--json")
     assert ended.code == 0

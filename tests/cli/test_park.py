@@ -340,6 +340,47 @@ def test_alerts_from_an_import_to_their_end(type_in: Run, tmp_path: Path) -> Non
     assert len(document(type_in, "alerts", "list", "--all")["alerts"]) == 1
 
 
+def test_rules_that_nothing_can_break_are_named(type_in: Run, tmp_path: Path) -> None:
+    """Of a mistyped metric, or of a limit in the unit of the file, no alert ever came, and nobody was told."""
+
+    def ruled(metric: str, unit: str | None) -> list[str]:
+        rule = {"type": "above", "metric": metric, "limit": "80", "severity": "high"}
+        rules = {"alerts": [rule if unit is None else rule | {"unit": unit}]}
+        return document(
+            type_in, "park", "set", "device-types", "type_name=wind_turbine", "category=x",
+            f"validation_rules={json.dumps(rules)}",
+        )["warnings"]  # type: ignore[no-any-return]  # fmt: skip
+
+    (said,) = ruled("activ_power", None)  # no device has the type yet
+    assert ": meter files give active_power (kW), energy (kWh), " in said
+    assert ruled("energy", "kWh") == []
+    (tmp_path / "site.toml").write_text(SITE)
+    assert type_in("site", "apply", "site.toml")[0] == 0
+    assert ruled("active_power", "kW") == ruled("active_power", None) == []
+    (said,) = ruled("active_power", "MW")
+    assert said.endswith("none is judged by a limit in MW: write it in kW")
+    (said,) = ruled("energy", "kWh")
+    assert said == (
+        "device type wind_turbine, rule 1 (above energy): the files of these devices give active_power (kW); nothing "
+        "is judged by it unless another program writes energy into device_data"
+    )
+    assert document(type_in, "alerts", "evaluate")["warnings"] == [said]
+
+
+def test_the_list_of_alerts_says_of_which_device_they_are(type_in: Run, tmp_path: Path) -> None:
+    """What another system said of one names it in no message."""
+    (tmp_path / "site.toml").write_text(SITE)
+    assert type_in("site", "apply", "site.toml")[0] == 0
+    words = "device_code=A alert_type=door severity=low message=open status=active"
+    when = "triggered_at=2026-11-25T06:10:00Z"
+    assert type_in("park", "set", "alerts", *words.split(), when)[0] == 0
+    code, out = type_in("alerts", "list")
+    assert (code, out.splitlines()[1].split()) == (
+        1,
+        ["1", "low", "active", "2026-11-25T06:10:00Z", "A", "open"],
+    )
+
+
 def test_settings_keep_their_types_and_secrets_stay_secret(type_in: Run, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("hush-hush\n")
     for words, value in (
@@ -354,6 +395,9 @@ def test_settings_keep_their_types_and_secrets_stay_secret(type_in: Run, tmp_pat
         assert (found["value"], found["changed"]) == (value, True)
         assert document(type_in, "config", "set", *words)["changed"] is False
     assert document(type_in, "config", "get", "partner.limit")["value"] == "1.50"
+    # What is shown can be given again.
+    assert type_in("config", "get", "partner.map") == (0, '{"a": "1.5"}\n')
+    assert type_in("config", "set", "partner.on", "true") == (0, "partner.on is so already: true\n")
     assert (
         "'x' is not a number" in type_in("config", "set", "partner.limit", "x")[1]
     )  # it keeps its type

@@ -202,6 +202,27 @@ def test_every_row_of_a_slot_is_shown_with_its_reason(read: Program) -> None:
     )
 
 
+def test_readings_of_a_register_in_one_minute_are_told_apart(read: Program, tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    shutil.copytree(read.folder, tmp_path, dirs_exist_ok=True)
+    register = (
+        '[[device]]\ncode = "R"\ntype = "x"\nmeter_serial = "R"\nrole = "load"\n[[source]]\nname = "r"\n'
+        'kind = "counter"\nunit = "kWh"\ninterval_minutes = 15\ndevice = "R"\ntime_column = "t"\n'
+        'value_column = "v"\ntime_zone = "offset"\n'
+    )
+    assert program("site", "apply", program.write("site.toml", SITE + register)).code == 0
+    times = [f"2014-01-01T00:00:{second}+01:00" for second in ("00", "13", "59")]
+    file = program.write("r.csv", "t,v\n" + "".join(f"{at},{n}\n" for n, at in enumerate(times)))
+    assert program("import", "--site", "lab", "--source", "r", file).code == 0
+    shown = program(*SHOW, "--device", "R", "--from", "2014-01-01", "--to", "2014-01-02").out
+    rows = [line.split() for line in shown.splitlines()[2:]]
+    assert [row[1] for row in rows if row[2] == "register"] == [
+        "2014-01-01T00:00+01:00",
+        "2014-01-01T00:00:13+01:00",
+        "2014-01-01T00:00:59+01:00",
+    ]
+
+
 # ------------------------------------------------------------------ pictures
 
 

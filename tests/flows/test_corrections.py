@@ -111,7 +111,7 @@ def manifests_read_by_looks_at_all_periods(park: Park) -> list[str]:
         project = project_named(session, PROJECT)
         site = site_on_chain(session, PROJECT)
         assert site is not None
-        check_gap(session, project, site, day(2))
+        check_gap(session, project, day(2))
         assert len(unpaid_corrections(session, project.id)) == 1
         assert len(corrections_of(session, PROJECT)) == 1
     assert len([sql for sql in said if "issuances" in sql]) == 3
@@ -262,6 +262,13 @@ def test_only_the_period_that_is_asked_for(issued: Park) -> None:
     late(issued, (9, "0"))
     late(issued, (9, "30"), day_number=2)
     assert correct(issued.db, PROJECT, period=(day(3), day(4))).found == []
+    # Days turned round are none, and of an issuance that they hold a part of nothing is known to be counted.
+    with pytest.raises(BadInput, match="from 2014-01-03 to 2014-01-02 is empty"):
+        correct(issued.db, PROJECT, period=(day(3), day(2)))
+    issue(issued, day(3), day(5))
+    parts = correct(issued.db, PROJECT, period=(day(3), day(4)))
+    assert (len(parts.found), len(parts.passed_over)) == (0, 1)
+    assert parts.passed_over[0].endswith(": not wholly in these days")
     found = correct(issued.db, PROJECT, period=(day(2), day(3)))
     assert [(item.from_date, item.effect_kg) for item in found.found] == [(day(2), Fraction(-5, 2))]
     with issued.db.read() as session:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -56,10 +57,13 @@ from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
 from ledger.models.sending import IntentState
 from ledger.readings.periods.evidence_files import files_of_credit
+from ledger.readings.periods.period import reductions_for
 from ledger.settings import load_settings
+from ledger.sites import apply_site
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import long, rest
 from tests.support.park import PROJECT, AfterMining, Park, day, keys_without
+from tests.support.plant import SITE
 from tests.support.sending import automine, drop, opened, steal
 
 SHORT_ON_MARIADB = (
@@ -290,6 +294,58 @@ def test_a_deficit_is_not_left_out(park: Park) -> None:
     assert plan(park, day(2), day(4)).reduction.issued_kg == 720 - 24
     # What was left out after that is nothing, and may be.
     assert plan(park, day(5), day(6)).reduction.issued_kg == 720
+
+
+def test_a_deficit_at_the_end_of_a_year_enters_the_next(park: Park) -> None:
+    """It can be issued with no other days: nothing could ever be issued again."""
+    park.register()
+    park.generate(date(2013, 12, 30), ["60.05", "-2", "60", "-1", "60"])
+    year = date(2014, 1, 1)
+    # 720.6 kg; then 24 too few in the one day that is left of 2013, of which 0.6 were left.
+    assert plan(park, date(2013, 12, 30), date(2013, 12, 31)).reduction.issued_kg == 720
+    for end in (year, day(2)):
+        with pytest.raises(Refused, match=r"within 2013, or begin at 2014-01-01: .*") as caught:
+            plan_issuance(park.chain, PROJECT, date(2013, 12, 31), end)
+        assert caught.value.code == "nothing-to-issue"
+    planned = plan(park, year, day(2)).reduction
+    assert (planned.inputs.carry_in_kg, planned.issued_kg) == (Fraction(-234, 10), 696)
+    # It is paid once; and a deficit of its own year may be left out by no period, as ever.
+    with pytest.raises(Refused, match=r"deficit of 12.0* kg; begin at 2014-01-02"):
+        plan_issuance(park.chain, PROJECT, day(3), day(4))
+    assert plan(park, day(2), day(4)).reduction.available_kg == Fraction(6, 10) - 12 + 720
+    with park.db.read() as session:
+        (again,) = reductions_for(session, PROJECT, year, day(2))
+    assert (again.issued_kg, again.inputs.carry_in_kg) == (696, Fraction(-117, 5))
+
+
+def test_a_factor_of_the_new_year_is_no_hindrance_to_what_the_old_one_lacks(park: Park) -> None:
+    """Its days are of none of the new factor, and can be issued by none: that stopped the new year."""
+    park.register()
+    park.generate(date(2013, 12, 30), ["60", "-2", "60"])
+    plan(park, date(2013, 12, 30), date(2013, 12, 31))
+    new = (
+        '[[factor]]\ncode = "cm"\nversion = "2"\npurpose = "crediting_cm"\nvalue = "0.4"\nunit = "t/MWh"\n'
+        'source = "a test"\nvalid_from = "2014-01-01"\n'
+    )
+    text = SITE.replace('factor = "cm"', 'factor = "cm"\nfactor_version = "2"')
+    with park.db.write() as session:
+        apply_site(session, text + new)
+    # 48 kWh at 0.5 t/MWh of then; 1,440 kWh at the new one.
+    reduction = plan(park, FIRST, day(2)).reduction
+    assert (reduction.inputs.carry_in_kg, reduction.issued_kg) == (-24, 576 - 24)
+
+
+@long
+def test_a_deficit_is_carried_over_years_that_are_not_issued(park: Park) -> None:
+    """What they lack adds up, and what they have makes up for none: it may still be issued, as a backfill."""
+    park.register()
+    park.generate(date(2011, 12, 30), ["60", "-2"])
+    park.generate(date(2012, 7, 1), ["1"])
+    park.generate(date(2013, 7, 1), ["-1"])
+    park.generate(FIRST, ["60"])
+    plan(park, date(2011, 12, 30), date(2011, 12, 31))
+    reduction = plan(park, FIRST, day(2)).reduction
+    assert (reduction.inputs.carry_in_kg, reduction.issued_kg) == (-24 - 12, 720 - 36)
 
 
 def test_nothing_to_issue(park: Park) -> None:

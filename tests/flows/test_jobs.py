@@ -220,6 +220,20 @@ def test_a_period_of_less_than_a_kilogram_is_joined_to_the_next(park: Park) -> N
     assert said == "issued park-wind from 2014-01-31 to 2014-03-01"
 
 
+def test_the_end_of_a_year_that_comes_to_nothing_stops_no_later_issuance(park: Park) -> None:
+    """It was joined to the month after it, and the two were cut apart again at New Year, for ever."""
+    park.generate(date(2013, 11, 30), ["50", "-1"])  # 1 December: 12 kg too few
+    park.generate(date(2014, 1, 1), ["0.5"])  # 6 kg: too few to make up for it
+    park.generate(date(2014, 2, 1), ["50"])
+    wants_issuance(park)
+    park.register()
+    said = issuing.issue_closed(park.chain, datetime(2014, 3, 9, tzinfo=UTC))
+    assert said == (
+        "issued park-wind from 2013-11-30 to 2013-12-01, park-wind from 2014-01-01 to 2014-03-01"
+    )
+    assert [row.issued_kg for row in park.rows(Issuance)] == [600, 600 + 6 - 12]
+
+
 def test_an_issuance_that_was_cut_short_is_sent_by_the_next_run(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

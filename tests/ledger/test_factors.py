@@ -292,6 +292,51 @@ def test_a_crediting_factor_of_another_size_than_a_grids_is_a_warning(
         assert warning.endswith("check the unit: g/kWh against kg/kWh")
 
 
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ("74.1 t CO2/TJ 43.0 0.84", []),
+        ("20.2 kg C/GJ 43.0 0.84", []),
+        ("0 t CO2/TJ 120 0.00009", []),  # hydrogen
+        ("260000 kg CO2/TJ 2.47 0.0013", []),  # blast furnace gas
+        ("74100 t CO2/TJ 43.0 0.84", ["74100 t CO2/TJ is more than any fuel emits"]),
+        ("74.1 kg CO2/TJ 43.0 0.84", ["74.1 kg CO2/TJ is less than any fuel emits"]),
+        ("74.1 t CO2/TJ 43000 0.84", ["ncv_gj_per_t 43000 is more than any fuel has"]),
+        ("74.1 t CO2/TJ 0.043 840", ["ncv_gj_per_t 0.043 is less", "density_kg_per_l 840 is"]),
+    ],
+)
+def test_numbers_of_another_size_than_a_fuels_are_a_warning(numbers: str, said: list[str]) -> None:
+    """A thousandth of what it emits was deducted, and nobody was told; of a grid's factor it was said."""
+    value, *unit, ncv, density = numbers.split()
+    unit_text = " ".join(unit)
+    (spec,) = read_factor_file(
+        '[[factor]]\ncode = "f"\nversion = "1"\npurpose = "fuel"\nsource = "x"\nverified = true\n'
+        f'value = "{value}"\nunit = "{unit_text}"\nncv_gj_per_t = "{ncv}"\ndensity_kg_per_l = "{density}"\n',
+        "f.toml",
+    )
+    warnings = warnings_of(spec)
+    assert len(warnings) == len(said)
+    for warning, start in zip(warnings, said, strict=True):
+        assert warning.startswith(f"factor f 1: {start}") and "check the unit" in warning
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "warned"),
+    [("0", "t/MWh", False), ("8", "g/kWh", False), ("2", "t/MWh", False), ("500", "t/MWh", True)],
+)
+def test_a_factor_of_the_inventory_may_be_small_and_not_larger_than_a_grids(
+    value: str, unit: str, warned: bool
+) -> None:
+    (spec,) = read_factor_file(
+        '[[factor]]\ncode = "f"\nversion = "1"\npurpose = "inventory_market"\nsource = "x"\nverified = true\n'
+        f'value = "{value}"\nunit = "{unit}"\n',
+        "f.toml",
+    )
+    assert [text.split(",")[1] for text in warnings_of(spec)] == (
+        [" more than any grid emits; check the unit: g/kWh against kg/kWh"] if warned else []
+    )
+
+
 @pytest.mark.parametrize(("value", "said"), [("0", "must be more than 0"), ("-1", "less than 0")])
 def test_a_crediting_factor_of_nothing_is_refused(
     sqlite_db: Database, value: str, said: str

@@ -426,6 +426,37 @@ def test_an_interrupted_import_says_so(
     assert capsys.readouterr().err == "interrupted; nothing was imported\n"
 
 
+def test_an_interrupted_import_of_several_files_says_how_many_are_in(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    sqlite_db: Database,
+) -> None:
+    apply(sqlite_db)
+    monkeypatch.setenv("TRUETONNE_DATABASE_URL", str(sqlite_db.url))
+    paths = [write_csv(tmp_path / name, [(T0, "1")]) for name in ("a.csv", "b.csv", "c.csv")]
+    at_the_end = False
+
+    def interrupted(*given: Any, **options: Any) -> Any:
+        if at_the_end or given[3] != paths[1]:
+            report = import_file(*given, **options)
+        if given[3] == paths[1]:
+            raise KeyboardInterrupt
+        return report
+
+    monkeypatch.setattr("ledger.readings.import_file", interrupted)
+    command = ["import", "--site", "park", "--source", "scada", *map(str, paths)]
+    assert run(command) == 130
+    said = "interrupted; 1 of 3 files were imported, and "
+    assert capsys.readouterr().err == f"{said}of the others nothing was\n"
+    at_the_end = True
+    assert run(command) == 130
+    assert (
+        capsys.readouterr().err
+        == f"{said}the next one was, too, or nothing of it: import it again to see\n"
+    )
+
+
 def test_an_import_that_is_interrupted_at_its_end_does_not_say_what_it_cannot_know(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

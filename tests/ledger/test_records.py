@@ -520,7 +520,12 @@ def test_nonsense_in_json(
         ("a.csv", "resource_code,resource_code\nx,y\n", "is there twice"),
         ("a.json", " \n", "empty; a list of no records is written []"),
         ("a.csv", 'resource_code,name\n"a,b\n', "not a CSV file"),
-        ("a.csv", "resource_code\n\xff".encode("latin-1"), "not UTF-8 text (byte 14)"),
+        (
+            "a.csv",
+            "resource_code\n\xff".encode("latin-1"),
+            "a.csv: line 2: not UTF-8 text (byte 14); save it as UTF-8, which spreadsheets call CSV UTF-8",
+        ),
+        ("a.csv", "a\r\nb\rc\n光".encode("gb18030"), "line 4: not UTF-8 text (byte 7)"),
         ("a.xlsx", b"PK\x03\x04\x14\x00\x06\x00", "is an Excel workbook or a zip; save it as CSV"),
         ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Excel workbook; save it as CSV"),
         ("a.json", gzip.compress(b"[]", mtime=0), "the file is gzipped; unpack it"),

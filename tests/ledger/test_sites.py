@@ -340,6 +340,22 @@ def test_what_readings_rest_on_is_not_changed(sqlite_db: Database, tmp_path: Pat
         assert session.scalars(select(Meter.serial)).one() == "serial-A"
 
 
+def test_numbers_of_a_device_that_can_hardly_be_meant_are_warnings(sqlite_db: Database) -> None:
+    """Of a drawing meter nothing was deducted; litres of fuel weighed a thousand times what they do."""
+    (warning,) = apply(sqlite_db, changed('rated_kw = "100"', 'rated_kw = "0"')).warnings
+    assert warning.startswith(
+        "device A: rated_kw is 0, so that whatever its meter says is beyond it"
+    )
+    diesel = (
+        '[[device]]\ncode = "D"\ntype = "x"\nmeter_serial = "D"\nrole = "fuel"\nrated_kw = "0"\n'
+        'density_kg_per_l = "840"\nfuel_factor = "d"\n[[factor]]\ncode = "d"\nversion = "1"\npurpose = "fuel"\n'
+        'value = "74.1"\nunit = "t CO2/TJ"\nncv_gj_per_t = "43"\nsource = "x"\nverified = true\n'
+    )
+    assert apply(sqlite_db, SITE + diesel).warnings == [
+        "device D: density_kg_per_l 840 is more than any fuel has; check the unit: kg/m3 is a thousandth of kg/L"
+    ]
+
+
 @pytest.mark.parametrize("role", ["generation", "export"])
 def test_a_supplying_meter_without_a_rated_power_has_no_limit(
     sqlite_db: Database, role: str
@@ -687,8 +703,8 @@ def test_a_site_file_that_cannot_be_read(sqlite_db: Database, tmp_path: Path) ->
     absent = tmp_path / "absent.toml"
     with pytest.raises(BadInput, match="cannot be read"):
         apply(sqlite_db, absent)
-    absent.write_bytes(b"\xff\xfe")
-    with pytest.raises(BadInput, match="not UTF-8"):
+    absent.write_bytes('[site]\ncode = "x"\nname = "光伏"\n'.encode("gb18030"))
+    with pytest.raises(BadInput, match=r"absent\.toml: line 3: not UTF-8; save the file"):
         apply(sqlite_db, absent)
     absent.write_text("[site\n")
     with pytest.raises(BadInput, match=r"absent\.toml: line 1, column 6: not valid TOML"):

@@ -403,7 +403,7 @@ def test_the_report_for_machines(lite: Database, tmp_path: Path) -> None:
         ),
         (HEADER.replace("market", "Market").encode(), "line 1: column 'market' is missing"),
         ((HEADER + ",vpp").encode(), "line 1: column 'vpp' is there twice"),
-        (b"\xff\xfe" + HEADER.encode("utf-16-le"), "not UTF-8 text (byte 0)"),
+        (b"\xff\xfe" + HEADER.encode("utf-16-le"), "line 1: not UTF-8 text (byte 0)"),
         ((HEADER + "\n" + "x" * 200_000).encode(), "line 2: not a CSV file"),
         (b"PK\x03\x04\xff", "the file is an Excel workbook or a zip; save it as CSV"),
         (gzip.compress(HEADER.encode()), "the file is gzipped; unpack it"),

@@ -7,7 +7,7 @@ from ledger.models import (
     DeviceAlert,
     DeviceType,
 )
-from ledger.park import rules, states, together
+from ledger.park import rules, states, together, unwatched
 from ledger.park.kinds import (
     PARK,
     kind_of,
@@ -23,6 +23,7 @@ KINDS = (
         right=PARK,
         changes="category default_config validation_rules",
         rules=(rules.validation_rules, rules.named_limits("default_config")),
+        warnings=unwatched.of_rows,
     ),
     kind_of(
         "devices",

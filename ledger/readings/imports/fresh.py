@@ -19,8 +19,9 @@ from ledger.models import DeviceData, Site
 from ledger.readings.energy import SCALE, Sums, write_days
 from ledger.readings.files.sources import RawReading, Source
 from ledger.readings.inventory import Inventory
-from ledger.readings.rows.store import METRIC, MICROS_MAX, MeterState, Tally, fetch
+from ledger.readings.rows.store import MICROS_MAX, MeterState, Tally, fetch
 from ledger.reductions.flatlines import Level, can_stick, stuck_places
+from ledger.reductions.numbers import METRICS
 from ledger.reductions.quality import stored, without_value
 from ledger.reductions.records import MISSING, Kind, Quality
 from ledger.reductions.zones import legal_days, zone
@@ -164,7 +165,7 @@ class FreshDays:
 
     def _data(self, meter: MeterState, columns: Columns) -> Work:
         """Return what stores the values in ``device_data``, rounded half away from zero to 1e-6."""
-        metric, unit = METRIC[self._source.kind]
+        metric, unit = METRICS[self._source.kind]
         there = micros([value for value in columns.values if value is not None], columns.scale)
         if there and not -MICROS_MAX <= min(there) <= max(there) <= MICROS_MAX:
             there = [min(max(value, -MICROS_MAX), MICROS_MAX) for value in there]

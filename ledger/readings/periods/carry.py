@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Row, exists, select
+from sqlalchemy import Row, exists, func, select
 from sqlalchemy.orm import Session, aliased, defer
 
 from ledger import models
@@ -17,7 +17,9 @@ from ledger.db import tables
 from ledger.models.issuance import LIVE, claimed_before
 from ledger.models.sending import IntentState
 from ledger.naming import of_site
-from ledger.reductions.records import CarriedCorrection
+from ledger.readings.periods.factor_rows import factor_record
+from ledger.reductions.records import CarriedCorrection, Factor
+from ledger.reductions.zones import legal_day, zone
 
 
 def carried_into(
@@ -28,11 +30,17 @@ def carried_into(
     from_s: int,
     *,
     backfill: bool,
+    left_before: Callable[[], Fraction] | None = None,
 ) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
     """Return what enters a period: the carry of the issuance before it, and deficits of corrections.
 
     Of a period that is issued exactly, what entered it then. Deficits alone enter a backfill: what the issuance
     before it left has gone into the one after it (decision 0102).
+
+    Parameters
+    ----------
+    left_before
+        Gives what was left before the period, where that is not what the last issuance left alone.
     """
     issued = session.scalars(
         select(models.Issuance).where(
@@ -46,9 +54,63 @@ def carried_into(
         entered = json.loads(issued.manifest).get("corrections", [])
         return Fraction(issued.carry_in_kg), tuple(carried_of(table) for table in entered)
     corrections = unpaid_corrections(session, project.id, from_s)
-    deficits = sum((correction.carried_kg for correction in corrections), Fraction(0))
-    left = Fraction(0) if backfill else _carry(session, project, start, from_s)
-    return left + deficits, corrections
+    if backfill:
+        left = Fraction(0)
+    elif left_before is not None:
+        left = left_before()
+    else:
+        left = left_by_last(session, project, start, from_s)
+    return left + owed_by(corrections), corrections
+
+
+def owed_by(corrections: Iterable[CarriedCorrection]) -> Fraction:
+    """Return what corrections bring in, kg: below zero."""
+    return sum((correction.carried_kg for correction in corrections), Fraction(0))
+
+
+def unissued_since(
+    session: Session, project: models.Project, time_zone: str, start: date
+) -> date | None:
+    """Return where the days before a period begin that no issuance has; None: none is issued before it.
+
+    They begin where the last issuance before it ended, in the books or on chain: of a batch that the books do not know
+    the days are no gap, and make up for none.
+    """
+    issuance = models.Issuance
+    ended = session.scalar(
+        select(func.max(issuance.to_date)).where(
+            issuance.project_id == project.id,
+            issuance.state.in_(LIVE),
+            issuance.from_date < start,
+        )
+    )
+    on_chain = select(models.CreditSite.minted_until_s).where(
+        models.CreditSite.code == project.code
+    )
+    for minted_s in session.scalars(on_chain):
+        if minted_s:
+            minted = legal_day(minted_s, zone(time_zone))
+            if minted <= start:
+                ended = max(ended or minted, minted)
+    return ended
+
+
+def factor_before(session: Session, project: models.Project, from_s: int) -> Factor | None:
+    """Return the factor of the last issuance before a period; None: there is none."""
+    issuance = models.Issuance
+    query = (
+        select(models.EmissionFactor)
+        .join(issuance, issuance.factor_id == models.EmissionFactor.id)
+        .where(
+            issuance.project_id == project.id,
+            issuance.state.in_(LIVE),
+            issuance.to_s <= from_s,
+        )
+        .order_by(issuance.to_s.desc())
+        .limit(1)
+    )
+    found = session.scalars(query).first()
+    return None if found is None else factor_record(found)
 
 
 def is_followed(session: Session, project_id: int, to_s: int) -> bool:
@@ -156,7 +218,7 @@ def _cancelled_by_key(session: Session, keys: Sequence[str]) -> dict[str, int]:
     return kg
 
 
-def _carry(session: Session, project: models.Project, start: date, from_s: int) -> Fraction:
+def left_by_last(session: Session, project: models.Project, start: date, from_s: int) -> Fraction:
     """Return what the last issuance before the period left.
 
     A deficit is carried until it is paid; a positive carry only within one vintage, one factor

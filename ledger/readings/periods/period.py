@@ -18,12 +18,20 @@ from ledger import models
 from ledger.errors import BadInput
 from ledger.models.readings import ReadingQuality
 from ledger.naming import project_named
-from ledger.readings.periods.carry import carried_into, is_followed
+from ledger.readings.periods.carry import (
+    carried_into,
+    factor_before,
+    is_followed,
+    left_by_last,
+    owed_by,
+    unissued_since,
+)
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.metered import project_meters
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.certificates import left_out_before
-from ledger.reductions.records import CarriedCorrection, ReductionInputs
+from ledger.reductions.factors import is_valid
+from ledger.reductions.records import CarriedCorrection, Factor, ReductionInputs
 from ledger.reductions.results import Reduction
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.units import plain
@@ -85,13 +93,15 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
     """
     reductions: list[Reduction] = []
     for part_start, part_end in split_by_vintage(start, end):
-        since_s = reductions[0].inputs.from_s if reductions else None
-        inputs = load_period(session, project_code, part_start, part_end, since_s=since_s)
+        since_s, carry_in_kg = None, None
+        if reductions:  # corrections have entered the part before
+            since_s = reductions[0].inputs.from_s
+            carry_in_kg = min(reductions[-1].carry_out_kg, Fraction(0))
+        inputs = load_period(
+            session, project_code, part_start, part_end, carry_in_kg=carry_in_kg, since_s=since_s
+        )
         if reductions:
             inputs = left_out_before(inputs, reductions)
-            # Corrections have entered the part before.
-            carry_in_kg = min(reductions[-1].carry_out_kg, Fraction(0))
-            inputs = replace(inputs, carry_in_kg=carry_in_kg, corrections=())
         reductions.append(compute(inputs))
     return reductions
 
@@ -181,7 +191,13 @@ def load_period(
         if backfill is None:
             backfill = is_followed(session, project.id, to_s)
         carry_in_kg, corrections = carried_into(
-            session, project, start, end, from_s, backfill=backfill
+            session,
+            project,
+            start,
+            end,
+            from_s,
+            backfill=backfill,
+            left_before=lambda: _left(session, project, site.time_zone, start, from_s),
         )
     return ReductionInputs(
         program=project.program,
@@ -214,6 +230,70 @@ def load_period(
         leakage_share=project.leakage_share or "0",
         uncertainty_share=project.uncertainty_share or "0",
     )
+
+
+def _left(
+    session: Session, project: models.Project, time_zone: str, start: date, from_s: int
+) -> Fraction:
+    """Return what the last issuance before a period left, less what the ends of the years since then lack.
+
+    A period lies in one year. So days at the end of one that come to less than a kilogram can be issued with no others:
+    a deficit of theirs enters the next year, or nothing could be issued ever again (decision 0105).
+    """
+    begun, year = unissued_since(session, project, time_zone, start), date(start.year, 1, 1)
+    if begun is None or begun >= year:
+        return left_by_last(session, project, start, from_s)
+    rest = look_at(session, project, *split_by_vintage(begun, year)[-1])
+    # Corrections enter this period by themselves.
+    left = rest.inputs.carry_in_kg - owed_by(rest.inputs.corrections)
+    return min(left + min(rest.reductions_kg, Fraction(0)), Fraction(0))
+
+
+def look_at(
+    session: Session,
+    project: models.Project,
+    start: date,
+    end: date,
+    carry_in_kg: Fraction | None = None,
+) -> Reduction:
+    """Compute days of one year that are not issued, for what they lack.
+
+    The factor is the project's, or where that is of other days only, that of the issuance before them: a new year has
+    a new factor, and days of the old one, which are never issued, are to stop nothing.
+
+    Parameters
+    ----------
+    carry_in_kg
+        As ``load_period`` takes it.
+
+    Raises
+    ------
+    NotFound, BadInput, Refused
+        As ``load_period`` and ``compute`` do, but for days of which no factor is.
+    """
+    inputs = load_period(
+        session,
+        project.code,
+        start,
+        end,
+        enforce=False,
+        carry_in_kg=carry_in_kg,
+        backfill=False,
+    )
+    factor = inputs.factor
+    if not is_valid(factor, start, end):
+        before = factor_before(session, project, inputs.from_s)
+        if before is not None and is_valid(before, start, end):
+            factor = before
+    meters = (
+        meter if meter.fuel is None else replace(meter, fuel=_of_any_day(meter.fuel))
+        for meter in inputs.meters
+    )
+    return compute(replace(inputs, factor=_of_any_day(factor), meters=tuple(meters)))
+
+
+def _of_any_day(factor: Factor) -> Factor:
+    return replace(factor, valid_from=None, valid_to=None)
 
 
 def meter_ids(session: Session, serials: Iterable[str]) -> dict[str, int]:

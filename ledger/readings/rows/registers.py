@@ -22,11 +22,10 @@ from ledger.readings.rows.store import (
     Tally,
     fetch,
 )
+from ledger.reductions.numbers import METRICS
 from ledger.reductions.quality import loaded, stored, without_value
-from ledger.reductions.records import MISSING, Quality
+from ledger.reductions.records import MISSING, Kind, Quality
 
-METRIC = ("energy_register", "kWh")
-"""Name and unit of a register's value in ``device_data``."""
 _LOOKUP_KEYS = 500
 _COLUMNS = "id, at_s, text, value_digits, value_scale, quality, reason, file_id, line"
 _INSERT = (
@@ -45,7 +44,7 @@ class RegisterWriter:
         self._file_id = file_id
         self._span: dict[int, tuple[int, int]] = {}
         """First and last new instant by meter."""
-        self._received = ReceivedValues(db, session, METRIC)
+        self._received = ReceivedValues(db, session, METRICS[Kind.REGISTER])
 
     def write(self, meter: MeterState, rows: Sequence[RawReading], tally: Tally) -> None:
         """Store the rows of one meter; count what became of each."""

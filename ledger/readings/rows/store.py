@@ -24,18 +24,12 @@ from ledger.db.sqltext import for_driver
 from ledger.models import DeviceData, Meter, Site
 from ledger.models.types import ExactDecimal
 from ledger.readings.files.sources import RawReading, Source
+from ledger.reductions.numbers import METRICS
 from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
-from ledger.reductions.records import MISSING, OUTLIER, SUPERSEDED, Kind, Quality, Role
+from ledger.reductions.records import MISSING, OUTLIER, SUPERSEDED, Quality, Role
 from ledger.reductions.zones import utc_of
 from ledger.units import DAY_S
 
-METRIC = {
-    Kind.POWER: ("active_power", "kW"),
-    Kind.ENERGY: ("energy", "kWh"),
-    Kind.FUEL_MASS: ("fuel_mass", "kg"),
-    Kind.FUEL_VOLUME: ("fuel_volume", "L"),
-}
-"""Name and unit of a reading in ``device_data``."""
 MICROS_MAX = 10**15 - 1
 """Largest value of ``device_data`` in millionths: what is under 1e9 and rounds up to it is this."""
 _LOOKUP_KEYS = 500
@@ -227,7 +221,7 @@ class Writer:
         self._session = session
         self._source = source
         self._file_id = file_id
-        self._received = ReceivedValues(db, session, METRIC[source.kind])
+        self._received = ReceivedValues(db, session, METRICS[source.kind])
 
     def write(self, meter: MeterState, rows: Sequence[RawReading], tally: Tally) -> None:
         """Store the rows of one meter; count what became of each."""
