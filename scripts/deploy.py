@@ -53,6 +53,7 @@ from scripts.deploy_plan import Plan, check_network, make_plan
 from scripts.ending import end_with
 from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
+from scripts.toolchain.brownie_asking import ask_again
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.brownie_sending import send_carefully
@@ -352,6 +353,7 @@ def main() -> None:
     from brownie import accounts, network, project, web3
 
     be_patient(web3)
+    ask_again(web3)
     rpc_url = web3.provider.endpoint_uri
     active = network.show_active()
     name = os.environ.get("TRUETONNE_NETWORK") or active
