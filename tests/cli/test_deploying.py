@@ -414,6 +414,7 @@ def test_contracts_that_are_not_on_the_chain_are_not_called_deployed(truetonne: 
         for words in (("chain", "deploy", "--dry-run"), ("chain", "deploy")):
             ended = truetonne(*words, "--json", **settings)
             assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-code"), words
+            assert "move the deployment file away and deploy again" in ended.out
 
 
 KEY = "3fa1b2c4d5e6f7081920a1b2c3d4e5f6"
