@@ -50,9 +50,11 @@ from scripts import create2
 from scripts.deploy_checks import check_before
 from scripts.deploy_node import asking, put_factory
 from scripts.deploy_plan import Plan, check_network, make_plan
+from scripts.deploy_told import keystore_of
 from scripts.ending import end_with
 from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
+from scripts.toolchain.brownie_asking import ask_again
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.brownie_sending import send_carefully
@@ -258,15 +260,13 @@ def load_keys(accounts: Any, settings: Settings, chain_id: int) -> list[Any]:
     BadInput
         If the keystore or its password is missing or cannot be read, or the password file is open to others.
     """
-    if settings.keystore is None:
-        if chain_id != LOCAL_CHAIN_ID:
-            raise BadInput("set TRUETONNE_KEYSTORE and TRUETONNE_KEYSTORE_PASSWORD_FILE")
+    keystore = keystore_of(settings, chain_id)
+    if keystore is None:
         words = "test test test test test test test test test test test junk"
         return list(accounts.from_mnemonic(words, count=10))
-    if settings.keystore_password_file is None or not settings.keystore_password_file.is_file():
-        raise BadInput("TRUETONNE_KEYSTORE_PASSWORD_FILE is not a file")
-    password = keystore_password(settings.keystore_password_file)
-    return [_unlocked(accounts, file, password) for file in files_of(settings.keystore)]
+    folder, password_file = keystore
+    password = keystore_password(password_file)
+    return [_unlocked(accounts, file, password) for file in files_of(folder)]
 
 
 def _unlocked(accounts: Any, file: Path, password: str) -> Any:
@@ -352,6 +352,7 @@ def main() -> None:
     from brownie import accounts, network, project, web3
 
     be_patient(web3)
+    ask_again(web3)
     rpc_url = web3.provider.endpoint_uri
     active = network.show_active()
     name = os.environ.get("TRUETONNE_NETWORK") or active

@@ -19,6 +19,8 @@ from scripts.verify_roles import REGISTERED
 PENDING_S = 120.0
 """How long transactions of an earlier run are waited for, in seconds."""
 _PAUSE_S = 0.5
+_REGISTRATION_GAS = 100_000
+"""What the registration of a class takes at least: 124,549 with the shortest of terms."""
 
 
 def check_before(
@@ -50,12 +52,14 @@ def check_before(
         plan.key("admin")
     if "CarbonCredit" in missing or not _has_class(web3, codes["CarbonCredit"][0], plan):
         plan.key("registrar")
+        _check_money(web3, plan, "registrar", "the registration of the class", _REGISTRATION_GAS)
     if "VppSettlement" in missing and plan.currency is not None:
         _check_currency(web3, plan.currency)
     if missing:
         gas = {name: _least_gas(linked_build(project, name), codes[name][1]) for name in missing}
         _check_blocks(web3, gas)
-        _check_money(web3, plan, sum(gas.values()))
+        factory = factory_costs(web3)
+        _check_money(web3, plan, "admin", "the deployment", sum(gas.values()), factory)
 
 
 def _check_artifacts(project: Any, names: Sequence[str]) -> None:
@@ -189,16 +193,21 @@ def _check_blocks(web3: Any, gas: Mapping[str, int]) -> None:
         )
 
 
-def _check_money(web3: Any, plan: Plan, gas: int) -> None:
-    """Compare the admin's money with the least that the contracts cost: roles and the class come on top."""
-    admin = plan.holders["admin"]
-    price, has = int(web3.eth.gas_price), int(web3.eth.get_balance(admin))
-    factory = factory_costs(web3)
+def _check_money(web3: Any, plan: Plan, role: str, work: str, gas: int, factory: int = 0) -> None:
+    """Compare an account's money with the least that its work costs: more comes on top, of the admin the roles.
+
+    Parameters
+    ----------
+    factory
+        What is to be paid beside, in wei, before the CREATE2 factory stands.
+    """
+    account = plan.holders[role]
+    price, has = int(web3.eth.gas_price), int(web3.eth.get_balance(account))
     least = gas * price + factory
     if has < least:
         beside = f", and {factory / 10**18:.6f} for the CREATE2 factory" if factory else ""
         raise DependencyDown(
-            f"the admin {admin} has {has / 10**18:.6f} of the chain's money, and the deployment takes more than "
+            f"the {role} {account} has {has / 10**18:.6f} of the chain's money, and {work} takes more than "
             f"{least / 10**18:.6f} ({gas} gas at {price / 10**9:.3f} gwei{beside}): send it more, and run again"
         )
 

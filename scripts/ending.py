@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from requests import RequestException
 
+from ledger.chain.node.refusals import told
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.settings import redacted, without_secrets
 
@@ -44,5 +45,6 @@ def _said(error: Exception, rpc_url: str) -> str:
         if error.response is not None:
             return f"{place} answers HTTP {error.response.status_code}"
         return f"no node answers at {place} ({type(error).__name__})"
-    said = " ".join(str(part) for part in error.args) or type(error).__name__
+    parts = (told(part)[1] or part if isinstance(part, dict) else part for part in error.args)
+    said = " ".join(map(str, parts)) or type(error).__name__
     return without_secrets(f"the node refused: {said}", rpc_url)

@@ -28,6 +28,7 @@ from scripts.deploy import load_keys
 from scripts.deploy_node import asking
 from scripts.deploy_plan import check_address
 from scripts.ending import end, end_with
+from scripts.toolchain.brownie_asking import ask_again
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.brownie_sending import send_carefully
@@ -151,6 +152,7 @@ def _as_admin(name: str, account: str, act: Callable[[_Stage, str], Any]) -> Non
         with closing(ChainClient(web3.provider.endpoint_uri)) as client:
             deployment.check(client)  # the addresses are those of every chain
         be_patient(web3)
+        ask_again(web3)
         ask_plainly(web3, network)
         send_carefully(settings.max_fee_gwei)
         contract = project.get_loaded_projects()[0][name].at(

@@ -65,6 +65,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.kind and asked.part == "pair":
         parser.error("--kind is of the part galera: the pair's primary is killed in every round")
+    suite.get_tools("ha")
     gone = missing()
     if gone:
         print(

@@ -50,6 +50,7 @@ def main() -> int:
         "--seed", type=suite.seed, default=1, help="what their moments are drawn from (1)"
     )
     options = parser.parse_args()
+    suite.get_tools("migrations")
     with running_server() as server:
         whole, took_s = _whole(server)
         same = _interrupted(server, whole)

@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from typing import Any, NoReturn, Protocol
 from cli.alone import alone_in
 from ledger.errors import INTERRUPTED, DependencyDown
 
-BUILD = Path(__file__).resolve().parents[1] / "build"
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
 MISSING = DependencyDown.exit_code
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -70,6 +72,16 @@ def command(name: str, main: Callable[[], int]) -> int:
     except DependencyDown as reason:
         print(f"{name}: {reason}", file=sys.stderr)
         return MISSING
+
+
+def get_tools(name: str) -> None:
+    """Have ``dev`` install what a suite needs beside Python's packages; after its words are read, as they may be wrong.
+
+    Where that fails, ``dev`` has said why, and the suite ends with its exit code.
+    """
+    code = subprocess.run(["sh", str(ROOT / "dev"), "tools", name], check=False).returncode
+    if code:
+        sys.exit(code)
 
 
 class Summary(Protocol):

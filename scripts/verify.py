@@ -33,6 +33,7 @@ from scripts.ending import end_with
 from scripts.export_abi import metadata_hash
 from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.linking import LIBRARIES
+from scripts.toolchain.brownie_asking import ask_again
 from scripts.verify_roles import class_differs, handovers, role_rows
 
 NEEDED = ("CarbonCredit", "VppSettlement", *LIBRARIES)
@@ -271,6 +272,7 @@ def is_verified(result: dict[str, Any]) -> bool:
 def main() -> None:
     from brownie import network, web3
 
+    ask_again(web3)
     network_name = os.environ.get("TRUETONNE_NETWORK") or network.show_active()
     choice = {"TRUETONNE_NETWORK": network_name, "TRUETONNE_RPC_URL": web3.provider.endpoint_uri}
     try:

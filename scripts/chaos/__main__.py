@@ -48,6 +48,7 @@ def main() -> int:
         help="share that is kept in MariaDB",
     )
     asked = parser.parse_args()
+    suite.get_tools("chaos")
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
     if asked.replay is not None:
         first, asked.scenarios = asked.replay, 1

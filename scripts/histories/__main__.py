@@ -61,6 +61,7 @@ def main() -> int:
     )
     parser.add_argument("--steps", action="store_true", help="print the steps, for a replay")
     asked = parser.parse_args()
+    suite.get_tools("histories")
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
     if asked.books:
         try:

@@ -48,6 +48,7 @@ def main() -> int:
     asked = parser.parse_args()
     for name in idle(asked):
         parser.error(f"--{name.replace('_', '-')} changes nothing here: {OF_PART[name]}")
+    suite.get_tools("prove")
     with suite.alone("prove"):  # builds and workshops stand under build/prove
         return run(asked)
 

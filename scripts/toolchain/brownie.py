@@ -1,7 +1,7 @@
 """Brownie's command line with less to do, see ``brownie_lightness``; ``./dev brownie`` runs it.
 
 A network that is none, or whose node is not named, ends it here in a line that says what to do, where Brownie would
-print its own code.
+print its own code. So does a deployment that is told too little: Brownie would compile first.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from scripts.toolchain.brownie_home import node_ends_with_us, take_own_port
 from scripts.toolchain.brownie_lightness import keep_no_deployments, read_trees_once
 
 _OPTION = "--network"
+_OWN = "development"
+"""The network whose node Brownie starts."""
 
 
 def network_trouble(
@@ -52,6 +56,37 @@ def _network_of(words: Sequence[str]) -> str | None:
     return None
 
 
+def check_deployment(
+    words: Sequence[str], networks: Mapping[str, Mapping[str, Any]], environ: Mapping[str, str]
+) -> None:
+    """End a command line that deploys, if what the deployment is told cannot be; others are let alone.
+
+    Parameters
+    ----------
+    words, networks
+        As of ``network_trouble``, which found none.
+    """
+    if len(words) < 2 or words[0] != "run" or Path(words[1]).stem != "deploy":
+        return
+    from ledger.errors import TruetonneError
+    from scripts.deploy_told import check_told
+    from scripts.ending import end
+
+    active = _network_of(words)
+    host = None if active in (None, _OWN) else networks[active]["host"]
+    name = environ.get("TRUETONNE_NETWORK") or active or _OWN
+    chain_id = str(networks.get(name, {}).get("chainid", ""))
+    try:
+        check_told(
+            name,
+            int(chain_id) if chain_id.isdigit() else None,
+            None if host is None else Template(host).safe_substitute(environ),
+            environ,
+        )
+    except TruetonneError as error:
+        end("deploy", error)
+
+
 def main() -> None:
     import brownie._cli.__main__ as program
     from brownie._config import CONFIG
@@ -60,6 +95,7 @@ def main() -> None:
     if trouble is not None:
         sys.stderr.write(f"brownie: {trouble}\n")
         sys.exit(2)
+    check_deployment(sys.argv[1:], CONFIG.networks, os.environ)
     take_own_port(CONFIG.networks)
     keep_no_deployments()
     node_ends_with_us()

@@ -1,4 +1,4 @@
-"""Keeps what Brownie sends within the highest fee of the settings, and its waiting within an end.
+"""Keeps what Brownie sends within the highest fee and its sender's money, and its waiting within an end.
 
 By itself it offers twice the base fee and whatever tip the node suggests, however much that is. And it waits in a
 thread, of whose failure (the node is gone) nobody hears, for a block that may never come.
@@ -16,8 +16,8 @@ WAIT_S = 600.0
 def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S) -> None:
     """Bound what the transactions of this process offer, and how long each is waited for; once for each process.
 
-    What would cost more, and what is in no block in time, ends in ``DependencyDown`` from then on; what goes wrong
-    while Brownie waits is raised by what it waits in.
+    What would cost more, what its sender cannot pay, and what is in no block in time, ends in ``DependencyDown`` from
+    then on; what goes wrong while Brownie waits is raised by what it waits in.
 
     Parameters
     ----------
@@ -33,7 +33,9 @@ def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S) -> None:
     watch, wait = TransactionReceipt._await_confirmation, sender._await_confirmation
 
     def offered(*given: Any) -> dict[str, Any]:
-        return _bounded(offer(*given), account.web3, max_fee_gwei)
+        transaction = _bounded(offer(*given), account.web3, max_fee_gwei)
+        _check_paid_for(transaction, account.web3)
+        return transaction
 
     def watched(receipt: Any, *given: Any, **named: Any) -> None:
         try:
@@ -75,3 +77,21 @@ def _bounded(transaction: dict[str, Any], web3: Any, max_fee_gwei: int) -> dict[
         )
     fees = ("maxFeePerGas", "maxPriorityFeePerGas") if legacy is None else ()
     return transaction | {name: hex(min(int(transaction[name], 16), cap)) for name in fees}
+
+
+def _check_paid_for(transaction: dict[str, Any], web3: Any) -> None:
+    """Refuse what a node would: it says that funds are insufficient, and neither whose nor by how much.
+
+    Raises
+    ------
+    DependencyDown
+        If the sender has less than the transaction may take.
+    """
+    price = int(transaction.get("maxFeePerGas") or transaction.get("gasPrice") or "0x0", 16)
+    takes = int(transaction["gas"], 16) * price + int(transaction.get("value") or 0)
+    has = int(web3.eth.get_balance(transaction["from"])) if takes else 0
+    if has < takes:
+        raise DependencyDown(
+            f"{transaction['from']} has {has / 10**18:.6f} of the chain's money, and its next transaction may take "
+            f"{takes / 10**18:.6f}: send it more, and run again"
+        )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forms import rest
 from tests.support.full import small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -273,6 +274,42 @@ def test_programs_that_a_full_disk_cut_short_are_no_success(tmp_path: Path) -> N
     script(tmp_path / "machine" / "npm", "echo npm warn deprecated x >&2")
     ended = run(tmp_path, "sync", PATH=path)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prove", "nonsense"], "invalid choice: 'nonsense'"),
+        *rest(
+            [
+                (["ha", "--part", "nonsense"], "invalid choice: 'nonsense'"),
+                (["ha", "--help"], ""),
+                (["prove", "halmos", "--fresh"], "--fresh changes nothing here"),
+                (["histories", "--count", "0"], "must be at least 1"),
+            ]
+        ),
+    ],
+)
+def test_a_suite_reads_its_words_before_what_it_needs_is_installed(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    """``./dev prove nonsense`` installed Slither and Halmos, and refused the word then."""
+    prepared(tmp_path)
+    for name in ("scripts", "cli", "ledger", "indexer", "api", "tests"):
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".venv" / "bin" / "python").unlink()
+    script(tmp_path / ".venv" / "bin" / "python", f'exec "{sys.executable}" "$@"')
+    machine = tmp_path / "machine"  # has next to nothing: all that is needed would be installed
+    for name in ("uv", "apt-get"):
+        script(machine / name, f'echo "$0 $*" >>"{tmp_path}/asked"; exit 1')
+    for name in ("cat", "chmod", "cmp", "cp", "env", "id", "mkdir", "readlink", "rm", "sh"):
+        (machine / name).symlink_to(str(shutil.which(name)))
+    ended = run(tmp_path, *words, PATH=str(machine))
+    assert ended.returncode == (0 if "--help" in words else 2), ended.stderr
+    assert said in ended.stderr
+    assert not (tmp_path / "asked").exists()
+    assert "dev: " not in ended.stderr
 
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="no flock on this machine")

@@ -414,6 +414,7 @@ def test_contracts_that_are_not_on_the_chain_are_not_called_deployed(truetonne: 
         for words in (("chain", "deploy", "--dry-run"), ("chain", "deploy")):
             ended = truetonne(*words, "--json", **settings)
             assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-code"), words
+            assert "move the deployment file away and deploy again" in ended.out
 
 
 KEY = "3fa1b2c4d5e6f7081920a1b2c3d4e5f6"
@@ -441,8 +442,14 @@ KEY = "3fa1b2c4d5e6f7081920a1b2c3d4e5f6"
             "deploy: the node refused: https://node.example/v3/*** has no such method; what stands stays",
             True,
         ),
+        (
+            ValueError({"code": -32005, "message": f"limit of /v3/{KEY} exceeded"}),
+            3,
+            "deploy: the node refused: limit of /v3/*** exceeded; what stands stays",
+            True,
+        ),
     ],
-    ids=["bad input", "out of reach", "a full disk", "a refusal"],
+    ids=["bad input", "out of reach", "a full disk", "a refusal", "a refusal as it came"],
 )
 def test_what_ends_a_script_is_one_line_without_the_key_of_a_node(
     capsys: pytest.CaptureFixture[str], error: Exception, code: int, line: str, traced: bool

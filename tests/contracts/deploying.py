@@ -22,7 +22,7 @@ def request_checksum(address: str) -> str:
 
 
 @contextmanager
-def running_node(rules: str = "prague") -> Iterator[str]:
+def running_node(rules: str = "prague", chain_id: int = 31337) -> Iterator[str]:
     """Start an Anvil of one's own, let something happen there, and yield its address."""
     from brownie._config import CONFIG
 
@@ -30,7 +30,16 @@ def running_node(rules: str = "prague") -> Iterator[str]:
     port = kept.number
     command = CONFIG.networks["development"]["cmd"]
     process = subprocess.Popen(
-        [command, "--silent", "--port", str(port), "--hardfork", rules],
+        [
+            command,
+            "--silent",
+            "--port",
+            str(port),
+            "--hardfork",
+            rules,
+            "--chain-id",
+            str(chain_id),
+        ],
         preexec_fn=end_with_parent(),  # noqa: PLW1509
     )
     url = f"http://127.0.0.1:{port}"

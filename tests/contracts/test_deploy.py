@@ -511,6 +511,17 @@ def test_too_little_money(deployer: Deployer) -> None:
         request("anvil_setBalance", [admin, had])
 
 
+def test_a_registrar_without_money(deployer: Deployer) -> None:
+    """DP-05: contracts stood and roles were given before the node said that funds were insufficient."""
+    registrar = deployer.plan.holders["registrar"]
+    had = request("eth_getBalance", [registrar, "latest"])
+    request("anvil_setBalance", [registrar, "0x0"])
+    try:
+        refuses(deployer, DependencyDown, f"the registrar {registrar} has 0.000000 .* the class")
+    finally:
+        request("anvil_setBalance", [registrar, had])
+
+
 def test_blocks_that_are_too_small(deployer: Deployer) -> None:
     """DP-05: the node said `execution reverted 0x`, after the first libraries were there."""
     had = request("eth_getBlockByNumber", ["latest", False])["gasLimit"]

@@ -258,6 +258,27 @@ def test_nothing_dearer_than_the_highest_fee_is_sent(accounts: Any, chain: Any) 
 
 
 @pytest.mark.usefixtures("brownie_as_it_was")
+def test_who_cannot_pay_for_a_transaction_is_named(accounts: Any, chain: Any) -> None:
+    """DP-05: half way the node said that funds were insufficient, and not whose, nor how much was needed."""
+    send_carefully(200)
+    sender = accounts[3]
+    had = request("eth_getBalance", [sender.address, "latest"])
+    try:
+        request("anvil_setBalance", [sender.address, hex(21_000 * GWEI - 1)])
+        height, said = (
+            chain.height,
+            rf"{sender.address} has 0\.000021 .* may take 0\.000021: send it",
+        )
+        with pytest.raises(DependencyDown, match=said):
+            sender.transfer(accounts[1], 0, gas_price=GWEI, gas_limit=21_000, silent=True)
+        assert chain.height == height
+        request("anvil_setBalance", [sender.address, hex(21_000 * GWEI)])
+        sender.transfer(accounts[1], 0, gas_price=GWEI, gas_limit=21_000, silent=True)
+    finally:
+        request("anvil_setBalance", [sender.address, had])
+
+
+@pytest.mark.usefixtures("brownie_as_it_was")
 def test_a_transaction_is_not_waited_for_without_end(
     accounts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

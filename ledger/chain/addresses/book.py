@@ -204,7 +204,8 @@ class Deployment:
                 what = "other code than" if code else "no code of"
                 raise WrongChain(
                     f"the node at {client.place} has {what} {item.name} at {item.address}; it may still be "
-                    "catching up, or the chain was replaced: deploy again, or set deployment",
+                    "catching up, or the chain was replaced, or took the deployment back: move the deployment file "
+                    "away and deploy again, or set deployment",
                     code="wrong-code",
                     details={"contract": item.name, "address": item.address},
                 )

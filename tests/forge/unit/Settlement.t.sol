@@ -312,6 +312,29 @@ contract SettlementTest is SettlementPark {
         vm.assertEq(settlement.nextToFinalize(), 35, "none is open");
     }
 
+    /// @notice VS-21: a batch that was finalized in its turn, or co-signed, is none of those that are passed.
+    function testFinalBatchesAreNotPassed() public {
+        Book.Deal[] memory one = new Book.Deal[](1);
+        one[0] = Book.Deal(1, 0, 1, 1000, 1000);
+        IVppSettlement.Outcome memory outcome = outcomeOf(CASH, one, 0);
+        propose("first", CASH, one);
+        vm.warp(block.timestamp + WINDOW);
+        finalize(1, outcome);
+        one[0] = Book.Deal(2, 0, 1, 1000, 1000);
+        (IVppSettlement.Settlement memory wanted, bytes[] memory signatures) =
+            cosigned("second", CASH, one);
+        vm.prank(member);
+        settlement.settleCosigned(wanted, signatures);
+        one[0] = Book.Deal(3, 0, 1, 1000, 1000);
+        for (uint256 id = 3; id <= 35; ++id) {
+            propose(bytes32(id), CASH, one);
+            if (id < 35) cancel(id, outcome, one);
+        }
+        vm.warp(block.timestamp + WINDOW);
+        finalize(35, outcome);
+        vm.assertEq(settlement.nextToFinalize(), 36, "32 were passed, and two had been before");
+    }
+
     /// @notice VS-21: batches are finalized in their order.
     function testOrder() public {
         propose("first", CASH, deals);
