@@ -754,6 +754,36 @@ def test_a_deposit_waits_for_its_approval(park: Park) -> None:
     assert balances(park) == {PLANT: 500}
 
 
+def test_a_deposit_says_for_what_it_waits(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a chain with blocks of many seconds it was silent for up to three minutes."""
+    monkeypatch.setattr("ledger.chain.sending.sender._POLLS_PER_TENDING", 1)
+    monkeypatch.setattr("ledger.chain.sending.sender._INCLUSION_POLL_SECONDS", 0.01)
+    escrow.mint_test_currency(park.chain, BUYER, 10_00)
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        park.node.mine(1)
+
+    automine(park, False)
+    for _ in range(2):
+        escrow.deposit(park.chain, BUYER, BUYER, 5_00, tell=tell)
+    automine(park, True)
+    park.node.mine(1)
+    rows = sorted(park.rows(ChainIntent), key=lambda row: row.nonce)
+    _, first, paid, second, _ = (row.tx_hash for row in rows)
+    assert told == [
+        f"the deposit is not sent yet: {what} is in no block (transaction {tx_hash}); this waits for up to 180 s"
+        for what, tx_hash in (
+            ("the approval that it uses", first),
+            ("an earlier one of this account", paid),
+            ("the approval that it uses", second),
+        )
+    ]
+    park.mirror_final()
+    assert balances(park) == {BUYER: 10_00}
+
+
 def test_withdrawals(funded: Park) -> None:
     escrow.withdraw(funded.chain, BUYER, PARTIES["spare"], 40_00)
     funded.mirror.run_until("head")
@@ -867,11 +897,11 @@ def test_a_deposit_right_after_another_has_an_approval_of_its_own(
     escrow.mint_test_currency(park.chain, BUYER, 50_00)
     wait, waited = park.chain.sender.wait_until_included, []
 
-    def included(tx_hash: str) -> None:
+    def included(tx_hash: str, on_long: Callable[[float], None]) -> None:
         waited.append(tx_hash)
         automine(park, True)
         park.node.mine(1)
-        wait(tx_hash)
+        wait(tx_hash, on_long)
         if len(waited) == 1:  # the first deposit stays in the pool
             automine(park, False)
 
