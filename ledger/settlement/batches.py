@@ -419,8 +419,9 @@ def _plan_finalization(
 ) -> list[str]:
     """Return the keys of what is due, up to the one that the contract takes next; see ``_finalize_following``.
 
-    What is behind that one would be refused, and a refused call would stay of each round. Where the next one is of
-    others, it is theirs that is returned.
+    What is behind that one would be refused, and a refused call would stay of each round. So would what is before it,
+    which has ended on chain: the mirror will say how, and only a call that is planned already is brought to its end.
+    Where the next one is of others, it is theirs that is returned.
     """
     query = (
         select(VppSettlementBatch, SettlementBatch)
@@ -436,13 +437,16 @@ def _plan_finalization(
     )
     keys: list[str] = []
     due = session.execute(query).all()
-    stuck.refuse_timed_out(session, following, now, holds_up=bool(due))
+    held_up_by_it = any((batch.chain_batch_id or 0) > following for batch, _ in due)
+    stuck.refuse_timed_out(session, following, now, holds_up=held_up_by_it)
     for batch, on_chain in due:
         number = batch.chain_batch_id or 0
         if number > following:
             return keys + _plan_others(session, chain, now, following)
         earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
         if earlier is None or earlier.state is IntentState.FAILED:
+            if number < following:
+                continue
             held_up = stuck.credits_held_up(session, on_chain)
             if held_up is not None:  # asked often: no refused call shall stay of each time
                 if keys:

@@ -31,6 +31,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.settlement import confirm, escrow, netting, planning, singles
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.calls import FINALIZE
 from ledger.settlement.explain import story_of
 from ledger.settlement.money import currency_symbol
 from ledger.settlement.planning import Scope
@@ -437,9 +438,12 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     (batch,) = funded.rows(VppSettlementBatch)
     words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
     nets = [int(net) for net in batch.nets]
+    funded.node.pass_window()
     funded.node.act(
-        "operator", SETTLEMENT, "cancelBatch", [1, (batch.accounts, nets, []), words, "wrong day"]
+        "admin", SETTLEMENT, "cancelBatch", [1, (batch.accounts, nets, []), words, "wrong day"]
     )
+    assert [finalize_due(funded.chain) for _ in range(3)] == [[]] * 3
+    assert not any(row.kind == FINALIZE for row in funded.rows(ChainIntent))  # nor a refused call
     funded.mirror.run_until("head")
     assert (states(funded), statuses(funded)) == (["cancelled"], ["pending"] * 3)
     assert plan_batches(funded.chain) == []
@@ -447,6 +451,31 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     assert statuses(funded) == ["cancelled"] * 3
     assert {row.settlement_time for row in funded.rows(VppTradingRecord)} == {None}
     assert balances(funded) == {BUYER: 100_00}
+
+
+def test_a_batch_that_is_cancelled_in_the_middle_of_a_round(
+    funded: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The contract says so to the call that is under way, once; the next rounds wait for the mirror."""
+    funded.propose(*TRADES)
+    (batch,) = funded.rows(VppSettlementBatch)
+    words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
+    outcome = batch.accounts, [int(net) for net in batch.nets], []
+    funded.node.pass_window()
+    submit = funded.chain.sender.submit
+
+    def overtaken(key: str, contract: str) -> str:
+        funded.node.act("admin", SETTLEMENT, "cancelBatch", [1, outcome, words, "wrong day"])
+        return submit(key, contract)
+
+    monkeypatch.setattr(funded.chain.sender, "submit", overtaken)
+    assert [finalize_due(funded.chain) for _ in range(3)] == [[]] * 3
+    calls = [row for row in funded.rows(ChainIntent) if row.kind == FINALIZE]
+    assert [row.state for row in calls] == [IntentState.FAILED]
+    assert [row.finalize_key for row in funded.rows(VppSettlementBatch)] == [None]
+    monkeypatch.undo()
+    funded.mirror_final()
+    assert statuses(funded) == ["cancelled"] * 3
 
 
 @long
