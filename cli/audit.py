@@ -29,7 +29,8 @@ Action = Annotated[
     str | None, typer.Option("--action", help="Only this action, such as users.add.")
 ]
 Resource = Annotated[
-    str | None, typer.Option("--resource", help="Only what was done to this, such as users/7.")
+    str | None,
+    typer.Option("--resource", help="Only what was done to this row, users/7, or table, users."),
 ]
 From = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="From this time on, with its offset.")
@@ -329,7 +330,7 @@ def _require_names(session: Session, filters: Mapping[str, str]) -> None:
         table, tables = resource.partition("/")[0], Base.metadata.tables.keys()
         if table not in tables and not is_logged(AuditLog.resource, resource):
             raise NotFound(
-                f"no table {table!r} ({meant(table, tables)}); write TABLE/NUMBER, such as users/7"
+                f"no table {table!r} ({meant(table, tables)}); write TABLE, or TABLE/NUMBER such as users/7"
             )
 
 

@@ -100,6 +100,10 @@ def test_a_life(house: Program) -> None:
     assert PASSWORD not in json.dumps(log) and key not in json.dumps(log)
     few = house("audit", "log", "--action", "users.add", "--limit", "1", "--json").json()
     assert [entry["new_values"]["username"] for entry in few["entries"]] == ["otto"]
+    for resource in ("users", "users/", "api_keys"):  # of every row of the table
+        of_table = house("audit", "log", "--resource", resource, "--json").json()["entries"]
+        prefix = resource.removesuffix("/") + "/"
+        assert of_table == [entry for entry in log if entry["resource"].startswith(prefix)] != []
     house("audit", "export", "-o", "log.jsonl")
     lines = (house.folder / "log.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == log[::-1]
