@@ -69,14 +69,9 @@ def add(
     count = len(session.scalars(there.with_for_update()).all())
     if count >= ENDPOINTS_MAX:
         raise Refused(f"there are {count} endpoints; remove one first", code="too-many-endpoints")
-    cursor = select(func.max(ChainCursor.block_number), func.max(ChainCursor.final_number))
-    mirrored, final = session.execute(cursor).one()
-    if from_block is not None and mirrored is not None and from_block > mirrored + 1:
-        raise BadInput(
-            f"block {from_block} is not mirrored: the books end at block {mirrored}, and nothing would be told until "
-            "then; to be told of what becomes final from now on, name no block",
-            code="block-not-mirrored",
-        )
+    if from_block is not None:
+        require_mirrored(session, from_block, "to be told of what becomes final from now on, name no block")
+    final = session.scalar(select(func.max(ChainCursor.final_number)))
     require_ours(sealer, newest_sealed(session))
     secret = new_secret()
     row = WebhookEndpoint(
@@ -98,6 +93,28 @@ def add(
     new = {"url": url, "events": patterns, "told_block": row.told_block}
     audit.record(session, "webhooks.add", context(row), {}, new, by)
     return secret, row
+
+
+def require_mirrored(session: Session, block: int, instead: str) -> None:
+    """Refuse a block to be told from that is beyond the next one of the books.
+
+    Parameters
+    ----------
+    instead
+        What to do instead, for people.
+
+    Raises
+    ------
+    BadInput
+        If it is.
+    """
+    mirrored = session.scalar(select(func.max(ChainCursor.block_number)))
+    if mirrored is not None and block > mirrored + 1:
+        raise BadInput(
+            f"block {block} is not mirrored: the books end at block {mirrored}, and nothing would be told until then; "
+            f"{instead}",
+            code="block-not-mirrored",
+        )
 
 
 def at_same_address(session: Session, row: WebhookEndpoint) -> list[int]:

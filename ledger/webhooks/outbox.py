@@ -25,6 +25,7 @@ from ledger.models import (
 )
 from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.webhooks import alerts, telling
+from ledger.webhooks.endpoints import require_mirrored
 
 EVENTS_AT_ONCE = 500
 """Events that become deliveries in one commit; all of a block's belong together."""
@@ -162,7 +163,13 @@ def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, by: By, a
     """Tell an endpoint everything from a block on, also what it took before; return how many are due at once.
 
     What it was never sent follows as the job collects it.
+
+    Raises
+    ------
+    BadInput
+        If the block is beyond those that the books have.
     """
+    require_mirrored(session, block, "name one that they have")
     rows = select(WebhookMessage.id).where(WebhookMessage.block_number >= block).scalar_subquery()
     due = rows_found(
         session,

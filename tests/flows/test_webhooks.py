@@ -853,9 +853,11 @@ def test_what_is_told_once_more_is_that_block_too_of_that_endpoint_alone(
         assert house.on(number, outbox.tell_from, second.block_number, HOUSE, at) == 1
         assert house.on(number, outbox.again, HOUSE, at, message_ids=[first.message_id]) == 1
         assert house.tick() == "0 new deliveries, 2 taken, 0 not"
-        # From a block that is not there yet is nothing once more, and leaves out nothing.
-        ahead = second.block_number + 1000
-        assert house.on(number, outbox.tell_from, ahead, HOUSE, at) == 0
+        # From a block that is not there yet was said to be 0 messages; the next one is, and leaves out nothing.
+        end = house.park.node.height()
+        with pytest.raises(BadInput, match=f"the books end at block {end}, .* one that they have"):
+            house.on(number, outbox.tell_from, end + 2, HOUSE, at)
+        assert house.on(number, outbox.tell_from, end + 1, HOUSE, at) == 0
         house.park.node.issue(20, 2)
         house.park.mirror_final()
         assert house.tick() == "2 new deliveries, 2 taken, 0 not"
