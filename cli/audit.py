@@ -14,6 +14,7 @@ import typer
 from cli.command import Invocation, command, command_group
 from cli.files import Writable, form_by_ending, written_aside
 from cli.output import Table, counted
+from ledger.clock import time_text
 from ledger.errors import BadInput, NotFound
 from ledger.jsontext import one_line
 from ledger.spreadsheets import guarded
@@ -294,7 +295,7 @@ def _require_period(asked: AuditParameters) -> None:
     start, end = asked.done_from, asked.done_before
     if start is not None and end is not None and start >= end:
         raise BadInput(
-            f"the period from {start.isoformat()} to {end.isoformat()} is empty: --before comes after --from",
+            f"the period from {time_text(start)} to {time_text(end)} is empty: --before comes after --from",
             code="empty-period",
         )
 

@@ -82,6 +82,7 @@ def test_there_and_back(books: Program) -> None:
         "reconcile": (True, True),  # there is no chain here
     }
     assert float(found["seconds_total"]) > 0
+    assert [found[name][-1] for name in ("begun_at", "backup_at")] == ["Z", "Z"]
     listed = books("db", "backups", "list", "--json").json()
     assert [item["id"] for item in listed["backups"]] == [one["id"]]
     status = books("status", "--json").json()
