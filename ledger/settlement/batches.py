@@ -37,7 +37,17 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, confirm, cosign, numbers, order, planning, singles, stuck
+from ledger.settlement import (
+    cancel,
+    confirm,
+    cosign,
+    ended,
+    numbers,
+    order,
+    planning,
+    singles,
+    stuck,
+)
 from ledger.settlement.calls import (
     COSIGNED,
     FINALIZE,
@@ -274,7 +284,7 @@ def finalize_due(chain: Chain) -> list[str]:
     ``settle run`` and the job go on with the next block. While an earlier batch is open, nothing is tried but to
     finalise that one where it is of others and its window has passed for a while (``OTHERS_FIRST``). The first refusal
     ends the round; the next round goes on from there. Closed batches that keep the contract from finding ours are
-    passed first (see ``order``).
+    passed first (see ``order``). Calls about batches that have ended since are given up (see ``ended``).
 
     Raises
     ------
@@ -285,6 +295,10 @@ def finalize_due(chain: Chain) -> list[str]:
     """
     operator = chain.deployment.accounts.get("operator")
     chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
+    with chain.db.read() as session:
+        some_left = bool(ended.without_use(session))
+    if some_left:
+        chain.db.run(ended.give_up)
     following = chain.settlement.next_to_finalize()
     sent: list[str] = []
     while True:

@@ -32,6 +32,7 @@ from ledger.models.sending import IntentState
 from ledger.settlement import confirm, escrow, netting, planning, singles
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.calls import FINALIZE
+from ledger.settlement.cancel import plan_cancellation
 from ledger.settlement.explain import story_of
 from ledger.settlement.money import currency_symbol
 from ledger.settlement.planning import Scope
@@ -58,7 +59,7 @@ from tests.support.park import (
     states,
     statuses,
 )
-from tests.support.sending import automine, drop, opened
+from tests.support.sending import Crash, automine, drop, opened
 from tests.support.solidity import compiled
 
 SHORT_ON_MARIADB = (
@@ -451,6 +452,43 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     assert statuses(funded) == ["cancelled"] * 3
     assert {row.settlement_time for row in funded.rows(VppTradingRecord)} == {None}
     assert balances(funded) == {BUYER: 100_00}
+
+
+@pytest.mark.parametrize("how", ["cancelled", "finalised"])
+def test_a_call_that_was_never_sent_ends_with_its_batch(
+    funded: Park, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Whoever planned it was killed: it stood for ever as not sent yet, and its command was refused."""
+    funded.propose(*TRADES)
+    (batch,) = funded.rows(VppSettlementBatch)
+    words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
+    outcome = batch.accounts, [int(net) for net in batch.nets], []
+    funded.node.pass_window()
+
+    def killed(key: str, contract: str) -> str:
+        raise Crash
+
+    if how == "cancelled":
+        with monkeypatch.context() as patched, pytest.raises(Crash):
+            patched.setattr(funded.chain.sender, "submit", killed)
+            finalize_due(funded.chain)
+        funded.node.act("admin", SETTLEMENT, "cancelBatch", [1, outcome, words, "wrong day"])
+    else:
+        funded.db.run(
+            lambda session: plan_cancellation(session, funded.chain, batch.batch_key, "a slip")
+        )
+        assert len(finalize_due(funded.chain)) == 1
+    (left,) = [row for row in funded.rows(ChainIntent) if row.state is IntentState.PLANNED]
+    funded.mirror.run_until("head")
+    assert finalize_due(funded.chain) == []
+    assert funded.intent(left.key).state is IntentState.PLANNED  # a fork may open the batch again
+    funded.mirror_final()
+    assert finalize_due(funded.chain) == []
+    ended = funded.intent(left.key)
+    said = "finalized" if how == "finalised" else how
+    assert ended.state is IntentState.FAILED
+    assert ended.error == f"not sent: batch {batch.batch_key} is {said}"
+    assert funded.differences() == []
 
 
 def test_a_batch_that_is_cancelled_in_the_middle_of_a_round(
