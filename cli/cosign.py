@@ -173,6 +173,8 @@ def sign_file(
     for other, signature in signatures.items():
         cosign_files.check_signer(file, order, other, signature)
     made = _signed(run, file, order, account)
+    if not dry_run:
+        signatures.update(_given_meanwhile(file, order, signatures))
     signatures.update(made)
     if not dry_run:
         write_whole(file, cosign_files.text(order, signatures).encode())
@@ -197,6 +199,28 @@ def sign_file(
         f"{'would sign' if dry_run else 'signed'} for {', '.join(made)}; "
         f"{counted(len(missing), 'signature')} missing",
     )
+
+
+def _given_meanwhile(file: Path, order: Order, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the signatures that came into a file since it was read: a signer may take its time, and a person, too.
+
+    Raises
+    ------
+    Refused
+        If the file is of another batch by now, or a signature in it is of another key.
+    """
+    from ledger.settlement import cosign_files
+
+    latest, there = cosign_files.read(file)
+    if latest.digest != order.digest:
+        raise Refused(
+            f"{file}: it was replaced by that of another batch while it was signed; read it, and sign it again",
+            code="another-batch",
+        )
+    new = {account: there[account] for account in there if account not in known}
+    for account, signature in new.items():
+        cosign_files.check_signer(file, order, account, signature)
+    return new
 
 
 def nets_table(shown: Mapping[str, Any]) -> Table:

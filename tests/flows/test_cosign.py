@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from api.plants.queries import units_per_cent
-from cli.cosign import _refused_of, nets_table, read_files
+from cli.cosign import _refused_of, nets_table, read_files, sign_file
 from cli.flow import Flow
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.roles import role_of
@@ -212,6 +212,38 @@ def read(
         code = read_files(run, list(files), no_wait=no_wait)
     document, *lines = printed
     return code, document, lines
+
+
+def test_who_signs_for_long_keeps_what_others_signed_meanwhile(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in a shared folder, and a signer that asks a person: the other party's signature was written over."""
+    park.fund(BUYER, 100_00)
+    park.trade(("sell", 1000, 20_000))
+    door = opened(park, settling=AUTO, keyring=keys_without(PLANT, BUYER))
+    path = written(door, absent=(PLANT, BUYER))
+    order, _ = cosign_files.read(path)
+    ours = anvil_signer(ANVIL_ROLES["market"]).sign_typed_data(order.message)
+    printed: list[Any] = []
+    run: Any = SimpleNamespace(output=SimpleNamespace(result=lambda *given: printed.extend(given)))
+
+    def signs_while(act: Callable[[], None]) -> None:
+        def slow(*_: Any) -> dict[str, str]:
+            act()
+            return {BUYER: "0x" + ours.hex()}
+
+        with monkeypatch.context() as patched:
+            patched.setattr("cli.cosign._signed", slow)
+            sign_file(run, path)
+
+    other = replace(order, settlement=replace(order.settlement, key="0x" + "11" * 32))
+    with pytest.raises(Refused, match="replaced by that of another batch while it was signed"):
+        signs_while(lambda: write(path, other, {}))
+    write(path, order, {})
+    signs_while(lambda: signed(path))
+    assert set(cosign_files.read(path)[1]) == {PLANT, BUYER}
+    assert printed[0]["missing"] == []
+    assert take(door, path)[2] == []
 
 
 def test_what_became_of_a_batch_is_said_when_its_files_are_read(
