@@ -368,6 +368,11 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
         (alter(lambda c: c.pop("typed_data")), BadInput, "altered or torn"),
         (alter(lambda c: c.update(format="x")), BadInput, "no file of a settlement"),
         (alter(lambda c: c["signatures"].update({PLANT: "zz"})), BadInput, "no hexadecimal text"),
+        (
+            alter(lambda c: c["signatures"].update({PLANT: "0x" + "ab" * 16_385})),
+            BadInput,
+            "has more than 16384 bytes; take it out",
+        ),
         (lambda p: p.write_text("{"), BadInput, "not JSON"),
         (  # who reads the file sees the first
             lambda p: p.write_text(whole.replace('"nets"', '"nets": [], "nets"', 1)),
