@@ -14,6 +14,7 @@ import typer
 from cli.command import Invocation, command, command_group
 from cli.files import Writable, form_by_ending, written_aside
 from cli.output import Table, counted
+from ledger.clock import time_text
 from ledger.errors import BadInput, NotFound
 from ledger.jsontext import one_line
 from ledger.spreadsheets import guarded
@@ -29,7 +30,8 @@ Action = Annotated[
     str | None, typer.Option("--action", help="Only this action, such as users.add.")
 ]
 Resource = Annotated[
-    str | None, typer.Option("--resource", help="Only what was done to this, such as users/7.")
+    str | None,
+    typer.Option("--resource", help="Only what was done to this row, users/7, or table, users."),
 ]
 From = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="From this time on, with its offset.")
@@ -293,7 +295,7 @@ def _require_period(asked: AuditParameters) -> None:
     start, end = asked.done_from, asked.done_before
     if start is not None and end is not None and start >= end:
         raise BadInput(
-            f"the period from {start.isoformat()} to {end.isoformat()} is empty: --before comes after --from",
+            f"the period from {time_text(start)} to {time_text(end)} is empty: --before comes after --from",
             code="empty-period",
         )
 
@@ -329,7 +331,7 @@ def _require_names(session: Session, filters: Mapping[str, str]) -> None:
         table, tables = resource.partition("/")[0], Base.metadata.tables.keys()
         if table not in tables and not is_logged(AuditLog.resource, resource):
             raise NotFound(
-                f"no table {table!r} ({meant(table, tables)}); write TABLE/NUMBER, such as users/7"
+                f"no table {table!r} ({meant(table, tables)}); write TABLE, or TABLE/NUMBER such as users/7"
             )
 
 

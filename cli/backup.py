@@ -112,8 +112,12 @@ def binlogs(run: Invocation, to: To = None, every: Every = None, dry_run: DryRun
 
 def list_backups(run: Invocation, folder: From = None) -> int:
     """Show what a backup folder holds, and what is wrong with it; exit 1 when something is."""
+    from ledger.backup.stream import OtherFormat
+
     store = store_for(run, folder)
-    sound, damaged = store.sound()
+    sound, unread = store.sound()
+    foreign = [error.message for error in unread if isinstance(error, OtherFormat)]
+    damaged = [error.message for error in unread if not isinstance(error, OtherFormat)]
     columns = ("backup", "of", "moment (UTC)", "bytes", "rows", "needs", "reaches GTID")
     rows = [
         (
@@ -130,15 +134,17 @@ def list_backups(run: Invocation, folder: From = None) -> int:
     document = {
         "folder": str(store.folder),
         "backups": [_as_json(item) for item in sound],
-        "damaged": [error.message for error in damaged],
+        "damaged": damaged,
+        "other_format": foreign,
     }
     run.output.result(
         document,
         Table(columns, rows, right=frozenset({"bytes", "rows"})),
-        *(f"damaged: {error.message}" for error in damaged),
-        *([] if sound or damaged else [none_in(store.folder)]),
+        *(f"damaged: {message}" for message in damaged),
+        *(f"not read: {message}" for message in foreign),
+        *([] if sound or unread else [none_in(store.folder)]),
     )
-    return ProblemFound.exit_code if damaged else 0
+    return ProblemFound.exit_code if unread else 0
 
 
 def check_backups(run: Invocation, folder: From = None, backup: BackupId = None) -> int:

@@ -173,6 +173,8 @@ def sign_file(
     for other, signature in signatures.items():
         cosign_files.check_signer(file, order, other, signature)
     made = _signed(run, file, order, account)
+    if not dry_run:
+        signatures.update(_given_meanwhile(file, order, signatures))
     signatures.update(made)
     if not dry_run:
         write_whole(file, cosign_files.text(order, signatures).encode())
@@ -197,6 +199,28 @@ def sign_file(
         f"{'would sign' if dry_run else 'signed'} for {', '.join(made)}; "
         f"{counted(len(missing), 'signature')} missing",
     )
+
+
+def _given_meanwhile(file: Path, order: Order, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the signatures that came into a file since it was read: a signer may take its time, and a person, too.
+
+    Raises
+    ------
+    Refused
+        If the file is of another batch by now, or a signature in it is of another key.
+    """
+    from ledger.settlement import cosign_files
+
+    latest, there = cosign_files.read(file)
+    if latest.digest != order.digest:
+        raise Refused(
+            f"{file}: it was replaced by that of another batch while it was signed; read it, and sign it again",
+            code="another-batch",
+        )
+    new = {account: there[account] for account in there if account not in known}
+    for account, signature in new.items():
+        cosign_files.check_signer(file, order, account, signature)
+    return new
 
 
 def nets_table(shown: Mapping[str, Any]) -> Table:
@@ -253,12 +277,13 @@ def read_files(
     A file that is refused (another key, another batch, altered, too late) keeps no other one from being taken.
     """
     from cli.flow import open_flow
-    from ledger.settlement import batches, cosign
+    from ledger.settlement import cosign
     from ledger.settlement.money import currency_symbol
 
     rows: list[dict[str, Any]] = []
     tried: dict[str, set[str]] | None = {} if dry_run else None
     troubles: list[TruetonneError] = []
+    unsent: TruetonneError | None = None
     with open_flow(run.settings, run.output.step) as flow:
         flow.mirror()
         symbol, now_s = currency_symbol(flow.chain), _now_s(flow)
@@ -273,18 +298,79 @@ def read_files(
                 troubles.append(error)
                 continue
             rows.append({"file": str(file), "batch_key": key, "signed": signed, "missing": missing})
-        if not dry_run and any(not row["missing"] for row in rows):
-            sent = batches.submit_planned(flow.chain)
-            if sent and not no_wait:
-                flow.confirm_or_fail([row["batch_key"] for row in rows if not row["missing"]])
+        lacking = {row["batch_key"]: row["missing"] for row in rows}  # what the last file left
+        for row in rows:
+            row["missing"] = lacking[row["batch_key"]]
+        if not dry_run and not all(lacking.values()):
+            unsent = _send(flow, rows, no_wait)
             troubles += _refused_of(flow, rows)
+    waits = {row.get("waits") for row in rows}
     run.output.result(
         {"read": rows, "refused": [error.as_json() for error in troubles]}
+        | ({} if unsent is None else {"unsent": unsent.as_json()})
         | ({"dry_run": True} if dry_run else {}),
         *(_taken(row, dry_run) for row in rows),
         *(f"refused: {error.message}" for error in troubles),
+        *([] if unsent is None or unsent.message in waits else [f"not sent: {unsent.message}"]),
     )
+    troubles += [] if unsent is None else [unsent]
     return max((error.exit_code for error in troubles), default=0)
+
+
+def _send(flow: Flow, rows: Sequence[dict[str, Any]], no_wait: bool) -> TruetonneError | None:
+    """Send all that is complete, and wait for the batches of these rows; each says what became of its own (``state``).
+
+    Returns
+    -------
+    TruetonneError or None
+        Why something was not sent: a batch of these, or another one.
+    """
+    from ledger.settlement import batches
+
+    keys = list(dict.fromkeys(row["batch_key"] for row in rows if not row["missing"]))
+    trouble: TruetonneError | None = None
+    try:
+        batches.submit_planned(flow.chain)
+    except TruetonneError as error:
+        trouble = error
+    flow.mirror()
+    states = _states_of(flow, keys)
+    if not no_wait:
+        flow.confirm_or_fail([key for key in keys if states[key][0] == "sent"])
+        states = _states_of(flow, keys)
+    for row in rows:
+        if not row["missing"]:
+            row["state"], why = states[row["batch_key"]]
+            if row["state"] == "unsent":
+                row["waits"] = why or (trouble.message if trouble else None)
+    return trouble
+
+
+def _states_of(flow: Flow, keys: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+    """Return what became of complete batches, by the books: the state, and what one waits for that is not sent."""
+    from sqlalchemy import select
+
+    from ledger.models import ChainIntent, VppSettlementBatch
+    from ledger.models.sending import IntentState
+    from ledger.models.settlement import BatchState
+
+    query = (
+        select(VppSettlementBatch.batch_key, VppSettlementBatch.state, ChainIntent)
+        .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(VppSettlementBatch.batch_key.in_(keys))
+    )
+    found: dict[str, tuple[str, str | None]] = {}
+    with flow.db.read() as session:
+        for key, batch, intent in session.execute(query):
+            if batch is BatchState.FAILED:
+                found[key] = "refused", None
+            elif intent.state is IntentState.CONFIRMED:
+                found[key] = "settled", None
+            elif intent.state is IntentState.SUBMITTED or batch is BatchState.FINALIZED:
+                found[key] = "sent", None  # from here, or by another party
+            else:
+                found[key] = "unsent", intent.alarm
+    return found
 
 
 def _refused_of(flow: Flow, rows: Sequence[dict[str, Any]]) -> list[TruetonneError]:
@@ -316,9 +402,13 @@ def _refused_of(flow: Flow, rows: Sequence[dict[str, Any]]) -> list[TruetonneErr
 
 
 def _taken(row: dict[str, Any], dry_run: bool) -> str:
-    taken, sent = ("would be taken", "would be sent") if dry_run else ("taken", "sent")
-    sent = "refused" if row.get("failed") else sent
-    rest = f"missing {', '.join(row['missing'])}" if row["missing"] else f"complete and {sent}"
+    taken = "would be taken" if dry_run else "taken"
+    rest = f"missing {', '.join(row['missing'])}"
+    if not row["missing"]:
+        state = "would be sent" if dry_run else row["state"]
+        rest = f"complete and {state}"
+        if state == "unsent":
+            rest = "complete, and not sent yet" + (f": {row['waits']}" if row["waits"] else "")
     return f"{row['file']}: {counted(len(row['signed']), 'signature')} {taken}, {rest}"
 
 

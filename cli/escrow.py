@@ -71,7 +71,9 @@ def deposit(
         else:
             if mint:
                 flow.confirm([escrow.mint_test_currency(flow.chain, address, number)])
-            keys = escrow.deposit(flow.chain, address, address, number, dry_run=dry_run)
+            keys = escrow.deposit(
+                flow.chain, address, address, number, dry_run=dry_run, tell=flow.tell
+            )
         hint = None if dry_run else _confirmed(flow, "deposit", keys)
         _say(run, flow, "deposit", (account, address), (number, asset), dry_run, hint)
 

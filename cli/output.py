@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -216,11 +217,14 @@ class Output:
 
     def _write_json(self, document: Mapping[str, Any]) -> None:
         utf8 = (self._stdout.encoding or "").lower().replace("-", "") == "utf8"
-        text = json.dumps(
-            document, indent=2, ensure_ascii=not utf8, allow_nan=False, default=as_json
+        encoder = json.JSONEncoder(
+            indent=2, ensure_ascii=not utf8, allow_nan=False, default=as_json
         )
-        # JSON itself escapes only what is below a blank; a terminal obeys more than that.
-        print(_UNSEEN.sub(_escaped, text), file=self._stdout)
+        pieces = encoder.iterencode(document)
+        while text := "".join(islice(pieces, _PIECES)):
+            # JSON itself escapes only what is below a blank; a terminal obeys more than that.
+            self._stdout.write(_UNSEEN.sub(_escaped, text))
+        self._stdout.write("\n")
 
     def _console(self, stream: TextIO) -> Console:
         from rich.console import Console
@@ -262,6 +266,8 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+_PIECES = 10_000
+"""So many pieces of a JSON text are written at once: that of a long list is not held whole."""
 _UNSEEN = re.compile(r"[^\n\t -~]")
 """What may be no sign that shows as itself: nothing of ASCII but controls, and of the rest some."""
 

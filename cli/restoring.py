@@ -18,6 +18,7 @@ from ledger.errors import BadInput, NotFound, ProblemFound
 if TYPE_CHECKING:
     from ledger.backup.planning import RestorePlan, Wanted
     from ledger.backup.store import Store
+    from ledger.backup.stream import BackupDamaged
     from ledger.db import Database
 
 DIFFERENCES_SHOWN = 10
@@ -78,6 +79,7 @@ def restore(
 def _restore(run: Invocation, store: Store, wanted: Wanted, into: Path, dry_run: bool) -> None:
     from ledger.backup.restoring import refuse_what_is_there
     from ledger.backup.restoring import restore as put_together
+    from ledger.backup.stream import OtherFormat
 
     plan, damaged = _plan(store, wanted)
     refuse_what_is_there(into.absolute(), plan.copy.dialect)
@@ -92,13 +94,20 @@ def _restore(run: Invocation, store: Store, wanted: Wanted, into: Path, dry_run:
         return
     run.output.note(f"putting together {', '.join(names)}")
     done = put_together(store, plan, into)
-    found = {**done.as_json(), "damaged": damaged, "dry_run": False}
+    found = {
+        **done.as_json(),
+        "damaged": [error.message for error in damaged],
+        "dry_run": False,
+    }
     reached = f", to GTID {done.gtid}" if done.gtid else ""
     run.output.result(
         found,
         f"{into} holds {plan.copy.source} as of {second_text(done.at)}{reached}: "
         f"{logs and f'{done.transactions} transactions from {logs}, '}in {done.seconds:.1f} s",
-        *(f"not used, damaged: {text}" for text in damaged),
+        *(
+            f"not used{'' if isinstance(error, OtherFormat) else ', damaged'}: {error.message}"
+            for error in damaged
+        ),
         *_what_next(plan, into, done.gtid),
     )
 
@@ -119,7 +128,8 @@ def drill(
     with store.reading():
         plan, damaged = _plan(store, _wanted(backup, None, None))
         run.output.note(f"putting together {', '.join(item.id for item in plan.chain)}")
-        done = rehearse(store, plan, _comparison(run), scratch, damaged)
+        wrong = [error.message for error in damaged]
+        done = rehearse(store, plan, _comparison(run), scratch, wrong)
     document = done.as_json()
     rows = [
         (
@@ -146,14 +156,17 @@ def drill(
     return 0 if done.ok else ProblemFound.exit_code
 
 
-def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[str]]:
-    """Plan from what is sound; return what is damaged as well."""
+def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[BackupDamaged]]:
+    """Plan from what is sound; return what is wrong with the others as well."""
     from ledger.backup.planning import plan
+    from ledger.backup.store import item_names
 
     sound, damaged = store.sound()
     try:
-        return plan(sound, wanted), [error.message for error in damaged]
+        return plan(sound, wanted), damaged
     except (BadInput, NotFound):
+        if wanted.backup is not None and wanted.backup in item_names(store.folder):
+            store.item(wanted.backup)  # says what is wrong with that one
         if damaged:
             raise damaged[0] from None
         if not sound:

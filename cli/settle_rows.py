@@ -40,12 +40,13 @@ def rows_of(session: Session, *wanted: ColumnElement[bool]) -> list[dict[str, An
     """Return the batches of these books that meet all of some conditions, the oldest first; every one without any."""
     from sqlalchemy import select
 
-    from ledger.models import SettlementBatch
+    from ledger.models import ChainIntent, SettlementBatch
     from ledger.models.settlement import VppSettlementBatch
 
     query = (
-        select(VppSettlementBatch, SettlementBatch.status)
+        select(VppSettlementBatch, SettlementBatch.status, ChainIntent.tx_hash)
         .outerjoin(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
         .where(*wanted)
         .order_by(VppSettlementBatch.id)
     )
@@ -58,6 +59,7 @@ def rows_of(session: Session, *wanted: ColumnElement[bool]) -> list[dict[str, An
             "credits": None if item.asset is None else str(item.asset),
             "netted_from": item.netted_from,
             "on_chain": None if on_chain is None else on_chain.value,
+            "transaction": transaction,
             "trades": item.trade_count,
             "nets_cents": dict(zip(item.accounts, item.nets, strict=True)),
             "chain_batch_id": None if item.chain_batch_id is None else str(item.chain_batch_id),
@@ -67,7 +69,7 @@ def rows_of(session: Session, *wanted: ColumnElement[bool]) -> list[dict[str, An
             "finalized_block": item.finalized_block,
             "error": item.error,
         }
-        for item, on_chain in session.execute(query)
+        for item, on_chain, transaction in session.execute(query)
     ]
 
 
@@ -95,7 +97,7 @@ def table_of(rows: Sequence[dict[str, Any]]) -> Table:
                 row["batch_key"],
                 row["market"],
                 row["trades"],
-                "disputed" if row["on_chain"] == "disputed" else row["state"],
+                _shown_state(row),
                 row["finalized_block"],
                 row["error"],
             )
@@ -103,6 +105,13 @@ def table_of(rows: Sequence[dict[str, Any]]) -> Table:
         ],
         right=frozenset({"trades", "finalised in block"}),
     )
+
+
+def _shown_state(row: dict[str, Any]) -> str:
+    """Return the state of a batch for people. The books say what the mirror has read, and sent comes before that."""
+    if row["on_chain"] == "disputed":
+        return "disputed"
+    return "sent" if row["state"] == "planned" and row["transaction"] else str(row["state"])
 
 
 def windows_of(rows: Sequence[dict[str, Any]], now: datetime | None = None) -> tuple[str, ...]:

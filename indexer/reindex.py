@@ -106,6 +106,11 @@ class _Target:
         """Whether blocks are taken back that the books have followed."""
         return self.cursor is not None and self.tip.number < self.cursor.block_number
 
+    @property
+    def went_too_far(self) -> bool:
+        """Whether the books may have said of a block that it was there, or final, and it is not."""
+        return self.cursor is None or self.takes_back or self.confirmed < self.cursor.final_number
+
 
 def reindex(
     db: Database,
@@ -270,6 +275,10 @@ def _replace(
     session.expire_all()
     if target.takes_back:  # once more: it asks the tables that are right only now
         settlement.rewind(session, target.tip.number)
+    if target.went_too_far:
+        from ledger.webhooks import outbox  # what posts them is nothing for a mirror to start with
+
+        outbox.take_back(session, target.tip.number, target.confirmed)
     return _counted(mine, theirs, target.tip.number)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from api.audit.schemas import AuditEntry, AuditPage, AuditParameters
@@ -27,13 +27,24 @@ def list_entries(session: Session, parameters: AuditParameters) -> AuditPage:
         query,
         (User.username, parameters.user),
         (AuditLog.action, parameters.action),
-        (AuditLog.resource, parameters.resource),
     )
+    if parameters.resource is not None:
+        query = query.where(_is_of(parameters.resource))
     query = between(query, AuditLog.created_at, parameters.done_from, parameters.done_before)
     found = session.execute(paged(query, parameters, AuditLog.id)).all()
     page = page_of(parameters, found, [row.id for row, *_ in found])
     items = [_entry(row, username, link) for row, username, link in page.rows]
     return AuditPage(items=items, next_cursor=page.next_cursor)
+
+
+def _is_of(resource: str) -> ColumnElement[bool]:
+    """Return the condition that an entry is of a row, or of any row of a table whose name stands alone."""
+    name = resource.removesuffix("/")
+    exact = AuditLog.resource == name
+    if "/" in name:
+        return exact
+    after = chr(ord("/") + 1)
+    return or_(exact, and_(AuditLog.resource >= f"{name}/", AuditLog.resource < f"{name}{after}"))
 
 
 def _entry(row: AuditLog, username: str | None, link: AuditLink | None) -> AuditEntry:

@@ -28,7 +28,7 @@ class AuditParameters(PageParameters):
     user: Username | None = Field(None, description="Only what this user did.")
     action: Action | None = Field(None, description="Only this action, such as `users.add`.")
     resource: Resource | None = Field(
-        None, description="Only what was done to this, such as `users/7`."
+        None, description="Only what was done to this row, `users/7`, or to this table, `users`."
     )
     done_from: TimeParameter | None = Field(None, description="Only from this time on.")
     done_before: TimeParameter | None = Field(None, description="Only before this time.")

@@ -22,11 +22,25 @@ COLUMNS = (
 )
 """What ``of_columns`` takes, of ``credit_retirements r``."""
 _COUNT = COLUMNS.count(",") + 1
-_ONE = (
-    f"SELECT {COLUMNS}, r.retirement_id, r.batch_id, r.first_serial, r.amount_kg, s.credit_id, {HEAD}"
-    "LEFT JOIN credit_retirements r ON r.retirement_id = ? "
-    "LEFT JOIN credit_serials s ON s.batch_id = r.batch_id AND s.first_serial = r.first_serial"
+_NAME = (
+    *("z.code", "'-'", "b.vintage", "'-'", "b.ordinal", "'-'", "r.first_serial", "'-'"),
+    "(r.first_serial + r.amount_kg - 1)",
 )
+"""What the name of its credit is made of: sought by the batch, all runs of a batch would be read."""
+
+
+def _one(name: str) -> str:
+    return (
+        f"SELECT {COLUMNS}, r.retirement_id, r.batch_id, r.first_serial, r.amount_kg, s.credit_id, {HEAD}"
+        "LEFT JOIN credit_retirements r ON r.retirement_id = ? "
+        "LEFT JOIN credit_batches b ON b.batch_id = r.batch_id "
+        "LEFT JOIN credit_sites z ON z.site_id = b.site_id "
+        f"LEFT JOIN credit_serials s ON s.credit_id = {name}"
+    )
+
+
+_IN_SQLITE = _one(" || ".join(_NAME))
+_IN_MARIADB = _one(f"CONCAT({', '.join(_NAME)})")
 
 
 def retirement(context: Context, name: str) -> bytes | None:
@@ -43,9 +57,9 @@ def retirement(context: Context, name: str) -> bytes | None:
     values = (context.settings.network, int(name))
     found = None
     if database.quick is not None:
-        found = database.quick.try_read(lambda read: read(_ONE, values))
+        found = database.quick.try_read(lambda read: read(_IN_SQLITE, values))
     elif database.quick_server is not None and database.replica is None:
-        found = database.quick_server.try_one(_ONE, values)
+        found = database.quick_server.try_one(_IN_MARIADB, values)
     if not found:
         return None
     if found[0][0] is None:

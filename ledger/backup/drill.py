@@ -36,7 +36,7 @@ from ledger.backup.restoring import (
 from ledger.backup.server import running
 from ledger.backup.sqlite import tables_of
 from ledger.backup.store import Store
-from ledger.clock import utc_now
+from ledger.clock import time_text, utc_now
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.files import part_in, put, temporary_folder
@@ -101,9 +101,9 @@ class Drill:
         tables = copy.tables or {}
         return {
             "ok": self.ok,
-            "begun_at": self.begun_at.isoformat(),
+            "begun_at": time_text(self.begun_at),
             "backups": [item.id for item in self.plan.chain],
-            "backup_at": copy.at.isoformat(),
+            "backup_at": time_text(copy.at),
             "binlogs": len(self.plan.logs),
             "gtid": self.gtid,
             "transactions": self.transactions,

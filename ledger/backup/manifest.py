@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from ledger.backup.stream import BackupDamaged, key_name, signature
-from ledger.errors import NO_DOCUMENT, BadInput
+from ledger.backup.stream import BackupDamaged, OtherFormat, key_name, signature
+from ledger.errors import NO_DOCUMENT
 from ledger.sealing import Sealer
 
 FORMAT = 1
@@ -156,13 +156,15 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
     ------
     BackupDamaged
         If it is none, of another item, or not as it was signed.
+    OtherFormat
+        If another version wrote it in a form of its own.
     """
     try:
         body = json.loads(content)
         found = body.pop("signature")
         if body["format"] != FORMAT:
-            raise BadInput(
-                f"backup {name}: its format is {body['format']!r}, this version reads {FORMAT}; "
+            raise OtherFormat(
+                f"backup {name}: its format is {str(body['format'])[:60]}, this version reads {FORMAT}; "
                 "use the version that wrote it"
             )
         manifest = _manifest(body)

@@ -41,6 +41,12 @@ class BackupDamaged(BadInput):
     default_code = "backup-damaged"
 
 
+class OtherFormat(BackupDamaged):
+    """A backup that another version wrote in a form of its own: nothing is wrong with it, and it cannot be read."""
+
+    default_code = "backup-format"
+
+
 @dataclass(frozen=True)
 class Sealed:
     """What was written: size and SHA-256 of the sealed file, and how many bytes went in."""

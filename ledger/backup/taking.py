@@ -18,7 +18,7 @@ from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
 from ledger.backup.planning import chain_of, of_source, walk
 from ledger.backup.store import BeingRead, Store
-from ledger.backup.stream import BackupDamaged
+from ledger.backup.stream import BackupDamaged, OtherFormat
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, ProblemFound
 
@@ -281,12 +281,17 @@ def expire(store: Store, keep_days: int, now: datetime, *, dry_run: bool = False
     ------
     DependencyDown
         If a backup is being taken, or somebody reads what is in the folder.
+    OtherFormat
+        If another version wrote an item of it: what that one needs cannot be told, and nothing is deleted.
     """
     with (
         store.alone("copies", *COPIES),
         store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S),
     ):
-        sound, _ = store.sound()
+        sound, unread = store.sound()
+        for error in unread:
+            if isinstance(error, OtherFormat):
+                raise OtherFormat(f"{error.message}; nothing is deleted, as it may need the others")
         gone = expired(sound, keep_days, now)
         if gone and not dry_run:
             with store.deleting():

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.audit import By
+from ledger.clock import time_text
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.identity import permissions
 from ledger.identity.rights import check_scopes
@@ -109,7 +110,7 @@ def make(
         "name": name,
         "prefix": prefix,
         "scopes": wanted,
-        "expires_at": row.expires_at.isoformat(),
+        "expires_at": time_text(row.expires_at),
     }
     audit.record(session, "keys.make", f"api_keys/{row.id}", {}, new, by)
     return key, row
@@ -169,7 +170,7 @@ def revoke(session: Session, row: ApiKey, by: By, at: datetime) -> bool:
         return False
     row.revoked_at = at
     session.flush()
-    new = {"prefix": row.prefix, "revoked_at": at.isoformat()}
+    new = {"prefix": row.prefix, "revoked_at": time_text(at)}
     audit.record(session, "keys.revoke", f"api_keys/{row.id}", {"revoked_at": None}, new, by)
     return True
 

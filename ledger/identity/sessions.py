@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.audit import HOUSE, By
+from ledger.clock import time_text
 from ledger.db.sqltext import clock_of
 from ledger.errors import NotFound
 from ledger.models.users import User, UserSession
@@ -81,7 +82,7 @@ def begin(
     )
     session.add(row)
     session.flush()
-    new = {"expires_at": row.expires_at.isoformat()}
+    new = {"expires_at": time_text(row.expires_at)}
     audit.record(session, "sessions.begin", _resource(row), {}, new, by)
     return token, row
 
@@ -171,8 +172,8 @@ def forget(session: Session, at: datetime) -> int:
     if found:
         session.execute(delete(UserSession).where(UserSession.session_id.in_(found)))
         old = {
-            "ended_before": (at - KEPT).isoformat(),
-            "began_after": ahead.isoformat(),
+            "ended_before": time_text(at - KEPT),
+            "began_after": time_text(ahead),
         }
         audit.record(session, "sessions.forget", "user_sessions", old, {"count": len(found)}, HOUSE)
     return len(found)

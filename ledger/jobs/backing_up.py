@@ -11,6 +11,7 @@ from ledger.backup.mariadb import NeedsFull
 from ledger.backup.overview import store_of
 from ledger.backup.planning import Wanted, of_source, plan
 from ledger.backup.store import BeingRead, Store
+from ledger.backup.stream import OtherFormat
 from ledger.backup.taking import (
     COPIES,
     OffSite,
@@ -114,7 +115,8 @@ def _take(tools: Tools, kind: Kind) -> str:
     with _opened(tools) as (db, store):
         kept = _kept(db, store, kind, tools)
         gone: Sequence[Manifest] = ()
-        with suppress(BeingRead):  # the next run deletes what is old
+        # The next run deletes what is old; what another version wrote, which keeps all of it, is an alarm.
+        with suppress(BeingRead, OtherFormat):
             gone = expire(store, tools.settings.backup_keep_days, tools.now())
         _send_away(tools, store)
     return _said(kept) + (f"; deleted {len(gone)} old ones" if gone else "")

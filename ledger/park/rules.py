@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from ledger.clock import time_text
 from ledger.models.devices import AlertStatus
 from ledger.models.settlement import BidStatus, TrainingStatus
 from ledger.models.vpp import OperationalStatus, ResourceType, VppStatus
@@ -162,7 +163,7 @@ def state_not_older(row: Row) -> None:
     before = row.before.get("last_updated")
     if before is not None and row.differing and row["last_updated"] <= before:
         raise Wrong(
-            "last_updated", f"is not after {before.isoformat()}, of the state that is recorded"
+            "last_updated", f"is not after {time_text(before)}, of the state that is recorded"
         )
 
 

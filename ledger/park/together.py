@@ -17,6 +17,7 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.clock import time_text
 from ledger.errors import BadInput
 from ledger.models import (
     DeviceAlert,
@@ -184,8 +185,8 @@ def _clashes(found: Mapping[datetime, tuple[datetime, str]]) -> dict[datetime, s
     clash: dict[datetime, str] = {}
     for (start, (end, where)), (after, (_, other)) in pairwise(sorted(found.items())):
         if after < end:
-            clash[after] = f"{where}, from {start.isoformat()} to {end.isoformat()}"
-            clash.setdefault(start, f"{other}, from {after.isoformat()}")
+            clash[after] = f"{where}, from {time_text(start)} to {time_text(end)}"
+            clash.setdefault(start, f"{other}, from {time_text(after)}")
     return clash
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
+from ledger.clock import time_text
 from ledger.corrections.forgotten import REASON
 from ledger.errors import TruetonneError
 from ledger.models import (
@@ -193,7 +194,7 @@ def _from_readings(session: Session, last: Correction, issuance: Issuance) -> li
         for reading in meter.readings
     }
     return [
-        f"{what}: the reading of {serial} at {utc_of(reading.start_s).isoformat()} has another value than its text"
+        f"{what}: the reading of {serial} at {time_text(utc_of(reading.start_s))} has another value than its text"
         for serial, reading in late
         if judged.get((serial, reading.start_s, reading.text), (reading.digits, reading.scale))
         != (reading.digits, reading.scale)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Table, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from ledger.clock import time_text
 from ledger.models import (
     CarbonEmission,
     Device,
@@ -83,7 +84,7 @@ def _altered(session: Session, table: Any, sql: str, meter_id: int, serial: str)
             says = _by_text(kind, unit, text)
             if says != (digits, scale):
                 yield (
-                    f"{table.__tablename__} of meter {serial}, {utc_of(at_s).isoformat()}: {text!r} stands there as "
+                    f"{table.__tablename__} of meter {serial}, {time_text(utc_of(at_s))}: {text!r} stands there as "
                     f"{_number((digits, scale))}, and is {_number(says)}: the row was altered; restore it from a backup"
                 )
 

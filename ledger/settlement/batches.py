@@ -37,7 +37,17 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, confirm, cosign, numbers, order, planning, singles, stuck
+from ledger.settlement import (
+    cancel,
+    confirm,
+    cosign,
+    ended,
+    numbers,
+    order,
+    planning,
+    singles,
+    stuck,
+)
 from ledger.settlement.calls import (
     COSIGNED,
     FINALIZE,
@@ -274,7 +284,7 @@ def finalize_due(chain: Chain) -> list[str]:
     ``settle run`` and the job go on with the next block. While an earlier batch is open, nothing is tried but to
     finalise that one where it is of others and its window has passed for a while (``OTHERS_FIRST``). The first refusal
     ends the round; the next round goes on from there. Closed batches that keep the contract from finding ours are
-    passed first (see ``order``).
+    passed first (see ``order``). Calls about batches that have ended since are given up (see ``ended``).
 
     Raises
     ------
@@ -285,6 +295,10 @@ def finalize_due(chain: Chain) -> list[str]:
     """
     operator = chain.deployment.accounts.get("operator")
     chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
+    with chain.db.read() as session:
+        some_left = bool(ended.without_use(session))
+    if some_left:
+        chain.db.run(ended.give_up)
     following = chain.settlement.next_to_finalize()
     sent: list[str] = []
     while True:
@@ -419,8 +433,9 @@ def _plan_finalization(
 ) -> list[str]:
     """Return the keys of what is due, up to the one that the contract takes next; see ``_finalize_following``.
 
-    What is behind that one would be refused, and a refused call would stay of each round. Where the next one is of
-    others, it is theirs that is returned.
+    What is behind that one would be refused, and a refused call would stay of each round. So would what is before it,
+    which has ended on chain: the mirror will say how, and only a call that is planned already is brought to its end.
+    Where the next one is of others, it is theirs that is returned.
     """
     query = (
         select(VppSettlementBatch, SettlementBatch)
@@ -436,13 +451,16 @@ def _plan_finalization(
     )
     keys: list[str] = []
     due = session.execute(query).all()
-    stuck.refuse_timed_out(session, following, now, holds_up=bool(due))
+    held_up_by_it = any((batch.chain_batch_id or 0) > following for batch, _ in due)
+    stuck.refuse_timed_out(session, following, now, holds_up=held_up_by_it)
     for batch, on_chain in due:
         number = batch.chain_batch_id or 0
         if number > following:
             return keys + _plan_others(session, chain, now, following)
         earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
         if earlier is None or earlier.state is IntentState.FAILED:
+            if number < following:
+                continue
             held_up = stuck.credits_held_up(session, on_chain)
             if held_up is not None:  # asked often: no refused call shall stay of each time
                 if keys:

@@ -15,6 +15,7 @@ from ledger import audit
 from ledger.chain.access import Chain
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
+from ledger.clock import time_text
 from ledger.errors import BadInput, Refused
 from ledger.models import (
     ChainIntent,
@@ -91,7 +92,7 @@ def _require_no_signatures(session: Session, numbers: Sequence[int]) -> None:
                 f"trade {number} may still be settled by who has its signatures: {longest.said}; cancel it "
                 "after that, or have it settled: truetonne settle run",
                 code="trade-signed",
-                details={"batch_key": longest.batch_key, "until": longest.until.isoformat()},
+                details={"batch_key": longest.batch_key, "until": time_text(longest.until)},
             )
 
 

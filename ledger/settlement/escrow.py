@@ -5,6 +5,8 @@ Amounts are cents of the settlement currency, or kilograms; the contract keeps u
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import select
 
 from ledger.chain.access import Chain
@@ -29,7 +31,13 @@ _TOKEN = "TestCurrency"
 
 
 def deposit(
-    chain: Chain, payer: str, account: str, cents: int, *, dry_run: bool = False
+    chain: Chain,
+    payer: str,
+    account: str,
+    cents: int,
+    *,
+    dry_run: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Pay into an account's escrow; return the keys of the approvals that it takes, and last of the deposit.
 
@@ -45,6 +53,8 @@ def deposit(
         How much, in cents.
     dry_run
         Look at all that would be looked at, and send nothing; no keys are returned.
+    tell
+        Says to a person what is waited for, where that takes seconds.
 
     Raises
     ------
@@ -58,7 +68,7 @@ def deposit(
     amount = _units(chain, cents)
     spender = chain.deployment.settlement.address
     if not dry_run:
-        _await_deposits(chain, payer)
+        _await_deposits(chain, payer, tell)
     approvals = _approvals(chain, spender, amount, payer)
     if dry_run:
         # The deposit itself would be refused before it is approved: what it moves is asked about.
@@ -70,12 +80,25 @@ def deposit(
             chain.sender.try_instead(row, moved.contract)
         return []
     for approval in approvals:
-        chain.sender.wait_until_included(chain.sender.submit_new(approval))
+        _await(chain, chain.sender.submit_new(approval), "the approval that it uses", tell)
     payment = _call(chain, _DEPOSIT, SETTLEMENT, "deposit", [account, amount], payer)
     return [*(item.key for item in approvals), _submitted(chain, payment, explained_deposit)]
 
 
-def _await_deposits(chain: Chain, payer: str) -> None:
+def _await(chain: Chain, tx_hash: str, what: str, tell: Callable[[str], None] | None) -> None:
+    """Wait until a transaction stands in a block, before the deposit is sent."""
+
+    def on_long(seconds: float) -> None:
+        if tell is not None:
+            tell(
+                f"the deposit is not sent yet: {what} is in no block (transaction {tx_hash}); "
+                f"this waits for up to {seconds:.0f} s"
+            )
+
+    chain.sender.wait_until_included(tx_hash, on_long)
+
+
+def _await_deposits(chain: Chain, payer: str, tell: Callable[[str], None] | None) -> None:
     """Wait until a payer's earlier deposits stand in blocks: until then the approvals that they use up seem unused."""
     query = select(ChainIntent.tx_hash).where(
         ChainIntent.state == IntentState.SUBMITTED,
@@ -87,7 +110,7 @@ def _await_deposits(chain: Chain, payer: str) -> None:
         sent = session.scalars(query).all()
     for tx_hash in sent:
         if tx_hash is not None:
-            chain.sender.wait_until_included(tx_hash)
+            _await(chain, tx_hash, "an earlier one of this account", tell)
 
 
 def _approvals(chain: Chain, spender: str, amount: int, payer: str) -> list[NewIntent]:

@@ -250,11 +250,19 @@ def _trade(session: Session, number: int) -> Story:
 
 
 def _alone(session: Session, record: VppTradingRecord) -> tuple[list[str], str]:
-    """Tell of a trade that stands in no batch: the first of these that has something to tell."""
-    for look in (_cancelled, _single, _elsewhere, _unfit, _short):
+    """Tell of a trade that stands in no batch: the first of these that has something to tell.
+
+    That it was refused by itself is no end of it: other things may have happened since, and keep it now.
+    """
+    tried, is_over = _single(session, record)
+    if is_over is not None and record.status is not TradeStatus.CANCELLED:
+        return tried, is_over
+    for look in (_cancelled, _elsewhere, _unfit, _short):
         found = look(session, record)
         if found is not None:
-            return found
+            return [*tried, *found[0]], found[1]
+    if tried:
+        return tried, "mend that, then: truetonne settle run, or settle one"
     happened = ["in no batch yet", *_left_by(session, record), *_signed(session, record)]
     return happened, "truetonne settle run takes it"
 
@@ -293,7 +301,8 @@ def _cancelled(session: Session, record: VppTradingRecord) -> _Found:
     return [f"cancelled by hand: {why}" if why else "cancelled"], "nothing"
 
 
-def _single(session: Session, record: VppTradingRecord) -> _Found:
+def _single(session: Session, record: VppTradingRecord) -> tuple[list[str], str | None]:
+    """Tell how it was tried by itself last, and what to do about that; None: that was refused, or it never was."""
     number = ChainIntent.parameters["trade"]["seq"].as_string()  # compared by the database
     query = (
         select(ChainIntent)
@@ -303,11 +312,11 @@ def _single(session: Session, record: VppTradingRecord) -> _Found:
     )
     intent = session.scalars(query).first()
     if intent is None:
-        return None
+        return [], None
     happened = [f"{_time(intent.created_at)} planned to be settled by itself"]
     happened += _sent(intent)
     if intent.state is IntentState.FAILED:
-        return happened, "mend that, then: truetonne settle run, or settle one"
+        return happened, None
     if intent.state is IntentState.CONFIRMED:
         return happened, "nothing"
     return happened, _after_sending(intent, "nothing: truetonne settle run sends it")

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from ledger.chain.access import Chain
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
+from ledger.db.sqltext import clock_of
 from ledger.errors import Refused
 from ledger.models import (
     VppSettlementBatch,
@@ -216,8 +217,9 @@ def plan(
     # What is planned, and what waits for something else by now: nobody has asked for its money.
     elsewhere = [number for item in waiting for number in item.trades]
     shortfalls.forget(session, [*elsewhere, *(n for item in planned for n in _numbers(item))])
-    patience = chain.settling.patience
-    failed = shortfalls.record(session, left_out, say, datetime.now(UTC), patience)
+    # By a clock that is ahead alone, all that wait would fail at once.
+    now = min(datetime.now(UTC), clock_of(session)) if left_out else datetime.now(UTC)
+    failed = shortfalls.record(session, left_out, say, now, chain.settling.patience)
     return Plan(tuple(planned), tuple(left_out), tuple(failed), waiting, resting)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 
 from ledger import audit
+from ledger.clock import time_text
 from ledger.errors import BadInput
 from ledger.models.base import Base
 
@@ -70,7 +71,9 @@ def _as_json(value: Any) -> Any:
     match value:
         case Enum():
             return value.value
-        case date():  # or a time
+        case datetime():
+            return time_text(value)
+        case date():
             return value.isoformat()
         case Decimal():
             return format(value.normalize(), "f")

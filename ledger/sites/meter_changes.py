@@ -8,6 +8,7 @@ from fractions import Fraction
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from ledger.clock import time_text
 from ledger.errors import BadInput
 from ledger.models import Device, Meter, MeterChange, MeterSeries, RegisterReading
 from ledger.models.readings import ReadingQuality
@@ -39,7 +40,7 @@ def apply_meter_changes(
         known = {row.at_s: row for row in rows}
         differing = []
         for at_s in sorted({*wanted, *known}):
-            label = f"meter change {code} {utc_of(at_s).isoformat()}"
+            label = f"meter change {code} {time_text(utc_of(at_s))}"
             if _applied(session, meter, at_s, known.get(at_s), wanted.get(at_s)):
                 differing.append(at_s)
                 (changes.updated if at_s in known else changes.created).append(label)
@@ -81,7 +82,7 @@ def _require_open(session: Session, file: SiteFile, code: str, meter: Meter, at_
     for from_s, to_s in issued_periods(session, meter.id, meter.project_id):
         if from_s <= at_s < to_s:
             raise BadInput(
-                f"{file.name}: [[meter_change]] of device {code}: {utc_of(at_s).isoformat()} lies in a "
+                f"{file.name}: [[meter_change]] of device {code}: {time_text(utc_of(at_s))} lies in a "
                 "period that was issued; what issued credits rest on does not change",
                 code="period-already-issued",
             )
@@ -100,18 +101,18 @@ def _against_readings(
         spec = wanted[at_s]
         earliest_s = max((other for other in wanted if other < at_s), default=-(2**62))
         latest_s = min((other for other in wanted if other > at_s), default=2**62)
-        where = f"meter change {code} {utc_of(at_s).isoformat()}"
+        where = f"meter change {code} {time_text(utc_of(at_s))}"
         before = _reading(session, meter_id, earliest_s, at_s, last=True)
         if before is not None and _kwh(spec.closing, scale) < _stored_kwh(before):
             found.append(
                 f"{where}: closing {spec.closing} is below {before.text}, read before at "
-                f"{utc_of(before.at_s).isoformat()}; nothing counts between them"
+                f"{time_text(utc_of(before.at_s))}; nothing counts between them"
             )
         after = _reading(session, meter_id, at_s, latest_s, last=False)
         if after is not None and _kwh(spec.opening, scale) > _stored_kwh(after):
             found.append(
                 f"{where}: opening {spec.opening} is above {after.text}, read after at "
-                f"{utc_of(after.at_s).isoformat()}; nothing counts between them"
+                f"{time_text(utc_of(after.at_s))}; nothing counts between them"
             )
     return found
 

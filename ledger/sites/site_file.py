@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ledger.clock import time_text
 from ledger.codes import wrong_country
 from ledger.errors import BadInput
 from ledger.reductions.flatlines import STUCK_HOURS
@@ -287,8 +287,7 @@ def _check_unique(document: Document, file: SiteFile) -> None:
         "device": [repr(item.code) for item in file.devices],
         "source": [repr(item.name) for item in file.sources],
         "meter_change": [
-            f"device {item.device} at {item.at.astimezone(UTC).isoformat()}"
-            for item in file.meter_changes
+            f"device {item.device} at {time_text(item.at)}" for item in file.meter_changes
         ],
         "vpp": [repr(item.code) for item in file.vpps],
         "strategy": [f"{item.name!r} of vpp {item.vpp!r}" for item in file.strategies],

@@ -14,7 +14,7 @@ from ledger import audit
 from ledger.audit import By
 from ledger.clock import time_text, utc_now
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import AuditLog, ChainCursor, WebhookEndpoint
+from ledger.models import AuditLog, ChainBlock, ChainCursor, WebhookEndpoint
 from ledger.models.webhooks import EndpointState
 from ledger.sealing import SAMPLES, Sealer, key_number, require_ours, reseal_rows
 from ledger.webhooks.signing import new_secret
@@ -59,7 +59,7 @@ def add(
     BadInput
         If address, events or description cannot be used, or the block is beyond those that the books have.
     Refused
-        If there are too many endpoints.
+        If there are too many endpoints, or nobody knows what is final by now.
     """
     check_url(url, private)
     patterns = check_patterns(events)
@@ -69,13 +69,9 @@ def add(
     count = len(session.scalars(there.with_for_update()).all())
     if count >= ENDPOINTS_MAX:
         raise Refused(f"there are {count} endpoints; remove one first", code="too-many-endpoints")
-    cursor = select(func.max(ChainCursor.block_number), func.max(ChainCursor.final_number))
-    mirrored, final = session.execute(cursor).one()
-    if from_block is not None and mirrored is not None and from_block > mirrored + 1:
-        raise BadInput(
-            f"block {from_block} is not mirrored: the books end at block {mirrored}, and nothing would be told until "
-            "then; to be told of what becomes final from now on, name no block",
-            code="block-not-mirrored",
+    if from_block is not None:
+        require_mirrored(
+            session, from_block, "to be told of what becomes final from now on, name no block"
         )
     require_ours(sealer, newest_sealed(session))
     secret = new_secret()
@@ -88,7 +84,7 @@ def add(
         former_until=None,
         state=EndpointState.ACTIVE,
         reason=None,
-        told_block=(final or 0) if from_block is None else max(from_block - 1, 0),
+        told_block=_final_block(session) if from_block is None else max(from_block - 1, 0),
         heard_at=None,
     )
     session.add(row)
@@ -98,6 +94,47 @@ def add(
     new = {"url": url, "events": patterns, "told_block": row.told_block}
     audit.record(session, "webhooks.add", context(row), {}, new, by)
     return secret, row
+
+
+def _final_block(session: Session) -> int:
+    """Return the last block that is final in the books; 0: they have none.
+
+    Raises
+    ------
+    Refused
+        If the mirror's cursor is gone, or says none: all that there ever was would be told as what became final.
+    """
+    final = session.scalar(select(func.max(ChainCursor.final_number)))
+    if isinstance(final, int):
+        return final
+    if final is None and session.scalar(select(ChainBlock.number).limit(1)) is None:
+        return 0
+    raise Refused(
+        "the books do not say which block is final, as somebody deleted or altered the row of chain_cursor: run "
+        "`truetonne index reindex` first, or name the first block to be told from"
+    )
+
+
+def require_mirrored(session: Session, block: int, instead: str) -> None:
+    """Refuse a block to be told from that is beyond the next one of the books.
+
+    Parameters
+    ----------
+    instead
+        What to do instead, for people.
+
+    Raises
+    ------
+    BadInput
+        If it is.
+    """
+    mirrored = session.scalar(select(func.max(ChainCursor.block_number)))
+    if mirrored is not None and block > mirrored + 1:
+        raise BadInput(
+            f"block {block} is not mirrored: the books end at block {mirrored}, and nothing would be told until then; "
+            f"{instead}",
+            code="block-not-mirrored",
+        )
 
 
 def at_same_address(session: Session, row: WebhookEndpoint) -> list[int]:
@@ -171,7 +208,7 @@ def rotate(session: Session, sealer: Sealer, row: WebhookEndpoint, by: By, at: d
     row.former_sealed, row.former_until = row.secret_sealed, at + FORMER_KEPT
     row.secret_sealed = sealer.seal(secret, context(row))
     session.flush()
-    new = {"former_until": row.former_until.isoformat()}
+    new = {"former_until": time_text(row.former_until)}
     audit.record(session, "webhooks.rotate", context(row), {}, new, by)
     return secret
 

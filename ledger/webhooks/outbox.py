@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
@@ -25,6 +26,7 @@ from ledger.models import (
 )
 from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.webhooks import alerts, telling
+from ledger.webhooks.endpoints import require_mirrored
 
 EVENTS_AT_ONCE = 500
 """Events that become deliveries in one commit; all of a block's belong together."""
@@ -58,7 +60,12 @@ def _collect(session: Session, endpoint_id: int, at: datetime) -> tuple[int, boo
     cursor = session.scalars(select(ChainCursor)).first()
     if endpoint is None or endpoint.state is not EndpointState.ACTIVE or cursor is None:
         return 0, False
-    last = _last_block(session, endpoint.told_block, cursor.final_number)
+    final: Any = cursor.final_number
+    if not isinstance(
+        final, int
+    ):  # another program's, on SQLite: the mirror stands still and says so
+        return 0, False
+    last = _last_block(session, endpoint.told_block, final)
     if last is None:
         return 0, False
     contracts = contract_names(session)
@@ -74,7 +81,7 @@ def _collect(session: Session, endpoint_id: int, at: datetime) -> tuple[int, boo
         made += _due(session, endpoint.id, message.id, at)
     endpoint.told_block = last
     session.flush()
-    return made, last < cursor.final_number
+    return made, last < final
 
 
 def _collect_alerts(session: Session, endpoint_id: int, at: datetime) -> tuple[int, bool]:
@@ -162,7 +169,13 @@ def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, by: By, a
     """Tell an endpoint everything from a block on, also what it took before; return how many are due at once.
 
     What it was never sent follows as the job collects it.
+
+    Raises
+    ------
+    BadInput
+        If the block is beyond those that the books have.
     """
+    require_mirrored(session, block, "name one that they have")
     rows = select(WebhookMessage.id).where(WebhookMessage.block_number >= block).scalar_subquery()
     due = rows_found(
         session,
@@ -175,6 +188,20 @@ def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, by: By, a
     what = {"from_block": block}
     audit.record(session, "webhooks.replay", f"webhook_endpoints/{endpoint.id}", {}, what, by)
     return due
+
+
+def take_back(session: Session, above_block: int, final: int) -> None:
+    """Have endpoints that were told beyond a block go on from the last final one: the books had gone too far.
+
+    Somebody had altered the mirror's cursor, or a fork took final blocks back. Else they would be told nothing until
+    the chain is there. What they were told, and is on chain still, is told no second time.
+    """
+    session.execute(
+        update(WebhookEndpoint)
+        .where(WebhookEndpoint.told_block > above_block)
+        .values(told_block=final)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def test(session: Session, endpoint: WebhookEndpoint, name: str, at: datetime) -> None:

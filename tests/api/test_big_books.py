@@ -355,6 +355,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Counted, Counted]:
         ("/v1/credits?vintage=1999&order=asc", 6),
         ("/v1/credits/bench-wind-2024-5-1-400/history", 15),
         ("/v1/retirements?batch_id=" + str(PARTED), 40),
+        (f"/v1/retirements/{10**6 + 1}", 1),
         ("/v1/trades?vpp_code=vpp-1", 15),
         ("/v1/trades?vpp_code=vpp-1&market=day-ahead&order=asc", 15),
         ("/v1/trades?batch_key=" + h66(0x5B, 3), 1),

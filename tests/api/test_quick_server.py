@@ -104,6 +104,18 @@ def alike(clients: tuple[TestClient, TestClient], path: str, **headers: str) -> 
 
 
 @long
+def test_no_retirement_is_sought_in_a_whole_batch(
+    clients: tuple[TestClient, TestClient], settings: Settings
+) -> None:
+    """The runs of its batch, all of them, were read for the name of one."""
+    server, number = server_of(clients[0]), numbers_of(clients[0])[0]
+    plan = server.try_one(f"EXPLAIN {quick._IN_MARIADB}", (settings.network, int(number)))
+    assert plan is not None
+    (kind,) = (row[3] for row in plan if row[2] == "s")
+    assert kind in ("eq_ref", "const"), plan
+
+
+@long
 def test_every_retirement_is_the_same(
     clients: tuple[TestClient, TestClient], ways: list[str]
 ) -> None:

@@ -82,6 +82,7 @@ def test_there_and_back(books: Program) -> None:
         "reconcile": (True, True),  # there is no chain here
     }
     assert float(found["seconds_total"]) > 0
+    assert [found[name][-1] for name in ("begun_at", "backup_at")] == ["Z", "Z"]
     listed = books("db", "backups", "list", "--json").json()
     assert [item["id"] for item in listed["backups"]] == [one["id"]]
     status = books("status", "--json").json()
@@ -238,6 +239,27 @@ def test_a_copy_whose_file_is_gone_is_no_copy(books: Program) -> None:
     assert "copy.sealed: cannot be read (No such file" in listed.json()["damaged"][0]
     done = books("db", "restore", "--into", "x.db", "--json").json()
     assert (done["backups"], len(done["damaged"])) == ([first["id"]], 1)
+
+
+@long
+def test_a_backup_of_a_newer_version_is_named_and_hides_no_other(books: Program) -> None:
+    first, second = (books("db", "backup", "full", "--json").json()["kept"][0] for _ in range(2))
+    manifest = books.folder / "backups" / second["id"] / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
+    listed = books("db", "backups", "list", "--json")
+    found = listed.json()
+    assert (listed.code, [item["id"] for item in found["backups"]]) == (1, [first["id"]])
+    said = f"backup {second['id']}: its format is 2, this version reads 1; use the version that wrote it"
+    assert (found["damaged"], found["other_format"]) == ([], [said])
+    assert f"not read: {said}\n" in books("db", "backups", "list").out
+    assert said in books("db", "backups", "check").out
+    assert said in books("db", "backups", "expire").one_line()
+    for words in (("restore", "--into", "x.db"), ("drill",)):
+        refused = books("db", *words, "--backup", second["id"])
+        assert (refused.code, said in refused.one_line()) == (2, True)
+    done = books("db", "restore", "--into", "x.db")
+    assert done.code == 0 and f"\nnot used: {said}\n" in done.out
+    assert books("db", "backup", "full").code == 0
 
 
 @long

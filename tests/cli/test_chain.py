@@ -246,6 +246,8 @@ def settled(issued: Program, chain: TestChain) -> tuple[Program, str]:
     done = good(issued("settle", "run", "--no-wait", "--json")).json()
     (batch,) = done["batches"]
     assert batch["state"] == "planned"  # sent, and the mirror has not read it yet
+    assert chain.client.receipt(batch["transaction"]) is not None
+    assert f"{batch['batch_key']}  spot         1  sent\n" in good(issued("settle", "status")).out
     assert batch["batch_key"] == done["planned"][0]
     assert batch["nets_cents"] == {"0x" + "1" * 40: "4210", anvil_address(6): "-4210"}
     good(issued("index", "run", "--until", "head"))

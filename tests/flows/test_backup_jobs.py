@@ -22,6 +22,7 @@ from ledger.jobs.catalogue import jobs_of, schedules_of
 from ledger.jobs.work import Tools
 from ledger.models import CreditHolding
 from ledger.settings import Settings, load_settings
+from tests.support.forms import long
 from tests.support.full import little_room
 from tests.support.park import Park
 
@@ -90,6 +91,21 @@ def test_a_drill_by_itself_uses_what_is_sound_and_says_what_is_not(
     (place / first.id / "copy.sealed").unlink()  # none can be restored: not that there is none
     with pytest.raises(BackupDamaged, match=r"copy\.sealed: cannot be read"):
         backing_up.rehearse(tools)
+
+
+@long
+def test_what_a_newer_version_wrote_keeps_no_backup_from_being_taken(
+    park: Park, tmp_path: Path
+) -> None:
+    settings = settings_of(park, tmp_path)
+    tools = Tools(park.chain, settings)
+    backing_up.full(tools)
+    (first,) = store_of(settings).items()
+    manifest = store_of(settings).folder / first.id / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
+    assert (backing_up.full(tools) or "").startswith("kept ")
+    found = standing(settings, datetime.now(UTC))
+    assert found is not None and f"backup {first.id}: its format is 2, " in found.alarms[0]
 
 
 def test_a_drill_that_has_no_room_to_compare_has_failed(

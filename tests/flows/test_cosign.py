@@ -3,18 +3,19 @@
 import json
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from sqlalchemy.orm import Session
 
 from api.plants.queries import units_per_cent
-from cli.cosign import _refused_of, nets_table
+from cli.cosign import _refused_of, nets_table, read_files, sign_file
 from cli.flow import Flow
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.roles import role_of
@@ -40,7 +41,7 @@ from ledger.settlement.words import Trade, pack
 from tests.flows.test_cancelling import told
 from tests.support.chain import PARTIES
 from tests.support.forms import few, long, rest, times
-from tests.support.park import Park, keys_without, states, statuses
+from tests.support.park import Park, flow_of, keys_without, states, statuses
 from tests.support.sending import Boundaries, Crash, automine, crashing, drop, opened
 
 SHORT_ON_MARIADB = ("test_a_file_says_what_is_signed_and_brings_it_back",)
@@ -198,6 +199,89 @@ def test_files_of_one_batch_are_tried_together(park: Park) -> None:
     assert [take(door, path)[1:] for path in (first, second)] == found
 
 
+def read(
+    park: Park, monkeypatch: pytest.MonkeyPatch, *files: Path, no_wait: bool = False
+) -> tuple[int, dict[str, Any], list[str]]:
+    """Give ``settle cosign read``; return its exit code, and what it prints, as JSON and as lines."""
+    printed: list[Any] = []
+    output = SimpleNamespace(result=lambda *given: printed.extend(given), step=print)
+    run: Any = SimpleNamespace(settings=None, output=output)
+    with monkeypatch.context() as patched:
+        patched.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow_of(park)))
+        patched.setattr("cli.flow.mine_to_finality", lambda *_: park.node.mine(2))
+        code = read_files(run, list(files), no_wait=no_wait)
+    document, *lines = printed
+    return code, document, lines
+
+
+def test_who_signs_for_long_keeps_what_others_signed_meanwhile(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in a shared folder, and a signer that asks a person: the other party's signature was written over."""
+    park.fund(BUYER, 100_00)
+    park.trade(("sell", 1000, 20_000))
+    door = opened(park, settling=AUTO, keyring=keys_without(PLANT, BUYER))
+    path = written(door, absent=(PLANT, BUYER))
+    order, _ = cosign_files.read(path)
+    ours = anvil_signer(ANVIL_ROLES["market"]).sign_typed_data(order.message)
+    printed: list[Any] = []
+    run: Any = SimpleNamespace(output=SimpleNamespace(result=lambda *given: printed.extend(given)))
+
+    def signs_while(act: Callable[[], None]) -> None:
+        def slow(*_: Any) -> dict[str, str]:
+            act()
+            return {BUYER: "0x" + ours.hex()}
+
+        with monkeypatch.context() as patched:
+            patched.setattr("cli.cosign._signed", slow)
+            sign_file(run, path)
+
+    other = replace(order, settlement=replace(order.settlement, key="0x" + "11" * 32))
+    with pytest.raises(Refused, match="replaced by that of another batch while it was signed"):
+        signs_while(lambda: write(path, other, {}))
+    write(path, order, {})
+    signs_while(lambda: signed(path))
+    assert set(cosign_files.read(path)[1]) == {PLANT, BUYER}
+    assert printed[0]["missing"] == []
+    assert take(door, path)[2] == []
+
+
+def test_what_became_of_a_batch_is_said_when_its_files_are_read(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said to be sent when it was settled; and of one that waits nothing, nor that its signatures are taken."""
+    park.fund(BUYER, 100_00)
+    door = opened(park, settling=AUTO, keyring=keys_without(PLANT, BUYER))
+
+    def files(hour: int) -> tuple[Path, Path]:
+        park.trade(("sell", 1000, 20_000), hour=hour)
+        first = written(door, absent=(PLANT, BUYER))
+        second = Path(shutil.copy(first, first.with_name("second.json")))
+        signed(first)
+        signed(second, ANVIL_ROLES["market"], BUYER)
+        return first, second
+
+    first, second = files(0)
+    taken = [f"{path}: 1 signature taken, complete and " for path in (first, second)]
+    assert read(door, monkeypatch, first)[2] == [f"{first}: 1 signature taken, missing {BUYER}"]
+    park.node.act("pauser", SETTLEMENT, "pause", [])
+    code, document, lines = read(door, monkeypatch, first, second)
+    paused = "The contract is paused. Wait until the administrator"
+    assert (code, document["unsent"]["code"], document["refused"]) == (1, "refused", [])
+    assert [(row["missing"], row["state"]) for row in document["read"]] == [([], "unsent")] * 2
+    assert all(row["waits"].startswith(paused) for row in document["read"])
+    assert [f", complete, and not sent yet: {paused}" in line for line in lines] == [True] * 2
+    park.node.act("admin", SETTLEMENT, "unpause", [])
+    code, document, lines = read(door, monkeypatch, first, second, no_wait=True)
+    assert (code, lines) == (0, [f"{line}sent" for line in taken])
+    assert "unsent" not in document and statuses(door) == ["pending"]
+    door.mirror_final()
+    code, document, lines = read(door, monkeypatch, *files(1))
+    assert (code, lines) == (0, [f"{line}settled" for line in taken])
+    assert [row["state"] for row in document["read"]] == ["settled"] * 2
+    assert statuses(door) == ["executed"] * 2
+
+
 SECP256K1_ORDER = 2**256 - 0x14551231950B75FC4402DA1732FC9BEBF  # SEC 2, 2.4.1
 
 
@@ -284,6 +368,11 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
         (alter(lambda c: c.pop("typed_data")), BadInput, "altered or torn"),
         (alter(lambda c: c.update(format="x")), BadInput, "no file of a settlement"),
         (alter(lambda c: c["signatures"].update({PLANT: "zz"})), BadInput, "no hexadecimal text"),
+        (
+            alter(lambda c: c["signatures"].update({PLANT: "0x" + "ab" * 16_385})),
+            BadInput,
+            "has more than 16384 bytes; take it out",
+        ),
         (lambda p: p.write_text("{"), BadInput, "not JSON"),
         (  # who reads the file sees the first
             lambda p: p.write_text(whole.replace('"nets"', '"nets": [], "nets"', 1)),

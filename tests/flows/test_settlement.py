@@ -31,6 +31,8 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.settlement import confirm, escrow, netting, planning, singles
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.calls import FINALIZE
+from ledger.settlement.cancel import plan_cancellation
 from ledger.settlement.explain import story_of
 from ledger.settlement.money import currency_symbol
 from ledger.settlement.planning import Scope
@@ -57,7 +59,7 @@ from tests.support.park import (
     states,
     statuses,
 )
-from tests.support.sending import automine, drop, opened
+from tests.support.sending import Crash, automine, drop, opened
 from tests.support.solidity import compiled
 
 SHORT_ON_MARIADB = (
@@ -437,9 +439,12 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     (batch,) = funded.rows(VppSettlementBatch)
     words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
     nets = [int(net) for net in batch.nets]
+    funded.node.pass_window()
     funded.node.act(
-        "operator", SETTLEMENT, "cancelBatch", [1, (batch.accounts, nets, []), words, "wrong day"]
+        "admin", SETTLEMENT, "cancelBatch", [1, (batch.accounts, nets, []), words, "wrong day"]
     )
+    assert [finalize_due(funded.chain) for _ in range(3)] == [[]] * 3
+    assert not any(row.kind == FINALIZE for row in funded.rows(ChainIntent))  # nor a refused call
     funded.mirror.run_until("head")
     assert (states(funded), statuses(funded)) == (["cancelled"], ["pending"] * 3)
     assert plan_batches(funded.chain) == []
@@ -447,6 +452,68 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     assert statuses(funded) == ["cancelled"] * 3
     assert {row.settlement_time for row in funded.rows(VppTradingRecord)} == {None}
     assert balances(funded) == {BUYER: 100_00}
+
+
+@pytest.mark.parametrize("how", ["cancelled", "finalised"])
+def test_a_call_that_was_never_sent_ends_with_its_batch(
+    funded: Park, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Whoever planned it was killed: it stood for ever as not sent yet, and its command was refused."""
+    funded.propose(*TRADES)
+    (batch,) = funded.rows(VppSettlementBatch)
+    words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
+    outcome = batch.accounts, [int(net) for net in batch.nets], []
+    funded.node.pass_window()
+
+    def killed(key: str, contract: str) -> str:
+        raise Crash
+
+    if how == "cancelled":
+        with monkeypatch.context() as patched, pytest.raises(Crash):
+            patched.setattr(funded.chain.sender, "submit", killed)
+            finalize_due(funded.chain)
+        funded.node.act("admin", SETTLEMENT, "cancelBatch", [1, outcome, words, "wrong day"])
+    else:
+        funded.db.run(
+            lambda session: plan_cancellation(session, funded.chain, batch.batch_key, "a slip")
+        )
+        assert len(finalize_due(funded.chain)) == 1
+    (left,) = [row for row in funded.rows(ChainIntent) if row.state is IntentState.PLANNED]
+    funded.mirror.run_until("head")
+    assert finalize_due(funded.chain) == []
+    assert funded.intent(left.key).state is IntentState.PLANNED  # a fork may open the batch again
+    funded.mirror_final()
+    assert finalize_due(funded.chain) == []
+    ended = funded.intent(left.key)
+    said = "finalized" if how == "finalised" else how
+    assert ended.state is IntentState.FAILED
+    assert ended.error == f"not sent: batch {batch.batch_key} is {said}"
+    assert funded.differences() == []
+
+
+def test_a_batch_that_is_cancelled_in_the_middle_of_a_round(
+    funded: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The contract says so to the call that is under way, once; the next rounds wait for the mirror."""
+    funded.propose(*TRADES)
+    (batch,) = funded.rows(VppSettlementBatch)
+    words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
+    outcome = batch.accounts, [int(net) for net in batch.nets], []
+    funded.node.pass_window()
+    submit = funded.chain.sender.submit
+
+    def overtaken(key: str, contract: str) -> str:
+        funded.node.act("admin", SETTLEMENT, "cancelBatch", [1, outcome, words, "wrong day"])
+        return submit(key, contract)
+
+    monkeypatch.setattr(funded.chain.sender, "submit", overtaken)
+    assert [finalize_due(funded.chain) for _ in range(3)] == [[]] * 3
+    calls = [row for row in funded.rows(ChainIntent) if row.kind == FINALIZE]
+    assert [row.state for row in calls] == [IntentState.FAILED]
+    assert [row.finalize_key for row in funded.rows(VppSettlementBatch)] == [None]
+    monkeypatch.undo()
+    funded.mirror_final()
+    assert statuses(funded) == ["cancelled"] * 3
 
 
 @long
@@ -754,6 +821,36 @@ def test_a_deposit_waits_for_its_approval(park: Park) -> None:
     assert balances(park) == {PLANT: 500}
 
 
+def test_a_deposit_says_for_what_it_waits(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a chain with blocks of many seconds it was silent for up to three minutes."""
+    monkeypatch.setattr("ledger.chain.sending.sender._POLLS_PER_TENDING", 1)
+    monkeypatch.setattr("ledger.chain.sending.sender._INCLUSION_POLL_SECONDS", 0.01)
+    escrow.mint_test_currency(park.chain, BUYER, 10_00)
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        park.node.mine(1)
+
+    automine(park, False)
+    for _ in range(2):
+        escrow.deposit(park.chain, BUYER, BUYER, 5_00, tell=tell)
+    automine(park, True)
+    park.node.mine(1)
+    rows = sorted(park.rows(ChainIntent), key=lambda row: row.nonce)
+    _, first, paid, second, _ = (row.tx_hash for row in rows)
+    assert told == [
+        f"the deposit is not sent yet: {what} is in no block (transaction {tx_hash}); this waits for up to 180 s"
+        for what, tx_hash in (
+            ("the approval that it uses", first),
+            ("an earlier one of this account", paid),
+            ("the approval that it uses", second),
+        )
+    ]
+    park.mirror_final()
+    assert balances(park) == {BUYER: 10_00}
+
+
 def test_withdrawals(funded: Park) -> None:
     escrow.withdraw(funded.chain, BUYER, PARTIES["spare"], 40_00)
     funded.mirror.run_until("head")
@@ -867,11 +964,11 @@ def test_a_deposit_right_after_another_has_an_approval_of_its_own(
     escrow.mint_test_currency(park.chain, BUYER, 50_00)
     wait, waited = park.chain.sender.wait_until_included, []
 
-    def included(tx_hash: str) -> None:
+    def included(tx_hash: str, on_long: Callable[[float], None]) -> None:
         waited.append(tx_hash)
         automine(park, True)
         park.node.mine(1)
-        wait(tx_hash)
+        wait(tx_hash, on_long)
         if len(waited) == 1:  # the first deposit stays in the pool
             automine(park, False)
 

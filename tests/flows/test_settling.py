@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from itertools import count
 from types import SimpleNamespace
@@ -195,7 +195,7 @@ def test_the_money_of_a_batch_is_promised_until_the_chain_holds_it(two: Park) ->
 
 
 @long
-def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
+def test_a_debtor_who_never_pays(two_on_both: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     two = two_on_both
     two.fund(BUYER, 1_00)
     take(two, ["second buy 1.000 2.0000 2.00 5", "plant sell 1.000 1.0000 1.00 6"])
@@ -205,6 +205,15 @@ def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
     with two.db.write() as session:  # by a clock that was set back since
         session.get_one(VppTradeShortfall, 1).since = datetime.now(UTC) + timedelta(days=400)
     assert plan_round(impatient.chain).failed == ()
+
+    def ahead(zone: tzinfo) -> datetime:
+        return datetime.now(zone) + timedelta(days=9)
+
+    # By a clock that is ahead alone, those that wait failed at once.
+    with monkeypatch.context() as patched:
+        clock = type("Ahead", (datetime,), {"now": ahead})
+        patched.setattr("ledger.settlement.planning.datetime", clock)
+        assert plan_round(impatient.chain).failed == ()
     with two.db.write() as session:
         row = session.get_one(VppTradeShortfall, 1)
         assert row.since <= datetime.now(UTC)

@@ -14,15 +14,16 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from api.status import queries
+from indexer.reindex import reindex
 from ledger.audit import HOUSE
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.db import Database
-from ledger.errors import BadInput, NotFound
+from ledger.errors import BadInput, NotFound, Refused
 from ledger.jobs import retention, work
 from ledger.jobs.work import Tools
 from ledger.models import (
@@ -210,6 +211,52 @@ def test_a_block_that_is_not_there_yet_silences_nobody(house: House, listener: L
     with pytest.raises(BadInput, match="block 90000 is not mirrored: the books end at") as refused:
         house.add(listener.url, from_block=90_000)
     assert refused.value.code == "block-not-mirrored"
+
+
+def mended(house: House) -> None:
+    """Give ``index reindex``."""
+    node = house.park.node
+    reindex(house.park.db, node.client, node.deployment)
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM chain_cursor", "UPDATE chain_cursor SET final_number = 'rubbish'"]
+)
+def test_while_nobody_knows_what_is_final_none_is_added_that_is_told_of_it(
+    house: House, listener: Listener, damage: str
+) -> None:
+    """As until a reindex is done: it was told everything that there ever was."""
+    some_events(house, 1)
+    house.park.db.run(lambda session: session.execute(text(damage)))
+    with pytest.raises(Refused, match="run `truetonne index reindex` first, or name the first"):
+        house.add(listener.url, "credit.issued")
+    house.add(listener.url, "credit.issued", from_block=0)
+    assert house.tick() is None
+    mended(house)
+    assert house.tick() == "1 new deliveries, 1 taken, 0 not"
+    house.add(listener.url, "credit.issued")
+    assert house.tick() is None
+    some_events(house, 1, first=1)
+    assert house.tick() == "2 new deliveries, 2 taken, 0 not"
+
+
+def test_books_that_went_too_far_silence_nobody(house: House, listener: Listener) -> None:
+    """Whoever was told up to a block that the chain does not have was told nothing more, without a word."""
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+    house.tick()
+    far = "UPDATE chain_cursor SET block_number = 99999, final_number = 99999"
+    house.park.db.run(lambda session: session.execute(text(far)))
+    assert house.tick() is None
+    with listening() as other:
+        house.add(other.url, "credit.issued")
+        assert {row.told_block for row in house.park.rows(WebhookEndpoint)} == {99_999}
+        mended(house)
+        assert house.tick() is None  # what was told is not told again
+        house.park.node.issue(1000, 1)
+        house.park.mirror_final()
+        assert house.tick() == "2 new deliveries, 2 taken, 0 not"
+        assert (len(listener.heard), len(other.heard)) == (2, 1)
 
 
 @long
@@ -853,9 +900,11 @@ def test_what_is_told_once_more_is_that_block_too_of_that_endpoint_alone(
         assert house.on(number, outbox.tell_from, second.block_number, HOUSE, at) == 1
         assert house.on(number, outbox.again, HOUSE, at, message_ids=[first.message_id]) == 1
         assert house.tick() == "0 new deliveries, 2 taken, 0 not"
-        # From a block that is not there yet is nothing once more, and leaves out nothing.
-        ahead = second.block_number + 1000
-        assert house.on(number, outbox.tell_from, ahead, HOUSE, at) == 0
+        # From a block that is not there yet was said to be 0 messages; the next one is, and leaves out nothing.
+        end = house.park.node.height()
+        with pytest.raises(BadInput, match=f"the books end at block {end}, .* one that they have"):
+            house.on(number, outbox.tell_from, end + 2, HOUSE, at)
+        assert house.on(number, outbox.tell_from, end + 1, HOUSE, at) == 0
         house.park.node.issue(20, 2)
         house.park.mirror_final()
         assert house.tick() == "2 new deliveries, 2 taken, 0 not"

@@ -34,7 +34,7 @@ from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
 from ledger.backup.restoring import position
 from ledger.backup.server import _whose_end_is_told, running
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
-from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
+from ledger.backup.stream import PIECE_BYTES, BackupDamaged, OtherFormat, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
 from ledger.clock import utc_now
 from ledger.db import Database
@@ -232,8 +232,23 @@ def test_a_manifest_that_is_not_as_it_was_signed(folder: Store, act: Act, said: 
     with pytest.raises(BadInput, match=said) as wrong:
         folder.items()
     assert "\n" not in wrong.value.message
-    if "format" not in said:
-        assert len(folder.sound()[1]) == 1
+    assert len(folder.sound()[1]) == 1
+
+
+def test_what_a_newer_version_wrote_hides_no_other_and_nothing_is_deleted_beside_it(
+    folder: Store,
+) -> None:
+    """One of it, and no backup was listed or taken. What it needs cannot be told, so all of it stays."""
+    for day in range(3):
+        item(folder, Kind.FULL, NOW + day * DAY)
+    assert expire(folder, 1, NOW + 30 * DAY, dry_run=True) != []
+    newer = item(folder, Kind.INCREMENTAL, NOW + 3 * DAY)
+    change('"format": 1', '"format": 2')(folder.folder / newer.id)
+    good, (unread,) = folder.sound()
+    assert len(good) == 3 and isinstance(unread, OtherFormat)
+    with pytest.raises(OtherFormat, match=f"{newer.id}: its format is 2.*nothing is deleted"):
+        expire(folder, 1, NOW + 30 * DAY)
+    assert len(folder.sound()[0]) == 3
 
 
 def test_files_that_are_not_as_they_were_written(folder: Store) -> None:

@@ -7,7 +7,12 @@ import pytest
 from sqlalchemy import insert
 
 from ledger.db import Database
-from ledger.models import ChainIntent, VppTradingRecord
+from ledger.models import (
+    ChainIntent,
+    VppSettlementAccount,
+    VppTradeShortfall,
+    VppTradingRecord,
+)
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.settlement import singles
@@ -71,3 +76,45 @@ def test_the_newest_intent_of_a_trade_tells_what_became_of_it(db: Database, numb
         story = story_of(session, f"trade:{number}")
     assert story.happened == ("2026-01-01 00:00:02 planned to be settled by itself",)
     assert story.to_do == "nothing: truetonne settle run sends it"
+
+
+@pytest.mark.parametrize("status", [TradeStatus.PENDING, TradeStatus.FAILED])
+def test_one_that_was_refused_alone_says_what_keeps_it_now(
+    sqlite_db: Database, status: TradeStatus
+) -> None:
+    """It named `settle run`, which does not take what has failed, and hid the command that pays in."""
+    stored(sqlite_db, 17, (17, IntentState.FAILED))
+    tried = (
+        "2026-01-01 00:00:01 planned to be settled by itself",
+        "settleOne was refused: it was refused",
+    )
+    with sqlite_db.write() as session:
+        session.get_one(VppTradingRecord, 17).status = status
+        for market, vpp in (("day-ahead", None), (None, 1)):
+            address = f"0x{'ab' if vpp else 'cd'}" + "1" * 38
+            session.add(VppSettlementAccount(vpp_id=vpp, market=market, address=address))
+    with sqlite_db.read() as session:
+        alone = story_of(session, "trade:17")
+    assert alone.happened == tried
+    assert alone.to_do == "mend that, then: truetonne settle run, or settle one"
+    failed_at = NOW if status is TradeStatus.FAILED else None
+    with sqlite_db.write() as session:
+        session.add(
+            VppTradeShortfall(
+                trade_id=17,
+                account="0xcd" + "1" * 38,
+                held=Decimal(0),
+                owed=Decimal(10),
+                reason="it lacks 0.10",
+                since=NOW,
+                failed_at=failed_at,
+            )
+        )
+    with sqlite_db.read() as session:
+        story = story_of(session, "trade:17")
+    assert story.happened[:3] == (*tried, "2026-01-01 00:00:00 left out: it lacks 0.10")
+    assert story.to_do == (
+        "pay in, then: truetonne settle retry trade:17"
+        if failed_at
+        else "pay in, as that says; every run tries it again"
+    )

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ledger.audit import HOUSE, By
+from ledger.clock import time_text
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.identity import (
@@ -623,7 +624,7 @@ def test_a_session_that_a_clock_began_a_year_ahead_is_none(
     with sqlite_db.read() as session:
         said = session.scalars(select(AuditLog).order_by(AuditLog.id.desc())).first()
         assert said is not None and said.old_values is not None
-        assert said.old_values["began_after"] == (NOW + timedelta(minutes=5)).isoformat()
+        assert said.old_values["began_after"] == time_text(NOW + timedelta(minutes=5))
         assert sessions.find(session, token, ahead) is None
 
 

@@ -513,11 +513,11 @@ def test_a_swap_that_is_declared_afterwards_or_taken_out_derives_anew(
     bring(park, tmp_path, (0, "1000"), (1, "17"))
     assert short(park) == [("1000>17", "outlier")]
     changes = apply(park, COUNTER + swap(0.5, "1010", "0"))
-    assert "meter change A 2014-06-01T00:30:00+00:00" in changes.created
+    assert "meter change A 2014-06-01T00:30:00Z" in changes.created
     assert short(park) == [("1000>1010", "used"), ("0>17", "used")]
     assert apply(park, COUNTER + swap(0.5, "1010", "0")).created == []
     changes = apply(park, COUNTER + swap(0.5, "1011", "0"))
-    assert "meter change A 2014-06-01T00:30:00+00:00" in changes.updated
+    assert "meter change A 2014-06-01T00:30:00Z" in changes.updated
     assert short(park)[0] == ("1000>1011", "used")
     apply(park, COUNTER)
     assert short(park) == [("1000>17", "outlier")]
@@ -778,7 +778,7 @@ def test_a_corrected_rating_judges_the_intervals_anew(park: Database, tmp_path: 
     ("more", "says"),
     [
         (swap(1, "5", "0").replace('"A"', '"B"'), "no [[device]] has code 'B'"),
-        (swap(1, "5", "0") * 2, "device A at 2014-06-01T01:00:00+00:00 stands twice"),
+        (swap(1, "5", "0") * 2, "device A at 2014-06-01T01:00:00Z stands twice"),
         (swap(1, "-5", "0"), "closing is a register's reading, from 0 up, found -5"),
         (swap(1, "5", "-0.1"), "opening is a register's reading, from 0 up, found -0.1"),
         (swap(1, "five", "0"), "plain decimal number"),
@@ -826,10 +826,10 @@ def test_a_change_that_the_readings_beside_it_contradict_is_warned_of(
         "meter serial-A: 3 intervals derived anew"
     ]
     assert apply(park, COUNTER + swap(1.5, "1019.9", "17.1")).warnings[1:] == [
-        "meter change A 2014-06-01T01:30:00+00:00: closing 1019.9 is below 1020, read before at "
-        "2014-06-01T01:00:00+00:00; nothing counts between them",
-        "meter change A 2014-06-01T01:30:00+00:00: opening 17.1 is above 17, read after at "
-        "2014-06-01T02:00:00+00:00; nothing counts between them",
+        "meter change A 2014-06-01T01:30:00Z: closing 1019.9 is below 1020, read before at "
+        "2014-06-01T01:00:00Z; nothing counts between them",
+        "meter change A 2014-06-01T01:30:00Z: opening 17.1 is above 17, read after at "
+        "2014-06-01T02:00:00Z; nothing counts between them",
     ]
     # Each change is compared with the readings up to the next one.
     assert apply(park, COUNTER + swap(1.5, "1020", "0") + swap(1.75, "1", "9")).warnings[1:] == []

@@ -161,7 +161,7 @@ def test_only_what_differs_is_changed_and_the_audit_log_tells_it(db: Database) -
     other = changed('rated_kw = "100"', 'rated_kw = "101"', other)
     apply(db, text)
     changes = apply(db, other)
-    taken_out = ["meter change A 2014-06-15T10:00:00+00:00", "energy certificate GEC CN-1"]
+    taken_out = ["meter change A 2014-06-15T10:00:00Z", "energy certificate GEC CN-1"]
     assert changes.created == []
     assert changes.updated == ["site park", "device A", "meter serial-A", *taken_out]
     with db.read() as session:

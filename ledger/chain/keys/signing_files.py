@@ -20,6 +20,8 @@ from ledger.jsontext import once
 HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 _SIGNATURE = re.compile(r"0x([0-9a-fA-F]{2})+", re.ASCII)
 _SIZE_MAX = 16 * 2**20
+_SIGNATURE_BYTES_MAX = 16_384
+"""A key signs with 65 bytes, a wallet that is a contract with some thousand. MariaDB keeps 65,535 characters."""
 _T = TypeVar("_T")
 
 
@@ -71,6 +73,11 @@ def read(
     for account, signature in signatures.items():
         if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
             raise BadInput(f"{path}: the signature of {account} is no hexadecimal text")
+        if len(signature) > 2 + 2 * _SIGNATURE_BYTES_MAX:
+            raise BadInput(
+                f"{path}: the signature of {account} has more than {_SIGNATURE_BYTES_MAX} bytes; take it out, and ask "
+                "for another"
+            )
     by_account = {account.lower(): signature for account, signature in signatures.items()}
     if len(by_account) < len(signatures):
         raise BadInput(f"{path}: signatures names an account twice; leave one of them")

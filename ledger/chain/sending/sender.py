@@ -284,8 +284,15 @@ class Sender:
         """
         unknown.check(self._db, self._client, self._desk.chain_id, account)
 
-    def wait_until_included(self, tx_hash: str) -> None:
+    def wait_until_included(
+        self, tx_hash: str, on_long: Callable[[float], None] | None = None
+    ) -> None:
         """Wait until a transaction, or one that replaced it, stands in a block: what follows builds on it.
+
+        Parameters
+        ----------
+        on_long
+            Called once where that takes seconds, with how many it may take at the most: a person is to know why.
 
         Raises
         ------
@@ -307,6 +314,8 @@ class Sender:
                 )
             time.sleep(_INCLUSION_POLL_SECONDS)
             polls += 1
+            if polls == _POLLS_PER_TENDING and on_long is not None:
+                on_long(_INCLUSION_SECONDS_MAX)
             if polls % _POLLS_PER_TENDING == 0:
                 self.tend_for([key] if key is not None else [])
 
