@@ -88,18 +88,18 @@ class Deployer:
         }
         credit, settlement = contracts["CarbonCredit"], contracts["VppSettlement"]
 
-        self.grant(credit, credit.REGISTRAR_ROLE(), "registrar")
+        self.grant(credit, "REGISTRAR_ROLE", "registrar")
         class_id = self.register_class(credit)
-        self.grant(credit, credit.issuerRole(class_id), "issuer")
-        self.grant(credit, credit.verifierRole(class_id), "verifier")
-        self.grant(credit, credit.PAUSER_ROLE(), "pauser")
-        self.grant(credit, credit.SUSPENDER_ROLE(), "pauser")
+        self.grant(credit, "issuerRole", "issuer", class_id)
+        self.grant(credit, "verifierRole", "verifier", class_id)
+        self.grant(credit, "PAUSER_ROLE", "pauser")
+        self.grant(credit, "SUSPENDER_ROLE", "pauser")
         if "reverser" in plan.holders:
-            self.grant(credit, credit.REVERSER_ROLE(), "reverser")
-        self.grant(settlement, settlement.OPERATOR_ROLE(), "operator")
-        self.grant(settlement, settlement.PAUSER_ROLE(), "pauser")
-        self.grant(settlement, settlement.ARBITER_ROLE(), "arbiter")
-        self.grant(settlement, settlement.MEMBER_ROLE(), "member")
+            self.grant(credit, "REVERSER_ROLE", "reverser")
+        self.grant(settlement, "OPERATOR_ROLE", "operator")
+        self.grant(settlement, "PAUSER_ROLE", "pauser")
+        self.grant(settlement, "ARBITER_ROLE", "arbiter")
+        self.grant(settlement, "MEMBER_ROLE", "member")
 
         return {
             "network": plan.network,
@@ -182,11 +182,11 @@ class Deployer:
         }
         return self.project[name].at(address, persist=False)  # local chains come and go
 
-    def grant(self, contract: Any, role: Any, holder: str) -> None:
-        """Grant a role unless it is held."""
-        account = self.plan.holders[holder]
+    def grant(self, contract: Any, name: str, holder: str, *class_id: int) -> None:
+        """Grant a role, which a function of the contract returns, unless it is held."""
+        account, role = self.plan.holders[holder], getattr(contract, name)(*class_id)
         if not contract.hasRole(role, account):
-            step(f"granting a role to the {holder}")
+            step(f"granting {name} of {contract._name} to the {holder}")
             contract.grantRole(role, account, {"from": self.plan.key("admin")})
 
     def register_class(self, credit: Any) -> int:

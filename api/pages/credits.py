@@ -18,7 +18,7 @@ from api.credits.history import show_history
 from api.credits.queries import show_credit
 from api.finality import ChainView
 from api.pages import pictures, provenance
-from api.pages.days import day_of
+from api.pages.days import day_of, days_beside
 from api.pages.formats import visible
 from api.pages.language import wishes_of
 from api.pages.readings import RUNS_MAX, Month, chart_of, month_of
@@ -86,7 +86,8 @@ def show_day(request: Request, context: ReadContext, credit_id: str, day: date) 
         issuance = _needed(session, credit_id)
         found = day_of(session, issuance, day)
     template = "parts/day" if is_fragment(request) else "day"
-    return page(request, template, credit=credit, day=day, found=found)
+    beside = days_beside(issuance, day)
+    return page(request, template, credit=credit, day=day, found=found, beside=beside)
 
 
 @router.get("/credits/{credit_id}/readings.json")

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import literal, null, select
 from sqlalchemy.orm import Session
 
 from api.pages.readings import UNITS, touching, value_of
 from ledger.errors import NotFound
-from ledger.models import Issuance, MeterReading
+from ledger.models import ImportFile, Issuance, MeterReading, RegisterReading
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.reductions.records import USED, Kind
+from ledger.reductions.runs import Reading
 from ledger.reductions.zones import legal_day_start_s, utc_of, zone
+
+
+class Place(NamedTuple):
+    """Where a reading came from, and its row."""
+
+    file: str
+    line: int
+    number: int | None
+    """Of its row, by which its proof is asked for; None: a register's value, which stands in no row of its own."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +38,8 @@ class DayReading:
     text: str
     quality: int
     counts: bool
-    number: int | None
-    """Of its row, by which its proof is asked for; None: a register's value, which stands in no row of its own."""
+    place: Place | None
+    """None: the books no longer have its row."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,18 @@ class DayReadings:
     text_unit: str
     """Unit of the numbers as received."""
     items: list[DayReading]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that brought them."""
+        return sorted({item.place.file for item in self.items if item.place})
+
+    @property
+    def as_received(self) -> bool:
+        """Whether the values are the texts that were received, so that they need no column of their own."""
+        return all(
+            item.value in (item.text, None) and item.unit == self.text_unit for item in self.items
+        )
 
 
 def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]:
@@ -63,7 +86,7 @@ def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]
     for table in stated.meters:
         meter_id = ids.get(table.serial)
         rows = touching(session, issuance, table, meter_id, (from_s, to_s))
-        numbers = _numbers(session, meter_id, [row.start_s for row in rows])
+        places = _places(session, meter_id, rows)
         items = [
             DayReading(
                 start=utc_of(row.start_s).astimezone(where),
@@ -72,7 +95,7 @@ def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]
                 text=row.text,
                 quality=row.quality,
                 counts=row.quality in USED,
-                number=numbers.get((row.start_s, row.text)) if row.end_s > row.start_s else None,
+                place=places.get((row.start_s, row.end_s, row.text)),
             )
             for row in rows
         ]
@@ -80,14 +103,32 @@ def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]
     return found
 
 
-def _numbers(
-    session: Session, meter_id: int | None, starts: Sequence[int]
-) -> dict[tuple[int, str], int]:
-    """Return the row numbers of a meter's readings, by their start and text."""
-    if not starts:
+def days_beside(issuance: Issuance, day: date) -> list[date]:
+    """Return a day of an issuance's period between the one before it and the one after, where the period has them."""
+    before, after = day - timedelta(days=1), day + timedelta(days=1)
+    return [each for each in (before, day, after) if issuance.from_date <= each < issuance.to_date]
+
+
+def _places(
+    session: Session, meter_id: int | None, readings: Sequence[Reading]
+) -> dict[tuple[int, int, str], Place]:
+    """Return where a meter's readings came from, by their start, end and text."""
+    if not readings:
         return {}
-    row = MeterReading
-    query = select(row.id, row.start_s, row.text).where(
-        row.meter_id == meter_id, row.start_s >= min(starts), row.start_s <= max(starts)
+    span = readings[0].start_s, readings[-1].start_s
+    row, value, file = MeterReading, RegisterReading, ImportFile
+    intervals = (
+        select(row.start_s, row.duration_s, row.text, file.file_name, row.line, row.id)
+        .join(file, file.id == row.file_id)
+        .where(row.meter_id == meter_id, row.start_s.between(*span))
     )
-    return {(start_s, text): number for number, start_s, text in session.execute(query)}
+    values = (
+        select(value.at_s, literal(0), value.text, file.file_name, value.line, null())
+        .join(file, file.id == value.file_id)
+        .where(value.meter_id == meter_id, value.at_s.between(*span))
+    )
+    return {
+        (start_s, start_s + duration_s, text): Place(*place)
+        for query in (intervals, values)
+        for start_s, duration_s, text, *place in session.execute(query)
+    }

@@ -80,7 +80,7 @@ def prove(
             code="not-final",
         )
     contract = deployment.credit
-    code = None if subject.manifest is None else json.loads(subject.manifest)["project"]
+    project = None if subject.manifest is None else json.loads(subject.manifest)["project"]
     try:
         document = {
             "format": FORMAT,
@@ -90,7 +90,7 @@ def prove(
             "serials": None if subject.serials is None else list(subject.serials),
             "header": hex_of(header_of(raw)),
             "creation": _creation(contract),
-            **state_of(client, contract.address, subject.batch_id, code, raw),
+            **state_of(client, contract.address, subject.batch_id, project, raw),
             **events_of(client, subject.places, raw),
             "manifest": subject.manifest,
             "readings": subject.readings,

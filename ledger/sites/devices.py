@@ -73,46 +73,23 @@ class Devices:
         return device
 
     def _meter(self, device: Device, spec: DeviceSpec, known: Meter | None) -> None:
-        other = self._work.session.scalars(
-            select(Meter).filter_by(serial=spec.meter_serial)
-        ).first()
-        if other is not None and other.device_id != device.id:
-            raise self._work.wrong(
-                f"device {spec.code}: meter {spec.meter_serial!r} belongs to another device; its readings "
-                "would count twice",
-                "meter-taken",
-            )
-        self._require_own_serial(device, spec, known)
         role = MeterRole(spec.role)
-        has_readings = (
-            known is not None and self._work.session.get(MeterSeries, known.id) is not None
-        )
-        if known is not None and (known.serial, known.role) != (spec.meter_serial, role):
-            what = _why_as_it_is(self._work.session, known)
-            if what is not None:
-                raise self._work.wrong(
-                    f"device {spec.code}: its meter {known.serial} ({known.role.value}) {what}, "
-                    "so that serial and role stay; declare another [[device]] for another meter",
-                    "meter-changed",
-                )
         counted = None if self._project is None or spec.inventory_only else self._project.id
-        if known is not None and known.project_id != counted:
-            self._require_not_issued(known, spec)
-        fuel_id = None
-        if spec.fuel_factor is not None:
-            what = f"device {spec.code}: fuel_factor"
-            version = spec.fuel_factor_version
-            fuel_id = self._work.factor_row(spec.fuel_factor, version, what, FactorPurpose.FUEL).id
-        elif role is MeterRole.FUEL:
-            self._work.changes.warnings.append(
-                f"device {spec.code}: no fuel_factor says what its fuel emits; reductions will be refused"
-            )
+        self._require_own_serial(device, spec, known)
+        if known is not None:
+            self._require_as_it_is(known, spec, role)
+            if known.project_id != counted:
+                self._require_not_issued(known, spec)
+        fuel = (self._fuel_factor_of(spec, role), spec.density_kg_per_l)
         self._work.changes.warnings += device_warnings(spec)
-        joins = known is None and role is MeterRole.IMPORT
-        fuel = (fuel_id, spec.density_kg_per_l)
-        other_fuel = known is not None and (known.fuel_factor_id, known.density_kg_per_l) != fuel
-        self._work.shown_otherwise |= joins or other_fuel
-        judged_by = None if known is None else (known.rated_kw, known.stuck_hours or 0)
+        if known is None:
+            shown_otherwise, judged_anew = role is MeterRole.IMPORT, False
+        else:
+            shown_otherwise = (known.fuel_factor_id, known.density_kg_per_l) != fuel
+            judged_by = (known.rated_kw, known.stuck_hours or 0)
+            has_readings = self._work.session.get(MeterSeries, known.id) is not None
+            judged_anew = has_readings and judged_by != (spec.rated_kw, spec.stuck_hours)
+        self._work.shown_otherwise |= shown_otherwise
         values = {
             "site_id": self._site.id,
             "project_id": counted,
@@ -125,22 +102,42 @@ class Devices:
             "calibrated": spec.calibrated,
             "measured_error": spec.measured_error,
             "calibrations": stored_calibrations(self._work.file.calibrations, spec.code),
-            "fuel_factor_id": fuel_id,
+            "fuel_factor_id": fuel[0],
             "density_kg_per_l": spec.density_kg_per_l,
             "stuck_hours": spec.stuck_hours,
         }
         meter = self._work.put(
             Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}"
         )
-        if has_readings and judged_by != (spec.rated_kw, spec.stuck_hours):
+        if judged_anew:
             count = requalify(self._work.session, meter.id)
             self._work.changes.warnings.append(
                 f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power "
                 "or stuck_hours"
             )
 
+    def _fuel_factor_of(self, spec: DeviceSpec, role: MeterRole) -> int | None:
+        """Return the row number of the factor of a meter's fuel; warn where a meter of fuel has none."""
+        if spec.fuel_factor is not None:
+            what = f"device {spec.code}: fuel_factor"
+            version = spec.fuel_factor_version
+            return self._work.factor_row(spec.fuel_factor, version, what, FactorPurpose.FUEL).id
+        if role is MeterRole.FUEL:
+            self._work.changes.warnings.append(
+                f"device {spec.code}: no fuel_factor says what its fuel emits; reductions will be refused"
+            )
+        return None
+
     def _require_own_serial(self, device: Device, spec: DeviceSpec, known: Meter | None) -> None:
-        """Refuse a new serial number that reads as that of another device; one that is stored stays."""
+        """Refuse a serial number of another device, or a new one that reads as such; one that is stored stays."""
+        query = select(Meter).filter_by(serial=spec.meter_serial)
+        other = self._work.session.scalars(query).first()
+        if other is not None and other.device_id != device.id:
+            raise self._work.wrong(
+                f"device {spec.code}: meter {spec.meter_serial!r} belongs to another device; its readings "
+                "would count twice",
+                "meter-taken",
+            )
         before = None if known is None else known.serial
         if before == spec.meter_serial:
             return
@@ -152,6 +149,18 @@ class Devices:
                 "meter-taken",
             )
         self._serials.give(device.id, before, spec.meter_serial)
+
+    def _require_as_it_is(self, known: Meter, spec: DeviceSpec, role: MeterRole) -> None:
+        """Refuse another serial number or role of a meter that readings or credits rest on."""
+        if (known.serial, known.role) == (spec.meter_serial, role):
+            return
+        what = _why_as_it_is(self._work.session, known)
+        if what is not None:
+            raise self._work.wrong(
+                f"device {spec.code}: its meter {known.serial} ({known.role.value}) {what}, "
+                "so that serial and role stay; declare another [[device]] for another meter",
+                "meter-changed",
+            )
 
     def _require_not_issued(self, known: Meter, spec: DeviceSpec) -> None:
         """Refuse to take a meter out of a project that credits were issued to with it."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select
 
-from api.pages.days import day_of
+from api.pages.days import Place, day_of, days_beside
 from api.pages.readings import ABSENT, Month, Run, chart_of, month_of
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
@@ -135,16 +135,56 @@ def test_a_day_has_each_reading_as_received(books: Database) -> None:
             with pytest.raises(NotFound):
                 day_of(session, issuance, day)
         rows = {row.id: row for row in session.scalars(select(MeterReading))}
-        shown = {item.number: (int(item.start.timestamp()), item.text) for item in meter.items}
+        shown = {
+            item.place.number: (int(item.start.timestamp()), item.text, item.place.line)
+            for item in meter.items
+            if item.place
+        }
         assert shown == {
-            number: (rows[number].start_s, rows[number].text) for number in shown if number
+            number: (rows[number].start_s, rows[number].text, rows[number].line)
+            for number in shown
+            if number
         }
     assert len(meter.items) == len(shown) == 139
+    first, last = meter.items[0].place, meter.items[-1].place
+    assert first and (first.file, first.line) == ("a.csv", 2 + 144 - 6)
+    assert last and last.line == first.line + 138
     pair = [item for item in meter.items if item.quality != 100]
     assert [(item.start.isoformat(), item.text, item.quality, item.counts) for item in pair] == [
         ("2014-03-30T10:20:00+02:00", "10", 401, False),
         ("2014-03-30T10:20:00+02:00", "7.5", 101, True),
     ]
+
+
+def test_a_day_leads_to_those_beside_it_in_the_period(books: Database) -> None:
+    with books.read() as session:
+        issuance = session.scalars(select(Issuance)).one()
+    days = [
+        [each.isoformat()[5:] for each in days_beside(issuance, day)]
+        for day in (FIRST, FIRST + timedelta(days=1), END - timedelta(days=1))
+    ]
+    assert days == [["03-29", "03-30"], ["03-29", "03-30", "03-31"], ["03-31", "04-01"]]
+
+
+def test_a_value_of_a_register_that_counts_nowhere_says_its_line(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """It stands in no interval, and so has no proof of its own."""
+    apply(sqlite_db, COUNTER)
+    moment = datetime(2014, 3, 31, tzinfo=PARIS)
+    rows = [((moment + timedelta(minutes=10 * slot)).isoformat(), str(slot)) for slot in range(145)]
+    rows.insert(10, (rows[9][0], ""))
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", rows))
+    issue(sqlite_db, (date(2014, 3, 31), date(2014, 4, 1)))
+    with sqlite_db.read() as session:
+        issuance = session.scalars(select(Issuance)).one()
+        (meter,) = day_of(session, issuance, date(2014, 3, 31))
+    odd = [item for item in meter.items if not item.counts]
+    assert [(item.text, item.quality, item.place) for item in odd] == [
+        ("", 403, Place("a.csv", 12, None))
+    ]
+    # A difference is told by the line of its later value.
+    assert [item.place.line for item in meter.items[:3] if item.place] == [3, 4, 5]
 
 
 def test_daily_readings_that_lack_on_the_day_of_23_hours(

@@ -366,7 +366,7 @@ def test_a_run_that_was_cut_off_is_finished(deployer: Deployer, chain: Any) -> N
     for library in ("Register", "Oversight"):
         deployer.contract(library, [])
     credit = deployer.contract("CarbonCredit", [deployer.plan.holders["admin"], 0])
-    deployer.grant(credit, credit.REGISTRAR_ROLE(), "registrar")
+    deployer.grant(credit, "REGISTRAR_ROLE", "registrar")
     height = chain.height
     content = deployer.run()
     blocks = {name: each["block"] for name, each in content["contracts"].items()}

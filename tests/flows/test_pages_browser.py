@@ -205,6 +205,8 @@ def test_from_a_search_to_a_verified_proof(
     page.run("document.querySelector('a[href$=\"/days/2014-01-31\"]').click()")
     page.wait("document.querySelector('#day tbody tr') !== null")
     assert page.run("document.querySelectorAll('#day tr.marked').length") == 3
+    assert text(page, "#day h3") == "Readings of 2014-01-31 A · Europe/Paris · meter.csv"
+    assert text(page, "#day tbody td.n") == "2"  # the first line after the header
     proof = page.run("document.querySelector('#day td a').getAttribute('href')")
     assert (
         page.run(f"fetch('{proof}').then((answer) => answer.json()).then((it) => it.proof.length)")
@@ -248,7 +250,7 @@ def test_from_a_search_to_a_verified_proof(
     page.run("document.querySelector('[name=block_hash]').value = '0x' + '11'.repeat(32)")
     page.run("document.querySelector('#prove button').click()")
     page.wait("document.getElementById('verdict').dataset.state === 'invalid'")
-    assert text(page, ".outcome").startswith("Not valid: block: its hash is 0x")
+    assert text(page, ".outcome").startswith("Not valid: block: it is block ")
     assert {address.split("/")[2] for address in page.requests if address.startswith("http")} == {
         site.split("/")[2]
     }

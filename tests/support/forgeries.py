@@ -106,7 +106,7 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
         "would have put it at",
     ),
     # The block and its state.
-    "another header": (put("header", value=_flipped), "^block: its hash"),
+    "another header": (put("header", value=_flipped), "^block: it is block"),
     "a byte after the header": (put("header", value=lambda text: text + "00"), "^block: its RLP"),
     "junk in a proof": (put("account", value=lambda nodes: [*nodes, "0xc0"]), "belong to no path"),
     "a node twice": (put("account", value=lambda nodes: [nodes[0], *nodes]), "another hash"),

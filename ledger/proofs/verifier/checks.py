@@ -89,8 +89,8 @@ class _Checks:
         self.headers: list[blocks.Header] = []
 
     def block(self) -> str:
-        header = blocks.read_header(self.bundle["header"])
-        require(header.hash == self.trusted.block_hash, f"its hash is {_hex(header.hash)}")
+        header, own = blocks.read_header(self.bundle["header"]), self.trusted.block_hash
+        require(header.hash == own, f"it is block {header.number}, {_hex(header.hash)}, not yours")
         self.headers.append(header)
         self.facts |= {"block": header.number, "time": _time(header.time)}
         return f"the block you trust is number {header.number}, of {_time(header.time)}"
@@ -98,9 +98,9 @@ class _Checks:
     def contract(self) -> str:
         address, chain_id = self.bundle["contract"], self.bundle["chain_id"]
         same = (address, chain_id) == (self.trusted.address, self.trusted.chain_id)
-        require(same, f"the bundle is of {_hex(address)} on chain {chain_id}")
+        require(same, f"the bundle is of {_hex(address)} on chain {chain_id}, not of yours")
         self.storage_root, code = _account(self.headers[0], address, self.bundle["account"])
-        require(code == self.trusted.code_hash, f"its code has the hash {_hex(code)}")
+        require(code == self.trusted.code_hash, f"its code has the hash {_hex(code)}, not yours")
         return f"the block you trust contains contract {_hex(address)}, with the code you trust"
 
     def creation(self) -> str:

@@ -238,7 +238,7 @@ def _left(
     """Return what the last issuance before a period left, less what the ends of the years since then lack.
 
     A period lies in one year. So days at the end of one that come to less than a kilogram can be issued with no others:
-    a deficit of theirs enters the next year, or nothing could be issued ever again (decision 0105).
+    a deficit of theirs enters the next year, or nothing could be issued ever again (decision 0104).
     """
     begun, year = unissued_since(session, project, time_zone, start), date(start.year, 1, 1)
     if begun is None or begun >= year:
