@@ -197,7 +197,7 @@ def load_period(
             end,
             from_s,
             backfill=backfill,
-            left_before=lambda: _left(session, project, site.time_zone, start, from_s),
+            left_before=lambda: left_before(session, project, site.time_zone, start, from_s),
         )
     return ReductionInputs(
         program=project.program,
@@ -232,7 +232,7 @@ def load_period(
     )
 
 
-def _left(
+def left_before(
     session: Session, project: models.Project, time_zone: str, start: date, from_s: int
 ) -> Fraction:
     """Return what the last issuance before a period left, less what the ends of the years since then lack.
