@@ -18,6 +18,8 @@ _OF_THE_SYSTEM = (Path("/dev"), Path("/proc"))
 """What stands there leads to something else, and must stay what it is."""
 _IN_MEMORY = Path("/dev/shm")
 """But for this, where files are files, in memory."""
+WORKBOOKS = ("xls", "xlsx", "xlsm", "ods")
+"""Endings of what only a spreadsheet writes."""
 _SAME_FORM = {"ndjson": "jsonl", "pq": "parquet"}
 """Other endings that files of a form have."""
 
@@ -135,8 +137,18 @@ def form_by_ending(out: Path | None, asked: str | None, forms: Sequence[str]) ->
     ----------
     forms
         All that can be written, such as ``("csv", "jsonl")``; their endings are the same words.
+
+    Raises
+    ------
+    BadInput
+        If the ending is that of a workbook: no spreadsheet opens CSV under that name.
     """
     ending = "" if out is None else out.suffix.lower().removeprefix(".")
+    if ending in WORKBOOKS:
+        raise BadInput(
+            f"{out}: no workbook is written; call it .csv, which every spreadsheet opens",
+            code="usage",
+        )
     found = _SAME_FORM.get(ending, ending)
     return asked or (found if found in forms else forms[0])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
-from cli.files import Writable, written_aside
+from cli.files import WORKBOOKS, Writable, written_aside
 from cli.lists import require_parents
 from cli.output import Table, counted, printable
 from cli.readings import rejected
@@ -290,7 +290,8 @@ def _form(asked: Literal["csv", "jsonl"] | None, output: Path | None) -> Literal
         return asked or "csv"
     suffix = output.suffix.lower()
     form: Literal["csv", "jsonl"] = "jsonl" if suffix in (".jsonl", ".ndjson") else "csv"
-    if suffix in (".json", ".parquet") or asked not in (None, form):
+    no_form = suffix in (".json", ".parquet") or suffix[1:] in WORKBOOKS
+    if no_form or asked not in (None, form):
         raise BadInput(
             f"{output}: `park import` goes by the ending: call it .csv for CSV, or .jsonl for JSON lines"
         )

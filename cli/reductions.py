@@ -18,6 +18,7 @@ from ledger.errors import BadInput, ProblemFound
 
 if TYPE_CHECKING:
     from ledger.readings.periods.evidence_files import EvidenceFiles
+    from ledger.readings.periods.period import OverBorder
     from ledger.reductions.recompute import Verification
 
 DIFFERENCES_SHOWN = 20
@@ -45,7 +46,7 @@ def register(root: typer.Typer) -> None:
 def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
     """Compute the reductions of a period; write nothing."""
     from cli.books import open_books
-    from ledger.readings.periods.period import late_readings, reductions_for
+    from ledger.readings.periods.period import late_readings, over_borders, reductions_for
     from ledger.reductions.reporting import report
 
     with open_books(run.settings) as db, db.read() as session:
@@ -56,10 +57,36 @@ def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
             late = late_readings(session, item.inputs)
             if late:
                 shown["readings"]["late"] = late
+            over = over_borders(session, item.inputs)
+            if over:
+                shown["over_borders"] = [_over(one, item.inputs.zone) for one in over]
             found.append(shown)
     # A period over New Year makes two issuances, and so two answers.
     document = found[0] if len(found) == 1 else {"project": project, "vintages": found}
-    run.output.result(document, *(_shown(item) for item in found))
+    parts: list[str | Table] = []
+    for shown in found:
+        parts += [_shown(shown), *_lost(shown)]
+    run.output.result(document, *parts)
+
+
+def _over(found: OverBorder, time_zone: str) -> dict[str, str]:
+    from ledger.reductions.reporting import shown
+    from ledger.reductions.zones import utc_of, zone
+
+    start, end = (
+        utc_of(at_s).astimezone(zone(time_zone)).isoformat()
+        for at_s in (found.start_s, found.end_s)
+    )
+    return {"device": found.device, "from": start, "to": end, "kwh": shown(found.kwh)}
+
+
+def _lost(item: dict[str, Any]) -> list[str]:
+    """Return a line for each difference of a register that counts in no period."""
+    return [
+        f"device {over['device']}: {over['kwh']} kWh from {over['from']} to {over['to']} lie over a border of the "
+        "period and count in none; have the register read at the midnight between"
+        for over in item.get("over_borders", ())
+    ]
 
 
 def export(

@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session, defer
 from ledger.chain.sending.issued import batch_of
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditBatch, CreditSite, Issuance, Project, Site
-from ledger.models.issuance import LIVE, IssuanceState
+from ledger.models.issuance import LIVE, IssuanceState, claimed_before
 from ledger.models.sending import IntentState
 from ledger.naming import of_site
-from ledger.readings.periods.carry import unissued_since
-from ledger.readings.periods.period import look_at, split_by_vintage
+from ledger.readings.periods.carry import carried_into, owed_by, unissued_since
+from ledger.readings.periods.period import left_before, look_at, split_by_vintage
 from ledger.reductions.records import ReductionInputs
-from ledger.reductions.zones import legal_day, utc_of, zone
+from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.registration import ChainSite
 from ledger.units import decimal_floor
 
@@ -173,8 +173,9 @@ def check_backfill(
 ) -> Gap:
     """Return the gap that a period lies in which people left out (CC-22).
 
-    What stays of it may be no deficit, as nobody picks the good days out of a gap; before everything that was issued
-    nothing is asked for, as before a first issuance.
+    What stays of it may be no deficit, as nobody picks the good days out of a gap, but for one at the end of a year
+    before, which the issuance after the gap has taken in; before everything that was issued nothing is asked for, as
+    before a first issuance.
 
     Raises
     ------
@@ -184,9 +185,38 @@ def check_backfill(
     """
     gap = _gap(session, project, _following(session, project, site, inputs), inputs)
     if gap.start is not None:
-        _check_left_out(session, project, gap.start, inputs.from_date, f"begin at {gap.start}")
+        year = date(inputs.from_date.year, 1, 1)
+        begun = max(gap.start, year)
+        _check_left_out(session, project, begun, inputs.from_date, f"begin at {begun}")
+        if gap.start < year and not _is_taken_in(session, project, year, inputs.to_s):
+            way = "it can be issued with no later day, and no issuance has taken it in"
+            _check_left_out(session, project, gap.start, year, way)
     _check_left_out(session, project, inputs.to_date, gap.end, f"end at {gap.end}")
     return gap
+
+
+def _is_taken_in(session: Session, project: Project, year: date, to_s: int) -> bool:
+    """Return whether the issuance after a gap has taken in what the days before a year lack."""
+    query = (
+        select(Issuance, ChainIntent.parameters)
+        .outerjoin(ChainIntent, ChainIntent.key == Issuance.key)
+        .where(
+            Issuance.project_id == project.id,
+            Issuance.state.in_(LIVE),
+            Issuance.from_s >= to_s,
+        )
+        .order_by(Issuance.from_s)
+    )
+    regular = (row.Issuance for row in session.execute(query) if not claimed_before(row.parameters))
+    after = next(regular, None)
+    if after is None:
+        return False
+    days = after.from_date, after.to_date
+    entered, corrections = carried_into(session, project, *days, after.from_s, backfill=False)
+    time_zone = session.get_one(Site, project.site_id).time_zone
+    year_s = legal_day_start_s(year, zone(time_zone))
+    lacking = left_before(session, project, time_zone, year, year_s)
+    return entered - owed_by(corrections) <= lacking
 
 
 def _following(

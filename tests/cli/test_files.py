@@ -306,6 +306,12 @@ def test_the_ending_of_a_file_says_its_form(migrated: Program) -> None:
         assert (ended.code, ended.json()["format"]) == (0, form), ended.out
         content = (migrated.folder / name).read_bytes()
         assert content.startswith(begins) if begins else content == b""
+    for words in (("export", "credits"), ("audit", "export")):  # no spreadsheet opens CSV so named
+        ended = migrated(*words, "-o", "x.XLSX")
+        assert (
+            ended.code == 2 and "x.XLSX: no workbook is written; call it .csv" in ended.one_line()
+        )
+        assert not (migrated.folder / "x.XLSX").exists()
 
 
 def test_a_device_is_written_into() -> None:

@@ -87,6 +87,7 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
         ("other.jsonl", "--format", "csv"),
         ("o.parquet",),
         ("o.parquet", "--format", "csv"),
+        ("o.xlsx",),
     )
     for file, *form in wrong:
         code, _ = type_in("park", "export", "resources", "-o", file, *form)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Program, good, lab_on
+from tests.cli.conftest import SITE, Program, good, lab_on
 from tests.support.chain import TestChain
 from tests.support.forms import long
 from tests.support.mirror import running_chain
@@ -201,3 +201,29 @@ def test_what_came_late_is_found_and_cancelled(issued: Program) -> None:
         )
     said = "2014-01-01 to 2014-02-01: 43.290000000 kg were paid twice; so much too little is issued"
     assert said in good(issued("reductions", "corrections")).out
+
+
+def test_what_a_register_counts_over_the_border_of_a_period_is_said(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    site = SITE.replace('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "MWh"')
+    good(
+        program("site", "apply", program.write("site.toml", site.replace('label = "start"\n', "")))
+    )
+    days = ("2014-01-30", "2014-01-31", "2014-02-01")
+    lines = [f"{day}T08:00:00+01:00,{number}.5" for number, day in enumerate(days)]
+    file = program.write("r.csv", "\n".join(["time,power", *lines, ""]))
+    good(program("import", "--site", "lab", "--source", "scada", file))
+    found = good(program("reductions", *JANUARY, "--json")).json()
+    assert found["net_kwh"] == "1000.000000000"
+    assert found["over_borders"] == [
+        {
+            "device": "T1",
+            "from": "2014-01-31T08:00:00+01:00",
+            "to": "2014-02-01T08:00:00+01:00",
+            "kwh": "1000.000000000",
+        }
+    ]
+    last = good(program("reductions", *JANUARY)).out.splitlines()[-1]
+    assert last.startswith(
+        "device T1: 1000.000000000 kWh from 2014-01-31T08:00:00+01:00 to 2014-02-01"
+    )

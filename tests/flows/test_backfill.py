@@ -352,6 +352,45 @@ def test_the_good_days_are_not_picked_out_of_a_gap(park: Park) -> None:
 
 
 @long
+def test_a_deficit_of_the_year_before_that_the_issuance_after_the_gap_has_paid(park: Park) -> None:
+    park.register()
+    park.generate(date(2013, 12, 30), ["60", "-2", "60", "-0.5", "60"])
+    first, new_year = date(2013, 12, 30), date(2014, 1, 1)
+    plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
+    submit_planned(park.chain, PROJECT)
+    park.mirror_final()
+    assert (
+        issue(park, 3, 4).carry_in_kg == "-24/1"
+    )  # 31 December; what is left out of 2014 is more than 0
+    said = refusal(park, 2, 3)
+    assert said.message.endswith("-6.000000000 kg are less than one kilogram: nothing to issue; extend the period "
+                                 "within what was left out of 2014 there, 2014-01-01 to 2014-01-03")  # fmt: skip
+    assert refusal(park, 1, 2).message.endswith("deficit of 6.000000000 kg; end at 2014-01-03")
+    assert issue(park, 1, 3, backfill=True).issued_kg == 720 - 6
+    with pytest.raises(Refused, match="no more days of 2013 were left out there"):
+        plan_issuance(park.chain, PROJECT, new_year - timedelta(days=1), new_year, backfill=True)
+    as_the_model_says(park)
+
+
+@long
+def test_a_deficit_of_the_year_before_that_came_after_the_issuance_is_left_out_by_no_backfill(
+    park: Park,
+) -> None:
+    park.register()
+    first = date(2013, 12, 30)
+    park.generate(first, ["60"])
+    plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
+    submit_planned(park.chain, PROJECT)
+    park.mirror_final()
+    park.generate(FIRST, ["60", "60", "60"])
+    issue(park, 3, 4)
+    park.generate(first + timedelta(days=1), ["-2"])
+    assert refusal(park, 1, 3).message.endswith(
+        "has a deficit of 24.000000000 kg; it can be issued with no later day, and no issuance has taken it in"
+    )
+
+
+@long
 def test_a_backfill_of_less_than_a_kilogram(park: Park) -> None:
     """It may take in what else was left out beside it, and where nothing was, no longer period helps."""
     park.register()

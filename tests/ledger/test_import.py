@@ -417,7 +417,10 @@ def test_trap_one_meter_does_not_mix_units_or_intervals(small: Database, tmp_pat
     imported(small, write_csv(tmp_path / "a.csv", [(T0, "60")]))
     for old, new in (('unit = "kW"', 'unit = "W"'), ("minutes = 10", "minutes = 5")):
         apply(small, SITE.replace(old, new))
-        with pytest.raises(Exception, match="one meter keeps one unit and interval") as caught:
+        with pytest.raises(
+            Exception,
+            match=r"b\.csv: line 2: source scada: .*one meter keeps one unit and interval",
+        ) as caught:
             imported(small, write_csv(tmp_path / "b.csv", [(T1, "60")]))
         assert getattr(caught.value, "exit_code", None) == 2
 

@@ -33,7 +33,7 @@ from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, reductions_for
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.periods.evidence_files import files_of_reduction, require_as_read
-from ledger.readings.periods.period import load_period
+from ledger.readings.periods.period import load_period, over_borders
 from ledger.readings.rows import chains
 from ledger.readings.rows.store import fetch
 from ledger.reconcile.books import Sides
@@ -222,6 +222,23 @@ def test_trap_a_difference_over_the_end_of_a_period_belongs_to_none(
         (after,) = reductions_for(session, "park-wind", date(2014, 6, 2), date(2014, 6, 3))
     # Midnight in Paris is 22:00 UTC: of 20 kWh from 21 to 23 nothing says on which side they came.
     assert [part.net_kwh for part in (before, day, after)] == [5, 230, 10]
+    # Which is said, or a register that is read at eight in the morning loses a day of each month unseen.
+    first, last = (
+        [int((START + timedelta(hours=hour + more)).timestamp()) for more in (0, 2)]
+        for hour in (-3, 21)
+    )
+    with small.read() as session:
+        found = [over_borders(session, part.inputs) for part in (before, day, after)]
+    assert [[(over.start_s, over.end_s, over.kwh) for over in each] for each in found] == [
+        [(*first, 20)],
+        [(*first, 20), (*last, 20)],
+        [(*last, 20)],
+    ]
+    # A reading at midnight, when it comes, ends that.
+    bring(small, tmp_path, (22, "260"), (-2, "20"), name="b")
+    with small.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+        assert (day.net_kwh, over_borders(session, day.inputs)) == (240, [])
 
 
 def test_late_finer_readings_split_an_interval(park: Database, tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def _import(
             pieces = ahead(pieces)
         for piece in pieces:
             for code, readings in _by_meter(piece, rejected).items():
-                series.require(meters[code].id, code)
+                series.require(meters[code].id, code, f"{file.path.name}: line {readings[0].line}")
                 writer.write(meters[code], readings, tally)
                 _extend(spans, meters[code].device_id, readings)
                 report.future += _ending_after(file.future_s, readings)

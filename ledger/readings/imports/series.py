@@ -33,8 +33,13 @@ class Series:
         self._kind = SourceKind.COUNTER.value if source.counter else source.kind.name.lower()
         self._checked: set[int] = set()
 
-    def require(self, meter_id: int, device_code: str) -> None:
+    def require(self, meter_id: int, device_code: str, where: str) -> None:
         """Refuse readings that are unlike those of the meter; the first ones say what it has.
+
+        Parameters
+        ----------
+        where
+            What a message begins with: file and line.
 
         Raises
         ------
@@ -62,7 +67,7 @@ class Series:
         mine = (self._kind, source.unit, source.interval_s)
         if (known.kind, known.unit, known.interval_s) != mine:
             raise BadInput(
-                f"source {source.name}: meter {device_code} has readings of {known.kind} in "
+                f"{where}: source {source.name}: meter {device_code} has readings of {known.kind} in "
                 f"{known.unit} every {known.interval_s // 60} minutes, this file brings {mine[0]} in "
                 f"{mine[1]} every {mine[2] // 60}; one meter keeps one unit and interval: declare "
                 "another device",
@@ -72,7 +77,7 @@ class Series:
         width = Format.of(first.format_options).rollover
         if width != source.file_format.rollover:
             raise BadInput(
-                f"source {source.name}: rollover is {source.file_format.rollover}, and meter "
+                f"{where}: source {source.name}: rollover is {source.file_format.rollover}, and meter "
                 f"{device_code} has it from source {first.name} as {width}; one register has one width",
                 code="mixed-readings",
             )

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -141,6 +142,37 @@ def late_readings(session: Session, inputs: ReductionInputs) -> int:
     return (session.scalar(query) or 0) + (session.scalar(instants) or 0)
 
 
+class OverBorder(NamedTuple):
+    """What a register counted between two readings on both sides of a border of a period, in no period."""
+
+    device: str
+    start_s: int
+    end_s: int
+    kwh: Fraction
+
+
+def over_borders(session: Session, inputs: ReductionInputs) -> list[OverBorder]:
+    """Return what registers that count counted over the begin and the end of a period, where that is anything."""
+    registers = [meter for meter in inputs.meters if meter.register and meter.role.counts]
+    ids = meter_ids(session, [meter.serial for meter in registers])
+    table = models.MeterReading
+    found = []
+    for meter in registers:
+        for border_s in (inputs.from_s, inputs.to_s):
+            query = select(table).where(
+                table.meter_id == ids[meter.serial],
+                table.start_s < border_s,
+                table.quality == ReadingQuality.USED,
+            )
+            last = session.scalars(query.order_by(table.start_s.desc()).limit(1)).first()
+            if last is None or not last.value_digits or last.start_s + last.duration_s <= border_s:
+                continue
+            kwh = Fraction(last.value_digits, 10 ** (last.value_scale or 0))
+            end_s = last.start_s + last.duration_s
+            found.append(OverBorder(meter.device_code, last.start_s, end_s, kwh))
+    return found
+
+
 def load_period(
     session: Session,
     project_code: str,
@@ -197,7 +229,7 @@ def load_period(
             end,
             from_s,
             backfill=backfill,
-            left_before=lambda: _left(session, project, site.time_zone, start, from_s),
+            left_before=lambda: left_before(session, project, site.time_zone, start, from_s),
         )
     return ReductionInputs(
         program=project.program,
@@ -232,7 +264,7 @@ def load_period(
     )
 
 
-def _left(
+def left_before(
     session: Session, project: models.Project, time_zone: str, start: date, from_s: int
 ) -> Fraction:
     """Return what the last issuance before a period left, less what the ends of the years since then lack.
