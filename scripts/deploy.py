@@ -13,7 +13,8 @@ is the most that is paid for gas, and these variables give the rest; an account 
   holds several keys. ``scripts/grant_roles.py`` hands over to a timelock later.
 - ``TRUETONNE_DEPLOY_ISSUER``, ``_VERIFIER``, ``_OWNER``: three different parties.
 - ``TRUETONNE_DEPLOY_REGISTRAR``, ``_OPERATOR``, ``_PAUSER``: the admin, if not given. The
-  registrar's key must be at hand.
+  registrar's key must be at hand, and have money for one transaction. The pauser pauses both contracts,
+  and is the suspender of batches.
 - ``TRUETONNE_DEPLOY_CURRENCY``: the ERC-20 of settlement; on chain 31337 a test currency.
 - ``TRUETONNE_DEPLOY_WINDOW``: seconds before a settlement may be finalized (1 local, 3600 else).
 - ``TRUETONNE_DEPLOY_ADMIN_DELAY``: seconds that a change of admin waits (0 local, 172800 else).
