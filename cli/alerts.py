@@ -119,7 +119,7 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
     said = ", ".join(f"{count} {name}" for name, count in vars(tally).items())
     document: dict[str, Any] = dict(vars(tally))
     run.output.result(
-        document | ({"dry_run": True} if dry_run else {}),
+        document,
         f"alerts: {said}{' (nothing written)' if dry_run else ''}",
     )
 
@@ -133,6 +133,6 @@ def _handle(
         message = db.run(lambda session: act(session).message, keep=not dry_run)
     document = {"alert": number, "status": verb, "message": message}
     run.output.result(
-        document | ({"dry_run": True} if dry_run else {}),
+        document,
         f"alert {number} {'would be' if dry_run else 'is'} {verb}: {message}",
     )

@@ -64,8 +64,6 @@ def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None
     document: dict[str, Any] = changes.as_json()
     if place:
         document["database"] = place
-    if dry_run:
-        document["dry_run"] = True
     lines = [f"created database {place}"] if place else []
     lines += [f"{word} {name}" for word in ("created", "updated") for name in document[word]]
     run.output.result(
@@ -108,8 +106,6 @@ def import_readings(
         run.output.interrupted(done)
         return INTERRUPTED
     document = report.as_json()
-    if dry_run:
-        document["dry_run"] = True
     counts = ("read", "new", "unchanged", "conflicts", "rejected")
     said = ", ".join(f"{document[name]} {name}" for name in counts)
     run.output.result(
