@@ -131,7 +131,7 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
     if warnings:
         document["warnings"] = warnings
     run.output.result(
-        document | ({"dry_run": True} if dry_run else {}),
+        document,
         f"alerts: {said}{' (nothing written)' if dry_run else ''}",
         *(f"warning: {text}" for text in warnings),
     )
@@ -146,6 +146,6 @@ def _handle(
         message = db.run(lambda session: act(session).message, keep=not dry_run)
     document = {"alert": number, "status": verb, "message": message}
     run.output.result(
-        document | ({"dry_run": True} if dry_run else {}),
+        document,
         f"alert {number} {'would be' if dry_run else 'is'} {verb}: {message}",
     )

@@ -54,7 +54,7 @@ def create(
         key, found = db.run(work, keep=not dry_run)
     if dry_run:
         wanted = ("username", "name", "scopes", "expires_at")
-        document = {"dry_run": True, **{item: found[item] for item in wanted}}
+        document = {item: found[item] for item in wanted}
         run.output.result(document, f"would make a key for {user}: {', '.join(found['scopes'])}")
         return
     run.output.result(
@@ -120,6 +120,6 @@ def revoke(
     document: dict[str, Any] = {"prefix": prefix, "revoked": done}
     said = f"{'would revoke' if dry_run else 'revoked'} {prefix}"
     run.output.result(
-        {"dry_run": True, **document} if dry_run else document,
+        document,
         said if done else f"{prefix} was revoked before",
     )

@@ -234,7 +234,7 @@ def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
     begun = time.monotonic()
     if dry_run:
         folder = _rehearse(run, Kind(name), to)
-        document = {"kind": name, "to": str(folder), "dry_run": True}
+        document = {"kind": name, "to": str(folder)}
         run.output.result(document, f"would keep {_WHAT[name]} in {folder}")
         return
     with _taking(run, to) as (db, store):

@@ -91,7 +91,7 @@ def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -
     from ledger.chain.local.shared import node_for
     from ledger.chain.node.client import ChainClient
 
-    document = {"network": settings.network, "deployed": False, "dry_run": True}
+    document = {"network": settings.network, "deployed": False}
     if settings.deployment.exists():
         check_as_deployed(given, settings)
         with node_for(settings) as rpc_url:
@@ -213,7 +213,7 @@ def register_project(
         if dry_run:
             known = registration.rehearse(flow.chain, project, account)
             shown = "is registered" if known else "would be registered"
-            run.output.result({"dry_run": True, "registered": known}, f"{project} {shown}")
+            run.output.result({"registered": known}, f"{project} {shown}")
             return
         register_once(flow, project, account)
         with flow.db.read() as session:

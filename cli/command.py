@@ -151,6 +151,7 @@ def command(group: typer.Typer, name: str, **options: Any) -> Callable[[_Command
         def call(ctx: typer.Context, as_json: bool, config: Path | None, **arguments: Any) -> None:
             invocation = _take(ctx, as_json, config)
             _require_words(ctx, invocation, arguments)
+            invocation.output.is_trial = bool(arguments.get("dry_run"))
             code = function(invocation, **arguments)
             if code:
                 raise typer.Exit(code)

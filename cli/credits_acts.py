@@ -126,7 +126,7 @@ def _act(
         if dry_run:
             if holding.repeated:
                 document["key"] = call.key
-            run.output.result({**document, "dry_run": True}, _rehearsed(flow, asked, holding, call))
+            run.output.result(document, _rehearsed(flow, asked, holding, call))
             return
         hint = _hint(flow, asked, call)
         if _send(flow, asked, holding, call, no_wait):

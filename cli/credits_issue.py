@@ -134,7 +134,6 @@ def _say_dry(
     with flow.db.read() as session:
         items = [{**item, "transaction": issued_by(session, key)} for key, item in found.items()]
     document = {
-        "dry_run": True,
         "registers": registers,
         "went_on": went_on,
         "issuances": items,

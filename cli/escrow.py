@@ -140,8 +140,6 @@ def _say(
         "balance": balance,
         "credits": None if asset is None else str(asset),
     }
-    if dry_run:
-        document["dry_run"] = True
     if hint:
         document["hint"] = hint
     done = f"would {verb}" if dry_run else verb

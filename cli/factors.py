@@ -73,8 +73,6 @@ def import_(run: Invocation, file: FactorFile, dry_run: DryRun = False) -> None:
         document: dict[str, Any] = {
             **db.run(lambda session: import_factors(session, read), keep=not dry_run)
         }
-    if dry_run:
-        document["dry_run"] = True
     run.output.result(
         document,
         *(f"created factor {name}" for name in document["created"]),

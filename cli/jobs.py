@@ -187,7 +187,7 @@ def pause_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
         run, dry_run, lambda session: rows.pause(session, name, utc_now()).paused_at
     )
     run.output.result(
-        {"job": name, "paused_at": paused_at} | ({"dry_run": True} if dry_run else {}),
+        {"job": name, "paused_at": paused_at},
         f"{name} would rest"
         if dry_run
         else f"{name} rests; truetonne jobs resume {name} lets it run again",
@@ -200,7 +200,7 @@ def resume_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
 
     due_at = _changed(run, dry_run, lambda session: rows.resume(session, name).due_at)
     run.output.result(
-        {"job": name, "due_at": due_at} | ({"dry_run": True} if dry_run else {}),
+        {"job": name, "due_at": due_at},
         f"{name} {'would be' if dry_run else 'is'} due at {second_text(due_at)}",
     )
 

@@ -39,7 +39,7 @@ def new(run: Invocation, dry_run: DryRun = False) -> None:
     password = keystore_password(run.settings.keystore_password_file)
     if dry_run:
         check_new_key(folder, password)
-        document = {"address": None, "file": None, "dry_run": True}
+        document = {"address": None, "file": None}
         run.output.result(document, f"would make a key in {folder}")
         return
     made = new_key(folder, password)

@@ -64,6 +64,8 @@ class Output:
         self._stdout = stdout or sys.stdout
         self._stderr = stderr or sys.stderr
         self._is_interrupted = False
+        self.is_trial = False
+        """Whether nothing is written (``--dry-run``), which the document then says."""
         self.reader_left = False
         """Whether whoever read stdout reads no more."""
 
@@ -71,7 +73,7 @@ class Output:
         """Print the answer of a command: the document with ``--json``, else what is to be shown."""
         with self._kept():
             if self.as_json:
-                self._write_json(document)
+                self._write_json({**document, "dry_run": True} if self.is_trial else document)
                 return
             for item in shown:
                 if isinstance(item, Table):

@@ -105,7 +105,7 @@ def import_file(
 
     with open_books(run.settings) as db:
         report = db.run(work)
-    document = report.as_json() | ({"dry_run": True} if dry_run else {})
+    document = report.as_json()
     counts = ("read", "new", "changed", "unchanged", "rejected")
     said = ", ".join(f"{document[name]} {name}" for name in counts)
     if not kept and not dry_run:
@@ -169,7 +169,7 @@ def set_one(
     key = " ".join(cells[name] for name in wanted.key)
     document = {"kind": wanted.name, "done": done, "warnings": report.warnings}
     run.output.result(
-        document | ({"dry_run": True} if dry_run else {}),
+        document,
         f"{wanted.one} {printable(key)}: {done}{' (nothing written)' if dry_run else ''}",
         *(f"warning: {text}" for text in report.warnings),
     )

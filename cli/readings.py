@@ -65,8 +65,6 @@ def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None
     document: dict[str, Any] = changes.as_json()
     if place:
         document["database"] = place
-    if dry_run:
-        document["dry_run"] = True
     lines = [f"created database {place}"] if place else []
     lines += [f"{word} {name}" for word in ("created", "updated") for name in document[word]]
     run.output.result(

@@ -241,8 +241,6 @@ def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:
     with open_books(run.settings) as db:
         found = db.run(work, keep=not dry_run)
     document: dict[str, Any] = {"site": site, "differences": found}
-    if dry_run:
-        document["dry_run"] = True
     lines = found[:DIFFERENCES_SHOWN]
     if len(found) > len(lines):
         lines.append(f"and {len(found) - len(lines)} more")

@@ -88,7 +88,7 @@ def _restore(run: Invocation, store: Store, wanted: Wanted, into: Path, dry_run:
     logs = "" if plan.copy.dialect == "sqlite" else f"{len(plan.logs)} pieces of the binary log"
     if dry_run:
         run.output.result(
-            {"into": str(into), "backups": names, "binlogs": len(plan.logs), "dry_run": True},
+            {"into": str(into), "backups": names, "binlogs": len(plan.logs)},
             f"would put together {', '.join(names)}{logs and f' and {logs}'} in {into}",
         )
         return

@@ -89,7 +89,7 @@ def _dry_run(run: Invocation, flow: Flow) -> int:
 
     found = dry_json(preview(flow.chain))
     with flow.db.read() as session:
-        document = {"dry_run": True, **pending_of(session), **found}
+        document = {**pending_of(session), **found}
     run.output.result(document, *dry_lines(found))
     fails = found["left_out"] or found["refused"] or found["waiting"]
     return Refused.exit_code if fails else 0
@@ -128,7 +128,7 @@ def retry_settlement(
         if dry_run:
             one = markets[0] if len(markets) == 1 else None
             run.output.result(
-                {"dry_run": True, "market": one, "markets": markets},
+                {"market": one, "markets": markets},
                 f"would try again on {_of_markets(markets)}",
             )
             return 0

@@ -54,7 +54,7 @@ def settle_one(
         if dry_run:
             with refused_in_money(flow.chain, explained):
                 _rehearse(flow, plan)
-            document: dict[str, Any] = {"trade": number, "dry_run": True}
+            document: dict[str, Any] = {"trade": number}
             run.output.result(document, f"would settle trade {number} by itself")
             return
         key = flow.db.run(plan)
@@ -115,7 +115,7 @@ def cancel_settlement(
             flow.chain.sender.check_known(sender)
         withdrawn = flow.db.run(take_back, keep=not dry_run)
         if withdrawn is not None:
-            document |= {"withdrawn": True, **({"dry_run": True} if dry_run else {})}
+            document["withdrawn"] = True
             done = "would be" if dry_run else "is"
             run.output.result(
                 document, f"batch {withdrawn} {done} withdrawn; its trades are free again"
@@ -123,7 +123,6 @@ def cancel_settlement(
             return
         if dry_run:
             _rehearse(flow, plan)
-            document["dry_run"] = True
             run.output.result(document, f"would cancel batch {batch}")
             return
         key = flow.db.run(plan)
@@ -179,7 +178,6 @@ def dispute_trade(
         if dry_run:
             with refused_in_money(flow.chain, explained_bond):
                 _rehearse(flow, plan)
-            document["dry_run"] = True
             run.output.result(
                 document, f"would dispute trade {number} of batch {batch}, with a bond of {money}"
             )
@@ -233,9 +231,7 @@ def reject_dispute(
             batch = written_out(session, batch)
         if dry_run:
             _rehearse(flow, plan)
-            run.output.result(
-                {"batch": batch, "dry_run": True}, f"would reject the dispute over batch {batch}"
-            )
+            run.output.result({"batch": batch}, f"would reject the dispute over batch {batch}")
             return
         key = flow.db.run(plan)
         transaction = flow.chain.sender.submit(key, SETTLEMENT)

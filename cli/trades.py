@@ -56,8 +56,6 @@ def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) ->
             lambda session: trades.import_trades(session, file, content=content), keep=not dry_run
         )
     document = trades.as_json(report)
-    if dry_run:
-        document["dry_run"] = True
     counts = ("read", "new", "unchanged", "rejected")
     said = ", ".join(f"{document[name]} {name}" for name in counts)
     run.output.result(
@@ -186,6 +184,6 @@ def cancel(
         said = db.run(work, keep=not dry_run)
     document = {"trade": trade, "status": "cancelled", "reason": reason.strip()}
     run.output.result(
-        {**document, "dry_run": True} if dry_run else document,
+        document,
         f"trade {trade} ({said}) {'would be' if dry_run else 'is'} cancelled",
     )

@@ -322,7 +322,7 @@ def _document(row: User, dry_run: bool) -> dict[str, Any]:
     from ledger.identity import users
 
     found: dict[str, Any] = {"id": row.id, **users.values(row)}
-    return {"dry_run": True, **found, "id": None} if dry_run else found
+    return {**found, "id": None} if dry_run else found
 
 
 def _object(file: Path) -> dict[str, Any]:

@@ -96,8 +96,6 @@ def write_files(
             }
         )
     document: dict[str, Any] = {"requests": rows}
-    if dry_run:
-        document["dry_run"] = True
     run.output.result(
         document,
         Table(
@@ -188,8 +186,6 @@ def sign_file(
         },
         "verification": found.as_json(),
     }
-    if dry_run:
-        document["dry_run"] = True
     claim = request.claim
     run.output.result(
         document,
@@ -291,8 +287,7 @@ def read_files(
                 rows.append(row)
     batches = len({item.key for _, item in taken if not item.went_on})  # a file may be given twice
     run.output.result(
-        {"read": rows, "refused": [error.as_json() for error in troubles]}
-        | ({"dry_run": True} if dry_run else {}),
+        {"read": rows, "refused": [error.as_json() for error in troubles]},
         *([_table(rows)] if rows else []),
         *([f"would issue {counted(batches, 'batch', 'batches')}"] if dry_run else []),
         *(f"refused: {error.message}" for error in troubles),

@@ -85,7 +85,7 @@ def add(
     hints = [found["hint"]] if "hint" in found else []
     if dry_run:
         run.output.result(
-            {"dry_run": True, **found},
+            found,
             f"would tell {url} of {', '.join(found['event_types'])}",
             *hints,
         )
@@ -185,7 +185,7 @@ def remove(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     on_endpoint(run, number, lambda session, row: endpoints.remove(session, row, HOUSE), dry_run)
     document: dict[str, Any] = {"id": number, "removed": True}
     run.output.result(
-        {"dry_run": True, **document} if dry_run else document,
+        document,
         f"{'would remove' if dry_run else 'removed'} endpoint {number}",
     )
 
@@ -203,7 +203,7 @@ def rotate(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
 
     secret = on_endpoint(run, number, give, dry_run)
     if dry_run:
-        document = {"id": number, "secret": None, "dry_run": True}
+        document = {"id": number, "secret": None}
         run.output.result(document, f"would give endpoint {number} another secret")
         return
     run.output.result(
@@ -242,6 +242,6 @@ def _set_state(
         dry_run,
     )
     run.output.result(
-        {"id": number, "state": state.value} | ({"dry_run": True} if dry_run else {}),
+        {"id": number, "state": state.value},
         f"endpoint {number} {said[0] if dry_run else said[1]}",
     )

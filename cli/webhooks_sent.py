@@ -106,7 +106,7 @@ def replay(
     document: dict[str, Any] = {"id": number, "due": count}
     more = ", and what it was never sent follows" if from_block is not None else ""
     run.output.result(
-        {"dry_run": True, **document} if dry_run else document,
+        document,
         f"{'would be due' if dry_run else 'due'} again at endpoint {number}: {counted(count, 'message')}{more}; "
         "`truetonne jobs run webhooks` sends them now",
     )

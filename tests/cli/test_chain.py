@@ -499,6 +499,7 @@ def test_what_is_compared_by_hand_is_kept_for_the_pages(issued: Program) -> None
     with closing(sqlite3.connect(issued.folder / ".truetonne" / "truetonne.db")) as link, link:
         link.execute("DELETE FROM reconciliations")
     report = good(issued("reconcile", "--dry-run", "--json")).json()
+    assert report.pop("dry_run") is True  # as of every command that takes the option
     assert kept() == []
     assert good(issued("reconcile", "--json")).json() == report
     ((block, at),) = kept()

@@ -768,7 +768,7 @@ def test_what_a_script_puts_into_a_chinese_page_is_chinese(page: Page, site: str
         page.wait(f"document.getElementById('verdict').dataset.state === '{state}'")
         assert english(page) == []
         assert text(page, "#verdict .outcome").startswith(
-            "验证通过" if state == "valid" else "验证未通过： 区块：其哈希为 0x"
+            "验证通过" if state == "valid" else "验证未通过： 区块：它是第 "
         )
 
 
