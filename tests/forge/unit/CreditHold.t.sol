@@ -371,32 +371,37 @@ contract CreditHoldTest is CreditPark {
         credit.proposeInvalidation(batchId, "");
     }
 
-    /// @notice CC-01, CC-50, CC-52, CC-53: each role is asked for.
+    /// @notice CC-01, CC-10, CC-50, CC-52, CC-53, CC-55, CC-56, CC-58: each role is asked for, of the holders of all
+    /// others.
     function testRoles() public {
-        vm.startPrank(stranger);
-        vm.expectRevert(refusedFor(stranger, REGISTRAR));
-        credit.registerClass("code", 0, 1, 0);
-        vm.expectRevert(refusedFor(stranger, REGISTRAR));
-        credit.setClassCap(1, 1);
-        vm.expectRevert(refusedFor(stranger, REGISTRAR));
-        credit.setClassBuffer(1, 1);
-        vm.expectRevert(refusedFor(stranger, REGISTRAR));
-        credit.registerProject(1, owner, "code");
-        vm.expectRevert(refusedFor(stranger, REGISTRAR));
-        credit.registerSite(1, "code");
-        vm.expectRevert(refusedFor(stranger, SUSPENDER));
-        credit.suspend(batchId);
-        vm.expectRevert(refusedFor(stranger, 0));
-        credit.reinstate(batchId);
-        vm.expectRevert(refusedFor(stranger, PAUSER));
-        credit.pause();
-        vm.expectRevert(refusedFor(stranger, 0));
-        credit.unpause();
-        vm.expectRevert(refusedFor(stranger, REVERSER));
-        credit.proposeInvalidation(batchId, "");
-        vm.expectRevert(refusedFor(stranger, 0));
-        credit.executeInvalidation(batchId);
-        vm.stopPrank();
+        onlyFor(registrar, REGISTRAR, abi.encodeCall(credit.registerClass, ("code", 0, 1, 0)));
+        onlyFor(registrar, REGISTRAR, abi.encodeCall(credit.setClassCap, (1, 1)));
+        onlyFor(registrar, REGISTRAR, abi.encodeCall(credit.setClassBuffer, (1, 1)));
+        onlyFor(registrar, REGISTRAR, abi.encodeCall(credit.registerProject, (1, owner, "code")));
+        onlyFor(registrar, REGISTRAR, abi.encodeCall(credit.registerSite, (1, "code")));
+        onlyFor(suspender, SUSPENDER, abi.encodeCall(credit.suspend, (batchId)));
+        onlyFor(admin, 0, abi.encodeCall(credit.reinstate, (batchId)));
+        onlyFor(pauser, PAUSER, abi.encodeCall(credit.pause, ()));
+        onlyFor(admin, 0, abi.encodeCall(credit.unpause, ()));
+        onlyFor(reverser, REVERSER, abi.encodeCall(credit.proposeInvalidation, (batchId, "")));
+        onlyFor(admin, 0, abi.encodeCall(credit.executeInvalidation, (batchId)));
+        onlyFor(reverser, REVERSER, abi.encodeCall(credit.replace, ("key", batchId, batchId, 1)));
+        ICarbonCredit.Claim memory claim = goodClaim();
+        bytes memory signature = signed(claim);
+        onlyFor(issuer, issuerOf(1), abi.encodeCall(credit.issue, (claim, verifier, signature)));
+    }
+
+    function onlyFor(address holder, bytes32 role, bytes memory call) private {
+        address[10] memory callers = [
+            admin, registrar, issuer, verifier, owner, pauser, suspender, reverser, buyer, stranger
+        ];
+        for (uint256 i; i < callers.length; ++i) {
+            if (callers[i] == holder) continue;
+            vm.prank(callers[i]);
+            (bool done, bytes memory why) = address(credit).call(call);
+            vm.assertTrue(!done, "done for another");
+            vm.assertEq(why, refusedFor(callers[i], role), "why not");
+        }
     }
 
     /// @notice CC-58: the buffer is retired for a deficit: by a reverser, within one class and

@@ -157,18 +157,25 @@ contract CreditIssueTest is CreditPark {
         credit.safeTransferFrom(owner, buyer, batchId, 1, "");
     }
 
-    /// @notice CC-10, CC-11: issuer and verifier hold the roles of the class.
+    /// @notice CC-10, CC-11: issuer and verifier hold the roles of the class, and not of another one.
     function testRoles() public {
         bytes memory signature = signed(claim);
+        vm.startPrank(admin);
+        credit.grantRole(issuerOf(0), stranger);
+        credit.grantRole(issuerOf(2), stranger);
+        credit.grantRole(verifierOf(1), stranger);
+        credit.grantRole(verifierOf(2), buyer);
+        credit.grantRole(issuerOf(1), buyer);
+        vm.stopPrank();
         vm.expectRevert(refusedFor(stranger, issuerOf(1)));
         vm.prank(stranger);
         credit.issue(claim, verifier, signature);
 
         vm.expectRevert(
-            abi.encodeWithSelector(ICarbonCredit.NotAVerifier.selector, stranger, uint32(1))
+            abi.encodeWithSelector(ICarbonCredit.NotAVerifier.selector, buyer, uint32(1))
         );
         vm.prank(issuer);
-        credit.issue(claim, stranger, signature);
+        credit.issue(claim, buyer, signature);
     }
 
     /// @notice CC-11: another's signature, or one of another claim, is none.

@@ -562,27 +562,57 @@ contract SettlementTest is SettlementPark {
         vm.assertEq(settlement.disputeOf(1).account, address(0), "no dispute");
     }
 
-    /// @notice VS-10, VS-31, VS-32: each role is asked for.
+    /// @notice VS-10, VS-31, VS-32, VS-33, VS-42, VS-51, VS-60: each role is asked for, of the holders of all others.
     function testRoles() public {
         Book.Deal[] memory one = new Book.Deal[](1);
         one[0] = Book.Deal(1, 0, 1, 1000, 1000);
         uint256[] memory words = one.words();
-        vm.startPrank(stranger);
-        vm.expectRevert(refusedFor(stranger, OPERATOR));
-        settlement.proposeBatch("key", CASH, parties, words);
-        vm.expectRevert(refusedFor(stranger, OPERATOR));
-        settlement.settleOne(CASH, Book.trade(one[0], parties));
-        vm.expectRevert(refusedFor(stranger, ARBITER));
-        settlement.rejectDispute(1);
-        vm.expectRevert(refusedFor(stranger, PAUSER));
-        settlement.pause();
-        vm.expectRevert(refusedFor(stranger, 0));
-        settlement.unpause();
-        vm.expectRevert(refusedFor(stranger, 0));
-        settlement.setCaps(1, 1);
-        vm.expectRevert(refusedFor(stranger, 0));
-        settlement.setFee(1, stranger);
-        vm.stopPrank();
+        (IVppSettlement.Settlement memory wanted, bytes[] memory signatures) =
+            cosigned("key", CASH, one);
+        IVppSettlement.Trade memory trade = Book.trade(one[0], parties);
+        onlyFor(
+            operator,
+            OPERATOR,
+            abi.encodeCall(settlement.proposeBatch, ("key", CASH, parties, words))
+        );
+        onlyFor(operator, OPERATOR, abi.encodeCall(settlement.settleOne, (CASH, trade)));
+        onlyFor(member, MEMBER, abi.encodeCall(settlement.settleCosigned, (wanted, signatures)));
+        onlyFor(arbiter, ARBITER, abi.encodeCall(settlement.rejectDispute, (1)));
+        onlyFor(pauser, PAUSER, abi.encodeCall(settlement.pause, ()));
+        onlyFor(admin, 0, abi.encodeCall(settlement.unpause, ()));
+        onlyFor(admin, 0, abi.encodeCall(settlement.setCaps, (1, 1)));
+        onlyFor(admin, 0, abi.encodeCall(settlement.setFee, (1, stranger)));
+    }
+
+    /// @notice VS-10: an operator and an arbiter cancel what is proposed, and no holder of another role.
+    function testWhoCancels() public {
+        Book.Deal[] memory one = new Book.Deal[](1);
+        one[0] = Book.Deal(1, 0, 1, 1000, 1000);
+        propose("key", CASH, one);
+        uint256[] memory words = one.words();
+        IVppSettlement.Outcome memory outcome = outcomeOf(CASH, one, 0);
+        address[6] memory others = [admin, pauser, member, collector, parties[0], stranger];
+        for (uint256 i; i < others.length; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(IVppSettlement.MayNotCancel.selector, 1, others[i])
+            );
+            vm.prank(others[i]);
+            settlement.cancelBatch(1, outcome, words, "");
+        }
+        vm.prank(arbiter);
+        settlement.cancelBatch(1, outcome, words, "");
+    }
+
+    function onlyFor(address holder, bytes32 role, bytes memory call) private {
+        address[8] memory callers =
+            [admin, operator, pauser, arbiter, member, collector, parties[0], stranger];
+        for (uint256 i; i < callers.length; ++i) {
+            if (callers[i] == holder) continue;
+            vm.prank(callers[i]);
+            (bool done, bytes memory why) = address(settlement).call(call);
+            vm.assertTrue(!done, "done for another");
+            vm.assertEq(why, refusedFor(callers[i], role), "why not");
+        }
     }
 
     /// @notice VS-50: after its window a batch is disputed no more.
