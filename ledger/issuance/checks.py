@@ -174,7 +174,8 @@ def check_backfill(
     """Return the gap that a period lies in which people left out (CC-22).
 
     What stays of it may be no deficit, as nobody picks the good days out of a gap; before everything that was issued
-    nothing is asked for, as before a first issuance.
+    nothing is asked for, as before a first issuance. Nor is it for other years than the backfill's and that of the
+    batch behind the gap: what they lack has entered that batch (decision 0104), and no claim over New Year takes it in.
 
     Raises
     ------
@@ -183,9 +184,14 @@ def check_backfill(
         the gap out.
     """
     gap = _gap(session, project, _following(session, project, site, inputs), inputs)
+    first, end, last = (date(year, 1, 1) for year in (inputs.vintage, inputs.vintage + 1, gap.end.year))
     if gap.start is not None:
-        _check_left_out(session, project, gap.start, inputs.from_date, f"begin at {gap.start}")
-    _check_left_out(session, project, inputs.to_date, gap.end, f"end at {gap.end}")
+        start = max(gap.start, first)
+        _check_left_out(session, project, start, inputs.from_date, f"begin at {start}")
+    own, behind = min(gap.end, end), max(inputs.to_date, last)
+    _check_left_out(session, project, inputs.to_date, own, f"end at {own}")
+    if own < gap.end:
+        _check_left_out(session, project, behind, gap.end, f"end at {gap.end}")
     return gap
 
 

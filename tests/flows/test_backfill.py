@@ -352,6 +352,31 @@ def test_the_good_days_are_not_picked_out_of_a_gap(park: Park) -> None:
 
 
 @long
+def test_what_ends_of_years_lack_holds_up_no_backfill_of_another_year(park: Park) -> None:
+    """It has entered the batch behind the gap, and no claim over New Year could take it in."""
+    park.register()
+    park.generate(date(2012, 12, 30), ["60", "60", "-2"])
+    park.generate(date(2013, 12, 30), ["1", "-3"])  # in 2013 -24 + 12 - 36 kg
+    park.generate(date(2014, 1, 2), ["60", "60"])
+    plan_issuance(park.chain, PROJECT, date(2012, 12, 30), date(2012, 12, 31))
+    submit_planned(park.chain)
+    park.mirror_final()
+    later = issue(park, 3, 4)
+    assert (later.carry_in_kg, later.issued_kg) == ("-48/1", 720 - 48)
+    assert issue(park, 2, 3, backfill=True).issued_kg == 720
+    last = date(2012, 12, 31), date(2013, 1, 1)
+    (planned,) = plan_issuance(park.chain, PROJECT, *last, backfill=True, dry_run=True)
+    assert planned.reduction.issued_kg == 720
+    # What its own year lacks is to be taken in, as ever.
+    with pytest.raises(Refused, match=r"deficit of 24.0* kg; begin at 2013-01-01"):
+        plan_issuance(park.chain, PROJECT, date(2013, 12, 30), date(2013, 12, 31), backfill=True)
+    # What the year of the batch behind the gap lacks has entered nothing: it came too late.
+    park.generate(FIRST, ["-1"])
+    with pytest.raises(Refused, match=r"deficit of 12.0* kg; end at 2014-01-02"):
+        plan_issuance(park.chain, PROJECT, *last, backfill=True)
+
+
+@long
 def test_a_backfill_of_less_than_a_kilogram(park: Park) -> None:
     """It may take in what else was left out beside it, and where nothing was, no longer period helps."""
     park.register()
