@@ -90,7 +90,7 @@ def import_readings(
 
     done: list[tuple[Path, ImportReport]] = []
     refused: list[TruetonneError] = []
-    fit = [file for file in files if _fits(file, refused, alone=len(files) == 1)]
+    rest = [file for file in files if _fits(file, refused, alone=len(files) == 1)]
     is_at_its_end = False
 
     def after(session: Session, spans: Mapping[int, tuple[datetime, datetime]]) -> dict[str, int]:
@@ -118,9 +118,10 @@ def import_readings(
         return True
 
     try:
-        if fit:
+        if rest:
             with open_books(run.settings) as db:
-                all(one(db, file) for file in fit)
+                while rest and one(db, rest.pop(0)):
+                    pass
     except KeyboardInterrupt:  # one unit of work: it is taken back whole, or was done whole
         run.output.interrupted(_left(len(done), len(files), is_at_its_end))
         return INTERRUPTED
@@ -129,6 +130,8 @@ def import_readings(
         "imports": documents,
         "refused": [error.as_json() for error in refused],
     }
+    if rest:
+        document["not_tried"] = [str(file) for file in rest]
     if len(files) == 1:
         (document,) = documents
         del document["file"]
@@ -136,6 +139,7 @@ def import_readings(
         document | ({"dry_run": True} if dry_run else {}),
         *(line for file, report in done for line in _imported(file, report, dry_run)),
         *(f"refused: {error.message}" for error in refused),
+        *(f"not tried: {file}" for file in rest),
     )
     codes = [RowsRejected.exit_code for _, report in done if report.rejected]
     return max([*codes, *(error.exit_code for error in refused)], default=0)
