@@ -184,7 +184,9 @@ def check_backfill(
         the gap out.
     """
     gap = _gap(session, project, _following(session, project, site, inputs), inputs)
-    first, end, last = (date(year, 1, 1) for year in (inputs.vintage, inputs.vintage + 1, gap.end.year))
+    first, end, last = (
+        date(year, 1, 1) for year in (inputs.vintage, inputs.vintage + 1, gap.end.year)
+    )
     if gap.start is not None:
         start = max(gap.start, first)
         _check_left_out(session, project, start, inputs.from_date, f"begin at {start}")

@@ -216,7 +216,9 @@ def test_files_after_one_that_the_books_could_not_take_are_named(park: Program) 
     moments = [datetime(2014, 3, 1, tzinfo=UTC) + timedelta(minutes=10 * n) for n in range(40_000)]
     rows = [f"{moment:%Y-%m-%dT%H:%M:%SZ},1" for moment in moments]
     parts = [rows[:1], rows[1:-1], rows[-1:], rows[-1:]]
-    files = [park.write(f"{n}.csv", "\n".join(["time,power", *part])) for n, part in enumerate(parts)]
+    files = [
+        park.write(f"{n}.csv", "\n".join(["time,power", *part])) for n, part in enumerate(parts)
+    ]
     (books,) = park.folder.glob(".truetonne/*.db")
     room = books.stat().st_size // 512 + 1000  # the disk is full then
     ended = subprocess.run(

@@ -124,7 +124,9 @@ def test_a_header_of_a_newer_fork_is_told_by_its_fields(
     # A sample begins with the highest block: what is left out is below it.
     sampled = verify(sqlite_db, client, chain.deployment, DEPTH, Scope(sample=10**6))
     (said,) = [line for line in sampled.not_checked if "against its hash" in line]
-    which = f"block {sampled.to_block}, and of each that was to be read after it, against its hash: "
+    which = (
+        f"block {sampled.to_block}, and of each that was to be read after it, against its hash: "
+    )
     assert said.startswith(f"the transactions of {which}")
     report = verify(sqlite_db, client, chain.deployment, DEPTH)
     assert "transactions_in_blocks" not in report.checked
