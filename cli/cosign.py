@@ -356,20 +356,22 @@ def _states_of(flow: Flow, keys: Sequence[str]) -> dict[str, tuple[str, str | No
 
     query = (
         select(VppSettlementBatch.batch_key, VppSettlementBatch.state, ChainIntent)
-        .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
         .where(VppSettlementBatch.batch_key.in_(keys))
     )
     found: dict[str, tuple[str, str | None]] = {}
     with flow.db.read() as session:
         for key, batch, intent in session.execute(query):
+            # One that ended while its file was read may have no call.
+            state, alarm = (None, None) if intent is None else (intent.state, intent.alarm)
             if batch is BatchState.FAILED:
                 found[key] = "refused", None
-            elif intent.state is IntentState.CONFIRMED:
+            elif state is IntentState.CONFIRMED:
                 found[key] = "settled", None
-            elif intent.state is IntentState.SUBMITTED or batch is BatchState.FINALIZED:
+            elif state is IntentState.SUBMITTED or batch is BatchState.FINALIZED:
                 found[key] = "sent", None  # from here, or by another party
             else:
-                found[key] = "unsent", intent.alarm
+                found[key] = "unsent", alarm
     return found
 
 

@@ -88,7 +88,7 @@ def import_readings(
 
     done: list[tuple[Path, ImportReport]] = []
     refused: list[TruetonneError] = []
-    fit = [file for file in files if _fits(file, refused, alone=len(files) == 1)]
+    rest = [file for file in files if _fits(file, refused, alone=len(files) == 1)]
     is_at_its_end = False
 
     def after(session: Session, spans: Mapping[int, tuple[datetime, datetime]]) -> dict[str, int]:
@@ -116,9 +116,10 @@ def import_readings(
         return True
 
     try:
-        if fit:
+        if rest:
             with open_books(run.settings) as db:
-                all(one(db, file) for file in fit)
+                while rest and one(db, rest.pop(0)):
+                    pass
     except KeyboardInterrupt:  # one unit of work: it is taken back whole, or was done whole
         run.output.interrupted(_left(len(done), len(files), is_at_its_end))
         return INTERRUPTED
@@ -127,6 +128,8 @@ def import_readings(
         "imports": documents,
         "refused": [error.as_json() for error in refused],
     }
+    if rest:
+        document["not_tried"] = [str(file) for file in rest]
     if len(files) == 1:
         (document,) = documents
         del document["file"]
@@ -134,6 +137,7 @@ def import_readings(
         document | ({"dry_run": True} if dry_run else {}),
         *(line for file, report in done for line in _imported(file, report, dry_run)),
         *(f"refused: {error.message}" for error in refused),
+        *(f"not tried: {file}" for file in rest),
     )
     codes = [RowsRejected.exit_code for _, report in done if report.rejected]
     return max([*codes, *(error.exit_code for error in refused)], default=0)

@@ -109,7 +109,8 @@ def _covered(client: ChainClient, first: int, end: BlockHeader) -> Iterator[tupl
                 _require_covered(number, raw, parent)
             except Refused as error:
                 raise Refused(
-                    f"the transactions of block {number} and later ones, against its hash: {error.message}",
+                    f"the transactions of block {number}, and of each that was to be read after it, against its hash: "
+                    f"{error.message}",
                     code=error.code,
                 ) from error
             parent = raw["hash"].lower()
@@ -236,9 +237,11 @@ def _sender(raw: Raw) -> str | None:
 def _price(block: Raw, raw: Raw) -> int:
     """Return what a transaction paid for a unit of gas, in wei: EIP-1559's effective price.
 
-    The older types name one price, and pay it whatever the block's is.
+    The older types name one price, and pay it whatever the block's is. Where a block has none, the highest is paid, as
+    geth has it.
     """
     if int(raw.get("type") or "0x0", 16) < _DYNAMIC_FEE:
         return int(raw["gasPrice"], 16)
     highest, tip = int(raw["maxFeePerGas"], 16), int(raw["maxPriorityFeePerGas"], 16)
-    return min(highest, int(block["baseFeePerGas"], 16) + tip)
+    base = block.get("baseFeePerGas")
+    return highest if base is None else min(highest, int(base, 16) + tip)

@@ -173,9 +173,10 @@ def check_backfill(
 ) -> Gap:
     """Return the gap that a period lies in which people left out (CC-22).
 
-    What stays of it may be no deficit, as nobody picks the good days out of a gap, but for one at the end of a year
-    before, which the issuance after the gap has taken in; before everything that was issued nothing is asked for, as
-    before a first issuance.
+    What stays of it may be no deficit, as nobody picks the good days out of a gap; before everything that was issued
+    nothing is asked for, as before a first issuance. What the years before that of the batch behind the gap lack has
+    entered this batch (decision 0104), and no claim over New Year takes it in: of other years than the backfill's it
+    is asked for only where it became more since.
 
     Raises
     ------
@@ -184,14 +185,20 @@ def check_backfill(
         the gap out.
     """
     gap = _gap(session, project, _following(session, project, site, inputs), inputs)
+    own, after, last = (
+        date(year, 1, 1) for year in (inputs.vintage, inputs.vintage + 1, gap.end.year)
+    )
+    beside = [(inputs.to_date, min(gap.end, after), f"end at {min(gap.end, after)}")]
+    if after < gap.end:
+        beside.append((last, gap.end, f"end at {gap.end}"))
     if gap.start is not None:
-        year = date(inputs.from_date.year, 1, 1)
-        begun = max(gap.start, year)
-        _check_left_out(session, project, begun, inputs.from_date, f"begin at {begun}")
-        if gap.start < year and not _is_taken_in(session, project, year, inputs.to_s):
-            way = "it can be issued with no later day, and no issuance has taken it in"
-            _check_left_out(session, project, gap.start, year, way)
-    _check_left_out(session, project, inputs.to_date, gap.end, f"end at {gap.end}")
+        begun = max(gap.start, own)
+        beside.insert(0, (begun, inputs.from_date, f"begin at {begun}"))
+    if gap.start is None or not _is_taken_in(session, project, last, inputs.to_s):
+        way = "it is of another year than the period, and no issuance has taken it in"
+        beside += [(gap.start or own, own, way), (after, last, way)]
+    for start, end, way in beside:
+        _check_left_out(session, project, start, end, way)
     return gap
 
 

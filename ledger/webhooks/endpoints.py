@@ -129,7 +129,8 @@ def require_mirrored(session: Session, block: int, instead: str) -> None:
         If it is.
     """
     mirrored = session.scalar(select(func.max(ChainCursor.block_number)))
-    if mirrored is not None and block > mirrored + 1:
+    # Another program's may be no number, on SQLite: what to do about that is said where no block is named.
+    if isinstance(mirrored, int) and block > mirrored + 1:
         raise BadInput(
             f"block {block} is not mirrored: the books end at block {mirrored}, and nothing would be told until then; "
             f"{instead}",

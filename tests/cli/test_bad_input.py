@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -207,6 +208,35 @@ def test_several_files_are_imported_one_by_one_and_a_refused_one_stops_no_other(
     # What is wrong with the command is wrong for all of them.
     wrong = park("import", "--site", "lab", "--source", "plc", *files[:1], *files[3:])
     assert (wrong.code, wrong.out) == (2, "") and "no source 'plc'" in wrong.one_line()
+
+
+@long
+def test_files_after_one_that_the_books_could_not_take_are_named(park: Program) -> None:
+    """Of ten the first seven were told of, and nothing of the last three."""
+    moments = [datetime(2014, 3, 1, tzinfo=UTC) + timedelta(minutes=10 * n) for n in range(40_000)]
+    rows = [f"{moment:%Y-%m-%dT%H:%M:%SZ},1" for moment in moments]
+    parts = [rows[:1], rows[1:-1], rows[-1:], rows[-1:]]
+    files = [
+        park.write(f"{n}.csv", "\n".join(["time,power", *part])) for n, part in enumerate(parts)
+    ]
+    (books,) = park.folder.glob(".truetonne/*.db")
+    room = books.stat().st_size // 512 + 1000  # the disk is full then
+    ended = subprocess.run(
+        ["sh", "-c", f'ulimit -f {room}; exec "$@"', "-", *park.command(*IMPORT, *files, "--json")],
+        cwd=park.folder,
+        env=park.environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    found = json.loads(ended.stdout)
+    assert ended.returncode == 3, found
+    assert [item["file"] for item in found["imports"]] == [str(files[0])]
+    assert ([each["code"] for each in found["refused"]], found["not_tried"]) == (
+        ["database-down"],
+        [str(file) for file in files[2:]],
+    )
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(park: Program) -> None:

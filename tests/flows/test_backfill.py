@@ -359,9 +359,8 @@ def test_a_deficit_of_the_year_before_that_the_issuance_after_the_gap_has_paid(p
     plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
     submit_planned(park.chain, PROJECT)
     park.mirror_final()
-    assert (
-        issue(park, 3, 4).carry_in_kg == "-24/1"
-    )  # 31 December; what is left out of 2014 is more than 0
+    # 31 December; what is left out of 2014 is more than 0.
+    assert issue(park, 3, 4).carry_in_kg == "-24/1"
     said = refusal(park, 2, 3)
     assert said.message.endswith("-6.000000000 kg are less than one kilogram: nothing to issue; extend the period "
                                  "within what was left out of 2014 there, 2014-01-01 to 2014-01-03")  # fmt: skip
@@ -386,8 +385,50 @@ def test_a_deficit_of_the_year_before_that_came_after_the_issuance_is_left_out_b
     issue(park, 3, 4)
     park.generate(first + timedelta(days=1), ["-2"])
     assert refusal(park, 1, 3).message.endswith(
-        "has a deficit of 24.000000000 kg; it can be issued with no later day, and no issuance has taken it in"
+        "has a deficit of 24.000000000 kg; it is of another year than the period, and no issuance has taken it in"
     )
+
+
+@long
+def test_what_ends_of_years_lack_holds_up_no_backfill_of_another_year(park: Park) -> None:
+    """It has entered the batch behind the gap, and no claim over New Year could take it in."""
+    park.register()
+    park.generate(date(2012, 12, 30), ["60", "60", "-2"])
+    park.generate(date(2013, 12, 30), ["1", "-3"])  # in 2013 -24 + 12 - 36 kg
+    park.generate(date(2014, 1, 2), ["60", "60"])
+    plan_issuance(park.chain, PROJECT, date(2012, 12, 30), date(2012, 12, 31))
+    submit_planned(park.chain)
+    park.mirror_final()
+    later = issue(park, 3, 4)
+    assert (later.carry_in_kg, later.issued_kg) == ("-48/1", 720 - 48)
+    assert issue(park, 2, 3, backfill=True).issued_kg == 720
+    last = date(2012, 12, 31), date(2013, 1, 1)
+    (planned,) = plan_issuance(park.chain, PROJECT, *last, backfill=True, dry_run=True)
+    assert planned.reduction.issued_kg == 720
+    # What its own year lacks is to be taken in, as ever.
+    with pytest.raises(Refused, match=r"deficit of 24.0* kg; begin at 2013-01-01"):
+        plan_issuance(park.chain, PROJECT, date(2013, 12, 30), date(2013, 12, 31), backfill=True)
+    # What the year of the batch behind the gap lacks has entered nothing: it came too late.
+    park.generate(FIRST, ["-1"])
+    with pytest.raises(Refused, match=r"deficit of 12.0* kg; end at 2014-01-02"):
+        plan_issuance(park.chain, PROJECT, *last, backfill=True)
+
+
+@long
+def test_what_another_year_lacks_by_later_readings_holds_a_backfill_up(park: Park) -> None:
+    park.register()
+    park.generate(date(2012, 12, 30), ["60", "60", "-2"])
+    park.generate(date(2014, 1, 1), ["60"])
+    plan_issuance(park.chain, PROJECT, date(2012, 12, 30), date(2012, 12, 31))
+    submit_planned(park.chain)
+    park.mirror_final()
+    assert issue(park, 1, 2).carry_in_kg == "-24/1"
+    last = date(2012, 12, 31), date(2013, 1, 1)
+    (planned,) = plan_issuance(park.chain, PROJECT, *last, backfill=True, dry_run=True)
+    assert planned.reduction.issued_kg == 720
+    park.generate(date(2013, 12, 31), ["-3"])
+    with pytest.raises(Refused, match=r"deficit of 60.0* kg; it is of another year than"):
+        plan_issuance(park.chain, PROJECT, *last, backfill=True)
 
 
 @long

@@ -282,6 +282,24 @@ def test_what_became_of_a_batch_is_said_when_its_files_are_read(
     assert statuses(door) == ["executed"] * 2
 
 
+def test_a_batch_that_is_withdrawn_while_its_file_is_read_was_not_sent(
+    apart: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process came between; the command ended in the middle, without a word."""
+    path = written(apart)
+    signed(path)
+    take_in = cosign.take
+
+    def late(session: Session, *given: Any) -> list[str]:
+        withdraw(session, "batch:1", "a slip")
+        return take_in(session, *given)
+
+    monkeypatch.setattr(cosign, "take", late)
+    code, document, _ = read(apart, monkeypatch, path)
+    (row,) = document["read"]
+    assert (code, row["state"], row["failed"]) == (1, "refused", "withdrawn: a slip")
+
+
 SECP256K1_ORDER = 2**256 - 0x14551231950B75FC4402DA1732FC9BEBF  # SEC 2, 2.4.1
 
 

@@ -336,6 +336,20 @@ def test_a_factor_of_the_new_year_is_no_hindrance_to_what_the_old_one_lacks(park
 
 
 @long
+def test_a_look_at_two_years_says_what_each_would_be_issued_with(park: Park) -> None:
+    """What the first has was taken off the deficit before it, though it would not be issued."""
+    park.register()
+    park.generate(date(2012, 12, 30), ["60", "-2"])
+    park.generate(date(2013, 12, 31), ["1", "60"])
+    plan(park, date(2012, 12, 30), date(2012, 12, 31))
+    with park.db.read() as session:
+        parts = reductions_for(session, PROJECT, date(2013, 12, 31), day(2))
+    carried = [(each.inputs.carry_in_kg, each.issued_kg) for each in parts]
+    assert carried == [(-24, 0), (-24, 720 - 24)]
+    assert plan(park, FIRST, day(2)).reduction.issued_kg == 720 - 24
+
+
+@long
 def test_a_deficit_is_carried_over_years_that_are_not_issued(park: Park) -> None:
     """What they lack adds up, and what they have makes up for none: it may still be issued, as a backfill."""
     park.register()

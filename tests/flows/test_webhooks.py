@@ -220,7 +220,12 @@ def mended(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["DELETE FROM chain_cursor", "UPDATE chain_cursor SET final_number = 'rubbish'"]
+    "damage",
+    [
+        "DELETE FROM chain_cursor",
+        "UPDATE chain_cursor SET final_number = 'rubbish'",
+        "UPDATE chain_cursor SET block_number = 'rubbish', final_number = 'rubbish'",
+    ],
 )
 def test_while_nobody_knows_what_is_final_none_is_added_that_is_told_of_it(
     house: House, listener: Listener, damage: str

@@ -121,6 +121,13 @@ def test_a_header_of_a_newer_fork_is_told_by_its_fields(
         return {**result, "extraData": "0x01", "blockAccessListHash": "0x" + "11" * 32}
 
     liar.tamper = newer
+    # A sample begins with the highest block: what is left out is below it.
+    sampled = verify(sqlite_db, client, chain.deployment, DEPTH, Scope(sample=10**6))
+    (said,) = [line for line in sampled.not_checked if "against its hash" in line]
+    which = (
+        f"block {sampled.to_block}, and of each that was to be read after it, against its hash: "
+    )
+    assert said.startswith(f"the transactions of {which}")
     report = verify(sqlite_db, client, chain.deployment, DEPTH)
     assert "transactions_in_blocks" not in report.checked
     (said,) = [line for line in report.not_checked if "against its hash" in line]
@@ -310,6 +317,8 @@ def test_the_signer_of_a_transaction_of_each_type_is_found_as_eth_account_signs(
     assert _sender(raw) == account.address.lower()
     assert _sender(raw | {"nonce": "0x4"}) != account.address.lower()
     assert _price({"baseFeePerGas": hex(40)}, raw) == price
+    # A chain without a base fee takes none of the newer types; one that does is no reason to end without a word.
+    assert _price({"baseFeePerGas": None}, raw) == asked.get("maxFeePerGas", price)
 
 
 def test_a_range_ends_at_the_block_that_was_compared(chain: TestChain, sqlite_db: Database) -> None:

@@ -80,8 +80,8 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
     """Compute the reductions of a period, one for each vintage; write nothing.
 
     The first carry comes from the issuances before the period, unless a later one is issued: then it went there, and
-    the period is a backfill. What one part leaves is carried into the next only when it is a deficit: a positive carry
-    ends with its vintage.
+    the period is a backfill. What one part leaves is carried into the next only when it is a deficit, as when each is
+    issued: a positive carry ends with its vintage.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
         since_s, carry_in_kg = None, None
         if reductions:  # corrections have entered the part before
             since_s = reductions[0].inputs.from_s
-            carry_in_kg = min(reductions[-1].carry_out_kg, Fraction(0))
+            carry_in_kg = _left_of(reductions[-1])
         inputs = load_period(
             session, project_code, part_start, part_end, carry_in_kg=carry_in_kg, since_s=since_s
         )
@@ -105,6 +105,13 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
             inputs = left_out_before(inputs, reductions)
         reductions.append(compute(inputs))
     return reductions
+
+
+def _left_of(year: Reduction) -> Fraction:
+    """Return what the end of a year leaves to the next: what it has makes up for nothing unless it is issued."""
+    if year.issued_kg:
+        return Fraction(0)
+    return min(year.inputs.carry_in_kg + min(year.reductions_kg, Fraction(0)), Fraction(0))
 
 
 def late_readings(session: Session, inputs: ReductionInputs) -> int:
