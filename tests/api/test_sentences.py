@@ -52,6 +52,12 @@ CASES = {
         "block 101 is not mirrored: the mirror has not begun; ask for an earlier block, or later",
         "block 101 is not mirrored: the mirror has come to block 101; ask for an earlier block, or later",
     ),
+    "block 101 is not mirrored: the books end at block 101, and nothing would be told until then; 101": (
+        "block 101 is not mirrored: the books end at block 101, and nothing would be told until then; to be told of "
+        "what becomes final from now on, name no block",
+        "block 101 is not mirrored: the books end at block 101, and nothing would be told until then; name one that "
+        "they have",
+    ),
     "101: name one of these, for instance 101": (
         "serials 1 to 5 are retired and 6 to 9 active: name one of these, for instance lhb-2014-1-1-5",
         "serials 1 to 5 are retired, 6 to 8 active and 9 to 9 cancelled: name one of these, "
