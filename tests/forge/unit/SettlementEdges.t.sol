@@ -79,6 +79,58 @@ contract SettlementEdgesTest is SettlementPark {
         _has(parties[1], 0, 1);
     }
 
+    /// @notice VS-12: 2,000 trades among 200 accounts are a batch.
+    function testLargestBatch() public {
+        address[] memory accounts = new address[](200);
+        for (uint160 i; i < 200; ++i) {
+            accounts[i] = address(i + 1);
+        }
+        Book.Deal[] memory most = new Book.Deal[](2000);
+        for (uint16 i; i < 2000; ++i) {
+            most[i] = Book.Deal(i + 1, i % 200, (i + 1) % 200, 1, 0);
+        }
+        uint256[] memory words = Book.words(most);
+        vm.prank(operator);
+        settlement.proposeBatch(newKey(), CASH, accounts, words);
+        vm.assertTrue(settlement.isSettled(2000), "the last one is in the batch");
+    }
+
+    /// @notice VS-61: a fee of a hundredth of a percent is one, and so is one cent of it.
+    function testSmallestFee() public {
+        vm.prank(admin);
+        settlement.setFee(1, collector);
+        vm.warp(block.timestamp + 7 days);
+        deposit(parties[0], 9999);
+        deals[0] = Book.Deal(1, 0, 1, 1000, 1_000_000); // a hundred for a megawatt-hour
+        propose(newKey(), CASH, deals);
+        vm.warp(block.timestamp + WINDOW);
+        finalize(1, outcomeOf(CASH, deals, 1));
+        _has(parties[1], 9999, 1);
+        _has(collector, 1, 0);
+    }
+
+    /// @notice VS-06: a currency of 2 and of 36 decimals has cents that can be counted, and none beyond.
+    function testDecimals() public {
+        uint8[4] memory decimals = [1, 2, 36, 37];
+        for (uint256 i; i < 4; ++i) {
+            address other = vm.deployCode("Currencies.sol:PlainCurrency", abi.encode(decimals[i]));
+            bytes memory terms = abi.encode(
+                admin, 0, other, credits, WINDOW, TIMEOUT, BOND, NOTIONAL_CAP, CREDIT_CAP, collector
+            );
+            bool good = decimals[i] >= 2 && decimals[i] <= 36;
+            try this.settlementOf(terms) {
+                vm.assertTrue(good, "taken");
+            } catch {
+                vm.assertTrue(!good, "refused");
+            }
+        }
+    }
+
+    /// @dev Asked from outside, so that a refusal can be caught.
+    function settlementOf(bytes calldata terms) external returns (address) {
+        return vm.deployCode("VppSettlement.sol:VppSettlement", terms);
+    }
+
     function _pauseFor(uint256 time) private {
         vm.prank(pauser);
         settlement.pause();
