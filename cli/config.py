@@ -131,7 +131,7 @@ def set_(
     document: dict[str, Any] = {**vars(found), "changed": changed}
     verb = ("would be" if dry_run else "is") if changed else "is so already:"
     run.output.result(
-        document | ({"dry_run": True, "id": None} if dry_run else {}),
+        document | ({"id": None} if dry_run else {}),
         f"{key} {verb} {_said(found.value)}",
     )
 
@@ -145,7 +145,7 @@ def unset(run: Invocation, key: Key, dry_run: DryRun = False) -> None:
         db.run(lambda session: configuration.remove(session, key), keep=not dry_run)
     document: dict[str, Any] = {"key": key, "removed": True}
     said = "would be" if dry_run else "is"
-    run.output.result(document | ({"dry_run": True} if dry_run else {}), f"{key} {said} removed")
+    run.output.result(document, f"{key} {said} removed")
 
 
 def _read(file: Path | None) -> str:

@@ -119,8 +119,6 @@ def correct(
         "corrections": rows,
         "passed_over": outcome.passed_over,
     }
-    if dry_run:
-        document["dry_run"] = True
     nothing = "nothing new"
     if not outcome.passed_over:
         of = "" if period is None else " of an issuance that lies wholly in these days"

@@ -71,9 +71,9 @@ def write_files(
         scope = Scope(market=market, way=Way.COSIGNED, signed_until=until, symbol=symbol)
         plan = batches.plan_round(flow.chain, scope, dry_run=dry_run)
         if dry_run:
-            document: dict[str, Any] = {"dry_run": True, "batches": len(plan.batches)}
+            count = len(plan.batches)
             run.output.result(
-                document, f"would write {counted(len(plan.batches), 'batch', 'batches')}"
+                {"batches": count}, f"would write {counted(count, 'batch', 'batches')}"
             )
             return 0
         rows = _written(flow, folder, symbol)
@@ -188,8 +188,6 @@ def sign_file(
         "asset": shown["asset"],
         "nets": shown["nets"],
     }
-    if dry_run:
-        document["dry_run"] = True
     run.output.result(
         document,
         *shown["meaning"],
@@ -307,8 +305,7 @@ def read_files(
     waits = {row.get("waits") for row in rows}
     run.output.result(
         {"read": rows, "refused": [error.as_json() for error in troubles]}
-        | ({} if unsent is None else {"unsent": unsent.as_json()})
-        | ({"dry_run": True} if dry_run else {}),
+        | ({} if unsent is None else {"unsent": unsent.as_json()}),
         *(_taken(row, dry_run) for row in rows),
         *(f"refused: {error.message}" for error in troubles),
         *([] if unsent is None or unsent.message in waits else [f"not sent: {unsent.message}"]),

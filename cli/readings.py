@@ -134,7 +134,7 @@ def import_readings(
         (document,) = documents
         del document["file"]
     run.output.result(
-        document | ({"dry_run": True} if dry_run else {}),
+        document,
         *(line for file, report in done for line in _imported(file, report, dry_run)),
         *(f"refused: {error.message}" for error in refused),
         *(f"not tried: {file}" for file in rest),

@@ -222,7 +222,7 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
         assert statuses(park) == ["executed", "failed", "failed"]  # all of them, or none
     assert settle.retry_settlement(run, ["trade:3", "trade:2"], dry_run=True) == 0
     assert printed == [
-        {"dry_run": True, "market": MARKET, "markets": [MARKET]},
+        {"market": MARKET, "markets": [MARKET]},
         f"would try again on market {MARKET}",
     ]
     assert statuses(park) == ["executed", "failed", "failed"]

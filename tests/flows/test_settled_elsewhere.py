@@ -312,10 +312,7 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
         with pytest.raises(TruetonneError, match=why) as said:
             rejected(funded, name, monkeypatch)
         assert said.value.code == code
-    assert rejected(funded, theirs, monkeypatch, dry_run=True) == {
-        "batch": theirs,
-        "dry_run": True,
-    }
+    assert rejected(funded, theirs, monkeypatch, dry_run=True) == {"batch": theirs}
     funded.node.later(600)
     given(funded, monkeypatch, dispute_trade, "batch:1", "trade:1", account=MARKET)
     happened, to_do = stories(funded, "batch:1")[0]
@@ -414,7 +411,7 @@ def disputed(park: Park, monkeypatch: pytest.MonkeyPatch, batch: str, number: in
         party_of(park, batch, number, 5)
     bond = currency_of_cents(BOND_CENTS)
     document, line = asked("day-ahead", dry_run=True)
-    assert document == {"batch": batch, "trade": number, "bond": bond, "dry_run": True}
+    assert document == {"batch": batch, "trade": number, "bond": bond}
     assert line == f"would dispute trade {number} of batch {batch}, with a bond of {bond} tEUR"
     unsent = park.db.run(
         lambda session: plan_dispute(session, park.chain, batch, number + 1, MARKET)
