@@ -301,7 +301,7 @@ def read_files(
             row["missing"] = lacking[row["batch_key"]]
         if not dry_run and not all(lacking.values()):
             unsent = _send(flow, rows, no_wait)
-            troubles += _refused_of(flow, rows)
+            troubles += _refused_of(rows)
     waits = {row.get("waits") for row in rows}
     run.output.result(
         {"read": rows, "refused": [error.as_json() for error in troubles]}
@@ -340,11 +340,13 @@ def _send(flow: Flow, rows: Sequence[dict[str, Any]], no_wait: bool) -> Truetonn
             row["state"], why = states[row["batch_key"]]
             if row["state"] == "unsent":
                 row["waits"] = why or (trouble.message if trouble else None)
+            elif row["state"] == "refused":
+                row["failed"] = why
     return trouble
 
 
 def _states_of(flow: Flow, keys: Sequence[str]) -> dict[str, tuple[str, str | None]]:
-    """Return what became of complete batches, by the books: the state, and what one waits for that is not sent."""
+    """Return what became of complete batches, by the books: the state, and why one is refused or not sent."""
     from sqlalchemy import select
 
     from ledger.models import ChainIntent, VppSettlementBatch
@@ -352,51 +354,37 @@ def _states_of(flow: Flow, keys: Sequence[str]) -> dict[str, tuple[str, str | No
     from ledger.models.settlement import BatchState
 
     query = (
-        select(VppSettlementBatch.batch_key, VppSettlementBatch.state, ChainIntent)
+        select(VppSettlementBatch, ChainIntent)
         .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
         .where(VppSettlementBatch.batch_key.in_(keys))
     )
     found: dict[str, tuple[str, str | None]] = {}
     with flow.db.read() as session:
-        for key, batch, intent in session.execute(query):
+        for batch, intent in session.execute(query):
+            key = batch.batch_key
             # One that ended while its file was read may have no call.
             state, alarm = (None, None) if intent is None else (intent.state, intent.alarm)
-            if batch is BatchState.FAILED:
-                found[key] = "refused", None
+            if batch.state is BatchState.FAILED:
+                found[key] = "refused", batch.error
             elif state is IntentState.CONFIRMED:
                 found[key] = "settled", None
-            elif state is IntentState.SUBMITTED or batch is BatchState.FINALIZED:
+            elif state is IntentState.SUBMITTED or batch.state is BatchState.FINALIZED:
                 found[key] = "sent", None  # from here, or by another party
             else:
                 found[key] = "unsent", alarm
     return found
 
 
-def _refused_of(flow: Flow, rows: Sequence[dict[str, Any]]) -> list[TruetonneError]:
-    """Mark the complete batches that the contract has refused (``failed``); return what it said of each."""
-    from sqlalchemy import select
-
-    from ledger.models import VppSettlementBatch
-    from ledger.models.settlement import BatchState
-
-    files = {row["batch_key"]: row["file"] for row in rows if not row["missing"]}
-    query = select(VppSettlementBatch.batch_key, VppSettlementBatch.error).where(
-        VppSettlementBatch.batch_key.in_(files), VppSettlementBatch.state == BatchState.FAILED
-    )
-    with flow.db.read() as session:
-        failed = {
-            key: error for key, error in session.execute(query.order_by(VppSettlementBatch.id))
-        }
-    for row in rows:
-        if not row["missing"] and row["batch_key"] in failed:
-            row["failed"] = failed[row["batch_key"]]
+def _refused_of(rows: Sequence[dict[str, Any]]) -> list[TruetonneError]:
+    """Return what the contract said of each complete batch that it has refused."""
+    refused = {row["batch_key"]: row for row in rows if row.get("state") == "refused"}
     return [
         Refused(
-            f"{files[key]}: {error}; its trades are free again, and the next batch of them is signed anew",
+            f"{row['file']}: {row['failed']}; its trades are free again, and the next batch of them is signed anew",
             code="batch-refused",
             details={"key": key},
         )
-        for key, error in failed.items()
+        for key, row in refused.items()
     ]
 
 

@@ -2,7 +2,7 @@
 
 - ``read_at_most`` reads a stranger's file up to a limit.
 - ``state_of`` and ``require_unchanged`` are for files that are read more than once: to be checked, and to be used.
-- ``no_text`` says what a file is that is given in the place of text, ``line_of`` where one cannot be decoded.
+- ``no_text`` says what a file is that is given in the place of text, ``not_utf8`` where one cannot be decoded.
 - ``temporary_folder`` says where files lie that are gone afterwards, ``passing_folder`` makes a folder there for them,
   and ``socket_in`` says where a server there listens.
 - ``part_in`` and ``put`` write a file that appears under its name when it is whole, ``sync`` has the disk keep it.
@@ -374,7 +374,16 @@ def _sweep(folder: Path) -> None:
                 os.close(descriptor)
 
 
-def line_of(error: UnicodeDecodeError) -> int:
-    """Return the line of what could not be decoded; the error knows the byte alone, which no editor shows."""
+def not_utf8(name: object, error: UnicodeDecodeError, hint: str = "") -> BadInput:
+    """Return what to say of a file that cannot be decoded, with its line: no editor shows the byte.
+
+    Parameters
+    ----------
+    hint
+        More on how it is saved as UTF-8.
+    """
     before = error.object[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return 1 + before.count(b"\n")
+    line = 1 + before.count(b"\n")
+    return BadInput(
+        f"{name}: line {line}: not UTF-8 text (byte {error.start}); save it as UTF-8{hint}"
+    )

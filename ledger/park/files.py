@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import BadInput
-from ledger.files import GZIP, line_of, name_in_books, no_text, read_at_most
+from ledger.files import GZIP, name_in_books, no_text, not_utf8, read_at_most
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, DEPTH_MAX, short
 from ledger.spreadsheets import Wrong, commas_hint, csv_rows, unguarded, wrong_count
@@ -99,10 +99,7 @@ def _text_of(path: Path) -> tuple[bytes, str]:
             f"{path}: cannot be read ({error.strerror}); name an existing file"
         ) from error
     except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{path}: line {line_of(error)}: not UTF-8 text (byte {error.start}); save it as UTF-8, which spreadsheets "
-            "call CSV UTF-8"
-        ) from error
+        raise not_utf8(path, error, ", which spreadsheets call CSV UTF-8") from error
 
 
 def _of_csv(kind: Kind, path: Path, text: str) -> list[RawRow]:

@@ -217,8 +217,9 @@ def plan(
     # What is planned, and what waits for something else by now: nobody has asked for its money.
     elsewhere = [number for item in waiting for number in item.trades]
     shortfalls.forget(session, [*elsewhere, *(n for item in planned for n in _numbers(item))])
-    # By a clock that is ahead alone, all that wait would fail at once.
-    now = min(datetime.now(UTC), clock_of(session)) if left_out else datetime.now(UTC)
+    now = datetime.now(UTC)
+    if left_out:  # by a clock that is ahead alone, all that wait would fail at once
+        now = min(now, clock_of(session))
     failed = shortfalls.record(session, left_out, say, now, chain.settling.patience)
     return Plan(tuple(planned), tuple(left_out), tuple(failed), waiting, resting)
 

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.errors import BadInput
-from ledger.files import GZIP, line_of
+from ledger.files import GZIP, not_utf8
 from ledger.models import VppSettlementAccount, VppTradeCredit, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.readings.files.marks import check_text
@@ -190,10 +190,7 @@ def _text_of(path: Path, content: bytes | None = None) -> tuple[bytes, str]:
     try:
         return content, content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{path}: line {line_of(error)}: not UTF-8 text (byte {error.start}); save it as UTF-8, which spreadsheets "
-            "call CSV UTF-8"
-        ) from error
+        raise not_utf8(path, error, ", which spreadsheets call CSV UTF-8") from error
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int, Mapping[str, str]]]:

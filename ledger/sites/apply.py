@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.errors import BadInput
-from ledger.files import line_of, state_of
+from ledger.files import not_utf8, state_of
 from ledger.models import Meter, MeterSeries, MeterSource, Project, Site
 from ledger.models.sites import FactorPurpose, SourceKind, SourceLabel
 from ledger.park import require_shares, take_turn
@@ -97,9 +97,7 @@ def _text_of(path_or_text: Path | str) -> tuple[str, str, str]:
             f"{path}: cannot be read ({error.strerror}); name an existing TOML file"
         ) from error
     except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{path}: line {line_of(error)}: not UTF-8; save the file as UTF-8"
-        ) from error
+        raise not_utf8(path, error) from error
 
 
 class _Tables:

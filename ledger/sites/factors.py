@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.errors import BadInput, NotFound
-from ledger.files import line_of, name_in_books, state_of
+from ledger.files import name_in_books, not_utf8, state_of
 from ledger.models import EmissionFactor
 from ledger.models.sites import FactorPurpose
 from ledger.reductions.factors import (
@@ -193,9 +193,7 @@ def load_factor_file(name: str) -> FactorFile:
             code="file-unreadable",
         ) from error
     except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{name}: line {line_of(error)}: not UTF-8; save the file as UTF-8"
-        ) from error
+        raise not_utf8(name, error) from error
 
 
 def import_factors(session: Session, file: FactorFile) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from api.plants.queries import units_per_cent
-from cli.cosign import _refused_of, nets_table, read_files, sign_file
+from cli.cosign import _refused_of, _states_of, nets_table, read_files, sign_file
 from cli.flow import Flow
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.roles import role_of
@@ -618,15 +618,18 @@ def given_up(apart: Park) -> str:
     apart.fund(BUYER, 100_00)
     assert (states(apart), apart.count(VppSettlementItem)) == (["failed"], 0)
     # `settle cosign read` said of it that it was complete and sent, with exit 0.
-    rows: list[dict[str, Any]] = [
-        {"file": "a.json", "batch_key": batch.batch_key, "missing": []},
-        {"file": "b.json", "batch_key": "0x" + "11" * 32, "missing": []},
+    states_now = _states_of(cast(Flow, apart), [batch.batch_key, "0x" + "11" * 32])
+    ((key, (state, why)),) = states_now.items()
+    assert (key, state) == (batch.batch_key, "refused")
+    rows = [
+        {"file": "a.json", "batch_key": key, "state": state, "failed": why},
+        {"file": "b.json", "batch_key": "0x" + "11" * 32, "state": "sent"},
+        {"file": "c.json", "batch_key": "0x" + "22" * 32, "missing": [BUYER]},
     ]
-    (refused,) = _refused_of(cast(Flow, apart), rows)
+    (refused,) = _refused_of(rows)
     assert (
         refused.message.startswith("a.json: day-ahead has 0.00 ") and "owes 2.31" in refused.message
     )
-    assert [row.get("failed") is not None for row in rows] == [True, False]
     return apart.intent(batch.batch_key).call_data
 
 

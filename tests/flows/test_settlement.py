@@ -434,15 +434,18 @@ def test_a_proposal_that_fails_in_a_block_frees_its_trades(funded: Park) -> None
     assert statuses(funded) == ["executed"] * 3
 
 
+def cancel_on_chain(park: Park) -> None:
+    """Cancel the only batch, past these books."""
+    (batch,) = park.rows(VppSettlementBatch)
+    words = [int(item.word, 16) for item in park.rows(VppSettlementItem)]
+    outcome = batch.accounts, [int(net) for net in batch.nets], []
+    park.node.act("admin", SETTLEMENT, "cancelBatch", [1, outcome, words, "wrong day"])
+
+
 def test_a_batch_that_was_cancelled(funded: Park) -> None:
     funded.propose(*TRADES)
-    (batch,) = funded.rows(VppSettlementBatch)
-    words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
-    nets = [int(net) for net in batch.nets]
     funded.node.pass_window()
-    funded.node.act(
-        "admin", SETTLEMENT, "cancelBatch", [1, (batch.accounts, nets, []), words, "wrong day"]
-    )
+    cancel_on_chain(funded)
     assert [finalize_due(funded.chain) for _ in range(3)] == [[]] * 3
     assert not any(row.kind == FINALIZE for row in funded.rows(ChainIntent))  # nor a refused call
     funded.mirror.run_until("head")
@@ -461,8 +464,6 @@ def test_a_call_that_was_never_sent_ends_with_its_batch(
     """Whoever planned it was killed: it stood for ever as not sent yet, and its command was refused."""
     funded.propose(*TRADES)
     (batch,) = funded.rows(VppSettlementBatch)
-    words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
-    outcome = batch.accounts, [int(net) for net in batch.nets], []
     funded.node.pass_window()
 
     def killed(key: str, contract: str) -> str:
@@ -472,7 +473,7 @@ def test_a_call_that_was_never_sent_ends_with_its_batch(
         with monkeypatch.context() as patched, pytest.raises(Crash):
             patched.setattr(funded.chain.sender, "submit", killed)
             finalize_due(funded.chain)
-        funded.node.act("admin", SETTLEMENT, "cancelBatch", [1, outcome, words, "wrong day"])
+        cancel_on_chain(funded)
     else:
         funded.db.run(
             lambda session: plan_cancellation(session, funded.chain, batch.batch_key, "a slip")
@@ -496,14 +497,11 @@ def test_a_batch_that_is_cancelled_in_the_middle_of_a_round(
 ) -> None:
     """The contract says so to the call that is under way, once; the next rounds wait for the mirror."""
     funded.propose(*TRADES)
-    (batch,) = funded.rows(VppSettlementBatch)
-    words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
-    outcome = batch.accounts, [int(net) for net in batch.nets], []
     funded.node.pass_window()
     submit = funded.chain.sender.submit
 
     def overtaken(key: str, contract: str) -> str:
-        funded.node.act("admin", SETTLEMENT, "cancelBatch", [1, outcome, words, "wrong day"])
+        cancel_on_chain(funded)
         return submit(key, contract)
 
     monkeypatch.setattr(funded.chain.sender, "submit", overtaken)

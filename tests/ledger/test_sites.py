@@ -704,7 +704,9 @@ def test_a_site_file_that_cannot_be_read(sqlite_db: Database, tmp_path: Path) ->
     with pytest.raises(BadInput, match="cannot be read"):
         apply(sqlite_db, absent)
     absent.write_bytes('[site]\ncode = "x"\nname = "光伏"\n'.encode("gb18030"))
-    with pytest.raises(BadInput, match=r"absent\.toml: line 3: not UTF-8; save the file"):
+    with pytest.raises(
+        BadInput, match=r"absent\.toml: line 3: not UTF-8 text \(byte \d+\); save it as UTF-8$"
+    ):
         apply(sqlite_db, absent)
     absent.write_text("[site\n")
     with pytest.raises(BadInput, match=r"absent\.toml: line 1, column 6: not valid TOML"):

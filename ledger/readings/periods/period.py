@@ -97,7 +97,10 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
         since_s, carry_in_kg = None, None
         if reductions:  # corrections have entered the part before
             since_s = reductions[0].inputs.from_s
-            carry_in_kg = _left_of(reductions[-1])
+            before = reductions[-1]
+            carry_in_kg = Fraction(0)
+            if not before.issued_kg:
+                carry_in_kg = _left_after(before.inputs.carry_in_kg, before)
         inputs = load_period(
             session, project_code, part_start, part_end, carry_in_kg=carry_in_kg, since_s=since_s
         )
@@ -107,11 +110,15 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
     return reductions
 
 
-def _left_of(year: Reduction) -> Fraction:
-    """Return what the end of a year leaves to the next: what it has makes up for nothing unless it is issued."""
-    if year.issued_kg:
-        return Fraction(0)
-    return min(year.inputs.carry_in_kg + min(year.reductions_kg, Fraction(0)), Fraction(0))
+def _left_after(left_kg: Fraction, rest: Reduction) -> Fraction:
+    """Return what is left after the end of a year that is not issued: what it has makes up for nothing.
+
+    Parameters
+    ----------
+    left_kg
+        What was left before it.
+    """
+    return min(left_kg + min(rest.reductions_kg, Fraction(0)), Fraction(0))
 
 
 def late_readings(session: Session, inputs: ReductionInputs) -> int:
@@ -284,8 +291,7 @@ def left_before(
         return left_by_last(session, project, start, from_s)
     rest = look_at(session, project, *split_by_vintage(begun, year)[-1])
     # Corrections enter this period by themselves.
-    left = rest.inputs.carry_in_kg - owed_by(rest.inputs.corrections)
-    return min(left + min(rest.reductions_kg, Fraction(0)), Fraction(0))
+    return _left_after(rest.inputs.carry_in_kg - owed_by(rest.inputs.corrections), rest)
 
 
 def look_at(

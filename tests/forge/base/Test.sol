@@ -85,4 +85,14 @@ abstract contract Test {
                 "AccessControlUnauthorizedAccount(address,bytes32)", account, role
             );
     }
+
+    /// @dev A call is refused to who lacks a role.
+    function checkRefused(address caller, bytes32 role, address target, bytes memory call)
+        internal
+    {
+        vm.prank(caller);
+        (bool done, bytes memory why) = target.call(call);
+        vm.assertTrue(!done, "done for another");
+        vm.assertEq(why, refusedFor(caller, role), "why not");
+    }
 }

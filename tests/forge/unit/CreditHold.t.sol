@@ -396,11 +396,7 @@ contract CreditHoldTest is CreditPark {
             admin, registrar, issuer, verifier, owner, pauser, suspender, reverser, buyer, stranger
         ];
         for (uint256 i; i < callers.length; ++i) {
-            if (callers[i] == holder) continue;
-            vm.prank(callers[i]);
-            (bool done, bytes memory why) = address(credit).call(call);
-            vm.assertTrue(!done, "done for another");
-            vm.assertEq(why, refusedFor(callers[i], role), "why not");
+            if (callers[i] != holder) checkRefused(callers[i], role, address(credit), call);
         }
     }
 

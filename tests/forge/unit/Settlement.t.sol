@@ -607,11 +607,7 @@ contract SettlementTest is SettlementPark {
         address[8] memory callers =
             [admin, operator, pauser, arbiter, member, collector, parties[0], stranger];
         for (uint256 i; i < callers.length; ++i) {
-            if (callers[i] == holder) continue;
-            vm.prank(callers[i]);
-            (bool done, bytes memory why) = address(settlement).call(call);
-            vm.assertTrue(!done, "done for another");
-            vm.assertEq(why, refusedFor(callers[i], role), "why not");
+            if (callers[i] != holder) checkRefused(callers[i], role, address(settlement), call);
         }
     }
 
