@@ -106,6 +106,7 @@ def import_readings(
                     db, site, source, file, dry_run=dry_run, progress=advance, after=after
                 )
         except TruetonneError as error:
+            # There is no such site or source, or the database is down: it is no fault of this file.
             of_all = isinstance(error, NotFound) or not (isinstance(error, BadInput) or done)
             if len(files) == 1 or of_all:
                 raise
