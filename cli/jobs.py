@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ledger.chain.access import Chain
     from ledger.db import Database
     from ledger.jobs.scheduler import Listeners, Scheduler
+    from ledger.jobs.work import Tools
     from ledger.leases import Holder
     from ledger.models import JobRun
 
@@ -77,10 +78,16 @@ def scheduler_of(settings: Settings, chain: Chain, lease_s: float = LEASE_S) -> 
     """
     from ledger.jobs.catalogue import jobs_of, schedules_of
     from ledger.jobs.scheduler import Scheduler
-    from ledger.jobs.work import Tools
 
     found = schedules_of(settings)
-    return Scheduler(Tools(chain, settings), jobs_of(settings), found, _watched(), lease_s)
+    return Scheduler(_tools(chain, settings), jobs_of(settings), found, _watched(), lease_s)
+
+
+def _tools(chain: Chain, settings: Settings) -> Tools:
+    from indexer.verified import verify_new
+    from ledger.jobs.work import Tools
+
+    return Tools(chain, settings, verify=verify_new)
 
 
 def run_jobs(run: Invocation, name: SomeName = None, lease_s: Lease = LEASE_S) -> int:
@@ -253,7 +260,6 @@ def _run_one(run: Invocation, name: str, lease_s: float) -> int:
     from ledger.jobs.overview import run_as_json
     from ledger.jobs.rows import NAME
     from ledger.jobs.running import Runner
-    from ledger.jobs.work import Tools
     from ledger.leases import Lease as JobsLease
     from ledger.models.jobs import RunOutcome
 
@@ -266,7 +272,7 @@ def _run_one(run: Invocation, name: str, lease_s: float) -> int:
             from cli.flow import open_flow
 
             with open_flow(settings) as flow:
-                runner = Runner(Tools(flow.chain, settings), lease, found)
+                runner = Runner(_tools(flow.chain, settings), lease, found)
                 runner.lead(once=True)
                 runner.run(job_named(settings, name))
 

@@ -275,5 +275,11 @@ def _rows(document: dict[str, Any]) -> list[tuple[str, Any]]:
             f"{turn['from_block']} ({turn['from_hash'][:10]}...) back to {turn['block']}, "
             f"then on to {turn['to_hash'][:10]}..."
         )
+    if held := document["verified"]:
+        through = "" if held["block"] is None else f"true to block {held['block']}; "
+        said["verified"] = (
+            f"{through}blocks {held['from_block']} to {held['to_block']} decoded anew, "
+            f"{held['at']:%Y-%m-%d %H:%M:%S} UTC: {counted(held['differences'], 'difference')}"
+        )
     rows = [(names.get(name, name.replace("_", " ")), value) for name, value in said.items()]
     return [row for row in rows if row[1] is not None]

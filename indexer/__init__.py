@@ -14,7 +14,7 @@
   confirms.
 - **Comparing with the chain.** ``verify`` and ``reindex`` make a fresh mirror (``shadow``, up to the same ``place``)
   and ``compare`` it with the books, for all ``tables``. ``bodies`` and ``sums`` check transactions and totals, and
-  the outcome is a ``report``.
+  the outcome is a ``report``. ``verified`` does so every night for what is new, and keeps how far all is true.
 
 ``docs/mirror.md`` tells the algorithm.
 """

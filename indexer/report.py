@@ -32,6 +32,8 @@ class Report:
     """Rows by table; blocks and their transactions, entries of the credit log, and batches whose sums were held to
     their supply."""
     differences: list[Difference] = field(default_factory=list)
+    confirmed: int = -1
+    """The last block that the mirror had confirmed; it may be above the range."""
     not_checked: list[str] = field(default_factory=list)
     """What could not be checked, and why, one sentence each."""
 

@@ -15,7 +15,7 @@ from indexer.checks import Unchecked
 from indexer.lease import holder_of
 from ledger.chain.node.records import BlockHeader
 from ledger.leases import Holder
-from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
+from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation, MirrorVerification
 from ledger.models.types import ValueUnreadable
 
 
@@ -29,6 +29,8 @@ class MirrorState:
     turn: MirrorReorganisation | None
     """The last reorganisation."""
     unchecked: Unchecked
+    verification: MirrorVerification | None = None
+    """How far it was held against the chain; None before the first time."""
     first: tuple[int, str] | None = None
     """Number and hash of the lowest block that is stored, the chain's first aside: the contracts came soon after."""
 
@@ -48,6 +50,7 @@ def look(session: Session, network: str) -> MirrorState:
         holder_of(session, network),
         turn,
         checks.load(session, network),
+        session.get(MirrorVerification, network),
         _first(session),
     )
 
@@ -113,7 +116,20 @@ def as_document(
         "rate": _rate(mirrored.holder),
         "leader": mirrored.holder.as_json() if mirrored.holder is not None else None,
         "last_reorganisation": _turn(mirrored.turn),
+        "verified": _verified(mirrored.verification),
         "not_checked": mirrored.unchecked.sentences(),
+    }
+
+
+def _verified(row: MirrorVerification | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {
+        "block": row.through_number,
+        "at": row.verified_at,
+        "from_block": row.from_number,
+        "to_block": row.to_number,
+        "differences": row.differences,
     }
 
 

@@ -91,7 +91,7 @@ def _once(
     first, last = _range(scope, deployment, place)
     if calm and scope.to_block is None:
         last = max(min(last, place.confirmed), first)
-    report = Report(first, last, differences=list(place.differences))
+    report = Report(first, last, differences=list(place.differences), confirmed=place.confirmed)
     if deployment.receipts == TOLD:
         report.not_checked.append("receipts, against the hashes of their blocks: receipts = told")
     end = client.block_there(last)

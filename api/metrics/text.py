@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from api.finality import ChainView
 from api.metrics.counting import BOUNDS_S, Answers
-from api.status.queries import alarms
+from api.status.queries import alarms, verification
 from ledger.jobs import overview as working
 from ledger.models.jobs import RunOutcome
 from ledger.models.mirror import ChainCursor
@@ -67,6 +67,25 @@ def metrics_text(
             "reconciled_timestamp_seconds",
             None if compared is None else compared.at.timestamp(),
             "When books and chain were last compared.",
+        ),
+    ):
+        lines += _family(name + suffix, "gauge", what, _known(network, found))
+    held = verification(session, view.network)
+    for suffix, found, what in (
+        (
+            "verified_block",
+            None if held is None else held.block,
+            "Final block to which the mirror is as the chain says, from its first one on.",
+        ),
+        (
+            "verified_ok",
+            None if held is None else int(not held.differences),
+            "1 when the mirror was as the chain says, the last time it was held against it.",
+        ),
+        (
+            "verified_timestamp_seconds",
+            None if held is None else held.at.timestamp(),
+            "When the mirror was last held against the chain.",
         ),
     ):
         lines += _family(name + suffix, "gauge", what, _known(network, found))

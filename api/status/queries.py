@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from api.credits.batches import sums_of
 from api.finality import ChainView
 from api.status import mirror
-from api.status.schemas import CreditTotals, JobStatus, Status
+from api.status.schemas import CreditTotals, JobStatus, Status, Verification
 from api.status.totals import Totals
 from ledger.chain.local.shared import answering_url
 from ledger.chain.node.client import ChainClient
@@ -24,6 +24,7 @@ from ledger.jobs import overview as working
 from ledger.keeping import overview as keeping
 from ledger.models.blockchain import BlockchainTransaction, SmartContract, TransactionStatus
 from ledger.models.mirror import ChainCursor
+from ledger.models.mirror_state import MirrorVerification
 from ledger.models.trading import TradeStatus, VppTradingRecord
 from ledger.settings import Settings
 from ledger.settlement import shortfalls
@@ -63,6 +64,7 @@ def status(
         network=view.network,
         chain_id=chain_id,
         mirror_updated_at=updated_at,
+        mirror_verified=verification(session, view.network),
         contracts={name: address for name, address in contracts},
         credits=totals.remembered(session, "credits", _credits),
         transactions=totals.remembered(session, "transactions", _transactions),
@@ -70,6 +72,20 @@ def status(
         alarms=len(alarms(session, view.network)) + beside,
         jobs=[_job(view) for view in working.views(session)],
         **view.fields(),
+    )
+
+
+def verification(session: Session, network: str) -> Verification | None:
+    """Return how far the mirror of a network was held against the chain; None before the first time."""
+    row = session.get(MirrorVerification, network)
+    if row is None:
+        return None
+    return Verification(
+        block=row.through_number,
+        at=row.verified_at,
+        from_block=row.from_number,
+        to_block=row.to_number,
+        differences=row.differences,
     )
 
 

@@ -32,6 +32,18 @@ class JobStatus(Document):
     last_duration_ms: int | None = Field(description="How long it took, in ms.")
 
 
+class Verification(Document):
+    """How far the mirror was held against a fresh decode of the chain, by the job `verify`."""
+
+    block: int | None = Field(
+        description="Final block to which all is as the chain says, from the first one on; null: none yet."
+    )
+    at: Time = Field(description="When it was last compared.")
+    from_block: int = Field(description="First block that was compared then.")
+    to_block: int = Field(description="Last block that was compared then.")
+    differences: int = Field(description="How many were found then; 0: none.")
+
+
 class Status(ChainAnswer):
     """How the books stand."""
 
@@ -39,6 +51,9 @@ class Status(ChainAnswer):
     network: str = Field(description="Name of the network.")
     chain_id: int | None = Field(description="Chain that the mirror reads; null before it began.")
     mirror_updated_at: Time | None = Field(description="When the mirror last moved.")
+    mirror_verified: Verification | None = Field(
+        description="How far the mirror was held against a fresh decode of the chain; null before the first time."
+    )
     contracts: dict[str, str] = Field(
         description="Address of each contract of the network, by name."
     )

@@ -46,6 +46,13 @@ JOBS = (
     Job("issue", "issue closed periods where a project wants it", "30 2 * * *", work.issue, CHAIN),
     Job("expire", "record on chain which batches have expired", "15 * * * *", work.expire, CHAIN),
     Job("reconcile", "compare books and chain", "0 3 * * *", work.compare),
+    Job(
+        "verify",
+        "compare what is new in the mirror with a fresh decode",
+        "30 3 * * *",
+        work.verify_mirror,
+        BACKUPS,  # it copies the mirrored tables
+    ),
     Job("factors", "look for factors whose time ends", "0 4 * * *", work.check_factors),
     Job("alerts", "look for devices whose values do not come", "1m", work.watch_devices),
     Job("partitions", "add the partitions that will be needed", "0 1 * * *", work.keep_partitions),

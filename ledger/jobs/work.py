@@ -43,6 +43,10 @@ REFUSED_REST = timedelta(minutes=10)
 _DIFFERENCES_SHOWN = 3
 
 
+Verify = Callable[[Chain, "str | int", datetime], "str | None"]
+"""Compares what is new in the mirror with the chain, by the setting ``finality``, now; returns what it did."""
+
+
 @dataclass(frozen=True)
 class Tools:
     """What a job works with."""
@@ -50,6 +54,8 @@ class Tools:
     chain: Chain
     settings: Settings
     now: Callable[[], datetime] = utc_now
+    verify: Verify | None = None
+    """Of the mirror, which the ledger does not know; None where there is none."""
     rests: Rests = field(default_factory=Rests)
     """Of endpoints that are told."""
     _told: dict[str, str] = field(default_factory=dict)
@@ -195,6 +201,21 @@ def compare(tools: Tools) -> str | None:
     raise BooksDiffer(
         f"books and chain differ at block {report.block}: {said}; all of them: truetonne reconcile"
     )
+
+
+def verify_mirror(tools: Tools) -> str | None:
+    """Compare what is new in the mirror with a fresh decode of the chain.
+
+    Raises
+    ------
+    BooksDiffer
+        If they differ.
+    DependencyDown
+        If database or node do not answer.
+    """
+    if tools.verify is None:
+        raise TypeError("whoever runs the jobs gives them no verification of the mirror")
+    return tools.verify(tools.chain, tools.settings.finality, tools.now())
 
 
 def check_factors(tools: Tools) -> str | None:

@@ -100,6 +100,7 @@ from ledger.models.mirror_state import (
     ContractSighting,
     MirrorCheck,
     MirrorReorganisation,
+    MirrorVerification,
     Reconciliation,
 )
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
@@ -235,6 +236,7 @@ __all__ = [
     "MeterSource",
     "MirrorCheck",
     "MirrorReorganisation",
+    "MirrorVerification",
     "MultiObjectiveOptimization",
     "ParkTurn",
     "PriceOptimizationHistory",

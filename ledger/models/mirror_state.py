@@ -104,3 +104,32 @@ class Reconciliation(Base):
     __table_args__ = (
         options("What the last comparison found.", writer="ledger.reconcile.report", origin=BEYOND),
     )
+
+
+class MirrorVerification(Base):
+    """How far the mirror was held against the chain, and what came of it last: one row for each network."""
+
+    __tablename__ = "mirror_verifications"
+
+    network: Mapped[str] = mapped_column(
+        Varchar(50), primary_key=True, comment="Name of the network."
+    )
+    from_number: Mapped[int] = mapped_column(
+        BigInteger, comment="First block that was compared last."
+    )
+    to_number: Mapped[int] = mapped_column(BigInteger, comment="Last block that was compared last.")
+    verified_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
+    differences: Mapped[int] = mapped_column(BigInteger, comment="How many were found; 0: none.")
+    through_number: Mapped[int | None] = mapped_column(
+        BigInteger,
+        comment="Final block to which all is as the chain says, from the first one on; null: none yet.",
+    )
+    through_hash: Mapped[str | None] = mapped_column(Hash, comment="Its hash.")
+
+    __table_args__ = (
+        options(
+            "How far the mirror was held against the chain.",
+            writer="indexer.verified",
+            origin=BEYOND,
+        ),
+    )

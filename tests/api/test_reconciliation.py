@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from api.app import create_app
 from ledger.db import Database
 from ledger.errors import DependencyDown
-from ledger.models import ChainCursor
+from ledger.models import ChainCursor, MirrorVerification
 from ledger.reconcile import Report, Rule, keep_outcome
 from ledger.settings import load_settings
 from tests.support.forms import long
@@ -86,3 +86,51 @@ def test_what_the_job_found_is_told(client: TestClient, sqlite_db: Database) -> 
         keep_outcome(session, "local", Report(118, (Rule("events", ()),)), datetime.now(UTC))
     assert client.get("/v1/credits").json()["reconciliation"]["ok"] is True
     assert len(client.get("/v1/reconciliation").json()["rules"]) == 1
+
+
+def test_how_far_the_mirror_was_found_true_is_told(client: TestClient, sqlite_db: Database) -> None:
+    def figures() -> dict[str, str]:
+        lines = client.get("/metrics").text.splitlines()
+        held = (line for line in lines if line.startswith("truetonne_verified_"))
+        return {line.split("{")[0]: line.rsplit(" ", 1)[1] for line in held}
+
+    def page(language: str = "en") -> str:
+        return client.get("/operations", headers={"Accept-Language": language}).text
+
+    assert client.get("/v1/status").json()["mirror_verified"] is None
+    assert figures() == {}
+    assert "not yet" in page().partition("Mirror decoded anew")[2].partition("</dd>")[0]
+
+    row = MirrorVerification(
+        network="local",
+        from_number=7,
+        to_number=118,
+        verified_at=datetime(2026, 12, 1, 3, 30, tzinfo=UTC),
+        differences=0,
+        through_number=110,
+        through_hash=HASH,
+    )
+    with sqlite_db.write() as session:
+        session.add(row)
+    assert client.get("/v1/status").json()["mirror_verified"] == {
+        "block": 110,
+        "at": "2026-12-01T03:30:00Z",
+        "from_block": 7,
+        "to_block": 118,
+        "differences": 0,
+    }
+    found = figures()
+    assert (found["truetonne_verified_block"], found["truetonne_verified_ok"]) == ("110", "1")
+    assert float(found["truetonne_verified_timestamp_seconds"]) == 1_796_095_800
+    said = page().partition("Mirror decoded anew")[2].partition("</dd>")[0]
+    assert "true to block 110" in said and "agree" in said
+    assert "至区块 110 无误" in page("zh")
+
+    with sqlite_db.write() as session:
+        damaged = session.get_one(MirrorVerification, "local")
+        damaged.differences, damaged.through_number, damaged.through_hash = 3, None, None
+    assert client.get("/v1/status").json()["mirror_verified"]["block"] is None
+    assert "truetonne_verified_block" not in figures()
+    assert figures()["truetonne_verified_ok"] == "0"
+    said = page().partition("Mirror decoded anew")[2].partition("</dd>")[0]
+    assert "true to block" not in said and "differ" in said

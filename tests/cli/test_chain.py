@@ -332,7 +332,13 @@ def test_the_mirror_says_how_far_it_has_come(issued: Program, chain: TestChain) 
     assert run["block"] >= head - 1
     run = good(issued("index", "run", "--until", "head", "--json")).json()
     assert (run["block"], run["head"], run["network"]) == (head, head, "local")
-    assert good(issued("index", "status", "--json")).json()["behind"] == 0
+    status = good(issued("index", "status", "--json")).json()
+    assert (status["behind"], status["verified"]) == (0, None)
+    assert "are what the chain says" in good(issued("jobs", "run", "verify")).out
+    held = good(issued("index", "status", "--json")).json()["verified"]
+    assert (held["block"], held["to_block"], held["differences"]) == (run["final_block"], head, 0)
+    shown = " ".join(good(issued("index", "status")).out.split())
+    assert f"true to block {held['block']}; blocks {held['from_block']} to {head} decoded" in shown
     beyond = issued("index", "run", "--until", str(head + 1000))
     assert beyond.code == 3
     assert f"the chain ends at block {head}" in beyond.one_line()
