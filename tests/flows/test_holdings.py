@@ -544,3 +544,26 @@ def test_what_is_in_escrow_is_shown_with_whom_it_belongs_to(held: Park) -> None:
         held.mirror_final()
         page = client.get(f"/holders/{owner}", headers=html).text
         assert "holds no credit of this ledger itself; what it has paid into the escrow" in page
+
+
+def test_a_page_says_expired_from_the_second_on_that_nothing_moves(held: Park) -> None:
+    """Nobody has recorded it on chain yet: the page said active, and the contract refused what it offered."""
+    at = held.node.client.block("latest")
+    assert at is not None
+    number = held.node.issue(500, 1, expires_at=at.timestamp + 600)
+    held.mirror_final()
+    given = {
+        "TRUETONNE_DATABASE_URL": held.db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(held.folder),
+        "TRUETONNE_NETWORK": "local",
+    }
+    html = {"accept": "text/html"}
+    with TestClient(create_app(load_settings(None, given))) as client:
+        places = (f"/credits/{number}", f"/credits?batch_id={number}", "/")
+        badge = '<span class="badge expired">'
+        assert not any(badge in client.get(place, headers=html).text for place in places)
+        held.node.later(600)
+        assert held.node.retire("owner", number, 1, must=False).status == 0
+        held.mirror_final()
+        assert client.get(f"/v1/credits/{number}").json()["batch_status"] == "active"
+        assert all(badge in client.get(place, headers=html).text for place in places)
