@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -477,6 +477,22 @@ def test_the_page_of_a_retirement_names_its_document(client: TestClient) -> None
         "Hash of a document"
         not in client.get("/retirements/2", headers={"accept": "text/html"}).text
     )
+
+
+def test_the_page_of_a_retirement_leads_to_the_others_of_its_act(client: TestClient) -> None:
+    """By the key of an act that retired units of several batches it showed the first, as if that were all."""
+    items = walk(client, "/v1/retirements", limit=50)
+    count = Counter(item["key"] for item in items)
+    for item in items:
+        page = client.get(f"/retirements/{item['retirement_id']}", headers={"accept": "text/html"})
+        link = f'<a href="/retirements?key={item["key"]}">{count[item["key"]]} retirements'
+        assert (link in page.text) == (count[item["key"]] > 1), item
+    ((key, most),) = count.most_common(1)
+    assert most == 3
+    listed = client.get(f"/retirements?key={key}", headers={"accept": "text/html"}).text
+    for item in items:
+        there = f'href="/retirements/{item["retirement_id"]}"' in listed
+        assert there == (item["key"] == key)
 
 
 @pytest.mark.parametrize("client", ["sqlite"], indirect=True)  # MariaDB's plans go by few rows here
