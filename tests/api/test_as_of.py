@@ -18,6 +18,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.credits.history import show_history
+from api.credits.schemas import HistoryParameters
 from api.credits.then import checked_block
 from api.projects.queries import _credits_then, credits_of
 from indexer import Indexer
@@ -493,6 +495,22 @@ def test_the_page_of_a_retirement_leads_to_the_others_of_its_act(client: TestCli
     for item in items:
         there = f'href="/retirements/{item["retirement_id"]}"' in listed
         assert there == (item["key"] == key)
+
+
+def test_the_page_of_a_long_history_leads_to_its_end(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends at a thousand entries, the oldest ones, and said that the API has more, and not where."""
+    place, html = f"/credits/{FIRST}", {"accept": "text/html"}
+    assert "/history?order=desc" not in client.get(place, headers=html).text
+    short = HistoryParameters.model_validate({"limit": 3})
+    monkeypatch.setattr(
+        "api.pages.credits.show_history",
+        lambda session, view, name: show_history(session, view, name, short),
+    )
+    (link,) = re.findall(r'href="([^"]+/history[^"]+)"', client.get(place, headers=html).text)
+    newest = client.get(link).json()["items"]
+    assert newest == client.get(f"/v1{place}/history").json()["items"][::-1]
 
 
 @pytest.mark.parametrize("client", ["sqlite"], indirect=True)  # MariaDB's plans go by few rows here
