@@ -19,6 +19,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import RouteContext, iter_route_contexts
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
 
 from api.clients import address_of
 from api.context import Context, ReadContext
@@ -33,6 +34,8 @@ from ledger.identity.sessions import Lifetime
 from ledger.models import User, UserSession
 
 COOKIE = "truetonne_session"
+_OF_THIS_HOST = "__Host-"
+"""A cookie whose name begins so is taken by a browser from this very host alone, by TLS, and for all of its paths."""
 CSRF_HEADER = "X-CSRF-Token"
 _SAFE = ("GET", "HEAD")
 _NOTE_S = 1
@@ -45,11 +48,28 @@ BEARER = HTTPBearer(
     scheme_name="bearer",
     description="The token of a session, or an API key.",
 )
-COOKIE_SCHEME = APIKeyCookie(
+
+
+class _SessionCookie(APIKeyCookie):
+    async def __call__(self, request: HTTPConnection) -> str | None:
+        return request.cookies.get(cookie_name(request, COOKIE))
+
+
+def cookie_name(request: HTTPConnection, name: str) -> str:
+    """Return the name under which a browser has a cookie that says who somebody is.
+
+    A page of a host beside this one (``evil.park.example``) can give a browser cookies for all of ``park.example``,
+    and so have a person work in a stranger's session. Over TLS the name keeps that out.
+    """
+    return _OF_THIS_HOST + name if request.scope["scheme"] == "https" else name
+
+
+COOKIE_SCHEME = _SessionCookie(
     name=COOKIE,
     auto_error=False,
     scheme_name="cookie",
-    description=f"The cookie of a session; what changes something also needs {CSRF_HEADER}.",
+    description=f"The cookie of a session, by TLS {_OF_THIS_HOST}{COOKIE}; what changes something also needs "
+    f"{CSRF_HEADER}.",
 )
 
 
@@ -200,12 +220,14 @@ def forbidden(right: str, caller: Caller) -> Problem:
 def keep_cookie(request: Request, response: Response, token: str) -> None:
     """Give a browser the cookie of a session. It has no age: the browser drops it when it is closed."""
     https = request.url.scheme == "https"
-    response.set_cookie(COOKIE, token, path="/", httponly=True, samesite="strict", secure=https)
+    name = cookie_name(request, COOKIE)
+    response.set_cookie(name, token, path="/", httponly=True, samesite="strict", secure=https)
 
 
-def drop_cookie(response: Response) -> None:
+def drop_cookie(request: Request, response: Response) -> None:
     """Take the cookie of a session from a browser."""
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    name, https = cookie_name(request, COOKIE), request.url.scheme == "https"
+    response.delete_cookie(name, path="/", httponly=True, samesite="strict", secure=https)
 
 
 def check_same_site(request: Request) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Semaphore
+from threading import Lock, Semaphore
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request, Response
@@ -19,6 +20,8 @@ from ledger.settings import Settings
 
 FILES_MAX = 4
 """Files that are sent at once; each holds a snapshot of the database as long as its reader takes."""
+FILES_OF_ONE_MAX = 3
+"""Files that one client is sent at once: whoever reads four slowly, for hours, would keep everybody else from any."""
 PROOFS_MAX = 8
 """Bundles that are made at once; each holds a thread and a snapshot for as long as the node takes, which may hang."""
 SIGN_INS_MAX = 16
@@ -26,6 +29,36 @@ SIGN_INS_MAX = 16
 
 Asked = TypeVar("Asked", bound=PageParameters)
 Page = TypeVar("Page", bound=ChainPage)
+
+
+class Shares:
+    """How many of the places for all each client has.
+
+    Parameters
+    ----------
+    most
+        What one client may have.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def take(self, client: str) -> bool:
+        """Take one more for a client; return False where it has all that it may have."""
+        with self._lock:
+            if self._taken[client] >= self._most:
+                return False
+            self._taken[client] += 1
+            return True
+
+    def give_back(self, client: str) -> None:
+        """Give one back; of a client that has none any more nothing is kept."""
+        with self._lock:
+            self._taken[client] -= 1
+            if not self._taken[client]:
+                del self._taken[client]
 
 
 @dataclass(frozen=True)
@@ -36,6 +69,8 @@ class Context:
     database: Database
     files: Semaphore = field(default_factory=lambda: Semaphore(FILES_MAX))
     """Room for files that are being sent."""
+    file_shares: Shares = field(default_factory=lambda: Shares(FILES_OF_ONE_MAX))
+    """How much of that room each client has."""
     proofs: Semaphore = field(default_factory=lambda: Semaphore(PROOFS_MAX))
     """Room for bundles that are being made."""
     sign_ins: Semaphore = field(default_factory=lambda: Semaphore(SIGN_INS_MAX))

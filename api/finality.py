@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from api.texts import Document, Time
 from ledger.models import Reconciliation as Compared
-from ledger.models.mirror import ChainCursor
+from ledger.models.mirror import ChainBlock, ChainCursor
 
 
 class Finality(Document):
@@ -112,3 +113,9 @@ def chain_view(session: Session, network: str, rule: str) -> ChainView:
     head, final, at, block, ok = row
     compared = None if at is None else Reconciliation(at=at, block=block, ok=ok)
     return ChainView(network, rule, head, final, compared)
+
+
+def block_time(session: Session, number: int | None) -> datetime | None:
+    """Return the time of a block; None where the mirror does not have it."""
+    found = session.get(ChainBlock, number) if number is not None else None
+    return None if found is None else found.block_time

@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.context import Context, ReadContext, take_place
-from api.errors import responses
+from api.context import FILES_OF_ONE_MAX, Context, ReadContext, take_place
+from api.errors import Problem, responses
 from api.exports.formats import MEDIA_TYPES, Format
 from api.exports.lists import EXPORTS
 from api.exports.schemas import FILES
 from api.exports.stream import export_named, pieces
 from api.finality import ChainView
+from api.limits import bucket_of
 
 router = APIRouter(tags=["exports"])
 RETRY_AFTER_SECONDS = 10
@@ -96,11 +97,25 @@ def sent_as_file(
     Raises
     ------
     Problem
-        If as many files as may be are being sent already: each holds a snapshot of the database.
+        If as many files as may be are being sent already, to all or to this client: each holds a snapshot of the
+        database.
     """
-    detail = "as many files as may be are being sent"
-    take_place(context.files, code="exports-busy", detail=detail, retry_s=RETRY_AFTER_SECONDS)
-    sent = _released(context, begin())
+    client = bucket_of(request.scope)
+    if not context.file_shares.take(client):
+        raise Problem(
+            503,
+            "exports-busy",
+            f"{FILES_OF_ONE_MAX} files are being sent to you, as many as one client may have at once; "
+            "try again when one of them has come",
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )
+    try:
+        detail = "as many files as may be are being sent"
+        take_place(context.files, code="exports-busy", detail=detail, retry_s=RETRY_AFTER_SECONDS)
+    except Problem:
+        context.file_shares.give_back(client)
+        raise
+    sent = _released(context, client, begin())
     view = next(sent)
     if request.scope.get("state", {}).get("head"):
         sent.close()
@@ -113,12 +128,13 @@ def sent_as_file(
     return SentFile(sent, media_type=MEDIA_TYPES[form], headers=headers)
 
 
-def _released(context: Context, sent: Iterator[Any]) -> Generator[Any]:
+def _released(context: Context, client: str, sent: Iterator[Any]) -> Generator[Any]:
     """Yield the pieces, and make room for another file when they end, or nobody wants more of them."""
     try:
         yield from sent
     finally:
         context.files.release()
+        context.file_shares.give_back(client)
 
 
 for _name in EXPORTS:

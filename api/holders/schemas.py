@@ -26,8 +26,23 @@ class Holding(Document):
     amount_kg: IntegerText = Field(description="The same amount in kilograms.")
 
 
+class Escrowed(Document):
+    """What an account has of a batch in the settlement contract."""
+
+    batch_id: IntegerText = Field(description="The batch.")
+    batch: str = Field(description="The batch as SITE-VINTAGE-NUMBER.")
+    amount_kg: IntegerText = Field(description="Amount in kilograms of CO2 equivalent.")
+
+
 class HolderPage(ChainPage):
     """One page of what an account has."""
 
     holder: str = Field(description="The account.")
+    contract: str | None = Field(
+        description="Name of the contract of this ledger that stands there; null: none does."
+    )
     items: list[Holding] = Field(description="Its credits by batch.")
+    escrow: list[Escrowed] | None = Field(
+        description="What it has paid into the settlement contract, which holds that, by batch; at most 200. "
+        "Null with `as_of_block`."
+    )

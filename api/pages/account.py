@@ -53,10 +53,10 @@ def show_sessions(request: Request, context: ReadContext, asking: Asking) -> HTM
 
 
 @router.post("/account/sessions/{session_id}/end", dependencies=[form_needs("sessions:write")])
-def end(context: ReadContext, session_id: SessionId, asking: Asking) -> Response:
+def end(request: Request, context: ReadContext, session_id: SessionId, asking: Asking) -> Response:
     """End a session of one's own."""
     response = _to("/account")
-    end_session(context, session_id, asking, response)
+    end_session(request, context, session_id, asking, response)
     return response
 
 

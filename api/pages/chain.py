@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from api.context import ReadContext
-from api.holders.queries import show_holder
+from api.holders.queries import ESCROW_MAX, show_holder
 from api.holders.schemas import HolderParameters
 from api.pages.endpoints import asked
 from api.pages.formats import plain
@@ -50,7 +50,7 @@ def show_holdings(request: Request, context: ReadContext, address: str) -> HTMLR
     with context.reading() as (session, view):
         found = show_holder(session, view, text, parameters)
         owner = plant_of(session, text)
-    return page(request, "holder", found=found, owner=owner)
+    return page(request, "holder", found=found, owner=owner, escrow_most=ESCROW_MAX)
 
 
 def _arguments(transaction: Transaction) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,8 @@ from starlette.responses import HTMLResponse, Response
 from api.context import Context, ReadContext
 from api.credits.history import show_history
 from api.credits.queries import show_credit
-from api.finality import ChainView
+from api.finality import ChainView, block_time
+from api.holders.queries import contracts_of
 from api.pages import pictures, provenance
 from api.pages.days import day_of, days_beside
 from api.pages.formats import visible
@@ -75,6 +76,8 @@ def show(request: Request, context: ReadContext, credit_id: str) -> HTMLResponse
             readings=readings,
             runs_max=RUNS_MAX,
             anchors=_anchors(context, session, view),
+            contracts=contracts_of(session, view),
+            block_time=block_time(session, credit.as_of_block),
         )
 
 

@@ -19,6 +19,7 @@ from api.context import ReadContext
 from api.credits.queries import list_credits
 from api.credits.schemas import CreditParameters
 from api.errors import Problem
+from api.finality import block_time
 from api.pages.assets import assets
 from api.pages.figures import shares_of
 from api.pages.rendering import is_fragment, page
@@ -59,6 +60,7 @@ def show_home(request: Request, context: ReadContext) -> HTMLResponse:
             found=found,
             shares=shares_of(found.credits),
             projects=_count_projects(session),
+            block_time=block_time(session, view.as_of_block),
             credits=list_credits(
                 session, view, CreditParameters.model_validate({"limit": _LATEST})
             ).items,
@@ -74,7 +76,8 @@ def show_credits(request: Request, context: ReadContext) -> HTMLResponse:
     parameters = asked(request, CreditParameters)
     with context.reading() as (session, view):
         found = list_credits(session, view, parameters)
-    return page(request, "credits", found=found, parameters=parameters)
+        at = block_time(session, found.as_of_block)
+    return page(request, "credits", found=found, parameters=parameters, block_time=at)
 
 
 @router.get("/projects")

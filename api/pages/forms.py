@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from fastapi import Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials
 
-from api.access import BEARER, COOKIE_SCHEME, Needs
+from api.access import BEARER, COOKIE_SCHEME, Needs, cookie_name
 from api.context import ReadContext
 from api.errors import Problem
 
@@ -109,7 +109,7 @@ def stranger(request: Request) -> tuple[str, str | None]:
     Without it another site's page could sign a person in as somebody else, who then leaves their work in a
     stranger's account. The cookie is sent from our own pages alone, and the token is made from it.
     """
-    held = request.cookies.get(STRANGER_COOKIE, "")
+    held = request.cookies.get(cookie_name(request, STRANGER_COOKIE), "")
     if _SECRET.fullmatch(held):
         return _stranger_token(held), None
     made = secrets.token_urlsafe(32)
@@ -118,13 +118,14 @@ def stranger(request: Request) -> tuple[str, str | None]:
 
 def keep_stranger(request: Request, response: Response, secret: str) -> None:
     """Give a browser the cookie that its form to sign in needs."""
+    https = request.url.scheme == "https"
     response.set_cookie(
-        STRANGER_COOKIE,
+        cookie_name(request, STRANGER_COOKIE),
         secret,
-        path="/sign-in",
+        path="/" if https else "/sign-in",  # as its name asks for
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=https,
     )
 
 
@@ -136,7 +137,7 @@ def check_stranger(request: Request, form: Form) -> None:
     Problem
         If it was not.
     """
-    held = request.cookies.get(STRANGER_COOKIE, "")
+    held = request.cookies.get(cookie_name(request, STRANGER_COOKIE), "")
     wanted = _stranger_token(held) if _SECRET.fullmatch(held) else ""
     given = form.one(TOKEN)
     if not wanted or not hmac.compare_digest(given.encode(), wanted.encode()):

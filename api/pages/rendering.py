@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from api.access import COOKIE
+from api.access import COOKIE, cookie_name
 from api.pages import assets, formats, words
 from api.pages.language import Language, Theme, Wishes, here, onward, wishes_of
 from api.pages.sentences import say, say_failure, say_problem
@@ -111,8 +111,8 @@ def _surroundings(request: Request, wishes: Wishes) -> dict[str, Any]:
         "theme": wishes.theme,
         "path": request.url.path,
         "part": is_fragment(request),
-        "signed_in": COOKIE
-        in request.cookies,  # whether it is still good, the page of the account says
+        # Whether it is still good, the page of the account says.
+        "signed_in": cookie_name(request, COOKIE) in request.cookies,
         "here": lambda **changes: here(request, **changes),
         "onward": partial(onward, request),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -13,7 +14,7 @@ from api.pages.endpoints import asked
 from api.pages.rendering import page
 from api.retirements.queries import list_retirements, show_retirement
 from api.retirements.schemas import RetirementParameters
-from ledger.models import CreditBatch
+from ledger.models import CreditBatch, CreditRetirement
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,6 +34,9 @@ def show(request: Request, context: ReadContext, retirement_id: str) -> HTMLResp
     with context.reading() as (session, view):
         found = show_retirement(session, view, retirement_id)
         batch = session.get(CreditBatch, found.batch_id)
+        under_key = session.scalar(
+            select(func.count()).where(CreditRetirement.key == found.key)
+        )  # one act may retire units of several batches, and another holder may use the same key
         facts = sha256 = None
         if found.final:
             from api.certificates.pdf import certificate_sha256
@@ -44,6 +48,7 @@ def show(request: Request, context: ReadContext, retirement_id: str) -> HTMLResp
             "retirement",
             found=found,
             batch=batch,
+            under_key=under_key,
             facts=facts,
             pdf=pdf_path(found.retirement_id),
             sha256=sha256,

@@ -14,6 +14,7 @@ from api.access import (
     COOKIE,
     Asking,
     check_same_site,
+    cookie_name,
     keep_cookie,
     lifetime,
     public,
@@ -82,10 +83,10 @@ def sign_in(request: Request, context: ReadContext, form: SentForm) -> Response:
 
 
 @router.post("/sign-out", dependencies=[form_needs("sessions:write")])
-def sign_out(context: ReadContext, asking: Asking) -> Response:
+def sign_out(request: Request, context: ReadContext, asking: Asking) -> Response:
     """End the session that asks, and have the browser forget what it kept."""
     response = RedirectResponse("/sign-in", status_code=303, headers=PRIVATE)
-    end_session(context, "current", asking, response)  # takes the cookie, too
+    end_session(request, context, "current", asking, response)  # takes the cookie, too
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
@@ -99,7 +100,7 @@ def _begin(
     address: str | None,
 ) -> str:
     """Begin a session, in place of one that the browser still has."""
-    held = sessions.find(session, request.cookies.get(COOKIE, ""), utc_now())
+    held = sessions.find(session, request.cookies.get(cookie_name(request, COOKIE), ""), utc_now())
     if held is not None:
         row, owner = held
         sessions.end(session, owner.id, row.session_id, By(owner.id, address), utc_now())

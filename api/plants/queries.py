@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from decimal import Decimal
 
-from sqlalchemy import String, and_, case, cast, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, String, and_, case, cast, exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from api.finality import ChainView
 from api.holders.queries import show_holder
@@ -66,7 +66,7 @@ def list_plants(session: Session, view: ChainView, parameters: PlantsParameters)
     query = select(VppDefinition, VppSettlementAccount.address).outerjoin(
         VppSettlementAccount, VppSettlementAccount.vpp_id == VppDefinition.id
     )
-    query = matching(query, (VppDefinition.status, parameters.status))
+    query = matching(query.where(of_settlement()), (VppDefinition.status, parameters.status))
     found = session.execute(paged(query, parameters, VppDefinition.id)).all()
     page = page_of(parameters, found, [row.id for row, _ in found])
     return PlantPage(
@@ -84,12 +84,12 @@ def show_plant(
     Raises
     ------
     NotFound
-        If there is no such plant.
+        If there is no such plant, or settlement does not know it.
     """
     query = (
         select(VppDefinition, VppSettlementAccount.address)
         .outerjoin(VppSettlementAccount, VppSettlementAccount.vpp_id == VppDefinition.id)
-        .where(VppDefinition.vpp_id == code)
+        .where(VppDefinition.vpp_id == code, of_settlement())
     )
     found = session.execute(query).first() if len(code) <= 100 else None
     if found is None:
@@ -108,6 +108,18 @@ def show_plant(
         holdings=_holdings(session, view, account),
         sums=_sums(session, row, parameters.by),
         settlements=_settlements(session, view, row),
+    )
+
+
+def of_settlement() -> ColumnElement[bool]:
+    """Return the condition that settlement knows a plant: by an account, or by a trade.
+
+    Any other is a record of the park alone, which is no stranger's business.
+    """
+    account, trade = aliased(VppSettlementAccount), aliased(VppTradingRecord)
+    return or_(
+        exists().where(account.vpp_id == VppDefinition.id),
+        exists().where(trade.vpp_id == VppDefinition.id),
     )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, String, false, or_, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.finality import ChainView
+from api.plants.queries import of_settlement
 from api.search import numbers
 from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
 from ledger.db.sqltext import small_letters
@@ -181,7 +182,8 @@ def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
             link=f"/v1/sites/{quote(site_code, safe='')}",
             exact=exact,
         )
-    plants = select(VppDefinition).order_by(VppDefinition.vpp_id).limit(_BATCHES_SHOWN)
+    plants = select(VppDefinition).where(of_settlement())
+    plants = plants.order_by(VppDefinition.vpp_id).limit(_BATCHES_SHOWN)
     for plant in session.scalars(plants.where(has(VppDefinition.vpp_id, VppDefinition.name))):
         yield numbers.plant_hit(plant, exact=exact)
     contracts = select(SmartContract).where(has(SmartContract.contract_name))

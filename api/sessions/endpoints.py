@@ -104,7 +104,11 @@ def list_sessions(context: ReadContext, asking: Asking) -> SessionList:
     summary="Sign out",
 )
 def end_session(
-    context: ReadContext, session_id: SessionId, asking: Asking, response: Response
+    request: Request,
+    context: ReadContext,
+    session_id: SessionId,
+    asking: Asking,
+    response: Response,
 ) -> None:
     """End a session of one's own, this one or another; somebody else's is not found."""
     if session_id == "current":
@@ -115,7 +119,7 @@ def end_session(
         lambda session: sessions.end(session, asking.user.id, session_id, asking.by, utc_now())
     )
     if asking.session is not None and asking.session.session_id == session_id:
-        drop_cookie(response)
+        drop_cookie(request, response)
 
 
 def room_to_sign_in(context: Context) -> AbstractContextManager[None]:

@@ -12,11 +12,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, defer
 
+from api.credits.then import status_changes
 from api.finality import ChainView
 from api.sites.periods import ends_of, first_day, first_second, hours_of, month_number
 from api.sites.schemas import IssuanceItem, Month
 from ledger.chain.sending.issued import batch_of
 from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Meter, Project
+from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.readings.inventory import draws
 from ledger.reductions.records import Role
@@ -94,6 +96,7 @@ def issuances_of(
         _without_others(session, (row, code, batch_id, number))
         for row, code, batch_id, number in reversed(session.execute(query).all())
     ]
+    statuses = _statuses(session, [number for _, _, number, _ in found if number], block)
     return [
         IssuanceItem.model_validate(
             {
@@ -107,12 +110,29 @@ def issuances_of(
                 "reductions_kg": row.reductions_kg,
                 "issued_kg": row.issued_kg,
                 "batch_id": batch_id,
+                "batch_status": statuses.get(batch_id),
                 "final": view.is_final(number),
             }
         )
         for row, code, batch_id, number in found
         if block is None or batch_id is not None
     ]
+
+
+def _statuses(
+    session: Session, batch_ids: Sequence[int], block: int | None
+) -> dict[int | None, BatchStatus]:
+    """Return the status of each batch, as it is, or as it was at the end of a block."""
+    if block is None:
+        query = select(CreditBatch.batch_id, CreditBatch.status).where(
+            CreditBatch.batch_id.in_(batch_ids)
+        )
+        return {number: status for number, status in session.execute(query)}
+    then: dict[int | None, BatchStatus] = dict.fromkeys(batch_ids, BatchStatus.ACTIVE)
+    for number, status, _ in status_changes(session, up_to=block):
+        if number in then:
+            then[number] = status
+    return then
 
 
 def _without_others(session: Session, found: _Issued) -> _Issued:

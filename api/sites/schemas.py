@@ -9,6 +9,7 @@ from pydantic import Field
 from api.finality import ChainAnswer, ChainPage
 from api.pagination import PageParameters
 from api.texts import CountryText, DecimalText, Document, IntegerText
+from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.sites import MeterRole
 
@@ -75,6 +76,9 @@ class IssuanceItem(Document):
     reductions_kg: DecimalText = Field(description="Reductions, kg CO2e.")
     issued_kg: IntegerText = Field(description="Credits, kg CO2e.")
     batch_id: IntegerText | None = Field(description="Its batch on chain; null: none yet.")
+    batch_status: BatchStatus | None = Field(
+        description="Status of the whole batch on chain; `cancelled`: it was invalidated. Null: no batch yet."
+    )
     final: bool = Field(description="Whether its batch stands in a final block.")
 
 

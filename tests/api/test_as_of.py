@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.credits.history import show_history
+from api.credits.schemas import HistoryParameters
 from api.credits.then import checked_block
 from api.projects.queries import _credits_then, credits_of
 from indexer import Indexer
@@ -477,6 +479,38 @@ def test_the_page_of_a_retirement_names_its_document(client: TestClient) -> None
         "Hash of a document"
         not in client.get("/retirements/2", headers={"accept": "text/html"}).text
     )
+
+
+def test_the_page_of_a_retirement_leads_to_the_others_of_its_act(client: TestClient) -> None:
+    """By the key of an act that retired units of several batches it showed the first, as if that were all."""
+    items = walk(client, "/v1/retirements", limit=50)
+    count = Counter(item["key"] for item in items)
+    for item in items:
+        page = client.get(f"/retirements/{item['retirement_id']}", headers={"accept": "text/html"})
+        link = f'<a href="/retirements?key={item["key"]}">{count[item["key"]]} retirements'
+        assert (link in page.text) == (count[item["key"]] > 1), item
+    ((key, most),) = count.most_common(1)
+    assert most == 3
+    listed = client.get(f"/retirements?key={key}", headers={"accept": "text/html"}).text
+    for item in items:
+        there = f'href="/retirements/{item["retirement_id"]}"' in listed
+        assert there == (item["key"] == key)
+
+
+def test_the_page_of_a_long_history_leads_to_its_end(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends at a thousand entries, the oldest ones, and said that the API has more, and not where."""
+    place, html = f"/credits/{FIRST}", {"accept": "text/html"}
+    assert "/history?order=desc" not in client.get(place, headers=html).text
+    short = HistoryParameters.model_validate({"limit": 3})
+    monkeypatch.setattr(
+        "api.pages.credits.show_history",
+        lambda session, view, name: show_history(session, view, name, short),
+    )
+    (link,) = re.findall(r'href="([^"]+/history[^"]+)"', client.get(place, headers=html).text)
+    newest = client.get(link).json()["items"]
+    assert newest == client.get(f"/v1{place}/history").json()["items"][::-1]
 
 
 @pytest.mark.parametrize("client", ["sqlite"], indirect=True)  # MariaDB's plans go by few rows here

@@ -322,6 +322,70 @@ def test_a_client_that_goes_away_gives_its_place_back(
         context.files.release()
 
 
+def test_who_reads_slowly_leaves_a_place_for_others(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four connections of one stranger, each read a little now and then, kept everybody from every file for hours."""
+    app, context = client.app, client.app.state.context  # type: ignore[attr-defined]
+    monkeypatch.setattr(stream, "ROWS_AT_ONCE", 1)
+
+    async def ask(host: str, parts: list[dict[str, Any]], hold: asyncio.Event) -> None:
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(3600)
+            return {}
+
+        async def send(message: dict[str, Any]) -> None:
+            parts.append(message)
+            if message.get("more_body"):
+                await hold.wait()
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "GET",
+            "path": "/v1/trades/export",
+            "raw_path": b"/v1/trades/export",
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "headers": [(b"host", b"x")],
+            "client": (host, 1),
+            "server": ("127.0.0.1", 80),
+            "state": {},
+        }
+        await app(scope, receive, send)  # type: ignore[arg-type]
+
+    async def several() -> list[tuple[int, bytes]]:
+        hold, free = asyncio.Event(), asyncio.Event()
+        free.set()
+        slow: list[asyncio.Task[None]] = []
+        for last in range(1, 4):  # one machine, by its /64
+            parts: list[dict[str, Any]] = []
+            slow.append(asyncio.create_task(ask(f"2001:db8::{last}", parts, hold)))
+            while len(parts) < 2:
+                await asyncio.sleep(0.01)
+        found = []
+        for host in ("2001:db8::4", "192.0.2.1"):
+            parts = []
+            await ask(host, parts, free)
+            found.append((parts[0]["status"], parts[1]["body"]))
+        hold.set()
+        await asyncio.gather(*slow)
+        parts = []
+        await ask("2001:db8::4", parts, free)
+        found.append((parts[0]["status"], parts[1]["body"]))
+        return found
+
+    (refused, body), (others, _), (later, _) = asyncio.run(several())
+    assert (refused, others, later) == (503, 200, 200)
+    assert json.loads(body)["code"] == "exports-busy"
+    assert json.loads(body)["detail"].startswith("3 files are being sent to you, ")
+    assert [context.files.acquire(blocking=False) for _ in range(5)] == [True] * 4 + [False]
+    for _ in range(4):
+        context.files.release()
+
+
 # ------------------------------------------------------------------ many rows
 
 

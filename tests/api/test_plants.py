@@ -22,6 +22,7 @@ from ledger.models import (
     SettlementBalance,
     SettlementBatch,
     SettlementMovement,
+    VppDefinition,
     VppResource,
     VppResourceAssociation,
     VppSettlementAccount,
@@ -30,7 +31,7 @@ from ledger.models import (
 )
 from ledger.models.escrow import MovementKind, SettlementStatus
 from ledger.models.trading import TradeType
-from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType
+from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType, VppStatus
 from ledger.settings import load_settings
 from tests.api.conftest import ISSUER, _batch, _batch_id, _contracts, _trades, _transactions, h66
 
@@ -239,6 +240,45 @@ def test_a_plant_that_had_another_account(sqlite_db: Database, tmp_path: Path) -
             assert 'href="/plants/vpp-north"' in holder
         page = client.get("/plants/vpp-north", headers={"accept": "text/html"}).text
         assert before in page and "0.07" in page
+
+
+def test_a_plant_that_settlement_does_not_know_is_no_strangers(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """A plan in the records of the park, which need `park:read`, stood with its resources in what anybody may read."""
+    with sqlite_db.write() as session:
+        _contracts(session)
+        _transactions(session)
+        _trades(session)
+        plan = VppDefinition(
+            id=7,
+            vpp_id="vpp-plan",
+            name="To be bought in spring",
+            total_capacity=Decimal(900),
+            status=VppStatus.TESTING,
+        )
+        session.add(plan)
+    given = {
+        "TRUETONNE_DATABASE_URL": sqlite_db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(tmp_path),
+    }
+    html = {"accept": "text/html"}
+    with TestClient(create_app(load_settings(None, given))) as client:
+
+        def seen() -> list[bool]:
+            return [
+                "vpp-plan" in client.get("/v1/plants?status=testing").text,
+                "vpp-plan" in client.get("/plants", headers=html).text,
+                client.get("/v1/plants/vpp-plan").status_code == 200,
+                client.get("/plants/vpp-plan", headers=html).status_code == 200,
+                client.get("/v1/search?q=vpp-plan").json()["items"] != [],
+                client.get("/v1/search?q=in spring").json()["items"] != [],
+            ]
+
+        assert seen() == [False] * 6
+        with sqlite_db.write() as session:
+            session.add(VppSettlementAccount(vpp_id=7, address="0x" + "7a" * 20))
+        assert seen() == [True] * 6
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from api.finality import ChainView
 from api.search.queries import search
 from api.search.schemas import SearchParameters
 from ledger.db import Database
-from ledger.models import VppDefinition
+from ledger.models import VppDefinition, VppSettlementAccount
 from ledger.models.vpp import VppStatus
 from tests.api.conftest import CREDIT_CONTRACT, h66, key_of
 
@@ -144,7 +144,10 @@ def test_a_name_is_found_whatever_the_size_of_its_letters(db: Database) -> None:
     rest = {"total_capacity": 1, "status": VppStatus.ACTIVE}
     with db.write() as session:
         for number, name in enumerate(names):
-            session.add(VppDefinition(vpp_id=f"plant-{number}", name=name, **rest))
+            plant = VppDefinition(vpp_id=f"plant-{number}", name=name, **rest)
+            session.add(plant)
+            session.flush()  # settlement knows it by an account
+            session.add(VppSettlementAccount(vpp_id=plant.id, address=f"0x{number:040x}"))
     view = ChainView("local", "finalized", None, None)
     with db.read() as session:
         for number, name in enumerate(names):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 import shutil
 from collections.abc import Iterator
@@ -265,15 +267,42 @@ def test_another_sites_page_signs_nobody_in(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "more"), [("https://park.example", {"secure"}), ("http://127.0.0.1", set())]
+    ("base", "cookie", "more"),
+    [
+        ("https://park.example", f"__Host-{STRANGER_COOKIE}", {"secure", "path=/"}),
+        ("http://127.0.0.1", STRANGER_COOKIE, {"path=/sign-in"}),
+    ],
 )
-def test_the_cookie_of_the_form_to_sign_in(house: House, base: str, more: set[str]) -> None:
-    """docs/access.md: for that form's page alone, out of reach of scripts and of other sites."""
+def test_the_cookie_of_the_form_to_sign_in(
+    house: House, base: str, cookie: str, more: set[str]
+) -> None:
+    """docs/access.md: for that form alone, out of reach of scripts and of other sites."""
     given = TestClient(house.app, base_url=base, headers=HTML).get("/sign-in").headers["set-cookie"]
     name, _, value = given.split(";")[0].partition("=")
-    assert name == STRANGER_COOKIE and re.fullmatch(r"[A-Za-z0-9_-]{43}", value)  # 256 bits
+    assert name == cookie and re.fullmatch(r"[A-Za-z0-9_-]{43}", value)  # 256 bits
     flags = {part.strip().lower() for part in given.split(";")[1:]}
-    assert flags == {"httponly", "path=/sign-in", "samesite=strict"} | more
+    assert flags == {"httponly", "samesite=strict"} | more
+
+
+def test_a_host_beside_this_one_puts_nobody_into_its_session(house: House) -> None:
+    """`evil.park.example` may give a browser cookies for `park.example`, but none with the prefix (RFC 6265bis)."""
+    base = "https://registry.park.example"
+    anna = TestClient(house.app, base_url=base, headers=HTML)
+    assert sign_in(anna, "anna").status_code == 303
+    held = anna.cookies["__Host-truetonne_session"]
+    assert "truetonne_session" not in anna.cookies and anna.get("/account").status_code == 200
+    planted = {"truetonne_session": held, STRANGER_COOKIE: "x" * 43}
+    victim = TestClient(house.app, base_url=base, headers=HTML, cookies=planted)
+    assert victim.get("/account", follow_redirects=False).status_code == 303
+    assert victim.get("/v1/me").status_code == 401
+    assert "/sign-out" not in victim.get("/").text
+    token = hmac.new(b"x" * 43, b"truetonne sign-in", hashlib.sha256).hexdigest()
+    fields = {"username": "anna", "password": PASSWORD, "next": "", "csrf": token}
+    assert victim.post("/sign-in", data=fields).status_code == 403
+    out = anna.post("/sign-out", data={"csrf": csrf(anna)}, follow_redirects=False)
+    gone = next(v for v in out.headers.get_list("set-cookie") if v.startswith("__Host-truetonne"))
+    assert {"Secure", "Path=/"} <= set(gone.split("; "))  # or no browser takes it
+    assert anna.get("/account", follow_redirects=False).status_code == 303
 
 
 def test_a_form_without_its_token_does_nothing(house: House) -> None:

@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.app import create_app
 from api.finality import ChainView
 from api.retirements.queries import show_retirement
 from cli.credits_acts import _retirement
@@ -41,6 +43,8 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.naming import find_credit
 from ledger.serials import Act
+from ledger.settings import load_settings
+from tests.support import acts
 from tests.support.chain import PARTIES, SITE_CODE
 from tests.support.park import Park
 
@@ -503,3 +507,63 @@ def test_the_longest_texts_reach_the_chain(held: Park) -> None:
     (row,) = held.rows(CreditRetirement)
     assert (row.beneficiary, row.reason) == ("绿" * 341, "x" * 1024)
     assert row.country is None
+
+
+def test_what_is_in_escrow_is_shown_with_whom_it_belongs_to(held: Park) -> None:
+    """Who had paid all into the escrow held no credit of this ledger, and the contract was a holder as any other."""
+    (batch,) = held.rows(CreditBatch)
+    owner, settlement = PARTIES["owner"].lower(), held.node.deployment.settlement.address
+    acts.deposit_credits(held.node, "owner", batch.batch_id, 300)
+    acts.deposit_credits(held.node, "owner", batch.batch_id, 120)
+    held.mirror_final()
+    given = {
+        "TRUETONNE_DATABASE_URL": held.db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(held.folder),
+        "TRUETONNE_NETWORK": "local",
+    }
+    with TestClient(create_app(load_settings(None, given))) as client:
+        html = {"accept": "text/html"}
+        name = f"{SITE_CODE}-2014-1"
+        (contract,) = client.get(f"/v1/contracts?contract_address={settlement}").json()["items"]
+        theirs = client.get(f"/v1/holders/{owner}").json()
+        assert theirs["escrow"] == [
+            {"batch_id": str(batch.batch_id), "batch": name, "amount_kg": "420"}
+        ]
+        assert theirs["contract"] is None
+        keeper = client.get(f"/v1/holders/{settlement}").json()
+        assert (keeper["contract"], keeper["escrow"]) == (contract["contract_name"], [])
+        assert [item["amount_kg"] for item in keeper["items"]] == ["420"]
+        then = client.get(f"/v1/holders/{owner}?as_of_block={batch.block_number}").json()
+        assert then["escrow"] is None
+        page = client.get(f"/holders/{owner}", headers=html).text
+        assert "420 kg" in page.partition('id="escrow"')[2]
+        assert contract["contract_name"] in client.get(f"/holders/{settlement}", headers=html).text
+        history = client.get(f"/credits/{batch.batch_id}", headers=html).text
+        assert f"(<bdi>{contract['contract_name']}</bdi>)" in history
+        acts.deposit_credits(held.node, "owner", batch.batch_id, KG - 420)
+        held.mirror_final()
+        page = client.get(f"/holders/{owner}", headers=html).text
+        assert "holds no credit of this ledger itself; what it has paid into the escrow" in page
+
+
+def test_a_page_says_expired_from_the_second_on_that_nothing_moves(held: Park) -> None:
+    """Nobody has recorded it on chain yet: the page said active, and the contract refused what it offered."""
+    at = held.node.client.block("latest")
+    assert at is not None
+    number = held.node.issue(500, 1, expires_at=at.timestamp + 600)
+    held.mirror_final()
+    given = {
+        "TRUETONNE_DATABASE_URL": held.db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(held.folder),
+        "TRUETONNE_NETWORK": "local",
+    }
+    html = {"accept": "text/html"}
+    with TestClient(create_app(load_settings(None, given))) as client:
+        places = (f"/credits/{number}", f"/credits?batch_id={number}", "/")
+        badge = '<span class="badge expired">'
+        assert not any(badge in client.get(place, headers=html).text for place in places)
+        held.node.later(600)
+        assert held.node.retire("owner", number, 1, must=False).status == 0
+        held.mirror_final()
+        assert client.get(f"/v1/credits/{number}").json()["batch_status"] == "active"
+        assert all(badge in client.get(place, headers=html).text for place in places)

@@ -60,6 +60,7 @@ from ledger.readings.periods.evidence_files import files_of_credit
 from ledger.readings.periods.period import reductions_for
 from ledger.settings import load_settings
 from ledger.sites import apply_site
+from tests.support import acts
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.forms import long, rest
 from tests.support.park import PROJECT, AfterMining, Park, day, keys_without
@@ -156,6 +157,32 @@ def test_an_issuance_s_key_that_others_used_up(ready: Park) -> None:
     ready.mirror_final()
     assert states(ready) == ["void", "issued"]
     assert ready.differences() == []
+
+
+def test_an_issuance_whose_batch_was_invalidated_says_so(ready: Park) -> None:
+    """The pages of project and site, and their answers, called it issued and final, and nothing else."""
+    plan(ready, day(1), day(2))
+    submit_planned(ready.chain, PROJECT)
+    ready.mirror_final()
+    (batch,) = ready.rows(CreditBatch)
+    acts.invalidate(ready.node, batch.batch_id)
+    ready.mirror_final()
+    given = {
+        "TRUETONNE_DATABASE_URL": ready.db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(ready.folder),
+    }
+    with TestClient(create_app(load_settings(None, given))) as client:
+        place = f"/v1/projects/{PROJECT}"
+        of_site = f"/v1/sites/{client.get(place).json()['site']}"
+        said = {}
+        for url in (place, of_site, f"{place}?as_of_block={batch.block_number}"):
+            (item,) = client.get(url).json()["issuances"]
+            said[url] = (item["state"], item["batch_status"])
+        assert list(said.values()) == [("issued", "cancelled")] * 2 + [("issued", "active")]
+        for url in (place, of_site):
+            page = client.get(url.removeprefix("/v1"), headers={"accept": "text/html"}).text
+            row = page.partition('id="issuances"')[2].partition("</table>")[0]
+            assert '<span class="badge cancelled">cancelled</span>' in row
 
 
 @long
