@@ -36,6 +36,9 @@ def grants(
     tls: Annotated[
         bool, typer.Option("--tls/--no-tls", help="Whether it must come by TLS.")
     ] = True,
+    mysql: Annotated[
+        bool, typer.Option("--mysql", help="For a server of MySQL's, in place of MariaDB's.")
+    ] = False,
     database: Annotated[
         str,
         typer.Option("--database", metavar="NAME", help="Name; default: that of database_url."),
@@ -49,18 +52,23 @@ def grants(
     url = make_url(run.settings.database_url)
     name = database or (url.database if url.get_backend_name() != "sqlite" else None)
     if not name:
-        raise BadInput("SQLite has no accounts; name the database of a MariaDB with --database")
+        raise BadInput("SQLite has no accounts; name the database of a server with --database")
     if user and account is None:
         raise BadInput(
             "--user names one account; say which one, such as `db grants api --user NAME`"
         )
-    chosen = [Account(account)] if account is not None else list(Account)
-    made = {each.value: statements(each, name, user=user, host=host, tls=tls) for each in chosen}
+    everybody = [each for each in Account if not (mysql and each is Account.BACKUP)]
+    chosen = [Account(account)] if account is not None else everybody
+    made = {
+        each.value: statements(each, name, user=user, host=host, tls=tls, mysql=mysql)
+        for each in chosen
+    }
     lines = []
     for each, sql in made.items():
         who = f"'{user or Account(each).user}'@'{host}'"
-        lines += [
-            f"-- {each}; it can sign in when it has a password: SET PASSWORD FOR {who} = PASSWORD('...');"
-        ]
+        given = f"ALTER USER {who} IDENTIFIED BY '...'"
+        if not mysql:
+            given = f"SET PASSWORD FOR {who} = PASSWORD('...')"
+        lines += [f"-- {each}; it can sign in when it has a password: {given};"]
         lines += [f"{line};" for line in sql]
     run.output.result({"database": name, "accounts": made}, *lines)

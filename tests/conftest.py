@@ -20,7 +20,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 
 from ledger.db import Database, engines
 from ledger.db.grants import Account
-from tests.support import books, forms, once
+from tests.support import books, forms, mysql, once
 from tests.support.accounts import made_account
 from tests.support.at_once import answer_at_once
 from tests.support.kept_files import made_once
@@ -92,6 +92,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = kept
+    mysql.leave_out(items)
     rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(rank)))
 

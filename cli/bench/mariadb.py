@@ -1,4 +1,7 @@
-"""A MariaDB server of our own: a temporary folder, a free port, ended by its process id."""
+"""A MariaDB server of our own: a temporary folder, a free port, ended by its process id.
+
+Where ``TEST_MYSQLD`` names the program of MySQL's server, it is that (docs/mysql.md).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from ledger.files import socket_in
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 30
 TRIES = 3
+_OF_MYSQL = ("--mysqlx=OFF", "--secure-file-priv=NULL", "--disable-log-bin")
 FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/libexec"
 
 
@@ -49,6 +53,8 @@ class MariaDbServer:
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._program, self._install = _programs()
+        self.is_mysql = self._install is None
+        """Whether it is MySQL, which ``TEST_MYSQLD`` may name in MariaDB's place."""
 
     @property
     def pid(self) -> int | None:
@@ -108,6 +114,9 @@ class MariaDbServer:
             process.wait()
 
     def _install_data(self) -> None:
+        if self._install is None:
+            self._initialise()
+            return
         # A shell script, which splits what it passes on at blanks: the folder's path is not among its words.
         done = subprocess.run(
             [
@@ -132,6 +141,31 @@ class MariaDbServer:
             said = (done.stderr or done.stdout).strip()[-500:]
             raise ServerUnavailable(f"{Path(self._install).name} failed: {said}")
 
+    def _initialise(self) -> None:
+        """Make an empty data folder of MySQL's, whose root has no password and may come from anywhere."""
+        first = self.folder / "first.sql"
+        first.write_text(
+            "CREATE USER root@'%' IDENTIFIED BY '';\nGRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;\n"
+        )
+        done = subprocess.run(
+            [
+                self._program,
+                "--no-defaults",
+                "--initialize-insecure",
+                f"--datadir={self.folder / 'data'}",
+                f"--init-file={first}",
+                *(option for option in self._options if option.startswith("--innodb-page-size=")),
+                *_as_root(),
+            ],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ServerUnavailable(f"mysqld cannot make its data: {done.stderr.strip()[-500:]}")
+
     def _launch(self) -> bool:
         log = self.folder / "server.log"
         with log.open("ab") as output:
@@ -146,6 +180,7 @@ class MariaDbServer:
                     "--bind-address=127.0.0.1",
                     f"--port={self.port}",
                     "--skip-name-resolve",
+                    *(_OF_MYSQL if self.is_mysql else ()),
                     *self._memory,
                     *self._options,
                     *_as_root(),
@@ -183,7 +218,10 @@ class MariaDbServer:
         return False
 
 
-def _programs() -> tuple[str, str]:
+def _programs() -> tuple[str, str | None]:
+    """Return the server, and what makes its data; MySQL makes them by itself."""
+    if mysqld := os.environ.get("TEST_MYSQLD"):
+        return mysqld, None
     path = f"{os.environ.get('PATH', '')}:{FOLDERS}"
     server = shutil.which("mariadbd", path=path)
     install = shutil.which("mariadb-install-db", path=path)

@@ -28,6 +28,7 @@ from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.store import Making, Store
 from ledger.clock import utc_now
 from ledger.db import Database, DatabaseBusy
+from ledger.db.engines import is_mariadb
 from ledger.db.grants import archive_of, place_of, rights_of
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.models.partitions import alone, is_alone
@@ -302,6 +303,13 @@ def _other_gtids(found: str, kept: str) -> bool:
 
 
 def _facts(link: Connection) -> dict[str, str]:
+    if not is_mariadb(link):
+        version = link.exec_driver_sql("SELECT VERSION()").scalar_one()
+        raise BadInput(
+            f"the server is MySQL {version}, and backups are taken of MariaDB; use MySQL's own tools, "
+            "or take backup_folder out of the settings",
+            code="backup-not-mariadb",
+        )
     names = ("version", "datadir", "hostname", "log_bin", *_OPTIONS)
     row = link.exec_driver_sql("SELECT " + ", ".join(f"@@{name}" for name in names)).one()
     facts = dict(zip(names, map(str, row), strict=True))

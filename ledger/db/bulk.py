@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from pymysql.constants import ER
 from pymysql.converters import escape_string
-from sqlalchemy import Column, Connection
+from sqlalchemy import Column, Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -198,15 +198,19 @@ def _insert(
             fixed[name] = literal(column[0], "mysql")
         else:
             literals[name] = _literals(column)
-    # MySQL has other words for rows that are selected from.
-    once = bool(literals) and getattr(connection.dialect, "is_mariadb", False)
     count = len(next(iter(columns.values())))
-    statement = _selected(literals, fixed) if once else _values(literals, fixed, count)
+    row = row_of(connection.dialect)
+    statement = _selected(literals, fixed, row) if literals else _values({}, fixed, count)
     # The driver takes a % for a place: all of these are meant as such.
     connection.exec_driver_sql(f"INSERT INTO {table} {statement}".replace("%", "%%"))
 
 
-def _selected(columns: Mapping[str, Sequence[object]], fixed: Mapping[str, str]) -> str:
+def row_of(dialect: Dialect) -> str:
+    """Return what begins each row that is selected from: MySQL has a word for it, MariaDB none."""
+    return "" if getattr(dialect, "is_mariadb", False) else "ROW"
+
+
+def _selected(columns: Mapping[str, Sequence[object]], fixed: Mapping[str, str], row: str) -> str:
     """Return rows as a SELECT that says what they share once.
 
     To read the numbers and texts of a statement is a third of what an insert costs the server, and
@@ -214,17 +218,18 @@ def _selected(columns: Mapping[str, Sequence[object]], fixed: Mapping[str, str])
     """
     return (
         f"({', '.join((*fixed, *columns))}) SELECT {', '.join((*fixed.values(), *columns))} "
-        f"FROM {_table_of(columns)} ready"
+        f"FROM {_table_of(columns, row)} ready"
     )
 
 
-def selection(columns: Mapping[str, Sequence[Plain]]) -> str:
-    """Return rows as a table that a statement of MariaDB may join, with these names of columns."""
-    return _table_of({name: _literals(column) for name, column in columns.items()})
+def selection(columns: Mapping[str, Sequence[Plain]], dialect: Dialect) -> str:
+    """Return rows as a table that a statement of MariaDB or MySQL may join, with these names of columns."""
+    said = {name: _literals(column) for name, column in columns.items()}
+    return _table_of(said, row_of(dialect))
 
 
-def _table_of(columns: Mapping[str, Sequence[object]]) -> str:
-    row = f"({','.join(['%s'] * len(columns))})"
+def _table_of(columns: Mapping[str, Sequence[object]], word: str) -> str:
+    row = f"{word}({','.join(['%s'] * len(columns))})"
     rows = ",".join(map(row.__mod__, zip(*columns.values(), strict=True)))
     # The empty SELECT names the columns; their types are those of all rows together.
     named = ", ".join(f"NULL {name}" for name in columns)

@@ -30,7 +30,7 @@ def values(
         query = select(*pair, value).where(_among(pair, keys))
         return {(one, other): found for one, other, found in session.execute(query)} if keys else {}
     asked = ", ".join(f"t.`{column.key}`" for column in (*pair, value))
-    rows = _each(session, keys, lambda part: f"SELECT {asked} FROM {_joined(pair, part)}")
+    rows = _each(session, keys, lambda row, part: f"SELECT {asked} FROM {_joined(pair, row, part)}")
     return {(one, other): found for part in rows for one, other, found in part}
 
 
@@ -62,14 +62,14 @@ def put(
     _each(
         session,
         rows,
-        lambda part: f"UPDATE {_joined(columns, part)} SET t.`{name}` = ready.`{name}`",
+        lambda row, part: f"UPDATE {_joined(columns, row, part)} SET t.`{name}` = ready.`{name}`",
     )
 
 
 def remove(session: Session, pair: Pair, keys: Sequence[Key]) -> None:
     """Delete the rows whose two columns are one of the keys."""
     if session.get_bind().dialect.name != "sqlite":
-        _each(session, keys, lambda part: f"DELETE t FROM {_joined(pair, part)}")
+        _each(session, keys, lambda row, part: f"DELETE t FROM {_joined(pair, row, part)}")
     elif keys:
         gone = delete(pair[0].class_).where(_among(pair, keys))
         session.execute(gone.execution_options(synchronize_session=False))
@@ -84,19 +84,24 @@ def _among(pair: Pair, keys: Sequence[Key]) -> ColumnElement[bool]:
 def _each(
     session: Session,
     rows: Sequence[tuple[Any, ...]],
-    statement: Callable[[Sequence[tuple[Any, ...]]], str],
+    statement: Callable[[str, Sequence[tuple[Any, ...]]], str],
 ) -> list[Sequence[Any]]:
-    """Execute a statement of MariaDB for so many rows at a time; return what each found, if it asked."""
+    """Execute a statement of MariaDB or MySQL for so many rows at a time; return what each found, if it asked.
+
+    It is given what begins a row, and the rows.
+    """
     connection = session.connection()
-    found = []
+    row, found = bulk.row_of(connection.dialect), []
     for start in range(0, len(rows), _PER_QUERY):
-        sql = statement(rows[start : start + _PER_QUERY])
+        sql = statement(row, rows[start : start + _PER_QUERY])
         outcome = connection.exec_driver_sql(sql.replace("%", "%%"))
         found.append(outcome.all() if outcome.returns_rows else ())
     return found
 
 
-def _joined(columns: Sequence[InstrumentedAttribute[Any]], rows: Sequence[tuple[Any, ...]]) -> str:
+def _joined(
+    columns: Sequence[InstrumentedAttribute[Any]], word: str, rows: Sequence[tuple[Any, ...]]
+) -> str:
     """Return rows of these columns, joined by the first two to those of the table.
 
     MariaDB looks for pairs in a list fifteen times as long. Texts have the column's character set, without which no
@@ -108,7 +113,7 @@ def _joined(columns: Sequence[InstrumentedAttribute[Any]], rows: Sequence[tuple[
     )
     marks = ["_ascii" if isinstance(column.type, Hex) else "" for column in columns]
     said = ", ".join(
-        "("
+        f"{word}("
         + ", ".join(
             mark + bulk.literal(plain, "mysql") for mark, plain in zip(marks, row, strict=True)
         )

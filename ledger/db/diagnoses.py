@@ -45,7 +45,7 @@ _OF_VALUES = ("Could not decode to UTF-8", "integer overflow")
 """What SQLite, and its driver, say of values that are stored."""
 _NO_ROOM = re.compile(r"(?:errno:|Errcode:|error) (?:28|135)\b")
 """ENOSPC, or InnoDB's word for it, as in ``1005 Can't create table ... (errno: 135 "No more room in record file")``."""
-_CUT_OFF = {1053, 1927, 2006, 2013, 2055}
+_CUT_OFF = {1053, 1927, 2006, 2013, 2055, 4031}
 _GONE = {*_CUT_OFF, 2002, 2003, 2005, galera.NOT_READY, galera.UNDECIDED}
 """The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
 was committed is not known: nobody repeats it but who has seen that it was not, or who may do it twice."""
@@ -81,7 +81,7 @@ _MYSQL = (
         DOWN,
         "the disk of the server's temporary files (tmpdir) is full: free space there, and try again",
     ),
-    ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
+    ({1020, 1205, 1213, 1412, 3058}, BUSY, _AGAIN),
     ({1317, 1969, 3024}, DOWN, _ENDED),
     (
         {1153},
@@ -119,7 +119,7 @@ _MYSQL = (
         "the server ended the connection as it began: mend the statements of its init_connect, and see its log",
     ),
     (
-        {1820, 1862, 4151},
+        {1820, 1862, 3118, 4151},
         DOWN,
         "give the account of {setting} a new password, or unlock it (ALTER USER ... ACCOUNT UNLOCK)",
     ),

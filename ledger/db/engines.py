@@ -80,8 +80,12 @@ _WHOLE = (
 # settings say. As a comment, because older servers and MySQL have other names or none: there the doctor looks.
 _SNAPSHOTS = (
     "/*M!110602 , transaction_isolation='REPEATABLE-READ', transaction_read_only=0, "
-    "innodb_snapshot_isolation=1 */"
+    "innodb_snapshot_isolation=1 */ "
+    "/*!80000 , transaction_read_only=0 */"  # MySQL's; MariaDB takes these numbers for none of its own
 )
+
+_ISOLATION = "isolation"
+"""Of a connection to MySQL: the isolation of its transactions, as it was last set."""
 
 _KEPT = {
     "pool_size": 4,
@@ -151,7 +155,7 @@ def create(
     table_wait_s = 2 if migration else lock_timeout_s
     waits = _waits(lock_timeout_s, table_wait_s)
     if migration:  # a table takes as long as it is large: tried again, it would be ended again
-        waits += " /*M!100101 , max_statement_time=0 */"
+        waits += " /*M!100101 , max_statement_time=0 */ /*!80000 , max_execution_time=0 */"
     tls = read_tls(url)
     engine = create_engine(
         tls.url,
@@ -284,10 +288,17 @@ def _waits(row_s: int, table_s: int) -> str:
     return f"innodb_lock_wait_timeout={row_s}, lock_wait_timeout={table_s}"
 
 
+def is_mariadb(connection: Connection) -> bool:
+    """Return whether the server is MariaDB; else it is MySQL."""
+    return bool(getattr(connection.dialect, "is_mariadb", False))
+
+
 def position_of(connection: Connection) -> str:
     """Return what a replica must have, to have all that was committed here before; empty when nothing tells."""
     if connection.info.get(galera.NODE):
         return CLUSTER + galera.cluster_of(connection)
+    if not is_mariadb(connection):
+        return ""  # MySQL's GTIDs are others, and none of its replicas was ever tried
     return str(connection.exec_driver_sql("SELECT @@GLOBAL.gtid_binlog_pos").scalar_one() or "")
 
 
@@ -309,6 +320,8 @@ def _begin_mysql(connection: Connection) -> None:
         return
     if options.get(WAIT) is not None:
         _wait(connection, *options[WAIT])
+    if not is_mariadb(connection):
+        _isolate(connection, writes=options.get(MODE) not in (None, READ))
     if options.get(MODE) == READ and options.get(HOLD):
         connection.exec_driver_sql("START TRANSACTION READ ONLY")
         _hold(connection, options[HOLD])
@@ -322,6 +335,20 @@ def _begin_mysql(connection: Connection) -> None:
     connection.exec_driver_sql("START TRANSACTION")
     if options.get(HOLD):
         _hold(connection, options[HOLD])
+
+
+def _isolate(connection: Connection, *, writes: bool) -> None:
+    """Set the isolation of MySQL's transactions, unless it is that already.
+
+    It tells nobody who writes that a row has changed since it was read, as MariaDB does (``_SNAPSHOTS``). So whoever
+    may write reads with locks: nobody changes the row until the commit, and of two who wait for each other one is told
+    to begin anew.
+    """
+    level = "SERIALIZABLE" if writes else "REPEATABLE READ"
+    if connection.info.get(_ISOLATION) != level:
+        connection.info.pop(_ISOLATION, None)  # nobody knows, if it ends here
+        connection.exec_driver_sql(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
+        connection.info[_ISOLATION] = level
 
 
 def _hold(connection: Connection, tables: Sequence[Table]) -> None:

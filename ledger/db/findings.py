@@ -44,6 +44,11 @@ class Server:
     database: str
     free_bytes_min: int = FREE_BYTES_MIN
 
+    @property
+    def is_mariadb(self) -> bool:
+        """Whether it is MariaDB; else it is MySQL."""
+        return "mariadb" in self.globals["version"].lower()
+
     def on(self, name: str) -> bool:
         """Return whether a variable of the whole server is on."""
         return self.globals.get(name, "OFF").upper() in ("ON", "1", "YES")

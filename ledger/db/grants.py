@@ -69,7 +69,13 @@ def wanted(account: Account) -> dict[str, tuple[str, ...]]:
 
 
 def statements(
-    account: Account, database: str, *, user: str = "", host: str = "%", tls: bool = True
+    account: Account,
+    database: str,
+    *,
+    user: str = "",
+    host: str = "%",
+    tls: bool = True,
+    mysql: bool = False,
 ) -> list[str]:
     """Return the statements that make an account and give it exactly its rights; its password is still to be set.
 
@@ -81,19 +87,26 @@ def statements(
         Where it may come from, as MariaDB writes it: ``%``, ``10.0.0.%``.
     tls
         Whether it must come by TLS.
+    mysql
+        Whether the server is MySQL, which has other words for an account that nobody can sign in to yet.
 
     Raises
     ------
     BadInput
-        If a name cannot be one, or the archive's would be too long.
+        If a name cannot be one, or the archive's would be too long, or MySQL has no such account.
     """
+    if mysql and account is Account.BACKUP:
+        raise BadInput(
+            "there is no account for backups on MySQL, as this program takes none there; use MySQL's own tools"
+        )
     user = user or account.user
     for what, pattern, value in (("user", _NAME, user), ("host", _HOST, host)):
         if not pattern.fullmatch(value):
             raise BadInput(f"{value!r} cannot be the {what} of an account of MariaDB")
     who = f"'{user}'@'{host}'"
     made = [
-        _made(who),
+        # MySQL draws the password, too, and answers with it.
+        f"CREATE USER IF NOT EXISTS {who} IDENTIFIED BY RANDOM PASSWORD" if mysql else _made(who),
         f"ALTER USER {who} REQUIRE {'SSL' if tls else 'NONE'}",
         f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {who}",
     ]

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from ledger.db import galera
 from ledger.db.database import Database
+from ledger.db.engines import is_mariadb
 from ledger.db.following import Following, following, place_of
 from ledger.db.gtid import Gap, only_in
 from ledger.errors import Refused
@@ -87,6 +88,12 @@ class _State:
 
 def _state(link: Connection, database: Database) -> _State:
     galera.require_none(link, place_of(database))
+    if not is_mariadb(link):
+        raise Refused(
+            f"{place_of(database)} is MySQL, whose replicas are not this program's (docs/mysql.md); "
+            "use MySQL's own tools",
+            code="server-not-mariadb",
+        )
     row = link.exec_driver_sql(
         "SELECT @@GLOBAL.server_id, @@GLOBAL.read_only, @@GLOBAL.gtid_binlog_state"
     ).one()

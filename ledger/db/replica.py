@@ -71,7 +71,8 @@ class Replica:
         """
         if not position:
             self._rest(
-                GONE_REST_S, "the primary keeps no binary log: nothing tells how far a replica is"
+                GONE_REST_S,
+                "the primary is no MariaDB, or keeps no binary log: nothing tells how far a replica is",
             )
             return None
         try:

@@ -24,6 +24,10 @@ TESTED = (11, 8)
 """The version that the tests run on."""
 OLDEST = (10, 11)
 """The oldest version that is maintained and has all that is used here."""
+TESTED_MYSQL = (9, 7)
+"""The version of MySQL that the tests were run on."""
+OLDEST_MYSQL = (8, 4)
+"""The oldest that is maintained, and has all that is used here; before 8.0.19 it has no rows to select from."""
 PACKET_BYTES_MIN = 16 * 1024 * 1024
 FREE_SHARE_MIN = 20
 """One part in so many of the disk must be free."""
@@ -75,12 +79,9 @@ def findings(
 
 def _version(server: Server) -> Finding:
     said = server.globals["version"]
-    if "mariadb" not in said.lower():
-        found = (
-            f"{said} is not MariaDB; the product is written for MySQL 8 too, and not tested on it"
-        )
-        return Finding("version", State.UNKNOWN, found, "use MariaDB 11.8")
     numbers = tuple(int(part) for part in said.partition("-")[0].split(".")[:2])
+    if not server.is_mariadb:
+        return _version_of_mysql(said, numbers)
     if numbers < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         return Finding(
@@ -91,6 +92,19 @@ def _version(server: Server) -> Finding:
         )
     tested = "the tested version" if numbers == TESTED else "the tests run on 11.8"
     return Finding("version", State.GOOD, f"{said}, {tested}")
+
+
+def _version_of_mysql(said: str, numbers: tuple[int, ...]) -> Finding:
+    if numbers < OLDEST_MYSQL:
+        oldest = ".".join(map(str, OLDEST_MYSQL))
+        found = f"MySQL {said} is older than {oldest}"
+        return Finding("version", State.BAD, found, "upgrade the server to MySQL 9.7")
+    found = (
+        f"MySQL {said}: no backups, replicas, promotion or clusters by this program (docs/mysql.md)"
+    )
+    if numbers == TESTED_MYSQL:
+        return Finding("version", State.GOOD, found)
+    return Finding("version", State.UNKNOWN, f"{found}; tried on 9.7", "use MySQL 9.7, or MariaDB")
 
 
 def _writable(server: Server) -> Finding:
@@ -108,6 +122,8 @@ def _disk(server: Server) -> Finding:
     free, size, where = _free(server)
     if size == 0:
         mend = "INSTALL SONAME 'disks'; GRANT FILE ON *.* to an account that looks"
+        if not server.is_mariadb:
+            mend = "look there"
         return Finding("disk", State.UNKNOWN, "cannot be seen from this machine", mend)
     found = f"{free / 1024**3:.1f} GiB free of {size / 1024**3:.1f} at {where}"
     if free >= server.free_bytes_min and free * FREE_SHARE_MIN >= size:
@@ -221,7 +237,7 @@ def _isolation(server: Server) -> Finding:
         if server.globals[name] == "REPEATABLE-READ":
             mend = _BETWEEN
         return Finding("isolation", State.BAD, f"{found}: what we read is no snapshot", mend)
-    if server.variables.get(_SNAPSHOTS) != "ON":
+    if server.is_mariadb and server.variables.get(_SNAPSHOTS) != "ON":
         mend = "upgrade the server to MariaDB 11.8"
         if _SNAPSHOTS in server.variables:
             mend = _BETWEEN if server.on(_SNAPSHOTS) else f"SET GLOBAL {_SNAPSHOTS} = 1"

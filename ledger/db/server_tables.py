@@ -118,8 +118,10 @@ def _lost(server: Server, who: tuple[str, str]) -> Finding:
     words += ["--user", user] if user != account.user else []
     words += ["--host", host] if host != "%" else []
     words += [] if server.cipher() else ["--no-tls"]  # else it could not connect as it does now
+    words += [] if server.is_mariadb else ["--mysql"]
+    client = "mariadb" if server.is_mariadb else "mysql"
     found = (
         f"the account {user} may write nothing: commands, jobs and API fail where they write "
         "(one that is to read alone has a name that ends in _read)"
     )
-    return Finding("rights", State.BAD, found, f"run `{shlex.join(words)} | mariadb -u root -p`")
+    return Finding("rights", State.BAD, found, f"run `{shlex.join(words)} | {client} -u root -p`")

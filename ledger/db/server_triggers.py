@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from ledger.db import grants
+from ledger.db.engines import is_mariadb
 from ledger.db.findings import Finding, State
 from ledger.models import Base
 
@@ -38,10 +39,11 @@ class Trigger:
     verb: str
     body: str
 
-    @property
-    def made(self) -> str:
-        """MariaDB's statement that makes it, or makes it what it was."""
-        return self.text.replace("CREATE", "CREATE OR REPLACE", 1)
+    def made(self, *, mariadb: bool) -> str:
+        """Return what makes it, or makes it what it was, for a client that parts statements at ``//``."""
+        if mariadb:
+            return self.text.replace("CREATE", "CREATE OR REPLACE", 1)
+        return f"DROP TRIGGER IF EXISTS {self.name}// {self.text}"
 
     @property
     def text(self) -> str:
@@ -115,7 +117,9 @@ def triggers(session: Session) -> Finding:
         return _whole(expected)
     database = link.exec_driver_sql("SELECT DATABASE()").scalar_one()
     # Its body has semicolons, at which the client would part it.
-    mend = f'mariadb -u root -p --delimiter=// {database} -e "{wrong[0].made}"'
+    mariadb = is_mariadb(link)
+    client, made = "mariadb" if mariadb else "mysql", wrong[0].made(mariadb=mariadb)
+    mend = f'{client} -u root -p --delimiter=// {database} -e "{made}"'
     return Finding("triggers", State.BAD, _said(wrong, present), mend)
 
 

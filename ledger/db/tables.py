@@ -130,7 +130,9 @@ class TableWriter:
             ready = _json.encode(list(zip(*encoded.values(), strict=True))).decode()
             return partial(connection.exec_driver_sql, statement, (ready,))
         changes = ", ".join(f"t.`{name}` = ready.`{name}`" for name in others)
-        selected = bulk.selection({f"`{name}`": column for name, column in encoded.items()})
+        selected = bulk.selection(
+            {f"`{name}`": column for name, column in encoded.items()}, connection.dialect
+        )
         statement = (
             f"UPDATE {self._name} t JOIN {selected} ready ON t.{key} = ready.{key} SET {changes}"
         )

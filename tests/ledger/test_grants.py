@@ -183,7 +183,13 @@ def test_statements_can_be_run_again_and_take_back_what_is_too_much(
         who = f"'{url.username}'@'%'"
         mariadb_server.execute(f"GRANT DELETE ON truetonne.users TO {who}")
         mariadb_server.execute(
-            *statements(Account.READ, "truetonne", user=url.username or "", tls=False)
+            *statements(
+                Account.READ,
+                "truetonne",
+                user=url.username or "",
+                tls=False,
+                mysql=mariadb_server.is_mysql,
+            )
         )
         database = Database(
             url.render_as_string(hide_password=False)

@@ -76,7 +76,8 @@ def test_a_sound_server_has_no_complaint(sound: MariaDbServer) -> None:
     assert [
         item for item in checked.values() if item.state is State.BAD and item.name != "disk"
     ] == []
-    assert checked["version"].found.endswith("the tested version")
+    version = checked["version"].found
+    assert version.startswith("MySQL") if sound.is_mysql else version.endswith("the tested version")
 
 
 @pytest.mark.parametrize(
@@ -168,10 +169,10 @@ def test_our_sessions_read_snapshots_whatever_the_server_is_set_to(
     sound: MariaDbServer, level: str
 ) -> None:
     url = sound.url("truetonne")
-    sound.execute(
-        f"SET GLOBAL transaction_isolation = '{level}'", "SET GLOBAL innodb_snapshot_isolation = 0"
-    )
-    database = Database(url)
+    told = "SET GLOBAL innodb_snapshot_isolation = {}"  # MySQL has none
+    sound.execute(f"SET GLOBAL transaction_isolation = '{level}'")
+    sound.execute(*([] if sound.is_mysql else [told.format(0)]))
+    database = Database(url, lock_timeout_s=2)
     count = text("SELECT COUNT(*) FROM device_types")
     kind = "INSERT INTO device_types (type_name, category, created_at) VALUES ('new', 'new', NOW())"
     try:
@@ -180,6 +181,9 @@ def test_our_sessions_read_snapshots_whatever_the_server_is_set_to(
             before = session.execute(count).scalar_one()
             sound.execute("USE truetonne", kind)
             assert session.execute(count).scalar_one() == before
+        if sound.is_mysql:
+            _waits_for_who_has_read(database)
+            return
         with (
             pytest.raises(DatabaseBusy, match="Record has changed since last read"),
             database.write() as session,
@@ -192,8 +196,23 @@ def test_our_sessions_read_snapshots_whatever_the_server_is_set_to(
         sound.execute(
             "DELETE FROM truetonne.device_types WHERE type_name = 'new'",
             "SET GLOBAL transaction_isolation = 'REPEATABLE-READ'",
-            "SET GLOBAL innodb_snapshot_isolation = 1",
+            *([] if sound.is_mysql else [told.format(1)]),
         )
+
+
+def _waits_for_who_has_read(database: Database) -> None:
+    """Who may write has read a row: another one changes it when the first is done, and not before."""
+    change = text("UPDATE device_types SET category = CONCAT(category, '!')")
+    category = text("SELECT category FROM device_types WHERE type_name = 'new'")
+    with database.write() as first:
+        read = first.execute(category).scalar_one()
+        with pytest.raises(DatabaseBusy, match="Lock wait timeout"), database.write() as other:
+            other.execute(change)
+        assert first.execute(category).scalar_one() == read
+        first.execute(change)
+    with database.write() as other:
+        other.execute(change)
+        assert other.execute(category).scalar_one() == f"{read}!!"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +253,11 @@ def test_an_old_server_without_snapshot_isolation_is_to_be_upgraded(sound: Maria
     try:
         with database.read() as session:
             old = Server(
-                session, read_tls(database.url), {"tx_isolation": "REPEATABLE-READ"}, {}, "x"
+                session,
+                read_tls(database.url),
+                {"tx_isolation": "REPEATABLE-READ"},
+                {"version": "10.11.6-MariaDB"},
+                "x",
             )
             assert isolation(old).mend == "upgrade the server to MariaDB 11.8"
     finally:
@@ -398,6 +421,10 @@ def test_a_right_that_lacks_is_granted_by_the_statement(sound: MariaDbServer) ->
     assert "and more: DROP, ALTER, CREATE" in found(sound.url("truetonne"))["rights"].found
 
 
+def _client(server: MariaDbServer) -> str:
+    return "mysql" if server.is_mysql else "mariadb"
+
+
 @pytest.mark.parametrize("account", [Account.WRITE, Account.API])
 def test_an_account_that_lost_what_it_wrote_by_is_no_reader(
     sound: MariaDbServer,
@@ -416,7 +443,7 @@ def test_an_account_that_lost_what_it_wrote_by_is_no_reader(
         assert item.state is State.BAD
         assert item.found.startswith(f"the account test_{account} may write nothing: commands")
         mend, _, client = item.mend.removeprefix("run `").removesuffix("`").partition(" | ")
-        assert client == "mariadb -u root -p"
+        assert client == f"{_client(sound)} -u root -p"
         program, *words = shlex.split(mend)
         assert program == "truetonne" and run(words) == 0
         sound.execute(*(line for line in capsys.readouterr().out.splitlines() if line[:2] != "--"))
@@ -438,8 +465,9 @@ def test_a_reader_is_one_by_its_name(sound: MariaDbServer) -> None:
                 assert item.state is state
             finally:
                 sound.execute(f"RENAME USER '{name}'@'%' TO '{reader.username}'@'%'")
+        of_mysql = " --mysql" if sound.is_mysql else ""
         assert item.mend == (
-            "run `truetonne db grants write --user spread --no-tls | mariadb -u root -p`"
+            f"run `truetonne db grants write --user spread --no-tls{of_mysql} | {_client(sound)} -u root -p`"
         )
         url = reader.render_as_string(hide_password=False)
         sound.execute(
@@ -514,9 +542,9 @@ def _certified(folder: Path) -> Iterator[MariaDbServer]:
     data.mkdir()
     server = MariaDbServer(data)
     server._options += [f"--ssl-cert={folder / 's.pem'}", f"--ssl-key={folder / 's.key'}"]
-    server._options.append(
-        "--version=10.6.20-MariaDB"
-    )  # an old one, too: one server, two conditions
+    if not server.is_mysql:
+        # An old one, too: one server, two conditions.
+        server._options.append("--version=10.6.20-MariaDB")
     server.start()
     server.execute("CREATE DATABASE x")
     yield server
@@ -659,18 +687,21 @@ def test_triggers_that_are_gone_or_changed_are_named_with_what_mends_them(
 
     assert asked() == Finding("triggers", State.GOOD, "18, as the schema has them")
     changed = (
-        "DROP TRIGGER truetonne.{0.name}",
-        "CREATE OR REPLACE TRIGGER truetonne.{0.name} BEFORE {0.verb} ON truetonne.{0.table} "
-        "FOR EACH ROW SET @nothing = 1",
+        ("DROP TRIGGER truetonne.{0.name}",),
+        (
+            "DROP TRIGGER truetonne.{0.name}",
+            "CREATE TRIGGER truetonne.{0.name} BEFORE {0.verb} ON truetonne.{0.table} "
+            "FOR EACH ROW SET @nothing = 1",
+        ),
     )
     for each in (wanted()[0], wanted()[-1]):
-        for change, said in zip(changed, ("is missing", "is another than ours"), strict=True):
-            sound.execute(change.format(each))
+        for changes, said in zip(changed, ("is missing", "is another than ours"), strict=True):
+            sound.execute(*(change.format(each) for change in changes))
             item = asked()
             assert item.state is State.BAD
             assert item.found == f"{each.name} {said}: nothing refuses {each.verb} on {each.table}"
             words = shlex.split(item.mend)
-            assert words[:4] == ["mariadb", "-u", "root", "-p"]
+            assert words[:4] == [_client(sound), "-u", "root", "-p"]
             socket = f"--socket={sound.folder / 's'}"
             subprocess.run(
                 ["mariadb", "--no-defaults", socket, "-u", "root", *words[4:]], check=True

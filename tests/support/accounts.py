@@ -19,9 +19,11 @@ def made_account(
 ) -> Iterator[URL]:
     """Make an account as the command prints it, with a password; drop it at the end."""
     user = f"test_{account}"
+    given = f"SET PASSWORD FOR '{user}'@'%' = PASSWORD('{PASSWORD}')"
+    if server.is_mysql:
+        given = f"ALTER USER '{user}'@'%' IDENTIFIED BY '{PASSWORD}'"
     server.execute(
-        *statements(account, database, user=user, tls=False),
-        f"SET PASSWORD FOR '{user}'@'%' = PASSWORD('{PASSWORD}')",
+        *statements(account, database, user=user, tls=False, mysql=server.is_mysql), given
     )
     try:
         yield make_url(server.url(database)).set(username=user, password=PASSWORD)
