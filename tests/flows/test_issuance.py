@@ -336,7 +336,7 @@ def test_a_factor_of_the_new_year_is_no_hindrance_to_what_the_old_one_lacks(park
 
 
 def test_a_deficit_beside_days_that_nobody_can_issue_enters_the_next_period(park: Park) -> None:
-    """Too little is known of a day behind it, so no period may begin with it: nothing more of the year could be issued."""
+    """Too little is known of a day behind it, so no period may begin with it: the year could be issued no more."""
     park.register()
     with park.db.write() as session:
         apply_site(session, SITE.replace('completeness_min = "0"', 'completeness_min = "0.9"'))
