@@ -250,6 +250,12 @@ class Meter(Base):
         SmallInteger,
         comment="Hours of one positive value that are a flat line, 24: the legal day; 0, null: never.",
     )
+    in_service_from: Mapped[date | None] = mapped_column(
+        comment="First legal day on which it is there; null: open."
+    )
+    in_service_to: Mapped[date | None] = mapped_column(
+        comment="Last legal day on which it is there; null: open."
+    )
     created_at: Mapped[datetime] = created_at()
 
     device: Mapped[Device] = relationship(lazy="raise")

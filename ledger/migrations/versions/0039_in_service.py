@@ -1,0 +1,19 @@
+"""Since when a meter is there, and until when: no reading of another time is missed."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from ledger.migrations import steps
+
+revision = "0039"
+down_revision = "0038"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the columns, unless a run that was cut short did."""
+    for name, which in (("in_service_from", "First"), ("in_service_to", "Last")):
+        comment = f"{which} legal day on which it is there; null: open."
+        steps.add_column("meters", sa.Column(name, sa.Date(), nullable=True, comment=comment))
