@@ -92,6 +92,9 @@ class Site(Base):
         ForeignKey("emission_factors.id"),
         comment="Row number of the factor for its market-based inventory.",
     )
+    factors_until: Mapped[int | None] = mapped_column(
+        comment="Row number of the last factor among whose versions its inventory chooses; null: the named ones."
+    )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
 

@@ -1,4 +1,4 @@
-"""Since when a meter is there, and until when: no reading of another time is missed."""
+"""When a meter is there: no reading of another time is missed. And which factors an inventory knows."""
 
 from __future__ import annotations
 
@@ -17,3 +17,7 @@ def upgrade() -> None:
     for name, which in (("in_service_from", "First"), ("in_service_to", "Last")):
         comment = f"{which} legal day on which it is there; null: open."
         steps.add_column("meters", sa.Column(name, sa.Date(), nullable=True, comment=comment))
+    comment = "Row number of the last factor among whose versions its inventory chooses; null: the named ones."
+    steps.add_column(
+        "sites", sa.Column("factors_until", sa.Integer(), nullable=True, comment=comment)
+    )
