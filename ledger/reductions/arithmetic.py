@@ -211,10 +211,12 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
     if not inputs.enforce or least <= 0:
         return
     if counts.used < least * counts.expected:
+        silent = _silent(inputs, counted)
         raise Refused(
             f"project {inputs.project}: of {counts.expected} readings expected between "
             f"{inputs.from_date} and {inputs.to_date} {counts.used} can be used, the project requires "
-            f"a share of {inputs.completeness_min}; import what is missing or choose another period",
+            f"a share of {inputs.completeness_min}; import what is missing or choose another period"
+            + (f"; {_gone(silent)}" if silent else ""),
             code="incomplete",
             details={
                 "used": counts.used,
@@ -229,10 +231,31 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
                 f"project {inputs.project}: {lacking} readings of the {meter.role.value} meter "
                 f"{meter.serial} between {inputs.from_date} and {inputs.to_date} are missing or "
                 "impossible, and what they hold could not be deducted; import them or choose another "
-                "period",
+                f"period{'' if meter.readings else f'; {_gone(meter)}'}",
                 code="incomplete",
                 details={"meter": meter.serial, "role": meter.role.value, "lacking": lacking},
             )
+
+
+def _silent(inputs: ReductionInputs, counted: Iterable[Meter]) -> Meter | None:
+    """Return a meter that should have readings of a period, and of which nothing is known."""
+    return next(
+        (
+            meter
+            for meter in counted
+            if meter.role is not Role.FUEL
+            and not meter.readings
+            and meter.is_there(inputs.from_s, inputs.to_s)
+        ),
+        None,
+    )
+
+
+def _gone(meter: Meter) -> str:
+    return (
+        f"of {meter.serial} there is nothing: if it was not there, write in_service_from or in_service_to into the "
+        f"[[device]] {meter.device_code}"
+    )
 
 
 def _undeducted(meter: Meter, from_s: int, to_s: int) -> int:

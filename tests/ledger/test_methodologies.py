@@ -1,5 +1,6 @@
 """What a methodology applies to, what it computes, and the traps that the methodology page names."""
 
+import re
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
@@ -371,6 +372,15 @@ def test_a_meter_that_was_replaced_is_missed_by_nobody_when_it_is_gone() -> None
     both = there(old, None, 60), there(new, 60, None)
     found = compute(inputs(meter(DAY), *both, completeness_min="1"))
     assert (found.import_kwh, found.counts.expected, found.counts.missing) == (144, 288, 0)
+    silent = "if it was not there, write in_service_from or in_service_to into the [[device]] i"
+    for lacking in (
+        inputs(meter(DAY), meter([], Role.IMPORT, "i")),
+        inputs(meter(DAY), meter([], serial="i")),
+    ):
+        with pytest.raises(
+            Refused, match=f"choose another period; of i there is nothing: {re.escape(silent)}$"
+        ):
+            compute(replace(lacking, completeness_min="0.5001"))
     # In a period after it, it has nothing to say at all; what it should have is missed as ever.
     gone = there(meter([], Role.IMPORT, "i"), -99, 0)
     assert compute(inputs(meter(DAY), gone, completeness_min="1")).counts.expected == 144
