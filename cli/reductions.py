@@ -54,7 +54,9 @@ def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
         computed = reductions_known(session, project, start.date(), end.date())
         found = []
         for item, issuance in computed:
-            shown = report(item)
+            factor = item.inputs.factor
+            named = {name: getattr(factor, name) for name in ("code", "version", "value", "unit")}
+            shown = report(item) | {"factor": named}
             if issuance is not None:
                 shown["issuance_key"] = issuance.key
             late = late_readings(session, item.inputs)
@@ -251,7 +253,9 @@ def _kilograms(text: str | None) -> int | None:
 
 def _shown(item: dict[str, Any]) -> Table:
     period, counts = item["period"], item["readings"]
-    rows: list[tuple[str, Any]] = []
+    factor = item["factor"]
+    by = f"{factor['code']} {factor['version']}, {factor['value']} {factor['unit']}"
+    rows: list[tuple[str, Any]] = [("factor", by)]
     for name, value in item.items():
         if name.endswith(("_kwh", "_t")):
             rows.append((name.replace("_", " "), value))
