@@ -252,9 +252,10 @@ def _silent(inputs: ReductionInputs, counted: Iterable[Meter]) -> Meter | None:
 
 
 def _gone(meter: Meter) -> str:
+    nothing = "bring it a 0 if it burnt nothing; " if meter.role is Role.FUEL else ""
     return (
-        f"of {meter.serial} there is nothing: if it was not there, write in_service_from or in_service_to into the "
-        f"[[device]] {meter.device_code}"
+        f"of {meter.serial} there is nothing: {nothing}if it was not there, write in_service_from or in_service_to "
+        f"into the [[device]] {meter.device_code}"
     )
 
 
