@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ledger.readings.periods.evidence_files import EvidenceFiles
     from ledger.readings.periods.period import OverBorder
     from ledger.reductions.recompute import Verification
+    from ledger.reductions.records import Factor
 
 DIFFERENCES_SHOWN = 20
 
@@ -54,9 +55,7 @@ def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
         computed = reductions_known(session, project, start.date(), end.date())
         found = []
         for item, issuance in computed:
-            factor = item.inputs.factor
-            named = {name: getattr(factor, name) for name in ("code", "version", "value", "unit")}
-            shown = report(item) | {"factor": named}
+            shown = report(item) | {"factor": _factor(item.inputs.factor)}
             if issuance is not None:
                 shown["issuance_key"] = issuance.key
             late = late_readings(session, item.inputs)
@@ -70,8 +69,18 @@ def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
     document = found[0] if len(found) == 1 else {"project": project, "vintages": found}
     parts: list[str | Table] = []
     for shown in found:
-        parts += [_shown(shown), *_lost(shown), *_issued(shown)]
+        parts += [_by(shown["factor"]), _shown(shown), *_lost(shown), *_issued(shown)]
     run.output.result(document, *parts)
+
+
+def _factor(factor: Factor) -> dict[str, str]:
+    return {name: getattr(factor, name) for name in ("code", "version", "value", "unit")}
+
+
+def _by(factor: dict[str, str]) -> str:
+    return (
+        f"by the factor {factor['code']} {factor['version']}, {factor['value']} {factor['unit']}:"
+    )
 
 
 def _over(found: OverBorder, time_zone: str) -> dict[str, str]:
@@ -253,9 +262,7 @@ def _kilograms(text: str | None) -> int | None:
 
 def _shown(item: dict[str, Any]) -> Table:
     period, counts = item["period"], item["readings"]
-    factor = item["factor"]
-    by = f"{factor['code']} {factor['version']}, {factor['value']} {factor['unit']}"
-    rows: list[tuple[str, Any]] = [("factor", by)]
+    rows: list[tuple[str, Any]] = []
     for name, value in item.items():
         if name.endswith(("_kwh", "_t")):
             rows.append((name.replace("_", " "), value))

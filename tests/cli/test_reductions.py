@@ -57,7 +57,7 @@ def test_what_was_exported_before_is_what_was_issued(issued: Program) -> None:
     shown = good(issued("reductions", *JANUARY))
     key = good(issued("reductions", *JANUARY, "--json")).json()["issuance_key"]
     assert f"this is what the period was issued with, {AS_ISSUED} {key} shows" in shown.out
-    assert re.search(r"^factor +CM \S+, 0.4329 t/MWh$", shown.out, re.MULTILINE)
+    assert re.search(r"^by the factor CM \S+, 0.4329 t/MWh:$", shown.out, re.MULTILINE)
     assert good(issued("credits", "show", key, "--json")).json()["key"] == key
     lines = gzip.decompress((issued.folder / "after" / "readings.csv.gz").read_bytes()).decode()
     assert lines.splitlines()[:2] == [
