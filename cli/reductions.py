@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ledger.readings.periods.evidence_files import EvidenceFiles
     from ledger.readings.periods.period import OverBorder
     from ledger.reductions.recompute import Verification
+    from ledger.reductions.records import Factor
 
 DIFFERENCES_SHOWN = 20
 
@@ -46,14 +47,17 @@ def register(root: typer.Typer) -> None:
 def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
     """Compute the reductions of a period; write nothing."""
     from cli.books import open_books
-    from ledger.readings.periods.period import late_readings, over_borders, reductions_for
+    from ledger.readings.periods.evidence_files import reductions_known
+    from ledger.readings.periods.period import late_readings, over_borders
     from ledger.reductions.reporting import report
 
     with open_books(run.settings) as db, db.read() as session:
-        computed = reductions_for(session, project, start.date(), end.date())
+        computed = reductions_known(session, project, start.date(), end.date())
         found = []
-        for item in computed:
-            shown = report(item)
+        for item, issuance in computed:
+            shown = report(item) | {"factor": _factor(item.inputs.factor)}
+            if issuance is not None:
+                shown["issuance_key"] = issuance.key
             late = late_readings(session, item.inputs)
             if late:
                 shown["readings"]["late"] = late
@@ -65,8 +69,18 @@ def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
     document = found[0] if len(found) == 1 else {"project": project, "vintages": found}
     parts: list[str | Table] = []
     for shown in found:
-        parts += [_shown(shown), *_lost(shown)]
+        parts += [_by(shown["factor"]), _shown(shown), *_lost(shown), *_issued(shown)]
     run.output.result(document, *parts)
+
+
+def _factor(factor: Factor) -> dict[str, str]:
+    return {name: getattr(factor, name) for name in ("code", "version", "value", "unit")}
+
+
+def _by(factor: dict[str, str]) -> str:
+    return (
+        f"by the factor {factor['code']} {factor['version']}, {factor['value']} {factor['unit']}:"
+    )
 
 
 def _over(found: OverBorder, time_zone: str) -> dict[str, str]:
@@ -86,6 +100,16 @@ def _lost(item: dict[str, Any]) -> list[str]:
         f"device {over['device']}: {over['kwh']} kWh from {over['from']} to {over['to']} lie over a border of the "
         "period and count in none; have the register read at the midnight between"
         for over in item.get("over_borders", ())
+    ]
+
+
+def _issued(item: dict[str, Any]) -> list[str]:
+    """Return a line for what is issued, or about to be: by what it was computed."""
+    if "issuance_key" not in item:
+        return []
+    return [
+        "this is what the period was issued with, whatever the site file says today; truetonne credits show "
+        f"{item['issuance_key']} shows what became of it"
     ]
 
 

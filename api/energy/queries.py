@@ -49,6 +49,7 @@ from ledger.models import (
 )
 from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.models.sites import SourceKind
+from ledger.readings.periods.in_service import in_service_s
 from ledger.reductions.grids import slots_of
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import DAY_S, HOUR_S, decimal_floor
@@ -269,7 +270,7 @@ def _item(
         production_kwh=found.kwh[EnergyProduction],
         consumption_kwh=found.kwh[EnergyConsumption],
         readings=ReadingCounts(
-            expected=_expected(metered.series, by, period),
+            expected=_expected(metered, by, where, period),
             used=counts[ReadingQuality.USED],
             conflict=conflicts,
             missing=counts[ReadingQuality.MISSING],
@@ -346,13 +347,19 @@ def _stored(session: Session, table: Any, metered: _Metered, period_s: tuple[int
     return session.scalar(_sum(table), _where(metered.meter, *period_s)) or _NOTHING
 
 
-def _expected(series: MeterSeries | None, by: EnergyPeriod, period: LegalPeriod) -> int | None:
+def _expected(
+    metered: _Metered, by: EnergyPeriod, where: ZoneInfo, period: LegalPeriod
+) -> int | None:
     """Return how many slots a period has, as a reduction counts them; None where none begins in each."""
+    series = metered.series
     if series is None or series.kind == SourceKind.COUNTER.value:
         return None
     if by is EnergyPeriod.HOUR and period.to_s - period.from_s < series.interval_s:
         return None
-    return slots_of(period.from_s, period.to_s, series.interval_s)
+    since_s, until_s = in_service_s(metered.meter, where)
+    from_s = max(period.from_s, since_s or 0)
+    to_s = period.to_s if until_s is None else min(period.to_s, until_s)
+    return slots_of(from_s, to_s, series.interval_s) if from_s < to_s else 0
 
 
 def _name(by: EnergyPeriod, where: ZoneInfo, period: LegalPeriod) -> str:

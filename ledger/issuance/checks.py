@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
+from typing import NoReturn
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
@@ -15,8 +16,13 @@ from ledger.models import ChainIntent, CreditBatch, CreditSite, Issuance, Projec
 from ledger.models.issuance import LIVE, IssuanceState, claimed_before
 from ledger.models.sending import IntentState
 from ledger.naming import of_site
-from ledger.readings.periods.carry import carried_into, owed_by, unissued_since
-from ledger.readings.periods.period import left_before, look_at, split_by_vintage
+from ledger.readings.periods.carry import carried_into, owed_by
+from ledger.readings.periods.period import (
+    left_before,
+    look_at,
+    skipped_before,
+    split_by_vintage,
+)
 from ledger.reductions.records import ReductionInputs
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.registration import ChainSite
@@ -81,10 +87,11 @@ def _said_of(session: Session, taken: Issuance, *, same: bool) -> str:
     )
 
 
-def check_gap(session: Session, project: Project, start: date) -> None:
+def check_gap(session: Session, project: Project, start: date, end: date) -> None:
     """Refuse a period before which days of its year were skipped whose reductions are negative: a deficit is paid.
 
-    One of the years before is: it enters the period, see ``load_period``.
+    One of the years before enters the period, and so does one of days that no period may begin with: see
+    ``load_period``.
 
     Raises
     ------
@@ -92,10 +99,9 @@ def check_gap(session: Session, project: Project, start: date) -> None:
         If a deficit was left out.
     """
     time_zone = session.get_one(Site, project.site_id).time_zone
-    ended = unissued_since(session, project, time_zone, start)
-    if ended is not None:
-        ended = max(ended, date(start.year, 1, 1))
-        _check_left_out(session, project, ended, start, f"begin at {ended}")
+    skipped = skipped_before(session, project, time_zone, start, end)
+    if skipped is not None and skipped.may_begin:
+        _refuse_left_out(skipped.begin, start, skipped.kg, f"begin at {skipped.begin}")
 
 
 def _minted_until_s(session: Session, site: ChainSite) -> int | None:
@@ -111,11 +117,14 @@ def _check_left_out(session: Session, project: Project, start: date, end: date, 
     for gap_start, gap_end in split_by_vintage(start, end):
         skipped = look_at(session, project, gap_start, gap_end, Fraction(0))
         if skipped.reductions_kg < 0:
-            raise Refused(
-                f"the period from {gap_start} to {gap_end} was left out and has a deficit of "
-                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; {way}",
-                code="deficit-left-out",
-            )
+            _refuse_left_out(gap_start, gap_end, skipped.reductions_kg, way)
+
+
+def _refuse_left_out(start: date, end: date, kg: Fraction, way: str) -> NoReturn:
+    raise Refused(
+        f"the period from {start} to {end} was left out and has a deficit of {decimal_floor(-kg, 9)} kg; {way}",
+        code="deficit-left-out",
+    )
 
 
 def check_turn(

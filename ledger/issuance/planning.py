@@ -211,7 +211,7 @@ def _plan_vintage(
     inputs = load_period(session, project.code, start, end, backfill=terms.backfill, lock=True)
     check_free(session, project.id, inputs.from_s, inputs.to_s)
     if not terms.backfill:  # of its gap, what is behind it counts as well: see check_backfill
-        check_gap(session, project, start)
+        check_gap(session, project, start, end)
     reduction = compute(inputs)
     if reduction.issued_kg == 0:
         way = "extend the period"

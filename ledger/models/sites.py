@@ -92,6 +92,9 @@ class Site(Base):
         ForeignKey("emission_factors.id"),
         comment="Row number of the factor for its market-based inventory.",
     )
+    factors_until: Mapped[int | None] = mapped_column(
+        comment="Row number of the last factor among whose versions its inventory chooses; null: the named ones."
+    )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
 
@@ -249,6 +252,12 @@ class Meter(Base):
     stuck_hours: Mapped[int | None] = mapped_column(
         SmallInteger,
         comment="Hours of one positive value that are a flat line, 24: the legal day; 0, null: never.",
+    )
+    in_service_from: Mapped[date | None] = mapped_column(
+        comment="First legal day on which it is there; null: open."
+    )
+    in_service_to: Mapped[date | None] = mapped_column(
+        comment="Last legal day on which it is there; null: open."
     )
     created_at: Mapped[datetime] = created_at()
 

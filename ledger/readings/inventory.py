@@ -57,8 +57,9 @@ class Inventory:
 
     def __init__(self, session: Session, site: Site, meter: MeterState) -> None:
         self.session = session
+        self._site = site
         self._meter = meter
-        self._methods: list[tuple[str, EmissionFactor]] = []
+        self._methods: list[tuple[str, _Versions]] = []
         self._density: str | None = None
         if meter.role is Role.FUEL:
             row = session.get_one(Meter, meter.id)
@@ -70,7 +71,7 @@ class Inventory:
 
     def _add(self, method: str, factor_id: int | None) -> None:
         if factor_id is not None:
-            self._methods.append((method, self.session.get_one(EmissionFactor, factor_id)))
+            self._methods.append((method, _Versions(self.session, self._site, factor_id)))
 
     def rows(self, quantities: Mapping[int, tuple[Fraction, Fraction]]) -> list[dict[str, Any]]:
         """Return the rows of some legal days, without when they were made.
@@ -86,12 +87,12 @@ class Inventory:
         rows = [
             {
                 "device_id": self._meter.device_id,
-                **self._emission(method, factor, both[sign]),
+                **self._emission(method, versions.of(start_s), both[sign]),
                 "recorded_at": utc_of(start_s),
             }
             for start_s, both in quantities.items()
             if both[sign]
-            for method, factor in self._methods
+            for method, versions in self._methods
         ]
         return [row for row in rows if self._fits(emissions, row)]
 
@@ -126,6 +127,42 @@ class Inventory:
             "calculation_method": method,
             "factors": factors,
         }
+
+
+class _Versions:
+    """The factor of a use, on each legal day in the version that is valid then.
+
+    It is the version that the site file names where that one is valid; else the one recorded last, of those that the
+    site file has been applied with; else the named one all the same, as something was emitted.
+    """
+
+    def __init__(self, session: Session, site: Site, factor_id: int) -> None:
+        self._named = named = session.get_one(EmissionFactor, factor_id)
+        self._zone = zone(site.time_zone)
+        self._others: list[EmissionFactor] = []
+        bounded = named.valid_from is not None or named.valid_to is not None
+        if bounded and site.factors_until is not None:
+            query = select(EmissionFactor).where(
+                EmissionFactor.code == named.code,
+                EmissionFactor.purpose == named.purpose,
+                EmissionFactor.id != named.id,
+                EmissionFactor.id <= site.factors_until,
+            )
+            self._others += session.scalars(query.order_by(EmissionFactor.id.desc()))
+
+    def of(self, start_s: int) -> EmissionFactor:
+        """Return the version of the legal day that begins then."""
+        if not self._others:
+            return self._named
+        day = legal_day(start_s, self._zone)
+        valid = (row for row in (self._named, *self._others) if _is_valid(row, day))
+        return next(valid, self._named)
+
+
+def _is_valid(row: EmissionFactor, day: date) -> bool:
+    return (row.valid_from is None or row.valid_from <= day) and (
+        row.valid_to is None or day <= row.valid_to
+    )
 
 
 def draws(session: Session, site_id: int, role: Role) -> bool:

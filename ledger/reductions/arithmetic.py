@@ -34,6 +34,7 @@ from ledger.reductions.records import (
 from ledger.reductions.registers import TO
 from ledger.reductions.results import Counts, Reduction
 from ledger.reductions.serial_numbers import twins
+from ledger.reductions.zones import legal_day, zone
 from ledger.units import KG_PER_TONNE
 
 _CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT})
@@ -42,14 +43,17 @@ _CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT
 def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
     """Return how many slots of the period a meter should have, and what became of them.
 
+    It should have those of the time that it is in service, and no other.
+
     The difference of a register spans as many slots as go into its length; of all of them together,
     rounded down, for they need not lie on the grid.
     """
-    expected = slots_of(from_s, to_s, meter.interval_s)
+    from_s, to_s = meter.in_service(from_s, to_s)
+    expected = slots_of(from_s, to_s, meter.interval_s) if from_s < to_s else 0
     slots = [0, 0]
     seconds = [0, 0]
     conflicts: set[int] = set()
-    for run in meter.runs:
+    for run in meter.runs_in_service():
         quality = run.shape.quality
         if quality in USED or quality in OUTLIER:
             which = int(quality in OUTLIER)
@@ -92,8 +96,8 @@ def compute(inputs: ReductionInputs) -> Reduction:
     ------
     Refused
         A methodology that is not known or does not apply, a factor of the wrong purpose or of other
-        days, what may be one meter twice, no reading at all, a period under the completeness threshold,
-        or a meter whose error cannot be bounded.
+        days, what may be one meter twice, no reading at all, one of a time when its meter is not there, a
+        period under the completeness threshold, or a meter whose error cannot be bounded.
     BadInput
         A factor or a threshold that is no number.
     """
@@ -107,6 +111,7 @@ def compute(inputs: ReductionInputs) -> Reduction:
     _require_each_once(inputs)
     counted = [meter for meter in inputs.meters if meter.role.counts]
     _check_readings(inputs, counted)
+    _require_in_service(inputs, counted)
     balance = [meter for meter in counted if meter.role is not Role.FUEL]
     counts = sum((counts_of(meter, inputs.from_s, inputs.to_s) for meter in balance), Counts())
     _require_complete(inputs, counts, counted)
@@ -174,6 +179,27 @@ def _check_readings(inputs: ReductionInputs, counted: Iterable[Meter]) -> None:
                 raise ValueError(f"{meter.serial}: {first_s} to {last_s} lies outside the period")
 
 
+def _require_in_service(inputs: ReductionInputs, counted: Iterable[Meter]) -> None:
+    """Refuse what a meter counted before it was there, or after: one of the two is not so."""
+    if not inputs.enforce:
+        return
+    for meter in counted:
+        inside = {start_s for run in meter.runs_in_service() for start_s in run.starts}
+        for run in meter.runs:
+            if run.shape.quality not in USED:
+                continue
+            for start_s, digits in zip(run.starts, run.digits, strict=True):
+                if digits and start_s not in inside:
+                    day = legal_day(start_s, zone(inputs.zone))
+                    raise Refused(
+                        f"project {inputs.project}: the meter {meter.serial} has a reading of {day} that is not 0, and "
+                        "is not in service for all of its time; correct in_service_from or in_service_to of device "
+                        f"{meter.device_code}",
+                        code="not-in-service",
+                        details={"meter": meter.serial, "day": day.isoformat()},
+                    )
+
+
 def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable[Meter]) -> None:
     """Refuse a period of which too little is known.
 
@@ -185,10 +211,12 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
     if not inputs.enforce or least <= 0:
         return
     if counts.used < least * counts.expected:
+        silent = _silent(inputs, counted)
         raise Refused(
             f"project {inputs.project}: of {counts.expected} readings expected between "
             f"{inputs.from_date} and {inputs.to_date} {counts.used} can be used, the project requires "
-            f"a share of {inputs.completeness_min}; import what is missing or choose another period",
+            f"a share of {inputs.completeness_min}; import what is missing or choose another period"
+            + (f"; {_gone(silent)}" if silent else ""),
             code="incomplete",
             details={
                 "used": counts.used,
@@ -203,10 +231,32 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
                 f"project {inputs.project}: {lacking} readings of the {meter.role.value} meter "
                 f"{meter.serial} between {inputs.from_date} and {inputs.to_date} are missing or "
                 "impossible, and what they hold could not be deducted; import them or choose another "
-                "period",
+                f"period{'' if meter.readings else f'; {_gone(meter)}'}",
                 code="incomplete",
                 details={"meter": meter.serial, "role": meter.role.value, "lacking": lacking},
             )
+
+
+def _silent(inputs: ReductionInputs, counted: Iterable[Meter]) -> Meter | None:
+    """Return a meter that should have readings of a period, and of which nothing is known."""
+    return next(
+        (
+            meter
+            for meter in counted
+            if meter.role is not Role.FUEL
+            and not meter.readings
+            and meter.is_there(inputs.from_s, inputs.to_s)
+        ),
+        None,
+    )
+
+
+def _gone(meter: Meter) -> str:
+    nothing = "bring it a 0 if it burnt nothing; " if meter.role is Role.FUEL else ""
+    return (
+        f"of {meter.serial} there is nothing: {nothing}if it was not there, write in_service_from or in_service_to "
+        f"into the [[device]] {meter.device_code}"
+    )
 
 
 def _undeducted(meter: Meter, from_s: int, to_s: int) -> int:
@@ -218,8 +268,9 @@ def _undeducted(meter: Meter, from_s: int, to_s: int) -> int:
     if meter.role is Role.IMPORT:
         counts = counts_of(meter, from_s, to_s)
         return counts.expected - counts.used
-    if meter.role is Role.FUEL:
-        starts = {reading.start_s for reading in meter.readings}
-        used = {reading.start_s for reading in meter.readings if reading.quality in USED}
+    if meter.role is Role.FUEL and meter.is_there(from_s, to_s):
+        runs = meter.runs_in_service()
+        starts = {start_s for run in runs for start_s in run.starts}
+        used = {start_s for run in runs if run.shape.quality in USED for start_s in run.starts}
         return len(starts - used) if starts else 1
     return 0

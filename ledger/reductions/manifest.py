@@ -200,9 +200,12 @@ _RESULTS = {
 
 def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> dict[str, Any]:
     rows = Counter(reading.quality for reading in meter.readings)
-    # Only where there are several, so that every other manifest stays what it is.
+    # Only where there are several, or such times, so that every other manifest stays what it is.
     spans = [asdict(span) for span in meter.calibration.spans]
-    return ({"calibrations": spans} if spans else {}) | {
+    only = {"calibrations": spans} if spans else {}
+    times = ("in_service_from_s", "in_service_to_s")
+    only |= {name: at_s for name in times if (at_s := getattr(meter, name)) is not None}
+    return only | {
         "serial": meter.serial,
         "device": meter.device_code,
         "role": meter.role.value,

@@ -167,6 +167,7 @@ def certificates_of(table: MeterTable1) -> tuple[EnergyCertificate, ...]:
 def meter_of(table: MeterTable1, readings: Sequence[Reading]) -> Meter:
     """Return a manifest's meter with its readings."""
     more = table if isinstance(table, MeterTable2) else None
+    full = table if isinstance(table, MeterTable) else None
     certificates = certificates_of(table)
     return Meter(
         serial=table.serial,
@@ -190,7 +191,13 @@ def meter_of(table: MeterTable1, readings: Sequence[Reading]) -> Meter:
         density_kg_per_l=more.density_kg_per_l if more else None,
         stuck_hours=more.stuck_hours if more else 0,
         register=more.register if more else False,
+        in_service_from_s=_given(full.in_service_from_s) if full else None,
+        in_service_to_s=_given(full.in_service_to_s) if full else None,
     )
+
+
+def _given(at_s: int | msgspec.UnsetType) -> int | None:
+    return None if isinstance(at_s, msgspec.UnsetType) else at_s
 
 
 def _plain(data: bytes, name: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from ledger.reductions.manifest import FORMAT, FORMAT_1, FORMAT_2
 from ledger.reductions.records import Purpose, Role
@@ -148,6 +148,8 @@ class MeterTable(MeterTable2, kw_only=True):
 
     energy_certificates: list[CertificateTable]
     times: dict[str, Text]
+    in_service_from_s: Moment | UnsetType = UNSET
+    in_service_to_s: Moment | UnsetType = UNSET
 
 
 class Energy2(_Strict):

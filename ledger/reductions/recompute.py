@@ -47,10 +47,11 @@ NOT_PROVEN = (
     "that the readings are what the meter measured, and the meter where it is said to be",
     "that the hashes stand on chain: give --manifest-hash and --root as read there, or use `truetonne verify`",
     "names, zone data version, calibration dates and the carry brought in, but for the manifest's hash: "
-    "the carry is the carry out of the issuance before it, or less where the end of a year lacked something (into a "
-    "backfill and out of it nothing is carried)",
+    "the carry is the carry out of the issuance before it, or less where days that no issuance has lacked "
+    "something (into a backfill and out of it nothing is carried)",
     "what is declared, but for that hash: factor and shares, role, unit, rated power and accuracy of the meters, "
-    "texts that mean no value, changes of an instrument, certificates and what others left out for them",
+    "since when and until when they are there, texts that mean no value, changes of an instrument, certificates and "
+    "what others left out for them",
     "that no other issuance used the same readings: books and contract refuse it, and the contract can be asked",
 )
 """What a valid result does not say, in plain words."""

@@ -258,6 +258,10 @@ class Meter:
     """Whether its readings are differences of a cumulative register, see ``registers``."""
     certificates: tuple[EnergyCertificate, ...] = ()
     """Those of its energy in the period, in order of time; see ``certificates``."""
+    in_service_from_s: int | None = None
+    """Since when it is there, and what it counts has to be known; None where that is open."""
+    in_service_to_s: int | None = None
+    """Until when, exclusive."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "readings", Readings.of(self.readings))
@@ -266,6 +270,37 @@ class Meter:
     def runs(self) -> tuple[Run, ...]:
         """The readings in runs of those that are alike."""
         return Readings.of(self.readings).runs
+
+    def in_service(self, from_s: int, to_s: int) -> tuple[int, int]:
+        """Return which part of a time it is there; its end is not after its begin where that is none of it."""
+        begin, end = self.in_service_from_s, self.in_service_to_s
+        return (
+            from_s if begin is None else max(from_s, begin),
+            to_s if end is None else min(to_s, end),
+        )
+
+    def is_there(self, from_s: int, to_s: int) -> bool:
+        """Return whether it is there in some part of a time."""
+        begin, end = self.in_service(from_s, to_s)
+        return begin < end
+
+    def runs_in_service(self) -> tuple[Run, ...]:
+        """Return its readings of the time that it is there."""
+        least_s, most_s = self.in_service_from_s, self.in_service_to_s
+        if least_s is None and most_s is None:
+            return self.runs
+        found: list[Run] = []
+        for run in self.runs:
+            seconds = run.shape.seconds
+            inside, _ = run.parted(
+                [
+                    (least_s is None or start_s >= least_s)
+                    and (most_s is None or start_s + seconds <= most_s)
+                    for start_s in run.starts
+                ]
+            )
+            found += inside
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
 
 from ledger import audit
 from ledger.errors import BadInput
 from ledger.files import not_utf8, state_of
-from ledger.models import Meter, MeterSeries, MeterSource, Project, Site
+from ledger.models import EmissionFactor, Meter, MeterSeries, MeterSource, Project, Site
 from ledger.models.sites import FactorPurpose, SourceKind, SourceLabel
 from ledger.park import require_shares, take_turn
 from ledger.readings.files.formats import Format
@@ -27,7 +27,7 @@ from ledger.readings.rows.store import lock_meters
 from ledger.sites.advice import changed_reading, project_warnings, source_warnings
 from ledger.sites.application import Application
 from ledger.sites.certificates import apply_certificates
-from ledger.sites.changes import APPLIED, SiteChanges, plain_account
+from ledger.sites.changes import APPLIED, SiteChanges, note_change, plain_account
 from ledger.sites.devices import Devices
 from ledger.sites.factors import store_factor, warnings_of
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
@@ -126,6 +126,7 @@ class _Tables:
             self._work.session,
             apply_plants(self._work, devices, self._resolve_account),
         )
+        self._know_factors(site)
         if self._work.shown_otherwise and refresh_site(self._work.session, site):
             self._work.changes.warnings.append(
                 f"site {site.code}: its inventory is computed anew, by the factors and meters that it "
@@ -170,6 +171,32 @@ class _Tables:
             "market_factor_id": market_id,
         }
         return self._work.put(Site, {"code": spec.code}, values, f"site {spec.code}")
+
+    def _know_factors(self, site: Site) -> None:
+        """Have the inventory choose among all recorded versions of a factor, where the named one is of some days."""
+        self._work.session.flush()
+        fuels = select(Meter.fuel_factor_id).where(Meter.site_id == site.id)
+        used = {site.inventory_factor_id, site.market_factor_id, *self._work.session.scalars(fuels)}
+        factor, other = EmissionFactor, aliased(EmissionFactor)
+        until = self._work.session.scalar(
+            select(func.max(other.id))
+            .join(factor, (factor.code == other.code) & (factor.purpose == other.purpose))
+            .where(
+                factor.id.in_(used - {None}),
+                factor.id != other.id,
+                factor.valid_from.is_not(None) | factor.valid_to.is_not(None),
+            )
+        )
+        if until == site.factors_until:
+            return
+        site.factors_until = until
+        note_change(self._work.session, site)
+        self._work.shown_otherwise = True
+        label = f"site {site.code}"
+        changes = self._work.changes
+        if label in changes.unchanged:
+            changes.unchanged.remove(label)
+            changes.updated.append(label)
 
     def _has_readings(self, site: Site) -> bool:
         query = select(MeterSeries.meter_id).join(Meter, Meter.id == MeterSeries.meter_id)

@@ -105,6 +105,8 @@ class Devices:
             "fuel_factor_id": fuel[0],
             "density_kg_per_l": spec.density_kg_per_l,
             "stuck_hours": spec.stuck_hours,
+            "in_service_from": spec.in_service_from,
+            "in_service_to": spec.in_service_to,
         }
         meter = self._work.put(
             Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}"

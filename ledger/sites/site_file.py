@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -171,9 +172,8 @@ def _share(table: Table, key: str) -> str | None:
 def _device(table: Table) -> DeviceSpec:
     table.require_known(_keys(DeviceSpec))
     code = table.name("code", 100)
-    first, last = table.day("calibrated_from"), table.day("calibrated_to")
-    if first is not None and last is not None and first > last:
-        raise table.wrong("calibrated_to", "calibrated_to comes before calibrated_from")
+    first, last = _days(table, "calibrated_from", "calibrated_to")
+    there_from, there_to = _days(table, "in_service_from", "in_service_to")
     accuracy = table.optional("accuracy_class", 10)
     if accuracy is not None and not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?S?", accuracy):
         raise table.wrong(
@@ -213,7 +213,17 @@ def _device(table: Table) -> DeviceSpec:
         density_kg_per_l=density,
         stuck_hours=_stuck_hours(table),
         inventory_only=table.flag("inventory_only", False),
+        in_service_from=there_from,
+        in_service_to=there_to,
     )
+
+
+def _days(table: Table, first_key: str, last_key: str) -> tuple[date | None, date | None]:
+    """Return a first and a last day, each None where it is not given."""
+    first, last = table.day(first_key), table.day(last_key)
+    if first is not None and last is not None and first > last:
+        raise table.wrong(last_key, f"{last_key} comes before {first_key}")
+    return first, last
 
 
 def _stuck_hours(table: Table) -> int:

@@ -105,6 +105,8 @@ class DeviceSpec:
     density_kg_per_l: str | None = None
     stuck_hours: int = 0
     inventory_only: bool = False
+    in_service_from: date | None = None
+    in_service_to: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

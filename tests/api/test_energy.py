@@ -28,6 +28,9 @@ from ledger.db import Database
 from ledger.models import CarbonEmission, Device, DeviceData, MeterReading, Site
 from ledger.models.issuance import IssuanceState
 from ledger.readings import reductions_for
+from ledger.readings.shown.coverage import load_coverage
+from ledger.readings.shown.slots import load_days
+from ledger.readings.shown.views import gaps_document, quality_document
 from ledger.reductions.zones import zone
 from ledger.settings import load_settings
 from tests.support.forms import long, rest
@@ -423,6 +426,32 @@ def test_a_day_of_23_hours_has_as_many_slots_of_its_clock(
     with sqlite_db.read() as session:
         (reduction,) = reductions_for(session, "park-wind", date(2014, 3, 29), date(2014, 4, 1))
     assert reduction.counts.expected == 12 + 3
+
+
+def test_no_slot_is_expected_of_days_on_which_a_meter_is_not_there(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """As a reduction counts them, and the lists of readings."""
+    there = 'role = "generation"\nin_service_from = "2014-03-29"\nin_service_to = "2014-03-30"'
+    apply(sqlite_db, SITE.replace('role = "generation"', there))
+    days = ("2014-03-28T00:00:00+01:00", "2014-03-30T00:00:00+01:00", "2014-03-31T00:00:00+02:00")
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(day, "0") for day in days]))
+    with served(sqlite_db.url, tmp_path) as client:
+        for by, slots in (("day", [0, 6 * 24, 6 * 23, 0]), ("month", [6 * (24 + 23)])):
+            items = walk(client, "/v1/energy", site="park", by=by, limit=200, order="asc")
+            assert [item["readings"]["expected"] for item in items] == slots, by
+    first, end = date(2014, 3, 28), date(2014, 4, 1)
+    with sqlite_db.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", first, end)
+        (quality,) = quality_document(session, load_days(session, "park", None, first, end))[
+            "devices"
+        ]
+        (gaps,) = gaps_document(load_coverage(session, "park", None, first, end))["devices"]
+    counts = reduction.counts
+    assert (counts.expected, counts.used, counts.missing) == (6 * 47, 1, 6 * 47 - 1)
+    assert (quality["total"]["expected"], quality["total"]["used"]) == (6 * 47, 1)
+    assert [day["expected"] for day in quality["days"]] == [0, 6 * 24, 6 * 23, 0]
+    assert (gaps["expected"], gaps["missing"]) == (6 * 47, 6 * 47 - 1)
 
 
 def test_digits_that_no_integer_holds_together(db: Database, tmp_path: Path) -> None:

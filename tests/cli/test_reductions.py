@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.support.mirror import running_chain
 
 JANUARY = ("--project", "lab-wind", "--from", "2014-01-01", "--to", "2014-02-01")
 NAME = "lab-wind-2014-1"
+AS_ISSUED = "whatever the site file says today; truetonne credits show"
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,11 @@ def test_what_was_exported_before_is_what_was_issued(issued: Program) -> None:
     (files,) = again["files"]
     assert (files["issued"], files["issued_kg"], files["leaves"]) == (True, "1299", 20)
     assert files["manifest"] == "again/manifest.json"
+    shown = good(issued("reductions", *JANUARY))
+    key = good(issued("reductions", *JANUARY, "--json")).json()["issuance_key"]
+    assert f"this is what the period was issued with, {AS_ISSUED} {key} shows" in shown.out
+    assert re.search(r"^by the factor CM \S+, 0.4329 t/MWh:$", shown.out, re.MULTILINE)
+    assert good(issued("credits", "show", key, "--json")).json()["key"] == key
     lines = gzip.decompress((issued.folder / "after" / "readings.csv.gz").read_bytes()).decode()
     assert lines.splitlines()[:2] == [
         "meter,start_s,end_s,kind,quality,text",

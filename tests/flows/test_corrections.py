@@ -111,7 +111,7 @@ def manifests_read_by_looks_at_all_periods(park: Park) -> list[str]:
         project = project_named(session, PROJECT)
         site = site_on_chain(session, PROJECT)
         assert site is not None
-        check_gap(session, project, day(2))
+        check_gap(session, project, day(2), day(3))
         assert len(unpaid_corrections(session, project.id)) == 1
         assert len(corrections_of(session, PROJECT)) == 1
     assert len([sql for sql in said if "issuances" in sql]) == 3

@@ -362,6 +362,76 @@ def test_a_factor_of_the_new_year_is_no_hindrance_to_what_the_old_one_lacks(park
     assert (reduction.inputs.carry_in_kg, reduction.issued_kg) == (-24, 576 - 24)
 
 
+def test_a_deficit_beside_days_that_nobody_can_issue_enters_the_next_period(park: Park) -> None:
+    """Too little is known of a day behind it, so no period may begin with it: the year could be issued no more."""
+    park.register()
+    with park.db.write() as session:
+        apply_site(session, SITE.replace('completeness_min = "0"', 'completeness_min = "0.9"'))
+    park.generate(FIRST, ["60.05", "-2"])
+    park.generate(day(4), ["60", "60", "-1", "60"])  # nothing is known of the third day
+    plan(park, day(1), day(2))
+    with pytest.raises(Refused, match="require") as caught:
+        plan_issuance(park.chain, PROJECT, day(2), day(5))
+    assert caught.value.code == "incomplete"
+    # 0.6 kg of the first day, 24 too few of the second.
+    reduction = plan(park, day(4), day(5)).reduction
+    assert (reduction.inputs.carry_in_kg, reduction.issued_kg) == (Fraction(-234, 10), 696)
+    assert plan(park, day(5), day(6)).reduction.inputs.carry_in_kg == Fraction(6, 10)
+    # It is paid once; and where a period may begin with such days, it has to.
+    with pytest.raises(Refused, match=r"deficit of 12.0* kg; begin at 2014-01-06"):
+        plan_issuance(park.chain, PROJECT, day(7), day(8))
+    assert plan(park, day(6), day(8)).reduction.issued_kg == 720 - 12
+    with park.db.read() as session:
+        (again,) = reductions_for(session, PROJECT, day(4), day(5))
+    assert (again.issued_kg, again.inputs.carry_in_kg) == (696, Fraction(-117, 5))
+
+
+def test_a_deficit_of_days_of_an_earlier_factor_of_the_year_enters_the_next_period(
+    park: Park,
+) -> None:
+    """One that is published within a year is of no day before: a period over that border is of no factor."""
+    park.register()
+    park.generate(date(2013, 12, 30), ["60", "-2", "60", "-1", "60", "60"])
+    plan(park, date(2013, 12, 30), date(2013, 12, 31))
+    plan(park, FIRST, day(2))
+    new = (
+        '[[factor]]\ncode = "cm"\nversion = "2"\npurpose = "crediting_cm"\nvalue = "0.4"\nunit = "t/MWh"\n'
+        'source = "a test"\nvalid_from = "2014-01-03"\n'
+    )
+    text = SITE.replace('factor = "cm"', 'factor = "cm"\nfactor_version = "2"')
+    with park.db.write() as session:
+        apply_site(session, text + new)
+    with pytest.raises(Refused) as caught:
+        plan_issuance(park.chain, PROJECT, day(2), day(4))
+    assert caught.value.code == "factor-not-valid"
+    # 24 kWh at 0.5 t/MWh of then; 1,440 kWh at the new one. What the year before lacked is paid.
+    reduction = plan(park, day(3), day(4)).reduction
+    assert (reduction.inputs.carry_in_kg, reduction.issued_kg) == (-12, 576 - 12)
+    assert plan(park, day(4), day(5)).reduction.inputs.carry_in_kg == 0
+
+
+def test_deficits_on_both_sides_of_new_year_enter_the_next_period(park: Park) -> None:
+    """What is issued as a backfill then has what its own year lacks in it once more, and leaves nothing more out."""
+    park.register()
+    with park.db.write() as session:
+        apply_site(session, SITE.replace('completeness_min = "0"', 'completeness_min = "0.9"'))
+    park.generate(date(2013, 12, 30), ["60", "-2", "-1"])
+    park.generate(day(3), ["60"])  # nothing is known of the second day
+    plan(park, date(2013, 12, 30), date(2013, 12, 31))
+    submit_planned(park.chain, PROJECT)
+    park.mirror_final()
+    reduction = plan(park, day(3), day(4)).reduction
+    assert (reduction.inputs.carry_in_kg, reduction.issued_kg) == (-36, 720 - 36)
+    submit_planned(park.chain, PROJECT)
+    park.mirror_final()
+    park.generate(day(2), ["60"])
+    (look,) = plan_issuance(park.chain, PROJECT, day(1), day(3), backfill=True, dry_run=True)
+    assert look.reduction.issued_kg == 720 - 12
+    park.generate(date(2013, 12, 31), ["-4"])
+    with pytest.raises(Refused, match=r"deficit of 48.0* kg; it is of another year than"):
+        plan_issuance(park.chain, PROJECT, day(1), day(3), backfill=True)
+
+
 @long
 def test_a_look_at_two_years_says_what_each_would_be_issued_with(park: Park) -> None:
     """What the first has was taken off the deficit before it, though it would not be issued."""

@@ -23,6 +23,7 @@ from ledger.readings.periods.evidence_files import (
     EvidenceFiles,
     files_of_credit,
     files_of_period,
+    reductions_known,
 )
 from ledger.reductions.recompute import Verification, verify_files
 from tests.support.forms import long
@@ -267,6 +268,34 @@ def test_the_bundled_year_is_exported_and_verified(sqlite_db: Database, tmp_path
         "meter R80721: the readings of 2014-03-17 are not those that the manifest was made from: "
         "2014-03-17T12:00:00+01:00"
     ]
+
+
+def test_what_is_issued_is_shown_as_it_was_issued(sqlite_db: Database, tmp_path: Path) -> None:
+    """The factor that the site file names for a later period gave another number for it, and nothing said so."""
+    apply(sqlite_db)
+    days = [(datetime(2013, 12, 30, 12) + timedelta(days=n)).isoformat() + "Z" for n in range(4)]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(day, "60") for day in days]))
+    last, middle, first = date(2013, 12, 31), date(2014, 1, 1), date(2014, 1, 2)
+    with sqlite_db.write() as session:
+        (before,) = reductions_known(session, "park-wind", last, middle)
+    assert (before[0].issued_kg, before[1]) == (5, None)  # 10 kWh at 0.5 t/MWh
+    issue(sqlite_db, (last, middle))
+    other = '[[factor]]\ncode = "cm"\nversion = "2"\npurpose = "crediting_cm"\nvalue = "0.2"\n'
+    other += 'unit = "t/MWh"\nsource = "a test"\nvalid_from = "2014-01-01"\n'
+    newer = SITE.replace('factor = "cm"', 'factor = "cm"\nfactor_version = "2"') + other
+    apply(sqlite_db, newer.replace('rated_kw = "100"', 'rated_kw = "10"'))
+    with sqlite_db.read() as session:
+        ((shown, issuance),) = reductions_known(session, "park-wind", last, middle)
+        both = reductions_known(session, "park-wind", last, first)
+    assert (shown.issued_kg, shown.inputs.factor.version) == (5, "1")
+    assert issuance is not None and issuance.key == "0x" + f"{1:064x}"
+    assert shown.evidence_root == before[0].evidence_root
+    # The new year's part is not issued: by what is declared today, of which 60 kW are too many.
+    assert [(each.issued_kg, each.inputs.factor.version) for each, _ in both] == [
+        (5, "1"),
+        (0, "2"),
+    ]
+    assert [of is None for _, of in both] == [False, True]
 
 
 def test_books_that_were_altered_hand_out_nothing(sqlite_db: Database, tmp_path: Path) -> None:

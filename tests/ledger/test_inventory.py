@@ -22,11 +22,14 @@ from ledger.models import (
     Meter,
     MeterReading,
     ReadingClaim,
+    Site,
 )
 from ledger.models.readings import ReadingQuality
 from ledger.readings import import_file, reductions_for
 from ledger.readings.inventory import emissions_of
 from ledger.readings.periods.evidence_files import files_of_period
+from ledger.reconcile.reading_rules import differences
+from ledger.sites.factors import FactorFile, import_factors, read_factor_file
 from tests.support.plant import SITE, apply, issue, write_csv
 
 DEVICE = """
@@ -274,6 +277,84 @@ def test_market_based_is_there_only_when_declared(sqlite_db: Database, tmp_path:
     assert [method for _, method, _ in rows(sqlite_db)] == ["location_based", "market_based"]
     apply(sqlite_db, SITE.replace('inventory_factor = "grid-average"\n', "") + GRID)
     assert rows(sqlite_db) == []
+
+
+def yearly(version: str, value: str, first: str, last: str, more: str = "") -> str:
+    """Return a version of the factor of the grid that is published for some days."""
+    days = "".join(
+        f'{key} = "{day}"\n' for key, day in (("valid_from", first), ("valid_to", last)) if day
+    )
+    return (
+        f'[[factor]]\ncode = "yearly"\nversion = "{version}"\npurpose = "inventory_location"\n'
+        f'value = "{value}"\nunit = "kg/kWh"\nsource = "a test"\nverified = true\n{days}{more}'
+    )
+
+
+def test_each_year_has_the_factor_that_was_published_for_it(db: Database, tmp_path: Path) -> None:
+    """The one that a site file names for the new year had computed all years before anew."""
+    first = yearly("2013", "0.3", "2013-01-01", "2013-12-31")
+    second = yearly("2014", "0.2", "2014-01-01", "2014-12-31")
+    third = yearly("2015", "0.1", "2015-01-01", "")
+    times = ("2013-12-31T23:00:00Z", "2014-12-31T22:00:00Z", "2014-12-31T23:00:00Z")
+
+    def named(version: str) -> str:
+        use = f'inventory_factor = "yearly"\ninventory_factor_version = "{version}"'
+        return SITE.replace('inventory_factor = "grid-average"', use) + GRID
+
+    def found() -> list[tuple[str, str]]:
+        with db.read() as session:
+            report = emissions_of(session, "park", date(2013, 1, 1), date(2016, 1, 1), "day")
+            site = session.scalars(select(Site)).one()
+            assert list(differences(session, site)) == []
+        return [(row["version"], row["emissions_t"]) for row in report["rows"]]
+
+    apply(db, named("2013") + first)
+    early = ("2013-12-31T22:00:00Z", *times)
+    import_file(db, "park", "GRID", write_csv(tmp_path / "a.csv", [(at, "10") for at in early]))
+    # Nothing is published for the days of the new year yet: the old one counts for them.
+    assert found() == [("2013", "0.003000")] * 4
+    changes = apply(db, named("2014") + first + second)
+    assert "site park" in changes.updated
+    both = [("2013", "0.003000"), *[("2014", "0.002000")] * 3]
+    assert found() == both
+    with db.write() as session:
+        file = FactorFile("f", "0" * 64, read_factor_file(third, "f"))
+        import_factors(session, file)
+    assert found() == both  # until the site file is applied again
+    assert apply(db, named("2014") + first + second).updated == ["site park"]
+    years = [*both[:3], ("2015", "0.001000")]
+    assert found() == years
+    assert apply(db, named("2014") + first + second).updated == []
+    apply(db, named("2015") + third)
+    assert found() == years
+    # A corrected one counts for its year alone, and what comes later is computed by it.
+    again = yearly("2013 rev", "0.4", "2013-01-01", "2013-12-31")
+    assert "site park" in apply(db, named("2015") + again).updated
+    import_file(db, "park", "GRID", write_csv(tmp_path / "b.csv", [("2013-12-31T21:00:00Z", "10")]))
+    assert found() == [("2013 rev", "0.008000"), *years[1:]]
+    # One that is of all days is what it was: it counts for all of them.
+    always = yearly("x", "1", "", "")
+    apply(db, named("x") + always)
+    assert {version for version, _ in found()} == {"x"}
+
+
+def test_fuel_has_the_factor_of_its_year_in_the_inventory(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    versions = [
+        DIESEL.replace("2006", version).replace("74100", value) + f'valid_to = "{last}"\n'
+        for version, value, last in (("a", "70000", "2014-06-01"), ("b", "80000", "2014-12-31"))
+    ]
+    # Both are of the first day, which the named one has; the other is of no day that this one lacks.
+    for version, tonnes in (("a", ["2.528400", "2.889600"]), ("b", ["2.889600", "2.889600"])):
+        named = f'fuel_factor = "diesel"\nfuel_factor_version = "{version}"'
+        site = SITE + "".join(versions) + FUEL.replace('fuel_factor = "diesel"', named)
+        apply(sqlite_db, site)
+        for day in (1, 2):
+            bring(sqlite_db, tmp_path, "GEN", "1000", day=day)
+        with sqlite_db.read() as session:
+            report = emissions_of(session, "park", *JUNE, "day")
+        assert [row["emissions_t"] for row in report["rows"]] == tonnes
 
 
 def test_a_factor_that_changes_during_an_import_counts_for_what_that_brings(

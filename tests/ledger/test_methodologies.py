@@ -1,5 +1,6 @@
 """What a methodology applies to, what it computes, and the traps that the methodology page names."""
 
+import re
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
@@ -354,6 +355,114 @@ def test_a_missing_slot_of_an_import_meter_is_not_conservative_and_refused() -> 
         # A project that asks for no completeness is told by the counts alone.
         loose = compute(inputs(meter(DAY), meter(readings, Role.IMPORT, "i")))
         assert loose.counts.missing + loose.counts.outlier == 1
+
+
+def there(found: Meter, first: int | None, end: int | None) -> Meter:
+    """Return a meter that is in service from one slot to before another."""
+    begin_s, end_s = (None if slot is None else slot * 600 for slot in (first, end))
+    return replace(found, in_service_from_s=begin_s, in_service_to_s=end_s)
+
+
+def test_a_meter_that_was_replaced_is_missed_by_nobody_when_it_is_gone() -> None:
+    """The old one stays with its project: nothing could ever be issued again."""
+    old = meter([reading(slot, 6) for slot in range(60)], Role.IMPORT, "i")
+    new = meter([energy(slot, 1) for slot in range(60, 144)], Role.IMPORT, "j")
+    with pytest.raises(Refused, match="84 readings of the import meter i"):
+        compute(inputs(meter(DAY), old, new, completeness_min="0.5"))
+    both = there(old, None, 60), there(new, 60, None)
+    found = compute(inputs(meter(DAY), *both, completeness_min="1"))
+    assert (found.import_kwh, found.counts.expected, found.counts.missing) == (144, 288, 0)
+    silent = "if it was not there, write in_service_from or in_service_to into the [[device]] i"
+    for lacking in (
+        inputs(meter(DAY), meter([], Role.IMPORT, "i")),
+        inputs(meter(DAY), meter([], serial="i")),
+    ):
+        with pytest.raises(
+            Refused, match=f"choose another period; of i there is nothing: {re.escape(silent)}$"
+        ):
+            compute(replace(lacking, completeness_min="0.5001"))
+    # In a period after it, it has nothing to say at all; what it should have is missed as ever.
+    gone = there(meter([], Role.IMPORT, "i"), -99, 0)
+    assert compute(inputs(meter(DAY), gone, completeness_min="1")).counts.expected == 144
+    with pytest.raises(Refused, match="1 readings of the import meter i"):
+        compute(inputs(meter(DAY), there(old, None, 61), both[1], completeness_min="0.5"))
+    supply = there(meter(DAY[:72]), None, 72), there(meter(DAY[72:], serial="n"), 72, None)
+    assert compute(inputs(*supply, completeness_min="1")).export_kwh == 14_400
+    with pytest.raises(Refused, match=r"of 288 readings expected .* 144 can be used"):
+        compute(inputs(meter(DAY[:72]), meter(DAY[72:], serial="n"), completeness_min="1"))
+
+
+@pytest.mark.parametrize(
+    ("slot", "value", "ok"),
+    [(59, 6, True), (60, 6, False), (60, -6, False), (60, 0, True), (0, 6, True), (9, 6, True)],
+)
+def test_what_a_meter_counted_when_it_was_not_there_is_refused(
+    slot: int, value: int, ok: bool
+) -> None:
+    for role in (Role.IMPORT, Role.GENERATION):
+        odd = there(meter([reading(slot, value)], role, "i"), None, 60)
+        asked = inputs(meter(DAY), odd)
+        if ok:
+            assert compute(asked).counts.used == 144 + (slot < 60)
+            continue
+        with pytest.raises(Refused, match="meter i has a reading of 1970-01-01 that") as caught:
+            compute(asked)
+        assert caught.value.code == "not-in-service"
+        # A look counts it: of a period that is issued, say, what came late.
+        counted = compute(replace(asked, enforce=False)).net_kwh - 14_400
+        assert counted == (-max(value, 0) if role is Role.IMPORT else value) // 6
+    missing = reading(60, 0, text="", quality=Quality.MISSING)
+    compute(inputs(meter(DAY), there(meter([missing], Role.IMPORT, "i"), None, 60)))
+    early = there(meter([reading(5, 6)], Role.IMPORT, "i"), 6, None)
+    with pytest.raises(Refused, match="in_service_from or in_service_to of device"):
+        compute(inputs(meter(DAY), early))
+
+
+def test_a_difference_of_a_register_over_the_day_that_it_came_is_refused() -> None:
+    over = energy(5, 7)._replace(text="1>8")
+    register = replace(there(meter([over], Role.IMPORT, "i"), 5, None), register=True)
+    assert compute(inputs(meter(DAY), register)).import_kwh == 7
+    with pytest.raises(Refused, match="is not in service for all of its time"):
+        compute(inputs(meter(DAY), replace(register, in_service_from_s=5 * 600 + 1)))
+
+
+def test_fuel_that_nobody_burns_any_more_is_not_asked_for() -> None:
+    gone = there(fuel_meter(fuel=replace(DIESEL, valid_to=date(1969, 12, 31))), None, 0)
+    compute(inputs(meter(DAY), gone, completeness_min="0.9"))
+    for still in (replace(gone, in_service_to_s=1), there(gone, None, None)):
+        with pytest.raises(Refused) as caught:
+            compute(inputs(meter(DAY), still, completeness_min="0.9"))
+        assert caught.value.code == "factor-not-valid"
+    silent = "1 readings of the fuel meter .* there is nothing: bring it a 0 if it burnt nothing; if it was not there"
+    with pytest.raises(Refused, match=silent):
+        compute(inputs(meter(DAY), there(fuel_meter(), None, 1), completeness_min="0.9"))
+
+
+def test_roles_are_those_of_the_meters_that_are_there() -> None:
+    supply, sold = meter(DAY), meter(DAY, Role.EXPORT, "e")
+    with pytest.raises(Refused, match="the exported energy would count twice"):
+        compute(inputs(supply, there(sold, 1, None)))
+    assert compute(inputs(supply, there(meter([], Role.EXPORT, "e"), 144, None))).net_kwh == 14_400
+    with pytest.raises(Refused, match="none of generation or export"):
+        compute(inputs(there(meter([]), 144, None)))
+    battery = meter([], Role.STORAGE, "b")
+    old, new = meter([], Role.IMPORT, "i"), meter([], Role.IMPORT, "j")
+    for storage, imports, ok in (
+        (battery, [there(old, None, 60), there(new, 60, None)], True),
+        (battery, [there(old, 60, None), there(new, None, 70)], True),
+        (battery, [there(old, None, 60), there(new, 61, None)], False),
+        (battery, [there(old, None, 143)], False),
+        (battery, [there(old, 1, None)], False),
+        (there(battery, 1, 143), [there(old, 1, 143)], True),
+        (there(battery, None, 0), [], True),
+    ):
+        asked = inputs(sold, storage, *imports)
+        if ok:
+            compute(asked)
+            continue
+        with pytest.raises(Refused) as caught:
+            compute(asked)
+        assert caught.value.code == "storage-unmetered"
 
 
 @pytest.mark.parametrize(

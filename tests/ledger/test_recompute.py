@@ -162,6 +162,33 @@ def test_several_calibrations_stand_in_the_manifest_and_are_computed_again() -> 
         run(wrong, lines)
 
 
+def test_when_a_meter_is_there_stands_in_the_manifest_and_is_computed_again() -> None:
+    drawn = [(slot, "6000") for slot in range(30)]
+    turbine = [(slot, "60") for slot in range(144)]
+    gone = replace(meter_of("B", Role.IMPORT, drawn, "W"), in_service_to_s=30 * SLOT_S)
+    manifest, lines = files_of(meter_of("A", Role.GENERATION, turbine), gone)
+    result = run(manifest, lines)
+    assert result.valid, result.differences
+    first, second = manifest["meters"]
+    assert not {"in_service_from_s", "in_service_to_s"} & first.keys()
+    assert (second["in_service_to_s"], second["readings"]["expected"]) == (18_000, 30)
+    assert "in_service_from_s" not in second
+    for end_s, found in ((31 * SLOT_S, "meters[B].readings.expected"), (29 * SLOT_S, None)):
+        changed = copy.deepcopy(manifest)
+        changed["meters"][1]["in_service_to_s"] = end_s
+        result = run(changed, lines)
+        assert not result.valid
+        assert found is None or found in paths(result)
+    without = copy.deepcopy(manifest)
+    del without["meters"][1]["in_service_to_s"]
+    assert "readings.expected" in paths(run(without, lines))
+    for wrong in (None, "18000", -(2**40) - 1):
+        changed = copy.deepcopy(manifest)
+        changed["meters"][1]["in_service_to_s"] = wrong
+        with pytest.raises(BadInput, match=r"meters\[1\].in_service_to_s"):
+            run(changed, lines)
+
+
 def test_a_register_that_goes_on_from_less_than_it_had_is_said_to_be_changed() -> None:
     """Neither file shows the change; without one the energy from 105 to 110 would count twice."""
     steps = ("100>110", "105>115", "115>95", "95>96", "96>100|0>1", "1>2")

@@ -497,6 +497,26 @@ def test_a_load_and_a_battery_are_shown_with_the_project(sqlite_db: Database, ro
     ]
 
 
+def test_since_when_and_until_when_a_meter_is_there(sqlite_db: Database) -> None:
+    """In legal days, the last one included; what is taken out of the file is open again."""
+    role = 'role = "generation"'
+    days = f'{role}\nin_service_from = "2014-01-01"\nin_service_to = "2014-03-30"'
+    start = datetime(2013, 12, 31, 23, tzinfo=UTC)
+    for text, expected in (
+        (days, (start, datetime(2014, 3, 30, 22, tzinfo=UTC))),
+        (f'{role}\nin_service_from = "2014-01-01"', (start, None)),
+        (role, (None, None)),
+    ):
+        apply(sqlite_db, changed(role, text))
+        with sqlite_db.read() as session:
+            inputs = load_period(session, "park-wind", date(2014, 2, 1), date(2014, 3, 1))
+        (meter,) = inputs.meters
+        found = meter.in_service_from_s, meter.in_service_to_s
+        assert found == tuple(None if at is None else int(at.timestamp()) for at in expected)
+    with pytest.raises(BadInput, match="in_service_to comes before in_service_from"):
+        apply(sqlite_db, changed(role, days.replace("2014-03", "2013-03")))
+
+
 CALIBRATION = """[[calibration]]
 device = "A"
 calibrated_from = "2014-01-01"

@@ -155,7 +155,7 @@ class TestGaps:
 
     @staticmethod
     def left_out(books: Books, first: int) -> bool:
-        arguments = books.session, books.project, on(first)
+        arguments = books.session, books.project, on(first), on(first + 1)
         code = code_of(checks.check_gap, *arguments)
         assert code in (None, "deficit-left-out")
         return code is not None

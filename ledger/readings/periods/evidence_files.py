@@ -7,7 +7,7 @@ again are not handed out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -23,6 +23,7 @@ from ledger.naming import find_credit
 from ledger.readings.periods.period import reductions_for, split_by_vintage
 from ledger.readings.rows.stored import readings_of
 from ledger.reductions import readings_file
+from ledger.reductions.arithmetic import compute
 from ledger.reductions.judging import Judged, judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import inputs_of, read_manifest
@@ -76,15 +77,53 @@ def files_of_period(session: Session, project: str, start: date, end: date) -> l
     BooksDiffer
         The stored readings do not give the manifest of an issuance any more.
     """
-    files = []
+    return [
+        files_of_issuance(session, found)
+        if isinstance(found, models.Issuance)
+        else files_of_reduction(found)
+        for found in _parts(session, project, start, end)
+    ]
+
+
+def reductions_known(
+    session: Session, project: str, start: date, end: date
+) -> list[tuple[Reduction, models.Issuance | None]]:
+    """Return the reductions of a period, one for each vintage, and the issuance of those that are issued.
+
+    A part that is exactly the period of an issuance is what that was computed with: the factor, the shares and the
+    meters that the project has today are of later periods.
+
+    Raises
+    ------
+    NotFound, BadInput, Refused
+        As ``reductions_for`` does.
+    """
+    return [
+        (compute(issued_inputs(session, found)), found)
+        if isinstance(found, models.Issuance)
+        else (found, None)
+        for found in _parts(session, project, start, end)
+    ]
+
+
+def _parts(
+    session: Session, project: str, start: date, end: date
+) -> Iterator[Reduction | models.Issuance]:
+    """Yield for each vintage of a period the issuance of exactly that part, or what it would be issued with today."""
+    waiting: tuple[date, date] | None = None
     for part_start, part_end in split_by_vintage(start, end):
         issuance = _issuance(session, project, part_start, part_end)
-        if issuance is not None:
-            files.append(files_of_issuance(session, issuance))
+        if (
+            issuance is None
+        ):  # a deficit of the part before enters this one, where that is not issued either
+            waiting = (part_start if waiting is None else waiting[0], part_end)
             continue
-        # A deficit of the part before enters this one: computed together, taken apart.
-        files.append(files_of_reduction(reductions_for(session, project, start, part_end)[-1]))
-    return files
+        if waiting is not None:
+            yield from reductions_for(session, project, *waiting)
+            waiting = None
+        yield issuance
+    if waiting is not None:
+        yield from reductions_for(session, project, *waiting)
 
 
 def files_of_reduction(reduction: Reduction) -> EvidenceFiles:

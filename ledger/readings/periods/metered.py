@@ -15,6 +15,7 @@ from ledger.errors import Refused
 from ledger.models.sites import MeterRole
 from ledger.readings.periods.certificates import certificates_of
 from ledger.readings.periods.factor_rows import factor_record
+from ledger.readings.periods.in_service import in_service_s
 from ledger.readings.rows.stored import readings_of_meters
 from ledger.reductions.certificates import marked
 from ledger.reductions.numbers import COUNTER, kind_of
@@ -73,6 +74,7 @@ def project_meters(
                 code="no-source",
             )
         kind, unit, interval_s, register = shape
+        there = in_service_s(row, where)
         fuel = None
         if row.fuel_factor_id is not None:
             fuel = factor_record(session.get_one(models.EmissionFactor, row.fuel_factor_id))
@@ -91,6 +93,8 @@ def project_meters(
             density_kg_per_l=row.density_kg_per_l,
             stuck_hours=0 if register else row.stuck_hours or 0,
             register=register,
+            in_service_from_s=there[0],
+            in_service_to_s=there[1],
         )
 
 

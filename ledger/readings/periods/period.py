@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger import models
-from ledger.errors import BadInput
+from ledger.errors import BadInput, Refused
 from ledger.models.readings import ReadingQuality
 from ledger.naming import project_named
 from ledger.readings.periods.carry import (
@@ -243,7 +243,10 @@ def load_period(
             end,
             from_s,
             backfill=backfill,
-            left_before=lambda: left_before(session, project, site.time_zone, start, from_s),
+            left_before=lambda: (
+                left_before(session, project, site.time_zone, start, from_s)
+                + _entering(session, project, site.time_zone, start, end)
+            ),
         )
     return ReductionInputs(
         program=project.program,
@@ -292,6 +295,50 @@ def left_before(
     rest = look_at(session, project, *split_by_vintage(begun, year)[-1])
     # Corrections enter this period by themselves.
     return _left_after(rest.inputs.carry_in_kg - owed_by(rest.inputs.corrections), rest)
+
+
+class Skipped(NamedTuple):
+    """Days of one year before a period that no issuance has, and that have a deficit."""
+
+    begin: date
+    kg: Fraction
+    """Below zero."""
+    may_begin: bool
+    """Whether a period that begins there may be issued: then it has to."""
+
+
+def skipped_before(
+    session: Session, project: models.Project, time_zone: str, start: date, end: date
+) -> Skipped | None:
+    """Return the days of its own year that are left out before a period, where they have a deficit; else None.
+
+    A period that begins with them takes them in. Where that one is refused (too little is known of a day of them, or no
+    factor is of all its days), nothing of the year could be issued any more: their deficit enters the period as it is
+    (decision 0106).
+    """
+    begun = unissued_since(session, project, time_zone, start)
+    if begun is None:
+        return None
+    begun = max(begun, date(start.year, 1, 1))
+    if begun >= start:
+        return None
+    kg = look_at(session, project, begun, start, Fraction(0)).reductions_kg
+    if kg >= 0:
+        return None
+    whole = load_period(session, project.code, begun, end, carry_in_kg=Fraction(0), backfill=False)
+    try:
+        compute(whole)
+    except Refused:
+        return Skipped(begun, kg, may_begin=False)
+    return Skipped(begun, kg, may_begin=True)
+
+
+def _entering(
+    session: Session, project: models.Project, time_zone: str, start: date, end: date
+) -> Fraction:
+    """Return what the days left out before a period bring into it, kg: 0, or below where it cannot begin with them."""
+    out = skipped_before(session, project, time_zone, start, end)
+    return Fraction(0) if out is None or out.may_begin else out.kg
 
 
 def look_at(

@@ -106,6 +106,8 @@ class Day:
     interval_s: int
     points: list[int] | None = None
     """Where its slots begin, and its end, when they do not follow on one another from its start (``day_points``)."""
+    in_service: bool = True
+    """Whether the meter is there on that day; it has no slots where it is not."""
     states: bytearray = field(init=False)
     """A ``State`` for each slot."""
     tallies: dict[Quality, Tally] = field(default_factory=dict)
@@ -116,7 +118,9 @@ class Day:
 
     def __post_init__(self) -> None:
         count = (self.to_s - self.from_s) // self.interval_s
-        self.states = bytearray(count if self.points is None else len(self.points) - 1)
+        if self.points is not None:
+            count = len(self.points) - 1
+        self.states = bytearray(count if self.in_service else 0)
 
     def slot_start_s(self, place: int) -> int:
         """Return the first second of a slot; of the one after the last, the end of the day."""
@@ -243,7 +247,7 @@ def days_filled_by(
     devices = []
     for meter, code in meters:
         interval_s, register = _interval_s(session, meter, code)
-        days = _empty_days(start, starts, interval_s, where)
+        days = _empty_days(start, starts, interval_s, where, meter)
         fill(session, meter.id, days, register)
         devices.append(DeviceDays(code, meter.serial, meter.role.value, interval_s, days))
     return SiteDays(site.code, site.time_zone, start, end, devices)
@@ -263,12 +267,16 @@ def _interval_s(session: Session, meter: Meter, code: str) -> tuple[int, bool]:
     return HOUR_S, False
 
 
-def _empty_days(start: date, starts: list[int], interval_s: int, where: ZoneInfo) -> list[Day]:
+def _empty_days(
+    start: date, starts: list[int], interval_s: int, where: ZoneInfo, meter: Meter
+) -> list[Day]:
     """Return the days of a period, no slot of which has anything yet."""
+    first, last = meter.in_service_from or date.min, meter.in_service_to or date.max
     days = []
     for number, (from_s, to_s) in enumerate(pairwise(starts)):
         day = start + timedelta(days=number)
-        days.append(Day(day, from_s, to_s, interval_s, day_points(day, where, interval_s)))
+        points = day_points(day, where, interval_s)
+        days.append(Day(day, from_s, to_s, interval_s, points, first <= day <= last))
     return days
 
 

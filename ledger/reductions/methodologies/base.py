@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,7 +14,7 @@ from ledger.reductions.factors import (
     require_crediting,
     require_valid,
 )
-from ledger.reductions.records import ReductionInputs, Role
+from ledger.reductions.records import Meter, ReductionInputs, Role
 from ledger.units import KG_PER_TONNE
 
 
@@ -96,12 +96,13 @@ def check_grid_renewable(inputs: ReductionInputs) -> None:
     combined_margin(inputs.factor)
     require_valid(inputs.factor, inputs.from_date, inputs.to_date)
     for meter in inputs.meters:
-        if meter.fuel is not None:
+        if meter.fuel is not None and meter.is_there(inputs.from_s, inputs.to_s):
             require_valid(meter.fuel, inputs.from_date, inputs.to_date)
 
 
 def _check_roles(inputs: ReductionInputs) -> None:
-    roles = {meter.role for meter in inputs.meters}
+    there = [meter for meter in inputs.meters if meter.is_there(inputs.from_s, inputs.to_s)]
+    roles = {meter.role for meter in there}
     if not roles & {Role.GENERATION, Role.EXPORT}:
         what = ", ".join(sorted(role.value for role in roles)) or "no"
         raise Refused(
@@ -116,13 +117,28 @@ def _check_roles(inputs: ReductionInputs) -> None:
             "count twice; keep the one that is credited",
             code="counted-twice",
         )
-    if {Role.EXPORT, Role.STORAGE} <= roles and Role.IMPORT not in roles:
+    if {Role.EXPORT, Role.STORAGE} <= roles and not _is_import_metered(inputs, there):
         raise Refused(
             f"project {inputs.project} has an export meter with storage behind it and no import "
             "meter: what is charged from the grid would be credited when it comes back; declare the "
             "import meter, or credit at the generation meter",
             code="storage-unmetered",
         )
+
+
+def _is_import_metered(inputs: ReductionInputs, meters: Sequence[Meter]) -> bool:
+    """Return whether an import meter is there at all times of a period at which a storage is."""
+    period = inputs.from_s, inputs.to_s
+    imports = sorted(meter.in_service(*period) for meter in meters if meter.role is Role.IMPORT)
+    for meter in meters:
+        if meter.role is Role.STORAGE:
+            at_s, end_s = meter.in_service(*period)
+            for begin_s, until_s in imports:
+                if begin_s <= at_s:
+                    at_s = max(at_s, until_s)
+            if at_s < end_s:
+                return False
+    return True
 
 
 # ---------------------------------------------------------------- equations

@@ -1,0 +1,17 @@
+"""When a meter is there: its device's legal days as times, of which alone something is missed."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from ledger import models
+from ledger.reductions.zones import legal_day_end_s, legal_day_start_s
+
+
+def in_service_s(row: models.Meter, where: ZoneInfo) -> tuple[int | None, int | None]:
+    """Return since when a meter is there and until when, exclusive; None where that is open."""
+    first, last = row.in_service_from, row.in_service_to
+    return (
+        None if first is None else legal_day_start_s(first, where),
+        None if last is None else legal_day_end_s(last, where),
+    )
