@@ -299,7 +299,10 @@ def test_an_offer_does_not_rise_while_its_account_has_no_money(park: Park) -> No
         with pytest.raises(NotTaken):
             hasty.chain.sender.tend()
     (only,) = attempts(park, key)
-    assert (only.broadcast_at, "nsufficient funds" in (park.intent(key).alarm or "")) == (None, True)
+    assert (only.broadcast_at, "nsufficient funds" in (park.intent(key).alarm or "")) == (
+        None,
+        True,
+    )
     park.node.client.request("anvil_setBalance", [sender, hex(10**20)])
     hasty.chain.sender.tend()
     park.node.mine(1)

@@ -21,7 +21,7 @@ _HARMLESS = re.compile(
 _TOO_CHEAP = ("base fee", "basefee")
 """In an answer to what offers less than the next block takes."""
 _WHATEVER_IT_OFFERS = re.compile(r"insufficient|funds|balance|configured cap")
-"""In an answer for another reason than a low fee: an account without money for gas, a node that sends nothing dearer."""
+"""In an answer for another reason than a low fee: no money for gas, a node that sends nothing dearer."""
 _NOT_TAKEN = "the node does not take it: "
 
 
