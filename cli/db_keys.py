@@ -43,16 +43,26 @@ def add(run: Invocation, dry_run: DryRun = False) -> None:
     """Add a key to the key file: it seals from now on. Copy the file to every machine, then run reseal."""
     from ledger.sealing import add_key, load_sealer
 
-    path = run.settings.sealing_key_file
+    path, used = run.settings.sealing_key_file, _greatest_in_use(run)
     if dry_run:
-        number = load_sealer(path).newest + 1 if path.exists() else 1
-    elif path.exists():
-        load_sealer(path, make=True)
-        number = add_key(path)
+        number = max(load_sealer(path).newest if path.exists() else 0, used) + 1
     else:
-        number = load_sealer(path, make=True).newest
+        if path.exists():
+            load_sealer(path, make=True)
+        number = add_key(path, used)
     said = f"{'would add' if dry_run else 'added'} key {number} to {path}"
     run.output.result({"file": str(path), "key": number, "dry_run": dry_run}, said)
+
+
+def _greatest_in_use(run: Invocation) -> int:
+    """Return the greatest number of a key that something is sealed with; 0 where nothing is, or no database."""
+    from cli.books import open_books, to_begin
+
+    if to_begin(run.settings):
+        return 0
+    with open_books(run.settings) as db, db.read() as session:
+        used = keys_in_use(session)
+    return max((number or 0 for each in used.values() for number in each), default=0)
 
 
 def reseal(run: Invocation, dry_run: DryRun = False) -> None:

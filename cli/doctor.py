@@ -258,6 +258,11 @@ def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterat
             yield same
             if same.verdict is Verdict.OK:
                 yield from whole("roles", map(partial(_roles, client), [deployment]))
+                yield check_of(
+                    "gas",
+                    lambda: _gas(client, deployment, settings),
+                    "send these accounts ether: what they sign waits without it",
+                )
                 local = deployment.chain_id == LOCAL_CHAIN_ID
                 yield check_of(
                     "chain clock", lambda: clock_of_chain(client, local=local), "look at the node"
@@ -292,6 +297,30 @@ def _roles(client: ChainClient, deployment: Deployment) -> Check:
         "write the account that has it under `accounts` of the deployment file and restart what runs, or have the "
         "admin grant it (scripts/grant_roles.py); `truetonne chain verify` shows who has each",
     )
+
+
+def _gas(client: ChainClient, deployment: Deployment, settings: Settings) -> str:
+    """Compare what the accounts that sign have with what they signed for lately: none is to find its money gone."""
+    from ledger.chain.fees import ether_text
+    from ledger.chain.sending import lanes
+
+    needs: dict[str, int] = {}
+
+    def ask(db: Database) -> None:
+        if db.is_there():
+            with db.read() as session:
+                needs.update(lanes.signed_for_lately(session, deployment.chain_id))
+
+    _ask_books(settings, ask)
+    poor = [
+        f"{account} has {ether_text(has)} ether, and signed for up to {ether_text(need)}"
+        for account, need in sorted(needs.items())
+        if (has := client.balance(account)) < need
+    ]
+    days = f"on the last {lanes.LATELY_DAYS} days on which each signed"
+    if poor:
+        raise ProblemFound(f"{'; '.join(poor)} {days}")
+    return f"the accounts that sign have what they signed for {days}, or more"
 
 
 def clock_of_chain(client: ChainClient, *, local: bool) -> str:

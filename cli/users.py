@@ -52,6 +52,7 @@ def register(root: typer.Typer) -> None:
     command(group, "disable")(disable)
     command(group, "enable")(enable)
     command(group, "role")(set_role)
+    command(group, "email")(set_email)
     command(group, "password")(set_password)
     command(group, "profile")(profile)
     command(group, "grant")(grant)
@@ -176,6 +177,35 @@ def set_role(
     from ledger.models.users import UserRole
 
     _change(run, name, dry_run, role=UserRole(role))
+
+
+def set_email(
+    run: Invocation,
+    name: Name,
+    email: Annotated[str, typer.Argument(metavar="ADDRESS", help="Mail address.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Give a user another mail address; the same one is sealed anew where the key that it was sealed with is lost."""
+    from ledger.audit import HOUSE
+    from ledger.identity import users
+    from ledger.sealing import load_sealer, passing_sealer
+
+    email = users.check_email(email)
+    key_file = run.settings.sealing_key_file
+    trial = dry_run and not key_file.exists()
+    sealer = passing_sealer() if trial else load_sealer(key_file, make=not dry_run)
+    changed: list[bool] = []
+
+    def work(session: Session) -> User:
+        row = users.named(session, name)
+        changed[:] = [users.change(session, row, HOUSE, email=email, sealer=sealer)]
+        return row
+
+    row = _in_books(run, work, dry_run)
+    verb = "has" if not dry_run or not changed[0] else "would have"
+    said = f"{name} {verb} {email}{'' if changed[0] else ' already'}"
+    document = {**_document(row, dry_run), "email": email, "changed": changed[0]}
+    run.output.result(document, said)
 
 
 def set_password(

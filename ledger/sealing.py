@@ -239,16 +239,25 @@ def reseal_rows(
     return (rows[-1].id if rows else None), sealed
 
 
-def add_key(path: Path) -> int:
-    """Add a key to a key file, which seals from now on; return its number.
+def add_key(path: Path, above: int = 0) -> int:
+    """Add a key to a key file, which seals from now on; return its number. A file that is not there is made.
+
+    Parameters
+    ----------
+    above
+        The greatest number that something is sealed with: where the file was lost, or is an older copy, another key
+        of that number would stand in the way of the one that turns up again.
 
     Raises
     ------
     BadInput
-        If the file is not there, can be read by others, or is no key file.
+        If the file can be read by others, is no key file, or cannot be made.
     """
+    if not path.exists():
+        _make(path, WHAT, above + 1)
+        return _read(path).newest
     with _changing(path) as lines:
-        number = _read(path).newest + 1
+        number = max(_read(path).newest, above) + 1
         lines.append(_new_line(str(number)))
     return number
 
@@ -334,10 +343,10 @@ def _changing(path: Path) -> Iterator[list[str]]:
             return
 
 
-def _make(path: Path, what: str) -> None:
+def _make(path: Path, what: str, number: int = 1) -> None:
     # Made aside and linked: two processes at once have one key, and a crash leaves none that is cut short.
     with (
-        _aside(path, f"{_new_line('1')}\n{_new_line(_INDEX)}\n", what) as aside,
+        _aside(path, f"{_new_line(str(number))}\n{_new_line(_INDEX)}\n", what) as aside,
         suppress(FileExistsError),  # the other one was first
     ):
         os.link(aside, path)

@@ -15,6 +15,12 @@ from ledger.errors import BadInput, DependencyDown
 _POLL_S = 0.1
 
 
+class FolderFull(DependencyDown):
+    """The folder's disk has no room for more."""
+
+    default_code = "backup-folder-full"
+
+
 def locked(descriptor: int, wait_s: float) -> bool:
     """Lock a file for this process alone; return False where another has it for longer than one waits."""
     deadline = time.monotonic() + wait_s
@@ -47,9 +53,9 @@ def folder_errors(folder: Path) -> Iterator[None]:
         if named is not None and not named.is_relative_to(folder.absolute()):
             raise unwritable_scratch(named, error) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DependencyDown(
-                f"backup folder {folder}: no room ({error.strerror}); make some, or lower backup_keep_days",
-                code="backup-folder-full",
+            raise FolderFull(
+                f"backup folder {folder}: no room ({error.strerror}); make some, or lower backup_keep_days and run "
+                "`truetonne db backups expire`"
             ) from error
         where = f": {error.filename}" if error.filename else ""
         raise BadInput(

@@ -94,5 +94,11 @@ def is_capped(before: Fees, market: Market, cap_wei: int) -> bool:
     return max(_risen(before.max_fee_wei), 2 * market.base_fee_wei + tip) > cap_wei
 
 
+def ether_text(wei: int) -> str:
+    """Return an amount of wei in ether for people, to the gwei, rounded up: so much is enough."""
+    whole, gwei = divmod(-(-wei // GWEI), GWEI)
+    return f"{whole}.{gwei:09d}"
+
+
 def _risen(fee_wei: int) -> int:
     return -(-fee_wei * _RISE_NUMERATOR // _RISE_DENOMINATOR)

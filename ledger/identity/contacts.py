@@ -51,6 +51,18 @@ def keep(session: Session, user_id: int, email: str, sealer: Sealer) -> None:
     session.flush()
 
 
+def opens(session: Session, user_id: int, sealer: Sealer) -> bool:
+    """Return whether the address of a user is sealed with a key that is at hand."""
+    row = session.get(UserContact, user_id)
+    if row is None:
+        return False
+    try:
+        sealer.open(row.email_sealed, context(user_id))
+    except BadInput:
+        return False
+    return True
+
+
 def addresses(session: Session, users: Sequence[User], key_file: Path) -> dict[int, str | None]:
     """Return the address of each user by row number; None where the key for it is not at hand.
 

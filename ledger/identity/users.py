@@ -147,10 +147,11 @@ def change(
         assert sealer is not None
         email = check_email(email)
         wanted["email"] = contacts.index_of(email, sealer)
+    lost = sealer is not None and email is not None and not contacts.opens(session, user.id, sealer)
     changes = {
         name: value
         for name, value in wanted.items()
-        if value is not None and value != getattr(user, name)
+        if value is not None and (value != getattr(user, name) or (name == "email" and lost))
     }
     if not changes:
         return False

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ledger.backup.drill import Finding, drill
+from ledger.backup.folder import FolderFull
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
 from ledger.backup.overview import store_of
@@ -113,13 +114,28 @@ def rehearse(tools: Tools) -> str | None:
 
 def _take(tools: Tools, kind: Kind) -> str:
     with _opened(tools) as (db, store):
-        kept = _kept(db, store, kind, tools)
         gone: Sequence[Manifest] = ()
-        # The next run deletes what is old; what another version wrote, which keeps all of it, is an alarm.
-        with suppress(BeingRead, OtherFormat):
-            gone = expire(store, tools.settings.backup_keep_days, tools.now())
+        try:
+            kept = _kept(db, store, kind, tools)
+        except FolderFull:
+            # What is old by now may be all that lacks: it was deleted after a copy alone, and none was made any more.
+            gone = _expire(tools, store)
+            if not gone:
+                raise
+            kept = _kept(db, store, kind, tools)
+        gone = [*gone, *_expire(tools, store)]
         _send_away(tools, store)
     return _said(kept) + (f"; deleted {len(gone)} old ones" if gone else "")
+
+
+def _expire(tools: Tools, store: Store) -> Sequence[Manifest]:
+    """Delete what is old, and return it; the next run does where that cannot be done now.
+
+    What another version wrote, which keeps all of it, is an alarm.
+    """
+    with suppress(BeingRead, OtherFormat):
+        return expire(store, tools.settings.backup_keep_days, tools.now())
+    return ()
 
 
 def _kept(db: Database, store: Store, kind: Kind, tools: Tools) -> Sequence[Manifest]:

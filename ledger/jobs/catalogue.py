@@ -39,6 +39,7 @@ class Job:
 _LOCAL = Job(
     "finality", "let a local chain grow until it is final", "2s", growing.make_final, CHAIN
 )
+# What changes partitions begins well after the hour, when a copy does that keeps it from it.
 JOBS = (
     Job("settle", "net pending trades into batches and propose them", "10s", work.settle, CHAIN),
     Job("finalise", "finalise batches whose window is over", "10s", work.finalise, CHAIN),
@@ -55,12 +56,12 @@ JOBS = (
     ),
     Job("factors", "look for factors whose time ends", "0 4 * * *", work.check_factors),
     Job("alerts", "look for devices whose values do not come", "1m", work.watch_devices),
-    Job("partitions", "add the partitions that will be needed", "0 1 * * *", work.keep_partitions),
+    Job("partitions", "add the partitions that will be needed", "20 1 * * *", work.keep_partitions),
     Job("webhooks", "tell those who asked of what is final", "5s", work.tell, WORLD),
     Job(
         "archive",
         "move old real-time data into the archive",
-        "0 2 * * *",
+        "20 2 * * *",
         work.move_to_archive,
     ),
     Job("orphans", "look for rows whose parent is gone", "45 3 * * *", work.find_orphans),

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from ledger import issuance
 from ledger.chain.access import Chain
+from ledger.chain.failures.explanations import with_meaning
 from ledger.errors import DependencyDown, ProblemFound, Refused, TruetonneError
 from ledger.models import Issuance, Meter, MeterReading, Project, RegisterReading, Site
 from ledger.models.issuance import LIVE
@@ -58,7 +59,7 @@ def issue_closed(chain: Chain, now: datetime) -> str | None:
         except DependencyDown:
             raise
         except TruetonneError as error:
-            refused.append(f"{terms.code}: {error.message}")
+            refused.append(f"{terms.code}: {with_meaning(error.message)}")
     if refused:
         also = f"; issued: {', '.join(done)}" if done else ""
         raise ProblemFound("not issued: " + "; ".join(refused) + also, code="not-issued")

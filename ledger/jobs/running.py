@@ -10,8 +10,9 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from ledger.chain.failures.explanations import with_meaning
 from ledger.db import Database
-from ledger.errors import DependencyDown, TruetonneError
+from ledger.errors import ContractRefused, DependencyDown, TruetonneError
 from ledger.jobs import rows
 from ledger.jobs.catalogue import Job
 from ledger.jobs.rows import Begun, Result
@@ -112,6 +113,8 @@ class Runner:
             outcome = RunOutcome.IDLE if said is None else RunOutcome.DONE
         except TruetonneError as error:
             said = failure = error.message
+            if isinstance(error, ContractRefused):  # as its command says it
+                said = failure = with_meaning(error.message)
             if isinstance(error, DependencyDown):
                 again_at = self.tools.now() + RETRY
         except Exception as error:

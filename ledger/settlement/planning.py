@@ -15,6 +15,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
+from ledger.chain.failures.explanations import with_meaning
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
 from ledger.db.sqltext import clock_of
@@ -93,7 +94,7 @@ class Resting:
         waits = "waits" if self.trades == 1 else "wait"
         return (
             f"{number} of {self.market} {waits} until {self.until:%H:%M} UTC, as its last batch was refused: "
-            f"{self.said}; when that is mended, `truetonne settle run` does not wait"
+            f"{with_meaning(self.said)}; when that is mended, `truetonne settle run` does not wait"
         )
 
 

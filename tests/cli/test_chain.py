@@ -354,6 +354,37 @@ def test_the_doctor_is_content(issued: Program) -> None:
     }
 
 
+def test_the_doctor_names_an_account_whose_money_comes_to_an_end(
+    issued: Program, chain: TestChain
+) -> None:
+    """It was noticed when nothing was taken any more: the doctor said that all is well on the day before."""
+    books = issued.folder / ".truetonne" / "truetonne.db"
+    with closing(sqlite3.connect(books)) as link:
+        query = "SELECT address, cost_wei FROM chain_spending ORDER BY address"
+        (account, signed_for), *_ = link.execute(query).fetchall()
+
+    def check(wei: int) -> dict[str, str]:
+        chain.client.request("anvil_setBalance", [account, hex(wei)])
+        checks = issued("doctor", "--json").json()["checks"]
+        (found,) = (item for item in checks if item["name"] == "gas")
+        return {name: found[name] for name in ("verdict", "found", "mend")}
+
+    had = chain.client.balance(account)
+    try:
+        assert check(int(signed_for))["verdict"] == "ok"
+        found = check(12_000_000_000)
+    finally:
+        chain.client.request("anvil_setBalance", [account, hex(had)])
+    assert int(signed_for) > 12_000_000_000
+    whole, gwei = divmod(-(-int(signed_for) // 10**9), 10**9)
+    assert found == {
+        "verdict": "failed",
+        "found": f"{account} has 0.000000012 ether, and signed for up to {whole}.{gwei:09d} on the last 3 days on "
+        "which each signed",
+        "mend": "send these accounts ether: what they sign waits without it",
+    }
+
+
 def test_the_doctor_says_of_a_node_that_it_has_not_come_to_what_was_final(issued: Program) -> None:
     """One that syncs anew, or another provider's that is behind: all commands were refused, and nothing was wrong."""
     books = issued.folder / ".truetonne" / "truetonne.db"

@@ -276,6 +276,62 @@ def test_the_life_of_a_key(house: Program) -> None:
     assert (listed.code, "(sealed)" in listed.out) == (0, True)
 
 
+def test_a_key_in_place_of_a_lost_one_has_another_number(house: Program) -> None:
+    """Both were key 1: when the lost file turned up, no file could have both, and one half stayed closed."""
+    file = house.folder / ".truetonne" / "sealing.key"
+    lost = file.read_text()
+    file.unlink()
+    assert "would add key 2" in house("db", "keys", "add", "--dry-run").out
+    assert not file.exists()
+    assert house("db", "keys", "add").out.startswith("added key 2 to ")
+    status = house("db", "keys", "status")
+    assert (status.code, "3 values sealed with key 1, which the file lacks" in status.out) == (
+        1,
+        True,
+    )
+    made = file.read_text()
+    house("db", "keys", "add")  # nothing was sealed with key 2 yet
+    assert "3:" in file.read_text()
+    # An older copy, without the key that sealed last.
+    file.write_text(lost)
+    sql(house, "UPDATE user_contacts SET email_sealed = '7' || substr(email_sealed, 2)")
+    assert house("db", "keys", "add").out.startswith("added key 8 to ")
+    sql(house, "UPDATE user_contacts SET email_sealed = '1' || substr(email_sealed, 2)")
+    # It turned up: its line beside the new one.
+    file.write_text(lost + "".join(line for line in made.splitlines(True) if line.startswith("2:")))
+    assert house("db", "keys", "reseal").out == "3 values sealed with key 2\n"
+    assert house("db", "keys", "status").code == 0
+
+
+def test_users_are_added_again_when_the_key_is_lost_for_good(house: Program) -> None:
+    """Whoever had lost it could add no user ever again: no address opened, and no command gave one anew."""
+    file = house.folder / ".truetonne" / "sealing.key"
+    house.write("pw", PASSWORD).chmod(0o600)
+    add = ("users", "add", "dora", "--email", "dora@x.example", "--password-file", "pw")
+    index = next(line for line in file.read_text().splitlines() if line.startswith("index:"))
+    file.unlink()
+    house("db", "keys", "add")
+    assert "key '1' is not in the sealing key file" in house(*add).err
+    assert (
+        house("users", "email", "anna", "a@y.example", "--dry-run").out
+        == "anna would have a@y.example\n"
+    )
+    assert "key '1' is not in the sealing key file" in house(*add).err
+    assert house("users", "email", "anna", "a@y.example").out == "anna has a@y.example\n"
+    again = house("users", "email", "anna", "a@y.example", "--json").json()
+    assert (again["changed"], again["email"]) == (False, "a@y.example")
+    assert house(*add).out == "added viewer dora\n"
+    taken = house("users", "email", "dora", "a@y.example")
+    assert (taken.code, "mail address" in taken.err) == (1, True)
+    # Of an older copy the key of the indexes is known: the same address is sealed anew.
+    made = next(line for line in file.read_text().splitlines() if line.startswith("2:"))
+    file.write_text(f"{made}\n{index}\n")
+    assert house("users", "email", "berta", "berta@x.example").out == "berta has berta@x.example\n"
+    mails = [item["email"] for item in house("users", "list", "--json").json()["users"]]
+    assert mails == ["a@y.example", "berta@x.example", None, "dora@x.example"]
+    assert house("audit", "verify").code == 0
+
+
 @long
 def test_a_key_that_the_file_lacks_is_put_back_and_not_sealed_anew(house: Program) -> None:
     house("db", "keys", "add")

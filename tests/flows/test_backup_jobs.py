@@ -23,7 +23,7 @@ from ledger.jobs.work import Tools
 from ledger.models import CreditHolding
 from ledger.settings import Settings, load_settings
 from tests.support.forms import long
-from tests.support.full import little_room
+from tests.support.full import fill, little_room, small_disk
 from tests.support.park import Park
 
 
@@ -91,6 +91,27 @@ def test_a_drill_by_itself_uses_what_is_sound_and_says_what_is_not(
     (place / first.id / "copy.sealed").unlink()  # none can be restored: not that there is none
     with pytest.raises(BackupDamaged, match=r"copy\.sealed: cannot be read"):
         backing_up.rehearse(tools)
+
+
+def test_a_full_folder_gets_room_from_what_is_old(park: Park, tmp_path: Path) -> None:
+    """What was old was deleted after a copy alone: where none found room any more, nothing ever was."""
+    settings = settings_of(park, tmp_path)
+    folder = settings.backup_folder
+    assert folder is not None
+    folder.mkdir()
+    with small_disk(folder, 200_000_000):
+        for _ in range(2):
+            backing_up.full(Tools(park.chain, settings))
+        first, last = sorted(item.id for item in store_of(settings).items())
+        fill(folder, but_bytes=100_000)
+        with pytest.raises(DependencyDown, match=r"no room .* run `truetonne db backups expire`"):
+            backing_up.full(Tools(park.chain, settings))
+        assert {item.id for item in store_of(settings).items()} == {first, last}
+        later = datetime.now(UTC) + timedelta(days=3)
+        said = backing_up.full(Tools(park.chain, settings, lambda: later))
+        assert said is not None and said.endswith("; deleted 2 old ones")  # by that clock
+        left = {item.id for item in store_of(settings).items()}
+    assert (len(left), left & {first, last}) == (1, set())
 
 
 @long

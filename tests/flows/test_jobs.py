@@ -33,7 +33,7 @@ from ledger.settings.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.sites.validity import factor_alarms
 from tests.support import acts
-from tests.support.chain import PARTIES, WINDOW_S, trade
+from tests.support.chain import PARTIES, WINDOW_S, class_role, trade
 from tests.support.forms import long
 from tests.support.park import Park, keys_without, open_chain
 from tests.support.plant import SITE, anvil_like
@@ -183,6 +183,21 @@ def issued(park: Park) -> list[tuple[str, str, IssuanceState]]:
         for row in park.rows(Issuance)
         if row.state is not IssuanceState.VOID
     ]
+
+
+def test_what_a_contract_refuses_to_issue_is_said_in_words(park: Park) -> None:
+    """The alarm named the role by its hash alone, where the command says whose role is gone and what to do."""
+    park.generate(date(2014, 1, 30), ["50", "50"])
+    wants_issuance(park)
+    park.register()
+    role = [class_role("ISSUER_ROLE", 1), PARTIES["issuer"]]
+    park.node.act("admin", CREDIT, "revokeRole", role)
+    lost = f"The account {PARTIES['issuer']} does not have the role ISSUER:1, which this takes. Have the admin"
+    try:
+        with pytest.raises(ProblemFound, match=f"^not issued: park-wind: {lost}"):
+            issuing.issue_closed(park.chain, datetime(2014, 4, 1, 12, tzinfo=UTC))
+    finally:
+        park.node.act("admin", CREDIT, "grantRole", role)
 
 
 def test_closed_periods_are_issued_in_order_and_once(park: Park) -> None:

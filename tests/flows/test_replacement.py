@@ -9,10 +9,11 @@ from sqlalchemy import update
 
 from ledger.chain.keys import signed
 from ledger.chain.sending import intents, stuck
+from ledger.chain.sending.broadcasting import dearer_helps
 from ledger.chain.sending.overview import views
 from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown
-from ledger.models import BlockchainTransaction, ChainAttempt, VppSettlementBatch
+from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent, VppSettlementBatch
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
 from ledger.settlement.batches import plan_batches, submit_planned
@@ -281,6 +282,70 @@ def test_a_sender_without_money_has_an_alarm(park: Park) -> None:
     assert park.intent(key).alarm is None
     park.node.mine(1)
     assert minted(park) == UNITS
+
+
+def test_an_offer_does_not_rise_while_its_account_has_no_money(park: Park) -> None:
+    """Each minute in vain made it an eighth dearer, up to the cap, and whoever sent the account money paid that."""
+    hasty = opened(park, replace_seconds=0)
+    automine(park, False)
+    key = plan(park)
+    sender = park.intent(key).sender_address
+    park.node.client.request("anvil_setBalance", [sender, "0x1"])
+    with pytest.raises(NotTaken):
+        hasty.chain.sender.submit(key, CURRENCY)
+    for _ in range(3):
+        park.node.later(2)
+        park.node.mine(1)
+        with pytest.raises(NotTaken):
+            hasty.chain.sender.tend()
+    (only,) = attempts(park, key)
+    assert (only.broadcast_at, "nsufficient funds" in (park.intent(key).alarm or "")) == (
+        None,
+        True,
+    )
+    park.node.client.request("anvil_setBalance", [sender, hex(10**20)])
+    hasty.chain.sender.tend()
+    park.node.mine(1)
+    assert park.node.client.receipt(only.tx_hash) is not None
+    assert (minted(park), park.intent(key).alarm) == (UNITS, None)
+
+
+def test_what_the_account_could_not_pay_replaces_nothing(park: Park) -> None:
+    """What replaced it was refused, and what the account could pay was sent no more when the pool forgot it."""
+    hasty = opened(park, replace_seconds=0)
+    key = wait_in_pool(park)
+    (first,) = attempts(park, key)
+    bytes_of = signed.read(first.raw_transaction)
+    enough = int(bytes_of["gas"]) * int(first.max_fee_wei)
+    sender = park.intent(key).sender_address
+    park.node.client.request("anvil_setBalance", [sender, hex(enough)])
+    park.node.client.request("anvil_dropAllTransactions")
+    park.node.later(2)
+    park.node.mine(1)
+    hasty.chain.sender.tend()
+    assert [item.tx_hash for item in attempts(park, key)] == [first.tx_hash]
+    alarm = park.intent(key).alarm or ""
+    assert alarm.startswith(f"{sender} has 0.0") and alarm.endswith("send the account that much")
+    park.node.mine(1)
+    assert minted(park) == UNITS
+    hasty.chain.sender.tend()
+    assert park.intent(key).alarm is None
+
+
+@pytest.mark.parametrize(
+    ("said", "helps"),
+    [
+        ("insufficient funds for gas * price + value: balance 1, tx cost 2, overshot 1", False),
+        ("tx fee (1.20 ether) exceeds the configured cap (1.00 ether)", False),
+        ("Upfront cost exceeds account balance", False),
+        ("replacement transaction underpriced", True),
+        ("txpool is full", True),
+    ],
+)
+def test_words_of_nodes_for_what_a_dearer_offer_does_not_mend(said: str, helps: bool) -> None:
+    intent = ChainIntent(alarm=f"the node does not take it: {said}")
+    assert dearer_helps(intent, ChainAttempt(broadcast_at=None)) is helps
+    assert dearer_helps(intent, ChainAttempt(broadcast_at=datetime.now(UTC)))
 
 
 @long

@@ -339,7 +339,8 @@ def test_what_runs_all_day_does_not_fill_the_books_with_refusals(funded: Park) -
     ticks.settle(funded.chain)
     for _ in range(5):  # and as long as its trades wait, the job says why
         with pytest.raises(
-            Refused, match=r"^3 pending trades of day-ahead wait until .* EnforcedPause"
+            Refused,
+            match=r"^3 pending trades of day-ahead wait until .* is paused\. .*EnforcedPause",
         ):
             ticks.settle(funded.chain)
     assert states(funded) == ["failed"]

@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 
 from api.errors import problem_of
 from ledger.chain.contracts.abi import artifact
-from ledger.chain.failures.explanations import explain, table
+from ledger.chain.failures.explanations import explain, table, with_meaning
 from ledger.chain.failures.reverts import reason_of
 from ledger.errors import BadInput, ContractRefused, Refused
 from ledger.settlement.money import explained, refused_in_money
@@ -91,6 +91,14 @@ def test_sentences(text: str, english: str) -> None:
 )
 def test_what_is_no_error_of_ours(text: str | None) -> None:
     assert explain(text) is None
+
+
+def test_the_meaning_is_said_once() -> None:
+    said = with_meaning("CarbonCredit refuses retire: NotActive(batchId=7, status=2)")
+    assert said.startswith("Batch 7 is suspended, not active. ")
+    assert said.endswith("(CarbonCredit refuses retire: NotActive(batchId=7, status=2))")
+    assert with_meaning(said) == said
+    assert with_meaning("the node does not answer") == "the node does not answer"
 
 
 def test_a_refusal_of_a_contract_is_a_problem_in_plain_words() -> None:

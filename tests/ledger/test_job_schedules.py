@@ -116,3 +116,23 @@ def test_every_default_can_be_read_and_a_local_chain_has_one_more() -> None:
     assert [job.name for job in jobs_of(other)] == [job.name for job in JOBS]
     with pytest.raises(BadInput, match="there is no job 'finality'; known are settle"):
         job_named(other, "finality")
+
+
+def test_what_changes_partitions_does_not_begin_with_a_copy() -> None:
+    """Each keeps the other from its work: they met each night, and where a copy takes a while one of them failed."""
+    found = schedules_of(load_settings(None, {"TRUETONNE_BACKUP_FOLDER": "/backups"}))
+
+    def times(*names: str) -> list[datetime]:
+        begins = []
+        for name in names:
+            at = found[name].next(NOON)
+            while at < NOON + DAY:
+                begins.append(at)
+                at = found[name].next(at + timedelta(seconds=1))
+        return begins
+
+    copies = times("backup-full", "backup-incremental")
+    changes = times("partitions", "archive")
+    assert (len(copies), len(changes)) == (24, 2)
+    for change in changes:
+        assert all(abs(change - copy) >= timedelta(minutes=15) for copy in copies)

@@ -19,7 +19,14 @@ from sqlalchemy.orm import Session
 from ledger.clock import utc_now
 from ledger.db import Database, NewerTables
 from ledger.db.grants import Account
-from ledger.errors import BadInput, DependencyDown, NotFound, ProblemFound, Refused
+from ledger.errors import (
+    BadInput,
+    ContractRefused,
+    DependencyDown,
+    NotFound,
+    ProblemFound,
+    Refused,
+)
 from ledger.jobs import asking, overview, rows, running, scheduler
 from ledger.jobs.catalogue import BOOKS, CHAIN, Job
 from ledger.jobs.rows import NAME, Result
@@ -615,6 +622,19 @@ def test_where_nobody_leads_it_is_done_here(db: Database) -> None:
     other = Lease(db, NAME)
     assert other.take() is None  # released
     other.release()
+
+
+def test_what_a_contract_refuses_is_noted_with_what_it_means(sqlite_db: Database) -> None:
+    def refused() -> str:
+        raise ContractRefused("VppSettlement refuses finalizeBatch: EnforcedPause()")
+
+    counting = Counting(work=refused)
+    runner = leading(sqlite_db, counting)
+    result = runner.run(counting.job)
+    assert result is not None and result.said == (
+        "The contract is paused. Wait until the administrator unpauses it, and send it again. "
+        "(VppSettlement refuses finalizeBatch: EnforcedPause())"
+    )
 
 
 def test_the_database_that_goes_away_is_waited_for(

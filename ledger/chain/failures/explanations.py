@@ -81,6 +81,12 @@ def explain(text: str | None) -> Explanation | None:
     return None
 
 
+def with_meaning(text: str) -> str:
+    """Return a text with what the contract's error that it names means, and what to do; once, if it says so already."""
+    said = explain(text)
+    return text if said is None or said.english in text else said.of(text)
+
+
 @cache
 def table() -> dict[str, dict[str, Any]]:
     """Return all errors by name."""

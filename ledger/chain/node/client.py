@@ -438,6 +438,11 @@ class ChainClient:
         method = "eth_getTransactionCount"
         return self._number(method, self.in_state(method, [address], block))
 
+    def balance(self, address: str, block: int | str = "latest") -> int:
+        """Return what an account has of the chain's own money, in wei."""
+        method = "eth_getBalance"
+        return self._number(method, self.in_state(method, [address], block))
+
     def estimate_gas(self, sender: str, to: str, data: str) -> int:
         """Return the node's estimate of the gas of a transaction."""
         message = {"from": sender, "to": to, "data": data}

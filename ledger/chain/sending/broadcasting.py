@@ -20,6 +20,8 @@ _HARMLESS = re.compile(
 """Answers to a second sending that mean the first one arrived, in the words of one node or another."""
 _TOO_CHEAP = ("base fee", "basefee")
 """In an answer to what offers less than the next block takes."""
+_WHATEVER_IT_OFFERS = re.compile(r"insufficient|funds|balance|configured cap")
+"""In an answer for another reason than a low fee: no money for gas, a node that sends nothing dearer."""
 _NOT_TAKEN = "the node does not take it: "
 
 
@@ -69,6 +71,16 @@ def _has_it(desk: Desk, attempt: Signed, error: RpcError) -> bool:
         return desk.client.request("eth_getTransactionByHash", [attempt.tx_hash]) is not None
     except RpcError:
         return False
+
+
+def dearer_helps(intent: ChainIntent, last: ChainAttempt) -> bool:
+    """Return whether a node may take what offers more; not where it never had the last attempt, for another reason.
+
+    A fee that rises while an account has no money is paid in full by whoever sends it some.
+    """
+    alarm = intent.alarm or ""
+    refused = last.broadcast_at is None and alarm.startswith(_NOT_TAKEN)
+    return not (refused and _WHATEVER_IT_OFFERS.search(alarm.lower()))
 
 
 def to_send(desk: Desk, intent: ChainIntent, items: Sequence[ChainAttempt]) -> ChainAttempt | None:

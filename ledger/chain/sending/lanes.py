@@ -6,7 +6,7 @@ under the lock of its lane; so is the day's spending.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
@@ -21,6 +21,10 @@ from ledger.models import (
     ChainSpending,
 )
 from ledger.models.sending import IntentState
+
+LATELY_DAYS = 3
+"""So many of the days on which an account signs it should have the money for."""
+_MONTH_DAYS = 30
 
 
 def next_nonce(session: Session, chain_id: int, address: str, on_chain: int) -> int:
@@ -152,6 +156,18 @@ def spend(
     spending.transactions += transactions
     spending.cost_wei += cost_wei
     session.flush()
+
+
+def signed_for_lately(session: Session, chain_id: int) -> dict[str, int]:
+    """Return what each account signed for at the most, in wei, on the last days on which it signed, of a month."""
+    today = datetime.now(UTC).date()
+    query = select(ChainSpending).where(
+        ChainSpending.chain_id == chain_id, ChainSpending.day > today - timedelta(days=_MONTH_DAYS)
+    )
+    found: dict[str, list[int]] = {}
+    for row in session.scalars(query.order_by(ChainSpending.day.desc())):
+        found.setdefault(row.address, []).append(int(row.cost_wei))
+    return {address: sum(costs[:LATELY_DAYS]) for address, costs in found.items()}
 
 
 def _today(session: Session, account: tuple[int, str], *, lock: bool) -> ChainSpending | None:

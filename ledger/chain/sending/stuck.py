@@ -3,7 +3,8 @@
 One look at a lane at a time. Nothing is sent here: what is decided is stored, and the sender broadcasts it.
 
 * An attempt whose fee is under the base fee, or the first of its lane after ``replace_seconds`` in which blocks
-  came, is **replaced**: same nonce, same call, dearer. At the cap it waits, with an alarm.
+  came, is **replaced**: same nonce, same call, dearer. At the cap it waits, with an alarm; so it does where its
+  account could not pay for what is dearer, or a node refuses it for another reason than its fee.
 * An intent gets **another nonce** only when what used its own one up stands in a final block, was read there and
   did not do it, nor anything else since, and the contract, asked, would still take the call.
 * A nonce below ours that nobody uses is **filled** with a transaction that does nothing.
@@ -29,7 +30,7 @@ from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import Authorization, BlockHeader, TransactionInfo
 from ledger.chain.sending import adoption, intents, lanes, unknown
-from ledger.chain.sending.broadcasting import included, to_send
+from ledger.chain.sending.broadcasting import dearer_helps, included, to_send
 from ledger.chain.sending.rehearsal import gas_limit_of
 from ledger.chain.sending.signing import Desk
 from ledger.errors import BadInput, DependencyDown
@@ -120,7 +121,8 @@ class _Lane:
         if int(last.max_fee_wei) < self._market.base_fee_wei:
             return True
         blocks_came = self._head.timestamp >= last.created_at.timestamp() or _was_set_back(last)
-        return intent.nonce == count and self._is_late(last) and blocks_came
+        late = intent.nonce == count and self._is_late(last) and blocks_came
+        return late and dearer_helps(intent, last)
 
     def _is_late(self, last: ChainAttempt) -> bool:
         waited = datetime.now(UTC) - last.created_at
@@ -149,6 +151,13 @@ class _Lane:
         most = fees.transaction_gas_max(self._head.gas_limit)
         gas = min(int(signed.read(last.raw_transaction)["gas"]), most)
         assert intent.nonce is not None
+        if (has := self._client.balance(self._address)) < (cost := gas * offered.max_fee_wei):
+            self._alarm(
+                intent,
+                f"{self._address} has {fees.ether_text(has)} ether, and what is dearer may cost "
+                f"{fees.ether_text(cost)}: it waits; send the account that much",
+            )
+            return
         more = gas * (offered.max_fee_wei - before.max_fee_wei)
         account = self._desk.chain_id, self._address
         if self._desk.caps is not None:
