@@ -67,7 +67,7 @@ _ATTEMPTS_MAX = 5
 OTHERS_FIRST = timedelta(minutes=5)
 """So long whoever proposed a batch before ours may finalise it: of two calls at once one costs its gas for nothing."""
 _MINED_AT_ONCE_S = 0.5
-_OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
+OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
 """What keeps one batch from being signed or sent, and others perhaps not."""
 
 
@@ -219,7 +219,7 @@ def submit_planned(chain: Chain) -> list[str]:
                     trouble = trouble or Refused(reason, details=refusal.details)
                     continue
             chain.db.run(partial(confirm.fail, key=key, error=reason))
-        except _OF_ONE as error:
+        except OF_ONE as error:
             trouble = trouble or error
             if not isinstance(error, NotTaken):  # which is noted where it is sent
                 chain.db.run(partial(intents.set_alarm, key=key, alarm=error.message))
@@ -250,7 +250,7 @@ def _sign_ours(chain: Chain) -> TruetonneError | None:
     for key in unsigned:
         try:
             cosign.sign_ours(chain, key)
-        except _OF_ONE as error:
+        except OF_ONE as error:
             trouble = trouble or error
         except SignerDown as error:  # it would be asked in vain again: what is signed can be sent
             return trouble or error
@@ -505,7 +505,7 @@ def _plan_others(session: Session, chain: Chain, now: datetime, batch_id: int) -
 def _batch_id(chain: Chain, key: str) -> int:
     """Return the number on chain of the batch that an intent finalises."""
     with chain.db.read() as session:
-        return int(intents.get(session, key).parameters["batchId"])
+        return intents.first_number(intents.get(session, key))
 
 
 def _drop_finalization(session: Session, key: str) -> str | None:

@@ -1,7 +1,7 @@
 """What shall not be settled: a trade in no batch is taken out by hand, a proposed batch is cancelled on chain.
 
 Either keeps its reason: the trade's in the audit log, the batch's on chain. A batch of which nothing was sent is on
-no chain, and is withdrawn here.
+no chain, and is withdrawn here; so is a trade that was to be settled by itself.
 """
 
 from __future__ import annotations
@@ -140,6 +140,41 @@ def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | N
         intents.refuse(session, call.key, why)
     cosign.give_up(session, batch, why)
     return batch
+
+
+def who_settles(session: Session, number: int) -> str | None:
+    """Return the account that is to settle a trade by itself, as ``who_sends``; None: it waits for no sending."""
+    for intent in singles.planned(session):
+        if int(intent.parameters["trade"]["seq"]) == number:
+            return intent.sender_address
+    return None
+
+
+def withdraw_single(session: Session, number: int, reason: str) -> str:
+    """Take back that a trade was to be settled by itself, of which nothing was sent; return the key of that call.
+
+    The trade is free again, and stays pending.
+
+    Raises
+    ------
+    NotFound
+        If there is no such trade.
+    BadInput
+        If no reason is given.
+    Refused
+        If nothing waits to be sent for it.
+    """
+    _require_reason(reason)
+    trade = find_trade(session, number, lock=True)
+    taken_back = singles.withdraw(session, [number], f"withdrawn: {reason.strip()}")
+    if taken_back:
+        return taken_back[0]
+    if trade.status is TradeStatus.PENDING:
+        singles.require_untouched(session, number)
+        hint = f"`truetonne trades cancel {number} --reason WHY` takes the trade out"
+    else:
+        hint = f"the trade is {trade.status.value}"
+    raise Refused(f"trade {number} waits for no settlement by itself that could be withdrawn; {hint}")
 
 
 def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) -> str:

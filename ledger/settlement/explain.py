@@ -319,7 +319,12 @@ def _single(session: Session, record: VppTradingRecord) -> tuple[list[str], str 
         return happened, None
     if intent.state is IntentState.CONFIRMED:
         return happened, "nothing"
-    return happened, _after_sending(intent, "nothing: truetonne settle run sends it")
+    take_back = f"truetonne settle cancel trade:{record.id} --reason WHY"
+    if intent.state is IntentState.PLANNED and intent.alarm:
+        return happened, f"mend that, and the next run sends it; or take it back: {take_back}"
+    return happened, _after_sending(
+        intent, f"nothing: truetonne settle run sends it; {take_back} takes it back until then"
+    )
 
 
 def _elsewhere(session: Session, record: VppTradingRecord) -> _Found:
