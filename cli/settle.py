@@ -413,12 +413,16 @@ def _sent_to_finalise(session: Session) -> list[str]:
 
     from ledger.models import ChainIntent
     from ledger.models.sending import IntentState
-    from ledger.models.settlement import VppSettlementBatch
+    from ledger.models.settlement import BatchState, VppSettlementBatch
 
     query = (
         select(ChainIntent.key)
         .join(VppSettlementBatch, VppSettlementBatch.finalize_key == ChainIntent.key)
-        .where(ChainIntent.state == IntentState.SUBMITTED)
+        .where(
+            ChainIntent.state == IntentState.SUBMITTED,
+            # Of those a fork took the proposal back: nothing is there to finalise.
+            VppSettlementBatch.state.not_in((BatchState.PLANNED, BatchState.FAILED)),
+        )
         .order_by(VppSettlementBatch.chain_batch_id)
     )
     return list(session.scalars(query))

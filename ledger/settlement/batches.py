@@ -22,7 +22,7 @@ from ledger.chain.failures.explanations import explain
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.keys.remote_signer import SignerDown
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import new_key
+from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.chain.sending.sender import AlreadyOnChain, NotTaken, NotTried
 from ledger.db import DatabaseBusy
 from ledger.errors import BadInput, Refused, TruetonneError
@@ -457,7 +457,10 @@ def _plan_finalization(
         number = batch.chain_batch_id or 0
         if number > following:
             return keys + _plan_others(session, chain, now, following)
-        earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
+        call = call_of(
+            chain, new_key(), FINALIZE, "finalizeBatch", [number, outcome_of(on_chain)]
+        )
+        earlier = _earlier(session, batch, call)
         if earlier is None or earlier.state is IntentState.FAILED:
             if number < following:
                 continue
@@ -466,15 +469,22 @@ def _plan_finalization(
                 if keys:
                     break
                 raise stuck.refusal(batch.batch_key, held_up)
-            batch.finalize_key = new_key()
-            arguments = [batch.chain_batch_id, outcome_of(on_chain)]
-            call = call_of(chain, batch.finalize_key, FINALIZE, "finalizeBatch", arguments)
+            batch.finalize_key = call.key
             keys.append(intents.plan(session, chain.deployment.chain_id, call))
         elif earlier.state is IntentState.PLANNED:
             keys.append(earlier.key)
         if number == following:
             break
     return keys
+
+
+def _earlier(session: Session, batch: VppSettlementBatch, call: NewIntent) -> ChainIntent | None:
+    """Return the call that finalises a batch already; None: there is none that does what this one would.
+
+    A fork may have taken its proposal back and brought it again, after the fee had changed.
+    """
+    earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
+    return earlier if earlier is not None and intents.does_same(earlier, call) else None
 
 
 def _plan_others(session: Session, chain: Chain, now: datetime, batch_id: int) -> list[str]:

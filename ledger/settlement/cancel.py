@@ -60,8 +60,10 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     # Locked, and first: a planner that is at work on this trade is waited for, and its batch seen.
     trade = find_trade(session, number, lock=True)
     if trade.status is not TradeStatus.PENDING:
+        opens = f"; `truetonne settle retry trade:{number}` makes it that again"
         raise Refused(
             f"trade {number} is {trade.status.value}; only a pending one can be cancelled"
+            + (opens if trade.status is TradeStatus.FAILED else "")
         )
     singles.require_untouched(session, number)
     _require_no_signatures(session, [number])

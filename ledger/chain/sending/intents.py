@@ -131,9 +131,14 @@ def end_fill(session: Session, key: str, nonce: int, said: str) -> None:
 
 def is_call(stored: ChainIntent, intent: NewIntent) -> bool:
     """Return whether a stored intent is this call, by this sender, to this contract."""
+    return does_same(stored, intent) and stored.sender_address == intent.sender.lower()
+
+
+def does_same(stored: ChainIntent, intent: NewIntent) -> bool:
+    """Return whether a stored intent is this call to this contract, whoever sends it."""
     data = encode_call(intent.contract, intent.function, intent.arguments)
-    found = stored.kind, stored.contract_address, stored.sender_address, stored.call_data
-    return found == (intent.kind, intent.address.lower(), intent.sender.lower(), data)
+    found = stored.kind, stored.contract_address, stored.call_data
+    return found == (intent.kind, intent.address.lower(), data)
 
 
 def first_number(intent: ChainIntent) -> int:
