@@ -103,7 +103,7 @@ def cancel_settlement(
     from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.chain.sending import intents
-    from ledger.settlement.cancel import plan_cancellation, who_sends, withdraw
+    from ledger.settlement.cancel import of_others, plan_cancellation, who_sends, withdraw
     from ledger.settlement.finding import named_trade, written_out
 
     number = named_trade(batch)
@@ -122,11 +122,12 @@ def cancel_settlement(
         flow.mirror()
         with flow.db.read() as session:
             batch = written_out(session, batch)
-            sender = who_sends(session, batch)
+            ours = of_others(session, batch) is None
+            sender = who_sends(session, batch) if ours else None
         document: dict[str, Any] = {"batch": batch, "reason": reason.strip()}
         if sender is not None:
             flow.chain.sender.check_known(sender)
-        withdrawn = flow.db.run(take_back, keep=not dry_run)
+        withdrawn = flow.db.run(take_back, keep=not dry_run) if ours else None
         if withdrawn is not None:
             document["withdrawn"] = True
             done = "would be" if dry_run else "is"

@@ -14,7 +14,7 @@ from ledger.chain.contracts.wrappers import VppSettlement
 from ledger.settlement.words import Trade
 from tests.cli.conftest import SITE, TRADES, Program, good
 from tests.support import acts
-from tests.support.chain import DISPUTE_TIMEOUT_S, OPERATOR_ROLE, PARTIES, TestChain
+from tests.support.chain import DISPUTE_TIMEOUT_S, OPERATOR_ROLE, PARTIES, TestChain, trade
 from tests.support.forms import long
 from tests.support.mirror import running_chain
 from tests.support.sending import GWEI
@@ -189,3 +189,39 @@ def test_a_call_whose_shown_arguments_were_damaged_is_known_by_what_is_sent(
     assert good(desk("settle", "status", first, "--json")).json()["state"] == "proposed"
     good(desk("settle", "run"))
     assert statuses(desk) == ["executed"]
+
+
+def test_a_batch_of_others_that_waits_for_nobody_any_more_is_cancelled_from_here(
+    desk: Program, chain: TestChain
+) -> None:
+    """Its operator was gone, and its dispute timed out: ours waited behind it for ever, and no command could help."""
+    chain.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    packed, _ = chain.propose([trade(900_001, "market", "owner", 1000, 10_000)], sender="spare")
+    acts.dispute(chain, "market", 1, trade(900_001, "market", "owner", 1000, 10_000))
+    trades(desk, 0, "1000.000,0.0421,42.10")
+    (ours,) = good(desk("settle", "run", "--no-wait", "--json")).json()["planned"]
+    good(desk("index", "run", "--until", "head"))
+    (theirs,) = keys_on_chain(desk) - {ours}
+    for early in (theirs, f"0x{int(theirs, 16):064X}"):
+        refused = desk("settle", "cancel", early, *WHY)
+        assert (refused.code, "no batch of these books" in refused.one_line()) == (1, True)
+    chain.client.request("anvil_mine", ["0x2", hex(2 * DISPUTE_TIMEOUT_S)])
+    ended = desk("settle", "run", "--json").json()["error"]
+    way_out = f"truetonne settle cancel {theirs} --reason WHY lets the batches behind it go on"
+    assert (ended["code"], ended["message"].endswith(way_out)) == ("dispute-timed-out", True)
+    chain.act("admin", SETTLEMENT, "revokeRole", [OPERATOR_ROLE, PARTIES["operator"]])
+    assert good(desk("settle", "cancel", theirs, *WHY, "--dry-run")).out.startswith("would cancel")
+    done = good(desk("settle", "cancel", theirs, *WHY, "--json")).json()
+    assert (done["batch"], done["final"]) == (theirs, True)
+    again = desk("settle", "cancel", theirs, *WHY)
+    assert (again.code, "is cancelled and no batch of these books" in again.one_line()) == (1, True)
+    good(desk("settle", "run"))
+    assert statuses(desk) == ["executed"]
+    assert escrow(chain, "market") == 100_00 - 42_10
+    assert desk("settle", "cancel", "0x" + "ab" * 32, *WHY).code == 2
+
+
+def keys_on_chain(desk: Program) -> set[str]:
+    (file,) = desk.folder.rglob("truetonne.db")
+    with closing(sqlite3.connect(file)) as link:
+        return {key for (key,) in link.execute("SELECT key FROM settlement_batches")}
