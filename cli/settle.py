@@ -262,7 +262,8 @@ def _round(flow: Flow, no_wait: bool, market: str | None) -> dict[str, Any]:
     is_open = VppSettlementBatch.state.in_((BatchState.PLANNED, BatchState.PROPOSED))
     with flow.db.read() as session:
         open_before = session.scalars(select(key).where(is_open)).all()
-    scope = Scope(market=market, symbol=currency_symbol(flow.chain))
+    symbol = currency_symbol(flow.chain)
+    scope = Scope(market=market, symbol=symbol)
     plan = batches.plan_round(flow.chain, scope)
     planned = [item.key for item in plan.batches]
     with flow.db.read() as session:  # what an earlier run planned and did not send is sent with it
@@ -284,7 +285,7 @@ def _round(flow: Flow, no_wait: bool, market: str | None) -> dict[str, Any]:
         return {
             "planned": planned,
             "resumed": resumed,
-            **_left_behind(session, plan, scope.symbol),
+            **_left_behind(session, plan, symbol),
             **pending_of(session),
             "batches": rows_of(session, is_open | key.in_(concerned)),
             _ENDED_BY: unsent_for or trouble,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -59,7 +60,7 @@ from ledger.settlement.calls import (
 )
 from ledger.settlement.finding import find_trade
 from ledger.settlement.fitting import Waiting
-from ledger.settlement.money import explained
+from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
@@ -125,8 +126,10 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
         If the node does not say what the parties have.
     """
 
+    scope = scope or Scope()
+
     def work(session: Session) -> Plan:
-        return planning.plan(session, chain, funds, scope or Scope(), limits)
+        return planning.plan(session, chain, funds, scope, limits)
 
     with chain.db.read() as session:
         is_late = cosign.late(session) and not dry_run
@@ -138,6 +141,8 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
         funds = planning.read_funds(chain)
         if funds is not None:
             limits = planning.read_limits(chain)
+            if scope.symbol is None:
+                scope = replace(scope, symbol=currency_symbol(chain))
         try:
             return chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:

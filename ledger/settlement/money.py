@@ -159,6 +159,8 @@ def participants_of(session: Session, batch: VppSettlementBatch) -> dict[str, st
     own: dict[str, dict[str, None]] = defaultdict(dict)  # the first trade's comes first
     for word, side, code in session.execute(query):
         trade = unpack(int(word, 16))
+        if max(trade.buyer, trade.seller) >= len(batch.accounts):
+            continue  # no word of ours
         buyer, seller = batch.accounts[trade.buyer], batch.accounts[trade.seller]
         plant, market = (buyer, seller) if side is TradeType.BUY else (seller, buyer)
         own[plant][code] = None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from fastapi.testclient import TestClient
 
+from api.app import create_app
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.wrappers import VppSettlement
+from ledger.settings import load_settings
 from ledger.settlement.words import Trade
 from tests.cli.conftest import SITE, TRADES, Program, good
 from tests.support import acts
@@ -157,6 +161,7 @@ def test_what_cannot_be_sent_keeps_nothing_else_from_its_end(
     assert statuses(desk) == ["executed", "pending"]
 
 
+@long
 def test_a_deployment_that_stands_says_who_lacks_a_role(desk: Program, chain: TestChain) -> None:
     """It said that all is there, and nobody could propose a batch."""
     deploy = ("chain", "deploy")
@@ -225,3 +230,31 @@ def keys_on_chain(desk: Program) -> set[str]:
     (file,) = desk.folder.rglob("truetonne.db")
     with closing(sqlite3.connect(file)) as link:
         return {key for (key,) in link.execute("SELECT key FROM settlement_batches")}
+
+
+@long
+def test_pages_and_api_say_of_a_batch_what_the_commands_say(
+    desk: Program, chain: TestChain
+) -> None:
+    """A batch that waits for an arbiter was proposed by its page; and money that lacks was that of no currency."""
+    trades(desk, 0, "1000.000,0.0421,42.10")
+    (key,) = good(desk("settle", "run", "--no-wait", "--json")).json()["planned"]
+    good(desk("index", "run", "--until", "head"))
+    acts.dispute(chain, "market", 1, Trade(1, MARKET, PLANT, 1_000_000, 421))
+    trades(desk, 1, "1000.000,1.0000,1000.00")
+    good(desk("index", "run", "--until", "head"))
+    good(desk("jobs", "run", "settle"))
+    assert re.search(f"{key} .* disputed\n", good(desk("settle", "status")).out)
+    given = {name: value for name, value in desk.environ.items() if name.startswith("TRUETONNE_")}
+    (file,) = desk.folder.rglob("truetonne.db")
+    given |= {"TRUETONNE_DATABASE_URL": f"sqlite:///{file}", "TRUETONNE_DEPLOYMENT": str(desk.folder / "local.json")}
+    with TestClient(create_app(load_settings(None, given))) as client:
+        for path in (f"/settlements/{key}", "/settlements", "/plants/lab-vpp"):
+            assert '<span class="badge disputed">disputed</span>' in client.get(path).text, path
+        (row,) = client.get("/v1/plants/lab-vpp").json()["settlements"]
+        assert (row["state"], row["chain_status"]) == ("proposed", "disputed")
+        left_out = client.get("/v1/trades").json()["items"][0]["left_out"]
+    # The bond of the dispute is out of the escrow.
+    assert left_out == (
+        "spot has 57.70 tEUR in escrow and owes 1000.00 tEUR: truetonne settle deposit spot 942.30"
+    )
