@@ -206,7 +206,10 @@ def sign_file(
         f"digest {order.digest}",
         f"{'would sign' if dry_run else 'signed'} for {', '.join(made)}; "
         f"{counted(len(missing), 'signature')} missing",
-        *(f"the signature under {each} is left as it is: the chain judges it" for each in unchecked),
+        *(
+            f"the signature under {each} is left as it is: the chain judges it"
+            for each in unchecked
+        ),
     )
 
 

@@ -126,10 +126,10 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
         If the node does not say what the parties have.
     """
 
-    scope = scope or Scope()
+    within = scope or Scope()
 
     def work(session: Session) -> Plan:
-        return planning.plan(session, chain, funds, scope, limits)
+        return planning.plan(session, chain, funds, within, limits)
 
     with chain.db.read() as session:
         is_late = cosign.late(session) and not dry_run
@@ -141,8 +141,8 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
         funds = planning.read_funds(chain)
         if funds is not None:
             limits = planning.read_limits(chain)
-            if scope.symbol is None:
-                scope = replace(scope, symbol=currency_symbol(chain))
+            if within.symbol is None:
+                within = replace(within, symbol=currency_symbol(chain))
         try:
             return chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:
@@ -462,9 +462,7 @@ def _plan_finalization(
         number = batch.chain_batch_id or 0
         if number > following:
             return keys + _plan_others(session, chain, now, following)
-        call = call_of(
-            chain, new_key(), FINALIZE, "finalizeBatch", [number, outcome_of(on_chain)]
-        )
+        call = call_of(chain, new_key(), FINALIZE, "finalizeBatch", [number, outcome_of(on_chain)])
         earlier = _earlier(session, batch, call)
         if earlier is None or earlier.state is IntentState.FAILED:
             if number < following:

@@ -178,7 +178,9 @@ def withdraw_single(session: Session, number: int, reason: str) -> str:
         hint = f"`truetonne trades cancel {number} --reason WHY` takes the trade out"
     else:
         hint = f"the trade is {trade.status.value}"
-    raise Refused(f"trade {number} waits for no settlement by itself that could be withdrawn; {hint}")
+    raise Refused(
+        f"trade {number} waits for no settlement by itself that could be withdrawn; {hint}"
+    )
 
 
 def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) -> str:
@@ -243,7 +245,7 @@ def _plan(
 
 
 def of_others(session: Session, name: str, *, lock: bool = False) -> SettlementBatch | None:
-    """Return the batch of others on chain that a key names; None: it is one of ours, or none that the mirror knows."""
+    """Return the batch of others on chain that a key names; None: it is ours, or none that the mirror knows."""
     if not is_key(name):
         return None
     key = name.lower()

@@ -166,7 +166,10 @@ def participants_of(session: Session, batch: VppSettlementBatch) -> dict[str, st
         own[plant][code] = None
         own[market][batch.market] = None
     for account, codes in own.items():
-        if names.get(account) not in (account, *codes):  # by its address, where its name is one of two
+        if names.get(account) not in (
+            account,
+            *codes,
+        ):  # by its address, where its name is one of two
             names[account] = next(iter(codes))
     return names
 

@@ -187,7 +187,9 @@ def _out_of_dispute(
 ) -> str:
     when = f"{until:%Y-%m-%d %H:%M:%S} UTC"
     if until <= now:
-        return f"the dispute timed out at {when}, nobody can reject it any more: {_cancel(batch.key)}"
+        return (
+            f"the dispute timed out at {when}, nobody can reject it any more: {_cancel(batch.key)}"
+        )
     cancel = _how_to_cancel(session, batch.key)
     return (
         f"an arbiter decides, until {when} (truetonne settle reject {batch.key} rejects the dispute); after that the "

@@ -47,7 +47,9 @@ def desk(chain: TestChain, migrated: Program) -> Program:
         }
     )
     migrated.write("local.json", chain.deployment_text())
-    migrated.write("site.toml", SITE.replace("0x" + "1" * 40, PLANT).replace("0x" + "2" * 40, MARKET))
+    migrated.write(
+        "site.toml", SITE.replace("0x" + "1" * 40, PLANT).replace("0x" + "2" * 40, MARKET)
+    )
     good(migrated("site", "apply", "site.toml"))
     return migrated
 
@@ -75,7 +77,9 @@ def escrow(node: TestChain, party: str) -> int:
 def statuses(desk: Program) -> list[str]:
     (file,) = desk.folder.rglob("truetonne.db")
     with closing(sqlite3.connect(file)) as link:
-        return [row for (row,) in link.execute("SELECT status FROM vpp_trading_records ORDER BY id")]
+        return [
+            row for (row,) in link.execute("SELECT status FROM vpp_trading_records ORDER BY id")
+        ]
 
 
 def test_a_trade_that_was_to_be_settled_by_itself_is_withdrawn(
@@ -87,9 +91,13 @@ def test_a_trade_that_was_to_be_settled_by_itself_is_withdrawn(
     assert (nothing.code, "`truetonne trades cancel 1 " in nothing.one_line()) == (1, True)
     price(chain, 800)
     assert desk("settle", "one", "1").code == 3
-    assert desk("trades", "cancel", "1", *WHY, "--json").json()["error"]["code"] == "trade-under-way"
+    assert (
+        desk("trades", "cancel", "1", *WHY, "--json").json()["error"]["code"] == "trade-under-way"
+    )
     told = good(desk("settle", "status", "trade:1", "--json")).json()
-    assert told["to_do"].endswith("truetonne settle cancel trade:1 --reason WHY takes it back until then")
+    assert told["to_do"].endswith(
+        "truetonne settle cancel trade:1 --reason WHY takes it back until then"
+    )
     assert desk("settle", "cancel", "trade:9", *WHY).code == 2
     assert desk("settle", "cancel", "trade:1", "--reason", " ").code == 2
     dry = good(desk("settle", "cancel", "trade:1", *WHY, "--dry-run"))
@@ -201,7 +209,7 @@ def test_a_batch_of_others_that_waits_for_nobody_any_more_is_cancelled_from_here
 ) -> None:
     """Its operator was gone, and its dispute timed out: ours waited behind it for ever, and no command could help."""
     chain.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
-    packed, _ = chain.propose([trade(900_001, "market", "owner", 1000, 10_000)], sender="spare")
+    chain.propose([trade(900_001, "market", "owner", 1000, 10_000)], sender="spare")
     acts.dispute(chain, "market", 1, trade(900_001, "market", "owner", 1000, 10_000))
     trades(desk, 0, "1000.000,0.0421,42.10")
     (ours,) = good(desk("settle", "run", "--no-wait", "--json")).json()["planned"]
@@ -247,7 +255,10 @@ def test_pages_and_api_say_of_a_batch_what_the_commands_say(
     assert re.search(f"{key} .* disputed\n", good(desk("settle", "status")).out)
     given = {name: value for name, value in desk.environ.items() if name.startswith("TRUETONNE_")}
     (file,) = desk.folder.rglob("truetonne.db")
-    given |= {"TRUETONNE_DATABASE_URL": f"sqlite:///{file}", "TRUETONNE_DEPLOYMENT": str(desk.folder / "local.json")}
+    given |= {
+        "TRUETONNE_DATABASE_URL": f"sqlite:///{file}",
+        "TRUETONNE_DEPLOYMENT": str(desk.folder / "local.json"),
+    }
     with TestClient(create_app(load_settings(None, given))) as client:
         for path in (f"/settlements/{key}", "/settlements", "/plants/lab-vpp"):
             assert '<span class="badge disputed">disputed</span>' in client.get(path).text, path

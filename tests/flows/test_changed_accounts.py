@@ -142,7 +142,10 @@ def test_what_an_account_settled_is_told_of_whose_it_was(park: Park) -> None:
     assert (whose[PLANT], whose[SECOND], whose[BUYER]) == ("plant", "second", MARKET)
     assert any(line.endswith("dispute of trade 1 by plant: disputed") for line in told)
     paid = {"plant": "1.00", "second": "2.00"}
-    assert {item.participant: str(item.net) for item in shown.positions} == {**paid, MARKET: "-3.00"}
+    assert {item.participant: str(item.net) for item in shown.positions} == {
+        **paid,
+        MARKET: "-3.00",
+    }
     assert {item.payee: str(item.amount) for item in shown.payments} == paid
     assert {item.participant for item in shown.movements} == {MARKET, "plant"}
 

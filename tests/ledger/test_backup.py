@@ -230,8 +230,9 @@ def test_to_just_before_a_drop(
     assert accounts_made == {item.text for item in said if re.match("CREATE.* USER|SET", item.text)}
 
     wanted = Wanted(before=gtid)
-    done = restore(folder, plan(kept(folder), wanted), tmp_path / "before")
-    assert done.gtid == f"0-1-{gtid.number - 1}"
+    assert restore(folder, plan(kept(folder), wanted), tmp_path / "before").gtid == (
+        f"0-1-{gtid.number - 1}"
+    )
     with restored(tmp_path / "before") as ask:
         assert ask(ALL) == before_drop
         there = set(ask(accounts))
@@ -263,7 +264,9 @@ def test_to_just_before_a_drop(
 def _one_damaged_item_hides_no_other(source: LoggingServer, folder: Store, home: Path) -> None:
     """The command shows the statements of the logs that can be read, and names what cannot."""
     key_file(home / "key")
-    stated_by = {item.id: {str(each.gtid) for each in stated_in(folder, item)} for item in kept(folder)}
+    stated_by = {
+        item.id: {str(each.gtid) for each in stated_in(folder, item)} for item in kept(folder)
+    }
     altered, *others = (item for item in kept(folder) if stated_by[item.id])
     (part,) = (part for part in altered.parts if "log" in part.name)
     file = folder.folder / altered.id / part.name
