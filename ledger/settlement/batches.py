@@ -125,7 +125,6 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     DependencyDown
         If the node does not say what the parties have.
     """
-
     within = scope or Scope()
 
     def work(session: Session) -> Plan:

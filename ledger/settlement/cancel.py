@@ -262,8 +262,8 @@ def _plan_for_others(session: Session, chain: Chain, batch: SettlementBatch, rea
         return intent.key
     if not stuck.is_anybodys(session, batch):
         raise Refused(
-            f"batch {batch.key} is {batch.status.value} and no batch of these books: its operator or an arbiter cancels "
-            "it; from here it can be cancelled when a dispute over it has timed out, or its credits do not move"
+            f"batch {batch.key} is {batch.status.value} and no batch of these books: its operator or an arbiter "
+            "cancels it; from here it can be cancelled when a dispute over it has timed out, or its credits do not move"
         )
     event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
     return _plan(session, chain, batch, [int(word) for word in event.args["words"]], reason)
