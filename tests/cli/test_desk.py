@@ -262,6 +262,10 @@ def test_pages_and_api_say_of_a_batch_what_the_commands_say(
     with TestClient(create_app(load_settings(None, given))) as client:
         for path in (f"/settlements/{key}", "/settlements", "/plants/lab-vpp"):
             assert '<span class="badge disputed">disputed</span>' in client.get(path).text, path
+        token = chain.deployment.contracts["TestCurrency"].address
+        for path in (f"/settlements/{key}", "/plants/lab-vpp"):
+            said = client.get(path).text
+            assert ">Money is in the token</dt>" in said and token in said
         (row,) = client.get("/v1/plants/lab-vpp").json()["settlements"]
         assert (row["state"], row["chain_status"]) == ("proposed", "disputed")
         left_out = client.get("/v1/trades").json()["items"][0]["left_out"]
