@@ -460,7 +460,7 @@ def _plan_finalization(
     for batch, on_chain in due:
         number = batch.chain_batch_id or 0
         if number > following:
-            return keys + _plan_others(session, chain, now, following)
+            return keys or _plan_others(session, chain, now, following)
         call = call_of(chain, new_key(), FINALIZE, "finalizeBatch", [number, outcome_of(on_chain)])
         earlier = _earlier(session, batch, call)
         if earlier is None or earlier.state is IntentState.FAILED:
@@ -493,18 +493,25 @@ def _plan_others(session: Session, chain: Chain, now: datetime, batch_id: int) -
     """Return the key of a call that finalises a batch of others before ours; none where it waits for something.
 
     Whoever proposed it may be gone, and ours would wait for ever; the contract takes it from anybody.
+
+    Raises
+    ------
+    Refused
+        If its credits do not move: it waits for a person, and ours with it.
     """
     on_chain = session.get(SettlementBatch, batch_id)
     if on_chain is None or on_chain.status is not SettlementStatus.PROPOSED:
-        return []
-    due_s = on_chain.finalizable_at_s + OTHERS_FIRST.total_seconds()
-    if due_s > now.timestamp() or stuck.credits_held_up(session, on_chain):
         return []
     # One that failed here is nobody's to wait for: others may have used up its key.
     ours = select(VppSettlementBatch.id).where(
         VppSettlementBatch.batch_key == on_chain.key, VppSettlementBatch.state != BatchState.FAILED
     )
     if session.scalars(ours).first() is not None:
+        return []
+    held_up = stuck.credits_held_up(session, on_chain)
+    if held_up is not None:  # for ours behind it: in silence nobody would look
+        raise stuck.refusal(on_chain.key, held_up)
+    if on_chain.finalizable_at_s + OTHERS_FIRST.total_seconds() > now.timestamp():
         return []
     earlier = under_way(session, FINALIZE, batch_id)
     if earlier is not None:
