@@ -94,6 +94,8 @@ def test_a_trade_that_was_to_be_settled_by_itself_is_withdrawn(
     assert (
         desk("trades", "cancel", "1", *WHY, "--json").json()["error"]["code"] == "trade-under-way"
     )
+    (row,) = good(desk("chain", "intents", "--json")).json()["intents"]
+    assert row["what_to_do"].endswith("`truetonne settle cancel trade:1` takes it back")
     told = good(desk("settle", "status", "trade:1", "--json")).json()
     assert told["to_do"].endswith(
         "truetonne settle cancel trade:1 --reason WHY takes it back until then"
