@@ -17,7 +17,10 @@ from ledger.models import ChainAttempt, ChainInclusion, ChainIntent, Correction
 from ledger.models.sending import UNDER_WAY, IntentState
 
 _NOT_SENT = "not sent yet: the jobs do it, or the command that planned it, given again"
-_NOT_SETTLED = "not sent yet: the jobs do it, or `truetonne settle run`; `truetonne settle cancel trade:{}` takes it back"
+_NOT_SETTLED = (
+    "not sent yet: the jobs do it, or `truetonne settle run`; `truetonne settle cancel trade:{}` "
+    "takes it back"
+)
 """Of a trade by itself: the command that planned it refuses one that is on its way."""
 _NO_JOB = "not sent, and no job does it: give"
 _HOLDERS_ACT = f"{_NO_JOB} its command again, with the same --key, or leave it"
