@@ -166,30 +166,49 @@ def check_backups(run: Invocation, folder: From = None, backup: BackupId = None)
     return ProblemFound.exit_code if wrong else 0
 
 
-def show_statements(run: Invocation, folder: From = None) -> None:
-    """Show what was made, altered or dropped in MariaDB since the first copy, with the GTIDs that restore takes."""
-    from ledger.backup.binlog import statements
+def show_statements(run: Invocation, folder: From = None) -> int:
+    """Show what was made, altered or dropped in MariaDB since the first copy, with the GTIDs that restore takes.
+
+    What cannot be read keeps nothing else from being shown; exit 1 then.
+    """
+    from ledger.backup.binlog import Statement, statements
+    from ledger.backup.store import item_names
+    from ledger.backup.stream import BackupDamaged
 
     store = _there(run, folder)
-    found = {}
+    found: dict[str, Statement] = {}
+    damaged: list[str] = []
     with store.reading():
-        for item in store.items():
+        for name in item_names(store.folder):
+            try:
+                item = store.item(name)
+            except BackupDamaged as error:
+                damaged.append(error.message)
+                continue
             for part in item.parts:
-                if part.name.startswith("log-"):
+                if not part.name.startswith("log-"):
+                    continue
+                try:
                     for statement in statements(store.open(item, part)):
                         found[str(statement.gtid)] = statement
+                except BackupDamaged as error:  # what stands before that place is shown
+                    said = error.message
+                    damaged.append(said if name in said else f"{name}/{part.name}: {said}")
     rows = sorted(found.values(), key=lambda item: (item.at, item.gtid.domain, item.gtid.number))
     run.output.result(
         {
             "statements": [
                 {"gtid": str(item.gtid), "at": item.at, "statement": item.text} for item in rows
-            ]
+            ],
+            "damaged": damaged,
         },
         Table(
             ("GTID", "at (UTC)", "statement"),
             [(str(item.gtid), second_text(item.at), item.text) for item in rows],
         ),
+        *(f"not read: {message}" for message in damaged),
     )
+    return ProblemFound.exit_code if damaged else 0
 
 
 def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,9 @@ from cli.credit_options import Project
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
 from ledger.settings.deployment import deployment_variables
+
+if TYPE_CHECKING:
+    from ledger.chain.addresses.holders import Lacking
 
 Network = Annotated[
     str | None,
@@ -62,14 +66,40 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
         run.output.step(_begins(settings))
     with node_for(settings) as rpc_url:
         new = ensure_deployed(settings, rpc_url, settings.network, run.output.step)
+        without = [] if new else _without_roles(settings, rpc_url)
     deployment = Deployment.load(settings.deployment)
     addresses = {name: item.address for name, item in deployment.contracts.items()}
     run.output.result(
-        {"network": deployment.network, "deployed": new, "contracts": addresses},
+        {
+            "network": deployment.network,
+            "deployed": new,
+            "contracts": addresses,
+            "without_roles": [asdict(item) for item in without],
+        },
         *(() if new else ("nothing was deployed: the contracts stand already",)),
         *(f"{name} at {address}" for name, address in addresses.items()),
         f"address book: {settings.deployment}",
+        *_said_of_roles(without),
     )
+
+
+def _without_roles(settings: Settings, rpc_url: str) -> list[Lacking]:
+    """Return whom the deployment file names for a role that it does not have by now: no script has granted it anew."""
+    from ledger.chain.addresses.book import Deployment
+    from ledger.chain.addresses.holders import lacking
+    from ledger.chain.node.client import ChainClient
+
+    with closing(ChainClient(rpc_url)) as client:
+        return lacking(client, Deployment.load(settings.deployment))
+
+
+def _said_of_roles(without: Sequence[Lacking]) -> list[str]:
+    if not without:
+        return []
+    return [
+        *(item.sentence() for item in without),
+        "roles were not granted again: `truetonne doctor` says what mends it, `truetonne chain verify` who has each",
+    ]
 
 
 def _begins(settings: Settings) -> str:
@@ -91,12 +121,17 @@ def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -
     from ledger.chain.local.shared import node_for
     from ledger.chain.node.client import ChainClient
 
-    document = {"network": settings.network, "deployed": False}
+    document: dict[str, Any] = {"network": settings.network, "deployed": False}
     if settings.deployment.exists():
         check_as_deployed(given, settings)
         with node_for(settings) as rpc_url:
             ensure_deployed(settings, rpc_url)
-        run.output.result(document, f"the contracts of {settings.network} are there")
+            without = _without_roles(settings, rpc_url)
+        run.output.result(
+            {**document, "without_roles": [asdict(item) for item in without]},
+            f"the contracts of {settings.network} are there",
+            *_said_of_roles(without),
+        )
         return
     check_checkout("chain deploy")
     bring_up_to_date(settings, dry_run=True)

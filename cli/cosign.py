@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -154,6 +154,14 @@ def sign_file(
         str | None,
         typer.Option("--account", metavar="0x...", help="Who signs; default: every party here."),
     ] = None,
+    wallets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--wallet",
+            metavar="0x...",
+            help="A party that is a contract (ERC-1271): only the chain can judge its signature, and `read` asks it.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Check a file, show what it says, and sign it with the keys of the keystore; no node, no database.
@@ -163,6 +171,7 @@ def sign_file(
     from ledger.settlement import cosign_files
 
     order, signatures = cosign_files.read(file)
+    contracts = _contracts(file, order, wallets or [])
     deadline = datetime.fromtimestamp(order.settlement.deadline, UTC)
     if deadline < datetime.now(UTC):
         raise Refused(
@@ -170,21 +179,22 @@ def sign_file(
             f"machine ({datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC); ask for a new file, or set the clock right",
             code="expired",
         )
-    for other, signature in signatures.items():
-        cosign_files.check_signer(file, order, other, signature)
+    _check_signers(file, order, signatures, contracts)
     made = _signed(run, file, order, account)
     if not dry_run:
-        signatures.update(_given_meanwhile(file, order, signatures))
+        signatures.update(_given_meanwhile(file, order, signatures, contracts))
     signatures.update(made)
     if not dry_run:
         write_whole(file, cosign_files.text(order, signatures).encode())
     shown = cosign_files.document(order, signatures)
     missing = sorted(set(order.settlement.accounts) - set(signatures))
+    unchecked = sorted(contracts & set(signatures) - set(made))
     document: dict[str, Any] = {
         "file": str(file),
         "digest": order.digest,
         "signed": list(made),
         "missing": missing,
+        "unchecked": unchecked,
         "asset": shown["asset"],
         "nets": shown["nets"],
     }
@@ -196,10 +206,62 @@ def sign_file(
         f"digest {order.digest}",
         f"{'would sign' if dry_run else 'signed'} for {', '.join(made)}; "
         f"{counted(len(missing), 'signature')} missing",
+        *(
+            f"the signature under {each} is left as it is: the chain judges it"
+            for each in unchecked
+        ),
     )
 
 
-def _given_meanwhile(file: Path, order: Order, known: Mapping[str, str]) -> dict[str, str]:
+def _contracts(file: Path, order: Order, named: Sequence[str]) -> frozenset[str]:
+    """Return the parties that are said to be contracts.
+
+    Raises
+    ------
+    BadInput
+        If one is no party of the file.
+    """
+    for each in named:
+        if each.lower() not in order.settlement.accounts:
+            raise _no_party(file, order, each)
+    return frozenset(each.lower() for each in named)
+
+
+def _no_party(file: Path, order: Order, account: str) -> BadInput:
+    accounts = ", ".join(sorted(order.settlement.accounts))
+    return BadInput(f"{account!r} is no party of {file}; its accounts are {accounts}")
+
+
+def _check_signers(
+    file: Path, order: Order, signatures: Mapping[str, str], contracts: Collection[str]
+) -> None:
+    """Refuse signatures of other keys than their accounts'. Those of contracts are of no key, or of an owner's.
+
+    Raises
+    ------
+    Refused
+        With who signed instead.
+    """
+    from ledger.settlement import cosign_files
+
+    for account, signature in signatures.items():
+        if account in contracts and account in order.settlement.accounts:
+            continue
+        try:
+            cosign_files.check_signer(file, order, account, signature)
+        except Refused as error:
+            if account not in order.settlement.accounts:
+                raise
+            raise Refused(
+                f"{error.message}; where {account} is a contract (ERC-1271), which no machine without a node can "
+                f"know, say so: --wallet {account}",
+                code=error.code,
+            ) from error
+
+
+def _given_meanwhile(
+    file: Path, order: Order, known: Mapping[str, str], contracts: Collection[str]
+) -> dict[str, str]:
     """Return the signatures that came into a file since it was read: a signer may take its time, and a person, too.
 
     Raises
@@ -216,8 +278,7 @@ def _given_meanwhile(file: Path, order: Order, known: Mapping[str, str]) -> dict
             code="another-batch",
         )
     new = {account: there[account] for account in there if account not in known}
-    for account, signature in new.items():
-        cosign_files.check_signer(file, order, account, signature)
+    _check_signers(file, order, new, contracts)
     return new
 
 
@@ -247,10 +308,8 @@ def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> d
     keyring = GuardedKeyring.of(deployment, run.settings)
     parties = set(order.settlement.accounts)
     wanted = {account.lower()} if account is not None else parties & set(keyring.addresses)
-    if not wanted <= parties:
-        raise BadInput(
-            f"{account!r} is no party of {file}; its accounts are {', '.join(sorted(parties))}"
-        )
+    if account is not None and not wanted <= parties:
+        raise _no_party(file, order, account)
     if not wanted:
         raise BadInput(
             f"no key of a party of {file} is here; its accounts are {', '.join(sorted(parties))}",

@@ -69,8 +69,28 @@ class Output:
         self.reader_left = False
         """Whether whoever read stdout reads no more."""
 
-    def result(self, document: Mapping[str, Any], *shown: str | Table) -> None:
-        """Print the answer of a command: the document with ``--json``, else what is to be shown."""
+    def result(
+        self,
+        document: Mapping[str, Any],
+        *shown: str | Table,
+        ended_by: TruetonneError | None = None,
+    ) -> None:
+        """Print the answer of a command: the document with ``--json``, else what is to be shown.
+
+        Parameters
+        ----------
+        ended_by
+            What kept the command from its end, for one that has done something before: said after that, and in the
+            same document.
+        """
+        if ended_by is not None:
+            if self.as_json:
+                document = {**document, "error": _in_plain_words(ended_by).as_json()}
+            self.result(document, *shown)
+            if not self.as_json:
+                self.flush()
+                self.error(ended_by)
+            return
         with self._kept():
             if self.as_json:
                 self._write_json({**document, "dry_run": True} if self.is_trial else document)

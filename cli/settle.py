@@ -21,7 +21,7 @@ from cli.settle_rows import (
     table_of,
     windows_of,
 )
-from ledger.errors import BadInput, Refused
+from ledger.errors import BadInput, Refused, TruetonneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -40,6 +40,8 @@ _DONE = ("planned", "resumed", "failed")
 """What one round after the other adds to; who is left out, and what waits, the last one says."""
 _LISTS = (*_DONE, "left_out", "debtors", "waiting")
 """What each market has of its own."""
+_ENDED_BY = "ended_by"
+"""The error that a round ended with, or None: no part of what is printed as JSON, where it is ``error``."""
 
 ManyWhat = Annotated[
     list[str] | None,
@@ -158,8 +160,13 @@ def _reopened(session: Session, numbers: Sequence[int], market: str | None) -> l
 
 
 def _settled_on(flow: Flow, no_wait: bool, markets: Sequence[str]) -> dict[str, Any]:
-    """Settle one market after the other; return what that was together, as ``_settle`` does."""
-    return _together([_settle(flow, no_wait, market) for market in markets], _LISTS)
+    """Settle one market after the other, up to an error; return what that was together, as ``_settle`` does."""
+    found: list[dict[str, Any]] = []
+    for market in markets:
+        found.append(_settle(flow, no_wait, market))
+        if found[-1][_ENDED_BY] is not None:
+            break
+    return _together(found, _LISTS)
 
 
 def _together(found: Sequence[dict[str, Any]], lists: Sequence[str]) -> dict[str, Any]:
@@ -224,7 +231,12 @@ def _settle(flow: Flow, no_wait: bool, market: str | None = None) -> dict[str, A
     Again as long as somebody is left out and something became final: what that brought may be what was lacking.
     """
     document = last = _round(flow, no_wait, market)
-    while not no_wait and last["left_out"] and _brought_money(document, last["batches"]):
+    while (
+        not no_wait
+        and last[_ENDED_BY] is None
+        and last["left_out"]
+        and _brought_money(document, last["batches"])
+    ):
         last = _round(flow, no_wait, market)
         document = _together([document, last], _DONE)
     return document
@@ -237,7 +249,7 @@ def _brought_money(document: dict[str, Any], rows: Sequence[dict[str, Any]]) -> 
 
 
 def _round(flow: Flow, no_wait: bool, market: str | None) -> dict[str, Any]:
-    """Plan, submit and finalise once; return what that came to."""
+    """Plan, submit and finalise once; return what that came to, and what ended it before its end."""
     from sqlalchemy import select
 
     from ledger.models.settlement import BatchState, VppSettlementBatch
@@ -250,25 +262,43 @@ def _round(flow: Flow, no_wait: bool, market: str | None) -> dict[str, Any]:
     is_open = VppSettlementBatch.state.in_((BatchState.PLANNED, BatchState.PROPOSED))
     with flow.db.read() as session:
         open_before = session.scalars(select(key).where(is_open)).all()
-    scope = Scope(market=market, symbol=currency_symbol(flow.chain))
+    symbol = currency_symbol(flow.chain)
+    scope = Scope(market=market, symbol=symbol)
     plan = batches.plan_round(flow.chain, scope)
     planned = [item.key for item in plan.batches]
     with flow.db.read() as session:  # what an earlier run planned and did not send is sent with it
         resumed = [row.batch_key for row in unsent(session) if row.batch_key not in planned]
-    batches.submit_planned(flow.chain)
+    unsent_for = _trouble_of(lambda: batches.submit_planned(flow.chain))
     sent_before = _under_way(flow, market, {*resumed, *planned})
-    if not no_wait:
-        flow.confirm([*sent_before, *_sent(flow, [*resumed, *planned])])
-    finalize_due(flow, wait=not no_wait)
+
+    def to_the_end() -> None:
+        if not no_wait:
+            sent = _sent(flow, [*resumed, *planned], all_are=unsent_for is None)
+            flow.confirm([*sent_before, *sent])
+        finalize_due(flow, wait=not no_wait)
+
+    # What keeps one from being sent keeps no other one from its end.
+    goes_on = unsent_for is None or isinstance(unsent_for, (Refused, *batches.OF_ONE))
+    trouble = _trouble_of(to_the_end) if goes_on else None
     concerned = {*open_before, *sent_before, *resumed, *planned}
     with flow.db.read() as session:
         return {
             "planned": planned,
             "resumed": resumed,
-            **_left_behind(session, plan, scope.symbol),
+            **_left_behind(session, plan, symbol),
             **pending_of(session),
             "batches": rows_of(session, is_open | key.in_(concerned)),
+            _ENDED_BY: unsent_for or trouble,
         }
+
+
+def _trouble_of(step: Callable[[], object]) -> TruetonneError | None:
+    """Take a step of a run; return the error that it ended with: what was done before it is reported all the same."""
+    try:
+        step()
+    except TruetonneError as error:
+        return error
+    return None
 
 
 def _left_behind(session: Session, plan: Plan, symbol: str) -> dict[str, Any]:
@@ -292,6 +322,7 @@ def _left_behind(session: Session, plan: Plan, symbol: str) -> dict[str, Any]:
 def _report(run: Invocation, document: dict[str, Any]) -> int:
     from cli.settle_preview import left_out_lines, waiting_lines
 
+    trouble: TruetonneError | None = document.pop(_ENDED_BY)
     rows = document["batches"]
     run.output.result(
         document,
@@ -300,7 +331,10 @@ def _report(run: Invocation, document: dict[str, Any]) -> int:
         *waiting_lines(document["waiting"]),
         *windows_of(rows),
         left_of(document),
+        ended_by=trouble,
     )
+    if trouble is not None:
+        return trouble.exit_code
     ours = [*document["resumed"], *document["planned"]]
     refused = bool(document["left_out"] or document["waiting"]) or any(
         row["state"] == "failed" for row in rows if row["batch_key"] in ours
@@ -308,14 +342,22 @@ def _report(run: Invocation, document: dict[str, Any]) -> int:
     return Refused.exit_code if refused else 0
 
 
-def _sent(flow: Flow, keys: Sequence[str]) -> list[str]:
-    """Return those of the batches that were sent: not refused before, and not waiting for signatures."""
+def _sent(flow: Flow, keys: Sequence[str], *, all_are: bool) -> list[str]:
+    """Return those of the batches that were sent: not refused before, and not waiting for signatures.
+
+    Parameters
+    ----------
+    all_are
+        Whether a planned one is on chain by another transaction, which the mirror has still to read; else nobody
+        knows, and nobody waits for it.
+    """
     from ledger.models import ChainIntent
     from ledger.models.sending import IntentState
 
     with flow.db.read() as session:
         found = [session.get(ChainIntent, key) for key in keys]
-        return [item.key for item in found if item and item.state is not IntentState.FAILED]
+        unsent = {IntentState.FAILED} if all_are else {IntentState.FAILED, IntentState.PLANNED}
+    return [item.key for item in found if item and item.state not in unsent]
 
 
 def _under_way(flow: Flow, market: str | None, known: Collection[str]) -> list[str]:
@@ -372,12 +414,16 @@ def _sent_to_finalise(session: Session) -> list[str]:
 
     from ledger.models import ChainIntent
     from ledger.models.sending import IntentState
-    from ledger.models.settlement import VppSettlementBatch
+    from ledger.models.settlement import BatchState, VppSettlementBatch
 
     query = (
         select(ChainIntent.key)
         .join(VppSettlementBatch, VppSettlementBatch.finalize_key == ChainIntent.key)
-        .where(ChainIntent.state == IntentState.SUBMITTED)
+        .where(
+            ChainIntent.state == IntentState.SUBMITTED,
+            # Of those a fork took the proposal back: nothing is there to finalise.
+            VppSettlementBatch.state.not_in((BatchState.PLANNED, BatchState.FAILED)),
+        )
         .order_by(VppSettlementBatch.chain_batch_id)
     )
     return list(session.scalars(query))

@@ -25,6 +25,13 @@ Party = Annotated[
     ),
 ]
 Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Key or row number of the batch.")]
+BatchOrTrade = Annotated[
+    str,
+    typer.Argument(
+        metavar="BATCH",
+        help="Key or row number of the batch; or trade:NUMBER, which `settle one` planned and did not send.",
+    ),
+]
 
 
 def register(group: typer.Typer) -> None:
@@ -83,7 +90,7 @@ def _rehearse(flow: Flow, plan: Callable[[Session], str]) -> None:
 
 def cancel_settlement(
     run: Invocation,
-    batch: Batch,
+    batch: BatchOrTrade,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is published on chain.")],
     no_wait: NoWait = False,
     dry_run: DryRun = False,
@@ -91,12 +98,18 @@ def cancel_settlement(
     """Cancel a proposed batch on chain: debtors get back what was locked, its trades are cancelled.
 
     One of which nothing was sent, for instance since it lacks signatures, is withdrawn: its trades are free again.
+    So is a trade that was to be settled by itself.
     """
     from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.chain.sending import intents
-    from ledger.settlement.cancel import plan_cancellation, who_sends, withdraw
-    from ledger.settlement.finding import written_out
+    from ledger.settlement.cancel import of_others, plan_cancellation, who_sends, withdraw
+    from ledger.settlement.finding import named_trade, written_out
+
+    number = named_trade(batch)
+    if number is not None:
+        _withdraw_single(run, number, reason, dry_run)
+        return
 
     def take_back(session: Session) -> str | None:
         taken = withdraw(session, batch, reason)
@@ -109,11 +122,12 @@ def cancel_settlement(
         flow.mirror()
         with flow.db.read() as session:
             batch = written_out(session, batch)
-            sender = who_sends(session, batch)
+            ours = of_others(session, batch) is None
+            sender = who_sends(session, batch) if ours else None
         document: dict[str, Any] = {"batch": batch, "reason": reason.strip()}
         if sender is not None:
             flow.chain.sender.check_known(sender)
-        withdrawn = flow.db.run(take_back, keep=not dry_run)
+        withdrawn = flow.db.run(take_back, keep=not dry_run) if ours else None
         if withdrawn is not None:
             document["withdrawn"] = True
             done = "would be" if dry_run else "is"
@@ -142,6 +156,27 @@ def cancel_settlement(
             "final": not no_wait,
         }
     run.output.result(document, *lines)
+
+
+def _withdraw_single(run: Invocation, number: int, reason: str, dry_run: bool) -> None:
+    """Take back that a trade was to be settled by itself."""
+    from cli.flow import open_flow
+    from ledger.settlement.cancel import who_settles, withdraw_single
+
+    with open_flow(run.settings, run.output.step) as flow:
+        flow.mirror()
+        with flow.db.read() as session:
+            sender = who_settles(session, number)
+        if sender is not None:
+            flow.chain.sender.check_known(sender)
+        key = flow.db.run(
+            lambda session: withdraw_single(session, number, reason), keep=not dry_run
+        )
+    done = "would be" if dry_run else "is"
+    run.output.result(
+        {"trade": number, "reason": reason.strip(), "key": key, "withdrawn": True},
+        f"the settlement of trade {number} by itself {done} withdrawn; the trade is free again",
+    )
 
 
 def dispute_trade(

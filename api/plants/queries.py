@@ -278,8 +278,9 @@ def _settlements(session: Session, view: ChainView, plant: VppDefinition) -> lis
     for number, side, count, value in session.execute(query):
         owed[number] += value if side is TradeType.BUY else -value
         counts[number] += count
-    rows = session.scalars(
-        select(VppSettlementBatch)
+    rows = session.execute(
+        select(VppSettlementBatch, SettlementBatch.status)
+        .outerjoin(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
         .where(VppSettlementBatch.id.in_(numbers))
         .order_by(VppSettlementBatch.id.desc())
     )
@@ -288,6 +289,7 @@ def _settlements(session: Session, view: ChainView, plant: VppDefinition) -> lis
             id=row.id,
             batch_key=row.batch_key,
             state=row.state,
+            chain_status=chain_status,
             payment=Payment(
                 payer=plant.vpp_id if owed[row.id] >= 0 else row.market,
                 payee=row.market if owed[row.id] >= 0 else plant.vpp_id,
@@ -297,5 +299,5 @@ def _settlements(session: Session, view: ChainView, plant: VppDefinition) -> lis
             created_at=row.created_at,
             final=view.is_final(row.finalized_block),
         )
-        for row in rows
+        for row, chain_status in rows
     ]

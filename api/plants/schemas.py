@@ -11,6 +11,7 @@ from api.holders.schemas import Holding
 from api.pagination import PageParameters
 from api.settlements.schemas import Payment
 from api.texts import DecimalText, Document, IntegerText, Time
+from ledger.models.escrow import SettlementStatus
 from ledger.models.settlement import BatchState
 from ledger.models.vpp import AssociationRole, ResourceType, VppStatus
 
@@ -105,6 +106,9 @@ class PlantSettlement(Document):
     id: int = Field(description="Row number of the batch.")
     batch_key: str = Field(description="Key of the batch.")
     state: BatchState = Field(description="How far the batch has come.")
+    chain_status: SettlementStatus | None = Field(
+        description="State in the contract; null: not there yet."
+    )
     payment: Payment = Field(description="Who pays whom for the plant's trades in it.")
     created_at: Time = Field(description="When it was planned.")
     final: bool = Field(description="Whether its end stands in a final block.")

@@ -37,7 +37,7 @@ from ledger.models import (
 from ledger.models.trading import TradeType
 from ledger.settlement.finding import find_batch
 from ledger.settlement.forgotten import STATES
-from ledger.settlement.money import participants_ever
+from ledger.settlement.money import participants_ever, participants_of
 from ledger.units import currency_of_cents
 
 TRADES_MAX = 1_000
@@ -94,7 +94,7 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
         return _answer_elsewhere(session, view, other)
     query = _batches().where(VppSettlementBatch.id == batch.id)
     row, chain = session.execute(query).one()
-    names = participants_ever(session)
+    names = participants_of(session, batch)
     trades, payments = _trades(session, batch)
     return SettlementAnswer(
         **dict(_item(view, row, chain)),

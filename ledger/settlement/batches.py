@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -22,7 +23,7 @@ from ledger.chain.failures.explanations import explain
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.keys.remote_signer import SignerDown
 from ledger.chain.sending import intents
-from ledger.chain.sending.intents import new_key
+from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.chain.sending.sender import AlreadyOnChain, NotTaken, NotTried
 from ledger.db import DatabaseBusy
 from ledger.errors import BadInput, Refused, TruetonneError
@@ -59,7 +60,7 @@ from ledger.settlement.calls import (
 )
 from ledger.settlement.finding import find_trade
 from ledger.settlement.fitting import Waiting
-from ledger.settlement.money import explained
+from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
@@ -67,7 +68,7 @@ _ATTEMPTS_MAX = 5
 OTHERS_FIRST = timedelta(minutes=5)
 """So long whoever proposed a batch before ours may finalise it: of two calls at once one costs its gas for nothing."""
 _MINED_AT_ONCE_S = 0.5
-_OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
+OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
 """What keeps one batch from being signed or sent, and others perhaps not."""
 
 
@@ -124,9 +125,10 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     DependencyDown
         If the node does not say what the parties have.
     """
+    within = scope or Scope()
 
     def work(session: Session) -> Plan:
-        return planning.plan(session, chain, funds, scope or Scope(), limits)
+        return planning.plan(session, chain, funds, within, limits)
 
     with chain.db.read() as session:
         is_late = cosign.late(session) and not dry_run
@@ -138,6 +140,8 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
         funds = planning.read_funds(chain)
         if funds is not None:
             limits = planning.read_limits(chain)
+            if within.symbol is None:
+                within = replace(within, symbol=currency_symbol(chain))
         try:
             return chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:
@@ -219,7 +223,7 @@ def submit_planned(chain: Chain) -> list[str]:
                     trouble = trouble or Refused(reason, details=refusal.details)
                     continue
             chain.db.run(partial(confirm.fail, key=key, error=reason))
-        except _OF_ONE as error:
+        except OF_ONE as error:
             trouble = trouble or error
             if not isinstance(error, NotTaken):  # which is noted where it is sent
                 chain.db.run(partial(intents.set_alarm, key=key, alarm=error.message))
@@ -250,7 +254,7 @@ def _sign_ours(chain: Chain) -> TruetonneError | None:
     for key in unsigned:
         try:
             cosign.sign_ours(chain, key)
-        except _OF_ONE as error:
+        except OF_ONE as error:
             trouble = trouble or error
         except SignerDown as error:  # it would be asked in vain again: what is signed can be sent
             return trouble or error
@@ -456,8 +460,9 @@ def _plan_finalization(
     for batch, on_chain in due:
         number = batch.chain_batch_id or 0
         if number > following:
-            return keys + _plan_others(session, chain, now, following)
-        earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
+            return keys or _plan_others(session, chain, now, following)
+        call = call_of(chain, new_key(), FINALIZE, "finalizeBatch", [number, outcome_of(on_chain)])
+        earlier = _earlier(session, batch, call)
         if earlier is None or earlier.state is IntentState.FAILED:
             if number < following:
                 continue
@@ -466,9 +471,7 @@ def _plan_finalization(
                 if keys:
                     break
                 raise stuck.refusal(batch.batch_key, held_up)
-            batch.finalize_key = new_key()
-            arguments = [batch.chain_batch_id, outcome_of(on_chain)]
-            call = call_of(chain, batch.finalize_key, FINALIZE, "finalizeBatch", arguments)
+            batch.finalize_key = call.key
             keys.append(intents.plan(session, chain.deployment.chain_id, call))
         elif earlier.state is IntentState.PLANNED:
             keys.append(earlier.key)
@@ -477,22 +480,38 @@ def _plan_finalization(
     return keys
 
 
+def _earlier(session: Session, batch: VppSettlementBatch, call: NewIntent) -> ChainIntent | None:
+    """Return the call that finalises a batch already; None: there is none that does what this one would.
+
+    A fork may have taken its proposal back and brought it again, after the fee had changed.
+    """
+    earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
+    return earlier if earlier is not None and intents.does_same(earlier, call) else None
+
+
 def _plan_others(session: Session, chain: Chain, now: datetime, batch_id: int) -> list[str]:
     """Return the key of a call that finalises a batch of others before ours; none where it waits for something.
 
     Whoever proposed it may be gone, and ours would wait for ever; the contract takes it from anybody.
+
+    Raises
+    ------
+    Refused
+        If its credits do not move: it waits for a person, and ours with it.
     """
     on_chain = session.get(SettlementBatch, batch_id)
     if on_chain is None or on_chain.status is not SettlementStatus.PROPOSED:
-        return []
-    due_s = on_chain.finalizable_at_s + OTHERS_FIRST.total_seconds()
-    if due_s > now.timestamp() or stuck.credits_held_up(session, on_chain):
         return []
     # One that failed here is nobody's to wait for: others may have used up its key.
     ours = select(VppSettlementBatch.id).where(
         VppSettlementBatch.batch_key == on_chain.key, VppSettlementBatch.state != BatchState.FAILED
     )
     if session.scalars(ours).first() is not None:
+        return []
+    held_up = stuck.credits_held_up(session, on_chain)
+    if held_up is not None:  # for ours behind it: in silence nobody would look
+        raise stuck.refusal(on_chain.key, held_up)
+    if on_chain.finalizable_at_s + OTHERS_FIRST.total_seconds() > now.timestamp():
         return []
     earlier = under_way(session, FINALIZE, batch_id)
     if earlier is not None:
@@ -505,7 +524,7 @@ def _plan_others(session: Session, chain: Chain, now: datetime, batch_id: int) -
 def _batch_id(chain: Chain, key: str) -> int:
     """Return the number on chain of the batch that an intent finalises."""
     with chain.db.read() as session:
-        return int(intents.get(session, key).parameters["batchId"])
+        return intents.first_number(intents.get(session, key))
 
 
 def _drop_finalization(session: Session, key: str) -> str | None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent
 from ledger.models import ChainIntent, SettlementBatch
 from ledger.models.sending import UNDER_WAY
@@ -51,7 +52,7 @@ def all_under_way(session: Session, kind: str, batch_id: int | None) -> list[Cha
     """Return the intents of a kind about a batch that are planned or sent, and not final; the earliest first."""
     query = select(ChainIntent).where(ChainIntent.kind == kind, ChainIntent.state.in_(UNDER_WAY))
     found = session.scalars(query.order_by(ChainIntent.created_at, ChainIntent.key))
-    return [intent for intent in found if int(intent.parameters["batchId"]) == batch_id]
+    return [intent for intent in found if intents.first_number(intent) == batch_id]
 
 
 def proposal_of(

@@ -1,7 +1,7 @@
 """What shall not be settled: a trade in no batch is taken out by hand, a proposed batch is cancelled on chain.
 
 Either keeps its reason: the trade's in the audit log, the batch's on chain. A batch of which nothing was sent is on
-no chain, and is withdrawn here.
+no chain, and is withdrawn here; so is a trade that was to be settled by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ledger.chain.sending.intents import new_key
 from ledger.clock import time_text
 from ledger.errors import BadInput, Refused
 from ledger.models import (
+    ChainEvent,
     ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
@@ -27,8 +28,9 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
+from ledger.serials import is_key
 from ledger.settings.values import is_text
-from ledger.settlement import confirm, cosign, signatures, singles
+from ledger.settlement import confirm, cosign, signatures, singles, stuck
 from ledger.settlement.calls import PROPOSE, call_of, outcome_of, under_way
 from ledger.settlement.finding import find_batch, find_trade, words_of
 
@@ -60,8 +62,10 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     # Locked, and first: a planner that is at work on this trade is waited for, and its batch seen.
     trade = find_trade(session, number, lock=True)
     if trade.status is not TradeStatus.PENDING:
+        opens = f"; `truetonne settle retry trade:{number}` makes it that again"
         raise Refused(
             f"trade {number} is {trade.status.value}; only a pending one can be cancelled"
+            + (opens if trade.status is TradeStatus.FAILED else "")
         )
     singles.require_untouched(session, number)
     _require_no_signatures(session, [number])
@@ -142,11 +146,55 @@ def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | N
     return batch
 
 
+def who_settles(session: Session, number: int) -> str | None:
+    """Return the account that is to settle a trade by itself, as ``who_sends``; None: it waits for no sending."""
+    for intent in singles.planned(session):
+        if int(intent.parameters["trade"]["seq"]) == number:
+            return intent.sender_address
+    return None
+
+
+def withdraw_single(session: Session, number: int, reason: str) -> str:
+    """Take back that a trade was to be settled by itself, of which nothing was sent; return the key of that call.
+
+    The trade is free again, and stays pending.
+
+    Raises
+    ------
+    NotFound
+        If there is no such trade.
+    BadInput
+        If no reason is given.
+    Refused
+        If nothing waits to be sent for it.
+    """
+    _require_reason(reason)
+    trade = find_trade(session, number, lock=True)
+    taken_back = singles.withdraw(session, [number], f"withdrawn: {reason.strip()}")
+    if taken_back:
+        return taken_back[0]
+    if trade.status is TradeStatus.PENDING:
+        singles.require_untouched(session, number)
+        hint = f"`truetonne trades cancel {number} --reason WHY` takes the trade out"
+    else:
+        hint = f"the trade is {trade.status.value}"
+    raise Refused(
+        f"trade {number} waits for no settlement by itself that could be withdrawn; {hint}"
+    )
+
+
 def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) -> str:
     """Store the intent to cancel a proposed batch on chain; return its key.
 
     The contract gives the debtors back what it locked; the trades are cancelled when that is final. Asked
     again while an intent is on its way, it is that one's key that is returned.
+
+    One of others is cancelled from here where anybody may, who would wait for it for ever: see ``stuck.is_anybodys``.
+
+    Parameters
+    ----------
+    name
+        Key or row number of a batch of ours, or the key of a batch of others.
 
     Raises
     ------
@@ -155,9 +203,13 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
     BadInput
         If no reason is given.
     Refused
-        If the batch is not proposed, or a trade of it may still be settled with signatures of one that failed.
+        If the batch is not proposed, a trade of it may still be settled with signatures of one that failed, or it is of
+        others and theirs to cancel.
     """
     _require_reason(reason)
+    others = of_others(session, name, lock=True)
+    if others is not None:
+        return _plan_for_others(session, chain, others, reason)
     # Locked, and first: who cancels it at the same moment is waited for, and that intent seen.
     batch = find_batch(session, name, lock=True)
     if batch.state is not BatchState.PROPOSED or batch.chain_batch_id is None:
@@ -181,10 +233,40 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
     if intent is not None:
         return intent.key
     on_chain = session.get_one(SettlementBatch, batch.chain_batch_id)
-    words = list(words_of(session, batch))
-    arguments = [batch.chain_batch_id, outcome_of(on_chain), words, reason.strip()]
+    return _plan(session, chain, on_chain, words_of(session, batch), reason)
+
+
+def _plan(
+    session: Session, chain: Chain, batch: SettlementBatch, words: Sequence[int], reason: str
+) -> str:
+    arguments = [batch.batch_id, outcome_of(batch), list(words), reason.strip()]
     call = call_of(chain, new_key(), CANCEL_BATCH, "cancelBatch", arguments)
     return intents.plan(session, chain.deployment.chain_id, call)
+
+
+def of_others(session: Session, name: str, *, lock: bool = False) -> SettlementBatch | None:
+    """Return the batch of others on chain that a key names; None: it is ours, or none that the mirror knows."""
+    if not is_key(name):
+        return None
+    key = name.lower()
+    ours = select(VppSettlementBatch.id).where(VppSettlementBatch.batch_key == key)
+    if session.scalars(ours).first() is not None:
+        return None
+    query = select(SettlementBatch).where(SettlementBatch.key == key)
+    return session.scalars(query.with_for_update() if lock else query).first()
+
+
+def _plan_for_others(session: Session, chain: Chain, batch: SettlementBatch, reason: str) -> str:
+    intent = under_way(session, CANCEL_BATCH, batch.batch_id)
+    if intent is not None:
+        return intent.key
+    if not stuck.is_anybodys(session, batch):
+        raise Refused(
+            f"batch {batch.key} is {batch.status.value} and no batch of these books: its operator or an arbiter "
+            "cancels it; from here it can be cancelled when a dispute over it has timed out, or its credits do not move"
+        )
+    event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
+    return _plan(session, chain, batch, [int(word) for word in event.args["words"]], reason)
 
 
 def _require_reason(reason: str) -> None:

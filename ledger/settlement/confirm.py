@@ -21,11 +21,13 @@ from ledger.chain.contracts.events import (
     BatchProposed,
     DisputeResolved,
 )
+from ledger.chain.sending import intents
 from ledger.db import tables
 from ledger.db.counting import rows_found
 from ledger.models import (
     AuditLog,
     ChainBlock,
+    ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
     VppSettlementItem,
@@ -74,11 +76,19 @@ def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
         return
     if batch.state is BatchState.FAILED and not _revive(session, batch, event):
         return
+    if batch.finalize_key is not None and not _is_about(session, batch.finalize_key, event):
+        batch.finalize_key = None
     batch.state = BatchState.PROPOSED
     batch.chain_batch_id = event.batch_id
     batch.finalizable_at = datetime.fromtimestamp(event.finalizable_at, UTC)
     batch.proposed_block = block_number
     _touch(batch)
+
+
+def _is_about(session: Session, key: str, event: BatchProposed) -> bool:
+    """Return whether a call finalises what was proposed: it was made before a fork took the proposal back."""
+    call = session.get(ChainIntent, key)
+    return call is not None and intents.first_number(call) == event.batch_id
 
 
 def _revive(session: Session, batch: VppSettlementBatch, event: BatchProposed) -> bool:
@@ -299,7 +309,6 @@ def rewind(session: Session, above_block: int) -> None:
             chain_batch_id=None,
             finalizable_at=None,
             proposed_block=None,
-            finalize_key=None,
             updated_at=now,
         )
         .execution_options(synchronize_session=False)

@@ -32,7 +32,7 @@ from ledger.settlement.calls import COSIGNED, call_of
 from ledger.settlement.cosign_files import Order
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.finding import words_of
-from ledger.settlement.money import participants
+from ledger.settlement.money import participants_of
 
 
 def settlement_of(session: Session, batch: VppSettlementBatch) -> Settlement:
@@ -109,7 +109,7 @@ def order_of(session: Session, chain: Chain, key: str, symbol: str) -> Order:
             "nothing is left to sign",
             code="not-waiting",
         )
-    names = participants(session)
+    names = participants_of(session, batch)
     start = batch.netted_from
     return Order(
         settlement_of(session, batch),

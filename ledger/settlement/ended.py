@@ -32,7 +32,7 @@ def without_use(session: Session) -> list[ChainIntent]:
     )
     found = []
     for intent in session.scalars(planned.order_by(ChainIntent.created_at)).all():
-        batch = session.get(SettlementBatch, int(intent.parameters["batchId"]))
+        batch = session.get(SettlementBatch, intents.first_number(intent))
         if batch is not None and _is_over(session, batch) and mark_of(session, intent) is None:
             found.append(intent)
     return found
@@ -42,7 +42,7 @@ def give_up(session: Session) -> list[str]:
     """Give them up, with the reason; return their keys."""
     given_up = []
     for intent in without_use(session):
-        batch = session.get_one(SettlementBatch, int(intent.parameters["batchId"]))
+        batch = session.get_one(SettlementBatch, intents.first_number(intent))
         reason = f"not sent: batch {batch.key} is {batch.status.value}"
         intents.refuse(session, intent.key, reason)
         given_up.append(intent.key)

@@ -28,7 +28,7 @@ from ledger.settlement.caps import caps_in_books
 from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import batch_holding, find_batch, find_trade, named_trade
 from ledger.settlement.fitting import Terms, above_caps, why_unfit
-from ledger.settlement.money import participants_ever
+from ledger.settlement.money import participants_of
 from ledger.settlement.stuck import why_held_up
 from ledger.settlement.words import unpack
 
@@ -110,7 +110,7 @@ def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
 
 
 def _signatures(session: Session, batch: VppSettlementBatch) -> tuple[str, bool]:
-    names = participants_ever(session)
+    names = participants_of(session, batch)
     there = cosign.signatures_of(session, batch)
     missing = [names.get(item, item) for item in batch.accounts if item not in there]
     said = f"{len(there)} of {len(batch.accounts)} parties have signed, until {_time(batch.signed_until)}"
@@ -152,7 +152,7 @@ def _on_chain(session: Session, batch: VppSettlementBatch, on_chain: SettlementB
     steps = session.scalars(
         query.order_by(SettlementDispute.block_number, SettlementDispute.log_index)
     )
-    names = participants_ever(session)
+    names = participants_of(session, batch)
     for step in steps:
         who = names.get(step.account, step.account)
         what = f" of trade {int(step.seq)}" if step.seq is not None else ""
@@ -319,7 +319,12 @@ def _single(session: Session, record: VppTradingRecord) -> tuple[list[str], str 
         return happened, None
     if intent.state is IntentState.CONFIRMED:
         return happened, "nothing"
-    return happened, _after_sending(intent, "nothing: truetonne settle run sends it")
+    take_back = f"truetonne settle cancel trade:{record.id} --reason WHY"
+    if intent.state is IntentState.PLANNED and intent.alarm:
+        return happened, f"mend that, and the next run sends it; or take it back: {take_back}"
+    return happened, _after_sending(
+        intent, f"nothing: truetonne settle run sends it; {take_back} takes it back until then"
+    )
 
 
 def _elsewhere(session: Session, record: VppTradingRecord) -> _Found:

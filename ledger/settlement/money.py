@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -21,9 +21,18 @@ from ledger.chain.node.client import RpcError
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.changed_accounts import former_addresses
 from ledger.errors import Refused
-from ledger.models import VppDefinition, VppSettlementAccount
+from ledger.models import (
+    VppDefinition,
+    VppSettlementAccount,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.trading import TradeType
 from ledger.settings import LOCAL_CHAIN_ID
+from ledger.settlement.finding import readable
 from ledger.settlement.netting import Shortfall
+from ledger.settlement.words import unpack
 from ledger.units import currency_of_cents, tonnes_of_kg
 
 Explained = Callable[[Chain, str], str]
@@ -132,6 +141,37 @@ def participants_ever(session: Session) -> dict[str, str]:
         for before in had.get(number, ())
     }
     return former | now
+
+
+def participants_of(session: Session, batch: VppSettlementBatch) -> dict[str, str]:
+    """Return whose the accounts of a batch were, and those of all others: as ``participants_ever``, by its own trades.
+
+    An account may be another plant's by now, which has nothing to do with what was settled.
+    """
+    names = participants_ever(session)
+    query = (
+        select(VppSettlementItem.word, VppTradingRecord.trade_type, VppDefinition.vpp_id)
+        .join(VppTradingRecord, VppTradingRecord.id == VppSettlementItem.trade_id)
+        .join(VppDefinition, VppDefinition.id == VppTradingRecord.vpp_id)
+        .where(VppSettlementItem.batch_id == batch.id, readable(session))
+        .order_by(VppSettlementItem.trade_id)
+    )
+    own: dict[str, dict[str, None]] = defaultdict(dict)  # the first trade's comes first
+    for word, side, code in session.execute(query):
+        trade = unpack(int(word, 16))
+        if max(trade.buyer, trade.seller) >= len(batch.accounts):
+            continue  # no word of ours
+        buyer, seller = batch.accounts[trade.buyer], batch.accounts[trade.seller]
+        plant, market = (buyer, seller) if side is TradeType.BUY else (seller, buyer)
+        own[plant][code] = None
+        own[market][batch.market] = None
+    for account, codes in own.items():
+        if names.get(account) not in (
+            account,
+            *codes,
+        ):  # by its address, where its name is one of two
+            names[account] = next(iter(codes))
+    return names
 
 
 def currency_symbol(chain: Chain) -> str:

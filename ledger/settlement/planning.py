@@ -118,6 +118,7 @@ class Scope:
 
     ``rest``: how long a market rests after the contract refused a batch of it. ``until``: trades of hours
     that end later wait for the rest of their hour; None: none does. ``way``: as the policy says, if None.
+    ``symbol``: of the currency, for what is said of money; None: the token is asked.
     ``waits``: whether trades that another process holds are waited for; else they are left to it.
     """
 
@@ -126,7 +127,7 @@ class Scope:
     until: datetime | None = None
     way: Way | None = None
     signed_until: datetime | None = None
-    symbol: str = "of the currency"
+    symbol: str | None = None
     waits: bool = False
 
 
@@ -201,7 +202,7 @@ def plan(
     names = participants(session) if groups else {}
 
     def say(short: Shortfall) -> str:
-        return Missing.of(short, names, scope.symbol).sentence()
+        return Missing.of(short, names, scope.symbol or "of the currency").sentence()
 
     planned: list[PlannedBatch] = []
     left_out: list[LeftOut] = []

@@ -6,7 +6,7 @@ is on its way, no batch takes the trade; when it was refused, the trade is free 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from sqlalchemy import exists, or_, select
@@ -156,14 +156,23 @@ def require_untouched(session: Session, number: int) -> None:
         )
 
 
-def withdraw(session: Session, numbers: Collection[int], reason: str) -> None:
-    """Take back what is planned for trades, and not sent."""
+def withdraw(session: Session, numbers: Collection[int], reason: str) -> list[str]:
+    """Take back what is planned for trades, and not sent; return the keys."""
+    taken_back = []
+    for intent in planned(session):
+        if int(intent.parameters["trade"]["seq"]) in numbers:
+            refused = intents.refuse(session, intent.key, reason)
+            if refused.state is IntentState.FAILED:  # else another process has sent it meanwhile
+                taken_back.append(intent.key)
+    return taken_back
+
+
+def planned(session: Session) -> Sequence[ChainIntent]:
+    """Return what shall settle trades by themselves and is not sent."""
     query = select(ChainIntent).where(
         ChainIntent.kind == KIND, ChainIntent.state == IntentState.PLANNED
     )
-    for intent in session.scalars(query).all():
-        if int(intent.parameters["trade"]["seq"]) in numbers:
-            intents.refuse(session, intent.key, reason)
+    return session.scalars(query).all()
 
 
 def not_settled_alone(session: Session) -> set[int]:
@@ -171,12 +180,9 @@ def not_settled_alone(session: Session) -> set[int]:
 
     One that somebody else's did is ended by the mirror (``ledger.chain.sending.adoption``).
     """
-    query = select(ChainIntent).where(
-        ChainIntent.kind == KIND, ChainIntent.state == IntentState.PLANNED
-    )
     return {
         int(intent.parameters["trade"]["seq"])
-        for intent in session.scalars(query).all()
+        for intent in planned(session)
         if mark_of(session, intent) is None
     }
 

@@ -87,8 +87,22 @@ def why_held_up(session: Session, batch: VppSettlementBatch) -> tuple[str, str] 
             return f"a trade is disputed{where}", way_out
         why = credits_held_up(session, first)
         if why is not None:
-            return f"{why} and do not move{where}", _way_out(_how_to_cancel(session, first.key))
+            return f"{why} and do not move{where}", _way_out(_cancel(first.key))
     return None
+
+
+def is_anybodys(session: Session, batch: SettlementBatch) -> bool:
+    """Return whether the contract lets anybody cancel an open batch, as far as the books know.
+
+    That is one whose dispute timed out, or whose credits do not move: who proposed it may be gone, and all behind it
+    wait. (It lets anybody after a long pause as well, which `settle cancel` does not ask about.)
+    """
+    if batch.status is SettlementStatus.DISPUTED:
+        until = disputed_until(session, batch)
+        if until is not None and until <= chain_time(session):
+            return True
+    is_open = batch.status in (SettlementStatus.PROPOSED, SettlementStatus.DISPUTED)
+    return is_open and credits_held_up(session, batch) is not None
 
 
 def alarms(session: Session) -> list[str]:
@@ -172,9 +186,11 @@ def _out_of_dispute(
     session: Session, batch: SettlementBatch, until: datetime, now: datetime
 ) -> str:
     when = f"{until:%Y-%m-%d %H:%M:%S} UTC"
-    cancel = _how_to_cancel(session, batch.key)
     if until <= now:
-        return f"the dispute timed out at {when}, nobody can reject it any more: {cancel}"
+        return (
+            f"the dispute timed out at {when}, nobody can reject it any more: {_cancel(batch.key)}"
+        )
+    cancel = _how_to_cancel(session, batch.key)
     return (
         f"an arbiter decides, until {when} (truetonne settle reject {batch.key} rejects the dispute); after that the "
         f"batch can only be cancelled. Whoever agrees with the dispute need not wait: {cancel}"

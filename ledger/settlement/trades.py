@@ -285,10 +285,15 @@ def _is_known(record: VppTradingRecord, stored: Sequence[_Stored]) -> bool:
         return True
     for quantity, price, status in stored:
         if status is not TradeStatus.CANCELLED:
+            way = (
+                "what is executed stays: what makes up for it is another trade, with another time"
+                if status is TradeStatus.EXECUTED
+                else "a trade is never edited: cancel it (truetonne trades cancel) and record another; or, if this "
+                "line is a trade beside it, give it another time"
+            )
             raise Wrong(
                 "quantity" if record.quantity != quantity else "price",
-                f"this trade is already recorded with quantity {quantity} and price {price}; a trade is never "
-                "edited: cancel it (truetonne trades cancel) and record another",
+                f"this trade is already recorded with quantity {quantity} and price {price}; {way}",
             )
     return False
 

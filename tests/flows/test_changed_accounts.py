@@ -5,15 +5,23 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
+from api.finality import ChainView
+from api.settlements.queries import show_settlement
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.errors import Refused
 from ledger.models import AuditLog, SettlementTrade, VppSettlementBatch, VppTradingRecord
 from ledger.models.settlement import BatchState
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade
+from ledger.settlement.disputes import plan_dispute
+from ledger.settlement.explain import story_of
+from ledger.settlement.money import participants_of
 from ledger.sites import apply_site
 from tests.flows.test_settling import (
     BUYER,
     HOURLY_PROPOSED,
+    MARKET,
+    MORE,
     PLANT,
     SECOND,
     settle_alone,
@@ -102,6 +110,44 @@ def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
     finish(park)
     assert statuses(park) == ["executed"] * 3
     assert park.differences() == []
+
+
+def test_what_an_account_settled_is_told_of_whose_it_was(park: Park) -> None:
+    """Another plant has it by now: its page said that this one was paid, and beside it that the first one was."""
+
+    def have(plant: str, second: str) -> None:
+        with park.db.write() as session:
+            addresses = {"anvil:4": plant, "anvil:5": second, "anvil:6": BUYER}
+            apply_site(session, SITE + TRADING + MORE, resolve_account=addresses.__getitem__)
+
+    have(PLANT, SECOND)
+    park.mirror.run_until("head")
+    door = opened(park, settling=HOURLY_PROPOSED)
+    door.fund(BUYER, 10_000)
+    door.fund(PLANT, 10_000)  # for the bond
+    take(door, ["plant sell 1 1.0000 1.00 0", "second sell 2 1.0000 2.00 1"])
+    plan_batches(door.chain)
+    have(SECOND, PLANT)
+    submit_planned(door.chain)
+    door.mirror_final()
+    (batch,) = door.rows(VppSettlementBatch)
+    key = door.db.run(lambda each: plan_dispute(each, door.chain, batch.batch_key, 1, PLANT))
+    door.chain.sender.submit(key, SETTLEMENT)
+    door.mirror_final()
+    with door.db.read() as session:
+        whose = participants_of(session, batch)
+        told = story_of(session, batch.batch_key).happened
+        view = ChainView("local", "finalized", None, None)
+        shown = show_settlement(session, view, batch.batch_key)
+    assert (whose[PLANT], whose[SECOND], whose[BUYER]) == ("plant", "second", MARKET)
+    assert any(line.endswith("dispute of trade 1 by plant: disputed") for line in told)
+    paid = {"plant": "1.00", "second": "2.00"}
+    assert {item.participant: str(item.net) for item in shown.positions} == {
+        **paid,
+        MARKET: "-3.00",
+    }
+    assert {item.payee: str(item.amount) for item in shown.payments} == paid
+    assert {item.participant for item in shown.movements} == {MARKET, "plant"}
 
 
 @long

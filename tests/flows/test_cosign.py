@@ -246,6 +246,42 @@ def test_who_signs_for_long_keeps_what_others_signed_meanwhile(
     assert take(door, path)[2] == []
 
 
+@pytest.mark.parametrize("form", rest(["short", "of an owner"], "of an owner"))
+def test_who_signs_after_a_wallet_that_is_a_contract(
+    park: Park, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Without a node nobody can judge its signature: the next party could not sign at all, and is told how it can."""
+    park.fund(BUYER, 100_00)
+    park.trade(("sell", 1000, 20_000))
+    door = opened(park, settling=AUTO, keyring=keys_without(PLANT, BUYER))
+    path = written(door, absent=(PLANT, BUYER))
+    order, _ = cosign_files.read(path)
+    yes = "0x631626ba7e60e01b5f5260205ff3"  # says yes to every signature
+    park.node.client.request("anvil_setCode", [PLANT, yes])
+    owners = anvil_signer(7).sign_typed_data(order.message).hex()
+    given = {PLANT: "0x1234" if form == "short" else f"0x{owners}"}
+    write(path, order, given)
+    ours = anvil_signer(ANVIL_ROLES["market"]).sign_typed_data(order.message)
+    printed: list[Any] = []
+    run: Any = SimpleNamespace(output=SimpleNamespace(result=lambda *said: printed.extend(said)))
+    monkeypatch.setattr("cli.cosign._signed", lambda *_: {BUYER: "0x" + ours.hex()})
+    for named in (None, [BUYER]):
+        with pytest.raises(Refused, match=f"say so: --wallet {PLANT}$"):
+            sign_file(run, path, wallets=named)
+    with pytest.raises(BadInput, match="is no party of"):
+        sign_file(run, path, wallets=["0x" + "ab" * 20])
+    assert cosign_files.read(path)[1] == given
+    sign_file(run, path, wallets=["0x" + PLANT[2:].upper()])
+    assert cosign_files.read(path)[1] == {**given, BUYER: "0x" + ours.hex()}
+    assert (printed[0]["unchecked"], printed[0]["missing"]) == ([PLANT], [])
+    assert printed[-1] == f"the signature under {PLANT} is left as it is: the chain judges it"
+    assert take(door, path)[2] == []
+    submit_planned(door.chain)
+    door.mirror_final()
+    assert states(door) == ["finalized"]
+    assert park.differences() == []
+
+
 def test_what_became_of_a_batch_is_said_when_its_files_are_read(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -876,7 +876,10 @@ def test_batches_of_others_cost_no_statement_each(funded: Park) -> None:
 
 
 @long
-def test_a_batch_of_others_whose_credits_do_not_move_is_left_to_them(funded: Park) -> None:
+def test_a_batch_of_others_whose_credits_do_not_move_is_not_waited_for_in_silence(
+    funded: Park,
+) -> None:
+    """Ours behind it waited for ever: the job was idle, and a run said that it will be finalised after its window."""
     credits = funded.node.issue(1_000, 1)
     acts.deposit_credits(funded.node, "owner", credits, 1_000)
     funded.node.propose([trade(900_001, "market", "owner", 1000, 10_000)], asset=credits)
@@ -885,10 +888,25 @@ def test_a_batch_of_others_whose_credits_do_not_move_is_left_to_them(funded: Par
     propose(funded)
     leave_it_to_them(funded)
     before = funded.count(ChainIntent)
-    assert (finalize_due(funded.chain), funded.count(ChainIntent)) == ([], before)
     (key,) = [row.batch_key for row in funded.rows(VppSettlementBatch)]
-    happened, _ = stories(funded, key)[0]
+    (theirs,) = {row.key for row in funded.rows(SettlementBatch)} - {key}
+    way_out = f"truetonne settle cancel {theirs} --reason WHY lets the batches behind it go on"
+    with pytest.raises(Refused, match=f"{theirs} cannot be finalised, and those behind it") as said:
+        finalize_due(funded.chain)
+    assert (said.value.code, way_out in said.value.message) == ("credits-do-not-move", True)
+    assert funded.count(ChainIntent) == before
+    happened, to_do = stories(funded, key)[0]
     assert "credits of batch" in happened and "do not move" in happened
+    assert to_do.endswith(way_out)
+    cancellation = funded.db.run(
+        lambda session: plan_cancellation(session, funded.chain, theirs, "they are gone")
+    )
+    funded.chain.sender.submit(cancellation, SETTLEMENT)
+    funded.mirror_final()
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    (row,) = funded.rows(VppSettlementBatch)
+    assert (row.state.value, funded.differences()) == ("finalized", [])
 
 
 @long

@@ -717,6 +717,47 @@ def test_a_fork_takes_executed_trades_back(funded: Park) -> None:
 
 
 @long
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_fork_that_takes_proposal_and_end_back(funded: Park, number: int) -> None:
+    """The call that ended the batch was on its way still, and a second one paid its gas for a refusal.
+
+    Where others have its number by then, that call is of no use.
+    """
+    funded.mirror = AfterMining(funded.db, funded.node.client, funded.node.deployment, 0)
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    funded.trade(*TRADES)
+    settle(funded)
+    (batch,) = funded.rows(VppSettlementBatch)
+    head = funded.node.height()
+    funded.node.roll_back(head - batch.proposed_block + 1)
+    funded.node.mine(head - batch.proposed_block + 2)
+    funded.mirror.run_until("head")
+    assert states(funded) == ["planned"]
+    if number == 2:
+        theirs = [trade(900_001, "market", "buyer", 1000, 10_000)]
+        packed, _ = funded.node.propose(theirs, sender="spare")
+    funded.chain.sender.rebroadcast(batch.batch_key)
+    funded.node.pass_window()
+    if number == 2:
+        arguments = [1, funded.node.outcome(1, packed)]
+        funded.node.act("spare", SETTLEMENT, "finalizeBatch", arguments)
+    funded.mirror.run_until("head")
+    assert states(funded) == ["proposed"]
+    sent = finalize_due(funded.chain)
+    (again,) = funded.rows(VppSettlementBatch)
+    assert (again.chain_batch_id, len(sent)) == (number, number - 1)
+    assert (again.finalize_key == batch.finalize_key) == (number == 1)
+    funded.chain.sender.tend()  # of the one that is of no use another took the effect: its nonce is filled
+    funded.mirror.run_until("head")
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+    ends = [row for row in funded.rows(ChainIntent) if row.kind == "finalize_batch"]
+    assert {row.state.value for row in ends} == {"confirmed"}
+    assert {row.key for row in ends} == {batch.finalize_key, again.finalize_key}
+    assert balances(funded)[PLANT] == 95
+    assert funded.differences() == []
+
+
+@long
 def test_books_from_before_the_proposal(funded: Park) -> None:
     funded.trade(*TRADES)
     (planned,) = plan_batches(funded.chain)

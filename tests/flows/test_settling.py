@@ -164,7 +164,7 @@ def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: 
     assert two.differences() == []
     with two.db.read() as session:
         story = story_of(session, "trade:2")
-    assert "second has 0.00 of the currency in escrow and owes 1.00" in story.happened[0]
+    assert "second has 0.00 tEUR in escrow and owes 1.00 tEUR" in story.happened[0]
     assert "pay in" in story.to_do
     settle(two)  # meanwhile it has been paid: the trade settles, and its reason is gone
     assert statuses(two) == ["executed"] * 5

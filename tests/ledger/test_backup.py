@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -21,7 +22,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from cli.backup import show_statements
+from cli.command import Invocation
 from cli.main import run
+from cli.output import Output
 from ledger.backup import mariadb
 from ledger.backup.binlog import Statement, statements
 from ledger.backup.drill import Finding, drill, last_report
@@ -141,8 +145,13 @@ def test_what_the_log_has_of_after_a_copy_is_not_left_out_unsaid(
 
 def stated(folder: Store) -> list[Statement]:
     """Return the statements of all binary logs in a folder."""
-    parts = ((item, part) for item in kept(folder) for part in item.parts if "log" in part.name)
-    return [found for item, part in parts for found in statements(folder.open(item, part))]
+    return [found for item in kept(folder) for found in stated_in(folder, item)]
+
+
+def stated_in(folder: Store, item: Manifest) -> list[Statement]:
+    """Return the statements of the binary logs of an item."""
+    parts = (part for part in item.parts if "log" in part.name)
+    return [found for part in parts for found in statements(folder.open(item, part))]
 
 
 @contextmanager
@@ -221,8 +230,9 @@ def test_to_just_before_a_drop(
     assert accounts_made == {item.text for item in said if re.match("CREATE.* USER|SET", item.text)}
 
     wanted = Wanted(before=gtid)
-    done = restore(folder, plan(kept(folder), wanted), tmp_path / "before")
-    assert done.gtid == f"0-1-{gtid.number - 1}"
+    assert restore(folder, plan(kept(folder), wanted), tmp_path / "before").gtid == (
+        f"0-1-{gtid.number - 1}"
+    )
     with restored(tmp_path / "before") as ask:
         assert ask(ALL) == before_drop
         there = set(ask(accounts))
@@ -248,6 +258,30 @@ def test_to_just_before_a_drop(
         "before",
         "exact",
     ]
+    _one_damaged_item_hides_no_other(source, folder, tmp_path)
+
+
+def _one_damaged_item_hides_no_other(source: LoggingServer, folder: Store, home: Path) -> None:
+    """The command shows the statements of the logs that can be read, and names what cannot."""
+    key_file(home / "key")
+    stated_by = {
+        item.id: {str(each.gtid) for each in stated_in(folder, item)} for item in kept(folder)
+    }
+    altered, *others = (item for item in kept(folder) if stated_by[item.id])
+    (part,) = (part for part in altered.parts if "log" in part.name)
+    file = folder.folder / altered.id / part.name
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (full,) = (item.id for item in kept(folder) if item.kind is Kind.FULL)
+    (folder.folder / full / "manifest.json").write_text("{")
+    printed = io.StringIO()
+    asked = Invocation(Output(True, printed), environ=environ_of(source, home, folder))
+    assert show_statements(asked) == 1
+    shown = json.loads(printed.getvalue())
+    assert len(shown["damaged"]) == 2
+    assert all(any(name in said for said in shown["damaged"]) for name in (full, altered.id))
+    found = {item["gtid"] for item in shown["statements"]}
+    assert found == {gtid for item in others for gtid in stated_by[item.id]} != set()
 
 
 @long

@@ -75,7 +75,8 @@ def test_the_newest_intent_of_a_trade_tells_what_became_of_it(db: Database, numb
     with db.read() as session:
         story = story_of(session, f"trade:{number}")
     assert story.happened == ("2026-01-01 00:00:02 planned to be settled by itself",)
-    assert story.to_do == "nothing: truetonne settle run sends it"
+    take_back = f"truetonne settle cancel trade:{number} --reason WHY takes it back until then"
+    assert story.to_do == f"nothing: truetonne settle run sends it; {take_back}"
 
 
 @pytest.mark.parametrize("status", [TradeStatus.PENDING, TradeStatus.FAILED])

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from ledger.db import Database
-from ledger.errors import BadInput
+from ledger.errors import BadInput, Refused
 from ledger.models import VppDefinition, VppTradingRecord, VppTradingStrategy
 from ledger.models.trading import StrategyType, TradeStatus
 from ledger.settlement import trades
@@ -187,7 +187,24 @@ def test_a_row_that_contradicts_a_stored_one(
     (error,) = report.errors
     assert (error.line, error.column) == (2, column)
     assert "already recorded with quantity 285.190 and price 0.1234" in error.message
+    assert error.message.endswith("or, if this line is a trade beside it, give it another time")
     assert len(stored(books)) == 1
+    (number,) = (record.id for record in stored(books))
+    ways = {
+        TradeStatus.FAILED: (
+            "give it another time",
+            f"; `truetonne settle retry trade:{number}` makes it that again",
+        ),
+        TradeStatus.EXECUTED: ("is another trade, with another time", "can be cancelled"),
+    }
+    for status, (said, way_out) in ways.items():
+        with books.write() as session:
+            session.execute(update(VppTradingRecord).values(status=status))
+        (error,) = take(books, tmp_path, row(**changes)).errors
+        assert error.message.endswith(said)
+        with pytest.raises(Refused) as refused:
+            books.run(lambda session: cancel_trade(session, number, "wrong price"))
+        assert refused.value.message.endswith(way_out)
 
 
 def test_a_trade_that_was_cancelled_makes_room_for_another(books: Database, tmp_path: Path) -> None:

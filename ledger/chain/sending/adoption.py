@@ -78,7 +78,7 @@ def says_done(session: Session, intent: ChainIntent, reason: str) -> bool:
         number = intent.parameters["trade"]["seq"]
         return reason == f"AlreadySettled(seq={number})" and not _is_in_a_batch(session, intent)
     if intent.function_name == "finalizeBatch":
-        number = intent.parameters["batchId"]
+        number = intents.first_number(intent)
         return reason == f"BatchNotProposed(batchId={number}, status={_FINALIZED})"
     return False
 

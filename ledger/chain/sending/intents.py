@@ -29,6 +29,8 @@ _TWIN_BLOCKS = 3_600
 """So many of the newest blocks are looked through: an hour of a quick chain."""
 _SAID_MAX = 2_000
 """Characters that are kept of an error or an alarm: nodes and contracts of strangers speak in them."""
+_FIRST_ARGUMENT = slice(10, 74)
+"""Where it stands in the call data: after ``0x`` and the four bytes of the function, a word of 32 bytes."""
 FILL = "fill_nonce"
 """Kind of an intent that fills a hole in a lane."""
 
@@ -129,9 +131,22 @@ def end_fill(session: Session, key: str, nonce: int, said: str) -> None:
 
 def is_call(stored: ChainIntent, intent: NewIntent) -> bool:
     """Return whether a stored intent is this call, by this sender, to this contract."""
+    return does_same(stored, intent) and stored.sender_address == intent.sender.lower()
+
+
+def does_same(stored: ChainIntent, intent: NewIntent) -> bool:
+    """Return whether a stored intent is this call to this contract, whoever sends it."""
     data = encode_call(intent.contract, intent.function, intent.arguments)
-    found = stored.kind, stored.contract_address, stored.sender_address, stored.call_data
-    return found == (intent.kind, intent.address.lower(), intent.sender.lower(), data)
+    found = stored.kind, stored.contract_address, stored.call_data
+    return found == (intent.kind, intent.address.lower(), data)
+
+
+def first_number(intent: ChainIntent) -> int:
+    """Return the first argument of a call about a settlement batch: the number of the batch in the contract.
+
+    From the call data, which is what is sent: another program may have damaged what is shown of it.
+    """
+    return int(intent.call_data[_FIRST_ARGUMENT], 16)
 
 
 def twin_of(session: Session, own: ChainIntent) -> ChainIntent | None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.contracts.wrappers import decode_call, encode_call
+from ledger.chain.sending.intents import first_number
 from ledger.models import (
     BlockchainTransaction,
     ChainBlock,
@@ -210,7 +211,7 @@ def _settled_one(session: Session, intent: ChainIntent) -> Mark | None:
 
 
 def _finalized(session: Session, intent: ChainIntent) -> Mark | None:
-    batch = session.get(SettlementBatch, int(intent.parameters["batchId"]))
+    batch = session.get(SettlementBatch, first_number(intent))
     if batch is None or batch.status is not SettlementStatus.FINALIZED or batch.ended_block is None:
         return None
     return _event(

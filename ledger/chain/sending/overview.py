@@ -17,6 +17,11 @@ from ledger.models import ChainAttempt, ChainInclusion, ChainIntent, Correction
 from ledger.models.sending import UNDER_WAY, IntentState
 
 _NOT_SENT = "not sent yet: the jobs do it, or the command that planned it, given again"
+_NOT_SETTLED = (
+    "not sent yet: the jobs do it, or `truetonne settle run`; `truetonne settle cancel trade:{}` "
+    "takes it back"
+)
+"""Of a trade by itself: the command that planned it refuses one that is on its way."""
 _NO_JOB = "not sent, and no job does it: give"
 _HOLDERS_ACT = f"{_NO_JOB} its command again, with the same --key, or leave it"
 _LEFT_TO_COMMANDS = {
@@ -147,7 +152,7 @@ def _advice(intent: ChainIntent, included: bool, left: bool) -> str:
     if intent.alarm is not None:
         return intent.alarm
     if intent.state is IntentState.PLANNED:
-        return _LEFT_TO_COMMANDS[intent.kind] if left else _NOT_SENT
+        return _of_unsent(intent, left)
     if intent.state is IntentState.SUBMITTED:
         if included:
             return (
@@ -156,3 +161,9 @@ def _advice(intent: ChainIntent, included: bool, left: bool) -> str:
             )
         return "sent; `truetonne up` or the jobs replace it if it waits too long"
     return ""
+
+
+def _of_unsent(intent: ChainIntent, left: bool) -> str:
+    if intent.kind == "settle_one":
+        return _NOT_SETTLED.format(intent.parameters["trade"]["seq"])
+    return _LEFT_TO_COMMANDS[intent.kind] if left else _NOT_SENT
