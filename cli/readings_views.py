@@ -1,4 +1,4 @@
-"""``truetonne readings files``, ``quality``, ``gaps``, ``show``: what came of readings; ``refresh``: what shows it."""
+"""``truetonne readings``: what came of them (``files``, ``quality``, ``gaps``, ``show``), and what is done about it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 
 from cli.command import DryRun, Invocation, Site, command, command_group
 from cli.output import Table, counted
+from ledger.errors import BadInput
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -87,12 +88,13 @@ _COUNTS = (
 def register(root: typer.Typer) -> None:
     """Add the group."""
     group = command_group(
-        "See what became of readings: files, quality, gaps, every row with its reason; compute anew what shows them."
+        "See what became of readings: files, quality, gaps, every row with its reason; take wrong values back."
     )
     command(group, "files")(files)
     command(group, "quality")(quality)
     command(group, "gaps")(gaps)
     command(group, "show")(show)
+    command(group, "withdraw")(withdraw)
     command(group, "refresh")(refresh)
     root.add_typer(group, name="readings")
 
@@ -210,7 +212,9 @@ def show(
                 row["unit"],
                 row["quality"],
                 row["number"],
-                row["reason"],
+                row["reason"]
+                if row["withdrawn"] is None
+                else f"withdrawn: {row['withdrawn']['reason']}",
                 row["file"],
                 row["line"],
             )
@@ -220,6 +224,66 @@ def show(
         right=frozenset({"text", "line", "no"}),
     )
     run.output.result(document, table)
+
+
+def withdraw(
+    run: Invocation,
+    site: Site,
+    device: Annotated[str, typer.Option("--device", help="Code of the device.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; who checks a credit of that time reads it.")
+    ],
+    at: At = None,
+    start: RangeFrom = None,
+    end: RangeTo = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Only those with this text, as it was received.")
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file", metavar="SHA256", help="Only those of this file: eight digits at least."
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Take the values of readings back that are not issued: they stay with text and file, and count as having none."""
+    from cli.books import open_books
+    from ledger.naming import site_named
+    from ledger.readings.imports.withdrawing import Which
+    from ledger.readings.imports.withdrawing import withdraw as take_back
+    from ledger.readings.shown.lookup import moment
+    from ledger.reductions.zones import zone
+
+    if at is not None and (start is not None or end is not None):
+        raise BadInput("give --at TIME, or --from and --to", code="usage")
+    with open_books(run.settings) as db:
+        with db.read() as session:
+            where = zone(site_named(session, site).time_zone)
+        from_s = None if start is None else moment(start, where, "--from")
+        to_s = None if end is None else moment(end, where, "--to")
+        at_s = None if at is None else moment(at, where, "--at", dates=False)
+        which = Which(at_s, from_s, to_s, text, file)
+        found = db.run(
+            lambda session: take_back(session, site, device, which, reason), keep=not dry_run
+        )
+    document = {
+        "site": site,
+        "device": device,
+        "readings": found.readings,
+        "first": found.first,
+        "last": found.last,
+        "judged_anew": found.judged_anew,
+        "reason": reason,
+    }
+    span = f"of {_local(found.first, where)}"
+    if found.last != found.first:
+        span = f"from {_local(found.first, where)} to {_local(found.last, where)}"
+    run.output.result(
+        document,
+        f"{device}: {counted(found.readings, 'reading')} {span} "
+        f"{'would be withdrawn' if dry_run else 'withdrawn'}; {counted(found.judged_anew, 'row')} judged otherwise",
+    )
 
 
 def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:

@@ -30,6 +30,7 @@ ACTIONS = (
     "permissions.decide",
     "permissions.leave-to-role",
     "readings.import",
+    "readings.withdraw",
     "sealing.reseal",
     "sessions.begin",
     "sessions.end",

@@ -12,7 +12,14 @@ from api.finality import ChainView
 from api.pagination import Order, matching
 from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound
-from ledger.models import CreditBatch, Device, ImportFile, Meter, MeterReading
+from ledger.models import (
+    CreditBatch,
+    Device,
+    ImportFile,
+    Meter,
+    MeterReading,
+    ReadingWithdrawal,
+)
 from ledger.naming import find_credit
 from ledger.reductions.zones import utc_of
 
@@ -38,10 +45,13 @@ def list_readings(
     row, found = MeterReading, []
     if issuance is not None:
         query = (
-            select(row, Device.device_id, Meter.serial, ImportFile.file_name)
+            select(
+                row, Device.device_id, Meter.serial, ImportFile.file_name, ReadingWithdrawal.reason
+            )
             .join(Meter, Meter.id == row.meter_id)
             .join(Device, Device.id == Meter.device_id)
             .join(ImportFile, ImportFile.id == row.file_id)
+            .outerjoin(ReadingWithdrawal, ReadingWithdrawal.reading_id == row.id)
             .where(
                 Meter.project_id == issuance.project_id,
                 row.start_s >= issuance.from_s,
@@ -74,7 +84,9 @@ def list_readings(
     )
 
 
-def _item(row: MeterReading, device: str, meter: str, file: str) -> CreditReading:
+def _item(
+    row: MeterReading, device: str, meter: str, file: str, withdrawn: str | None
+) -> CreditReading:
     value = None
     if row.value_digits is not None and row.value_scale is not None:
         value = Decimal(row.value_digits).scaleb(-row.value_scale, _EXACT)
@@ -91,6 +103,7 @@ def _item(row: MeterReading, device: str, meter: str, file: str) -> CreditReadin
         quality=row.quality,
         conflict=row.conflict,
         reason=row.reason,
+        withdrawn=withdrawn,
         file=file,
         line=row.line,
     )

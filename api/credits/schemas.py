@@ -228,6 +228,9 @@ class CreditReading(Document):
     quality: ReadingQuality = Field(description="Whether it counts.")
     conflict: bool = Field(description="Whether another value stands for the interval.")
     reason: str | None = Field(description="Why it does not count.")
+    withdrawn: str | None = Field(
+        description="Why its value was taken back, so that its text counts as none; null: it was not."
+    )
     file: str = Field(description="File that brought it.")
     line: int = Field(description="Line in that file, the header is 1.")
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from api.pages.readings import UNITS, touching, value_of
 from ledger.errors import NotFound
-from ledger.models import ImportFile, Issuance, MeterReading, RegisterReading
+from ledger.models import ImportFile, Issuance, MeterReading, ReadingWithdrawal, RegisterReading
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.reductions.records import USED, Kind
 from ledger.reductions.runs import Reading
@@ -26,6 +26,8 @@ class Place(NamedTuple):
     line: int
     number: int | None
     """Of its row, by which its proof is asked for; None: a register's value, which stands in no row of its own."""
+    withdrawn: str | None
+    """Why its value was taken back; None: it was not."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,17 @@ def _places(
     if not readings:
         return {}
     span = readings[0].start_s, readings[-1].start_s
-    row, value, file = MeterReading, RegisterReading, ImportFile
+    row, value, file, taken = MeterReading, RegisterReading, ImportFile, ReadingWithdrawal
     intervals = (
-        select(row.start_s, row.duration_s, row.text, file.file_name, row.line, row.id)
+        select(
+            row.start_s, row.duration_s, row.text, file.file_name, row.line, row.id, taken.reason
+        )
         .join(file, file.id == row.file_id)
+        .outerjoin(taken, taken.reading_id == row.id)
         .where(row.meter_id == meter_id, row.start_s.between(*span))
     )
     values = (
-        select(value.at_s, literal(0), value.text, file.file_name, value.line, null())
+        select(value.at_s, literal(0), value.text, file.file_name, value.line, null(), null())
         .join(file, file.id == value.file_id)
         .where(value.meter_id == meter_id, value.at_s.between(*span))
     )

@@ -18,6 +18,7 @@ from ledger.models.base import (
     BEYOND,
     Base,
     big_id,
+    big_key,
     options,
 )
 from ledger.models.types import (
@@ -121,5 +122,24 @@ class MeterReading(Base):
             changes=ALL,
             note="Values of fuel are in kg (`fuel_mass`) or L (`fuel_volume`); those of storage are below zero when it "
             "charges. Rows whose `quality` is not `used` count nowhere.",
+        ),
+    )
+
+
+class ReadingWithdrawal(Base):
+    """A reading whose value was taken back. Append-only: it stays so."""
+
+    __tablename__ = "reading_withdrawals"
+
+    reading_id: Mapped[int] = big_key("Row number of the reading.")
+    reason: Mapped[str] = mapped_column(Varchar(500), comment="Why.")
+    withdrawn_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
+
+    __table_args__ = (
+        options(
+            "A reading whose value was taken back.",
+            writer="ledger.readings",
+            origin=BEYOND,
+            changes="insert",
         ),
     )

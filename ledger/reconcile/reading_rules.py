@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Table, and_, func, or_, select
 from sqlalchemy.orm import Session
@@ -18,6 +18,7 @@ from ledger.models import (
     EnergyProduction,
     Meter,
     MeterReading,
+    ReadingWithdrawal,
     RegisterReading,
     Site,
 )
@@ -60,7 +61,29 @@ def readings(books: Sides) -> list[str]:
     for number, serial in session.execute(select(Meter.id, Meter.serial).order_by(Meter.id)).all():
         for table, sql in ((MeterReading, _INTERVALS), (RegisterReading, _INSTANTS)):
             found += _altered(session, table, sql, number, serial)
-    return found
+    return [*found, *_back(session)]
+
+
+def _back(session: Session) -> Iterator[str]:
+    """Yield readings that were withdrawn, and have a value all the same, or are not there."""
+    query = (
+        select(ReadingWithdrawal.reading_id, MeterReading.start_s, Meter.serial)
+        .outerjoin(MeterReading, MeterReading.id == ReadingWithdrawal.reading_id)
+        .outerjoin(Meter, Meter.id == MeterReading.meter_id)
+        .where(or_(MeterReading.id.is_(None), MeterReading.value_digits.is_not(None)))
+        .order_by(ReadingWithdrawal.reading_id)
+    )
+    for found in session.execute(query):
+        number, start_s, serial = cast("tuple[int, int | None, str | None]", tuple(found))
+        if start_s is None:
+            yield (
+                f"reading {number} was withdrawn, and is not there: the row was deleted; restore it from a backup"
+            )
+        else:
+            yield (
+                f"meter_readings of meter {serial}, {time_text(utc_of(start_s))}: was withdrawn, and has a value: "
+                "the row was altered; restore it from a backup"
+            )
 
 
 def _altered(session: Session, table: Any, sql: str, meter_id: int, serial: str) -> Iterator[str]:

@@ -181,7 +181,7 @@ def test_a_value_of_a_register_that_counts_nowhere_says_its_line(
         (meter,) = day_of(session, issuance, date(2014, 3, 31))
     odd = [item for item in meter.items if not item.counts]
     assert [(item.text, item.quality, item.place) for item in odd] == [
-        ("", 403, Place("a.csv", 12, None))
+        ("", 403, Place("a.csv", 12, None, None))
     ]
     # A difference is told by the line of its later value.
     assert [item.place.line for item in meter.items[:3] if item.place] == [3, 4, 5]

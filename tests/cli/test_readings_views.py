@@ -387,3 +387,28 @@ def test_a_picture_that_cannot_be_written_is_said_before_the_books_are_opened(
     assert "is a folder" in truetonne(*QUALITY_OF, "-o", "p.svg").one_line()
     long = "x" * 300 + ".svg"
     assert truetonne(*QUALITY_OF, "-o", long).code == 2
+
+
+# ------------------------------------------------------------------ what was wrong
+
+
+def test_what_was_wrong_is_withdrawn_with_a_reason(read: Program, tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    shutil.copytree(read.folder, tmp_path, dirs_exist_ok=True)
+    words = ("readings", "withdraw", "--site", "lab", "--device", "T1", "--reason", "a slip")
+    words = (*words, "--at", "2014-01-01T00:35")
+    tried = program(*words, "--dry-run")
+    assert (tried.code, "1 reading of 2014-01-01T00:30+01:00" in tried.out) == (0, True), tried.out
+    assert "would be withdrawn" in tried.out
+    done = program(*words, "--json").json()
+    assert (done["readings"], done["first"], done["reason"]) == (
+        1,
+        "2013-12-31T23:30:00Z",
+        "a slip",
+    )
+    again = program(*words)
+    assert again.code == 2 and "no such reading with a value" in again.one_line()
+    shown = program(*SHOW, "--at", "2014-01-01T00:35")
+    assert "1200.5" in shown.out and "withdrawn: a slip" in shown.out
+    both = program(*words, "--from", "2014-01-01")
+    assert both.code == 2 and "--at TIME, or --from and --to" in both.one_line()

@@ -5,4 +5,5 @@
 - **Its rows.** ``days`` stores them day by day; ``fresh`` is its fast way for days of which the books know nothing.
   ``ahead`` reads the next piece meanwhile. ``flatlines`` judges what came.
 - **Later.** ``requalify`` judges stored readings anew, after something that they are judged or shown by has changed.
+  ``withdrawing`` takes values back that were wrong.
 """

@@ -10,7 +10,13 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
-from ledger.models import ImportFile, Meter, MeterReading, RegisterReading
+from ledger.models import (
+    ImportFile,
+    Meter,
+    MeterReading,
+    ReadingWithdrawal,
+    RegisterReading,
+)
 from ledger.models.readings import ReadingQuality
 from ledger.readings.shown.selection import meters_of
 from ledger.reductions.quality import loaded
@@ -99,8 +105,9 @@ def _rows(
     session: Session, meter: Meter, code: str, holds: ColumnElement[bool]
 ) -> list[dict[str, Any]]:
     query = (
-        select(MeterReading, ImportFile)
+        select(MeterReading, ImportFile, ReadingWithdrawal)
         .join(ImportFile, ImportFile.id == MeterReading.file_id)
+        .outerjoin(ReadingWithdrawal, ReadingWithdrawal.reading_id == MeterReading.id)
         .where(MeterReading.meter_id == meter.id, holds)
         .order_by(MeterReading.start_s, MeterReading.text)
         .limit(ROWS_MAX + 1)
@@ -113,8 +120,11 @@ def _rows(
             "kind": row.kind.value,
             "value_unit": _UNITS.get(row.kind.value),
             "conflict": row.conflict,
+            "withdrawn": None
+            if taken is None
+            else {"at": taken.withdrawn_at, "reason": taken.reason},
         }
-        for row, file in session.execute(query).all()
+        for row, file, taken in session.execute(query).all()
     ]
 
 
@@ -145,6 +155,7 @@ def _registers(
             "kind": "register",
             "value_unit": _UNITS["register"],
             "conflict": False,
+            "withdrawn": None,
         }
         for row, file in session.execute(query).all()
     ]

@@ -1,0 +1,61 @@
+"""A reading that was withdrawn: a credit is issued without it, proven with it, and shows why."""
+
+import json
+from datetime import UTC, date, datetime
+
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from ledger.bundles import ALL, build_bundle
+from ledger.issuance import plan_issuance, submit_planned
+from ledger.proofs.verifier import verify
+from ledger.readings import import_file
+from ledger.readings.imports.withdrawing import Which, withdraw
+from ledger.readings.periods.evidence_files import files_of_credit
+from tests.flows.test_proof_routes import settings_of
+from tests.support.park import PROJECT, Park
+from tests.support.plant import write_csv
+
+REASON = "a typing error: 6 kW in place of 60 <b>"
+SLOT = datetime(2014, 1, 1, 8, tzinfo=UTC)
+
+
+def test_a_credit_of_a_day_with_a_withdrawn_reading_is_proven_by_its_text(park: Park) -> None:
+    park.register()
+    park.generate(date(2014, 1, 1), ["60"])
+    slip = write_csv(park.folder / "slip.csv", [(SLOT.isoformat(), "6")])
+    import_file(park.db, "park", "scada", slip)  # of two values the lower one counts
+    which = Which(at_s=int(SLOT.timestamp()), text="6")
+    park.db.run(lambda session: withdraw(session, "park", "A", which, REASON))
+    plan_issuance(park.chain, PROJECT, date(2014, 1, 1), date(2014, 1, 2))
+    submit_planned(park.chain, PROJECT)
+    park.mirror_final()
+    assert park.differences() == []
+
+    name = f"{PROJECT}-2014-1"
+    with park.db.read() as session:
+        built = build_bundle(
+            park.chain.client, park.chain.deployment, session, f"{name}-1-720", "latest", ALL
+        )
+    document = json.loads(built.text)
+    verdict = verify(built.text, built.trusted)  # raises where a check does not hold
+    assert "145 readings" in dict(verdict.checks)["readings"]
+    assert verdict.facts["batch"]["issued_kg"] == 720  # all of 60 kW, 24 h, at 0.5 kg/kWh
+    with park.db.read() as session:
+        files = files_of_credit(
+            session, name
+        )  # raises where the two files do not give the manifest
+    assert files.manifest == document["manifest"]
+    (meter,) = json.loads(document["manifest"])["meters"]
+    assert meter["no_value_texts"] == ["6"]
+
+    folder = park.folder / "deployment.json"
+    with TestClient(create_app(settings_of(park, park.node.rpc_url, folder))) as client:
+        found = client.get(f"/v1/credits/{name}/readings?quality=superseded").json()["items"]
+        assert [(row["text"], row["value"], row["withdrawn"]) for row in found] == [
+            ("6", None, REASON)
+        ]
+        rest = client.get(f"/v1/credits/{name}/readings?quality=used&limit=5").json()["items"]
+        assert {row["withdrawn"] for row in rest} == {None}
+        page = client.get(f"/credits/{name}/days/2014-01-01").text
+        assert "withdrawn:" in page and "in place of 60 &lt;b&gt;" in page

@@ -1,0 +1,224 @@
+"""Readings whose values are taken back: what counts then, what stays to be seen, and what is refused."""
+
+import hashlib
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+from ledger import audit
+from ledger.corrections import correct
+from ledger.db import Database
+from ledger.errors import BadInput, NotFound, Refused
+from ledger.models import AuditLog, CarbonEmission, MeterReading, ReadingWithdrawal
+from ledger.models.readings import ReadingQuality
+from ledger.naming import site_named
+from ledger.readings import import_file, reductions_for
+from ledger.readings.imports.withdrawing import Which, Withdrawn, withdraw
+from ledger.readings.periods.evidence_files import files_of_period
+from ledger.readings.shown.lookup import moment, rows_of
+from ledger.reconcile.reading_rules import _back, differences
+from ledger.reductions.zones import zone
+from tests.ledger.test_inventory import DIESEL, FUEL, GRID, HOURS, REGISTER, bring
+from tests.support.forms import long
+from tests.support.plant import JUNE, SITE, apply, imported, issue, write_csv
+
+PARIS = zone("Europe/Paris")
+DAY = date(2014, 6, 1), date(2014, 6, 2)
+REASON = "typed a thousandfold; the ticket says 100 L"
+
+
+def second(hour: int) -> int:
+    return moment(HOURS[hour], PARIS, "test")
+
+
+def taken(db: Database, device: str, which: Which, reason: str = REASON) -> Withdrawn:
+    return db.run(lambda session: withdraw(session, "park", device, which, reason))
+
+
+def standing(db: Database) -> list[tuple[str, str, bool]]:
+    """Text, quality and whether there is a value, of each reading in order."""
+    with db.read() as session:
+        rows = session.scalars(
+            select(MeterReading).order_by(
+                MeterReading.meter_id, MeterReading.start_s, MeterReading.text
+            )
+        )
+        return [(row.text, row.quality.value, row.value_digits is not None) for row in rows]
+
+
+def emitted(db: Database) -> list[Decimal]:
+    with db.read() as session:
+        return list(
+            session.scalars(
+                select(CarbonEmission.emissions).where(
+                    CarbonEmission.calculation_method == "scope1_fuel"
+                )
+            )
+        )
+
+
+def test_fuel_that_was_typed_a_thousandfold_is_taken_back_and_typed_anew(
+    db: Database, tmp_path: Path
+) -> None:
+    """Of two values the higher one would count for ever, and no credit of the project be issued."""
+    apply(db, SITE + DIESEL + FUEL)
+    bring(db, tmp_path, "GEN", "100000", "0")
+    import_file(db, "park", "scada", write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    assert emitted(db) == [Decimal("267.649200")]
+    found = taken(db, "GEN", Which(at_s=second(0) + 1800))
+    assert (found.readings, found.judged_anew) == (1, 1)
+    assert found.first == found.last == datetime.fromisoformat(HOURS[0]).astimezone(UTC)
+    assert standing(db)[1:] == [("100000", "missing", False), ("0", "used", True)]
+    assert emitted(db) == []  # a zero has no row
+
+    bring(db, tmp_path, "GEN", "100000")  # the same row again brings nothing back
+    assert standing(db)[1] == ("100000", "missing", False)
+    bring(db, tmp_path, "GEN", "100")
+    assert standing(db)[1:3] == [("100", "used", True), ("100000", "superseded", False)]
+    with db.read() as session:
+        (part,) = reductions_for(session, "park-wind", *DAY)
+        burnt = next(each for each in part.meters if each.serial == "serial-GEN")
+        # As the manifest says it, and from its two files alone.
+        (files,) = files_of_period(session, "park-wind", *DAY)
+        stated = {each["serial"]: each for each in json.loads(files.manifest)["meters"]}
+        assert list(differences(session, site_named(session, "park"))) == []
+        assert list(_back(session)) == []
+    assert burnt.serial == "serial-GEN"
+    assert stated["serial-GEN"]["no_value_texts"] == ["100000"]
+    assert stated["serial-A"]["no_value_texts"] == []
+    assert Fraction(part.project_t) == Fraction("0.26764920")  # 84 kg x 43.0 GJ/t x 74.1 t/TJ
+
+
+def test_whoever_looks_at_it_sees_who_took_it_back_and_why(db: Database, tmp_path: Path) -> None:
+    apply(db, SITE + GRID)
+    bring(db, tmp_path, "GRID", "9999", "5")
+    taken(db, "GRID", Which(text="9999"), f"  {REASON} ")
+    with db.read() as session:
+        shown = rows_of(session, "park", "GRID", start="2014-06-01", end="2014-06-02")["rows"]
+        entry = session.scalars(
+            select(AuditLog).where(AuditLog.action == "readings.withdraw")
+        ).one()
+        (row,) = session.scalars(select(ReadingWithdrawal)).all()
+    assert "readings.withdraw" in audit.ACTIONS
+    assert [item["withdrawn"] and item["withdrawn"]["reason"] for item in shown] == [REASON, None]
+    assert shown[0]["withdrawn"]["at"] == row.withdrawn_at
+    assert (shown[0]["text"], shown[0]["value"], shown[0]["number"]) == ("9999", None, 201)
+    assert entry.new_values["reason"] == REASON
+    assert (entry.new_values["texts"], entry.new_values["readings"]) == (["9999"], 1)
+
+
+def test_all_of_a_wrong_file_is_taken_back_and_nothing_else(db: Database, tmp_path: Path) -> None:
+    apply(db, SITE + GRID)
+    bring(db, tmp_path, "GRID", "1", "2")
+    right = hashlib.sha256((tmp_path / "GRID.csv").read_bytes()).hexdigest()
+    bring(db, tmp_path, "GRID", "1", "700", "800")
+    wrong = hashlib.sha256((tmp_path / "GRID.csv").read_bytes()).hexdigest()
+    assert standing(db) == [
+        ("1", "used", True),
+        ("2", "superseded", True),
+        ("700", "used", True),
+        ("800", "used", True),
+    ]
+    assert taken(db, "GRID", Which(file=wrong[:8].upper())).readings == 2  # the first was there
+    assert standing(db) == [
+        ("1", "used", True),
+        ("2", "used", True),
+        ("700", "superseded", False),
+        ("800", "missing", False),
+    ]
+    with pytest.raises(NotFound, match="no such reading with a value"):
+        taken(db, "GRID", Which(file=wrong))
+    assert taken(db, "GRID", Which(file=right, from_s=second(1), to_s=second(2))).readings == 1
+
+
+def test_what_is_issued_stays(db: Database, tmp_path: Path) -> None:
+    apply(db)
+    times = [f"2014-06-0{day}T00:00:00+02:00" for day in (1, 2)]
+    imported(db, write_csv(tmp_path / "a.csv", [(time, "60") for time in times]))
+    issue(db, JUNE)
+    before = standing(db)
+    with pytest.raises(Refused, match="1 of these readings is issued, the first of 2014-06-01T00"):
+        taken(db, "A", Which(text="60"))
+    assert standing(db) == before  # of both none
+    assert taken(db, "A", Which(from_s=moment(times[1], PARIS, "test"))).readings == 1
+
+
+def test_what_came_late_is_taken_back_before_a_correction_counts_it_and_not_after(
+    db: Database, tmp_path: Path
+) -> None:
+    apply(db, SITE + GRID)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    bring(db, tmp_path, "GRID", "1")
+    issue(db, JUNE)
+    bring(db, tmp_path, "GRID", "9000", "2")  # 9 MWh for an hour that was issued with 1 kWh
+    assert [item[:2] for item in standing(db)[1:]] == [
+        ("1", "used"),
+        ("9000", "late"),
+        ("2", "late"),
+    ]
+    assert taken(db, "GRID", Which(text="9000")).readings == 1
+    assert standing(db)[2] == ("9000", "late", False)
+    outcome = correct(db, "park-wind")
+    (found,) = outcome.found
+    assert found.effect_kg == -1  # 2 kWh more were drawn, at 0.5 kg
+    with pytest.raises(Refused, match="a correction has counted 1 of these readings") as refused:
+        taken(db, "GRID", Which(text="2"))
+    assert refused.value.code == "readings-corrected"
+    with db.read() as session:
+        late = session.scalars(
+            select(MeterReading.text).where(MeterReading.quality == ReadingQuality.LATE)
+        ).all()
+    assert sorted(late) == ["2", "9000"]
+
+
+def test_a_register_is_refused(sqlite_db: Database, tmp_path: Path) -> None:
+    apply(sqlite_db, SITE + REGISTER)
+    bring(sqlite_db, tmp_path, "GRID", "100", "105")
+    with pytest.raises(Refused, match="GRID is a register") as refused:
+        taken(sqlite_db, "GRID", Which(text="100"))
+    assert refused.value.code == "register"
+
+
+@pytest.mark.parametrize(
+    ("device", "which", "reason", "said"),
+    [
+        ("GRID", Which(), REASON, "say which readings are meant"),
+        ("GRID", Which(text="1"), "  ", "say why in --reason"),
+        ("GRID", Which(text="1"), "x" * 501, "in 500 characters"),
+        ("GRID", Which(file="abcdef1"), REASON, "eight at least"),
+        ("GRID", Which(file="%" * 8), REASON, "takes the SHA-256"),
+        ("GRID", Which(file="0" * 64), REASON, "no such reading"),
+        ("NONE", Which(text="1"), REASON, "no device 'NONE' with a meter"),
+    ],
+)
+def test_what_is_not_said_clearly_is_refused(
+    sqlite_db: Database, tmp_path: Path, device: str, which: Which, reason: str, said: str
+) -> None:
+    apply(sqlite_db, SITE + GRID)
+    bring(sqlite_db, tmp_path, "GRID", "1")
+    with pytest.raises((BadInput, NotFound), match=said):
+        taken(sqlite_db, device, which, reason)
+    assert standing(sqlite_db) == [("1", "used", True)]
+
+
+@long
+def test_a_value_that_is_back_and_a_row_that_is_gone_are_found(
+    db: Database, tmp_path: Path
+) -> None:
+    apply(db, SITE + GRID)
+    bring(db, tmp_path, "GRID", "9999", "9998")
+    taken(db, "GRID", Which(from_s=second(0), to_s=second(2)))
+    with db.write() as session:
+        session.execute(
+            text("UPDATE meter_readings SET value_digits = 1, value_scale = 0 WHERE text = '9999'")
+        )
+        session.execute(text("DELETE FROM meter_readings WHERE text = '9998'"))
+    with db.read() as session:
+        back, gone = list(_back(session))
+    assert "was withdrawn, and has a value" in back
+    assert "was withdrawn, and is not there" in gone
