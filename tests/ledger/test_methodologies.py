@@ -418,12 +418,30 @@ def test_what_a_meter_counted_when_it_was_not_there_is_refused(
         compute(inputs(meter(DAY), early))
 
 
+@pytest.mark.parametrize("role", [Role.STORAGE, Role.LOAD])
+def test_a_storage_that_works_is_there_whatever_its_days_say(role: Role) -> None:
+    """By days of before the period it went without its import meter, and what it drew from the grid was credited."""
+    sold = meter(DAY, Role.EXPORT, "e")
+    works = meter([reading(slot, -6 if slot < 72 else 6) for slot in range(144)], role, "b")
+    with pytest.raises(Refused, match="meter b has a reading of 1970-01-01 that") as caught:
+        compute(inputs(sold, there(works, None, 0)))
+    assert caught.value.code == "not-in-service"
+    rests = meter([reading(slot, 0) for slot in range(144)], role, "b")
+    assert compute(inputs(sold, there(rests, None, 0))).net_kwh == 14_400
+
+
 def test_a_difference_of_a_register_over_the_day_that_it_came_is_refused() -> None:
     over = energy(5, 7)._replace(text="1>8")
     register = replace(there(meter([over], Role.IMPORT, "i"), 5, None), register=True)
     assert compute(inputs(meter(DAY), register)).import_kwh == 7
     with pytest.raises(Refused, match="is not in service for all of its time"):
         compute(inputs(meter(DAY), replace(register, in_service_from_s=5 * 600 + 1)))
+    # Also where another reading that begins with it, and was not used, ends in time.
+    beside = energy(5, 0)._replace(text="0", quality=Quality.MISSING)
+    longer = over._replace(end_s=over.end_s + 600)
+    gone = replace(there(meter([beside, longer], Role.IMPORT, "i"), None, 6), register=True)
+    with pytest.raises(Refused, match="is not in service for all of its time"):
+        compute(inputs(meter(DAY), gone))
 
 
 def test_fuel_that_nobody_burns_any_more_is_not_asked_for() -> None:
