@@ -386,6 +386,15 @@ def test_a_meter_that_was_replaced_is_missed_by_nobody_when_it_is_gone() -> None
     assert compute(inputs(meter(DAY), gone, completeness_min="1")).counts.expected == 144
     with pytest.raises(Refused, match="1 readings of the import meter i"):
         compute(inputs(meter(DAY), there(old, None, 61), both[1], completeness_min="0.5"))
+    zeros = [energy(slot, 0) for slot in range(60, 144)]
+    for more, ok in (([], False), (zeros, True)):  # replaced within a day, on which it is there
+        odd = there(meter([*old.readings, *more], Role.IMPORT, "i"), None, 144)
+        asked = inputs(meter(DAY), odd, completeness_min="0.5")
+        if ok:
+            assert compute(asked).import_kwh == 60
+            continue
+        with pytest.raises(Refused, match="84 readings of the import meter i"):
+            compute(asked)
     supply = there(meter(DAY[:72]), None, 72), there(meter(DAY[72:], serial="n"), 72, None)
     assert compute(inputs(*supply, completeness_min="1")).export_kwh == 14_400
     with pytest.raises(Refused, match=r"of 288 readings expected .* 144 can be used"):
