@@ -113,9 +113,8 @@ def _parts(
     waiting: tuple[date, date] | None = None
     for part_start, part_end in split_by_vintage(start, end):
         issuance = _issuance(session, project, part_start, part_end)
-        if (
-            issuance is None
-        ):  # a deficit of the part before enters this one, where that is not issued either
+        if issuance is None:
+            # Together: a deficit of the part before enters this one, where that is not issued either.
             waiting = (part_start if waiting is None else waiting[0], part_end)
             continue
         if waiting is not None:
