@@ -192,7 +192,12 @@ def test_when_a_meter_is_there_stands_in_the_manifest_and_is_computed_again() ->
 
 @pytest.mark.parametrize(
     ("zone", "begin_s", "hours", "whole"),
-    [("UTC", 0, 12, False), ("UTC", 0, 24, True), ("UTC", 0, 60, True), ("Etc/GMT+12", 43_200, 24, True)],
+    [
+        ("UTC", 0, 12, False),
+        ("UTC", 0, 24, True),
+        ("UTC", 0, 60, True),
+        ("Etc/GMT+12", 43_200, 24, True),
+    ],
 )
 def test_a_meter_that_is_there_by_the_hour_is_of_no_site_file(
     zone: str, begin_s: int, hours: int, whole: bool
