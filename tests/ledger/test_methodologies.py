@@ -472,6 +472,16 @@ def test_roles_are_those_of_the_meters_that_are_there() -> None:
     assert compute(inputs(supply, there(meter([], Role.EXPORT, "e"), 144, None))).net_kwh == 14_400
     with pytest.raises(Refused, match="none of generation or export"):
         compute(inputs(there(meter([]), 144, None)))
+    # A look at days that are never issued needs neither: what they lack stops nothing.
+    assert compute(inputs(there(meter([]), 144, None), enforce=False)).net_kwh == 0
+    early, late = (
+        there(meter(DAY[:60]), None, 60),
+        there(meter(DAY[60:], Role.EXPORT, "e"), 60, None),
+    )
+    assert compute(inputs(early, late, enforce=False)).net_kwh == 14_400
+    for enforce, other in ((True, late), (False, there(late, 59, None))):
+        with pytest.raises(Refused, match="the exported energy would count twice"):
+            compute(inputs(early, other, enforce=enforce))
     battery = meter([], Role.STORAGE, "b")
     old, new = meter([], Role.IMPORT, "i"), meter([], Role.IMPORT, "j")
     for storage, imports, ok in (
