@@ -434,7 +434,7 @@ def test_deficits_on_both_sides_of_new_year_enter_the_next_period(park: Park) ->
 
 @pytest.mark.parametrize("first", [FIRST, date(2013, 12, 30)])
 def test_days_on_which_no_meter_is_there_stop_nothing_behind_them(park: Park, first: date) -> None:
-    """A look at what they lack was refused for want of a meter: of the year, or the next one, nothing could be issued."""
+    """A look at what they lack was refused for want of a meter, and so was every period of the year, or of the next."""
     park.register()
     one, two, three = (first + timedelta(days=days) for days in (1, 2, 3))
     park.generate(first, ["60"])
