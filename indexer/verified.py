@@ -57,7 +57,8 @@ def verify_new(chain: Chain, finality_setting: str | int, now: datetime) -> str 
         return None
     report = verify(db, client, deployment, finality_setting, Scope(first))
     through = _through(report, client, deployment) if report.ok else None
-    db.run(lambda session: _keep(session, deployment.network, report, through, now))
+    whole = report.from_block <= deployment.deployed_block
+    db.run(lambda session: _keep(session, deployment.network, report, through, now, whole=whole))
     return _said(report)
 
 
@@ -85,6 +86,8 @@ def _keep(
     report: Report,
     through: tuple[int, str] | None,
     now: datetime,
+    *,
+    whole: bool,
 ) -> None:
     row = session.get(MirrorVerification, network, with_for_update=True)
     if row is None:
@@ -94,6 +97,8 @@ def _keep(
     row.verified_at, row.differences = now, len(report.differences)
     if through is not None:
         row.through_number, row.through_hash = through
+    elif whole:  # nothing is left of what was true once: it was so of another chain
+        row.through_number = row.through_hash = None
     session.flush()
 
 

@@ -18,9 +18,9 @@ from ledger.models.sending import IntentState
 from ledger.naming import of_site
 from ledger.readings.periods.carry import carried_into, owed_by
 from ledger.readings.periods.period import (
+    Skipped,
     left_before,
     look_at,
-    skipped_before,
     split_by_vintage,
 )
 from ledger.reductions.records import ReductionInputs
@@ -87,7 +87,7 @@ def _said_of(session: Session, taken: Issuance, *, same: bool) -> str:
     )
 
 
-def check_gap(session: Session, project: Project, start: date, end: date) -> None:
+def check_gap(skipped: Skipped | None, start: date) -> None:
     """Refuse a period before which days of its year were skipped whose reductions are negative: a deficit is paid.
 
     One of the years before enters the period, and so does one of days that no period may begin with: see
@@ -98,8 +98,6 @@ def check_gap(session: Session, project: Project, start: date, end: date) -> Non
     Refused
         If a deficit was left out.
     """
-    time_zone = session.get_one(Site, project.site_id).time_zone
-    skipped = skipped_before(session, project, time_zone, start, end)
     if skipped is not None and skipped.may_begin:
         _refuse_left_out(skipped.begin, start, skipped.kg, f"begin at {skipped.begin}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -48,7 +49,12 @@ from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
 from ledger.naming import project_named
 from ledger.readings.periods.evidence_files import require_as_read
-from ledger.readings.periods.period import load_period, meter_ids, split_by_vintage
+from ledger.readings.periods.period import (
+    load_period,
+    meter_ids,
+    skipped_before,
+    split_by_vintage,
+)
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import CarriedCorrection, Meter, Purpose
@@ -208,10 +214,13 @@ def _plan_vintage(
     terms: _Terms,
 ) -> PlannedIssuance:
     start, end = period
-    inputs = load_period(session, project.code, start, end, backfill=terms.backfill, lock=True)
+    skipped = cache(lambda: skipped_before(session, project, start, end))
+    inputs = load_period(
+        session, project.code, start, end, backfill=terms.backfill, lock=True, skipped=skipped
+    )
     check_free(session, project.id, inputs.from_s, inputs.to_s)
     if not terms.backfill:  # of its gap, what is behind it counts as well: see check_backfill
-        check_gap(session, project, start, end)
+        check_gap(skipped(), start)
     reduction = compute(inputs)
     if reduction.issued_kg == 0:
         way = "extend the period"

@@ -111,7 +111,7 @@ def compute(inputs: ReductionInputs) -> Reduction:
     _require_each_once(inputs)
     counted = [meter for meter in inputs.meters if meter.role.counts]
     _check_readings(inputs, counted)
-    _require_in_service(inputs, counted)
+    _require_in_service(inputs)
     balance = [meter for meter in counted if meter.role is not Role.FUEL]
     counts = sum((counts_of(meter, inputs.from_s, inputs.to_s) for meter in balance), Counts())
     _require_complete(inputs, counts, counted)
@@ -179,25 +179,23 @@ def _check_readings(inputs: ReductionInputs, counted: Iterable[Meter]) -> None:
                 raise ValueError(f"{meter.serial}: {first_s} to {last_s} lies outside the period")
 
 
-def _require_in_service(inputs: ReductionInputs, counted: Iterable[Meter]) -> None:
-    """Refuse what a meter counted before it was there, or after: one of the two is not so."""
+def _require_in_service(inputs: ReductionInputs) -> None:
+    """Refuse what a meter counted before it was there, or after: one of the two is not so.
+
+    Of a storage, too: that it is not there is what spares a project the import meter.
+    """
     if not inputs.enforce:
         return
-    for meter in counted:
-        inside = {start_s for run in meter.runs_in_service() for start_s in run.starts}
-        for run in meter.runs:
-            if run.shape.quality not in USED:
-                continue
-            for start_s, digits in zip(run.starts, run.digits, strict=True):
-                if digits and start_s not in inside:
-                    day = legal_day(start_s, zone(inputs.zone))
-                    raise Refused(
-                        f"project {inputs.project}: the meter {meter.serial} has a reading of {day} that is not 0, and "
-                        "is not in service for all of its time; correct in_service_from or in_service_to of device "
-                        f"{meter.device_code}",
-                        code="not-in-service",
-                        details={"meter": meter.serial, "day": day.isoformat()},
-                    )
+    for meter in inputs.meters:
+        for start_s in meter.counted_out_of_service():
+            day = legal_day(start_s, zone(inputs.zone))
+            raise Refused(
+                f"project {inputs.project}: the meter {meter.serial} has a reading of {day} that is not 0, and "
+                "is not in service for all of its time; correct in_service_from or in_service_to of device "
+                f"{meter.device_code}",
+                code="not-in-service",
+                details={"meter": meter.serial, "day": day.isoformat()},
+            )
 
 
 def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable[Meter]) -> None:

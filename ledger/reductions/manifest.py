@@ -197,14 +197,16 @@ _RESULTS = {
 }
 """What is said of a meter of each role."""
 
+IN_SERVICE = ("in_service_from_s", "in_service_to_s")
+"""Keys of a meter that says since when, or until when, it is there."""
+
 
 def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> dict[str, Any]:
     rows = Counter(reading.quality for reading in meter.readings)
     # Only where there are several, or such times, so that every other manifest stays what it is.
     spans = [asdict(span) for span in meter.calibration.spans]
     only = {"calibrations": spans} if spans else {}
-    times = ("in_service_from_s", "in_service_to_s")
-    only |= {name: at_s for name in times if (at_s := getattr(meter, name)) is not None}
+    only |= {name: at_s for name in IN_SERVICE if (at_s := getattr(meter, name)) is not None}
     return only | {
         "serial": meter.serial,
         "device": meter.device_code,

@@ -27,7 +27,7 @@ from ledger.reductions.judging import (
     judge,
     taken_as_changed,
 )
-from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
+from ledger.reductions.manifest import FORMAT_1, IN_SERVICE, build, manifest_hash
 from ledger.reductions.manifest_file import certificates_of, inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1, Manifest2
 from ledger.reductions.meter_judge import Difference
@@ -35,7 +35,7 @@ from ledger.reductions.readings_file import Line, read
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
 from ledger.reductions.runs import Reading
-from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, utc_of, zone
+from ledger.reductions.zones import TZDATA_VERSION, legal_day, legal_day_start_s, utc_of, zone
 
 ABSENT = "absent"
 LINES_MORE_MAX = 100_000
@@ -200,7 +200,10 @@ def differences_of(stated: Any, recomputed: Any, path: str = "") -> Iterator[Dif
 
 
 def _period_differences(stated: Manifest1) -> Iterator[Difference]:
-    """Yield where the seconds of the period do not follow from its legal dates, inside one year."""
+    """Yield where the seconds of the period do not follow from its legal dates, inside one year.
+
+    Nor when a meter is there, within the period: by a time of the day, slots that it lacks would not be missed.
+    """
     period = stated.period
     first, end = period.from_date, period.to_date
     if not (first < end and (end - timedelta(days=1)).year == first.year):
@@ -221,6 +224,14 @@ def _period_differences(stated: Manifest1) -> Iterator[Difference]:
         follows = legal_day_start_s(day, where)
         if second != follows:
             yield Difference(f"period.{name}", second, follows)
+    for meter in inputs_of(stated, _no_readings(stated)).meters:
+        for name in IN_SERVICE:
+            at_s = getattr(meter, name)
+            if at_s is not None and period.from_s < at_s < period.to_s:
+                begin_s = legal_day_start_s(legal_day(at_s, where), where)
+                if at_s != begin_s:
+                    path = f"meters[{meter.serial}].{name}"
+                    yield Difference(path, at_s, f"where a legal day begins, as {begin_s}")
 
 
 def _factor_differences(plain: Mapping[str, Any]) -> Iterator[Difference]:
@@ -301,6 +312,8 @@ def _checks(
     yield f"each of {lines} lines is a reading of the period, once and in order", ("line",)
     yield f"each of {lines} readings' quality follows from the rules", ("quality",)
     yield "the seconds of the period follow from its legal dates", ("period", "vintage")
+    if any(getattr(table, name, None) for table in stated.meters for name in IN_SERVICE):
+        yield "each meter is there on whole legal days", ("in_service",)
     yield "each factor's SHA-256 is the one of its content", ("factor",)
     yield "the rules of the ledger allow to issue", ("rules",)
     yield "the counts are those of the readings", ("readings", "meters")
@@ -337,6 +350,8 @@ def _belongs(path: str, wanted: tuple[str, ...]) -> bool:
         name = path
     elif path.startswith("meters[") and "].energy_certificates" in path:
         name = "certificates"
+    elif path.startswith("meters[") and path.endswith(IN_SERVICE):
+        name = "in_service"
     elif path.startswith("meters[") and "]." in path:
         field_name = path.rpartition("].")[2].partition(".")[0]
         name = {"fuel": "factor", "days": "days", "times": "days", "result": "energy"}.get(

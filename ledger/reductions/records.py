@@ -6,7 +6,7 @@ Energy is kilowatt-hours, carbon is kilograms or tonnes of CO2 equivalent, each 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum, StrEnum
@@ -286,21 +286,33 @@ class Meter:
 
     def runs_in_service(self) -> tuple[Run, ...]:
         """Return its readings of the time that it is there."""
-        least_s, most_s = self.in_service_from_s, self.in_service_to_s
-        if least_s is None and most_s is None:
+        if self._is_always_there:
             return self.runs
-        found: list[Run] = []
+        return tuple(part for run in self.runs for part in run.parted(self._inside(run))[0])
+
+    def counted_out_of_service(self) -> Iterator[int]:
+        """Yield where the used readings begin that are not 0, and of which it is not there all the time."""
+        if self._is_always_there:
+            return
         for run in self.runs:
-            seconds = run.shape.seconds
-            inside, _ = run.parted(
-                [
-                    (least_s is None or start_s >= least_s)
-                    and (most_s is None or start_s + seconds <= most_s)
-                    for start_s in run.starts
-                ]
-            )
-            found += inside
-        return tuple(found)
+            if run.shape.quality in USED:
+                inside = self._inside(run)
+                for start_s, digits, there in zip(run.starts, run.digits, inside, strict=True):
+                    if digits and not there:
+                        yield start_s
+
+    @property
+    def _is_always_there(self) -> bool:
+        return self.in_service_from_s is None and self.in_service_to_s is None
+
+    def _inside(self, run: Run) -> list[bool]:
+        """Return of each reading of a run whether it is there all the while."""
+        least_s, most_s, seconds = self.in_service_from_s, self.in_service_to_s, run.shape.seconds
+        return [
+            (least_s is None or start_s >= least_s)
+            and (most_s is None or start_s + seconds <= most_s)
+            for start_s in run.starts
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -432,6 +432,21 @@ def test_deficits_on_both_sides_of_new_year_enter_the_next_period(park: Park) ->
         plan_issuance(park.chain, PROJECT, day(1), day(3), backfill=True)
 
 
+@pytest.mark.parametrize("first", [FIRST, date(2013, 12, 30)])
+def test_days_on_which_no_meter_is_there_stop_nothing_behind_them(park: Park, first: date) -> None:
+    """A look at what they lack was refused for want of a meter, and so was every period of the year, or of the next."""
+    park.register()
+    one, two, three = (first + timedelta(days=days) for days in (1, 2, 3))
+    park.generate(first, ["60"])
+    plan(park, first, one)
+    there = f'role = "generation"\nin_service_from = "{two}"'
+    with park.db.write() as session:
+        apply_site(session, SITE.replace('role = "generation"', there))
+    park.generate(two, ["60"])
+    reduction = plan(park, two, three).reduction
+    assert (reduction.inputs.carry_in_kg, reduction.issued_kg) == (0, 720)
+
+
 @long
 def test_a_look_at_two_years_says_what_each_would_be_issued_with(park: Park) -> None:
     """What the first has was taken off the deficit before it, though it would not be issued."""

@@ -121,7 +121,14 @@ def test_a_chain_with_another_block_there_is_compared_from_its_first(park: Park)
             text("UPDATE mirror_verifications SET through_hash = :h"), {"h": "0x" + "ab" * 32}
         )
     park.mirror_final()
-    assert verified(park, 1) == (whole[0], park.node.height())
+    with park.db.write() as session:
+        session.execute(text("UPDATE credit_sites SET code = 'x'"))
+    with pytest.raises(BooksDiffer):
+        verified(park, 1)
+    # What was true of another chain is not said of this one.
+    assert (standing(park).through_number, standing(park).through_hash) == (None, None)
+    reindex(park.db, park.node.client, park.node.deployment, FINALIZED)
+    assert verified(park, 2) == (whole[0], park.node.height())
     row = standing(park)
     assert row.through_hash == park.node.client.block_there(row.through_number or 0).hash
 

@@ -5,6 +5,7 @@ import hashlib
 import random
 import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -13,12 +14,19 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.verifier.endpoints import PAGE as SERVED
 from api.verifier.endpoints import policy
-from ledger.bundles import BuiltBundle
+from ledger.bundles import ALL, BuiltBundle
+from ledger.issuance import plan_issuance, submit_planned
+from ledger.proofs.sums import recompute
+from ledger.proofs.verifier import ProofError, verify
 from ledger.proofs.verifier.trie import keccak256
 from ledger.settings import load_settings
+from ledger.sites import apply_site
 from tests.support.bundle_mutants import judge, mutants
 from tests.support.forgeries import FORGERIES, TEXTS, forged
-from tests.support.proven import RETIRED
+from tests.support.forms import long
+from tests.support.park import PROJECT, Park
+from tests.support.plant import SITE
+from tests.support.proven import NAME, RETIRED, bundle
 from tests.support.verify_page import PAGE, answers, case
 from tests.support.worlds import World
 
@@ -62,6 +70,28 @@ def test_every_bundle_has_the_same_verdict_in_the_same_words(of_bundles: Said) -
 def test_every_forgery_and_mutant_has_the_same_verdict(of_forgeries: Said) -> None:
     """A forgery is refused by the same check, after the same ones held."""
     same(of_forgeries)
+
+
+@long
+def test_both_verifiers_take_a_manifest_that_says_when_a_meter_is_there(park: Park) -> None:
+    there = 'role = "generation"\nin_service_from = "2013-12-31"\nin_service_to = "2014-01-01"'
+    with park.db.write() as session:
+        apply_site(session, SITE.replace('role = "generation"', there))
+    park.register()
+    park.generate(date(2014, 1, 1), ["60"])
+    plan_issuance(park.chain, PROJECT, date(2014, 1, 1), date(2014, 1, 2))
+    submit_planned(park.chain, PROJECT)
+    park.mirror_final()
+    built = bundle(park, NAME, ALL)
+    said = '\\"in_service_to_s\\":1388617200'  # midnight in Paris
+    assert said in built.text
+    same(said_of([(built.text, built)]))
+    assert "0.5 t/MWh they come to 720 kg" in (recompute(built.text) or "")
+    # The page and the verifier alike do not look at it: it stands under the hash.
+    moved = built.text.replace(said, said.replace("7200", "7199"))
+    same(said_of([(moved, built)]))
+    with pytest.raises(ProofError):
+        verify(moved, built.trusted)
 
 
 def test_its_keccak_is_the_keccak() -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from cli.reductions import write_evidence
 from ledger.corrections import correct
 from ledger.db import Database
-from ledger.errors import BadInput, BooksDiffer, NotFound
+from ledger.errors import BadInput, BooksDiffer, NotFound, Refused
 from ledger.readings.periods.evidence_files import (
     MANIFEST,
     READINGS,
@@ -296,6 +296,21 @@ def test_what_is_issued_is_shown_as_it_was_issued(sqlite_db: Database, tmp_path:
         (0, "2"),
     ]
     assert [of is None for _, of in both] == [False, True]
+
+
+def test_what_is_issued_is_shown_though_a_rule_would_refuse_it_today(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """An older version had issued with less; the command said "incomplete" of what stands on chain."""
+    apply(sqlite_db, SITE.replace('completeness_min = "0"', 'completeness_min = "0.9"'))
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [("2014-06-01T12:00:00Z", "60")]))
+    days = date(2014, 6, 1), date(2014, 6, 2)
+    with sqlite_db.read() as session, pytest.raises(Refused, match="the project requires"):
+        reductions_known(session, "park-wind", *days)
+    issue(sqlite_db, days)
+    with sqlite_db.read() as session:
+        ((shown, issuance),) = reductions_known(session, "park-wind", *days)
+    assert (shown.issued_kg, issuance is None) == (5, False)
 
 
 def test_books_that_were_altered_hand_out_nothing(sqlite_db: Database, tmp_path: Path) -> None:

@@ -386,6 +386,15 @@ def test_a_meter_that_was_replaced_is_missed_by_nobody_when_it_is_gone() -> None
     assert compute(inputs(meter(DAY), gone, completeness_min="1")).counts.expected == 144
     with pytest.raises(Refused, match="1 readings of the import meter i"):
         compute(inputs(meter(DAY), there(old, None, 61), both[1], completeness_min="0.5"))
+    zeros = [energy(slot, 0) for slot in range(60, 144)]
+    for more, ok in (([], False), (zeros, True)):  # replaced within a day, on which it is there
+        odd = there(meter([*old.readings, *more], Role.IMPORT, "i"), None, 144)
+        asked = inputs(meter(DAY), odd, completeness_min="0.5")
+        if ok:
+            assert compute(asked).import_kwh == 60
+            continue
+        with pytest.raises(Refused, match="84 readings of the import meter i"):
+            compute(asked)
     supply = there(meter(DAY[:72]), None, 72), there(meter(DAY[72:], serial="n"), 72, None)
     assert compute(inputs(*supply, completeness_min="1")).export_kwh == 14_400
     with pytest.raises(Refused, match=r"of 288 readings expected .* 144 can be used"):
@@ -418,12 +427,30 @@ def test_what_a_meter_counted_when_it_was_not_there_is_refused(
         compute(inputs(meter(DAY), early))
 
 
+@pytest.mark.parametrize("role", [Role.STORAGE, Role.LOAD])
+def test_a_storage_that_works_is_there_whatever_its_days_say(role: Role) -> None:
+    """By days of before the period it went without its import meter, and what it drew from the grid was credited."""
+    sold = meter(DAY, Role.EXPORT, "e")
+    works = meter([reading(slot, -6 if slot < 72 else 6) for slot in range(144)], role, "b")
+    with pytest.raises(Refused, match="meter b has a reading of 1970-01-01 that") as caught:
+        compute(inputs(sold, there(works, None, 0)))
+    assert caught.value.code == "not-in-service"
+    rests = meter([reading(slot, 0) for slot in range(144)], role, "b")
+    assert compute(inputs(sold, there(rests, None, 0))).net_kwh == 14_400
+
+
 def test_a_difference_of_a_register_over_the_day_that_it_came_is_refused() -> None:
     over = energy(5, 7)._replace(text="1>8")
     register = replace(there(meter([over], Role.IMPORT, "i"), 5, None), register=True)
     assert compute(inputs(meter(DAY), register)).import_kwh == 7
     with pytest.raises(Refused, match="is not in service for all of its time"):
         compute(inputs(meter(DAY), replace(register, in_service_from_s=5 * 600 + 1)))
+    # Also where another reading that begins with it, and was not used, ends in time.
+    beside = energy(5, 0)._replace(text="0", quality=Quality.MISSING)
+    longer = over._replace(end_s=over.end_s + 600)
+    gone = replace(there(meter([beside, longer], Role.IMPORT, "i"), None, 6), register=True)
+    with pytest.raises(Refused, match="is not in service for all of its time"):
+        compute(inputs(meter(DAY), gone))
 
 
 def test_fuel_that_nobody_burns_any_more_is_not_asked_for() -> None:
@@ -445,6 +472,16 @@ def test_roles_are_those_of_the_meters_that_are_there() -> None:
     assert compute(inputs(supply, there(meter([], Role.EXPORT, "e"), 144, None))).net_kwh == 14_400
     with pytest.raises(Refused, match="none of generation or export"):
         compute(inputs(there(meter([]), 144, None)))
+    # A look at days that are never issued needs neither: what they lack stops nothing.
+    assert compute(inputs(there(meter([]), 144, None), enforce=False)).net_kwh == 0
+    early, late = (
+        there(meter(DAY[:60]), None, 60),
+        there(meter(DAY[60:], Role.EXPORT, "e"), 60, None),
+    )
+    assert compute(inputs(early, late, enforce=False)).net_kwh == 14_400
+    for enforce, other in ((True, late), (False, there(late, 59, None))):
+        with pytest.raises(Refused, match="the exported energy would count twice"):
+            compute(inputs(early, other, enforce=enforce))
     battery = meter([], Role.STORAGE, "b")
     old, new = meter([], Role.IMPORT, "i"), meter([], Role.IMPORT, "j")
     for storage, imports, ok in (

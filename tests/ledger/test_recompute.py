@@ -163,30 +163,59 @@ def test_several_calibrations_stand_in_the_manifest_and_are_computed_again() -> 
 
 
 def test_when_a_meter_is_there_stands_in_the_manifest_and_is_computed_again() -> None:
-    drawn = [(slot, "6000") for slot in range(30)]
-    turbine = [(slot, "60") for slot in range(144)]
-    gone = replace(meter_of("B", Role.IMPORT, drawn, "W"), in_service_to_s=30 * SLOT_S)
-    manifest, lines = files_of(meter_of("A", Role.GENERATION, turbine), gone)
+    drawn = [(slot, "6000") for slot in range(144)]
+    turbine = [(slot, "60") for slot in range(3 * 144)]
+    gone = replace(meter_of("B", Role.IMPORT, drawn, "W"), in_service_to_s=DAY_S)
+    days = {"to_date": date(1970, 1, 4), "to_s": 3 * DAY_S, "completeness_min": "0.9"}
+    manifest, lines = files_of(meter_of("A", Role.GENERATION, turbine), gone, **days)
     result = run(manifest, lines)
     assert result.valid, result.differences
+    said = "each meter is there on whole legal days"
+    assert [check.ok for check in result.checks if check.name == said] == [True]
     first, second = manifest["meters"]
     assert not {"in_service_from_s", "in_service_to_s"} & first.keys()
-    assert (second["in_service_to_s"], second["readings"]["expected"]) == (18_000, 30)
+    assert (second["in_service_to_s"], second["readings"]["expected"]) == (DAY_S, 144)
     assert "in_service_from_s" not in second
-    for end_s, found in ((31 * SLOT_S, "meters[B].readings.expected"), (29 * SLOT_S, None)):
+    for end_s in (2 * DAY_S, 0):
         changed = copy.deepcopy(manifest)
         changed["meters"][1]["in_service_to_s"] = end_s
-        result = run(changed, lines)
-        assert not result.valid
-        assert found is None or found in paths(result)
+        assert paths(run(changed, lines)) == ["rules"]
     without = copy.deepcopy(manifest)
     del without["meters"][1]["in_service_to_s"]
-    assert "readings.expected" in paths(run(without, lines))
+    assert paths(run(without, lines)) == ["rules"]
     for wrong in (None, "18000", -(2**40) - 1):
         changed = copy.deepcopy(manifest)
         changed["meters"][1]["in_service_to_s"] = wrong
         with pytest.raises(BadInput, match=r"meters\[1\].in_service_to_s"):
             run(changed, lines)
+
+
+@pytest.mark.parametrize(
+    ("zone", "begin_s", "hours", "whole"),
+    [
+        ("UTC", 0, 12, False),
+        ("UTC", 0, 24, True),
+        ("UTC", 0, 60, True),
+        ("Etc/GMT+12", 43_200, 24, True),
+    ],
+)
+def test_a_meter_that_is_there_by_the_hour_is_of_no_site_file(
+    zone: str, begin_s: int, hours: int, whole: bool
+) -> None:
+    """Who writes a manifest by hand could have just those hours expected of an import meter that it has."""
+    first, slots = begin_s // SLOT_S, 2 * 144
+    drawn = [(slot, "6000") for slot in range(first, first + min(6 * hours, slots))]
+    turbine = [(slot, "60") for slot in range(first, first + slots)]
+    end_s = begin_s + hours * 3600
+    gone = replace(meter_of("B", Role.IMPORT, drawn, "W"), in_service_to_s=end_s)
+    days = {"to_date": date(1970, 1, 3), "from_s": begin_s, "to_s": begin_s + 2 * DAY_S}
+    manifest, lines = files_of(
+        meter_of("A", Role.GENERATION, turbine), gone, zone=zone, completeness_min="0.9", **days
+    )
+    result = run(manifest, lines)
+    assert paths(result) == ([] if whole else ["meters[B].in_service_to_s"])
+    said = "each meter is there on whole legal days"
+    assert [check.name for check in result.checks if not check.ok] == ([] if whole else [said])
 
 
 def test_a_register_that_goes_on_from_less_than_it_had_is_said_to_be_changed() -> None:

@@ -8,7 +8,7 @@ again are not handed out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from itertools import zip_longest
@@ -91,7 +91,7 @@ def reductions_known(
     """Return the reductions of a period, one for each vintage, and the issuance of those that are issued.
 
     A part that is exactly the period of an issuance is what that was computed with: the factor, the shares and the
-    meters that the project has today are of later periods.
+    meters that the project has today are of later periods, and so is a rule that would refuse it today.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def reductions_known(
         As ``reductions_for`` does.
     """
     return [
-        (compute(issued_inputs(session, found)), found)
+        (compute(replace(issued_inputs(session, found), enforce=False)), found)
         if isinstance(found, models.Issuance)
         else (found, None)
         for found in _parts(session, project, start, end)
@@ -113,9 +113,8 @@ def _parts(
     waiting: tuple[date, date] | None = None
     for part_start, part_end in split_by_vintage(start, end):
         issuance = _issuance(session, project, part_start, part_end)
-        if (
-            issuance is None
-        ):  # a deficit of the part before enters this one, where that is not issued either
+        if issuance is None:
+            # Together: a deficit of the part before enters this one, where that is not issued either.
             waiting = (part_start if waiting is None else waiting[0], part_end)
             continue
         if waiting is not None:

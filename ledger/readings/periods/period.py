@@ -6,7 +6,7 @@ vintage. A period over New Year is split. Nothing here writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
@@ -187,6 +187,16 @@ def over_borders(session: Session, inputs: ReductionInputs) -> list[OverBorder]:
     return found
 
 
+class Skipped(NamedTuple):
+    """Days of one year before a period that no issuance has, and that have a deficit."""
+
+    begin: date
+    kg: Fraction
+    """Below zero."""
+    may_begin: bool
+    """Whether a period that begins there may be issued: then it has to."""
+
+
 def load_period(
     session: Session,
     project_code: str,
@@ -198,6 +208,7 @@ def load_period(
     backfill: bool | None = None,
     since_s: int | None = None,
     lock: bool = False,
+    skipped: Callable[[], Skipped | None] | None = None,
 ) -> ReductionInputs:
     """Return all that a reduction depends on.
 
@@ -215,6 +226,8 @@ def load_period(
         Where what is computed together with the period begins; None: with the period.
     lock
         Lock the project's meters until the unit of work ends, against an import.
+    skipped
+        Gives what ``skipped_before`` does, for a caller that wants to know it, too; None: it is computed here.
 
     Raises
     ------
@@ -245,7 +258,7 @@ def load_period(
             backfill=backfill,
             left_before=lambda: (
                 left_before(session, project, site.time_zone, start, from_s)
-                + _entering(session, project, site.time_zone, start, end)
+                + _entering(skipped() if skipped else skipped_before(session, project, start, end))
             ),
         )
     return ReductionInputs(
@@ -297,18 +310,8 @@ def left_before(
     return _left_after(rest.inputs.carry_in_kg - owed_by(rest.inputs.corrections), rest)
 
 
-class Skipped(NamedTuple):
-    """Days of one year before a period that no issuance has, and that have a deficit."""
-
-    begin: date
-    kg: Fraction
-    """Below zero."""
-    may_begin: bool
-    """Whether a period that begins there may be issued: then it has to."""
-
-
 def skipped_before(
-    session: Session, project: models.Project, time_zone: str, start: date, end: date
+    session: Session, project: models.Project, start: date, end: date
 ) -> Skipped | None:
     """Return the days of its own year that are left out before a period, where they have a deficit; else None.
 
@@ -316,6 +319,7 @@ def skipped_before(
     factor is of all its days), nothing of the year could be issued any more: their deficit enters the period as it is
     (decision 0106).
     """
+    time_zone = session.get_one(models.Site, project.site_id).time_zone
     begun = unissued_since(session, project, time_zone, start)
     if begun is None:
         return None
@@ -333,11 +337,8 @@ def skipped_before(
     return Skipped(begun, kg, may_begin=True)
 
 
-def _entering(
-    session: Session, project: models.Project, time_zone: str, start: date, end: date
-) -> Fraction:
+def _entering(out: Skipped | None) -> Fraction:
     """Return what the days left out before a period bring into it, kg: 0, or below where it cannot begin with them."""
-    out = skipped_before(session, project, time_zone, start, end)
     return Fraction(0) if out is None or out.may_begin else out.kg
 
 

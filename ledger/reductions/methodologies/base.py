@@ -101,9 +101,10 @@ def check_grid_renewable(inputs: ReductionInputs) -> None:
 
 
 def _check_roles(inputs: ReductionInputs) -> None:
+    """Refuse roles that no issuance may have; days that are only looked at need no supply, and may change it."""
     there = [meter for meter in inputs.meters if meter.is_there(inputs.from_s, inputs.to_s)]
     roles = {meter.role for meter in there}
-    if not roles & {Role.GENERATION, Role.EXPORT}:
+    if inputs.enforce and not roles & {Role.GENERATION, Role.EXPORT}:
         what = ", ".join(sorted(role.value for role in roles)) or "no"
         raise Refused(
             f"project {inputs.project} has {what} meters and none of generation or export: savings on "
@@ -111,7 +112,7 @@ def _check_roles(inputs: ReductionInputs) -> None:
             code="demand-side",
             details={"roles": sorted(role.value for role in roles)},
         )
-    if {Role.GENERATION, Role.EXPORT} <= roles:
+    if {Role.GENERATION, Role.EXPORT} <= roles and (inputs.enforce or _are_beside(inputs, there)):
         raise Refused(
             f"project {inputs.project} has generation and export meters: the exported energy would "
             "count twice; keep the one that is credited",
@@ -124,6 +125,17 @@ def _check_roles(inputs: ReductionInputs) -> None:
             "import meter, or credit at the generation meter",
             code="storage-unmetered",
         )
+
+
+def _are_beside(inputs: ReductionInputs, meters: Sequence[Meter]) -> bool:
+    """Return whether a meter of generation and one of export are there at one time of a period."""
+    return any(
+        other.is_there(*meter.in_service(inputs.from_s, inputs.to_s))
+        for meter in meters
+        if meter.role is Role.GENERATION
+        for other in meters
+        if other.role is Role.EXPORT
+    )
 
 
 def _is_import_metered(inputs: ReductionInputs, meters: Sequence[Meter]) -> bool:
