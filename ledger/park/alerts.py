@@ -18,11 +18,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.clock import time_text
-from ledger.models import Device, DeviceAlert, DeviceType
+from ledger.models import Device, DeviceAlert, DeviceType, Meter, Site
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import RULE_TYPES, AlertRule, RuleType, read_rules
 from ledger.park.episodes import Episode, Sample, episodes, taken_up
 from ledger.park.series import last_sample, window
+from ledger.reductions.zones import zone
 from ledger.spreadsheets import Wrong
 
 Span = tuple[datetime, datetime]
@@ -149,12 +150,27 @@ def _is_open(session: Session, device_id: int, rule: AlertRule) -> bool:
     return any((alert.details or {}).get("metric") == rule.metric for alert in found)
 
 
-def watched_devices(session: Session) -> list[int]:
-    """Return the row numbers of the devices whose type has alert rules."""
+def watched_devices(session: Session, now: datetime) -> list[int]:
+    """Return the row numbers of the devices whose type has alert rules, and whose meter was not taken out by now.
+
+    Parameters
+    ----------
+    now
+        The time that it is, aware.
+    """
     types = [name for name, rules in _rules_of_types(session).items() if rules]
-    return list(
-        session.scalars(select(Device.id).where(Device.type.in_(types)).order_by(Device.id))
+    query = (
+        select(Device.id, Meter.in_service_to, Site.time_zone)
+        .outerjoin(Meter, Meter.device_id == Device.id)
+        .outerjoin(Site, Site.id == Meter.site_id)
+        .where(Device.type.in_(types))
+        .order_by(Device.id)
     )
+    return [
+        number
+        for number, last, where in session.execute(query)
+        if last is None or now.astimezone(zone(where)).date() <= last
+    ]
 
 
 def _with_rules(session: Session, device_ids: Sequence[int]) -> list[tuple[Device, Any]]:

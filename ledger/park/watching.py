@@ -57,7 +57,7 @@ def watch(session: Session, now: datetime) -> AlertTally:
         The time that it is, aware.
     """
     days = configuration.whole(session, configuration.SILENT_DAYS)
-    return watch_missing(session, watched_devices(session), now, now - timedelta(days=days))
+    return watch_missing(session, watched_devices(session, now), now, now - timedelta(days=days))
 
 
 def evaluate_all(session: Session, device_code: str | None, now: datetime) -> AlertTally:

@@ -28,7 +28,7 @@ from ledger.readings import import_file
 from ledger.settings import load_settings
 from ledger.spreadsheets import Wrong
 from tests.support.forms import rest
-from tests.support.plant import apply, write_csv
+from tests.support.plant import SITE, apply, write_csv
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 METRIC = "active_power"
@@ -241,6 +241,20 @@ def test_no_device_is_silent_by_one_of_two_clocks_alone(
     assert work.watch_devices(tools) is None
     monkeypatch.setattr(work, "clock_of", lambda _: at(ours))
     assert work.watch_devices(tools) == ("alerts: 1 raised" if ours > 25 else None)
+
+
+@pytest.mark.parametrize(("last", "raised"), [("2026-01-01", 1), ("2025-12-31", 0), (None, 1)])
+def test_a_meter_that_was_taken_out_is_not_waited_for(
+    sqlite_db: Database, last: str | None, raised: int
+) -> None:
+    there = 'role = "generation"' + (f"\nin_service_to = {last}" if last else "")
+    apply(sqlite_db, SITE.replace('role = "generation"', there))
+    with sqlite_db.write() as session:
+        kind = session.scalars(select(DeviceType).filter_by(type_name="wind_turbine")).one()
+        kind.validation_rules = {"alerts": RULES[3:4]}
+        number = session.scalars(select(Device.id).filter_by(device_id="A")).one()
+    say(sqlite_db, number, {at(0): Decimal(5)})  # one in the morning of New Year in Paris
+    assert sqlite_db.run(lambda session: watching.watch(session, at(30))).raised == raised
 
 
 def test_what_somebody_took_in_hand_is_kept(sqlite_db: Database) -> None:
