@@ -21,7 +21,9 @@ BACKUPS = "backups"
 """Jobs that copy the database: it may take hours."""
 STREAM = "stream"
 """What follows the database's log, beside them."""
-LANES = (CHAIN, BOOKS, WORLD, BACKUPS, STREAM)
+MIRROR = "mirror"
+"""What decodes the mirror anew: the first time it takes as long as the chain is."""
+LANES = (CHAIN, BOOKS, WORLD, BACKUPS, STREAM, MIRROR)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ JOBS = (
         "compare what is new in the mirror with a fresh decode",
         "30 3 * * *",
         work.verify_mirror,
-        BACKUPS,  # it copies the mirrored tables
+        MIRROR,
     ),
     Job("factors", "look for factors whose time ends", "0 4 * * *", work.check_factors),
     Job("alerts", "look for devices whose values do not come", "1m", work.watch_devices),
