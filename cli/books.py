@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from cli.sealed import Done, seal_what_is_plain
 from ledger.db import Database, SchemaMissing
 from ledger.errors import DependencyDown
 from ledger.migrations import revisions
@@ -28,8 +29,8 @@ class Upgrade:
     """The database, without what is secret in its address."""
     before: str | None
     applied: list[str] = field(default_factory=list)
-    sealed: dict[str, int] = field(default_factory=dict)
-    """Values of each table that stood there plain, from before there was a seal."""
+    sealed: Done = field(default_factory=Done)
+    """What sealing came to, where values stood there plain, from before there was a seal."""
 
 
 def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
@@ -40,8 +41,6 @@ def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
     DependencyDown
         If the database does not answer, that account may not, or the tables are those of a newer version.
     """
-    from cli.sealed import seal_what_is_plain
-
     url, named = settings.database_admin_url, settings.variable_of("database_admin_url")
     with closing(Database(url, setting=named)) as database:
         before = database.current()
