@@ -31,6 +31,7 @@ ACTIONS = (
     "permissions.leave-to-role",
     "readings.import",
     "sealing.reseal",
+    "sending.displace",
     "sessions.begin",
     "sessions.end",
     "sessions.forget",
