@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from cli.sealed import Done, seal_what_is_plain
 from ledger.db import Database, SchemaMissing
 from ledger.errors import DependencyDown
 from ledger.migrations import revisions
@@ -19,6 +18,7 @@ from ledger.settings import Settings
 
 if TYPE_CHECKING:
     from api.finality import ChainView
+    from ledger.sealing import Lost
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,10 @@ class Upgrade:
     """The database, without what is secret in its address."""
     before: str | None
     applied: list[str] = field(default_factory=list)
-    sealed: Done = field(default_factory=Done)
-    """What sealing came to, where values stood there plain, from before there was a seal."""
+    sealed: dict[str, int] = field(default_factory=dict)
+    """Values of each table that stood there plain, from before there was a seal."""
+    lost: list[Lost] = field(default_factory=list)
+    """What no key opened then: it stays as it is."""
 
 
 def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
@@ -41,6 +43,8 @@ def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
     DependencyDown
         If the database does not answer, that account may not, or the tables are those of a newer version.
     """
+    from cli.sealed import seal_what_is_plain
+
     url, named = settings.database_admin_url, settings.variable_of("database_admin_url")
     with closing(Database(url, setting=named)) as database:
         before = database.current()
@@ -50,7 +54,7 @@ def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
         applied = database.upgrade()
         # Where an upgrade was interrupted here, the next one goes on.
         sealed = seal_what_is_plain(database, settings.sealing_key_file)
-        return Upgrade(database.place, before, applied, sealed)
+        return Upgrade(database.place, before, applied, sealed.sealed, sealed.lost)
 
 
 def open_books(settings: Settings) -> AbstractContextManager[Database]:

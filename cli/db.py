@@ -40,8 +40,8 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
         "after": after,
         "wanted": head,
         "applied": done.applied,
-        "sealed": done.sealed.sealed,
-        "lost": [asdict(item) for item in done.sealed.lost],
+        "sealed": done.sealed,
+        "lost": [asdict(item) for item in done.lost],
         "dry_run": dry_run,
     }
     if before == head:
@@ -50,7 +50,7 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
         said = f"{done.place} would go from {before or 'no schema'} to {head}"
     else:
         said = f"{done.place} went from {before or 'no schema'} to {head}"
-    run.output.result(document, said, *lost_lines(done.sealed.lost))
+    run.output.result(document, said, *lost_lines(done.lost))
 
 
 @command(group, "current")
