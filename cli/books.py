@@ -18,6 +18,7 @@ from ledger.settings import Settings
 
 if TYPE_CHECKING:
     from api.finality import ChainView
+    from ledger.sealing import Lost
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Upgrade:
     applied: list[str] = field(default_factory=list)
     sealed: dict[str, int] = field(default_factory=dict)
     """Values of each table that stood there plain, from before there was a seal."""
+    lost: list[Lost] = field(default_factory=list)
+    """What no key opened then: it stays as it is."""
 
 
 def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
@@ -51,7 +54,7 @@ def bring_up_to_date(settings: Settings, *, dry_run: bool = False) -> Upgrade:
         applied = database.upgrade()
         # Where an upgrade was interrupted here, the next one goes on.
         sealed = seal_what_is_plain(database, settings.sealing_key_file)
-        return Upgrade(database.place, before, applied, sealed)
+        return Upgrade(database.place, before, applied, sealed.sealed, sealed.lost)
 
 
 def open_books(settings: Settings) -> AbstractContextManager[Database]:

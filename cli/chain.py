@@ -1,4 +1,4 @@
-"""``truetonne chain deploy | verify | register | intents``: contracts onto a network, projects onto the contracts."""
+"""``truetonne chain``: contracts onto a network, projects onto the contracts, and what is on its way there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import intents
+from cli import intents, pending
 from cli.command import DryRun, Invocation, command, command_group
 from cli.credit_options import Project
 from ledger.errors import BadInput
@@ -36,6 +36,7 @@ def register(root: typer.Typer) -> None:
     command(group, "verify")(verify)
     command(group, "register")(register_project)
     intents.register(group)
+    pending.register(group)
     root.add_typer(group, name="chain")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import typer
 
 from cli import backup, db_grants, db_keys, db_promote, partitions, restoring
 from cli.command import DryRun, Invocation, command, command_group
+from cli.db_keys import lost_lines
 
 group = command_group("Keep the database: schema, accounts, keys, partitions, replica, backups.")
 
@@ -38,6 +41,7 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
         "wanted": head,
         "applied": done.applied,
         "sealed": done.sealed,
+        "lost": [asdict(item) for item in done.lost],
         "dry_run": dry_run,
     }
     if before == head:
@@ -46,7 +50,7 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
         said = f"{done.place} would go from {before or 'no schema'} to {head}"
     else:
         said = f"{done.place} went from {before or 'no schema'} to {head}"
-    run.output.result(document, said)
+    run.output.result(document, said, *lost_lines(done.lost))
 
 
 @command(group, "current")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,9 +11,23 @@ import typer
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted
 from cli.sealed import keys_in_use, seal_everything
+from ledger.errors import ProblemFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from ledger.sealing import Lost
+
+_LOST_SHOWN = 20
+"""So many values that no key opens have a line each."""
+_ANEW = {
+    ("users", "email"): "give it anew: `truetonne users email`",
+    ("users", "profile"): "let it be made anew: `truetonne users profile`",
+    ("webhook_endpoints", "secret_sealed"): "make it anew: `truetonne webhooks rotate`",
+    ("webhook_endpoints", "former_sealed"): "leave it: it goes when its day is over",
+    ("system_config", "config_value"): "set it anew: `truetonne config set`",
+}
+"""What to do about each value whose key is lost for good."""
 
 
 def register(parent: typer.Typer) -> None:
@@ -65,25 +80,38 @@ def _greatest_in_use(run: Invocation) -> int:
     return max((number or 0 for each in used.values() for number in each), default=0)
 
 
-def reseal(run: Invocation, dry_run: DryRun = False) -> None:
+def reseal(run: Invocation, dry_run: DryRun = False) -> int:
     """Seal everything with the newest key; what is plain too. Can be stopped, and run again, at any time."""
     from cli.books import open_books
-    from ledger.sealing import load_sealer
 
-    path = run.settings.sealing_key_file
     with open_books(run.settings) as db:
-        with db.read() as session:
-            before = keys_in_use(session)
-        trial = dry_run and not path.exists()
-        newest = 1 if trial else load_sealer(path, make=not dry_run).newest
-        wanted = {
-            name: sum(count for key, count in used.items() if key != newest)
-            for name, used in before.items()
-        }
-        done = wanted if dry_run else seal_everything(db, path)
+        done = seal_everything(db, run.settings.sealing_key_file, keep=not dry_run)
     verb = "would be sealed" if dry_run else "sealed"
-    said = f"{counted(sum(done.values()), 'value')} {verb} with key {newest}"
-    run.output.result({"key": newest, "sealed": done, "dry_run": dry_run}, said)
+    said = f"{counted(sum(done.sealed.values()), 'value')} {verb} with key {done.key}"
+    document = {
+        "key": done.key,
+        "sealed": done.sealed,
+        "lost": [asdict(item) for item in done.lost],
+        "dry_run": dry_run,
+    }
+    run.output.result(document, said, *lost_lines(done.lost))
+    return ProblemFound.exit_code if done.lost else 0
+
+
+def lost_lines(lost: Sequence[Lost]) -> list[str]:
+    """Return what a person is to know of values that no key opens; nothing where there are none."""
+    if not lost:
+        return []
+    shown = [
+        f"{item.table} {item.row} ({item.name}), {item.value}: {item.why}; or {_ANEW[item.table, item.value]}"
+        for item in lost[:_LOST_SHOWN]
+    ]
+    if len(lost) > _LOST_SHOWN:
+        shown.append(
+            f"and {len(lost) - _LOST_SHOWN} more: `truetonne db keys reseal --json` names all"
+        )
+    stays = "stays" if len(lost) == 1 else "stay"
+    return [f"{counted(len(lost), 'value')} {stays} as before, for no key opens that:", *shown]
 
 
 def remove(

@@ -32,6 +32,7 @@ ACTIONS = (
     "readings.import",
     "readings.withdraw",
     "sealing.reseal",
+    "sending.displace",
     "sessions.begin",
     "sessions.end",
     "sessions.forget",

@@ -18,7 +18,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -212,10 +212,61 @@ def require_ours(sealer: Sealer, newest: Sequence[tuple[str, str]]) -> None:
         raise trouble
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A sealed value that no key at hand opens: it stays as it is, for its key may turn up."""
+
+    table: str
+    row: int
+    name: str
+    """What people call the row."""
+    value: str
+    """Which of its values."""
+    key: int | None
+    """Number of the key that it is sealed with; None: what stands there was never sealed."""
+    why: str
+
+
+@dataclass
+class Resealed:
+    """What sealing some rows of a table anew came to."""
+
+    table: str
+    last: int | None = None
+    """Row number of the last row; None: there are no more."""
+    sealed: int = 0
+    """How many values were sealed."""
+    lost: list[Lost] = field(default_factory=list)
+
+    def anew(
+        self, sealer: Sealer, sealed: str, context: str, of: tuple[int, str, str]
+    ) -> str | None:
+        """Return a sealed text as sealed with the newest key; None: no key opens it, which is noted.
+
+        Parameters
+        ----------
+        of
+            Number of the row, what people call it, and which of its values it is.
+        """
+        try:
+            text = sealer.open(sealed, context)
+        except BadInput as error:
+            self.lost.append(Lost(self.table, *of, key_number(sealed), error.message))
+            return None
+        self.sealed += 1
+        return sealer.seal(text, context)
+
+
 def reseal_rows(
-    session: Session, model: type[Any], after: int, limit: int, seal: Callable[[Any], int]
-) -> tuple[int | None, int]:
+    session: Session,
+    model: type[Any],
+    after: int,
+    limit: int,
+    seal: Callable[[Resealed, Any], None],
+) -> Resealed:
     """Seal what is not sealed with the newest key in some rows of a table, which are locked meanwhile.
+
+    What no key opens keeps no other from being sealed.
 
     Parameters
     ----------
@@ -224,19 +275,17 @@ def reseal_rows(
     limit
         How many rows at most.
     seal
-        Does it for a row, and returns how many values it sealed.
-
-    Returns
-    -------
-    tuple
-        Row number of the last row, None when there are no more; and how many values were sealed.
+        Does it for a row, and notes there what it did.
     """
+    done = Resealed(str(model.__tablename__))
     rows = session.scalars(
         select(model).where(model.id > after).order_by(model.id).limit(limit).with_for_update()
     ).all()
-    sealed = sum(map(seal, rows))
+    for row in rows:
+        seal(done, row)
     session.flush()
-    return (rows[-1].id if rows else None), sealed
+    done.last = rows[-1].id if rows else None
+    return done
 
 
 def add_key(path: Path, above: int = 0) -> int:

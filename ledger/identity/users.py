@@ -19,7 +19,7 @@ from ledger.identity import contacts, sessions
 from ledger.identity.rights import CHANGES_USERS
 from ledger.models import UserContact
 from ledger.models.users import User, UserPermission, UserRole
-from ledger.sealing import SAMPLES, Sealer, key_number, require_ours, reseal_rows
+from ledger.sealing import SAMPLES, Resealed, Sealer, key_number, require_ours, reseal_rows
 
 USERNAME = r"[a-z0-9][a-z0-9._-]{1,49}"
 EMAIL = r"[^@\s]{1,64}@[A-Za-z0-9.-]{1,35}"
@@ -226,29 +226,34 @@ def profile_of(sealer: Sealer, user: User) -> dict[str, Any] | None:
     return opened
 
 
-def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[int | None, int]:
+def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> Resealed:
     """Seal addresses and profiles of some users with the newest key, whatever they are sealed with now, or not at all.
 
     See ``ledger.sealing.reseal_rows``.
     """
 
-    def seal(user: User) -> int:
-        sealed = 0
+    def seal(done: Resealed, user: User) -> None:
         contact = session.get(UserContact, user.id, with_for_update=True)
         if contacts.is_plain(user):
             plain = check_email(user.email)
             contacts.keep(session, user.id, plain, sealer)
             user.email = contacts.index_of(plain, sealer)
-            sealed += 1
+            done.sealed += 1
         elif contact is not None and not sealer.is_current(contact.email_sealed):
-            email = sealer.open(contact.email_sealed, contacts.context(user.id))
-            contacts.keep(session, user.id, email, sealer)
-            sealed += 1
-        if user.profile is not None and not sealer.is_current(str(user.profile.get(_SEALED, ""))):
-            text = json.dumps(profile_of(sealer, user), ensure_ascii=False)
-            user.profile = {_SEALED: sealer.seal(text, _profile(user))}
-            sealed += 1
-        return sealed
+            of = user.id, user.username, "email"
+            new = done.anew(sealer, contact.email_sealed, contacts.context(user.id), of)
+            contact.email_sealed = new or contact.email_sealed
+        if user.profile is None or sealer.is_current(str(user.profile.get(_SEALED, ""))):
+            return
+        if _SEALED in user.profile:
+            of = user.id, user.username, "profile"
+            new = done.anew(sealer, str(user.profile[_SEALED]), _profile(user), of)
+        else:
+            text = json.dumps(user.profile, ensure_ascii=False)
+            new = sealer.seal(text, _profile(user))
+            done.sealed += 1
+        if new is not None:
+            user.profile = {_SEALED: new}
 
     return reseal_rows(session, User, after, limit, seal)
 

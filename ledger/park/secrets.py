@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ledger.models import SystemConfig
 from ledger.park.configuration import ValueType, context_of, unpacked
 from ledger.park.turn import take_turn
-from ledger.sealing import Sealer, key_number, reseal_rows
+from ledger.sealing import Resealed, Sealer, key_number, reseal_rows
 
 
 def keys_in_use(session: Session) -> Counter[int | None]:
@@ -20,17 +20,17 @@ def keys_in_use(session: Session) -> Counter[int | None]:
     return Counter(key_number(sealed) for text in texts if (sealed := _sealed(text)) is not None)
 
 
-def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[int | None, int]:
+def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> Resealed:
     """Seal the secrets of some settings with the newest key; see ``ledger.sealing.reseal_rows``."""
 
-    def seal(row: SystemConfig) -> int:
+    def seal(done: Resealed, row: SystemConfig) -> None:
         old = _sealed(row.config_value)
         if old is None or sealer.is_current(old):
-            return 0
-        context = context_of(row.config_key)
-        sealed = sealer.seal(sealer.open(old, context), context)
-        row.config_value = json.dumps({ValueType.SECRET.value: sealed}, ensure_ascii=False)
-        return 1
+            return
+        of = row.id, row.config_key, "config_value"
+        new = done.anew(sealer, old, context_of(row.config_key), of)
+        if new is not None:
+            row.config_value = json.dumps({ValueType.SECRET.value: new}, ensure_ascii=False)
 
     take_turn(session)  # as whoever sets one does
     return reseal_rows(session, SystemConfig, after, limit, seal)

@@ -16,7 +16,7 @@ from ledger.clock import time_text, utc_now
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import AuditLog, ChainBlock, ChainCursor, WebhookEndpoint
 from ledger.models.webhooks import EndpointState
-from ledger.sealing import SAMPLES, Sealer, key_number, require_ours, reseal_rows
+from ledger.sealing import SAMPLES, Resealed, Sealer, key_number, require_ours, reseal_rows
 from ledger.webhooks.signing import new_secret
 from ledger.webhooks.targets import check_url
 from ledger.webhooks.telling import check_patterns
@@ -224,17 +224,23 @@ def secrets_of(sealer: Sealer, row: WebhookEndpoint, at: datetime) -> list[str]:
     return found
 
 
-def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[int | None, int]:
-    """Seal the secrets of some endpoints with the newest key; see ``ledger.sealing.reseal_rows``."""
+def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> Resealed:
+    """Seal the secrets of some endpoints with the newest key; see ``ledger.sealing.reseal_rows``.
 
-    def seal(row: WebhookEndpoint) -> int:
-        sealed = 0
+    A former secret that signs no more goes: where its key is lost, nothing else would ever end that.
+    """
+    over = utc_now() - _APART_MAX
+
+    def seal(done: Resealed, row: WebhookEndpoint) -> None:
         for name in ("secret_sealed", "former_sealed"):
             old: str | None = getattr(row, name)
-            if old and not sealer.is_current(old):
-                setattr(row, name, sealer.seal(sealer.open(old, context(row)), context(row)))
-                sealed += 1
-        return sealed
+            if not old or sealer.is_current(old):
+                continue
+            if name == "former_sealed" and row.former_until and row.former_until <= over:
+                row.former_sealed = row.former_until = None
+                continue
+            new = done.anew(sealer, old, context(row), (row.id, row.url, name))
+            setattr(row, name, new or old)
 
     return reseal_rows(session, WebhookEndpoint, after, limit, seal)
 

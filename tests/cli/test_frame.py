@@ -693,8 +693,9 @@ READERS = """
     jobs list; jobs history; reductions; reductions export; reductions verify; reductions corrections
     factors list; factors show; readings files; readings quality; readings gaps; readings show
     credits list; credits show; credits bundle; park kinds; park list; park show; park export; alerts list
-    trades list; settle preview; settle status; index status; index verify; chain verify; chain intents; keys list
-    users; users list; apikey; apikey list; audit log; audit export; audit head; audit verify; config list; config get
+    trades list; settle preview; settle status; index status; index verify; chain verify; chain intents; chain pending
+    keys list; users; users list; apikey; apikey list; audit log; audit export; audit head; audit verify
+    config list; config get
     db current; db orphans; db grants; db drill; db rejoin; db partitions show; db partitions check; db partitions read
     db keys status; db backups list; db backups check; db backups statements
     webhooks list; webhooks events; webhooks deliveries

@@ -332,6 +332,50 @@ def test_users_are_added_again_when_the_key_is_lost_for_good(house: Program) -> 
     assert house("audit", "verify").code == 0
 
 
+def test_a_rotation_goes_on_behind_what_is_lost(house: Program) -> None:
+    """It ended at the first one, with exit 2; so did an upgrade that met an address from before there was a seal."""
+    house("db", "keys", "add")
+    sql(
+        house,
+        "UPDATE user_contacts SET email_sealed = '7' || substr(email_sealed, 2) WHERE user_id = 2",
+    )
+    lost = [
+        "1 value stays as before, for no key opens that:",
+        "users 2 (berta), email: key '7' is not in the sealing key file; put its line back; or give it anew: "
+        "`truetonne users email`",
+    ]
+    tried = house("db", "keys", "reseal", "--dry-run")
+    assert (tried.code, tried.out.splitlines()) == (
+        1,
+        ["2 values would be sealed with key 2", *lost],
+    )
+    sql(house, "DELETE FROM user_contacts WHERE user_id = 3",
+        "UPDATE users SET email = 'carla@x.example' WHERE id = 3")  # fmt: skip
+    upgraded = house("db", "upgrade")
+    assert (upgraded.code, upgraded.out.splitlines()[1:]) == (0, lost)
+    ended = house("db", "keys", "reseal", "--json")
+    assert (ended.code, ended.json()["sealed"]["users"]) == (1, 0)
+    assert ended.json()["lost"] == [
+        {
+            "table": "users",
+            "row": 2,
+            "name": "berta",
+            "value": "email",
+            "key": 7,
+            "why": "key '7' is not in the sealing key file; put its line back",
+        }
+    ]
+    assert house("users", "email", "berta", "berta@x.example").code == 0
+    assert house("db", "keys", "reseal").out == "0 values sealed with key 2\n"
+    mails = [item["email"] for item in house("users", "list", "--json").json()["users"]]
+    assert mails == ["anna@x.example", "berta@x.example", "carla@x.example"]
+    # Without its file, nothing is made in place of it.
+    (house.folder / ".truetonne" / "sealing.key").unlink()
+    gone = house("db", "keys", "reseal")
+    assert (gone.code, "put back the one that belongs to this database" in gone.err) == (2, True)
+    assert not (house.folder / ".truetonne" / "sealing.key").exists()
+
+
 @long
 def test_a_key_that_the_file_lacks_is_put_back_and_not_sealed_anew(house: Program) -> None:
     house("db", "keys", "add")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ NOTHING = {"users": 0, "webhook_endpoints": 0, "system_config": 0}
 RESEAL = (
     "import sys; from pathlib import Path; from cli import sealed; from ledger.db import Database\n"
     "print('ready', flush=True)\n"
-    "print(sealed.seal_everything(Database(sys.argv[1]), Path(sys.argv[2])))"
+    "print(sealed.seal_everything(Database(sys.argv[1]), Path(sys.argv[2])).sealed)"
 )
 
 
@@ -197,7 +198,7 @@ def test_an_address_that_looks_like_an_index_and_one_that_is_gone(
             text("DELETE FROM user_contacts WHERE user_id = (SELECT MAX(id) FROM users)")
         )
     sealing.add_key(key_file)
-    assert sealed.seal_everything(db, key_file)["users"] == 1
+    assert sealed.seal_everything(db, key_file).sealed["users"] == 1
     assert (used(db), opened(db, key_file)) == ({2: 1}, ["b1:x@park.example", None])
 
 
@@ -283,8 +284,8 @@ def test_secrets_among_the_settings_go_over_to_the_new_key(db: Database, key_fil
     sealing.add_key(key_file)
     with db.read() as session:
         assert sealed.keys_in_use(session)["system_config"] == {1: 1}
-    assert sealed.seal_everything(db, key_file) == {**NOTHING, "system_config": 1}
-    assert sealed.seal_everything(db, key_file) == NOTHING
+    assert sealed.seal_everything(db, key_file).sealed == {**NOTHING, "system_config": 1}
+    assert sealed.seal_everything(db, key_file).sealed == NOTHING
     sealing.remove_key(key_file, 1)
     with db.read() as session:
         kept = select(SystemConfig.config_value).where(SystemConfig.config_key == "partner.token")
@@ -300,9 +301,9 @@ def test_a_key_is_changed_and_the_old_one_goes(db: Database, key_file: Path) -> 
     assert used(db) == {1: 1, None: 6}  # three addresses and three profiles
     before = load_sealer(key_file)
     assert sealing.add_key(key_file) == 2
-    assert sealed.seal_everything(db, key_file) == {**NOTHING, "users": 7}
+    assert sealed.seal_everything(db, key_file).sealed == {**NOTHING, "users": 7}
     assert used(db) == {2: 7}
-    assert sealed.seal_everything(db, key_file) == NOTHING
+    assert sealed.seal_everything(db, key_file).sealed == NOTHING
     sealing.remove_key(key_file, 1)
     after = load_sealer(key_file)
     assert (list(after.keys), after.index_key) == ([2], before.index_key)
@@ -413,13 +414,97 @@ def test_a_file_from_before_there_were_indexes_gets_its_key(key_file: Path) -> N
     assert key_file.read_text().splitlines()[0] == line
 
 
-def test_reseal_stops_at_what_no_key_opens_and_says_where(db: Database, key_file: Path) -> None:
-    add(db, load_sealer(key_file), "anna")
-    sealing.add_key(key_file)
+def test_reseal_goes_on_behind_what_no_key_opens_and_says_where(
+    db: Database, key_file: Path
+) -> None:
+    """It stopped at the first one: the rest of a rotation waited until that was made anew."""
+    sealer = load_sealer(key_file)
+    numbers = [add(db, sealer, name) for name in ("anna", "berta", "carla")]
     with db.write() as session:
-        session.execute(text("UPDATE user_contacts SET email_sealed = '9:AAAA'"))
-    with pytest.raises(BadInput, match="key '9' is not in the sealing key file"):
-        sealed.seal_everything(db, key_file)
+        for number in numbers:
+            users.set_profile(session, sealer, users.get(session, number), {"n": number}, HOUSE)
+        for url in ("https://a.example/x", "https://b.example/x"):
+            endpoints.add(session, sealer, url, ["*"], None, HOUSE, private=True)
+        for key in ("partner.token", "other.token"):
+            configuration.put(session, key, key, kind=ValueType.SECRET, sealer=lambda: sealer)
+    sealing.add_key(key_file)
+
+    def lose(session: Session, key: str) -> None:
+        """Let a value of each kind be sealed with a key that the file lacks, or with another of its number."""
+        row = session.get_one(UserContact, numbers[1])
+        row.email_sealed = key + row.email_sealed[1:]
+        user = session.get_one(User, numbers[0])
+        user.profile = {"sealed": key + str((user.profile or {})["sealed"])[1:]}
+        hook = session.scalars(select(WebhookEndpoint)).all()[0]
+        hook.secret_sealed = key + hook.secret_sealed[1:]
+        setting = session.scalars(select(SystemConfig)).all()[0]
+        setting.config_value = (setting.config_value or "").replace('"1:', f'"{key}:')
+
+    db.run(lambda session: lose(session, "9"))
+    with db.read() as session:
+        before = sealed.keys_in_use(session)
+    trial = sealed.seal_everything(db, key_file, keep=False)
+    with db.read() as session:
+        assert sealed.keys_in_use(session) == before
+    done = sealed.seal_everything(db, key_file)
+    assert trial == done
+    assert done.sealed == {"users": 4, "webhook_endpoints": 1, "system_config": 1}
+    named = [(item.table, item.name, item.value, item.key) for item in done.lost]
+    assert named == [
+        ("users", "anna", "profile", 9),
+        ("users", "berta", "email", 9),
+        ("webhook_endpoints", "https://a.example/x", "secret_sealed", 9),
+        ("system_config", "partner.token", "config_value", 9),
+    ]
+    assert [item.row for item in done.lost][:2] == numbers[:2]
+    assert all("key '9' is not in the sealing key file" in item.why for item in done.lost)
+    again = sealed.seal_everything(db, key_file)
+    assert (again.sealed, again.lost) == (NOTHING, done.lost)
+    # The key turned up: nothing was written over.
+    made = key_file.read_text()
+    line = made.splitlines()[0]
+    key_file.write_text("\n".join([line.replace("1:", "9:", 1), *made.splitlines()[1:], ""]))
+    sealing.add_key(key_file)
+    last = sealed.seal_everything(db, key_file)
+    assert (sum(last.sealed.values()), last.lost) == (10, [])
+    assert opened(db, key_file) == [f"{name}@park.example" for name in ("anna", "berta", "carla")]
+
+
+def test_nothing_plain_is_sealed_with_the_keys_of_other_books(db: Database, key_file: Path) -> None:
+    """Going on where nothing opens, it would seal the rest by keys that nobody keeps for these books."""
+    add(db, load_sealer(key_file), "anna")
+    add_plain(db, 2)
+    kept = key_file.read_text()
+    key_file.unlink()
+    for said in ("cannot be read", "is not the one"):
+        with pytest.raises(BadInput, match=said):
+            sealed.seal_what_is_plain(db, key_file)
+        load_sealer(key_file, make=True)  # of other books, and with the same number
+    assert used(db) == {1: 1, None: 4}
+    key_file.write_text(kept)
+    assert sealed.seal_what_is_plain(db, key_file).sealed["users"] == 4
+
+
+def test_a_former_secret_whose_key_is_lost_goes_when_it_signs_no_more(
+    db: Database, key_file: Path
+) -> None:
+    """It was moved there by ``webhooks rotate``, and reseal met it until the next one."""
+    sealer = load_sealer(key_file)
+
+    def rotated(at: datetime) -> None:
+        with db.write() as session:
+            row = session.scalars(select(WebhookEndpoint)).one()
+            row.secret_sealed = "9:AAAA"
+            endpoints.rotate(session, sealer, row, HOUSE, at)
+
+    with db.write() as session:
+        endpoints.add(session, sealer, "https://a.example/x", ["*"], None, HOUSE, private=True)
+    rotated(utc_now())
+    assert [item.value for item in sealed.seal_everything(db, key_file).lost] == ["former_sealed"]
+    rotated(utc_now() - timedelta(hours=26))
+    assert sealed.seal_everything(db, key_file).lost == []
+    with db.read() as session:
+        assert sealed.keys_in_use(session)["webhook_endpoints"] == {1: 1}
 
 
 def test_the_profile_of_a_version_before_is_read(db: Database, key_file: Path) -> None:

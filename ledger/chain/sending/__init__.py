@@ -5,7 +5,8 @@
   sends what is stored. ``signing`` and ``lanes`` (nonces) are its tools.
 - **When something goes wrong.** ``stuck`` replaces what does not arrive. ``adoption``, ``unknown`` and ``auditing``
   ask what the chain did without us, by the ``marks`` that acts leave there; ``issued`` says which batch on chain is
-  which issuance.
+  which issuance. ``displaced`` shows what waits that the books do not know, and puts nothing in its place where a
+  person says so.
 - **The outcome.** ``transactions`` is the only writer of what became of each, by what the mirror found ``included``
   in blocks; ``overview`` shows it to people.
 """

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 
 from sqlalchemy.orm import Session
 
-from ledger.chain.sending import intents, lanes
+from ledger.chain.sending import intents, lanes, unknown
 from ledger.chain.sending.intents import NewIntent, Signed, SignedAttempt
 from ledger.chain.sending.rehearsal import AlreadyOnChain, Ready
 from ledger.chain.sending.signing import Desk
@@ -103,6 +103,7 @@ def sign_and_store(
                 return theirs
             if not lanes.take_nonce(session, *account, attempt.nonce, on_chain):
                 return None
+            unknown.require_last_settled(session, *account, attempt.nonce)
             if desk.caps is not None:
                 lanes.spend(session, desk.caps, account, 1, cost)
             if new is not None:

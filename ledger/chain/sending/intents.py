@@ -33,6 +33,8 @@ _FIRST_ARGUMENT = slice(10, 74)
 """Where it stands in the call data: after ``0x`` and the four bytes of the function, a word of 32 bytes."""
 FILL = "fill_nonce"
 """Kind of an intent that fills a hole in a lane."""
+INSTEAD_OF, ITS_NONCE = "instead_of", "nonce"
+"""Parameters of such an intent that displaces a transaction which the books do not know: its hash and its nonce."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,38 @@ def end_fill(session: Session, key: str, nonce: int, said: str) -> None:
         intent.error = f"{said}: nothing is left to fill"
         session.flush()
         _fail_attempts(session, key)
+
+
+def displacing(session: Session, chain_id: int, address: str) -> list[ChainIntent]:
+    """Return what displaces transactions of an account that the books do not know, and has not been mined for good.
+
+    Those that lost their nonce to what they should have displaced are among them.
+    """
+    of_account = (
+        ChainIntent.chain_id == chain_id,
+        ChainIntent.sender_address == address,
+        ChainIntent.kind == FILL,
+    )
+    under_way = select(ChainIntent).where(ChainIntent.state == IntentState.SUBMITTED, *of_account)
+    lost = select(ChainIntent).where(
+        ChainIntent.state == IntentState.FAILED, ChainIntent.nonce.is_(None), *of_account
+    )
+    found = (*session.scalars(under_way), *session.scalars(lost))
+    return [row for row in found if INSTEAD_OF in row.parameters]
+
+
+def displacing_with(session: Session, chain_id: int, address: str, nonce: int) -> list[ChainIntent]:
+    """Return what displaces, with one nonce, a transaction that the books do not know; nothing as a rule.
+
+    One row is looked at: who signs holds the lane, and on MySQL all that he reads.
+    """
+    query = select(ChainIntent).where(
+        ChainIntent.chain_id == chain_id,
+        ChainIntent.sender_address == address,
+        ChainIntent.nonce == nonce,
+    )
+    found = session.scalars(query)
+    return [row for row in found if row.kind == FILL and INSTEAD_OF in row.parameters]
 
 
 def is_call(stored: ChainIntent, intent: NewIntent) -> bool:

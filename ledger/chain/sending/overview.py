@@ -153,17 +153,24 @@ def _advice(intent: ChainIntent, included: bool, left: bool) -> str:
         return intent.alarm
     if intent.state is IntentState.PLANNED:
         return _of_unsent(intent, left)
-    if intent.state is IntentState.SUBMITTED:
-        if included:
-            return (
-                "in a block that is not final yet; `truetonne index run` confirms it when it is, and on a local "
-                "chain, where no other blocks come, `truetonne up` or the jobs, which mine them"
-            )
-        return "sent; `truetonne up` or the jobs replace it if it waits too long"
-    return ""
+    return _advice_of_sent(intent, included) if intent.state is IntentState.SUBMITTED else ""
 
 
 def _of_unsent(intent: ChainIntent, left: bool) -> str:
     if intent.kind == "settle_one":
         return _NOT_SETTLED.format(intent.parameters["trade"]["seq"])
     return _LEFT_TO_COMMANDS[intent.kind] if left else _NOT_SENT
+
+
+def _advice_of_sent(intent: ChainIntent, included: bool) -> str:
+    if included:
+        return (
+            "in a block that is not final yet; `truetonne index run` confirms it when it is, and on a local "
+            "chain, where no other blocks come, `truetonne up` or the jobs, which mine them"
+        )
+    if intents.INSTEAD_OF in intent.parameters:
+        return (
+            f"is to displace {intent.parameters[intents.INSTEAD_OF]}, which these books do not know: nothing else "
+            "of its account is sent before one of the two is final"
+        )
+    return "sent; `truetonne up` or the jobs replace it if it waits too long"

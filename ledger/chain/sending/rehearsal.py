@@ -144,6 +144,7 @@ def _check_lost(desk: Desk, intent: ChainIntent) -> None:
 
 def _check_not_done(desk: Desk, intent: ChainIntent) -> None:
     """Refuse to do again what the chain has done already, where the contract itself would not."""
+    unknown.check_displaced(desk.db, desk.client, desk.chain_id, intent.sender_address)
     # The count first: a lane that is read after it knows every transaction that was sent from here.
     count = desk.client.transaction_count(intent.sender_address, "latest")
     with desk.db.read() as session:
@@ -156,7 +157,7 @@ def _check_not_done(desk: Desk, intent: ChainIntent) -> None:
         mark.tx_hash if mark is not None else adoption.on_node(desk.db, desk.client, intent, more)
     )
     if tx_hash is None:
-        unknown.check(desk.db, desk.client, desk.chain_id, intent.sender_address)
+        unknown.check_others(desk.db, desk.client, desk.chain_id, intent.sender_address)
     else:
         raise AlreadyOnChain(
             f"{intent.function_name} is done: transaction {tx_hash} did it, which these books had forgotten; "

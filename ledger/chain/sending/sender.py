@@ -9,7 +9,7 @@ again, dearer ones where they are stuck, another nonce where a stranger took our
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 
@@ -19,9 +19,10 @@ from ledger.chain.fees import GWEI
 from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.sending import adoption, intents, rehearsal, stuck, unknown
+from ledger.chain.sending import adoption, displaced, intents, rehearsal, stuck, unknown
 from ledger.chain.sending.auditing import taken_back
 from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all, to_send
+from ledger.chain.sending.displaced import OfAccount, Waiting
 from ledger.chain.sending.first import acts_twice, not_again, sign_and_store
 from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.rehearsal import AlreadyOnChain, NotTried
@@ -273,6 +274,29 @@ class Sender:
         gone = taken_back(self._desk)
         send_all(self._desk, [last for last in gone.values() if last is not None])
         return list(gone)
+
+    def pending(
+        self, accounts: Iterable[str], contracts: Mapping[str, str]
+    ) -> tuple[OfAccount, ...]:
+        """Return what accounts have in the node's pool that the books do not know; see ``displaced.look``."""
+        with self._db.read() as session:
+            every = displaced.accounts_of(session, self._desk.chain_id, accounts)
+        return displaced.look(self._desk, every, contracts)
+
+    def displace(
+        self, tx_hash: str, reason: str, contracts: Mapping[str, str], *, keep: bool = True
+    ) -> tuple[Waiting | None, str]:
+        """Have a pending transaction that the books do not know displaced by nothing; return it, and the other's hash.
+
+        Raises
+        ------
+        NotFound, Refused, BadInput, DependencyDown
+            See ``displaced.displace``; NotTaken, where the node does not take what displaces it.
+        """
+        row, signed = displaced.displace(self._desk, tx_hash, reason, contracts, keep=keep)
+        if keep:
+            send(self._desk, signed)
+        return row, signed.tx_hash
 
     def check_known(self, account: str) -> None:
         """Refuse to sign for an account that has done on chain what neither books nor mirror know of.

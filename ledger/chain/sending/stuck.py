@@ -309,6 +309,7 @@ class _Lane:
                 or not lanes.take_nonce(session, *account, nonce, on_chain)
             ):
                 return
+            unknown.require_last_settled(session, *account, nonce)
             if self._desk.caps is not None:
                 lanes.spend(session, self._desk.caps, account, 1, cost)
             intents.store_attempt(session, found, attempt)

@@ -1,17 +1,23 @@
 """Transactions of an account that its books do not know: they were restored from before, or others have its key.
 
 What they did may be what is to be sent now, under names that these books give anew (a batch has a new key, a
-trade that is imported again another number). So the mirror has to read them first, and nothing is signed before.
+trade that is imported again another number). So the mirror has to read them first, and nothing is signed before. What
+waits in the pool may be displaced where a person says so (``displaced``): the mirror has to read what came of that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import DependencyDown
-from ledger.models import ChainCursor, ChainNonceLane
+from ledger.models import ChainCursor, ChainIntent, ChainNonceLane
+from ledger.models.sending import IntentState
 
 
 def check(db: Database, client: ChainClient, chain_id: int, account: str) -> None:
@@ -21,6 +27,18 @@ def check(db: Database, client: ChainClient, chain_id: int, account: str) -> Non
     ------
     DependencyDown
         If it has transactions that are unknown and wait in the pool, or stand in blocks that are not mirrored.
+    """
+    check_displaced(db, client, chain_id, account)
+    check_others(db, client, chain_id, account)
+
+
+def check_others(db: Database, client: ChainClient, chain_id: int, account: str) -> None:
+    """Do as ``check`` where nothing was displaced.
+
+    Raises
+    ------
+    DependencyDown
+        As ``check``.
     """
     pending = client.transaction_count(account, "pending")
     latest = client.transaction_count(account, "latest")
@@ -35,7 +53,7 @@ def check(db: Database, client: ChainClient, chain_id: int, account: str) -> Non
     if pending > latest:
         raise DependencyDown(
             f"{account} has {pending - max(known, latest)} transactions in the pool that the books do not know: "
-            "nothing is sent before they are in blocks; if they never get there, replace them by hand",
+            "nothing is sent before they are in blocks; `truetonne chain pending` shows what they are",
             code="unknown-pending",
         )
     if cursor is None or not _has_read(client, cursor, account, latest):
@@ -44,6 +62,79 @@ def check(db: Database, client: ChainClient, chain_id: int, account: str) -> Non
             "nothing is sent before it has; run truetonne index run",
             code="mirror-behind",
         )
+
+
+def check_displaced(db: Database, client: ChainClient, chain_id: int, account: str) -> None:
+    """Refuse to sign for an account of which the mirror does not know yet whether it was displaced what was to be.
+
+    What was to be displaced may be mined all the same. Signed before that is known, and read, it would be done twice:
+    the lane knows its nonce by now, and nothing else would ask for it.
+
+    Raises
+    ------
+    DependencyDown
+        If one of the two may still be mined, or the mirror has not read in a final block which one was.
+    """
+    with db.read() as session:
+        rows = intents.displacing(session, chain_id, account)
+        if not rows:
+            return
+        cursor = session.scalars(
+            select(ChainCursor).where(ChainCursor.chain_id == chain_id)
+        ).first()
+    require_none_displaced(rows)
+    row = max(rows, key=_nonce_of)
+    if cursor is None or not _is_final(client, cursor, account, _nonce_of(row)):
+        raise DependencyDown(
+            f"{account} has a transaction on chain that was to be displaced, and the mirror has not read it in a final "
+            f"block ({row.error}): nothing is sent before it has; run truetonne index run",
+            code="mirror-behind",
+        )
+
+
+def require_last_settled(session: Session, chain_id: int, account: str, nonce: int) -> None:
+    """Refuse to take a nonce where the one before displaces something that may still be mined; for the commit.
+
+    Nothing else is signed meanwhile, so it would be the last. Whoever signs has looked before, and this came since.
+
+    Raises
+    ------
+    DependencyDown
+        If it does.
+    """
+    require_none_displaced(intents.displacing_with(session, chain_id, account, nonce - 1))
+
+
+def require_none_displaced(rows: Sequence[ChainIntent]) -> None:
+    """Refuse to sign while something of ``intents.displacing`` is under way.
+
+    Raises
+    ------
+    DependencyDown
+        If there is one.
+    """
+    for row in rows:
+        if row.state is IntentState.SUBMITTED:
+            raise DependencyDown(
+                f"{row.sender_address} has transaction {row.parameters[intents.INSTEAD_OF]}, which these books do not "
+                f"know, and {row.tx_hash}, which is to displace it: nothing else is sent before one of them is final; "
+                "`truetonne up` or the jobs see to it",
+                code="unknown-pending",
+            )
+
+
+def _nonce_of(row: ChainIntent) -> int:
+    return int(row.parameters[intents.ITS_NONCE])
+
+
+def _is_final(client: ChainClient, cursor: ChainCursor, account: str, nonce: int) -> bool:
+    """Return whether the mirror has read in a final block what used a nonce."""
+    if not _has_read(client, cursor, account, nonce + 1):
+        return False
+    try:
+        return client.transaction_count(account, cursor.final_number) > nonce
+    except RpcError:  # the node keeps no states that old
+        return False
 
 
 def _has_read(client: ChainClient, cursor: ChainCursor, account: str, count: int) -> bool:

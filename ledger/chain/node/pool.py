@@ -1,0 +1,86 @@
+"""What waits in a node's pool, as far as the node shows it: nothing obliges one to, and none knows every pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.records import TransactionInfo, transaction_of
+from ledger.chain.node.transports.errors import NodeAnswer
+from ledger.errors import in_words
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """A signed transaction as a node has it, in its pool or in a block, with what it offers in wei per gas."""
+
+    info: TransactionInfo
+    max_fee_wei: int
+    priority_fee_wei: int
+    block_number: int | None
+    """None: it stands in no block."""
+
+
+def transaction_anywhere(client: ChainClient, tx_hash: str) -> Offered | None:
+    """Return a transaction that a node has in its pool or in a block; None where it has it in neither."""
+    raw = client.request("eth_getTransactionByHash", [tx_hash])
+    found = _read(client, [] if raw is None else [raw])
+    return found[0] if found else None
+
+
+def waiting_of(client: ChainClient, address: str) -> list[Offered] | None:
+    """Return what an account has in a node's pool, by nonce; None where the node shows nobody what is there.
+
+    A pool tells what waits for a nonce below, too. A node without one that it shows has, at the most, what it would put
+    into the next block.
+    """
+    ways: tuple[tuple[str, list[Any], Callable[[Any], Iterable[Any]]], ...] = (
+        ("txpool_contentFrom", [address], _of_pool),
+        ("txpool_content", [], lambda raw: _of_pool(_of_account(raw, address))),
+        ("eth_getBlockByNumber", ["pending", True], lambda raw: (raw or {})["transactions"]),
+    )
+    for method, params, listed in ways:
+        try:
+            raw = client.request(method, params)
+        except RpcError:  # not there, closed to strangers, or too much: the next way may be open
+            continue
+        found = [item for item in _read(client, raw, listed) if item.info.sender == address]
+        return sorted(found, key=lambda item: item.info.nonce)
+    return None
+
+
+def _of_pool(raw: Any) -> Iterable[Any]:
+    return [item for kind in ("pending", "queued") for item in (raw.get(kind) or {}).values()]
+
+
+def _of_account(raw: Any, address: str) -> dict[str, Any]:
+    """Return what the content of a whole pool has of one account, which it may spell with capitals."""
+    return {
+        kind: waiting
+        for kind in ("pending", "queued")
+        for account, waiting in (raw.get(kind) or {}).items()
+        if account.lower() == address
+    }
+
+
+def _read(
+    client: ChainClient, raw: Any, listed: Callable[[Any], Iterable[Any]] = iter
+) -> list[Offered]:
+    try:
+        return [_offered_of(item) for item in listed(raw)]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise NodeAnswer(
+            f"{client.place} was asked for what waits in its pool and answers with something else "
+            f"({in_words(error)}); check rpc_url"
+        ) from error
+
+
+def _offered_of(raw: dict[str, Any]) -> Offered:
+    price = raw.get("maxFeePerGas") or raw.get("gasPrice") or "0x0"
+    tip = raw.get("maxPriorityFeePerGas") or price
+    number = raw.get("blockNumber") if raw.get("blockHash") else None
+    return Offered(
+        transaction_of(raw), int(price, 16), int(tip, 16), int(number, 16) if number else None
+    )
