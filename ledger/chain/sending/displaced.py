@@ -4,7 +4,7 @@ Such a one may be a payment by hand, or an act of ours that these books have for
 is **displaced** by a transaction of nothing to oneself with the same nonce and a higher fee: one nonce is used once, so
 that the chain takes one of the two at the most, whichever that is. Which one, the mirror says: until it has read that
 in a final block, nothing else is signed for the account (``unknown``), or the act that was displaced might be planned
-anew, and both be mined. Decision 0114 has the rest.
+anew, and both be mined. Decision 0111 has the rest.
 """
 
 from __future__ import annotations
