@@ -207,7 +207,7 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
     printed: list[Any] = []
     run: Any = SimpleNamespace(
         settings=None,
-        output=SimpleNamespace(result=lambda *given: printed.extend(given), step=print),
+        output=SimpleNamespace(result=lambda *given, **_: printed.extend(given), step=print),
     )
     monkeypatch.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow_of(park)))
     for what, market, why in (
