@@ -8,33 +8,38 @@ source had declared its text to mean none; who, when and why is kept beside it. 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import String, select, type_coerce, update
+from sqlalchemy import String, func, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
-from ledger.clock import utc_now
+from ledger.clock import moment_after
 from ledger.db import tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     CorrectionReading,
     Device,
     ImportFile,
+    Issuance,
     Meter,
     MeterReading,
     MeterSeries,
+    Project,
     ReadingWithdrawal,
+    Site,
 )
 from ledger.models.readings import ReadingQuality
 from ledger.models.sites import SourceKind
 from ledger.naming import site_named
-from ledger.readings.imports.requalify import requalify
+from ledger.readings.imports.requalify import Since, requalify
 from ledger.readings.periods.issued import issued_periods
 from ledger.readings.rows.store import lock_meters
+from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.records import Kind
 from ledger.reductions.zones import utc_of, zone
 
 REASON_MAX = 500
@@ -91,6 +96,10 @@ def withdraw(
         The meter is a register; a reading is issued, or a correction has counted it.
     """
     _require_told(which, reason)
+    # Locked, and first: what is issued or counted by a correction meanwhile is waited for, and seen.
+    projects = select(Project.id).join(Site, Site.id == Project.site_id)
+    projects = projects.where(Site.code == site_code).order_by(Project.id).with_for_update()
+    session.execute(projects).all()
     lock_meters(session, site_code)
     site = site_named(session, site_code)
     meter = _meter(session, site.id, site_code, device_code)
@@ -102,14 +111,11 @@ def withdraw(
             code="no-readings",
         )
     _require_free(session, meter, rows, where)
-    now, numbers = utc_now(), [row.id for row in rows]
-    for those in tables.among(session, MeterReading.id, numbers):
-        session.execute(
-            update(MeterReading)
-            .where(those)
-            .values(value_digits=None, value_scale=None)
-            .execution_options(synchronize_session=False)
-        )
+    planned = select(func.max(Issuance.created_at)).join(Project, Project.id == Issuance.project_id)
+    # An issuance that was void goes by it.
+    now = moment_after(session.scalar(planned.where(Project.site_id == site.id)))
+    numbers = [row.id for row in rows]
+    _empty(session, numbers)
     session.add_all(
         ReadingWithdrawal(reading_id=number, reason=reason.strip(), withdrawn_at=now)
         for number in numbers
@@ -133,6 +139,70 @@ def withdraw(
         },
     )
     return Withdrawn(len(rows), first, last, judged)
+
+
+def stand_again(session: Session, meter_id: int, since: Since) -> None:
+    """Give readings their values back that an issuance was planned with, and that were withdrawn while it was void.
+
+    It is on its way again, or on chain, and its root stands over what they were. What came after it was planned is
+    late for it, and stays withdrawn.
+    """
+    session.flush()
+    session.execute(select(Meter.id).where(Meter.id == meter_id).with_for_update())
+    query = (
+        select(MeterReading)
+        .join(ReadingWithdrawal, ReadingWithdrawal.reading_id == MeterReading.id)
+        .join(ImportFile, ImportFile.id == MeterReading.file_id)
+        .where(
+            MeterReading.meter_id == meter_id,
+            MeterReading.start_s >= since.from_s,
+            MeterReading.start_s < since.to_s,
+            MeterReading.value_digits.is_(None),
+            ReadingWithdrawal.withdrawn_at > since.moment,
+            ImportFile.imported_at <= since.moment,
+        )
+        .with_for_update()
+    )
+    for row in session.scalars(query).all():
+        try:
+            value = parse_value(row.text, UNITS[Kind[row.kind.name]][row.unit])
+        except (KeyError, ValueError):  # somebody altered it, and the reconciliation says so
+            continue
+        row.value_digits, row.value_scale = value
+    session.flush()
+
+
+def fall_again(session: Session, meter_id: int, project_id: int | None) -> None:
+    """Take the values of withdrawn readings that stood again, as their issuance is void again."""
+    query = (
+        select(MeterReading.id, MeterReading.start_s)
+        .join(ReadingWithdrawal, ReadingWithdrawal.reading_id == MeterReading.id)
+        .where(MeterReading.meter_id == meter_id, MeterReading.value_digits.is_not(None))
+        .with_for_update()
+    )
+    found = session.execute(query).all()
+    if not found:  # as nearly always
+        return
+    periods = issued_periods(session, meter_id, project_id)
+    _empty(
+        session,
+        [
+            row.id
+            for row in found
+            if not any(from_s <= row.start_s < to_s for from_s, to_s in periods)
+        ],
+    )
+    session.expire_all()
+
+
+def _empty(session: Session, numbers: Collection[int]) -> None:
+    for those in tables.among(session, MeterReading.id, numbers):
+        session.execute(
+            update(MeterReading)
+            .where(those)
+            .values(value_digits=None, value_scale=None)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _require_told(which: Which, reason: str) -> None:
@@ -211,9 +281,8 @@ def _require_free(
             "correct` counts where it claims less",
             code="readings-issued",
         )
-    late = [row.id for row in rows if row.quality is ReadingQuality.LATE]
     counted: set[int] = set()
-    for those in tables.among(session, CorrectionReading.reading_id, late):
+    for those in tables.among(session, CorrectionReading.reading_id, [row.id for row in rows]):
         counted.update(session.scalars(select(CorrectionReading.reading_id).where(those)))
     if counted:
         first = next(row for row in rows if row.id in counted)
