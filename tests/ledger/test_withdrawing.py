@@ -76,7 +76,9 @@ def test_fuel_that_was_typed_a_thousandfold_is_taken_back_and_typed_anew(
     assert standing(db)[1:] == [("100000", "missing", False), ("0", "used", True)]
     assert emitted(db) == []  # a zero has no row
 
-    bring(db, tmp_path, "GEN", "100000")  # the same row again brings nothing back
+    again = import_file(db, "park", "GEN", tmp_path / "GEN.csv")  # the same rows bring nothing back
+    assert (again.unchanged, again.without_value) == (2, 1)
+    assert again.as_json()["without_value"] == 1
     assert standing(db)[1] == ("100000", "missing", False)
     bring(db, tmp_path, "GEN", "100")
     assert standing(db)[1:3] == [("100", "used", True), ("100000", "superseded", False)]
