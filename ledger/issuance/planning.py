@@ -41,12 +41,10 @@ from ledger.models import (
     EmissionFactor,
     ImportFile,
     Issuance,
-    MeterReading,
     MeterSource,
     Project,
     ReadingWithdrawal,
 )
-from ledger.models import Meter as MeterRow
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
 from ledger.naming import project_named
@@ -359,7 +357,7 @@ def _row(
 
 
 def _last_noted(session: Session, project: Project) -> datetime | None:
-    """Return the latest time of what an issuance is planned with: files and withdrawals of the site, corrections."""
+    """Return the latest time of what an issuance is planned with: withdrawals, files of the site, corrections."""
     brought = (
         select(func.max(ImportFile.imported_at))
         .join(MeterSource, MeterSource.id == ImportFile.source_id)
@@ -370,12 +368,9 @@ def _last_noted(session: Session, project: Project) -> datetime | None:
         .join(Issuance, Issuance.id == Correction.issuance_id)
         .where(Issuance.project_id == project.id)
     )
-    taken = (
-        select(func.max(ReadingWithdrawal.withdrawn_at))
-        .join(MeterReading, MeterReading.id == ReadingWithdrawal.reading_id)
-        .join(MeterRow, MeterRow.id == MeterReading.meter_id)
-        .where(MeterRow.site_id == project.site_id)
-    )
+    taken = select(
+        func.max(ReadingWithdrawal.withdrawn_at)
+    )  # of all sites: a later time does no harm
     noted = (session.scalar(brought), session.scalar(found), session.scalar(taken))
     return max((moment for moment in noted if moment is not None), default=None)
 

@@ -149,8 +149,9 @@ def stand_again(session: Session, meter_id: int, since: Since) -> None:
     """
     session.flush()
     session.execute(select(Meter.id).where(Meter.id == meter_id).with_for_update())
+    table = MeterReading
     query = (
-        select(MeterReading)
+        select(table.id, table.kind, table.unit, table.text)
         .join(ReadingWithdrawal, ReadingWithdrawal.reading_id == MeterReading.id)
         .join(ImportFile, ImportFile.id == MeterReading.file_id)
         .where(
@@ -161,15 +162,18 @@ def stand_again(session: Session, meter_id: int, since: Since) -> None:
             ReadingWithdrawal.withdrawn_at > since.moment,
             ImportFile.imported_at <= since.moment,
         )
-        .with_for_update()
+        .with_for_update(read=True)  # what is committed now
     )
-    for row in session.scalars(query).all():
+    values = []
+    for number, kind, unit, text in session.execute(query).all():
         try:
-            value = parse_value(row.text, UNITS[Kind[row.kind.name]][row.unit])
+            digits, scale = parse_value(text, UNITS[Kind[kind.name]][unit])
         except (KeyError, ValueError):  # somebody altered it, and the reconciliation says so
             continue
-        row.value_digits, row.value_scale = value
-    session.flush()
+        values.append((digits, scale, number))
+    sql = "UPDATE meter_readings SET value_digits = ?, value_scale = ? WHERE id = ?"
+    session.info["database"].executemany(session, sql, values)
+    session.expire_all()
 
 
 def fall_again(session: Session, meter_id: int, project_id: int | None) -> None:
@@ -178,7 +182,7 @@ def fall_again(session: Session, meter_id: int, project_id: int | None) -> None:
         select(MeterReading.id, MeterReading.start_s)
         .join(ReadingWithdrawal, ReadingWithdrawal.reading_id == MeterReading.id)
         .where(MeterReading.meter_id == meter_id, MeterReading.value_digits.is_not(None))
-        .with_for_update()
+        .with_for_update(read=True)
     )
     found = session.execute(query).all()
     if not found:  # as nearly always
