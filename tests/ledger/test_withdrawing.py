@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -176,6 +176,23 @@ def test_what_came_late_is_taken_back_before_a_correction_counts_it_and_not_afte
             select(MeterReading.text).where(MeterReading.quality == ReadingQuality.LATE)
         ).all()
     assert sorted(late) == ["2", "9000"]
+
+
+def test_a_flat_line_is_taken_back_as_a_whole(db: Database, tmp_path: Path) -> None:
+    """Without one of its slots it would last no whole day, and all others would count."""
+    apply(db, SITE.replace('role = "generation"', 'role = "generation"\nstuck_hours = 24', 1))
+    midnight = datetime(2014, 5, 31, 22, tzinfo=UTC)
+    times = [(midnight + timedelta(minutes=10 * slot)).isoformat() for slot in range(2 * 144)]
+    imported(db, write_csv(tmp_path / "a.csv", [(time, "60") for time in times]))
+    first_s = int(midnight.timestamp())
+    with pytest.raises(Refused, match="143 readings of a flat line would count") as refused:
+        taken(db, "A", Which(at_s=first_s))
+    assert refused.value.code == "readings-stuck"
+    assert set(standing(db)) == {("60", "outlier", True)}
+    assert (
+        taken(db, "A", Which(to_s=first_s + 86_400)).readings == 144
+    )  # the next day stays as it is
+    assert {item[1:] for item in standing(db)} == {("missing", False), ("outlier", True)}
 
 
 def test_a_register_is_refused(sqlite_db: Database, tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ from ledger.readings.imports.requalify import Since, requalify
 from ledger.readings.periods.issued import issued_periods
 from ledger.readings.rows.store import lock_meters
 from ledger.reductions.numbers import UNITS, parse_value
-from ledger.reductions.records import Kind
+from ledger.reductions.quality import stored
+from ledger.reductions.records import Kind, Quality
 from ledger.reductions.zones import utc_of, zone
 
 REASON_MAX = 500
@@ -93,7 +94,8 @@ def withdraw(
     BadInput
         Nothing says which are meant, or why; or the file is named too shortly.
     Refused
-        The meter is a register; a reading is issued, or a correction has counted it.
+        The meter is a register; a reading is issued, or a correction has counted it; or without it others, of a flat
+        line that it is a part of, would count.
     """
     _require_told(which, reason)
     # Locked, and first: what is issued or counted by a correction meanwhile is waited for, and seen.
@@ -115,6 +117,7 @@ def withdraw(
     # An issuance that was void goes by it.
     now = moment_after(session.scalar(planned.where(Project.site_id == site.id)))
     numbers = [row.id for row in rows]
+    stuck = _stuck(session, meter.id) - set(numbers)
     _empty(session, numbers)
     session.add_all(
         ReadingWithdrawal(reading_id=number, reason=reason.strip(), withdrawn_at=now)
@@ -124,6 +127,13 @@ def withdraw(
     session.expire_all()
     first, last = (utc_of(rows[place].start_s) for place in (0, -1))
     judged = requalify(session, meter.id)
+    freed = stuck - _stuck(session, meter.id)
+    if freed:
+        raise Refused(
+            f"{len(freed)} readings of a flat line would count, as what is meant is a part of it: withdraw all of it, "
+            "or none; what is stuck claims nothing",
+            code="readings-stuck",
+        )
     audit.record(
         session,
         "readings.withdraw",
@@ -295,6 +305,17 @@ def _require_free(
             "corrected stays so",
             code="readings-corrected",
         )
+
+
+def _stuck(session: Session, meter_id: int) -> set[int]:
+    """Return the row numbers of a meter's readings in flat lines."""
+    name, reason = stored(Quality.STUCK)
+    query = select(MeterReading.id).where(
+        MeterReading.meter_id == meter_id,
+        MeterReading.quality == ReadingQuality(name),
+        MeterReading.reason == reason,
+    )
+    return set(session.scalars(query))
 
 
 def _counted(rows: Sequence[MeterReading]) -> str:
