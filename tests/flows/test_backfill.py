@@ -277,7 +277,8 @@ def test_what_is_no_backfill_is_refused(six: Park) -> None:
         f"{batch.tx_hash}), and these books have no such issuance: it was not issued as a backfill; if they have "
         "forgotten it, import again what they had by then, withdraw again what was withdrawn (`truetonne readings "
         "withdraw`), and `truetonne credits issue --project park-wind --from 2014-01-06 --to "
-        "2014-01-07` takes it over and sends nothing; if other books issue this project, take [project] out of the site file here"
+        "2014-01-07` takes it over and sends nothing; if other books issue this project, "
+        "take [project] out of the site file here"
     )
     assert six.count(Issuance) == 2
 
