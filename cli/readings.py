@@ -230,6 +230,11 @@ def _contradicting(report: ImportReport) -> list[str]:
 def _noted(report: ImportReport) -> list[str]:
     """Return a line for each kind of kept row that will not count as it stands, and for odd times."""
     notes = (
+        (
+            report.without_value,
+            "unchanged, and have no value in the books: withdrawn, or declared to mean none when they came first; "
+            "`truetonne readings show` says which",
+        ),
         (report.late, "late: their period is issued already, and they move nothing that was"),
         (report.outliers, "beyond what the device can do, and not used"),
         (report.stuck, "stuck in a flat line that no meter gives, and not used"),

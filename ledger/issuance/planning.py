@@ -44,6 +44,7 @@ from ledger.models import (
     Issuance,
     MeterSource,
     Project,
+    ReadingWithdrawal,
 )
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
@@ -365,7 +366,7 @@ def _row(
 
 
 def _last_noted(session: Session, project: Project) -> datetime | None:
-    """Return the latest time of what an issuance is planned with: files of the site, corrections of the project."""
+    """Return the latest time of what an issuance is planned with: withdrawals, files of the site, corrections."""
     brought = (
         select(func.max(ImportFile.imported_at))
         .join(MeterSource, MeterSource.id == ImportFile.source_id)
@@ -376,7 +377,10 @@ def _last_noted(session: Session, project: Project) -> datetime | None:
         .join(Issuance, Issuance.id == Correction.issuance_id)
         .where(Issuance.project_id == project.id)
     )
-    noted = (session.scalar(brought), session.scalar(found))
+    taken = select(
+        func.max(ReadingWithdrawal.withdrawn_at)
+    )  # of all sites: a later time does no harm
+    noted = (session.scalar(brought), session.scalar(found), session.scalar(taken))
     return max((moment for moment in noted if moment is not None), default=None)
 
 

@@ -16,8 +16,10 @@ from ledger.models import (
     Device,
     EnergyConsumption,
     EnergyProduction,
+    Issuance,
     Meter,
     MeterReading,
+    ReadingClaim,
     ReadingWithdrawal,
     RegisterReading,
     Site,
@@ -65,12 +67,27 @@ def readings(books: Sides) -> list[str]:
 
 
 def _back(session: Session) -> Iterator[str]:
-    """Yield readings that were withdrawn, and have a value all the same, or are not there."""
+    """Yield readings that were withdrawn, and have a value all the same, or are not there.
+
+    One has its value again that was withdrawn while an issuance was void which is on its way again, or on chain.
+    """
+    stands = (
+        select(ReadingClaim.start_s)
+        .join(Issuance, Issuance.id == ReadingClaim.issuance_id)
+        .where(
+            ReadingClaim.meter_id == MeterReading.meter_id,
+            ReadingClaim.start_s == MeterReading.start_s,
+            Issuance.created_at < ReadingWithdrawal.withdrawn_at,
+        )
+        .exists()
+    )
     query = (
         select(ReadingWithdrawal.reading_id, MeterReading.start_s, Meter.serial)
         .outerjoin(MeterReading, MeterReading.id == ReadingWithdrawal.reading_id)
         .outerjoin(Meter, Meter.id == MeterReading.meter_id)
-        .where(or_(MeterReading.id.is_(None), MeterReading.value_digits.is_not(None)))
+        .where(
+            or_(MeterReading.id.is_(None), and_(MeterReading.value_digits.is_not(None), ~stands))
+        )
         .order_by(ReadingWithdrawal.reading_id)
     )
     for found in session.execute(query):

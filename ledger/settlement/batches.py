@@ -502,11 +502,7 @@ def _plan_others(session: Session, chain: Chain, now: datetime, batch_id: int) -
     on_chain = session.get(SettlementBatch, batch_id)
     if on_chain is None or on_chain.status is not SettlementStatus.PROPOSED:
         return []
-    # One that failed here is nobody's to wait for: others may have used up its key.
-    ours = select(VppSettlementBatch.id).where(
-        VppSettlementBatch.batch_key == on_chain.key, VppSettlementBatch.state != BatchState.FAILED
-    )
-    if session.scalars(ours).first() is not None:
+    if stuck.is_ours(session, on_chain.key):
         return []
     held_up = stuck.credits_held_up(session, on_chain)
     if held_up is not None:  # for ours behind it: in silence nobody would look

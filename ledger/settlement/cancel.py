@@ -249,8 +249,7 @@ def of_others(session: Session, name: str, *, lock: bool = False) -> SettlementB
     if not is_key(name):
         return None
     key = name.lower()
-    ours = select(VppSettlementBatch.id).where(VppSettlementBatch.batch_key == key)
-    if session.scalars(ours).first() is not None:
+    if stuck.is_ours(session, key):
         return None
     query = select(SettlementBatch).where(SettlementBatch.key == key)
     return session.scalars(query.with_for_update() if lock else query).first()

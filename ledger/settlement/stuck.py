@@ -24,6 +24,7 @@ from ledger.models import (
 )
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import CURRENCY, SettlementStatus
+from ledger.models.settlement import BatchState
 
 
 def refusal(batch_key: str, why: str) -> Refused:
@@ -59,7 +60,7 @@ def refuse_timed_out(
     if batch is None or batch.status is not SettlementStatus.DISPUTED:
         return
     until = disputed_until(session, batch)
-    if until is None or until > now or not (holds_up or _is_ours(session, batch.key)):
+    if until is None or until > now or not (holds_up or is_ours(session, batch.key)):
         return
     raise Refused(
         f"settlement batch {batch.key} cannot be finalised, and those behind it wait: "
@@ -202,7 +203,7 @@ def _way_out(how_to_cancel: str) -> str:
 
 
 def _how_to_cancel(session: Session, batch_key: str) -> str:
-    if _is_ours(session, batch_key):
+    if is_ours(session, batch_key):
         return _cancel(batch_key)
     return "its operator or an arbiter can cancel it (it is no batch of these books)"
 
@@ -211,6 +212,9 @@ def _cancel(batch_key: str) -> str:
     return f"truetonne settle cancel {batch_key} --reason WHY lets the batches behind it go on"
 
 
-def _is_ours(session: Session, batch_key: str) -> bool:
-    ours = select(VppSettlementBatch.id).where(VppSettlementBatch.batch_key == batch_key)
+def is_ours(session: Session, batch_key: str) -> bool:
+    """Return whether a batch on chain is one of these books; one that failed here is not: others used up its key."""
+    ours = select(VppSettlementBatch.id).where(
+        VppSettlementBatch.batch_key == batch_key, VppSettlementBatch.state != BatchState.FAILED
+    )
     return session.scalars(ours).first() is not None

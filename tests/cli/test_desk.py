@@ -15,7 +15,7 @@ from api.app import create_app
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.contracts.wrappers import VppSettlement
 from ledger.settings import load_settings
-from ledger.settlement.words import Trade
+from ledger.settlement.words import Trade, pack
 from tests.cli.conftest import SITE, TRADES, Program, good
 from tests.support import acts
 from tests.support.chain import DISPUTE_TIMEOUT_S, OPERATOR_ROLE, PARTIES, TestChain, trade
@@ -234,6 +234,39 @@ def test_a_batch_of_others_that_waits_for_nobody_any_more_is_cancelled_from_here
     assert statuses(desk) == ["executed"]
     assert escrow(chain, "market") == 100_00 - 42_10
     assert desk("settle", "cancel", "0x" + "ab" * 32, *WHY).code == 2
+
+
+@long
+def test_a_batch_of_others_under_a_key_of_ours_that_failed_is_cancelled_from_here(
+    desk: Program, chain: TestChain
+) -> None:
+    """It was told how to cancel it, and refused then, as ours had failed."""
+    chain.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    trades(desk, 0, "1000.000,0.0421,42.10")
+    price(chain, 800)
+    assert desk("settle", "run", "--no-wait").code == 3
+    (row,) = good(desk("settle", "status", "--json")).json()["batches"]
+    key = row["batch_key"]
+    good(desk("settle", "cancel", key, *WHY))  # nothing was sent; others have seen the key
+    price(chain, 1)
+    theirs = trade(900_001, "market", "owner", 1000, 10_000)
+    packed = pack([theirs])
+    arguments = [bytes.fromhex(key[2:]), 0, list(packed.accounts), list(packed.words)]
+    chain.act("spare", SETTLEMENT, "proposeBatch", arguments)
+    acts.dispute(chain, "market", 1, theirs)
+    (ours,) = good(desk("settle", "run", "--no-wait", "--json")).json()["planned"]
+    good(desk("index", "run", "--until", "head"))
+    assert ours != key
+    early = desk("settle", "cancel", key, *WHY).one_line()
+    assert "no batch of these books" in early
+    chain.client.request("anvil_mine", ["0x2", hex(2 * DISPUTE_TIMEOUT_S)])
+    ended = desk("settle", "run", "--json").json()["error"]
+    way_out = f"truetonne settle cancel {key} --reason WHY lets the batches behind it go on"
+    assert (ended["code"], ended["message"].endswith(way_out)) == ("dispute-timed-out", True)
+    good(desk("settle", "cancel", key, *WHY))
+    good(desk("settle", "run"))
+    assert statuses(desk) == ["executed"]
+    assert escrow(chain, "market") == 100_00 - 42_10
 
 
 def keys_on_chain(desk: Program) -> set[str]:

@@ -18,6 +18,7 @@ from ledger.db import Database
 from ledger.issuance import plan_issuance
 from ledger.models import Issuance
 from ledger.readings import import_file
+from ledger.readings.imports.withdrawing import Which, withdraw
 from ledger.settlement.batches import plan_batches
 from ledger.settlement.cancel import cancel_trade
 from ledger.sites import apply_site
@@ -64,6 +65,17 @@ def void(db: Database, _chain: Chain, _world: World) -> None:
     db.run(work)
 
 
+def withdrawing(number: int, text: str) -> Work:
+    """Return a work that withdraws the readings of a text of one day of January."""
+    from_s, to_s = (
+        int(datetime(2014, 1, n, tzinfo=PARIS).timestamp()) for n in (number, number + 1)
+    )
+    which = Which(from_s=from_s, to_s=to_s, text=text)
+    return lambda db, chain, world: db.run(
+        lambda session: withdraw(session, "park", "A", which, "a test")
+    )
+
+
 CERTIFICATE = """
 [[energy_certificate]]
 device = "A"
@@ -86,6 +98,9 @@ WORKS: dict[str, Work] = {
     "third": lambda db, chain, world: plan_issuance(chain, PROJECT, day(3), day(4)),
     "fourth": lambda db, chain, world: plan_issuance(chain, PROJECT, day(4), day(5)),
     "void": void,
+    "withdraw": withdrawing(3, "60.05"),
+    "planned": withdrawing(2, "60.05"),
+    "came late": withdrawing(1, "50"),
     "correct": lambda db, chain, world: correct(db, PROJECT),
     "cancel": lambda db, chain, world: db.run(lambda session: cancel_trade(session, 2, "a test")),
     "plan": lambda db, chain, world: plan_batches(chain),
@@ -108,6 +123,15 @@ PAIRS = [
     ("correct", "void"),
     ("correct", "certificate"),
     ("late", "void"),
+    ("withdraw", "third"),
+    ("third", "withdraw"),
+    ("withdraw", "late"),
+    ("late", "withdraw"),
+    ("withdraw", "rated"),
+    ("planned", "void"),
+    ("void", "planned"),
+    ("came late", "correct"),
+    ("correct", "came late"),
     ("plan", "cancel"),
     ("cancel", "plan"),
     ("account", "plan"),
@@ -115,13 +139,14 @@ PAIRS = [
 
 
 def begun(world: World) -> None:
-    """Have an issued day, a planned one, two days more, and three trades."""
+    """Have an issued day with late readings, a planned one, two days more, and three trades."""
     park = world.park
     park.register()
     bring(park.db, world, 1, 4, "60.05")  # 120.1 kg each: what is left enters one of the later days
     plan_issuance(park.chain, PROJECT, day(1), day(2))
     issuance.submit_planned(park.chain)
     park.mirror_final()
+    bring(park.db, world, 1, 1, "50")  # too late for it
     plan_issuance(park.chain, PROJECT, day(2), day(3))
     park.trade(("sell", 1_000_000, 412), ("buy", 500_000, 100), ("sell", 250_000, 600))
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,12 +25,15 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
+from ledger.readings.imports.withdrawing import Which, withdraw
 from ledger.readings.periods.evidence_files import issued_inputs
+from ledger.reconcile.reading_rules import _back
 from ledger.reductions import compute
 from ledger.reductions.manifest import build, canonical_text
+from tests.ledger.test_inventory import GRID, HOURS, bring
 from tests.ledger.test_late_registers import START_S, register
 from tests.support.forms import rest
-from tests.support.plant import issue
+from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 SHORT_ON_MARIADB = ("test_a_register_of_which_more_came_meanwhile",)
 HOUR_S = 3600
@@ -200,3 +203,63 @@ def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: P
     with db.write() as session:
         found = rivals(session, session.get_one(Issuance, numbers[0]))
         assert [row.id for row in found] == [numbers[1]]
+
+
+# ------------------------------------------------------------------ what was withdrawn meanwhile
+
+
+def test_what_was_withdrawn_while_it_was_void_stands_again(db: Database, tmp_path: Path) -> None:
+    """The root on chain stands over what it was; void again, it is withdrawn again."""
+    apply(db, SITE + GRID)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60"), (HOURS[1], "60")]))
+    bring(db, tmp_path, "GRID", "1", "0.50")
+    second = int(datetime.fromisoformat(HOURS[0]).timestamp())
+    before = Which(at_s=int(datetime.fromisoformat(HOURS[1]).timestamp()))
+    db.run(lambda session: withdraw(session, "park", "A", before, "before it was planned"))
+    issue(db)
+    with db.write() as session:
+        row = one(session)
+        row.created_at = utc_now() + timedelta(seconds=90)  # by a clock that was ahead
+        key, stored = row.key, row.manifest
+        assert manifest_of(session) == stored
+    with db.write() as session:
+        issuance.fail(session, key, "a test")
+    all_of = Which(from_s=second)
+    for device in ("A", "GRID"):
+        db.run(lambda session, device=device: withdraw(session, "park", device, all_of, "a test"))
+    imported(db, write_csv(tmp_path / "b.csv", [(HOURS[0], "59")]))
+    late = Which(at_s=second, text="59")
+    db.run(lambda session: withdraw(session, "park", "A", late, "a test"))
+
+    def found() -> list[tuple[str, str, bool]]:
+        with db.read() as session:
+            rows = session.scalars(
+                select(MeterReading).order_by(
+                    MeterReading.meter_id, MeterReading.start_s, MeterReading.text
+                )
+            )
+            assert list(_back(session)) == []
+            return [(row.text, row.quality.value, row.value_digits is not None) for row in rows]
+
+    void = [
+        ("59", "missing", False),
+        ("60", "missing", False),
+        ("60", "missing", False),
+        ("1", "missing", False),
+        ("0.50", "missing", False),
+    ]
+    assert found() == void
+    with db.write() as session:
+        take_up(session, one(session))
+    assert found() == [
+        ("59", "late", False),
+        ("60", "used", True),
+        ("60", "missing", False),
+        ("1", "used", True),
+        ("0.50", "used", True),
+    ]
+    with db.write() as session:
+        assert manifest_of(session) == stored
+    with db.write() as session:
+        issuance.fail(session, key, "a test")
+    assert found() == void

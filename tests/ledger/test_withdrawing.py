@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -76,7 +76,9 @@ def test_fuel_that_was_typed_a_thousandfold_is_taken_back_and_typed_anew(
     assert standing(db)[1:] == [("100000", "missing", False), ("0", "used", True)]
     assert emitted(db) == []  # a zero has no row
 
-    bring(db, tmp_path, "GEN", "100000")  # the same row again brings nothing back
+    again = import_file(db, "park", "GEN", tmp_path / "GEN.csv")  # the same rows bring nothing back
+    assert (again.unchanged, again.without_value) == (2, 1)
+    assert again.as_json()["without_value"] == 1
     assert standing(db)[1] == ("100000", "missing", False)
     bring(db, tmp_path, "GEN", "100")
     assert standing(db)[1:3] == [("100", "used", True), ("100000", "superseded", False)]
@@ -174,6 +176,23 @@ def test_what_came_late_is_taken_back_before_a_correction_counts_it_and_not_afte
             select(MeterReading.text).where(MeterReading.quality == ReadingQuality.LATE)
         ).all()
     assert sorted(late) == ["2", "9000"]
+
+
+def test_a_flat_line_is_taken_back_as_a_whole(db: Database, tmp_path: Path) -> None:
+    """Without one of its slots it would last no whole day, and all others would count."""
+    apply(db, SITE.replace('role = "generation"', 'role = "generation"\nstuck_hours = 24', 1))
+    midnight = datetime(2014, 5, 31, 22, tzinfo=UTC)
+    times = [(midnight + timedelta(minutes=10 * slot)).isoformat() for slot in range(2 * 144)]
+    imported(db, write_csv(tmp_path / "a.csv", [(time, "60") for time in times]))
+    first_s = int(midnight.timestamp())
+    with pytest.raises(Refused, match="143 readings of a flat line would count") as refused:
+        taken(db, "A", Which(at_s=first_s))
+    assert refused.value.code == "readings-stuck"
+    assert set(standing(db)) == {("60", "outlier", True)}
+    assert (
+        taken(db, "A", Which(to_s=first_s + 86_400)).readings == 144
+    )  # the next day stays as it is
+    assert {item[1:] for item in standing(db)} == {("missing", False), ("outlier", True)}
 
 
 def test_a_register_is_refused(sqlite_db: Database, tmp_path: Path) -> None:

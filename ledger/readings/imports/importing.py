@@ -378,6 +378,7 @@ def _pieces(rows: Iterable[RawReading | RowError]) -> Iterator[list[RawReading |
 
 def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -> None:
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
+    report.without_value = tally.without_value
     report.stuck += tally.stuck
     report.late, report.missing, report.outliers = tally.late, tally.missing, tally.outliers
     report.intervals = tally.intervals

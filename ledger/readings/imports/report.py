@@ -21,6 +21,9 @@ class ImportReport:
     """Rows stored that contradict nothing."""
     unchanged: int = 0
     """Rows that were stored before, or stand in the file twice."""
+    without_value: int = 0
+    """Of the unchanged rows: those whose value the stored ones do not have, as it was withdrawn, or declared to be none
+    when it came first."""
     conflicts: int = 0
     """Rows stored that contradict another value of their time."""
     contradictions: list[dict[str, Any]] = field(default_factory=list)
@@ -72,6 +75,7 @@ class ImportReport:
             "errors": self.errors,
         }
         noted = {
+            "without_value": self.without_value,
             "contradictions": self.contradictions,
             "late": self.late,
             "outliers": self.outliers,

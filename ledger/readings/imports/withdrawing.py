@@ -8,33 +8,39 @@ source had declared its text to mean none; who, when and why is kept beside it. 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import String, select, type_coerce, update
+from sqlalchemy import String, func, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
-from ledger.clock import utc_now
+from ledger.clock import moment_after
 from ledger.db import tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     CorrectionReading,
     Device,
     ImportFile,
+    Issuance,
     Meter,
     MeterReading,
     MeterSeries,
+    Project,
     ReadingWithdrawal,
+    Site,
 )
 from ledger.models.readings import ReadingQuality
 from ledger.models.sites import SourceKind
 from ledger.naming import site_named
-from ledger.readings.imports.requalify import requalify
+from ledger.readings.imports.requalify import Since, requalify
 from ledger.readings.periods.issued import issued_periods
 from ledger.readings.rows.store import lock_meters
+from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.quality import stored
+from ledger.reductions.records import Kind, Quality
 from ledger.reductions.zones import utc_of, zone
 
 REASON_MAX = 500
@@ -88,9 +94,14 @@ def withdraw(
     BadInput
         Nothing says which are meant, or why; or the file is named too shortly.
     Refused
-        The meter is a register; a reading is issued, or a correction has counted it.
+        The meter is a register; a reading is issued, or a correction has counted it; or without it others, of a flat
+        line that it is a part of, would count.
     """
     _require_told(which, reason)
+    # Locked, and first: what is issued or counted by a correction meanwhile is waited for, and seen.
+    projects = select(Project.id).join(Site, Site.id == Project.site_id)
+    projects = projects.where(Site.code == site_code).order_by(Project.id).with_for_update()
+    session.execute(projects).all()
     lock_meters(session, site_code)
     site = site_named(session, site_code)
     meter = _meter(session, site.id, site_code, device_code)
@@ -102,14 +113,12 @@ def withdraw(
             code="no-readings",
         )
     _require_free(session, meter, rows, where)
-    now, numbers = utc_now(), [row.id for row in rows]
-    for those in tables.among(session, MeterReading.id, numbers):
-        session.execute(
-            update(MeterReading)
-            .where(those)
-            .values(value_digits=None, value_scale=None)
-            .execution_options(synchronize_session=False)
-        )
+    planned = select(func.max(Issuance.created_at)).join(Project, Project.id == Issuance.project_id)
+    # An issuance that was void goes by it.
+    now = moment_after(session.scalar(planned.where(Project.site_id == site.id)))
+    numbers = [row.id for row in rows]
+    stuck = _stuck(session, meter.id) - set(numbers)
+    _empty(session, numbers)
     session.add_all(
         ReadingWithdrawal(reading_id=number, reason=reason.strip(), withdrawn_at=now)
         for number in numbers
@@ -118,6 +127,13 @@ def withdraw(
     session.expire_all()
     first, last = (utc_of(rows[place].start_s) for place in (0, -1))
     judged = requalify(session, meter.id)
+    freed = stuck - _stuck(session, meter.id)
+    if freed:
+        raise Refused(
+            f"{len(freed)} readings of a flat line would count, as what is meant is a part of it: withdraw all of it, "
+            "or none; what is stuck claims nothing",
+            code="readings-stuck",
+        )
     audit.record(
         session,
         "readings.withdraw",
@@ -133,6 +149,74 @@ def withdraw(
         },
     )
     return Withdrawn(len(rows), first, last, judged)
+
+
+def stand_again(session: Session, meter_id: int, since: Since) -> None:
+    """Give readings their values back that an issuance was planned with, and that were withdrawn while it was void.
+
+    It is on its way again, or on chain, and its root stands over what they were. What came after it was planned is
+    late for it, and stays withdrawn.
+    """
+    session.flush()
+    session.execute(select(Meter.id).where(Meter.id == meter_id).with_for_update())
+    table = MeterReading
+    query = (
+        select(table.id, table.kind, table.unit, table.text)
+        .join(ReadingWithdrawal, ReadingWithdrawal.reading_id == MeterReading.id)
+        .join(ImportFile, ImportFile.id == MeterReading.file_id)
+        .where(
+            MeterReading.meter_id == meter_id,
+            MeterReading.start_s >= since.from_s,
+            MeterReading.start_s < since.to_s,
+            MeterReading.value_digits.is_(None),
+            ReadingWithdrawal.withdrawn_at > since.moment,
+            ImportFile.imported_at <= since.moment,
+        )
+        .with_for_update(read=True)  # what is committed now
+    )
+    values = []
+    for number, kind, unit, text in session.execute(query).all():
+        try:
+            digits, scale = parse_value(text, UNITS[Kind[kind.name]][unit])
+        except (KeyError, ValueError):  # somebody altered it, and the reconciliation says so
+            continue
+        values.append((digits, scale, number))
+    sql = "UPDATE meter_readings SET value_digits = ?, value_scale = ? WHERE id = ?"
+    session.info["database"].executemany(session, sql, values)
+    session.expire_all()
+
+
+def fall_again(session: Session, meter_id: int, project_id: int | None) -> None:
+    """Take the values of withdrawn readings that stood again, as their issuance is void again."""
+    query = (
+        select(MeterReading.id, MeterReading.start_s)
+        .join(ReadingWithdrawal, ReadingWithdrawal.reading_id == MeterReading.id)
+        .where(MeterReading.meter_id == meter_id, MeterReading.value_digits.is_not(None))
+        .with_for_update(read=True)
+    )
+    found = session.execute(query).all()
+    if not found:  # as nearly always
+        return
+    periods = issued_periods(session, meter_id, project_id)
+    _empty(
+        session,
+        [
+            row.id
+            for row in found
+            if not any(from_s <= row.start_s < to_s for from_s, to_s in periods)
+        ],
+    )
+    session.expire_all()
+
+
+def _empty(session: Session, numbers: Collection[int]) -> None:
+    for those in tables.among(session, MeterReading.id, numbers):
+        session.execute(
+            update(MeterReading)
+            .where(those)
+            .values(value_digits=None, value_scale=None)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _require_told(which: Which, reason: str) -> None:
@@ -211,9 +295,8 @@ def _require_free(
             "correct` counts where it claims less",
             code="readings-issued",
         )
-    late = [row.id for row in rows if row.quality is ReadingQuality.LATE]
     counted: set[int] = set()
-    for those in tables.among(session, CorrectionReading.reading_id, late):
+    for those in tables.among(session, CorrectionReading.reading_id, [row.id for row in rows]):
         counted.update(session.scalars(select(CorrectionReading.reading_id).where(those)))
     if counted:
         first = next(row for row in rows if row.id in counted)
@@ -222,6 +305,17 @@ def _require_free(
             "corrected stays so",
             code="readings-corrected",
         )
+
+
+def _stuck(session: Session, meter_id: int) -> set[int]:
+    """Return the row numbers of a meter's readings in flat lines."""
+    name, reason = stored(Quality.STUCK)
+    query = select(MeterReading.id).where(
+        MeterReading.meter_id == meter_id,
+        MeterReading.quality == ReadingQuality(name),
+        MeterReading.reason == reason,
+    )
+    return set(session.scalars(query))
 
 
 def _counted(rows: Sequence[MeterReading]) -> str:

@@ -118,6 +118,8 @@ class Tally:
 
     new: int = 0
     unchanged: int = 0
+    without_value: int = 0
+    """Unchanged, with a value that the stored row does not have."""
     conflicts: int = 0
     late: int = 0
     missing: int = 0
@@ -162,6 +164,7 @@ class Slot:
     new: list[RawReading] = field(default_factory=list)
     # A clock that stands still brings all rows of a file here: none is compared with each.
     _texts: set[str] | None = None
+    _without: set[str] | None = None
     _values: set[Fraction] | None = None
     _before: tuple[str, int | None, int] | None = None
 
@@ -174,6 +177,7 @@ class Slot:
             self._texts = {old.text for old in self.old}
         if row.text in self._texts:
             tally.unchanged += 1
+            tally.without_value += row.digits is not None and row.text in self._empty()
             return False
         if self._contradicts(row):
             tally.contradicts(Contradiction(row, *self._there()))
@@ -182,6 +186,12 @@ class Slot:
         self._texts.add(row.text)
         self.new.append(row)
         return True
+
+    def _empty(self) -> set[str]:
+        """Return the stored texts that have no value."""
+        if self._without is None:
+            self._without = {old.text for old in self.old if old.value is None}
+        return self._without
 
     def _there(self) -> tuple[str, int | None, int]:
         """Return text, file and line of the value that counted before this file, or else stands first in it."""
