@@ -31,6 +31,9 @@ def hash_of(number: int) -> str:
 
 
 def intent(function: str, **parameters: Any) -> ChainIntent:
+    """Return an intent; of a call about a settlement batch with its number in the call data."""
+    number = parameters.get("batchId")
+    data = "0x" if number is None else f"0x{'00' * 4}{int(number):064x}"
     return ChainIntent(
         key=KEY,
         chain_id=CHAIN,
@@ -38,7 +41,7 @@ def intent(function: str, **parameters: Any) -> ChainIntent:
         contract_address=ADDRESS,
         function_name=function,
         parameters=parameters,
-        call_data="0x",
+        call_data=data,
         sender_address=ADDRESS,
         state=IntentState.PLANNED,
         created_at=T0,
