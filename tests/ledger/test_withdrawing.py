@@ -111,6 +111,7 @@ def test_whoever_looks_at_it_sees_who_took_it_back_and_why(db: Database, tmp_pat
     assert shown[0]["withdrawn"]["at"] == row.withdrawn_at
     assert (shown[0]["text"], shown[0]["value"], shown[0]["number"]) == ("9999", None, 201)
     assert entry.new_values["reason"] == REASON
+    assert entry.new_values["from"] == entry.new_values["to"] == "2014-05-31T22:00:00Z"
     assert (entry.new_values["texts"], entry.new_values["readings"]) == (["9999"], 1)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import String, func, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
-from ledger.clock import moment_after
+from ledger.clock import moment_after, time_text
 from ledger.db import tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
@@ -142,8 +142,8 @@ def withdraw(
         {
             "device": device_code,
             "readings": len(rows),
-            "from": first.isoformat(),
-            "to": last.isoformat(),
+            "from": time_text(first),
+            "to": time_text(last),
             "texts": sorted({row.text for row in rows})[:_SHOWN],
             "reason": reason.strip(),
         },
