@@ -28,8 +28,8 @@ from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.store import Making, Store
 from ledger.clock import utc_now
 from ledger.db import Database, DatabaseBusy
-from ledger.db.engines import is_mariadb
 from ledger.db.grants import archive_of, place_of, rights_of
+from ledger.db.sqltext import is_mariadb
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.models.partitions import alone, is_alone
 
@@ -303,7 +303,7 @@ def _other_gtids(found: str, kept: str) -> bool:
 
 
 def _facts(link: Connection) -> dict[str, str]:
-    if not is_mariadb(link):
+    if not is_mariadb(link.dialect):
         version = link.exec_driver_sql("SELECT VERSION()").scalar_one()
         raise BadInput(
             f"the server is MySQL {version}, and backups are taken of MariaDB; use MySQL's own tools, "

@@ -27,6 +27,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from ledger.db import cells
 from ledger.db.arrays import NOT_ALLOWED, ArrayConnection
+from ledger.db.sqltext import is_mariadb
 from ledger.models.types import SQLITE_INTEGER_DIGITS, ExactDecimal
 from ledger.units import DAY_S
 
@@ -207,7 +208,7 @@ def _insert(
 
 def row_of(dialect: Dialect) -> str:
     """Return what begins each row that is selected from: MySQL has a word for it, MariaDB none."""
-    return "" if getattr(dialect, "is_mariadb", False) else "ROW"
+    return "" if is_mariadb(dialect) else "ROW"
 
 
 def _selected(columns: Mapping[str, Sequence[object]], fixed: Mapping[str, str], row: str) -> str:

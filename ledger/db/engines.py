@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from ledger.db import galera, own_tables, packed, silence
 from ledger.db.arrays import FILE_REFUSED, ArrayConnection
-from ledger.db.sqltext import SMALL_LETTERS
+from ledger.db.sqltext import SMALL_LETTERS, is_mariadb
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown
 from ledger.models.types import stored_json
@@ -288,16 +288,11 @@ def _waits(row_s: int, table_s: int) -> str:
     return f"innodb_lock_wait_timeout={row_s}, lock_wait_timeout={table_s}"
 
 
-def is_mariadb(connection: Connection) -> bool:
-    """Return whether the server is MariaDB; else it is MySQL."""
-    return bool(getattr(connection.dialect, "is_mariadb", False))
-
-
 def position_of(connection: Connection) -> str:
     """Return what a replica must have, to have all that was committed here before; empty when nothing tells."""
     if connection.info.get(galera.NODE):
         return CLUSTER + galera.cluster_of(connection)
-    if not is_mariadb(connection):
+    if not is_mariadb(connection.dialect):
         return ""  # MySQL's GTIDs are others, and none of its replicas was ever tried
     return str(connection.exec_driver_sql("SELECT @@GLOBAL.gtid_binlog_pos").scalar_one() or "")
 
@@ -320,7 +315,7 @@ def _begin_mysql(connection: Connection) -> None:
         return
     if options.get(WAIT) is not None:
         _wait(connection, *options[WAIT])
-    if not is_mariadb(connection):
+    if not is_mariadb(connection.dialect):
         _isolate(connection, writes=options.get(MODE) not in (None, READ))
     if options.get(MODE) == READ and options.get(HOLD):
         connection.exec_driver_sql("START TRANSACTION READ ONLY")

@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from ledger.db import galera
 from ledger.db.database import Database
-from ledger.db.engines import is_mariadb
 from ledger.db.following import Following, following, place_of
 from ledger.db.gtid import Gap, only_in
+from ledger.db.sqltext import is_mariadb
 from ledger.errors import Refused
 
 REPLICA_USER = "replica"
@@ -88,7 +88,7 @@ class _State:
 
 def _state(link: Connection, database: Database) -> _State:
     galera.require_none(link, place_of(database))
-    if not is_mariadb(link):
+    if not is_mariadb(link.dialect):
         raise Refused(
             f"{place_of(database)} is MySQL, whose replicas are not this program's (docs/mysql.md); "
             "use MySQL's own tools",

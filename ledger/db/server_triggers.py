@@ -14,8 +14,8 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from ledger.db import grants
-from ledger.db.engines import is_mariadb
 from ledger.db.findings import Finding, State
+from ledger.db.sqltext import is_mariadb
 from ledger.models import Base
 
 PARENTS = (
@@ -117,7 +117,7 @@ def triggers(session: Session) -> Finding:
         return _whole(expected)
     database = link.exec_driver_sql("SELECT DATABASE()").scalar_one()
     # Its body has semicolons, at which the client would part it.
-    mariadb = is_mariadb(link)
+    mariadb = is_mariadb(link.dialect)
     client, made = "mariadb" if mariadb else "mysql", wrong[0].made(mariadb=mariadb)
     mend = f'{client} -u root -p --delimiter=// {database} -e "{made}"'
     return Finding("triggers", State.BAD, _said(wrong, present), mend)

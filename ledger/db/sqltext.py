@@ -6,7 +6,16 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Function, Integer, String, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Function,
+    Integer,
+    String,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 SMALL_LETTERS = "small_letters"
@@ -14,6 +23,11 @@ SMALL_LETTERS = "small_letters"
 _TOKEN = re.compile(
     r"""(?P<kept>'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|::)|(?P<mark>\?)|:(?P<name>[A-Za-z_]\w*)|(?P<percent>%)"""
 )
+
+
+def is_mariadb(dialect: Dialect) -> bool:
+    """Return whether a server that was connected to is MariaDB; else it is MySQL, or a file of SQLite."""
+    return bool(getattr(dialect, "is_mariadb", False))
 
 
 @lru_cache(maxsize=512)

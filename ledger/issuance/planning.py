@@ -377,9 +377,8 @@ def _last_noted(session: Session, project: Project) -> datetime | None:
         .join(Issuance, Issuance.id == Correction.issuance_id)
         .where(Issuance.project_id == project.id)
     )
-    taken = select(
-        func.max(ReadingWithdrawal.withdrawn_at)
-    )  # of all sites: a later time does no harm
+    # Of all sites: a later time does no harm.
+    taken = select(func.max(ReadingWithdrawal.withdrawn_at))
     noted = (session.scalar(brought), session.scalar(found), session.scalar(taken))
     return max((moment for moment in noted if moment is not None), default=None)
 

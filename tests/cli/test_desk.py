@@ -61,6 +61,14 @@ def trades(desk: Program, hour: int, *rows: str) -> None:
     good(desk("trades", "import", "more.csv"))
 
 
+def proposed(desk: Program) -> str:
+    """Have a trade proposed, and the proposal mirrored; return the key of its batch."""
+    trades(desk, 0, "1000.000,0.0421,42.10")
+    (key,) = good(desk("settle", "run", "--no-wait", "--json")).json()["planned"]
+    good(desk("index", "run", "--until", "head"))
+    return str(key)
+
+
 def price(node: TestChain, gwei: int) -> None:
     """Mine a block in which gas costs this much."""
     node.client.request("anvil_setNextBlockBaseFeePerGas", [hex(gwei * GWEI)])
@@ -120,9 +128,7 @@ def test_a_trade_that_was_to_be_settled_by_itself_is_withdrawn(
 
 def test_a_run_that_ends_before_its_end_says_what_it_did(desk: Program, chain: TestChain) -> None:
     """A dispute that timed out was all that it said, of batches that it had sent as well."""
-    trades(desk, 0, "1000.000,0.0421,42.10")
-    (first,) = good(desk("settle", "run", "--no-wait", "--json")).json()["planned"]
-    good(desk("index", "run", "--until", "head"))
+    first = proposed(desk)
     acts.dispute(chain, "market", 1, Trade(1, MARKET, PLANT, 1_000_000, 421))
     chain.client.request("anvil_mine", ["0x2", hex(2 * DISPUTE_TIMEOUT_S)])
     trades(desk, 1, "1.000,1.0000,1.00")
@@ -152,9 +158,7 @@ def test_what_cannot_be_sent_keeps_nothing_else_from_its_end(
     desk: Program, chain: TestChain
 ) -> None:
     """The key of one sender is not here: what was proposed before was finalised by nobody but the jobs."""
-    trades(desk, 0, "1000.000,0.0421,42.10")
-    (first,) = good(desk("settle", "run", "--no-wait", "--json")).json()["planned"]
-    good(desk("index", "run", "--until", "head"))
+    first = proposed(desk)
     chain.client.request("anvil_mine", ["0x2", hex(3600)])
     book = json.loads(chain.deployment_text())
     book["accounts"]["member"] = "0x" + "9" * 40
@@ -190,9 +194,7 @@ def test_a_call_whose_shown_arguments_were_damaged_is_known_by_what_is_sent(
     desk: Program, chain: TestChain
 ) -> None:
     """Another program had emptied the JSON: every run and every status of a batch was an internal error."""
-    trades(desk, 0, "1000.000,0.0421,42.10")
-    (first,) = good(desk("settle", "run", "--no-wait", "--json")).json()["planned"]
-    good(desk("index", "run", "--until", "head"))
+    first = proposed(desk)
     chain.client.request("anvil_mine", ["0x2", hex(3600)])
     good(desk("index", "run", "--until", "head"))
     price(chain, 800)

@@ -214,15 +214,21 @@ def read(
     return code, document, lines
 
 
-def test_who_signs_for_long_keeps_what_others_signed_meanwhile(
-    park: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file in a shared folder, and a signer that asks a person: the other party's signature was written over."""
+def signed_by_none(park: Park) -> tuple[Park, Path, cosign_files.Order]:
+    """Have a trade planned that both parties are to sign elsewhere; return the park, its file, and what is signed."""
     park.fund(BUYER, 100_00)
     park.trade(("sell", 1000, 20_000))
     door = opened(park, settling=AUTO, keyring=keys_without(PLANT, BUYER))
     path = written(door, absent=(PLANT, BUYER))
     order, _ = cosign_files.read(path)
+    return door, path, order
+
+
+def test_who_signs_for_long_keeps_what_others_signed_meanwhile(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in a shared folder, and a signer that asks a person: the other party's signature was written over."""
+    door, path, order = signed_by_none(park)
     ours = anvil_signer(ANVIL_ROLES["market"]).sign_typed_data(order.message)
     printed: list[Any] = []
     run: Any = SimpleNamespace(output=SimpleNamespace(result=lambda *given: printed.extend(given)))
@@ -251,11 +257,7 @@ def test_who_signs_after_a_wallet_that_is_a_contract(
     park: Park, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     """Without a node nobody can judge its signature: the next party could not sign at all, and is told how it can."""
-    park.fund(BUYER, 100_00)
-    park.trade(("sell", 1000, 20_000))
-    door = opened(park, settling=AUTO, keyring=keys_without(PLANT, BUYER))
-    path = written(door, absent=(PLANT, BUYER))
-    order, _ = cosign_files.read(path)
+    door, path, order = signed_by_none(park)
     yes = "0x631626ba7e60e01b5f5260205ff3"  # says yes to every signature
     park.node.client.request("anvil_setCode", [PLANT, yes])
     owners = anvil_signer(7).sign_typed_data(order.message).hex()

@@ -78,9 +78,8 @@ def look(
         latest = desk.client.transaction_count(address, "latest")
         counted = desk.client.transaction_count(address, "pending")
         shown = waiting_of(desk.client, address) or []
-        with (
-            desk.db.read() as session
-        ):  # after the node: what is sent from here is stored before it is there
+        # After the node: what is sent from here is stored before it is there.
+        with desk.db.read() as session:
             lane = session.get(ChainNonceLane, (desk.chain_id, address))
             rows = tuple(
                 _read(session, item, contracts)
