@@ -351,6 +351,10 @@ class _Array(_OfOneKind, MutableList[Any]):
     _kind = "a JSON array"
 
 
+_WAY = "`index verify` names a mirrored row, `json_valid(column) = 0` any; mend it"
+"""The column is not known where text becomes an object, and so the line says what finds the row."""
+
+
 def stored_json(text: object) -> Any:
     """Return what a JSON column holds: text, as far as our own programs wrote it.
 
@@ -363,7 +367,7 @@ def stored_json(text: object) -> Any:
         return json.loads(text)  # type: ignore[arg-type] # what is no text is refused
     except (ValueError, TypeError, RecursionError):
         found = text[:_SHOWN] if isinstance(text, (str, bytes)) else text
-        raise ValueUnreadable("a column of JSON", found, "an object or an array") from None
+        raise ValueUnreadable("a column of JSON", found, "an object or an array", _WAY) from None
 
 
 class _StoredChoice(mysql.ENUM):

@@ -223,6 +223,20 @@ def test_json_of_another_program_is_one_line(
     assert error.value.message.startswith(says) and len(error.value.message) < 250
 
 
+def test_json_that_is_none_is_found_as_the_line_says(sqlite_db: Database) -> None:
+    """The line does not know the column: it stopped the mirror, and named no way to the row."""
+    number = device(sqlite_db)
+    with sqlite_db.write() as session:
+        session.execute(text("UPDATE devices SET specifications = '{oops'"))
+    with sqlite_db.read() as session, pytest.raises(ValueUnreadable) as error:
+        session.scalars(select(Device)).all()
+    said = "json_valid(column) = 0"
+    assert f"`{said}`" in error.value.message
+    found = text(f"SELECT id FROM devices WHERE {said.replace('column', 'specifications')}")
+    with sqlite_db.read() as session:
+        assert session.scalars(found).all() == [number]
+
+
 @pytest.mark.mariadb
 @pytest.mark.parametrize(
     ("column", "value", "says"),
