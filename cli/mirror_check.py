@@ -10,7 +10,7 @@ import typer
 from cli.command import DryRun, Invocation, command
 from cli.mirror_open import opened
 from cli.output import Table, counted
-from ledger.errors import BooksDiffer, DependencyDown, WrongChain
+from ledger.errors import BadInput, BooksDiffer, DependencyDown, WrongChain
 
 if TYPE_CHECKING:
     from indexer.finality import Claim
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ledger.chain.node.client import ChainClient
     from ledger.chain.node.records import BlockHeader
     from ledger.errors import TruetonneError
+    from ledger.settings import Settings
 
 DIFFERENCES_SHOWN = 20
 
@@ -78,10 +79,9 @@ def index_status(run: Invocation) -> int:
     document["not_checked"] += claim.sentences() if claim is not None else []
     if isinstance(down, WrongChain):
         document["node"] = "other"
-    asleep = "the local chain is not running; commands start it when they need it"
     if not url and (silent := silence(settings)):
         document["node"], down = "down", DependencyDown(silent)
-    notes = [] if head is not None else [down.message if down is not None else asleep]
+    notes = [] if head is not None else [down.message if down is not None else _asleep(settings)]
     if cursor is not None and head is not None:
         notes = told.lacks(cursor.final_number)
     if told.replaced is not None:
@@ -95,6 +95,19 @@ def index_status(run: Invocation) -> int:
     if isinstance(down, WrongChain):
         return WrongChain.exit_code
     return DependencyDown.exit_code if down is not None else 0
+
+
+def _asleep(settings: Settings) -> str:
+    """Say that no local node runs, and what helps where none will, as the chain stayed behind."""
+    from cli.books import open_books
+    from ledger.chain.local.shared import check_chain_is_here
+
+    try:
+        with open_books(settings) as db:
+            check_chain_is_here(settings, db)
+    except BadInput as moved:
+        return moved.message
+    return "the local chain is not running; commands start it when they need it"
 
 
 @dataclass(frozen=True)

@@ -573,6 +573,9 @@ def test_a_local_chain_that_stayed_behind(park: Program, words: tuple[str, ...])
     assert error["found"] == [".truetonne/chain-0badcafe"]
     assert f"rename .truetonne/chain-0badcafe to {Path(error['expected']).name}" in error["message"]
     assert not list(park.folder.glob("**/anvil.log")), "a node was started for nothing"
+    status = park("index", "status")
+    assert status.code == 0 and error["message"] in status.out
+    assert "commands start it" not in status.out  # none does
 
 
 def test_a_local_chain_whose_deployment_file_is_lost(park: Program) -> None:
