@@ -33,7 +33,7 @@ class Read:
     """Of all answers together, in bytes, or of what its calls were given, where that is more."""
 
 
-class Reading:
+class RangeReading:
     """What ranges are read with."""
 
     def __init__(self, client: ChainClient, deployment: Deployment) -> None:
