@@ -38,7 +38,7 @@ class EventsReading(RangeReading):
         return EventsAsked(self.node, self.watch, first, last)
 
     def checked(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Checked:
-        """Take in and check what was asked for, as ``read_window`` does."""
+        """Take in and check what was asked for, as ``check_range`` does."""
         blocks, headers = indexer.window._blocks(asked, parent_hash)
         logs = indexer.window._checked_logs(asked.logs(), blocks)
         contracts = self.watch.log_contracts
