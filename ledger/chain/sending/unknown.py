@@ -82,7 +82,7 @@ def check_displaced(db: Database, client: ChainClient, chain_id: int, account: s
         cursor = session.scalars(
             select(ChainCursor).where(ChainCursor.chain_id == chain_id)
         ).first()
-    require_none_displaced(rows)
+    _require_none_displaced(rows)
     row = max(rows, key=_nonce_of)
     if cursor is None or not _is_final(client, cursor, account, _nonce_of(row)):
         raise DependencyDown(
@@ -102,10 +102,10 @@ def require_last_settled(session: Session, chain_id: int, account: str, nonce: i
     DependencyDown
         If it does.
     """
-    require_none_displaced(_displacing_with(session, chain_id, account, nonce - 1))
+    _require_none_displaced(_displacing_with(session, chain_id, account, nonce - 1))
 
 
-def require_none_displaced(rows: Sequence[ChainIntent]) -> None:
+def _require_none_displaced(rows: Sequence[ChainIntent]) -> None:
     """Refuse to sign while something of ``_displacing`` is under way.
 
     Raises
