@@ -39,7 +39,8 @@ from ledger.webhooks import Posting, Rests, agent, collect, deliver, has_endpoin
 log = logging.getLogger(__name__)
 
 REFUSED_REST = timedelta(minutes=10)
-"""How long a market rests after the contract refused a batch of it, for instance for want of funds."""
+"""How long a market rests after the contract refused a batch of it; not for want of funds, as the next plan leaves out
+who lacks them."""
 _DIFFERENCES_SHOWN = 3
 
 
