@@ -99,7 +99,8 @@ def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise BadInput(
-            f"cannot listen on {host} port {port} ({error.strerror}); set api_host or api_port",
+            f"cannot listen on {host} port {port} ({error.strerror}); set api_port (TRUETONNE_API_PORT) to a free one, "
+            "or api_host",
             code="port-in-use",
         ) from error
     listener.set_inheritable(True)

@@ -16,7 +16,7 @@ from indexer import Indexer
 from indexer import cursor as cursors
 from ledger.chain.access import Chain, load_deployment
 from ledger.chain.local.shared import mine_to_finality, node_for
-from ledger.chain.sending import intents
+from ledger.chain.sending import intents, twins
 from ledger.chain.sending.first import not_again
 from ledger.db import Database
 from ledger.errors import ContractRefused, DependencyDown, Refused
@@ -168,8 +168,8 @@ class Flow:
     def said_of_twin(self, own: ChainIntent) -> str | None:
         """Return a hint where what an intent does was asked for lately by another one; None: it was not."""
         with self.db.read() as session:
-            twin = intents.twin_of(session, own)
-            lost = intents.twin_on_chain(session, own) if twin is None else None
+            twin = twins.twin_of(session, own)
+            lost = twins.twin_on_chain(session, own) if twin is None else None
         if lost is not None:
             return (
                 f"hint: the same was done at {lost.created_at:%H:%M:%S} UTC by transaction {lost.tx_hash}, which these "

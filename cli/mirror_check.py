@@ -13,7 +13,7 @@ from cli.output import Table, counted
 from ledger.errors import BadInput, BooksDiffer, DependencyDown, WrongChain
 
 if TYPE_CHECKING:
-    from indexer.finality import Claim
+    from indexer.finality import FinalityClaim
     from indexer.status import MirrorState
     from ledger.chain.node.client import ChainClient
     from ledger.chain.node.records import BlockHeader
@@ -117,7 +117,7 @@ class _Told:
     head: BlockHeader | None = None
     tip: BlockHeader | None = None
     """Its block at the mirror's height."""
-    claim: Claim | None = None
+    claim: FinalityClaim | None = None
     """Which block it calls final, where that decides what is."""
     replaced: str | None = None
     """What to say where its chain has another block than the first that the mirror has."""

@@ -384,17 +384,17 @@ def _under_way(flow: Flow, market: str | None, known: Collection[str]) -> list[s
 
 def finalize_due(flow: Flow, *, wait: bool) -> None:
     """Finalise what is due, and wait for windows that end within ``WINDOW_SECONDS_MAX``."""
-    from ledger.settlement import batches, stuck
+    from ledger.settlement import finalizing, stuck
 
     within = timedelta(seconds=WINDOW_SECONDS_MAX)
     begun, told = time.monotonic(), False
     while True:
-        batches.finalize_due(flow.chain)
+        finalizing.finalize_due(flow.chain)
         if not wait:
             break
         with flow.db.read() as session:
             keys = _sent_to_finalise(session)
-            ends, now = batches.due_within(session, within), stuck.chain_time(session)
+            ends, now = finalizing.due_within(session, within), stuck.chain_time(session)
         if keys:
             flow.confirm(keys, onward=_finalised_meanwhile(flow))
             begun = time.monotonic()
@@ -434,7 +434,7 @@ def _finalised_meanwhile(flow: Flow) -> Callable[[], bool]:
 
     A refusal is for after that wait, which it would cut short: nothing more is tried in it.
     """
-    from ledger.settlement import batches
+    from ledger.settlement import finalizing
 
     refused = False
 
@@ -443,7 +443,7 @@ def _finalised_meanwhile(flow: Flow) -> Callable[[], bool]:
         if refused:
             return False
         try:
-            return bool(batches.finalize_due(flow.chain))
+            return bool(finalizing.finalize_due(flow.chain))
         except Refused:
             refused = True
             return False

@@ -35,7 +35,10 @@ def register(root: typer.Typer) -> None:
 
 
 def up(run: Invocation, node_port: NodePort = 0) -> int:
-    """Start the local node, the mirror, the jobs and the API, and stay until Ctrl-C."""
+    """Start the local node, the mirror, the jobs and the API, and stay until Ctrl-C.
+
+    API and pages are on api_host and api_port: TRUETONNE_API_PORT is another one for them.
+    """
     from api.app import create_app
     from api.server import ApiServer
     from cli.books import bring_up_to_date

@@ -24,7 +24,7 @@ from indexer.asking import RangeAsked
 from indexer.creditlog import CreditLog
 from indexer.memory import few_collections, keep_what_is_freed
 from indexer.packing import packed, unpacked
-from indexer.reading import Read, Reading
+from indexer.reading import RangeReading, Read
 from ledger.chain.node.client import ChainClient
 
 _READY = b"ready"
@@ -67,7 +67,7 @@ class ReadingProcess:
         What ranges are read with here; the process makes the same of it.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: RangeReading) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self.ended = False
         """Whether it is gone, or hangs."""
@@ -208,7 +208,7 @@ class _Done:
         )
 
 
-def _serve(link: Connection, reading: Reading) -> None:
+def _serve(link: Connection, reading: RangeReading) -> None:
     """Answer orders, and read meanwhile what will probably be ordered next."""
     waiting: _Waiting = {}
     early: _Done | None = None
@@ -227,7 +227,7 @@ def _serve(link: Connection, reading: Reading) -> None:
             early = _done(following, reading, waiting)
 
 
-def _done(order: Order, reading: Reading, waiting: _Waiting) -> _Done | None:
+def _done(order: Order, reading: RangeReading, waiting: _Waiting) -> _Done | None:
     """Read a range; None: whatever it is that went wrong shows again where the range is read in the open."""
     with suppress(Exception):
         read = _obeyed(order, reading, waiting)
@@ -235,7 +235,7 @@ def _done(order: Order, reading: Reading, waiting: _Waiting) -> _Done | None:
     return None
 
 
-def _obeyed(order: Order, reading: Reading, waiting: _Waiting) -> Read:
+def _obeyed(order: Order, reading: RangeReading, waiting: _Waiting) -> Read:
     reading.node.lacks = order.lacks
     asked = waiting.pop((order.first, order.last), None)
     while waiting:
@@ -249,6 +249,6 @@ def _obeyed(order: Order, reading: Reading, waiting: _Waiting) -> Read:
         asked.cancel()
 
 
-def _ask_on(order: Order, reading: Reading, waiting: _Waiting) -> None:
+def _ask_on(order: Order, reading: RangeReading, waiting: _Waiting) -> None:
     if order.then:
         waiting[order.last + 1, order.then] = reading.ask(order.last + 1, order.then)

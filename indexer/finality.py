@@ -30,7 +30,7 @@ The longest that are known take hours; and a local chain that is let go ahead ha
 
 
 @dataclass(frozen=True)
-class Claim:
+class FinalityClaim:
     """The last final block as the node sees it; its hash where the node named one."""
 
     number: int = 0
@@ -66,7 +66,7 @@ class Claim:
         ]
 
 
-def claimed(client: ChainClient, finality: str) -> Claim:
+def claimed(client: ChainClient, finality: str) -> FinalityClaim:
     """Ask the node which block is final.
 
     Ask before the blocks that shall be confirmed are looked at: what is then still in the chain, and not
@@ -78,13 +78,13 @@ def claimed(client: ChainClient, finality: str) -> Claim:
         if error.limits:
             raise
         # A young chain has finalised nothing, and some nodes call that an error.
-        return Claim(lacks=error.message)
+        return FinalityClaim(lacks=error.message)
     if header is None:
-        return Claim(lacks=f"no block is {finality}, by its answer")
-    return Claim(header.number, header.hash, timestamp=header.timestamp)
+        return FinalityClaim(lacks=f"no block is {finality}, by its answer")
+    return FinalityClaim(header.number, header.hash, timestamp=header.timestamp)
 
 
-def final_number(session: Session, claim: Claim, tip: int) -> int:
+def final_number(session: Session, claim: FinalityClaim, tip: int) -> int:
     """Return the last block up to the mirror's tip that is final; 0 when the claim is of another fork.
 
     Parameters

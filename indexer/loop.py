@@ -18,7 +18,7 @@ from indexer import cursor as cursors
 from indexer import finality as finalities
 from indexer.checks import Unchecked
 from indexer.cursor import OURS_OTHERWISE, REINDEX, Cursor, Overtaken
-from indexer.finality import Claim
+from indexer.finality import FinalityClaim
 from indexer.follow import Follower, Listeners
 from indexer.guards import require_contracts, require_no_catching_up
 from indexer.handlers import require_complete
@@ -216,7 +216,7 @@ class Indexer:
                 return self._take_back(cursor, head)
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
             if self._limits is None and isinstance(self._finality, int):  # by the head of just now
-                claim = Claim(max(head.number - self._finality, 0))
+                claim = FinalityClaim(max(head.number - self._finality, 0))
             up_to = up_to if self._limits is None else self._limits.up_to
             goal = head.number if up_to is None else min(head.number, up_to)
             if goal > cursor.block_number:
@@ -353,15 +353,15 @@ class Indexer:
             rewound_blocks=cursor.block_number - ancestor.number,
         )
 
-    def _claim(self) -> Claim:
+    def _claim(self) -> FinalityClaim:
         """Return what the node calls final; what a depth makes final follows from the head."""
         if self._limits is not None:
-            return Claim(self._limits.final)
+            return FinalityClaim(self._limits.final)
         if isinstance(self._finality, int):
-            return Claim()
+            return FinalityClaim()
         return finalities.claimed(self._client, self._finality)
 
-    def _write(self, cursor: Cursor, read: Read, claim: Claim, goal: int) -> Cursor:
+    def _write(self, cursor: Cursor, read: Read, claim: FinalityClaim, goal: int) -> Cursor:
         """Write a range, confirm what of it is final, and move the cursor, in one transaction.
 
         A range that others follow up to the goal need not survive a power cut: it is read again.
@@ -419,7 +419,7 @@ class Indexer:
             f"them; {REINDEX}; {OURS_OTHERWISE}"
         )
 
-    def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:
+    def _confirm(self, cursor: Cursor, claim: FinalityClaim) -> Cursor:
         """Confirm what became final since the last range."""
         with self._db.read() as session:
             final = finalities.final_number(session, claim, cursor.block_number)

@@ -20,7 +20,7 @@ from indexer.cursor import Cursor, Overtaken
 from indexer.doubt import Apart, Doubt
 from indexer.memory import give_back, keep_what_is_freed
 from indexer.patience import Patience
-from indexer.reading import Read, Reading
+from indexer.reading import RangeReading, Read
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.transports.errors import AnswerTooLarge, NodeSlow
@@ -103,7 +103,7 @@ class RangeReader:
         self._db = db
         self._client = client
         self._deployment = deployment
-        self._reading = Reading(client, deployment)
+        self._reading = RangeReading(client, deployment)
         self._length = Length(blocks_max)
         self.log_end_reason: str | None = None
         """Why the node could not say where the credit log ends, when it was asked last; None: it could."""

@@ -13,7 +13,7 @@ from indexer.creditlog import CreditLog
 from indexer.doubt import Doubt
 from indexer.events import by_column
 from indexer.watch import Watch
-from indexer.window import Checked, Window, read_window
+from indexer.window import Checked, Window, check_range
 from ledger.chain.addresses import sighted
 from ledger.chain.addresses.book import PROVEN, Deployment
 from ledger.chain.addresses.sighted import Sighting
@@ -33,7 +33,7 @@ class Read:
     """Of all answers together, in bytes, or of what its calls were given, where that is more."""
 
 
-class Reading:
+class RangeReading:
     """What ranges are read with."""
 
     def __init__(self, client: ChainClient, deployment: Deployment) -> None:
@@ -78,5 +78,5 @@ class Reading:
         return Read(window, end, seen, max(asked.bytes_taken, checked.inputs_length))
 
     def checked(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Checked:
-        """Take in and check the blocks, by ``read_window``; the benchmark's mirror of events has a way of its own."""
-        return read_window(asked, self.node, self.watch, parent_hash, open_hashes)
+        """Take in and check the blocks, by ``check_range``; the benchmark's mirror of events has a way of its own."""
+        return check_range(asked, self.node, self.watch, parent_hash, open_hashes)

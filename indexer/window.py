@@ -65,7 +65,7 @@ class Window:
         return self.headers[-1]
 
 
-def read_window(
+def check_range(
     asked: RangeAsked, node: Node, watch: Watch, parent_hash: str, open_hashes: Collection[str]
 ) -> Checked:
     """Take in and check a range that was asked for.

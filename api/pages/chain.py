@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,18 +18,17 @@ from api.pages.rendering import page
 from api.plants.queries import plant_of
 from api.transactions.queries import list_transactions
 from api.transactions.schemas import Transaction, TransactionParameters
+from ledger.chain.node.records import ADDRESS, HASH
 from ledger.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
-_HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
 
 @router.get("/transactions/{tx_hash}")
 def show_transaction(request: Request, context: ReadContext, tx_hash: str) -> HTMLResponse:
     """Show one transaction to our contracts: what it asked for, and what became of it."""
     text = tx_hash.lower()
-    if not _HASH.fullmatch(text):
+    if not HASH.fullmatch(text):
         raise NotFound(f"there is no transaction {tx_hash[:100]!r}; a hash is 0x and 64 digits")
     parameters = TransactionParameters.model_validate({"tx_hash": text})
     with context.reading() as (session, view):
@@ -44,7 +42,7 @@ def show_transaction(request: Request, context: ReadContext, tx_hash: str) -> HT
 def show_holdings(request: Request, context: ReadContext, address: str) -> HTMLResponse:
     """Show what an account has, by batch."""
     text = address.lower()
-    if not _ADDRESS.fullmatch(text):
+    if not ADDRESS.fullmatch(text):
         raise NotFound(f"there is no account {address[:100]!r}; an address is 0x and 40 digits")
     parameters = asked(request, HolderParameters)
     with context.reading() as (session, view):

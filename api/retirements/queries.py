@@ -21,7 +21,8 @@ from ledger.models import ChainIntent, CreditBatch, CreditRetirement, CreditSeri
 from ledger.naming import of_site
 from ledger.serials import credit_id, is_key
 
-_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+"""How a retirement is named by its number."""
 
 
 def list_retirements(
@@ -72,7 +73,7 @@ def show_retirement(
     """
     row = CreditRetirement
     found = None
-    if _NUMBER.fullmatch(name):
+    if NUMBER.fullmatch(name):
         found = session.get(row, int(name))
     elif is_key(name):
         query = select(row).where(row.key == name.lower()).order_by(*_ours_first())

@@ -6,16 +6,14 @@ none yet is answered the quick way, too.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from api.context import Context
 from api.quick_parts import HEAD, encode, head_of, of_seconds, text_of, time_of
-from api.retirements.queries import not_there
+from api.retirements.queries import NUMBER, not_there
 from ledger.chain.contracts.events import ZERO_HASH
 from ledger.db.quick import Row
 
-_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 COLUMNS = (
     "r.key, r.holder, r.replaced_batch_id, r.beneficiary, r.reason, r.country, r.tx_hash, r.block_number, "
     "r.retired_at, r.consumption_start_s, r.consumption_end_s, r.document_hash"
@@ -52,7 +50,7 @@ def retirement(context: Context, name: str) -> bytes | None:
         If there is none.
     """
     database = context.database
-    if not _NUMBER.fullmatch(name):
+    if not NUMBER.fullmatch(name):
         return None
     values = (context.settings.network, int(name))
     found = None
@@ -69,7 +67,7 @@ def retirement(context: Context, name: str) -> bytes | None:
 
 def is_waited_for(context: Context, name: str) -> bool:
     """Return whether ``retirement`` waits for a server, in a thread of its own: of a number, and not in SQLite."""
-    return context.database.quick_server is not None and _NUMBER.fullmatch(name) is not None
+    return context.database.quick_server is not None and NUMBER.fullmatch(name) is not None
 
 
 def of_columns(columns: Row) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from api.finality import ChainView
 from api.plants.queries import of_settlement
 from api.search import numbers
 from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
+from ledger.chain.node.records import ADDRESS, HASH
 from ledger.db.sqltext import small_letters
 from ledger.errors import NotFound
 from ledger.models import (
@@ -34,8 +35,6 @@ from ledger.models import (
 from ledger.naming import find_credit, of_site, rows_of
 from ledger.units import tonnes_of_kg
 
-_HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _OF_YEAR = re.compile(r"(?P<site>.{1,100})-(?P<vintage>[1-9][0-9]{3})-?", re.ASCII)
 _BATCHES_SHOWN = 20
@@ -59,11 +58,11 @@ def search(session: Session, view: ChainView, parameters: SearchParameters) -> S
 def _hits(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
     """Yield results, exact ones first; one thing may come twice."""
     lower = text.lower()
-    if _HASH.fullmatch(lower):
+    if HASH.fullmatch(lower):
         yield from _credits(session, lower)
         yield from _batches_of_hash(session, lower)
         yield from numbers.of_hash(session, lower)
-    elif _ADDRESS.fullmatch(lower):
+    elif ADDRESS.fullmatch(lower):
         yield from numbers.of_address(session, view, lower)
     else:
         yield from _credits(session, text)

@@ -39,7 +39,8 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
 from ledger.settings.settling import SettlementPolicy, Way
-from ledger.settlement.batches import finalize_due, plan_round, submit_planned
+from ledger.settlement.batches import plan_round, submit_planned
+from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.outlook import preview
 from ledger.units import currency_of_cents, trade_cents_half_away
 

@@ -159,7 +159,7 @@ def plan_issuance(
 def begun(session: Session, project_code: str, start: date, end: date) -> Sequence[Issuance]:
     """Return the issuances of exactly this period, one for each vintage, if one of them is not final yet.
 
-    They were planned by a command that ended before it had sent them, or that did not wait. None: nothing of
+    They were planned by a command that ended before it had sent them, or that did not wait. Empty: nothing of
     the period is planned, or all of it is issued for good.
     """
     query = (

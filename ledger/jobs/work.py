@@ -31,7 +31,7 @@ from ledger.park.alerts import unreadable_rules
 from ledger.reconcile import keep_outcome, reconcile
 from ledger.sealing import load_sealer
 from ledger.settings import Settings
-from ledger.settlement import batches
+from ledger.settlement import batches, finalizing
 from ledger.settlement.fitting import Waiting
 from ledger.sites.validity import factor_alarms
 from ledger.webhooks import Posting, Rests, agent, collect, deliver, has_endpoints
@@ -39,7 +39,8 @@ from ledger.webhooks import Posting, Rests, agent, collect, deliver, has_endpoin
 log = logging.getLogger(__name__)
 
 REFUSED_REST = timedelta(minutes=10)
-"""How long a market rests after the contract refused a batch of it, for instance for want of funds."""
+"""How long a market rests after the contract refused a batch of it; not for want of funds, as the next plan leaves out
+who lacks them."""
 _DIFFERENCES_SHOWN = 3
 
 
@@ -125,7 +126,7 @@ def finalise(tools: Tools) -> str | None:
     TruetonneError
         As ``settle``.
     """
-    sent = batches.finalize_due(tools.chain)
+    sent = finalizing.finalize_due(tools.chain)
     return f"sent {len(sent)} transactions" if sent else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from tiny_keccak import keccak256
 from ledger.chain.contracts.events import SETTLEMENT, TradeSettled, decode
 from ledger.chain.contracts.wrappers import decode_call
 from ledger.chain.keys import signed
-from ledger.chain.node.records import LogRecord
+from ledger.chain.node.records import ADDRESS, LogRecord
 from ledger.chain.sending.intents import FILL
 from ledger.chain.sending.marks import mark_of, with_key_in_data
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
@@ -76,7 +75,7 @@ def _lanes_ahead(books: Books, lanes: Mapping[tuple[int, str], int]) -> list[str
 
 def _is_account(address: object) -> bool:
     """Return whether a node can be asked for an address."""
-    return isinstance(address, str) and re.fullmatch("0x[0-9a-f]{40}", address) is not None
+    return isinstance(address, str) and ADDRESS.fullmatch(address) is not None
 
 
 def _intents(
@@ -120,7 +119,7 @@ def _signed(attempt: ChainAttempt) -> list[str]:
 def _intent(
     books: Books, row: ChainIntent, mined: Sequence[Mined], hashes: Sequence[str]
 ) -> list[str]:
-    what = f"intent {row.key} ({row.function_name})"
+    what = _named(row)
     if (
         row.state is IntentState.CONFIRMED
         and row.tx_hash not in hashes
@@ -133,39 +132,59 @@ def _intent(
     if len(mined) > 1:
         found.append(f"{what}: {len(mined)} of its transactions are on chain")
     for item in mined:
-        final = item.receipt.block_number <= books.final and not _waits(books, row, item)
-        found += unequal(
-            what,
-            ("call_data", row.call_data, item.transaction.input),
-            ("contract_address", row.contract_address, item.transaction.to),
-            ("sender_address", row.sender_address, item.transaction.sender),
-            ("nonce", row.nonce, item.transaction.nonce),
-        )
-        # Until it is final the books name the last attempt, and an earlier one may have been mined.
-        if final or row.tx_hash not in hashes:
-            found += unequal(what, ("tx_hash", row.tx_hash, item.transaction.hash))
-        outcome = IntentState.CONFIRMED if item.receipt.status == 1 else IntentState.FAILED
-        found += unequal(
-            what,
-            ("state", row.state, outcome if final else IntentState.SUBMITTED),
-            ("block_number", row.block_number, item.receipt.block_number if final else None),
-            ("confirmed_at", row.confirmed_at, item.at if final else None),
-            ("whether it has no error", row.error is None, not final or item.receipt.status == 1),
-        )
+        found += _mined_intent(books, row, item, hashes)
     found += _call_of_intent(what, row)
-    if not mined and row.state in UNDER_WAY:
+    if not mined:
+        found += _unmined_intent(books, row, hashes)
+    return found
+
+
+def _mined_intent(books: Books, row: ChainIntent, item: Mined, hashes: Sequence[str]) -> list[str]:
+    """Compare an intent with one of its transactions that is on chain."""
+    what = _named(row)
+    final = item.receipt.block_number <= books.final and not _waits(books, row, item)
+    found = unequal(
+        what,
+        ("call_data", row.call_data, item.transaction.input),
+        ("contract_address", row.contract_address, item.transaction.to),
+        ("sender_address", row.sender_address, item.transaction.sender),
+        ("nonce", row.nonce, item.transaction.nonce),
+    )
+    # Until it is final the books name the last attempt, and an earlier one may have been mined.
+    if final or row.tx_hash not in hashes:
+        found += unequal(what, ("tx_hash", row.tx_hash, item.transaction.hash))
+    outcome = IntentState.CONFIRMED if item.receipt.status == 1 else IntentState.FAILED
+    return found + unequal(
+        what,
+        ("state", row.state, outcome if final else IntentState.SUBMITTED),
+        ("block_number", row.block_number, item.receipt.block_number if final else None),
+        ("confirmed_at", row.confirmed_at, item.at if final else None),
+        ("whether it has no error", row.error is None, not final or item.receipt.status == 1),
+    )
+
+
+def _unmined_intent(books: Books, row: ChainIntent, hashes: Sequence[str]) -> list[str]:
+    """Return what the books say of an intent that cannot be so while no transaction of it is on chain."""
+    what = _named(row)
+    found = []
+    if row.state in UNDER_WAY:
         found += unequal(
             what, ("block_number", row.block_number, None), ("confirmed_at", row.confirmed_at, None)
         )
-    unsent = row.state in (IntentState.PLANNED, IntentState.FAILED) and row.nonce is None
-    excused = row.state is IntentState.SUBMITTED or (unsent and _are_dead(books, row))
-    if not mined and hashes and not excused:
-        found.append(f"{what}: {row.state.value}, but no transaction of it is on chain")
-    if not hashes and row.state in (IntentState.SUBMITTED,):
+    if hashes:
+        unsent = row.state in (IntentState.PLANNED, IntentState.FAILED) and row.nonce is None
+        excused = row.state is IntentState.SUBMITTED or (unsent and _are_dead(books, row))
+        if not excused:
+            found.append(f"{what}: {row.state.value}, but no transaction of it is on chain")
+    elif row.state is IntentState.SUBMITTED:
         found.append(f"{what}: submitted, but nothing was signed")
-    if not hashes and row.state is IntentState.CONFIRMED:
+    elif row.state is IntentState.CONFIRMED:
         found.append(f"{what}: confirmed, but nothing was sent and the chain does not know its key")
     return found
+
+
+def _named(row: ChainIntent) -> str:
+    return f"intent {row.key} ({row.function_name})"
 
 
 def _waits(books: Books, row: ChainIntent, item: Mined) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,14 +10,13 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ledger.chain.node.records import BlockHeader, Receipt, TransactionInfo
+from ledger.chain.node.records import HASH, BlockHeader, Receipt, TransactionInfo
 from ledger.db import tables
 from ledger.errors import DependencyDown
 from ledger.models import Base, ChainInclusion
 from ledger.reconcile.books import Books
 
 _R = TypeVar("_R", bound=Base)
-_HASH = re.compile("0x[0-9a-f]{64}")
 _BLOCKS_AT_ONCE = 8
 """Whole blocks with all their receipts: megabytes each, where the chain is busy."""
 
@@ -41,7 +39,7 @@ def mined_of(books: Books, hashes: Sequence[str]) -> dict[str, Mined]:
         If a block has one of them, and the node no receipt.
     """
     # A node refuses to be asked for what is no hash: somebody altered the row, and no block has it.
-    hashes = [each for each in hashes if isinstance(each, str) and _HASH.fullmatch(each)]
+    hashes = [each for each in hashes if isinstance(each, str) and HASH.fullmatch(each)]
     receipts = dict(zip(hashes, books.client.receipts(hashes), strict=True))
     there = [tx_hash for tx_hash, receipt in receipts.items() if receipt is not None]
     found = dict(zip(there, books.client.transactions(there), strict=True))

@@ -88,23 +88,22 @@ def _in_batches(
             outcome = _outcome(books, batch)
             open_ = outcome[0] is TradeStatus.PENDING
             for trade in trades_of.get(key, ()):
-                if trade.seq in rows:
-                    asset = assets.get(trade.seq, ENERGY)
-                    if batch.proposal.asset != asset:
-                        if ours.get(key) == batch.proposal.asset:
-                            found.append(_of_another(trade.seq, asset, batch.proposal.asset))
-                        continue  # settled as what it is not: its parties may sign so
-                    differences = _differences_of(rows[trade.seq], accounts, trade)
-                    # Else others have given the number to a trade of theirs.
-                    if key in ours or batch.cosigned_digest is not None:
-                        found += differences
-                    if key in ours or not differences:
-                        so_far = open_ and (batch.finalized or trade.seq in taken_out)
-                        expected[trade.seq] = (
-                            _so_far(rows[trade.seq], taken_out, expected) if so_far else outcome
-                        )
-                elif key in ours:
-                    found.append(f"trade {trade.seq}: settled on chain, and not in the books")
+                if trade.seq not in rows:
+                    if key in ours:
+                        found.append(f"trade {trade.seq}: settled on chain, and not in the books")
+                    continue
+                row, asset = rows[trade.seq], assets.get(trade.seq, ENERGY)
+                if batch.proposal.asset != asset:
+                    if ours.get(key) == batch.proposal.asset:
+                        found.append(_of_another(trade.seq, asset, batch.proposal.asset))
+                    continue  # settled as what it is not: its parties may sign so
+                differences = _differences_of(row, accounts, trade)
+                # Else others have given the number to a trade of theirs.
+                if key in ours or batch.cosigned_digest is not None:
+                    found += differences
+                if key in ours or not differences:
+                    so_far = open_ and (batch.finalized or trade.seq in taken_out)
+                    expected[trade.seq] = _so_far(row, taken_out, expected) if so_far else outcome
         expected.settle()
     return found
 

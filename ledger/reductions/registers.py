@@ -141,7 +141,7 @@ def width_of(text: str, unit_scale: int) -> Fraction:
 
 
 def judge_interval(digits: int, scale: int, limits: Limits, duration_s: int) -> Quality:
-    """Return whether a difference counts: not below zero, and not more than the device can do."""
+    """Return what a difference is: it counts where it is not below zero, and not more than the device can do."""
     if digits < 0:
         return Quality.COUNTER_FELL
     return limits.judge(digits, scale, duration_s)

@@ -18,6 +18,7 @@ from typing import Any
 from ledger.chain.contracts.structs import Settlement, settlement_typed_data
 from ledger.chain.keys import signing_files
 from ledger.chain.keys.typed_data import digest_of
+from ledger.chain.node.records import HASH
 from ledger.errors import Refused
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import kg_nets_of, nets_of, unpack
@@ -178,7 +179,7 @@ def check_signer(path: Path, order: Order, account: str, signature: str) -> str:
 def _order(given: Mapping[str, Any]) -> Order:
     """Return what the message of a file says: it alone is signed."""
     message, domain = given["typed_data"]["message"], given["typed_data"]["domain"]
-    if not signing_files.HASH.fullmatch(message["key"]):
+    if not HASH.fullmatch(message["key"]):
         raise ValueError("the key is no hash")
     settlement = Settlement(
         message["key"],

@@ -41,7 +41,7 @@ def deposit(
 ) -> list[str]:
     """Pay into an account's escrow; return the keys of the approvals that it takes, and last of the deposit.
 
-    None where enough is approved already: a deposit that was killed or refused leaves its approval behind.
+    No approval where enough is approved already: a deposit that was killed or refused leaves its own behind.
 
     Parameters
     ----------

@@ -666,6 +666,7 @@ def test_a_port_in_use(truetonne: Program, taken: str, word: str) -> None:
     line = ended.one_line()
     assert f"port {taken}" in line
     assert "Address already in use" in line
+    assert "TRUETONNE_API_PORT" in line  # a newcomer has set nothing yet
     assert not [name for name in truetonne.files() if name.endswith((".db", ".log"))]
 
 

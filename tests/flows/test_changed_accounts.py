@@ -11,10 +11,11 @@ from ledger.chain.contracts.events import SETTLEMENT
 from ledger.errors import Refused
 from ledger.models import AuditLog, SettlementTrade, VppSettlementBatch, VppTradingRecord
 from ledger.models.settlement import BatchState
-from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
+from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.money import participants_of
 from ledger.sites import apply_site
 from tests.flows.test_settling import (

@@ -12,7 +12,8 @@ from ledger.issuance import submit_planned as submit_issuances
 from ledger.jobs.expiring import record_expired
 from ledger.models import Issuance
 from ledger.models.issuance import IssuanceState
-from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.batches import plan_batches, submit_planned
+from ledger.settlement.finalizing import finalize_due
 from scripts.chaos import clock
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.forms import long

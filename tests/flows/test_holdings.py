@@ -18,7 +18,7 @@ from api.retirements.queries import show_retirement
 from cli.credits_acts import _retirement
 from ledger.chain.contracts.events import CREDIT, ZERO_HASH
 from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
-from ledger.chain.sending import intents
+from ledger.chain.sending import intents, twins
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.holdings import (
@@ -325,9 +325,9 @@ def test_the_same_act_asked_for_lately_is_found(held: Park) -> None:
 
     first, other, twin = plan(5, "2014"), plan(5, "2015"), plan(5, "2014")
     with held.db.read() as session:
-        found = intents.twin_of(session, intents.get(session, twin))
+        found = twins.twin_of(session, intents.get(session, twin))
         assert found is not None and found.key == first
-        assert intents.twin_of(session, intents.get(session, other)) is None
+        assert twins.twin_of(session, intents.get(session, other)) is None
     send(held, first)
     for minutes, known in ((59, True), (61, False)):
         with held.db.write() as session:
@@ -335,7 +335,7 @@ def test_the_same_act_asked_for_lately_is_found(held: Park) -> None:
             intent.created_at = datetime.now(UTC) - timedelta(minutes=minutes)
         with held.db.read() as session:
             own = intents.get(session, twin)
-            assert (intents.twin_of(session, own) is not None) == known
+            assert (twins.twin_of(session, own) is not None) == known
 
 
 def test_units_of_others_are_not_ours_to_move(held: Park) -> None:

@@ -6,7 +6,8 @@ from cli import settle
 from ledger.models import ChainIntent, VppSettlementBatch
 from ledger.models.sending import IntentState
 from ledger.settlement import order
-from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.batches import plan_batches, submit_planned
+from ledger.settlement.finalizing import finalize_due
 from tests.support.chain import PARTIES, WINDOW_S, trade, wait_for
 from tests.support.forms import long, rest
 from tests.support.park import Park, flow_of, statuses

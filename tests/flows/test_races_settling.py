@@ -22,7 +22,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.trading import TradeStatus
 from ledger.settings.settling import Way
-from ledger.settlement import batches, confirm, cosign, forgotten, numbers, shortfalls
+from ledger.settlement import batches, confirm, cosign, finalizing, forgotten, numbers, shortfalls
 from ledger.settlement.batches import plan_batches, plan_round
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.disputes import plan_dispute, plan_rejection
@@ -157,7 +157,7 @@ def after(*works: Work) -> Work:
 def finalising(db: Database, chain: Chain, _world: World) -> None:
     following = chain.settlement.next_to_finalize()
     now = datetime.now(UTC) + timedelta(days=30)
-    db.run(lambda session: batches._plan_finalization(session, chain, now, following, 0))
+    db.run(lambda session: finalizing._plan_finalization(session, chain, now, following, 0))
 
 
 def disputing(party: str) -> Work:

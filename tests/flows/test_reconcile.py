@@ -42,7 +42,7 @@ from ledger.reconcile.books import open_books
 from ledger.reconcile.chain_rules import contracts_deployed
 from ledger.reconcile.pieces import pieces
 from ledger.registration import register_project, register_site
-from ledger.settlement import batches, escrow
+from ledger.settlement import batches, escrow, finalizing
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
@@ -305,7 +305,7 @@ def _live(history: History, others: TestChain, folder: Path) -> None:
     settle_down()
     history.client.request("evm_increaseTime", [hex(3600 * 24)])
     settle_down()
-    batches.finalize_due(chain)
+    finalizing.finalize_due(chain)
     settle_down()
 
     for plan in (

@@ -39,9 +39,10 @@ from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.serials import Act
 from ledger.settings.settling import SettlementPolicy, Way
-from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
+from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.explain import story_of
+from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.singles import plan_single
 from tests.support import ticks
 from tests.support.chain import CURRENCY, PARTIES, SITE_CODE

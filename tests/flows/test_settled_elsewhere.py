@@ -38,19 +38,13 @@ from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
-from ledger.settlement.batches import (
-    due_within,
-    finalize_due,
-    plan_batches,
-    plan_one,
-    plan_round,
-    submit_planned,
-)
+from ledger.settlement.batches import plan_batches, plan_one, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.confirm import RENUMBERED
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.explain import story_of
+from ledger.settlement.finalizing import due_within, finalize_due
 from ledger.settlement.outlook import preview
 from ledger.settlement.singles import plan_single
 from ledger.settlement.words import Trade, pack

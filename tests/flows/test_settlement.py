@@ -30,10 +30,11 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.settlement import confirm, escrow, netting, planning, singles
-from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.calls import FINALIZE
 from ledger.settlement.cancel import plan_cancellation
 from ledger.settlement.explain import story_of
+from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.money import currency_symbol
 from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade

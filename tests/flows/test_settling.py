@@ -35,8 +35,9 @@ from ledger.models.types import ValueUnreadable
 from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cancel, escrow, planning, shortfalls, singles
-from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
+from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
+from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.fitting import UNREADABLE
 from ledger.settlement.outlook import preview
 from ledger.settlement.planning import Scope

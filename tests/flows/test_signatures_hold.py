@@ -16,9 +16,10 @@ from ledger.models import (
 )
 from ledger.models.trading import TradeStatus
 from ledger.settings.settling import Way
-from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
+from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation
 from ledger.settlement.explain import story_of
+from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.outlook import preview
 from ledger.settlement.planning import Scope
 from ledger.settlement.signatures import WITHDRAWN

@@ -22,7 +22,7 @@ from indexer.ahead import ReadingProcess
 from indexer.creditlog import CreditLog
 from indexer.cursor import Cursor
 from indexer.doubt import Doubt
-from indexer.reading import Read, Reading
+from indexer.reading import RangeReading, Read
 from ledger.chain.addresses.sighted import Sighting
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
@@ -111,10 +111,10 @@ def test_what_follows_is_read_before_it_is_ordered(
 ) -> None:
     """And once: unless it is ordered with something else in mind, or above another block."""
     _busy(chain)
-    reading = Reading(chain.client, chain.deployment)
+    reading = RangeReading(chain.client, chain.deployment)
     done: list[Read | None] = []
 
-    class Noted(Reading):
+    class Noted(RangeReading):
         def read(self, asked: Any, parent_hash: str, *given: Any) -> Read:
             try:
                 done.append(reading.read(asked, parent_hash, *given))
@@ -210,7 +210,7 @@ def test_one_that_starts_is_not_waited_for(
 
 def test_a_range_comes_through_the_connection_as_it_is(chain: TestChain) -> None:
     _busy(chain)
-    reading = Reading(chain.client, chain.deployment)
+    reading = RangeReading(chain.client, chain.deployment)
     first = chain.deployment.deployed_block
     parent = chain.client.block(first - 1)
     assert parent is not None
@@ -345,7 +345,7 @@ def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
     monkeypatch.setattr(ahead, "PATIENCE_S", 0.3)
     monkeypatch.setattr(ahead, "_RUN", program)
     before = _open_files()
-    process = ReadingProcess(Reading(chain.client, chain.deployment))
+    process = ReadingProcess(RangeReading(chain.client, chain.deployment))
     longer_than_what_a_connection_holds = frozenset(f"0x{number:064x}" for number in range(20_000))
     process.order(
         ahead.Order(1, 2, "0x", CreditLog(), longer_than_what_a_connection_holds, 0, frozenset())
@@ -396,7 +396,7 @@ def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
     first = chain.deployment.deployed_block
     parent = chain.client.block(first - 1)
     assert parent is not None
-    process = ReadingProcess(Reading(chain.client, chain.deployment))
+    process = ReadingProcess(RangeReading(chain.client, chain.deployment))
     try:
         assert process.ready(600)
         process.order(
@@ -456,10 +456,10 @@ _ORDERS = """
 import sys, time
 from pathlib import Path
 from indexer.ahead import ReadingProcess
-from indexer.reading import Reading
+from indexer.reading import RangeReading
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient
-made = ReadingProcess(Reading(ChainClient(sys.argv[1]), Deployment.load(Path(sys.argv[2]))))
+made = ReadingProcess(RangeReading(ChainClient(sys.argv[1]), Deployment.load(Path(sys.argv[2]))))
 print(made.pid, flush=True)
 time.sleep(600)
 """
@@ -483,7 +483,7 @@ def test_nothing_is_left_of_one_whose_mirror_was_killed(chain: TestChain, tmp_pa
 
 def test_it_gets_no_setting_of_ours(chain: TestChain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUETONNE_DATABASE_URL", "mysql+pymysql://books:secret@127.0.0.1/books")
-    process = ReadingProcess(Reading(chain.client, chain.deployment))
+    process = ReadingProcess(RangeReading(chain.client, chain.deployment))
     try:
         there = Path(f"/proc/{process.pid}/environ")
         if there.exists():

@@ -11,7 +11,7 @@ from indexer import checks, cursor, finality, sums
 from indexer.checks import Unchecked
 from indexer.creditlog import CreditLog
 from indexer.doubt import Doubt
-from indexer.finality import BEHIND_MAX, BLOCKS_KEPT, Claim
+from indexer.finality import BEHIND_MAX, BLOCKS_KEPT, FinalityClaim
 from indexer.report import Report
 from ledger.chain.contracts.events import CREDIT, ZERO_HASH, DecodedEvent, next_head
 from ledger.chain.node.records import BlockHeader, LogRecord
@@ -57,9 +57,9 @@ def cursor_at(session: Session, number: int, final: int) -> cursor.Cursor:
 
 
 def test_nodes_behind_one_address_are_a_little_apart_in_what_they_call_final() -> None:
-    assert Claim(1000 - BEHIND_MAX).reaches(1000)
-    assert not Claim(999 - BEHIND_MAX).reaches(1000)
-    assert not Claim(1000, lacks="a young chain").reaches(0)
+    assert FinalityClaim(1000 - BEHIND_MAX).reaches(1000)
+    assert not FinalityClaim(999 - BEHIND_MAX).reaches(1000)
+    assert not FinalityClaim(1000, lacks="a young chain").reaches(0)
 
 
 def test_a_final_block_is_believed_where_it_is_one_of_the_mirror_s_or_above(
@@ -71,12 +71,12 @@ def test_a_final_block_is_believed_where_it_is_one_of_the_mirror_s_or_above(
         )
         session.flush()
         for claim, final in (
-            (Claim(7, hash_of(7)), 7),
-            (Claim(7, hash_of(8)), 0),
-            (Claim(8, hash_of(8)), 8),  # brought nothing, and was forgotten
-            (Claim(12, hash_of(12)), 9),
-            (Claim(7), 7),
-            (Claim(lacks="a young chain"), 0),
+            (FinalityClaim(7, hash_of(7)), 7),
+            (FinalityClaim(7, hash_of(8)), 0),
+            (FinalityClaim(8, hash_of(8)), 8),  # brought nothing, and was forgotten
+            (FinalityClaim(12, hash_of(12)), 9),
+            (FinalityClaim(7), 7),
+            (FinalityClaim(lacks="a young chain"), 0),
         ):
             assert finality.final_number(session, claim, 9) == final, claim
 
@@ -88,13 +88,13 @@ def test_a_final_block_is_believed_where_it_is_one_of_the_mirror_s_or_above(
 def test_a_chain_that_makes_nothing_final_is_told(blocks: int, seconds: int, said: bool) -> None:
     """A local chain that is let go ahead by months has few blocks to them; others take hours."""
     head = BlockHeader(10**7 + blocks, HASH, HASH, 10**9 + seconds, 0)
-    found = Claim(10**7, HASH, timestamp=10**9).stands_still(head)
+    found = FinalityClaim(10**7, HASH, timestamp=10**9).stands_still(head)
     assert found == (
         f"by the node the final block is 10000000, which is {blocks} blocks and {seconds // 3600} hours below its head"
         if said
         else None
     )
-    assert Claim(lacks="a young chain").stands_still(head) is None
+    assert FinalityClaim(lacks="a young chain").stands_still(head) is None
 
 
 def test_old_blocks_that_brought_nothing_are_forgotten(sqlite_db: Database) -> None:

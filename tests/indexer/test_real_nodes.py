@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from indexer import Indexer, finality, inputs, place, ranges
-from indexer.finality import FINALIZED, Claim
+from indexer.finality import FINALIZED, FinalityClaim
 from indexer.reindex import reindex
 from indexer.ticks import TickReport
 from indexer.verify import verify
@@ -189,15 +189,17 @@ def test_a_limit_of_a_moment_is_no_chain_without_a_final_block(
 @pytest.mark.parametrize(
     ("claim", "final"),
     [
-        (Claim(5, "0x" + "aa" * 32), 5),
-        (Claim(5, "0x" + "bb" * 32), 0),  # of another fork
-        (Claim(5), 5),  # a number of blocks below the head: the node names no hash
-        (Claim(3, "0x" + "bb" * 32), 3),  # is forgotten here
-        (Claim(9, "0x" + "bb" * 32), 6),  # is not here yet
-        (Claim(lacks="unknown block"), 0),
+        (FinalityClaim(5, "0x" + "aa" * 32), 5),
+        (FinalityClaim(5, "0x" + "bb" * 32), 0),  # of another fork
+        (FinalityClaim(5), 5),  # a number of blocks below the head: the node names no hash
+        (FinalityClaim(3, "0x" + "bb" * 32), 3),  # is forgotten here
+        (FinalityClaim(9, "0x" + "bb" * 32), 6),  # is not here yet
+        (FinalityClaim(lacks="unknown block"), 0),
     ],
 )
-def test_what_is_final_of_what_is_mirrored(sqlite_db: Database, claim: Claim, final: int) -> None:
+def test_what_is_final_of_what_is_mirrored(
+    sqlite_db: Database, claim: FinalityClaim, final: int
+) -> None:
     with sqlite_db.write() as session:
         digest, at = "0x" + "aa" * 32, datetime.fromtimestamp(5, UTC)
         session.add(ChainBlock(number=5, hash=digest, parent_hash=digest, block_time=at))

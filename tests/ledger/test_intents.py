@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain.sending import intents, transactions
+from ledger.chain.sending import intents, transactions, twins
 from ledger.chain.sending.included import Included
 from ledger.chain.sending.transactions import Outcome
 from ledger.db import Database
@@ -237,11 +237,11 @@ def test_a_twin_does_the_same_by_the_same_account_and_is_not_long_done(sqlite_db
         other(6, state=FAILED)
         long_ago = same["created_at"] - timedelta(minutes=61)
         other(7, state=CONFIRMED, created_at=long_ago)
-        assert intents.twin_of(session, own) is None
+        assert twins.twin_of(session, own) is None
         waiting = other(8, created_at=long_ago)  # however long it waits
-        assert (twin := intents.twin_of(session, own)) is not None and twin.key == waiting
+        assert (twin := twins.twin_of(session, own)) is not None and twin.key == waiting
         done = other(9, state=CONFIRMED, created_at=long_ago + timedelta(minutes=2))
-        assert (twin := intents.twin_of(session, own)) is not None and twin.key == done
+        assert (twin := twins.twin_of(session, own)) is not None and twin.key == done
 
 
 def test_what_is_open_is_of_this_chain_and_in_the_order_of_accounts_and_nonces(

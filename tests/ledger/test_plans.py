@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from ledger import issuance
-from ledger.chain.sending import adoption, intents, lanes
+from ledger.chain.sending import adoption, intents, lanes, twins
 from ledger.chain.sending.marks import mark_of
 from ledger.db import Database
 from ledger.jobs import overview
@@ -56,8 +56,8 @@ WORK: dict[str, Callable[[Session], Any]] = {
         intents.open_attempts(session, CHAIN),
         intents.open_calls_beside(session, CHAIN, [ADDRESS]),
     ),
-    "what does the same": lambda session: intents.twin_of(session, intent("retire")),
-    "what did the same of late": lambda session: intents.twin_on_chain(session, intent("retire")),
+    "what does the same": lambda session: twins.twin_of(session, intent("retire")),
+    "what did the same of late": lambda session: twins.twin_on_chain(session, intent("retire")),
     "a call that these books forgot": lambda session: adoption.same_call(
         session, intent("retire"), 7
     ),

@@ -18,7 +18,6 @@ def energies_of(
     rows: Iterable[Row],
     swaps: Iterable[Swap] = (),
     *,
-    kwh_per_unit: Fraction = Fraction(1),
     width: str | None = None,
     rated_kw: Fraction | None = None,
 ) -> list[Energy]:
@@ -46,20 +45,20 @@ def energies_of(
         place += 1
         if Fraction(last) < value and end not in changed:
             # Whether the old value comes back within a week, before the next change.
-            later = _back(ends, instants, place, changed, rated_kw, kwh_per_unit)
+            later = _back(ends, instants, place, changed, rated_kw)
             if later is not None:
                 twice = Fraction(ends[instants[later]][0]) - value + Fraction(width or 0)
                 possible = _most(rated_kw, start, instants[later])
-                both = possible is None or twice * kwh_per_unit <= possible
+                both = possible is None or twice <= possible
                 limit = _most(rated_kw, start, end)
-                if not (both and _ran_over(value, Fraction(last), limit, width, kwh_per_unit)):
+                if not (both and _ran_over(value, Fraction(last), limit, width)):
                     place = later
                     end, last = instants[later], ends[instants[later]][0]
-        kwh = (Fraction(last) - value) * kwh_per_unit
+        kwh = Fraction(last) - value
         limit = _most(rated_kw, start, end)
         text, quality = f"{first}>{last}", "used"
-        if kwh < 0 and _ran_over(value, Fraction(last), limit, width, kwh_per_unit):
-            kwh += Fraction(width or 0) * kwh_per_unit
+        if kwh < 0 and _ran_over(value, Fraction(last), limit, width):
+            kwh += Fraction(width or 0)
             text = f"{first}>{width}|0>{last}"
         elif kwh < 0 or (limit is not None and kwh > limit):
             quality = "outlier"
@@ -76,7 +75,6 @@ def _ran_over(
     last: Fraction,
     possible: Fraction | None,
     width: str | None,
-    kwh_per_unit: Fraction,
 ) -> bool:
     """Whether a fall can be nothing but a register that ran over."""
     if width is None or possible is None:
@@ -84,8 +82,8 @@ def _ran_over(
     whole = Fraction(width)
     if not (whole / 2 < first < whole and 0 <= last < whole / 2):
         return False
-    around = (whole - first + last) * kwh_per_unit
-    return possible < whole * kwh_per_unit and around <= possible
+    around = whole - first + last
+    return possible < whole and around <= possible
 
 
 def _back(
@@ -94,7 +92,6 @@ def _back(
     fallen: int,
     changed: set[int],
     rated_kw: Fraction | None,
-    kwh_per_unit: Fraction,
 ) -> int | None:
     """The place of the first reading that is back at the value before a fall, if there is one."""
     start = instants[fallen - 1]
@@ -103,7 +100,7 @@ def _back(
         instant = instants[later]
         if instant in changed or instant > start + 7 * 86400:
             return None
-        rise = (Fraction(ends[instant][0]) - value) * kwh_per_unit
+        rise = Fraction(ends[instant][0]) - value
         possible = _most(rated_kw, start, instant)
         if rise >= 0 and (possible is None or rise <= possible):
             return later

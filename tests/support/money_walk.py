@@ -47,10 +47,11 @@ from ledger.reconcile import applied
 from ledger.reconcile.books import open_books
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cosign, shortfalls
-from ledger.settlement.batches import finalize_due, plan_round, submit_planned
+from ledger.settlement.batches import plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.disputes import plan_dispute, plan_rejection
 from ledger.settlement.elsewhere import Accounts
+from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.planning import Scope
 from ledger.settlement.singles import plan_single
 from ledger.settlement.trade_rows import COLUMNS, CREDIT_COLUMN

@@ -31,7 +31,7 @@ def main() -> None:
     """Mirror up to the head."""
     from cli.mirror_open import opened
 
-    vars(indexer.ranges).update(Reading=EventsReading)
+    vars(indexer.ranges).update(RangeReading=EventsReading)
     vars(indexer.writing).update(Rows=Journals)
     settings = load_settings(None, os.environ)
     with opened(settings) as at:

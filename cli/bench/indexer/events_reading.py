@@ -11,7 +11,7 @@ import indexer.asking
 import indexer.window
 from indexer.asking import RangeAsked
 from indexer.doubt import Doubt
-from indexer.reading import Reading
+from indexer.reading import RangeReading
 from indexer.watch import Watch
 from indexer.window import Checked
 from ledger.chain.contracts.events import decode
@@ -30,7 +30,7 @@ class EventsAsked(RangeAsked):
         self._logs = ask(indexer.asking._log_calls(watch, self.first, self.last), LOGS, 1)
 
 
-class EventsReading(Reading):
+class EventsReading(RangeReading):
     """Reads ranges as the mirror does, without receipts."""
 
     def ask(self, first: int, last: int) -> RangeAsked:
@@ -38,7 +38,7 @@ class EventsReading(Reading):
         return EventsAsked(self.node, self.watch, first, last)
 
     def checked(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Checked:
-        """Take in and check what was asked for, as ``read_window`` does."""
+        """Take in and check what was asked for, as ``check_range`` does."""
         blocks, headers = indexer.window._blocks(asked, parent_hash)
         logs = indexer.window._checked_logs(asked.logs(), blocks)
         contracts = self.watch.log_contracts

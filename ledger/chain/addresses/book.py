@@ -6,7 +6,6 @@ The deploy script writes the file; everything else reads it. Its path is a setti
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,10 @@ from tiny_keccak import keccak256
 
 from ledger.chain.contracts.abi import is_known
 from ledger.chain.node.client import ChainClient
-from ledger.chain.node.records import HASH
+from ledger.chain.node.records import ADDRESS, HASH
 from ledger.errors import BadInput, WrongChain, in_words
 
 _WRITTEN_BY = "set deployment to the file that `truetonne chain deploy` wrote"
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
 CHAIN_ID_MAX = 2**63 - 1
 """More is no number of a column; EIP-2294 has chains stay 36 below."""
@@ -101,7 +99,7 @@ class Deployment:
         places = {name: item.address for name, item in found.contracts.items()} | found.accounts
         places |= {f"recipient of {code}": item for code, item in found.recipients.items()}
         for name, address in places.items():
-            if not _ADDRESS.fullmatch(address):
+            if not ADDRESS.fullmatch(address):
                 raise BadInput(
                     f"{path}: {name} is {address!r}, which is not an address; {_WRITTEN_BY}"
                 )

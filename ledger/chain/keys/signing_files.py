@@ -17,7 +17,6 @@ from ledger.errors import BadInput, Refused
 from ledger.files import read_at_most
 from ledger.jsontext import once
 
-HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 _SIGNATURE = re.compile(r"0x([0-9a-fA-F]{2})+", re.ASCII)
 _SIZE_MAX = 16 * 2**20
 _SIGNATURE_BYTES_MAX = 16_384

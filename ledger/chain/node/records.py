@@ -15,6 +15,8 @@ LAST_SECOND = 253_402_300_799
 """The end of the year 9999: neither database has a later date."""
 HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 """A hash in lower case."""
+ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+"""An address in lower case."""
 
 
 class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):

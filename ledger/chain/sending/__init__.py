@@ -2,7 +2,8 @@
 
 - **The way out.** ``intents`` are stored before they are sent. ``sender`` is the only door to the chain:
   ``rehearsal`` is what it checks before it signs, ``first`` stores the first signed transaction, ``broadcasting``
-  sends what is stored. ``signing`` and ``lanes`` (nonces) are its tools.
+  sends what is stored. ``signing`` and ``lanes`` (nonces) are its tools. ``twins`` of an intent are what asks for, or
+  did, the same.
 - **When something goes wrong.** ``stuck`` replaces what does not arrive. ``adoption``, ``unknown`` and ``auditing``
   ask what the chain did without us, by the ``marks`` that acts leave there; ``issued`` says which batch on chain is
   which issuance. ``displaced`` shows what waits that the books do not know, and puts nothing in its place where a

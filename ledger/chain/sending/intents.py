@@ -11,22 +11,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ledger.chain.contracts.wrappers import decode_call, encode_call
 from ledger.chain.sending import transactions
-from ledger.db import tables
 from ledger.errors import NotFound, TruetonneError
-from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, ChainIntent
-from ledger.models.sending import UNDER_WAY, IntentState
+from ledger.models import ChainAttempt, ChainIntent
+from ledger.models.sending import IntentState
 
-_TWIN_AGE = timedelta(hours=1)
-_TWIN_BLOCKS = 3_600
-"""So many of the newest blocks are looked through: an hour of a quick chain."""
 _SAID_MAX = 2_000
 """Characters that are kept of an error or an alarm: nodes and contracts of strangers speak in them."""
 _FIRST_ARGUMENT = slice(10, 74)
@@ -131,38 +127,6 @@ def end_fill(session: Session, key: str, nonce: int, said: str) -> None:
         _fail_attempts(session, key)
 
 
-def displacing(session: Session, chain_id: int, address: str) -> list[ChainIntent]:
-    """Return what displaces transactions of an account that the books do not know, and has not been mined for good.
-
-    Those that lost their nonce to what they should have displaced are among them.
-    """
-    of_account = (
-        ChainIntent.chain_id == chain_id,
-        ChainIntent.sender_address == address,
-        ChainIntent.kind == FILL,
-    )
-    under_way = select(ChainIntent).where(ChainIntent.state == IntentState.SUBMITTED, *of_account)
-    lost = select(ChainIntent).where(
-        ChainIntent.state == IntentState.FAILED, ChainIntent.nonce.is_(None), *of_account
-    )
-    found = (*session.scalars(under_way), *session.scalars(lost))
-    return [row for row in found if INSTEAD_OF in row.parameters]
-
-
-def displacing_with(session: Session, chain_id: int, address: str, nonce: int) -> list[ChainIntent]:
-    """Return what displaces, with one nonce, a transaction that the books do not know; nothing as a rule.
-
-    One row is looked at: who signs holds the lane, and on MySQL all that he reads.
-    """
-    query = select(ChainIntent).where(
-        ChainIntent.chain_id == chain_id,
-        ChainIntent.sender_address == address,
-        ChainIntent.nonce == nonce,
-    )
-    found = session.scalars(query)
-    return [row for row in found if row.kind == FILL and INSTEAD_OF in row.parameters]
-
-
 def is_call(stored: ChainIntent, intent: NewIntent) -> bool:
     """Return whether a stored intent is this call, by this sender, to this contract."""
     return does_same(stored, intent) and stored.sender_address == intent.sender.lower()
@@ -181,59 +145,6 @@ def first_number(intent: ChainIntent) -> int:
     From the call data, which is what is sent: another program may have damaged what is shown of it.
     """
     return int(intent.call_data[_FIRST_ARGUMENT], 16)
-
-
-def twin_of(session: Session, own: ChainIntent) -> ChainIntent | None:
-    """Return another intent that does the same, key aside: under way, or done in the last hour."""
-    lately = datetime.now(UTC) - _TWIN_AGE
-    query = select(ChainIntent).where(
-        ChainIntent.key != own.key,
-        ChainIntent.kind == own.kind,
-        ChainIntent.contract_address == own.contract_address,
-        ChainIntent.sender_address == own.sender_address,
-        or_(
-            ChainIntent.state.in_(UNDER_WAY),
-            and_(ChainIntent.state == IntentState.CONFIRMED, ChainIntent.created_at > lately),
-        ),
-    )
-    wanted = _without_key(own)
-    for other in session.scalars(query.order_by(ChainIntent.created_at.desc())):
-        if _without_key(other) == wanted:
-            return other
-    return None
-
-
-def twin_on_chain(session: Session, own: ChainIntent) -> BlockchainTransaction | None:
-    """Return a transaction of the last hour that did the same, and that no intent of these books sent: they lost it."""
-    lately = datetime.now(UTC) - _TWIN_AGE
-    newest = session.scalar(select(func.max(ChainInclusion.block_number))) or 0
-    query = (
-        select(BlockchainTransaction)
-        .join(
-            ChainInclusion,
-            tables.read_first(ChainInclusion.tx_hash) == BlockchainTransaction.tx_hash,
-        )
-        .where(
-            ChainInclusion.block_number > newest - _TWIN_BLOCKS,
-            ChainInclusion.sender == own.sender_address,
-            ChainInclusion.intent_key.is_(None),
-            ChainInclusion.error.is_(None),
-            BlockchainTransaction.contract_address == own.contract_address,
-            BlockchainTransaction.function_name == own.function_name,
-            BlockchainTransaction.created_at > lately,
-        )
-        .order_by(ChainInclusion.block_number.desc())
-    )
-    wanted = _without_key(own)
-    for found in session.scalars(query):
-        said = found.parameters or {}
-        if said.keys() == own.parameters.keys() and wanted.items() <= said.items():
-            return found
-    return None
-
-
-def _without_key(intent: ChainIntent) -> dict[str, Any]:
-    return {name: value for name, value in intent.parameters.items() if value != intent.key}
 
 
 def get(session: Session, key: str, *, lock: bool = False) -> ChainIntent:

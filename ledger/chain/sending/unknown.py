@@ -76,13 +76,13 @@ def check_displaced(db: Database, client: ChainClient, chain_id: int, account: s
         If one of the two may still be mined, or the mirror has not read in a final block which one was.
     """
     with db.read() as session:
-        rows = intents.displacing(session, chain_id, account)
+        rows = _displacing(session, chain_id, account)
         if not rows:
             return
         cursor = session.scalars(
             select(ChainCursor).where(ChainCursor.chain_id == chain_id)
         ).first()
-    require_none_displaced(rows)
+    _require_none_displaced(rows)
     row = max(rows, key=_nonce_of)
     if cursor is None or not _is_final(client, cursor, account, _nonce_of(row)):
         raise DependencyDown(
@@ -102,11 +102,11 @@ def require_last_settled(session: Session, chain_id: int, account: str, nonce: i
     DependencyDown
         If it does.
     """
-    require_none_displaced(intents.displacing_with(session, chain_id, account, nonce - 1))
+    _require_none_displaced(_displacing_with(session, chain_id, account, nonce - 1))
 
 
-def require_none_displaced(rows: Sequence[ChainIntent]) -> None:
-    """Refuse to sign while something of ``intents.displacing`` is under way.
+def _require_none_displaced(rows: Sequence[ChainIntent]) -> None:
+    """Refuse to sign while something of ``_displacing`` is under way.
 
     Raises
     ------
@@ -121,6 +121,42 @@ def require_none_displaced(rows: Sequence[ChainIntent]) -> None:
                 "`truetonne up` or the jobs see to it",
                 code="unknown-pending",
             )
+
+
+def _displacing(session: Session, chain_id: int, address: str) -> list[ChainIntent]:
+    """Return what displaces transactions of an account that the books do not know, and has not been mined for good.
+
+    Those that lost their nonce to what they should have displaced are among them.
+    """
+    of_account = (
+        ChainIntent.chain_id == chain_id,
+        ChainIntent.sender_address == address,
+        ChainIntent.kind == intents.FILL,
+    )
+    under_way = select(ChainIntent).where(ChainIntent.state == IntentState.SUBMITTED, *of_account)
+    lost = select(ChainIntent).where(
+        ChainIntent.state == IntentState.FAILED, ChainIntent.nonce.is_(None), *of_account
+    )
+    found = (*session.scalars(under_way), *session.scalars(lost))
+    return [row for row in found if intents.INSTEAD_OF in row.parameters]
+
+
+def _displacing_with(
+    session: Session, chain_id: int, address: str, nonce: int
+) -> list[ChainIntent]:
+    """Return what displaces, with one nonce, a transaction that the books do not know; nothing as a rule.
+
+    One row is looked at: who signs holds the lane, and on MySQL all that he reads.
+    """
+    query = select(ChainIntent).where(
+        ChainIntent.chain_id == chain_id,
+        ChainIntent.sender_address == address,
+        ChainIntent.nonce == nonce,
+    )
+    found = session.scalars(query)
+    return [
+        row for row in found if row.kind == intents.FILL and intents.INSTEAD_OF in row.parameters
+    ]
 
 
 def _nonce_of(row: ChainIntent) -> int:

@@ -23,7 +23,7 @@ NOT_PROVEN = (
     "that nobody credited the same energy elsewhere: under another site, or in another registry",
     "that the readings come to the kilograms: that is arithmetic on all of them",
 )
-"""What no bundle proves; then what one does not that leaves a part out."""
+"""What no bundle proves."""
 _LEFT_OUT = {
     "creation": "by what init code, and with which arguments, the contract was made",
     "serials": "what became of single serials",
@@ -32,6 +32,7 @@ _LEFT_OUT = {
     "registered": "under what code project and site of the credits are registered",
     "readings": "on which readings the kilograms rest",
 }
+"""What a bundle does not prove that leaves a part out, by the part."""
 _RANGES = [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]
 NO_INK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, _RANGES))
 """Letters and marks that nobody sees (Unicode's Default_Ignorable_Code_Point), and braille's blank."""

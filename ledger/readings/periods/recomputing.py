@@ -17,7 +17,7 @@ from ledger.errors import BooksDiffer
 from ledger.readings.periods.certificates import certificates_of
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.readings.periods.issued import issued_periods
-from ledger.readings.rows.chains import Chain, Row
+from ledger.readings.rows.chains import RegisterChain, Row
 from ledger.readings.rows.stored import late_readings_of, readings_of, rows_without_value
 from ledger.reductions.certificates import marked
 from ledger.reductions.judging import judge
@@ -156,7 +156,7 @@ def chain_lines(
     meter = session.get_one(models.Meter, meter_id)
     issued = issued_periods(session, meter_id, meter.project_id)
     series = session.get_one(models.MeterSeries, meter_id)
-    chain = Chain(session.info["database"], session, series, limits, issued, lock=False)
+    chain = RegisterChain(session.info["database"], session, series, limits, issued, lock=False)
     unused: list[tuple[Row, Quality]] = []
 
     def note(row: Row, quality: Quality) -> None:

@@ -75,7 +75,7 @@ Judge = Callable[[Row, Quality], None]
 """Is told what each reading is worth, once that is known."""
 
 
-class Chain:
+class RegisterChain:
     """One pass over the readings of one register.
 
     Parameters

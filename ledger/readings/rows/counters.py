@@ -19,7 +19,7 @@ from ledger.db import Database
 from ledger.models import CorrectionReading, MeterSeries, RegisterReading
 from ledger.models.readings import ReadingQuality
 from ledger.readings.rows.asking import asked_together
-from ledger.readings.rows.chains import FOREVER_S, PIECE_ROWS, Chain, LeftOut, Row
+from ledger.readings.rows.chains import FOREVER_S, PIECE_ROWS, LeftOut, RegisterChain, Row
 from ledger.readings.rows.store import INSERT, UPDATE, MeterState, fetch
 from ledger.reductions.quality import loaded, stored
 from ledger.reductions.records import OUTLIER, Kind, Quality
@@ -120,7 +120,7 @@ class _Derivation:
         # On MariaDB this unit of work may be older than the last import: read what is committed now.
         self._lock = "" if db.dialect == "sqlite" else " LOCK IN SHARE MODE"
         self._unit = series.unit
-        self._chain = Chain(
+        self._chain = RegisterChain(
             db, session, series, meter.limits, meter.issued, lock=True, left_out=left_out
         )
         self._judged: list[tuple[Any, ...]] = []

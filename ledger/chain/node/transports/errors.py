@@ -43,6 +43,13 @@ class NodeSlow(NodeTrouble):
 
     default_code = "node-slow"
 
+    @classmethod
+    def after(cls, timeout_s: float, place: str) -> NodeSlow:
+        """Return the error of a node that was asked, and did not answer within so long."""
+        return cls(
+            f"{place} did not answer within {timeout_s:g} s; it is overloaded, or out of reach"
+        )
+
 
 class NodeLimits(NodeTrouble):
     """The node wants to be asked less.

@@ -131,11 +131,6 @@ class HttpTransport(Transport):
         answer.release_conn()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _slow(self) -> NodeSlow:
-        return NodeSlow(
-            f"{self.place} did not answer within {self.bounds.timeout_s:g} s; it is overloaded, or out of reach"
-        )
-
     def _closed(self) -> NodeClosed:
         return NodeClosed(f"{self.place} closed the connection in the middle of an answer")
 
@@ -153,7 +148,7 @@ class HttpTransport(Transport):
                 f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url"
             )
         if isinstance(error, TimeoutError) or _is_of_sending(error):
-            return self._slow()
+            return NodeSlow.after(self.bounds.timeout_s, self.place)
         if isinstance(error, ProtocolError):
             return self._closed()
         return NodeAnswer(

@@ -86,7 +86,7 @@ class IpcChannel:
         try:
             self._socket.sendall(body)
         except TimeoutError as error:
-            raise self._slow(self._bounds.timeout_s) from error
+            raise NodeSlow.after(self._bounds.timeout_s, self._place) from error
         except OSError as error:
             raise self._closed() from error
 
@@ -99,12 +99,12 @@ class IpcChannel:
                 return message
             remaining_s = until - time.monotonic()
             if remaining_s <= 0:
-                raise self._slow(timeout_s)
+                raise NodeSlow.after(timeout_s, self._place)
             self._socket.settimeout(remaining_s)
             try:
                 chunk = self._socket.recv(_CHUNK_BYTES)
             except TimeoutError as error:
-                raise self._slow(timeout_s) from error
+                raise NodeSlow.after(timeout_s, self._place) from error
             except OSError as error:
                 raise self._closed() from error
             if not chunk:
@@ -165,11 +165,6 @@ class IpcChannel:
         message = text[:end].encode()
         self._buffer = bytearray(content[len(message) :].lstrip())
         return message
-
-    def _slow(self, timeout_s: float) -> NodeSlow:
-        return NodeSlow(
-            f"{self._place} did not answer within {timeout_s:g} s; it is overloaded, or out of reach"
-        )
 
     def _closed(self) -> NodeClosed:
         return NodeClosed(f"{self._place} closed the connection in the middle of an answer")

@@ -108,7 +108,7 @@ class WebSocketChannel:
             self._connection.send(body, text=True)
         except ConnectionClosed as error:
             if isinstance(error.__cause__, Unread):
-                raise self._slow(self._bounds.timeout_s) from error
+                raise NodeSlow.after(self._bounds.timeout_s, self._place) from error
             raise self._closed(error) from error
 
     def receive(self, timeout_s: float) -> bytes:
@@ -116,7 +116,7 @@ class WebSocketChannel:
         try:
             return self._connection.recv(timeout_s, decode=False)
         except TimeoutError as error:
-            raise self._slow(timeout_s) from error
+            raise NodeSlow.after(timeout_s, self._place) from error
         except ConnectionClosed as error:
             raise self._closed(error) from error
 
@@ -127,11 +127,6 @@ class WebSocketChannel:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-    def _slow(self, timeout_s: float) -> NodeSlow:
-        return NodeSlow(
-            f"{self._place} did not answer within {timeout_s:g} s; it is overloaded, or out of reach"
-        )
 
     def _closed(self, error: ConnectionClosed) -> NodeClosed | AnswerTooLarge:
         if error.sent is not None and error.sent.code == CloseCode.MESSAGE_TOO_BIG:
