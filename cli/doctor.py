@@ -261,7 +261,8 @@ def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterat
                 yield check_of(
                     "gas",
                     lambda: _gas(client, deployment, settings),
-                    "send these accounts ether: what they sign waits without it",
+                    "send these accounts ether: what they sign waits without it; of one that is to sign no more, "
+                    "take the key away from here",
                 )
                 local = deployment.chain_id == LOCAL_CHAIN_ID
                 yield check_of(
@@ -312,15 +313,42 @@ def _gas(client: ChainClient, deployment: Deployment, settings: Settings) -> str
                 needs.update(lanes.signed_for_lately(session, deployment.chain_id))
 
     _ask_books(settings, ask)
+    here = _keys_here(settings)
+    retired = sorted(set(needs) - here) if here is not None else []
+    needs = {account: need for account, need in needs.items() if account not in retired}
     poor = [
         f"{account} has {ether_text(has)} ether, and signed for up to {ether_text(need)}"
         for account, need in sorted(needs.items())
         if (has := client.balance(account)) < need
     ]
     days = f"on the last {lanes.LATELY_DAYS} days on which each signed"
+    without = f"; not asked about, as their keys are not here: {', '.join(retired)}"
+    told = without if retired else ""
     if poor:
-        raise ProblemFound(f"{'; '.join(poor)} {days}")
-    return f"the accounts that sign have what they signed for {days}, or more"
+        raise ProblemFound(f"{'; '.join(poor)} {days}{told}")
+    return f"the accounts that sign have what they signed for {days}, or more{told}"
+
+
+def _keys_here(settings: Settings) -> frozenset[str] | None:
+    """Return the accounts whose keys are at hand; None: they are elsewhere, or cannot be listed, as other checks say.
+
+    An account whose key was taken away signs no more: that its money is gone, too, is meant so.
+    """
+    from ledger.chain.keys.keystore import key_files
+    from ledger.chain.keys.remote_signer import SignerService
+
+    if settings.keystore is None and not settings.signer_url:
+        return None
+    try:
+        files = key_files(settings.keystore) if settings.keystore is not None else []
+        kept = (
+            SignerService(settings.signer_url, timeout_s=NODE_SECONDS_MAX).accounts()
+            if settings.signer_url
+            else ()
+        )
+    except TruetonneError:
+        return None
+    return frozenset((*kept, *(item.address for item in files if item.address is not None)))
 
 
 def clock_of_chain(client: ChainClient, *, local: bool) -> str:
