@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 NODE_SECONDS_MAX = 5.0
 AHEAD_SECONDS_MAX = 15
+QUIET_SECONDS_MAX = 900
 """A node takes no block that is further in the future."""
 _YOUNG_BLOCKS = 256
 """A chain of fewer may have finalised nothing yet: Ethereum does after two epochs of 32 slots, where all goes well."""
@@ -352,10 +353,22 @@ def _keys_here(settings: Settings) -> frozenset[str] | None:
 
 
 def clock_of_chain(client: ChainClient, *, local: bool) -> str:
-    """Compare the newest block's time with the clock here: a block of the future shows that the clock is behind."""
+    """Compare the newest block's time with the clock here: a block of the future shows that the clock is behind.
+
+    An old one may be the last of a quiet chain. So the node is asked of what time the next one would be: where it
+    says one of long ago, either it stands still, or the clock here is ahead.
+    """
     age_s = int(time.time()) - client.head().timestamp
     if age_s >= -AHEAD_SECONDS_MAX:
-        return f"the newest block is {max(age_s, 0)} s old"
+        found = f"the newest block is {max(age_s, 0)} s old"
+        next_s = _next_block_s(client) if age_s > QUIET_SECONDS_MAX and not local else None
+        if next_s is None or time.time() - next_s <= QUIET_SECONDS_MAX:
+            return found
+        raise ProblemFound(
+            f"{found} by the clock here, and the next one would be so, too: the node stands still, or this clock is "
+            "ahead, by which late readings are waited for too shortly (`issue_after_days`), and what is kept for a "
+            "time is deleted too early; have this machine keep time (NTP)"
+        )
     found = f"the newest block is {-age_s} s later than the clock here"
     if local:
         return f"{found}, as on a local chain that was let go ahead"
@@ -363,6 +376,15 @@ def clock_of_chain(client: ChainClient, *, local: bool) -> str:
         f"{found}: periods that are over are taken for open, and sent transactions for late; "
         "have this machine keep time (NTP)"
     )
+
+
+def _next_block_s(client: ChainClient) -> int | None:
+    """Return the time of the block that the node would make next; None where it says none."""
+    (found,) = client.attempt([("eth_getBlockByNumber", ("pending", False))])
+    try:
+        return int(found["timestamp"], 16)
+    except (TypeError, LookupError, ValueError):
+        return None
 
 
 def _head(client: ChainClient, final: int) -> str:
