@@ -118,9 +118,7 @@ def _runs(t: Words, credit: CreditAnswer) -> list[Node]:
                 t(f"status.{part.status.value}"),
                 t("provenance.this") if part is mine else part.credit_id,
             ),
-            credit_page(
-                part.credit_id, credit.id if part is mine else None, credit.batch_id
-            ),
+            credit_page(part.credit_id, credit.id if part is mine else None, credit.batch_id),
             "here" if part is mine else part.status.value,
         )
         for part in (mine, *others)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func, text, update
+from sqlalchemy import func, update
+from sqlalchemy import text as sql
 
 from api.app import create_app
 from api.credits import asof, queries, quick
@@ -521,7 +522,7 @@ def test_no_link_is_dead_whatever_code_others_gave_their_site(
         _transactions(session)
         session.flush()
         _batch(session, 3)
-        session.execute(text("PRAGMA defer_foreign_keys = ON"))
+        session.execute(sql("PRAGMA defer_foreign_keys = ON"))
         session.execute(update(CreditSite).where(CreditSite.site_id == 1).values(code=code))
         for column in (CarbonCredit.credit_id, CreditSerial.credit_id):
             renamed = func.replace(column, "park-a-2015-", f"{code}-2015-")

@@ -416,7 +416,9 @@ def test_the_doctor_asks_for_no_money_for_an_account_whose_key_was_taken_away(
     finally:
         chain.client.request("anvil_setBalance", [retired, hex(had)])
     assert without["verdict"] == "ok"
-    assert without["found"].endswith(f", or more; not asked about, as their keys are not here: {retired}")
+    assert without["found"].endswith(
+        f", or more; not asked about, as their keys are not here: {retired}"
+    )
     assert (again["verdict"], retired in again["found"]) == ("failed", True)
 
 

@@ -90,7 +90,7 @@ def test_a_block_of_the_future_shows_that_the_clock_is_behind(park: Park) -> Non
 def test_a_chain_whose_next_block_is_old_shows_that_the_clock_is_ahead(
     park: Park, monkeypatch: pytest.MonkeyPatch, says: str, is_told: bool
 ) -> None:
-    """A day too far the clock was a newest block of yesterday, as of a chain that is quiet; a node tells the two apart."""
+    """A clock of tomorrow made the newest block one of yesterday, as on a quiet chain; a node tells them apart."""
     park.node.mine(1)
     ahead_s = 86_400
 

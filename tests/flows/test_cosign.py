@@ -650,8 +650,8 @@ def test_signatures_that_run_out_during_a_pause_are_asked_for_again_at_once(apar
     apart.node.act("pauser", SETTLEMENT, "pause", [])
     with pytest.raises(Refused, match=r"The contract is paused\."):
         submit_planned(apart.chain)
-    apart.node.later(2 * 3600)
-    apart.node.act("admin", SETTLEMENT, "unpause", [])  # the mirror has no final block of that time yet
+    apart.node.later(2 * 3600)  # the mirror has no final block of that time yet
+    apart.node.act("admin", SETTLEMENT, "unpause", [])
     assert submit_planned(apart.chain) == []
     (batch,) = apart.rows(VppSettlementBatch)
     assert batch.error is not None and "SignaturesExpired(" in batch.error
