@@ -213,7 +213,7 @@ def test_one_ends_another_session_of_ones_own_and_nobody_elses(house: House) -> 
 
 
 def test_one_changes_ones_own_password(house: House) -> None:
-    """A right that the page named, and that nobody had a form for: who signs in by a page kept what an admin had set."""
+    """A right that the page named, and had no form for: who signs in by a page kept what an admin had set."""
     client, new = house.client, "another-long-password"
     elsewhere = TestClient(house.app, headers=HTML)
     sign_in(elsewhere, "vera")
