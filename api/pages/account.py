@@ -66,7 +66,7 @@ def change_password(
     try:
         if form.one("again") != password:
             raise BadInput("the new password is not the same in both fields; write it twice alike")
-        passwords.check_new(password)  # which says what is wrong with it, as for programs the form of the body does
+        passwords.check_new(password)  # in words of its own, which stand beside the form
         given = {"current_password": current, "password": password}
         change_own_password(context, _checked(OwnPassword, given), asking)
     except (BadInput, WrongCredentials, TooManyAttempts) as error:
