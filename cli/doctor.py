@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 NODE_SECONDS_MAX = 5.0
 AHEAD_SECONDS_MAX = 15
+QUIET_SECONDS_MAX = 900
 """A node takes no block that is further in the future."""
 _YOUNG_BLOCKS = 256
 """A chain of fewer may have finalised nothing yet: Ethereum does after two epochs of 32 slots, where all goes well."""
@@ -261,7 +262,8 @@ def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterat
                 yield check_of(
                     "gas",
                     lambda: _gas(client, deployment, settings),
-                    "send these accounts ether: what they sign waits without it",
+                    "send these accounts ether: what they sign waits without it; of one that is to sign no more, "
+                    "take the key away from here",
                 )
                 local = deployment.chain_id == LOCAL_CHAIN_ID
                 yield check_of(
@@ -312,22 +314,61 @@ def _gas(client: ChainClient, deployment: Deployment, settings: Settings) -> str
                 needs.update(lanes.signed_for_lately(session, deployment.chain_id))
 
     _ask_books(settings, ask)
+    here = _keys_here(settings)
+    retired = sorted(set(needs) - here) if here is not None else []
+    needs = {account: need for account, need in needs.items() if account not in retired}
     poor = [
         f"{account} has {ether_text(has)} ether, and signed for up to {ether_text(need)}"
         for account, need in sorted(needs.items())
         if (has := client.balance(account)) < need
     ]
     days = f"on the last {lanes.LATELY_DAYS} days on which each signed"
+    without = f"; not asked about, as their keys are not here: {', '.join(retired)}"
+    told = without if retired else ""
     if poor:
-        raise ProblemFound(f"{'; '.join(poor)} {days}")
-    return f"the accounts that sign have what they signed for {days}, or more"
+        raise ProblemFound(f"{'; '.join(poor)} {days}{told}")
+    return f"the accounts that sign have what they signed for {days}, or more{told}"
+
+
+def _keys_here(settings: Settings) -> frozenset[str] | None:
+    """Return the accounts whose keys are at hand; None: they are elsewhere, or cannot be listed, as other checks say.
+
+    An account whose key was taken away signs no more: that its money is gone, too, is meant so.
+    """
+    from ledger.chain.keys.keystore import key_files
+    from ledger.chain.keys.remote_signer import SignerService
+
+    if settings.keystore is None and not settings.signer_url:
+        return None
+    try:
+        files = key_files(settings.keystore) if settings.keystore is not None else []
+        kept = (
+            SignerService(settings.signer_url, timeout_s=NODE_SECONDS_MAX).accounts()
+            if settings.signer_url
+            else ()
+        )
+    except TruetonneError:
+        return None
+    return frozenset((*kept, *(item.address for item in files if item.address is not None)))
 
 
 def clock_of_chain(client: ChainClient, *, local: bool) -> str:
-    """Compare the newest block's time with the clock here: a block of the future shows that the clock is behind."""
+    """Compare the newest block's time with the clock here: a block of the future shows that the clock is behind.
+
+    An old one may be the last of a quiet chain. So the node is asked of what time the next one would be: where it
+    says one of long ago, either it stands still, or the clock here is ahead.
+    """
     age_s = int(time.time()) - client.head().timestamp
     if age_s >= -AHEAD_SECONDS_MAX:
-        return f"the newest block is {max(age_s, 0)} s old"
+        found = f"the newest block is {max(age_s, 0)} s old"
+        next_s = _next_block_s(client) if age_s > QUIET_SECONDS_MAX and not local else None
+        if next_s is None or time.time() - next_s <= QUIET_SECONDS_MAX:
+            return found
+        raise ProblemFound(
+            f"{found} by the clock here, and the next one would be so, too: the node stands still, or this clock is "
+            "ahead, by which late readings are waited for too shortly (`issue_after_days`), and what is kept for a "
+            "time is deleted too early; have this machine keep time (NTP)"
+        )
     found = f"the newest block is {-age_s} s later than the clock here"
     if local:
         return f"{found}, as on a local chain that was let go ahead"
@@ -335,6 +376,15 @@ def clock_of_chain(client: ChainClient, *, local: bool) -> str:
         f"{found}: periods that are over are taken for open, and sent transactions for late; "
         "have this machine keep time (NTP)"
     )
+
+
+def _next_block_s(client: ChainClient) -> int | None:
+    """Return the time of the block that the node would make next; None where it says none."""
+    (found,) = client.attempt([("eth_getBlockByNumber", ("pending", False))])
+    try:
+        return int(found["timestamp"], 16)
+    except (TypeError, LookupError, ValueError):
+        return None
 
 
 def _head(client: ChainClient, final: int) -> str:

@@ -297,20 +297,28 @@ def _sending(database: Database) -> Check:
 
 def _jobs(database: Database) -> Check:
     """Check that jobs do not fail, and that somebody runs them where somebody ever did."""
+    from sqlalchemy import select
+
     from ledger.jobs.overview import alarms
     from ledger.jobs.rows import NAME
     from ledger.leases import holder_of
+    from ledger.models import ScheduledJob
 
     with database.read() as session:
         wrong = alarms(session)
         holder = holder_of(session, NAME)
+        query = select(ScheduledJob).where(ScheduledJob.paused_at.is_not(None))
+        paused = session.scalars(query.order_by(ScheduledJob.name)).all()
+    # That is no alarm, as somebody wanted it; but what is forgotten is compared and settled no more.
+    resting = [f"{row.name} since {row.paused_at:%Y-%m-%d}" for row in paused]
+    told = f"; paused: {', '.join(resting)}" if resting else ""
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         return Check("jobs", Verdict.FAILED, wrong[0] + more, "see `truetonne jobs list`")
     if holder is None or not holder.live:
         asleep = "nobody runs them now; `truetonne up` and `truetonne jobs run` do"
-        return Check("jobs", Verdict.OK, asleep)
-    return Check("jobs", Verdict.OK, f"run by {holder.place}")
+        return Check("jobs", Verdict.OK, asleep + told)
+    return Check("jobs", Verdict.OK, f"run by {holder.place}{told}")
 
 
 def _settlement(database: Database) -> Check:

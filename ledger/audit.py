@@ -52,6 +52,7 @@ ACTIONS = (
     "users.profile",
     "webhooks.add",
     "webhooks.change",
+    "webhooks.disable",
     "webhooks.remove",
     "webhooks.replay",
     "webhooks.rotate",

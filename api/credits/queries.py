@@ -238,9 +238,8 @@ def _last_blocks(
         for batch_id, block in changes:
             last[batch_id] = max(last[batch_id], block)
     above = -1 if view.final_block is None else view.final_block
-    for batch_id, _, block in status_changes(session, above):
-        if batch_id in last:
-            last[batch_id] = max(last[batch_id], block)
+    for batch_id, _, block in status_changes(session, above, of=batches):
+        last[batch_id] = max(last[batch_id], block)
     return last
 
 

@@ -8,7 +8,7 @@ cancellations, invalidations and changes of status up to the block, make of it. 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,15 +212,17 @@ def _statuses(
     session: Session, numbers: Sequence[int], block: int
 ) -> tuple[dict[int, BatchStatus], dict[int, int]]:
     """Return the statuses of those batches that ever changed it, and the block of the last change."""
-    wanted, statuses, changed = set(numbers), {}, {}
-    for number, status, at in status_changes(session, up_to=block):
-        if number in wanted:
-            statuses[number], changed[number] = status, at
+    statuses, changed = {}, {}
+    for number, status, at in status_changes(session, up_to=block, of=numbers):
+        statuses[number], changed[number] = status, at
     return statuses, changed
 
 
 def status_changes(
-    session: Session, above: int = -1, up_to: int | None = None
+    session: Session,
+    above: int = -1,
+    up_to: int | None = None,
+    of: Collection[int] | None = None,
 ) -> Iterator[tuple[int, BatchStatus, int]]:
     """Yield batch, new status and block of each change, in the order of the chain.
 
@@ -228,7 +230,11 @@ def status_changes(
     ----------
     above, up_to
         Blocks after the one, and no later than the other.
+    of
+        Only those of these batches, few of all that there are; the database picks them out.
     """
+    if of is not None and not of:
+        return
     query = (
         select(ChainEvent.args, ChainEvent.block_number)
         .where(ChainEvent.event_name == _CHANGED, ChainEvent.block_number > above)
@@ -236,5 +242,9 @@ def status_changes(
     )
     if up_to is not None:
         query = query.where(ChainEvent.block_number <= up_to)
+    if of is not None:
+        query = query.where(
+            ChainEvent.args["batch_id"].as_string().in_([str(number) for number in sorted(of)])
+        )
     for args, block in session.execute(query):
         yield int(args["batch_id"]), BATCH_STATUS[int(args["new_status"])], block

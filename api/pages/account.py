@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api.access import Asking, Caller, needs
+from api.access import Asking, Caller, drop_cookie, needs
 from api.audit.endpoints import list_entries
 from api.audit.schemas import AuditParameters
-from api.context import ReadContext
+from api.context import Context, ReadContext
+from api.errors import Problem, problem_of
 from api.keys.endpoints import KeyId, list_keys, make_key, revoke_key
 from api.keys.schemas import KeyParameters, MadeKey, NewKey
 from api.once import once_of_form
@@ -28,12 +29,16 @@ from api.pages.forms import ONCE, SentForm, form_needs
 from api.pages.rendering import page
 from api.pages.signing import PRIVATE
 from api.sessions.endpoints import SessionId, end_session, list_sessions
-from api.users.endpoints import UserId, change_user, list_users
-from api.users.schemas import UserChange, UserParameters
+from api.users.endpoints import UserId, change_own_password, change_user, list_users
+from api.users.schemas import OwnPassword, UserChange, UserParameters
 from api.webhooks.endpoints import EndpointId, list_deliveries, list_endpoints, show_endpoint
 from api.webhooks.schemas import DeliveryParameters, EndpointParameters
+from ledger.errors import BadInput
+from ledger.identity import passwords
+from ledger.identity.attempts import TooManyAttempts
 from ledger.identity.keys import DAYS, DAYS_MAX
 from ledger.identity.rights import SCOPES
+from ledger.identity.signing_in import WrongCredentials
 
 router = APIRouter(include_in_schema=False)
 _ROOMS = (
@@ -49,7 +54,27 @@ _ROOMS = (
 @router.get("/account", dependencies=[needs("sessions:read")])
 def show_sessions(request: Request, context: ReadContext, asking: Asking) -> HTMLResponse:
     """Show who one is, what one may do, and one's sessions."""
-    return _page(request, asking, "account", found=list_sessions(context, asking))
+    return _sessions(request, context, asking)
+
+
+@router.post("/account/password", dependencies=[form_needs("sessions:write")])
+def change_password(
+    request: Request, context: ReadContext, form: SentForm, asking: Asking
+) -> Response:
+    """Change one's own password, which ends all of one's sessions; what is wrong is said beside the form."""
+    current, password = form.one("current"), form.one("password")
+    try:
+        if form.one("again") != password:
+            raise BadInput("the new password is not the same in both fields; write it twice alike")
+        passwords.check_new(password)  # in words of its own, which stand beside the form
+        given = {"current_password": current, "password": password}
+        change_own_password(context, _checked(OwnPassword, given), asking)
+    except (BadInput, WrongCredentials, TooManyAttempts) as error:
+        return _sessions(request, context, asking, problem_of(error))
+    response = _to("/sign-in")
+    drop_cookie(request, response)
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
 
 
 @router.post("/account/sessions/{session_id}/end", dependencies=[form_needs("sessions:write")])
@@ -130,6 +155,14 @@ def change_state(context: ReadContext, user_id: UserId, form: SentForm, asking: 
     given = {"is_active": _truth(form.one("is_active"))}
     change_user(context, user_id, _checked(UserChange, given), asking)
     return _to("/account/users")
+
+
+def _sessions(
+    request: Request, context: Context, asking: Caller, problem: Problem | None = None
+) -> HTMLResponse:
+    found = list_sessions(context, asking)
+    status = 200 if problem is None else problem.status
+    return _page(request, asking, "account", found=found, problem=problem, status=status)
 
 
 def _keys(request: Request, asking: Caller, **shown: Any) -> HTMLResponse:

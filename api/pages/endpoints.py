@@ -36,6 +36,7 @@ from api.settlements.schemas import SettlementParameters
 from api.sites.queries import list_sites
 from api.sites.schemas import SiteParameters
 from api.status.queries import status
+from ledger.codes import unreachable
 from ledger.models import Project
 
 router = APIRouter(include_in_schema=False)
@@ -185,6 +186,8 @@ _PAGES = {
 
 def _page_of_hit(hit: Hit) -> str:
     """Return the page of a result; where there is none, its answer in the API."""
+    if hit.kind in (HitKind.CREDIT, HitKind.BATCH) and unreachable(hit.id) is not None:
+        return "/credits/" + hit.link.rpartition("/" if hit.kind is HitKind.CREDIT else "=")[2]
     form = _PAGES.get(hit.kind)
     if form is not None:
         return form.format(id=quote(hit.id, safe=""))

@@ -8,7 +8,9 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from urllib.parse import quote, urlencode
 
+from ledger.codes import unreachable
 from ledger.proofs.verifier.checks import NO_INK
 from ledger.reductions.reporting import shown
 from ledger.units import currency_of_units
@@ -124,6 +126,20 @@ def cut(text: str, cells: int) -> str:
             break
         kept.append(sign)
     return "".join(kept) + "…"
+
+
+def credit_page(name: str, row: int | None = None, batch: int | None = None) -> str:
+    """Return the address of the page of a credit, which has the site's code in its name.
+
+    Others register sites by what codes they like. Where one cannot stand in an address, the row's number does; where
+    that is not at hand, all credits of the batch, or a search for the name.
+    """
+    if unreachable(name) is None:
+        return f"/credits/{quote(name, safe='')}"
+    if row is not None:
+        return f"/credits/{row}"
+    found = {"q": name} if batch is None else {"batch_id": batch}
+    return f"/{'search' if batch is None else 'credits'}?{urlencode(found)}"
 
 
 def plain(value: Any) -> str:

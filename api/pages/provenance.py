@@ -7,7 +7,7 @@ from decimal import ROUND_FLOOR, Decimal
 from urllib.parse import quote
 
 from api.credits.schemas import CreditAnswer, CreditPart, HistoryAnswer, HistoryEntry
-from api.pages.formats import number
+from api.pages.formats import credit_page, number
 from api.pages.pictures import Node, Stage
 from api.pages.words import Words
 from ledger.reductions.manifest_shapes import Manifest1
@@ -118,7 +118,7 @@ def _runs(t: Words, credit: CreditAnswer) -> list[Node]:
                 t(f"status.{part.status.value}"),
                 t("provenance.this") if part is mine else part.credit_id,
             ),
-            f"/credits/{quote(part.credit_id, safe='')}",
+            credit_page(part.credit_id, credit.id if part is mine else None, credit.batch_id),
             "here" if part is mine else part.status.value,
         )
         for part in (mine, *others)

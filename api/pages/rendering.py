@@ -35,7 +35,7 @@ _FILTERS = (
         formats.day,
     ),
     *(formats.last_day, formats.span, formats.machine_time),
-    *(formats.short, formats.visible, formats.cut, formats.plain),
+    *(formats.short, formats.visible, formats.cut, formats.plain, formats.credit_page),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -14,7 +15,7 @@ from api.pages.endpoints import asked
 from api.pages.rendering import page
 from api.retirements.queries import list_retirements, show_retirement
 from api.retirements.schemas import RetirementParameters
-from ledger.models import CreditBatch, CreditRetirement
+from ledger.models import CreditBatch, CreditRetirement, Project
 
 router = APIRouter(include_in_schema=False)
 
@@ -43,9 +44,11 @@ def show(request: Request, context: ReadContext, retirement_id: str) -> HTMLResp
 
             facts = facts_of(session, view, context.settings, retirement_id)
             sha256 = certificate_sha256(facts)
+        is_ours = facts is not None and _is_project(session, facts.site)
         return page(
             request,
             "retirement",
+            is_ours=is_ours,
             found=found,
             batch=batch,
             under_key=under_key,
@@ -53,3 +56,8 @@ def show(request: Request, context: ReadContext, retirement_id: str) -> HTMLResp
             pdf=pdf_path(found.retirement_id),
             sha256=sha256,
         )
+
+
+def _is_project(session: Session, code: str) -> bool:
+    """Return whether a project of these books has the code of a site on chain: others' have no page."""
+    return session.scalars(select(Project.id).where(Project.code == code)).first() is not None

@@ -20,9 +20,11 @@ from api.plants.queries import of_settlement
 from api.search import numbers
 from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
 from ledger.chain.node.records import ADDRESS, HASH
+from ledger.codes import unreachable
 from ledger.db.sqltext import small_letters
 from ledger.errors import NotFound
 from ledger.models import (
+    CarbonCredit,
     CreditBatch,
     CreditSite,
     Device,
@@ -36,7 +38,7 @@ from ledger.naming import find_credit, of_site, rows_of
 from ledger.units import tonnes_of_kg
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
-_OF_YEAR = re.compile(r"(?P<site>.{1,100})-(?P<vintage>[1-9][0-9]{3})-?", re.ASCII)
+_OF_YEAR = re.compile(r"(?P<site>.{1,100})-(?P<vintage>[1-9][0-9]{3})-?", re.ASCII | re.DOTALL)
 _BATCHES_SHOWN = 20
 
 
@@ -90,9 +92,16 @@ def _credits(session: Session, text: str) -> Iterator[Hit]:
             kind=HitKind.CREDIT,
             id=row.credit_id,
             title=f"{row.credit_id}, {tonnes_of_kg(kg):f} t CO2e",
-            link=f"/v1/credits/{quote(row.credit_id, safe='')}",
+            link=f"/v1/credits/{quote(_address_of(session, row.credit_id), safe='')}",
             exact=True,
         )
+
+
+def _address_of(session: Session, name: str) -> str:
+    """Return a credit's name, or the number of its row where a site of others has a code that no address can hold."""
+    if unreachable(name) is None:
+        return name
+    return str(session.scalar(select(CarbonCredit.id).where(CarbonCredit.credit_id == name)))
 
 
 def batch_hit(session: Session, batch: CreditBatch, *, exact: bool) -> Hit:

@@ -129,9 +129,8 @@ def _statuses(
         )
         return {number: status for number, status in session.execute(query)}
     then: dict[int | None, BatchStatus] = dict.fromkeys(batch_ids, BatchStatus.ACTIVE)
-    for number, status, _ in status_changes(session, up_to=block):
-        if number in then:
-            then[number] = status
+    for number, status, _ in status_changes(session, up_to=block, of=batch_ids):
+        then[number] = status
     return then
 
 

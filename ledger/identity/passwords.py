@@ -26,6 +26,17 @@ def hashed(password: str) -> str:
     Raises
     ------
     BadInput
+        As ``check_new``.
+    """
+    return bcrypt.hashpw(check_new(password), bcrypt.gensalt(ROUNDS)).decode("ascii")
+
+
+def check_new(password: str) -> bytes:
+    """Return a new password as bcrypt is given it; quick.
+
+    Raises
+    ------
+    BadInput
         If the password is too short, or longer than bcrypt reads.
     """
     data = _encoded(password)
@@ -43,7 +54,7 @@ def hashed(password: str) -> str:
             f"the password has {len(data)} bytes in UTF-8, and bcrypt reads {BYTES_MAX}; shorten it",
             code="long-password",
         )
-    return bcrypt.hashpw(data, bcrypt.gensalt(ROUNDS)).decode("ascii")
+    return data
 
 
 def matches(password: str, stored: str | None) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from ledger import issuance
 from ledger.chain.access import Chain
 from ledger.chain.failures.explanations import with_meaning
+from ledger.db.sqltext import clock_of
 from ledger.errors import DependencyDown, ProblemFound, Refused, TruetonneError
 from ledger.models import Issuance, Meter, MeterReading, Project, RegisterReading, Site
 from ledger.models.issuance import LIVE
@@ -50,7 +51,8 @@ def issue_closed(chain: Chain, now: datetime) -> str | None:
     done: list[str] = []
     refused: list[str] = []
     with chain.db.read() as session:
-        projects = _projects(session, now)
+        # By a clock that is ahead late readings would not be waited for: what is issued stays so.
+        projects = _projects(session, min(now, clock_of(session)))
     for terms in projects:
         try:
             issuance.submit_planned(chain, terms.code)  # of a run that was cut short

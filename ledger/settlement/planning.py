@@ -55,8 +55,8 @@ from ledger.settlement.netting import (
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import Trade, hex_words, pack, unpack
 
-_NO_FUNDS = "InsufficientBalance("
-"""A refusal that the next planning answers by leaving somebody out: the market need not rest."""
+_NEEDS_NO_REST = ("InsufficientBalance(", "SignaturesExpired(")
+"""Refusals that the next planning answers, by leaving somebody out or by a later deadline: the market need not rest."""
 
 
 @dataclass(frozen=True)
@@ -314,7 +314,7 @@ def _resting_markets(
             VppSettlementBatch.state == BatchState.FAILED,
             VppSettlementBatch.updated_at > now - rest,
             VppSettlementBatch.updated_at < now + rest,  # later: the clock was set back since
-            VppSettlementBatch.error.not_like(f"%{_NO_FUNDS}%"),
+            *(VppSettlementBatch.error.not_like(f"%{name}%") for name in _NEEDS_NO_REST),
         )
         .order_by(VppSettlementBatch.updated_at)
     )

@@ -15,13 +15,15 @@ from threading import Event
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
+from ledger import audit
+from ledger.audit import HOUSE
 from ledger.clock import utc_now
 from ledger.db import Database, tables
 from ledger.errors import BadInput, TruetonneError
 from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import Sealer
-from ledger.webhooks.endpoints import secrets_of
+from ledger.webhooks.endpoints import context, secrets_of
 from ledger.webhooks.posting import AFTER_MAX, Answer, Sender, since_ms
 from ledger.webhooks.resting import Known, Rests
 from ledger.webhooks.signing import headers
@@ -346,8 +348,11 @@ def _note(session: Session, number: int, answer: Answer, at: datetime, url: str)
 def _disable(session: Session, endpoint: WebhookEndpoint, reason: str) -> None:
     if endpoint.state is not EndpointState.ACTIVE:
         return  # somebody paused or removed it meanwhile, and that stands
+    old = {"state": endpoint.state.value, "reason": endpoint.reason}
     endpoint.state, endpoint.reason = EndpointState.DISABLED, reason[:500]
     session.flush()
+    new = {"state": endpoint.state.value, "reason": endpoint.reason}
+    audit.record(session, "webhooks.disable", context(endpoint), old, new, HOUSE)
 
 
 def forget_messages(session: Session, before: datetime) -> int:

@@ -23,6 +23,14 @@ _EMBEDDING = (  # IPv6 networks whose addresses stand for IPv4 ones, and where i
 _UNICAST = ip_network("2000::/3")
 """All of IPv6 that is given out for use between networks: RFC 4291, and IANA's registry of that space."""
 
+_OF_CLOUDS = (
+    ip_network("169.254.0.0/16"),  # nearly all
+    ip_network("100.100.100.200/32"),  # Alibaba Cloud
+    ip_network("192.0.0.192/32"),  # Oracle Cloud
+    ip_network("fd00:ec2::/32"),  # Amazon, over IPv6
+)
+"""Where clouds tell a machine its keys. No receiver is there, so no setting opens it to who may add an endpoint."""
+
 
 class TargetRefused(Refused):
     """Messages are not posted there."""
@@ -75,22 +83,24 @@ def check_url(url: str, private: bool) -> SplitResult:
         raise BadInput("the address names no host; such as https://example.org/hook")
     if parts.username is not None:  # also where a password alone is given
         raise BadInput("the address carries a name or password; signatures say who sends")
-    if not private:
-        _check_literal(parts.hostname)
+    _check_literal(parts.hostname, private)
     if parts.fragment:
         raise BadInput("the address has a part after `#`, which is never sent; leave it out")
     return parts
 
 
-def _check_literal(host: str) -> None:
-    """Refuse at once what needs no look-up to be known as one's own network."""
+def _check_literal(host: str, private: bool) -> None:
+    """Refuse at once what needs no look-up to be known as one's own network, or as a cloud's word to its machines."""
     name = host.removesuffix(".")
     try:
-        public = is_public(_literal(name))
+        address = _literal(name)
+        public = is_public(address)
     except ValueError:
-        public = name != "localhost" and not name.endswith(".localhost")
-    if not public:
+        address, public = None, name != "localhost" and not name.endswith(".localhost")
+    if not public and not private:
         raise BadInput(f"{host} is not a public host; messages go to those alone")
+    if address is not None and _is_of_cloud(address):
+        raise BadInput(f"{host} is where a cloud tells machines their keys; no message goes there")
 
 
 def _literal(name: str) -> IPv4Address | IPv6Address:
@@ -125,13 +135,16 @@ def resolve(url: str, private: bool) -> Target:
     except (OSError, UnicodeError) as error:
         raise TargetRefused(f"{name} has no address ({error}); check the URL") from error
     addresses = [ip_address(str(item[4][0]).partition("%")[0]) for item in found]
-    if not private:
-        for address in addresses:
-            if not is_public(address):
-                raise TargetRefused(
-                    f"{name} is {address}, which is not public; messages go to public hosts, unless "
-                    "webhook_private_targets is true"
-                )
+    for address in addresses:
+        if not private and not is_public(address):
+            raise TargetRefused(
+                f"{name} is {address}, which is not public; messages go to public hosts, unless "
+                "webhook_private_targets is true"
+            )
+        if _is_of_cloud(address):
+            raise TargetRefused(
+                f"{name} is {address}, where a cloud tells machines their keys; no message goes there"
+            )
     literals = [f"[{each}]" if each.version == 6 else str(each) for each in addresses]
     urls = [parts._replace(netloc=f"{each}:{port}").geturl() for each in dict.fromkeys(literals)]
     return Target(tuple(urls[:_ADDRESSES_MAX]), parts.netloc, name)
@@ -140,12 +153,23 @@ def resolve(url: str, private: bool) -> Target:
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Return whether an address is one of the public network, also the one that it stands for."""
     if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped
-        for network, shift in _EMBEDDING:
-            if address in network:
-                inner = IPv4Address(int(address) >> shift & 0xFFFFFFFF)
-        if inner is not None:
+        inner = _meant(address)
+        if inner != address:
             return is_public(inner)
         if address.teredo is not None or address not in _UNICAST:
             return False
     return address.is_global and not address.is_multicast
+
+
+def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that one of IPv6 stands for; else the address itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    for network, shift in _EMBEDDING:
+        if address in network:
+            return IPv4Address(int(address) >> shift & 0xFFFFFFFF)
+    return address.ipv4_mapped or address
+
+
+def _is_of_cloud(address: IPv4Address | IPv6Address) -> bool:
+    return any(_meant(address) in network for network in _OF_CLOUDS)

@@ -19,6 +19,7 @@ from sqlalchemy import event, insert, select
 from sqlalchemy.orm import Session
 
 from api.app import create_app
+from api.credits.then import status_changes
 from api.sites.periods import ends_of
 from cli.bench.api.books import make_books
 from ledger.db import Database
@@ -100,7 +101,7 @@ def _changes(session: Session, count: int) -> None:
             "tx_hash": h66(1, number),
             "contract_address": "0x" + "c1" * 20,
             "event_name": "StatusChanged",
-            "args": {"batch_id": batch_id_of(1, number), "old_status": 1, "new_status": 2},
+            "args": {"batch_id": str(batch_id_of(1, number)), "old_status": "1", "new_status": "2"},
         }
         for number in range(1, count + 1)
     )
@@ -401,3 +402,16 @@ def test_few_batches_and_many_give_the_same_pages(
 def test_the_first_and_the_last_hour_are_two_looks(pair: tuple[Counted, Counted]) -> None:
     small, large = (each.steps(each.ends) for each in pair)
     assert large - small <= 10 * STEP, (small, large)
+
+
+def test_changes_of_a_few_batches_are_picked_out_by_the_database(
+    pair: tuple[Counted, Counted],
+) -> None:
+    """Each page of the state of then read every change that there ever was: a second, where 50,000 are."""
+    wanted = [batch_id_of(1, number) for number in (7, LARGE - 1)]
+    with pair[1].db.read() as session:
+        found = list(status_changes(session, up_to=10**6, of=wanted))
+        assert list(status_changes(session, of=())) == []
+    assert [(batch, status.value) for batch, status, _ in found] == [
+        (batch, "suspended") for batch in wanted
+    ]

@@ -409,6 +409,7 @@ FORMS = [
     "/sign-in",
     "/sign-out",
     "/account/sessions/{session_id}/end",
+    "/account/password",
     "/account/keys",
     "/account/keys/{key_id}/revoke",
     "/account/users/{user_id}/state",

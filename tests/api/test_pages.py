@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import func, update
+from sqlalchemy import text as sql
 
 from api.app import create_app
 from api.credits import asof, queries, quick
@@ -19,7 +20,7 @@ from api.pages.problems import wants_page
 from api.pages.rendering import POLICY
 from ledger import naming
 from ledger.db import Database
-from ledger.models import CreditRetirement, CreditSite
+from ledger.models import CarbonCredit, CreditRetirement, CreditSerial, CreditSite
 from ledger.settings import load_settings
 from tests.api.conftest import ISSUER, _batch, _batch_id, _contracts, _transactions, h66, key_of
 
@@ -509,3 +510,43 @@ def test_a_name_may_be_anything(sqlite_db: Database, tmp_path: Path) -> None:
         assert (
             client.get("/v1/retirements/2/certificate").json()["certificate"]["beneficiary"] == name
         )
+
+
+@pytest.mark.parametrize("code", ["a/b ?#%", "a\nb"])
+def test_no_link_is_dead_whatever_code_others_gave_their_site(
+    sqlite_db: Database, tmp_path: Path, code: str
+) -> None:
+    """A slash parts an address, and a name with a line break was no credit's."""
+    with sqlite_db.write() as session:
+        _contracts(session)
+        _transactions(session)
+        session.flush()
+        _batch(session, 3)
+        session.execute(sql("PRAGMA defer_foreign_keys = ON"))
+        session.execute(update(CreditSite).where(CreditSite.site_id == 1).values(code=code))
+        for column in (CarbonCredit.credit_id, CreditSerial.credit_id):
+            renamed = func.replace(column, "park-a-2015-", f"{code}-2015-")
+            session.execute(update(column.class_).values({column: renamed}))
+    given = {
+        "TRUETONNE_DATABASE_URL": sqlite_db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(tmp_path),
+        "TRUETONNE_RATE_LIMIT": "0",
+    }
+    with TestClient(create_app(load_settings(None, given))) as client:
+        name = f"{code}-2015-3-1-10"
+        if "\n" not in code:  # nobody types one into a search field
+            hits = client.get("/v1/search", params={"q": name}).json()["items"]
+            links = [hit["link"] for hit in hits if hit["kind"] == "credit"]
+            assert [client.get(link).json()["credit_id"] for link in links] == [name]
+            shown = client.get("/search", params={"q": name}, headers=HTML).text
+            assert f"<title>{name}" in shown
+        seen = set()
+        for page in ("/", "/credits", "/retirements/2", "/credits/2"):
+            shown = client.get(page, headers=HTML).text
+            links = {html.unescape(link) for link in re.findall(r'href="(/[^"]*)"', shown)}
+            for link in links - seen:
+                if re.match("/(credits|search|projects)", link) and "/bundle" not in link:
+                    assert client.get(link, headers=HTML).status_code == 200, (page, link)
+            seen |= links
+        assert "/credits/2/bundle.json?readings=0" in seen or "/" not in code
+        assert "/projects/" not in " ".join(seen)  # it is none of these books

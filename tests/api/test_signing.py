@@ -212,6 +212,35 @@ def test_one_ends_another_session_of_ones_own_and_nobody_elses(house: House) -> 
     assert elsewhere.get("/account", follow_redirects=False).status_code == 303
 
 
+def test_one_changes_ones_own_password(house: House) -> None:
+    """A right that the page named, and had no form for: who signs in by a page kept what an admin had set."""
+    client, new = house.client, "another-long-password"
+    elsewhere = TestClient(house.app, headers=HTML)
+    sign_in(elsewhere, "vera")
+    sign_in(client, "vera")
+    form = {"csrf": csrf(client), "current": PASSWORD, "password": new, "again": new}
+    for wrong, status, said, chinese in (
+        ({"again": new + "x"}, 422, "not the same in both fields", "两次输入的新密码不一致"),
+        ({"current": "not the password"}, 401, "password is wrong", "用户名或密码不正确"),
+        ({"password": "short", "again": "short"}, 422, "12 at least", "至少应有 12 个"),
+    ):
+        for language, words in (("en", said), ("zh", chinese)):
+            client.headers["accept-language"] = language
+            answer = client.post("/account/password", data={**form, **wrong})
+            assert (answer.status_code, words in answer.text) == (status, True), answer.text
+            assert new not in answer.text
+    assert english_in(answer.text.replace("vera", "")) == []
+    client.headers["accept-language"] = "en"
+    assert client.post("/account/password", data={**form, "csrf": "0" * 64}).status_code == 403
+    assert elsewhere.get("/account", follow_redirects=False).status_code == 200
+    done = client.post("/account/password", data=form, follow_redirects=False)
+    assert (done.status_code, done.headers["location"]) == (303, "/sign-in")
+    for browser in (client, elsewhere):
+        assert browser.get("/account", follow_redirects=False).status_code == 303
+    assert sign_in(client, "vera").status_code == 401
+    assert sign_in(client, "vera", new).status_code == 303
+
+
 # ------------------------------------------------------------------------ what it must withstand
 
 

@@ -381,8 +381,45 @@ def test_the_doctor_names_an_account_whose_money_comes_to_an_end(
         "verdict": "failed",
         "found": f"{account} has 0.000000012 ether, and signed for up to {whole}.{gwei:09d} on the last 3 days on "
         "which each signed",
-        "mend": "send these accounts ether: what they sign waits without it",
+        "mend": "send these accounts ether: what they sign waits without it; of one that is to sign no more, take the "
+        "key away from here",
     }
+
+
+def test_the_doctor_asks_for_no_money_for_an_account_whose_key_was_taken_away(
+    issued: Program, chain: TestChain, tmp_path: Path
+) -> None:
+    """One that was retired and emptied on purpose was an alarm for a month."""
+    books = issued.folder / ".truetonne" / "truetonne.db"
+    with closing(sqlite3.connect(books)) as link:
+        query = "SELECT DISTINCT address FROM chain_spending ORDER BY address"
+        retired, *others = (address for (address,) in link.execute(query))
+    keys = tmp_path / "keys"
+    keys.mkdir()
+
+    def check() -> dict[str, str]:
+        checks = issued("doctor", "--json", keystore=str(keys)).json()["checks"]
+        (found,) = (item for item in checks if item["name"] == "gas")
+        return {name: found[name] for name in ("verdict", "found")}
+
+    def put(address: str) -> None:
+        (keys / address).write_text(json.dumps({"address": address[2:], "version": 3}))
+
+    for address in others:
+        put(address)
+    had = chain.client.balance(retired)
+    chain.client.request("anvil_setBalance", [retired, "0x0"])
+    try:
+        without = check()
+        put(retired)
+        again = check()
+    finally:
+        chain.client.request("anvil_setBalance", [retired, hex(had)])
+    assert without["verdict"] == "ok"
+    assert without["found"].endswith(
+        f", or more; not asked about, as their keys are not here: {retired}"
+    )
+    assert (again["verdict"], retired in again["found"]) == ("failed", True)
 
 
 def test_the_doctor_says_of_a_node_that_it_has_not_come_to_what_was_final(issued: Program) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -103,6 +104,11 @@ def test_a_dry_run_changes_nothing(park: Program) -> None:
     before = dump(park)
     assert park("jobs", "resume", "settle", "--dry-run").out.startswith("settle would be due at ")
     assert dump(park) == before
+    checks = park("doctor", "--json").json()["checks"]
+    (check,) = [item for item in checks if item["name"] == "jobs"]
+    assert check["verdict"] == "ok"
+    # No alarm, as somebody wanted it; one that is forgotten is seen.
+    assert re.search(r"; paused: settle since \d{4}-\d\d-\d\d$", check["found"])
 
 
 def test_pause_run_resume_and_what_stands(park: Program) -> None:

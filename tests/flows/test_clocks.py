@@ -1,24 +1,35 @@
 """Clocks: the last second of what has an end on chain, and a machine whose clock is not the chain's."""
 
+import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from cli.credits_issue import _rehearse
 from cli.doctor import clock_of_chain
+from ledger.chain.node.client import ChainClient
 from ledger.errors import ProblemFound, Refused
 from ledger.issuance import plan_issuance
 from ledger.issuance import submit_planned as submit_issuances
 from ledger.jobs.expiring import record_expired
+from ledger.jobs.issuing import issue_closed
 from ledger.models import Issuance
 from ledger.models.issuance import IssuanceState
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.finalizing import finalize_due
+from ledger.sites import apply_site
 from scripts.chaos import clock
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.forms import long
 from tests.support.park import PROJECT, PROPOSED, Park
+from tests.support.plant import SITE, anvil_like
+from tests.support.proxy import LyingNode
 from tests.support.sending import opened
+
+WANTED = 'program = "internal"\nissue_every = "month"\nissue_after_days = 2\n'
 
 
 def mine_at(park: Park, second: int) -> None:
@@ -72,6 +83,45 @@ def test_a_block_of_the_future_shows_that_the_clock_is_behind(park: Park) -> Non
     with pytest.raises(ProblemFound, match=r"is 7[12]\d\d s later than the clock here"):
         clock_of_chain(park.node.client, local=False)
     assert clock_of_chain(park.node.client, local=True).endswith("that was let go ahead")
+
+
+@pytest.mark.parametrize(
+    ("says", "is_told"), [("its clock", True), ("ours", False), ("none", False)]
+)
+def test_a_chain_whose_next_block_is_old_shows_that_the_clock_is_ahead(
+    park: Park, monkeypatch: pytest.MonkeyPatch, says: str, is_told: bool
+) -> None:
+    """A clock of tomorrow made the newest block one of yesterday, as on a quiet chain; a node tells them apart."""
+    park.node.mine(1)
+    ahead_s = 86_400
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getBlockByNumber" or params[0] != "pending" or says == "its clock":
+            return result
+        if says == "none":
+            return None
+        return {**result, "timestamp": hex(int(result["timestamp"], 16) + ahead_s)}
+
+    here = SimpleNamespace(time=lambda: time.time() + ahead_s)
+    monkeypatch.setattr("cli.doctor.time", here)
+    with LyingNode(park.node.rpc_url) as liar, closing(ChainClient(liar.rpc_url)) as client:
+        liar.tamper = tamper
+        if is_told:
+            with pytest.raises(ProblemFound, match=r"^the newest block is 864\d\d s old by the"):
+                clock_of_chain(client, local=False)
+        else:
+            assert clock_of_chain(client, local=False).startswith("the newest block is 864")
+        assert clock_of_chain(client, local=True).startswith("the newest block is 864")
+
+
+def test_a_clock_that_is_ahead_shortens_no_wait_for_late_readings(park: Park) -> None:
+    """What is issued stays so; by the database's clock the month has ended today at the earliest."""
+    park.generate(datetime.now(UTC).date() - timedelta(days=1), ["50"])
+    with park.db.write() as session:
+        wanted = SITE.replace('program = "internal"\n', WANTED)
+        apply_site(session, wanted, resolve_account=anvil_like)
+    park.register()
+    assert issue_closed(park.chain, datetime.now(UTC) + timedelta(days=40)) is None
 
 
 def test_a_period_that_is_over_is_issued_though_the_chain_was_quiet_since_before_its_end(

@@ -641,6 +641,25 @@ def test_signatures_outlast_a_pause(apart: Park) -> None:
     assert apart.differences() == []
 
 
+@long
+def test_signatures_that_run_out_during_a_pause_are_asked_for_again_at_once(apart: Park) -> None:
+    """The job failed for ten minutes with what a person cannot mend: the market rested after the refusal."""
+    path = written(apart, hours=1)
+    signed(path)
+    take(apart, path)
+    apart.node.act("pauser", SETTLEMENT, "pause", [])
+    with pytest.raises(Refused, match=r"The contract is paused\."):
+        submit_planned(apart.chain)
+    apart.node.later(2 * 3600)  # the mirror has no final block of that time yet
+    apart.node.act("admin", SETTLEMENT, "unpause", [])
+    assert submit_planned(apart.chain) == []
+    (batch,) = apart.rows(VppSettlementBatch)
+    assert batch.error is not None and "SignaturesExpired(" in batch.error
+    again = plan_round(apart.chain, Scope(rest=timedelta(minutes=10)))
+    assert (states(apart), [item.trades for item in again.batches]) == (["failed", "planned"], [2])
+    assert again.resting == ()
+
+
 def rolled_back(session: Session, _done: object) -> None:
     session.rollback()
 

@@ -568,6 +568,11 @@ def test_who_says_that_it_is_gone_is_told_no_more(house: House, listener: Listen
     house.tick()
     (row,) = house.park.rows(WebhookEndpoint)
     assert (row.state, row.reason) == (EndpointState.DISABLED, "it answered 410, Gone")
+    # The log said who had resumed it, and not that it had been disabled.
+    entry = house.park.rows(AuditLog)[-1]
+    assert (entry.action, entry.resource) == ("webhooks.disable", f"webhook_endpoints/{row.id}")
+    assert (entry.user_id, entry.old_values["state"]) == (None, "active")
+    assert entry.new_values == {"state": "disabled", "reason": "it answered 410, Gone"}
     house.later(days=1)
     assert house.tick() is None
     assert len(listener.heard) == 1

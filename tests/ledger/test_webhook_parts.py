@@ -142,6 +142,29 @@ def test_addresses_that_nothing_is_posted_to(url: str, said: str) -> None:
     assert said in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",
+        "::ffff:169.254.169.254",
+        "2002:a9fe:a9fe::1",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "192.0.0.192",
+    ],
+)
+def test_no_setting_opens_where_clouds_tell_machines_their_keys(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may add endpoints read the beginning of what it answered, where receivers beside the ledger are allowed."""
+    host = f"[{address}]" if ":" in address else address
+    with pytest.raises(BadInput, match="is where a cloud tells machines their keys"):
+        check_url(f"http://{host}/latest/meta-data", private=True)
+    monkeypatch.setattr(socket, "getaddrinfo", answers("10.0.0.1", address))
+    with pytest.raises(TargetRefused, match="where a cloud tells machines their keys"):
+        resolve("http://one.lan/hook", private=True)
+
+
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "017700000001"])
 def test_hosts_of_one_s_own_network(host: str) -> None:
     """Written as resolvers understand it, and people do not: refused when it is given, and before it is looked up."""
