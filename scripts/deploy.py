@@ -327,15 +327,23 @@ def record(settings: Settings, rpc_url: str) -> None:
         record_rows(database, client, Deployment.load(settings.deployment))
 
 
-def require_books(settings: Settings, addresses: dict[str, str], *, upgrade: bool) -> None:
-    """Refuse contracts beside those that the books are kept of, before anything is sent.
+def require_books(
+    settings: Settings, chain: tuple[int, str], addresses: dict[str, str], *, upgrade: bool
+) -> None:
+    """Refuse another chain than the books mirror, and contracts beside theirs, before anything is sent.
 
     Parameters
     ----------
+    chain
+        Its number, and the hash of its first block.
     upgrade
         Make the tables, or upgrade them; else books without any are of no contracts.
     """
-    from ledger.chain.addresses.kept import require_same_contracts
+    from ledger.chain.addresses.kept import (
+        require_same_chain,
+        require_same_contracts,
+        require_same_name,
+    )
     from ledger.db import Database
 
     if upgrade:
@@ -346,7 +354,9 @@ def require_books(settings: Settings, addresses: dict[str, str], *, upgrade: boo
             if database.current() is None:
                 return
     with closing(Database(settings.database_url)) as database, database.read() as session:
-        require_same_contracts(session, settings.network, addresses)
+        require_same_chain(session, settings.network, *chain)
+        require_same_name(session, settings.network)
+        require_same_contracts(session, addresses)
 
 
 def main() -> None:
@@ -369,14 +379,15 @@ def main() -> None:
         check_network(name, network_chain_id(name), chain_id)
         keys = load_keys(accounts, settings, chain_id)
         plan = make_plan(name, os.environ, chain_id, keys)
-        earlier = earlier_contracts(settings.deployment, _hex(web3.eth.get_block(0)["hash"]))
+        genesis_hash = _hex(web3.eth.get_block(0)["hash"])
+        earlier = earlier_contracts(settings.deployment, genesis_hash)
         deployer = Deployer(project.get_loaded_projects()[0], web3, plan, earlier)
         recorded = active != "development" or bool(os.environ.get("TRUETONNE_DATABASE_URL"))
         result = os.environ.get("TRUETONNE_TRY_RESULT")  # of the command that ran this to try it
         if recorded:
             codes = deployer.codes()
             addresses = {each: codes[each][0].lower() for each in (CREDIT, SETTLEMENT)}
-            require_books(settings, addresses, upgrade=not result)
+            require_books(settings, (chain_id, genesis_hash), addresses, upgrade=not result)
         if result:
             Path(result).write_text(json.dumps(deployer.look()), encoding="utf-8")
             return
