@@ -47,6 +47,7 @@ from ledger.chain.node.records import HASH
 from ledger.errors import BadInput, DependencyDown
 from ledger.files import part_in, put
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
+from ledger.settings.deployment import DEPLOY_PREFIX
 from scripts import create2
 from scripts.deploy_checks import check_before
 from scripts.deploy_node import asking, put_factory
@@ -59,6 +60,7 @@ from scripts.toolchain.brownie_asking import ask_again
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.brownie_sending import send_carefully
+from scripts.verify_roles import was_revoked
 
 
 def step(text: str) -> None:
@@ -184,11 +186,30 @@ class Deployer:
         return self.project[name].at(address, persist=False)  # local chains come and go
 
     def grant(self, contract: Any, name: str, holder: str, *class_id: int) -> None:
-        """Grant a role, which a function of the contract returns, unless it is held."""
+        """Grant a role, which a function of the contract returns, unless it is held.
+
+        Raises
+        ------
+        BadInput
+            If the account had it and lost it, as one whose key was stolen; or if another is the admin by now.
+        """
         account, role = self.plan.holders[holder], getattr(contract, name)(*class_id)
-        if not contract.hasRole(role, account):
-            step(f"granting {name} of {contract._name} to the {holder}")
-            contract.grantRole(role, account, {"from": self.plan.key("admin")})
+        if contract.hasRole(role, account):
+            return
+        admin, what = contract.defaultAdmin(), f"{name} of {contract._name}"
+        today = f"name who has it today by {DEPLOY_PREFIX}{holder.upper()}"
+        if admin != self.plan.holders["admin"]:
+            raise BadInput(
+                f"the {holder} {account} does not have {what}, and its admin is {admin} by now: {today}, or have that "
+                "admin grant it"
+            )
+        first = self.contracts[contract._name]["block"]
+        if was_revoked(self._request, contract.address, bytes(role), account, first):
+            raise BadInput(
+                f"{what} was taken from the {holder} {account}: {today}; to give it back, run grant_roles"
+            )
+        step(f"granting {what} to the {holder}")
+        contract.grantRole(role, account, {"from": self.plan.key("admin")})
 
     def register_class(self, credit: Any) -> int:
         """Register the class unless its code is taken, and return its id."""

@@ -344,6 +344,30 @@ def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
     assert chain.height == height
 
 
+def test_a_role_that_was_taken_away_is_not_given_back(
+    deployer: Deployer, brownie_project: Any, chain: Any
+) -> None:
+    """DP-02, DP-03: who lost the file and names the holders of the first run gave a stolen key its role again."""
+    contracts = deployer.run()["contracts"]
+    address = request_checksum(contracts["VppSettlement"]["address"])
+    settlement = brownie_project.VppSettlement.at(address, persist=False)
+    admin, holders = deployer.plan.key("admin"), deployer.plan.holders
+    settlement.revokeRole(settlement.OPERATOR_ROLE(), holders["operator"], {"from": admin})
+    lost = Deployer(deployer.project, deployer.web3, deployer.plan, {})
+    with pytest.raises(BadInput, match=r"^OPERATOR_ROLE of VppSettlement was taken .* by TRUET.*_OP"):
+        lost.run()
+    issuer = deployer.plan.key("issuer")
+    settlement.beginDefaultAdminTransfer(issuer, {"from": admin})
+    chain.sleep(2)
+    settlement.acceptDefaultAdminTransfer({"from": issuer})
+    with pytest.raises(BadInput, match=f"and its admin is {issuer.address} by now: name who has"):
+        lost.run()
+    today = replace(deployer.plan, holders={**holders, "operator": holders["pauser"]})
+    settlement.grantRole(settlement.OPERATOR_ROLE(), holders["pauser"], {"from": issuer})
+    found = Deployer(deployer.project, deployer.web3, today, {}).run()
+    assert found["contracts"] == contracts
+
+
 @long
 def test_an_earlier_file_is_not_believed(deployer: Deployer, keys: list[Any]) -> None:
     """DP-02, DP-04: transactions it names that made nothing, or something else, are looked for anew."""
