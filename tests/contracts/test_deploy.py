@@ -354,7 +354,9 @@ def test_a_role_that_was_taken_away_is_not_given_back(
     admin, holders = deployer.plan.key("admin"), deployer.plan.holders
     settlement.revokeRole(settlement.OPERATOR_ROLE(), holders["operator"], {"from": admin})
     lost = Deployer(deployer.project, deployer.web3, deployer.plan, {})
-    with pytest.raises(BadInput, match=r"^OPERATOR_ROLE of VppSettlement was taken .* by TRUET.*_OP"):
+    with pytest.raises(
+        BadInput, match=r"^OPERATOR_ROLE of VppSettlement was taken .* by TRUET.*_OPERATOR"
+    ):
         lost.run()
     issuer = deployer.plan.key("issuer")
     settlement.beginDefaultAdminTransfer(issuer, {"from": admin})
