@@ -26,6 +26,8 @@ from tests.support.chain import PARTIES, TestChain, _create
 from tests.support.forms import long
 from tests.support.mirror import dump, running_chain
 
+SHORT_ON_MARIADB = ("test_other_contracts_are_refused_under_another_name_of_their_chain",)
+
 HERE = SmartContract.contract_name == f"{SETTLEMENT}@local"
 
 
@@ -175,13 +177,13 @@ def test_another_network_is_refused_by_books_that_mirror_one(
 
 
 def test_other_contracts_are_refused_under_another_name_of_their_chain(
-    books: Database, chain: TestChain
+    db: Database, chain: TestChain
 ) -> None:
     """By the name in the file, the books had none of them: other contracts were used beside theirs."""
-    Indexer(books, chain.client, chain.deployment, 0).run_until("head")
+    Indexer(db, chain.client, chain.deployment, 0).run_until("head")
     beside = _create(chain.client, SETTLEMENT, dict(chain.deployment.settlement.constructor))
     renamed = replace(with_settlement(chain.deployment, beside), network="custom")
-    with books.read() as session:
+    with db.read() as session:
         require_same_books(session, replace(chain.deployment, network="custom"))
         with pytest.raises(WrongChain, match="'local' are kept of VppSettlement") as refused:
             require_same_books(session, renamed)
