@@ -47,6 +47,7 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     from cli.deploying import check_checkout, ensure_deployed
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.local.shared import check_chain_is_here, node_for
+    from ledger.chain.node.client import ChainClient
     from ledger.db import Database
 
     settings = _settings(run, network)
@@ -66,19 +67,25 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     else:
         run.output.step(_begins(settings))
     with node_for(settings) as rpc_url:
-        new = ensure_deployed(settings, rpc_url, settings.network, run.output.step)
-        without = [] if new else _without_roles(settings, rpc_url)
+        with closing(ChainClient(rpc_url)) as client:
+            before = client.block_number()
+        written = ensure_deployed(settings, rpc_url, settings.network, run.output.step)
+        without = [] if written else _without_roles(settings, rpc_url)
     deployment = Deployment.load(settings.deployment)
-    addresses = {name: item.address for name, item in deployment.contracts.items()}
+    # The same code with the same arguments stands where it stood, also of a run that had no address book.
+    made = {name for name, item in deployment.contracts.items() if item.block > before}
     run.output.result(
         {
             "network": deployment.network,
-            "deployed": new,
-            "contracts": addresses,
+            "deployed": bool(made),
+            "contracts": {name: item.address for name, item in deployment.contracts.items()},
             "without_roles": [asdict(item) for item in without],
         },
-        *(() if new else ("nothing was deployed: the contracts stand already",)),
-        *(f"{name} at {address}" for name, address in addresses.items()),
+        *(() if made else ("nothing was deployed: the contracts stand already",)),
+        *(
+            f"{name} at {item.address}{', where it stood already' if made and name not in made else ''}"
+            for name, item in deployment.contracts.items()
+        ),
         f"address book: {settings.deployment}",
         *_said_of_roles(without),
     )

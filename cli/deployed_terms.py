@@ -26,6 +26,7 @@ _ARGUMENTS = {
     "credit_cap": "creditCap",
 }
 """What a deployment may be told, by its name among the arguments of the settlement contract."""
+_PLACES = "home, database_url and deployment of their own"
 
 
 def check_as_deployed(given: Mapping[str, str], settings: Settings) -> None:
@@ -48,7 +49,7 @@ def check_as_deployed(given: Mapping[str, str], settings: Settings) -> None:
             raise BadInput(
                 f"{DEPLOY_PREFIX}{role.upper()} is {told}, and {settings.deployment} has {address} as {role}: the "
                 "contracts stand already; a role changes hands by ./dev brownie run grant_roles, other contracts need "
-                "another network",
+                f"{_PLACES}",
                 code="deployed-otherwise",
                 details={"role": role, "expected": address, "found": told},
             )
@@ -58,7 +59,7 @@ def check_as_deployed(given: Mapping[str, str], settings: Settings) -> None:
             raise BadInput(
                 f"{DEPLOY_PREFIX}{term.upper()} is {told!r}, and what stands has {expected!r}, by "
                 f"{settings.deployment} or the mirror: it is not deployed again; roles change caps and buffer, other "
-                "terms need another network",
+                f"terms need contracts with {_PLACES}",
                 code="deployed-otherwise",
                 details={"term": term, "expected": expected, "found": told},
             )

@@ -294,20 +294,19 @@ def _account_reader(settings: Settings, file: Path) -> Callable[[str], str]:
     """
     from ledger.settings import LOCAL_CHAIN_ID
 
-    if settings.local_chain:
-        chain_id = LOCAL_CHAIN_ID
-    else:
+    chain_id, contracts = LOCAL_CHAIN_ID if settings.local_chain else 0, dict[str, str]()
+    if settings.deployment.exists():
         from ledger.chain.addresses.book import Deployment
 
-        chain_id = (
-            Deployment.load(settings.deployment).chain_id if settings.deployment.exists() else 0
-        )
+        deployment = Deployment.load(settings.deployment)
+        chain_id = chain_id or deployment.chain_id
+        contracts = {item.address: name for name, item in deployment.contracts.items()}
 
     def resolve(text: str) -> str:
         from ledger.chain.keys.signers import resolve_account
 
         try:
-            return resolve_account(text, chain_id)
+            account = resolve_account(text, chain_id)
         except BadInput as error:
             said = f"{file}: account {text!r}: {error.message}"
             if not chain_id and text.startswith("anvil:"):
@@ -316,5 +315,11 @@ def _account_reader(settings: Settings, file: Path) -> Callable[[str], str]:
                     "deploy` first, or write the account as 0x..."
                 )
             raise BadInput(said, code=error.code) from error
+        if account.lower() in contracts:
+            raise BadInput(
+                f"{file}: account {text!r} is the contract {contracts[account.lower()]} itself: what a trade pays it "
+                "nobody can take out; name the account whose key the plant or the market has"
+            )
+        return account
 
     return resolve

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ledger.chain.node.records import BlockHeader
 from ledger.db.counting import rows_found
 from ledger.errors import BooksDiffer
-from ledger.models import ChainCursor, MirrorReorganisation
+from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
 from ledger.models.types import ValueRefused
 
 REINDEX = "run `truetonne index reindex` (with --dry-run it only says what would change)"
@@ -60,6 +60,22 @@ def load(session: Session, network: str) -> Cursor | None:
         row.block_hash,
         row.final_number,
     )
+
+
+def require_none(session: Session, network: str) -> None:
+    """Require that books in which a network has no cursor have mirrored nothing, or another mirror has just begun it.
+
+    Blocks have one number each, whatever chain they are of: a second chain would go between those of the first.
+
+    Raises
+    ------
+    BooksDiffer
+        If they hold blocks, which are another network's, or whose cursor was deleted.
+    """
+    if session.scalar(select(ChainBlock.number).limit(1)) is None:
+        return
+    if session.get(ChainCursor, network) is None:
+        raise deleted(session, network)
 
 
 def deleted(session: Session, network: str) -> BooksDiffer:

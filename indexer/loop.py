@@ -252,9 +252,7 @@ class Indexer:
         with self._db.read() as session:
             cursor = cursors.load(session, self._deployment.network)
             if not self._contracts_compared:
-                require_same_contracts(
-                    session, self._deployment.network, self._deployment.addresses
-                )
+                require_same_contracts(session, self._deployment.addresses)
                 self._contracts_compared = True
         if cursor is None:
             cursor = self._begin()
@@ -295,6 +293,8 @@ class Indexer:
 
     def _begin(self) -> Cursor:
         """Start a mirror at the block before the deployment."""
+        with self._db.read() as session:
+            cursors.require_none(session, self._deployment.network)
         header = self._first_header()
         cursor = Cursor(
             self._deployment.network,

@@ -47,6 +47,7 @@ from ledger.chain.node.records import HASH
 from ledger.errors import BadInput, DependencyDown
 from ledger.files import part_in, put
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
+from ledger.settings.deployment import DEPLOY_PREFIX
 from scripts import create2
 from scripts.deploy_checks import check_before
 from scripts.deploy_node import asking, put_factory
@@ -59,6 +60,7 @@ from scripts.toolchain.brownie_asking import ask_again
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.brownie_sending import send_carefully
+from scripts.verify_roles import was_revoked
 
 
 def step(text: str) -> None:
@@ -184,11 +186,30 @@ class Deployer:
         return self.project[name].at(address, persist=False)  # local chains come and go
 
     def grant(self, contract: Any, name: str, holder: str, *class_id: int) -> None:
-        """Grant a role, which a function of the contract returns, unless it is held."""
+        """Grant a role, which a function of the contract returns, unless it is held.
+
+        Raises
+        ------
+        BadInput
+            If the account had it and lost it, as one whose key was stolen; or if another is the admin by now.
+        """
         account, role = self.plan.holders[holder], getattr(contract, name)(*class_id)
-        if not contract.hasRole(role, account):
-            step(f"granting {name} of {contract._name} to the {holder}")
-            contract.grantRole(role, account, {"from": self.plan.key("admin")})
+        if contract.hasRole(role, account):
+            return
+        admin, what = contract.defaultAdmin(), f"{name} of {contract._name}"
+        today = f"name who has it today by {DEPLOY_PREFIX}{holder.upper()}"
+        if admin != self.plan.holders["admin"]:
+            raise BadInput(
+                f"the {holder} {account} does not have {what}, and its admin is {admin} by now: {today}, or have that "
+                "admin grant it"
+            )
+        first = self.contracts[contract._name]["block"]
+        if was_revoked(self._request, contract.address, bytes(role), account, first):
+            raise BadInput(
+                f"{what} was taken from the {holder} {account}: {today}; to give it back, run grant_roles"
+            )
+        step(f"granting {what} to the {holder}")
+        contract.grantRole(role, account, {"from": self.plan.key("admin")})
 
     def register_class(self, credit: Any) -> int:
         """Register the class unless its code is taken, and return its id."""
@@ -327,15 +348,23 @@ def record(settings: Settings, rpc_url: str) -> None:
         record_rows(database, client, Deployment.load(settings.deployment))
 
 
-def require_books(settings: Settings, addresses: dict[str, str], *, upgrade: bool) -> None:
-    """Refuse contracts beside those that the books are kept of, before anything is sent.
+def require_books(
+    settings: Settings, chain: tuple[int, str], addresses: dict[str, str], *, upgrade: bool
+) -> None:
+    """Refuse another chain than the books mirror, and contracts beside theirs, before anything is sent.
 
     Parameters
     ----------
+    chain
+        Its number, and the hash of its first block.
     upgrade
         Make the tables, or upgrade them; else books without any are of no contracts.
     """
-    from ledger.chain.addresses.kept import require_same_contracts
+    from ledger.chain.addresses.kept import (
+        require_same_chain,
+        require_same_contracts,
+        require_same_name,
+    )
     from ledger.db import Database
 
     if upgrade:
@@ -346,7 +375,9 @@ def require_books(settings: Settings, addresses: dict[str, str], *, upgrade: boo
             if database.current() is None:
                 return
     with closing(Database(settings.database_url)) as database, database.read() as session:
-        require_same_contracts(session, settings.network, addresses)
+        require_same_chain(session, settings.network, *chain)
+        require_same_name(session, settings.network)
+        require_same_contracts(session, addresses)
 
 
 def main() -> None:
@@ -369,14 +400,15 @@ def main() -> None:
         check_network(name, network_chain_id(name), chain_id)
         keys = load_keys(accounts, settings, chain_id)
         plan = make_plan(name, os.environ, chain_id, keys)
-        earlier = earlier_contracts(settings.deployment, _hex(web3.eth.get_block(0)["hash"]))
+        genesis_hash = _hex(web3.eth.get_block(0)["hash"])
+        earlier = earlier_contracts(settings.deployment, genesis_hash)
         deployer = Deployer(project.get_loaded_projects()[0], web3, plan, earlier)
         recorded = active != "development" or bool(os.environ.get("TRUETONNE_DATABASE_URL"))
         result = os.environ.get("TRUETONNE_TRY_RESULT")  # of the command that ran this to try it
         if recorded:
             codes = deployer.codes()
             addresses = {each: codes[each][0].lower() for each in (CREDIT, SETTLEMENT)}
-            require_books(settings, addresses, upgrade=not result)
+            require_books(settings, (chain_id, genesis_hash), addresses, upgrade=not result)
         if result:
             Path(result).write_text(json.dumps(deployer.look()), encoding="utf-8")
             return

@@ -78,6 +78,8 @@ def mark_verified(settings: Settings, deployment: Deployment, names: list[str]) 
 
     try:
         with closing(Database(settings.database_url)) as database:
+            if not database.is_there():  # to ask would make the file, which is not begun then
+                return ["not noted in smart_contracts: there are no books here"]
             database.run(lambda session: mark(session, deployment, names))
     except TruetonneError as error:
         return [f"not noted in smart_contracts: {error.message}"]

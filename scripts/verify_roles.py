@@ -16,6 +16,7 @@ Request = Callable[[str, list[Any]], Any]
 
 _TOPICS = {event.name: topic for topic, event in schemas(CREDIT).items()}
 _GRANTED, REGISTERED = _TOPICS["RoleGranted"], _TOPICS["ClassRegistered"]
+_REVOKED = _TOPICS["RoleRevoked"]
 
 
 def role_rows(request: Request, deployment: Deployment) -> list[dict[str, Any]]:
@@ -144,6 +145,19 @@ def _ever_granted(request: Request, contract: str, first: int) -> set[tuple[byte
         (bytes.fromhex(log["topics"][1][2:]), "0x" + log["topics"][2][-40:].lower())
         for log in _logs(request, {"address": contract, "topics": [_GRANTED]}, first, last)
     }
+
+
+def was_revoked(request: Request, contract: str, role: bytes, account: str, first: int) -> bool:
+    """Return whether an account lost a role, or gave it up, since a block.
+
+    Raises
+    ------
+    DependencyDown
+        If the node does not answer with the logs.
+    """
+    topics = [_REVOKED, "0x" + role.hex(), "0x" + account.lower().removeprefix("0x").zfill(64)]
+    last = int(request("eth_blockNumber", []), 16)
+    return bool(_logs(request, {"address": contract, "topics": topics}, first, last))
 
 
 def _logs(request: Request, query: dict[str, Any], first: int, last: int) -> list[dict[str, Any]]:

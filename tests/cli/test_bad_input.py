@@ -325,6 +325,19 @@ def test_well_known_accounts_are_for_the_local_chain_alone(park: Program) -> Non
     assert park("site", "apply", file).code == 0
 
 
+def test_a_contract_of_ours_is_no_account(park: Program) -> None:
+    """What a trade pays to the settlement itself lies in its books for ever."""
+    settlement = "0x" + "7a" * 20
+    hashes = ("salt", "init_code_hash", "code_hash", "source_hash", "tx_hash")
+    contract = {"address": settlement, "constructor": {}, "block": 1}
+    contract |= dict.fromkeys(hashes, "0x" + "00" * 32)
+    park.write("private.json", json.dumps({**DEPLOYMENT, "contracts": {"VppSettlement": contract}}))
+    file = park.write("site.toml", SITE.replace("0x" + "1" * 40, settlement))
+    ended = park("site", "apply", file, rpc_url="http://127.0.0.1:1", deployment="private.json")
+    assert ended.code == 2
+    assert f"{settlement!r} is the contract VppSettlement itself" in ended.one_line()
+
+
 # ------------------------------------------------------------------------------------ trades
 
 

@@ -360,6 +360,23 @@ def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:
         assert (other.code, other.json()["error"]["code"]) == (2, "other-version")
 
 
+@long
+def test_the_same_code_with_the_same_arguments_is_the_same_contract(truetonne: Program) -> None:
+    """Who wanted contracts of his own, in places of their own, had the old ones, and was told nothing."""
+    with running_chain() as chain:
+        one = {"rpc_url": chain.rpc_url, "deployment": "one.json"}
+        first = good(truetonne("chain", "deploy", "--json", **one)).json()
+        assert first["deployed"] is True
+        two = {**one, "deployment": "two.json", "home": "two"}
+        again = truetonne("chain", "deploy", **two)
+        assert again.out.startswith("nothing was deployed: the contracts stand already\n")
+        beside = {**one, "deployment": "three.json", "home": "three", "deploy_window": "7"}
+        other = truetonne("chain", "deploy", **beside).out
+    contracts = first["contracts"]
+    assert f"CarbonCredit at {contracts[CREDIT]}, where it stood already\n" in other
+    assert "VppSettlement at 0x" in other and contracts["VppSettlement"] not in other
+
+
 def test_another_network_than_the_configured_one(truetonne: Program) -> None:
     """What was exported for one network was taken for the next: its node, and its contracts as deployed there."""
     with running_chain() as chain:

@@ -19,7 +19,7 @@ from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, WrongChain
-from ledger.models import ChainEvent, SmartContract
+from ledger.models import ChainCursor, ChainEvent, SmartContract
 from ledger.models.blockchain import ContractStatus
 from ledger.settings import load_settings
 from scripts import create2
@@ -38,6 +38,8 @@ from tests.contracts.park import LIBRARIES, private_key
 from tests.support.forms import is_long, long, rest, times
 
 CLASS = "internal-CCER-01-002-V01"
+HERE = (31337, "0x" + "11" * 32)
+"""The chain of books, as a script is told of it."""
 ANVIL_ROLES = ("admin", "registrar", "issuer", "verifier", "owner")
 
 
@@ -342,6 +344,32 @@ def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
     assert chain.height == height
 
 
+def test_a_role_that_was_taken_away_is_not_given_back(
+    deployer: Deployer, brownie_project: Any, chain: Any
+) -> None:
+    """DP-02, DP-03: who lost the file and names the holders of the first run gave a stolen key its role again."""
+    contracts = deployer.run()["contracts"]
+    address = request_checksum(contracts["VppSettlement"]["address"])
+    settlement = brownie_project.VppSettlement.at(address, persist=False)
+    admin, holders = deployer.plan.key("admin"), deployer.plan.holders
+    settlement.revokeRole(settlement.OPERATOR_ROLE(), holders["operator"], {"from": admin})
+    lost = Deployer(deployer.project, deployer.web3, deployer.plan, {})
+    with pytest.raises(
+        BadInput, match=r"^OPERATOR_ROLE of VppSettlement was taken .* by TRUET.*_OPERATOR"
+    ):
+        lost.run()
+    issuer = deployer.plan.key("issuer")
+    settlement.beginDefaultAdminTransfer(issuer, {"from": admin})
+    chain.sleep(2)
+    settlement.acceptDefaultAdminTransfer({"from": issuer})
+    with pytest.raises(BadInput, match=f"and its admin is {issuer.address} by now: name who has"):
+        lost.run()
+    today = replace(deployer.plan, holders={**holders, "operator": holders["pauser"]})
+    settlement.grantRole(settlement.OPERATOR_ROLE(), holders["pauser"], {"from": issuer})
+    found = Deployer(deployer.project, deployer.web3, today, {}).run()
+    assert found["contracts"] == contracts
+
+
 @long
 def test_an_earlier_file_is_not_believed(deployer: Deployer, keys: list[Any]) -> None:
     """DP-02, DP-04: transactions it names that made nothing, or something else, are looked for anew."""
@@ -623,19 +651,52 @@ def test_contracts_beside_those_of_the_books_are_refused(
                 args={},
             )
             session.add_all([contract, event])
-        require_books(settings, kept, upgrade=upgrade)
+        require_books(settings, HERE, kept, upgrade=upgrade)
         with pytest.raises(WrongChain, match="kept of VppSettlement at 0xaaaa"):
-            require_books(settings, other, upgrade=upgrade)
+            require_books(settings, HERE, other, upgrade=upgrade)
         with books.write() as session:
             session.execute(delete(ChainEvent))
-        require_books(settings, other, upgrade=upgrade)
+        require_books(settings, HERE, other, upgrade=upgrade)
+
+
+@pytest.mark.parametrize(
+    ("chain", "network", "said"),
+    [
+        ((84532, "0x" + "22" * 32), "base-sepolia", "the books mirror chain 31337 with the first"),
+        (HERE, "custom", "the books mirror this chain as 'local', and not as 'custom'"),
+    ],
+)
+def test_a_chain_beside_that_of_the_books_is_refused(
+    tmp_path: Path, chain: tuple[int, str], network: str, said: str
+) -> None:
+    """DP-05: contracts were made there, and paid for, which no mirror of these books takes."""
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    given = {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_NETWORK": network}
+    with closing(Database(url)) as books:
+        books.upgrade()
+        with books.write() as session:
+            cursor = ChainCursor(
+                network="local",
+                chain_id=HERE[0],
+                genesis_hash=HERE[1],
+                block_number=1,
+                block_hash="0x" + "33" * 32,
+                final_number=0,
+                updated_at=datetime.now(UTC),
+            )
+            session.add(cursor)
+    contracts = {SETTLEMENT: "0x" + "aa" * 20}
+    with pytest.raises(WrongChain, match=said):
+        require_books(load_settings(None, given), chain, contracts, upgrade=False)
+    settings = load_settings(None, {**given, "TRUETONNE_NETWORK": "local"})
+    require_books(settings, HERE, contracts, upgrade=False)
 
 
 def test_a_dry_run_makes_no_tables(tmp_path: Path) -> None:
     """DP-05: books that are not there are of no contracts."""
     url = f"sqlite:///{tmp_path / 'books.db'}"
     settings = load_settings(None, {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_NETWORK": "local"})
-    require_books(settings, {SETTLEMENT: "0x" + "aa" * 20}, upgrade=False)
+    require_books(settings, HERE, {SETTLEMENT: "0x" + "aa" * 20}, upgrade=False)
     with closing(Database(url)) as books:
         assert books.current() is None
 

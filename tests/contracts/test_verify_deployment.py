@@ -401,6 +401,10 @@ def test_who_has_no_books_is_told_that_nothing_was_noted(
 ) -> None:
     """DP-04: what was found stands, and nobody takes it for noted."""
     settings = load_settings(None, {"TRUETONNE_DATABASE_URL": f"sqlite:///{tmp_path}/books.db"})
+    none = "not noted in smart_contracts: there are no books here"
+    assert mark_verified(settings, verified, ["CarbonCredit"]) == [none]
+    assert not (tmp_path / "books.db").exists()
+    (tmp_path / "books.db").touch()
     (said,) = mark_verified(settings, verified, ["CarbonCredit"])
     assert said.startswith("not noted in smart_contracts: ") and "truetonne db upgrade" in said
     database = Database(settings.database_url)

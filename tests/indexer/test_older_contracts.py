@@ -15,16 +15,18 @@ from indexer import Indexer
 from indexer.reindex import reindex
 from indexer.verify import verify
 from ledger.chain.addresses.book import DeployedContract, Deployment
-from ledger.chain.addresses.kept import require_same_contracts
+from ledger.chain.addresses.kept import require_same_books, require_same_contracts
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.db import Database
-from ledger.errors import WrongChain
+from ledger.errors import BooksDiffer, WrongChain
 from ledger.models import SmartContract
 from ledger.reconcile import reconcile
 from tests.support.chain import PARTIES, TestChain, _create
 from tests.support.forms import long
 from tests.support.mirror import dump, running_chain
+
+SHORT_ON_MARIADB = ("test_other_contracts_are_refused_under_another_name_of_their_chain",)
 
 HERE = SmartContract.contract_name == f"{SETTLEMENT}@local"
 
@@ -150,7 +152,39 @@ def test_an_altered_address_is_for_the_comparison_to_find(
     with books.write() as session:
         session.execute(text("UPDATE smart_contracts SET contract_address = '0x' || id"))
     with books.read() as session:
-        require_same_contracts(session, "local", chain.deployment.addresses)
+        require_same_contracts(session, chain.deployment.addresses)
     assert verify(books, chain.client, chain.deployment, 0).differences
     reindex(books, chain.client, chain.deployment, 0)
     assert broken(books, chain, chain.deployment) == []
+
+
+def test_another_network_is_refused_by_books_that_mirror_one(
+    books: Database, chain: TestChain
+) -> None:
+    """Its blocks went between those of the first, whose numbers are lower or higher; whatever sends sent there."""
+    Indexer(books, chain.client, chain.deployment, 0).run_until("head")
+    before = dump(books)
+    with running_chain(deploys=True) as testnet:
+        testnet.mine(chain.client.block_number() + 2)
+        number = testnet.client.block_number()
+        away = replace(testnet.deployment, network="base-sepolia", deployed_block=number)
+        with pytest.raises(BooksDiffer, match="no row of 'base-sepolia', but one of 'local'"):
+            Indexer(books, testnet.client, away, 0).run_until("head")
+        numbered = replace(away, chain_id=84532)
+        with books.read() as session, pytest.raises(WrongChain, match="mirror chain 31337"):
+            require_same_books(session, numbered)
+    assert dump(books) == before
+
+
+def test_other_contracts_are_refused_under_another_name_of_their_chain(
+    db: Database, chain: TestChain
+) -> None:
+    """By the name in the file, the books had none of them: other contracts were used beside theirs."""
+    Indexer(db, chain.client, chain.deployment, 0).run_until("head")
+    beside = _create(chain.client, SETTLEMENT, dict(chain.deployment.settlement.constructor))
+    renamed = replace(with_settlement(chain.deployment, beside), network="custom")
+    with db.read() as session:
+        require_same_books(session, replace(chain.deployment, network="custom"))
+        with pytest.raises(WrongChain, match="'local' are kept of VppSettlement") as refused:
+            require_same_books(session, renamed)
+    assert refused.value.code == "other-contracts"

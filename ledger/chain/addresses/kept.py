@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.addresses.book import Deployment
@@ -28,22 +28,49 @@ _BLOCKS_ASKED = 32
 def require_same_books(session: Session, deployment: Deployment) -> None:
     """Refuse another chain than the books mirror, or other contracts than they hold.
 
-    Chains of the same number are compared too, whatever their names: what was sent is known by that number alone.
-
     Raises
     ------
     WrongChain
         If the deployment is on another chain, or a contract of it stands at another address in the books.
     """
-    mirrored = select(ChainCursor.chain_id, ChainCursor.genesis_hash).where(
-        or_(
-            ChainCursor.network == deployment.network,
-            ChainCursor.chain_id == deployment.chain_id,
+    require_same_chain(session, deployment.network, deployment.chain_id, deployment.genesis_hash)
+    require_same_contracts(session, deployment.addresses)
+
+
+def require_same_chain(session: Session, network: str, chain_id: int, genesis_hash: str) -> None:
+    """Refuse another chain than the books mirror, whatever names the two have: a mirror is of one chain alone.
+
+    Parameters
+    ----------
+    network, chain_id, genesis_hash
+        The chain that is to be used, with its name.
+
+    Raises
+    ------
+    WrongChain
+        If the books mirror another one.
+    """
+    mirrored = select(ChainCursor.chain_id, ChainCursor.genesis_hash)
+    for kept in session.execute(mirrored):
+        _refuse_another(network, (chain_id, genesis_hash), (kept.chain_id, kept.genesis_hash))
+
+
+def require_same_name(session: Session, network: str) -> None:
+    """Refuse a second name of the chain that the books mirror: the mirror goes by the first.
+
+    Raises
+    ------
+    WrongChain
+        If they mirror it under another name.
+    """
+    other = session.scalars(
+        select(ChainCursor.network).where(ChainCursor.network != network).limit(1)
+    ).first()
+    if other is not None:
+        raise WrongChain(
+            f"the books mirror this chain as {other!r}, and not as {network!r}: set network and deployment to theirs, "
+            "or use another database"
         )
-    )
-    for chain_id, genesis_hash in session.execute(mirrored):
-        check_chain(deployment, chain_id, genesis_hash)
-    require_same_contracts(session, deployment.network, deployment.addresses)
 
 
 def check_chain(deployment: Deployment, chain_id: int, genesis_hash: str) -> None:
@@ -59,10 +86,16 @@ def check_chain(deployment: Deployment, chain_id: int, genesis_hash: str) -> Non
     WrongChain
         If the deployment is on another one.
     """
-    if (chain_id, genesis_hash) != (deployment.chain_id, deployment.genesis_hash):
+    chain = (deployment.chain_id, deployment.genesis_hash)
+    _refuse_another(deployment.network, chain, (chain_id, genesis_hash))
+
+
+def _refuse_another(network: str, chain: tuple[int, str], mirrored: tuple[int, str]) -> None:
+    if chain != mirrored:
+        chain_id, genesis_hash = mirrored
         raise WrongChain(
             f"the books mirror chain {chain_id} with the first block {genesis_hash[:10]}..., "
-            f"the deployment of {deployment.network!r} is on another; use another database, or the "
+            f"the deployment of {network!r} is on another; use another database, or the "
             f"deployment file that belongs to it; {ALTERED_TOLD}"
         )
 
@@ -81,8 +114,8 @@ def has_blocks_of(session: Session, client: ChainClient) -> bool:
     return session.scalar(select(exists().where(ChainBlock.hash.in_(found)))) is True
 
 
-def require_same_contracts(session: Session, network: str, addresses: Mapping[str, str]) -> None:
-    """Refuse other contracts than those whose events the books hold.
+def require_same_contracts(session: Session, addresses: Mapping[str, str]) -> None:
+    """Refuse other contracts than those whose events the books hold, under whatever name of their network.
 
     A row that was altered has an address without events: that is for ``index verify`` to find and for ``index reindex``
     to mend.
@@ -97,22 +130,22 @@ def require_same_contracts(session: Session, network: str, addresses: Mapping[st
     WrongChain
         If one of them is in the books at another address.
     """
-    names = {row_name(name, network): name for name in addresses}
     has_events = exists().where(ChainEvent.contract_address == SmartContract.contract_address)
-    row = session.execute(
-        select(SmartContract.contract_name, SmartContract.contract_address).where(
-            SmartContract.contract_name.in_(list(names)),
-            SmartContract.status != ContractStatus.DEPRECATED,
-            SmartContract.contract_address.not_in(list(addresses.values())),
-            has_events,
+    for name, found in addresses.items():
+        row = session.execute(
+            select(SmartContract.network, SmartContract.contract_address).where(
+                SmartContract.contract_name == row_name(name, "") + SmartContract.network,
+                SmartContract.status != ContractStatus.DEPRECATED,
+                SmartContract.contract_address != found,
+                has_events,
+            )
+        ).first()
+        if row is None:
+            continue
+        address = row.contract_address
+        raise WrongChain(
+            f"the books of {row.network!r} are kept of {name} at {address}, and the deployment has it at {found}; "
+            "set deployment to the file of the contracts of these books, or use another database for other contracts",
+            code="other-contracts",
+            details={"contract": name, "expected": address, "found": found},
         )
-    ).first()
-    if row is None:
-        return
-    name, address = names[row.contract_name], row.contract_address
-    raise WrongChain(
-        f"the books of {network!r} are kept of {name} at {address}, and the deployment has it at {addresses[name]}; "
-        "set deployment to the file of the contracts of these books, or use another database for other contracts",
-        code="other-contracts",
-        details={"contract": name, "expected": address, "found": addresses[name]},
-    )
