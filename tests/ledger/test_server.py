@@ -421,6 +421,31 @@ def test_a_right_that_lacks_is_granted_by_the_statement(sound: MariaDbServer) ->
     assert "and more: DROP, ALTER, CREATE" in found(sound.url("truetonne"))["rights"].found
 
 
+def test_an_account_of_jobs_from_before_an_upgrade_is_not_taken_for_the_apis(
+    sound: MariaDbServer,
+) -> None:
+    """It may do all that the API does, and not what new tables need: it was said to be sound, and jobs failed."""
+    with made_account(sound, Account.WRITE) as made:
+        url = made.render_as_string(hide_password=False)
+        place, who = "`truetonne`.`mirror_verifications`", f"'{made.username}'@'%'"
+        sound.execute(
+            f"REVOKE INSERT, UPDATE ON {place} FROM {who}",
+            f"REVOKE DELETE ON `truetonne`.`webhook_messages` FROM {who}",
+        )
+        item = found(url)["rights"]
+        assert (item.state, item.mend) == (State.BAD, f"GRANT INSERT ON {place} TO {who}")
+        assert item.found == (
+            "the account lacks INSERT on mirror_verifications, and 2 rights more (`truetonne db grants write`)"
+        )
+    with made_account(sound, Account.API) as made:  # one right more makes it no account of jobs
+        sound.execute(f"GRANT INSERT ON {place} TO '{made.username}'@'%'")
+        item = found(made.render_as_string(hide_password=False))["rights"]
+        assert (item.state, item.found) == (
+            State.GOOD,
+            "the account may do all that the API does",
+        )
+
+
 def _client(server: MariaDbServer) -> str:
     return "mysql" if server.is_mysql else "mariadb"
 
