@@ -18,7 +18,8 @@ from ledger.models import AuditLog, CarbonEmission, MeterReading, ReadingWithdra
 from ledger.models.readings import ReadingQuality
 from ledger.naming import site_named
 from ledger.readings import import_file, reductions_for
-from ledger.readings.imports.withdrawing import Which, Withdrawn, withdraw
+from ledger.readings.imports.selected import Changed, Which
+from ledger.readings.imports.withdrawing import withdraw
 from ledger.readings.periods.evidence_files import files_of_period
 from ledger.readings.shown.lookup import moment, rows_of
 from ledger.reconcile.reading_rules import _back, differences
@@ -36,7 +37,7 @@ def second(hour: int) -> int:
     return moment(HOURS[hour], PARIS, "test")
 
 
-def taken(db: Database, device: str, which: Which, reason: str = REASON) -> Withdrawn:
+def taken(db: Database, device: str, which: Which, reason: str = REASON) -> Changed:
     return db.run(lambda session: withdraw(session, "park", device, which, reason))
 
 

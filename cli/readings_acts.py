@@ -1,0 +1,133 @@
+"""``truetonne readings withdraw`` and ``restore``: wrong values are taken back, and given back where that was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.command import DryRun, Invocation, Site
+from cli.output import counted
+from ledger.errors import BadInput
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy.orm import Session
+
+    from ledger.readings.imports.selected import Changed, Which
+
+OneDevice = Annotated[str, typer.Option("--device", help="Code of the device.")]
+Reason = Annotated[
+    str, typer.Option("--reason", help="Why; who checks a credit of that time reads it.")
+]
+At = Annotated[
+    str | None,
+    typer.Option("--at", metavar="TIME", help="A time in the slot, as 2014-03-30T03:10:00+02:00."),
+]
+RangeFrom = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="From this time or legal day on.")
+]
+RangeTo = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="Until before this time or legal day.")
+]
+WithText = Annotated[
+    str | None, typer.Option("--text", help="Only those with this text, as it was received.")
+]
+OfFile = Annotated[
+    str | None,
+    typer.Option(
+        "--file", metavar="SHA256", help="Only those of this file: eight digits at least."
+    ),
+]
+
+
+def withdraw(
+    run: Invocation,
+    site: Site,
+    device: OneDevice,
+    reason: Reason,
+    at: At = None,
+    start: RangeFrom = None,
+    end: RangeTo = None,
+    text: WithText = None,
+    file: OfFile = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Take the values of readings back that are not issued: they stay with text and file, and count as having none."""
+    from ledger.readings.imports.withdrawing import withdraw as act
+
+    _change(run, act, "withdrawn", site, device, reason, (at, start, end, text, file), dry_run)
+
+
+def restore(
+    run: Invocation,
+    site: Site,
+    device: OneDevice,
+    reason: Reason,
+    at: At = None,
+    start: RangeFrom = None,
+    end: RangeTo = None,
+    text: WithText = None,
+    file: OfFile = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Give readings their values back that were withdrawn by mistake; both reasons stay to be seen."""
+    from ledger.readings.imports.restoring import restore as act
+
+    _change(run, act, "restored", site, device, reason, (at, start, end, text, file), dry_run)
+
+
+def _change(
+    run: Invocation,
+    act: Callable[[Session, str, str, Which, str], Changed],
+    what: str,
+    site: str,
+    device: str,
+    reason: str,
+    meant: tuple[str | None, ...],
+    dry_run: bool,
+) -> None:
+    """Withdraw or restore readings, and say which."""
+    from cli.books import open_books
+    from ledger.naming import site_named
+    from ledger.readings.imports.selected import Which
+    from ledger.readings.shown.lookup import moment
+    from ledger.reductions.zones import zone
+
+    at, start, end, text, file = meant
+    if at is not None and (start is not None or end is not None):
+        raise BadInput("give --at TIME, or --from and --to", code="usage")
+    with open_books(run.settings) as db:
+        with db.read() as session:
+            where = zone(site_named(session, site).time_zone)
+        from_s = None if start is None else moment(start, where, "--from")
+        to_s = None if end is None else moment(end, where, "--to")
+        at_s = None if at is None else moment(at, where, "--at", dates=False)
+        which = Which(at_s, from_s, to_s, text, file)
+        found = db.run(lambda session: act(session, site, device, which, reason), keep=not dry_run)
+    document = {
+        "site": site,
+        "device": device,
+        "readings": found.readings,
+        "first": found.first,
+        "last": found.last,
+        "judged_anew": found.judged_anew,
+        "reason": reason,
+    }
+    span = f"of {local_time(found.first, where)}"
+    if found.last != found.first:
+        span = f"from {local_time(found.first, where)} to {local_time(found.last, where)}"
+    run.output.result(
+        document,
+        f"{device}: {counted(found.readings, 'reading')} {span} {'would be ' if dry_run else ''}{what}; "
+        f"{counted(found.judged_anew, 'row')} judged otherwise",
+    )
+
+
+def local_time(moment: datetime, where: ZoneInfo) -> str:
+    """Return a time as a person of the site reads it."""
+    # A register may be read at any second, and several times in a minute.
+    return moment.astimezone(where).isoformat(timespec="seconds" if moment.second else "minutes")
