@@ -115,6 +115,7 @@ def _change(
         "first": found.first,
         "last": found.last,
         "judged_anew": found.judged_anew,
+        "undeducted": found.undeducted,
         "reason": reason,
     }
     span = f"of {local_time(found.first, where)}"
@@ -124,7 +125,19 @@ def _change(
         document,
         f"{device}: {counted(found.readings, 'reading')} {span} {'would be ' if dry_run else ''}{what}; "
         f"{counted(found.judged_anew, 'row')} judged otherwise",
+        *_undeducted(found.undeducted),
     )
+
+
+def _undeducted(slots: int) -> list[str]:
+    """Return what has to be done where nothing counts any more that is deducted."""
+    if not slots:
+        return []
+    have = "1 slot has" if slots == 1 else f"{slots} slots have"
+    return [
+        f"  {have} no value now, and this meter's are deducted: no period with them is issued until they have one; "
+        "import the right ones, a 0 where there was nothing"
+    ]
 
 
 def local_time(moment: datetime, where: ZoneInfo) -> str:

@@ -18,6 +18,7 @@ from ledger.models import AuditLog, CarbonEmission, MeterReading, ReadingWithdra
 from ledger.models.readings import ReadingQuality
 from ledger.naming import site_named
 from ledger.readings import import_file, reductions_for
+from ledger.readings.imports.restoring import restore
 from ledger.readings.imports.selected import Changed, Which
 from ledger.readings.imports.withdrawing import withdraw
 from ledger.readings.periods.evidence_files import files_of_period
@@ -243,3 +244,54 @@ def test_a_value_that_is_back_and_a_row_that_is_gone_are_found(
         back, gone = list(_back(session))
     assert "was withdrawn, and has a value" in back
     assert "was withdrawn, and is not there" in gone
+
+
+@pytest.mark.parametrize("role", ["import", "fuel"])
+def test_what_was_deducted_is_not_issued_without_another_value_in_its_place(
+    db: Database, tmp_path: Path, role: str
+) -> None:
+    """A project that asks for no completeness would claim more by the withdrawal alone."""
+    device = {"import": "GRID", "fuel": "GEN"}[role]
+    more = {"import": GRID, "fuel": DIESEL + FUEL}[role]
+    assert 'completeness_min = "0"' in SITE
+    changes = apply(db, SITE + more)
+    assert any("completeness_min is 0, so that readings of" in said for said in changes.warnings)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60"), (HOURS[1], "60")]))
+    bring(db, tmp_path, device, "2", "3")
+
+    def claimed() -> Fraction:
+        with db.read() as session:
+            (part,) = reductions_for(session, "park-wind", *DAY)
+            return part.reductions_kg
+
+    before = claimed()
+    found = taken(db, device, Which(at_s=second(1)))
+    assert (found.readings, found.undeducted) == (1, 1)
+    said = f"readings of the {role} meter serial-{device} .* were withdrawn .1, the first of 2014-06-01T01:00"
+    with pytest.raises(Refused, match=said) as refused:
+        claimed()
+    assert refused.value.code == "incomplete"
+    bring(db, tmp_path, device, "2", "")  # nor with an empty one
+    with pytest.raises(Refused, match="nothing counts in their place"):
+        claimed()
+    bring(db, tmp_path, device, "2", "1")
+    assert claimed() > before
+    bring(db, tmp_path, device, "2", "5")
+    assert taken(db, device, Which(text="5")).undeducted == 0  # the 1 counts
+    db.run(lambda session: restore(session, "park", device, Which(text="3"), REASON))
+    assert claimed() == before  # of 1 and 3 the one that claims least
+
+
+def test_what_was_withdrawn_of_days_without_its_meter_is_not_missed(
+    db: Database, tmp_path: Path
+) -> None:
+    more = GRID.replace("[[source]]", 'in_service_from = "2014-06-02"\n\n[[source]]', 1)
+    apply(db, SITE + more)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    bring(db, tmp_path, "GRID", "2")
+    with db.read() as session, pytest.raises(Refused, match="is not in service"):
+        reductions_for(session, "park-wind", *DAY)
+    assert taken(db, "GRID", Which(text="2")).undeducted == 0
+    with db.read() as session:
+        (part,) = reductions_for(session, "park-wind", *DAY)
+    assert part.reductions_kg == 5  # 10 kWh at 0.5 kg

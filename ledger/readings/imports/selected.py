@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, String, func, select, type_coerce, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from ledger.clock import moment_after, time_text
 from ledger.db import tables
@@ -26,7 +26,9 @@ from ledger.models import (
     Site,
 )
 from ledger.models.readings import ReadingQuality
+from ledger.models.sites import MeterRole
 from ledger.naming import site_named
+from ledger.readings.periods.in_service import in_service_s
 from ledger.readings.periods.issued import issued_periods
 from ledger.readings.rows.store import lock_meters
 from ledger.reductions.numbers import UNITS, parse_value
@@ -71,6 +73,8 @@ class Changed:
     first: datetime
     last: datetime
     judged_anew: int
+    undeducted: int = 0
+    """How many of their slots, of a meter whose values are deducted, have no value now: none is issued so."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,31 @@ def require_free(
             f"{corrected}",
             code="readings-corrected",
         )
+
+
+def undeducted(session: Session, found: Selected, numbers: Collection[int]) -> int:
+    """Return in how many slots of readings, of a meter whose values are deducted, nothing counts."""
+    meter = found.meter
+    first_s, end_s = in_service_s(meter, found.where)
+    if meter.project_id is None or meter.role not in (MeterRole.IMPORT, MeterRole.FUEL):
+        return 0
+    other = aliased(MeterReading)
+    counts = select(other.id).where(
+        other.meter_id == MeterReading.meter_id,
+        other.start_s == MeterReading.start_s,
+        other.quality == ReadingQuality.USED,
+    )
+    starts: set[int] = set()
+    for those in tables.among(session, MeterReading.id, numbers):
+        query = select(MeterReading.start_s).where(
+            those, MeterReading.quality != ReadingQuality.LATE, ~counts.exists()
+        )
+        starts.update(
+            start_s
+            for start_s in session.scalars(query)
+            if (first_s is None or start_s >= first_s) and (end_s is None or start_s < end_s)
+        )
+    return len(starts)
 
 
 def stuck_rows(session: Session, meter_id: int) -> set[int]:

@@ -31,6 +31,7 @@ from ledger.readings.imports.selected import (
     select_meter,
     stuck_rows,
     take_values,
+    undeducted,
 )
 from ledger.reductions.zones import utc_of
 
@@ -96,7 +97,8 @@ def withdraw(
     audit.record(
         session, "readings.withdraw", f"{Meter.__tablename__}/{found.meter.id}", {}, values
     )
-    return Changed(len(numbers), first, last, judged)
+    lacking = undeducted(session, found, numbers)
+    return Changed(len(numbers), first, last, judged, lacking)
 
 
 def _before(session: Session, numbers: Collection[int]) -> tuple[dict[int, int], datetime | None]:

@@ -28,7 +28,7 @@ from ledger.readings.periods.carry import (
     unissued_since,
 )
 from ledger.readings.periods.factor_rows import factor_record
-from ledger.readings.periods.metered import project_meters
+from ledger.readings.periods.metered import project_meters, withdrawn_of
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.certificates import left_out_before
 from ledger.reductions.factors import is_valid
@@ -288,6 +288,7 @@ def load_period(
         ),
         carry_in_kg=carry_in_kg,
         corrections=corrections,
+        withdrawn=withdrawn_of(session, project, from_s, to_s),
         enforce=enforce,
         leakage_share=project.leakage_share or "0",
         uncertainty_share=project.uncertainty_share or "0",
