@@ -11,10 +11,21 @@ import pytest
 
 from ledger.corrections import correct
 from ledger.db import Database
+from ledger.errors import Refused
 from ledger.readings import import_file, reductions_for
 from ledger.readings.periods.period import load_period
 from tests.support.forms import times
-from tests.support.independent_park import Balance, Instrument, Span, balance, judged, midnight_s
+from tests.support.independent_park import (
+    Balance,
+    Instrument,
+    Span,
+    balance,
+    day_of,
+    judged,
+    midnight_s,
+    slots_of,
+    strays,
+)
 from tests.support.plant import apply, issue
 
 DAYS = [
@@ -68,6 +79,7 @@ UNITS = {
     True: (("W", Fraction(1, 1000)), ("kW", Fraction(1)), ("MW", Fraction(1000))),
     False: (("Wh", Fraction(1, 1000)), ("kWh", Fraction(1)), ("MWh", Fraction(1000))),
 }
+NOTHING = ("0", "0.0", "", "-")
 TEXTS = ("60", "60.0", "6e1", "", "-", "-7.5", "0", "119.99", "120", "120.01", "-20", "-21", "0.1")
 
 
@@ -95,6 +107,12 @@ def random_meter(dice: random.Random, role: str, day: date) -> tuple[Instrument,
     if role == "fuel":
         meter.tonnes_per_unit = DIESEL_T_PER_L
         device += 'fuel_factor = "diesel"\ndensity_kg_per_l = "0.84"\n'
+    if dice.random() < 0.4:
+        meter.there_from, meter.there_to = dice.choice(
+            [(day, day), (None, day), (day + timedelta(1), None), (day + timedelta(1),) * 2]
+        )
+        for key, at in (("from", meter.there_from), ("to", meter.there_to)):
+            device += f'in_service_{key} = "{at}"\n' if at else ""
     kind = "fuel" if role == "fuel" else "power" if power else "energy"
     return meter, device, f'kind = "{kind}"\nunit = "{unit}"\n'
 
@@ -127,6 +145,8 @@ class RandomPark:
         self.numbers = count()
         roles = ["generation", "generation", "import", "load", "fuel", "storage"]
         made = [random_meter(self.dice, role, self.day) for role in roles]
+        while all(meter.there_from or meter.there_to for meter, _, _ in made[:2]):
+            made[0] = random_meter(self.dice, "generation", self.day)  # one supplies on each day
         self.meters = {f"D{number}": meter for number, (meter, _, _) in enumerate(made)}
         tables = [tables_of(code, *parts) for code, parts in zip(self.meters, made, strict=True)]
         apply(db, SITE.format(zone=name) + "\n".join(tables))
@@ -139,13 +159,20 @@ class RandomPark:
         """Return rows of most slots, some of them with several: flat lines, spellings, contradictions, no values."""
         rows: list[tuple[int, str]] = []
         flat = 0
+        quiet = self.dice.choice([1, 1, 0.97])
         start_s, end_s = (midnight_s(day, self.zone) for day in (self.day, self.after))
         for slot_s in range(start_s, end_s, meter.minutes * 60):
             flat = flat - 1 if flat else self.dice.choice([0] * 15 + [5, 100])
             number = self.dice.choice([0, 1, 1, 1, 1, 1, 1, 2, 3])
             some = TEXTS[:3] if flat else (*TEXTS, str(self.dice.uniform(-1, 90)))
+            if not self.is_there(meter, slot_s) and self.dice.random() < quiet:
+                some = NOTHING
             rows += [(slot_s, self.dice.choice(some)) for _ in range(number)]
         return rows
+
+    def is_there(self, meter: Instrument, at_s: int) -> bool:
+        day = day_of(at_s, self.zone)
+        return (meter.there_from or day) <= day <= (meter.there_to or day)
 
     def bring(self, code: str, rows: list[tuple[int, str]]) -> None:
         """Import rows as files in any order, some of them in two."""
@@ -173,11 +200,22 @@ class RandomPark:
             uncertainty=UNCERTAINTY,
         )
 
-    def agrees(self, first: date, last: date, *, rows: bool = True) -> None:
+    def agrees(self, first: date, last: date) -> None:
         """Compare a period, and what became of each of its rows."""
+        stray = [strays(meter, self.zone, first, last) for meter in self.meters.values()]
+        if any(stray):
+            number = next(place for place, days in enumerate(stray) if days)
+            said = f"the meter serial-D{number} has a reading of {stray[number][0]} that is not 0"
+            with self.db.read() as session, pytest.raises(Refused, match=said) as refused:
+                reductions_for(session, "park-wind", first, last)
+            assert refused.value.code == "not-in-service"
+            return
         with self.db.read() as session:
             (found,) = reductions_for(session, "park-wind", first, last)
             inputs = load_period(session, "park-wind", first, last)
+        wanted_slots = slots_of(self.meters.values(), self.zone, first, last)
+        for name in ("expected", "used", "missing", "outlier", "conflict"):
+            assert getattr(found.counts, name) == getattr(wanted_slots, name), name
         wanted = self.expected(first, last)
         for name in ("export_kwh", "import_kwh", "project_t", "reductions_kg"):
             assert getattr(found, name) == getattr(wanted, name), name
