@@ -47,6 +47,8 @@ class Instrument:
     there_to: date | None = None
     """The first and the last legal day that it is there; None: open."""
     rows: set[tuple[int, str]] = field(default_factory=set)
+    withdrawn: set[tuple[int, str]] = field(default_factory=set)
+    """Those of the rows that have no value, whatever their text says."""
 
     @property
     def supplies(self) -> bool:
@@ -97,7 +99,11 @@ def judged(meter: Instrument, zone: ZoneInfo) -> dict[tuple[int, str], int]:
         slots[start_s].append(text)
     found: dict[tuple[int, str], int] = {}
     for start_s, texts in slots.items():
-        values = {text: Fraction(text) for text in texts if text and text not in meter.no_value}
+        values = {
+            text: Fraction(text)
+            for text in texts
+            if text and text not in meter.no_value and (start_s, text) not in meter.withdrawn
+        }
         if not values:
             found |= {(start_s, text): NO_VALUE if text else EMPTY for text in texts}
             continue
@@ -172,6 +178,20 @@ def strays(meter: Instrument, zone: ZoneInfo, first: date, last: date) -> list[d
         and not (start_s in there and start_s + meter.minutes * 60 - 1 in there)
         and Fraction(text) != 0
     ]
+
+
+def stuck_rows(meter: Instrument, zone: ZoneInfo) -> set[tuple[int, str]]:
+    return {row for row, quality in judged(meter, zone).items() if quality == STUCK}
+
+
+def undeducted(meter: Instrument, zone: ZoneInfo, first: date, last: date) -> int:
+    """Return in how many slots a value that would be deducted is withdrawn, and nothing counts in its place."""
+    if meter.role not in ("import", "fuel"):
+        return 0
+    there = there_s(meter, zone, first, last)
+    known = judged(meter, zone).items()
+    used = {at_s for (at_s, _), quality in known if quality in (USED, CONTRADICTED)}
+    return len({at_s for at_s, _ in meter.withdrawn if at_s in there} - used)
 
 
 def slots_of(meters: Iterable[Instrument], zone: ZoneInfo, first: date, last: date) -> Slots:
