@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.command import DryRun, Invocation, Site
-from cli.output import counted
+from cli.output import counted, printable
 from ledger.errors import BadInput
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from ledger.readings.imports.selected import Changed, Which
+    from ledger.readings.imports.selected import Changed, OtherFile, Which
 
 OneDevice = Annotated[str, typer.Option("--device", help="Code of the device.")]
 Reason = Annotated[
@@ -41,6 +43,17 @@ OfFile = Annotated[
     typer.Option(
         "--file", metavar="SHA256", help="Only those of this file: eight digits at least."
     ),
+]
+StandingIn = Annotated[
+    Path | None,
+    typer.Option(
+        "--as-in",
+        metavar="FILE",
+        help="Only those that stand in this file, which was imported: a right one that has rows of a wrong one.",
+    ),
+]
+BySource = Annotated[
+    str | None, typer.Option("--source", help="Name of the source that reads that file.")
 ]
 
 
@@ -72,11 +85,22 @@ def restore(
     end: RangeTo = None,
     text: WithText = None,
     file: OfFile = None,
+    as_in: StandingIn = None,
+    source: BySource = None,
     dry_run: DryRun = False,
 ) -> None:
     """Give readings their values back that were withdrawn by mistake; both reasons stay to be seen."""
-    from ledger.readings.imports.restoring import restore as act
+    from ledger.readings import check_file
+    from ledger.readings.imports.restoring import AsIn
+    from ledger.readings.imports.restoring import restore as give_back
 
+    if (as_in is None) != (source is None):
+        raise BadInput("give both --as-in FILE and --source NAME, which reads it", code="usage")
+    standing = None
+    if as_in is not None and source is not None:
+        check_file(as_in)
+        standing = AsIn(as_in, source)
+    act = partial(give_back, as_in=standing)
     _change(run, act, "restored", site, device, reason, (at, start, end, text, file), dry_run)
 
 
@@ -116,6 +140,7 @@ def _change(
         "last": found.last,
         "judged_anew": found.judged_anew,
         "undeducted": found.undeducted,
+        "others": [{"file": name, "unchanged": count} for name, count in found.others],
         "reason": reason,
     }
     span = f"of {local_time(found.first, where)}"
@@ -126,6 +151,7 @@ def _change(
         f"{device}: {counted(found.readings, 'reading')} {span} {'would be ' if dry_run else ''}{what}; "
         f"{counted(found.judged_anew, 'row')} judged otherwise",
         *_undeducted(found.undeducted),
+        *_others(found.others),
     )
 
 
@@ -137,6 +163,17 @@ def _undeducted(slots: int) -> list[str]:
     return [
         f"  {have} no value now, and this meter's are deducted: no period with them is issued until they have one; "
         "import the right ones, a 0 where there was nothing"
+    ]
+
+
+def _others(files: tuple[OtherFile, ...]) -> list[str]:
+    """Return what went with a wrong file that a right one has as well."""
+    if not files:
+        return []
+    said = ", ".join(f"{counted(count, 'row')} of {printable(name)}" for name, count in files)
+    return [
+        f"  {said} were there already when it came: what it has in common with the file that is meant is withdrawn, "
+        "too; `truetonne readings restore --as-in FILE --source NAME` gives that back"
     ]
 
 

@@ -420,5 +420,10 @@ def test_what_was_wrong_is_withdrawn_with_a_reason(read: Program, tmp_path: Path
     assert again.code == 2 and "no such reading that is withdrawn" in again.one_line()
     shown = program(*SHOW, "--at", "2014-01-01T00:35")
     assert "withdrawn: a slip; restored: it was right" in shown.out
+    halves = program(*back, "--as-in", "r.csv")
+    assert halves.code == 2 and "both --as-in FILE and --source" in halves.one_line()
+    program(*words)
+    right = program(*back, "--as-in", "r.csv", "--source", "scada")
+    assert "1 reading of 2014-01-01T00:30+01:00 restored" in right.out
     both = program(*words, "--from", "2014-01-01")
     assert both.code == 2 and "--at TIME, or --from and --to" in both.one_line()

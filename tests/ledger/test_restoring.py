@@ -16,7 +16,7 @@ from ledger.issuance.taking_up import take_up
 from ledger.models import AuditLog, Issuance, ReadingRestoration, ReadingWithdrawal
 from ledger.naming import site_named
 from ledger.readings import import_file
-from ledger.readings.imports.restoring import restore
+from ledger.readings.imports.restoring import AsIn, restore
 from ledger.readings.imports.selected import Changed, Which
 from ledger.readings.shown.lookup import rows_of
 from ledger.reconcile.reading_rules import _back, differences
@@ -223,3 +223,48 @@ def test_the_first_of_several_imports_is_as_the_file_says(
     assert import_file(sqlite_db, "park", "GRID", file).without_value == 1
     given(sqlite_db, "GRID", Which(text="1"))
     assert import_file(sqlite_db, "park", "GRID", file).without_value == 0
+
+
+@pytest.mark.parametrize("right_came", ["before", "after"])
+def test_what_a_right_file_has_in_common_with_a_wrong_one_comes_back_by_it(
+    db: Database, tmp_path: Path, right_came: str
+) -> None:
+    """A row stands in the books once, as of the file that brought it first: a clock that was an hour late, say."""
+    apply(db, SITE + GRID)
+    bring(db, tmp_path, "GRID", "5", "0", "0", "7")  # the wrong one
+    wrong = hashlib.sha256((tmp_path / "GRID.csv").read_bytes()).hexdigest()
+    right = write_csv(tmp_path / "right.csv", list(zip(HOURS, ("0", "0", "7", "x"), strict=False)))
+    as_in = AsIn(right, "GRID")
+
+    def back(as_in: AsIn = as_in) -> Changed:
+        return db.run(
+            lambda session: restore(session, "park", "GRID", Which(), REASON, as_in=as_in)
+        )
+
+    if right_came == "before":
+        assert import_file(db, "park", "GRID", right).unchanged == 1
+        found = taken(db, "GRID", Which(file=wrong))
+        assert found.others == (("right.csv", 1),)
+    else:
+        found = taken(db, "GRID", Which(file=wrong))
+        assert found.others == ()
+        with pytest.raises(BadInput, match="was not imported by source 'GRID'") as refused:
+            back()
+        assert refused.value.code == "not-imported"
+        assert import_file(db, "park", "GRID", right).without_value == 1
+    assert found.undeducted == (2 if right_came == "before" else 4)
+    done = back()
+    assert (done.readings, done.first) == (1, datetime.fromisoformat(HOURS[1]).astimezone(UTC))
+    assert standing(db) == [
+        ("0", "used", True),
+        ("5", "superseded", False),
+        ("0", "used", True),
+        ("0", "superseded", False),
+        ("7", "used", True),
+        ("7", "missing", False),
+    ]
+    assert sound(db)
+    with pytest.raises(NotFound, match="no such reading that is withdrawn"):
+        back()
+    with pytest.raises(NotFound, match="no source 'none'"):
+        back(AsIn(right, "none"))

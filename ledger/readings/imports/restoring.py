@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -16,9 +17,14 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.clock import moment_after
 from ledger.db import tables
-from ledger.errors import NotFound, Refused
-from ledger.models import Meter, MeterReading, ReadingRestoration, ReadingWithdrawal
+from ledger.errors import BadInput, NotFound, Refused
+from ledger.files import require_unchanged
+from ledger.models import ImportFile, Meter, MeterReading, ReadingRestoration, ReadingWithdrawal
 from ledger.models.readings import ReadingKind
+from ledger.naming import site_named, source_named
+from ledger.readings.files.opening import opened, sha256_of
+from ledger.readings.files.sources import RawReading, read_rows
+from ledger.readings.imports.importing import source_of
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.imports.selected import (
     Changed,
@@ -48,24 +54,45 @@ class _Text(NamedTuple):
     text: str
 
 
+class AsIn(NamedTuple):
+    """A file that was imported, and the source that reads it: readings are meant that stand in it."""
+
+    path: Path
+    source: str
+
+
 def restore(
-    session: Session, site_code: str, device_code: str, which: Which, reason: str
+    session: Session,
+    site_code: str,
+    device_code: str,
+    which: Which,
+    reason: str,
+    as_in: AsIn | None = None,
 ) -> Changed:
     """Give readings that were withdrawn their values back, all or none, and judge their meter anew.
+
+    Parameters
+    ----------
+    as_in
+        Only those that a file has at their times with their texts. A row stands in the books once, as of the file that
+        brought it first: so a right file has rows that were withdrawn with a wrong one.
 
     Raises
     ------
     NotFound
-        There is no such site or device, or no reading that is meant and withdrawn.
+        There is no such site, device or source, or no reading that is meant and withdrawn.
     BadInput
-        Nothing says which are meant, or why; or the file is named too shortly.
+        Nothing says which are meant, or why; the file is named too shortly; or a file cannot be read, or was not
+        imported.
     Refused
         A reading is issued as it is, or a correction has counted it so; or it is a part of a flat line whose rest
         stays withdrawn, and would count by itself.
     """
-    require_told(which, reason)
+    require_told(which, reason, otherwise=as_in is not None)
     found = select_meter(session, site_code, device_code)
     rows = rows_meant(session, found.meter, which, is_withdrawn())
+    if as_in is not None:
+        rows = _standing_in(session, site_code, device_code, as_in, found, rows)
     if not rows:
         raise NotFound(
             f"device {device_code!r} has no such reading that is withdrawn; `truetonne readings show` lists what "
@@ -105,6 +132,40 @@ def restore(
     values = as_noted(device_code, reason.strip(), (first, last), [each.text for each in texts])
     audit.record(session, "readings.restore", f"{Meter.__tablename__}/{found.meter.id}", {}, values)
     return Changed(len(numbers), first, last, judged)
+
+
+def _standing_in(
+    session: Session,
+    site_code: str,
+    device_code: str,
+    as_in: AsIn,
+    found: Selected,
+    rows: Sequence[MeterReading],
+) -> list[MeterReading]:
+    """Return those of some readings that stand in a file."""
+    digest, state = sha256_of(as_in.path)
+    row = source_named(session, site_named(session, site_code), as_in.source)
+    came = select(ImportFile.id).where(
+        ImportFile.source_id == row.id, ImportFile.file_sha256 == digest
+    )
+    if session.scalar(came.limit(1)) is None:
+        raise BadInput(
+            f"{as_in.path.name} was not imported by source {as_in.source!r}, as it is now: import it first; what it "
+            "has in common with what is withdrawn is counted as unchanged",
+            code="not-imported",
+        )
+    source = source_of(row)
+    wanted = {(each.start_s, each.text) for each in rows if each.unit == source.unit}
+    meant = set()
+    with opened(as_in.path, source.file_format) as table:
+        for item in read_rows(table, source, found.where, {device_code: None}):
+            if isinstance(item, RawReading) and item.device == device_code:
+                meant.add((item.start_s, item.text))
+    require_unchanged(as_in.path, state)
+    meant &= wanted
+    return [
+        each for each in rows if (each.start_s, each.text) in meant and each.unit == source.unit
+    ]
 
 
 def _open_turns(session: Session, numbers: Collection[int]) -> dict[int, tuple[int, datetime]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, String, func, select, type_coerce, update
@@ -65,6 +65,13 @@ class Which:
     file: str | None = None
 
 
+class OtherFile(NamedTuple):
+    """A file, and how many of its rows were there already when it came."""
+
+    name: str
+    unchanged: int
+
+
 @dataclass(frozen=True)
 class Changed:
     """What was changed: how many readings, the first and the last start, and how many rows count otherwise now."""
@@ -75,6 +82,8 @@ class Changed:
     judged_anew: int
     undeducted: int = 0
     """How many of their slots, of a meter whose values are deducted, have no value now: none is issued so."""
+    others: tuple[OtherFile, ...] = ()
+    """Files that came after the one that is meant, and had rows that were there already: its own, maybe."""
 
 
 @dataclass(frozen=True)
@@ -114,15 +123,20 @@ def select_meter(session: Session, site_code: str, device_code: str) -> Selected
     return Selected(meter, zone(site.time_zone), now)
 
 
-def require_told(which: Which, reason: str) -> None:
+def require_told(which: Which, reason: str, *, otherwise: bool = False) -> None:
     """Refuse what does not say which readings are meant, or why.
+
+    Parameters
+    ----------
+    otherwise
+        Whether it is said in another way, too.
 
     Raises
     ------
     BadInput
         Nothing says it; or a file is named too shortly.
     """
-    if which == Which():
+    if which == Which() and not otherwise:
         raise BadInput(
             "say which readings are meant: --at TIME, --from and --to, --text or --file",
             code="usage",

@@ -11,18 +11,26 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import String, and_, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.clock import moment_after
 from ledger.db import tables
 from ledger.errors import NotFound, Refused
-from ledger.models import Meter, MeterReading, MeterSeries, ReadingRestoration, ReadingWithdrawal
+from ledger.models import (
+    ImportFile,
+    Meter,
+    MeterReading,
+    MeterSeries,
+    ReadingRestoration,
+    ReadingWithdrawal,
+)
 from ledger.models.sites import SourceKind
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.imports.selected import (
     Changed,
+    OtherFile,
     Which,
     as_noted,
     require_free,
@@ -34,6 +42,8 @@ from ledger.readings.imports.selected import (
     undeducted,
 )
 from ledger.reductions.zones import utc_of
+
+_OTHERS = 3
 
 
 def withdraw(
@@ -98,7 +108,29 @@ def withdraw(
         session, "readings.withdraw", f"{Meter.__tablename__}/{found.meter.id}", {}, values
     )
     lacking = undeducted(session, found, numbers)
-    return Changed(len(numbers), first, last, judged, lacking)
+    others = _others(session, which.file) if which.file is not None else ()
+    return Changed(len(numbers), first, last, judged, lacking, others)
+
+
+def _others(session: Session, digest: str) -> tuple[OtherFile, ...]:
+    """Return the files of its sources that came after a file, and had rows that were there already.
+
+    A row stands in the books once, as of the file that brought it first: what a right file has in common with a wrong
+    one that came before it goes with that.
+    """
+    table = ImportFile
+    mine = type_coerce(table.file_sha256, String).startswith(digest.lower())
+    first = select(table.source_id, func.min(table.id).label("id")).where(mine)
+    begin = first.group_by(table.source_id).subquery()
+    query = (
+        select(table.file_name, func.max(table.rows_unchanged))
+        .join(begin, and_(begin.c.source_id == table.source_id, begin.c.id < table.id))
+        .where(~mine, table.rows_unchanged > 0)
+        .group_by(table.file_name)
+        .order_by(func.max(table.rows_unchanged).desc(), table.file_name)
+        .limit(_OTHERS)
+    )
+    return tuple(OtherFile(name, count) for name, count in session.execute(query).all())
 
 
 def _before(session: Session, numbers: Collection[int]) -> tuple[dict[int, int], datetime | None]:
