@@ -208,8 +208,7 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
     least = fraction_of_decimal(inputs.completeness_min, "completeness_min")
     if not inputs.enforce:
         return
-    for meter in counted:
-        _require_settled(inputs, meter)
+    require_settled(inputs)
     if least <= 0:
         return
     if counts.used < least * counts.expected:
@@ -239,11 +238,21 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
             )
 
 
-def _require_settled(inputs: ReductionInputs, meter: Meter) -> None:
+def require_settled(inputs: ReductionInputs) -> None:
     """Refuse a period in which a value was withdrawn that is deducted, and none counts in its place.
 
     However little completeness a project asks for: else a withdrawal would make its claim larger.
+
+    Raises
+    ------
+    Refused
+        There is such a value.
     """
+    for meter in inputs.meters:
+        _require_settled(inputs, meter)
+
+
+def _require_settled(inputs: ReductionInputs, meter: Meter) -> None:
     taken = inputs.withdrawn.get(meter.serial)
     if not taken:
         return

@@ -410,6 +410,9 @@ def test_what_was_wrong_is_withdrawn_with_a_reason(read: Program, tmp_path: Path
     assert again.code == 2 and "no such reading with a value" in again.one_line()
     shown = program(*SHOW, "--at", "2014-01-01T00:35")
     assert "1200.5" in shown.out and "withdrawn: a slip" in shown.out
+    counted = program(*QUALITY_OF, "--json").json()
+    reasons = {found["number"]: found["reason"] for found in counted["devices"][0]["reasons"]}
+    assert reasons[201] == "a text that means no value: it is declared so, or was withdrawn"
     brought = program("import", "--site", "lab", "--source", "scada", "r.csv")
     assert "  1 unchanged, and have no value in the books: withdrawn, or" in brought.out
     back = ("readings", "restore", *words[2:])

@@ -14,7 +14,7 @@ from ledger import audit
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import AuditLog, CarbonEmission, MeterReading, ReadingWithdrawal
+from ledger.models import AuditLog, CarbonEmission, MeterReading, Project, ReadingWithdrawal
 from ledger.models.readings import ReadingQuality
 from ledger.naming import site_named
 from ledger.readings import import_file, reductions_for
@@ -22,6 +22,7 @@ from ledger.readings.imports.restoring import restore
 from ledger.readings.imports.selected import Changed, Which
 from ledger.readings.imports.withdrawing import withdraw
 from ledger.readings.periods.evidence_files import files_of_period
+from ledger.readings.periods.period import skipped_before
 from ledger.readings.shown.lookup import moment, rows_of
 from ledger.reconcile.reading_rules import _back, differences
 from ledger.reductions.zones import zone
@@ -295,3 +296,27 @@ def test_what_was_withdrawn_of_days_without_its_meter_is_not_missed(
     with db.read() as session:
         (part,) = reductions_for(session, "park-wind", *DAY)
     assert part.reductions_kg == 5  # 10 kWh at 0.5 kg
+
+
+def test_days_that_are_left_out_do_not_lack_less_by_a_withdrawal(
+    db: Database, tmp_path: Path
+) -> None:
+    """Their deficit enters the period after them, or stops it; without their import there would be none."""
+    apply(db, SITE + GRID)
+    times = [f"2014-06-0{day}T00:00:00+02:00" for day in (1, 3)]
+    imported(db, write_csv(tmp_path / "a.csv", [(time, "60") for time in times]))
+    issue(db, JUNE)
+    bring(db, tmp_path, "GRID", "9", day=2)
+
+    def skipped() -> Fraction:
+        with db.read() as session:
+            row = session.scalars(select(Project)).one()
+            found = skipped_before(session, row, date(2014, 6, 3), date(2014, 6, 4))
+            return Fraction(0) if found is None else found.kg
+
+    assert skipped() == Fraction("-4.5")
+    taken(db, "GRID", Which(text="9"))
+    with pytest.raises(Refused, match="readings of the import meter serial-GRID .* were withdrawn"):
+        skipped()
+    bring(db, tmp_path, "GRID", "8", day=2)
+    assert skipped() == -4

@@ -123,11 +123,11 @@ def _others(session: Session, digest: str) -> tuple[OtherFile, ...]:
     first = select(table.source_id, func.min(table.id).label("id")).where(mine)
     begin = first.group_by(table.source_id).subquery()
     query = (
-        select(table.file_name, func.max(table.rows_unchanged))
+        select(table.file_name, func.min(table.rows_unchanged))
         .join(begin, and_(begin.c.source_id == table.source_id, begin.c.id < table.id))
         .where(~mine, table.rows_unchanged > 0)
         .group_by(table.file_name)
-        .order_by(func.max(table.rows_unchanged).desc(), table.file_name)
+        .order_by(func.min(table.rows_unchanged).desc(), table.file_name)
         .limit(_OTHERS)
     )
     return tuple(OtherFile(name, count) for name, count in session.execute(query).all())

@@ -29,7 +29,7 @@ from ledger.readings.periods.carry import (
 )
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.metered import project_meters, withdrawn_of
-from ledger.reductions.arithmetic import compute
+from ledger.reductions.arithmetic import compute, require_settled
 from ledger.reductions.certificates import left_out_before
 from ledger.reductions.factors import is_valid
 from ledger.reductions.records import CarriedCorrection, Factor, ReductionInputs
@@ -352,6 +352,9 @@ def look_at(
 ) -> Reduction:
     """Compute days of one year that are not issued, for what they lack.
 
+    What was withdrawn of what they have to deduct, and nothing counts in its place, is to be settled first: else a
+    withdrawal would have them lack less.
+
     The factor is the project's, or where that is of other days only, that of the issuance before them: a new year has
     a new factor, and days of the old one, which are never issued, are to stop nothing.
 
@@ -374,6 +377,7 @@ def look_at(
         carry_in_kg=carry_in_kg,
         backfill=False,
     )
+    require_settled(inputs)
     factor = inputs.factor
     if not is_valid(factor, start, end):
         before = factor_before(session, project, inputs.from_s)
