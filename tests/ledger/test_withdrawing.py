@@ -14,7 +14,14 @@ from ledger import audit
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import AuditLog, CarbonEmission, MeterReading, Project, ReadingWithdrawal
+from ledger.models import (
+    AuditLog,
+    CarbonEmission,
+    Correction,
+    MeterReading,
+    Project,
+    ReadingWithdrawal,
+)
 from ledger.models.readings import ReadingQuality
 from ledger.naming import site_named
 from ledger.readings import import_file, reductions_for
@@ -316,7 +323,27 @@ def test_days_that_are_left_out_do_not_lack_less_by_a_withdrawal(
 
     assert skipped() == Fraction("-4.5")
     taken(db, "GRID", Which(text="9"))
-    with pytest.raises(Refused, match="readings of the import meter serial-GRID .* were withdrawn"):
+    with pytest.raises(
+        Refused, match=r"readings of the import meter serial-GRID .* were withdrawn"
+    ):
         skipped()
     bring(db, tmp_path, "GRID", "8", day=2)
     assert skipped() == -4
+
+
+def test_a_late_reading_that_was_withdrawn_is_named_by_a_correction_of_nothing(
+    db: Database, tmp_path: Path
+) -> None:
+    apply(db, SITE + GRID)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    bring(db, tmp_path, "GRID", "1")
+    issue(db, JUNE)
+    bring(db, tmp_path, "GRID", "9000")
+    taken(db, "GRID", Which(text="9000"))
+    (found,) = correct(db, "park-wind").found
+    assert (found.effect_kg, found.owed_kg, found.state) == (0, 0, "recorded")
+    with db.read() as session:
+        stated = json.loads(session.scalars(select(Correction.manifest)).one())
+    texts = {meter["serial"]: meter["no_value_texts"] for meter in stated["meters"]}
+    assert texts == {"serial-A": [], "serial-GRID": ["9000"]}
+    assert not correct(db, "park-wind").found
