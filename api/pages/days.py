@@ -36,7 +36,7 @@ class Place(NamedTuple):
     """Of its row, by which its proof is asked for; None: a register's value, which stands in no row of its own."""
     withdrawn: str | None
     """Why its value was taken back; None: it was not."""
-    restored: str | None
+    restored: str | None = None
     """Why that value was given back; None: it was not."""
 
 
