@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import groupby
@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import readings_acts
 from cli.command import DryRun, Invocation, Site, command, command_group
 from cli.output import Table, counted
-from ledger.errors import BadInput
+from cli.readings_acts import At, RangeFrom, RangeTo, local_time
 
 if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
-
     from sqlalchemy.orm import Session
 
     from ledger.readings.shown.slots import SiteDays
@@ -55,17 +54,6 @@ Picture = Annotated[
 Daily = Annotated[
     bool, typer.Option("--daily", help="A row for each day, of a long period too; else each month.")
 ]
-At = Annotated[
-    str | None,
-    typer.Option("--at", metavar="TIME", help="A time in the slot, as 2014-03-30T03:10:00+02:00."),
-]
-RangeFrom = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="From this time or legal day on.")
-]
-RangeTo = Annotated[
-    str | None, typer.Option("--to", metavar="TIME", help="Until before this time or legal day.")
-]
-
 DAILY_MAX = 62
 """Days up to which a row for each of them is what a person wants."""
 REASONS_SHOWN = 2
@@ -94,7 +82,8 @@ def register(root: typer.Typer) -> None:
     command(group, "quality")(quality)
     command(group, "gaps")(gaps)
     command(group, "show")(show)
-    command(group, "withdraw")(withdraw)
+    command(group, "withdraw")(readings_acts.withdraw)
+    command(group, "restore")(readings_acts.restore)
     command(group, "refresh")(refresh)
     root.add_typer(group, name="readings")
 
@@ -119,7 +108,7 @@ def files(run: Invocation, site: Site, source: OneSource = None) -> None:
         columns,
         [
             (
-                _local(item["imported_at"].replace(second=0, microsecond=0), where),
+                local_time(item["imported_at"].replace(second=0, microsecond=0), where),
                 item["source"],
                 item["device"] or "",
                 item["file"],
@@ -206,15 +195,13 @@ def show(
         [
             (
                 row["device"],
-                _local(row["from"], where),
+                local_time(row["from"], where),
                 row["kind"],
                 row["text"],
                 row["unit"],
                 row["quality"],
                 row["number"],
-                row["reason"]
-                if row["withdrawn"] is None
-                else f"withdrawn: {row['withdrawn']['reason']}",
+                _why_not(row),
                 row["file"],
                 row["line"],
             )
@@ -224,66 +211,6 @@ def show(
         right=frozenset({"text", "line", "no"}),
     )
     run.output.result(document, table)
-
-
-def withdraw(
-    run: Invocation,
-    site: Site,
-    device: Annotated[str, typer.Option("--device", help="Code of the device.")],
-    reason: Annotated[
-        str, typer.Option("--reason", help="Why; who checks a credit of that time reads it.")
-    ],
-    at: At = None,
-    start: RangeFrom = None,
-    end: RangeTo = None,
-    text: Annotated[
-        str | None, typer.Option("--text", help="Only those with this text, as it was received.")
-    ] = None,
-    file: Annotated[
-        str | None,
-        typer.Option(
-            "--file", metavar="SHA256", help="Only those of this file: eight digits at least."
-        ),
-    ] = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Take the values of readings back that are not issued: they stay with text and file, and count as having none."""
-    from cli.books import open_books
-    from ledger.naming import site_named
-    from ledger.readings.imports.withdrawing import Which
-    from ledger.readings.imports.withdrawing import withdraw as take_back
-    from ledger.readings.shown.lookup import moment
-    from ledger.reductions.zones import zone
-
-    if at is not None and (start is not None or end is not None):
-        raise BadInput("give --at TIME, or --from and --to", code="usage")
-    with open_books(run.settings) as db:
-        with db.read() as session:
-            where = zone(site_named(session, site).time_zone)
-        from_s = None if start is None else moment(start, where, "--from")
-        to_s = None if end is None else moment(end, where, "--to")
-        at_s = None if at is None else moment(at, where, "--at", dates=False)
-        which = Which(at_s, from_s, to_s, text, file)
-        found = db.run(
-            lambda session: take_back(session, site, device, which, reason), keep=not dry_run
-        )
-    document = {
-        "site": site,
-        "device": device,
-        "readings": found.readings,
-        "first": found.first,
-        "last": found.last,
-        "judged_anew": found.judged_anew,
-        "reason": reason,
-    }
-    span = f"of {_local(found.first, where)}"
-    if found.last != found.first:
-        span = f"from {_local(found.first, where)} to {_local(found.last, where)}"
-    run.output.result(
-        document,
-        f"{device}: {counted(found.readings, 'reading')} {span} "
-        f"{'would be withdrawn' if dry_run else 'withdrawn'}; {counted(found.judged_anew, 'row')} judged otherwise",
-    )
 
 
 def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:
@@ -402,8 +329,8 @@ def _gap_table(item: dict[str, Any], found: SiteDays) -> Table:
         [
             (
                 item["device"],
-                _local(gap["from"], found.where),
-                _local(gap["to"], found.where),
+                local_time(gap["from"], found.where),
+                local_time(gap["to"], found.where),
                 gap["slots"],
                 gap["hours"],
             )
@@ -425,6 +352,12 @@ def _gap_summary(item: dict[str, Any]) -> str:
     )
 
 
-def _local(moment: datetime, where: ZoneInfo) -> str:
-    # A register may be read at any second, and several times in a minute.
-    return moment.astimezone(where).isoformat(timespec="seconds" if moment.second else "minutes")
+def _why_not(row: Mapping[str, Any]) -> str | None:
+    """Return why a row does not count, and what was withdrawn or restored of it."""
+    if row["withdrawn"] is not None:
+        return f"withdrawn: {row['withdrawn']['reason']}"
+    if row["restored"] is None:
+        return None if row["reason"] is None else str(row["reason"])
+    reason = f"{row['reason']}; " if row["reason"] else ""
+    given = row["restored"]
+    return f"{reason}withdrawn: {given['withdrawn']['reason']}; restored: {given['reason']}"

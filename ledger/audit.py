@@ -30,6 +30,7 @@ ACTIONS = (
     "permissions.decide",
     "permissions.leave-to-role",
     "readings.import",
+    "readings.restore",
     "readings.withdraw",
     "sealing.reseal",
     "sending.displace",

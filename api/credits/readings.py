@@ -18,9 +18,11 @@ from ledger.models import (
     ImportFile,
     Meter,
     MeterReading,
+    ReadingRestoration,
     ReadingWithdrawal,
 )
 from ledger.naming import find_credit
+from ledger.readings.rows.withdrawals import ends_it, is_latest
 from ledger.reductions.zones import utc_of
 
 _EXACT = Context(prec=60)
@@ -46,12 +48,18 @@ def list_readings(
     if issuance is not None:
         query = (
             select(
-                row, Device.device_id, Meter.serial, ImportFile.file_name, ReadingWithdrawal.reason
+                row,
+                Device.device_id,
+                Meter.serial,
+                ImportFile.file_name,
+                ReadingWithdrawal,
+                ReadingRestoration,
             )
             .join(Meter, Meter.id == row.meter_id)
             .join(Device, Device.id == Meter.device_id)
             .join(ImportFile, ImportFile.id == row.file_id)
-            .outerjoin(ReadingWithdrawal, ReadingWithdrawal.reading_id == row.id)
+            .outerjoin(ReadingWithdrawal, is_latest())
+            .outerjoin(ReadingRestoration, ends_it())
             .where(
                 Meter.project_id == issuance.project_id,
                 row.start_s >= issuance.from_s,
@@ -85,7 +93,12 @@ def list_readings(
 
 
 def _item(
-    row: MeterReading, device: str, meter: str, file: str, withdrawn: str | None
+    row: MeterReading,
+    device: str,
+    meter: str,
+    file: str,
+    taken: ReadingWithdrawal | None,
+    given: ReadingRestoration | None,
 ) -> CreditReading:
     value = None
     if row.value_digits is not None and row.value_scale is not None:
@@ -103,7 +116,8 @@ def _item(
         quality=row.quality,
         conflict=row.conflict,
         reason=row.reason,
-        withdrawn=withdrawn,
+        withdrawn=taken.reason if taken is not None and given is None else None,
+        restored=None if given is None else given.reason,
         file=file,
         line=row.line,
     )

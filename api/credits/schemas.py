@@ -231,6 +231,9 @@ class CreditReading(Document):
     withdrawn: str | None = Field(
         description="Why its value was taken back, so that its text counts as none; null: it was not."
     )
+    restored: str | None = Field(
+        description="Why the value that was taken back was given back; null: it was not."
+    )
     file: str = Field(description="File that brought it.")
     line: int = Field(description="Line in that file, the header is 1.")
 

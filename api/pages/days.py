@@ -12,8 +12,16 @@ from sqlalchemy.orm import Session
 
 from api.pages.readings import UNITS, touching, value_of
 from ledger.errors import NotFound
-from ledger.models import ImportFile, Issuance, MeterReading, ReadingWithdrawal, RegisterReading
+from ledger.models import (
+    ImportFile,
+    Issuance,
+    MeterReading,
+    ReadingRestoration,
+    ReadingWithdrawal,
+    RegisterReading,
+)
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
+from ledger.readings.rows.withdrawals import ends_it, is_latest
 from ledger.reductions.records import USED, Kind
 from ledger.reductions.runs import Reading
 from ledger.reductions.zones import legal_day_start_s, utc_of, zone
@@ -28,6 +36,8 @@ class Place(NamedTuple):
     """Of its row, by which its proof is asked for; None: a register's value, which stands in no row of its own."""
     withdrawn: str | None
     """Why its value was taken back; None: it was not."""
+    restored: str | None = None
+    """Why that value was given back; None: it was not."""
 
 
 @dataclass(frozen=True)
@@ -118,17 +128,33 @@ def _places(
     if not readings:
         return {}
     span = readings[0].start_s, readings[-1].start_s
-    row, value, file, taken = MeterReading, RegisterReading, ImportFile, ReadingWithdrawal
+    row, value, file = MeterReading, RegisterReading, ImportFile
+    taken, given = ReadingWithdrawal, ReadingRestoration
     intervals = (
         select(
-            row.start_s, row.duration_s, row.text, file.file_name, row.line, row.id, taken.reason
+            row.start_s,
+            row.duration_s,
+            row.text,
+            file.file_name,
+            row.line,
+            row.id,
+            taken.reason,
+            given.reason,
         )
         .join(file, file.id == row.file_id)
-        .outerjoin(taken, taken.reading_id == row.id)
+        .outerjoin(taken, is_latest())
+        .outerjoin(given, ends_it())
         .where(row.meter_id == meter_id, row.start_s.between(*span))
     )
     values = (
-        select(value.at_s, literal(0), value.text, file.file_name, value.line, null(), null())
+        select(
+            value.at_s,
+            literal(0),
+            value.text,
+            file.file_name,
+            value.line,
+            *(null() for _ in ("number", "withdrawn", "restored")),
+        )
         .join(file, file.id == value.file_id)
         .where(value.meter_id == meter_id, value.at_s.between(*span))
     )

@@ -133,7 +133,8 @@ def _said_of(session: Session, project: Project, batch: CreditBatch, why: str) -
     return (
         f"{project.code} is issued on chain from {first} to {end}, as batch {batch.ordinal} ({batch.issued_kg} kg, "
         f"transaction {batch.tx_hash}), and these books have no such issuance: {why}; if they have forgotten it, "
-        "import again what they had by then, withdraw again what was withdrawn (`truetonne readings withdraw`), and "
+        "import again what they had by then, withdraw and restore again what was (`truetonne readings withdraw` and "
+        "`restore`), and "
         f"`truetonne credits issue --project {project.code} --from {first} --to {end}{how}` takes it over "
         "and sends nothing; if other books issue this project, take [project] out of the site file here"
     )

@@ -44,6 +44,7 @@ from ledger.models import (
     Issuance,
     MeterSource,
     Project,
+    ReadingRestoration,
     ReadingWithdrawal,
 )
 from ledger.models.issuance import LIVE, IssuanceState
@@ -366,7 +367,7 @@ def _row(
 
 
 def _last_noted(session: Session, project: Project) -> datetime | None:
-    """Return the latest time of what an issuance is planned with: withdrawals, files of the site, corrections."""
+    """Return the latest time of what an issuance is planned with: files, withdrawals and their ends, corrections."""
     brought = (
         select(func.max(ImportFile.imported_at))
         .join(MeterSource, MeterSource.id == ImportFile.source_id)
@@ -379,7 +380,8 @@ def _last_noted(session: Session, project: Project) -> datetime | None:
     )
     # Of all sites: a later time does no harm.
     taken = select(func.max(ReadingWithdrawal.withdrawn_at))
-    noted = (session.scalar(brought), session.scalar(found), session.scalar(taken))
+    given = select(func.max(ReadingRestoration.restored_at))
+    noted = [session.scalar(query) for query in (brought, found, taken, given)]
     return max((moment for moment in noted if moment is not None), default=None)
 
 

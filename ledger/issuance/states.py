@@ -157,11 +157,11 @@ def fail(session: Session, key: str, error: str) -> None:
         _void_waiting(session, issuance, f"the issuance before it was refused: {error}")
         # Seldom needed: the mirror, which calls this, begins without all that reads and judges meters.
         from ledger.readings.imports.requalify import requalify
-        from ledger.readings.imports.withdrawing import fall_again
+        from ledger.readings.imports.standing import as_now
 
         meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
         for meter_id in session.scalars(meters).all():
-            fall_again(session, meter_id, issuance.project_id)
+            as_now(session, meter_id, issuance.project_id)
             requalify(session, meter_id)
 
 

@@ -1,7 +1,8 @@
 """An issuance that was void and is on its way again, or on chain: its readings and corrections as when it was planned.
 
 A fork that is deeper than what was final takes its failure back. Its readings were free meanwhile: they were judged
-anew, and others may have come beside them, which are late for it. Some may have been withdrawn, and stand again.
+anew, and others may have come beside them, which are late for it. What was withdrawn or restored meanwhile is again as
+it was.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ledger.issuance.states import lock_project
 from ledger.models import Correction, CorrectionCarry, Issuance, ReadingClaim
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.readings.imports.requalify import Since, judge_as_before, requalify
-from ledger.readings.imports.withdrawing import stand_again
+from ledger.readings.imports.standing import as_planned
 from ledger.readings.periods.carry import carried_of
 from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
 from ledger.reductions.manifest import manifest_hash
@@ -59,7 +60,7 @@ def take_up(session: Session, issuance: Issuance) -> None:
     else:  # while it is void: of a live one nothing is judged anew
         since = Since(issuance.created_at, issuance.from_s, issuance.to_s)
         for meter_id in meters.values():
-            stand_again(session, meter_id, since)
+            as_planned(session, meter_id, since)
             judge_as_before(session, meter_id, since)
     issuance.state = IssuanceState.PLANNED
     session.flush()

@@ -105,7 +105,12 @@ from ledger.models.mirror_state import (
 )
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.park import ParkTurn
-from ledger.models.readings import ImportFile, MeterReading, ReadingWithdrawal
+from ledger.models.readings import (
+    ImportFile,
+    MeterReading,
+    ReadingRestoration,
+    ReadingWithdrawal,
+)
 from ledger.models.sending import ChainAttempt, ChainIntent, ChainNonceLane, ChainSpending
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -242,6 +247,7 @@ __all__ = [
     "PriceOptimizationHistory",
     "Project",
     "ReadingClaim",
+    "ReadingRestoration",
     "ReadingWithdrawal",
     "Reconciliation",
     "RegisterReading",

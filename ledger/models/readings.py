@@ -127,17 +127,42 @@ class MeterReading(Base):
 
 
 class ReadingWithdrawal(Base):
-    """A reading whose value was taken back. Append-only: it stays so."""
+    """A reading whose value was taken back. Append-only: who gives it back writes a restoration."""
 
     __tablename__ = "reading_withdrawals"
 
     reading_id: Mapped[int] = big_key("Row number of the reading.")
+    turn: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="Which one of the reading, from 1 on."
+    )
     reason: Mapped[str] = mapped_column(Varchar(500), comment="Why.")
     withdrawn_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
 
     __table_args__ = (
         options(
             "A reading whose value was taken back.",
+            writer="ledger.readings",
+            origin=BEYOND,
+            changes="insert",
+        ),
+    )
+
+
+class ReadingRestoration(Base):
+    """A withdrawal that was a mistake: the reading has its value again. Append-only."""
+
+    __tablename__ = "reading_restorations"
+
+    reading_id: Mapped[int] = big_key("Row number of the reading.")
+    turn: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="Which of its withdrawals ends."
+    )
+    reason: Mapped[str] = mapped_column(Varchar(500), comment="Why.")
+    restored_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
+
+    __table_args__ = (
+        options(
+            "A reading that was withdrawn by mistake, and has its value again.",
             writer="ledger.readings",
             origin=BEYOND,
             changes="insert",

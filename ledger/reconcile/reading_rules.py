@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any, cast
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
 
 from sqlalchemy import Table, and_, func, or_, select
 from sqlalchemy.orm import Session
@@ -16,10 +18,12 @@ from ledger.models import (
     Device,
     EnergyConsumption,
     EnergyProduction,
+    ImportFile,
     Issuance,
     Meter,
     MeterReading,
     ReadingClaim,
+    ReadingRestoration,
     ReadingWithdrawal,
     RegisterReading,
     Site,
@@ -28,6 +32,7 @@ from ledger.models.types import ExactDecimal
 from ledger.readings.energy import UNIT, Shown, runs_of_days, shown_by_readings
 from ledger.readings.imports.requalify import with_all_days
 from ledger.readings.rows.store import fetch
+from ledger.readings.rows.withdrawals import ends_it, was_withdrawn
 from ledger.reconcile.books import Sides
 from ledger.reconcile.report import unequal
 from ledger.reductions.numbers import UNITS, parse_value
@@ -67,40 +72,57 @@ def readings(books: Sides) -> list[str]:
 
 
 def _back(session: Session) -> Iterator[str]:
-    """Yield readings that were withdrawn, and have a value all the same, or are not there.
+    """Yield readings that are withdrawn and have a value all the same, that were restored and have none, or are gone.
 
-    One has its value again that was withdrawn while an issuance was void which is on its way again, or on chain.
+    Under a live issuance a reading is as it was when that was planned: it may have been withdrawn or restored while the
+    issuance was void, and that is on its way again, or on chain.
     """
-    stands = (
-        select(ReadingClaim.start_s)
-        .join(Issuance, Issuance.id == ReadingClaim.issuance_id)
-        .where(
-            ReadingClaim.meter_id == MeterReading.meter_id,
-            ReadingClaim.start_s == MeterReading.start_s,
-            Issuance.created_at < ReadingWithdrawal.withdrawn_at,
-        )
-        .exists()
+    table, withdrawal = MeterReading, ReadingWithdrawal
+    is_claimed = and_(
+        ReadingClaim.meter_id == table.meter_id, ReadingClaim.start_s == table.start_s
     )
     query = (
-        select(ReadingWithdrawal.reading_id, MeterReading.start_s, Meter.serial)
-        .outerjoin(MeterReading, MeterReading.id == ReadingWithdrawal.reading_id)
-        .outerjoin(Meter, Meter.id == MeterReading.meter_id)
-        .where(
-            or_(MeterReading.id.is_(None), and_(MeterReading.value_digits.is_not(None), ~stands))
+        select(
+            withdrawal.reading_id,
+            withdrawal.withdrawn_at,
+            ReadingRestoration.restored_at,
+            table.start_s,
+            table.value_digits,
+            Meter.serial,
+            Issuance.created_at,
         )
-        .order_by(ReadingWithdrawal.reading_id)
+        .outerjoin(ReadingRestoration, ends_it())
+        .outerjoin(table, table.id == withdrawal.reading_id)
+        .outerjoin(Meter, Meter.id == table.meter_id)
+        .outerjoin(ImportFile, ImportFile.id == table.file_id)
+        .outerjoin(ReadingClaim, is_claimed)
+        .outerjoin(
+            Issuance,  # what came later is late for it
+            and_(
+                Issuance.id == ReadingClaim.issuance_id,
+                Issuance.created_at >= ImportFile.imported_at,
+            ),
+        )
+        .order_by(withdrawal.reading_id)
     )
-    for found in session.execute(query):
-        number, start_s, serial = cast("tuple[int, int | None, str | None]", tuple(found))
-        if start_s is None:
+    for number, group in groupby(session.execute(query), key=attrgetter("reading_id")):
+        acts = list(group)
+        row = acts[0]
+        if row.start_s is None:
             yield (
                 f"reading {number} was withdrawn, and is not there: the row was deleted; restore it from a backup"
             )
-        else:
-            yield (
-                f"meter_readings of meter {serial}, {time_text(utc_of(start_s))}: was withdrawn, and has a value: "
-                "the row was altered; restore it from a backup"
-            )
+            continue
+        withdrawn = was_withdrawn(
+            ((each.withdrawn_at, each.restored_at) for each in acts), row.created_at
+        )
+        if withdrawn == (row.value_digits is None):
+            continue
+        what = "was withdrawn, and has a value" if withdrawn else "was restored, and has no value"
+        yield (
+            f"meter_readings of meter {row.serial}, {time_text(utc_of(row.start_s))}: {what}: the row was altered; "
+            "restore it from a backup"
+        )
 
 
 def _altered(session: Session, table: Any, sql: str, meter_id: int, serial: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ from ledger.reductions.records import (
 from ledger.reductions.registers import TO
 from ledger.reductions.results import Counts, Reduction
 from ledger.reductions.serial_numbers import twins
-from ledger.reductions.zones import legal_day, zone
+from ledger.reductions.zones import legal_day, utc_of, zone
 from ledger.units import KG_PER_TONNE
 
 _CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT})
@@ -206,7 +206,10 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
     asks for every one of them.
     """
     least = fraction_of_decimal(inputs.completeness_min, "completeness_min")
-    if not inputs.enforce or least <= 0:
+    if not inputs.enforce:
+        return
+    require_settled(inputs)
+    if least <= 0:
         return
     if counts.used < least * counts.expected:
         silent = _silent(inputs, counted)
@@ -233,6 +236,40 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
                 code="incomplete",
                 details={"meter": meter.serial, "role": meter.role.value, "lacking": lacking},
             )
+
+
+def require_settled(inputs: ReductionInputs) -> None:
+    """Refuse a period in which a value was withdrawn that is deducted, and none counts in its place.
+
+    However little completeness a project asks for: else a withdrawal would make its claim larger.
+
+    Raises
+    ------
+    Refused
+        There is such a value.
+    """
+    for meter in inputs.meters:
+        _require_settled(inputs, meter)
+
+
+def _require_settled(inputs: ReductionInputs, meter: Meter) -> None:
+    taken = inputs.withdrawn.get(meter.serial)
+    if not taken:
+        return
+    runs = meter.runs_in_service()
+    there = {start_s for run in runs for start_s in run.starts}
+    used = {start_s for run in runs if run.shape.quality in USED for start_s in run.starts}
+    lacking = sorted((taken & there) - used)
+    if lacking:
+        first = utc_of(lacking[0]).astimezone(zone(inputs.zone)).isoformat(timespec="minutes")
+        raise Refused(
+            f"project {inputs.project}: readings of the {meter.role.value} meter {meter.serial} between "
+            f"{inputs.from_date} and {inputs.to_date} were withdrawn ({len(lacking)}, the first of {first}), and "
+            "nothing counts in their place: what they hold could not be deducted; import the right values, a 0 where "
+            "there was nothing, or restore them (truetonne readings restore)",
+            code="incomplete",
+            details={"meter": meter.serial, "role": meter.role.value, "lacking": len(lacking)},
+        )
 
 
 def _silent(inputs: ReductionInputs, counted: Iterable[Meter]) -> Meter | None:

@@ -6,8 +6,8 @@ Energy is kilowatt-hours, carbon is kilograms or tonnes of CO2 equivalent, each 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from enum import IntEnum, StrEnum
 from fractions import Fraction
@@ -369,3 +369,6 @@ class ReductionInputs:
     """Share of positive reductions that is deducted, decimal text."""
     corrections: tuple[CarriedCorrection, ...] = ()
     """Deficits of corrections; ``carry_in_kg`` holds them already."""
+    withdrawn: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """Starts of the readings that are withdrawn, of each meter of consumption by its serial: no such slot is issued
+    until it is known what is to be deducted. A manifest says nothing of it: who checks one sees their texts."""

@@ -82,6 +82,13 @@ def project_warnings(project: ProjectSpec, devices: Sequence[DeviceSpec]) -> lis
             "the generation; if it feeds the park's loads and not the plant, write inventory_only = true "
             "into its [[device]]"
         )
+    deducted = [counted[role].meter_serial for role in (Role.IMPORT, Role.FUEL) if role in counted]
+    if deducted and not project.completeness_min:
+        found.append(
+            f"{name}: completeness_min is 0, so that readings of {' and '.join(deducted)} that nobody has brought are "
+            "deducted by nothing, and the claim is larger by them; with any share above 0, as 0.9, a period that lacks "
+            "one of them is refused"
+        )
     beside = [item for item in devices if item.role == Role.STORAGE and item.inventory_only]
     if beside and Role.EXPORT in counted and Role.IMPORT not in counted:
         found.append(

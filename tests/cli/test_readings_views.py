@@ -410,7 +410,23 @@ def test_what_was_wrong_is_withdrawn_with_a_reason(read: Program, tmp_path: Path
     assert again.code == 2 and "no such reading with a value" in again.one_line()
     shown = program(*SHOW, "--at", "2014-01-01T00:35")
     assert "1200.5" in shown.out and "withdrawn: a slip" in shown.out
+    counted = program(*QUALITY_OF, "--json").json()
+    reasons = {found["number"]: found["reason"] for found in counted["devices"][0]["reasons"]}
+    assert reasons[201] == "a text that means no value: it is declared so, or was withdrawn"
     brought = program("import", "--site", "lab", "--source", "scada", "r.csv")
     assert "  1 unchanged, and have no value in the books: withdrawn, or" in brought.out
+    back = ("readings", "restore", *words[2:])
+    assert "would be restored" in program(*back, "--dry-run").out
+    document = program(*back, "--reason", "it was right", "--json").json()
+    assert (document["readings"], document["reason"]) == (1, "it was right")
+    again = program(*back)
+    assert again.code == 2 and "no such reading that is withdrawn" in again.one_line()
+    shown = program(*SHOW, "--at", "2014-01-01T00:35")
+    assert "withdrawn: a slip; restored: it was right" in shown.out
+    halves = program(*back, "--as-in", "r.csv")
+    assert halves.code == 2 and "both --as-in FILE and --source" in halves.one_line()
+    program(*words)
+    right = program(*back, "--as-in", "r.csv", "--source", "scada")
+    assert "1 reading of 2014-01-01T00:30+01:00 restored" in right.out
     both = program(*words, "--from", "2014-01-01")
     assert both.code == 2 and "--at TIME, or --from and --to" in both.one_line()

@@ -98,9 +98,9 @@ def test_what_is_issued_and_forgotten_is_named_where_it_cannot_be_taken_over(par
         ", and these books have no such issuance: "
     )
     end = (
-        "; if they have forgotten it, import again what they had by then, withdraw again what was withdrawn "
-        "(`truetonne readings withdraw`), and `truetonne credits issue --project park-wind --from 2014-01-01 --to "
-        "2014-01-03` takes it over and sends nothing; if other books issue this project, "
+        "; if they have forgotten it, import again what they had by then, withdraw and restore again what was "
+        "(`truetonne readings withdraw` and `restore`), and `truetonne credits issue --project park-wind --from "
+        "2014-01-01 --to 2014-01-03` takes it over and sends nothing; if other books issue this project, "
         "take [project] out of the site file here"
     )
     said = refusal(park, 1, 3)

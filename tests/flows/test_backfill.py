@@ -275,8 +275,8 @@ def test_what_is_no_backfill_is_refused(six: Park) -> None:
     assert said.message == (
         f"park-wind is issued on chain from 2014-01-06 to 2014-01-07, as batch 3 ({batch.issued_kg} kg, transaction "
         f"{batch.tx_hash}), and these books have no such issuance: it was not issued as a backfill; if they have "
-        "forgotten it, import again what they had by then, withdraw again what was withdrawn (`truetonne readings "
-        "withdraw`), and `truetonne credits issue --project park-wind --from 2014-01-06 --to "
+        "forgotten it, import again what they had by then, withdraw and restore again what was (`truetonne readings "
+        "withdraw` and `restore`), and `truetonne credits issue --project park-wind --from 2014-01-06 --to "
         "2014-01-07` takes it over and sends nothing; if other books issue this project, "
         "take [project] out of the site file here"
     )

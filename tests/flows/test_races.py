@@ -3,8 +3,9 @@
 Here they read meters, site files and issuances; ``test_races_settling`` and ``test_races_of_people`` have the others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -18,7 +19,9 @@ from ledger.db import Database
 from ledger.issuance import plan_issuance
 from ledger.models import Issuance
 from ledger.readings import import_file
-from ledger.readings.imports.withdrawing import Which, withdraw
+from ledger.readings.imports.restoring import restore
+from ledger.readings.imports.selected import Which
+from ledger.readings.imports.withdrawing import withdraw
 from ledger.settlement.batches import plan_batches
 from ledger.settlement.cancel import cancel_trade
 from ledger.sites import apply_site
@@ -65,14 +68,14 @@ def void(db: Database, _chain: Chain, _world: World) -> None:
     db.run(work)
 
 
-def withdrawing(number: int, text: str) -> Work:
-    """Return a work that withdraws the readings of a text of one day of January."""
+def withdrawing(number: int, text: str, act: Callable[..., Any] = withdraw) -> Work:
+    """Return a work that withdraws the readings of a text of one day of January, or restores them."""
     from_s, to_s = (
         int(datetime(2014, 1, n, tzinfo=PARIS).timestamp()) for n in (number, number + 1)
     )
     which = Which(from_s=from_s, to_s=to_s, text=text)
     return lambda db, chain, world: db.run(
-        lambda session: withdraw(session, "park", "A", which, "a test")
+        lambda session: act(session, "park", "A", which, "a test")
     )
 
 
@@ -168,3 +171,18 @@ def world(
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_at_once_is_as_one_after_the_other(world: World, first: str, second: str) -> None:
     require_one_after_the_other(world, WORKS[first], WORKS[second])
+
+
+@long
+@pytest.mark.mariadb
+@pytest.mark.parametrize(
+    ("number", "text", "other"),
+    [(3, "60.05", "third"), (3, "60.05", "late"), (1, "50", "correct")],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_restoration_and_another_at_once(
+    world: World, number: int, text: str, other: str, turned: bool
+) -> None:
+    pair = withdrawing(number, text, restore), WORKS[other]
+    first, second = pair[::-1] if turned else pair
+    require_one_after_the_other(world, first, second, withdrawing(number, text))

@@ -27,6 +27,7 @@ APPEND_ONLY = {
     "correction_registers",
     "corrections",
     "emission_factors",
+    "reading_restorations",
     "reading_withdrawals",
 }
 """Tables whose rows nobody changes: by trigger, and by the rights of every account that works."""

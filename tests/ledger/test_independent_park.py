@@ -11,10 +11,28 @@ import pytest
 
 from ledger.corrections import correct
 from ledger.db import Database
+from ledger.errors import NotFound, Refused
+from ledger.naming import site_named
 from ledger.readings import import_file, reductions_for
+from ledger.readings.imports.restoring import restore
+from ledger.readings.imports.selected import Which
+from ledger.readings.imports.withdrawing import withdraw
 from ledger.readings.periods.period import load_period
+from ledger.reconcile.reading_rules import _back, differences
 from tests.support.forms import times
-from tests.support.independent_park import Balance, Instrument, Span, balance, judged, midnight_s
+from tests.support.independent_park import (
+    Balance,
+    Instrument,
+    Span,
+    balance,
+    day_of,
+    judged,
+    midnight_s,
+    slots_of,
+    strays,
+    stuck_rows,
+    undeducted,
+)
 from tests.support.plant import apply, issue
 
 DAYS = [
@@ -68,6 +86,7 @@ UNITS = {
     True: (("W", Fraction(1, 1000)), ("kW", Fraction(1)), ("MW", Fraction(1000))),
     False: (("Wh", Fraction(1, 1000)), ("kWh", Fraction(1)), ("MWh", Fraction(1000))),
 }
+NOTHING = ("0", "0.0", "", "-")
 TEXTS = ("60", "60.0", "6e1", "", "-", "-7.5", "0", "119.99", "120", "120.01", "-20", "-21", "0.1")
 
 
@@ -95,6 +114,12 @@ def random_meter(dice: random.Random, role: str, day: date) -> tuple[Instrument,
     if role == "fuel":
         meter.tonnes_per_unit = DIESEL_T_PER_L
         device += 'fuel_factor = "diesel"\ndensity_kg_per_l = "0.84"\n'
+    if dice.random() < 0.4:
+        meter.there_from, meter.there_to = dice.choice(
+            [(day, day), (None, day), (day + timedelta(1), None), (day + timedelta(1),) * 2]
+        )
+        for key, at in (("from", meter.there_from), ("to", meter.there_to)):
+            device += f'in_service_{key} = "{at}"\n' if at else ""
     kind = "fuel" if role == "fuel" else "power" if power else "energy"
     return meter, device, f'kind = "{kind}"\nunit = "{unit}"\n'
 
@@ -127,6 +152,8 @@ class RandomPark:
         self.numbers = count()
         roles = ["generation", "generation", "import", "load", "fuel", "storage"]
         made = [random_meter(self.dice, role, self.day) for role in roles]
+        while all(meter.there_from or meter.there_to for meter, _, _ in made[:2]):
+            made[0] = random_meter(self.dice, "generation", self.day)  # one supplies on each day
         self.meters = {f"D{number}": meter for number, (meter, _, _) in enumerate(made)}
         tables = [tables_of(code, *parts) for code, parts in zip(self.meters, made, strict=True)]
         apply(db, SITE.format(zone=name) + "\n".join(tables))
@@ -139,13 +166,20 @@ class RandomPark:
         """Return rows of most slots, some of them with several: flat lines, spellings, contradictions, no values."""
         rows: list[tuple[int, str]] = []
         flat = 0
+        quiet = self.dice.choice([1, 1, 0.97])
         start_s, end_s = (midnight_s(day, self.zone) for day in (self.day, self.after))
         for slot_s in range(start_s, end_s, meter.minutes * 60):
             flat = flat - 1 if flat else self.dice.choice([0] * 15 + [5, 100])
             number = self.dice.choice([0, 1, 1, 1, 1, 1, 1, 2, 3])
             some = TEXTS[:3] if flat else (*TEXTS, str(self.dice.uniform(-1, 90)))
+            if not self.is_there(meter, slot_s) and self.dice.random() < quiet:
+                some = NOTHING
             rows += [(slot_s, self.dice.choice(some)) for _ in range(number)]
         return rows
+
+    def is_there(self, meter: Instrument, at_s: int) -> bool:
+        day = day_of(at_s, self.zone)
+        return (meter.there_from or day) <= day <= (meter.there_to or day)
 
     def bring(self, code: str, rows: list[tuple[int, str]]) -> None:
         """Import rows as files in any order, some of them in two."""
@@ -162,6 +196,44 @@ class RandomPark:
             assert (report.read, report.rejected, kept) == (len(part), 0, len(part))
         self.meters[code].rows |= {*rows}
 
+    def act(self, code: str) -> None:
+        """Withdraw some readings, or restore some; what is refused changes nothing."""
+        meter, dice = self.meters[code], self.dice
+        act = dice.choice([withdraw, withdraw, restore])
+        of_text = dice.choice([None, dice.choice(TEXTS[:3])])
+        begin_s = midnight_s(self.day, self.zone) + dice.randrange(0, 180_000, 900)
+        end_s = dice.choice([None, begin_s + 3600 * dice.choice([1, 12, 48])])
+        meant = {
+            (at_s, text)
+            for at_s, text in meter.rows
+            if begin_s <= at_s < (end_s or at_s + 1) and (of_text is None or text == of_text)
+        }
+        valued = {row for row in meter.rows if row[1] and row[1] not in meter.no_value}
+        before, stuck = set(meter.withdrawn), stuck_rows(meter, self.zone)
+        if act is withdraw:
+            meant &= valued - before
+            meter.withdrawn |= meant
+            refused = "readings-stuck" if stuck - meant - stuck_rows(meter, self.zone) else ""
+        else:
+            meant &= before
+            days = {day_of(at_s, self.zone) for at_s, _ in meant}
+            between = [day for day in days | {self.day} if days and min(days) <= day <= max(days)]
+            meter.withdrawn = {row for row in before if day_of(row[0], self.zone) not in between}
+            whole = stuck_rows(meter, self.zone) & meant
+            meter.withdrawn = before - meant
+            refused = "readings-stuck" if whole - stuck_rows(meter, self.zone) else ""
+        if refused or not meant:
+            meter.withdrawn = before
+        which = Which(from_s=begin_s, to_s=end_s, text=of_text)
+        try:
+            found = self.db.run(lambda session: act(session, "park", code, which, "a test"))
+        except Refused as error:
+            assert error.code == refused
+        except NotFound:
+            assert not meant
+        else:
+            assert (found.readings, refused) == (len(meant), "")
+
     def expected(self, first: date, last: date) -> Balance:
         return balance(
             self.meters.values(),
@@ -173,11 +245,31 @@ class RandomPark:
             uncertainty=UNCERTAINTY,
         )
 
-    def agrees(self, first: date, last: date, *, rows: bool = True) -> None:
+    def agrees(self, first: date, last: date) -> None:
         """Compare a period, and what became of each of its rows."""
+        stray = [strays(meter, self.zone, first, last) for meter in self.meters.values()]
+        if any(stray):
+            number = next(place for place, days in enumerate(stray) if days)
+            said = f"the meter serial-D{number} has a reading of {stray[number][0]} that is not 0"
+            with self.db.read() as session, pytest.raises(Refused, match=said) as refused:
+                reductions_for(session, "park-wind", first, last)
+            assert refused.value.code == "not-in-service"
+            return
+        lacking = [undeducted(meter, self.zone, first, last) for meter in self.meters.values()]
+        if any(lacking):
+            number = next(place for place, count in enumerate(lacking) if count)
+            said = (
+                f"meter serial-D{number} between .* were withdrawn .{lacking[number]}, the first of"
+            )
+            with self.db.read() as session, pytest.raises(Refused, match=said):
+                reductions_for(session, "park-wind", first, last)
+            return
         with self.db.read() as session:
             (found,) = reductions_for(session, "park-wind", first, last)
             inputs = load_period(session, "park-wind", first, last)
+        wanted_slots = slots_of(self.meters.values(), self.zone, first, last)
+        for name in ("expected", "used", "missing", "outlier", "conflict"):
+            assert getattr(found.counts, name) == getattr(wanted_slots, name), name
         wanted = self.expected(first, last)
         for name in ("export_kwh", "import_kwh", "project_t", "reductions_kg"):
             assert getattr(found, name) == getattr(wanted, name), name
@@ -224,3 +316,27 @@ def test_issued_and_corrected_a_day_is_what_it_would_be_had_all_been_known(
         assert known_kg == park.expected(*day).reductions_kg
     assert not correct(sqlite_db, "park-wind").found
     park.agrees(day[1], park.after)
+
+
+@pytest.mark.parametrize("seed", range(times(1, 60)))
+def test_whatever_is_withdrawn_and_restored_the_rows_left_count_as_if_alone(
+    sqlite_db: Database, tmp_path: Path, seed: int
+) -> None:
+    park = RandomPark(sqlite_db, tmp_path, 2000 + seed)
+    for code, meter in park.meters.items():
+        park.bring(code, park.rows_of(meter))
+    for round_ in range(6):
+        for code in park.meters:
+            park.act(code)
+        if round_ == 3:  # it brings nothing back that is withdrawn
+            code = park.dice.choice([*park.meters])
+            park.bring(code, park.rows_of(park.meters[code]))
+    park.agrees(park.day, park.after)
+    for code, meter in park.meters.items():  # what is not deducted any more is a 0 instead
+        rows = [(at_s, "0.000") for at_s, _ in sorted(meter.withdrawn)]
+        if meter.role in ("import", "fuel") and rows:
+            park.bring(code, rows * 3)  # a row in each of the files
+    park.agrees(park.day, park.after)
+    park.agrees(park.day + timedelta(1), park.after)
+    with park.db.read() as session:
+        assert not [*_back(session), *differences(session, site_named(session, "park"))]

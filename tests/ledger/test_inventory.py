@@ -112,7 +112,8 @@ def rows(db: Database) -> list[tuple[str, str, Decimal]]:
 
 
 def test_scope_1_and_both_methods_of_scope_2(db: Database, tmp_path: Path) -> None:
-    assert apply(db, MARKET + DIESEL + RESIDUAL + FUEL + GRID).warnings == []
+    (said,) = apply(db, MARKET + DIESEL + RESIDUAL + FUEL + GRID).warnings
+    assert "completeness_min is 0, so that readings of serial-GRID and serial-GEN" in said
     bring(db, tmp_path, "GEN", "600", "", "400")
     bring(db, tmp_path, "GRID", "100", "23.5")
     assert rows(db) == [

@@ -48,7 +48,7 @@ LONG_ON_MARIADB = (
     "test_attempts_get_the_nonce_of_their_intent",
     "test_a_program_whose_files_are_replaced_knows_what_it_knew",
 )
-CHAIN = [f"{number:04d}" for number in range(1, 42)]
+CHAIN = [f"{number:04d}" for number in range(1, 43)]
 DEADLINE_S = 180
 THEN = datetime(2014, 7, 1, tzinfo=UTC)
 
@@ -821,3 +821,32 @@ def test_rows_stay_and_columns_of_choices_hold_more(new_db: Database) -> None:
             assert session.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
     with pytest.raises(DBAPIError), new_db.write() as session:
         session.execute(text("UPDATE meter_sources SET kind = 'wood'"))
+
+
+# ------------------------------------------------------------------ withdrawals are numbered
+
+
+def test_withdrawals_stay_and_get_their_number_and_nobody_changes_them(new_db: Database) -> None:
+    new_db.upgrade("0041")
+    at = "2026-01-01 00:00:00.000000"
+    insert = "INSERT INTO {} (reading_id, {}reason, {}) VALUES (7, {}'a slip', '" + at + "')"
+    with new_db.write() as session:
+        sql = insert.format("reading_withdrawals", "", "withdrawn_at", "")
+        session.execute(text(sql.replace(":00", r"\:00")))
+    new_db.upgrade()
+    with new_db.write() as session:
+        for table, column, turn in (
+            ("reading_withdrawals", "withdrawn_at", "2, "),
+            ("reading_restorations", "restored_at", "1, "),
+        ):
+            sql = insert.format(table, "turn, ", column, turn)
+            session.execute(text(sql.replace(":00", r"\:00")))
+        query = "SELECT reading_id, turn, reason FROM reading_withdrawals ORDER BY turn"
+        assert [tuple(row) for row in session.execute(text(query))] == [
+            (7, 1, "a slip"),
+            (7, 2, "a slip"),
+        ]
+    for table in ("reading_withdrawals", "reading_restorations"):
+        for change in (f"UPDATE {table} SET reason = 'b'", f"DELETE FROM {table}"):
+            with pytest.raises(DBAPIError, match="append-only"), new_db.write() as session:
+                session.execute(text(change))

@@ -351,9 +351,21 @@ def test_numbers_of_a_device_that_can_hardly_be_meant_are_warnings(sqlite_db: Da
         'density_kg_per_l = "840"\nfuel_factor = "d"\n[[factor]]\ncode = "d"\nversion = "1"\npurpose = "fuel"\n'
         'value = "74.1"\nunit = "t CO2/TJ"\nncv_gj_per_t = "43"\nsource = "x"\nverified = true\n'
     )
-    assert apply(sqlite_db, SITE + diesel).warnings == [
+    asking = SITE.replace('completeness_min = "0"', 'completeness_min = "0.9"')
+    assert apply(sqlite_db, asking + diesel).warnings == [
         "device D: density_kg_per_l 840 is more than any fuel has; check the unit: kg/m3 is a thousandth of kg/L"
     ]
+
+
+def test_who_asks_for_no_completeness_is_told_what_that_means_for_what_is_deducted(
+    sqlite_db: Database,
+) -> None:
+    device = '[[device]]\ncode = "G"\ntype = "x"\nmeter_serial = "G"\nrole = "import"\n'
+    (said,) = apply(sqlite_db, SITE + device).warnings
+    assert said.startswith("project park-wind: completeness_min is 0, so that readings of G that")
+    asking = SITE.replace('completeness_min = "0"', 'completeness_min = "0.0001"')
+    assert apply(sqlite_db, asking + device).warnings == []
+    assert apply(sqlite_db, SITE + device + "inventory_only = true\n").warnings == []
 
 
 @pytest.mark.parametrize("role", ["generation", "export"])

@@ -25,7 +25,8 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
-from ledger.readings.imports.withdrawing import Which, withdraw
+from ledger.readings.imports.selected import Which
+from ledger.readings.imports.withdrawing import withdraw
 from ledger.readings.periods.evidence_files import issued_inputs
 from ledger.reconcile.reading_rules import _back
 from ledger.reductions import compute

@@ -14,12 +14,22 @@ from ledger import audit
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import AuditLog, CarbonEmission, MeterReading, ReadingWithdrawal
+from ledger.models import (
+    AuditLog,
+    CarbonEmission,
+    Correction,
+    MeterReading,
+    Project,
+    ReadingWithdrawal,
+)
 from ledger.models.readings import ReadingQuality
 from ledger.naming import site_named
 from ledger.readings import import_file, reductions_for
-from ledger.readings.imports.withdrawing import Which, Withdrawn, withdraw
+from ledger.readings.imports.restoring import restore
+from ledger.readings.imports.selected import Changed, Which
+from ledger.readings.imports.withdrawing import withdraw
 from ledger.readings.periods.evidence_files import files_of_period
+from ledger.readings.periods.period import skipped_before
 from ledger.readings.shown.lookup import moment, rows_of
 from ledger.reconcile.reading_rules import _back, differences
 from ledger.reductions.zones import zone
@@ -36,7 +46,7 @@ def second(hour: int) -> int:
     return moment(HOURS[hour], PARIS, "test")
 
 
-def taken(db: Database, device: str, which: Which, reason: str = REASON) -> Withdrawn:
+def taken(db: Database, device: str, which: Which, reason: str = REASON) -> Changed:
     return db.run(lambda session: withdraw(session, "park", device, which, reason))
 
 
@@ -242,3 +252,98 @@ def test_a_value_that_is_back_and_a_row_that_is_gone_are_found(
         back, gone = list(_back(session))
     assert "was withdrawn, and has a value" in back
     assert "was withdrawn, and is not there" in gone
+
+
+@pytest.mark.parametrize("role", ["import", "fuel"])
+def test_what_was_deducted_is_not_issued_without_another_value_in_its_place(
+    db: Database, tmp_path: Path, role: str
+) -> None:
+    """A project that asks for no completeness would claim more by the withdrawal alone."""
+    device = {"import": "GRID", "fuel": "GEN"}[role]
+    more = {"import": GRID, "fuel": DIESEL + FUEL}[role]
+    assert 'completeness_min = "0"' in SITE
+    changes = apply(db, SITE + more)
+    assert any("completeness_min is 0, so that readings of" in said for said in changes.warnings)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60"), (HOURS[1], "60")]))
+    bring(db, tmp_path, device, "2", "3")
+
+    def claimed() -> Fraction:
+        with db.read() as session:
+            (part,) = reductions_for(session, "park-wind", *DAY)
+            return part.reductions_kg
+
+    before = claimed()
+    found = taken(db, device, Which(at_s=second(1)))
+    assert (found.readings, found.undeducted) == (1, 1)
+    said = f"readings of the {role} meter serial-{device} .* were withdrawn .1, the first of 2014-06-01T01:00"
+    with pytest.raises(Refused, match=said) as refused:
+        claimed()
+    assert refused.value.code == "incomplete"
+    bring(db, tmp_path, device, "2", "")  # nor with an empty one
+    with pytest.raises(Refused, match="nothing counts in their place"):
+        claimed()
+    bring(db, tmp_path, device, "2", "1")
+    assert claimed() > before
+    bring(db, tmp_path, device, "2", "5")
+    assert taken(db, device, Which(text="5")).undeducted == 0  # the 1 counts
+    db.run(lambda session: restore(session, "park", device, Which(text="3"), REASON))
+    assert claimed() == before  # of 1 and 3 the one that claims least
+
+
+def test_what_was_withdrawn_of_days_without_its_meter_is_not_missed(
+    db: Database, tmp_path: Path
+) -> None:
+    more = GRID.replace("[[source]]", 'in_service_from = "2014-06-02"\n\n[[source]]', 1)
+    apply(db, SITE + more)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    bring(db, tmp_path, "GRID", "2")
+    with db.read() as session, pytest.raises(Refused, match="is not in service"):
+        reductions_for(session, "park-wind", *DAY)
+    assert taken(db, "GRID", Which(text="2")).undeducted == 0
+    with db.read() as session:
+        (part,) = reductions_for(session, "park-wind", *DAY)
+    assert part.reductions_kg == 5  # 10 kWh at 0.5 kg
+
+
+def test_days_that_are_left_out_do_not_lack_less_by_a_withdrawal(
+    db: Database, tmp_path: Path
+) -> None:
+    """Their deficit enters the period after them, or stops it; without their import there would be none."""
+    apply(db, SITE + GRID)
+    times = [f"2014-06-0{day}T00:00:00+02:00" for day in (1, 3)]
+    imported(db, write_csv(tmp_path / "a.csv", [(time, "60") for time in times]))
+    issue(db, JUNE)
+    bring(db, tmp_path, "GRID", "9", day=2)
+
+    def skipped() -> Fraction:
+        with db.read() as session:
+            row = session.scalars(select(Project)).one()
+            found = skipped_before(session, row, date(2014, 6, 3), date(2014, 6, 4))
+            return Fraction(0) if found is None else found.kg
+
+    assert skipped() == Fraction("-4.5")
+    taken(db, "GRID", Which(text="9"))
+    with pytest.raises(
+        Refused, match=r"readings of the import meter serial-GRID .* were withdrawn"
+    ):
+        skipped()
+    bring(db, tmp_path, "GRID", "8", day=2)
+    assert skipped() == -4
+
+
+def test_a_late_reading_that_was_withdrawn_is_named_by_a_correction_of_nothing(
+    db: Database, tmp_path: Path
+) -> None:
+    apply(db, SITE + GRID)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    bring(db, tmp_path, "GRID", "1")
+    issue(db, JUNE)
+    bring(db, tmp_path, "GRID", "9000")
+    taken(db, "GRID", Which(text="9000"))
+    (found,) = correct(db, "park-wind").found
+    assert (found.effect_kg, found.owed_kg, found.state) == (0, 0, "recorded")
+    with db.read() as session:
+        stated = json.loads(session.scalars(select(Correction.manifest)).one())
+    texts = {meter["serial"]: meter["no_value_texts"] for meter in stated["meters"]}
+    assert texts == {"serial-A": [], "serial-GRID": ["9000"]}
+    assert not correct(db, "park-wind").found

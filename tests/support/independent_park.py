@@ -43,11 +43,30 @@ class Instrument:
     tonnes_per_unit: Fraction = Fraction(0)
     """t CO2e of a base unit of fuel."""
     no_value: Sequence[str] = ()
+    there_from: date | None = None
+    there_to: date | None = None
+    """The first and the last legal day that it is there; None: open."""
     rows: set[tuple[int, str]] = field(default_factory=set)
+    withdrawn: set[tuple[int, str]] = field(default_factory=set)
+    """Those of the rows that have no value, whatever their text says."""
 
     @property
     def supplies(self) -> bool:
         return self.role in ("generation", "export")
+
+
+@dataclass
+class Slots:
+    """How many slots of the meters of energy a period has, by what stands in them."""
+
+    expected: int = 0
+    used: int = 0
+    outlier: int = 0
+    conflict: int = 0
+
+    @property
+    def missing(self) -> int:
+        return self.expected - self.used - self.outlier
 
 
 @dataclass
@@ -80,7 +99,11 @@ def judged(meter: Instrument, zone: ZoneInfo) -> dict[tuple[int, str], int]:
         slots[start_s].append(text)
     found: dict[tuple[int, str], int] = {}
     for start_s, texts in slots.items():
-        values = {text: Fraction(text) for text in texts if text and text not in meter.no_value}
+        values = {
+            text: Fraction(text)
+            for text in texts
+            if text and text not in meter.no_value and (start_s, text) not in meter.withdrawn
+        }
         if not values:
             found |= {(start_s, text): NO_VALUE if text else EMPTY for text in texts}
             continue
@@ -134,6 +157,56 @@ def _stuck(
         if Fraction(run[0][1]) > 0 and len(run) > 2 and len(run) * meter.minutes * 60 >= needed_s:
             stuck |= {row: STUCK for row in run if found[row] in (USED, CONTRADICTED)}
     return stuck
+
+
+def there_s(meter: Instrument, zone: ZoneInfo, first: date, last: date) -> range:
+    """Return the seconds of a period in which a meter is there."""
+    begin = max(first, meter.there_from or first)
+    end = last if meter.there_to is None else min(last, meter.there_to + timedelta(days=1))
+    return range(midnight_s(begin, zone), midnight_s(max(end, begin), zone))
+
+
+def strays(meter: Instrument, zone: ZoneInfo, first: date, last: date) -> list[date]:
+    """Return the days on which a meter that is not there counted something, in order."""
+    period = range(midnight_s(first, zone), midnight_s(last, zone))
+    there = there_s(meter, zone, first, last)
+    return [
+        day_of(start_s, zone)
+        for (start_s, text), quality in sorted(judged(meter, zone).items())
+        if quality in (USED, CONTRADICTED)
+        and start_s in period
+        and not (start_s in there and start_s + meter.minutes * 60 - 1 in there)
+        and Fraction(text) != 0
+    ]
+
+
+def stuck_rows(meter: Instrument, zone: ZoneInfo) -> set[tuple[int, str]]:
+    return {row for row, quality in judged(meter, zone).items() if quality == STUCK}
+
+
+def undeducted(meter: Instrument, zone: ZoneInfo, first: date, last: date) -> int:
+    """Return in how many slots a value that would be deducted is withdrawn, and nothing counts in its place."""
+    if meter.role not in ("import", "fuel"):
+        return 0
+    there = there_s(meter, zone, first, last)
+    known = judged(meter, zone).items()
+    used = {at_s for (at_s, _), quality in known if quality in (USED, CONTRADICTED)}
+    return len({at_s for at_s, _ in meter.withdrawn if at_s in there} - used)
+
+
+def slots_of(meters: Iterable[Instrument], zone: ZoneInfo, first: date, last: date) -> Slots:
+    """Count the slots of the meters that supply and of those of import, of the days that they are there."""
+    found = Slots()
+    for meter in meters:
+        if not meter.supplies and meter.role != "import":
+            continue
+        there = there_s(meter, zone, first, last)
+        found.expected += len(there) // (meter.minutes * 60)
+        rows = {row: quality for row, quality in judged(meter, zone).items() if row[0] in there}
+        found.used += sum(quality in (USED, CONTRADICTED) for quality in rows.values())
+        found.outlier += sum(quality in (ABOVE, BELOW, STUCK) for quality in rows.values())
+        found.conflict += len({at_s for (at_s, _), what in rows.items() if what == CLAIMS_MORE})
+    return found
 
 
 def error_of(meter: Instrument, start_s: int, zone: ZoneInfo) -> Fraction:

@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import Refused
+from ledger.models.readings import ReadingQuality
 from ledger.models.sites import MeterRole
 from ledger.readings.periods.certificates import certificates_of
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.in_service import in_service_s
 from ledger.readings.rows.stored import readings_of_meters
+from ledger.readings.rows.withdrawals import ends_it
 from ledger.reductions.certificates import marked
 from ledger.reductions.numbers import COUNTER, kind_of
 from ledger.reductions.records import Calibration, CalibrationSpan, Kind, Meter, Role
@@ -96,6 +98,33 @@ def project_meters(
             in_service_from_s=there[0],
             in_service_to_s=there[1],
         )
+
+
+def withdrawn_of(
+    session: Session, project: models.Project, from_s: int, to_s: int
+) -> dict[str, frozenset[int]]:
+    """Return where readings of a period begin that are withdrawn, of each meter whose values are deducted."""
+    table = models.MeterReading
+    query = (
+        select(models.Meter.serial, table.start_s)
+        .select_from(models.ReadingWithdrawal)
+        .outerjoin(models.ReadingRestoration, ends_it())
+        .join(table, table.id == models.ReadingWithdrawal.reading_id)
+        .join(models.Meter, models.Meter.id == table.meter_id)
+        .where(
+            models.Meter.project_id == project.id,
+            models.Meter.role.in_((MeterRole.IMPORT, MeterRole.FUEL)),
+            table.start_s >= from_s,
+            table.start_s < to_s,
+            table.value_digits.is_(None),
+            table.quality != ReadingQuality.LATE,
+            models.ReadingRestoration.turn.is_(None),
+        )
+    )
+    found: dict[str, set[int]] = {}
+    for serial, start_s in session.execute(query):
+        found.setdefault(serial, set()).add(start_s)
+    return {serial: frozenset(starts) for serial, starts in found.items()}
 
 
 def _rows(

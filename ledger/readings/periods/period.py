@@ -28,8 +28,8 @@ from ledger.readings.periods.carry import (
     unissued_since,
 )
 from ledger.readings.periods.factor_rows import factor_record
-from ledger.readings.periods.metered import project_meters
-from ledger.reductions.arithmetic import compute
+from ledger.readings.periods.metered import project_meters, withdrawn_of
+from ledger.reductions.arithmetic import compute, require_settled
 from ledger.reductions.certificates import left_out_before
 from ledger.reductions.factors import is_valid
 from ledger.reductions.records import CarriedCorrection, Factor, ReductionInputs
@@ -288,6 +288,7 @@ def load_period(
         ),
         carry_in_kg=carry_in_kg,
         corrections=corrections,
+        withdrawn=withdrawn_of(session, project, from_s, to_s),
         enforce=enforce,
         leakage_share=project.leakage_share or "0",
         uncertainty_share=project.uncertainty_share or "0",
@@ -351,6 +352,9 @@ def look_at(
 ) -> Reduction:
     """Compute days of one year that are not issued, for what they lack.
 
+    What was withdrawn of what they have to deduct, and nothing counts in its place, is to be settled first: else a
+    withdrawal would have them lack less.
+
     The factor is the project's, or where that is of other days only, that of the issuance before them: a new year has
     a new factor, and days of the old one, which are never issued, are to stop nothing.
 
@@ -373,6 +377,7 @@ def look_at(
         carry_in_kg=carry_in_kg,
         backfill=False,
     )
+    require_settled(inputs)
     factor = inputs.factor
     if not is_valid(factor, start, end):
         before = factor_before(session, project, inputs.from_s)

@@ -14,10 +14,12 @@ from ledger.models import (
     ImportFile,
     Meter,
     MeterReading,
+    ReadingRestoration,
     ReadingWithdrawal,
     RegisterReading,
 )
 from ledger.models.readings import ReadingQuality
+from ledger.readings.rows.withdrawals import ends_it, is_latest, told
 from ledger.readings.shown.selection import meters_of
 from ledger.reductions.quality import loaded
 from ledger.reductions.zones import TIMES_END_S, epoch_s, legal_day_start_s, utc_of, zone
@@ -105,9 +107,10 @@ def _rows(
     session: Session, meter: Meter, code: str, holds: ColumnElement[bool]
 ) -> list[dict[str, Any]]:
     query = (
-        select(MeterReading, ImportFile, ReadingWithdrawal)
+        select(MeterReading, ImportFile, ReadingWithdrawal, ReadingRestoration)
         .join(ImportFile, ImportFile.id == MeterReading.file_id)
-        .outerjoin(ReadingWithdrawal, ReadingWithdrawal.reading_id == MeterReading.id)
+        .outerjoin(ReadingWithdrawal, is_latest())
+        .outerjoin(ReadingRestoration, ends_it())
         .where(MeterReading.meter_id == meter.id, holds)
         .order_by(MeterReading.start_s, MeterReading.text)
         .limit(ROWS_MAX + 1)
@@ -120,11 +123,9 @@ def _rows(
             "kind": row.kind.value,
             "value_unit": _UNITS.get(row.kind.value),
             "conflict": row.conflict,
-            "withdrawn": None
-            if taken is None
-            else {"at": taken.withdrawn_at, "reason": taken.reason},
+            **told(taken, given),
         }
-        for row, file, taken in session.execute(query).all()
+        for row, file, taken, given in session.execute(query).all()
     ]
 
 
@@ -155,7 +156,7 @@ def _registers(
             "kind": "register",
             "value_unit": _UNITS["register"],
             "conflict": False,
-            "withdrawn": None,
+            **told(None, None),
         }
         for row, file in session.execute(query).all()
     ]

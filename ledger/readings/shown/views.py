@@ -20,6 +20,10 @@ from ledger.reductions.zones import utc_of
 from ledger.units import HOUR_S, decimal_half_up, plain
 
 NO_ROW = "no row in any file"
+_SAID = {
+    Quality.MISSING_SENTINEL: "a text that means no value: it is declared so, or was withdrawn"
+}
+"""What is said of readings that are counted, where the reason of each may be another one."""
 _GAP = re.compile(rb"[%b]+" % b"".join(re.escape(bytes([state])) for state in MISSING))
 
 
@@ -97,7 +101,9 @@ def reasons_of_days(days: Iterable[Day], files: dict[int, str]) -> list[dict[str
         place = {"file": files.get(tally.file_id, ""), "line": tally.line}
         first_row = {"at": utc_of(tally.first_s), **place}
         name = stored(quality)[0]
-        reasons.append(_reason(quality, name, REASONS[quality], tally.readings, first_row))
+        reasons.append(
+            _reason(quality, name, _SAID.get(quality, REASONS[quality]), tally.readings, first_row)
+        )
     return reasons
 
 

@@ -1,0 +1,67 @@
+"""Which readings are withdrawn, now and at an earlier moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import aliased
+
+from ledger.models import MeterReading, ReadingRestoration, ReadingWithdrawal
+
+Act = tuple[datetime, datetime | None]
+"""When a reading was withdrawn, and when it was restored after that; None: it was not."""
+
+
+def is_latest() -> ColumnElement[bool]:
+    """Return the condition that a withdrawal is the latest one of a reading."""
+    other = aliased(ReadingWithdrawal)
+    latest = (
+        select(func.max(other.turn))
+        .where(other.reading_id == MeterReading.id)
+        .correlate(MeterReading)
+        .scalar_subquery()
+    )
+    return and_(ReadingWithdrawal.reading_id == MeterReading.id, ReadingWithdrawal.turn == latest)
+
+
+def ends_it() -> ColumnElement[bool]:
+    """Return the condition that a restoration ends a withdrawal."""
+    return and_(
+        ReadingRestoration.reading_id == ReadingWithdrawal.reading_id,
+        ReadingRestoration.turn == ReadingWithdrawal.turn,
+    )
+
+
+def is_withdrawn() -> ColumnElement[bool]:
+    """Return the condition that a reading is withdrawn now."""
+    ended = select(ReadingRestoration.turn).where(ends_it()).exists()
+    open_one = select(ReadingWithdrawal.turn).where(
+        ReadingWithdrawal.reading_id == MeterReading.id, ~ended
+    )
+    return open_one.exists()
+
+
+def was_withdrawn(acts: Iterable[Act], moment: datetime | None) -> bool:
+    """Return whether a reading with these acts was withdrawn at a moment; None: whether it is now."""
+    if moment is None:
+        return any(restored_at is None for _, restored_at in acts)
+    return any(
+        withdrawn_at <= moment and (restored_at is None or restored_at > moment)
+        for withdrawn_at, restored_at in acts
+    )
+
+
+def told(
+    withdrawal: ReadingWithdrawal | None, restoration: ReadingRestoration | None
+) -> dict[str, Any]:
+    """Return what is said of a reading by the latest withdrawal of it: ``withdrawn`` and ``restored``."""
+    if withdrawal is None:
+        return {"withdrawn": None, "restored": None}
+    taken = {"at": withdrawal.withdrawn_at, "reason": withdrawal.reason}
+    if restoration is None:
+        return {"withdrawn": taken, "restored": None}
+    given = {"at": restoration.restored_at, "reason": restoration.reason, "withdrawn": taken}
+    return {"withdrawn": None, "restored": given}
