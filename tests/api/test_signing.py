@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import html
 import re
 import shutil
 from collections.abc import Iterator
@@ -230,7 +231,18 @@ def test_one_changes_ones_own_password(house: House) -> None:
             assert (answer.status_code, words in answer.text) == (status, True), answer.text
             assert new not in answer.text
     assert english_in(answer.text.replace("vera", "")) == []
+    (here,) = re.findall(r'<a href="(/account[^"]*lang=zh[^"]*)"', answer.text)
+    assert client.get(html.unescape(here)).status_code == 200  # as all links of the answer
+    client.get("/account?lang=en")
     client.headers["accept-language"] = "en"
+    # A password is never cut unseen: what is too long for bcrypt goes to the server, which says so.
+    long = {"password": "0123456789" * 8, "again": "0123456789" * 8}
+    answer = client.post("/account/password", data={**form, **long})
+    assert (answer.status_code, "has 80 bytes" in answer.text) == (422, True), answer.text
+    lengths = {
+        int(found) for found in re.findall(r'type="password" maxlength="(\d+)"', answer.text)
+    }
+    assert min(lengths) > 80
     assert client.post("/account/password", data={**form, "csrf": "0" * 64}).status_code == 403
     assert elsewhere.get("/account", follow_redirects=False).status_code == 200
     done = client.post("/account/password", data=form, follow_redirects=False)
@@ -391,6 +403,17 @@ def test_guessing_ends_on_the_page_as_in_the_api(house: House) -> None:
     assert PASSWORD not in one and "wrong password" not in one.lower().replace(
         "password is wrong", ""
     )
+
+
+def test_guessing_ends_in_the_form_for_a_password_too(house: House) -> None:
+    client = house.client
+    sign_in(client, "vera")
+    new = "another-long-password"
+    form = {"csrf": csrf(client), "current": "wrong password", "password": new, "again": new}
+    said = [client.post("/account/password", data=form) for _ in range(6)]
+    assert [each.status_code for each in said] == [401] * 5 + [429]
+    assert int(said[-1].headers["retry-after"]) > 0
+    assert said[-1].headers["cache-control"] == "no-store"
 
 
 def test_the_rate_limit_counts_the_form_too(
