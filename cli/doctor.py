@@ -373,8 +373,8 @@ def clock_of_chain(client: ChainClient, *, local: bool) -> str:
             return found
         raise ProblemFound(
             f"{found} by the clock here, and the next one would be so, too: the node stands still, or this clock is "
-            "ahead, by which late readings are waited for too shortly (`issue_after_days`), and what is kept for a "
-            "time is deleted too early; have this machine keep time (NTP)"
+            "ahead; where the database's is so as well (SQLite has this one), late readings are waited for too shortly "
+            "(`issue_after_days`), and what is kept for a time is deleted too early; have this machine keep time (NTP)"
         )
     found = f"the newest block is {-age_s} s later than the clock here"
     if local:

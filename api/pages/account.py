@@ -74,6 +74,8 @@ def change_password(
         given = {"current_password": current, "password": password}
         change_own_password(context, _checked(OwnPassword, given), asking)
     except (BadInput, WrongCredentials, TooManyAttempts) as error:
+        if not asking.may("sessions:read"):  # which the page of the form shows
+            raise
         return _sessions(request, context, asking, problem_of(error))
     response = _to("/sign-in")
     drop_cookie(request, response)

@@ -8,17 +8,21 @@ import html
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from api.pages.forms import STRANGER_COOKIE
 from api.pages.rendering import POLICY
 from api.pages.signing import next_place
+from ledger.audit import HOUSE
 from ledger.identity import passwords
-from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
+from ledger.identity.permissions import decide
+from ledger.models import User, WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from ledger.models.users import UserRole
 from ledger.models.webhooks import DeliveryState, EndpointState
 from tests.api.test_chinese import english_in
@@ -410,7 +414,13 @@ def test_guessing_ends_in_the_form_for_a_password_too(house: House) -> None:
     sign_in(client, "vera")
     new = "another-long-password"
     form = {"csrf": csrf(client), "current": "wrong password", "password": new, "again": new}
-    said = [client.post("/account/password", data=form) for _ in range(6)]
+    said = [client.post("/account/password", data=form) for _ in range(5)]
+    # Whoever may not see sessions is not shown them beside what was wrong.
+    vera = select(User).where(User.username == "vera")
+    deny = partial(decide, right="sessions:read", granted=False, by=HOUSE)
+    house.db.run(lambda session: deny(session, session.scalars(vera).one()))
+    said.append(client.post("/account/password", data=form))
+    assert ["testclient" in each.text for each in said] == [True] * 5 + [False]
     assert [each.status_code for each in said] == [401] * 5 + [429]
     assert int(said[-1].headers["retry-after"]) > 0
     assert said[-1].headers["cache-control"] == "no-store"
