@@ -30,12 +30,14 @@ from ledger.settings import (
 if TYPE_CHECKING:
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.node.client import ChainClient
+    from ledger.chain.node.records import BlockHeader
     from ledger.db import Database
 
 NODE_SECONDS_MAX = 5.0
 AHEAD_SECONDS_MAX = 15
-QUIET_SECONDS_MAX = 900
 """A node takes no block that is further in the future."""
+QUIET_SECONDS_MAX = 900
+"""A chain may be quiet for so long, and nobody asks why."""
 _YOUNG_BLOCKS = 256
 """A chain of fewer may have finalised nothing yet: Ethereum does after two epochs of 32 slots, where all goes well."""
 
@@ -333,7 +335,8 @@ def _gas(client: ChainClient, deployment: Deployment, settings: Settings) -> str
 def _keys_here(settings: Settings) -> frozenset[str] | None:
     """Return the accounts whose keys are at hand; None: they are elsewhere, or cannot be listed, as other checks say.
 
-    An account whose key was taken away signs no more: that its money is gone, too, is meant so.
+    An account whose key was taken away signs no more: that its money is gone, too, is meant so. Of a file that cannot
+    be read nobody knows whose it is; and where there is no key at all, none was taken away.
     """
     from ledger.chain.keys.keystore import key_files
     from ledger.chain.keys.remote_signer import SignerService
@@ -349,7 +352,10 @@ def _keys_here(settings: Settings) -> frozenset[str] | None:
         )
     except TruetonneError:
         return None
-    return frozenset((*kept, *(item.address for item in files if item.address is not None)))
+    named = [item.address for item in files if item.address is not None]
+    if len(named) < len(files):
+        return None
+    return frozenset((*kept, *named)) or None
 
 
 def clock_of_chain(client: ChainClient, *, local: bool) -> str:
@@ -358,16 +364,17 @@ def clock_of_chain(client: ChainClient, *, local: bool) -> str:
     An old one may be the last of a quiet chain. So the node is asked of what time the next one would be: where it
     says one of long ago, either it stands still, or the clock here is ahead.
     """
-    age_s = int(time.time()) - client.head().timestamp
+    head = client.head()
+    age_s = int(time.time()) - head.timestamp
     if age_s >= -AHEAD_SECONDS_MAX:
         found = f"the newest block is {max(age_s, 0)} s old"
-        next_s = _next_block_s(client) if age_s > QUIET_SECONDS_MAX and not local else None
-        if next_s is None or time.time() - next_s <= QUIET_SECONDS_MAX:
+        next_s = _next_block_s(client, head) if age_s > QUIET_SECONDS_MAX and not local else None
+        if next_s is None or int(time.time()) - next_s <= QUIET_SECONDS_MAX:
             return found
         raise ProblemFound(
             f"{found} by the clock here, and the next one would be so, too: the node stands still, or this clock is "
-            "ahead, by which late readings are waited for too shortly (`issue_after_days`), and what is kept for a "
-            "time is deleted too early; have this machine keep time (NTP)"
+            "ahead; where the database's is so as well (SQLite has this one), late readings are waited for too shortly "
+            "(`issue_after_days`), and what is kept for a time is deleted too early; have this machine keep time (NTP)"
         )
     found = f"the newest block is {-age_s} s later than the clock here"
     if local:
@@ -378,11 +385,15 @@ def clock_of_chain(client: ChainClient, *, local: bool) -> str:
     )
 
 
-def _next_block_s(client: ChainClient) -> int | None:
-    """Return the time of the block that the node would make next; None where it says none."""
+def _next_block_s(client: ChainClient, head: BlockHeader) -> int | None:
+    """Return the time of the block that the node would make next; None where it says none.
+
+    Nor does one that gives the newest block again, as some do: on a quiet chain that is old whatever the clock.
+    """
     (found,) = client.attempt([("eth_getBlockByNumber", ("pending", False))])
     try:
-        return int(found["timestamp"], 16)
+        is_next = int(found["number"], 16) > head.number
+        return int(found["timestamp"], 16) if is_next else None
     except (TypeError, LookupError, ValueError):
         return None
 

@@ -314,7 +314,7 @@ def _jobs(database: Database) -> Check:
     told = f"; paused: {', '.join(resting)}" if resting else ""
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        return Check("jobs", Verdict.FAILED, wrong[0] + more, "see `truetonne jobs list`")
+        return Check("jobs", Verdict.FAILED, wrong[0] + more + told, "see `truetonne jobs list`")
     if holder is None or not holder.live:
         asleep = "nobody runs them now; `truetonne up` and `truetonne jobs run` do"
         return Check("jobs", Verdict.OK, asleep + told)

@@ -52,8 +52,12 @@ _ROOMS = (
 
 
 @router.get("/account", dependencies=[needs("sessions:read")])
+@router.get("/account/password", dependencies=[needs("sessions:read")])
 def show_sessions(request: Request, context: ReadContext, asking: Asking) -> HTMLResponse:
-    """Show who one is, what one may do, and one's sessions."""
+    """Show who one is, what one may do, and one's sessions.
+
+    By its second address it is found again, in another language too, after the answer to the form for a password.
+    """
     return _sessions(request, context, asking)
 
 
@@ -70,6 +74,8 @@ def change_password(
         given = {"current_password": current, "password": password}
         change_own_password(context, _checked(OwnPassword, given), asking)
     except (BadInput, WrongCredentials, TooManyAttempts) as error:
+        if not asking.may("sessions:read"):  # which the page of the form shows
+            raise
         return _sessions(request, context, asking, problem_of(error))
     response = _to("/sign-in")
     drop_cookie(request, response)
@@ -161,8 +167,11 @@ def _sessions(
     request: Request, context: Context, asking: Caller, problem: Problem | None = None
 ) -> HTMLResponse:
     found = list_sessions(context, asking)
-    status = 200 if problem is None else problem.status
-    return _page(request, asking, "account", found=found, problem=problem, status=status)
+    if problem is None:
+        return _page(request, asking, "account", found=found, problem=None)
+    shown = _page(request, asking, "account", found=found, problem=problem, status=problem.status)
+    shown.headers.update(problem.headers)
+    return shown
 
 
 def _keys(request: Request, asking: Caller, **shown: Any) -> HTMLResponse:

@@ -41,7 +41,7 @@ _SIGNALLED = 1644
 """SIGNAL, where it names no other number: foreign keys that our own triggers keep have that of a foreign key."""
 _OUT_OF_RANGE = 1690
 """``BIGINT value is out of range in ...``"""
-_OF_VALUES = ("Could not decode to UTF-8", "integer overflow")
+_OF_VALUES = ("Could not decode to UTF-8", "integer overflow", "malformed JSON")
 """What SQLite, and its driver, say of values that are stored."""
 _NO_ROOM = re.compile(r"(?:errno:|Errcode:|error) (?:28|135)\b")
 """ENOSPC, or InnoDB's word for it, as in ``1005 Can't create table ... (errno: 135 "No more room in record file")``."""

@@ -39,8 +39,8 @@ from ledger.webhooks import Posting, Rests, agent, collect, deliver, has_endpoin
 log = logging.getLogger(__name__)
 
 REFUSED_REST = timedelta(minutes=10)
-"""How long a market rests after the contract refused a batch of it; not for want of funds, as the next plan leaves out
-who lacks them."""
+"""How long a market rests after the contract refused a batch of it; not for what the next plan answers: want of funds,
+and signatures that ran out."""
 _DIFFERENCES_SHOWN = 3
 
 

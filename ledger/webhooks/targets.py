@@ -25,9 +25,14 @@ _UNICAST = ip_network("2000::/3")
 
 _OF_CLOUDS = (
     ip_network("169.254.0.0/16"),  # nearly all
+    ip_network("fe80::a9fe:a9fe/128"),  # OpenStack, over IPv6
     ip_network("100.100.100.200/32"),  # Alibaba Cloud
     ip_network("192.0.0.192/32"),  # Oracle Cloud
+    ip_network("168.63.129.16/32"),  # Azure, by an address of the public network
     ip_network("fd00:ec2::/32"),  # Amazon, over IPv6
+    ip_network("fd20:ce::254/128"),  # Google Cloud
+    ip_network("fd00:c1::a9fe:a9fe/128"),  # Oracle Cloud
+    ip_network("fd00:42::42/128"),  # Scaleway
 )
 """Where clouds tell a machine its keys. No receiver is there, so no setting opens it to who may add an endpoint."""
 

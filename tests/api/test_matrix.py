@@ -134,6 +134,7 @@ GET    /v1/config                               1 3 3 . 1 1 1   3 3 3 3 3 3   3 
 GET    /v1/config/{key}                         1 3 3 . 1 1 1   3 3 3 3 3 3   3 3 3 3 .
 GET    /account                                 1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
 POST   /account/sessions/{session_id}/end       1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+GET    /account/password                        1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
 POST   /account/password                        1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
 GET    /account/keys                            1 . . . 1 1 1   3 3 . 3 3 3   3 3 3 3 3
 POST   /account/keys                            1 3 . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3

@@ -398,6 +398,7 @@ PAGES = [
     "/openapi.json",
     "/sign-in",
     "/account",
+    "/account/password",
     "/account/keys",
     "/account/audit",
     "/account/webhooks",

@@ -512,11 +512,11 @@ def test_a_name_may_be_anything(sqlite_db: Database, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("code", ["a/b ?#%", "a\nb"])
+@pytest.mark.parametrize("code", ["a/b ?#%", "a\nb", "a\n"])
 def test_no_link_is_dead_whatever_code_others_gave_their_site(
     sqlite_db: Database, tmp_path: Path, code: str
 ) -> None:
-    """A slash parts an address, and a name with a line break was no credit's."""
+    """A slash parts an address, and a name with a line break was no credit's; least of all at the code's end."""
     with sqlite_db.write() as session:
         _contracts(session)
         _transactions(session)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import html
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from api.pages.forms import STRANGER_COOKIE
 from api.pages.rendering import POLICY
 from api.pages.signing import next_place
+from ledger.audit import HOUSE
 from ledger.identity import passwords
-from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
+from ledger.identity.permissions import decide
+from ledger.models import User, WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from ledger.models.users import UserRole
 from ledger.models.webhooks import DeliveryState, EndpointState
 from tests.api.test_chinese import english_in
@@ -230,7 +235,18 @@ def test_one_changes_ones_own_password(house: House) -> None:
             assert (answer.status_code, words in answer.text) == (status, True), answer.text
             assert new not in answer.text
     assert english_in(answer.text.replace("vera", "")) == []
+    (here,) = re.findall(r'<a href="(/account[^"]*lang=zh[^"]*)"', answer.text)
+    assert client.get(html.unescape(here)).status_code == 200  # as all links of the answer
+    client.get("/account?lang=en")
     client.headers["accept-language"] = "en"
+    # A password is never cut unseen: what is too long for bcrypt goes to the server, which says so.
+    long = {"password": "0123456789" * 8, "again": "0123456789" * 8}
+    answer = client.post("/account/password", data={**form, **long})
+    assert (answer.status_code, "has 80 bytes" in answer.text) == (422, True), answer.text
+    lengths = {
+        int(found) for found in re.findall(r'type="password" maxlength="(\d+)"', answer.text)
+    }
+    assert min(lengths) > 80
     assert client.post("/account/password", data={**form, "csrf": "0" * 64}).status_code == 403
     assert elsewhere.get("/account", follow_redirects=False).status_code == 200
     done = client.post("/account/password", data=form, follow_redirects=False)
@@ -391,6 +407,23 @@ def test_guessing_ends_on_the_page_as_in_the_api(house: House) -> None:
     assert PASSWORD not in one and "wrong password" not in one.lower().replace(
         "password is wrong", ""
     )
+
+
+def test_guessing_ends_in_the_form_for_a_password_too(house: House) -> None:
+    client = house.client
+    sign_in(client, "vera")
+    new = "another-long-password"
+    form = {"csrf": csrf(client), "current": "wrong password", "password": new, "again": new}
+    said = [client.post("/account/password", data=form) for _ in range(5)]
+    # Whoever may not see sessions is not shown them beside what was wrong.
+    vera = select(User).where(User.username == "vera")
+    deny = partial(decide, right="sessions:read", granted=False, by=HOUSE)
+    house.db.run(lambda session: deny(session, session.scalars(vera).one()))
+    said.append(client.post("/account/password", data=form))
+    assert ["testclient" in each.text for each in said] == [True] * 5 + [False]
+    assert [each.status_code for each in said] == [401] * 5 + [429]
+    assert int(said[-1].headers["retry-after"]) > 0
+    assert said[-1].headers["cache-control"] == "no-store"
 
 
 def test_the_rate_limit_counts_the_form_too(

@@ -411,15 +411,24 @@ def test_the_doctor_asks_for_no_money_for_an_account_whose_key_was_taken_away(
     chain.client.request("anvil_setBalance", [retired, "0x0"])
     try:
         without = check()
+        (keys / "of whom").write_text("{}")
+        unknown = check()
+        (keys / "of whom").unlink()
         put(retired)
         again = check()
+        for file in keys.iterdir():
+            file.unlink()
+        none = check()
     finally:
         chain.client.request("anvil_setBalance", [retired, hex(had)])
     assert without["verdict"] == "ok"
     assert without["found"].endswith(
         f", or more; not asked about, as their keys are not here: {retired}"
     )
-    assert (again["verdict"], retired in again["found"]) == ("failed", True)
+    # Nor is one taken for retired where nobody knows whose a file is, or where no key is at all.
+    for asked in (unknown, again, none):
+        assert (asked["verdict"], retired in asked["found"]) == ("failed", True)
+        assert "not asked about" not in asked["found"]
 
 
 def test_the_doctor_says_of_a_node_that_it_has_not_come_to_what_was_final(issued: Program) -> None:

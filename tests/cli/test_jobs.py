@@ -180,9 +180,10 @@ def test_a_job_that_failed_is_an_alarm_wherever_one_looks(park: Program) -> None
     assert alarm in park("status").out
     assert park("settle", "status", "--json").json()["alarms"] == ["mint: gas costs 900.0 gwei"]
     assert "alarm: mint: gas costs 900.0 gwei" in park("settle", "status").out
+    assert park("jobs", "pause", "settle").code == 0
     checks = {item["name"]: item for item in park("doctor", "--json").json()["checks"]}
     assert checks["jobs"]["verdict"] == "failed"
-    assert checks["jobs"]["found"].startswith(alarm)
+    assert checks["jobs"]["found"].startswith(f"{alarm}; paused: settle since ")
     (run,) = park("jobs", "history", "reconcile", "--json").json()["runs"]
     assert (run["outcome"], run["said"], run["repeats"]) == (
         "failed",

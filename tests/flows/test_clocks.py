@@ -86,7 +86,8 @@ def test_a_block_of_the_future_shows_that_the_clock_is_behind(park: Park) -> Non
 
 
 @pytest.mark.parametrize(
-    ("says", "is_told"), [("its clock", True), ("ours", False), ("none", False)]
+    ("says", "is_told"),
+    [("its clock", True), ("ours", False), ("none", False), ("the newest", False)],
 )
 def test_a_chain_whose_next_block_is_old_shows_that_the_clock_is_ahead(
     park: Park, monkeypatch: pytest.MonkeyPatch, says: str, is_told: bool
@@ -100,6 +101,9 @@ def test_a_chain_whose_next_block_is_old_shows_that_the_clock_is_ahead(
             return result
         if says == "none":
             return None
+        if says == "the newest":
+            newest = park.node.client.head()
+            return {**result, "number": hex(newest.number), "timestamp": hex(newest.timestamp)}
         return {**result, "timestamp": hex(int(result["timestamp"], 16) + ahead_s)}
 
     here = SimpleNamespace(time=lambda: time.time() + ahead_s)

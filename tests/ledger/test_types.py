@@ -14,6 +14,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import StatementError
 
 from ledger.db import Database
+from ledger.errors import DependencyDown
 from ledger.models.blockchain import BlockchainTransaction, TransactionStatus
 from ledger.models.devices import (
     Device,
@@ -235,6 +236,20 @@ def test_json_that_is_none_is_found_as_the_line_says(sqlite_db: Database) -> Non
     found = text(f"SELECT id FROM devices WHERE {said.replace('column', 'specifications')}")
     with sqlite_db.read() as session:
         assert session.scalars(found).all() == [number]
+
+
+def test_json_that_is_none_is_one_line_where_the_database_looks_into_it(
+    sqlite_db: Database,
+) -> None:
+    """It was a defect of the service (`malformed JSON`), though a row is to be mended."""
+    device(sqlite_db)
+    with sqlite_db.write() as session:
+        session.execute(text("UPDATE devices SET specifications = '{oops'"))
+    inside = select(Device.id).where(Device.specifications["maker"].as_string() == "one")
+    with pytest.raises(DependencyDown) as error, sqlite_db.read() as session:
+        session.scalars(inside).all()
+    assert error.value.code == "unreadable-value"
+    assert "malformed JSON: a program that is none of ours wrote it" in error.value.message
 
 
 @pytest.mark.mariadb

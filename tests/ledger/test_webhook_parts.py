@@ -151,6 +151,11 @@ def test_addresses_that_nothing_is_posted_to(url: str, said: str) -> None:
         "fd00:ec2::254",
         "100.100.100.200",
         "192.0.0.192",
+        "168.63.129.16",
+        "fe80::a9fe:a9fe",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:42::42",
     ],
 )
 def test_no_setting_opens_where_clouds_tell_machines_their_keys(
