@@ -8,6 +8,7 @@ alert that somebody took in hand is kept when later values show that there was n
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,10 +104,16 @@ def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) 
     by_id = {device.id: rules for device, rules in there.items()}
     for number in wanted:
         kept = {(rule.type.value, rule.metric) for rule in by_id.get(number, ())}
+        unruled = defaultdict(list)
         for alert in _stored(session, number, None):
             metric = (alert.details or {}).get("metric")
-            if (alert.alert_type, metric) not in kept and not _outlived(session, alert):
-                _withdraw(session, alert, tally)
+            if (alert.alert_type, metric) not in kept:
+                unruled[metric].append(alert)
+        for metric, alerts in unruled.items():
+            first = first_value(session, number, metric)
+            for alert in alerts:
+                if not _outlived(alert, first):
+                    _withdraw(session, alert, tally)
     gone = {} if now is None else gone_since(session, now)
     for device, rules in there.items():
         clock = None if now is None else Clock(now, gone.get(device.id), anew=False)
@@ -116,13 +123,12 @@ def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) 
     return tally
 
 
-def _outlived(session: Session, alert: DeviceAlert) -> bool:
-    """Return whether an alert that is over has outlived its values: nobody can judge it again."""
-    details = alert.details or {}
-    if alert.status is not AlertStatus.RESOLVED or "since" not in details:
+def _outlived(alert: DeviceAlert, first: datetime | None) -> bool:
+    """Return whether an alert that is over began before the first value that is there: nobody can judge it again."""
+    since = (alert.details or {}).get("since")
+    if alert.status is not AlertStatus.RESOLVED or since is None:
         return False
-    first = first_value(session, alert.device_id, details.get("metric"))
-    return first is None or _time_of(details["since"]) < first
+    return first is None or _time_of(since) < first
 
 
 def watch_missing(

@@ -94,3 +94,24 @@ def test_the_report_has_the_forecast_of_a_day_beside_that_of_its_first_hour(
     with made_account(mariadb_server, Account.READ) as url:
         said = reports(url, "+01:00")["Forecast and actual of a plant"]
     assert sorted(row[2] for row in said) == [40, 9000]
+
+
+def test_who_changes_rules_is_told_that_what_came_before_was_judged_by_others(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    fill(sqlite_db, tmp_path, "device-types", "devices")
+    rules = (
+        '{"alerts": [{"type": "missing", "metric": "energy", "minutes": 30, "severity": "high"}]}'
+    )
+    changed = {"type_name": "battery_container", "validation_rules": rules}
+    assert change(sqlite_db, "device-types", **changed).warnings == [
+        "device type battery_container: its rules changed; `truetonne alerts evaluate` judges by them what came before"
+    ]
+    assert change(sqlite_db, "device-types", **changed).warnings == []
+    other = {"device_code": "BESS-1", "type": "charging_point"}
+    assert change(sqlite_db, "devices", **other).warnings == [
+        "device BESS-1: it has the rules of its new type; `truetonne alerts evaluate --device BESS-1` judges by them "
+        "what came before"
+    ]
+    silent = {"device_code": "CP-01", "type": "battery_container"}  # nothing ever came from it
+    assert change(sqlite_db, "devices", **silent).warnings == []
