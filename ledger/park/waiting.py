@@ -44,16 +44,16 @@ class Clock:
 
 def missing_since(session: Session) -> dict[tuple[int, str], datetime]:
     """Return since when values are missing by the alerts that go on, by row number of the device and metric."""
-    query = select(DeviceAlert).where(
+    # Columns, no records: a session keeps these as it read them first, and they are read again when they are locked.
+    query = select(DeviceAlert.device_id, DeviceAlert.details).where(
         DeviceAlert.status.in_((AlertStatus.ACTIVE, AlertStatus.ACKNOWLEDGED)),
         DeviceAlert.alert_type == RuleType.MISSING.value,
     )
-    found = {}
-    for alert in session.scalars(query):
-        details = alert.details or {}
-        if "since" in details and "metric" in details:
-            found[alert.device_id, details["metric"]] = datetime.fromisoformat(details["since"])
-    return found
+    return {
+        (number, details["metric"]): datetime.fromisoformat(details["since"])
+        for number, details in session.execute(query)
+        if details and {"since", "metric"} <= details.keys()
+    }
 
 
 def gone_since(session: Session, now: datetime) -> dict[int, datetime]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.db.grants import Account
 from ledger.models import Device, DeviceAlert, DeviceData, DeviceType
 from ledger.models.devices import AlertSeverity, AlertStatus
-from ledger.park import handling, watching
+from ledger.park import handling, waiting, watching
 from ledger.park.alerts import evaluate
 from tests.ledger.test_alerts import METRIC, RULES, Values, at, device, say, series_of, told
 from tests.support.accounts import made_account
@@ -198,6 +199,39 @@ def test_nothing_is_missing_any_more_once_the_meter_is_gone(
     apply(db, SITE)  # it was not gone
     assert watch(db, now) == ({"changed": 1} if left else {"raised": 1})
     assert told(db) == {("missing", at(0), at(25), None)}
+
+
+@long
+@pytest.mark.mariadb
+def test_what_is_said_while_the_job_looks_is_kept(
+    mariadb_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = device(mariadb_db, [MISSING])
+    say(mariadb_db, number, {at(0): FIVE})
+    assert watch(mariadb_db, at(60)) == {"raised": 1}
+    with mariadb_db.write() as session:  # by another program
+        session.add(
+            DeviceData(
+                device_id=number, metric_name=METRIC, value=FIVE, unit="kW", recorded_at=at(61)
+            )
+        )
+    real, said = waiting.missing_since, list[object]()
+
+    def meanwhile(session: Session) -> Any:
+        found = real(session)
+        if not said:  # the unit of work is done once more
+            said.append(
+                mariadb_db.run(
+                    lambda other: handling.acknowledge(other, 1, "driving", "otto", at(62)).id
+                )
+            )
+        return found
+
+    monkeypatch.setattr("ledger.park.alerts.missing_since", meanwhile)
+    assert watch(mariadb_db, at(63)) == {"resolved": 1}
+    (alert,) = alerts(mariadb_db)
+    assert (alert.status, alert.resolved_at) == (AlertStatus.RESOLVED, at(61))
+    assert (alert.details or {})["acknowledged_note"] == "driving"
 
 
 @pytest.mark.mariadb
