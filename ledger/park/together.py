@@ -29,7 +29,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.devices import AlertStatus
-from ledger.models.settlement import CommandStatus
+from ledger.models.settlement import CommandStatus, ForecastKind
 from ledger.models.trading import TradeType
 from ledger.models.vpp import VppStatus
 from ledger.park.rows import Row
@@ -41,6 +41,8 @@ Together = Callable[[Session, Sequence[Row]], None]
 COMMAND_S_MAX = 7 * 86_400
 """Longest order to a resource, in seconds."""
 _ASKED = 500
+_POWER_OR_ENERGY = tuple(f"{scale}{unit}" for unit in ("W", "Wh") for scale in ("", "k", "M", "G"))
+_USUAL = f"energy or power is in {', '.join(_POWER_OR_ENERGY)}"
 
 
 def shares_within_one(session: Session, rows: Sequence[Row]) -> None:
@@ -291,6 +293,24 @@ def units_of_resources(session: Session, rows: Sequence[Row]) -> list[str]:
                 f"resource {row['resource_code']}: its state of {when} {why}; import it anew"
             )
     return warnings + capacity_warnings(session, plants)
+
+
+def units_of_forecasts(_: Session, rows: Sequence[Row]) -> list[str]:
+    """Return the warnings of forecasts in a unit that is none of what they forecast."""
+    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in rows:
+        kind, unit = row["kind"], row["unit"]
+        of_money = "/" in unit  # money for something
+        if of_money is not (kind is ForecastKind.PRICE) or (
+            not of_money and unit not in _POWER_OR_ENERGY
+        ):
+            found[kind.value, unit].append(row.line)
+    return [
+        f"line {lines[0]}: a forecast of {kind} in {unit}"
+        + (f", and {len(lines) - 1} more" if len(lines) > 1 else "")
+        + ("; a price is of money for energy, EUR/kWh" if kind == "price" else f"; {_USUAL}")
+        for (kind, unit), lines in sorted(found.items())
+    ]
 
 
 def capacity_of_plants(session: Session, rows: Sequence[Row]) -> list[str]:

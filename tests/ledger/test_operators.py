@@ -115,3 +115,31 @@ def test_who_changes_rules_is_told_that_what_came_before_was_judged_by_others(
     ]
     silent = {"device_code": "CP-01", "type": "battery_container"}  # nothing ever came from it
     assert change(sqlite_db, "devices", **silent).warnings == []
+
+
+def test_a_forecast_in_the_unit_of_another_kind_is_named(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    fill(sqlite_db, tmp_path, "vpps")
+    rows = [
+        f"VPP-NORTH,{kind},2026-11-26T{hour}:00:00Z,3600,5,{unit},mean,2026-11-25T18:00:00Z\n"
+        for hour, kind, unit in (
+            ("00", "price", "kWh"),
+            ("01", "price", "CNY/MWh"),
+            ("02", "load", "EUR"),
+            ("03", "load", "EUR"),
+            ("04", "load", "MW"),
+            ("05", "generation", "EUR/kWh"),
+        )
+    ]
+    columns = "vpp_code,kind,starts_at,duration_s,value,unit,method,created_at\n"
+    report = take(sqlite_db, tmp_path, "forecasts", columns + "".join(rows))
+    energy = "energy or power is in W, kW, MW, GW, Wh, kWh, MWh, GWh"
+    assert (report.new, report.warnings) == (
+        6,
+        [
+            f"line 7: a forecast of generation in EUR/kWh; {energy}",
+            f"line 4: a forecast of load in EUR, and 1 more; {energy}",
+            "line 2: a forecast of price in kWh; a price is of money for energy, EUR/kWh",
+        ],
+    )
