@@ -253,6 +253,8 @@ def _follow(
         session, watched.device.id, rule, span, clock.until if clock and missing else None
     )
     if part is None:
+        if missing and clock is not None and clock.to_end and clock.gone is not None:
+            _end_without_values(session, watched, clock.gone, tally)
         return
     found = _found(rule, part, clock)
     if part.from_first:
@@ -279,6 +281,19 @@ def _follow(
         known = clock is None or clock.anew or not missing or episode.began != part.last
         if known:
             _raise(session, watched, episode, tally)
+
+
+def _end_without_values(
+    session: Session, watched: _Watched, gone: datetime, tally: AlertTally
+) -> None:
+    """End what a meter that is gone was missed for, where its last values are archived by now."""
+    for since, alert in _of_rule(session, watched, None):
+        if alert.status is AlertStatus.RESOLVED:
+            continue
+        if alert.triggered_at < gone:
+            _change(alert, watched, Episode(since, alert.triggered_at, gone, None), tally)
+        else:
+            _withdraw(session, alert, tally)
 
 
 def _found(rule: AlertRule, part: Window, clock: Clock | None) -> dict[str, Episode]:

@@ -173,11 +173,12 @@ def test_values_that_another_program_writes_end_what_was_missing(sqlite_db: Data
         ("2025-12-31", set()),  # it was gone before its value came
     ],
 )
+@pytest.mark.parametrize("archived", [False, True])
 @pytest.mark.parametrize(
     "database", ["sqlite_db", pytest.param("mariadb_db", marks=pytest.mark.mariadb)]
 )
 def test_nothing_is_missing_any_more_once_the_meter_is_gone(
-    database: str, last: str, left: set[Any], request: pytest.FixtureRequest
+    database: str, archived: bool, last: str, left: set[Any], request: pytest.FixtureRequest
 ) -> None:
     db: Database = request.getfixturevalue(database)
     apply(db, SITE)
@@ -188,12 +189,18 @@ def test_nothing_is_missing_any_more_once_the_meter_is_gone(
     say(db, number, {at(0): FIVE})
     now = at(2 * 24 * 60)
     assert watch(db, now) == {"raised": 1}
+    if archived:
+        with db.write() as session:
+            session.execute(delete(DeviceData))
     there = f'role = "generation"\nin_service_to = {last}'
     apply(db, SITE.replace('role = "generation"', there))
     assert watch(db, now) == ({"resolved": 1} if left else {"withdrawn": 1})
     assert told(db) == left
     for again in (watch, judge):
         assert again(db, now + timedelta(days=1)) == {}
+    if archived:
+        assert told(db) == left
+        return
     say(db, number, {at(-10): FIVE})  # an older file says nothing new
     assert told(db) == left
     apply(db, SITE)  # it was not gone
@@ -215,6 +222,7 @@ def test_what_is_said_while_the_job_looks_is_kept(
                 device_id=number, metric_name=METRIC, value=FIVE, unit="kW", recorded_at=at(61)
             )
         )
+    (one,) = [alert.id for alert in alerts(mariadb_db)]
     real, said = waiting.missing_since, list[object]()
 
     def meanwhile(session: Session) -> Any:
@@ -222,7 +230,7 @@ def test_what_is_said_while_the_job_looks_is_kept(
         if not said:  # the unit of work is done once more
             said.append(
                 mariadb_db.run(
-                    lambda other: handling.acknowledge(other, 1, "driving", "otto", at(62)).id
+                    lambda other: handling.acknowledge(other, one, "driving", "otto", at(62)).id
                 )
             )
         return found
@@ -241,7 +249,8 @@ def test_the_report_counts_no_alert_that_there_was_not(
     number = device(mariadb_db, [MISSING])
     say(mariadb_db, number, {at(0): FIVE, at(60): FIVE, at(120): FIVE})
     mariadb_db.run(lambda session: watching.watch(session, at(200)))
-    mariadb_db.run(lambda session: handling.acknowledge(session, 3, "", "otto", at(201)))
+    (one,) = [alert.id for alert in alerts(mariadb_db) if alert.status is AlertStatus.ACTIVE]
+    mariadb_db.run(lambda session: handling.acknowledge(session, one, "", "otto", at(201)))
     assert say(mariadb_db, number, {at(140): FIVE, at(160): FIVE}).as_json() == {"withdrawn": 1}
     assert len(alerts(mariadb_db)) == 3
     with made_account(mariadb_server, Account.READ) as url:
