@@ -8,8 +8,8 @@ records, by ``park import``, or one at a time.
 - **In and out.** ``files`` and ``reading`` read, ``importing`` brings ``rows`` into the books in ``turn``,
   ``records`` reads them there, ``writing`` writes them as a file.
 - **Alerts.** ``alert_rules`` and the ``series`` of a device give ``episodes``, which ``alerts`` brings into the
-  books and ``watching`` by the clock; ``handling`` is what a person says of one, ``unwatched`` names the rules that
-  no value can break.
+  books and ``watching`` by the clock, of the devices that ``waiting`` names; ``handling`` is what a person says of
+  one, ``unwatched`` names the rules that no value can break.
 - **Settings in the database.** ``configuration``, with its ``secrets``.
 """
 

@@ -8,6 +8,7 @@ alert that somebody took in hand is kept when later values show that there was n
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,12 +19,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.clock import time_text
-from ledger.models import Device, DeviceAlert, DeviceType, Meter, Site
+from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import RULE_TYPES, AlertRule, RuleType, read_rules
 from ledger.park.episodes import Episode, Sample, episodes, taken_up
-from ledger.park.series import last_sample, window
-from ledger.reductions.zones import zone
+from ledger.park.series import Window, first_value, last_sample, window
+from ledger.park.waiting import Clock, gone_since, missing_since
 from ledger.spreadsheets import Wrong
 
 Span = tuple[datetime, datetime]
@@ -67,7 +68,7 @@ class _Watched:
         )
 
 
-def follow(session: Session, spans: Mapping[int, Span]) -> AlertTally:
+def follow(session: Session, spans: Mapping[int, Span], now: datetime | None = None) -> AlertTally:
     """Bring the alerts of devices to what their data say, around values that came in.
 
     Parameters
@@ -76,11 +77,14 @@ def follow(session: Session, spans: Mapping[int, Span]) -> AlertTally:
         The unit of work that stored the values.
     spans
         First and last time of what came in, by row number of the device.
+    now
+        The time that it is: a value of a time well after it says nothing of whether values come. None: all count.
     """
     tally = AlertTally()
+    clock = None if now is None else Clock(now, to_end=False)
     for device, rules in _with_rules(session, sorted(spans)):
         for rule in rules:
-            _follow(session, _Watched(device, rule), spans[device.id], tally)
+            _follow(session, _Watched(device, rule), spans[device.id], tally, clock)
     session.flush()
     return tally
 
@@ -91,7 +95,8 @@ def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) 
     Parameters
     ----------
     now
-        The time that it is, for what is missing until now; None: only gaps between values count.
+        The time that it is, for alerts that something is missing until now; no further ones are raised by it, since
+        not every device is waited for. None: only gaps between values count.
     """
     tally = AlertTally()
     wanted = sorted(device_ids)
@@ -99,55 +104,92 @@ def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) 
     by_id = {device.id: rules for device, rules in there.items()}
     for number in wanted:
         kept = {(rule.type.value, rule.metric) for rule in by_id.get(number, ())}
+        unruled = defaultdict(list)
         for alert in _stored(session, number, None):
-            if (alert.alert_type, alert.details and alert.details.get("metric")) not in kept:
-                _withdraw(session, alert, tally)
+            metric = (alert.details or {}).get("metric")
+            if (alert.alert_type, metric) not in kept:
+                unruled[metric].append(alert)
+        for metric, alerts in unruled.items():
+            first = first_value(session, number, metric)
+            for alert in alerts:
+                if not _outlived(alert, first):
+                    _withdraw(session, alert, tally)
+    gone = {} if now is None else gone_since(session, now)
     for device, rules in there.items():
+        clock = None if now is None else Clock(now, gone.get(device.id), anew=False)
         for rule in rules:
-            _follow(session, _Watched(device, rule), None, tally, now)
+            _follow(session, _Watched(device, rule), None, tally, clock)
     session.flush()
     return tally
+
+
+def _outlived(alert: DeviceAlert, first: datetime | None) -> bool:
+    """Return whether an alert that is over began before the first value that is there: nobody can judge it again."""
+    since = (alert.details or {}).get("since")
+    if alert.status is not AlertStatus.RESOLVED or since is None:
+        return False
+    return first is None or _time_of(since) < first
 
 
 def watch_missing(
     session: Session, device_ids: Iterable[int], now: datetime, not_before: datetime
 ) -> AlertTally:
-    """Raise alerts for values that have not come until now.
+    """Raise alerts for values that have not come until now, and end those of what came or is not waited for any more.
 
     Parameters
     ----------
+    device_ids
+        Those that are waited for.
     now
         The time that it is.
     not_before
         A device whose last value is older raises none: it was taken out, or its data are of the past.
     """
     tally = AlertTally()
-    for device, rules in _with_rules(session, sorted(device_ids)):
+    waited = set(device_ids)
+    open_since = missing_since(session)
+    gone = gone_since(session, now)
+    told_gone = {number for number, _ in open_since if number in gone}
+    for device, rules in _with_rules(session, sorted(waited | told_gone)):
+        clock = Clock(now, gone.get(device.id))
         for rule in rules:
             if rule.type is not RuleType.MISSING:
                 continue
-            # Nearly always something came lately, or is known not to: the long look is for the rest.
-            lately = now - timedelta(minutes=rule.minutes)
-            if last_sample(session, device.id, rule, lately) is not None:
-                continue
-            if _is_open(session, device.id, rule):
-                continue
-            last = last_sample(session, device.id, rule, not_before)
-            if last is not None:
-                _follow(session, _Watched(device, rule), (last, last), tally, now)
+            since = open_since.get((device.id, rule.metric))
+            span = _to_judge(session, device.id, rule, clock, since, not_before)
+            if span is not None:
+                _follow(session, _Watched(device, rule), span, tally, clock)
     session.flush()
     return tally
 
 
-def _is_open(session: Session, device_id: int, rule: AlertRule) -> bool:
-    """Return whether an alert of a rule goes on."""
-    query = select(DeviceAlert).where(
-        DeviceAlert.device_id == device_id,
-        DeviceAlert.status.in_((AlertStatus.ACTIVE, AlertStatus.ACKNOWLEDGED)),
-        DeviceAlert.alert_type == rule.type.value,
-    )
-    found = session.scalars(query)
-    return any((alert.details or {}).get("metric") == rule.metric for alert in found)
+def _to_judge(
+    session: Session,
+    device_id: int,
+    rule: AlertRule,
+    clock: Clock,
+    since: datetime | None,
+    not_before: datetime,
+) -> Span | None:
+    """Return the time to judge a rule of missing values in; None: it is as it was.
+
+    Parameters
+    ----------
+    since
+        Since when something is missing, by an alert that goes on; None: there is none.
+    """
+    # Nearly always something came lately, or is known not to: the long look is for the rest.
+    lately = clock.now - timedelta(minutes=rule.minutes)
+    last = last_sample(session, device_id, rule, lately, clock.until)
+    if since is not None:
+        # What came by another way than an import, and a meter that is gone, end what goes on.
+        if last is None and clock.gone is None:
+            return None
+        return since, max(since, last or since)
+    if last is not None or clock.gone is not None:
+        return None
+    last = last_sample(session, device_id, rule, not_before, clock.until)
+    return None if last is None else (last, last)
 
 
 def watched_devices(session: Session, now: datetime) -> list[int]:
@@ -158,19 +200,10 @@ def watched_devices(session: Session, now: datetime) -> list[int]:
     now
         The time that it is, aware.
     """
+    gone = gone_since(session, now)
     types = [name for name, rules in _rules_of_types(session).items() if rules]
-    query = (
-        select(Device.id, Meter.in_service_to, Site.time_zone)
-        .outerjoin(Meter, Meter.device_id == Device.id)
-        .outerjoin(Site, Site.id == Meter.site_id)
-        .where(Device.type.in_(types))
-        .order_by(Device.id)
-    )
-    return [
-        number
-        for number, last, where in session.execute(query)
-        if last is None or now.astimezone(zone(where)).date() <= last
-    ]
+    query = select(Device.id).where(Device.type.in_(types)).order_by(Device.id)
+    return [number for number in session.scalars(query) if number not in gone]
 
 
 def _with_rules(session: Session, device_ids: Sequence[int]) -> list[tuple[Device, Any]]:
@@ -211,34 +244,85 @@ def _follow(
     watched: _Watched,
     span: Span | None,
     tally: AlertTally,
-    now: datetime | None = None,
+    clock: Clock | None = None,
 ) -> None:
     """Bring the alerts of one device and rule to what the data say in and around a span (None: ever)."""
     rule = watched.rule
-    part = window(session, watched.device.id, rule, span)
+    missing = rule.type is RuleType.MISSING
+    part = window(
+        session, watched.device.id, rule, span, clock.until if clock and missing else None
+    )
     if part is None:
+        if missing and clock is not None and clock.to_end and clock.gone is not None:
+            _end_without_values(session, watched, clock.gone, tally)
         return
-    found = {
-        time_text(item.began): item
-        for item in episodes(rule, part.samples, now if part.to_end else None)
-        if part.holds(item.began)
-    }
+    found = _found(rule, part, clock)
     if part.from_first:
         _take_up(session, watched, part.samples, found, tally)
-    for alert in _stored(session, watched.device.id, part.start):
-        details = alert.details or {}
-        if alert.alert_type != rule.type.value or details.get("metric") != rule.metric:
+    moved = []
+    for since, alert in _of_rule(session, watched, part.start):
+        if not part.holds(since):
             continue
-        since = details.get("since")
-        if since is None or not part.holds(_time_of(since)):
-            continue
-        episode = found.pop(since, None)
+        episode = found.pop(time_text(since), None)
         if episode is not None:
             _change(alert, watched, episode, tally)
-        elif not _still_missing(rule, alert, part.last, now):
+        elif not _still_missing(rule, since, part.last, clock):
+            moved.append((since, alert))
+    # What a person said first: it is of the whole episode, wherever that begins by what came late.
+    moved.sort(key=lambda item: (HANDLED.isdisjoint(item[1].details or {}), item[0]))
+    for since, alert in moved:
+        episode = _around(found, since)
+        if episode is None:
             _withdraw(session, alert, tally)
+        else:
+            del found[time_text(episode.began)]
+            _change(alert, watched, episode, tally)
     for episode in found.values():
-        _raise(session, watched, episode, tally)
+        known = clock is None or clock.anew or not missing or episode.began != part.last
+        if known:
+            _raise(session, watched, episode, tally)
+
+
+def _end_without_values(
+    session: Session, watched: _Watched, gone: datetime, tally: AlertTally
+) -> None:
+    """End what a meter that is gone was missed for, where its last values are archived by now."""
+    for since, alert in _of_rule(session, watched, None):
+        if alert.status is AlertStatus.RESOLVED:
+            continue
+        if alert.triggered_at < gone:
+            _change(alert, watched, Episode(since, alert.triggered_at, gone, None), tally)
+        else:
+            _withdraw(session, alert, tally)
+
+
+def _found(rule: AlertRule, part: Window, clock: Clock | None) -> dict[str, Episode]:
+    """Return the episodes that a window holds whole, by the time that they began."""
+    judged = part.to_end and clock is not None and clock.to_end
+    gone = clock.gone if judged and clock else None
+    items = episodes(rule, part.samples, clock.now if judged and clock else None, gone)
+    return {time_text(item.began): item for item in items if part.holds(item.began)}
+
+
+def _around(found: Mapping[str, Episode], at: datetime) -> Episode | None:
+    """Return the episode that a time lies in."""
+    for item in found.values():
+        if item.began <= at and (item.ended is None or at < item.ended):
+            return item
+    return None
+
+
+def _of_rule(
+    session: Session, watched: _Watched, start: datetime | None
+) -> list[tuple[datetime, DeviceAlert]]:
+    """Return the alerts that a rule raised for a device, from a time on, each with when it began."""
+    found = []
+    for alert in _stored(session, watched.device.id, start):
+        details = alert.details or {}
+        of_rule = (alert.alert_type, details.get("metric"))
+        if of_rule == (watched.rule.type.value, watched.rule.metric) and "since" in details:
+            found.append((_time_of(details["since"]), alert))
+    return found
 
 
 def _take_up(
@@ -250,12 +334,7 @@ def _take_up(
 ) -> None:
     """Go on with an alert that began in data which are archived by now: what these samples say is its end, or more."""
     first = samples[0].at
-    theirs: dict[datetime, DeviceAlert] = {}
-    for alert in _stored(session, watched.device.id, None):
-        details = alert.details or {}
-        of_rule = (alert.alert_type, details.get("metric"))
-        if of_rule == (watched.rule.type.value, watched.rule.metric) and "since" in details:
-            theirs[_time_of(details["since"])] = alert
+    theirs = dict(_of_rule(session, watched, None))
     open_ones = [at for at, alert in theirs.items() if at < first and _lasts(alert, first)]
     if not open_ones:
         return
@@ -296,12 +375,11 @@ def _time_of(text: str) -> datetime:
 
 
 def _still_missing(
-    rule: AlertRule, alert: DeviceAlert, last: datetime | None, now: datetime | None
+    rule: AlertRule, since: datetime, last: datetime | None, clock: Clock | None
 ) -> bool:
     """Return whether an alert was raised because nothing came after the last value, and nothing has."""
-    if rule.type is not RuleType.MISSING or now is not None or last is None:
-        return False
-    return (alert.details or {}).get("since") == time_text(last)
+    judged = clock is not None and clock.to_end
+    return rule.type is RuleType.MISSING and not judged and since == last
 
 
 def _raise(session: Session, watched: _Watched, episode: Episode, tally: AlertTally) -> None:
@@ -346,13 +424,8 @@ def _change(alert: DeviceAlert, watched: _Watched, episode: Episode, tally: Aler
     tally.changed += bool(differing) and differing.get("status") is not AlertStatus.RESOLVED
 
 
-HANDLED = (
-    "acknowledged_by",
-    "acknowledged_at",
-    "acknowledged_note",
-    "resolved_by",
-    "resolved_at",
-    "resolved_note",
+HANDLED = frozenset(
+    f"{verb}_{what}" for verb in ("acknowledged", "resolved") for what in ("by", "at", "note")
 )
 """Members of an alert's details that a person's act wrote."""
 RETURNED = "values_returned_at"

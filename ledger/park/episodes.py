@@ -67,7 +67,10 @@ def breaks(rule: AlertRule, before: Sample | None, sample: Sample) -> bool:
 
 
 def episodes(
-    rule: AlertRule, samples: Sequence[Sample], now: datetime | None = None
+    rule: AlertRule,
+    samples: Sequence[Sample],
+    now: datetime | None = None,
+    gone: datetime | None = None,
 ) -> list[Episode]:
     """Return the episodes of a rule.
 
@@ -77,9 +80,11 @@ def episodes(
         In order of time, each time once; the first does not lie within an episode.
     now
         The time that it is, for what is missing at the end; None: only gaps between samples are.
+    gone
+        Since when nothing is missed at the end any more; None: it still is.
     """
     if rule.type is RuleType.MISSING:
-        return _gaps(rule, samples, now)
+        return _gaps(rule, samples, now, gone)
     found = []
     start: int | None = None
     for number, sample in enumerate(samples):
@@ -150,16 +155,19 @@ def _told(
     return []
 
 
-def _gaps(rule: AlertRule, samples: Sequence[Sample], now: datetime | None) -> list[Episode]:
+def _gaps(
+    rule: AlertRule, samples: Sequence[Sample], now: datetime | None, gone: datetime | None
+) -> list[Episode]:
     longest = timedelta(minutes=rule.minutes)
     found = []
     for number in range(1, len(samples)):
         began, ended = samples[number - 1].at, samples[number].at
         if ended - began > longest:
             found.append(Episode(began, began + longest, ended, None))
-    if now is not None and samples and now - samples[-1].at > longest:
+    until = now if now is None or gone is None else min(now, gone)
+    if until is not None and samples and until - samples[-1].at > longest:
         began = samples[-1].at
-        found.append(Episode(began, began + longest, None, None))
+        found.append(Episode(began, began + longest, gone, None))
     return found
 
 

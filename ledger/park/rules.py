@@ -78,6 +78,10 @@ def _check_members(column: str, path: str, found: Mapping[str, Any]) -> None:
         if isinstance(value, dict):
             _check_members(column, f"{where}.", value)
             continue
+        if isinstance(value, list):
+            for place, item in enumerate(value, 1):
+                if isinstance(item, dict):
+                    _check_members(column, f"{where}, {place}: ", item)
         high = _high_of(name)
         if high is not None and value is not None:
             number = _member(column, where, value)
@@ -239,7 +243,7 @@ def currency_code(row: Row) -> None:
 
 
 def power_not_beyond(row: Row) -> None:
-    """An order is within what the resource can do, and goes to one that may be used."""
+    """An order is within what the resource can do."""
     resource = row.parents["resource_code"]
     limit = resource.capacity * KW_OF.get(resource.unit, Decimal(1))
     if abs(row["power_kw"]) > limit:

@@ -60,7 +60,11 @@ class Window:
 
 
 def window(
-    session: Session, device_id: int, rule: AlertRule, span: tuple[datetime, datetime] | None
+    session: Session,
+    device_id: int,
+    rule: AlertRule,
+    span: tuple[datetime, datetime] | None,
+    until: datetime | None = None,
 ) -> Window | None:
     """Return the samples of a device that a rule must look at; None where there are none.
 
@@ -69,8 +73,12 @@ def window(
     span
         First and last time of values that came in; None: all samples are looked at. Those of archived months are
         not: a late one lies alone there, without what came before and after it.
+    until
+        Later samples are left out; None: none is.
     """
     query = _values(device_id, rule)
+    if until is not None:
+        query = query.where(DeviceData.recorded_at <= until)
     border = archived_before(session, device_id)
     if border is not None:
         query = query.where(DeviceData.recorded_at >= border)
@@ -82,6 +90,10 @@ def window(
         if last < border:
             return None
         first = max(first, border)
+    if until is not None:
+        if first > until:
+            return None
+        last = min(last, until)
     ends = session.execute(
         select(func.min(DeviceData.recorded_at), func.max(DeviceData.recorded_at)).where(
             DeviceData.device_id == device_id,
@@ -103,16 +115,27 @@ def window(
 
 
 def last_sample(
-    session: Session, device_id: int, rule: AlertRule, since: datetime
+    session: Session, device_id: int, rule: AlertRule, since: datetime, until: datetime
 ) -> datetime | None:
-    """Return the time of the last value of a metric; None where none came since a time, that one included."""
+    """Return the time of the last value of a metric from one time to another; None where none came then."""
     query = select(func.max(DeviceData.recorded_at)).where(
         DeviceData.device_id == device_id,
         DeviceData.metric_name == rule.metric,
-        DeviceData.recorded_at >= since,
+        DeviceData.recorded_at.between(since, until),
     )
     if rule.unit is not None:
         query = query.where(DeviceData.unit == rule.unit)
+    return session.scalars(query).one()
+
+
+def first_value(session: Session, device_id: int, metric: str | None) -> datetime | None:
+    """Return the time of the first value of a metric that can be judged, as ``window`` does; None: there is none."""
+    border = archived_before(session, device_id) or _EVER
+    query = select(func.min(DeviceData.recorded_at)).where(
+        DeviceData.device_id == device_id,
+        DeviceData.metric_name == metric,
+        DeviceData.recorded_at >= border,
+    )
     return session.scalars(query).one()
 
 

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import TypeVar
 
 from sqlalchemy import select
@@ -20,16 +19,19 @@ from sqlalchemy.orm import Session
 from ledger.clock import time_text
 from ledger.errors import BadInput
 from ledger.models import (
+    AdvancedTradingConfig,
     DeviceAlert,
     VppDefinition,
     VppDispatchCommand,
     VppResource,
     VppResourceAssociation,
+    VppResourceInstance,
     VppTradingRecord,
 )
 from ledger.models.devices import AlertStatus
-from ledger.models.settlement import CommandStatus
+from ledger.models.settlement import CommandStatus, ForecastKind
 from ledger.models.trading import TradeType
+from ledger.models.vpp import VppStatus
 from ledger.park.rows import Row
 from ledger.park.rules import KW_OF
 from ledger.spreadsheets import Wrong
@@ -39,6 +41,8 @@ Together = Callable[[Session, Sequence[Row]], None]
 COMMAND_S_MAX = 7 * 86_400
 """Longest order to a resource, in seconds."""
 _ASKED = 500
+_POWER_OR_ENERGY = tuple(f"{scale}{unit}" for unit in ("W", "Wh") for scale in ("", "k", "M", "G"))
+_USUAL = f"energy or power is in {', '.join(_POWER_OR_ENERGY)}"
 
 
 def shares_within_one(session: Session, rows: Sequence[Row]) -> None:
@@ -183,10 +187,16 @@ def _recorded_orders(
 def _clashes(found: Mapping[datetime, tuple[datetime, str]]) -> dict[datetime, str]:
     """Return which of the orders to one resource overlap another, by their starts, with the other one."""
     clash: dict[datetime, str] = {}
-    for (start, (end, where)), (after, (_, other)) in pairwise(sorted(found.items())):
+    orders = sorted(found.items())
+    longest = orders[0] if orders else None  # of those before, the one that ends last
+    for order in orders[1:]:
+        assert longest is not None
+        (start, (end, where)), (after, (its_end, other)) = longest, order
         if after < end:
             clash[after] = f"{where}, from {time_text(start)} to {time_text(end)}"
             clash.setdefault(start, f"{other}, from {time_text(after)}")
+        if its_end > end:
+            longest = order
     return clash
 
 
@@ -216,7 +226,7 @@ def one_open_alert(session: Session, rows: Sequence[Row]) -> None:
 
 
 def trades_of_the_plant(session: Session, rows: Sequence[Row]) -> None:
-    """A bid's trade is a trade of its plant, on its market and side, and of no other bid's making."""
+    """A bid's trade is a trade of its plant, on its market and side; the steps of one curve may lead to one trade."""
     wanted = {row["trade_id"] for row in rows if row["trade_id"] is not None}
     found: dict[int, tuple[int, str, TradeType]] = {}
     for piece in pieces(sorted(wanted)):
@@ -235,6 +245,72 @@ def trades_of_the_plant(session: Session, rows: Sequence[Row]) -> None:
         if found.get(row["trade_id"]) != (row["vpp_code"], row["market"], row["side"]):
             said = f"there is no trade {row['trade_id']} of this plant, market and side"
             row.wrong = Wrong("trade_id", said)
+
+
+def resting_plants_trade_by_nobody(session: Session, rows: Sequence[Row]) -> None:
+    """A plant is not taken out of use while it trades by itself."""
+    resting = {
+        row.number: row
+        for row in rows
+        if row.old is not None and row.differing.get("status") is VppStatus.INACTIVE
+    }
+    for piece in pieces(sorted(resting)):
+        query = select(AdvancedTradingConfig.vpp_id).where(
+            AdvancedTradingConfig.vpp_id.in_(piece),
+            AdvancedTradingConfig.auto_trading_enabled.is_(True),
+        )
+        for number in session.scalars(query):
+            code = resting[number]["vpp_code"]
+            resting[number].wrong = Wrong(
+                "status",
+                f"plant {code} trades by itself; first: truetonne park set trading-config vpp_code={code} "
+                "auto_trading_enabled=false",
+            )
+
+
+def units_of_resources(session: Session, rows: Sequence[Row]) -> list[str]:
+    """Return the warnings of resources whose rating is another: their states, and the plants that share them."""
+    changed = {
+        row.number: row for row in rows if not {"capacity", "unit"}.isdisjoint(row.differing)
+    }
+    warnings = []
+    plants: set[int] = set()
+    for piece in pieces(sorted(changed)):
+        members = select(VppResourceAssociation.vpp_id)
+        plants |= set(session.scalars(members.where(VppResourceAssociation.resource_id.in_(piece))))
+        query = select(VppResourceInstance).where(VppResourceInstance.resource_id.in_(piece))
+        for state in session.scalars(query.order_by(VppResourceInstance.resource_id)):
+            row = changed[state.resource_id]
+            unit, now = row.before.get("unit"), row["unit"]
+            if unit != now:
+                why = f"was told in {unit}, and is read in {now} now"
+            elif max(abs(state.current_output), state.available_capacity) > row["capacity"]:
+                why = f"is beyond its capacity of {row['capacity'].normalize():f} {now}"
+            else:
+                continue
+            when = time_text(state.last_updated)
+            warnings.append(
+                f"resource {row['resource_code']}: its state of {when} {why}; import it anew"
+            )
+    return warnings + capacity_warnings(session, plants)
+
+
+def units_of_forecasts(_: Session, rows: Sequence[Row]) -> list[str]:
+    """Return the warnings of forecasts in a unit that is none of what they forecast."""
+    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in rows:
+        kind, unit = row["kind"], row["unit"]
+        of_money = "/" in unit  # money for something
+        if of_money is not (kind is ForecastKind.PRICE) or (
+            not of_money and unit not in _POWER_OR_ENERGY
+        ):
+            found[kind.value, unit].append(row.line)
+    return [
+        f"line {lines[0]}: a forecast of {kind} in {unit}"
+        + (f", and {len(lines) - 1} more" if len(lines) > 1 else "")
+        + ("; a price is of money for energy, EUR/kWh" if kind == "price" else f"; {_USUAL}")
+        for (kind, unit), lines in sorted(found.items())
+    ]
 
 
 def capacity_of_plants(session: Session, rows: Sequence[Row]) -> list[str]:

@@ -1,7 +1,7 @@
 """Alert rules that no value can break: of a metric that no meter file gives, or with a limit in another unit.
 
 They are no mistake where another program writes that metric. Where none does, somebody believes a device to be
-watched that is not.
+watched that is not. Nor is what came before a change of rules judged by it, until somebody says so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,29 @@ _ALL: Units = dict(METRICS.values())
 
 def of_rows(session: Session, rows: Sequence[Row]) -> list[str]:
     """Return the warnings of device types whose rules were written."""
-    return unwatched(session, {row["type_name"] for row in rows if "validation_rules" in row.given})
+    given = {row["type_name"] for row in rows if "validation_rules" in row.given}
+    changed = {row["type_name"] for row in rows if row.old and "validation_rules" in row.differing}
+    query = select(Device.type).where(
+        Device.type.in_(sorted(changed)), Device.last_seen.is_not(None)
+    )
+    return unwatched(session, given) + [
+        f"device type {name}: its rules changed; `truetonne alerts evaluate` judges by them what came before"
+        for name in sorted(set(session.scalars(query)))
+    ]
+
+
+def of_devices(session: Session, rows: Sequence[Row]) -> list[str]:
+    """Return the warnings of devices that are of another type now, where one of the two has rules."""
+    changed = [row for row in rows if row.old and "type" in row.differing]
+    types = {name for row in changed for name in (row["type"], row.before["type"])}
+    query = select(DeviceType).where(DeviceType.type_name.in_(sorted(types)))
+    ruled = {item.type_name for item in session.scalars(query) if item.validation_rules}
+    return [
+        f"device {row['device_code']}: it has the rules of its new type; `truetonne alerts evaluate --device "
+        f"{row['device_code']}` judges by them what came before"
+        for row in changed
+        if row["last_seen"] is not None and not ruled.isdisjoint((row["type"], row.before["type"]))
+    ]
 
 
 def unwatched(session: Session, types: Collection[str] | None = None) -> list[str]:

@@ -36,14 +36,15 @@ def received(session: Session, spans: Mapping[int, Span], now: datetime) -> Aler
     spans
         First and last time of what came in, by row number of the device.
     now
-        The time that it is, aware; a time after it is not when a device was seen.
+        The time that it is, aware; a time after it is not when a device was seen, and none well after it is when
+        its values came.
     """
     query = select(Device).where(Device.id.in_(sorted(spans))).order_by(Device.id)
     for device in session.scalars(query.with_for_update()):
         last = min(spans[device.id][1], now)
         if device.last_seen is None or device.last_seen < last:
             device.last_seen = last
-    return follow(session, spans)
+    return follow(session, spans, now)
 
 
 def watch(session: Session, now: datetime) -> AlertTally:
@@ -85,7 +86,7 @@ def evaluate_all(session: Session, device_code: str | None, now: datetime) -> Al
         raise NotFound(
             f"there is no device {device_code!r}; `truetonne park list devices` has all of them"
         )
-    tally = evaluate(session, devices, None)
+    tally = evaluate(session, devices, now)
     for name, count in vars(watch(session, now)).items():
         setattr(tally, name, getattr(tally, name) + count)
     return tally

@@ -23,7 +23,7 @@ from ledger.webhooks import telling
 AT_ONCE = 500
 """Alerts that are told of in one commit."""
 _OPEN = (AlertStatus.ACTIVE, AlertStatus.ACKNOWLEDGED)
-_SAME = ("device_code", "alert_type")
+_SAME = ("device_code", "alert_type", "metric")
 """What tells an alert from one that was withdrawn and had its number: SQLite gives the last one again."""
 
 Told = tuple[str, str, str]
@@ -101,7 +101,7 @@ def _row(session: Session, endpoint_id: int, alert_id: int, facts: dict[str, Any
 
 
 def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return all(one[name] == other[name] for name in _SAME)
+    return all(one.get(name) == other.get(name) for name in _SAME)
 
 
 def _facts(alert: DeviceAlert, code: str) -> dict[str, Any]:
@@ -125,6 +125,7 @@ def _cleared(
     if alert is None or "withdrawn" in (alert.details or {}):
         return {**facts, "status": "withdrawn"}, at
     ended = alert.resolved_at or at
-    stand = {"message": alert.message, "severity": alert.severity.value}
+    began = time_text(alert.triggered_at)  # which a late value may have moved
+    stand = {"message": alert.message, "severity": alert.severity.value, "triggered_at": began}
     resolved = {"status": alert.status.value, "resolved_at": time_text(ended)}
     return {**facts, **stand, **resolved}, ended

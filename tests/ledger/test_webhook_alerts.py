@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import delete, select
 
 from ledger.audit import HOUSE
+from ledger.clock import time_text
 from ledger.db import Database
 from ledger.models import DeviceAlert, WebhookDelivery, WebhookEndpoint, WebhookMessage
 from ledger.models.devices import AlertSeverity, AlertStatus
@@ -180,6 +181,28 @@ def test_a_number_that_is_given_again_is_another_alert(world: World) -> None:
         ("alert.raised", two, "active"),
     ]
     assert world.heard(number) == told
+
+
+def test_a_number_that_is_given_to_another_metric_is_another_alert(world: World) -> None:
+    endpoint = world.endpoint("alert.*")
+    one = world.alert()
+    world.heard(endpoint)
+    world.stand(one, OPEN, details={"metric": "energy"})  # withdrawn, and its number taken
+    assert world.heard(endpoint)[1:] == [
+        ("alert.cleared", one, "withdrawn"),
+        ("alert.raised", one, "active"),
+    ]
+
+
+def test_what_is_cleared_has_the_beginning_that_it_has_now(world: World) -> None:
+    endpoint = world.endpoint("alert.cleared")
+    one = world.alert()
+    world.heard(endpoint)
+    world.stand(one, DONE, triggered_at=AT - timedelta(minutes=5))  # by a late value
+    assert world.heard(endpoint) == [("alert.cleared", one, "resolved")]
+    with world.db.read() as session:
+        (body,) = session.scalars(select(WebhookMessage.body))
+    assert json.loads(body)["data"]["triggered_at"] == time_text(AT - timedelta(minutes=5))
 
 
 def test_two_jobs_at_once_tell_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

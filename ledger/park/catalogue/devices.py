@@ -34,6 +34,7 @@ KINDS = (
         right=PARK,
         changes="name type location specifications status last_seen",
         rules=(rules.happened("last_seen"), rules.named_limits("specifications")),
+        warnings=unwatched.of_devices,
         filters=("type", "status"),
     ),
     kind_of(

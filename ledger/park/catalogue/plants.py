@@ -33,6 +33,7 @@ KINDS = (
             rules.named_limits("technical_params"),
             rules.technical_limits,
         ),
+        warnings=together.units_of_resources,
         filters=("type", "status"),
     ),
     kind_of(
@@ -63,6 +64,7 @@ KINDS = (
         changes="name description total_capacity status configuration",
         limits={"total_capacity": POSITIVE},
         rules=(rules.named_limits("configuration"),),
+        together=(together.resting_plants_trade_by_nobody,),
         warnings=together.capacity_of_plants,
     ),
     kind_of(

@@ -97,6 +97,7 @@ KINDS = (
         limits={"duration_s": DURATION},
         dated=True,
         rules=(rules.happened("created_at"),),
+        warnings=together.units_of_forecasts,
         time="starts_at",
         filters=("vpp_code",),
     ),
