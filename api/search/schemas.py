@@ -66,7 +66,9 @@ class Hit(Document):
     """One thing that was found."""
 
     kind: HitKind = Field(description="What it is.")
-    id: str = Field(description="What it is named by; where a path can hold that, it stands in its link.")
+    id: str = Field(
+        description="What it is named by; where a path can hold that, it stands in its link."
+    )
     title: str = Field(description="What it is, for people.")
     link: str = Field(description="Path of its answer in this API.")
     exact: bool = Field(description="Whether the text names it; else the text is a part of a name.")
