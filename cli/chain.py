@@ -70,10 +70,14 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
         with closing(ChainClient(rpc_url)) as client:
             before = client.block_number()
         written = ensure_deployed(settings, rpc_url, settings.network, run.output.step)
-        without = [] if written else _without_roles(settings, rpc_url)
-    deployment = Deployment.load(settings.deployment)
-    # The same code with the same arguments stands where it stood, also of a run that had no address book.
-    made = {name for name, item in deployment.contracts.items() if item.block > before}
+        deployment = Deployment.load(settings.deployment)
+        # The same code with the same arguments stands where it stood, also of a run that had no address book.
+        made = {
+            name for name, item in deployment.contracts.items() if written and item.block > before
+        }
+        # Of those that stood roles may have moved since; those of new ones were granted just now.
+        new = {item.name for item in deployment.mirrored} <= made
+        without = [] if new else _without_roles(settings, rpc_url)
     run.output.result(
         {
             "network": deployment.network,

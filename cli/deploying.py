@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -141,6 +141,7 @@ def deploy(settings: Settings, rpc_url: str, network: str, tell: Tell | None = N
     # Brownie exits 0 after an error in a script: what counts is the file.
     if output.exit_code or not settings.deployment.exists():
         raise _failed("deploy", settings, output)
+    _forget_log(settings, "deploy")
 
 
 def try_deploy(
@@ -198,6 +199,7 @@ def verify(settings: Settings, rpc_url: str, network: str) -> dict[str, Any]:
         output = _run_script("verify", settings, rpc_url, network, str(result))
         if not result.exists():
             raise _failed("verify", settings, output)
+        _forget_log(settings, "verify")
         found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     return found
 
@@ -288,11 +290,22 @@ def _failed(name: str, settings: Settings, output: _Output, *, keep: bool = True
     if output.exit_code == -signal.SIGKILL:  # what it said last is not why
         said = f"the {name} script {KILLED}; try again"
     if keep:
-        log = settings.deployment.with_name(f"{name}.log")
+        log = _log(settings, name)
         log.write_text(output.text, encoding="utf-8")
         said += f"; all it said is in {log}"
     kind = BadInput if output.exit_code == BadInput.exit_code else DependencyDown
     return kind(said, code=f"{name}-failed")
+
+
+def _log(settings: Settings, name: str) -> Path:
+    """Return where all is kept that a script said which failed."""
+    return settings.deployment.with_name(f"{name}.log")
+
+
+def _forget_log(settings: Settings, name: str) -> None:
+    """Delete what an earlier run said that failed: beside what stands it would be read as the log of that."""
+    with suppress(OSError):  # who verifies may have no right to the folder
+        _log(settings, name).unlink(missing_ok=True)
 
 
 def _telling_line(name: str, output: str) -> str:

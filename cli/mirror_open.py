@@ -84,12 +84,16 @@ def _check_books(
     """Refuse books of another chain, or of other contracts; a cursor that was altered is told apart from these."""
     from sqlalchemy.exc import DBAPIError
 
-    from ledger.chain.addresses.kept import has_blocks_of, require_same_books
+    from ledger.chain.addresses.kept import has_blocks_of, networks_mirrored, require_same_books
     from ledger.db.diagnoses import is_by_values
 
     try:
         require_same_books(session, deployment)
     except (WrongChain, DBAPIError) as error:
+        networks = networks_mirrored(session) if isinstance(error, WrongChain) else []
+        if len(networks) > 1:
+            _check_first(networks, deployment.network, error, compares)
+            return
         altered = (
             error.code == WrongChain.default_code
             if isinstance(error, WrongChain)
@@ -103,3 +107,15 @@ def _check_books(
                 "blocks of these books: somebody altered the row; run `truetonne index reindex` (with "
                 "--dry-run it only says what would change)"
             ) from error
+
+
+def _check_first(networks: list[str], network: str, error: Exception, compares: bool) -> None:
+    """Let books that earlier versions let a second network into be compared, by the deployment of the first alone."""
+    if network != networks[0]:
+        raise error
+    if not compares:
+        others = ", ".join(map(repr, networks[1:]))
+        raise BooksDiffer(
+            f"the books of {network!r} mirror {others} as well, which earlier versions let in: "
+            "`truetonne index reindex` takes that out (with --dry-run it only says what would change)"
+        ) from error

@@ -186,27 +186,27 @@ class Deployer:
         return self.project[name].at(address, persist=False)  # local chains come and go
 
     def grant(self, contract: Any, name: str, holder: str, *class_id: int) -> None:
-        """Grant a role, which a function of the contract returns, unless it is held.
+        """Grant a role, which a function of the contract returns, unless it is held, or was taken from the account.
+
+        Who lost a role, as one whose key was stolen, does not get it back: others may have it by now, or nobody.
 
         Raises
         ------
         BadInput
-            If the account had it and lost it, as one whose key was stolen; or if another is the admin by now.
+            If another is the admin by now, and the account never had the role.
         """
         account, role = self.plan.holders[holder], getattr(contract, name)(*class_id)
         if contract.hasRole(role, account):
             return
-        admin, what = contract.defaultAdmin(), f"{name} of {contract._name}"
-        today = f"name who has it today by {DEPLOY_PREFIX}{holder.upper()}"
+        what, first = f"{name} of {contract._name}", self.contracts[contract._name]["block"]
+        if was_revoked(self._request, contract.address, bytes(role), account, first):
+            step(f"{what} was taken from the {holder} {account}, and is not given back")
+            return
+        admin = contract.defaultAdmin()
         if admin != self.plan.holders["admin"]:
             raise BadInput(
-                f"the {holder} {account} does not have {what}, and its admin is {admin} by now: {today}, or have that "
-                "admin grant it"
-            )
-        first = self.contracts[contract._name]["block"]
-        if was_revoked(self._request, contract.address, bytes(role), account, first):
-            raise BadInput(
-                f"{what} was taken from the {holder} {account}: {today}; to give it back, run grant_roles"
+                f"the {holder} {account} never had {what}, and its admin is {admin} by now: name who has it today by "
+                f"{DEPLOY_PREFIX}{holder.upper()}, or have that admin grant it"
             )
         step(f"granting {what} to the {holder}")
         contract.grantRole(role, account, {"from": self.plan.key("admin")})
@@ -319,6 +319,27 @@ def recipients(path: Path, earlier: dict[str, Any]) -> dict[str, Any]:
     return {"recipients": kept} if kept else {}
 
 
+def require_accounts(path: Path, earlier: dict[str, Any], deployer: Deployer) -> None:
+    """Refuse to write other accounts over those that the file of the same contracts has: somebody corrected them.
+
+    Raises
+    ------
+    BadInput
+        If the file has another account for a role than this run would write.
+    """
+    places = {name: at.lower() for name, (at, *_) in deployer.codes().items()}
+    if any(earlier.get(name, {}).get("address") != places[name] for name in (CREDIT, SETTLEMENT)):
+        return
+    kept = json.loads(path.read_text(encoding="utf-8")).get("accounts")
+    for role, holder in deployer.plan.holders.items():
+        named = kept.get(role) if isinstance(kept, dict) else None
+        if isinstance(named, str) and named.lower() != holder.lower():
+            raise BadInput(
+                f"{path} has {named} as {role}, and this run would write {holder}: the contracts stand already, and "
+                "the file goes by who has the roles today; to have it written anew, put it aside first"
+            )
+
+
 def _is_entry(contract: Any) -> bool:
     """Return whether the entry of a contract has an address, and the hash of a transaction if it has one."""
     if not isinstance(contract, dict) or not isinstance(contract.get("address"), str):
@@ -409,6 +430,7 @@ def main() -> None:
             codes = deployer.codes()
             addresses = {each: codes[each][0].lower() for each in (CREDIT, SETTLEMENT)}
             require_books(settings, (chain_id, genesis_hash), addresses, upgrade=not result)
+        require_accounts(settings.deployment, earlier, deployer)
         if result:
             Path(result).write_text(json.dumps(deployer.look()), encoding="utf-8")
             return

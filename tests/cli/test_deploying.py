@@ -263,6 +263,23 @@ def test_what_a_script_says_is_shown(
         verify(settings, "http://127.0.0.1:1", "lab")
 
 
+def test_what_a_run_said_that_failed_is_gone_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed beside what stands, and was read as the log of that."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "deploy.py").touch()
+    monkeypatch.setattr("cli.deploying.CHECKOUT", tmp_path)
+    settings, log = alone(tmp_path / "lab" / "lab.json"), tmp_path / "lab" / "deploy.log"
+    (tmp_path / "dev").write_text("echo deploy: enough >&2; exit 2\n")
+    with pytest.raises(BadInput, match="deploy: enough"):
+        deploy(settings, "http://127.0.0.1:1", "lab")
+    assert log.read_text() == "deploy: enough\n"
+    (tmp_path / "dev").write_text(': >"$TRUETONNE_DEPLOYMENT"\n')
+    deploy(settings, "http://127.0.0.1:1", "lab")
+    assert settings.deployment.exists() and not log.exists()
+
+
 @pytest.mark.parametrize(
     ("act", "name"),
     [
@@ -375,6 +392,19 @@ def test_the_same_code_with_the_same_arguments_is_the_same_contract(truetonne: P
     contracts = first["contracts"]
     assert f"CarbonCredit at {contracts[CREDIT]}, where it stood already\n" in other
     assert "VppSettlement at 0x" in other and contracts["VppSettlement"] not in other
+
+
+@long
+def test_who_waited_for_another_deployment_deployed_nothing(truetonne: Program) -> None:
+    """The blocks of the other's contracts came after it had begun: it called them its own."""
+    good(truetonne("db", "upgrade"))
+    with running_chain() as chain, ThreadPoolExecutor(2) as both:
+        there = {"rpc_url": chain.rpc_url, "deployment": "one.json"}
+        words = ("chain", "deploy", "--json")
+        begun = [both.submit(lambda: truetonne.started(*words, **there)) for _ in range(2)]
+        ended = [good(each.result()).json() for each in begun]
+    assert sorted(each["deployed"] for each in ended) == [False, True]
+    assert ended[0]["contracts"] == ended[1]["contracts"]
 
 
 def test_another_network_than_the_configured_one(truetonne: Program) -> None:

@@ -28,6 +28,7 @@ from scripts.deploy import (
     earlier_contracts,
     load_keys,
     network_chain_id,
+    require_accounts,
     require_books,
     write,
 )
@@ -345,29 +346,49 @@ def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
 
 
 def test_a_role_that_was_taken_away_is_not_given_back(
+    deployer: Deployer, brownie_project: Any, chain: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DP-02, DP-03: who lost the file and names the holders of the first run gave a stolen key its role again.
+
+    The file is written all the same: nobody may have the role by now, or another only one of the pauser's three.
+    """
+    first = deployer.run()
+    address = request_checksum(first["contracts"]["VppSettlement"]["address"])
+    settlement = brownie_project.VppSettlement.at(address, persist=False)
+    admin, holders = deployer.plan.key("admin"), deployer.plan.holders
+    operator, role = holders["operator"], settlement.OPERATOR_ROLE()
+    settlement.revokeRole(role, operator, {"from": admin})
+    lost = Deployer(deployer.project, deployer.web3, deployer.plan, {})
+    height = chain.height
+    capsys.readouterr()
+    assert lost.run() == first
+    said = f"step: OPERATOR_ROLE of VppSettlement was taken from the operator {operator}, and is not given back\n"
+    assert capsys.readouterr().out == said
+    assert chain.height == height and not settlement.hasRole(role, operator)
+    settlement.grantRole(role, operator, {"from": admin})
+    settlement.renounceRole(role, operator, {"from": deployer.plan.key("operator")})
+    assert lost.run() == first and not settlement.hasRole(role, operator)
+
+
+def test_who_is_not_the_admin_any_more_grants_nothing(
     deployer: Deployer, brownie_project: Any, chain: Any
 ) -> None:
-    """DP-02, DP-03: who lost the file and names the holders of the first run gave a stolen key its role again."""
+    """DP-03: the run ended in a refusal of the contract, with the role as bytes."""
     contracts = deployer.run()["contracts"]
     address = request_checksum(contracts["VppSettlement"]["address"])
     settlement = brownie_project.VppSettlement.at(address, persist=False)
-    admin, holders = deployer.plan.key("admin"), deployer.plan.holders
-    settlement.revokeRole(settlement.OPERATOR_ROLE(), holders["operator"], {"from": admin})
-    lost = Deployer(deployer.project, deployer.web3, deployer.plan, {})
-    with pytest.raises(
-        BadInput, match=r"^OPERATOR_ROLE of VppSettlement was taken .* by TRUET.*_OPERATOR"
-    ):
-        lost.run()
-    issuer = deployer.plan.key("issuer")
-    settlement.beginDefaultAdminTransfer(issuer, {"from": admin})
+    issuer, holders = deployer.plan.key("issuer"), deployer.plan.holders
+    settlement.beginDefaultAdminTransfer(issuer, {"from": deployer.plan.key("admin")})
+    today = replace(deployer.plan, holders={**holders, "operator": holders["owner"]})
     chain.sleep(2)
     settlement.acceptDefaultAdminTransfer({"from": issuer})
-    with pytest.raises(BadInput, match=f"and its admin is {issuer.address} by now: name who has"):
+    lost = Deployer(deployer.project, deployer.web3, today, {})
+    with pytest.raises(
+        BadInput, match=f"never had OPERATOR_ROLE .* its admin is {issuer.address} by now: name who"
+    ):
         lost.run()
-    today = replace(deployer.plan, holders={**holders, "operator": holders["pauser"]})
-    settlement.grantRole(settlement.OPERATOR_ROLE(), holders["pauser"], {"from": issuer})
-    found = Deployer(deployer.project, deployer.web3, today, {}).run()
-    assert found["contracts"] == contracts
+    settlement.grantRole(settlement.OPERATOR_ROLE(), holders["owner"], {"from": issuer})
+    assert lost.run()["contracts"] == contracts
 
 
 @long
@@ -462,6 +483,29 @@ def test_an_earlier_file_of_another_chain(tmp_path: Path) -> None:
     ):
         path.write_text(content)
         assert earlier_contracts(path, "0x01") == {}, content
+
+
+def test_an_account_that_was_corrected_is_not_written_over(
+    deployer: Deployer, tmp_path: Path
+) -> None:
+    """DP-02: Brownie's own `run deploy` beside the file wrote the first admin again, from the variables."""
+    path, contracts = tmp_path / "local.json", {}
+    for name, (at, *_) in deployer.codes().items():
+        contracts[name] = {"address": at.lower()}
+    accounts = {role: at.lower() for role, at in deployer.plan.holders.items()}
+    del accounts["member"]  # the file of a version that had none
+    book = {"contracts": contracts, "accounts": accounts}
+    path.write_text(json.dumps(book))
+    require_accounts(path, contracts, deployer)
+    timelock = "0x" + "7a" * 20
+    path.write_text(json.dumps({**book, "accounts": {**accounts, "admin": timelock}}))
+    with pytest.raises(BadInput, match=f"local.json has {timelock} as admin, and this run would"):
+        require_accounts(path, contracts, deployer)
+    other = {**contracts, SETTLEMENT: {"address": "0x" + "11" * 20}}
+    require_accounts(path, other, deployer)  # of others: those of this run are no correction
+    for broken in (None, [], {"admin": None}):
+        path.write_text(json.dumps({**book, "accounts": broken}))
+        require_accounts(path, contracts, deployer)
 
 
 def refuses(deployer: Deployer, kind: type[Exception], message: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from eth_utils.crypto import keccak
 from sqlalchemy import text, update
 
+from cli.mirror_open import _check_books
 from indexer import Indexer
 from indexer.reindex import reindex
 from indexer.verify import verify
@@ -23,7 +24,7 @@ from ledger.errors import BooksDiffer, WrongChain
 from ledger.models import SmartContract
 from ledger.reconcile import reconcile
 from tests.support.chain import PARTIES, TestChain, _create
-from tests.support.forms import long
+from tests.support.forms import long, rest
 from tests.support.mirror import dump, running_chain
 
 SHORT_ON_MARIADB = ("test_other_contracts_are_refused_under_another_name_of_their_chain",)
@@ -188,3 +189,38 @@ def test_other_contracts_are_refused_under_another_name_of_their_chain(
         with pytest.raises(WrongChain, match="'local' are kept of VppSettlement") as refused:
             require_same_books(session, renamed)
     assert refused.value.code == "other-contracts"
+
+
+@pytest.mark.parametrize("name", rest(["base-sepolia", "a-test"]))
+def test_books_that_a_second_network_was_let_into_are_mended_by_the_deployment_of_the_first(
+    db: Database, chain: TestChain, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each deployment was refused for the contracts of the other, by the very command that mends it."""
+    Indexer(db, chain.client, chain.deployment, 0).run_until("head")
+    before = dump(db)
+    with running_chain(deploys=True) as testnet:
+        testnet.mine(chain.client.block_number() + 2)
+        beside = _create(
+            testnet.client, SETTLEMENT, dict(testnet.deployment.settlement.constructor)
+        )
+        away = replace(
+            with_settlement(testnet.deployment, beside),
+            network=name,
+            deployed_block=testnet.client.block_number(),
+        )
+        with monkeypatch.context() as earlier:  # versions compared only what had the same name
+            earlier.setattr("indexer.loop.require_same_contracts", lambda *_: None)
+            earlier.setattr("indexer.cursor.require_none", lambda *_: None)
+            Indexer(db, testnet.client, away, 0).run_until("head")
+        for compares in (False, True):
+            with db.read() as session, pytest.raises(WrongChain):
+                _check_books(session, away, testnet.client, compares)
+    with db.read() as session:
+        with pytest.raises(BooksDiffer, match=f"the books of 'local' mirror '{name}' as well"):
+            _check_books(session, chain.deployment, chain.client, compares=False)
+        _check_books(session, chain.deployment, chain.client, compares=True)
+    assert verify(db, chain.client, chain.deployment, 0).differences
+    reindex(db, chain.client, chain.deployment, 0)
+    assert dump(db) == before
+    with db.read() as session:
+        _check_books(session, chain.deployment, chain.client, compares=False)

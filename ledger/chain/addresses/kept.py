@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.addresses.book import Deployment
@@ -98,6 +98,17 @@ def _refuse_another(network: str, chain: tuple[int, str], mirrored: tuple[int, s
             f"the deployment of {network!r} is on another; use another database, or the "
             f"deployment file that belongs to it; {ALTERED_TOLD}"
         )
+
+
+def networks_mirrored(session: Session) -> list[str]:
+    """Return the networks that the books mirror, the first first: earlier versions let in more than one."""
+    began = (
+        select(func.min(SmartContract.id))
+        .where(SmartContract.network == ChainCursor.network)
+        .scalar_subquery()
+    )
+    query = select(ChainCursor.network).order_by(began.is_(None), began, ChainCursor.network)
+    return list(session.scalars(query))
 
 
 def has_blocks_of(session: Session, client: ChainClient) -> bool:
