@@ -290,6 +290,35 @@ def test_what_was_deducted_is_not_issued_without_another_value_in_its_place(
     assert claimed() == before  # of 1 and 3 the one that claims least
 
 
+@pytest.mark.parametrize("role", ["generation", "export"])
+def test_what_a_supplying_meter_drew_stays_deducted(
+    db: Database, tmp_path: Path, role: str
+) -> None:
+    """What a plant draws at night is a value below 0 of its own meter; what it supplies may go without another value."""
+    apply(db, SITE.replace('role = "generation"', f'role = "{role}"', 1))
+    imported(db, write_csv(tmp_path / "a.csv", list(zip(HOURS, ("60", "-7.5", "30"), strict=False))))
+
+    def claimed() -> Fraction:
+        with db.read() as session:
+            (part,) = reductions_for(session, "park-wind", *DAY)
+            return part.reductions_kg
+
+    before = claimed()
+    assert taken(db, "A", Which(text="30")).undeducted == 0
+    least = claimed()
+    assert least < before
+    found = taken(db, "A", Which(text="-7.5"))
+    assert (found.readings, found.undeducted) == (1, 1)
+    said = f"readings of the {role} meter serial-A .* were withdrawn .1, the first of 2014-06-01T01:00"
+    with pytest.raises(Refused, match=said) as refused:
+        claimed()
+    assert refused.value.code == "incomplete"
+    imported(db, write_csv(tmp_path / "b.csv", [(HOURS[1], "-7")]))
+    assert least < claimed() < before
+    db.run(lambda session: restore(session, "park", "A", Which(from_s=second(0)), REASON))
+    assert claimed() == before
+
+
 def test_what_was_withdrawn_of_days_without_its_meter_is_not_missed(
     db: Database, tmp_path: Path
 ) -> None:
