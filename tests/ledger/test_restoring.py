@@ -179,6 +179,26 @@ def test_what_was_restored_while_it_was_void_is_as_it_was_planned(
     assert standing(db) == void and sound(db)
 
 
+def test_each_act_is_after_the_one_before_it_though_the_clock_was_set_back(
+    sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(sqlite_db, SITE + GRID)
+    bring(sqlite_db, tmp_path, "GRID", "1")
+    ahead = utc_now() + timedelta(seconds=60)
+    with monkeypatch.context() as other_machine:
+        other_machine.setattr("ledger.clock.utc_now", lambda: ahead)
+        taken(sqlite_db, "GRID", Which(text="1"))
+    for act in (given, taken, given):
+        act(sqlite_db, "GRID", Which(text="1"))
+    with sqlite_db.read() as session:
+        withdrawn, restored = (
+            session.scalars(select(moment).order_by(moment)).all()
+            for moment in (ReadingWithdrawal.withdrawn_at, ReadingRestoration.restored_at)
+        )
+    assert withdrawn[0] == ahead
+    assert withdrawn[0] < restored[0] < withdrawn[1] < restored[1]
+
+
 @pytest.mark.parametrize(
     ("device", "which", "reason", "said"),
     [

@@ -365,10 +365,12 @@ def test_a_late_reading_that_was_withdrawn_is_named_by_a_correction_of_nothing(
 ) -> None:
     apply(db, SITE + GRID)
     imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
-    bring(db, tmp_path, "GRID", "1")
+    bring(db, tmp_path, "GRID", "1", "")
     issue(db, JUNE)
-    bring(db, tmp_path, "GRID", "9000")
-    taken(db, "GRID", Which(text="9000"))
+    bring(db, tmp_path, "GRID", "9000", "9000")
+    assert taken(db, "GRID", Which(text="9000")).undeducted == 0
+    with db.read() as session:  # it was never to be deducted there: what is issued can be looked at as before
+        assert reductions_for(session, "park-wind", *DAY)
     (found,) = correct(db, "park-wind").found
     assert (found.effect_kg, found.owed_kg, found.state) == (0, 0, "recorded")
     with db.read() as session:
