@@ -240,10 +240,10 @@ def undeducted(session: Session, found: Selected, numbers: Collection[int]) -> i
         ).where(those, MeterReading.quality != ReadingQuality.LATE, ~counts.exists())
         starts.update(
             start_s
-            for start_s, *said in session.execute(query)
+            for start_s, kind, unit, text in session.execute(query)
             if (first_s is None or start_s >= first_s)
             and (end_s is None or start_s < end_s)
-            and deducts(meter.role, *said)
+            and deducts(meter.role, kind, unit, text)
         )
     return len(starts)
 

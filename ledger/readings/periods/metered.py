@@ -107,7 +107,12 @@ def withdrawn_of(
     table = models.MeterReading
     query = (
         select(
-            models.Meter.serial, models.Meter.role, table.start_s, table.kind, table.unit, table.text
+            models.Meter.serial,
+            models.Meter.role,
+            table.start_s,
+            table.kind,
+            table.unit,
+            table.text,
         )
         .select_from(models.ReadingWithdrawal)
         .outerjoin(models.ReadingRestoration, ends_it())
@@ -123,8 +128,8 @@ def withdrawn_of(
         )
     )
     found: dict[str, set[int]] = {}
-    for serial, role, start_s, *said in session.execute(query):
-        if deducts(role, *said):
+    for serial, role, start_s, kind, unit, text in session.execute(query):
+        if deducts(role, kind, unit, text):
             found.setdefault(serial, set()).add(start_s)
     return {serial: frozenset(starts) for serial, starts in found.items()}
 

@@ -49,7 +49,7 @@ def is_withdrawn() -> ColumnElement[bool]:
 
 
 def deducts(role: MeterRole, kind: ReadingKind, unit: str, text: str) -> bool:
-    """Return whether a claim is smaller by the value that a text says: of consumption, and what a plant draws itself."""
+    """Return whether a claim is smaller by the value of a text: of consumption, and what a plant draws itself."""
     if role in (MeterRole.IMPORT, MeterRole.FUEL):
         return True
     if role not in (MeterRole.GENERATION, MeterRole.EXPORT) or "-" not in text:
