@@ -161,7 +161,7 @@ def _undeducted(slots: int) -> list[str]:
         return []
     have = "1 slot has" if slots == 1 else f"{slots} slots have"
     return [
-        f"  {have} no value now, and this meter's are deducted: no period with them is issued until they have one; "
+        f"  {have} no value now, and what was there is deducted: no period with them is issued until they have one; "
         "import the right ones, a 0 where there was nothing"
     ]
 

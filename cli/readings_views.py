@@ -166,7 +166,7 @@ def gaps(
     for item in document["devices"]:
         if item["gaps"]:
             shown.append(_gap_table(item, found))
-        shown += [_gap_summary(item), ""]
+        shown += [_gap_summary(item, found), ""]
     run.output.result(document, *shown, *_drawn(out))
 
 
@@ -342,7 +342,12 @@ def _gap_table(item: dict[str, Any], found: SiteDays) -> Table:
     )
 
 
-def _gap_summary(item: dict[str, Any]) -> str:
+def _gap_summary(item: dict[str, Any], found: SiteDays) -> str:
+    if not item["expected"]:
+        return (
+            f"{item['device']}: no slot from {found.start} to {found.end} is expected to have a value; its meter is "
+            "not in service then (in_service_from, in_service_to)"
+        )
     if not item["gaps"]:
         return f"{item['device']}: no gap; all of {item['expected']} slots have a value"
     longest = item["longest"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -153,16 +153,33 @@ def fail(session: Session, key: str, error: str) -> None:
         if issuance.state is IssuanceState.VOID:
             continue
         lock_project(session, issuance)
+        meters = _meters_of(session, issuance)
         _void(session, issuance)
         _void_waiting(session, issuance, f"the issuance before it was refused: {error}")
         # Seldom needed: the mirror, which calls this, begins without all that reads and judges meters.
         from ledger.readings.imports.requalify import requalify
         from ledger.readings.imports.standing import as_now
 
-        meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
-        for meter_id in session.scalars(meters).all():
-            as_now(session, meter_id, issuance.project_id)
+        for meter_id, project_id in meters:
+            as_now(session, meter_id, project_id)
             requalify(session, meter_id)
+
+
+def _meters_of(session: Session, issuance: Issuance) -> list[tuple[int, int | None]]:
+    """Return the meters of a project, and those that an issuance or waiting ones have readings of; with their projects.
+
+    One may have left it while such an issuance was void, before a fork had it on its way again.
+    """
+    project_id = issuance.project_id
+    waiting = select(Issuance.id).where(
+        Issuance.project_id == project_id,
+        or_(Issuance.state == IssuanceState.PLANNED, Issuance.id == issuance.id),
+    )
+    claimed = select(ReadingClaim.meter_id).where(ReadingClaim.issuance_id.in_(waiting))
+    query = select(MeterRow.id, MeterRow.project_id).where(
+        or_(MeterRow.project_id == project_id, MeterRow.id.in_(claimed))
+    )
+    return [(row.id, row.project_id) for row in session.execute(query.order_by(MeterRow.id))]
 
 
 def lock_project(session: Session, issuance: Issuance) -> None:

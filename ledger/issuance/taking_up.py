@@ -65,9 +65,10 @@ def take_up(session: Session, issuance: Issuance) -> None:
     issuance.state = IssuanceState.PLANNED
     session.flush()
     if meters is not None:
+        # First: a meter that has left the project is held by its slots alone.
+        _claim_again(session, issuance, meters)
         for meter_id in meters.values():
             requalify(session, meter_id)  # of a register: the intervals of what is late
-        _claim_again(session, issuance, meters)
         _pay_again(session, issuance)
 
 

@@ -370,5 +370,6 @@ class ReductionInputs:
     corrections: tuple[CarriedCorrection, ...] = ()
     """Deficits of corrections; ``carry_in_kg`` holds them already."""
     withdrawn: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    """Starts of the readings that are withdrawn, of each meter of consumption by its serial: no such slot is issued
-    until it is known what is to be deducted. A manifest says nothing of it: who checks one sees their texts."""
+    """Starts of the readings that are withdrawn and whose values are deducted, of each meter by its serial: no such
+    slot is issued until it is known what is to be deducted. A manifest says nothing of it: who checks one sees their
+    texts."""

@@ -179,6 +179,16 @@ def test_without_a_gap_there_is_no_table(park: Program) -> None:
     assert park("import", "--site", "lab", "--source", "scada", file).code == 0
     ended = park(*GAPS_OF)
     assert ended.out.strip() == "T1: no gap; all of 144 slots have a value"
+    later = (
+        '[[device]]\ncode = "L"\ntype = "x"\nmeter_serial = "L"\nrole = "load"\n'
+        'in_service_from = "2014-01-02"\n'
+    )
+    assert park("site", "apply", park.write("site.toml", SITE + later)).code == 0
+    assert [line for line in park(*GAPS_OF).out.splitlines() if line] == [
+        "L: no slot from 2014-01-01 to 2014-01-02 is expected to have a value; its meter is not in service then "
+        "(in_service_from, in_service_to)",
+        "T1: no gap; all of 144 slots have a value",
+    ]
 
 
 def test_every_row_of_a_slot_is_shown_with_its_reason(read: Program) -> None:

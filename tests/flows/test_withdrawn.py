@@ -1,13 +1,17 @@
 """A reading that was withdrawn: a credit is issued without it, proven with it, and shows why."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from api.app import create_app
 from ledger.bundles import ALL, build_bundle
+from ledger.clock import utc_now
 from ledger.issuance import plan_issuance, submit_planned
+from ledger.models import Issuance
 from ledger.proofs.verifier import verify
 from ledger.readings import import_file
 from ledger.readings.imports.restoring import restore
@@ -22,7 +26,9 @@ REASON = "a typing error: 6 kW in place of 60 <b>"
 SLOT = datetime(2014, 1, 1, 8, tzinfo=UTC)
 
 
-def test_a_credit_of_a_day_with_a_withdrawn_reading_is_proven_by_its_text(park: Park) -> None:
+def test_a_credit_of_a_day_with_a_withdrawn_reading_is_proven_by_its_text(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
     park.register()
     park.generate(date(2014, 1, 1), ["60"])
     slip = write_csv(park.folder / "slip.csv", [(SLOT.isoformat(), "6")])
@@ -31,12 +37,17 @@ def test_a_credit_of_a_day_with_a_withdrawn_reading_is_proven_by_its_text(park: 
     park.db.run(lambda session: withdraw(session, "park", "A", which, REASON))
     both = Which(from_s=int(SLOT.timestamp()) + 3600, to_s=int(SLOT.timestamp()) + 4200)
     park.db.run(lambda session: withdraw(session, "park", "A", both, "a slip of the mending"))
-    park.db.run(lambda session: restore(session, "park", "A", both, "it was right <i>"))
+    ahead = utc_now() + timedelta(seconds=60)
+    with monkeypatch.context() as other_machine:
+        other_machine.setattr("ledger.clock.utc_now", lambda: ahead)
+        park.db.run(lambda session: restore(session, "park", "A", both, "it was right <i>"))
     alone = Which(at_s=int(SLOT.timestamp()) + 9000)
     park.db.run(lambda session: withdraw(session, "park", "A", alone, "no such hour"))
     plan_issuance(park.chain, PROJECT, date(2014, 1, 1), date(2014, 1, 2))
     submit_planned(park.chain, PROJECT)
     park.mirror_final()
+    with park.db.read() as session:  # else it was planned while that reading was withdrawn
+        assert session.scalars(select(Issuance.created_at)).one() > ahead
     assert park.differences() == []
 
     name = f"{PROJECT}-2014-1"

@@ -26,6 +26,7 @@ from tests.support.independent_park import (
     Span,
     balance,
     day_of,
+    deducted,
     judged,
     midnight_s,
     slots_of,
@@ -200,7 +201,7 @@ class RandomPark:
         """Withdraw some readings, or restore some; what is refused changes nothing."""
         meter, dice = self.meters[code], self.dice
         act = dice.choice([withdraw, withdraw, restore])
-        of_text = dice.choice([None, dice.choice(TEXTS[:3])])
+        of_text = dice.choice([None, dice.choice([*TEXTS[:3], "-7.5"])])
         begin_s = midnight_s(self.day, self.zone) + dice.randrange(0, 180_000, 900)
         end_s = dice.choice([None, begin_s + 3600 * dice.choice([1, 12, 48])])
         meant = {
@@ -333,8 +334,8 @@ def test_whatever_is_withdrawn_and_restored_the_rows_left_count_as_if_alone(
             park.bring(code, park.rows_of(park.meters[code]))
     park.agrees(park.day, park.after)
     for code, meter in park.meters.items():  # what is not deducted any more is a 0 instead
-        rows = [(at_s, "0.000") for at_s, _ in sorted(meter.withdrawn)]
-        if meter.role in ("import", "fuel") and rows:
+        rows = [(at_s, "0.000") for at_s, _ in sorted(deducted(meter))]
+        if rows:
             park.bring(code, rows * 3)  # a row in each of the files
     park.agrees(park.day, park.after)
     park.agrees(park.day + timedelta(1), park.after)

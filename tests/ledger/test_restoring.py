@@ -179,6 +179,53 @@ def test_what_was_restored_while_it_was_void_is_as_it_was_planned(
     assert standing(db) == void and sound(db)
 
 
+def test_a_meter_that_has_left_the_project_is_as_today_when_that_is_void_again(
+    db: Database, tmp_path: Path
+) -> None:
+    """It may leave while nothing live names it; a fork makes its readings those of the issuance once more."""
+    apply(db, SITE + GRID)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    bring(db, tmp_path, "GRID", "1")
+    issue(db)
+    with db.write() as session:
+        row = session.scalars(select(Issuance)).one()
+        row.created_at, key = utc_now(), row.key
+    with db.write() as session:
+        issuance.fail(session, key, "a test")
+    taken(db, "GRID", Which(text="1"))
+    bring(db, tmp_path, "GRID", "2")
+    apply(db, SITE + GRID.replace("[[source]]", "inventory_only = true\n\n[[source]]", 1))
+    today = [("60", "used", True), ("1", "superseded", False), ("2", "used", True)]
+    assert standing(db) == today and sound(db)
+    with db.write() as session:
+        take_up(session, session.scalars(select(Issuance)).one())
+    assert standing(db)[1:] == [("1", "used", True), ("2", "late", True)] and sound(db)
+    with db.write() as session:
+        issuance.fail(session, key, "a test")
+    assert standing(db) == today and sound(db)
+    assert given(db, "GRID", Which(text="1")).readings == 1
+
+
+def test_each_act_is_after_the_one_before_it_though_the_clock_was_set_back(
+    sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(sqlite_db, SITE + GRID)
+    bring(sqlite_db, tmp_path, "GRID", "1")
+    ahead = utc_now() + timedelta(seconds=60)
+    with monkeypatch.context() as other_machine:
+        other_machine.setattr("ledger.clock.utc_now", lambda: ahead)
+        taken(sqlite_db, "GRID", Which(text="1"))
+    for act in (given, taken, given):
+        act(sqlite_db, "GRID", Which(text="1"))
+    with sqlite_db.read() as session:
+        withdrawn, restored = (
+            session.scalars(select(moment).order_by(moment)).all()
+            for moment in (ReadingWithdrawal.withdrawn_at, ReadingRestoration.restored_at)
+        )
+    assert withdrawn[0] == ahead
+    assert withdrawn[0] < restored[0] < withdrawn[1] < restored[1]
+
+
 @pytest.mark.parametrize(
     ("device", "which", "reason", "said"),
     [

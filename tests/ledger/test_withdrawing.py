@@ -290,6 +290,39 @@ def test_what_was_deducted_is_not_issued_without_another_value_in_its_place(
     assert claimed() == before  # of 1 and 3 the one that claims least
 
 
+@pytest.mark.parametrize("role", ["generation", "export"])
+def test_what_a_supplying_meter_drew_stays_deducted(
+    db: Database, tmp_path: Path, role: str
+) -> None:
+    """What a plant draws at night is a value below 0 of its own meter; what it supplies needs no other value."""
+    apply(db, SITE.replace('role = "generation"', f'role = "{role}"', 1))
+    imported(
+        db, write_csv(tmp_path / "a.csv", list(zip(HOURS, ("60", "-7.5", "30"), strict=False)))
+    )
+
+    def claimed() -> Fraction:
+        with db.read() as session:
+            (part,) = reductions_for(session, "park-wind", *DAY)
+            return part.reductions_kg
+
+    before = claimed()
+    assert taken(db, "A", Which(text="30")).undeducted == 0
+    least = claimed()
+    assert least < before
+    found = taken(db, "A", Which(text="-7.5"))
+    assert (found.readings, found.undeducted) == (1, 1)
+    said = (
+        f"readings of the {role} meter serial-A .* were withdrawn .1, the first of 2014-06-01T01:00"
+    )
+    with pytest.raises(Refused, match=said) as refused:
+        claimed()
+    assert refused.value.code == "incomplete"
+    imported(db, write_csv(tmp_path / "b.csv", [(HOURS[1], "-7")]))
+    assert least < claimed() < before
+    db.run(lambda session: restore(session, "park", "A", Which(from_s=second(0)), REASON))
+    assert claimed() == before
+
+
 def test_what_was_withdrawn_of_days_without_its_meter_is_not_missed(
     db: Database, tmp_path: Path
 ) -> None:
@@ -336,10 +369,14 @@ def test_a_late_reading_that_was_withdrawn_is_named_by_a_correction_of_nothing(
 ) -> None:
     apply(db, SITE + GRID)
     imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
-    bring(db, tmp_path, "GRID", "1")
+    bring(db, tmp_path, "GRID", "1", "")
     issue(db, JUNE)
-    bring(db, tmp_path, "GRID", "9000")
-    taken(db, "GRID", Which(text="9000"))
+    bring(db, tmp_path, "GRID", "9000", "9000")
+    assert taken(db, "GRID", Which(text="9000")).undeducted == 0
+    with (
+        db.read() as session
+    ):  # it was never to be deducted there: what is issued can be looked at as before
+        assert reductions_for(session, "park-wind", *DAY)
     (found,) = correct(db, "park-wind").found
     assert (found.effect_kg, found.owed_kg, found.state) == (0, 0, "recorded")
     with db.read() as session:

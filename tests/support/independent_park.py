@@ -186,12 +186,19 @@ def stuck_rows(meter: Instrument, zone: ZoneInfo) -> set[tuple[int, str]]:
 
 def undeducted(meter: Instrument, zone: ZoneInfo, first: date, last: date) -> int:
     """Return in how many slots a value that would be deducted is withdrawn, and nothing counts in its place."""
-    if meter.role not in ("import", "fuel"):
-        return 0
     there = there_s(meter, zone, first, last)
     known = judged(meter, zone).items()
     used = {at_s for (at_s, _), quality in known if quality in (USED, CONTRADICTED)}
-    return len({at_s for at_s, _ in meter.withdrawn if at_s in there} - used)
+    return len({at_s for at_s, _ in deducted(meter) if at_s in there} - used)
+
+
+def deducted(meter: Instrument) -> set[tuple[int, str]]:
+    """Return the rows that are withdrawn and would be deducted: of consumption, and what is drawn where it supplies."""
+    return {
+        row
+        for row in meter.withdrawn
+        if meter.role in ("import", "fuel") or (meter.supplies and Fraction(row[1]) < 0)
+    }
 
 
 def slots_of(meters: Iterable[Instrument], zone: ZoneInfo, first: date, last: date) -> Slots:

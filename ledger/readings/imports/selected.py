@@ -26,11 +26,11 @@ from ledger.models import (
     Site,
 )
 from ledger.models.readings import ReadingQuality
-from ledger.models.sites import MeterRole
 from ledger.naming import site_named
 from ledger.readings.periods.in_service import in_service_s
 from ledger.readings.periods.issued import issued_periods
 from ledger.readings.rows.store import lock_meters
+from ledger.readings.rows.withdrawals import deducts
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Kind, Quality
@@ -81,7 +81,7 @@ class Changed:
     last: datetime
     judged_anew: int
     undeducted: int = 0
-    """How many of their slots, of a meter whose values are deducted, have no value now: none is issued so."""
+    """How many of their slots whose values are deducted have no value now: none is issued so."""
     others: tuple[OtherFile, ...] = ()
     """Files that came after the one that is meant, and had rows that were there already: its own, maybe."""
 
@@ -222,10 +222,10 @@ def require_free(
 
 
 def undeducted(session: Session, found: Selected, numbers: Collection[int]) -> int:
-    """Return in how many slots of readings, of a meter whose values are deducted, nothing counts."""
+    """Return in how many slots of readings whose values are deducted nothing counts."""
     meter = found.meter
     first_s, end_s = in_service_s(meter, found.where)
-    if meter.project_id is None or meter.role not in (MeterRole.IMPORT, MeterRole.FUEL):
+    if meter.project_id is None:
         return 0
     other = aliased(MeterReading)
     counts = select(other.id).where(
@@ -235,13 +235,15 @@ def undeducted(session: Session, found: Selected, numbers: Collection[int]) -> i
     )
     starts: set[int] = set()
     for those in tables.among(session, MeterReading.id, numbers):
-        query = select(MeterReading.start_s).where(
-            those, MeterReading.quality != ReadingQuality.LATE, ~counts.exists()
-        )
+        query = select(
+            MeterReading.start_s, MeterReading.kind, MeterReading.unit, MeterReading.text
+        ).where(those, MeterReading.quality != ReadingQuality.LATE, ~counts.exists())
         starts.update(
             start_s
-            for start_s in session.scalars(query)
-            if (first_s is None or start_s >= first_s) and (end_s is None or start_s < end_s)
+            for start_s, kind, unit, text in session.execute(query)
+            if (first_s is None or start_s >= first_s)
+            and (end_s is None or start_s < end_s)
+            and deducts(meter.role, kind, unit, text)
         )
     return len(starts)
 

@@ -41,6 +41,8 @@ def as_planned(session: Session, meter_id: int, since: Since) -> None:
 
 def as_now(session: Session, meter_id: int, project_id: int | None) -> None:
     """Bring readings that no live issuance has to what they are today, as theirs is void again."""
+    # Locked, and first, as ``requalify`` does: else an import that is at work on it waits for this, and this for it.
+    session.execute(select(Meter.id).where(Meter.id == meter_id).with_for_update())
     query = _with_acts(meter_id)
     if session.execute(query.limit(1)).first() is None:  # as nearly always
         return

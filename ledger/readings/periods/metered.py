@@ -18,7 +18,7 @@ from ledger.readings.periods.certificates import certificates_of
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.in_service import in_service_s
 from ledger.readings.rows.stored import readings_of_meters
-from ledger.readings.rows.withdrawals import ends_it
+from ledger.readings.rows.withdrawals import deducts, ends_it
 from ledger.reductions.certificates import marked
 from ledger.reductions.numbers import COUNTER, kind_of
 from ledger.reductions.records import Calibration, CalibrationSpan, Kind, Meter, Role
@@ -103,17 +103,23 @@ def project_meters(
 def withdrawn_of(
     session: Session, project: models.Project, from_s: int, to_s: int
 ) -> dict[str, frozenset[int]]:
-    """Return where readings of a period begin that are withdrawn, of each meter whose values are deducted."""
+    """Return where readings of a period begin that are withdrawn and whose values are deducted, of each meter."""
     table = models.MeterReading
     query = (
-        select(models.Meter.serial, table.start_s)
+        select(
+            models.Meter.serial,
+            models.Meter.role,
+            table.start_s,
+            table.kind,
+            table.unit,
+            table.text,
+        )
         .select_from(models.ReadingWithdrawal)
         .outerjoin(models.ReadingRestoration, ends_it())
         .join(table, table.id == models.ReadingWithdrawal.reading_id)
         .join(models.Meter, models.Meter.id == table.meter_id)
         .where(
             models.Meter.project_id == project.id,
-            models.Meter.role.in_((MeterRole.IMPORT, MeterRole.FUEL)),
             table.start_s >= from_s,
             table.start_s < to_s,
             table.value_digits.is_(None),
@@ -122,8 +128,9 @@ def withdrawn_of(
         )
     )
     found: dict[str, set[int]] = {}
-    for serial, start_s in session.execute(query):
-        found.setdefault(serial, set()).add(start_s)
+    for serial, role, start_s, kind, unit, text in session.execute(query):
+        if deducts(role, kind, unit, text):
+            found.setdefault(serial, set()).add(start_s)
     return {serial: frozenset(starts) for serial, starts in found.items()}
 
 

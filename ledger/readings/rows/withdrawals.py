@@ -10,6 +10,10 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import aliased
 
 from ledger.models import MeterReading, ReadingRestoration, ReadingWithdrawal
+from ledger.models.readings import ReadingKind
+from ledger.models.sites import MeterRole
+from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.records import Kind
 
 Act = tuple[datetime, datetime | None]
 """When a reading was withdrawn, and when it was restored after that; None: it was not."""
@@ -42,6 +46,19 @@ def is_withdrawn() -> ColumnElement[bool]:
         ReadingWithdrawal.reading_id == MeterReading.id, ~ended
     )
     return open_one.exists()
+
+
+def deducts(role: MeterRole, kind: ReadingKind, unit: str, text: str) -> bool:
+    """Return whether a claim is smaller by the value of a text: of consumption, and what a plant draws itself."""
+    if role in (MeterRole.IMPORT, MeterRole.FUEL):
+        return True
+    if role not in (MeterRole.GENERATION, MeterRole.EXPORT) or "-" not in text:
+        return False
+    try:
+        digits, _ = parse_value(text, UNITS[Kind[kind.name]][unit])
+    except (KeyError, ValueError):  # somebody altered it, and the reconciliation says so
+        return False
+    return digits < 0
 
 
 def was_withdrawn(acts: Iterable[Act], moment: datetime | None) -> bool:
