@@ -1,4 +1,4 @@
-"""The pages of alerts: what stands first, who may see them, what a form does, and hostile names."""
+"""The pages of alerts, and their figures: what stands first, who may see them, what a form does, and hostile names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -22,6 +23,7 @@ from ledger.models.devices import AlertSeverity, AlertStatus, DeviceStatus
 from ledger.models.sites import MeterRole
 from ledger.models.users import UserRole
 from tests.api.test_chinese import english_in
+from tests.api.test_metrics import read
 from tests.api.test_signing import HTML, csrf, field, sign_in
 from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 
@@ -331,3 +333,29 @@ def test_a_chinese_page_of_alerts_is_chinese(house: House) -> None:
         told = page.replace("otto", "").replace(" V", "")  # names, and a unit
         assert english_in(told) == [], place
     assert "高于 2,100 千瓦，持续 20 分钟" in client.get("/account/alerts/1").text
+
+
+# ------------------------------------------------------------------------ figures
+
+
+def test_figures_of_open_alerts_are_for_who_may_see_alerts(house: House) -> None:
+    put(
+        house,
+        alert(1, severity=AlertSeverity.CRITICAL),
+        alert(2, severity=AlertSeverity.CRITICAL),
+        alert(3, status=AlertStatus.ACKNOWLEDGED),
+        alert(4, status=AlertStatus.RESOLVED),
+    )
+    house.add("anna", UserRole.ADMIN)
+    _, program = house.key(house.sign_in("anna"), "park:read")
+    stranger = TestClient(house.app)
+    assert "device_alerts" not in stranger.get("/metrics", headers=program).text
+    assert stranger.get("/v1/park/metrics").status_code == 401
+    answer = stranger.get("/v1/park/metrics", headers=program)
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-store"
+    found = read(answer.text)
+    name = "truetonne_device_alerts"
+    assert found[name, 'severity="critical",state="active"'] == 2
+    assert found[name, 'severity="low",state="acknowledged"'] == 1
+    assert sorted(found.values()) == [0] * 6 + [1, 2]

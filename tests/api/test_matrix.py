@@ -128,6 +128,7 @@ GET    /v1/park/predictions/export              1 3 . . 1 1 1   3 3 3 3 3 3   3 
 GET    /v1/devices/{code}/latest                1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
 GET    /v1/devices/{code}/data                  1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
 GET    /v1/newest-values                        1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/park/metrics                         1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
 POST   /v1/alerts/{number}/acknowledgement      1 3 . . 1 1 1   3 3 3 3 3 3   3 3 3 . 3
 POST   /v1/alerts/{number}/resolution           1 3 . . 1 1 1   3 3 3 3 3 3   3 3 3 . 3
 GET    /v1/config                               1 3 3 . 1 1 1   3 3 3 3 3 3   3 3 3 3 .
