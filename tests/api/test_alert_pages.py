@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 from collections.abc import Iterator
@@ -270,6 +271,19 @@ def test_what_cannot_be_done_is_said_in_both_languages(house: House) -> None:
     assert states(house) == [("active",), ("resolved",)]
     for query in ("state=gone", "severity=x", "cursor=x", f"device={'x' * 101}"):
         assert client.get(f"/account/alerts?{query}").status_code == 422, query
+
+
+def test_the_next_page_is_of_the_same_alerts(house: House) -> None:
+    """The fields that were left empty are in the address, too."""
+    put(house, *(alert(n, severity=list(AlertSeverity)[n % 2]) for n in range(1, 8)))
+    sign_in(house.client, "vera")
+    place, seen = "/account/alerts?site=park&device=&severity=low&state=&limit=2", []
+    while place:
+        page = house.client.get(place)
+        assert page.status_code == 200
+        seen += [int(found) for found in re.findall(r'href="/account/alerts/(\d+)"', page.text)]
+        place = html.unescape((re.findall(r'href="([^"]+)" rel="next"', page.text) or [""])[0])
+    assert seen == [6, 4, 2]
 
 
 def test_who_may_see_alerts_and_not_handle_them_has_no_form(house: House) -> None:
